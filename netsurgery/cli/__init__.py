@@ -1,0 +1,109 @@
+"""The command line: one thin file a command, and the one place where errors become exit codes.
+
+Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 130 Ctrl-C,
+141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from netsurgery import __version__
+from netsurgery.errors import NetsurgeryError, PrototxtError
+
+__all__ = ["cli", "main"]
+
+#: command -> (module under netsurgery.cli, one line of help). The modules are imported on use,
+#: so that ``netsurgery --version`` costs no more than click.
+COMMANDS = {
+    "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
+    "classify-map": ("classify_map", "A class for every window of an image, and a picture."),
+    "caffe": ("caffe", "Get real Caffe, and say which one is used."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"netsurgery.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "NETSURGERY",
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="netsurgery")
+def cli() -> None:
+    """Net surgery for trained Caffe models.
+
+    \b
+    Example:
+      netsurgery convert deploy.prototxt model.caffemodel
+      netsurgery classify-map cat.jpg
+    """
+
+
+def printable(text: str) -> str:
+    """`text` with control characters (but newline and tab) and lone surrogates escaped."""
+    return "".join(
+        c if c in "\n\t" or (c.isprintable() and not 0xD800 <= ord(c) < 0xE000)
+        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in text
+    )
+
+
+def main() -> None:
+    """Run the command line and exit with its code; no traceback reaches the user."""
+    sys.exit(run())
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except NetsurgeryError as error:
+        report(error)
+        return getattr(error, "exit_code", 1)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except MemoryError:
+        click.echo("error: out of memory", err=True)
+        return 1
+
+
+def report(error: NetsurgeryError) -> None:
+    """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
+    click.echo(printable(f"error: {error}"), err=True)
+    if isinstance(error, PrototxtError) and error.caret and sys.stderr.isatty():
+        click.echo(printable(error.caret), err=True)

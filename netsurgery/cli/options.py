@@ -1,0 +1,129 @@
+"""Options that several commands share, each a decorator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from netsurgery.engines.contract import EngineOptions
+
+__all__ = ["engine_options", "force_option", "json_option", "parse_size", "quiet_option", "SIZE"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``"451x600"`` is (451, 600): height, width, as Caffe orders them; one number is a square.
+
+    Raises ValueError for anything else, zero and negative numbers included.
+    """
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{text!r} is not HEIGHTxWIDTH")
+    height, width = int(parts[0]), int(parts[-1])
+    if not (0 < height <= 1_000_000 and 0 < width <= 1_000_000):
+        raise ValueError(f"{text!r} is not a size between 1 and 1000000")
+    return height, width
+
+
+class SizeType(click.ParamType[tuple[int, int]]):
+    """A size as HxW: (height, width)."""
+
+    name = "HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE = SizeType()
+
+
+def engine_options(command: F) -> F:
+    """--engine, --caffe-python, --gpu, --timeout, --threads, -v; the command gets `engine`."""
+
+    @click.option(
+        "--engine",
+        "choice",
+        type=click.Choice(["auto", "caffe", "embedded"]),
+        default="auto",
+        show_default=True,
+        envvar="NETSURGERY_ENGINE",
+        help="What runs the net; auto takes Caffe if there is one.",
+    )
+    @click.option(
+        "--caffe-python",
+        metavar="PATH",
+        envvar="NETSURGERY_CAFFE_PYTHON",
+        help="The Python interpreter that has pycaffe.",
+    )
+    @click.option(
+        "--gpu",
+        type=click.IntRange(min=0),
+        metavar="N",
+        envvar="NETSURGERY_GPU",
+        help="Use CUDA device N instead of the CPU.",
+    )
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        envvar="NETSURGERY_TIMEOUT",
+        help="Give up on one request to the engine after this long.",
+    )
+    @click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        envvar="NETSURGERY_THREADS",
+        help="Threads to use (default: the engine's own choice).",
+    )
+    @click.option("-v", "--verbose", is_flag=True, help="Show what the engine itself prints.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        choice: str,
+        caffe_python: str | None,
+        gpu: int | None,
+        timeout: float,
+        threads: int | None,
+        verbose: bool,
+        **kwargs: Any,
+    ) -> Any:
+        engine = EngineOptions(
+            choice=choice,
+            caffe_python=caffe_python,
+            gpu=gpu,
+            timeout=timeout,
+            threads=threads,
+            verbose=verbose,
+        )
+        return command(*args, engine=engine, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def json_option(command: F) -> F:
+    """--json; the command gets `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(command)
+
+
+def quiet_option(command: F) -> F:
+    """-q; the command gets `quiet`."""
+    return click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(command)
+
+
+def force_option(command: F) -> F:
+    """--force; the command gets `force`."""
+    return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)

@@ -1,0 +1,110 @@
+"""What an engine is: something that loads a net and runs it.
+
+The engines are told apart by name only ("caffe", "embedded"); callers hold an `Engine` and the
+`LoadedNet` it gives, and close both (each is a context manager). Arrays are C-contiguous
+float32 numpy arrays; shapes are tuples of ints, N x C x H x W for images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Engine", "EngineOptions", "LoadedNet", "Shape"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How the user wants nets to be run.
+
+    choice: "auto" (caffe if there is one, else embedded), "caffe" or "embedded".
+    caffe_python: the interpreter that has pycaffe; None to look for one.
+    gpu: CUDA device number, None for the CPU.
+    start_timeout, timeout: seconds, for the engine to start and for one request.
+    threads: number of threads, None for the engine's own choice.
+    verbose: pass on what the engine prints to standard error.
+    """
+
+    choice: str = "auto"
+    caffe_python: str | None = None
+    gpu: int | None = None
+    start_timeout: float = 60.0
+    timeout: float = 600.0
+    threads: int | None = None
+    verbose: bool = False
+
+
+class LoadedNet(Protocol):
+    """One net, loaded with its weights, in the TEST phase."""
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """The net's input blobs and their present shapes, in file order."""
+
+    @property
+    def blobs(self) -> Mapping[str, Shape]:
+        """Every blob and its present shape, in file order."""
+
+    @property
+    def params(self) -> Mapping[str, tuple[Shape, ...]]:
+        """Every layer with params, and the shape of each."""
+
+    def reshape(self, shapes: Mapping[str, Shape]) -> None:
+        """Give inputs new shapes; every other blob follows. Raises EngineFailed."""
+
+    def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
+        """Run the net once and return the blobs asked for by name.
+
+        Inputs must have the present input shapes exactly (nothing is broadcast). An input not
+        given keeps what it had last (zeros at first).
+        """
+
+    def close(self) -> None:
+        """Let go of the net."""
+
+    def __enter__(self) -> LoadedNet: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    """Something that can run a net."""
+
+    @property
+    def name(self) -> str:
+        """"caffe" or "embedded"."""
+
+    @property
+    def description(self) -> str:
+        """One line for a summary: "caffe 1.0.0, CPU (/path/to/python)"."""
+
+    def load(self, prototxt: Path, weights: Path | None = None) -> LoadedNet:
+        """Load a net; without weights its params are those its fillers give."""
+
+    def close(self) -> None:
+        """Let go of the engine and every net it loaded."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,117 @@
+"""Every error a user can cause or meet, under one root.
+
+NetsurgeryError
+├── FormatError        a file is not what it should be
+│   ├── PrototxtError    text: file:line:column, and a caret under the place
+│   ├── CaffemodelError  binary: file, byte offset
+│   ├── MeanError        a mean file or mean values
+│   ├── ImageError       a picture that cannot be read
+│   └── SettingsError    netsurgery.toml: file:line
+├── NetError           a net that contradicts itself (unknown bottom, shapes that cannot be)
+├── SurgeryError       a change that cannot be made: layer, reason, way out
+├── EngineError        a net could not be run
+│   ├── EngineMissing    the engine asked for is not on this machine
+│   ├── EngineFailed     it ran and gave up; carries its own words ("Check failed: ...")
+│   └── EngineTimeout    it did not answer in time
+├── InstallError       real Caffe could not be fetched or unpacked
+└── OutputError        a file could not be written, or is there already
+
+Catch NetsurgeryError to catch all of them; ``str(error)`` is the one line a user sees.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaffemodelError",
+    "EngineError",
+    "EngineFailed",
+    "EngineMissing",
+    "EngineTimeout",
+    "FormatError",
+    "ImageError",
+    "InstallError",
+    "MeanError",
+    "NetError",
+    "NetsurgeryError",
+    "OutputError",
+    "PrototxtError",
+    "SettingsError",
+    "SurgeryError",
+]
+
+
+class NetsurgeryError(Exception):
+    """Anything netsurgery refuses or fails to do; its text is one line for the user."""
+
+
+class FormatError(NetsurgeryError):
+    """A file is not what its name or place promised."""
+
+
+class PrototxtError(FormatError):
+    """A prototxt that cannot be read.
+
+    ``line`` and ``column`` count from 1; ``caret`` is the source line and a caret under the
+    place, for a terminal.
+    """
+
+    def __init__(
+        self, what: str, *, path: str, line: int = 0, column: int = 0, source: str = ""
+    ) -> None:
+        place = f"{path}:{line}:{column}" if line else path
+        super().__init__(f"{place}: {what}")
+        self.what, self.path, self.line, self.column = what, path, line, column
+        self.caret = f"{source}\n{' ' * (column - 1)}^" if source else ""
+
+
+class CaffemodelError(FormatError):
+    """A caffemodel (or another protobuf binary) that cannot be read; ``offset`` in bytes."""
+
+    def __init__(self, what: str, *, path: str, offset: int | None = None) -> None:
+        place = path if offset is None else f"{path}: byte {offset}"
+        super().__init__(f"{place}: {what}")
+        self.what, self.path, self.offset = what, path, offset
+
+
+class MeanError(FormatError):
+    """A mean file, or mean values, that cannot be used."""
+
+
+class ImageError(FormatError):
+    """A picture that cannot be read."""
+
+
+class SettingsError(FormatError):
+    """A netsurgery.toml that cannot be used."""
+
+
+class NetError(NetsurgeryError):
+    """A net that contradicts itself."""
+
+
+class SurgeryError(NetsurgeryError):
+    """A change that cannot be made to this net."""
+
+
+class EngineError(NetsurgeryError):
+    """A net could not be run."""
+
+
+class EngineMissing(EngineError):
+    """The engine asked for is not on this machine."""
+
+
+class EngineFailed(EngineError):
+    """The engine started and gave up; the message carries its own words."""
+
+
+class EngineTimeout(EngineError):
+    """The engine did not answer in time."""
+
+
+class InstallError(NetsurgeryError):
+    """Real Caffe could not be fetched, checked or unpacked."""
+
+
+class OutputError(NetsurgeryError):
+    """An output cannot be written, or exists already."""

@@ -1,0 +1,1 @@
+"""A Caffe net written as an ONNX graph."""

@@ -1,0 +1,1 @@
+"""How nets, weights and settings are written down; knows nothing of what a layer means."""

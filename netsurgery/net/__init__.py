@@ -1,0 +1,1 @@
+"""What a net means: layers, blobs, shapes, strides."""

@@ -1,0 +1,1 @@
+"""Changes to a net, each a plan first."""
