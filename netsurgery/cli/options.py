@@ -10,7 +10,7 @@ import click
 
 from netsurgery.engines.contract import EngineOptions
 
-__all__ = ["engine_options", "force_option", "json_option", "parse_size", "quiet_option", "SIZE"]
+__all__ = ["SIZE", "engine_options", "force_option", "json_option", "parse_size", "quiet_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

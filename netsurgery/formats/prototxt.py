@@ -1,0 +1,150 @@
+"""A prototxt as a document: the layers in it, and edits that keep the author's style.
+
+Three generations of Caffe wrote layers differently:
+
+V2 (2014 on)   ``layer { type: "InnerProduct" }``
+V1 (2014)      ``layers { type: INNER_PRODUCT }``
+V0 (2013)      ``layers { layer { type: "innerproduct" } }``
+
+A file that mixes ``layer`` and ``layers`` is refused, as Caffe 1.0 refuses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from netsurgery.errors import FormatError, PrototxtError
+from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
+
+__all__ = ["Prototxt", "insert_field", "quoted"]
+
+#: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
+MAX_BYTES = 64 << 20
+
+_BINARY = {
+    b"\x89HDF": "an HDF5 file",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip file; unpack it first",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Prototxt:
+    """One prototxt: its text, and the messages in it with their places.
+
+    ``bom`` tells that the file begins with a byte order mark, which Caffe cannot read; it is not
+    part of ``text``. ``generation`` is "V0", "V1" or "V2".
+    """
+
+    path: str
+    text: str
+    root: Message
+    layers: tuple[Message, ...]
+    generation: str
+    bom: bool = False
+
+    @classmethod
+    def read(cls, path: Path | str) -> Prototxt:
+        """Read a file. Raises PrototxtError, or FormatError if it cannot be opened."""
+        try:
+            data = Path(path).read_bytes() if _is_small(Path(path)) else b""
+        except OSError as error:
+            raise FormatError(f"{path}: {error.strerror or error}") from None
+        for magic, what in _BINARY.items():
+            if data.startswith(magic):
+                raise FormatError(f"{path}: found {what}, expected a prototxt")
+        if b"\0" in data:
+            raise FormatError(
+                f"{path}: found binary data, expected a prototxt; "
+                "are the prototxt and the caffemodel exchanged?"
+            )
+        return cls.parse(data.decode("utf-8", "surrogateescape"), str(path))
+
+    @classmethod
+    def parse(cls, text: str, path: str = "<text>") -> Prototxt:
+        """Read a text. Raises PrototxtError with line and column."""
+        bom = text.startswith("\ufeff")
+        text = text.removeprefix("\ufeff")
+        if text.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
+            raise PrototxtError("found an HTML page, expected a prototxt", path=path)
+        root = parse(text, path)
+        layers, generation = _layers(root)
+        return cls(path, text, root, layers, generation, bom)
+
+    @property
+    def name(self) -> str:
+        """The net's name, "" if it has none."""
+        return self.root.string("name")
+
+    def edits(self) -> Edits:
+        """An empty set of edits over this text."""
+        return Edits(self.root.source)
+
+    def to_bytes(self, text: str | None = None) -> bytes:
+        """`text` (default: the document's own) as it is written to a file, never with a BOM."""
+        return (self.text if text is None else text).encode("utf-8", "surrogateescape")
+
+
+def _is_small(path: Path) -> bool:
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder, expected a prototxt")
+    if path.exists() and not path.is_file():
+        raise FormatError(f"{path}: is no ordinary file, expected a prototxt")
+    if path.stat().st_size > MAX_BYTES:
+        raise FormatError(
+            f"{path}: {path.stat().st_size} bytes, expected a prototxt of at most {MAX_BYTES}; "
+            "are the prototxt and the caffemodel exchanged?"
+        )
+    return True
+
+
+def _layers(root: Message) -> tuple[tuple[Message, ...], str]:
+    new, old = root.all("layer"), root.all("layers")
+    if new and old:
+        line = root.source.error("", old[0].start).line
+        raise root.source.error(
+            f"`layer` here and `layers` in line {line}; Caffe reads only files of one kind",
+            new[0].start,
+        )
+    if new:
+        return tuple(root.messages("layer")), "V2"
+    layers = tuple(root.messages("layers"))
+    nested = any(layer.all("layer") for layer in layers)
+    return layers, ("V0" if nested else "V1" if layers else "V2")
+
+
+def quoted(value: str, like: Scalar | None = None) -> str:
+    """`value` as a quoted string, with the quote character that `like` has."""
+    quote = like.text[0] if like is not None and like.kind == "string" else '"'
+    escapes = {"\\": "\\\\", quote: "\\" + quote, "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return quote + "".join(escapes.get(c, c) for c in value) + quote
+
+
+def insert_field(edits: Edits, after: Field, text: str) -> None:
+    """Insert the field `text` behind the field `after`, laid out as `after` is.
+
+    Where `after` begins its line the new field gets a line of its own with the same indentation
+    and line end; else it follows on the same line.
+    """
+    source = edits.source.text
+    line = source.rfind("\n", 0, after.start) + 1
+    indent = source[line : after.start]
+    end = after.end
+    if indent.strip():
+        edits.insert(end, " " + text)
+        return
+    newline = "\r\n" if source[:line].endswith("\r\n") else "\n"
+    edits.insert(_line_end(source, end), newline + indent + text)
+
+
+def _line_end(source: str, at: int) -> int:
+    """Where the line of `at` ends if only space and a comment follow, else `at` itself."""
+    end = source.find("\n", at)
+    end = len(source) if end < 0 else end
+    rest = source[at:end].strip(" \t\r;,")
+    if rest and not rest.startswith("#"):
+        return at
+    return end - 1 if source[at:end].endswith("\r") else end

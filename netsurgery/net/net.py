@@ -1,0 +1,195 @@
+"""A net as Caffe sees it: layers with bottoms and tops, over a prototxt.
+
+This is a read-only view; nothing here changes the text. A layer's own parameters stay in its
+message and are read by whoever understands them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from netsurgery.errors import NetError, PrototxtError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.textformat import Message, Scalar
+from netsurgery.net.generations import layer_type
+
+__all__ = ["Layer", "Net", "NetInput", "Shape"]
+
+Shape = tuple[int, ...]
+
+#: Caffe's limits: a dimension is an int, an element count too.
+MAX_DIM = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer: ``type`` is Caffe 1.0's name for it whatever the dialect says."""
+
+    index: int
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    message: Message
+
+    def param(self, field: str) -> Message:
+        """The layer's ``field { ... }``, or an empty message where it is left out."""
+        found = self.message.message(field)
+        return found or Message(self.message.source, self.message.start, self.message.start)
+
+    def error(self, what: str) -> PrototxtError:
+        """An error at this layer's place in the text."""
+        return self.message.error(f"layer {self.name!r} ({self.type}): {what}")
+
+    @property
+    def in_place(self) -> bool:
+        """Whether some top is one of the bottoms."""
+        return any(top in self.bottoms for top in self.tops)
+
+
+@dataclass(frozen=True, eq=False)
+class NetInput:
+    """One input blob; ``dims`` are the values in the text, in order, that an edit may replace.
+
+    ``shape`` is None where the net declares none.
+    """
+
+    name: str
+    shape: Shape | None
+    dims: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """A net in one phase."""
+
+    prototxt: Prototxt
+    name: str
+    inputs: tuple[NetInput, ...]
+    layers: tuple[Layer, ...]
+    phase: str
+
+    @classmethod
+    def read(cls, path: Path | str, phase: str = "TEST") -> Net:
+        """Read a prototxt as a net. Raises FormatError, PrototxtError or NetError."""
+        return cls.of(Prototxt.read(path), phase)
+
+    @classmethod
+    def of(cls, prototxt: Prototxt, phase: str = "TEST") -> Net:
+        """The net that `prototxt` describes in `phase` ("TRAIN" or "TEST")."""
+        layers = tuple(
+            _layer(index, message, prototxt.generation)
+            for index, message in enumerate(prototxt.layers)
+            if _included(message, phase)
+        )
+        net = cls(prototxt, prototxt.name, tuple(_inputs(prototxt.root, layers)), layers, phase)
+        net._check()
+        return net
+
+    def layer(self, name: str) -> Layer:
+        """The layer of this name. Raises NetError for none or several."""
+        found = [layer for layer in self.layers if layer.name == name]
+        if len(found) != 1:
+            many = "no layer" if not found else f"{len(found)} layers"
+            raise NetError(f"{self.prototxt.path}: {many} named {name!r}")
+        return found[0]
+
+    def producer(self, layer: Layer, bottom: str) -> Layer | None:
+        """The layer that writes `bottom` last before `layer` reads it; None for a net input."""
+        before = (other for other in reversed(self.layers) if other.index < layer.index)
+        return next((other for other in before if bottom in other.tops), None)
+
+    def readers(self, layer: Layer, top: str) -> list[Layer]:
+        """The layers that read `top` as `layer` left it, an in-place writer being the last."""
+        found: list[Layer] = []
+        for other in self.layers:
+            if other.index <= layer.index:
+                continue
+            if top in other.bottoms:
+                found.append(other)
+            if top in other.tops:
+                break
+        return found
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The blobs that no layer reads, in file order."""
+        open_blobs: dict[str, None] = {i.name: None for i in self.inputs}
+        for layer in self.layers:
+            for bottom in layer.bottoms:
+                open_blobs.pop(bottom, None)
+            open_blobs.update(dict.fromkeys(layer.tops))
+        return tuple(open_blobs)
+
+    def _check(self) -> None:
+        """Every bottom is made before it is read, and no top is made twice."""
+        made = {i.name for i in self.inputs if i.dims or i.shape is None}
+        for layer in self.layers:
+            for bottom in layer.bottoms:
+                if bottom not in made:
+                    raise layer.error(f"its bottom {bottom!r} is made by no layer before it")
+            for top in layer.tops:
+                if top in made and top not in layer.bottoms and layer.type != "Input":
+                    raise layer.error(f"its top {top!r} is made by a layer before it too")
+            made.update(layer.tops)
+
+
+def _layer(index: int, message: Message, generation: str) -> Layer:
+    inner = message.message("layer") if generation == "V0" else None
+    named = message if inner is None else inner
+    return Layer(
+        index=index,
+        name=named.string("name"),
+        type=layer_type(named, generation),
+        bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
+        tops=tuple(s.as_string() for s in message.scalars("top")),
+        message=message,
+    )
+
+
+def _included(message: Message, phase: str) -> bool:
+    """Caffe's rule: in if any ``include`` holds (or none is given) and no ``exclude`` does."""
+    include, exclude = message.messages("include"), message.messages("exclude")
+    if include:
+        return any(_holds(rule, phase) for rule in include)
+    return not any(_holds(rule, phase) for rule in exclude)
+
+
+def _holds(rule: Message, phase: str) -> bool:
+    """Whether a NetStateRule holds for level 0 and no stages in `phase`."""
+    word = {"0": "TRAIN", "1": "TEST"}.get(rule.word("phase", phase), rule.word("phase", phase))
+    low, high = (rule.integer(key, 0, -(2**31)) for key in ("min_level", "max_level"))
+    return word == phase and low <= 0 <= high and not rule.all("stage")
+
+
+def _inputs(root: Message, layers: tuple[Layer, ...]) -> Iterator[NetInput]:
+    yield from _declared_inputs(root)
+    for layer in layers:
+        if layer.type != "Input":
+            continue
+        shapes = layer.param("input_param").messages("shape")
+        if len(shapes) not in (1, len(layer.tops)):
+            raise layer.error(f"{len(shapes)} shapes for {len(layer.tops)} tops")
+        for i, top in enumerate(layer.tops):
+            yield _input(top, tuple(shapes[i if len(shapes) > 1 else 0].scalars("dim")))
+
+
+def _declared_inputs(root: Message) -> Iterator[NetInput]:
+    """``input: "data"`` with four ``input_dim`` or one ``input_shape`` each."""
+    names = [scalar.as_string() for scalar in root.scalars("input")]
+    shapes, dims = root.messages("input_shape"), root.scalars("input_dim")
+    if shapes and dims:
+        raise shapes[0].error("input_shape and input_dim are both given; Caffe takes one of them")
+    if shapes and len(shapes) != len(names):
+        raise shapes[0].error(f"{len(shapes)} input_shape for {len(names)} inputs")
+    if dims and len(dims) != 4 * len(names):
+        raise dims[0].error(f"{len(dims)} input_dim for {len(names)} inputs; each takes four")
+    for i, name in enumerate(names):
+        own = shapes[i].scalars("dim") if shapes else dims[4 * i : 4 * i + 4]
+        yield _input(name, tuple(own)) if own else NetInput(name, None, ())
+
+
+def _input(name: str, dims: tuple[Scalar, ...]) -> NetInput:
+    return NetInput(name, tuple(dim.as_int(0, MAX_DIM) for dim in dims), dims)
