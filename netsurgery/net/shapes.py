@@ -1,0 +1,88 @@
+"""The shape of every blob and param of a net, by Caffe 1.0's own arithmetic.
+
+A layer type that is not understood makes the shapes behind it unknown, with the reason, and no
+more: what does not depend on it is still told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from netsurgery.errors import NetError
+from netsurgery.net import shape_rules
+from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
+
+__all__ = ["Shapes", "infer"]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What `infer` found.
+
+    blobs: every blob's shape, in file order; a blob whose shape cannot be told is not in it.
+    params: for every layer with params, the shape of each.
+    unknown: blob -> why its shape cannot be told.
+    """
+
+    blobs: dict[str, Shape] = field(default_factory=dict)
+    params: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+    def of(self, blob: str) -> Shape:
+        """The blob's shape. Raises NetError with the reason where it cannot be told."""
+        if blob not in self.blobs:
+            why = self.unknown.get(blob, "the net has no such blob")
+            raise NetError(f"the shape of blob {blob!r} is not known: {why}")
+        return self.blobs[blob]
+
+
+def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
+    """The shapes of `net` at the declared input shapes, or at those given in `inputs`.
+
+    Raises PrototxtError, naming the layer, where shapes contradict each other.
+    """
+    found = Shapes()
+    for declared in net.inputs:
+        shape = (inputs or {}).get(declared.name, declared.shape)
+        if shape is None:
+            found.unknown[declared.name] = "the prototxt declares no shape for this input"
+        else:
+            found.blobs[declared.name] = tuple(shape)
+    for layer in net.layers:
+        if layer.type != "Input":
+            _infer_layer(layer, found)
+    return found
+
+
+def _infer_layer(layer: Layer, found: Shapes) -> None:
+    missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
+    rule = shape_rules.RULES.get(layer.type)
+    if rule is None:
+        why = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
+    elif missing:
+        why = found.unknown.get(missing[0], f"its source {missing[0]!r} is not known")
+    else:
+        tops, params = rule(layer, [found.blobs[bottom] for bottom in layer.bottoms])
+        _keep(layer, tops, params, found)
+        return
+    for top in layer.tops:
+        found.blobs.pop(top, None)
+        found.unknown[top] = why
+
+
+def _keep(layer: Layer, tops: list[Shape], params: list[Shape], found: Shapes) -> None:
+    for top, shape in zip(layer.tops, tops, strict=False):
+        if any(dim < 0 for dim in shape):
+            raise layer.error(f"its top {top!r} would be {describe(shape)}: the input is too small")
+        if prod(shape) > MAX_DIM:
+            raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
+        found.blobs[top] = shape
+    if params:
+        found.params[layer.name] = tuple(params)
+
+
+def describe(shape: Shape) -> str:
+    """(1, 3, 227, 227) is "1x3x227x227"; a shape without axes is "a scalar"."""
+    return "x".join(map(str, shape)) or "a scalar"

@@ -1,0 +1,110 @@
+"""The sliding window of convolutions and poolings: kernel, stride, pad, dilation, per axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsurgery.formats.textformat import Message
+from netsurgery.net.net import Layer, Shape
+
+__all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_window"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window; each field has one number for each spatial axis (H, W for images)."""
+
+    kernel: Shape
+    stride: Shape
+    pad: Shape
+    dilation: Shape
+
+    @property
+    def extent(self) -> Shape:
+        """How far the kernel reaches, dilation counted: dilation x (kernel - 1) + 1."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    def convolved(self, size: Shape) -> Shape:
+        """Size behind a convolution: (size + 2 pad - extent) / stride + 1, rounded down.
+
+        -1 where the window does not fit even once.
+        """
+        axes = zip(size, self.extent, self.stride, self.pad, strict=True)
+        return tuple((n + 2 * p - e) // s + 1 if n + 2 * p >= e else -1 for n, e, s, p in axes)
+
+
+def deconv_out(window: Window, size: Shape) -> Shape:
+    """Size behind a deconvolution: stride x (size - 1) + extent - 2 pad."""
+    axes = zip(size, window.extent, window.stride, window.pad, strict=True)
+    return tuple(s * (n - 1) + e - 2 * p for n, e, s, p in axes)
+
+
+def conv_window(layer: Layer, axes: int) -> Window:
+    """The window of a Convolution, Deconvolution or Im2col over `axes` spatial axes."""
+    message = layer.param("convolution_param")
+    kernel = _per_axis(layer, message, "kernel", "kernel_size", axes, None)
+    return Window(
+        kernel,
+        _per_axis(layer, message, "stride", "stride", axes, 1),
+        _per_axis(layer, message, "pad", "pad", axes, 0),
+        _per_axis(layer, message, "", "dilation", axes, 1),
+    )
+
+
+def _per_axis(
+    layer: Layer, message: Message, short: str, name: str, axes: int, default: int | None
+) -> Shape:
+    """``name`` once for all axes or once for each, or ``short_h`` and ``short_w``."""
+    low = 0 if name == "pad" else 1
+    pair = [message.scalar(f"{short}_{side}") for side in "hw"] if short else [None, None]
+    listed = [scalar.as_int(low, 2**31 - 1) for scalar in message.scalars(name)]
+    if any(pair):
+        if listed:
+            raise layer.error(f"{name} and {short}_h or {short}_w are both given")
+        if axes != 2:
+            raise layer.error(f"{short}_h and {short}_w with {axes} spatial axes")
+        sides = [0 if s is None else s.as_int(0, 2**31 - 1) for s in pair]
+        if min(sides) < low:
+            # Caffe's defaults are 0 for each; a kernel or stride needs both sides.
+            raise layer.error(f"{short}_h and {short}_w must both be given")
+        return tuple(sides)
+    if not listed:
+        if default is None:
+            raise layer.error(f"{name} is missing")
+        return (default,) * axes
+    if len(listed) not in (1, axes):
+        raise layer.error(f"{len(listed)} {name} for {axes} spatial axes")
+    return tuple(listed * axes if len(listed) == 1 else listed)
+
+
+def pool_window(layer: Layer, size: Shape) -> Window:
+    """The window of a Pooling over a bottom of height and width `size`."""
+    message = layer.param("pooling_param")
+    if message.boolean("global_pooling", False):
+        for given in ("kernel_size", "kernel_h", "kernel_w"):
+            if message.scalar(given):
+                raise layer.error(f"global_pooling and {given} are both given")
+        return Window(size, (1, 1), (0, 0), (1, 1))
+    return Window(
+        _per_axis(layer, message, "kernel", "kernel_size", 2, None),
+        _per_axis(layer, message, "stride", "stride", 2, 1),
+        _per_axis(layer, message, "pad", "pad", 2, 0),
+        (1, 1),
+    )
+
+
+def pool_out(layer: Layer, window: Window, size: Shape) -> Shape:
+    """Size behind a pooling: as a convolution's, but rounded up (down if ``round_mode: FLOOR``).
+
+    With padding, Caffe drops a last window that would begin wholly in the padding.
+    """
+    rounding = layer.param("pooling_param").word("round_mode", "CEIL")
+    up = rounding not in ("FLOOR", "1")
+    made = []
+    for n, k, s, p in zip(size, window.kernel, window.stride, window.pad, strict=True):
+        room = n + 2 * p - k
+        cells = (-(-room // s) if up else room // s) + 1
+        if any(window.pad) and (cells - 1) * s >= n + p:
+            cells -= 1
+        made.append(cells if room > -s else -1)
+    return tuple(made)
