@@ -79,6 +79,11 @@ class Net:
     @classmethod
     def of(cls, prototxt: Prototxt, phase: str = "TEST") -> Net:
         """The net that `prototxt` describes in `phase` ("TRAIN" or "TEST")."""
+        if prototxt.generation == "V0":
+            raise prototxt.layers[0].error(
+                "found a layer of Caffe's first generation (2013), expected layer { type: "
+                '"..." }; upgrade_net_proto_text, a tool of Caffe, brings the file up to date'
+            )
         layers = tuple(
             _layer(index, message, prototxt.generation)
             for index, message in enumerate(prototxt.layers)

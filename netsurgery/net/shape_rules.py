@@ -298,7 +298,8 @@ def _nothing(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 _ELEMENTWISE = """
-    AbsVal BNLL Clip Dropout ELU Exp LRN Log MVN Power ReLU Sigmoid Softmax Split Swish TanH Threshold
+    AbsVal BNLL Clip Dropout ELU Exp LRN Log MVN Power ReLU Sigmoid Softmax Split Swish TanH
+    Threshold
 """
 
 _SCALAR_LOSSES = """
