@@ -17,7 +17,7 @@ from pathlib import Path
 from netsurgery.errors import FormatError, PrototxtError
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 
-__all__ = ["Prototxt", "insert_field", "quoted"]
+__all__ = ["Prototxt", "insert_field", "quoted", "remove_field"]
 
 #: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
 MAX_BYTES = 64 << 20
@@ -126,25 +126,42 @@ def quoted(value: str, like: Scalar | None = None) -> str:
 def insert_field(edits: Edits, after: Field, text: str) -> None:
     """Insert the field `text` behind the field `after`, laid out as `after` is.
 
-    Where `after` begins its line the new field gets a line of its own with the same indentation
-    and line end; else it follows on the same line.
+    Where `after` has its line to itself (but for a comment) the new field gets a line of its own
+    with the same indentation and line end; else it follows on the same line.
     """
     source = edits.source.text
-    line = source.rfind("\n", 0, after.start) + 1
-    indent = source[line : after.start]
-    end = after.end
-    if indent.strip():
-        edits.insert(end, " " + text)
+    line, indent, end = _own_line(source, after)
+    if end is None:
+        edits.insert(after.end, " " + text)
         return
-    newline = "\r\n" if source[:line].endswith("\r\n") else "\n"
-    edits.insert(_line_end(source, end), newline + indent + text)
+    newline = "\r\n" if source.startswith("\r\n", end) or source[:line].endswith("\r\n") else "\n"
+    edits.insert(end, newline + indent + text)
 
 
-def _line_end(source: str, at: int) -> int:
-    """Where the line of `at` ends if only space and a comment follow, else `at` itself."""
-    end = source.find("\n", at)
+def remove_field(edits: Edits, field: Field) -> None:
+    """Take out a field; with its line, and the comment on it, where it has the line to itself."""
+    source = edits.source.text
+    line, _, end = _own_line(source, field)
+    if end is not None:
+        newline = source.find("\n", end)
+        edits.replace(line, len(source) if newline < 0 else newline + 1, "")
+        return
+    after = field.end
+    while source[after : after + 1] in (" ", "\t", ";", ","):
+        after += 1
+    edits.replace(field.start, after, "")
+
+
+def _own_line(source: str, field: Field) -> tuple[int, str, int | None]:
+    """Where the field's line begins, what stands before the field, and where the line ends.
+
+    The end is None where the field shares its line with another, or spans several of a list.
+    """
+    line = source.rfind("\n", 0, field.start) + 1
+    before = source[line : field.start]
+    end = source.find("\n", field.end)
     end = len(source) if end < 0 else end
-    rest = source[at:end].strip(" \t\r;,")
-    if rest and not rest.startswith("#"):
-        return at
-    return end - 1 if source[at:end].endswith("\r") else end
+    behind = source[field.end : end].strip(" \t\r;,")
+    if before.strip() or (behind and not behind.startswith("#")):
+        return line, before, None
+    return line, before, end - 1 if source.endswith("\r", 0, end) else end
