@@ -1,0 +1,451 @@
+"""Runs Caffe nets in a process of its own, for netsurgery/engines/worker_process.py.
+
+A failed CHECK inside Caffe aborts the whole process, and Caffe's last interpreters are Python
+2.7 to 3.9; so Caffe is driven from here, never from netsurgery itself. This file stands alone:
+it is started by its path and needs nothing but the standard library, numpy and caffe. Its syntax
+is that of Python 2.7 and 3.5 at once.
+
+    python caffe_worker.py CONTROL SHARED PARENT
+
+CONTROL is the descriptor of a stream socket. Each message on it, either way, is 4 bytes "NSW1",
+the length of what follows (4 bytes, big endian), and one JSON object. A request has "id" and
+"op"; its answer has the same "id" and either "result" or "error": {"kind", "text"}. SHARED is
+the descriptor of an unlinked file through which arrays pass as float32, at offsets that the
+messages give. Paths are the bytes of the file's name, each byte one character. PARENT is 1 if
+the worker is to be killed as soon as its parent dies, else 0. When CONTROL ends, so does the
+worker. Standard output and error belong to Caffe.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import sys
+
+# The folder of a script is the first place its imports are looked for, and this one is full of
+# modules that are not Caffe's.
+if sys.path and sys.path[0] == __file__.rpartition("/")[0]:
+    del sys.path[0]
+sys.path[:] = [place for place in sys.path if place]
+
+import ctypes
+import errno
+import fcntl
+import gc
+import importlib
+import io
+import json
+import os
+import resource
+import signal
+import struct
+import tempfile
+import traceback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
+
+__all__ = ["main"]
+
+HEADER = struct.Struct(">4sI")
+MAGIC = b"NSW1"
+#: Bytes read or written at once; some kernels refuse 2 GiB and more.
+CHUNK = 1 << 28
+PR_SET_PDEATHSIG = 1
+
+
+class Refused(Exception):
+    """A request that is answered with an error; `kind` is "missing", "failed" or "surgery"."""
+
+    def __init__(self, kind, text):
+        # type: (str, str) -> None
+        Exception.__init__(self, text)
+        self.kind, self.text = kind, text
+
+
+class Channel(object):
+    """Messages to and from the client."""
+
+    def __init__(self, descriptor):
+        # type: (int) -> None
+        self.descriptor = descriptor
+
+    def receive(self):
+        # type: () -> Optional[Dict[str, Any]]
+        """The next request; None when the client has gone."""
+        header = self._read(HEADER.size)
+        if header is None:
+            return None
+        magic, length = HEADER.unpack(header)
+        body = self._read(length) if magic == MAGIC else None
+        if body is None:
+            return None
+        return dict(json.loads(body.decode("utf-8")))
+
+    def _read(self, count):
+        # type: (int) -> Optional[bytes]
+        parts = []
+        while count:
+            part = retried(os.read, self.descriptor, count)
+            if not part:
+                return None
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def send(self, message):
+        # type: (Dict[str, Any]) -> None
+        body = json.dumps(message).encode("ascii")
+        data = HEADER.pack(MAGIC, len(body)) + body
+        while data:
+            data = data[retried(os.write, self.descriptor, data) :]
+
+
+class SharedFile(object):
+    """The file through which arrays pass. It is read and written, not mapped: where no room is
+    left a write fails, while touching a map would kill the process."""
+
+    def __init__(self, descriptor, numpy):
+        # type: (int, Any) -> None
+        self.file, self.numpy = io.FileIO(descriptor, "r+b"), numpy
+
+    def read_into(self, array, offset):
+        # type: (Any, int) -> None
+        """Fill the C-contiguous float32 `array` from the file."""
+        if array.dtype != self.numpy.float32 or not array.flags["C_CONTIGUOUS"]:
+            raise Refused("failed", "this Caffe keeps its blobs as %s, not float32" % array.dtype)
+        raw, done = array.reshape(-1).view(self.numpy.uint8), 0
+        self.file.seek(offset)
+        while done < raw.size:
+            count = retried(self.file.readinto, raw[done : done + CHUNK])
+            if not count:
+                raise Refused("failed", "the shared file ends before the array does")
+            done += count
+
+    def write(self, arrays):
+        # type: (List[Any]) -> List[Tuple[List[int], int]]
+        """Put `arrays` one after another; returns (shape, offset) of each."""
+        places, offset = [], 0
+        for array in arrays:
+            shape = [int(size) for size in array.shape]
+            whole = self.numpy.ascontiguousarray(array, self.numpy.float32)
+            raw, done = whole.reshape(-1).view(self.numpy.uint8), 0
+            self.file.seek(offset)
+            while done < raw.size:
+                done += retried(self.file.write, raw[done : done + CHUNK])
+            places.append((shape, offset))
+            offset += raw.size
+        return places
+
+
+class Worker(object):
+    """The nets, and what can be done with them: each `op_...` method is one op of a request."""
+
+    def __init__(self, shared):
+        # type: (int) -> None
+        self.shared_descriptor = shared
+        self.nets = {}  # type: Dict[int, Any]
+        self.caffe = None  # type: Any
+        self.shared = None  # type: Any
+
+    def answer(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        try:
+            result = getattr(self, "op_" + request["op"])(request)
+            return {"id": request["id"], "result": result}
+        except Refused as refused:
+            error = {"kind": refused.kind, "text": refused.text}
+        except (Exception, SystemExit, KeyboardInterrupt):
+            # A layer written in Python may raise anything at all.
+            traceback.print_exc()
+            error = {"kind": "failed", "text": last_exception()}
+        return {"id": request["id"], "error": error}
+
+    def op_start(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """Import Caffe and choose the device; answers with what there is."""
+        numpy, self.caffe = import_or_refuse("numpy"), import_or_refuse("caffe")
+        if not hasattr(self.caffe, "Net"):
+            # Any folder called caffe can be imported; only pycaffe has nets.
+            where = list(getattr(self.caffe, "__path__", []))
+            raise Refused("missing", "what it imports as caffe is not pycaffe (%s)" % where)
+        self.shared = SharedFile(self.shared_descriptor, numpy)
+        if request["gpu"] is None:
+            self.caffe.set_mode_cpu()
+        else:
+            self.caffe.set_device(request["gpu"])
+            self.caffe.set_mode_gpu()
+        leave_folder()
+        return self.facts(numpy)
+
+    def facts(self, numpy):
+        # type: (Any) -> Dict[str, Any]
+        libraries = loaded_libraries()
+        return {
+            "version": text(getattr(self.caffe, "__version__", "of unknown version")),
+            "file": text(getattr(self.caffe, "__file__", None) or ""),
+            "python": "%d.%d.%d" % sys.version_info[:3],
+            "executable": text(sys.executable or ""),
+            "numpy": text(numpy.__version__),
+            "cuda": any(name.startswith(("libcudart", "libcublas")) for name in libraries),
+            "libraries": libraries,
+            "layer_types": [text(name) for name in self.caffe.layer_type_list()]
+            if hasattr(self.caffe, "layer_type_list")
+            else [],
+        }
+
+    def op_load(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        net = self.caffe.Net(native_path(request["prototxt"]), self.caffe.TEST)
+        if request["weights"] is not None:
+            net.copy_from(native_path(request["weights"]))
+        self.nets[request["net"]] = net
+        layers = [
+            (text(name), text(getattr(layer, "type", "")))
+            for name, layer in zip(net._layer_names, net.layers)
+        ]
+        params = [
+            (text(name), [shape_of(blob) for blob in blobs]) for name, blobs in net.params.items()
+        ]
+        inputs = [text(name) for name in net.inputs]
+        return {"layers": layers, "params": params, "inputs": inputs, "blobs": blob_shapes(net)}
+
+    def op_close(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        self.nets.pop(request["net"], None)
+        gc.collect()
+        return {}
+
+    def op_reshape(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        net = self.nets[request["net"]]
+        for name, shape in request["shapes"]:
+            blob_called(net, name).reshape(*shape)
+        net.reshape()
+        return {"blobs": blob_shapes(net)}
+
+    def op_forward(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        net = self.nets[request["net"]]
+        for name, offset in request["inputs"]:
+            self.shared.read_into(blob_called(net, name).data, offset)
+        net.forward()
+        blobs = [blob_called(net, name).data for name in request["blobs"]]
+        return {"blobs": self.shared.write(blobs)}
+
+    def op_param(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        blobs = params_of(self.nets[request["net"]], request["layer"])
+        return {"blobs": self.shared.write([blobs[request["index"]].data])}
+
+    def op_set_param(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        blobs = params_of(self.nets[request["net"]], request["layer"])
+        self.shared.read_into(blobs[request["index"]].data, 0)
+        return {}
+
+    def op_save(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        self.nets[request["net"]].save(native_path(request["path"]))
+        return {}
+
+    def op_transplant(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """Copy params from net to net: every move is checked before the first is made."""
+        original, target = self.nets[request["original"]], self.nets[request["target"]]
+        made = []
+        for layer, target_layer, turned in request["moves"]:
+            old, new = params_of(original, layer), params_of(target, target_layer)
+            check_move(layer, old, target_layer, new, turned)
+            made.append((layer, target_layer, old, new, turned))
+        report = []
+        for layer, target_layer, old, new, turned in made:
+            for index, (source, place) in enumerate(zip(old, new)):
+                values = source.data.T if turned and index == 0 else source.data
+                # The sizes are equal, so this reshape moves no value and loses none.
+                place.data[...] = values.reshape(place.data.shape)
+            shapes = [(shape_of(source), shape_of(place)) for source, place in zip(old, new)]
+            report.append((layer, target_layer, shapes))
+        return {"moves": report}
+
+
+def check_move(layer, old, target_layer, new, turned):
+    # type: (str, List[Any], str, List[Any], bool) -> None
+    """Raise Refused unless the params `old` fit the params `new`, blob by blob."""
+    where = "layer %s to layer %s" % (layer, target_layer)
+    if len(old) != len(new):
+        raise Refused(
+            "surgery",
+            "%s: %s against %s; nothing was copied" % (where, counted(len(old)), counted(len(new))),
+        )
+    if turned and len(shape_of(old[0])) != 2:
+        raise Refused(
+            "surgery",
+            "%s: param 0 is %s, and only a matrix can be transposed; "
+            "nothing was copied" % (where, dims(shape_of(old[0]))),
+        )
+    for index, (source, place) in enumerate(zip(old, new)):
+        if source.data.size != place.data.size:
+            raise Refused(
+                "surgery",
+                "%s: param %d is %s (%d values) against %s (%d values); "
+                "nothing was copied"
+                % (
+                    where,
+                    index,
+                    dims(shape_of(source)),
+                    source.data.size,
+                    dims(shape_of(place)),
+                    place.data.size,
+                ),
+            )
+
+
+def counted(count):
+    # type: (int) -> str
+    return "1 param" if count == 1 else "%d params" % count
+
+
+def dims(shape):
+    # type: (List[int]) -> str
+    return " x ".join(str(size) for size in shape) or "a single value"
+
+
+def text(name):
+    # type: (Any) -> str
+    """A name of Caffe's as text: Python 2 has it as bytes."""
+    if isinstance(name, bytes):
+        return name.decode("utf-8", "replace")
+    return str(name) if sys.version_info[0] > 2 else name
+
+
+def native_path(path):
+    # type: (str) -> Any
+    """The path as this Python's pycaffe takes it; bytes where it is not UTF-8."""
+    raw = path.encode("latin-1")
+    try:
+        return raw.decode("utf-8") if sys.version_info[0] > 2 else raw
+    except UnicodeDecodeError:
+        return raw
+
+
+def shape_of(blob):
+    # type: (Any) -> List[int]
+    # Asking for the data would make Caffe allocate it.
+    shape = blob.shape if hasattr(blob, "shape") else blob.data.shape
+    return [int(size) for size in shape]
+
+
+def blob_shapes(net):
+    # type: (Any) -> List[Tuple[str, List[int]]]
+    return [(text(name), shape_of(blob)) for name, blob in net.blobs.items()]
+
+
+def blob_called(net, name):
+    # type: (Any, str) -> Any
+    for known, blob in net.blobs.items():
+        if text(known) == name:
+            return blob
+    raise Refused("failed", "the net has no blob %s" % name)
+
+
+def params_of(net, layer):
+    # type: (Any, str) -> List[Any]
+    """The params of the one layer of this name."""
+    found = [i for i, name in enumerate(net._layer_names) if text(name) == layer]
+    if len(found) != 1:
+        raise Refused(
+            "surgery", "the net has %s layer %s" % ("more than one" if found else "no", layer)
+        )
+    blobs = list(net.layers[found[0]].blobs)
+    if not blobs:
+        raise Refused("surgery", "layer %s has no params" % layer)
+    return blobs
+
+
+def import_or_refuse(name):
+    # type: (str) -> Any
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit):
+        # Whatever an import stumbles over, an unsuitable library or a bug of its own.
+        traceback.print_exc()
+        raise Refused("missing", "import %s: %s" % (name, last_exception()))
+
+
+def last_exception():
+    # type: () -> str
+    lines = traceback.format_exception_only(*sys.exc_info()[:2])
+    return " ".join(text("".join(lines)).split())
+
+
+def loaded_libraries():
+    # type: () -> List[str]
+    """File names of the shared libraries in this process: they tell BLAS and CUDA."""
+    try:
+        with io.open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            paths = {line.split(None, 5)[5].strip() for line in maps if ".so" in line}
+    except (OSError, IOError):
+        return []
+    return sorted({path.rsplit("/", 1)[-1] for path in paths})
+
+
+def retried(call, *arguments):
+    # type: (Any, *Any) -> Any
+    """`call(*arguments)`, again if a signal came between; Python 2 leaves that to its callers."""
+    while True:
+        try:
+            return call(*arguments)
+        except (OSError, IOError) as error:
+            if error.errno != errno.EINTR:
+                raise
+
+
+def leave_folder():
+    # type: () -> None
+    """Work in a folder that is already deleted: a net that writes beside itself, or a core
+    file, has no place to go, and nothing needs tidying however the worker ends."""
+    try:
+        folder = tempfile.mkdtemp(prefix="netsurgery-")
+    except (OSError, IOError):
+        return
+    os.chdir(folder)
+    os.rmdir(folder)
+
+
+def restrain(with_parent):
+    # type: (bool) -> None
+    """No core files, and no life after the client's."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    # A limit of 1 also stops kernels that pipe cores to a program, which 0 does not.
+    soft = 1 if hard == resource.RLIM_INFINITY or hard > 1 else hard
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    if with_parent:
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        except (AttributeError, OSError):
+            pass  # not Linux: the end of CONTROL has to do
+
+
+def main(arguments):
+    # type: (List[str]) -> None
+    """Answer requests until the client goes."""
+    control, shared, with_parent = (int(argument) for argument in arguments)
+    restrain(bool(with_parent))
+    for descriptor in (control, shared):
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFD)
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
+    channel, worker = Channel(control), Worker(shared)
+    while True:
+        request = channel.receive()
+        if request is None:
+            return
+        channel.send(worker.answer(request))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (OSError, IOError):
+        pass  # the client went while it was being answered
+    # Caffe's own destructors have been seen to crash at exit.
+    os._exit(0)

@@ -1,0 +1,348 @@
+"""The engine "caffe": real Caffe, driven through pycaffe in a worker process.
+
+What pycaffe itself decides is left to it; what a user can get wrong is checked here first, so
+that the message names the blob and Caffe need not abort.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.engines.saved_model import check_saved
+from netsurgery.engines.worker_process import WorkerProcess
+from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
+
+if TYPE_CHECKING:
+    from netsurgery.engines.contract import Array
+
+__all__ = ["CaffeNet", "Move", "Moved", "PycaffeEngine", "open_engine"]
+
+#: layer, target layer, and for each param its old and new shape.
+Moved = tuple[str, str, list[tuple[Shape, Shape]]]
+
+
+@dataclass(frozen=True)
+class Move:
+    """The params of InnerProduct `layer` go to `target_layer` of another net.
+
+    transpose: the weight is kept K x N (InnerProductParameter.transpose) and is turned first.
+    """
+
+    layer: str
+    target_layer: str
+    transpose: bool = False
+
+
+def open_engine(options: EngineOptions) -> PycaffeEngine:
+    """Start Caffe under the interpreter that `options` or the machine gives.
+
+    Raises EngineMissing when there is none that can import it, EngineFailed when it dies, and
+    EngineTimeout when it is not up within `options.start_timeout` seconds.
+    """
+    return PycaffeEngine(python_with_caffe(options.caffe_python), options)
+
+
+def python_with_caffe(caffe_python: str | None) -> str:
+    python = caffe_python or os.environ.get("NETSURGERY_CAFFE_PYTHON")
+    if not python:
+        raise EngineMissing("no Caffe: name the interpreter that has it with --caffe-python")
+    return python
+
+
+class PycaffeEngine:
+    """Caffe in a worker process. After the process died every call raises EngineFailed."""
+
+    name = "caffe"
+
+    def __init__(self, python: str, options: EngineOptions) -> None:
+        """Start `python`, which is a path or a name on PATH, and import Caffe there."""
+        self._options = options
+        self._net_ids = itertools.count(1)
+        self._worker = WorkerProcess(python, options)
+        try:
+            self._info = self._started()
+        except BaseException:
+            self._worker.close()
+            raise
+
+    def _started(self) -> dict[str, Any]:
+        python, gpu, limit = self._worker.python, self._options.gpu, self._options.start_timeout
+        try:
+            return self._worker.request("start", f"starting under {python}", limit, gpu=gpu)
+        except EngineMissing as missing:
+            raise EngineMissing(f"{python} has no usable Caffe: {missing}") from None
+        except EngineTimeout:
+            raise EngineTimeout(
+                f"{python} did not start Caffe in {limit:g} s and was stopped"
+            ) from None
+        except EngineFailed as failed:
+            if "CPU-only Caffe" in str(failed):
+                raise EngineFailed(
+                    f"this Caffe ({python}) is compiled without CUDA; leave out --gpu, "
+                    "or choose another with --caffe-python"
+                ) from None
+            if self._worker.exit_status in range(128):
+                # It ended by itself: not a Python at all, or one too old or too broken.
+                raise EngineMissing(f"{python} cannot run Caffe: {failed}") from None
+            raise
+
+    def info(self) -> dict[str, Any]:
+        """What this Caffe is.
+
+        version, file (of the caffe package), python (its version), executable, numpy (version),
+        cuda (whether CUDA's libraries are loaded with it), libraries (file names of all shared
+        libraries), layer_types (those it knows).
+        """
+        return dict(self._info)
+
+    @property
+    def description(self) -> str:
+        """One line for a summary: "caffe 1.0.0, CPU (/path/to/python)"."""
+        device = "CPU" if self._options.gpu is None else f"GPU {self._options.gpu}"
+        return f"caffe {self._info['version']}, {device} ({self._worker.python})"
+
+    @property
+    def alive(self) -> bool:
+        """False once the engine was closed or its process died."""
+        return self._worker.alive
+
+    @property
+    def pid(self) -> int:
+        """The worker's process, which leads its process group."""
+        return self._worker.pid
+
+    def load(self, prototxt: Path, weights: Path | None = None) -> CaffeNet:
+        """Load a net in the TEST phase; without weights its params are what its fillers give.
+
+        `weights` is a caffemodel, or HDF5 if its name ends in .h5. Layers that only one of the
+        two has are left alone, as Caffe does. Raises EngineFailed with Caffe's own words.
+        """
+        for path in (prototxt, weights):
+            if path is not None and not path.is_file():
+                raise EngineFailed(f"{path}: no such file")
+        net = next(self._net_ids)
+        doing = f"loading {prototxt}" + (f" with {weights}" if weights is not None else "")
+        facts = self._request(
+            "load", doing, net=net, prototxt=wire_path(prototxt),
+            weights=None if weights is None else wire_path(weights),
+        )  # fmt: skip
+        return CaffeNet(self, net, str(prototxt), facts)
+
+    def transplant(
+        self, original: CaffeNet, target: CaffeNet, moves: Sequence[Move]
+    ) -> list[Moved]:
+        """Copy params from `original` to `target`, value by value in row-major order.
+
+        All moves are checked before the first is made: both layers exist, have as many params,
+        and each param as many values. Raises SurgeryError, and then nothing was copied.
+        """
+        result = self._request(
+            "transplant",
+            f"moving params to {target.path}",
+            original=original.number,
+            target=target.number,
+            moves=[[move.layer, move.target_layer, move.transpose] for move in moves],
+        )
+        return [
+            (layer, into, [(tuple(old), tuple(new)) for old, new in shapes])
+            for layer, into, shapes in result["moves"]
+        ]
+
+    def _request(self, op: str, doing: str, **fields: Any) -> dict[str, Any]:
+        return self._worker.request(op, doing, self._options.timeout, **fields)
+
+    def close(self) -> None:
+        """Kill the worker and wait for it; every net is gone with it."""
+        self._worker.close()
+
+    def __enter__(self) -> PycaffeEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class CaffeNet:
+    """A net inside the worker. Arrays go to it and come from it as copies."""
+
+    def __init__(
+        self, engine: PycaffeEngine, number: int, path: str, facts: Mapping[str, Any]
+    ) -> None:
+        """`facts` is the worker's answer to "load"; `number` is what it calls the net."""
+        self.number, self.path = number, path
+        self._engine, self._worker = engine, engine._worker
+        self._layers = [(str(name), str(kind)) for name, kind in facts["layers"]]
+        self._inputs = [str(name) for name in facts["inputs"]]
+        self._params = {
+            str(layer): tuple(tuple(shape) for shape in shapes) for layer, shapes in facts["params"]
+        }
+        self._blobs = shapes_by_name(facts["blobs"])
+        self._open = True
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """The input blobs and their present shapes, in file order."""
+        return {name: self._blobs[name] for name in self._inputs}
+
+    @property
+    def blobs(self) -> Mapping[str, Shape]:
+        """Every blob and its present shape, in file order (splits of Caffe's own included)."""
+        return dict(self._blobs)
+
+    @property
+    def params(self) -> Mapping[str, tuple[Shape, ...]]:
+        """Every layer with params, and the shape of each."""
+        return dict(self._params)
+
+    @property
+    def layers(self) -> Sequence[tuple[str, str]]:
+        """(name, type) of every layer Caffe made, in the order it runs them."""
+        return list(self._layers)
+
+    def reshape(self, shapes: Mapping[str, Shape]) -> None:
+        """Give inputs new shapes; every other blob follows.
+
+        What the inputs held is not to be relied on afterwards. Raises EngineError for a name
+        or a shape that cannot be, EngineFailed when a layer refuses the shape: Caffe aborts
+        then, and the engine is gone.
+        """
+        for name, shape in shapes.items():
+            self._check_input(name)
+            if not all(isinstance(size, int) and size > 0 for size in shape):
+                raise EngineError(f"input {name} cannot have the shape {shape!r}")
+        wanted = ", ".join(f"{name} to {dims(shape)}" for name, shape in shapes.items())
+        result = self._request(
+            "reshape",
+            f"reshaping {self.path}, {wanted}",
+            shapes=[[name, list(shape)] for name, shape in shapes.items()],
+        )
+        self._blobs = shapes_by_name(result["blobs"])
+
+    def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
+        """Run the net once and return the blobs asked for by name, float32, the caller's own.
+
+        An input must be float32 and have the present shape exactly. One that is not given keeps
+        what it had, which is what a layer working in place on it made of it. A blob is seen
+        after its last writer. Raises EngineError for inputs and names that do not fit.
+        """
+        import numpy as np
+
+        arrays = []
+        for name, array in inputs.items():
+            self._check_input(name)
+            check_array(f"input {name}", array, self._blobs[name])
+            arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        for name in blobs:
+            if name not in self._blobs:
+                raise EngineError(
+                    f"{self.path} has no blob {name}; there is {', '.join(self._blobs)}"
+                )
+        self._check_open()
+        offsets = self._worker.put(arrays)
+        given = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
+        result = self._request("forward", f"running {self.path}", inputs=given, blobs=list(blobs))
+        taken = {}
+        for name, (shape, offset) in zip(blobs, result["blobs"], strict=True):
+            self._blobs[name] = tuple(shape)
+            taken[name] = self._worker.take(tuple(shape), offset)
+        return taken
+
+    def param(self, layer: str, index: int) -> Array:
+        """A copy of param `index` of `layer` (0 is the weight, 1 the bias, where there is one)."""
+        self._check_param(layer, index)
+        result = self._request("param", f"reading layer {layer}", layer=layer, index=index)
+        ((shape, offset),) = result["blobs"]
+        return self._worker.take(tuple(shape), offset)
+
+    def set_param(self, layer: str, index: int, array: Array) -> None:
+        """Set param `index` of `layer` to `array`, float32 and of exactly its shape."""
+        import numpy as np
+
+        self._check_param(layer, index)
+        check_array(f"param {index} of layer {layer}", array, self._params[layer][index])
+        self._check_open()
+        self._worker.put([np.ascontiguousarray(array).reshape(array.shape)])
+        self._request("set_param", f"setting layer {layer}", layer=layer, index=index)
+
+    def save(self, path: Path) -> None:
+        """Write the net's params to `path` as Caffe's own save does, replacing what is there.
+
+        Caffe does not notice a disk that fills up at the end, so the file is checked to be
+        whole. Raises EngineFailed. Writing beside and renaming is the caller's business.
+        """
+        self._request("save", f"saving to {path}", path=wire_path(path))
+        check_saved(path, len(self._layers))
+
+    def _check_input(self, name: str) -> None:
+        if name not in self._inputs:
+            known = ", ".join(f"{name} ({dims(self._blobs[name])})" for name in self._inputs)
+            raise EngineError(f"{self.path} has no input {name}; its inputs: {known or 'none'}")
+
+    def _check_param(self, layer: str, index: int) -> None:
+        if layer not in self._params:
+            known = ", ".join(self._params) or "none"
+            raise EngineError(f"{self.path} has no params of a layer {layer}; those with: {known}")
+        if not 0 <= index < len(self._params[layer]):
+            count = len(self._params[layer])
+            raise EngineError(f"layer {layer} has params 0 to {count - 1}, not {index}")
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise EngineError(f"{self.path} was closed")
+
+    def _request(self, op: str, doing: str, **fields: Any) -> dict[str, Any]:
+        self._check_open()
+        return self._engine._request(op, doing, net=self.number, **fields)
+
+    def close(self) -> None:
+        """Let go of the net; the engine goes on. May be called again."""
+        if self._open and self._worker.alive:
+            self._request("close", f"closing {self.path}")
+        self._open = False
+
+    def __enter__(self) -> CaffeNet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_array(what: str, array: Array, shape: Shape) -> None:
+    """Raise EngineError unless `array` is float32 of exactly this shape."""
+    import numpy as np
+
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise EngineError(f"{what} is {kind}; Caffe takes float32")
+    if array.shape != shape:
+        raise EngineError(f"{what} is {dims(array.shape)}; the net takes {dims(shape)}")
+
+
+def shapes_by_name(pairs: Sequence[tuple[str, Sequence[int]]]) -> dict[str, Shape]:
+    return {name: tuple(shape) for name, shape in pairs}
+
+
+def dims(shape: Shape) -> str:
+    return " x ".join(str(size) for size in shape) or "a single value"
+
+
+def wire_path(path: Path) -> str:
+    """An absolute path as the worker takes it: a character for each byte of the name."""
+    return os.fsencode(os.path.abspath(path)).decode("latin-1")

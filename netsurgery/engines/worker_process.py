@@ -1,0 +1,282 @@
+"""The worker's process: starting it, asking it, and telling how it died.
+
+The other end is caffe_worker.py, whose docstring describes the messages. Whatever goes wrong
+there (a failed CHECK, a crash, a hang, an answer that makes no sense) becomes one EngineError
+here, and then the process is gone with all its children: it leads a session of its own, which
+is killed whole. Nothing it uses has a name in the file system, so nothing is left behind, even
+when either side is killed outright.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.engines.last_words import LastWords, gone_because
+from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout, SurgeryError
+
+if TYPE_CHECKING:
+    from netsurgery.engines.contract import Array, EngineOptions, Shape
+
+__all__ = ["WORKER", "WorkerProcess"]
+
+WORKER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "caffe_worker.py")
+HEADER = struct.Struct(">4sI")
+MAGIC = b"NSW1"
+#: No answer is longer: it holds names and shapes, never values.
+LONGEST_ANSWER = 1 << 26
+#: Bytes read or written at once; Linux moves no more than 2 GiB in one call.
+CHUNK = 1 << 28
+KINDS = {"failed": EngineFailed, "missing": EngineMissing, "surgery": SurgeryError}
+
+
+class WorkerProcess:
+    """A running worker. Requests are made one at a time, from one thread at a time."""
+
+    def __init__(self, python: str, options: EngineOptions) -> None:
+        """Start caffe_worker.py under the interpreter `python`; nothing is imported there yet.
+
+        Raises EngineMissing if `python` cannot be run.
+        """
+        self.python = resolved(python)
+        self._last_id = 0
+        self._why_gone: str | None = None
+        self._shared = shared_file()
+        self._control, theirs = socket.socketpair()
+        # The kernel's death signal is sent when the *thread* that started the process ends.
+        with_parent = threading.current_thread() is threading.main_thread()
+        numbers = (theirs.fileno(), self._shared, int(with_parent))
+        command = [self.python, WORKER, *map(str, numbers)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env=environment(options),
+                pass_fds=(theirs.fileno(), self._shared),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._control.close()
+            os.close(self._shared)
+            raise EngineMissing(f"cannot run {self.python}: {error.strerror}") from None
+        finally:
+            theirs.close()
+        assert self._process.stdout is not None
+        self._words = LastWords(self._process.stdout, live=options.verbose)
+        # Also runs when this object is forgotten and when the interpreter exits.
+        self._end = weakref.finalize(
+            self, end, self._process, self._control, self._shared, self._words, os.getpid()
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process, which also leads its process group and session."""
+        return self._process.pid
+
+    @property
+    def exit_status(self) -> int | None:
+        """How the process ended, as subprocess gives it; None while it runs."""
+        return self._process.returncode
+
+    @property
+    def alive(self) -> bool:
+        """False once the process was closed or found dead."""
+        return self._why_gone is None
+
+    def request(self, op: str, doing: str, timeout: float, **fields: Any) -> dict[str, Any]:
+        """Ask for `op` and return the result. `doing` says what it is for: "loading net.prototxt".
+
+        Raises EngineFailed when Caffe refuses or dies, EngineTimeout after `timeout` seconds,
+        SurgeryError and EngineMissing when the worker says so.
+        """
+        if self._why_gone is not None:
+            raise EngineFailed(f"Caffe is not running any more: {self._why_gone}")
+        self._last_id += 1
+        self._words.forget()
+        try:
+            self._send({"id": self._last_id, "op": op, **fields}, timeout)
+            answer = self._receive(timeout)
+            result, error = self._opened(answer)
+        except TimeoutError:
+            self._stop("it took too long and was stopped")
+            raise EngineTimeout(
+                f"Caffe did not finish {doing} in {timeout:g} s and was stopped"
+            ) from None
+        except (EOFError, ConnectionError):
+            raise self._died(doing) from None
+        except ValueError as error:
+            self._stop("it gave an answer that makes no sense and was stopped")
+            raise EngineFailed(
+                f"Caffe's process gave an answer that makes no sense while {doing} ({error})"
+            ) from None
+        except BaseException:
+            # Ctrl-C, perhaps: an answer is still to come, so nothing more can be asked.
+            self._stop("it was interrupted")
+            raise
+        if error is not None:
+            raise KINDS[error[0]](error[1])
+        return result
+
+    def _send(self, message: dict[str, Any], timeout: float) -> None:
+        body = json.dumps(message).encode("ascii")
+        self._control.settimeout(min(timeout, threading.TIMEOUT_MAX))
+        self._control.sendall(HEADER.pack(MAGIC, len(body)) + body)
+
+    def _receive(self, timeout: float) -> Any:
+        deadline = time.monotonic() + timeout
+        magic, length = HEADER.unpack(self._read(HEADER.size, deadline))
+        if magic != MAGIC or length > LONGEST_ANSWER:
+            raise ValueError("not a message")
+        return json.loads(self._read(length, deadline))
+
+    def _read(self, count: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._control.settimeout(min(left, threading.TIMEOUT_MAX))
+            part = self._control.recv(count - len(data))
+            if not part:
+                raise EOFError
+            data += part
+        return bytes(data)
+
+    def _opened(self, answer: Any) -> tuple[dict[str, Any], tuple[str, str] | None]:
+        """The result, or the kind and text of the error. Raises ValueError if it is neither."""
+        if not isinstance(answer, dict) or answer.get("id") != self._last_id:
+            raise ValueError("not an answer to what was asked")
+        result, error = answer.get("result"), answer.get("error")
+        if isinstance(result, dict):
+            return result, None
+        if isinstance(error, dict) and error.get("kind") in KINDS:
+            return {}, (error["kind"], str(error.get("text")))
+        raise ValueError("neither result nor error")
+
+    def _died(self, doing: str) -> EngineError:
+        """The error for a process that ended by itself."""
+        wait_for_end(self._process.pid)
+        self._end()
+        status = self._process.returncode
+        self._why_gone = f"it ended while {doing}"
+        return EngineFailed(gone_because(status, doing, self._words.text()))
+
+    def _stop(self, why: str) -> None:
+        self._why_gone = why
+        self._end()
+
+    def close(self) -> None:
+        """Kill the process and its children, and wait for it. May be called again."""
+        if self._why_gone is None:
+            self._why_gone = "it was closed"
+        self._end()
+
+    def put(self, arrays: Sequence[Array]) -> list[int]:
+        """Write C-contiguous float32 arrays to the shared file; returns their offsets."""
+        offsets, offset = [], 0
+        for array in arrays:
+            raw = raw_bytes(array)
+            offsets.append(offset)
+            done = 0
+            while done < len(raw):
+                done += self._written(raw[done : done + CHUNK], offset + done)
+            offset += len(raw)
+        return offsets
+
+    def _written(self, raw: memoryview, offset: int) -> int:
+        try:
+            return os.pwrite(self._shared, raw, offset)
+        except OSError as error:
+            raise EngineFailed(f"no room to hand an array to Caffe: {error.strerror}") from None
+
+    def take(self, shape: Shape, offset: int) -> Array:
+        """Read an array of float32 from the shared file; the caller's own."""
+        import numpy as np
+
+        array = np.empty(shape, np.float32)
+        raw, done = raw_bytes(array), 0
+        while done < len(raw):
+            count = os.preadv(self._shared, [raw[done : done + CHUNK]], offset + done)
+            if not count:
+                raise EngineFailed("Caffe's process handed over less than it said")
+            done += count
+        return array
+
+
+def raw_bytes(array: Array) -> memoryview:
+    """The bytes of a C-contiguous array, as they lie in memory."""
+    import numpy as np
+
+    return array.reshape(-1).view(np.uint8).data
+
+
+def resolved(python: str) -> str:
+    """An absolute path: the worker starts in another folder. Links stay, virtual ones need them."""
+    return os.path.abspath(shutil.which(python) or python)
+
+
+def shared_file() -> int:
+    """A descriptor of an empty file that has no name: in memory, or else on disk."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.memfd_create("netsurgery", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def environment(options: EngineOptions) -> dict[str, str]:
+    """The worker's environment: ours, with Caffe told how much to print and to use."""
+    env = dict(os.environ)
+    env["GLOG_logtostderr"] = "1"
+    env["GLOG_minloglevel"] = "0" if options.verbose else "2"
+    env["PYTHONUNBUFFERED"] = "1"
+    # Our own user's strictness about warnings is no reason for pycaffe's imports to fail.
+    env.pop("PYTHONWARNINGS", None)
+    # The worker has another current folder; Caffe may be found by a path relative to ours.
+    places = [os.path.abspath(p) for p in env.pop("PYTHONPATH", "").split(os.pathsep) if p]
+    if places:
+        env["PYTHONPATH"] = os.pathsep.join(places)
+    if options.threads is not None:
+        for library in ("OPENBLAS", "OMP", "MKL"):
+            env[f"{library}_NUM_THREADS"] = str(options.threads)
+    return env
+
+
+def wait_for_end(pid: int, seconds: float = 5.0) -> None:
+    """Wait until the process has ended by itself, without reaping it: its group stays ours."""
+    deadline = time.monotonic() + seconds
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while os.waitid(os.P_PID, pid, flags) is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def end(
+    process: subprocess.Popen[bytes],
+    control: socket.socket,
+    shared: int,
+    words: LastWords,
+    owner: int,
+) -> None:
+    """Kill the process group, reap the process, let go of what was shared with it."""
+    if os.getpid() != owner:
+        return  # a fork of ours: the worker is still its parent's
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    control.close()
+    process.wait()
+    words.finish()
+    os.close(shared)

@@ -1,0 +1,87 @@
+"""Fixtures shared by all tests: where things are, and real Caffe where there is one."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.pycaffe import PycaffeEngine, open_engine, python_with_caffe
+from netsurgery.errors import EngineMissing
+
+REPO_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    return REPO_ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real nets, weights and pictures of others, beside the repository and no part of it."""
+    folder = REPO_ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def caffe_python() -> str:
+    """The interpreter that has pycaffe, found as the product finds it."""
+    try:
+        return python_with_caffe(None)
+    except EngineMissing as missing:
+        if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
+            pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but: {missing}")
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def live_caffe_engine(caffe_python: str) -> Iterator[Callable[[], PycaffeEngine]]:
+    """Gives the one engine of the run; a new one if a test killed it or closed it."""
+    engines: list[PycaffeEngine] = []
+
+    def live() -> PycaffeEngine:
+        if not engines or not engines[-1].alive:
+            engines.append(open_engine(EngineOptions(caffe_python=caffe_python, threads=2)))
+        return engines[-1]
+
+    yield live
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture
+def caffe_engine(live_caffe_engine: Callable[[], PycaffeEngine]) -> PycaffeEngine:
+    """Real Caffe, started once for the whole run."""
+    return live_caffe_engine()
+
+
+@pytest.fixture(scope="session")
+def caffe_docs(
+    live_caffe_engine: Callable[[], PycaffeEngine], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Debian's caffe-doc: models/ and examples/, prototxts unpacked where they were gzipped."""
+    package = Path(live_caffe_engine().info()["file"])
+    for root in [*package.parents, Path("/")]:
+        source = root / "usr" / "share" / "doc" / "caffe-doc"
+        if source.is_dir():
+            return unpacked(source, tmp_path_factory.mktemp("caffe-doc"))
+    pytest.skip(f"no caffe-doc beside {package}")
+
+
+def unpacked(source: Path, folder: Path) -> Path:
+    for path in sorted(source.rglob("*")):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.name.endswith(".prototxt.gz"):
+            target.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        elif path.suffix in {".prototxt", ".jpg", ".png"}:
+            shutil.copy(path, target)
+    return folder
