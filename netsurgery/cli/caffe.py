@@ -1,0 +1,164 @@
+"""`netsurgery caffe`: get real Caffe, and say which one is used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netsurgery.cli.options import json_option, quiet_option
+
+if TYPE_CHECKING:
+    from netsurgery.engines.discovery import Finding
+
+__all__ = ["command"]
+
+
+@click.group()
+def command() -> None:
+    """Get real Caffe, and say which one is used.
+
+    \b
+    Example:
+      netsurgery caffe install
+      netsurgery caffe info
+    """
+
+
+@command.command()
+@click.option(
+    "--prefix",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="NETSURGERY_CAFFE_PREFIX",
+    help="The folder to install to (default: caffe in netsurgery's folder of user data).",
+)
+@click.option("--mirror", metavar="URL", help="The Debian mirror (default: this machine's own).")
+@click.option("--suite", default="bullseye", show_default=True, help="The Debian suite.")
+@click.option("--force", is_flag=True, help="Install again over what is there.")
+@click.option("--keep-downloads", is_flag=True, help="Keep the packages, to install again.")
+@quiet_option
+def install(
+    prefix: Path | None,
+    mirror: str | None,
+    suite: str,
+    force: bool,
+    keep_downloads: bool,
+    quiet: bool,
+) -> None:
+    """Get Caffe 1.0 with its Python from Debian 11's packages, without root.
+
+    180 MB are fetched, their signatures checked, and unpacked to 640 MB in one folder; nothing
+    else on the machine changes, and removing the folder removes Caffe. When it was cut short,
+    run it again: it goes on from what it has.
+
+    \b
+    Example:
+      netsurgery caffe install
+    """
+    from netsurgery.engines import debian
+
+    there = None if force else debian.installed_python(prefix)
+    show = not quiet and sys.stderr.isatty()
+    try:
+        python = debian.install(
+            prefix,
+            mirror,
+            suite,
+            *([show_progress] if show else []),
+            force=force,
+            keep_downloads=keep_downloads,
+        )
+    except KeyboardInterrupt:
+        click.echo("stopped; run it again to go on from what was downloaded", err=True)
+        raise
+    finally:
+        if show:
+            click.echo("\r\x1b[K", nl=False, err=True)
+    if not quiet:
+        click.echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
+
+
+def show_progress(what: str, done: float) -> None:
+    """One line on a terminal, written over the last one."""
+    share = f" {done:4.0%}" if done else " ..."
+    click.echo(f"\r\x1b[K{what}{share}", nl=False, err=True)
+
+
+@command.command()
+@click.option(
+    "--caffe-python",
+    metavar="PATH",
+    envvar="NETSURGERY_CAFFE_PYTHON",
+    help="The Python interpreter that has pycaffe.",
+)
+@json_option
+@quiet_option
+@click.pass_context
+def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: bool) -> None:
+    """Say which Caffe there are, what each can do, and which one is used.
+
+    Looked at in this order: --caffe-python, NETSURGERY_CAFFE_PYTHON, this Python, what
+    `netsurgery caffe install` made. Exits with 1 if there is none to use.
+
+    \b
+    Example:
+      netsurgery caffe info --json
+    """
+    from netsurgery.engines.discovery import chosen, survey
+
+    findings = survey(caffe_python)
+    used = chosen(findings)
+    if as_json:
+        facts = [as_dict(finding, finding is used) for finding in findings]
+        click.echo(json.dumps({"usable": used is not None, "tried": facts}, indent=2))
+    elif not quiet:
+        for finding in findings:
+            click.echo("\n".join(lines(finding, finding is used)))
+        if used is None:
+            click.echo("no Caffe to use; `netsurgery caffe install` gets one")
+    ctx.exit(0 if used else 1)
+
+
+def as_dict(finding: Finding, used: bool) -> dict[str, Any]:
+    """One candidate, for --json: the same keys whether it is usable or not."""
+    caffe, candidate = finding.caffe, finding.candidate
+    return {
+        "origin": candidate.origin,
+        "python": caffe.python if caffe else candidate.python,
+        "place": candidate.place,
+        "usable": caffe is not None,
+        "used": used,
+        "reason": finding.reason or None,
+        "version": caffe.version if caffe else None,
+        "python_version": caffe.python_version if caffe else None,
+        "path": caffe.path if caffe else None,
+        "blas": caffe.blas if caffe else None,
+        "blas_path": caffe.blas_path if caffe else None,
+        "cuda": caffe.cuda if caffe else None,
+        "layer_types": list(caffe.layer_types) if caffe else None,
+    }
+
+
+def lines(finding: Finding, used: bool) -> list[str]:
+    """One candidate, for people."""
+    caffe, candidate = finding.caffe, finding.candidate
+    if caffe is None:
+        return [f"{candidate.origin}: {candidate.place}", f"  not usable: {finding.reason}"]
+    blas = f"{caffe.blas} ({caffe.blas_path})" if caffe.blas else "cannot be told"
+    types = click.wrap_text(
+        ", ".join(caffe.layer_types) or "this Caffe cannot list them",
+        width=98,
+        initial_indent=f"  layer types  {len(caffe.layer_types)}: ",
+        subsequent_indent=" " * 15,
+    )
+    return [
+        f"{candidate.origin}: {caffe.python}{' (used)' if used else ''}",
+        f"  Caffe        {caffe.version} ({caffe.path})",
+        f"  Python       {caffe.python_version}",
+        f"  BLAS         {blas}",
+        f"  CUDA         {'compiled in' if caffe.cuda else 'not compiled in: CPU only'}",
+        types,
+    ]

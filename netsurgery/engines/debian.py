@@ -1,0 +1,328 @@
+"""Real Caffe from Debian 11's packages: fetched, unpacked into one folder, and proved to run.
+
+No root, no compiler, nothing installed into the system. A prefix looks like this:
+
+    PREFIX/install/root/       the packages, unpacked
+    PREFIX/install/python      the interpreter to use: a launcher on the folder's own libraries
+    PREFIX/install/stamp.json  what was unpacked; written when all before it was proved
+    PREFIX/.downloads/         apt's own folder, until the install is done
+    PREFIX/.unpacking/         an install in the making
+
+`install` is made elsewhere and renamed into place, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from netsurgery import __version__
+from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools
+from netsurgery.engines.probing import NotUsable, die_with_parent, probe
+from netsurgery.errors import InstallError
+
+__all__ = [
+    "default_prefix",
+    "documentation",
+    "install",
+    "installed_python",
+    "installed_suite",
+]
+
+PACKAGES = ("python3-caffe", "caffe", "caffe-doc", "libopenblas0-pthread")
+SPACE = 1_000_000_000  # bytes: 180 MB of packages, 640 MB of files, and compiled Python
+
+#: Where libraries are, under the tree, in the order they are searched; TRIPLET is the machine's
+#: ("x86_64-linux-gnu"). The first is the BLAS that Debian's alternatives system would choose.
+LIBRARY_FOLDERS = (
+    "usr/lib/TRIPLET/openblas-pthread",
+    "usr/lib/TRIPLET",
+    "lib/TRIPLET",
+    "usr/lib/TRIPLET/hdf5/serial",
+    "usr/lib",
+)
+
+#: The dynamic loader is told where the libraries are: an exported LD_LIBRARY_PATH would reach,
+#: and break, every program that this Python starts. The folder is found when it runs, since the
+#: launcher is made in one place and moved to another.
+LAUNCHER = """\
+#!/bin/sh
+# Real Caffe's Python on its own libraries; made by `netsurgery caffe install`.
+root=$(dirname "$(readlink -f "$0")")/root
+unset LD_PRELOAD
+export PYTHONHOME="$root/usr" PYTHONNOUSERSITE=1 PYTHONUTF8=1
+export PYTHONPATH="$root/usr/lib/python3/dist-packages${{PYTHONPATH:+:$PYTHONPATH}}"
+exec "$root"/{loader} --library-path "{libraries}" "$root"/{python} "$@"
+"""
+
+
+def default_prefix() -> Path:
+    """NETSURGERY_CAFFE_PREFIX, else `caffe` in the user's data folder."""
+    given = os.environ.get("NETSURGERY_CAFFE_PREFIX")
+    if given:
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("netsurgery", appauthor=False)) / "caffe"
+
+
+def installed_python(prefix: Path | None = None) -> str | None:
+    """The launcher of a finished install under `prefix`, or None."""
+    launcher = _home(prefix) / "python"
+    return str(launcher) if _stamp(prefix) and os.access(launcher, os.X_OK) else None
+
+
+def installed_suite(prefix: Path | None = None) -> str | None:
+    """The Debian suite that was unpacked under `prefix`, or None."""
+    return str(_stamp(prefix).get("suite")) if installed_python(prefix) else None
+
+
+def documentation(prefix: Path | None = None) -> Path | None:
+    """caffe-doc's folder (BVLC's examples and models; some files gzipped), or None."""
+    folder = _home(prefix) / "root/usr/share/doc/caffe-doc"
+    return folder if installed_python(prefix) and folder.is_dir() else None
+
+
+def _silent(what: str, done: float) -> None:
+    """No progress shown."""
+
+
+def install(
+    prefix: Path | None = None,
+    mirror: str | None = None,
+    suite: str = "bullseye",
+    progress: Progress = _silent,
+    *,
+    force: bool = False,
+    keep_downloads: bool = False,
+) -> Path:
+    """Fetch and unpack Caffe under `prefix` (default: `default_prefix()`); return its Python.
+
+    Does nothing where it is already, unless `force`. `mirror` is by default the one that this
+    machine's own apt uses. An install that was cut short goes on from what it had downloaded.
+    Raises InstallError.
+    """
+    prefix = _checked(prefix)
+    with _disk_errors(prefix), _lock(prefix, progress):
+        present = installed_suite(prefix)
+        if present is not None and not force:
+            if present != suite:
+                raise InstallError(
+                    f"{prefix} holds Caffe from {present}, not {suite}: "
+                    "--force replaces it, --prefix puts it elsewhere"
+                )
+            return _home(prefix) / "python"
+        _refuse_foreign(prefix)
+        _clear(prefix)
+        try:
+            _fetch_and_unpack(prefix, mirror, suite, progress)
+            _commit(prefix)
+        finally:
+            _clear(prefix)
+        if not keep_downloads:
+            _remove(prefix / ".downloads")
+    return _home(prefix) / "python"
+
+
+def _home(prefix: Path | None) -> Path:
+    return (prefix or default_prefix()) / "install"
+
+
+def _stamp(prefix: Path | None) -> dict[str, Any]:
+    try:
+        stamp = json.loads((_home(prefix) / "stamp.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def _checked(prefix: Path | None) -> Path:
+    """The prefix, absolute. The loader and apt give some characters a meaning of their own."""
+    path = Path(os.path.abspath(prefix or default_prefix()))
+    bad = sorted(set(str(path)) & set(':;$"\\\n'))
+    if bad:
+        raise InstallError(f"{path}: a prefix with {bad[0]!r} in it cannot work; choose another")
+    return path
+
+
+@contextlib.contextmanager
+def _disk_errors(prefix: Path) -> Iterator[None]:
+    """Errors of the file system, in one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(prefix) from None
+        place = error.filename or prefix
+        raise InstallError(
+            f"{place}: {error.strerror}; --prefix chooses another place to install to"
+        ) from None
+
+
+def _no_space(prefix: Path) -> InstallError:
+    return InstallError(
+        f"no space left on the disk of {prefix}: free some, or choose another place with "
+        "--prefix; what was downloaded is kept"
+    )
+
+
+@contextlib.contextmanager
+def _lock(prefix: Path, progress: Progress) -> Iterator[None]:
+    """Only one install at a time in a prefix; a second waits, and then finds the first's work."""
+    prefix.mkdir(parents=True, exist_ok=True)
+    with open(prefix / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another install to finish", 0.0)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _refuse_foreign(prefix: Path) -> None:
+    """A finished install has a stamp: anything else of that name is somebody's own."""
+    home = _home(prefix)
+    if os.path.lexists(home) and not _stamp(prefix):
+        raise InstallError(
+            f"{home} is there and was not made by `netsurgery caffe install`: "
+            "remove it, or choose another place with --prefix"
+        )
+
+
+def _fetch_and_unpack(prefix: Path, mirror: str | None, suite: str, progress: Progress) -> None:
+    require_tools()
+    keyring()
+    apt = PrivateApt(prefix / ".downloads", mirror or host_mirror(), suite, progress)
+    apt.prepare()
+    _require_space(prefix, SPACE - _size_of(apt.archives))
+    apt.update()
+    packages = apt.plan(PACKAGES)
+    apt.present(packages)
+    files = apt.download(PACKAGES, packages)
+    making = prefix / ".unpacking"
+    _unpack(files, making / "root", prefix, progress)
+    write_launcher(making)
+    progress("trying it", 0.0)
+    try:
+        caffe = probe(str(making / "python"))
+    except NotUsable as error:
+        raise InstallError(f"the unpacked Caffe does not work: {error}") from None
+    stamp = {
+        "caffe": caffe.version,
+        "python": caffe.python_version,
+        "suite": suite,
+        "architecture": apt.architecture,
+        "made_by": f"netsurgery {__version__}",
+        "packages": sorted(package.file for package in packages),
+    }
+    (making / "stamp.json").write_text(json.dumps(stamp, indent=1) + "\n")
+
+
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.deb"))
+
+
+def _require_space(prefix: Path, needed: int) -> None:
+    disk = os.statvfs(prefix)
+    free = disk.f_bavail * disk.f_frsize
+    if free < needed:
+        raise InstallError(
+            f"{prefix} has {free // 1_000_000} MB free and Caffe needs {needed // 1_000_000} MB "
+            "while it is unpacked: free some, or choose another place with --prefix"
+        )
+
+
+def _unpack(files: Sequence[Path], root: Path, prefix: Path, progress: Progress) -> None:
+    root.mkdir(parents=True)
+    for number, file in enumerate(files):
+        progress("unpacking", number / len(files))
+        done = subprocess.run(
+            ["dpkg-deb", "-x", str(file), str(root)],
+            env=dict(os.environ, LC_ALL="C"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            preexec_fn=die_with_parent,
+        )
+        if "No space left on device" in done.stderr or "quota exceeded" in done.stderr:
+            raise _no_space(prefix)
+        if done.returncode != 0:
+            words = done.stderr.strip().splitlines() or ["it said nothing"]
+            raise InstallError(f"{file.name} cannot be unpacked: {words[-1]}")
+    _drop_privileges(root)
+
+
+def _drop_privileges(root: Path) -> None:
+    """Take the set-user-id bits off: an old `su` in a folder that nobody updates is a way in."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            mode = os.lstat(path).st_mode
+            if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
+                os.chmod(path, mode & 0o777)
+
+
+def write_launcher(home: Path) -> None:
+    """Write `home`/python for the tree in `home`/root; its loader and Python are found there."""
+    root = home / "root"
+    loaders = [
+        path
+        for path in sorted([*root.glob("lib/*/ld-*.so*"), *root.glob("usr/lib/*/ld-*.so*")])
+        if path.is_file() and not path.is_symlink()
+    ]
+    python = (root / "usr/bin/python3").resolve()
+    if not loaders or not python.is_file():
+        missing = "Python" if loaders else "dynamic loader"
+        raise InstallError(f"the unpacked packages have no {missing}: is this a Debian suite?")
+    triplet = loaders[0].parent.name
+    folders = [text.replace("TRIPLET", triplet) for text in LIBRARY_FOLDERS]
+    launcher = home / "python"
+    launcher.write_text(
+        LAUNCHER.format(
+            loader=shlex.quote(str(loaders[0].relative_to(root))),
+            libraries=":".join(f"$root/{text}" for text in folders if (root / text).is_dir()),
+            python=shlex.quote(str(python.relative_to(root.resolve()))),
+        )
+    )
+    launcher.chmod(0o777 & ~_umask())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _commit(prefix: Path) -> None:
+    """Put the new install in the old one's place."""
+    # Written to the disk first: after a power cut a file with a name may still have no bytes.
+    os.sync()
+    home = _home(prefix)
+    if home.exists():
+        home.rename(prefix / ".replaced")
+    (prefix / ".unpacking").rename(home)
+
+
+def _clear(prefix: Path) -> None:
+    """Remove what an install that was cut short, or this one, leaves beside the finished one."""
+    for name in (".unpacking", ".replaced"):
+        _remove(prefix / name)
+
+
+def _remove(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    for path, _, _ in os.walk(folder):
+        os.chmod(path, 0o700)  # packages may hold folders that cannot be emptied
+    shutil.rmtree(folder)

@@ -1,0 +1,175 @@
+"""Finding a Caffe that works, among the places where one may be.
+
+The order: the interpreter given, else NETSURGERY_CAFFE_PYTHON, else an `import caffe` that works
+in the running interpreter, else what `netsurgery caffe install` made. One that was given and
+does not work is an error, not a reason to look further.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
+from pathlib import Path
+
+from netsurgery.engines.debian import default_prefix, installed_python
+from netsurgery.engines.probing import (
+    Caffe,
+    NotUsable,
+    guest_environment,
+    probe,
+    resolve_python,
+)
+from netsurgery.errors import EngineMissing
+
+__all__ = [
+    "Caffe",
+    "Candidate",
+    "Finding",
+    "candidates",
+    "chosen",
+    "find_caffe",
+    "guest_environment",
+    "locate_caffe",
+    "survey",
+]
+
+VARIABLE = "NETSURGERY_CAFFE_PYTHON"
+GIVEN = ("--caffe-python", VARIABLE)
+REMEDY = "`netsurgery caffe install` gets one"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A place where Caffe may be: `python` to run, or the `reason` why there is none."""
+
+    origin: str
+    place: str
+    python: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a candidate: its Caffe, or the reason why it cannot be used."""
+
+    candidate: Candidate
+    caffe: Caffe | None
+    reason: str = ""
+
+
+def candidates(caffe_python: str | None = None) -> list[Candidate]:
+    """Every place to look, in order, none of them run yet."""
+    variable = os.environ.get(VARIABLE) or None
+    found = []
+    # The command line hands the variable's value over as the option's: name the true source.
+    if caffe_python and caffe_python != variable:
+        found.append(_given(GIVEN[0], caffe_python))
+    if variable:
+        found.append(_given(VARIABLE, variable))
+    return [*found, _this_interpreter(), _installed()]
+
+
+def survey(caffe_python: str | None = None) -> list[Finding]:
+    """Try every candidate, in order; takes a second or two for each interpreter there is."""
+    return [_try(candidate) for candidate in candidates(caffe_python)]
+
+
+def chosen(findings: list[Finding]) -> Finding | None:
+    """The finding that `find_caffe` would use, or None where it would raise."""
+    for finding in findings:
+        if finding.caffe is not None:
+            return finding
+        if finding.candidate.origin in GIVEN:
+            return None
+    return None
+
+
+def find_caffe(caffe_python: str | None = None) -> Caffe:
+    """The Caffe to use, tried and described. Raises EngineMissing: what was tried, and why not."""
+    refused = []
+    for candidate in candidates(caffe_python):
+        finding = _try(candidate)
+        if finding.caffe is not None:
+            return finding.caffe
+        refused.append(finding)
+        if candidate.origin in GIVEN:
+            break
+    raise _missing(refused)
+
+
+def locate_caffe(caffe_python: str | None = None) -> str:
+    """The interpreter to use, without running it where it can be trusted.
+
+    One that was given or installed is only looked at: whoever starts it checks for caffe.Net
+    anyway. The running interpreter is probed, since a caffe in it may be no Caffe, and then the
+    installed one is next. Raises EngineMissing as `find_caffe` does.
+    """
+    refused = []
+    for candidate in candidates(caffe_python):
+        if candidate.python is not None and candidate.origin != "this interpreter":
+            return candidate.python
+        finding = _try(candidate)
+        if finding.caffe is not None:
+            return finding.caffe.python
+        refused.append(finding)
+        if candidate.origin in GIVEN:
+            break
+    raise _missing(refused)
+
+
+def _try(candidate: Candidate) -> Finding:
+    if candidate.python is None:
+        return Finding(candidate, None, candidate.reason)
+    try:
+        return Finding(candidate, probe(candidate.python, candidate.origin))
+    except NotUsable as error:
+        return Finding(candidate, None, str(error))
+
+
+def _missing(refused: list[Finding]) -> EngineMissing:
+    if len(refused) == 1 and refused[0].candidate.origin in GIVEN:
+        only = refused[0]
+        return EngineMissing(
+            f"{only.candidate.origin}: {only.candidate.place}: {only.reason}; "
+            f"give a Python that has pycaffe, or leave it out: {REMEDY}"
+        )
+    tried = "; ".join(f"{f.candidate.origin} ({f.candidate.place}): {f.reason}" for f in refused)
+    return EngineMissing(f"no Caffe found: {tried}; {REMEDY}")
+
+
+def _given(origin: str, text: str) -> Candidate:
+    try:
+        return Candidate(origin, text, resolve_python(text))
+    except NotUsable as error:
+        return Candidate(origin, text, None, str(error))
+
+
+def _this_interpreter() -> Candidate:
+    if not sys.executable:
+        return Candidate("this interpreter", "unknown", None, "it does not know its own path")
+    reason = _why_not_importable()
+    python = None if reason else sys.executable
+    return Candidate("this interpreter", sys.executable, python, reason)
+
+
+def _why_not_importable() -> str:
+    """Why `import caffe` cannot give pycaffe here; "" where it may. Runs and imports nothing."""
+    here = os.path.realpath(os.curdir)
+    spec = PathFinder.find_spec("caffe", [p for p in sys.path if p and os.path.realpath(p) != here])
+    if spec is None:
+        return "no module named caffe"
+    if spec.origin is None:
+        folders = list(spec.submodule_search_locations or ["?"])
+        return f"{folders[0]} is a folder named caffe, not pycaffe"
+    folder = Path(spec.origin).parent
+    if not any((folder / f"_caffe{suffix}").is_file() for suffix in EXTENSION_SUFFIXES):
+        return f"{spec.origin} is named caffe but is not a built pycaffe: no _caffe.so beside it"
+    return ""
+
+
+def _installed() -> Candidate:
+    prefix = str(default_prefix())
+    python = installed_python()
+    return Candidate("installed", prefix, python, "" if python else "nothing installed there")
