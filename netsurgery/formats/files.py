@@ -1,0 +1,294 @@
+"""Outputs that appear whole or not at all.
+
+An output is written to a temporary file beside its target, ``.NAME.RANDOM.netsurgery-tmp``, and
+renamed over it when every output of the run is complete. A temporary file is locked for as long
+as the process that made it lives, so that a later run in the same folder removes dead ones only.
+
+What is to be written as ranges of other files is `netsurgery.formats.segments`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from netsurgery.errors import OutputError
+from netsurgery.formats.segments import Segment, write_segments
+
+__all__ = ["Output", "Outputs", "check_outputs"]
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def check_outputs(
+    paths: Sequence[str | Path], *, inputs: Iterable[str | Path] = (), force: bool = False
+) -> dict[str, str]:
+    """Refuse, before any work, outputs that could not or must not be written.
+
+    Returns each path as given -> the file that will be made (symbolic links followed). Raises
+    OutputError for: one that exists (without `force`), a folder that does not, anything that is
+    not a regular file, two that are the same file, one that is also an input.
+    """
+    targets: dict[str, str] = {}
+    for path in map(str, paths):
+        with _one_line(path):
+            target = os.path.realpath(path)
+            _check_place(path, target)
+            _check_inputs(path, target, inputs)
+            _check_others(path, target, targets)
+            if os.path.lexists(target) and not force:
+                raise OutputError(f"{path}: exists already; --force replaces it")
+        targets[path] = target
+    return targets
+
+
+def _check_place(path: str, target: str) -> None:
+    if path == "":
+        raise OutputError("an output needs a name; this one is empty")
+    if os.path.lexists(target):
+        mode = os.stat(target).st_mode  # ELOOP for links in a ring
+        if stat.S_ISDIR(mode):
+            raise OutputError(f"{path}: is a directory; an output is a file")
+        if not stat.S_ISREG(mode):
+            raise OutputError(f"{path}: is not a regular file, which an output must be")
+    if path.endswith(("/", os.sep)):
+        raise OutputError(f"{path}: is a directory; an output is a file")
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise OutputError(f"{path}: there is no folder {folder}")
+
+
+def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
+    for name in map(str, inputs):
+        if _same(target, name):
+            raise OutputError(f"{path}: is an input too ({name}); give the output another name")
+
+
+def _check_others(path: str, target: str, others: Mapping[str, str]) -> None:
+    for name, other in others.items():
+        if target == other or _same(target, other):
+            raise OutputError(f"{path}: is the output {name} too; give one another name")
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _one_line(path: str) -> Iterator[None]:
+    """What the system refuses becomes an OutputError naming the output, not the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise OutputError(f"{path!r}: not a file name ({error})") from error
+
+
+class Output:
+    """One output in the making: write to `file`'s descriptor, or to the path `temporary`.
+
+    Another process may write to `temporary` by its name, as long as it truncates and does not
+    replace the file.
+    """
+
+    def __init__(self, path: str, target: str) -> None:
+        self.path, self.target = path, target
+        with _one_line(path):
+            self.temporary, self.fd = _make_temporary(target)
+            if os.path.exists(target) and hasattr(os, "fchmod"):
+                os.fchmod(self.fd, stat.S_IMODE(os.stat(target).st_mode))
+
+    def write(self, data: bytes) -> None:
+        """Make the output's whole content `data`. Raises OutputError."""
+        with _one_line(self.path), os.fdopen(os.dup(self.fd), "wb") as file:
+            file.seek(0)
+            file.truncate()
+            file.write(data)
+
+    def write_segments(
+        self, segments: Sequence[Segment], progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Make the output's whole content the segments; returns its length. Raises OutputError."""
+        with _one_line(self.path):
+            return write_segments(self.fd, segments, progress)
+
+    def close(self) -> None:
+        """Let go of the descriptor, and with it of the lock."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+class Outputs:
+    """Several outputs that appear together, in the order given, or not at all.
+
+        outputs = Outputs([weights, prototxt], inputs=[old], force=force)   # refuses here
+        with outputs:
+            outputs[weights].write_segments(...)
+            outputs[prototxt].write(...)
+
+    An existing file's mode is kept; a new one gets 0666 less the umask. A symbolic link stays and
+    the file it leads to is replaced. Nothing is synced to disk: a killed process leaves the old
+    files, a power cut is the file system's to answer for. Raises OutputError.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        inputs: Iterable[str | Path] = (),
+        force: bool = False,
+    ) -> None:
+        self.force = force
+        self._targets = check_outputs(paths, inputs=inputs, force=force)
+        self._made: dict[str, Output] = {}
+
+    def __getitem__(self, path: str | Path) -> Output:
+        return self._made[str(path)]
+
+    def __enter__(self) -> Outputs:
+        try:
+            for folder in {os.path.dirname(target) for target in self._targets.values()}:
+                _remove_dead(folder)
+            for path, target in self._targets.items():
+                self._made[path] = Output(path, target)
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._replace()
+        finally:
+            self._discard()
+
+    def _replace(self) -> None:
+        outputs = list(self._made.values())
+        if not self.force:
+            for output in outputs:
+                if os.path.lexists(output.target):
+                    raise OutputError(f"{output.path}: exists already; --force replaces it")
+        undo: list[tuple[str | None, Output]] = []
+        try:
+            for output in outputs:
+                undo.append((_second_name(output.target), output))
+                if sys.platform == "win32":
+                    output.close()
+                with _one_line(output.path):
+                    os.replace(output.temporary, output.target)
+        except BaseException:
+            for kept, output in reversed(undo):
+                if not os.path.lexists(output.temporary):
+                    _put_back(kept, output.target)
+            raise
+        finally:
+            for kept, _ in undo:
+                _unlink(kept)
+
+    def _discard(self) -> None:
+        for output in self._made.values():
+            _unlink(output.temporary)  # there no more where it became the output
+            output.close()
+        self._made.clear()
+
+
+def _second_name(target: str) -> str | None:
+    """Another name for the file that is about to be replaced, to put it back by; None if new."""
+    if not os.path.lexists(target):
+        return None
+    name = _temporary_name(target)
+    try:
+        os.link(target, name)
+    except OSError:  # a file system without links: nothing to put back by
+        return ""
+    return name
+
+
+def _put_back(kept: str | None, target: str) -> None:
+    with contextlib.suppress(OSError):
+        if kept is None:
+            os.unlink(target)
+        elif kept:
+            os.replace(kept, target)
+
+
+def _unlink(path: str | None) -> None:
+    if path:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _temporary_name(target: str) -> str:
+    folder, name = os.path.split(target)
+    # A name has 255 bytes at most, and ours is longer than the target's.
+    short = os.fsdecode(os.fsencode(name)[:200])
+    return os.path.join(folder, f".{short}.{secrets.token_hex(6)}.netsurgery-tmp")
+
+
+def _make_temporary(target: str) -> tuple[str, int]:
+    while True:
+        name = _temporary_name(target)
+        fd = os.open(name, _CREATE, 0o666)
+        _lock(fd, wait=True)
+        # A run that was clearing up may have met the file between its making and its locking.
+        if os.path.exists(name):
+            return name, fd
+        os.close(fd)
+
+
+def _remove_dead(folder: str) -> None:
+    """Remove the temporary files in `folder` whose makers are gone."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if _TEMPORARY.fullmatch(name):
+                _remove_if_dead(os.path.join(folder, name))
+
+
+def _remove_if_dead(path: str) -> None:
+    try:
+        fd = os.open(path, _LOOK)
+    except OSError:
+        return
+    try:
+        if _lock(fd, wait=False):
+            _unlink(path)
+    finally:
+        os.close(fd)
+
+
+if sys.platform == "win32":
+
+    def _lock(fd: int, *, wait: bool) -> bool:
+        return False
+
+else:
+
+    def _lock(fd: int, *, wait: bool) -> bool:
+        """Lock the file; False where somebody else has, or where files cannot be locked."""
+        import fcntl
+
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,294 @@
+"""Files read in place, and files written as segments.
+
+A file to write is a list of segments: bytes, ranges of other files (copied by the kernel where
+it can) and bytes computed on the way. Memory does not grow with the size of the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import OutputError
+
+if TYPE_CHECKING:
+    import mmap
+
+__all__ = [
+    "Copy",
+    "Literal",
+    "Produced",
+    "Segment",
+    "Source",
+    "segments_length",
+    "write_segments",
+]
+
+_BINARY = getattr(os, "O_BINARY", 0)
+#: What copy_file_range says when it is not for these two files, or not on this system.
+_CANNOT_COPY = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+)
+_CANNOT_RESERVE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+_CHUNK = 1 << 20
+_KERNEL_CHUNK = 64 << 20
+
+
+class Source:
+    """A regular file opened for reading at any offset; nothing is read before it is asked for.
+
+    Raises OSError where the file cannot be opened, and for anything but a regular file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        # Opening a FIFO would wait for its writer; NONBLOCK does not, and files do not mind.
+        self._fd = os.open(self.path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0))
+        self._map: mmap.mmap | None = None
+        found = os.fstat(self._fd)
+        if not stat.S_ISREG(found.st_mode):
+            self.close()
+            kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            raise OSError(errno.EINVAL, kind, self.path)
+        self.size = found.st_size
+        self.identity = _identity(found)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor; OSError after close()."""
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "closed already", self.path)
+        return self._fd
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """At most `length` bytes at `offset`; fewer at the end of the file only."""
+        return _read_all(self.fd, length, offset)
+
+    def unchanged(self) -> bool:
+        """Is this still the file that was opened: by device, inode, size and time of change?
+
+        Both the open file (written to since?) and its path (replaced since?) are asked.
+        """
+        try:
+            same = _identity(os.fstat(self.fd)) == self.identity
+            return same and _identity(os.stat(self.path)) == self.identity
+        except OSError:
+            return False
+
+    def map(self) -> mmap.mmap:
+        """The whole file mapped read-only, once. It outlives close() while arrays use it."""
+        if self._map is None:
+            import mmap
+
+            self._map = mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
+        return self._map
+
+    def close(self) -> None:
+        """Let go of the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._map = -1, None
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Bytes to write as they are."""
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        """How many bytes this gives."""
+        return len(self.data)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """`length` bytes at `offset` of another file."""
+
+    source: Source
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Produced:
+    """`length` bytes that `chunks` gives, in order, when called; called once per writing."""
+
+    length: int
+    chunks: Callable[[], Iterable[bytes | bytearray | memoryview]]
+
+
+Segment = Literal | Copy | Produced
+
+
+def segments_length(segments: Iterable[Segment]) -> int:
+    """How many bytes the segments come to."""
+    return sum(segment.length for segment in segments)
+
+
+def write_segments(
+    fd: int, segments: Sequence[Segment], progress: Callable[[int], None] | None = None
+) -> int:
+    """Write the segments to `fd` from its start, cut it there, and return the bytes written.
+
+    `progress` is called with the number of bytes done so far. Raises OutputError where a source
+    is shorter than promised or has changed since it was opened, or where a Produced segment does
+    not give the bytes it promised; OSError where the system cannot write.
+    """
+    total = segments_length(segments)
+    for source in {segment.source for segment in segments if isinstance(segment, Copy)}:
+        _insist_unchanged(source)
+    _reserve(fd, total)
+    writer = _Writer(fd, progress)
+    for segment in segments:
+        writer.put(segment)
+    writer.flush()
+    os.ftruncate(fd, total)
+    # Once more: a source written to meanwhile gave a mixture of old and new.
+    for source in {segment.source for segment in segments if isinstance(segment, Copy)}:
+        _insist_unchanged(source)
+    return total
+
+
+def _insist_unchanged(source: Source) -> None:
+    if not source.unchanged():
+        raise OutputError(f"{source.path}: changed while it was being read; run again")
+
+
+def _reserve(fd: int, length: int) -> None:
+    """Have the blocks laid out first: a full disk shows at once, and copying is twice as fast."""
+    if length == 0 or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(fd, 0, length)
+    except OSError as error:
+        if error.errno not in _CANNOT_RESERVE:
+            raise
+
+
+class _Writer:
+    """Small segments are gathered; large ranges go from file to file."""
+
+    def __init__(self, fd: int, progress: Callable[[int], None] | None) -> None:
+        self.fd, self.progress = fd, progress
+        self.at = 0
+        self.gathered = bytearray()
+        self.kernel = hasattr(os, "copy_file_range")
+
+    def put(self, segment: Segment) -> None:
+        if isinstance(segment, Literal):
+            self.write(segment.data)
+        elif isinstance(segment, Copy):
+            self.copy(segment)
+        else:
+            self.produce(segment)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), _CHUNK):
+            self.gathered += view[start : start + _CHUNK]
+            if len(self.gathered) >= _CHUNK:
+                self.flush()
+
+    def flush(self) -> None:
+        if self.gathered:
+            _write_all(self.fd, self.gathered, self.at)
+            self.at += len(self.gathered)
+            self.gathered = bytearray()
+            self.tell()
+
+    def tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.at)
+
+    def produce(self, segment: Produced) -> None:
+        given = 0
+        for chunk in segment.chunks():
+            given += memoryview(chunk).nbytes
+            if given > segment.length:
+                break
+            self.write(chunk)
+        if given != segment.length:
+            more = "more than " if given > segment.length else f"{given} instead of "
+            raise OutputError(f"a computed param gave {more}{segment.length} bytes")
+
+    def copy(self, segment: Copy) -> None:
+        offset, left = segment.offset, segment.length
+        if left >= _CHUNK and self.kernel:
+            self.flush()
+        while left:
+            done = 0
+            if left >= _CHUNK and self.kernel:
+                done = self.copy_by_kernel(segment.source.fd, offset, min(left, _KERNEL_CHUNK))
+            if not done:
+                data = segment.source.pread(min(left, _CHUNK), offset)
+                if not data:
+                    raise OutputError(
+                        f"{segment.source.path}: ends {left} bytes short, at byte {offset}; "
+                        "it changed while it was being read"
+                    )
+                self.write(data)
+                done = len(data)
+            offset, left = offset + done, left - done
+
+    def copy_by_kernel(self, source: int, offset: int, length: int) -> int:
+        """Bytes copied; 0 where the kernel will not, which the caller then reads itself."""
+        self.flush()
+        try:
+            done = os.copy_file_range(source, self.fd, length, offset, self.at)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+            done = 0
+        self.kernel = done > 0
+        self.at += done
+        self.tell()
+        return done
+
+
+if sys.platform == "win32":
+
+    def _read_at(fd: int, length: int, offset: int) -> bytes:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, length)
+
+    def _write_at(fd: int, data: memoryview, offset: int) -> int:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.write(fd, data)
+
+else:
+
+    def _read_at(fd: int, length: int, offset: int) -> bytes:
+        return os.pread(fd, length, offset)
+
+    def _write_at(fd: int, data: memoryview, offset: int) -> int:
+        return os.pwrite(fd, data, offset)
+
+
+def _read_all(fd: int, length: int, offset: int) -> bytes:
+    pieces = []
+    while length:
+        piece = _read_at(fd, length, offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset, length = offset + len(piece), length - len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _write_all(fd: int, data: bytearray, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = _write_at(fd, view, offset)
+        view, offset = view[done:], offset + done
