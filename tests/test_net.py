@@ -1,0 +1,125 @@
+"""A prototxt read as a net: inputs, layers, who makes and reads a blob."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Net
+
+CHAIN = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" }
+layer { name: "relu" type: "ReLU" bottom: "fc" top: "fc" }
+layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" }
+layer { name: "out" type: "Softmax" bottom: "fc" top: "out" }
+layer { name: "side" type: "Power" bottom: "data" top: "side" }
+"""
+
+
+def net(text: str, phase: str = "TEST") -> Net:
+    return Net.of(Prototxt.parse(text, "n.prototxt"), phase)
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs"),
+    [
+        ('input: "x" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4', {"x": (1, 2, 3, 4)}),
+        ('input: "x" input_shape { dim: [1, 2] }', {"x": (1, 2)}),
+        (
+            'input: "x" input: "y" input_shape { dim: 1 } input_shape { dim: 2 }',
+            {"x": (1,), "y": (2,)},
+        ),
+        ('input: "x"', {"x": None}),
+        (
+            'layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 7 } } }',
+            {"x": (7,), "y": (7,)},
+        ),
+    ],
+)
+def test_the_ways_to_write_an_input(text: str, inputs: dict[str, tuple[int, ...] | None]) -> None:
+    assert {i.name: i.shape for i in net(text).inputs} == inputs
+
+
+def test_who_makes_and_who_reads_a_blob_in_place() -> None:
+    chain = net(CHAIN)
+    fc, relu, drop, out = (chain.layer(name) for name in ("fc", "relu", "drop", "out"))
+    assert chain.producer(out, "fc") is drop
+    assert chain.producer(relu, "fc") is fc
+    assert chain.readers(fc, "fc") == [relu]
+    assert chain.readers(drop, "fc") == [out]
+    assert relu.in_place
+    assert not fc.in_place
+
+
+def test_outputs_come_in_file_order() -> None:
+    assert net(CHAIN).outputs == ("out", "side")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("INNER_PRODUCT", "InnerProduct"), ("14", "InnerProduct"), ("LRN", "LRN"), ("MINE", "MINE")],
+)
+def test_v1_types_bear_the_names_of_today(kind: str, name: str) -> None:
+    made = net(f'input: "x" layers {{ type: {kind} bottom: "x" top: "y" }}')
+    assert made.layers[0].type == name
+
+
+@pytest.mark.parametrize(
+    ("rules", "trains", "tests"),
+    [
+        ("", True, True),
+        ("include { phase: TRAIN }", True, False),
+        ("include { phase: TEST }", False, True),
+        ("exclude { phase: TRAIN }", False, True),
+        ("include { phase: TRAIN } include { phase: TEST }", True, True),
+        ("include { stage: 'deploy' }", False, False),
+        ("include { min_level: 1 }", False, False),
+    ],
+)
+def test_phase_rules(rules: str, trains: bool, tests: bool) -> None:
+    text = f'input: "x" layer {{ name: "r" type: "ReLU" bottom: "x" top: "y" {rules} }}'
+    assert bool(net(text, "TRAIN").layers) is trains
+    assert bool(net(text, "TEST").layers) is tests
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }',
+            "n.prototxt:1:7: layer 'r' (ReLU): its bottom 'x' is made by no layer before it",
+        ),
+        (
+            CHAIN + 'layer { name: "z" type: "ReLU" bottom: "data" top: "out" }',
+            "n.prototxt:8:7: layer 'z' (ReLU): its top 'out' is made by a layer before it too",
+        ),
+        (
+            'input: "x" input_dim: 1',
+            "n.prototxt:1:23: 1 input_dim for 1 inputs; each takes four",
+        ),
+        (
+            'input: "x" input_shape { dim: -1 }',
+            "n.prototxt:1:31: found -1, expected a number from 0 to 2147483647",
+        ),
+        (
+            'layers { layer { name: "r" type: "relu" } }',
+            "n.prototxt:1:8: found a layer of Caffe's first generation (2013), expected "
+            'layer { type: "..." }; upgrade_net_proto_text, a tool of Caffe, brings the file '
+            "up to date",
+        ),
+    ],
+)
+def test_nets_that_contradict_themselves(text: str, what: str) -> None:
+    with pytest.raises(NetsurgeryError) as caught:
+        net(text)
+    assert str(caught.value) == what
+
+
+def test_a_layer_that_is_not_there_or_there_twice() -> None:
+    with pytest.raises(NetsurgeryError, match="no layer named 'none'"):
+        net(CHAIN).layer("none")
+    twice = CHAIN + 'layer { name: "side" type: "Power" bottom: "data" top: "side2" }'
+    with pytest.raises(NetsurgeryError, match="2 layers named 'side'"):
+        net(twice).layer("side")

@@ -1,0 +1,162 @@
+"""A prototxt as a document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netsurgery.errors import FormatError
+from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
+from netsurgery.formats.textformat import Scalar
+
+
+def first(document: Prototxt, name: str = "a") -> Scalar:
+    found = document.root.scalar(name)
+    assert found is not None
+    return found
+
+
+def inserted(text: str) -> str:
+    document = Prototxt.parse(text)
+    edits = document.edits()
+    for new in ("x: 1", "y: 2"):
+        insert_field(edits, document.root.all("a")[0], new)
+    return edits.apply()
+
+
+def removed(text: str) -> str:
+    document = Prototxt.parse(text)
+    edits = document.edits()
+    remove_field(edits, document.root.all("a")[0])
+    return edits.apply()
+
+
+@pytest.mark.parametrize(
+    ("text", "generation", "count"),
+    [
+        ('layer { name: "a" } layer { name: "b" }', "V2", 2),
+        ("layers { type: RELU }", "V1", 1),
+        ('layers { layer { type: "relu" } bottom: "x" }', "V0", 1),
+        ('name: "empty"', "V2", 0),
+    ],
+)
+def test_generations(text: str, generation: str, count: int) -> None:
+    document = Prototxt.parse(text)
+    assert (document.generation, len(document.layers)) == (generation, count)
+
+
+def test_a_mixture_of_generations_is_refused_with_both_lines() -> None:
+    with pytest.raises(FormatError) as caught:
+        Prototxt.parse("layers { }\n\nlayer { }", "n.prototxt")
+    assert str(caught.value) == (
+        "n.prototxt:3:1: `layer` here and `layers` in line 1; Caffe reads only files of one kind"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("a: 1", "a: 1\nx: 1\ny: 2"),
+        ("  a: 1\n  b: 2\n", "  a: 1\n  x: 1\n  y: 2\n  b: 2\n"),
+        ("\ta: 1 # why\n\tb: 2\n", "\ta: 1 # why\n\tx: 1\n\ty: 2\n\tb: 2\n"),
+        ("  a: 1\r\n  b: 2\r\n", "  a: 1\r\n  x: 1\r\n  y: 2\r\n  b: 2\r\n"),
+        ("a: 1; b: 2", "a: 1 x: 1 y: 2; b: 2"),
+        ("b: 2 a: 1 }".replace(" }", ""), "b: 2 a: 1 x: 1 y: 2"),
+        ("a: 1 b: 2", "a: 1 x: 1 y: 2 b: 2"),
+        ("  a: 1;\n", "  a: 1;\n  x: 1\n  y: 2\n"),
+    ],
+)
+def test_an_inserted_field_takes_the_files_own_layout(text: str, result: str) -> None:
+    assert inserted(text) == result
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("b: 1\n  a: 1 # why\nc: 2\n", "b: 1\nc: 2\n"),
+        ("b: 1\r\na: 1\r\nc: 2\r\n", "b: 1\r\nc: 2\r\n"),
+        ("b: 1\na: 1", "b: 1\n"),
+        ("a: 1", ""),
+        ("b: 1 a: 1; c: 2", "b: 1 c: 2"),
+        ("a: 1 c: 2", "c: 2"),
+    ],
+)
+def test_a_removed_field_takes_its_line_and_comment(text: str, result: str) -> None:
+    assert removed(text) == result
+
+
+@pytest.mark.parametrize(
+    ("value", "like", "text"),
+    [
+        ("fc6", "'x'", "'fc6'"),
+        ("fc6", '"x"', '"fc6"'),
+        ('a"b', '"x"', '"a\\"b"'),
+        ("a\\b\n", "'x'", "'a\\\\b\\n'"),
+    ],
+)
+def test_a_string_is_written_with_the_authors_quotes(value: str, like: str, text: str) -> None:
+    written = quoted(value, first(Prototxt.parse(f"a: {like}")))
+    assert written == text
+    assert first(Prototxt.parse(f"a: {written}")).as_string() == value
+
+
+def test_bytes_that_are_no_utf8_survive(tmp_path: Path) -> None:
+    data = b'# caf\xe9\nname: "\xff\xfe"\r\nlayer { name: "\xc3\xa9" }'
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(data)
+    document = Prototxt.read(path)
+    assert document.to_bytes() == data
+    assert document.name.encode("utf-8", "surrogateescape") == b"\xff\xfe"
+
+
+def test_a_byte_order_mark_is_accepted_and_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(b"\xef\xbb\xbfname: 'x'")
+    document = Prototxt.read(path)
+    assert document.bom
+    assert document.to_bytes() == b"name: 'x'"
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\x89HDF\r\n", "found an HDF5 file, expected a prototxt"),
+        (b"\x1f\x8b\x08", "found a gzip file; unpack it first, expected a prototxt"),
+        (
+            b"\n\x04net\0\0",
+            "found binary data, expected a prototxt; "
+            "are the prototxt and the caffemodel exchanged?",
+        ),
+        (b"<!DOCTYPE html>", "found an HTML page, expected a prototxt"),
+    ],
+)
+def test_files_that_are_no_prototxt(tmp_path: Path, data: bytes, what: str) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(data)
+    with pytest.raises(FormatError) as caught:
+        Prototxt.read(path)
+    assert str(caught.value) == f"{path}: {what}"
+
+
+def test_no_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="No such file or directory"):
+        Prototxt.read(tmp_path / "none.prototxt")
+    with pytest.raises(FormatError, match="is a folder, expected a prototxt"):
+        Prototxt.read(tmp_path)
+
+
+def test_every_prototxt_of_the_project_comes_back_byte_for_byte(repo_root: Path) -> None:
+    paths = sorted((repo_root / "prototxt").rglob("*.prototxt"))
+    assert paths
+    for path in paths:
+        document = Prototxt.read(path)
+        assert document.edits().apply() == document.text
+        assert document.to_bytes() == path.read_bytes(), path
+
+
+def test_real_prototxts_come_back_byte_for_byte(shared_data: Path) -> None:
+    paths = sorted(shared_data.rglob("*.prototxt"))
+    assert len(paths) > 40
+    for path in paths:
+        assert Prototxt.read(path).to_bytes() == path.read_bytes(), path

@@ -1,0 +1,93 @@
+"""Shapes: what is said where they cannot be. That they are Caffe's is shown in parity/."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Net
+from netsurgery.net.shapes import Shapes, infer
+
+
+def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
+    text = (
+        f'input: "x" input_shape {{ {dims} }}\nlayer {{ name: "l" bottom: "x" top: "y" {layer} }}'
+    )
+    return infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+
+
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        ('type: "Convolution"', "kernel_size is missing"),
+        ('type: "Convolution" convolution_param { kernel_size: 1 }', "num_output is missing"),
+        (
+            'type: "Convolution" convolution_param { kernel_size: 7 num_output: 1 }',
+            "its top 'y' would be 1x1x-1x-1: the input is too small",
+        ),
+        (
+            'type: "Convolution" convolution_param { kernel_size: 1 num_output: 2 group: 3 }',
+            "group 3 divides not both its 4 channels and its 2 outputs",
+        ),
+        (
+            'type: "Convolution" convolution_param { kernel_size: [1, 1, 1] num_output: 2 }',
+            "3 kernel_size for 2 spatial axes",
+        ),
+        (
+            'type: "Convolution" convolution_param { kernel_size: 1 kernel_h: 1 num_output: 2 }',
+            "kernel_size and kernel_h or kernel_w are both given",
+        ),
+        (
+            'type: "Convolution" convolution_param { kernel_h: 1 num_output: 2 }',
+            "kernel_h and kernel_w must both be given",
+        ),
+        ('type: "InnerProduct"', "num_output is missing"),
+        (
+            'type: "InnerProduct" inner_product_param { num_output: 1 axis: 4 }',
+            "axis 4 of a blob with 4 axes",
+        ),
+        (
+            'type: "Pooling" pooling_param { global_pooling: true kernel_size: 2 }',
+            "global_pooling and kernel_size are both given",
+        ),
+        (
+            'type: "Slice" top: "z" slice_param { slice_point: 4 }',
+            "slice points [4] do not cut 4 into 2 tops",
+        ),
+        ('type: "Slice" top: "z" top: "w"', "4 channels do not fall into 3 equal tops"),
+        (
+            'type: "Reshape" reshape_param { shape { dim: [0, -1, 7] } }',
+            "120 elements do not fall into 7",
+        ),
+        ('type: "Reshape" reshape_param { shape { dim: [-1, -1] } }', "dim -1 is given twice"),
+        (
+            'type: "Reshape" reshape_param { shape { dim: [1, 7] } }',
+            "120 elements cannot become (1, 7)",
+        ),
+    ],
+)
+def test_shapes_that_cannot_be(layer: str, what: str) -> None:
+    with pytest.raises(NetsurgeryError) as caught:
+        shapes(layer)
+    kind = layer.split('"')[1]
+    assert str(caught.value) == f"n.prototxt:2:7: layer 'l' ({kind}): {what}"
+
+
+def test_a_type_that_is_not_known_hides_only_what_is_behind_it() -> None:
+    found = shapes('type: "Mystery"')
+    assert found.blobs == {"x": (1, 4, 5, 6)}
+    with pytest.raises(NetsurgeryError, match="layer 'l' is of type Mystery"):
+        found.of("y")
+    with pytest.raises(NetsurgeryError, match="the net has no such blob"):
+        found.of("nothing")
+
+
+def test_numbers_too_large_for_caffe_are_refused() -> None:
+    with pytest.raises(NetsurgeryError, match="more than Caffe counts"):
+        shapes('type: "Tile" tile_param { tiles: 2000000000 }')
+
+
+def test_a_net_without_a_declared_shape_is_told_of() -> None:
+    found = infer(Net.of(Prototxt.parse('input: "x"')))
+    assert found.unknown == {"x": "the prototxt declares no shape for this input"}
