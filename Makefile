@@ -1,0 +1,42 @@
+# make demo    convert the bundled net, map the bundled picture; the results are in demo/
+# make test    the whole test suite, against real Caffe where the machine can have it
+# make check   lint, types and tests: what has to hold before a change goes in
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST_ARGS ?=
+
+.PHONY: demo test check lint types caffe clean
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "no working venv module in $(PYTHON); on Debian: apt-get install python3-venv" >&2; \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
+	  && apt-get install -q -y python3-venv && $(PYTHON) -m venv .venv; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# Real Caffe is wanted, not needed: without it the commands and tests that run it say so.
+caffe: $(STAMP)
+	@$(BIN)/netsurgery caffe info -q 2>/dev/null || $(BIN)/netsurgery caffe install \
+	  || echo "going on without real Caffe"
+
+demo: caffe
+	@$(BIN)/python examples/demo.py
+
+test: caffe
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
