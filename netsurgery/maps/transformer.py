@@ -1,0 +1,178 @@
+"""From a picture to the blob a net is fed: caffe.io.Transformer's steps in Caffe's order.
+
+1. resize to the input's height and width (`netsurgery.maps.resize`)
+2. transpose H x W x C to C x H x W
+3. swap channels (2,1,0 makes RGB BGR)
+4. raw scale (255 makes 0..1 0..255)
+5. subtract the mean
+6. input scale
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsurgery.errors import ImageError, MeanError, SettingsError
+from netsurgery.maps.image import Picture
+from netsurgery.maps.resize import resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["FITS", "Placement", "Transformer", "place"]
+
+Size = tuple[int, int]
+
+#: warp: each side scaled on its own, as Caffe does. crop and pad keep the aspect ratio: crop fills
+#: the input and loses what sticks out, pad shows everything and leaves the rest of the blob 0.
+FITS = ("warp", "crop", "pad")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in a net's input; sizes are (height, width) in pixels.
+
+    The picture of size `image` is scaled to `resized` and put at (top, left) = `offset` of the
+    input of size `input`; a negative offset sticks out.
+    """
+
+    image: Size
+    input: Size
+    resized: Size
+    offset: Size
+
+    def to_image(self, y: float, x: float) -> tuple[float, float]:
+        """A point (y, x) of the input, in pixels of the picture; pixel i covers [i, i + 1)."""
+        return (
+            (y - self.offset[0]) * self.image[0] / self.resized[0],
+            (x - self.offset[1]) * self.image[1] / self.resized[1],
+        )
+
+
+def place(image: Size, size: Size, fit: str = "warp") -> Placement:
+    """How a picture of size `image` is put into an input of `size` (both height, width)."""
+    if fit == "warp":
+        return Placement(image, size, size, (0, 0))
+    scales = [size[axis] / image[axis] for axis in range(2)]
+    scale = max(scales) if fit == "crop" else min(scales)
+    resized, offset = [], []
+    for axis in range(2):
+        side = max(1, round(image[axis] * scale))
+        # Rounding must neither leave a gap (crop) nor stick out (pad).
+        side = max(side, size[axis]) if fit == "crop" else min(side, size[axis])
+        resized.append(side)
+        offset.append(-((side - size[axis]) // 2))
+    return Placement(image, size, (resized[0], resized[1]), (offset[0], offset[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Transformer:
+    """Makes blobs for one input of `channels` (1 or 3) channels.
+
+    mean: float32, C or C x H x W, in the net's own channel order and scale; raw_scale,
+    input_scale: factors; channel_swap: for each channel of the net, the channel of the picture
+    (R, G, B) it comes from. None leaves a step out, as in Caffe.
+    """
+
+    channels: int
+    mean: Array | None = None
+    raw_scale: float | None = None
+    channel_swap: tuple[int, ...] | None = None
+    input_scale: float | None = None
+    fit: str = "warp"
+    antialias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise ImageError(
+                f"the net's input has {self.channels} channels; a picture gives 1 (grey) or 3 (RGB)"
+            )
+        self._check_swap()
+        self._check_mean()
+
+    def _check_swap(self) -> None:
+        if self.channel_swap is None:
+            return
+        if sorted(self.channel_swap) != list(range(self.channels)):
+            given = ",".join(map(str, self.channel_swap))
+            raise SettingsError(
+                f"channel swap {given}: the net's input has {self.channels} "
+                f"channel{'s' * (self.channels > 1)}; expected each of "
+                f"0..{self.channels - 1} once"
+                if self.channels > 1
+                else f"channel swap {given}: the net's input has one channel; leave it out"
+            )
+
+    def _check_mean(self) -> None:
+        if self.mean is None:
+            return
+        if self.mean.ndim not in (1, 3):
+            raise MeanError(f"a mean of shape {self.mean.shape}; expected C or C x H x W")
+        if self.mean.shape[0] != self.channels:
+            raise MeanError(
+                f"the mean has {self.mean.shape[0]} channels, the net's input {self.channels}"
+            )
+
+    def mean_for(self, size: Size) -> tuple[Array | None, str | None]:
+        """The mean to subtract at this input size, C x 1 x 1 or C x H x W, and a note.
+
+        A mean of another height or width cannot be subtracted pixel by pixel; its mean per channel
+        is taken instead (Caffe's notebooks do that by hand), and the note says so.
+        """
+        if self.mean is None:
+            return None, None
+        if self.mean.ndim == 1 or self.mean.shape[1:] == (1, 1):
+            return self.mean.reshape(-1, 1, 1), None
+        if self.mean.shape[1:] == size:
+            return self.mean, None
+        reduced = self.mean.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+        told = ", ".join(f"{value:.6g}" for value in reduced)
+        height, width = self.mean.shape[1:]
+        note = (
+            f"the mean is {height}x{width}, the input {size[0]}x{size[1]}: "
+            f"its mean per channel is subtracted ({told})"
+        )
+        return reduced.reshape(-1, 1, 1), note
+
+    def blob(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
+        """The blob, float32 1 x C x H x W, for an input of `size`, and where the picture lies."""
+        placement = place(picture.size, size, self.fit)
+        top, left = (max(0, at) for at in placement.offset)
+        seen = self._resized(picture, placement)
+        blob = seen.transpose(2, 0, 1)
+        if self.channel_swap is not None:
+            blob = blob[list(self.channel_swap)]
+        blob = np.array(blob, np.float32, order="C")
+        if self.raw_scale is not None:
+            blob *= np.float32(self.raw_scale)
+        mean, _ = self.mean_for(size)
+        where = (slice(None), slice(top, top + seen.shape[0]), slice(left, left + seen.shape[1]))
+        if mean is not None:
+            blob -= mean if mean.shape[1:] == (1, 1) else mean[where]
+        if self.input_scale is not None:
+            blob *= np.float32(self.input_scale)
+        if seen.shape[:2] == size:
+            return blob[np.newaxis], placement
+        whole = np.zeros((1, self.channels, *size), np.float32)
+        whole[0][where] = blob
+        return whole, placement
+
+    def _resized(self, picture: Picture, placement: Placement) -> Array:
+        """The part of the scaled picture that lies in the input, H x W x C, 0..1."""
+        pixels, peak = picture.channels(self.channels)
+        region = tuple(
+            slice(max(0, -at), min(side, room - at))
+            for at, side, room in zip(
+                placement.offset, placement.resized, placement.input, strict=True
+            )
+        )
+        made = resize(
+            pixels, placement.resized, antialias=self.antialias, region=(region[0], region[1])
+        )
+        made /= np.float32(peak)
+        return made
