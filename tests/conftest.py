@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.engines.pycaffe import PycaffeEngine, open_engine, python_with_caffe
+from netsurgery.engines.discovery import locate_caffe
+from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import EngineMissing
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,7 @@ def shared_data() -> Path:
 def caffe_python() -> str:
     """The interpreter that has pycaffe, found as the product finds it."""
     try:
-        return python_with_caffe(None)
+        return locate_caffe()
     except EngineMissing as missing:
         if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
             pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but: {missing}")

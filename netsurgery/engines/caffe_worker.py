@@ -27,7 +27,6 @@ if sys.path and sys.path[0] == __file__.rpartition("/")[0]:
 sys.path[:] = [place for place in sys.path if place]
 
 import ctypes
-import errno
 import fcntl
 import gc
 import importlib
@@ -85,7 +84,7 @@ class Channel(object):
         # type: (int) -> Optional[bytes]
         parts = []
         while count:
-            part = retried(os.read, self.descriptor, count)
+            part = os.read(self.descriptor, count)
             if not part:
                 return None
             parts.append(part)
@@ -97,7 +96,7 @@ class Channel(object):
         body = json.dumps(message).encode("ascii")
         data = HEADER.pack(MAGIC, len(body)) + body
         while data:
-            data = data[retried(os.write, self.descriptor, data) :]
+            data = data[os.write(self.descriptor, data) :]
 
 
 class SharedFile(object):
@@ -116,7 +115,7 @@ class SharedFile(object):
         raw, done = array.reshape(-1).view(self.numpy.uint8), 0
         self.file.seek(offset)
         while done < raw.size:
-            count = retried(self.file.readinto, raw[done : done + CHUNK])
+            count = self.file.readinto(raw[done : done + CHUNK])
             if not count:
                 raise Refused("failed", "the shared file ends before the array does")
             done += count
@@ -131,7 +130,7 @@ class SharedFile(object):
             raw, done = whole.reshape(-1).view(self.numpy.uint8), 0
             self.file.seek(offset)
             while done < raw.size:
-                done += retried(self.file.write, raw[done : done + CHUNK])
+                done += self.file.write(raw[done : done + CHUNK])
             places.append((shape, offset))
             offset += raw.size
         return places
@@ -175,22 +174,13 @@ class Worker(object):
             self.caffe.set_device(request["gpu"])
             self.caffe.set_mode_gpu()
         leave_folder()
-        return self.facts(numpy)
-
-    def facts(self, numpy):
-        # type: (Any) -> Dict[str, Any]
-        libraries = loaded_libraries()
+        types = getattr(self.caffe, "layer_type_list", list)()  # type: Any
         return {
             "version": text(getattr(self.caffe, "__version__", "of unknown version")),
-            "file": text(getattr(self.caffe, "__file__", None) or ""),
+            "file": text(self.caffe.__file__),
             "python": "%d.%d.%d" % sys.version_info[:3],
-            "executable": text(sys.executable or ""),
             "numpy": text(numpy.__version__),
-            "cuda": any(name.startswith(("libcudart", "libcublas")) for name in libraries),
-            "libraries": libraries,
-            "layer_types": [text(name) for name in self.caffe.layer_type_list()]
-            if hasattr(self.caffe, "layer_type_list")
-            else [],
+            "layer_types": [text(name) for name in types],
         }
 
     def op_load(self, request):
@@ -271,43 +261,26 @@ class Worker(object):
 def check_move(layer, old, target_layer, new, turned):
     # type: (str, List[Any], str, List[Any], bool) -> None
     """Raise Refused unless the params `old` fit the params `new`, blob by blob."""
-    where = "layer %s to layer %s" % (layer, target_layer)
     if len(old) != len(new):
-        raise Refused(
-            "surgery",
-            "%s: %s against %s; nothing was copied" % (where, counted(len(old)), counted(len(new))),
-        )
-    if turned and len(shape_of(old[0])) != 2:
-        raise Refused(
-            "surgery",
-            "%s: param 0 is %s, and only a matrix can be transposed; "
-            "nothing was copied" % (where, dims(shape_of(old[0]))),
-        )
+        reason = "params to move: %d, places for them: %d" % (len(old), len(new))
+        raise Refused("surgery", cannot_move(layer, target_layer, reason))
     for index, (source, place) in enumerate(zip(old, new)):
+        if turned and index == 0 and len(shape_of(source)) != 2:
+            reason = "param 0 is %s, which cannot be transposed" % dims(source)
+            raise Refused("surgery", cannot_move(layer, target_layer, reason))
         if source.data.size != place.data.size:
-            raise Refused(
-                "surgery",
-                "%s: param %d is %s (%d values) against %s (%d values); "
-                "nothing was copied"
-                % (
-                    where,
-                    index,
-                    dims(shape_of(source)),
-                    source.data.size,
-                    dims(shape_of(place)),
-                    place.data.size,
-                ),
-            )
+            reason = "param %d is %s, its place is %s" % (index, dims(source), dims(place))
+            raise Refused("surgery", cannot_move(layer, target_layer, reason))
 
 
-def counted(count):
-    # type: (int) -> str
-    return "1 param" if count == 1 else "%d params" % count
+def cannot_move(layer, target_layer, reason):
+    # type: (str, str, str) -> str
+    return "layer %s to layer %s: %s; nothing was copied" % (layer, target_layer, reason)
 
 
-def dims(shape):
-    # type: (List[int]) -> str
-    return " x ".join(str(size) for size in shape) or "a single value"
+def dims(blob):
+    # type: (Any) -> str
+    return "%s (%d values)" % (" x ".join(str(n) for n in shape_of(blob)), blob.data.size)
 
 
 def text(name):
@@ -374,30 +347,13 @@ def import_or_refuse(name):
 
 def last_exception():
     # type: () -> str
-    lines = traceback.format_exception_only(*sys.exc_info()[:2])
+    """The exception being handled, in one line."""
+    kind, value = sys.exc_info()[:2]
+    if kind is SystemError and hasattr(sys, "last_value"):
+        # pycaffe printed why a layer in Python could not be made, and then threw nothing.
+        kind, value = sys.last_type, sys.last_value
+    lines = traceback.format_exception_only(kind, value)
     return " ".join(text("".join(lines)).split())
-
-
-def loaded_libraries():
-    # type: () -> List[str]
-    """File names of the shared libraries in this process: they tell BLAS and CUDA."""
-    try:
-        with io.open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-            paths = {line.split(None, 5)[5].strip() for line in maps if ".so" in line}
-    except (OSError, IOError):
-        return []
-    return sorted({path.rsplit("/", 1)[-1] for path in paths})
-
-
-def retried(call, *arguments):
-    # type: (Any, *Any) -> Any
-    """`call(*arguments)`, again if a signal came between; Python 2 leaves that to its callers."""
-    while True:
-        try:
-            return call(*arguments)
-        except (OSError, IOError) as error:
-            if error.errno != errno.EINTR:
-                raise
 
 
 def leave_folder():

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.saved_model import check_saved
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
@@ -46,14 +47,7 @@ def open_engine(options: EngineOptions) -> PycaffeEngine:
     Raises EngineMissing when there is none that can import it, EngineFailed when it dies, and
     EngineTimeout when it is not up within `options.start_timeout` seconds.
     """
-    return PycaffeEngine(python_with_caffe(options.caffe_python), options)
-
-
-def python_with_caffe(caffe_python: str | None) -> str:
-    python = caffe_python or os.environ.get("NETSURGERY_CAFFE_PYTHON")
-    if not python:
-        raise EngineMissing("no Caffe: name the interpreter that has it with --caffe-python")
-    return python
+    return PycaffeEngine(locate_caffe(options.caffe_python), options)
 
 
 class PycaffeEngine:
@@ -62,7 +56,7 @@ class PycaffeEngine:
     name = "caffe"
 
     def __init__(self, python: str, options: EngineOptions) -> None:
-        """Start `python`, which is a path or a name on PATH, and import Caffe there."""
+        """Start `python`, an absolute path, and import Caffe there."""
         self._options = options
         self._net_ids = itertools.count(1)
         self._worker = WorkerProcess(python, options)
@@ -75,7 +69,7 @@ class PycaffeEngine:
     def _started(self) -> dict[str, Any]:
         python, gpu, limit = self._worker.python, self._options.gpu, self._options.start_timeout
         try:
-            return self._worker.request("start", f"starting under {python}", limit, gpu=gpu)
+            return self._worker.request("start", "starting", limit, gpu=gpu)
         except EngineMissing as missing:
             raise EngineMissing(f"{python} has no usable Caffe: {missing}") from None
         except EngineTimeout:
@@ -90,15 +84,14 @@ class PycaffeEngine:
                 ) from None
             if self._worker.exit_status in range(128):
                 # It ended by itself: not a Python at all, or one too old or too broken.
-                raise EngineMissing(f"{python} cannot run Caffe: {failed}") from None
+                raise EngineMissing(f"{python} cannot run Caffe. {failed}") from None
             raise
 
     def info(self) -> dict[str, Any]:
         """What this Caffe is.
 
-        version, file (of the caffe package), python (its version), executable, numpy (version),
-        cuda (whether CUDA's libraries are loaded with it), libraries (file names of all shared
-        libraries), layer_types (those it knows).
+        version; file, of the caffe package; python and numpy, their versions; layer_types,
+        those it knows. netsurgery.engines.discovery tells more, CUDA and BLAS among it.
         """
         return dict(self._info)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -25,6 +24,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.last_words import LastWords, gone_because
+from netsurgery.engines.probing import guest_environment
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout, SurgeryError
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ class WorkerProcess:
     """A running worker. Requests are made one at a time, from one thread at a time."""
 
     def __init__(self, python: str, options: EngineOptions) -> None:
-        """Start caffe_worker.py under the interpreter `python`; nothing is imported there yet.
+        """Start caffe_worker.py under the interpreter `python`, an absolute path.
 
         Raises EngineMissing if `python` cannot be run.
         """
-        self.python = resolved(python)
+        self.python = python
         self._last_id = 0
         self._why_gone: str | None = None
         self._shared = shared_file()
@@ -128,9 +128,10 @@ class WorkerProcess:
             # Ctrl-C, perhaps: an answer is still to come, so nothing more can be asked.
             self._stop("it was interrupted")
             raise
-        if error is not None:
-            raise KINDS[error[0]](error[1])
-        return result
+        if error is None:
+            return result
+        kind, text = error
+        raise KINDS[kind](f"Caffe gave up {doing}: {text}" if kind == "failed" else text)
 
     def _send(self, message: dict[str, Any], timeout: float) -> None:
         body = json.dumps(message).encode("ascii")
@@ -225,11 +226,6 @@ def raw_bytes(array: Array) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def resolved(python: str) -> str:
-    """An absolute path: the worker starts in another folder. Links stay, virtual ones need them."""
-    return os.path.abspath(shutil.which(python) or python)
-
-
 def shared_file() -> int:
     """A descriptor of an empty file that has no name: in memory, or else on disk."""
     with contextlib.suppress(AttributeError, OSError):
@@ -240,16 +236,12 @@ def shared_file() -> int:
 
 def environment(options: EngineOptions) -> dict[str, str]:
     """The worker's environment: ours, with Caffe told how much to print and to use."""
-    env = dict(os.environ)
+    env = guest_environment()
     env["GLOG_logtostderr"] = "1"
     env["GLOG_minloglevel"] = "0" if options.verbose else "2"
     env["PYTHONUNBUFFERED"] = "1"
     # Our own user's strictness about warnings is no reason for pycaffe's imports to fail.
     env.pop("PYTHONWARNINGS", None)
-    # The worker has another current folder; Caffe may be found by a path relative to ours.
-    places = [os.path.abspath(p) for p in env.pop("PYTHONPATH", "").split(os.pathsep) if p]
-    if places:
-        env["PYTHONPATH"] = os.pathsep.join(places)
     if options.threads is not None:
         for library in ("OPENBLAS", "OMP", "MKL"):
             env[f"{library}_NUM_THREADS"] = str(options.threads)
