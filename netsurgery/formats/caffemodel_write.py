@@ -1,0 +1,314 @@
+"""A caffemodel written anew with some layers changed, everything else byte for byte the old.
+
+What is not changed, unknown fields included, is copied as ranges of the old file; only the
+changed fields, and the lengths of the messages around them, are new bytes. Fields keep their
+order; a field that was not there before goes where its number puts it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from netsurgery.errors import CaffemodelError, OutputError
+from netsurgery.formats.blob import (
+    DATA,
+    DIFF,
+    DOUBLE_DATA,
+    DOUBLE_DIFF,
+    LEGACY,
+    SHAPE,
+    Blob,
+    Shape,
+    blob_fields,
+    shape_text,
+)
+from netsurgery.formats.caffemodel import (
+    FIELDS,
+    NET_NAME,
+    V1_TYPES,
+    Caffemodel,
+    LayerFields,
+    ModelLayer,
+)
+from netsurgery.formats.segments import Copy, Literal, Produced, Segment, Source, segments_length
+from netsurgery.formats.wire import Field, delimited, header, packed_varints, varint_field
+
+__all__ = ["Chunks", "LayerChange", "LayerFacts", "check_written", "planned", "rewrite"]
+
+#: Gives a blob's numbers as float32 bytes, little-endian, in order, in pieces of any size.
+Chunks = Callable[[], Iterable[bytes | bytearray | memoryview]]
+
+_NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """What becomes of one layer; what is None or empty stays as it is.
+
+    name, type, bottoms, tops: the new ones; the type by its name of today, also for V1.
+    shapes: a new shape, of the same count, for each blob, None to keep; may be shorter than the
+    layer's blobs. data: blob index -> the new numbers, as many as before. drop_fields: numbers of
+    fields to leave out. add: encoded fields to put in.
+    """
+
+    name: str | None = None
+    type: str | None = None
+    bottoms: tuple[str, ...] | None = None
+    tops: tuple[str, ...] | None = None
+    shapes: tuple[Shape | None, ...] = ()
+    data: Mapping[int, Chunks] = field(default_factory=dict)
+    drop_fields: frozenset[int] = frozenset()
+    add: bytes = b""
+
+
+class LayerFacts(NamedTuple):
+    """What a written layer has to be when it is read back."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+
+class _Pieces:
+    """Segments in the making; neighbours in the old file become one range again."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.segments: list[Segment] = []
+
+    def add(self, data: bytes) -> None:
+        last = self.segments[-1] if self.segments else None
+        if isinstance(last, Literal):
+            self.segments[-1] = Literal(last.data + data)
+        elif data:
+            self.segments.append(Literal(data))
+
+    def copy(self, start: int, end: int) -> None:
+        last = self.segments[-1] if self.segments else None
+        if isinstance(last, Copy) and last.offset + last.length == start:
+            start = last.offset
+            self.segments.pop()
+        if start < end:
+            self.segments.append(Copy(self.source, start, end - start))
+
+    def message(self, number: int, body: _Pieces) -> None:
+        self.add(header(number, segments_length(body.segments)))
+        self.extend(body)
+
+    def extend(self, others: _Pieces) -> None:
+        for segment in others.segments:
+            if isinstance(segment, Copy):
+                self.copy(segment.offset, segment.offset + segment.length)
+            elif isinstance(segment, Literal):
+                self.add(segment.data)
+            else:
+                self.segments.append(segment)
+
+
+def rewrite(
+    model: Caffemodel, changes: Mapping[str, LayerChange], net_name: str | None = None
+) -> list[Segment]:
+    """The segments of the model with `changes` (old layer name -> change) made.
+
+    Copies refer to the open model, which has to stay open until they are written. Raises
+    CaffemodelError for a layer that is not there or not unique, a shape of another count, a
+    blob index that is not there and a type that V1 has no number for.
+    """
+    model.check_unchanged()
+    changed = {}
+    for name, change in changes.items():
+        layer = model.layer(name)
+        changed[layer.start] = _layer(layer, change)
+    new_name = {} if net_name is None else {NET_NAME: [net_name]}
+    fields = list(model.reader.fields(0, model.reader.size))
+    return _edited(model.source, fields, _texts(model.source, new_name), changed).segments
+
+
+def _edited(
+    source: Source,
+    fields: Sequence[Field],
+    replaced: Mapping[int, _Pieces],
+    rewritten: Mapping[int, _Pieces],
+) -> _Pieces:
+    """A message's fields, some of them replaced.
+
+    replaced: field number -> what takes the place of all fields of that number, put where the
+    first of them is. rewritten: a field's start -> the new body of that one message.
+    """
+    out = _Pieces(source)
+    missing = sorted(set(replaced) - {found.number for found in fields})
+    placed: set[int] = set()
+    for found in fields:
+        while missing and missing[0] < found.number:
+            out.extend(replaced[missing.pop(0)])
+        if found.start in rewritten:
+            out.message(found.number, rewritten[found.start])
+        elif found.number not in replaced:
+            out.copy(found.start, found.end)
+        elif found.number not in placed:
+            placed.add(found.number)
+            out.extend(replaced[found.number])
+    for number in missing:
+        out.extend(replaced[number])
+    return out
+
+
+def _texts(source: Source, texts: Mapping[int, Iterable[str]]) -> dict[int, _Pieces]:
+    """Field number -> string fields; surrogates become the bytes they stand for again."""
+    return {
+        number: _literal(
+            source,
+            b"".join(delimited(number, text.encode("utf-8", "surrogateescape")) for text in values),
+        )
+        for number, values in texts.items()
+    }
+
+
+def _literal(source: Source, data: bytes) -> _Pieces:
+    pieces = _Pieces(source)
+    pieces.add(data)
+    return pieces
+
+
+def _layer(layer: ModelLayer, change: LayerChange) -> _Pieces:
+    """The new body of a layer's message."""
+    source, numbers = layer.reader.source, FIELDS[layer.generation]
+    fields = layer.fields()
+    replaced = {number: _Pieces(source) for number in change.drop_fields}
+    replaced |= _texts(source, _new_texts(numbers, change))
+    if change.type is not None:
+        replaced[numbers.type] = _literal(source, _type_field(layer, change.type))
+    tail = b""
+    if change.add:
+        number = _first_number(change.add)
+        if number in replaced or number not in {found.number for found in fields}:
+            replaced.setdefault(number, _Pieces(source)).add(change.add)
+        else:
+            tail = change.add
+    starts = [found.start for found in fields if found.number == numbers.blobs]
+    rewritten = {starts[index]: blob for index, blob in _blobs(layer, change).items()}
+    out = _edited(source, fields, replaced, rewritten)
+    out.add(tail)
+    return out
+
+
+def _new_texts(numbers: LayerFields, change: LayerChange) -> dict[int, tuple[str, ...]]:
+    texts: dict[int, tuple[str, ...]] = {}
+    if change.name is not None:
+        texts[numbers.name] = (change.name,)
+    if change.bottoms is not None:
+        texts[numbers.bottom] = change.bottoms
+    if change.tops is not None:
+        texts[numbers.top] = change.tops
+    return texts
+
+
+def _type_field(layer: ModelLayer, kind: str) -> bytes:
+    number = FIELDS[layer.generation].type
+    if layer.generation == "V2":
+        return delimited(number, kind.encode("utf-8", "surrogateescape"))
+    if kind not in V1_TYPES:
+        raise layer.reader.error(
+            f"layer {layer.name!r}: this model is of an old kind (V1), which has no type {kind!r}",
+            layer.start,
+        )
+    return varint_field(number, V1_TYPES.index(kind))
+
+
+def _first_number(encoded: bytes) -> int:
+    value = shift = 0
+    for byte in encoded:
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    return value >> 3
+
+
+def _blobs(layer: ModelLayer, change: LayerChange) -> dict[int, _Pieces]:
+    """Blob index -> its new body, of those that change."""
+    shapes = {index: shape for index, shape in enumerate(change.shapes) if shape is not None}
+    for index in sorted({*shapes, *change.data}):
+        if not 0 <= index < len(layer.blobs):
+            raise layer.reader.error(
+                f"layer {layer.name!r}: there is no blob {index}, only {len(layer.blobs)}",
+                layer.start,
+            )
+    return {
+        index: _blob(layer.blobs[index], shapes.get(index), change.data.get(index))
+        for index in sorted({*shapes, *change.data})
+    }
+
+
+def _blob(blob: Blob, shape: Shape | None, data: Chunks | None) -> _Pieces:
+    """The new body of a blob's message.
+
+    A new shape is written as a BlobShape and the four old dimensions are dropped: Caffe looks at
+    those first. A diff stays with numbers that stay; that of replaced ones belongs to an order
+    that is no more, and is dropped.
+    """
+    source = blob.reader.source
+    replaced: dict[int, _Pieces] = {}
+    if shape is not None:
+        _check_shape(blob, shape)
+        replaced |= {number: _Pieces(source) for number in LEGACY}
+        replaced[SHAPE] = _literal(source, delimited(SHAPE, packed_varints(1, shape)))
+    if data is not None:
+        replaced |= {number: _Pieces(source) for number in _NUMBERS}
+        length = 4 * blob.count
+        replaced[DATA].add(header(DATA, length))
+        replaced[DATA].segments.append(Produced(length, data))
+    return _edited(source, list(blob_fields(blob.reader, blob.start, blob.end)), replaced, {})
+
+
+def _check_shape(blob: Blob, shape: Shape) -> None:
+    if min(shape, default=0) < 0 or math.prod(shape) != blob.count:
+        raise blob.reader.error(
+            f"{blob.where}: {blob.count} numbers of shape {shape_text(blob.shape)} cannot be "
+            f"{shape_text(shape)}",
+            blob.start,
+        )
+
+
+def planned(model: Caffemodel, changes: Mapping[str, LayerChange]) -> tuple[LayerFacts, ...]:
+    """What `rewrite` with the same changes has to come to, layer by layer in file order."""
+    return tuple(_planned(layer, changes.get(layer.name)) for layer in model.layers)
+
+
+def _planned(layer: ModelLayer, change: LayerChange | None) -> LayerFacts:
+    change = change or LayerChange()
+    shapes = [blob.shape for blob in layer.blobs]
+    for index, shape in enumerate(change.shapes):
+        shapes[index] = shapes[index] if shape is None else shape
+    return LayerFacts(
+        name=layer.name if change.name is None else change.name,
+        type=layer.type if change.type is None else change.type,
+        bottoms=layer.bottoms if change.bottoms is None else change.bottoms,
+        tops=layer.tops if change.tops is None else change.tops,
+        shapes=tuple(shapes),
+    )
+
+
+def check_written(path: str | Path, expected: Sequence[LayerFacts]) -> None:
+    """Read a written caffemodel's structure back and compare. Raises OutputError.
+
+    Opening it checks every length against every shape; the weights are not read.
+    """
+    try:
+        with Caffemodel.open(path) as model:
+            found = planned(model, {})
+    except CaffemodelError as error:
+        raise OutputError(f"what was written cannot be read back: {error}") from error
+    if len(found) != len(expected):
+        raise OutputError(f"{path}: {len(found)} layers were written instead of {len(expected)}")
+    for index, (one, other) in enumerate(zip(found, expected, strict=True)):
+        if one != other:
+            raise OutputError(
+                f"{path}: layer {index}, {one.name!r}, was written otherwise than planned"
+            )
