@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError
 
@@ -135,7 +135,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)"
     # The system's own errors carry an errno; Pillow's decoders raise OSError without one.
     return error.strerror if error.strerror else f"broken picture ({_one_line(error)})"
@@ -147,14 +147,12 @@ def _opened(path: str) -> BinaryIO:
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise ImageError(f"{path}: is a directory; expected a picture")
-    file = open(path, "rb")
-    if stat.S_ISREG(mode):
-        if os.fstat(file.fileno()).st_size:
-            return file
-        file.close()
+    if not stat.S_ISREG(mode):  # a pipe: `<(command)`
+        with open(path, "rb") as stream:
+            return _whole(stream, path)
+    if os.path.getsize(path) == 0:
         raise ImageError(f"{path}: is empty; expected a picture")
-    with file:
-        return _whole(file, path)
+    return open(path, "rb")
 
 
 def _whole(file: BinaryIO, path: str) -> BinaryIO:

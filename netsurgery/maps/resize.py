@@ -90,8 +90,9 @@ def _gaussian(sigma: float) -> NDArray[np.float64]:
     if radius == 0:
         return np.ones(1)
     offsets = np.arange(-radius, radius + 1)
-    bell: NDArray[np.float64] = np.exp(-0.5 * (offsets / sigma) ** 2)
-    return bell / bell.sum()
+    bell = np.exp(-0.5 * (offsets / sigma) ** 2)
+    normalized: NDArray[np.float64] = bell / bell.sum()
+    return normalized
 
 
 def _weighted(pixels: NDArray[Any], taps: Iterator[Taps], base: np.float32 | None = None) -> Array:
@@ -105,7 +106,7 @@ def _weighted(pixels: NDArray[Any], taps: Iterator[Taps], base: np.float32 | Non
     return np.stack(made)
 
 
-def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> np.float32:
+def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> float:
     """The lowest value of the blurred picture less `base`, which scikit-image clips its result to.
 
     It matters only where one side shrinks (and blurs) while the other grows (and draws its ends
@@ -113,10 +114,10 @@ def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> np.
     """
     factors = [pixels.shape[axis] / size[axis] for axis in range(2)]
     if not min(factors) < 1 < max(factors):
-        return np.float32(0)
+        return 0.0
     axis = int(factors[1] > 1)
     along = pixels if axis == 0 else pixels.transpose(1, 0, 2)
     kernel = _gaussian((factors[axis] - 1) / 2)
     radius, source = len(kernel) // 2, along.shape[0]
     blurred = (_inside(i - radius, kernel, source) for i in range(source))
-    return np.float32(min(_weighted(along, iter([taps]), base).min() for taps in blurred))
+    return min(float(_weighted(along, iter([taps]), base).min()) for taps in blurred)

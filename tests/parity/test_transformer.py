@@ -78,7 +78,16 @@ def cats(shared_data: Path, tmp_path: Path) -> dict[int, str]:
 
 
 #: Smaller, larger, not square, one side shrunk and the other grown, one side kept, the same size.
-SIZES = [(227, 227), (451, 451), (720, 960), (100, 700), (900, 64), (360, 100), (360, 480), (28, 28)]
+SIZES = [
+    (227, 227),
+    (451, 451),
+    (720, 960),
+    (100, 700),
+    (900, 64),
+    (360, 100),
+    (360, 480),
+    (28, 28),
+]
 
 
 def test_cat_at_many_sizes(caffe_python: str, cats: dict[int, str], tmp_path: Path) -> None:
@@ -99,7 +108,7 @@ def test_every_step_in_caffes_order(
     caffe_python: str, cats: dict[int, str], tmp_path: Path
 ) -> None:
     whole = np.random.default_rng(1).uniform(90, 130, (3, 200, 240)).astype(np.float32)
-    for name, mean in (("whole", whole), ("each", np.float32([104, 117, 123]))):
+    for name, mean in (("whole", whole), ("each", np.array([104, 117, 123], np.float32))):
         np.save(tmp_path / f"{name}.npy", mean)
     jobs: list[dict[str, Any]] = [
         {

@@ -1,0 +1,97 @@
+"""Label files: one class a line, in the order of the net's output.
+
+``n01440764 tench, Tinca tinca``: an id, then names separated by commas. Where every line begins
+with a word of the form of an id (at most one letter, then digits) and goes on after it, those
+words are the ids; else the lines have none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from netsurgery.errors import FormatError
+
+__all__ = ["Labels", "read_labels"]
+
+_ID = re.compile(r"([A-Za-z]?\d+)\s+(\S.*)")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The lines of a label file, stripped; line i names class i."""
+
+    path: str
+    lines: tuple[str, ...]
+
+    def __getitem__(self, number: int) -> str:
+        return self.lines[number]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @cached_property
+    def _parts(self) -> list[tuple[str, str]]:
+        """(id, names) of each line; an id is "" where the file has none."""
+        found = [_ID.fullmatch(line) for line in self.lines]
+        if all(found):
+            return [(match[1], match[2]) for match in found if match]
+        return [("", line) for line in self.lines]
+
+    def short(self, number: int) -> str:
+        """The first name of a class, without its id."""
+        return self._parts[number][1].split(",")[0].strip()
+
+    def check(self, classes: int, blob: str) -> None:
+        """Raise FormatError unless there is a label for each of the blob's classes."""
+        if len(self.lines) != classes:
+            raise FormatError(
+                f"{self.path}: {len(self.lines)} labels, but blob {blob!r} has {classes} classes"
+            )
+
+    def find(self, text: str) -> int:
+        """The class whose line, id, or one of whose comma-separated names is `text`, case-blind.
+
+        Raises FormatError for none and, listing them, for several.
+        """
+        wanted = text.strip().casefold()
+        found = [number for number in range(len(self.lines)) if wanted in self._words(number)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise FormatError(f"{self.path}: no label {text!r}")
+        listed = "; ".join(f"{number} {self.lines[number]}" for number in found)
+        raise FormatError(
+            f"{self.path}: {len(found)} labels match {text!r}: {listed}; "
+            "give the class's number or its whole line"
+        )
+
+    def _words(self, number: int) -> set[str]:
+        line = self.lines[number]
+        identity, names = self._parts[number]
+        words = {line, identity, *(name.strip() for name in names.split(","))}
+        return {word.casefold() for word in words} - {""}
+
+
+def read_labels(path: Path | str) -> Labels:
+    """Read a label file: UTF-8 text, empty lines at its end left out.
+
+    Raises FormatError: no such file, not text, no labels, an empty line between others.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise FormatError(f"{path}:{line}: not UTF-8 text; expected one label a line") from error
+    if "\0" in text:
+        raise FormatError(f"{path}: not text; expected one label a line")
+    lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
+    if lines == [""]:
+        raise FormatError(f"{path}: no labels; expected one a line")
+    if "" in lines:
+        raise FormatError(f"{path}:{lines.index('') + 1}: an empty line; expected a label")
+    return Labels(str(path), tuple(lines))
