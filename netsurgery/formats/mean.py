@@ -1,0 +1,127 @@
+"""The mean that is taken from an input: a value a channel, or one for every pixel."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import CaffemodelError, MeanError
+from netsurgery.formats.blob import read_blob, shape_text
+from netsurgery.formats.caffemodel import open_protobuf
+from netsurgery.formats.wire import WireReader
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Mean", "load_mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mean:
+    """A mean in the net's own order of channels and scale of values.
+
+    values: float32, C x H x W, or C where it is one value a channel. origin: the file's path, or
+    the values as they were given.
+    """
+
+    values: NDArray[np.float32]
+    origin: str
+
+
+def load_mean(spec: str | Path) -> Mean:
+    """The mean that `spec` says.
+
+    A .npy file (C x H x W, H x W for grey, or C), a .binaryproto file as Caffe's
+    compute_image_mean writes it, or numbers with commas between ("104,117,123"), one a channel or
+    one for all, in the order of the net's channels (B,G,R for most of Caffe's). Raises MeanError.
+    """
+    if isinstance(spec, str):
+        values = _numbers(spec)
+        if values is not None:
+            return Mean(_checked(values, spec), spec)
+    name = str(spec)
+    load = {".npy": _npy, ".binaryproto": _binaryproto}.get(Path(name).suffix.lower())
+    if load is None:
+        raise MeanError(
+            f"{name}: a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
+        )
+    return Mean(_checked(load(name), name), name)
+
+
+def _numbers(text: str) -> NDArray[np.float64] | None:
+    """The numbers of "B,G,R"; None where it looks like a file's name."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    import numpy as np
+
+    return np.array(values, dtype=np.float64)
+
+
+def _npy(name: str) -> NDArray[np.generic]:
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings():
+            # Files of Python 2, Caffe's own mean among them, draw a warning and are fine.
+            warnings.simplefilter("ignore", UserWarning)
+            # Mapped: the shape is held against the file's size before anything is made for it.
+            loaded = np.load(name, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise MeanError(f"{name}: {error.strerror or error}") from error
+    except (ValueError, EOFError, SyntaxError, OverflowError) as error:
+        raise MeanError(f"{name}: not a .npy file of numbers ({_first_line(error)})") from error
+    if not isinstance(loaded, np.ndarray):
+        loaded.close()
+        raise MeanError(f"{name}: a .npz archive; a mean is one array (.npy)")
+    if loaded.dtype.kind not in "fiu":
+        raise MeanError(f"{name}: an array of {loaded.dtype}; a mean is numbers")
+    return np.array(loaded)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0][:200]
+
+
+def _binaryproto(name: str) -> NDArray[np.float32]:
+    try:
+        source = open_protobuf(name)
+        try:
+            reader = WireReader(source)
+            return read_blob(reader, 0, reader.size, "the mean").numpy().copy()
+        finally:
+            source.close()
+    except CaffemodelError as error:
+        raise MeanError(str(error)) from error
+
+
+def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+    """As float32, C x H x W or C."""
+    import numpy as np
+
+    shape = found.shape
+    if len(shape) == 4:
+        if shape[0] != 1:
+            raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means, of which one is wanted")
+        shape = shape[1:]
+    if len(shape) == 2:
+        shape = (1, *shape)
+    if len(shape) == 3 and shape[0] > 4 and shape[2] in (1, 3, 4):
+        raise MeanError(
+            f"{name}: {shape_text(shape)}: a mean is channels x height x width, this one has its "
+            "channels last; turn it with .transpose(2, 0, 1)"
+        )
+    if len(shape) not in (0, 1, 3) or math.prod(shape) == 0:
+        raise MeanError(
+            f"{name}: {shape_text(shape)}: a mean is channels x height x width, or channels"
+        )
+    with np.errstate(over="ignore"):
+        values: NDArray[np.float32] = found.astype(np.float32).reshape(shape or (1,))
+    if not np.isfinite(values).all():
+        raise MeanError(f"{name}: holds values that are no finite float32 numbers")
+    return values
