@@ -13,6 +13,7 @@ import sys
 import click
 
 from netsurgery import __version__
+from netsurgery.cli.printing import echo
 from netsurgery.errors import NetsurgeryError, PrototxtError
 
 __all__ = ["cli", "main"]
@@ -63,15 +64,6 @@ def cli() -> None:
     """
 
 
-def printable(text: str) -> str:
-    """`text` with control characters (but newline and tab) and lone surrogates escaped."""
-    return "".join(
-        c if c in "\n\t" or (c.isprintable() and not 0xD800 <= ord(c) < 0xE000)
-        else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in text
-    )
-
-
 def main() -> None:
     """Run the command line and exit with its code; no traceback reaches the user."""
     sys.exit(run())
@@ -104,6 +96,6 @@ def run(args: list[str] | None = None) -> int:
 
 def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    click.echo(printable(f"error: {error}"), err=True)
+    echo(f"error: {error}".replace("\n", "\\n"), err=True)
     if isinstance(error, PrototxtError) and error.caret and sys.stderr.isatty():
-        click.echo(printable(error.caret), err=True)
+        echo(error.caret, err=True)

@@ -1,0 +1,112 @@
+"""``netsurgery convert``: a classifier made fully convolutional."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from netsurgery.cli import convert_report as report
+from netsurgery.cli.options import (
+    SIZE,
+    engine_options,
+    force_option,
+    json_option,
+    quiet_option,
+)
+from netsurgery.cli.preprocess_options import preprocess_options
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.settings import Settings
+from netsurgery.jobs.convert import convert, output_places
+from netsurgery.net import Net
+from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.convolution_weights import match_weights
+
+__all__ = ["command"]
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("prototxt", metavar="DEPLOY.prototxt", type=FILE)
+@click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
+@click.option("-o", "--output-dir", metavar="DIR", type=FILE, help="Where the outputs go.")
+@click.option("--prototxt-out", metavar="FILE", type=FILE, help="The new prototxt.")
+@click.option("--weights-out", metavar="FILE", type=FILE, help="The new caffemodel.")
+@click.option(
+    "--suffix", default="-conv", show_default=True, help="Put behind the converted layers' names."
+)
+@click.option(
+    "--layers", metavar="NAME,NAME", help="Convert these InnerProduct layers only (default: all)."
+)
+@click.option("--input-size", type=SIZE, help="Size of the new input.")
+@click.option(
+    "--map-size",
+    type=SIZE,
+    help="Size of the map; the input follows: old size + total stride x (map - 1)  [default: 8x8]",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be done, and the diff; write nothing."
+)
+@preprocess_options
+@engine_options
+@json_option
+@quiet_option
+@force_option
+def command(
+    prototxt: Path,
+    weights: Path,
+    output_dir: Path | None,
+    prototxt_out: Path | None,
+    weights_out: Path | None,
+    suffix: str,
+    layers: str | None,
+    input_size: tuple[int, int] | None,
+    map_size: tuple[int, int] | None,
+    dry_run: bool,
+    preprocess: Settings,
+    engine: EngineOptions,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Make a classifier fully convolutional.
+
+    Each InnerProduct layer becomes a Convolution over the map before it, and its weights move
+    with it. Run on a larger picture the new net gives a map: a class for every window. Writes
+    DEPLOY_full_conv.prototxt and MODEL_full_conv.caffemodel, and a netsurgery.toml that tells
+    classify-map how to use them.
+
+    \b
+    Example:
+      netsurgery convert lenet.prototxt lenet.caffemodel --input-scale 0.00390625
+    """
+    if input_size and map_size:
+        raise click.UsageError("--input-size and --map-size exclude each other")
+    plan = plan_convolution(
+        Net.read(prototxt),
+        suffix=suffix,
+        layers=layers.split(",") if layers is not None else None,
+        input_size=input_size,
+        map_size=map_size,
+    )
+    places = output_places(
+        prototxt,
+        weights,
+        folder=output_dir,
+        prototxt_out=prototxt_out,
+        weights_out=weights_out,
+    )
+    if dry_run:
+        with Caffemodel.open(weights) as model:
+            matched = match_weights(plan, model)
+        facts = report.facts(plan, matched, places)
+    else:
+        made = convert(plan, weights, places, settings=preprocess, engine=engine, force=force)
+        facts = report.facts(plan, made.weights, places, made)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    elif not quiet:
+        report.show(facts)

@@ -1,0 +1,114 @@
+"""What ``netsurgery convert`` tells: the facts of a conversion, as JSON and as a table."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from netsurgery.cli.printing import echo
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.jobs.convert import Conversion, Places
+from netsurgery.surgery.convolution import ConvolutionPlan
+from netsurgery.surgery.convolution_weights import Weights
+
+__all__ = ["facts", "show"]
+
+
+def facts(
+    plan: ConvolutionPlan, weights: Weights, places: Places, made: Conversion | None = None
+) -> dict[str, Any]:
+    """Everything there is to tell; `made` is None for a dry run, which tells the diff too."""
+    name, shape = plan.input
+    found = {
+        "layers": [
+            {
+                "layer": move.layer,
+                "target": move.target,
+                "old": [list(old) for old in move.old],
+                "new": [list(new) for new in move.new],
+                "transpose": move.transpose,
+            }
+            for move in plan.moves
+        ],
+        "renamed_blobs": plan.renames,
+        "input": {"name": name, "old": list(plan.net.inputs[0].shape or ()), "new": list(shape)},
+        "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
+        "window": list(plan.window),
+        "stride": None if plan.stride is None else [float(s) for s in plan.stride],
+        "layers_without_params": list(weights.missing),
+        "params_without_layer": list(weights.extra),
+        "notes": [*plan.notes, *_notes(weights, places, made)],
+        "prototxt": str(places.prototxt),
+        "weights": str(places.weights),
+        "settings": str(places.settings),
+    }
+    if made is None:
+        return {**found, "dry_run": True, "diff": _diff(plan, places)}
+    return {**found, "dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
+
+
+def _notes(weights: Weights, places: Places, made: Conversion | None) -> list[str]:
+    notes = []
+    for name in weights.missing:
+        notes.append(f"the model has no params for layer {name!r}; Caffe will fill them")
+    extra = ", ".join(repr(name) for name in weights.extra)
+    if extra and made is not None:
+        kept = made.engine == "embedded"
+        fate = "kept in the new one" if kept else "lost: Caffe saves the net's own layers only"
+        notes.append(f"params of layers that the net has not ({extra}) are {fate}")
+    elif extra:
+        notes.append(f"the model has params of layers that the net has not: {extra}")
+    if made is not None and made.settings_kept:
+        notes.append(f"{places.settings} is there already and was kept as it is")
+    return notes
+
+
+def _diff(plan: ConvolutionPlan, places: Places) -> str:
+    """The unified diff of the two prototxts."""
+    old = plan.net.prototxt
+    lines = difflib.unified_diff(
+        old.text.splitlines(keepends=True),
+        Prototxt.parse(plan.text).text.splitlines(keepends=True),
+        str(old.path),
+        str(places.prototxt),
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the facts for a person."""
+    rows = [
+        (
+            layer["layer"],
+            " and ".join(map(shape_text, layer["old"])),
+            "->",
+            layer["target"],
+            " and ".join(map(shape_text, layer["new"])),
+        )
+        for layer in found["layers"]
+    ]
+    given = found["input"]
+    rows.append((given["name"], shape_text(given["old"]), "->", "", shape_text(given["new"])))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for blob, shape in found["maps"].items():
+        echo(f"map {blob}: {shape_text(shape)}")
+    window, stride = found["window"], found["stride"]
+    steps = "" if stride is None else f", one every {stride[0]:g} x {stride[1]:g} pixels"
+    echo(f"window of a cell: {window[0]} x {window[1]} pixels{steps}")
+    for note in found["notes"]:
+        echo(f"note: {note}")
+    if found["dry_run"]:
+        echo(f"would write {found['weights']}, {found['prototxt']}\n")
+        echo(found["diff"], nl=False)
+        return
+    echo(f"by {found['engine']} in {found['seconds']:.2f} s")
+    for key in ("weights", "settings", "prototxt"):
+        if key != "settings" or not any("was kept as it is" in n for n in found["notes"]):
+            echo(f"wrote {found[key]}")
+
+
+def shape_text(shape: list[int]) -> str:
+    """[4096, 256, 6, 6] is "4096 x 256 x 6 x 6"."""
+    return " x ".join(map(str, shape))

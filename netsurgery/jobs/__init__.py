@@ -1,0 +1,1 @@
+"""The jobs of the commands, without a terminal: plans and engines put together."""

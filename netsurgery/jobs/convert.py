@@ -1,0 +1,143 @@
+"""A classifier made fully convolutional: prototxt, caffemodel and netsurgery.toml."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import EngineMissing
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
+from netsurgery.formats.files import Output, Outputs
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.surgery.convolution import ConvolutionPlan
+from netsurgery.surgery.convolution_weights import Weights, convolution_changes, match_weights
+
+__all__ = ["Conversion", "Places", "convert", "output_places"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the outputs go."""
+
+    prototxt: Path
+    weights: Path
+
+    @property
+    def settings(self) -> Path:
+        """The netsurgery.toml beside the new prototxt."""
+        return self.prototxt.parent / SETTINGS_NAME
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was done: by which engine, how the weights matched, and in how many seconds.
+
+    settings_kept: a netsurgery.toml was there already and was left as it is.
+    """
+
+    plan: ConvolutionPlan
+    places: Places
+    weights: Weights
+    engine: str
+    seconds: float
+    settings_kept: bool
+
+
+def output_places(
+    prototxt: Path,
+    weights: Path,
+    *,
+    folder: Path | None = None,
+    prototxt_out: Path | None = None,
+    weights_out: Path | None = None,
+) -> Places:
+    """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given."""
+    folder = Path() if folder is None else folder
+    return Places(
+        prototxt_out or folder / f"{prototxt.stem}_full_conv.prototxt",
+        weights_out or folder / f"{weights.stem}_full_conv.caffemodel",
+    )
+
+
+def convert(
+    plan: ConvolutionPlan,
+    weights: Path,
+    places: Places,
+    *,
+    settings: Settings,
+    engine: EngineOptions,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Conversion:
+    """Write what `plan` says, the params moved by real Caffe or on the wire.
+
+    settings: the preprocessing to remember; its prototxt, weights and window are set here.
+    progress: called with the number of bytes written, where that can be told.
+    Raises SurgeryError where net and model do not fit, OutputError, EngineError; nothing is
+    written then.
+    """
+    started = time.monotonic()
+    old = Path(plan.net.prototxt.path)
+    keep = places.settings.exists()
+    paths = [places.weights, *([] if keep else [places.settings]), places.prototxt]
+    outputs = Outputs(paths, inputs=[old, weights], force=force)
+    with Caffemodel.open(weights) as model:
+        matched = match_weights(plan, model)
+        with outputs:
+            outputs[places.prototxt].write(Prototxt.parse(plan.text).to_bytes())
+            if not keep:
+                outputs[places.settings].write(_settings(plan, places, settings).encode())
+            by = _move(plan, model, outputs, places, engine, progress)
+    return Conversion(plan, places, matched, by, time.monotonic() - started, keep)
+
+
+def _settings(plan: ConvolutionPlan, places: Places, settings: Settings) -> str:
+    made = replace(settings, prototxt=places.prototxt, weights=places.weights, window=plan.window)
+    return made.to_toml(places.settings.parent)
+
+
+def _move(
+    plan: ConvolutionPlan,
+    model: Caffemodel,
+    outputs: Outputs,
+    places: Places,
+    options: EngineOptions,
+    progress: Callable[[int], None] | None,
+) -> str:
+    """Write the new caffemodel; returns what did it."""
+    target = outputs[places.weights]
+    if options.choice != "embedded":
+        from netsurgery.engines.pycaffe import Move, open_engine
+
+        try:
+            with open_engine(options) as caffe:
+                new = Path(outputs[places.prototxt].temporary)
+                before = caffe.load(Path(plan.net.prototxt.path), Path(model.path))
+                after = caffe.load(new, Path(model.path))
+                moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
+                caffe.transplant(before, after, moves)
+                after.save(Path(target.temporary))
+                return caffe.description
+        except EngineMissing:
+            if options.choice == "caffe":
+                raise
+    _rewrite(plan, model, target, progress)
+    return "embedded"
+
+
+def _rewrite(
+    plan: ConvolutionPlan,
+    model: Caffemodel,
+    target: Output,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Move the params on the wire, then read the structure of what was written."""
+    changes = convolution_changes(plan, model)
+    name = Prototxt.parse(plan.text).name or None
+    target.write_segments(rewrite(model, changes, name), progress)
+    check_written(Path(target.temporary), planned(model, changes))
