@@ -89,11 +89,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _binaryproto(name: str) -> NDArray[np.float32]:
+    import numpy as np
+
     try:
         source = open_protobuf(name)
         try:
             reader = WireReader(source)
-            return read_blob(reader, 0, reader.size, "the mean").numpy().copy()
+            values: NDArray[np.float32] = read_blob(reader, 0, reader.size, "the mean").numpy()
+            return np.array(values)
         finally:
             source.close()
     except CaffemodelError as error:
@@ -107,7 +110,7 @@ def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
     shape = found.shape
     if len(shape) == 4:
         if shape[0] != 1:
-            raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means, of which one is wanted")
+            raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means; one is wanted")
         shape = shape[1:]
     if len(shape) == 2:
         shape = (1, *shape)
