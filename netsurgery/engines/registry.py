@@ -13,6 +13,7 @@ __all__ = ["open_engine"]
 #: name -> (module, what makes it available). Each module has ``open_engine(options) -> Engine``.
 ENGINES = {
     "caffe": ("netsurgery.engines.pycaffe", "netsurgery caffe install"),
+    "embedded": ("netsurgery.engines.ort", "pip install onnxruntime"),
 }
 
 

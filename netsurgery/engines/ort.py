@@ -1,0 +1,222 @@
+"""The embedded engine: a Caffe net run by ONNX Runtime, without Caffe.
+
+A net becomes an ONNX graph of a few KB for the input shapes and blobs asked for. Its weights are
+not copied: they are external data of the graph, ranges of bytes inside the caffemodel, which
+ONNX Runtime maps.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.engines.ort_session import VERSION, Session, providers
+from netsurgery.errors import EngineError
+from netsurgery.export.layers import check_types, write_net
+from netsurgery.export.weights import Weights
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.net.net import Net
+from netsurgery.net.shapes import describe, infer
+
+if TYPE_CHECKING:
+    from netsurgery.engines.contract import Array
+
+__all__ = ["EmbeddedEngine", "EmbeddedNet", "open_engine"]
+
+#: Sessions kept for one net; each is for some input shapes and some blobs.
+SESSIONS = 16
+
+
+def open_engine(options: EngineOptions) -> EmbeddedEngine:
+    """The embedded engine. Raises EngineMissing for a GPU that this ONNX Runtime cannot use."""
+    providers(options.gpu)
+    return EmbeddedEngine(options)
+
+
+class EmbeddedEngine:
+    """ONNX Runtime as an engine."""
+
+    name = "embedded"
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        self._nets: list[EmbeddedNet] = []
+
+    @property
+    def description(self) -> str:
+        """One line for a summary: "embedded (ONNX Runtime 1.31.1), CPU"."""
+        device = "CPU" if self.options.gpu is None else f"GPU {self.options.gpu}"
+        return f"embedded (ONNX Runtime {VERSION}), {device}"
+
+    def load(self, prototxt: Path, weights: Path | None = None) -> EmbeddedNet:
+        """Load a net in the TEST phase; without weights its params are what its fillers give.
+
+        Raises FormatError and its children for files that cannot be read, and NetError or
+        PrototxtError, naming the layer, for a net that this engine cannot run or that the
+        weights do not fit.
+        """
+        net = Net.read(prototxt)
+        check_types(net)
+        model = None if weights is None else Caffemodel.open(weights)
+        try:
+            made = EmbeddedNet(self, net, model)
+        except BaseException:
+            if model is not None:
+                model.close()
+            raise
+        self._nets.append(made)
+        return made
+
+    def close(self) -> None:
+        """Let go of every net."""
+        while self._nets:
+            self._nets.pop().close()
+
+    def __enter__(self) -> EmbeddedEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class EmbeddedNet:
+    """A net, its weights, and the sessions made for the shapes and blobs asked for."""
+
+    def __init__(self, engine: EmbeddedEngine, net: Net, model: Caffemodel | None) -> None:
+        self._engine, self._net, self._model = engine, net, model
+        self._weights = Weights(net, model)
+        self._shapes = infer(net)
+        self._sessions: OrderedDict[object, Session] = OrderedDict()
+        self._held: dict[str, Array] = {}
+        self._open = True
+        self._check_params()
+
+    def _check_params(self) -> None:
+        """Every layer's params are there and fit, before anything is run."""
+        for layer in self._net.layers:
+            self._weights.of(layer, self._shapes.params.get(layer.name, ()))
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """The input blobs and their present shapes, in file order."""
+        return {given.name: self._shapes.of(given.name) for given in self._net.inputs}
+
+    @property
+    def blobs(self) -> Mapping[str, Shape]:
+        """Every blob and its present shape, in file order."""
+        return dict(self._shapes.blobs)
+
+    @property
+    def params(self) -> Mapping[str, tuple[Shape, ...]]:
+        """Every layer with params, and the shape of each."""
+        return dict(self._shapes.params)
+
+    def reshape(self, shapes: Mapping[str, Shape]) -> None:
+        """Give inputs new shapes; every other blob follows.
+
+        An input whose shape changes holds zeros until it is given. Raises EngineError for an
+        input that is not there or a shape that cannot be, PrototxtError or NetError, naming the
+        layer, where the net or its weights cannot follow.
+        """
+        present = {given.name: self._shapes.blobs.get(given.name) for given in self._net.inputs}
+        for name, shape in shapes.items():
+            self._check_input(name)
+            if not all(isinstance(size, int) and size > 0 for size in shape):
+                raise EngineError(f"input {name} cannot have the shape {shape!r}")
+            present[name] = tuple(shape)
+        known = {name: shape for name, shape in present.items() if shape is not None}
+        found = infer(self._net, known)
+        for layer in self._net.layers:
+            self._weights.of(layer, found.params.get(layer.name, ()))
+        self._shapes = found
+        self._held = {k: v for k, v in self._held.items() if v.shape == found.blobs.get(k)}
+
+    def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
+        """Run what the blobs asked for depend on and return them, the caller's own.
+
+        An input must be float32 and have the present shape exactly. One that is not given keeps
+        what it was given last. A blob is seen after its last writer. Raises EngineError for
+        inputs and names that do not fit, EngineTimeout, and EngineFailed.
+        """
+        if not self._open:
+            raise EngineError(f"{self._net.prototxt.path} was closed")
+        for name, array in inputs.items():
+            self._check_input(name)
+            _check_array(f"input {name}", array, self._shapes.of(name))
+        for name in blobs:
+            if name not in self._shapes.blobs:
+                if name in self._shapes.unknown:
+                    self._shapes.of(name)
+                known = ", ".join(self._shapes.blobs)
+                raise EngineError(f"{self._net.prototxt.path} has no blob {name}; there is {known}")
+        # Copies: the caller may change an array that a later forward still needs.
+        self._held.update({k: np.array(v, np.float32, order="C") for k, v in inputs.items()})
+        wanted = tuple(dict.fromkeys(blobs))
+        session = self._session(wanted)
+        feed = {name: self._input(name) for name in session.inputs}
+        made = session.run(feed)
+        return dict(zip(wanted, made, strict=True))
+
+    def _input(self, name: str) -> Array:
+        shape = self._shapes.of(name)
+        if name not in self._held:
+            self._held[name] = np.zeros(shape, np.float32)
+        return self._held[name]
+
+    def _session(self, wanted: tuple[str, ...]) -> Session:
+        key = (tuple(self.inputs.items()), wanted)
+        if key not in self._sessions:
+            self._sessions[key] = self._made(wanted)
+            if len(self._sessions) > SESSIONS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(key)
+        return self._sessions[key]
+
+    def _made(self, wanted: tuple[str, ...]) -> Session:
+        graph = write_net(self._net, self._shapes, wanted, self._weights.of)
+        if self._model is not None:
+            self._model.check_unchanged()
+        return Session(graph, self._model, self._engine.options)
+
+    def _check_input(self, name: str) -> None:
+        if name not in (given.name for given in self._net.inputs):
+            known = ", ".join(given.name for given in self._net.inputs) or "none"
+            raise EngineError(f"{self._net.prototxt.path} has no input {name}; its inputs: {known}")
+
+    def close(self) -> None:
+        """Let go of the net and its weights. May be called again."""
+        self._open = False
+        self._sessions.clear()
+        if self._model is not None:
+            self._model.close()
+
+    def __enter__(self) -> EmbeddedNet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _check_array(what: str, array: Array, shape: Shape) -> None:
+    """Raise EngineError unless `array` is float32 of exactly this shape."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise EngineError(f"{what} is {kind}; Caffe takes float32")
+    if array.shape != shape:
+        raise EngineError(f"{what} is {describe(array.shape)}; the net takes {describe(shape)}")

@@ -1,0 +1,155 @@
+"""One ONNX graph in ONNX Runtime: weights mapped from the caffemodel, run with a time limit."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsurgery import __version__
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
+from netsurgery.export import protobuf
+from netsurgery.export.graph import Graph
+from netsurgery.export.protobuf import FileRange
+
+if TYPE_CHECKING:
+    from netsurgery.engines.contract import Array
+    from netsurgery.formats.caffemodel import Caffemodel
+
+try:
+    import onnxruntime as ort
+except ImportError as missing:
+    raise EngineMissing(
+        f"the embedded engine needs ONNX Runtime, which cannot be imported ({missing}): "
+        "pip install onnxruntime"
+    ) from None
+
+__all__ = ["VERSION", "Providers", "Session", "providers"]
+
+#: ONNX Runtime's own version.
+VERSION: str = ort.__version__
+
+#: Execution providers as ONNX Runtime takes them, the preferred one first.
+Providers = list[Any]
+
+_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def providers(gpu: int | None) -> Providers:
+    """What to run on. Raises EngineMissing for a GPU that this ONNX Runtime cannot use."""
+    if gpu is None:
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise EngineMissing(
+            "this ONNX Runtime is built without CUDA; for --gpu: pip uninstall onnxruntime "
+            "&& pip install onnxruntime-gpu (the two cannot live together)"
+        )
+    # TF32 keeps 10 bits of a float's 23: not what Caffe computes with.
+    cuda = {"device_id": str(gpu), "use_tf32": "0"}
+    return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A graph as bytes, and where its external data are."""
+
+    model: bytes
+    folder: str | None = None
+    values: Mapping[str, Array] | None = None
+
+
+class Session:
+    """A graph that can be run; `inputs` are the names it takes, `outputs` those it gives."""
+
+    def __init__(self, graph: Graph, model: Caffemodel | None, options: EngineOptions) -> None:
+        """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
+        self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
+        self._options = options
+        self._session = self._created(graph, model)
+        used = self._session.get_providers()[0]
+        if options.gpu is not None and used != "CUDAExecutionProvider":
+            raise EngineFailed(
+                f"ONNX Runtime cannot use GPU {options.gpu}: it fell back to {used}; its CUDA "
+                "and cuDNN libraries are missing or too old (--verbose shows what it says)"
+            )
+
+    def _created(self, graph: Graph, model: Caffemodel | None) -> ort.InferenceSession:
+        ranges = [c for c in graph.constants.values() if isinstance(c.data, FileRange)]
+        if model is None or not ranges:
+            return self._opened(_Form(_encoded(graph, None)))
+        real = os.path.realpath(model.path)
+        folder, name = os.path.split(real)
+        try:
+            name.encode("utf-8")
+            return self._opened(_Form(_encoded(graph, name), folder))
+        except (EngineFailed, UnicodeEncodeError):
+            # A name or a place that ONNX Runtime refuses (hard links, links inside the path,
+            # names that are not UTF-8): hand it the mapped arrays instead. Trouble of the graph
+            # itself comes up again.
+            return self._opened(_Form(_encoded(graph, "weights"), None, _arrays(graph, model)))
+
+    def _opened(self, form: _Form) -> ort.InferenceSession:
+        settings = ort.SessionOptions()
+        settings.log_severity_level = 2 if self._options.verbose else 4
+        # Beyond "extended" the layout of weights is rewritten: 1.6 s and a copy of all of them.
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        if self._options.threads is not None:
+            settings.intra_op_num_threads = self._options.threads
+        if form.folder is not None:
+            settings.add_session_config_entry(_FOLDER, form.folder)
+        if form.values is not None:
+            values = [ort.OrtValue.ortvalue_from_numpy(array) for array in form.values.values()]
+            settings.add_external_initializers(list(form.values), values)
+        try:
+            return ort.InferenceSession(
+                form.model, settings, providers=providers(self._options.gpu)
+            )
+        except Exception as error:  # the binding's classes have no common root but this
+            raise EngineFailed(f"ONNX Runtime does not take the net: {_line(error)}") from None
+
+    def run(self, feed: Mapping[str, Array]) -> list[Array]:
+        """The outputs, in order. Raises EngineTimeout and EngineFailed."""
+        limit, running = self._options.timeout, ort.RunOptions()
+        over = threading.Event()
+
+        def stop() -> None:
+            over.set()
+            running.terminate = True
+
+        timer = threading.Timer(limit, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            made = self._session.run(self.outputs, dict(feed), running)
+        except Exception as error:
+            if over.is_set():
+                raise EngineTimeout(f"the net did not run within {limit:g} s") from None
+            raise EngineFailed(f"ONNX Runtime gave up: {_line(error)}") from None
+        finally:
+            timer.cancel()
+        return [np.asarray(array, np.float32) for array in made]
+
+
+def _encoded(graph: Graph, location: str | None) -> bytes:
+    return protobuf.join(protobuf.model(graph.encode("net", location), {}, __version__))
+
+
+def _arrays(graph: Graph, model: Caffemodel) -> dict[str, Array]:
+    """The graph's external data as views of the mapped file."""
+    mapped = model.source.map()
+    arrays = {}
+    for name, constant in graph.constants.items():
+        if isinstance(constant.data, FileRange):
+            count, offset = constant.data.length // 4, constant.data.offset
+            flat = np.frombuffer(mapped, "<f4", count, offset)
+            arrays[name] = flat.reshape(constant.shape)
+    return arrays
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

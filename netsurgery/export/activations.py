@@ -1,0 +1,118 @@
+"""Layers that treat every element by itself."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+from netsurgery.export.site import Emitter, Site
+
+__all__ = ["EMITTERS"]
+
+
+def _relu(site: Site) -> list[str]:
+    slope = site.layer.param("relu_param").number("negative_slope", 0.0)
+    if slope == 0:
+        return [site.op("Relu", site.bottom)]
+    return [site.op("LeakyRelu", site.bottom, alpha=slope)]
+
+
+def _prelu(site: Site) -> list[str]:
+    count = site.params[0].shape
+    if site.layer.param("prelu_param").boolean("channel_shared", False):
+        return [site.op("PRelu", site.bottom, site.param(0, (1,)))]
+    return [site.op("PRelu", site.bottom, site.param(0, (*count, *[1] * (len(site.shape) - 2))))]
+
+
+def _elu(site: Site) -> list[str]:
+    return [site.op("Elu", site.bottom, alpha=site.layer.param("elu_param").number("alpha", 1.0))]
+
+
+def _linear(site: Site, scale: float, shift: float) -> str:
+    """shift + scale x bottom."""
+    made = site.scaled(site.bottom, scale)
+    return made if shift == 0 else site.op("Add", made, site.floats(shift))
+
+
+def _exp(site: Site) -> list[str]:
+    """base^(shift + scale x), base e where it is -1."""
+    message = site.layer.param("exp_param")
+    base, scale = message.number("base", -1.0), message.number("scale", 1.0)
+    shift = message.number("shift", 0.0)
+    if base != -1 and base <= 0:
+        raise site.layer.error(f"base {base:g}; expected -1 (for e) or a number above 0")
+    inner = scale * (1.0 if base == -1 else log(base))
+    outer = exp(shift) if base == -1 else base**shift
+    return [site.scaled(site.op("Exp", site.scaled(site.bottom, inner)), outer)]
+
+
+def _log(site: Site) -> list[str]:
+    """log_base(shift + scale x), base e where it is -1."""
+    message = site.layer.param("log_param")
+    base, scale = message.number("base", -1.0), message.number("scale", 1.0)
+    if base != -1 and (base <= 0 or base == 1):
+        raise site.layer.error(f"base {base:g}; expected -1 (for e) or a number above 0, not 1")
+    made = site.op("Log", _linear(site, scale, message.number("shift", 0.0)))
+    return [site.scaled(made, 1.0 if base == -1 else 1 / log(base))]
+
+
+def _power(site: Site) -> list[str]:
+    """(shift + scale x)^power."""
+    message = site.layer.param("power_param")
+    power, scale = message.number("power", 1.0), message.number("scale", 1.0)
+    made = _linear(site, scale, message.number("shift", 0.0))
+    if power == 1:
+        return [made]
+    return [site.op("Pow", made, site.floats(power))]
+
+
+def _threshold(site: Site) -> list[str]:
+    level = site.layer.param("threshold_param").number("threshold", 0.0)
+    return [site.op("Cast", site.op("Greater", site.bottom, site.floats(level)), to=1)]
+
+
+def _clip(site: Site) -> list[str]:
+    message = site.layer.param("clip_param")
+    if not (message.scalar("min") and message.scalar("max")):
+        raise site.layer.error("clip_param must give min and max")
+    low, high = message.number("min", 0.0), message.number("max", 0.0)
+    return [site.op("Clip", site.bottom, site.floats(low), site.floats(high))]
+
+
+def _swish(site: Site) -> list[str]:
+    """x sigmoid(beta x)."""
+    beta = site.layer.param("swish_param").number("beta", 1.0)
+    return [site.op("Mul", site.bottom, site.op("Sigmoid", site.scaled(site.bottom, beta)))]
+
+
+def _plain(kind: str) -> Emitter:
+    """A layer that is one operation of ONNX as it stands."""
+    return lambda site: [site.op(kind, site.bottom)]
+
+
+def _as_it_is(site: Site) -> list[str]:
+    """Every top is the bottom: Dropout at test time, Split."""
+    return [site.bottom] * len(site.tops)
+
+
+def _nothing(site: Site) -> list[str]:
+    return []
+
+
+EMITTERS: dict[str, Emitter] = {
+    "AbsVal": _plain("Abs"),
+    "BNLL": _plain("Softplus"),
+    "Clip": _clip,
+    "Dropout": _as_it_is,
+    "ELU": _elu,
+    "Exp": _exp,
+    "Log": _log,
+    "PReLU": _prelu,
+    "Power": _power,
+    "ReLU": _relu,
+    "Sigmoid": _plain("Sigmoid"),
+    "Silence": _nothing,
+    "Split": _as_it_is,
+    "Swish": _swish,
+    "TanH": _plain("Tanh"),
+    "Threshold": _threshold,
+}

@@ -1,0 +1,111 @@
+"""A small builder of ONNX graphs: operations, constants, values named after Caffe's blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from netsurgery.export import protobuf
+from netsurgery.export.protobuf import Attribute, FileRange, Piece
+from netsurgery.net.net import Shape
+
+__all__ = ["Constant", "Graph", "Operation"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator of ONNX."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A value known beforehand: an array, or float32 in a range of the file of weights."""
+
+    shape: Shape
+    data: np.ndarray[Any, Any] | FileRange
+
+
+@dataclass(eq=False)
+class Graph:
+    """Operations in the order they run, over named values.
+
+    ``inputs`` and ``outputs`` are value -> shape; an axis of a shape may be a name: dynamic.
+    """
+
+    inputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
+    outputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
+    operations: list[Operation] = field(default_factory=list)
+    constants: dict[str, Constant] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+
+    def fresh(self, hint: str) -> str:
+        """A value name that nothing has yet; `hint` itself where it is free."""
+        name, count = hint, 1
+        while name in self.taken:
+            count += 1
+            name = f"{hint}_{count}"
+        self.taken.add(name)
+        return name
+
+    def several(
+        self, kind: str, inputs: Sequence[str], count: int, hint: str, **attributes: Attribute
+    ) -> list[str]:
+        """Add an operation with `count` outputs and return their names."""
+        outputs = tuple(self.fresh(hint) for _ in range(count))
+        self.operations.append(Operation(kind, tuple(inputs), outputs, attributes))
+        return list(outputs)
+
+    def constant(self, data: np.ndarray[Any, Any] | FileRange, shape: Shape, hint: str) -> str:
+        """Add a constant and return its name."""
+        name = self.fresh(hint)
+        self.constants[name] = Constant(shape, data)
+        return name
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Call the values that are keys of `names` by what it says there."""
+
+        def renamed(old: Iterable[str]) -> tuple[str, ...]:
+            return tuple(names.get(name, name) for name in old)
+
+        self.operations = [
+            Operation(o.kind, renamed(o.inputs), renamed(o.outputs), o.attributes)
+            for o in self.operations
+        ]
+        self.constants = {names.get(k, k): v for k, v in self.constants.items()}
+        self.outputs = {names.get(k, k): v for k, v in self.outputs.items()}
+
+    def encode(self, name: str, location: str | None = None) -> list[Piece]:
+        """The GraphProto; file ranges become external data in `location`, or pieces inside."""
+        pieces: list[Piece] = [
+            protobuf.field(1, protobuf.operation(o.kind, o.inputs, o.outputs, o.attributes))
+            for o in self.operations
+        ]
+        pieces.append(protobuf.field(2, name or "net"))
+        for key, constant in self.constants.items():
+            pieces += _initializer(key, constant, location)
+        for number, values in ((11, self.inputs), (12, self.outputs)):
+            pieces += [
+                protobuf.field(number, protobuf.value_info(key, shape))
+                for key, shape in values.items()
+            ]
+        return pieces
+
+
+def _initializer(name: str, constant: Constant, location: str | None) -> list[Piece]:
+    data = constant.data
+    if isinstance(data, FileRange):
+        if location is not None:
+            made = protobuf.external_tensor(name, constant.shape, location, data)
+            return [protobuf.field(5, made)]
+        return protobuf.message(5, protobuf.tensor(name, protobuf.FLOAT, constant.shape, [data]))
+    kind = protobuf.INT64 if data.dtype == np.int64 else protobuf.FLOAT
+    little = data.astype(data.dtype.newbyteorder("<"), copy=False)
+    return protobuf.message(5, protobuf.tensor(name, kind, constant.shape, [little.tobytes()]))

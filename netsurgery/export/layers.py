@@ -1,0 +1,117 @@
+"""Every layer type that can be written as ONNX, and a net written layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from netsurgery.errors import NetError
+from netsurgery.export import activations, convolution, normalization, pooling, reductions, shaping
+from netsurgery.export.graph import Graph
+from netsurgery.export.site import Emitter, Param, Site
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shapes import Shapes
+
+__all__ = ["EMITTERS", "check_types", "needed", "write_net"]
+
+EMITTERS: dict[str, Emitter] = {
+    **activations.EMITTERS,
+    **convolution.EMITTERS,
+    **normalization.EMITTERS,
+    **pooling.EMITTERS,
+    **reductions.EMITTERS,
+    **shaping.EMITTERS,
+}
+
+_DATA = frozenset("Data HDF5Data ImageData MemoryData WindowData AnnotatedData".split())
+
+#: Gives the params of a layer, of the shapes named.
+ParamsOf = Callable[[Layer, tuple[Shape, ...]], tuple[Param, ...]]
+
+
+def check_types(net: Net) -> None:
+    """Raise PrototxtError for the first layer that only Caffe itself can run."""
+    for layer in net.layers:
+        if layer.type in EMITTERS or layer.type == "Input":
+            continue
+        if layer.type in _DATA:
+            raise layer.error(
+                "it reads data of its own; the embedded engine runs deploy nets, whose inputs "
+                "are given (--engine caffe runs this one)"
+            )
+        if layer.type.endswith("Loss") or layer.type in ("Accuracy", "SoftmaxWithLoss"):
+            raise layer.error(
+                "it is there for training; the embedded engine runs deploy nets "
+                "(--engine caffe runs this one)"
+            )
+        raise layer.error(
+            "the embedded engine does not know this type; --engine caffe runs what your Caffe knows"
+        )
+
+
+def needed(net: Net, outputs: Sequence[str]) -> tuple[list[Layer], list[str]]:
+    """The layers that `outputs`, blobs after their last writer, depend on, and the net inputs."""
+    wanted, layers = set(outputs), []
+    for layer in reversed(net.layers):
+        if layer.type != "Input" and wanted.intersection(layer.tops):
+            layers.append(layer)
+            wanted.difference_update(layer.tops)
+            wanted.update(layer.bottoms)
+    return layers[::-1], [given.name for given in net.inputs if given.name in wanted]
+
+
+def write_net(
+    net: Net,
+    shapes: Shapes,
+    outputs: Sequence[str],
+    params_of: ParamsOf,
+    *,
+    dynamic: bool = False,
+) -> Graph:
+    """The graph that computes the blobs `outputs`, called by their names, at `shapes`.
+
+    Raises NetError for a shape that is not known, and PrototxtError, naming the layer, for what
+    cannot be written.
+    """
+    graph = Graph(taken=set(shapes.blobs))
+    layers, inputs = needed(net, outputs)
+    values = {name: name for name in inputs}
+    known = {name: shapes.of(name) for name in inputs}
+    graph.inputs = dict(known)
+    for layer in layers:
+        site = Site(
+            graph=graph,
+            layer=layer,
+            bottoms=[values[bottom] for bottom in layer.bottoms],
+            shapes=[known[bottom] for bottom in layer.bottoms],
+            tops=[shapes.of(top) for top in layer.tops],
+            params=params_of(layer, shapes.params.get(layer.name, ())),
+            dynamic=dynamic,
+        )
+        tops = EMITTERS[layer.type](site)
+        values.update(zip(layer.tops, tops, strict=True))
+        known.update(zip(layer.tops, site.tops, strict=True))
+    _name_outputs(graph, values, known, outputs)
+    return graph
+
+
+def _name_outputs(
+    graph: Graph, values: Mapping[str, str], known: Mapping[str, Shape], outputs: Sequence[str]
+) -> None:
+    """Call every value by its blob's name; outputs become values of their own."""
+    names: dict[str, str] = {}
+    for blob in outputs:
+        value = values[blob]
+        if value in graph.inputs or value in graph.constants or value in names:
+            value = graph.several("Identity", [value], 1, f"{blob}/Identity")[0]
+        # An input that a layer works on in place is an input and an output of one name.
+        names[value] = graph.fresh(f"{blob}/top") if blob in graph.inputs else blob
+        graph.outputs[value] = known[blob]
+    for blob, value in values.items():
+        if value not in names and value not in graph.inputs and blob not in names.values():
+            names[value] = blob
+    graph.rename(names)
+
+
+def unknown_blob(net: Net, blob: str, blobs: Mapping[str, Shape]) -> NetError:
+    """The error for a blob that the net has not."""
+    return NetError(f"{net.prototxt.path} has no blob {blob!r}; there is {', '.join(blobs)}")

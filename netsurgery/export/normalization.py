@@ -1,0 +1,131 @@
+"""LRN, BatchNorm, Scale, Bias, MVN, Softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netsurgery.export.pooling import average
+from netsurgery.export.site import Emitter, Site
+from netsurgery.net.net import Shape
+from netsurgery.net.shape_rules import axis_of
+from netsurgery.net.windows import Window
+
+__all__ = ["EMITTERS"]
+
+
+def _lrn(site: Site) -> list[str]:
+    """Across channels x / (k + alpha / n sum x^2)^beta; within, x (1 + alpha mean x^2)^-beta."""
+    message = site.layer.param("lrn_param")
+    size = message.integer("local_size", 5, 1)
+    alpha, beta = message.number("alpha", 1.0), message.number("beta", 0.75)
+    if size % 2 == 0:
+        raise site.layer.error(f"local_size {size}; LRN takes odd sizes")
+    if message.word("norm_region", "ACROSS_CHANNELS") in ("ACROSS_CHANNELS", "0"):
+        k = message.number("k", 1.0)
+        return [site.op("LRN", site.bottom, size=size, alpha=alpha, beta=beta, bias=k)]
+    pad = (size - 1) // 2
+    window = Window((size, size), (1, 1), (pad, pad), (1, 1))
+    square = site.op("Mul", site.bottom, site.bottom)
+    mean = average(site, square, site.shape[2:], window, site.shape[2:])
+    shifted = site.op("Add", site.scaled(mean, alpha), site.floats(1.0))
+    return [site.op("Mul", site.bottom, site.op("Pow", shifted, site.floats(-beta)))]
+
+
+def _batch_norm(site: Site) -> list[str]:
+    """(x - mean) / sqrt(variance + eps); the params hold sums, the third what to divide by."""
+    message = site.layer.param("batch_norm_param")
+    eps = message.number("eps", 1e-5)
+    if not message.boolean("use_global_stats", True):
+        return _batch_norm_of_batch(site, eps)
+    total = float(site.array(2).ravel()[0])
+    factor = np.float32(0 if total == 0 else 1 / total)
+    mean, variance = (site.array(i).ravel() * factor for i in range(2))
+    if len(site.shape) == 1:
+        centred = site.op("Sub", site.bottom, site.floats(mean))
+        return [site.op("Div", centred, site.floats(np.sqrt(variance + np.float32(eps))))]
+    ones, zeros = np.ones_like(mean), np.zeros_like(mean)
+    constants = [site.floats(values) for values in (ones, zeros, mean, variance)]
+    return [site.op("BatchNormalization", site.bottom, *constants, epsilon=eps)]
+
+
+def _batch_norm_of_batch(site: Site, eps: float) -> list[str]:
+    """With use_global_stats: false the batch itself is measured."""
+    axes = [axis for axis in range(len(site.shape)) if axis != 1]
+    return [_standardized(site, site.bottom, axes, eps, within_root=True)]
+
+
+def _standardized(site: Site, value: str, axes: list[int], eps: float, *, within_root: bool) -> str:
+    """`value` less its mean over `axes`, divided by its deviation there."""
+    over = site.ints(axes)
+    centred = site.op("Sub", value, site.op("ReduceMean", value, over))
+    variance = site.op("ReduceMean", site.op("Mul", centred, centred), over)
+    if within_root:
+        return site.op("Div", centred, site.op("Sqrt", site.op("Add", variance, site.floats(eps))))
+    return site.op("Div", centred, site.op("Add", site.op("Sqrt", variance), site.floats(eps)))
+
+
+def _mvn(site: Site) -> list[str]:
+    message = site.layer.param("mvn_param")
+    axes = [1] if message.boolean("across_channels", False) else [2]
+    batch, channels = (*site.shape, 1, 1)[:2]
+    plain = len(site.shape) == 4
+    value = site.bottom
+    if plain:
+        axes = [1, 2, 3] if axes == [1] else [2, 3]
+    else:
+        value = site.reshape(value, (batch, -1) if axes == [1] else (batch, channels, -1))
+    if message.boolean("normalize_variance", True):
+        eps = message.number("eps", 1e-9)
+        made = _standardized(site, value, axes, eps, within_root=False)
+    else:
+        made = site.op("Sub", value, site.op("ReduceMean", value, site.ints(axes)))
+    return [made if plain else site.reshape(made, site.tops[0])]
+
+
+def _aligned(shape: Shape, axis: int, axes: int) -> Shape:
+    """`shape` with ones behind it, so that it meets a blob of `axes` axes from `axis` on."""
+    return (*shape, *[1] * (axes - axis - len(shape)))
+
+
+def _scale(site: Site) -> list[str]:
+    message = site.layer.param("scale_param")
+    factor, aligned = _operand(site, "scale_param")
+    made = site.op("Mul", site.bottom, factor)
+    if message.boolean("bias_term", False):
+        made = site.op("Add", made, site.param(len(site.params) - 1, aligned))
+    return [made]
+
+
+def _bias(site: Site) -> list[str]:
+    return [site.op("Add", site.bottom, _operand(site, "bias_param")[0])]
+
+
+def _operand(site: Site, field: str) -> tuple[str, Shape]:
+    """What Scale multiplies by and Bias adds: the second bottom, or the first param."""
+    axes = len(site.shape)
+    if len(site.bottoms) == 1:
+        axis = axis_of(site.layer, site.layer.param(field), site.shape, 1)
+        aligned = _aligned(site.params[0].shape, axis, axes)
+        return site.param(0, aligned), aligned
+    shape = site.shapes[1]
+    axis = axis_of(site.layer, site.layer.param(field), site.shape, 1) if shape else 0
+    aligned = _aligned(shape, axis, axes)
+    value = site.bottoms[1]
+    if aligned != shape:
+        value = site.reshape(value, aligned)
+    return value, aligned
+
+
+def _softmax(site: Site) -> list[str]:
+    axis = axis_of(site.layer, site.layer.param("softmax_param"), site.shape, 1)
+    return [site.op("Softmax", site.bottom, axis=axis)]
+
+
+EMITTERS: dict[str, Emitter] = {
+    "BatchNorm": _batch_norm,
+    "Bias": _bias,
+    "LRN": _lrn,
+    "MVN": _mvn,
+    "Scale": _scale,
+    "Softmax": _softmax,
+}

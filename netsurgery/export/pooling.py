@@ -1,0 +1,156 @@
+"""Pooling and SPP, with Caffe's own rounding, clipping and divisors.
+
+Caffe rounds the number of cells up, so that the last windows may reach past the padding; a MAX
+there takes what there is (-FLT_MAX where there is nothing), an AVE divides by the part of its
+window that lies within the map and its padding. ONNX's own ceil_mode differs, so the map is
+padded here for exactly as many windows as Caffe has, and averages are corrected by a constant.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsurgery.export.site import Emitter, Site
+from netsurgery.net.net import Shape
+from netsurgery.net.windows import Window, pool_window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["EMITTERS", "average", "maximum"]
+
+#: What an empty MAX window holds.
+LOWEST = float(np.finfo(np.float32).min)
+
+
+def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
+    """How many rows and columns the last windows need behind the map (never less than none)."""
+    axes = zip(window.kernel, window.stride, window.pad, size, cells, strict=True)
+    return [max((n - 1) * s + k - p - have, 0) for k, s, p, have, n in axes]
+
+
+def _padded(site: Site, value: str, before: Shape, after: list[int], fill: float) -> str:
+    if not any(before) and not any(after):
+        return value
+    pads = site.ints((0, 0, *before, 0, 0, *after))
+    return site.op("Pad", value, pads, site.floats(fill))
+
+
+def maximum(site: Site, value: str, size: Shape, window: Window, cells: Shape) -> str:
+    """The largest element of each window, -FLT_MAX for a window of padding alone."""
+    after = _reach(window, size, cells)
+    begin: Shape = window.pad
+    if any(e >= k for e, k in zip(after, window.kernel, strict=True)):
+        # ONNX Runtime wants pads smaller than the kernel.
+        value = _padded(site, value, begin, after, LOWEST)
+        begin, after = (0, 0), [0, 0]
+    return site.op(
+        "MaxPool",
+        value,
+        kernel_shape=window.kernel,
+        strides=window.stride,
+        pads=(*begin, *after),
+    )
+
+
+def average(site: Site, value: str, size: Shape, window: Window, cells: Shape) -> str:
+    """The sum over each window divided by Caffe's divisor."""
+    after = _reach(window, size, cells)
+    padded = _padded(site, value, window.pad, after, 0.0)
+    mean = site.op("AveragePool", padded, kernel_shape=window.kernel, strides=window.stride)
+    divisors = [
+        np.minimum(starts + k, have + p) - starts
+        for k, p, have, starts in zip(
+            window.kernel, window.pad, size, _starts(window, cells), strict=True
+        )
+    ]
+    divisor = np.multiply.outer(*divisors).astype(np.float32)
+    if (divisor == prod(window.kernel)).all():
+        return mean
+    with np.errstate(divide="ignore"):
+        # Caffe divides the nothing in an empty window by zero: NaN, as infinity x 0 is here.
+        correction = np.float32(prod(window.kernel)) / divisor
+    return site.op("Mul", mean, site.floats(correction))
+
+
+def _starts(window: Window, cells: Shape) -> list[NDArray[np.int64]]:
+    axes = zip(cells, window.stride, window.pad, strict=True)
+    return [np.arange(n, dtype=np.int64) * s - p for n, s, p in axes]
+
+
+def _pooling(site: Site) -> list[str]:
+    message, size, cells = site.layer.param("pooling_param"), site.shape[2:], site.tops[0][2:]
+    method = message.word("pool", "MAX")
+    window = pool_window(site.layer, size)
+    whole = window.kernel == size and cells == (1, 1) and not any(window.pad)
+    if method in ("AVE", "1"):
+        if whole:
+            return [site.op("GlobalAveragePool", site.bottom)]
+        return [average(site, site.bottom, size, window, cells)]
+    if method not in ("MAX", "0"):
+        raise site.layer.error(
+            f"pool {method}; the embedded engine pools MAX and AVE (so does Caffe on a CPU)"
+        )
+    if len(site.tops) > 1:
+        return _with_mask(site, size, window, cells)
+    if whole:
+        return [site.op("GlobalMaxPool", site.bottom)]
+    return [maximum(site, site.bottom, size, window, cells)]
+
+
+def _with_mask(site: Site, size: Shape, window: Window, cells: Shape) -> list[str]:
+    """The maxima and where in their H x W map they were found (-1 in an empty window)."""
+    after = _reach(window, size, cells)
+    if any(e >= k for e, k in zip(after, window.kernel, strict=True)):
+        raise site.layer.error("a second top where windows lie outside the map (--engine caffe)")
+    made, places = site.several(
+        "MaxPool",
+        [site.bottom],
+        2,
+        kernel_shape=window.kernel,
+        strides=window.stride,
+        pads=(*window.pad, *after),
+    )
+    within = site.op("Mod", places, site.ints(prod(size)))
+    return [made, site.op("Cast", within, to=1)]
+
+
+def _spp(site: Site) -> list[str]:
+    """A pyramid of poolings, level i with 2^i x 2^i cells, each flattened, one after another."""
+    message, size = site.layer.param("spp_param"), site.shape[2:]
+    method = message.word("pool", "MAX")
+    if method not in ("MAX", "0", "AVE", "1"):
+        raise site.layer.error(f"pool {method}; the embedded engine pools MAX and AVE")
+    pool = average if method in ("AVE", "1") else maximum
+    levels = message.integer("pyramid_height", 0, 1, 15)
+    made = []
+    for level in range(levels):
+        bins = 2**level
+        window = _bins_window(size, bins)
+        cells = pooled_cells(window, size)
+        made.append(pool(site, site.bottom, size, window, cells))
+    if levels == 1:
+        return made
+    flat = [site.op("Flatten", value, axis=1) for value in made]
+    return [site.op("Concat", *flat, axis=1)]
+
+
+def _bins_window(size: Shape, bins: int) -> Window:
+    kernel = tuple(-(-n // bins) for n in size)
+    pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
+    return Window(kernel, kernel, pad, (1, 1))
+
+
+def pooled_cells(window: Window, size: Shape) -> Shape:
+    """How many cells Caffe's Pooling makes of a map of `size`."""
+    cells = []
+    for n, k, s, p in zip(size, window.kernel, window.stride, window.pad, strict=True):
+        count = -(-(n + 2 * p - k) // s) + 1
+        cells.append(count - 1 if any(window.pad) and (count - 1) * s >= n + p else count)
+    return tuple(cells)
+
+
+EMITTERS: dict[str, Emitter] = {"Pooling": _pooling, "SPP": _spp}

@@ -1,0 +1,113 @@
+"""Layers that join, cut and re-arrange blobs."""
+
+from __future__ import annotations
+
+from netsurgery.export.site import Emitter, Site
+from netsurgery.net.shape_rules import axis_of
+
+__all__ = ["EMITTERS"]
+
+
+def _concat(site: Site) -> list[str]:
+    message = site.layer.param("concat_param")
+    named = "axis" if message.scalar("axis") or not message.scalar("concat_dim") else "concat_dim"
+    axis = axis_of(site.layer, message, site.shape, 1, named)
+    return [site.op("Concat", *site.bottoms, axis=axis)]
+
+
+def _slice(site: Site) -> list[str]:
+    message = site.layer.param("slice_param")
+    named = "axis" if message.scalar("axis") or not message.scalar("slice_dim") else "slice_dim"
+    axis = axis_of(site.layer, message, site.shape, 1, named)
+    if len(site.tops) == 1:
+        return [site.bottom]
+    sizes = site.ints([top[axis] for top in site.tops])
+    return site.several("Split", [site.bottom, sizes], len(site.tops), axis=axis)
+
+
+def _flatten(site: Site) -> list[str]:
+    message, shape = site.layer.param("flatten_param"), site.shape
+    start = axis_of(site.layer, message, shape, 1)
+    end = axis_of(site.layer, message, shape, -1, "end_axis")
+    # 0 keeps an axis, so that the same operation serves other heights and widths.
+    return [site.reshape(site.bottom, (*[0] * start, -1, *shape[end + 1 :]))]
+
+
+def _reshape(site: Site) -> list[str]:
+    return [site.reshape(site.bottom, _dims(site))]
+
+
+def _dims(site: Site) -> tuple[int, ...]:
+    """The dims for ONNX's Reshape: leading axes that stay are 0, one that follows is -1."""
+    top, shape = site.tops[0], site.shape
+    message = site.layer.param("reshape_param")
+    asked = [d.as_int(-1) for d in (message.message("shape") or message).scalars("dim")]
+    start = message.integer("axis", 0, -(2**31))
+    start += len(shape) + 1 if start < 0 else 0
+    if -1 not in asked or 0 in top:
+        return top
+    dims = [*[0] * start, *asked, *top[start + len(asked) :]]
+    # Caffe's 0 counts from `axis` as ONNX's does from the front: the same place.
+    return tuple(dims)
+
+
+def _tile(site: Site) -> list[str]:
+    message = site.layer.param("tile_param")
+    repeats = [1] * len(site.shape)
+    repeats[axis_of(site.layer, message, site.shape, 1)] = message.integer("tiles", 0, 1)
+    return [site.op("Tile", site.bottom, site.ints(repeats))]
+
+
+def _crop(site: Site) -> list[str]:
+    """The part of the first bottom that is as large as the second from `axis` on."""
+    message, shape, like = site.layer.param("crop_param"), site.shape, site.shapes[1]
+    axis = axis_of(site.layer, message, shape, 2)
+    offsets = [s.as_int(0) for s in message.scalars("offset")] or [0]
+    axes = list(range(axis, len(shape)))
+    if len(offsets) not in (1, len(axes)):
+        raise site.layer.error(f"{len(offsets)} offsets for {len(axes)} axes from axis {axis} on")
+    starts = offsets * len(axes) if len(offsets) == 1 else offsets
+    ends = [start + like[a] for start, a in zip(starts, axes, strict=True)]
+    for a, end in zip(axes, ends, strict=True):
+        if end > shape[a]:
+            raise site.layer.error(f"the crop ends at {end} of axis {a}, which has {shape[a]}")
+    return [site.op("Slice", site.bottom, site.ints(starts), site.ints(ends), site.ints(axes))]
+
+
+def _eltwise(site: Site) -> list[str]:
+    message = site.layer.param("eltwise_param")
+    operation = message.word("operation", "SUM")
+    coefficients = [s.as_float() for s in message.scalars("coeff")]
+    if coefficients and len(coefficients) != len(site.bottoms):
+        raise site.layer.error(f"{len(coefficients)} coeff for {len(site.bottoms)} bottoms")
+    if operation in ("PROD", "0"):
+        if coefficients:
+            raise site.layer.error("coeff is for SUM only")
+        return [_folded(site, "Mul", site.bottoms)]
+    if operation in ("MAX", "2"):
+        return [site.op("Max", *site.bottoms)]
+    terms = [
+        site.scaled(bottom, factor)
+        for bottom, factor in zip(
+            site.bottoms, coefficients or [1.0] * len(site.bottoms), strict=True
+        )
+    ]
+    return [_folded(site, "Add", terms)]
+
+
+def _folded(site: Site, kind: str, values: list[str]) -> str:
+    made = values[0]
+    for value in values[1:]:
+        made = site.op(kind, made, value)
+    return made
+
+
+EMITTERS: dict[str, Emitter] = {
+    "Concat": _concat,
+    "Crop": _crop,
+    "Eltwise": _eltwise,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Tile": _tile,
+}
