@@ -1,0 +1,131 @@
+"""How pictures are made ready for the net: options that convert writes down and maps use."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from netsurgery.formats.settings import Settings
+
+__all__ = ["merged", "preprocess_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class MeanType(click.Path):
+    """A mean: a file's path, or numbers with commas between."""
+
+    name = "mean"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            return super().convert(value, param, ctx)
+
+
+class ChannelsType(click.ParamType[tuple[int, ...]]):
+    """An order of channels: each of 0, 1, ... once."""
+
+    name = "channels"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if all(part.isascii() and part.isdigit() for part in parts):
+            order = tuple(map(int, parts))
+            if sorted(order) == list(range(len(order))):
+                return order
+        self.fail(f"{value!r} is not each channel once, as in 2,1,0", param, ctx)
+
+
+def preprocess_options(command: F) -> F:
+    """--mean, --raw-scale, --channel-swap, --input-scale, --labels.
+
+    The command gets `preprocess`: Settings with those members alone, None where not given.
+    """
+
+    @click.option(
+        "--mean",
+        metavar="FILE|B,G,R",
+        type=MeanType(),
+        envvar="NETSURGERY_MEAN",
+        help="Subtracted after --raw-scale: a .npy or .binaryproto file, or a number a channel "
+        "in the net's own order.",
+    )
+    @click.option(
+        "--raw-scale",
+        type=float,
+        metavar="X",
+        envvar="NETSURGERY_RAW_SCALE",
+        help="Multiplies pixels, which are 0..1; 255 for most of Caffe's nets (default: none).",
+    )
+    @click.option(
+        "--channel-swap",
+        type=ChannelsType(),
+        metavar="2,1,0",
+        envvar="NETSURGERY_CHANNEL_SWAP",
+        help="The order of channels; 2,1,0 makes RGB the BGR of most of Caffe's nets "
+        "(default: none).",
+    )
+    @click.option(
+        "--input-scale",
+        type=float,
+        metavar="X",
+        envvar="NETSURGERY_INPUT_SCALE",
+        help="Multiplies what is left after the mean (default: none).",
+    )
+    @click.option(
+        "--labels",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        envvar="NETSURGERY_LABELS",
+        help="The classes' names, one a line.",
+    )
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        mean: Path | tuple[float, ...] | None,
+        raw_scale: float | None,
+        channel_swap: tuple[int, ...] | None,
+        input_scale: float | None,
+        labels: Path | None,
+        **kwargs: Any,
+    ) -> Any:
+        preprocess = Settings(
+            mean=mean,
+            raw_scale=_finite("--raw-scale", raw_scale),
+            channel_swap=channel_swap,
+            input_scale=_finite("--input-scale", input_scale),
+            labels=labels,
+        )
+        return command(*args, preprocess=preprocess, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _finite(option: str, value: float | None) -> float | None:
+    if value is not None and not abs(value) < float("inf"):
+        raise click.BadParameter(f"{value} is not a finite number", param_hint=repr(option))
+    return value
+
+
+def merged(over: Settings, under: Settings) -> Settings:
+    """`over`, and what it leaves out from `under`."""
+    names = Settings.__dataclass_fields__
+    values = {name: getattr(over, name) for name in names}
+    return Settings(
+        **{name: getattr(under, name) if v is None else v for name, v in values.items()}
+    )
