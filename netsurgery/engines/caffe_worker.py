@@ -165,7 +165,7 @@ class Worker(object):
         numpy, self.caffe = import_or_refuse("numpy"), import_or_refuse("caffe")
         if not hasattr(self.caffe, "Net"):
             # Any folder called caffe can be imported; only pycaffe has nets.
-            where = list(getattr(self.caffe, "__path__", []))
+            where = (list(getattr(self.caffe, "__path__", [])) or ["no folder"])[0]
             raise Refused("missing", "what it imports as caffe is not pycaffe (%s)" % where)
         self.shared = SharedFile(self.shared_descriptor, numpy)
         if request["gpu"] is None:
@@ -358,8 +358,8 @@ def last_exception():
 
 def leave_folder():
     # type: () -> None
-    """Work in a folder that is already deleted: a net that writes beside itself, or a core
-    file, has no place to go, and nothing needs tidying however the worker ends."""
+    """Work in a folder that is already deleted: whatever a net would write beside itself has
+    no place to go, and nothing needs tidying however the worker ends."""
     try:
         folder = tempfile.mkdtemp(prefix="netsurgery-")
     except (OSError, IOError):
