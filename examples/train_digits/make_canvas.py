@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from digits import TILES, WINDOW, digit_images, draw, held_out, paper, tile, to_grey
+from digits import TILES, WINDOW, digit_images, draw, held_out, paper, tile, to_grey  # type: ignore[import-not-found]
 from PIL import Image
 
 __all__ = ["canvas"]

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from digits import BACKGROUND, held_out, windows
+from digits import BACKGROUND, held_out, windows  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 from netsurgery.engines.contract import EngineOptions, LoadedNet
@@ -27,7 +27,8 @@ SEED = 2
 
 def held_out_windows() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Three windows of every digit kept from training, and a thousand of background."""
-    return windows(sorted(held_out()), each=3, backgrounds=1000, seed=SEED)
+    shown, labels = windows(sorted(held_out()), each=3, backgrounds=1000, seed=SEED)
+    return shown, labels
 
 
 def answers(net: LoadedNet, shown: NDArray[np.uint8]) -> NDArray[np.int64]:

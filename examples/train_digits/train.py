@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from digits import digit_images, held_out, windows
+from digits import digit_images, held_out, windows  # type: ignore[import-not-found]
 
 from netsurgery.engines.discovery import guest_environment, locate_caffe
 from netsurgery.errors import NetsurgeryError
