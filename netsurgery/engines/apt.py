@@ -17,10 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netsurgery.engines.probing import die_with_parent
 from netsurgery.errors import InstallError
 
-__all__ = ["Package", "PrivateApt", "Progress", "host_mirror", "keyring", "require_tools"]
+__all__ = ["Package", "PrivateApt", "Progress", "host_mirror", "keyring", "require_tools", "tied"]
 
 #: Called with what is being done and how much of it is, 0 to 1.
 Progress = Callable[[str, float], None]
@@ -84,6 +83,14 @@ def require_tools() -> None:
                 "this way; elsewhere build pycaffe, or take a packaged one, and name its Python "
                 "with --caffe-python"
             )
+
+
+def tied() -> list[str]:
+    """What to put before a command so that it ends when we do, even by SIGKILL.
+
+    (A function to run between fork and exec could do it too, but is not safe beside threads.)
+    """
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def keyring() -> Path:
@@ -254,7 +261,15 @@ class PrivateApt:
         self.progress(what, 0.0)
         reader, writer = os.pipe()
         settings = [text for option in options for text in ("-o", option)]
-        command = ["apt-get", "-q", "-o", f"APT::Status-Fd={writer}", *settings, *arguments]
+        command = [
+            *tied(),
+            "apt-get",
+            "-q",
+            "-o",
+            f"APT::Status-Fd={writer}",
+            *settings,
+            *arguments,
+        ]
         with tempfile.TemporaryFile() as said, open(reader, errors="replace") as status:
             try:
                 process = subprocess.Popen(
@@ -264,7 +279,6 @@ class PrivateApt:
                     stdout=said,
                     stderr=said,
                     pass_fds=(writer,),
-                    preexec_fn=die_with_parent,
                 )
             finally:
                 os.close(writer)

@@ -6,8 +6,10 @@ Caffe itself prints goes to standard error.
 """
 
 import ctypes
+import importlib
 import json
 import os
+import resource
 import sys
 
 __all__ = ["main"]
@@ -25,8 +27,10 @@ BLAS = (
     ("libblas", "reference BLAS"),
 )
 
+PR_SET_PDEATHSIG = 1
+
 #: caffe::caffe_gpu_memcpy(size_t, const void *, void *), with a size_t of 64 and of 32 bits.
-GPU_SYMBOLS = ("_ZN5caffe15caffe_gpu_memcpyEmPKvPv", "_ZN5caffe15caffe_gpu_memcpyEjPKvPv")
+GPU_SYMBOLS = ("_ZN5caffe16caffe_gpu_memcpyEmPKvPv", "_ZN5caffe16caffe_gpu_memcpyEjPKvPv")
 
 
 def mapped_libraries():
@@ -84,7 +88,7 @@ def facts():
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]
     try:
-        import caffe
+        caffe = importlib.import_module("caffe")
     except Exception as error:  # a broken build raises anything, not only ImportError
         return {"error": "import caffe: %s" % first_line(error)}
     if not hasattr(caffe, "Net") or getattr(caffe, "_caffe", None) is None:
@@ -96,7 +100,7 @@ def facts():
     return {
         "version": str(getattr(caffe, "__version__", "unknown")),
         "python_version": "%d.%d.%d" % tuple(sys.version_info[:3]),
-        "path": os.path.dirname(os.path.abspath(caffe.__file__)),
+        "path": os.path.dirname(os.path.abspath(str(caffe.__file__))),
         "blas": blas,
         "blas_path": blas_path,
         "cuda": has_cuda(caffe._caffe.__file__, libraries),
@@ -104,9 +108,20 @@ def facts():
     }
 
 
+def guard():
+    # type: () -> None
+    """Leave no core file if Caffe aborts, and end when the parent does (Linux)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 9)
+    except AttributeError:
+        pass
+
+
 def main():
     # type: () -> None
     """Print the facts on the true standard output; all other output goes to standard error."""
+    guard()
     sys.stdout.flush()
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery import __version__
-from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools
-from netsurgery.engines.probing import NotUsable, die_with_parent, probe
+from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools, tied
+from netsurgery.engines.probing import NotUsable, probe
 from netsurgery.errors import InstallError
 
 __all__ = [
@@ -244,16 +244,16 @@ def _require_space(prefix: Path, needed: int) -> None:
 
 def _unpack(files: Sequence[Path], root: Path, prefix: Path, progress: Progress) -> None:
     root.mkdir(parents=True)
+    guard = tied()
     for number, file in enumerate(files):
         progress("unpacking", number / len(files))
         done = subprocess.run(
-            ["dpkg-deb", "-x", str(file), str(root)],
+            [*guard, "dpkg-deb", "-x", str(file), str(root)],
             env=dict(os.environ, LC_ALL="C"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            preexec_fn=die_with_parent,
         )
         if "No space left on device" in done.stderr or "quota exceeded" in done.stderr:
             raise _no_space(prefix)

@@ -8,10 +8,8 @@ limit, and without a core file of hundreds of MB when it aborts.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -22,11 +20,10 @@ from typing import Any
 
 from netsurgery.errors import EngineMissing
 
-__all__ = ["Caffe", "NotUsable", "die_with_parent", "guest_environment", "probe", "resolve_python"]
+__all__ = ["Caffe", "NotUsable", "guest_environment", "probe", "resolve_python"]
 
 PROBE = Path(__file__).with_name("caffe_probe.py")
 TIMEOUT = 60.0  # seconds; `import caffe` takes 1.3 s here, minutes on a cold network disk
-PR_SET_PDEATHSIG = 1
 
 
 class NotUsable(EngineMissing):
@@ -91,13 +88,6 @@ def guest_environment() -> dict[str, str]:
     return environment
 
 
-def die_with_parent(death_signal: int = signal.SIGKILL) -> None:
-    """In a child before exec: end when the parent does (on Linux), and leave no core file."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death_signal))
-
-
 def probe(python: str, origin: str = "", timeout: float = TIMEOUT) -> Caffe:
     """Import caffe under `python` and say what it is. Raises NotUsable with the reason."""
     answer, trouble = _run(python, timeout)
@@ -129,7 +119,6 @@ def _run(python: str, timeout: float) -> tuple[str, str]:
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=die_with_parent,
             )
         except OSError as error:
             raise NotUsable(f"cannot be run: {error.strerror}") from None
