@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from caffe_schema import caffe_messages
+from google.protobuf import text_format
 
 from netsurgery.errors import FormatError
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
-from netsurgery.formats.textformat import Scalar
+from netsurgery.formats.textformat import Message, Scalar
 
 
 def first(document: Prototxt, name: str = "a") -> Scalar:
@@ -144,6 +148,56 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
         Prototxt.read(tmp_path / "none.prototxt")
     with pytest.raises(FormatError, match="is a folder, expected a prototxt"):
         Prototxt.read(tmp_path)
+
+
+def reading(field: Any, scalar: Scalar) -> object:
+    """Our scalar as the type that protobuf's schema says."""
+    kind = field.type
+    if kind == field.TYPE_STRING:
+        return scalar.as_string()
+    if kind == field.TYPE_BYTES:
+        return scalar.as_string().encode("utf-8", "surrogateescape")
+    if kind == field.TYPE_BOOL:
+        return scalar.as_bool()
+    if kind == field.TYPE_FLOAT:
+        return float(np.float32(scalar.as_float()))
+    if kind == field.TYPE_DOUBLE:
+        return scalar.as_float()
+    if kind == field.TYPE_ENUM:
+        word = scalar.as_word()
+        return int(word) if word.isdigit() else field.enum_type.values_by_name[word].number
+    return scalar.as_int()
+
+
+def values(ours: Message, theirs: Any) -> int:
+    """Assert that both hold the same values, in both directions; how many there are."""
+    count = 0
+    for field in theirs.DESCRIPTOR.fields:
+        mine = ours.all(field.name)
+        repeated = field.is_repeated
+        if repeated:
+            there = list(getattr(theirs, field.name))
+        else:
+            there = [getattr(theirs, field.name)] if theirs.HasField(field.name) else []
+        assert len(mine) == len(there), field.full_name
+        for one, other in zip(mine, there, strict=True):
+            if isinstance(one.value, Message):
+                count += values(one.value, other)
+            else:
+                assert reading(field, one.value) == other, field.full_name
+                count += 1
+    return count
+
+
+def test_values_are_those_that_protobuf_reads(repo_root: Path, shared_data: Path) -> None:
+    paths = [*(repo_root / "prototxt").rglob("*.prototxt"), *shared_data.rglob("*.prototxt")]
+    count = 0
+    for path in sorted(paths):
+        message = caffe_messages().NetParameter()
+        # Fields of forks are left out on their side; ours keeps them and they are not compared.
+        text_format.Parse(path.read_bytes(), message, allow_unknown_field=True)
+        count += values(Prototxt.read(path).root, message)
+    assert count > 10_000
 
 
 def test_every_prototxt_of_the_project_comes_back_byte_for_byte(repo_root: Path) -> None:

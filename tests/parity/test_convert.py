@@ -1,0 +1,226 @@
+"""`convert` judged by real Caffe: the same function before and after, whichever engine moved it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from random_weights import fill_randomly
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.settings import Settings
+from netsurgery.jobs.convert import Conversion, convert, output_places
+from netsurgery.net import Net
+from netsurgery.surgery.convolution import plan_convolution
+
+pytestmark = pytest.mark.caffe
+
+Array = NDArray[np.float32]
+
+TRAINED = {
+    "lenet": ("lenet/lenet.prototxt", "lenet/lenet_iter_10000.caffemodel"),
+    "lenet_v1": ("lenet_v1/lenet_v1_deploy.prototxt", "lenet_v1/lenet_iter_10000"),
+    "det2": ("mtcnn/det2.prototxt", "mtcnn/det2.caffemodel"),
+    "det3": ("mtcnn/det3.prototxt", "mtcnn/det3.caffemodel"),
+    "det4": ("mtcnn/det4.prototxt", "mtcnn/det4.caffemodel"),
+    "landmark68_bn": (
+        "landmark68_bn/deploy_68_new.prototxt",
+        "landmark68_bn/vgg_68_new.caffemodel",
+    ),
+    "landmark68_folded": ("landmark68_bn/result.prototxt", "landmark68_bn/result.caffemodel"),
+}
+
+UNTRAINED = {
+    "caffenet": "bvlc/bvlc_reference_caffenet.prototxt",
+    "alexnet": "bvlc/bvlc_alexnet.prototxt",
+    "rcnn": "bvlc/bvlc_reference_rcnn_ilsvrc13.prototxt",
+    "googlenet": "bvlc/bvlc_googlenet.prototxt",
+    "cifar10_quick": "prototxts/BVLC__caffe__examples_cifar10_cifar10_quick.prototxt",
+}
+
+
+@pytest.fixture(params=[*TRAINED, *UNTRAINED, "cifar10_full"])
+def classifier(
+    request: pytest.FixtureRequest, tmp_path: Path, caffe_engine: PycaffeEngine
+) -> Iterator[tuple[Path, Path]]:
+    """A deploy prototxt and weights for it."""
+    name = request.param
+    if name == "cifar10_full":
+        docs = request.getfixturevalue("caffe_docs")
+        prototxt = docs / "examples" / "cifar10" / "cifar10_full.prototxt"
+    else:
+        data = request.getfixturevalue("shared_data")
+        if name in TRAINED:
+            prototxt, weights = (data / "models" / path for path in TRAINED[name])
+            yield prototxt, weights
+            return
+        prototxt = data / UNTRAINED[name]
+    weights = fill_randomly(caffe_engine, prototxt, tmp_path / f"{name}.caffemodel")
+    yield prototxt, weights
+    weights.unlink()
+
+
+def converted(
+    prototxt: Path, weights: Path, folder: Path, engine: str, caffe_python: str
+) -> Conversion:
+    folder.mkdir()
+    return convert(
+        plan_convolution(Net.read(prototxt)),
+        weights,
+        output_places(prototxt, weights, folder=folder),
+        settings=Settings(),
+        engine=EngineOptions(choice=engine, caffe_python=caffe_python),
+    )
+
+
+def relative(a: Array, b: Array) -> float:
+    """max|a-b| / max|a|; the shapes may differ, the counts not."""
+    assert a.size == b.size
+    assert np.abs(a).max() > 0
+    return float(np.abs(a.ravel() - b.ravel()).max() / np.abs(a).max())
+
+
+def test_the_same_function_and_the_same_params(
+    classifier: tuple[Path, Path], tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+) -> None:
+    prototxt, weights = classifier
+    by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
+    by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
+    assert by_caffe.engine.startswith("caffe 1.0.0, CPU")
+    assert by_wire.engine == "embedded"
+    assert by_caffe.places.prototxt.read_bytes() == by_wire.places.prototxt.read_bytes()
+    with (
+        caffe_engine.load(by_caffe.places.prototxt, by_caffe.places.weights) as one,
+        caffe_engine.load(by_wire.places.prototxt, by_wire.places.weights) as other,
+    ):
+        assert_same_params(one, other)
+        assert_maps_as_planned(one, by_caffe)
+        with caffe_engine.load(prototxt, weights) as original:
+            assert_same_function(original, one, by_caffe)
+    for made in (by_caffe, by_wire):
+        made.places.weights.unlink()
+
+
+def assert_same_params(one: CaffeNet, other: CaffeNet) -> None:
+    """Bit for bit."""
+    assert one.params == other.params
+    for layer, shapes in one.params.items():
+        for index in range(len(shapes)):
+            assert one.param(layer, index).tobytes() == other.param(layer, index).tobytes(), layer
+
+
+def assert_maps_as_planned(net: CaffeNet, made: Conversion) -> None:
+    assert dict(net.inputs) == {made.plan.input[0]: made.plan.input[1]}
+    for blob, shape in made.plan.maps.items():
+        assert net.blobs[blob] == shape
+
+
+def assert_same_function(original: CaffeNet, new: CaffeNet, made: Conversion) -> None:
+    """At the original size the outputs are equal to 1e-5 relative."""
+    name, (_, channels, _, _) = made.plan.input
+    shape = (1, channels, *made.plan.window)
+    array = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    outputs = made.plan.net.outputs
+    renamed = [made.plan.renames.get(blob, blob) for blob in outputs]
+    for net in (original, new):
+        net.reshape({name: shape})
+    before = original.forward({name: array}, outputs)
+    after = new.forward({name: array}, renamed)
+    for old, now in zip(outputs, renamed, strict=True):
+        assert relative(before[old], after[now]) <= 1e-5, old
+
+
+def test_layers_the_net_has_not_are_kept_on_the_wire_and_lost_by_caffe(
+    shared_data: Path, tmp_path: Path, caffe_python: str
+) -> None:
+    prototxt, weights = (shared_data / "models" / path for path in TRAINED["det2"])
+    by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
+    by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
+    assert by_caffe.weights.extra == by_wire.weights.extra == ("conv5-3",)
+    with (
+        Caffemodel.open(weights) as old,
+        Caffemodel.open(by_wire.places.weights) as wire,
+        Caffemodel.open(by_caffe.places.weights) as caffe,
+    ):
+        extra = old.layer("conv5-3").blobs[0].numpy()
+        assert wire.layer("conv5-3").blobs[0].numpy().tobytes() == extra.tobytes()
+        assert "conv5-3" not in [layer.name for layer in caffe.layers]
+
+
+TRANSPOSED = """
+input: "x" input_shape { dim: [1, 2, 4, 5] }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+  inner_product_param { num_output: 7 transpose: true weight_filler { type: "xavier" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b"
+  inner_product_param { num_output: 3 transpose: true bias_term: false
+                        weight_filler { type: "xavier" } } }
+"""
+
+
+def test_transposed_weights_are_turned(
+    tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+) -> None:
+    prototxt = tmp_path / "turned.prototxt"
+    prototxt.write_text(TRANSPOSED)
+    weights = fill_randomly(caffe_engine, prototxt, tmp_path / "turned.caffemodel")
+    by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
+    by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
+    with (
+        caffe_engine.load(by_caffe.places.prototxt, by_caffe.places.weights) as one,
+        caffe_engine.load(by_wire.places.prototxt, by_wire.places.weights) as other,
+        caffe_engine.load(prototxt, weights) as original,
+    ):
+        assert_same_params(one, other)
+        assert_same_function(original, other, by_wire)
+
+
+def test_bvlcs_own_full_conv_net_loads_what_was_converted(
+    shared_data: Path, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+) -> None:
+    prototxt = shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt"
+    weights = fill_randomly(caffe_engine, prototxt, tmp_path / "caffenet.caffemodel")
+    made = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
+    theirs = shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"
+    with (
+        caffe_engine.load(theirs, made.places.weights) as net,
+        caffe_engine.load(made.places.prototxt, made.places.weights) as ours,
+    ):
+        assert_same_params(net, ours)
+        assert net.blobs["prob"] == (1, 1000, 8, 8)
+    weights.unlink()
+    made.places.weights.unlink()
+
+
+def mnist(shared_data: Path) -> tuple[Array, NDArray[np.uint8]]:
+    images = gzip.decompress((shared_data / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress((shared_data / "mnist" / "t10k-labels-idx1-ubyte.gz").read_bytes())
+    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(10_000, 1, 28, 28)
+    return pixels.astype(np.float32) / 256, np.frombuffer(labels, np.uint8, offset=8)
+
+
+def accuracy(net: CaffeNet, images: Array, labels: NDArray[np.uint8]) -> float:
+    right = 0
+    net.reshape({"data": (1000, 1, 28, 28)})
+    for start in range(0, len(images), 1000):
+        prob = net.forward({"data": images[start : start + 1000]}, ["prob"])["prob"]
+        right += int((prob.reshape(1000, 10).argmax(1) == labels[start : start + 1000]).sum())
+    return right / len(images)
+
+
+def test_lenet_reads_as_many_digits_as_before(
+    shared_data: Path, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+) -> None:
+    prototxt, weights = (shared_data / "models" / path for path in TRAINED["lenet"])
+    made = converted(prototxt, weights, tmp_path / "out", "caffe", caffe_python)
+    images, labels = mnist(shared_data)
+    with (
+        caffe_engine.load(prototxt, weights) as before,
+        caffe_engine.load(made.places.prototxt, made.places.weights) as after,
+    ):
+        assert accuracy(before, images, labels) == accuracy(after, images, labels) == 0.9914

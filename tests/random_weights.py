@@ -1,0 +1,31 @@
+"""Weights for nets that have none: random, and scaled so that no blob dies or explodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from netsurgery.engines.pycaffe import PycaffeEngine
+
+__all__ = ["fill_randomly"]
+
+
+def fill_randomly(engine: PycaffeEngine, prototxt: Path, path: Path, seed: int = 0) -> Path:
+    """Save a caffemodel at `path` in which every param of the net is random."""
+    random = np.random.default_rng(seed)
+    with engine.load(prototxt) as net:
+        kinds = dict(net.layers)
+        for layer, shapes in net.params.items():
+            for index, shape in enumerate(shapes):
+                if kinds[layer] == "BatchNorm":
+                    # Means around 0, variances and the scale factor above 0.
+                    values = random.uniform(0.5, 1.5, shape) - (1.0 if index == 0 else 0.0)
+                elif index == 0 and len(shape) > 1:
+                    fan_in = int(np.prod(shape[1:]))
+                    values = random.standard_normal(shape) * np.sqrt(2 / fan_in)
+                else:
+                    values = random.standard_normal(shape) * 0.1
+                net.set_param(layer, index, values.astype(np.float32))
+        net.save(path)
+    return path
