@@ -1,0 +1,241 @@
+"""The parts of a text-format document: scalars, fields and messages, each with its place.
+
+`textformat.parse` makes them. Text is decoded from UTF-8 with surrogateescape, and offsets count
+characters of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from netsurgery.errors import PrototxtError
+
+__all__ = ["STRING", "Field", "Message", "Scalar", "Source"]
+
+#: One quoted string on one line.
+STRING = r"""(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')"""
+
+#: The strings of one value, and the comments between them.
+_PIECES = re.compile(rf"{STRING}|#[^\n]*")
+
+_ESCAPE = re.compile(
+    rb"""\\(?:
+        (?P<octal>[0-7]{1,3})
+      | [xX](?P<hex>[0-9a-fA-F]{1,2})
+      | u(?P<u4>[0-9a-fA-F]{4})
+      | U(?P<u8>[0-9a-fA-F]{8})
+      | (?P<plain>[abfnrtv?'"\\])
+      | (?P<bad>[\s\S])
+    )""",
+    re.VERBOSE,
+)
+
+_PLAIN = dict(zip(b"abfnrtv?'\"\\", b"\a\b\f\n\r\t\v?'\"\\", strict=True))
+
+_TRUE = frozenset({"true", "True", "t", "1"})
+_FALSE = frozenset({"false", "False", "f", "0"})
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One text and the name to call it by in messages."""
+
+    path: str
+    text: str
+
+    def error(self, what: str, at: int) -> PrototxtError:
+        """A PrototxtError at offset `at`; the line and column are found only here."""
+        at = min(at, len(self.text))
+        start = self.text.rfind("\n", 0, at) + 1
+        end = self.text.find("\n", at)
+        line = self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
+        return PrototxtError(
+            what,
+            path=self.path,
+            line=self.text.count("\n", 0, at) + 1,
+            column=at - start + 1,
+            source=line.expandtabs(1)[:400],
+        )
+
+
+@dataclass(eq=False, slots=True)
+class Scalar:
+    """One value that is no message: ``kind`` is "string", "number" or "word".
+
+    ``text`` is the value as written (adjacent strings and the space between them included).
+    """
+
+    source: Source
+    kind: str
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def error(self, what: str) -> PrototxtError:
+        return self.source.error(what, self.start)
+
+    def as_string(self) -> str:
+        """The string's value; raises PrototxtError for a number or a word."""
+        if self.kind != "string":
+            raise self.error(f"found {self.text}, expected a quoted string")
+        pieces = [match for match in _PIECES.finditer(self.text) if match["string"]]
+        raw = b"".join(self._unescape(piece) for piece in pieces)
+        return raw.decode("utf-8", "surrogateescape")
+
+    def _unescape(self, piece: re.Match[str]) -> bytes:
+        body = piece.group()[1:-1].encode("utf-8", "surrogateescape")
+        if b"\\" not in body:
+            return body
+
+        def one(match: re.Match[bytes]) -> bytes:
+            if match["octal"]:
+                return bytes([int(match["octal"], 8) & 0xFF])
+            if match["hex"]:
+                return bytes([int(match["hex"], 16)])
+            code = match["u4"] or match["u8"]
+            if code and int(code, 16) < 0x110000:
+                return chr(int(code, 16)).encode("utf-8", "surrogatepass")
+            if match["plain"]:
+                return bytes([_PLAIN[match["plain"][0]]])
+            raise self.source.error(
+                "a backslash that escapes nothing; write \\\\ for a backslash",
+                self.start + piece.start() + 1 + match.start(),
+            )
+
+        return _ESCAPE.sub(one, body)
+
+    def as_int(self, low: int = -(2**63), high: int = 2**63 - 1) -> int:
+        """The whole number, hexadecimal and octal included, if `low` <= it <= `high`."""
+        digits = self.text.replace(" ", "")
+        sign, digits = (-1, digits[1:].strip()) if digits.startswith("-") else (1, digits)
+        try:
+            base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[:1] == "0" else 10
+            value = sign * int(digits, base)
+        except ValueError:
+            raise self.error(f"found {self.text}, expected a whole number") from None
+        if self.kind != "number" or not low <= value <= high:
+            raise self.error(f"found {self.text}, expected a number from {low} to {high}")
+        return value
+
+    def as_float(self) -> float:
+        """The number, ``inf`` and ``nan`` included."""
+        text = "".join(self.text.split())
+        bare = text.lstrip("-").lower()
+        try:
+            if self.kind == "string":
+                raise ValueError
+            if bare.startswith("0x") or (bare.isdigit() and bare.startswith("0")):
+                return float(self.as_int())
+            if self.kind == "word" and bare not in ("inf", "infinity", "nan", "inff", "nanf"):
+                raise ValueError
+            return float(text[:-1] if bare.endswith("f") and bare != "inf" else text)
+        except (ValueError, OverflowError):
+            raise self.error(f"found {self.text}, expected a number") from None
+
+    def as_bool(self) -> bool:
+        """true or false, as words or as 1 and 0."""
+        if self.kind != "string" and self.text in _TRUE:
+            return True
+        if self.kind != "string" and self.text in _FALSE:
+            return False
+        raise self.error(f"found {self.text}, expected true or false")
+
+    def as_word(self) -> str:
+        """An enum's word, or its number as text."""
+        if self.kind == "string":
+            raise self.error(f"found {self.text}, expected a bare word")
+        return self.text
+
+
+@dataclass(eq=False, slots=True)
+class Field:
+    """``name: value`` or ``name { ... }``; a list ``[a, b]`` is one field for each element.
+
+    ``start`` is the name's offset; ``end`` is behind the value (a list's elements all end behind
+    the ``]``). ``in_list`` tells elements of a list.
+    """
+
+    name: str
+    start: int
+    end: int
+    value: Scalar | Message
+    in_list: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Message:
+    """Fields between braces; ``start`` is at the ``{`` and ``end`` behind the ``}``.
+
+    For the whole text they are its first offset and its length.
+    """
+
+    source: Source
+    start: int
+    end: int = 0
+    fields: list[Field] = field(default_factory=list)
+
+    def error(self, what: str) -> PrototxtError:
+        return self.source.error(what, self.start)
+
+    def all(self, name: str) -> list[Field]:
+        """Every field of this name, in file order."""
+        return [f for f in self.fields if f.name == name]
+
+    def one(self, name: str) -> Field | None:
+        """The field of this name, or None; given twice it is an error, as in Caffe."""
+        found = self.all(name)
+        if len(found) > 1:
+            raise self.source.error(f"{name} is given twice here", found[1].start)
+        return found[0] if found else None
+
+    def scalar(self, name: str) -> Scalar | None:
+        """The scalar value of this name, or None."""
+        found = self.one(name)
+        return None if found is None else self._scalar(found)
+
+    def scalars(self, name: str) -> list[Scalar]:
+        """Every scalar value of this name."""
+        return [self._scalar(f) for f in self.all(name)]
+
+    def message(self, name: str) -> Message | None:
+        """The message of this name, or None."""
+        found = self.one(name)
+        return None if found is None else self._message(found)
+
+    def messages(self, name: str) -> list[Message]:
+        """Every message of this name."""
+        return [self._message(f) for f in self.all(name)]
+
+    def string(self, name: str, default: str = "") -> str:
+        found = self.scalar(name)
+        return default if found is None else found.as_string()
+
+    def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
+        found = self.scalar(name)
+        return default if found is None else found.as_int(low, high)
+
+    def number(self, name: str, default: float) -> float:
+        found = self.scalar(name)
+        return default if found is None else found.as_float()
+
+    def boolean(self, name: str, default: bool) -> bool:
+        found = self.scalar(name)
+        return default if found is None else found.as_bool()
+
+    def word(self, name: str, default: str) -> str:
+        found = self.scalar(name)
+        return default if found is None else found.as_word()
+
+    def _scalar(self, found: Field) -> Scalar:
+        if isinstance(found.value, Message):
+            raise found.value.error(f"found a message, expected a value for {found.name}")
+        return found.value
+
+    def _message(self, found: Field) -> Message:
+        if isinstance(found.value, Scalar):
+            raise found.value.error(f"found {found.value.text}, expected {found.name} {{ ... }}")
+        return found.value

@@ -1,0 +1,126 @@
+"""The borders inside the package, read from its source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
+
+#: A room may import itself and those before it.
+ROOMS = [
+    ["errors", "__version__"],
+    ["formats"],
+    ["net"],
+    ["surgery", "export"],
+    ["engines"],
+    ["maps"],
+    ["jobs"],
+    ["cli"],
+    ["__main__"],
+]
+
+#: Libraries that only these files may import.
+ONLY = {
+    "caffe": {"engines/caffe_worker.py", "engines/caffe_probe.py"},
+    "onnxruntime": {"engines/ort"},
+    "click": {"cli/"},
+    "PIL": {"maps/"},
+    "platformdirs": {"engines/"},
+}
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def rank(room: str) -> int:
+    return next(i for i, rooms in enumerate(ROOMS) if room in rooms)
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    for item in ast.walk(ast.parse(path.read_text())):
+        if isinstance(item, ast.Import):
+            yield from ((alias.name, item.lineno) for alias in item.names)
+        elif isinstance(item, ast.ImportFrom):
+            assert item.level == 0, f"{path}:{item.lineno}: a relative import"
+            yield item.module or "", item.lineno
+            if item.module == "netsurgery":
+                yield from ((f"netsurgery.{alias.name}", item.lineno) for alias in item.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts == ("__init__",):
+        return
+    own = parts[0]
+    for name, line in imports(path):
+        pieces = name.split(".")
+        if pieces[0] == "netsurgery" and len(pieces) > 1:
+            there = pieces[1]
+            upward = rank(there) > rank(own) or (rank(there) == rank(own) and there != own)
+            assert not upward, f"{path}:{line}: {own} imports {there}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_each_library_has_its_place(path: Path) -> None:
+    place = path.relative_to(PACKAGE).as_posix()
+    for name, line in imports(path):
+        allowed = ONLY.get(name.split(".")[0])
+        assert allowed is None or any(place.startswith(a) for a in allowed), f"{place}:{line}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_module_has_more_than_400_lines(path: Path) -> None:
+    if path.name == "caffe_worker.py":
+        return  # it has to stand alone in one file
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def public(tree: ast.Module) -> set[str]:
+    defined = (ast.FunctionDef, ast.ClassDef)
+    return {item.name for item in tree.body if isinstance(item, defined)} - {"_"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_public_names_exist_and_are_documented(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    exported = next(
+        (
+            ast.literal_eval(item.value)
+            for item in tree.body
+            if isinstance(item, ast.Assign)
+            and isinstance(item.targets[0], ast.Name)
+            and item.targets[0].id == "__all__"
+        ),
+        [],
+    )
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for item in tree.body:
+        if isinstance(item, (ast.FunctionDef, ast.ClassDef)) and item.name in exported:
+            assert ast.get_docstring(item), f"{item.name} has no docstring"
+
+
+def test_the_version_costs_no_heavy_import() -> None:
+    code = (
+        "import sys; from netsurgery.cli import run; run(['--version']); "
+        "print(*sorted({m.split('.')[0] for m in sys.modules} "
+        "& {'numpy', 'PIL', 'onnx', 'onnxruntime', 'google', 'platformdirs', 'caffe'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    version, heavy = done.stdout.split("\n")[:2]
+    assert version.startswith("netsurgery, version ")
+    assert heavy == ""
+
+
+def test_planning_a_conversion_costs_no_numpy() -> None:
+    code = (
+        "import sys; import netsurgery.jobs.convert, netsurgery.surgery.convolution; "
+        "print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
