@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,9 +29,12 @@ class MeanType(click.Path):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in value.split(","))
+            numbers = tuple(float(part) for part in value.split(","))
         except ValueError:
             return super().convert(value, param, ctx)
+        if not all(map(math.isfinite, numbers)):
+            self.fail(f"{value!r} holds a number that is not finite", param, ctx)
+        return numbers
 
 
 class ChannelsType(click.ParamType[tuple[int, ...]]):
@@ -44,11 +48,11 @@ class ChannelsType(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         parts = value.split(",")
-        if all(part.isascii() and part.isdigit() for part in parts):
-            order = tuple(map(int, parts))
-            if sorted(order) == list(range(len(order))):
-                return order
-        self.fail(f"{value!r} is not each channel once, as in 2,1,0", param, ctx)
+        counts = all(part.isascii() and part.isdigit() for part in parts)
+        order = tuple(map(int, parts)) if counts else ()
+        if not order or sorted(order) != list(range(len(order))):
+            self.fail(f"{value!r} is not each channel once, as in 2,1,0", param, ctx)
+        return order
 
 
 def preprocess_options(command: F) -> F:
@@ -117,7 +121,7 @@ def preprocess_options(command: F) -> F:
 
 
 def _finite(option: str, value: float | None) -> float | None:
-    if value is not None and not abs(value) < float("inf"):
+    if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number", param_hint=repr(option))
     return value
 

@@ -74,9 +74,9 @@ def place(image: Size, size: Size, fit: str = "warp") -> Placement:
 class Transformer:
     """Makes blobs for one input of `channels` (1 or 3) channels.
 
-    mean: float32, C or C x H x W, in the net's own channel order and scale; raw_scale,
-    input_scale: factors; channel_swap: for each channel of the net, the channel of the picture
-    (R, G, B) it comes from. None leaves a step out, as in Caffe.
+    mean: float32, C (or one for all) or C x H x W, in the net's own channel order and scale;
+    raw_scale, input_scale: factors; channel_swap: for each channel of the net, the channel of the
+    picture (R, G, B) it comes from. None leaves a step out, as in Caffe.
     """
 
     channels: int
@@ -113,7 +113,8 @@ class Transformer:
             return
         if self.mean.ndim not in (1, 3):
             raise MeanError(f"a mean of shape {self.mean.shape}; expected C or C x H x W")
-        if self.mean.shape[0] != self.channels:
+        alone = self.mean.shape == (1,)  # one value for all channels
+        if self.mean.shape[0] != self.channels and not alone:
             raise MeanError(
                 f"the mean has {self.mean.shape[0]} channels, the net's input {self.channels}"
             )

@@ -1,0 +1,311 @@
+"""``netsurgery classify-map``: a class for every window of an image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from netsurgery.cli.map_outputs import MapFiles
+from netsurgery.cli.options import (
+    SIZE,
+    engine_options,
+    force_option,
+    json_option,
+    parse_size,
+    quiet_option,
+)
+from netsurgery.cli.preprocess_options import merged, preprocess_options
+from netsurgery.cli.printing import echo, printable
+from netsurgery.cli.progress import Progress
+from netsurgery.cli.terminal import stdout_in_color
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import NetsurgeryError
+from netsurgery.formats.settings import Settings, find_settings, load_settings
+
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.image import Picture
+    from netsurgery.maps.mapper import Mapper
+
+__all__ = ["command"]
+
+FILE = click.Path(path_type=Path)
+OUTPUT = click.Path(allow_dash=True)
+
+
+class MapSizeType(click.ParamType[Any]):
+    """``net``, ``image`` or a size."""
+
+    name = "net|image|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ("net", "image") or isinstance(value, tuple):
+            return value
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(f"{error}, net or image", param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in ("net", "image") if word.startswith(incomplete)]
+
+
+@click.command()
+@click.argument(
+    "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
+)
+@click.option(
+    "--prototxt",
+    metavar="FILE",
+    type=FILE,
+    envvar="NETSURGERY_PROTOTXT",
+    help="The fully convolutional net (default: what netsurgery.toml says, here or above).",
+)
+@click.option(
+    "--weights",
+    metavar="FILE",
+    type=FILE,
+    envvar="NETSURGERY_WEIGHTS",
+    help="Its caffemodel (default: what netsurgery.toml says).",
+)
+@preprocess_options
+@click.option(
+    "--fit",
+    type=click.Choice(["warp", "crop", "pad"]),
+    default="warp",
+    show_default=True,
+    envvar="NETSURGERY_FIT",
+    help="How the image is made as large as the input: each side scaled on its own, as Caffe "
+    "does; or the aspect ratio kept, what sticks out cropped, or the rest padded with zeros.",
+)
+@click.option(
+    "--antialias/--no-antialias",
+    default=True,
+    show_default=True,
+    envvar="NETSURGERY_ANTIALIAS",
+    help="Blur before shrinking, as caffe.io does today; in Caffe's own time it did not.",
+)
+@click.option(
+    "--size",
+    type=MapSizeType(),
+    default="net",
+    show_default=True,
+    envvar="NETSURGERY_SIZE",
+    help="Size of the net's input: the prototxt's, the image's own, or HEIGHTxWIDTH.",
+)
+@click.option(
+    "--window",
+    type=SIZE,
+    envvar="NETSURGERY_WINDOW",
+    help="Input size of the classifier before it was converted (default: what netsurgery.toml "
+    "says, else worked out from the net).",
+)
+@click.option(
+    "--blob",
+    metavar="NAME",
+    envvar="NETSURGERY_BLOB",
+    help="The blob that holds the map (default: the top of the last layer).",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="With --json: the K likeliest classes of each cell.",
+)
+@click.option(
+    "--npy",
+    metavar="FILE.npy",
+    type=OUTPUT,
+    help="Write the whole map, float32 C x H x W; a folder for several images.",
+)
+@click.option(
+    "--picture",
+    metavar="FILE.png",
+    type=OUTPUT,
+    help="Draw the image, the map as heat, and the map on the image; a folder for several images.",
+)
+@click.option(
+    "--class",
+    "class_",
+    metavar="N|LABEL|max",
+    default="max",
+    show_default=True,
+    help="What --picture shows as heat: a class by number or label, or the likeliest of each cell.",
+)
+@engine_options
+@json_option
+@quiet_option
+@force_option
+def command(
+    images: tuple[str, ...],
+    prototxt: Path | None,
+    weights: Path | None,
+    preprocess: Settings,
+    fit: str,
+    antialias: bool,
+    size: Any,
+    window: tuple[int, int] | None,
+    blob: str | None,
+    top_k: int,
+    npy: str | None,
+    picture: str | None,
+    class_: str,
+    engine: EngineOptions,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Print a class for every window of an image; - is standard input.
+
+    The net is a fully convolutional one, as convert makes them. Flags win over NETSURGERY_*
+    variables, and those over netsurgery.toml. Without --mean, --raw-scale, --channel-swap and
+    --input-scale the net is fed plain 0..1 RGB values, as by Caffe's own Classifier.
+
+    \b
+    Example:
+      netsurgery classify-map cat.jpg --picture map.png --class tabby
+    """
+    from netsurgery.maps.mapper import make_mapper
+
+    given = merged(Settings(prototxt=prototxt, weights=weights, window=window), preprocess)
+    settings = _with_file(given, quiet)
+    mapper = make_mapper(settings, engine, blob=blob, fit=fit, antialias=antialias)
+    mapper.check_class(class_)
+    inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
+    files = MapFiles.plan(images, npy, picture, inputs=inputs, force=force)
+    if as_json and files.to_stdout:
+        raise click.UsageError("--json and a file cannot both go to standard output")
+    sizes = {"net": mapper.net.size, "image": None}
+    size = sizes[size] if isinstance(size, str) else size
+    progress = Progress(len(images), quiet)
+    run = _Run(mapper, files, len(images), size, class_, top_k, as_json, quiet, progress)
+    with mapper:
+        run.all(images)
+
+
+def _with_file(given: Settings, quiet: bool) -> Settings:
+    """`given`, and what it leaves out from the nearest netsurgery.toml."""
+    path = find_settings(Path())
+    if path is None:
+        return given
+    settings = merged(given, load_settings(path))
+    if given.weights is None and settings.weights is not None and not quiet:
+        echo(f"model: {settings.weights} (from {path})", err=True)
+    return settings
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The images, one after another."""
+
+    mapper: Mapper
+    files: MapFiles
+    total: int
+    size: tuple[int, int] | None
+    class_: str
+    top_k: int
+    as_json: bool
+    quiet: bool
+    progress: Progress
+    notes: set[str] = field(default_factory=set)
+
+    def all(self, images: tuple[str, ...]) -> None:
+        """Every image; one that fails is told and the others go on, and the exit code is 1."""
+        if self.total == 1:
+            self.one(0, images[0])
+            return
+        self.mapper.load()  # what ails the model is told once
+        failed = 0
+        for index, image in enumerate(images):
+            self.progress.step(image)
+            try:
+                self.one(index, image)
+            except NetsurgeryError as error:
+                failed += 1
+                self.progress.clear()
+                echo(f"error: {_named(image, error)}", err=True)
+        self.progress.clear()
+        if failed:
+            echo(f"{failed} of {self.total} images failed", err=True)
+            raise click.exceptions.Exit(1)
+
+    def one(self, index: int, image: str) -> None:
+        from netsurgery.maps.image import read_picture
+
+        picture = read_picture(image)
+        found = self.mapper.map(picture, self.size)
+        self.files.write(
+            index,
+            {"npy": lambda: _npy(found), "picture": lambda: _png(found, picture, self.class_)},
+        )
+        self.progress.clear()
+        self.tell(found)
+        if not self.files.to_stdout:
+            self.show(found)
+
+    def tell(self, found: ClassMap) -> None:
+        """Notes on standard error, each once."""
+        _, note = self.mapper.transformer.mean_for(found.geometry.placement.input)
+        unplaced = f"the total stride of blob {found.blob!r} is not known: cells have no windows"
+        for text in (note, unplaced if self.as_json and found.windows() is None else None):
+            if text and text not in self.notes and not self.quiet:
+                self.notes.add(text)
+                echo(f"note: {text}", err=True)
+
+    def show(self, found: ClassMap) -> None:
+        """The map on standard output."""
+        if self.as_json:
+            click.echo(_json_text(found.to_json(self.top_k), self.total == 1))
+        elif not self.quiet:
+            _print(found, self.mapper.engine)
+
+
+def _named(image: str, error: NetsurgeryError) -> str:
+    """The error's line, with the image's name where it does not say it."""
+    name = "standard input" if image == "-" else image
+    return str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"
+
+
+def _npy(found: ClassMap) -> bytes:
+    import io
+
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, found.values)
+    return file.getvalue()
+
+
+def _png(found: ClassMap, picture: Picture, class_: str) -> bytes:
+    from netsurgery.maps.heatmap import draw_png
+
+    return draw_png(found, picture, found.find_class(class_))
+
+
+def _json_text(facts: dict[str, Any], pretty: bool) -> str:
+    """One line, or for people one line a cell."""
+    if not pretty:
+        return json.dumps(facts, allow_nan=False)
+    cells = ",\n".join(f"    {json.dumps(cell, allow_nan=False)}" for cell in facts.pop("cells"))
+    return f'{json.dumps(facts, indent=2)[:-2]},\n  "cells": [\n{cells}\n  ]\n}}'
+
+
+def _print(found: ClassMap, engine: str) -> None:
+    from netsurgery.maps.text import found_text, map_text
+
+    color = stdout_in_color()
+    (height, width), (rows, columns) = found.geometry.placement.input, found.shape
+    name = "standard input" if found.image == "-" else found.image
+    echo(f"{name}: input {height}x{width}, map {rows}x{columns} of {found.blob}, by {engine}")
+    click.echo(map_text(found, color), color=color)
+    click.echo()
+    click.echo(found_text(found, color, printable), color=color)

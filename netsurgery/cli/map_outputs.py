@@ -1,0 +1,116 @@
+"""Where the files of a class map go: one file for one picture, a folder for several."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from netsurgery.errors import OutputError
+from netsurgery.formats.files import Outputs, check_outputs
+
+__all__ = ["MapFiles"]
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
+
+    inputs: files that no output may replace.
+    """
+
+    paths: dict[str, list[str]]
+    inputs: list[str]
+    force: bool = False
+    folders: set[str] = field(default_factory=set)
+
+    @classmethod
+    def plan(
+        cls,
+        images: Sequence[str],
+        npy: str | None,
+        picture: str | None,
+        *,
+        inputs: Iterable[str] = (),
+        force: bool = False,
+    ) -> MapFiles:
+        """Name every output and refuse, before any work, those that must not be written.
+
+        Raises OutputError, and click's UsageError for what contradicts itself.
+        """
+        if npy == picture == "-":
+            raise click.UsageError("--npy and --picture cannot both go to standard output")
+        made = cls({}, [*inputs, *(image for image in images if image != "-")], force)
+        for kind, suffix, given in (("npy", ".npy", npy), ("picture", ".png", picture)):
+            if given is not None:
+                made.paths[kind] = made._named(images, kind, suffix, given)
+        made._check()
+        return made
+
+    def _named(self, images: Sequence[str], kind: str, suffix: str, given: str) -> list[str]:
+        if len(images) == 1 and not os.path.isdir(given):
+            if given != "-" and not given.lower().endswith(suffix):
+                raise click.UsageError(f"--{kind} {given}: expected a name ending in {suffix}")
+            return [given]
+        if given == "-":
+            raise click.UsageError(f"--{kind} -: several images need a folder")
+        if os.path.lexists(given) and not os.path.isdir(given):
+            raise OutputError(f"{given}: is a file; several images need a folder for --{kind}")
+        self.folders.add(given)
+        return [str(Path(given, name + suffix)) for name in _stems(images)]
+
+    def _check(self) -> None:
+        """Folders that are not there yet are made later: nothing in them can be in the way."""
+        later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
+        files = [path for paths in self.paths.values() for path in paths if path != "-"]
+        check_outputs(
+            [path for path in files if Path(path).parent not in later],
+            inputs=self.inputs,
+            force=self.force,
+        )
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether standard output belongs to a file."""
+        return any("-" in paths for paths in self.paths.values())
+
+    def write(self, index: int, makers: dict[str, Callable[[], bytes]]) -> None:
+        """Write the outputs of picture number `index`, together or not at all."""
+        content = {paths[index]: makers[kind]() for kind, paths in self.paths.items()}
+        for folder in self.folders:
+            try:
+                os.makedirs(folder, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{folder}: {error.strerror}") from error
+        files = [path for path in content if path != "-"]
+        with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
+            for path in files:
+                outputs[path].write(content[path])
+        if "-" in content:
+            sys.stdout.buffer.write(content["-"])
+
+
+def _stems(images: Sequence[str]) -> list[str]:
+    """A name for each image, no two the same even where case does not count.
+
+    The file's name without its ending; with it where two share the first; numbered where that is
+    shared too.
+    """
+    names = [Path("stdin" if image == "-" else image).name for image in images]
+    stems = [Path(name).stem for name in names]
+    folded = [stem.casefold() for stem in stems]
+    taken: set[str] = set()
+    made = []
+    for name, stem in zip(names, stems, strict=True):
+        base = stem if folded.count(stem.casefold()) == 1 else name
+        chosen, number = base, 1
+        while chosen.casefold() in taken:
+            number += 1
+            chosen = f"{base}-{number}"
+        taken.add(chosen.casefold())
+        made.append(chosen)
+    return made

@@ -1,0 +1,219 @@
+"""A class map as a value: what a fully convolutional net says about every window of a picture.
+
+Cell (row, column) of the map classifies one window: the box as large as the classifier's old input
+whose top left corner is (row, column) x total stride in the net's input. `Geometry` brings it to
+pixels of the original picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsurgery.errors import NetError
+from netsurgery.formats.labels import Labels
+from netsurgery.maps.transformer import Placement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Boxes = NDArray[np.float64]
+    Numbers = NDArray[np.intp]
+
+__all__ = ["ClassMap", "Found", "Geometry", "check_class", "find_label"]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where cells lie.
+
+    stride: input pixels from one cell to the next, window: the window's size in input pixels, both
+    (height, width), or None where the net does not tell; placement: where the picture lies in the
+    input.
+    """
+
+    stride: tuple[float, float] | None
+    window: tuple[float, float] | None
+    placement: Placement
+
+    def windows(self, rows: int, columns: int) -> Boxes | None:
+        """Each cell's window, rows x columns x 4: [x0, y0, x1, y1] in pixels of the picture.
+
+        Half open and not clipped: a window may pass the picture's edge, by Caffe's rounding up of
+        poolings or by --fit. None where stride or window are not known.
+        """
+        if self.stride is None or self.window is None:
+            return None
+        return self._boxes(rows, columns, (0.0, 0.0), self.window)
+
+    def tiles(self, rows: int, columns: int) -> Boxes | None:
+        """Like `windows`, but each cell's share of the picture: a stride wide, about the window's
+        centre. Tiles do not overlap."""
+        if self.stride is None or self.window is None:
+            return None
+        (high, wide), (down, across) = self.window, self.stride
+        return self._boxes(rows, columns, ((high - down) / 2, (wide - across) / 2), self.stride)
+
+    def _boxes(
+        self, rows: int, columns: int, start: tuple[float, float], size: tuple[float, float]
+    ) -> Boxes:
+        assert self.stride is not None
+        boxes = np.empty((rows, columns, 4))
+        for axis, count in ((0, rows), (1, columns)):
+            low = start[axis] + self.stride[axis] * np.arange(count, dtype=np.float64)
+            shape = (count, 1) if axis == 0 else (1, count)
+            boxes[:, :, 1 - axis] = self._to_image(low, axis).reshape(shape)
+            boxes[:, :, 3 - axis] = self._to_image(low + size[axis], axis).reshape(shape)
+        return boxes
+
+    def _to_image(self, at: NDArray[Any], axis: int) -> NDArray[Any]:
+        put = self.placement
+        return (at - put.offset[axis]) * put.image[axis] / put.resized[axis]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A class that is the likeliest of some cell: how many cells, and its highest value there."""
+
+    number: int
+    label: str
+    cells: int
+    best: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """A map of one picture.
+
+    image: the picture's name. values: float32 C x H x W, no NaN. blob: the blob they are from.
+    scored: "probability" where a Softmax over the classes made the blob, else "score".
+    input: the name of the net's input. Raises NetError for values that hold NaN.
+    """
+
+    image: str
+    values: Array
+    blob: str
+    scored: str
+    input: str
+    geometry: Geometry
+    labels: Labels | None = None
+
+    def __post_init__(self) -> None:
+        bad = np.isnan(self.values).any(axis=0)
+        if bad.any():
+            raise NetError(
+                f"{self.image}: blob {self.blob!r} holds NaN in {int(bad.sum())} of {bad.size} "
+                "cells; check the weights and the preprocessing"
+            )
+        if self.labels is not None:
+            self.labels.check(self.classes, self.blob)
+
+    @property
+    def classes(self) -> int:
+        """C, the number of classes."""
+        return int(self.values.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.values.shape[1]), int(self.values.shape[2])
+
+    def argmax(self) -> Numbers:
+        """The likeliest class of each cell, H x W; of equals the lowest number."""
+        numbers: Numbers = self.values.argmax(axis=0)
+        return numbers
+
+    def top(self, count: int) -> Numbers:
+        """The `count` likeliest classes of each cell, likeliest first, count x H x W."""
+        ordered: Numbers = np.argsort(-self.values, axis=0, kind="stable")
+        return ordered[:count]
+
+    def label(self, number: int) -> str:
+        """The class's line of the labels, or "" without labels."""
+        return "" if self.labels is None else self.labels[number]
+
+    def find_class(self, text: str) -> int | None:
+        """The class that "max" (None: the likeliest of each cell), a number or a label names.
+
+        Raises NetError for a number the blob has not, FormatError for no label or several.
+        """
+        if text.strip().casefold() == "max":
+            return None
+        if text.isascii() and text.isdigit():
+            return check_class(int(text), self.classes, self.blob)
+        return find_label(text, self.labels)
+
+    def windows(self) -> Boxes | None:
+        """Each cell's window in the picture, H x W x 4; None where it cannot be told."""
+        return self.geometry.windows(*self.shape)
+
+    def found(self) -> list[Found]:
+        """The classes that some cell shows, most cells first."""
+        numbers = self.argmax()
+        best = self.values.max(axis=0)
+        found = [
+            Found(int(number), self.label(number), int(count), float(best[numbers == number].max()))
+            for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)
+        ]
+        return sorted(found, key=lambda one: (-one.cells, -one.best, one.number))
+
+    def to_json(self, top_k: int = 1) -> dict[str, Any]:
+        """The map as plain values; not finite numbers become None, which JSON has a word for."""
+        (rows, columns), put = self.shape, self.geometry.placement
+        windows = self.windows()
+        top = self.top(min(max(top_k, 1), self.classes))
+        return {
+            "image": self.image,
+            "image_size": _size(put.image),
+            "input": {"name": self.input, **_size(put.input)},
+            "map": {**_size(self.shape), "classes": self.classes},
+            "blob": self.blob,
+            "cells": [
+                {
+                    "row": row,
+                    "column": column,
+                    "window": None if windows is None else windows[row, column].tolist(),
+                    **self._says(int(top[0, row, column]), row, column),
+                    **self._more(top[:, row, column], row, column, top_k),
+                }
+                for row in range(rows)
+                for column in range(columns)
+            ],
+        }
+
+    def _says(self, number: int, row: int, column: int) -> dict[str, Any]:
+        value = self.values[number, row, column]
+        return {
+            "class": number,
+            "label": None if self.labels is None else self.labels[number],
+            # The shortest text that is this float32, not the float64 next to it.
+            self.scored: float(str(value)) if np.isfinite(value) else None,
+        }
+
+    def _more(self, top: Numbers, row: int, column: int, top_k: int) -> dict[str, Any]:
+        if top_k < 2:
+            return {}
+        return {"top": [self._says(int(number), row, column) for number in top]}
+
+
+def check_class(number: int, classes: int, blob: str) -> int:
+    """`number`, where the blob has that class. Raises NetError."""
+    if number >= classes:
+        raise NetError(f"class {number}: blob {blob!r} has {classes} classes, 0 to {classes - 1}")
+    return number
+
+
+def find_label(text: str, labels: Labels | None) -> int:
+    """The class that a label names. Raises NetError without labels, FormatError as `find` does."""
+    if labels is None:
+        raise NetError(
+            f"class {text!r} is neither a number nor max, and there are no labels (--labels FILE)"
+        )
+    return labels.find(text)
+
+
+def _size(size: tuple[int, int]) -> dict[str, int]:
+    return {"height": size[0], "width": size[1]}

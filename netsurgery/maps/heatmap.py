@@ -1,0 +1,275 @@
+"""A picture of a class map: the image, the map as heat, and the map laid over the image.
+
+Three panels in a row, each with its caption; a colour bar behind the second; below them the
+classes found, each with the colour it has in the third.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from netsurgery.errors import NetError
+from netsurgery.maps.classmap import ClassMap, Found
+from netsurgery.maps.colors import CLASS_COLORS, heat_colors
+from netsurgery.maps.image import Picture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["draw_map", "draw_png"]
+
+Box = tuple[int, int, int, int]
+
+_PANEL = 460  # the longer side of a panel
+_SHORT = 120  # no side of a panel is shorter: a very long image is squeezed
+_MARGIN, _GAP, _HEAD, _CAPTION = 32, 28, 66, 26
+_BAR, _BAR_SPACE = 16, 72
+_LINE, _CLASSES = 24, 8
+
+_PAPER, _INK, _PALE, _FRAME = (250, 250, 248), (28, 32, 40), (108, 112, 122), (198, 200, 204)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What the heat shows: values of a class (None: of the likeliest), from `low` to `high`."""
+
+    number: int | None
+    values: Array
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, found: ClassMap, number: int | None) -> _Scale:
+        values = found.values.max(axis=0) if number is None else found.values[number]
+        if found.scored == "probability":
+            return cls(number, values, 0.0, 1.0)
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        return cls(number, values, low, high if high > low else low + 1.0)
+
+    @property
+    def heat(self) -> Array:
+        """The values brought to 0..1."""
+        brought: Array = np.clip((self.values - self.low) / (self.high - self.low), 0.0, 1.0)
+        return brought
+
+
+def draw_png(found: ClassMap, picture: Picture, number: int | None = None) -> bytes:
+    """`draw_map` as the bytes of a PNG file."""
+    file = io.BytesIO()
+    draw_map(found, picture, number).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def draw_map(found: ClassMap, picture: Picture, number: int | None = None) -> Image.Image:
+    """Draw the map of `picture`: the values of class `number`, or of each cell's likeliest.
+
+    Raises NetError where the places of the cells are not known.
+    """
+    tiles = found.geometry.tiles(*found.shape)
+    if tiles is None:
+        raise NetError(
+            f"blob {found.blob!r}: its total stride cannot be told from the net, so its cells "
+            "cannot be placed on the picture"
+        )
+    sheet = _Sheet(found, picture, _Scale.of(found, number))
+    sheet.head()
+    sheet.image_panel()
+    sheet.heat_panel()
+    sheet.overlay_panel(tiles)
+    sheet.legend()
+    return sheet.canvas
+
+
+class _Sheet:
+    """The canvas, and the places of the panels on it."""
+
+    def __init__(self, found: ClassMap, picture: Picture, scale: _Scale) -> None:
+        self.found, self.picture, self.scale = found, picture, scale
+        self.classes = found.found()
+        self.rank = {one.number: rank for rank, one in enumerate(self.classes)}
+        self.size = _panel_size(picture.size)
+        high, wide = self.size
+        self.lines = min(len(self.classes), _CLASSES) + (len(self.classes) > _CLASSES)
+        width = 2 * _MARGIN + 3 * wide + 2 * _GAP + _BAR_SPACE
+        top = _HEAD + _CAPTION
+        height = top + high + 24 + 30 + _LINE * self.lines + _MARGIN
+        self.canvas = Image.new("RGB", (width, height), _PAPER)
+        self.draw = ImageDraw.Draw(self.canvas)
+        second = _MARGIN + wide + _GAP
+        lefts = (_MARGIN, second, second + wide + _BAR_SPACE + _GAP)
+        self.panels = [(left, top, left + wide, top + high) for left in lefts]
+
+    def text(
+        self,
+        at: tuple[int, int],
+        text: str,
+        size: int,
+        color: tuple[int, int, int],
+        anchor: str = "la",
+        room: int | None = None,
+    ) -> None:
+        """A line of text, cut with three dots where it is wider than `room`."""
+        font = _font(size)
+        text = "".join(c if c.isprintable() else "?" for c in text)
+        if room is not None and font.getlength(text) > room:
+            while text and font.getlength(text + "...") > room:
+                text = text[:-1]
+            text += "..."
+        self.draw.text(at, text, fill=color, font=font, anchor=anchor if size else None)
+
+    def head(self) -> None:
+        name = "standard input" if self.found.image == "-" else self.found.image
+        width = self.canvas.width - 2 * _MARGIN
+        self.text((_MARGIN, 18), name.replace("\\", "/").split("/")[-1], 22, _INK, room=width)
+        (rows, columns), put = self.found.shape, self.found.geometry.placement
+        facts = (
+            f"{put.image[1]} x {put.image[0]} pixels, input {put.input[1]} x {put.input[0]}, "
+            f"map {columns} x {rows} of {self.found.blob} (width x height)"
+        )
+        self.text((_MARGIN, 46), facts, 13, _PALE, room=width)
+
+    def caption(self, panel: Box, text: str) -> None:
+        self.text((panel[0], panel[1] - 8), text, 14, _INK, "ls", panel[2] - panel[0])
+
+    def framed(self, panel: Box) -> None:
+        self.draw.rectangle(
+            (panel[0] - 1, panel[1] - 1, panel[2], panel[3]), outline=_FRAME, width=1
+        )
+
+    def image_panel(self) -> None:
+        panel = self.panels[0]
+        self.caption(panel, "image")
+        self.canvas.paste(self.picture.thumbnail(self.size), panel[:2])
+        self.framed(panel)
+
+    def heat_panel(self) -> None:
+        """The map filling its panel, cell by cell, and the colour bar."""
+        panel = self.panels[1]
+        self.caption(panel, self.title())
+        colors = Image.fromarray(heat_colors(self.scale.heat))
+        wide, high = panel[2] - panel[0], panel[3] - panel[1]
+        self.canvas.paste(colors.resize((wide, high), Image.Resampling.NEAREST), panel[:2])
+        self._numbers(panel)
+        self.framed(panel)
+        self._bar(panel)
+
+    def title(self) -> str:
+        """What the heat shows."""
+        number = self.scale.number
+        if number is None:
+            return f"{self.found.scored} of the likeliest class"
+        label = self.found.label(number)
+        return f"{self.found.scored} of class {number}{f': {label}' if label else ''}"
+
+    def _numbers(self, panel: Box) -> None:
+        """Each cell's likeliest class, where there is room for it."""
+        rows, columns = self.found.shape
+        wide, high = (panel[2] - panel[0]) / columns, (panel[3] - panel[1]) / rows
+        numbers = self.found.argmax()
+        size = int(min(high * 0.5, wide * 1.5 / len(str(numbers.max())), 16))
+        if size < 8:
+            return
+        for row in range(rows):
+            for column in range(columns):
+                dark = self.scale.heat[row, column] > 0.6
+                center = (
+                    round(panel[0] + (column + 0.5) * wide),
+                    round(panel[1] + (row + 0.5) * high),
+                )
+                color = _INK if dark else (236, 236, 240)
+                self.text(center, str(numbers[row, column]), size, color, "mm")
+
+    def _bar(self, panel: Box) -> None:
+        left, top, bottom = panel[2] + 12, panel[1], panel[3]
+        shades = heat_colors(np.linspace(1.0, 0.0, bottom - top)[:, np.newaxis])
+        self.canvas.paste(Image.fromarray(shades).resize((_BAR, bottom - top)), (left, top))
+        self.framed((left, top, left + _BAR, bottom))
+        for tick in range(6):
+            share = tick / 5
+            y = round(bottom - 1 - share * (bottom - top - 1))
+            value = self.scale.low + share * (self.scale.high - self.scale.low)
+            self.draw.line((left + _BAR, y, left + _BAR + 4, y), fill=_PALE)
+            self.text((left + _BAR + 8, y), f"{value:.3g}", 12, _PALE, "lm")
+
+    def overlay_panel(self, tiles: NDArray[np.float64]) -> None:
+        """The map over the greyed image, each cell about the centre of its window."""
+        panel = self.panels[2]
+        self.caption(panel, "on the image, each cell about its window's centre")
+        high, wide = self.size
+        grey = self.picture.thumbnail(self.size).convert("L").convert("RGB")
+        cover = Image.new("RGBA", grey.size, (0, 0, 0, 0))
+        pen = ImageDraw.Draw(cover)
+        scale = (wide / self.picture.size[1], high / self.picture.size[0])
+        edges = np.rint(tiles * [*scale, *scale]).astype(int)
+        for row, column in np.ndindex(*self.found.shape):
+            x0, y0, x1, y1 = (int(v) for v in edges[row, column])
+            pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), self._tint(row, column))
+        made = Image.alpha_composite(grey.convert("RGBA"), cover).convert("RGB")
+        self._borders(ImageDraw.Draw(made), edges)
+        self.canvas.paste(made, panel[:2])
+        self.framed(panel)
+
+    def _tint(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """A cell's colour over the image: its class's, or the heat of the class shown."""
+        heat = float(self.scale.heat[row, column])
+        if self.scale.number is None:
+            number = int(self.found.values[:, row, column].argmax())
+            return (*_class_color(self.rank[number]), round(70 + 110 * heat))
+        red, green, blue = (int(v) for v in heat_colors(np.float32(heat)))
+        return (red, green, blue, 165)
+
+    def _borders(self, pen: ImageDraw.ImageDraw, edges: NDArray[Any]) -> None:
+        """White lines where neighbouring cells are of different classes."""
+        numbers = self.found.argmax()
+        for row, column in np.ndindex(*self.found.shape):
+            x0, y0, x1, y1 = (int(v) for v in edges[row, column])
+            if column and numbers[row, column] != numbers[row, column - 1]:
+                pen.line((x0, y0, x0, y1), fill=(255, 255, 255), width=2)
+            if row and numbers[row, column] != numbers[row - 1, column]:
+                pen.line((x0, y0, x1, y0), fill=(255, 255, 255), width=2)
+
+    def legend(self) -> None:
+        """The classes found, most frequent first."""
+        y = self.panels[0][3] + 24
+        cells = math.prod(self.found.shape)
+        self.text((_MARGIN, y), "classes found", 14, _INK)
+        y += 30
+        for rank, one in enumerate(self.classes[:_CLASSES]):
+            self._legend_line(y, _class_color(rank), one, cells)
+            y += _LINE
+        left = len(self.classes) - _CLASSES
+        if left > 0:
+            self.text((_MARGIN + 26, y), f"and {left} more", 13, _PALE)
+
+    def _legend_line(self, y: int, color: tuple[int, int, int], one: Found, cells: int) -> None:
+        self.draw.rectangle((_MARGIN, y + 1, _MARGIN + 15, y + 15), fill=color)
+        self.text((_MARGIN + 70, y), str(one.number), 14, _INK, "ra")
+        share = f"{one.cells} of {cells} cells, best {one.best:.3g}"
+        self.text((_MARGIN + 84, y), share, 14, _PALE)
+        room = self.canvas.width - 2 * _MARGIN - 300
+        self.text((_MARGIN + 300, y), one.label, 14, _INK, room=room)
+
+
+def _panel_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a panel for an image of `size`."""
+    scale = _PANEL / max(size)
+    return max(_SHORT, round(size[0] * scale)), max(_SHORT, round(size[1] * scale))
+
+
+def _class_color(rank: int) -> tuple[int, int, int]:
+    """A class's colour by its frequency; rare ones share the last, a grey."""
+    return CLASS_COLORS[min(rank, len(CLASS_COLORS) - 1)]
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, so that the picture does not depend on what is installed."""
+    return ImageFont.load_default(size)

@@ -1,0 +1,160 @@
+"""What a net's prototxt tells about the maps it gives: input, blob, stride, window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from netsurgery.errors import NetError
+from netsurgery.net.field import fields
+from netsurgery.net.net import Net, NetInput, Shape
+from netsurgery.net.shapes import Shapes, infer
+
+__all__ = ["MapNet", "refuse_blob"]
+
+Size = tuple[int, int]
+
+#: How many blobs an error lists.
+_LISTED = 20
+
+
+@dataclass(frozen=True, eq=False)
+class MapNet:
+    """A net of one image input, and the blob to take the map from."""
+
+    net: Net
+    input: NetInput
+    shape: Shape
+    blob: str
+
+    @classmethod
+    def read(cls, prototxt: Path | str, blob: str | None = None) -> MapNet:
+        """Read a net; `blob` is the map's, or else the top of the file's last layer.
+
+        Raises PrototxtError, FormatError, and NetError: not one input of N x C x H x W with one or
+        three channels, no such blob, a blob that is not N x C x H x W.
+        """
+        net = Net.read(prototxt)
+        found, shape = _image_input(net)
+        made = cls(net, found, shape, _last_top(net) if blob is None else blob)
+        made._check_blob()
+        return made
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input, 1 or 3."""
+        return self.shape[1]
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the input that the prototxt declares."""
+        return self.shape[2], self.shape[3]
+
+    @property
+    def scored(self) -> str:
+        """ "probability" where a Softmax over the channels is the last to write the blob."""
+        writers = [layer for layer in self.net.layers if self.blob in layer.tops]
+        if not writers or writers[-1].type != "Softmax":
+            return "score"
+        axis = writers[-1].param("softmax_param").integer("axis", 1)
+        return "probability" if axis in (1, -3) else "score"
+
+    def check(self, size: Size) -> None:
+        """Raise, naming the layer, where an input of `size` is too small for the net."""
+        self._shapes(size)
+
+    def _shapes(self, size: Size) -> Shapes:
+        return infer(self.net, self._at(size))
+
+    def _at(self, size: Size) -> Mapping[str, Shape]:
+        return {self.input.name: (1, self.channels, *size)}
+
+    @cached_property
+    def classes(self) -> int | None:
+        """Channels of the blob, where the prototxt tells them."""
+        shape = self._shapes(self.size).blobs.get(self.blob, ())
+        return shape[1] if len(shape) == 4 else None
+
+    @cached_property
+    def stride(self) -> tuple[float, float] | None:
+        """Input pixels from one cell of the blob to the next, or None where it cannot be told."""
+        field = fields(self.net, self._at(self.size)).get(self.blob)
+        return None if field is None else (float(field.stride[0]), float(field.stride[1]))
+
+    @cached_property
+    def window(self) -> tuple[float, float] | None:
+        """The size of the classifier's old input: that of the net's input less the cells more.
+
+        declared size - stride x (map - 1), the map being the blob's at the declared size.
+        """
+        cells = self._shapes(self.size).blobs.get(self.blob)
+        if self.stride is None or cells is None:
+            return None
+        high, wide = (self.size[i] - self.stride[i] * (cells[2 + i] - 1) for i in range(2))
+        return (high, wide) if high > 0 and wide > 0 else None
+
+    def _check_blob(self) -> None:
+        shapes = self._shapes(self.size)
+        blobs = {top for layer in self.net.layers for top in layer.tops} | {self.input.name}
+        if self.blob not in blobs:
+            candidates = _candidates(shapes.blobs, self.input.name)
+            raise NetError(f"{self.net.prototxt.path}: no blob {self.blob!r}; {candidates}")
+        shape = shapes.blobs.get(self.blob)
+        if shape is not None and len(shape) != 4:
+            refuse_blob(self.blob, shape, shapes.blobs, self.input.name)
+
+
+def refuse_blob(blob: str, shape: Shape, blobs: Mapping[str, Shape], source: str) -> None:
+    """Raise NetError for a blob that is not N x C x H x W, naming those that are."""
+    told = " x ".join(map(str, shape)) or "a single number"
+    raise NetError(
+        f"blob {blob!r} is {told}, not N x C x H x W (a classifier becomes fully convolutional by "
+        f"`netsurgery convert`); {_candidates(blobs, source)}"
+    )
+
+
+def _candidates(blobs: Mapping[str, Shape], source: str) -> str:
+    names = [name for name, shape in blobs.items() if len(shape) == 4 and name != source]
+    if not names:
+        return "the net has no blob that is"
+    more = f" (and {len(names) - _LISTED} before them)" if len(names) > _LISTED else ""
+    return f"--blob takes {', '.join(names[-_LISTED:])}{more}"
+
+
+def _image_input(net: Net) -> tuple[NetInput, Shape]:
+    path = net.prototxt.path
+    if not net.inputs:
+        raise NetError(f"{path}: the net declares no input; expected a deploy prototxt")
+    if len(net.inputs) > 1:
+        raise NetError(
+            f"{path}: the net has {len(net.inputs)} inputs, {_named(net.inputs)}; "
+            "a picture can be fed to one only"
+        )
+    found = net.inputs[0]
+    if found.shape is None:
+        raise NetError(f"{path}: the prototxt declares no shape for its input {found.name!r}")
+    if len(found.shape) != 4 or 0 in found.shape[1:] or found.shape[1] not in (1, 3):
+        told = " x ".join(map(str, found.shape))
+        raise NetError(
+            f"{path}: the input {found.name!r} is {told}; "
+            "a picture needs N x 1 x H x W (grey) or N x 3 x H x W"
+        )
+    return found, found.shape
+
+
+def _named(inputs: Iterable[NetInput]) -> str:
+    return ", ".join(repr(one.name) for one in inputs)
+
+
+def _last_top(net: Net) -> str:
+    layer = next((layer for layer in reversed(net.layers) if layer.tops), None)
+    if layer is None:
+        raise NetError(f"{net.prototxt.path}: the net has no layers with tops")
+    if len(layer.tops) > 1:
+        raise NetError(
+            f"{net.prototxt.path}: the last layer, {layer.name!r}, has several tops; "
+            f"choose one with --blob: {', '.join(layer.tops)}"
+        )
+    return layer.tops[0]

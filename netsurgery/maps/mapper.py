@@ -1,0 +1,181 @@
+"""Runs one net over pictures, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
+from netsurgery.engines.registry import open_engine
+from netsurgery.errors import EngineError, SettingsError
+from netsurgery.formats.labels import Labels, read_labels
+from netsurgery.formats.mean import load_mean
+from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
+from netsurgery.maps.image import Picture
+from netsurgery.maps.mapnet import MapNet, refuse_blob
+from netsurgery.maps.transformer import Transformer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Mapper", "make_mapper"]
+
+Size = tuple[int, int]
+
+
+def make_mapper(
+    settings: Settings,
+    options: EngineOptions,
+    *,
+    blob: str | None = None,
+    fit: str = "warp",
+    antialias: bool = True,
+) -> Mapper:
+    """A mapper for the model and preprocessing of `settings`; no engine is started yet.
+
+    Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
+    PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
+    """
+    if settings.prototxt is None or settings.weights is None:
+        missing = "prototxt" if settings.prototxt is None else "weights"
+        raise SettingsError(
+            f"no {missing} to use: give --prototxt and --weights, or run where there is a "
+            f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
+        )
+    net = MapNet.read(settings.prototxt, blob)
+    if not settings.weights.is_file():
+        raise SettingsError(f"{settings.weights}: no such file; expected the net's weights")
+    transformer = Transformer(
+        channels=net.channels,
+        mean=_mean(settings.mean),
+        raw_scale=settings.raw_scale,
+        channel_swap=settings.channel_swap,
+        input_scale=settings.input_scale,
+        fit=fit,
+        antialias=antialias,
+    )
+    labels = None if settings.labels is None else read_labels(settings.labels)
+    if labels is not None and net.classes is not None:
+        labels.check(net.classes, net.blob)
+    return Mapper(
+        net, settings.weights, transformer, options, window=settings.window, labels=labels
+    )
+
+
+def _mean(mean: Path | tuple[float, ...] | None) -> Array | None:
+    if mean is None:
+        return None
+    spec = mean if isinstance(mean, Path) else ",".join(map(repr, mean))
+    return load_mean(spec).values
+
+
+class Mapper:
+    """A loaded net, from pictures to class maps; a context manager.
+
+    After an engine that failed on one picture, the next picture gets a new one. Raises EngineError
+    where no engine starts or the net does not load.
+    """
+
+    def __init__(
+        self,
+        net: MapNet,
+        weights: Path,
+        transformer: Transformer,
+        options: EngineOptions,
+        *,
+        window: Size | None = None,
+        labels: Labels | None = None,
+        opener: Callable[[EngineOptions], Engine] = open_engine,
+    ) -> None:
+        self.net, self.weights, self.transformer = net, weights, transformer
+        self.options, self.opener, self.labels = options, opener, labels
+        self.window = net.window if window is None else window
+        self._engine: Engine | None = None
+        self._loaded: LoadedNet | None = None
+
+    def check_class(self, text: str) -> None:
+        """Raise, as `ClassMap.find_class` would, for what no class can be, before any work."""
+        if text.isascii() and text.isdigit():
+            if self.net.classes is not None:
+                check_class(int(text), self.net.classes, self.net.blob)
+        elif text.strip().casefold() != "max":
+            find_label(text, self.labels)
+
+    def map(self, picture: Picture, size: Size | None = None) -> ClassMap:
+        """The class map of a picture.
+
+        The net's input is made `size`, or as large as the picture where it is None; its batch 1.
+        Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
+        """
+        size = picture.size if size is None else size
+        self.net.check(size)
+        blob, placement = self.transformer.blob(picture, size)
+        values = self._run(blob)
+        return ClassMap(
+            image=picture.name,
+            values=values,
+            blob=self.net.blob,
+            scored=self.net.scored,
+            input=self.net.input.name,
+            geometry=Geometry(self.net.stride, self.window, placement),
+            labels=self.labels,
+        )
+
+    def _run(self, blob: Array) -> Array:
+        loaded = self.load()
+        name = self.net.input.name
+        try:
+            if tuple(loaded.inputs[name]) != blob.shape:
+                loaded.reshape({name: blob.shape})
+            made = loaded.forward({name: blob}, [self.net.blob])[self.net.blob]
+        except EngineError:
+            self.close()
+            raise
+        if made.ndim != 4:
+            refuse_blob(self.net.blob, made.shape, loaded.blobs, name)
+        values: Array = made[0]
+        return values
+
+    def load(self) -> LoadedNet:
+        """The loaded net; the first call starts the engine."""
+        if self._loaded is None:
+            self._engine = self.opener(self.options)
+            try:
+                self._loaded = self._engine.load(Path(self.net.net.prototxt.path), self.weights)
+            except BaseException:
+                self.close()
+                raise
+        return self._loaded
+
+    @property
+    def engine(self) -> str:
+        """One line about the engine; "" before it is started."""
+        return "" if self._engine is None else self._engine.description
+
+    def close(self) -> None:
+        """Let go of the net and the engine."""
+        loaded, engine = self._loaded, self._engine
+        self._loaded = self._engine = None
+        try:
+            if loaded is not None:
+                loaded.close()
+        finally:
+            if engine is not None:
+                engine.close()
+
+    def __enter__(self) -> Mapper:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
