@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.discovery import locate_caffe
+from netsurgery.engines.probing import guest_environment
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import EngineMissing
 
@@ -62,6 +64,22 @@ def live_caffe_engine(caffe_python: str) -> Iterator[Callable[[], PycaffeEngine]
 def caffe_engine(live_caffe_engine: Callable[[], PycaffeEngine]) -> PycaffeEngine:
     """Real Caffe, started once for the whole run."""
     return live_caffe_engine()
+
+
+@pytest.fixture(scope="session")
+def run_in_caffe(caffe_python: str) -> Callable[..., str]:
+    """Runs a script with arguments under Caffe's interpreter; gives what it prints."""
+
+    def run(script: str, *arguments: object) -> str:
+        command = [caffe_python, "-c", script, *map(str, arguments)]
+        env = {**guest_environment(), "OPENBLAS_NUM_THREADS": "2"}
+        done = subprocess.run(
+            command, cwd="/", env=env, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -223,7 +223,8 @@ def test_params_are_read_and_set(net: CaffeNet) -> None:
 
 def test_weights_are_loaded(start: Opener, net_file: Callable[[str], Path], tmp_path: Path) -> None:
     weights = tmp_path / "a model \udcff.caffemodel"
-    weights.write_bytes(np.array([7, 8, 9], "<f4").tobytes())
+    bias = np.array([7, 8, 9], "<f4").tobytes()
+    weights.write_bytes(b"\xa2\6\x0c" + bias)
     loaded = start().load(net_file("nothing"), weights)
     np.testing.assert_array_equal(loaded.param("ip", 1), [7, 8, 9])
 

@@ -113,7 +113,8 @@ class Net(object):
     def copy_from(self, path):
         # type: (Any) -> None
         with open(path, "rb") as file:
-            self.params["ip"][1].data[...] = numpy.frombuffer(file.read(12), "<f4")
+            # One layer of twelve bytes, which are the bias of ip.
+            self.params["ip"][1].data[...] = numpy.frombuffer(file.read()[3:15], "<f4")
 
     def reshape(self):
         # type: () -> None
