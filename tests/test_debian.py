@@ -424,7 +424,7 @@ def test_too_little_space_is_known_before_anything_is_fetched(
 ) -> None:
     monkeypatch.setattr(debian, "SPACE", 1_000_000_000)
     free = SimpleNamespace(f_bavail=12_000, f_frsize=1000)
-    monkeypatch.setattr(debian.os, "statvfs", lambda path: free)
+    monkeypatch.setattr(os, "statvfs", lambda path: free)
     assert refused(machine.install) == (
         f"{machine.prefix} has 12 MB free and Caffe needs 1000 MB while it is unpacked: "
         "free some, or choose another place with --prefix"

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -189,8 +190,19 @@ def test_a_hang_ends_with_all_it_started(tmp_path: Path) -> None:
         probe(python, timeout=0.5)
     assert str(error.value) == "import caffe took longer than 0.5 s"
     pid = (tmp_path / "pid").read_text().strip()
-    stat = Path(f"/proc/{pid}/stat")
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+    end = time.monotonic() + 20
+    while not ended(int(pid)):
+        assert time.monotonic() < end, "what the interpreter started is still running"
+        time.sleep(0.02)
+
+
+def ended(pid: int) -> bool:
+    """Gone, or dead and not yet collected by whoever inherited it."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] == "Z"
 
 
 def test_no_program_at_all(tmp_path: Path) -> None:

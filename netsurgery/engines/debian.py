@@ -54,13 +54,14 @@ LIBRARY_FOLDERS = (
 
 #: The dynamic loader is told where the libraries are: an exported LD_LIBRARY_PATH would reach,
 #: and break, every program that this Python starts. The folder is found when it runs, since the
-#: launcher is made in one place and moved to another.
+#: launcher is made in one place and moved to another. Python finds its own files from where it
+#: lies; on PYTHONPATH this Caffe's packages go before the user's, which may be another Python's.
 LAUNCHER = """\
 #!/bin/sh
 # Real Caffe's Python on its own libraries; made by `netsurgery caffe install`.
 root=$(dirname "$(readlink -f "$0")")/root
-unset LD_PRELOAD
-export PYTHONHOME="$root/usr" PYTHONNOUSERSITE=1 PYTHONUTF8=1
+unset LD_PRELOAD PYTHONHOME
+export PYTHONNOUSERSITE=1 PYTHONUTF8=1
 export PYTHONPATH="$root/usr/lib/python3/dist-packages${{PYTHONPATH:+:$PYTHONPATH}}"
 exec "$root"/{loader} --library-path "{libraries}" "$root"/{python} "$@"
 """
