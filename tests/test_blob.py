@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden import floats
+
+from netsurgery.errors import CaffemodelError
+from netsurgery.formats.blob import Blob, Span, read_blob, shape_text
+from netsurgery.formats.segments import Source
+from netsurgery.formats.wire import (
+    WireReader,
+    delimited,
+    header,
+    packed_varints,
+    varint_field,
+)
+
+
+def shape(*dims: int) -> bytes:
+    return delimited(7, packed_varints(1, dims))
+
+
+def data(*values: float) -> bytes:
+    return delimited(5, floats(*values))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def blob(folder: Path, *fields: bytes) -> Blob:
+    path = folder / "b"
+    path.write_bytes(b"".join(fields))
+    reader = WireReader(Source(path))
+    return read_blob(reader, 0, reader.size, "layer 'x', blob 0")
+
+
+def refused(folder: Path, *fields: bytes) -> str:
+    with pytest.raises(CaffemodelError) as caught:
+        blob(folder, *fields)
+    return str(caught.value).removeprefix(f"{folder / 'b'}: ")
+
+
+def test_one_packed_run_is_a_view_of_the_file(folder: Path) -> None:
+    found = blob(folder, data(1, 2, 3, 4), shape(2, 2))
+    assert found.packed == (2, 16)
+    assert found.spans == (Span(2, 4, 4),)
+    assert found.numpy().tolist() == [[1, 2], [3, 4]]
+    assert found.numpy().base is not None
+    assert not found.numpy().flags.writeable
+
+
+def test_several_packed_runs(folder: Path) -> None:
+    found = blob(folder, data(1), shape(3), data(), data(2, 3))
+    assert found.packed is None
+    assert found.spans == (Span(2, 1, 4), Span(15, 2, 4))
+    assert found.numpy().tolist() == [1, 2, 3]
+
+
+def test_a_tag_before_each_number(folder: Path) -> None:
+    found = blob(folder, shape(3), *(b"\x2d" + floats(value) for value in (1, 2, 3)))
+    assert found.packed is None
+    assert found.spans == (Span(6, 3, 5),)
+    assert found.numpy().tolist() == [1, 2, 3]
+
+
+def test_tags_and_runs_mixed(folder: Path) -> None:
+    found = blob(folder, b"\x2d" + floats(1), data(2, 3), b"\x2d" + floats(4), shape(4))
+    assert found.spans == (Span(1, 1, 5), Span(7, 2, 4), Span(16, 1, 5))
+    assert found.numpy().tolist() == [1, 2, 3, 4]
+
+
+def test_a_long_run_of_tagged_numbers(folder: Path) -> None:
+    numbers = np.arange(1_100_000, dtype="<f4")
+    tagged = np.empty((numbers.size, 5), np.uint8)
+    tagged[:, 0] = 0x2D
+    tagged[:, 1:] = numbers.view(np.uint8).reshape(-1, 4)
+    found = blob(folder, tagged.tobytes(), shape(numbers.size))
+    assert len(found.spans) == 1
+    assert found.numpy().tobytes() == numbers.tobytes()
+
+
+def test_doubles_go_before_floats(folder: Path) -> None:
+    doubles = delimited(8, struct.pack("<2d", 1.1, 1e300))
+    found = blob(folder, shape(2), data(5, 6), doubles)
+    assert found.width == 8
+    assert found.packed is None
+    assert found.numpy().tolist() == [np.float32(1.1), np.inf]
+
+
+def test_doubles_with_a_tag_each(folder: Path) -> None:
+    found = blob(folder, shape(2), *(b"\x41" + struct.pack("<d", value) for value in (1, 2)))
+    assert found.spans == (Span(6, 2, 9),)
+    assert found.numpy().tolist() == [1, 2]
+
+
+def test_old_dimensions_go_before_a_shape(folder: Path) -> None:
+    old = varint_field(1, 1) + varint_field(2, 1) + varint_field(3, 2) + varint_field(4, 3)
+    found = blob(folder, old, data(1, 2, 3, 4, 5, 6), shape(6))
+    assert (found.shape, found.legacy) == ((1, 1, 2, 3), True)
+
+
+def test_bits_are_kept(folder: Path) -> None:
+    odd = struct.pack("<4I", 0x7FC00001, 0xFF800000, 0x80000000, 0x00000001)
+    assert blob(folder, shape(4), delimited(5, odd)).numpy().tobytes() == odd
+
+
+@pytest.mark.parametrize("dims", [(), (1,)])
+def test_one_number(folder: Path, dims: tuple[int, ...]) -> None:
+    assert blob(folder, shape(*dims), data(5)).numpy().shape == dims
+
+
+def test_no_shape_at_all_is_no_axes(folder: Path) -> None:
+    assert blob(folder, data(5)).shape == ()
+
+
+def test_no_numbers(folder: Path) -> None:
+    found = blob(folder, shape(0, 3))
+    assert found.spans == ()
+    assert found.numpy().shape == (0, 3)
+
+
+def test_a_shape_in_pieces(folder: Path) -> None:
+    one = delimited(7, varint_field(1, 2))
+    found = blob(folder, one, data(1, 2, 3, 4), delimited(7, varint_field(1, 2) + b"\x18\x01"))
+    assert found.shape == (2, 2)
+
+
+def test_diffs_are_stepped_over(folder: Path) -> None:
+    diff = b"\x35" + floats(9)
+    assert blob(folder, shape(1), data(5), diff, delimited(9, b"8" * 8)).numpy().tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            [shape(2, 2), data(1, 2, 3)],
+            "layer 'x', blob 0: 3 numbers for a shape of 2 x 2, which takes 4",
+        ),
+        (
+            [shape(2, 2), data(1, 2, 3, 4, 5)],
+            "layer 'x', blob 0: 5 numbers for a shape of 2 x 2, which takes 4",
+        ),
+        (
+            [shape(2, 2)],
+            "layer 'x', blob 0: 0 numbers for a shape of 2 x 2, which takes 4",
+        ),
+        ([], "layer 'x', blob 0: 0 numbers for a shape of no axes, which takes 1"),
+        (
+            [varint_field(1, 3), data(1, 2, 3)],
+            "layer 'x', blob 0: 3 numbers for a shape of 3 x 0 x 0 x 0, which takes 0",
+        ),
+        (
+            [shape(2), header(5, 7) + b"1234567"],
+            "layer 'x', blob 0: 7 bytes of numbers of 4 bytes each",
+        ),
+        (
+            [shape(2), header(8, 7) + b"1234567"],
+            "layer 'x', blob 0: 7 bytes of numbers of 8 bytes each",
+        ),
+        (
+            [shape(2, -3), data(1)],
+            "layer 'x', blob 0: a negative axis in the shape 2 x -3",
+        ),
+        (
+            [shape(65536, 32768), data(1)],
+            "layer 'x', blob 0: a shape of 65536 x 32768 is more than Caffe can count",
+        ),
+        (
+            [shape(0, 2**31)],
+            "layer 'x', blob 0: a shape of 0 x 2147483648 is more than Caffe can count",
+        ),
+        (
+            [shape(*[1] * 33), data(1)],
+            "layer 'x', blob 0: a shape of more than 32 axes",
+        ),
+        (
+            [shape(1), varint_field(5, 1)],
+            "field 5 has wire type 0 instead of 2 or 5",
+        ),
+        (
+            [shape(2), varint_field(10, 2), delimited(12, b"1234")],
+            "layer 'x', blob 0: its numbers are in half precision (NVIDIA's Caffe), which is not "
+            "read; save the model as float32 with the Caffe that made it",
+        ),
+    ],
+)
+def test_what_is_refused(folder: Path, fields: list[bytes], message: str) -> None:
+    assert refused(folder, *fields).split(": ", 1)[1] == message
+
+
+def test_floats_beside_half_precision_are_read(folder: Path) -> None:
+    assert blob(folder, shape(1), data(5), varint_field(10, 2)).numpy().tolist() == [5]
+
+
+def test_shapes_in_words() -> None:
+    assert shape_text((20, 1, 5, 5)) == "20 x 1 x 5 x 5"
+    assert shape_text(()) == "no axes"
