@@ -77,19 +77,13 @@ def _diff(plan: ConvolutionPlan, places: Places) -> str:
 
 def show(found: dict[str, Any]) -> None:
     """Print the facts for a person."""
-    rows = [
-        (
-            layer["layer"],
-            " and ".join(map(shape_text, layer["old"])),
-            "->",
-            layer["target"],
-            " and ".join(map(shape_text, layer["new"])),
-        )
-        for layer in found["layers"]
-    ]
+    rows = [("layer", "params", "becomes", "params")]
+    for layer in found["layers"]:
+        old, new = (", ".join(map(shape_text, layer[key])) for key in ("old", "new"))
+        rows.append((layer["layer"], old, layer["target"], new))
     given = found["input"]
-    rows.append((given["name"], shape_text(given["old"]), "->", "", shape_text(given["new"])))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    rows.append((given["name"], shape_text(given["old"]), "", shape_text(given["new"])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for blob, shape in found["maps"].items():

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineMissing
+from netsurgery.errors import EngineMissing, MeanError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.files import Output, Outputs
+from netsurgery.formats.labels import read_labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.surgery.convolution import ConvolutionPlan
@@ -82,6 +83,7 @@ def convert(
     written then.
     """
     started = time.monotonic()
+    _check_settings(plan, settings)
     old = Path(plan.net.prototxt.path)
     keep = places.settings.exists()
     paths = [places.weights, *([] if keep else [places.settings]), places.prototxt]
@@ -94,6 +96,23 @@ def convert(
                 outputs[places.settings].write(_settings(plan, places, settings).encode())
             by = _move(plan, model, outputs, places, engine, progress)
     return Conversion(plan, places, matched, by, time.monotonic() - started, keep)
+
+
+def _check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
+    """Read the files that the settings will name, so that a wrong one is told now."""
+    name, shape = plan.input
+    if isinstance(settings.mean, Path):
+        from netsurgery.formats.mean import load_mean
+
+        channels = len(load_mean(settings.mean).values)
+    else:
+        channels = len(settings.mean or ())
+    if channels not in (0, 1, shape[1]):
+        raise MeanError(f"a mean of {channels} channels; input {name!r} has {shape[1]}")
+    if settings.labels is not None:
+        labels = read_labels(settings.labels)
+        for blob, classes in list(plan.maps.items())[-1:]:
+            labels.check(classes[1], blob)
 
 
 def _settings(plan: ConvolutionPlan, places: Places, settings: Settings) -> str:

@@ -1,0 +1,273 @@
+"""The command `convert`, on the wire: Caffe's part in it is judged in parity/."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.settings import load_settings
+
+WEIGHTS, PROTOTXT, SETTINGS = (
+    "model_full_conv.caffemodel",
+    "deploy_full_conv.prototxt",
+    "netsurgery.toml",
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the bundled net in it, as deploy.prototxt and model.caffemodel."""
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    shutil.copy(repo_root / "prototxt" / "digits_deploy.prototxt", tmp_path / "deploy.prototxt")
+    shutil.copy(
+        repo_root / "models" / "digits" / "digits.caffemodel", tmp_path / "model.caffemodel"
+    )
+    shutil.copy(repo_root / "models" / "digits" / "digits_labels.txt", tmp_path / "labels.txt")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def convert(*options: str) -> int:
+    return run(["convert", "deploy.prototxt", "model.caffemodel", *options])
+
+
+def made() -> set[str]:
+    return set(os.listdir()) - {"deploy.prototxt", "model.caffemodel", "labels.txt"}
+
+
+def test_it_prints_a_table_and_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert() == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[:6] == [
+        "layer  params           becomes   params",
+        "ip1    96 x 128, 96     ip1-conv  96 x 32 x 2 x 2, 96",
+        "ip2    11 x 96, 11      ip2-conv  11 x 96 x 1 x 1, 11",
+        "data   1 x 1 x 32 x 32            1 x 1 x 88 x 88",
+        "map prob: 1 x 11 x 8 x 8",
+        "window of a cell: 32 x 32 pixels, one every 8 x 8 pixels",
+    ]
+    assert lines[6].startswith("by embedded in ")
+    assert lines[7:] == [f"wrote {name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)]
+    assert err == ""
+    assert made() == {WEIGHTS, SETTINGS, PROTOTXT}
+
+
+def test_what_it_wrote_is_a_net_and_its_weights() -> None:
+    assert convert() == 0
+    with Caffemodel.open(WEIGHTS) as new, Caffemodel.open("model.caffemodel") as old:
+        assert new.net_name == "DigitsConv"
+        moved, before = new.layer("ip1-conv"), old.layer("ip1")
+        assert moved.type == "Convolution"
+        assert moved.tops == ("ip1-conv",)
+        assert [blob.shape for blob in moved.blobs] == [(96, 32, 2, 2), (96,)]
+        assert moved.blobs[0].numpy().tobytes() == before.blobs[0].numpy().tobytes()
+        relu = next(layer for layer in new.layers if layer.name == "relu4")
+        assert (relu.bottoms, relu.tops) == (("ip1-conv",), ("ip1-conv",))
+
+
+def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("--json", "--map-size", "3x5") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["layers"][0] == {
+        "layer": "ip1",
+        "target": "ip1-conv",
+        "old": [[96, 128], [96]],
+        "new": [[96, 32, 2, 2], [96]],
+        "transpose": False,
+    }
+    assert facts["input"] == {"name": "data", "old": [1, 1, 32, 32], "new": [1, 1, 48, 64]}
+    assert facts["maps"] == {"prob": [1, 11, 3, 5]}
+    assert (facts["window"], facts["stride"]) == ([32, 32], [8.0, 8.0])
+    assert (facts["engine"], facts["dry_run"]) == ("embedded", False)
+    assert (facts["weights"], facts["prototxt"]) == (WEIGHTS, PROTOTXT)
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("-q") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("--dry-run") == 0
+    out = capsys.readouterr().out
+    assert made() == set()
+    shown = out[out.index("--- ") :]
+    assert convert("-q") == 0
+    old, new = Path("deploy.prototxt").read_text(), Path(PROTOTXT).read_text()
+    diff = difflib.unified_diff(
+        old.splitlines(keepends=True), new.splitlines(keepends=True), "deploy.prototxt", PROTOTXT
+    )
+    assert shown == "".join(diff)
+    assert f"would write {WEIGHTS}, {PROTOTXT}" in out
+
+
+def test_where_the_outputs_go() -> None:
+    os.mkdir("there")
+    assert convert("-q", "-o", "there") == 0
+    assert set(os.listdir("there")) == {WEIGHTS, SETTINGS, PROTOTXT}
+    os.mkdir("nets")
+    named = ["--prototxt-out", "nets/a.prototxt", "--weights-out", "b.caffemodel"]
+    assert convert("-q", *named) == 0
+    assert set(os.listdir("nets")) == {"a.prototxt", SETTINGS}
+    settings = load_settings(Path("nets") / SETTINGS)
+    assert settings.weights is not None
+    assert settings.weights.resolve() == Path("b.caffemodel").resolve()
+
+
+def test_suffix_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("--suffix", "_fc", "--layers", "ip1") == 0
+    out = capsys.readouterr().out
+    assert "ip1_fc" in out
+    assert "ip2_fc" not in out
+    assert "note: the input stays at 32x32: layer 'ip2': its params are 11x96 and 11" in out
+    assert 'name: "ip2"' in Path(PROTOTXT).read_text()
+
+
+def test_the_settings_remember_the_preprocessing() -> None:
+    flags = ["--mean", "0.25", "--raw-scale", "255", "--channel-swap", "0"]
+    assert convert("-q", *flags, "--input-scale", "0.5", "--labels", "labels.txt") == 0
+    settings = load_settings(SETTINGS)
+    assert settings.prototxt == Path(PROTOTXT)
+    assert settings.weights == Path(WEIGHTS)
+    assert settings.window == (32, 32)
+    assert settings.mean == (0.25,)
+    assert (settings.raw_scale, settings.input_scale) == (255.0, 0.5)
+    assert settings.channel_swap == (0,)
+    assert settings.labels == Path("labels.txt")
+
+
+def test_settings_that_are_there_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(SETTINGS).write_text("[classes]\nlabels = 'mine.txt'\n")
+    assert convert() == 0
+    out = capsys.readouterr().out
+    assert f"note: {SETTINGS} is there already and was kept as it is" in out
+    assert f"wrote {SETTINGS}" not in out
+    assert Path(SETTINGS).read_text() == "[classes]\nlabels = 'mine.txt'\n"
+
+
+def test_outputs_that_exist_need_force(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(WEIGHTS).write_bytes(b"mine")
+    assert convert() == 1
+    assert capsys.readouterr().err == f"error: {WEIGHTS}: exists already; --force replaces it\n"
+    assert made() == {WEIGHTS}
+    assert Path(WEIGHTS).read_bytes() == b"mine"
+    assert convert("-q", "--force") == 0
+    assert Path(WEIGHTS).stat().st_size > 10_000
+
+
+def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("model.caffemodel").read_bytes()
+    assert convert("--force", "--weights-out", "model.caffemodel") == 1
+    assert "model.caffemodel" in capsys.readouterr().err
+    assert Path("model.caffemodel").read_bytes() == before
+    assert made() == set()
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--layers", "ip9"], "error: deploy.prototxt: no layer named 'ip9'\n"),
+        (
+            ["--layers", "conv1"],
+            "error: deploy.prototxt: layer 'conv1' is of type Convolution, expected InnerProduct; "
+            "there are ip1, ip2\n",
+        ),
+        (["--suffix", ""], "error: the suffix is empty: Caffe would load the old params by name\n"),
+        (["--mean", "none.npy"], "error: none.npy: No such file or directory\n"),
+        (["--mean", "1,2,3"], "error: a mean of 3 channels; input 'data' has 1\n"),
+        (["--labels", "none.txt"], "error: none.txt: No such file or directory\n"),
+    ],
+)
+def test_refusals_are_one_line_and_leave_nothing(
+    options: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(*options) == 1
+    assert capsys.readouterr() == ("", what)
+    assert made() == set()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--input-size", "0x5"], ["--input-size", "big"], ["--map-size", "2", "--input-size", "9"],
+     ["--channel-swap", "1,1"], ["--nonsense"], ["--engine", "other"]],
+)  # fmt: skip
+def test_wrong_usage_exits_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(*options) == 2
+    assert "Usage: netsurgery convert" in capsys.readouterr().err
+    assert made() == set()
+
+
+def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("-q") == 0
+    assert run(["convert", PROTOTXT, WEIGHTS]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {PROTOTXT}: the net has no InnerProduct layer; it is already convolutional\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "what"),
+    [
+        (
+            ("num_output: 96", "num_output: 95"),
+            "error: model.caffemodel: layer 'ip1': param 0 is 96x128 in the model, expected "
+            "95x128; layer 'ip1': param 1 is 96 in the model, expected 95; "
+            "layer 'ip2': param 0 is 11x96 in the model, expected 11x95\n",
+        ),
+        (
+            ('name: "ip1"', 'name: "fc1"'),
+            "error: model.caffemodel: layer 'fc1': the model has no params for it\n",
+        ),
+        (
+            ("num_output: 96", "num_output: 96 bias_term: false"),
+            "error: model.caffemodel: layer 'ip1': the model has 2 params for it, expected 1\n",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_the_net(
+    edit: tuple[str, str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path("deploy.prototxt").read_text()
+    assert edit[0] in text
+    Path("deploy.prototxt").write_text(text.replace(*edit))
+    assert convert() == 1
+    assert capsys.readouterr() == ("", what)
+    assert made() == set()
+
+
+def test_layers_without_params_and_params_without_layer_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = Path("deploy.prototxt").read_text()
+    Path("deploy.prototxt").write_text(text.replace('name: "conv2"', 'name: "other"'))
+    assert convert() == 0
+    out = capsys.readouterr().out
+    assert "note: the model has no params for layer 'other'; Caffe will fill them\n" in out
+    assert "note: params of layers that the net has not ('conv2') are kept in the new one\n" in out
+    with Caffemodel.open(WEIGHTS) as new:
+        assert len(new.layer("conv2").blobs) == 2
+
+
+def test_files_given_the_wrong_way_round(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "model.caffemodel", "deploy.prototxt"]) == 1
+    assert capsys.readouterr().err == (
+        "error: model.caffemodel: found binary data, expected a prototxt; "
+        "are the prototxt and the caffemodel exchanged?\n"
+    )
+
+
+def test_broken_downloads(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("age_net_html.caffemodel", "gtsrb_lfs_pointer.caffemodel"):
+        assert run(["convert", "deploy.prototxt", str(shared_data / "broken" / name)]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+    assert made() == set()
