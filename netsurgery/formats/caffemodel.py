@@ -1,0 +1,261 @@
+"""What is in a caffemodel: its layers and their param blobs, found without reading the weights.
+
+A caffemodel is a NetParameter. Its layers are field 100 (LayerParameter, "V2" here) or, until
+2015, field 2 (V1LayerParameter, whose type is a number); each is read, and written, in its own
+dialect. Files of Caffe's first year, where a V1 layer wraps another, are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from netsurgery.errors import CaffemodelError
+from netsurgery.formats.blob import Blob, Span, read_blob
+from netsurgery.formats.segments import Source
+from netsurgery.formats.wire import Field, Wire, WireReader
+
+__all__ = ["FIELDS", "V1_TYPES", "Blob", "Caffemodel", "LayerFields", "ModelLayer", "Span"]
+
+
+class LayerFields(NamedTuple):
+    """Field numbers in one generation's layer message."""
+
+    name: int
+    type: int
+    bottom: int
+    top: int
+    blobs: int
+    param: int
+    convolution_param: int
+    inner_product_param: int
+
+
+#: generation -> the numbers of a layer's fields. V1's `param` is a list of names, not messages.
+FIELDS = {
+    "V1": LayerFields(4, 5, 2, 3, 6, 1001, 10, 17),
+    "V2": LayerFields(1, 2, 3, 4, 7, 6, 106, 117),
+}
+
+#: V1's type numbers, from 0, by the types' names of today.
+V1_TYPES = (
+    *("", "Accuracy", "BNLL", "Concat", "Convolution", "Data", "Dropout", "EuclideanLoss"),
+    *("Flatten", "HDF5Data", "HDF5Output", "Im2col", "ImageData", "InfogainLoss"),
+    *("InnerProduct", "LRN", "MultinomialLogisticLoss", "Pooling", "ReLU", "Sigmoid", "Softmax"),
+    *("SoftmaxWithLoss", "Split", "TanH", "WindowData", "Eltwise", "Power"),
+    *("SigmoidCrossEntropyLoss", "HingeLoss", "MemoryData", "ArgMax", "Threshold", "DummyData"),
+    *("Slice", "MVN", "AbsVal", "Silence", "ContrastiveLoss", "Exp", "Deconvolution"),
+)
+
+NET_NAME, NET_V1, NET_V2 = 1, 2, 100
+_V0_IN_V1 = 1
+_GENERATIONS = {NET_V1: "V1", NET_V2: "V2"}
+
+
+@dataclass(frozen=True)
+class ModelLayer:
+    """One layer of a caffemodel, with blobs or without.
+
+    type: Caffe 1.0's name for it ("InnerProduct"); a V1 number that nobody knows stays a number.
+    generation: "V1" or "V2". start: byte offset of the layer's tag; body to end: its fields.
+    """
+
+    reader: WireReader = field(repr=False, compare=False)
+    name: str
+    type: str
+    generation: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    blobs: tuple[Blob, ...]
+    start: int
+    body: int
+    end: int
+
+    def param_bytes(self, number: int) -> bytes:
+        """The message in field `number`, encoded; b"" where there is none.
+
+        Several are joined, which to protobuf means the same as merging them. Raises
+        CaffemodelError for a field that is no message.
+        """
+        found = [each for each in self.fields() if each.number == number]
+        for each in found:
+            self.reader.expect(each, Wire.DELIMITED)
+        return b"".join(self.reader.read(each.body, each.end) for each in found)
+
+    def fields(self) -> list[Field]:
+        """The layer's fields, in file order."""
+        return list(self.reader.fields(self.body, self.end))
+
+
+class Caffemodel:
+    """An open caffemodel: `layers` in file order. Close it, or use it as a context manager."""
+
+    def __init__(self, reader: WireReader) -> None:
+        self.reader, self.source, self.path = reader, reader.source, reader.path
+        self.net_name = ""
+        layers: list[ModelLayer] = []
+        for found in reader.fields(0, reader.size):
+            if found.number == NET_NAME:
+                self.net_name = _net_name(reader, found)
+            elif found.number in _GENERATIONS:
+                layers.append(_layer(reader, found))
+                if layers[0].generation != layers[-1].generation:
+                    raise reader.error(
+                        "holds layers of two generations (fields 2 and 100); Caffe would drop "
+                        "the weights of those in field 100",
+                        found.start,
+                    )
+        if not layers:
+            raise reader.error("holds no layers, so it is no caffemodel")
+        self.layers = tuple(layers)
+        self.generation = layers[0].generation
+
+    @classmethod
+    def open(cls, path: str | Path) -> Caffemodel:
+        """Open a caffemodel and index it; the weights are not read.
+
+        Raises CaffemodelError where it is something else, is cut short or contradicts itself.
+        """
+        source = open_protobuf(path)
+        try:
+            return cls(WireReader(source))
+        except BaseException:
+            source.close()
+            raise
+
+    def layer(self, name: str) -> ModelLayer:
+        """The layer of that name. Raises CaffemodelError where there is none, or several."""
+        found = [layer for layer in self.layers if layer.name == name]
+        if len(found) != 1:
+            many = f"{len(found)} layers are" if found else "no layer is"
+            raise self.reader.error(f"{many} named {name!r}")
+        return found[0]
+
+    def check_unchanged(self) -> None:
+        """Raise CaffemodelError if the file is not what it was when it was opened."""
+        if not self.source.unchanged():
+            raise self.reader.error("has changed since it was opened")
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were handed out stay valid."""
+        self.source.close()
+
+    def __enter__(self) -> Caffemodel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _net_name(reader: WireReader, found: Field) -> str:
+    if found.wire == Wire.VARINT:
+        raise reader.error(
+            "begins with a number where a net has its name: a mean (.binaryproto) or a "
+            ".solverstate, perhaps, but no caffemodel",
+            found.start,
+        )
+    return reader.text(found)
+
+
+def _layer(reader: WireReader, layer: Field) -> ModelLayer:
+    reader.expect(layer, Wire.DELIMITED)
+    generation = _GENERATIONS[layer.number]
+    numbers = FIELDS[generation]
+    name = kind = ""
+    bottoms, tops, blobs = [], [], []
+    for found in reader.fields(layer.body, layer.end):
+        if found.number == numbers.name:
+            name = reader.text(found)
+        elif found.number == numbers.type:
+            kind = _type(reader, found, generation)
+        elif found.number == numbers.bottom:
+            bottoms.append(reader.text(found))
+        elif found.number == numbers.top:
+            tops.append(reader.text(found))
+        elif found.number == numbers.blobs:
+            reader.expect(found, Wire.DELIMITED)
+            blobs.append(found)
+        elif generation == "V1" and found.number == _V0_IN_V1:
+            raise reader.error(
+                "its layers are of Caffe's first generation (V0), which is not read; "
+                "upgrade it with Caffe's upgrade_net_proto_binary",
+                layer.start,
+            )
+    return ModelLayer(
+        reader=reader,
+        name=name,
+        type=kind,
+        generation=generation,
+        bottoms=tuple(bottoms),
+        tops=tuple(tops),
+        blobs=tuple(
+            read_blob(reader, blob.body, blob.end, f"layer {name!r}, blob {index}")
+            for index, blob in enumerate(blobs)
+        ),
+        start=layer.start,
+        body=layer.body,
+        end=layer.end,
+    )
+
+
+def _type(reader: WireReader, found: Field, generation: str) -> str:
+    if generation == "V2":
+        return reader.text(found)
+    reader.expect(found, Wire.VARINT)
+    return V1_TYPES[found.value] if found.value < len(V1_TYPES) else str(found.value)
+
+
+def open_protobuf(path: str | Path) -> Source:
+    """Open a file that should be a protobuf binary. Raises CaffemodelError, what it is else."""
+    try:
+        source = Source(path)
+    except OSError as error:
+        raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
+    except ValueError as error:  # a zero byte in the name
+        raise CaffemodelError(f"not a file name ({error})", path=repr(str(path))) from error
+    try:
+        head = source.pread(512, 0)
+    except OSError as error:
+        source.close()
+        raise CaffemodelError(error.strerror or str(error), path=source.path) from error
+    for looks_like, what in _OTHERS:
+        if looks_like(head):
+            source.close()
+            raise CaffemodelError(what, path=source.path)
+    return source
+
+
+def _starts(*starts: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(starts)
+
+
+def _is_text(head: bytes) -> bool:
+    text = re.fullmatch(rb"[\t\r\n\x20-\x7e\x80-\xff]+", head) is not None
+    return text and re.match(rb"(\xef\xbb\xbf)?\s*(#|\w+\s*[:{])", head) is not None
+
+
+#: What is most often met under the name of a caffemodel, and what to tell of it.
+_OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (lambda head: not head, "is empty"),
+    (
+        _starts(b"version https://git-lfs"),
+        "is a git-lfs pointer, not the file it stands for; fetch that with 'git lfs pull'",
+    ),
+    (
+        _starts(b"<!doctype", b"<html", b"<?xml"),
+        "is a web page; the download of the file itself went wrong",
+    ),
+    (_starts(b"\x89hdf\r\n\x1a\n"), "is HDF5, which is not read yet; save it as a .caffemodel"),
+    (_starts(b"\x1f\x8b"), "is compressed with gzip; unpack it first"),
+    (_starts(b"pk\x03\x04"), "is a zip archive; unpack it first"),
+    (_is_text, "is text, a prototxt perhaps, where a binary file is wanted"),
+)
