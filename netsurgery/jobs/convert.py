@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,18 +85,34 @@ def convert(
     """
     started = time.monotonic()
     _check_settings(plan, settings)
-    old = Path(plan.net.prototxt.path)
     keep = places.settings.exists()
     paths = [places.weights, *([] if keep else [places.settings]), places.prototxt]
-    outputs = Outputs(paths, inputs=[old, weights], force=force)
-    with Caffemodel.open(weights) as model:
+    with Caffemodel.open(weights) as model, _folders(paths):
         matched = match_weights(plan, model)
-        with outputs:
+        with Outputs(paths, inputs=[plan.net.prototxt.path, weights], force=force) as outputs:
             outputs[places.prototxt].write(Prototxt.parse(plan.text).to_bytes())
             if not keep:
                 outputs[places.settings].write(_settings(plan, places, settings).encode())
             by = _move(plan, model, outputs, places, engine, progress)
     return Conversion(plan, places, matched, by, time.monotonic() - started, keep)
+
+
+@contextmanager
+def _folders(paths: list[Path]) -> Iterator[None]:
+    """Make the outputs' folders; those that were made are taken away again on an error."""
+    made = []
+    try:
+        for folder in {path.parent for path in paths}:
+            if not folder.exists():
+                with suppress(OSError):  # what is wrong with it is told when a file goes there
+                    folder.mkdir()
+                    made.append(folder)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _check_settings(plan: ConvolutionPlan, settings: Settings) -> None:

@@ -111,6 +111,11 @@ def plan_convolution(
     made = texts.net(shape)
     blobs = infer(made).blobs
     maps = {blob: blobs[blob] for blob in made.outputs if blob in blobs}
+    if stride is None and not input_size and not fixed:
+        notes.append(
+            f"the input stays at {height}x{width}: the outputs' total stride is not known, or they "
+            "differ in it; --input-size makes it larger"
+        )
     if batch != 1:
         notes.append(f"the input's batch of {batch} becomes 1")
     return ConvolutionPlan(

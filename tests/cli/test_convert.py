@@ -110,7 +110,6 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
 
 
 def test_where_the_outputs_go() -> None:
-    os.mkdir("there")
     assert convert("-q", "-o", "there") == 0
     assert set(os.listdir("there")) == {WEIGHTS, SETTINGS, PROTOTXT}
     os.mkdir("nets")
@@ -120,6 +119,17 @@ def test_where_the_outputs_go() -> None:
     settings = load_settings(Path("nets") / SETTINGS)
     assert settings.weights is not None
     assert settings.weights.resolve() == Path("b.caffemodel").resolve()
+
+
+def test_a_folder_made_for_nothing_is_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy("labels.txt", "other.caffemodel")
+    assert run(["convert", "deploy.prototxt", "other.caffemodel", "-o", "there"]) == 1
+    text = Path("deploy.prototxt").read_text().replace("num_output: 96", "num_output: 95")
+    Path("deploy.prototxt").write_text(text)
+    assert convert("-o", "there") == 1
+    assert made() == {"other.caffemodel"}
+    assert convert("-o", "no/such/place") == 1
+    assert "param 0" in capsys.readouterr().err
 
 
 def test_suffix_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
