@@ -32,7 +32,7 @@ _PANEL = 460  # the longer side of a panel
 _SHORT = 120  # no side of a panel is shorter: a very long image is squeezed
 _MARGIN, _GAP, _HEAD, _CAPTION = 32, 28, 66, 26
 _BAR, _BAR_SPACE = 16, 72
-_LINE, _CLASSES = 24, 8
+_LINE, _CLASSES = 24, 12
 
 _PAPER, _INK, _PALE, _FRAME = (250, 250, 248), (28, 32, 40), (108, 112, 122), (198, 200, 204)
 
@@ -166,7 +166,7 @@ class _Sheet:
         """What the heat shows."""
         number = self.scale.number
         if number is None:
-            return f"{self.found.scored} of the likeliest class"
+            return f"highest {self.found.scored} of any class"
         label = self.found.label(number)
         return f"{self.found.scored} of class {number}{f': {label}' if label else ''}"
 
@@ -214,7 +214,8 @@ class _Sheet:
             x0, y0, x1, y1 = (int(v) for v in edges[row, column])
             pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), self._tint(row, column))
         made = Image.alpha_composite(grey.convert("RGBA"), cover).convert("RGB")
-        self._borders(ImageDraw.Draw(made), edges)
+        if self.scale.number is None:
+            self._borders(ImageDraw.Draw(made), edges)
         self.canvas.paste(made, panel[:2])
         self.framed(panel)
 
@@ -225,17 +226,19 @@ class _Sheet:
             number = int(self.found.values[:, row, column].argmax())
             return (*_class_color(self.rank[number]), round(70 + 110 * heat))
         red, green, blue = (int(v) for v in heat_colors(np.float32(heat)))
-        return (red, green, blue, 165)
+        return (red, green, blue, round(90 + 110 * heat))
 
     def _borders(self, pen: ImageDraw.ImageDraw, edges: NDArray[Any]) -> None:
         """White lines where neighbouring cells are of different classes."""
         numbers = self.found.argmax()
+        x0, y0, x1, y1 = (int(v) for v in edges[0, 0])
+        width = 2 if min(x1 - x0, y1 - y0) >= 16 else 1
         for row, column in np.ndindex(*self.found.shape):
             x0, y0, x1, y1 = (int(v) for v in edges[row, column])
             if column and numbers[row, column] != numbers[row, column - 1]:
-                pen.line((x0, y0, x0, y1), fill=(255, 255, 255), width=2)
+                pen.line((x0, y0, x0, y1), fill=(255, 255, 255), width=width)
             if row and numbers[row, column] != numbers[row - 1, column]:
-                pen.line((x0, y0, x1, y0), fill=(255, 255, 255), width=2)
+                pen.line((x0, y0, x1, y0), fill=(255, 255, 255), width=width)
 
     def legend(self) -> None:
         """The classes found, most frequent first."""
@@ -251,7 +254,8 @@ class _Sheet:
             self.text((_MARGIN + 26, y), f"and {left} more", 13, _PALE)
 
     def _legend_line(self, y: int, color: tuple[int, int, int], one: Found, cells: int) -> None:
-        self.draw.rectangle((_MARGIN, y + 1, _MARGIN + 15, y + 15), fill=color)
+        if self.scale.number is None:  # else the overlay has the colours of the bar
+            self.draw.rectangle((_MARGIN, y + 1, _MARGIN + 15, y + 15), fill=color)
         self.text((_MARGIN + 70, y), str(one.number), 14, _INK, "ra")
         share = f"{one.cells} of {cells} cells, best {one.best:.3g}"
         self.text((_MARGIN + 84, y), share, 14, _PALE)

@@ -1,0 +1,100 @@
+"""An engine that runs a function instead of a net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from netsurgery.engines.contract import EngineOptions, Shape
+
+__all__ = ["FakeEngine", "FakeNet"]
+
+#: From the inputs by name to the blobs by name.
+Run = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class FakeNet:
+    """A net whose forward is a function; `log` notes every reshape and forward."""
+
+    def __init__(self, run: Run, inputs: Mapping[str, Shape], log: list[Any]) -> None:
+        self.run, self.shapes, self.log = run, dict(inputs), log
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        return dict(self.shapes)
+
+    @property
+    def blobs(self) -> Mapping[str, Shape]:
+        zeros = {name: np.zeros(shape, np.float32) for name, shape in self.shapes.items()}
+        made = {name: blob.shape for name, blob in self.run(zeros).items()}
+        return {**self.shapes, **made}
+
+    @property
+    def params(self) -> Mapping[str, tuple[Shape, ...]]:
+        return {}
+
+    def reshape(self, shapes: Mapping[str, Shape]) -> None:
+        self.log.append(("reshape", dict(shapes)))
+        self.shapes.update(shapes)
+
+    def forward(self, inputs: Mapping[str, Any], blobs: Sequence[str]) -> dict[str, Any]:
+        for name, array in inputs.items():
+            assert array.dtype == np.float32
+            assert array.flags.c_contiguous
+            assert array.shape == tuple(self.shapes[name])
+        self.log.append(("forward", {name: array.copy() for name, array in inputs.items()}))
+        made = self.run(dict(inputs))
+        return {name: np.asarray(made[name], np.float32) for name in blobs}
+
+    def close(self) -> None:
+        self.log.append("net closed")
+
+    def __enter__(self) -> FakeNet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class FakeEngine:
+    """Loads FakeNets; an opener as well: ``opener=engine.open``."""
+
+    name = "fake"
+    description = "fake 1.0"
+
+    def __init__(self, run: Run, inputs: Mapping[str, Shape]) -> None:
+        self.run, self.inputs = run, inputs
+        self.log: list[Any] = []
+        self.options: EngineOptions | None = None
+
+    def open(self, options: EngineOptions) -> FakeEngine:
+        self.options = options
+        self.log.append("open")
+        return self
+
+    def load(self, prototxt: Path, weights: Path | None = None) -> FakeNet:
+        self.log.append(("load", prototxt, weights))
+        return FakeNet(self.run, self.inputs, self.log)
+
+    def close(self) -> None:
+        self.log.append("engine closed")
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
