@@ -91,3 +91,32 @@ def test_numbers_too_large_for_caffe_are_refused() -> None:
 def test_a_net_without_a_declared_shape_is_told_of() -> None:
     found = infer(Net.of(Prototxt.parse('input: "x"')))
     assert found.unknown == {"x": "the prototxt declares no shape for this input"}
+
+
+def test_one_level_of_a_pyramid_is_a_pooling() -> None:
+    """Nothing is flattened; real Caffe gives N x C x 1 x 1."""
+    one = shapes('type: "SPP" spp_param { pyramid_height: 1 pool: MAX }')
+    assert one.blobs["y"] == (1, 4, 1, 1)
+    two = shapes('type: "SPP" spp_param { pyramid_height: 2 pool: MAX }')
+    assert two.blobs["y"] == (1, 20)
+
+
+def test_a_static_input_beside_states_given() -> None:
+    """x, cont, the static input, h and c: the static input has a param of its own."""
+    text = "".join(
+        f'input: "{name}" input_shape {{ {dims} }}\n'
+        for name, dims in {
+            "x": "dim: [3, 2, 5]",
+            "cont": "dim: [3, 2]",
+            "still": "dim: [2, 7]",
+            "h": "dim: [1, 2, 4]",
+            "c": "dim: [1, 2, 4]",
+        }.items()
+    )
+    text += (
+        'layer { name: "l" type: "LSTM" bottom: ["x", "cont", "still", "h", "c"] '
+        'top: ["y", "hT", "cT"] recurrent_param { num_output: 4 expose_hidden: true } }'
+    )
+    found = infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+    assert found.params["l"] == ((16, 5), (16,), (16, 7), (16, 4))
+    assert found.blobs["hT"] == (1, 2, 4)

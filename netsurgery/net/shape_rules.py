@@ -226,7 +226,8 @@ def _spp(layer: Layer, bottoms: list[Shape]) -> Result:
     bins = sum(4**level for level in range(levels))
     batch, channels = bottoms[0][:2]
     if levels == 1:
-        return [(batch, channels)], []
+        # One level is a Pooling and no more: nothing is flattened.
+        return [(batch, channels, 1, 1)], []
     return [(batch, channels * bins)], []
 
 
@@ -280,7 +281,8 @@ def _recurrent(layer: Layer, bottoms: list[Shape]) -> Result:
     gates = 4 if layer.type == "LSTM" else 1
     width = prod(bottoms[0][2:])
     params: list[Shape] = [(gates * outputs, width), (gates * outputs,)]
-    if len(bottoms) > 2 and not message.boolean("expose_hidden", False):
+    states = (2 if layer.type == "LSTM" else 1) if message.boolean("expose_hidden", False) else 0
+    if len(bottoms) > 2 + states:
         params.append((gates * outputs, prod(bottoms[2][1:])))
     params.append((gates * outputs, outputs))
     if layer.type == "RNN":
