@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from netsurgery import __version__
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
+from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
 from netsurgery.export.protobuf import FileRange
@@ -69,6 +69,8 @@ class Session:
     def __init__(self, graph: Graph, model: Caffemodel | None, options: EngineOptions) -> None:
         """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
         self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
+        self._starts = {value: layer for value, (layer, _) in graph.starts.items()}
+        graph.outputs.update({value: shape for value, (_, shape) in graph.starts.items()})
         self._options = options
         self._session = self._created(graph, model)
         used = self._session.get_providers()[0]
@@ -125,14 +127,24 @@ class Session:
         timer.daemon = True
         timer.start()
         try:
-            made = self._session.run(self.outputs, dict(feed), running)
+            made = self._session.run([*self.outputs, *self._starts], dict(feed), running)
         except Exception as error:
             if over.is_set():
                 raise EngineTimeout(f"the net did not run within {limit:g} s") from None
             raise EngineFailed(f"ONNX Runtime gave up: {_line(error)}") from None
         finally:
             timer.cancel()
-        return [np.asarray(array, np.float32) for array in made]
+        count = len(self.outputs)
+        self._check_starts(made[count:])
+        return [np.asarray(array, np.float32) for array in made[:count]]
+
+    def _check_starts(self, rows: Sequence[Array]) -> None:
+        for row, layer in zip(rows, self._starts.values(), strict=True):
+            if row.any():
+                raise EngineError(
+                    f"layer {layer!r}: the first row of cont is not 0, so that it goes on from "
+                    "the forward before; the embedded engine keeps no state (--engine caffe does)"
+                )
 
 
 def _encoded(graph: Graph, location: str | None) -> bytes:

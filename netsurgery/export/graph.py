@@ -38,12 +38,15 @@ class Graph:
     """Operations in the order they run, over named values.
 
     ``inputs`` and ``outputs`` are value -> shape; an axis of a shape may be a name: dynamic.
+    ``starts`` are values that must be 0 for the graph to hold, with the layer that says so and
+    their shape: see recurrent.py.
     """
 
     inputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
     outputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     constants: dict[str, Constant] = field(default_factory=dict)
+    starts: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     def fresh(self, hint: str) -> str:
@@ -81,6 +84,7 @@ class Graph:
         ]
         self.constants = {names.get(k, k): v for k, v in self.constants.items()}
         self.outputs = {names.get(k, k): v for k, v in self.outputs.items()}
+        self.starts = {names.get(k, k): v for k, v in self.starts.items()}
 
     def encode(self, name: str, location: str | None = None) -> list[Piece]:
         """The GraphProto; file ranges become external data in `location`, or pieces inside."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from netsurgery.errors import NetError
-from netsurgery.export import activations, convolution, normalization, pooling, reductions, shaping
+from netsurgery.export import activations, convolution, normalization, pooling, recurrent, reductions, shaping
 from netsurgery.export.graph import Graph
 from netsurgery.export.site import Emitter, Param, Site
 from netsurgery.net.net import Layer, Net, Shape
@@ -18,6 +18,7 @@ EMITTERS: dict[str, Emitter] = {
     **convolution.EMITTERS,
     **normalization.EMITTERS,
     **pooling.EMITTERS,
+    **recurrent.EMITTERS,
     **reductions.EMITTERS,
     **shaping.EMITTERS,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from netsurgery.export.pooling import average
@@ -21,14 +23,31 @@ def _lrn(site: Site) -> list[str]:
     if size % 2 == 0:
         raise site.layer.error(f"local_size {size}; LRN takes odd sizes")
     if message.word("norm_region", "ACROSS_CHANNELS") in ("ACROSS_CHANNELS", "0"):
-        k = message.number("k", 1.0)
-        return [site.op("LRN", site.bottom, size=size, alpha=alpha, beta=beta, bias=k)]
+        return [_lrn_across(site, size, alpha, beta, message.number("k", 1.0))]
     pad = (size - 1) // 2
     window = Window((size, size), (1, 1), (pad, pad), (1, 1))
     square = site.op("Mul", site.bottom, site.bottom)
     mean = average(site, square, site.shape[2:], window, site.shape[2:])
-    shifted = site.op("Add", site.scaled(mean, alpha), site.floats(1.0))
-    return [site.op("Mul", site.bottom, site.op("Pow", shifted, site.floats(-beta)))]
+    return [_divided(site, mean, alpha, beta, 1.0)]
+
+
+def _lrn_across(site: Site, size: int, alpha: float, beta: float, k: float) -> str:
+    if alpha > 0 and beta > 0:
+        return site.op("LRN", site.bottom, size=size, alpha=alpha, beta=beta, bias=k)
+    # ONNX Runtime's LRN refuses these; the channels are slid over as rows of an image are.
+    pad, channels = (size - 1) // 2, site.shape[1]
+    window = Window((size, 1), (1, 1), (pad, 0), (1, 1))
+    square = site.op("Mul", site.bottom, site.bottom)
+    columns = site.reshape(square, (0, 1, channels, -1))
+    places = (channels, prod(site.shape[2:]))
+    mean = average(site, columns, places, window, places)
+    return _divided(site, site.reshape(mean, site.shape), alpha, beta, k)
+
+
+def _divided(site: Site, mean: str, alpha: float, beta: float, k: float) -> str:
+    """bottom x (k + alpha mean)^-beta."""
+    shifted = site.op("Add", site.scaled(mean, alpha), site.floats(k))
+    return site.op("Mul", site.bottom, site.op("Pow", shifted, site.floats(-beta)))
 
 
 def _batch_norm(site: Site) -> list[str]:

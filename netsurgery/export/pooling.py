@@ -26,10 +26,27 @@ __all__ = ["EMITTERS", "average", "maximum"]
 LOWEST = float(np.finfo(np.float32).min)
 
 
+def _inside(window: Window, size: Shape, cells: Shape) -> Shape:
+    """How many of the windows begin before the map's end; the others see padding alone."""
+    axes = zip(window.stride, window.pad, size, cells, strict=True)
+    return tuple(min(n, -(-(have + p) // s)) for s, p, have, n in axes)
+
+
 def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
-    """How many rows and columns the last windows need behind the map (never less than none)."""
+    """How many rows and columns the last windows need behind the map (never less than none).
+
+    Always fewer than the kernel has, which is what ONNX Runtime asks of a padding.
+    """
     axes = zip(window.kernel, window.stride, window.pad, size, cells, strict=True)
     return [max((n - 1) * s + k - p - have, 0) for k, s, p, have, n in axes]
+
+
+def _with_outside(site: Site, value: str, inside: Shape, cells: Shape, fill: float) -> str:
+    """`value` and, behind it, `fill` for the windows that see padding alone."""
+    if inside == cells:
+        return value
+    behind = [n - have for n, have in zip(cells, inside, strict=True)]
+    return _padded(site, value, (0, 0), behind, fill)
 
 
 def _padded(site: Site, value: str, before: Shape, after: list[int], fill: float) -> str:
@@ -41,26 +58,18 @@ def _padded(site: Site, value: str, before: Shape, after: list[int], fill: float
 
 def maximum(site: Site, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The largest element of each window, -FLT_MAX for a window of padding alone."""
-    after = _reach(window, size, cells)
-    begin: Shape = window.pad
-    if any(e >= k for e, k in zip(after, window.kernel, strict=True)):
-        # ONNX Runtime wants pads smaller than the kernel.
-        value = _padded(site, value, begin, after, LOWEST)
-        begin, after = (0, 0), [0, 0]
-    return site.op(
-        "MaxPool",
-        value,
-        kernel_shape=window.kernel,
-        strides=window.stride,
-        pads=(*begin, *after),
-    )
+    inside = _inside(window, size, cells)
+    pads = (*window.pad, *_reach(window, size, inside))
+    made = site.op("MaxPool", value, kernel_shape=window.kernel, strides=window.stride, pads=pads)
+    return _with_outside(site, made, inside, cells, LOWEST)
 
 
 def average(site: Site, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The sum over each window divided by Caffe's divisor."""
-    after = _reach(window, size, cells)
-    padded = _padded(site, value, window.pad, after, 0.0)
+    inside = _inside(window, size, cells)
+    padded = _padded(site, value, window.pad, _reach(window, size, inside), 0.0)
     mean = site.op("AveragePool", padded, kernel_shape=window.kernel, strides=window.stride)
+    mean = _with_outside(site, mean, inside, cells, 0.0)
     divisors = [
         np.minimum(starts + k, have + p) - starts
         for k, p, have, starts in zip(
@@ -103,19 +112,16 @@ def _pooling(site: Site) -> list[str]:
 
 def _with_mask(site: Site, size: Shape, window: Window, cells: Shape) -> list[str]:
     """The maxima and where in their H x W map they were found (-1 in an empty window)."""
-    after = _reach(window, size, cells)
-    if any(e >= k for e, k in zip(after, window.kernel, strict=True)):
-        raise site.layer.error("a second top where windows lie outside the map (--engine caffe)")
+    inside = _inside(window, size, cells)
+    pads = (*window.pad, *_reach(window, size, inside))
     made, places = site.several(
-        "MaxPool",
-        [site.bottom],
-        2,
-        kernel_shape=window.kernel,
-        strides=window.stride,
-        pads=(*window.pad, *after),
+        "MaxPool", [site.bottom], 2, kernel_shape=window.kernel, strides=window.stride, pads=pads
     )
-    within = site.op("Mod", places, site.ints(prod(size)))
-    return [made, site.op("Cast", within, to=1)]
+    within = site.op("Cast", site.op("Mod", places, site.ints(prod(size))), to=1)
+    return [
+        _with_outside(site, made, inside, cells, LOWEST),
+        _with_outside(site, within, inside, cells, -1.0),
+    ]
 
 
 def _spp(site: Site) -> list[str]:

@@ -1,0 +1,52 @@
+"""Every layer type, over random configurations: the embedded engine computes what Caffe does.
+
+NETSURGERY_CONFORMANCE is how many configurations of each type are tried.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from parity.configurations import TRIALS, tolerance
+from parity.conformance import Engines, difference, engines, measure
+
+from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.export.layers import EMITTERS
+
+COUNT = int(os.environ.get("NETSURGERY_CONFORMANCE", "25"))
+
+#: Types that Caffe runs and that compute nothing: there is nothing to compare.
+NOTHING = {"Silence"}
+
+
+@pytest.fixture(scope="module")
+def both(live_caffe_engine: Callable[[], PycaffeEngine]) -> Iterator[Engines]:
+    with engines(live_caffe_engine) as opened:
+        yield opened
+
+
+@pytest.mark.caffe
+@pytest.mark.parametrize("kind", sorted(TRIALS))
+def test_embedded_agrees_with_caffe(both: Engines, kind: str) -> None:
+    apart = measure(both, kind, TRIALS[kind], COUNT, tolerance(kind))
+    assert both.tried[kind] >= min(COUNT, 10)
+    assert apart <= tolerance(kind)
+
+
+@pytest.mark.caffe
+def test_every_type_of_caffe_is_tried(caffe_engine: PycaffeEngine) -> None:
+    of_caffe = set(caffe_engine.info()["layer_types"])
+    assert set(EMITTERS) & of_caffe - NOTHING == set(TRIALS)
+
+
+def test_difference_is_relative_and_strict() -> None:
+    one = np.array([1, 2, 4], np.float32)
+    assert difference(one + np.float32(0.5), one) == 0.125
+    assert difference(one[:2], one) == float("inf")
+    odd = np.array([1, np.nan, -3.4e38], np.float32)
+    assert difference(odd, odd) == 0
+    assert difference(np.array([1, 2, -3.4e38], np.float32), odd) == float("inf")
+    assert difference(odd, one) == float("inf")
