@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from netsurgery.engines import worker_process
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.pycaffe import CaffeNet, Move, PycaffeEngine, open_engine
 from netsurgery.errors import (
@@ -514,6 +515,40 @@ def test_no_core_file_and_no_folder_to_leave_one_in(
     (line,) = (line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert int(line.split()[4]) <= 1
     assert os.readlink(f"/proc/{worker}/cwd").endswith(" (deleted)")
+
+
+def test_a_launcher_that_stays_in_between(
+    python: str, net_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\n"{python}" "$@"\nexit $?\n')
+    launcher.chmod(0o755)
+    engine = open_engine(EngineOptions(caffe_python=str(launcher)))
+    with engine, pytest.raises(EngineFailed) as caught:
+        engine.load(net_file("load abort"))
+    assert str(caught.value) == DEATHS["abort"].format(doing=f"loading {net_file('')}")
+    assert family_in_the_end(engine.pid) == []
+
+
+def test_arrays_pass_by_a_file_where_there_is_no_memfd(
+    python: str, net_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with open_engine(EngineOptions(caffe_python=python)) as engine:
+        net = engine.load(net_file("nothing"))
+        image = np.ones((1, 1, 2, 2), np.float32)
+        assert net.forward({"data": image}, ["sum"])["sum"] == 4
+
+
+def test_no_room_for_an_array(
+    python: str, net_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "shared_file", lambda: os.open("/dev/full", os.O_RDWR))
+    with open_engine(EngineOptions(caffe_python=python)) as engine:
+        net = engine.load(net_file("nothing"))
+        with pytest.raises(EngineFailed) as caught:
+            net.forward({"data": np.ones((1, 1, 2, 2), np.float32)}, [])
+    assert str(caught.value) == "no room to hand an array to Caffe: No space left on device"
 
 
 def test_from_a_thread_that_ends_before_its_engine(

@@ -148,6 +148,7 @@ class Worker(object):
 
     def answer(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
+        sys.last_type = sys.last_value = None
         try:
             result = getattr(self, "op_" + request["op"])(request)
             return {"id": request["id"], "result": result}
@@ -209,18 +210,18 @@ class Worker(object):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         net = self.nets[request["net"]]
         for name, shape in request["shapes"]:
-            blob_called(net, name).reshape(*shape)
+            blobs_by_text(net)[name].reshape(*shape)
         net.reshape()
         return {"blobs": blob_shapes(net)}
 
     def op_forward(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         net = self.nets[request["net"]]
+        blobs = blobs_by_text(net)
         for name, offset in request["inputs"]:
-            self.shared.read_into(blob_called(net, name).data, offset)
+            self.shared.read_into(blobs[name].data, offset)
         net.forward()
-        blobs = [blob_called(net, name).data for name in request["blobs"]]
-        return {"blobs": self.shared.write(blobs)}
+        return {"blobs": self.shared.write([blobs[name].data for name in request["blobs"]])}
 
     def op_param(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
@@ -245,7 +246,10 @@ class Worker(object):
         made = []
         for layer, target_layer, turned in request["moves"]:
             old, new = params_of(original, layer), params_of(target, target_layer)
-            check_move(layer, old, target_layer, new, turned)
+            reason = misfit(old, new, turned)
+            if reason:
+                reason = "layer %s to layer %s: %s" % (layer, target_layer, reason)
+                raise Refused("surgery", reason + "; nothing was copied")
             made.append((layer, target_layer, old, new, turned))
         report = []
         for layer, target_layer, old, new, turned in made:
@@ -258,24 +262,17 @@ class Worker(object):
         return {"moves": report}
 
 
-def check_move(layer, old, target_layer, new, turned):
-    # type: (str, List[Any], str, List[Any], bool) -> None
-    """Raise Refused unless the params `old` fit the params `new`, blob by blob."""
+def misfit(old, new, turned):
+    # type: (List[Any], List[Any], bool) -> str
+    """Why the params `old` cannot become the params `new`; "" if they can."""
     if len(old) != len(new):
-        reason = "params to move: %d, places for them: %d" % (len(old), len(new))
-        raise Refused("surgery", cannot_move(layer, target_layer, reason))
+        return "params to move: %d, places for them: %d" % (len(old), len(new))
+    if turned and len(shape_of(old[0])) != 2:
+        return "param 0 is %s, which cannot be transposed" % dims(old[0])
     for index, (source, place) in enumerate(zip(old, new)):
-        if turned and index == 0 and len(shape_of(source)) != 2:
-            reason = "param 0 is %s, which cannot be transposed" % dims(source)
-            raise Refused("surgery", cannot_move(layer, target_layer, reason))
         if source.data.size != place.data.size:
-            reason = "param %d is %s, its place is %s" % (index, dims(source), dims(place))
-            raise Refused("surgery", cannot_move(layer, target_layer, reason))
-
-
-def cannot_move(layer, target_layer, reason):
-    # type: (str, str, str) -> str
-    return "layer %s to layer %s: %s; nothing was copied" % (layer, target_layer, reason)
+            return "param %d is %s, its place is %s" % (index, dims(source), dims(place))
+    return ""
 
 
 def dims(blob):
@@ -313,12 +310,9 @@ def blob_shapes(net):
     return [(text(name), shape_of(blob)) for name, blob in net.blobs.items()]
 
 
-def blob_called(net, name):
-    # type: (Any, str) -> Any
-    for known, blob in net.blobs.items():
-        if text(known) == name:
-            return blob
-    raise Refused("failed", "the net has no blob %s" % name)
+def blobs_by_text(net):
+    # type: (Any) -> Dict[str, Any]
+    return {text(name): blob for name, blob in net.blobs.items()}
 
 
 def params_of(net, layer):
@@ -349,7 +343,7 @@ def last_exception():
     # type: () -> str
     """The exception being handled, in one line."""
     kind, value = sys.exc_info()[:2]
-    if kind is SystemError and hasattr(sys, "last_value"):
+    if kind is SystemError and sys.last_value is not None:
         # pycaffe printed why a layer in Python could not be made, and then threw nothing.
         kind, value = sys.last_type, sys.last_value
     lines = traceback.format_exception_only(kind, value)
@@ -391,10 +385,7 @@ def main(arguments):
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFD)
         fcntl.fcntl(descriptor, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
     channel, worker = Channel(control), Worker(shared)
-    while True:
-        request = channel.receive()
-        if request is None:
-            return
+    for request in iter(channel.receive, None):
         channel.send(worker.answer(request))
 
 
