@@ -115,7 +115,7 @@ def read_picture(path: str) -> Picture:
         warnings.simplefilter("ignore")
         try:
             with _opened(path) as file:
-                return Picture(_shown(path), _decoded(file, path))
+                return Picture(path, _decoded(file, path))
         except ImageError:
             raise
         except MemoryError as error:

@@ -66,7 +66,7 @@ def place(image: Size, size: Size, fit: str = "warp") -> Placement:
         # Rounding must neither leave a gap (crop) nor stick out (pad).
         side = max(side, size[axis]) if fit == "crop" else min(side, size[axis])
         resized.append(side)
-        offset.append(-((side - size[axis]) // 2))
+        offset.append(int((size[axis] - side) / 2))
     return Placement(image, size, (resized[0], resized[1]), (offset[0], offset[1]))
 
 
