@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class _Scale:
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         return cls(number, values, low, high if high > low else low + 1.0)
 
-    @property
+    @cached_property
     def heat(self) -> Array:
         """The values brought to 0..1."""
         brought: Array = np.clip((self.values - self.low) / (self.high - self.low), 0.0, 1.0)
@@ -94,7 +95,7 @@ class _Sheet:
 
     def __init__(self, found: ClassMap, picture: Picture, scale: _Scale) -> None:
         self.found, self.picture, self.scale = found, picture, scale
-        self.classes = found.found()
+        self.classes, self.numbers = found.found(), found.argmax()
         self.rank = {one.number: rank for rank, one in enumerate(self.classes)}
         self.size = _panel_size(picture.size)
         high, wide = self.size
@@ -174,7 +175,7 @@ class _Sheet:
         """Each cell's likeliest class, where there is room for it."""
         rows, columns = self.found.shape
         wide, high = (panel[2] - panel[0]) / columns, (panel[3] - panel[1]) / rows
-        numbers = self.found.argmax()
+        numbers = self.numbers
         size = int(min(high * 0.5, wide * 1.5 / len(str(numbers.max())), 16))
         if size < 8:
             return
@@ -223,14 +224,14 @@ class _Sheet:
         """A cell's colour over the image: its class's, or the heat of the class shown."""
         heat = float(self.scale.heat[row, column])
         if self.scale.number is None:
-            number = int(self.found.values[:, row, column].argmax())
-            return (*_class_color(self.rank[number]), round(70 + 110 * heat))
+            color = _class_color(self.rank[int(self.numbers[row, column])])
+            return (*color, round(70 + 110 * heat))
         red, green, blue = (int(v) for v in heat_colors(np.float32(heat)))
         return (red, green, blue, round(90 + 110 * heat))
 
     def _borders(self, pen: ImageDraw.ImageDraw, edges: NDArray[Any]) -> None:
         """White lines where neighbouring cells are of different classes."""
-        numbers = self.found.argmax()
+        numbers = self.numbers
         x0, y0, x1, y1 = (int(v) for v in edges[0, 0])
         width = 2 if min(x1 - x0, y1 - y0) >= 16 else 1
         for row, column in np.ndindex(*self.found.shape):

@@ -58,7 +58,7 @@ class MapNet:
         writers = [layer for layer in self.net.layers if self.blob in layer.tops]
         if not writers or writers[-1].type != "Softmax":
             return "score"
-        axis = writers[-1].param("softmax_param").integer("axis", 1)
+        axis = writers[-1].param("softmax_param").integer("axis", 1, -4)
         return "probability" if axis in (1, -3) else "score"
 
     def check(self, size: Size) -> None:

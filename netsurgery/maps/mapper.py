@@ -91,10 +91,11 @@ class Mapper:
         *,
         window: Size | None = None,
         labels: Labels | None = None,
-        opener: Callable[[EngineOptions], Engine] = open_engine,
+        opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
         self.net, self.weights, self.transformer = net, weights, transformer
-        self.options, self.opener, self.labels = options, opener, labels
+        self.options, self.labels = options, labels
+        self.opener = opener or open_engine
         self.window = net.window if window is None else window
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None

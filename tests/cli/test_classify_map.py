@@ -1,0 +1,509 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from fakes import FakeEngine
+from PIL import Image
+
+from netsurgery.cli import run
+from netsurgery.cli.classify_map import command
+from netsurgery.errors import EngineFailed, EngineMissing
+
+PROTOTXT = """\
+input: "data"
+input_shape { dim: 10 dim: 3 dim: 8 dim: 8 }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool"
+  pooling_param { pool: AVE kernel_size: 4 stride: 4 } }
+layer { name: "prob" type: "Softmax" bottom: "pool" top: "prob" }
+"""
+
+SETTINGS = """\
+[model]
+prototxt = "deploy.prototxt"
+weights = "model.caffemodel"
+[classes]
+labels = "words.txt"
+"""
+
+
+def pooled(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Stands for the net: 4 x 4 means of the input, one class a channel."""
+    data = inputs["data"]
+    count, channels, high, wide = data.shape
+    cells = data.reshape(count, channels, high // 4, 4, wide // 4, 4).mean(axis=(3, 5))
+    return {"pool": cells, "prob": cells}
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    made = FakeEngine(pooled, {"data": (10, 3, 8, 8)})
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", made.open)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> Path:
+    """The current folder: a model with its settings, and cat.png, red above blue."""
+    for name in list(os.environ):
+        if name.startswith("NETSURGERY_") and name != "NETSURGERY_CAFFE_PYTHON":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    for name, text in (
+        ("deploy.prototxt", PROTOTXT),
+        ("model.caffemodel", "weights"),
+        ("netsurgery.toml", SETTINGS),
+        ("words.txt", "n1 tabby, cat\nn2 dog, crane\nn3 bird, crane\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:4, :, 0], pixels[4:, :, 2] = 204, 51
+    pixels[4:, 4:, 2] = 153
+    Image.fromarray(pixels).save(tmp_path / "cat.png")
+    return tmp_path
+
+
+def refused(args: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
+    assert run(["classify-map", *args]) == code
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    return seen.err
+
+
+def test_the_map_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "cat.png"]) == 0
+    seen = capsys.readouterr()
+    assert seen.out == (
+        "cat.png: input 8x8, map 2x2 of prob, by fake 1.0\n"
+        "0 0\n"
+        "2 2\n"
+        "\n"
+        "cells  class  best probability  label\n"
+        "    2      0               0.8  n1 tabby, cat\n"
+        "    2      2               0.6  n3 bird, crane\n"
+    )
+    assert seen.err == f"model: {folder / 'model.caffemodel'} (from {folder / 'netsurgery.toml'})\n"
+
+
+def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "cat.png", "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_settings_above_the_current_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, engine: FakeEngine
+) -> None:
+    (folder / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(folder / "a" / "b")
+    assert run(["classify-map", "../../cat.png", "-q"]) == 0
+    assert ("load", folder / "deploy.prototxt", folder / "model.caffemodel") in engine.log
+
+
+def fed(engine: FakeEngine) -> Any:
+    """The blobs the net was given, one after another."""
+    return [entry[1]["data"] for entry in engine.log if entry[0] == "forward"]
+
+
+def test_flags_over_environment_over_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, engine: FakeEngine
+) -> None:
+    with (folder / "netsurgery.toml").open("a") as file:
+        file.write("[preprocess]\nraw_scale = 10\ninput_scale = 100\nchannel_swap = [2, 1, 0]\n")
+    assert run(["classify-map", "cat.png", "-q"]) == 0
+    monkeypatch.setenv("NETSURGERY_RAW_SCALE", "20")
+    monkeypatch.setenv("NETSURGERY_MEAN", "1,2,3")
+    assert run(["classify-map", "cat.png", "-q"]) == 0
+    assert run(["classify-map", "cat.png", "-q", "--raw-scale", "30", "--mean", "0"]) == 0
+    assert [blob[0, 2, 0, 0].round(3) for blob in fed(engine)] == [800, 1300, 2400]
+
+
+def test_another_model_than_the_settings(
+    folder: Path, capsys: pytest.CaptureFixture[str], engine: FakeEngine
+) -> None:
+    (folder / "other.caffemodel").touch()
+    assert run(["classify-map", "cat.png", "--weights", "other.caffemodel"]) == 0
+    assert capsys.readouterr().err == ""
+    assert ("load", folder / "deploy.prototxt", Path("other.caffemodel")) in engine.log
+
+
+def test_no_settings_and_no_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "netsurgery.toml").unlink()
+    assert refused(["cat.png"], capsys) == (
+        "error: no prototxt to use: give --prototxt and --weights, or run where there is a "
+        "netsurgery.toml (`netsurgery convert` writes one)\n"
+    )
+
+
+def test_broken_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "netsurgery.toml").write_text("[model]\nwieghts = 'x'\n")
+    assert refused(["cat.png"], capsys) == (
+        f"error: {folder / 'netsurgery.toml'}:2: unknown key 'wieghts' in [model]; "
+        "expected prototxt, weights, window\n"
+    )
+
+
+def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "cat.png", "--json", "--top-k", "2", "-q"]) == 0
+    out = capsys.readouterr().out
+    facts = json.loads(out)
+    assert facts["map"] == {"height": 2, "width": 2, "classes": 3}
+    assert facts["input"] == {"name": "data", "height": 8, "width": 8}
+    assert facts["image_size"] == {"height": 8, "width": 8}
+    assert facts["cells"][3] == {
+        "row": 1,
+        "column": 1,
+        "window": [4.0, 4.0, 8.0, 8.0],
+        "class": 2,
+        "label": "n3 bird, crane",
+        "probability": 0.6,
+        "top": [
+            {"class": 2, "label": "n3 bird, crane", "probability": 0.6},
+            {"class": 0, "label": "n1 tabby, cat", "probability": 0.0},
+        ],
+    }
+    rows = [line for line in out.splitlines() if line.startswith('    {"row": ')]
+    assert len(rows) == 4  # for people: a cell a line
+
+
+def test_windows_are_as_large_as_the_settings_say(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SETTINGS.replace("[classes]", "window = [6, 7]\n[classes]")
+    (folder / "netsurgery.toml").write_text(text)
+    assert run(["classify-map", "cat.png", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"][3]["window"] == [4, 4, 11, 10]
+    assert run(["classify-map", "cat.png", "--json", "--window", "5x5"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"][3]["window"] == [4, 4, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [("net", (8, 8)), ("image", (12, 20)), ("16x24", (16, 24)), ("16", (16, 16))],
+)
+def test_size(folder: Path, engine: FakeEngine, size: str, shape: tuple[int, int]) -> None:
+    Image.new("RGB", (20, 12)).save("wide.png")
+    assert run(["classify-map", "wide.png", "-q", "--size", size]) == 0
+    assert fed(engine)[0].shape == (1, 3, *shape)
+
+
+def test_fit(folder: Path, engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (16, 8), (255, 255, 255)).save("wide.png")
+    assert run(["classify-map", "wide.png", "--json", "--fit", "pad"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"][0]["window"] == [0, -4, 8, 4]
+    blob = fed(engine)[0][0]
+    assert np.all(blob[:, [0, 1, 6, 7]] == 0)
+    assert np.all(blob[:, 2:6] == 1)
+
+
+def test_antialias(folder: Path, engine: FakeEngine) -> None:
+    rows = np.zeros((32, 32), np.uint8)
+    rows[::4] = 255  # every row of the input lies between two others
+    Image.fromarray(rows).save("lines.png")
+    assert run(["classify-map", "lines.png", "-q"]) == 0
+    assert run(["classify-map", "lines.png", "-q", "--no-antialias"]) == 0
+    smooth, rough = fed(engine)
+    assert np.abs(smooth[0, 0, 2:6, 2:6] - 0.25).max() < 0.05
+    assert np.all(rough == 0)
+
+
+def test_mean_of_another_size_is_said_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("mean.npy", np.ones((3, 4, 4), np.float32))
+    assert run(["classify-map", "cat.png", "cat.png", "--mean", "mean.npy"]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "note: the mean is 4x4, the input 8x8: its mean per channel is subtracted (1, 1, 1)"
+    ]
+
+
+def test_npy(folder: Path) -> None:
+    assert run(["classify-map", "cat.png", "-q", "--npy", "map.npy"]) == 0
+    values = np.load("map.npy")
+    assert values.shape == (3, 2, 2)
+    assert values.dtype == np.float32
+    assert values[0].tolist() == pytest.approx(np.array([[0.8, 0.8], [0, 0]]))
+
+
+def test_blob(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "cat.png", "--blob", "pool", "--json"]) == 0
+    cell = json.loads(capsys.readouterr().out)["cells"][0]
+    assert cell["score"] == 0.8
+    assert refused(["cat.png", "--blob", "x", "-q"], capsys) == (
+        f"error: {folder / 'deploy.prototxt'}: no blob 'x'; --blob takes pool, prob\n"
+    )
+
+
+@pytest.mark.parametrize("class_", ["max", "1", "TABBY", "n3"])
+def test_picture(folder: Path, class_: str) -> None:
+    assert run(["classify-map", "cat.png", "-q", "--picture", "m.png", "--class", class_]) == 0
+    with Image.open("m.png") as drawn:
+        assert drawn.format == "PNG"
+        assert drawn.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("class_", "said"),
+    [
+        ("3", "class 3: blob 'prob' has 3 classes, 0 to 2"),
+        ("cow", "{words}: no label 'cow'"),
+        ("crane", "{words}: 2 labels match 'crane': 1 n2 dog, crane; 2 n3 bird, crane; "
+         "give the class's number or its whole line"),
+    ],
+)  # fmt: skip
+def test_class_is_checked_before_the_engine_starts(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    engine: FakeEngine,
+    class_: str,
+    said: str,
+) -> None:
+    args = ["cat.png", "-q", "--picture", "m.png", "--class", class_]
+    said = said.replace("{words}", str(folder / "words.txt"))
+    assert refused(args, capsys) == f"error: {said}\n"
+    assert engine.log == []
+    assert not Path("m.png").exists()
+
+
+def test_labels_of_another_length(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("two.txt").write_text("a\nb\n")
+    assert refused(["cat.png", "-q", "--labels", "two.txt"], capsys) == (
+        "error: two.txt: 2 labels, but blob 'prob' has 3 classes\n"
+    )
+
+
+def test_outputs_need_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("map.npy").write_text("mine")
+    assert refused(["cat.png", "-q", "--npy", "map.npy"], capsys) == (
+        "error: map.npy: exists already; --force replaces it\n"
+    )
+    assert Path("map.npy").read_text() == "mine"
+    assert run(["classify-map", "cat.png", "-q", "--npy", "map.npy", "--force"]) == 0
+    assert np.load("map.npy").shape == (3, 2, 2)
+
+
+def test_no_output_replaces_an_input(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("cat.png").read_bytes()
+    assert refused(["cat.png", "-q", "--picture", "cat.png", "--force"], capsys) == (
+        "error: cat.png: is an input too (cat.png); give the output another name\n"
+    )
+    assert Path("cat.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--picture", "m.jpg"], "--picture m.jpg: expected a name ending in .png"),
+        (["--npy", "m.png"], "--npy m.png: expected a name ending in .npy"),
+        (["--npy", "-", "--picture", "-"], "cannot both go to standard output"),
+        (["--npy", "-", "--json"], "cannot both go to standard output"),
+        (["b.png", "--npy", "-"], "--npy -: several images need a folder"),
+        (["--size", "big"], "'big' is not HEIGHTxWIDTH, net or image"),
+        (["--channel-swap", "2,1,1"], "'2,1,1' is not each channel once, as in 2,1,0"),
+        (["--mean", "1,nan,2"], "'1,nan,2' holds a number that is not finite"),
+        (["--raw-scale", "nan"], "nan is not a finite number"),
+        (["--top-k", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str], args: list[str], said: str
+) -> None:
+    assert said in refused(["cat.png", "-q", *args], capsys, 2)
+
+
+def test_no_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Missing argument 'IMAGE...'" in refused([], capsys, 2)
+
+
+def test_several_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One bad image is told and does not lose the others."""
+    Path("bad.png").write_text("no picture")
+    Image.new("RGB", (9, 9), (0, 9, 0)).save("dog.png")
+    args = ["cat.png", "bad.png", "none.png", "dog.png", "--json", "--npy", "out", "-q"]
+    assert run(["classify-map", *args]) == 1
+    seen = capsys.readouterr()
+    lines = seen.out.splitlines()
+    assert [json.loads(line)["image"] for line in lines] == ["cat.png", "dog.png"]
+    assert seen.err.splitlines() == [
+        "error: bad.png: not a picture of a kind that can be read "
+        "(JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)",
+        "error: none.png: No such file or directory",
+        "2 of 4 images failed",
+    ]
+    assert sorted(os.listdir("out")) == ["cat.npy", "dog.npy"]
+
+
+def test_several_images_go_through_one_net(folder: Path, engine: FakeEngine) -> None:
+    assert run(["classify-map", "cat.png", "cat.png", "cat.png", "-q"]) == 0
+    assert len([entry for entry in engine.log if entry[0] == "load"]) == 1
+    assert len([entry for entry in engine.log if entry[0] == "reshape"]) == 1
+    assert len(fed(engine)) == 3
+
+
+def test_an_image_the_engine_dies_of(
+    folder: Path, capsys: pytest.CaptureFixture[str], engine: FakeEngine
+) -> None:
+    def dies_of_white(inputs: dict[str, Any]) -> dict[str, Any]:
+        if inputs["data"].min() == 1:
+            raise EngineFailed("caffe: Check failed: too white")
+        return pooled(inputs)
+
+    engine.run = dies_of_white
+    Image.new("RGB", (8, 8), (255, 255, 255)).save("white.png")
+    assert run(["classify-map", "white.png", "cat.png", "--json", "-q"]) == 1
+    seen = capsys.readouterr()
+    assert json.loads(seen.out)["image"] == "cat.png"
+    assert seen.err == ("error: white.png: caffe: Check failed: too white\n1 of 2 images failed\n")
+
+
+def test_no_engine_is_told_once(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(options: Any) -> Any:
+        raise EngineMissing("no Caffe here; netsurgery caffe install")
+
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", none)
+    assert refused(["cat.png", "cat.png", "-q"], capsys) == (
+        "error: no Caffe here; netsurgery caffe install\n"
+    )
+
+
+def test_images_of_one_stem(folder: Path) -> None:
+    (folder / "a").mkdir()
+    for name in ("a/cat.png", "CAT.png", "cat.jpg", "dog.png"):
+        Image.new("RGB", (8, 8)).save(name)
+    images = ["cat.png", "a/cat.png", "CAT.png", "cat.jpg", "dog.png"]
+    args = [*images, "-q", "--npy", "out", "--picture", "out"]
+    assert run(["classify-map", *args]) == 0
+    names = ["cat.png", "cat.png-2", "CAT.png-3", "cat.jpg", "dog"]
+    assert sorted(os.listdir("out")) == sorted(
+        [f"{name}.npy" for name in names] + [f"{name}.png" for name in names]
+    )
+    assert np.load("out/cat.png.npy")[0, 0, 0] == pytest.approx(0.8)
+    assert np.load("out/cat.png-2.npy")[0, 0, 0] == 0
+    assert run(["classify-map", *args]) == 1
+
+
+def test_a_file_where_a_folder_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").touch()
+    assert refused(["cat.png", "cat.png", "-q", "--npy", "out"], capsys) == (
+        "error: out: is a file; several images need a folder for --npy\n"
+    )
+
+
+def test_one_image_into_a_folder(folder: Path) -> None:
+    Path("out").mkdir()
+    assert run(["classify-map", "cat.png", "-q", "--npy", "out"]) == 0
+    assert os.listdir("out") == ["cat.npy"]
+
+
+def test_standard_input_and_output(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(Path("cat.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", stream)
+    assert run(["classify-map", "-", "--npy", "-"]) == 0
+    assert np.load(io.BytesIO(capsysbinary.readouterr().out)).shape == (3, 2, 2)
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> tuple[str, str]:
+    out, err = Terminal(), Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setenv("TERM", "xterm")
+        assert run(["classify-map", *args]) == 0
+    return out.getvalue(), err.getvalue()
+
+
+def test_colour_on_a_terminal_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = on_a_terminal(monkeypatch, ["cat.png"])
+    assert "\x1b[38;2;" in out
+    assert "\x1b" not in err  # one image needs no bar
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, _ = on_a_terminal(monkeypatch, ["cat.png"])
+    assert "\x1b" not in out
+    assert "0 0\n2 2\n" in out
+
+
+def test_progress_on_a_terminal_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, err = on_a_terminal(monkeypatch, ["cat.png", "cat.png", "--json"])
+    assert "[------------------------] 1/2 cat.png" in err
+    assert "[############------------] 2/2 cat.png" in err
+    assert err.endswith("\r\x1b[K")
+    _, err = on_a_terminal(monkeypatch, ["cat.png", "cat.png", "--json", "-q"])
+    assert err == ""
+    assert run(["classify-map", "cat.png", "cat.png"]) == 0
+    assert "\r" not in capsys.readouterr().err
+
+
+def test_what_files_say_cannot_steer_the_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("words.txt").write_text("a\x1b[2J\nb\nc\n")
+    os.rename("cat.png", "c\x1b[1mat.png")
+    assert run(["classify-map", "c\x1b[1mat.png"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_the_engine_gets_its_options(folder: Path, engine: FakeEngine) -> None:
+    assert run(["classify-map", "cat.png", "-q", "--threads", "2", "--timeout", "5"]) == 0
+    assert engine.options is not None
+    assert (engine.options.threads, engine.options.timeout) == (2, 5.0)
+
+
+def test_the_help_has_an_example_that_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (8, 8)).save("cat.jpg")
+    assert run(["classify-map", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    example = shlex.split(lines[lines.index("  Example:") + 1])
+    assert example[:2] == ["netsurgery", "classify-map"]
+    assert run(example[1:]) == 0
+    assert Path("map.png").exists()
+
+
+def test_every_option_has_help() -> None:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+@pytest.mark.caffe
+def test_squeezenets_top_five_of_a_cat(
+    shared_data: Path,
+    caffe_python: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Real weights in real Caffe: what pycaffe and caffe.io say of BVLC's cat.jpg."""
+    monkeypatch.chdir(tmp_path)
+    model = shared_data / "models" / "squeezenet"
+    args = ["--prototxt", str(next(model.glob("*.prototxt")))]
+    args += ["--weights", str(next(model.glob("*.caffemodel")))]
+    args += ["--mean", "104,117,123", "--raw-scale", "255", "--channel-swap", "2,1,0"]
+    args += ["--labels", str(shared_data / "bvlc" / "synset_words.txt"), "--json", "--top-k", "5"]
+    args += ["--engine", "caffe", "--caffe-python", caffe_python, "--threads", "2"]
+    assert run(["classify-map", str(shared_data / "bvlc" / "cat.jpg"), *args]) == 0
+    (cell,) = json.loads(capsys.readouterr().out)["cells"]
+    named = [one["label"].split(" ", 1)[1].split(",")[0] for one in cell["top"]]
+    assert named == ["kit fox", "red fox", "Pembroke", "grey fox", "bucket"]
+    assert "score" in cell  # its last layer is a pooling

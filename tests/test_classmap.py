@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeEngine
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import EngineFailed, FormatError, NetError, PrototxtError, SettingsError
+from netsurgery.formats.labels import Labels
+from netsurgery.formats.settings import Settings
+from netsurgery.maps.classmap import ClassMap, Found, Geometry
+from netsurgery.maps.image import Picture
+from netsurgery.maps.mapnet import MapNet
+from netsurgery.maps.mapper import Mapper, make_mapper
+from netsurgery.maps.text import found_text, map_text
+from netsurgery.maps.transformer import Transformer, place
+
+LABELS = Labels("words.txt", ("cat, tabby", "dog", "bird", "crane, digger"))
+
+#: Three classes on 2 x 2 cells: 0, 2 / 2, 1.
+VALUES = np.array(
+    [[[0.7, 0.1], [0.2, 0.3]], [[0.1, 0.1], [0.2, 0.4]], [[0.2, 0.8], [0.6, 0.3]]], np.float32
+)
+
+
+def class_map(values: Any = VALUES, **changed: Any) -> ClassMap:
+    options: dict[str, Any] = {
+        "image": "p.png",
+        "values": values,
+        "blob": "prob",
+        "scored": "probability",
+        "input": "data",
+        "geometry": Geometry((32.0, 32.0), (227.0, 227.0), place((360, 480), (259, 259))),
+    }
+    return ClassMap(**{**options, **changed})
+
+
+def test_argmax_and_top() -> None:
+    found = class_map()
+    assert found.argmax().tolist() == [[0, 2], [2, 1]]
+    assert found.top(2)[:, 1, 1].tolist() == [1, 0]  # of equals the lowest number first
+    assert found.top(9).shape == (3, 2, 2)
+
+
+def test_found_by_cells_then_value() -> None:
+    assert [(f.number, f.cells, round(f.best, 3)) for f in class_map().found()] == [
+        (2, 2, 0.8),
+        (0, 1, 0.7),
+        (1, 1, 0.4),
+    ]
+    labelled = class_map(labels=Labels("w", ("a", "b", "c"))).found()[0]
+    assert labelled == Found(2, "c", 2, labelled.best)
+
+
+def test_windows_of_a_warped_image() -> None:
+    """Input 259 x 259 shows 360 x 480: a window of 227 every 32, times 360/259 and 480/259."""
+    windows = class_map().windows()
+    assert windows is not None
+    down, across = 360 / 259, 480 / 259
+    assert np.allclose(windows[0, 0], [0, 0, 227 * across, 227 * down])
+    assert np.allclose(windows[1, 1], [32 * across, 32 * down, 259 * across, 259 * down])
+    assert np.allclose(windows[1, 1, 2:], [480, 360])
+
+
+def test_windows_are_not_clipped() -> None:
+    geometry = Geometry((32.0, 32.0), (227.0, 227.0), place((250, 250), (250, 250)))
+    windows = geometry.windows(2, 2)
+    assert windows is not None
+    assert windows[1, 1].tolist() == [32, 32, 259, 259]
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_windows_with_the_aspect_ratio_kept(fit: str) -> None:
+    """Square windows stay square, and the input's corners are where the fit put them."""
+    geometry = Geometry((32.0, 32.0), (64.0, 64.0), place((300, 400), (96, 96), fit))
+    windows = geometry.windows(2, 2)
+    assert windows is not None
+    sides = windows[:, :, 2:] - windows[:, :, :2]
+    assert np.allclose(sides, 64 * (300 / 96 if fit == "crop" else 400 / 96))
+    first, last = windows[0, 0, :2].tolist(), windows[1, 1, 2:].tolist()
+    if fit == "crop":
+        assert (first, last) == ([50, 0], [350, 300])
+    else:
+        assert (first, last) == ([0, -50], [400, 350])
+
+
+def test_tiles_share_the_windows_centres_and_do_not_overlap() -> None:
+    geometry = Geometry((4.0, 8.0), (28.0, 20.0), place((100, 90), (100, 90)))
+    tiles, windows = geometry.tiles(3, 4), geometry.windows(3, 4)
+    assert tiles is not None
+    assert windows is not None
+    centres = [(boxes[:, :, :2] + boxes[:, :, 2:]) / 2 for boxes in (tiles, windows)]
+    assert np.allclose(centres[0], centres[1])
+    assert np.allclose(tiles[:, :-1, 2], tiles[:, 1:, 0])
+    assert np.allclose(tiles[:-1, :, 3], tiles[1:, :, 1])
+
+
+def test_places_that_are_not_known() -> None:
+    geometry = Geometry(None, (28.0, 28.0), place((9, 9), (9, 9)))
+    assert geometry.windows(2, 2) is None
+    assert geometry.tiles(2, 2) is None
+    facts = class_map(geometry=geometry).to_json()
+    assert facts["cells"][0]["window"] is None
+
+
+def test_json() -> None:
+    facts = class_map(labels=Labels("w", ("a", "b", "c"))).to_json(top_k=2)
+    cells = facts.pop("cells")
+    assert facts == {
+        "image": "p.png",
+        "image_size": {"height": 360, "width": 480},
+        "input": {"name": "data", "height": 259, "width": 259},
+        "map": {"height": 2, "width": 2, "classes": 3},
+        "blob": "prob",
+    }
+    assert [(cell["row"], cell["column"]) for cell in cells] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert cells[1] == {
+        "row": 0,
+        "column": 1,
+        "window": cells[1]["window"],
+        "class": 2,
+        "label": "c",
+        "probability": 0.8,
+        "top": [
+            {"class": 2, "label": "c", "probability": 0.8},
+            {"class": 0, "label": "a", "probability": 0.1},
+        ],
+    }
+    json.dumps(cells, allow_nan=False)
+
+
+def test_json_of_scores_that_are_not_finite() -> None:
+    values = np.array([[[np.inf]], [[-np.inf]]], np.float32)
+    cell = class_map(values, scored="score").to_json(top_k=5)["cells"][0]
+    assert cell["class"] == 0
+    assert cell["score"] is None
+    assert cell["label"] is None
+    assert [one["score"] for one in cell["top"]] == [None, None]
+    assert "probability" not in cell
+
+
+def test_nan_is_refused() -> None:
+    values = VALUES.copy()
+    values[1, 0, 1] = np.nan
+    with pytest.raises(NetError) as error:
+        class_map(values)
+    assert str(error.value) == (
+        "p.png: blob 'prob' holds NaN in 1 of 4 cells; check the weights and the preprocessing"
+    )
+
+
+def test_labels_must_fit() -> None:
+    with pytest.raises(FormatError) as error:
+        class_map(labels=LABELS)
+    assert str(error.value) == "words.txt: 4 labels, but blob 'prob' has 3 classes"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("max", None), ("MAX", None), ("2", 2), ("tabby", 0), ("Dog", 1)]
+)
+def test_find_class(text: str, number: int | None) -> None:
+    found = class_map(np.zeros((4, 1, 1), np.float32), labels=LABELS)
+    assert found.find_class(text) == number
+
+
+def test_find_class_refuses() -> None:
+    with pytest.raises(NetError) as error:
+        class_map().find_class("3")
+    assert str(error.value) == "class 3: blob 'prob' has 3 classes, 0 to 2"
+    with pytest.raises(NetError) as error:
+        class_map().find_class("dog")
+    assert str(error.value) == (
+        "class 'dog' is neither a number nor max, and there are no labels (--labels FILE)"
+    )
+
+
+def test_text() -> None:
+    values = np.zeros((101, 2, 3), np.float32)
+    for at, number in zip(np.ndindex(2, 3), [7, 7, 100, 7, 55, 55], strict=True):
+        values[number, at[0], at[1]] = 0.5
+    found = class_map(values)
+    assert map_text(found) == "  7   7 100\n  7  55  55"
+    assert found_text(found) == (
+        "cells  class  best probability\n"
+        "    3      7               0.5\n"
+        "    2     55               0.5\n"
+        "    1    100               0.5"
+    )
+
+
+def test_text_with_labels_and_colour() -> None:
+    found = class_map(labels=Labels("w", ("a", "b", "see\x1b[2J")), scored="score")
+    assert found_text(found, clean=lambda text: text.replace("\x1b", "?")) == (
+        "cells  class  best score  label\n"
+        "    2      2         0.8  see?[2J\n"
+        "    1      0         0.7  a\n"
+        "    1      1         0.4  b"
+    )
+    colored = map_text(found, color=True)
+    assert colored.count("\x1b[38;2;") == 4
+    first, second, third = (part.split("m")[0] for part in colored.split("\x1b[38;2;")[1:4])
+    assert first != second == third  # cells 0, 2, 2
+
+
+PROTOTXT = """\
+name: "tiny"
+input: "data"
+input_shape { dim: 10 dim: 3 dim: 12 dim: 16 }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool"
+  pooling_param { pool: AVE kernel_size: 4 stride: 4 } }
+layer { name: "flat" type: "Flatten" bottom: "pool" top: "flat" }
+layer { name: "prob" type: "Softmax" bottom: "pool" top: "prob" }
+"""
+
+
+def net_of(folder: Path, text: str = PROTOTXT, blob: str | None = None) -> MapNet:
+    (folder / "deploy.prototxt").write_text(text)
+    return MapNet.read(folder / "deploy.prototxt", blob)
+
+
+def test_what_a_net_tells(tmp_path: Path) -> None:
+    net = net_of(tmp_path)
+    assert (net.input.name, net.channels, net.size) == ("data", 3, (12, 16))
+    assert (net.blob, net.scored, net.classes) == ("prob", "probability", 3)
+    assert net.stride == (4.0, 4.0)
+    assert net.window == (4.0, 4.0)
+    assert net_of(tmp_path, blob="pool").scored == "score"
+
+
+def test_caffenets_window_and_stride(shared_data: Path) -> None:
+    """BVLC's own full_conv net: 451 x 451 gives 8 x 8 cells of 227 every 32."""
+    net = MapNet.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt")
+    assert net.size == (451, 451)
+    assert net.stride == (32.0, 32.0)
+    assert net.window == (227.0, 227.0)
+    assert net.scored == "probability"
+
+
+@pytest.mark.parametrize("axis", ["axis: 2", "axis: -1"])
+def test_a_softmax_over_places_makes_no_probabilities_of_classes(tmp_path: Path, axis: str) -> None:
+    last = '"Softmax" bottom: "pool" top: "prob"'
+    net = net_of(tmp_path, PROTOTXT.replace(last, f"{last} softmax_param {{ {axis} }}"))
+    assert net.scored == "score"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "blob", "said"),
+    [
+        ("", "", "nope", "{path}: no blob 'nope'; --blob takes pool, prob"),
+        ("", "", "flat", "blob 'flat' is 10 x 36, not N x C x H x W (a classifier becomes fully "
+         "convolutional by `netsurgery convert`); --blob takes pool, prob"),
+        ("dim: 3 ", "dim: 4 ", None, "{path}: the input 'data' is 10 x 4 x 12 x 16; a picture "
+         "needs N x 1 x H x W (grey) or N x 3 x H x W"),
+        ("input_shape { dim: 10 dim: 3 dim: 12 dim: 16 }\n", "", None,
+         "{path}: the prototxt declares no shape for its input 'data'"),
+        ('top: "prob"', 'top: "prob" top: "more"', None, "{path}: the last layer, 'prob', has "
+         "several tops; choose one with --blob: prob, more"),
+    ],
+)  # fmt: skip
+def test_nets_that_are_refused(
+    tmp_path: Path, old: str, new: str, blob: str | None, said: str
+) -> None:
+    with pytest.raises(NetError) as error:
+        net_of(tmp_path, PROTOTXT.replace(old, new) if old else PROTOTXT, blob)
+    said = said.replace("10 x 36", "1 x 36").replace("{path}", str(tmp_path / "deploy.prototxt"))
+    assert str(error.value) == said
+
+
+def test_several_inputs_are_refused(tmp_path: Path) -> None:
+    text = 'input: "a" input_shape { dim: 1 } input: "b" input_shape { dim: 1 }\n'
+    with pytest.raises(NetError) as error:
+        net_of(tmp_path, text + 'layer { name: "x" type: "ReLU" bottom: "a" top: "x" }\n')
+    assert str(error.value) == (
+        f"{tmp_path / 'deploy.prototxt'}: the net has 2 inputs, 'a', 'b'; "
+        "a picture can be fed to one only"
+    )
+
+
+def tiny_mapper(
+    folder: Path, run: Any, text: str = PROTOTXT, **options: Any
+) -> tuple[Mapper, FakeEngine]:
+    engine = FakeEngine(run, {"data": (10, 3, 12, 16)})
+    net = net_of(folder, text)
+    return Mapper(
+        net, folder / "w", Transformer(3), EngineOptions(), opener=engine.open, **options
+    ), engine
+
+
+def pooled(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Stands for the net: 4 x 4 means."""
+    data = inputs["data"]
+    count, channels, high, wide = data.shape
+    cells = data.reshape(count, channels, high // 4, 4, wide // 4, 4).mean(axis=(3, 5))
+    return {"pool": cells, "prob": cells}
+
+
+RED = np.zeros((24, 32, 3), np.uint8)
+RED[:12, :, 2] = 200
+RED[12:, :, 0] = 100
+
+
+def test_a_map_of_a_picture(tmp_path: Path) -> None:
+    mapper, engine = tiny_mapper(tmp_path, pooled)
+    with mapper:
+        found = mapper.map(Picture("p", RED), (12, 16))
+        assert found.shape == (3, 4)
+        assert found.argmax().tolist() == [[2] * 4, [2] * 4, [0] * 4]
+        assert mapper.engine == "fake 1.0"
+    assert engine.log[0] == "open"
+    assert engine.log[1] == ("load", tmp_path / "deploy.prototxt", tmp_path / "w")
+    assert engine.log[2] == ("reshape", {"data": (1, 3, 12, 16)})
+    assert engine.log[-2:] == ["net closed", "engine closed"]
+
+
+def test_reshaped_only_when_the_size_changes(tmp_path: Path) -> None:
+    mapper, engine = tiny_mapper(tmp_path, pooled)
+    with mapper:
+        for size in ((12, 16), (12, 16), None, (24, 32), (12, 16)):
+            mapper.map(Picture("p", RED), size)
+    shapes = [entry[1]["data"] for entry in engine.log if entry[0] == "reshape"]
+    assert shapes == [(1, 3, 12, 16), (1, 3, 24, 32), (1, 3, 12, 16)]
+    assert engine.log.count("open") == 1
+
+
+def test_another_engine_after_one_that_failed(tmp_path: Path) -> None:
+    failures = [EngineFailed("Check failed: it died")]
+
+    def run(inputs: dict[str, Any]) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return pooled(inputs)
+
+    mapper, engine = tiny_mapper(tmp_path, run)
+    with mapper:
+        with pytest.raises(EngineFailed):
+            mapper.map(Picture("p", RED), (12, 16))
+        assert mapper.map(Picture("p", RED), (12, 16)).shape == (3, 4)
+    assert engine.log.count("open") == engine.log.count("engine closed") == 2
+
+
+def test_an_input_too_small_is_told_before_the_engine(tmp_path: Path) -> None:
+    text = PROTOTXT.replace('"Pooling"', '"Convolution"').replace("pool: AVE", "num_output: 3")
+    mapper, engine = tiny_mapper(
+        tmp_path, pooled, text.replace("pooling_param", "convolution_param")
+    )
+    with pytest.raises(PrototxtError, match="layer 'pool'"):
+        mapper.map(Picture("p", RED), (2, 2))
+    assert engine.log == []
+
+
+def test_a_blob_the_prototxt_tells_nothing_of(tmp_path: Path) -> None:
+    mapper, _ = tiny_mapper(tmp_path, lambda inputs: {"prob": np.zeros((1, 5))})
+    with pytest.raises(NetError, match=r"blob 'prob' is 1 x 5, not N x C x H x W"):
+        mapper.map(Picture("p", RED), (12, 16))
+
+
+def test_window_given_wins(tmp_path: Path) -> None:
+    mapper, _ = tiny_mapper(tmp_path, pooled, window=(6, 8))
+    with mapper:
+        windows = mapper.map(Picture("p", RED), None).windows()
+    assert windows is not None
+    assert windows[1, 1].tolist() == [4, 4, 12, 10]
+
+
+def test_make_mapper_needs_a_model(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as error:
+        make_mapper(Settings(), EngineOptions())
+    assert str(error.value) == (
+        "no prototxt to use: give --prototxt and --weights, or run where there is a "
+        "netsurgery.toml (`netsurgery convert` writes one)"
+    )
+    (tmp_path / "d.prototxt").write_text(PROTOTXT)
+    with pytest.raises(SettingsError, match=r"^no weights to use: "):
+        make_mapper(Settings(prototxt=tmp_path / "d.prototxt"), EngineOptions())
+    settings = Settings(prototxt=tmp_path / "d.prototxt", weights=tmp_path / "none")
+    with pytest.raises(SettingsError) as error:
+        make_mapper(settings, EngineOptions())
+    assert str(error.value) == f"{tmp_path / 'none'}: no such file; expected the net's weights"
+
+
+def test_labels_are_checked_before_any_engine(tmp_path: Path) -> None:
+    for name, text in (("d.prototxt", PROTOTXT), ("w", "x"), ("words", "a\nb\n")):
+        (tmp_path / name).write_text(text)
+    settings = Settings(
+        prototxt=tmp_path / "d.prototxt", weights=tmp_path / "w", labels=tmp_path / "words"
+    )
+    with pytest.raises(FormatError) as error:
+        make_mapper(settings, EngineOptions())
+    assert str(error.value) == (f"{tmp_path / 'words'}: 2 labels, but blob 'prob' has 3 classes")

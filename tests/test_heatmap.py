@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netsurgery.errors import NetError
+from netsurgery.formats.labels import Labels
+from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.colors import CLASS_COLORS, heat_colors
+from netsurgery.maps.heatmap import draw_map, draw_png
+from netsurgery.maps.image import Picture
+from netsurgery.maps.transformer import place
+
+#: Where the panels are for a square image: left, top, and the side.
+TOP, SIDE = 92, 460
+LEFTS = (32, 32 + SIDE + 28, 32 + 2 * SIDE + 28 + 72 + 28)
+
+
+def grey_picture(height: int = 120, width: int = 120) -> Picture:
+    return Picture("some/folder/grey.png", np.full((height, width, 3), 128, np.uint8))
+
+
+def class_map(values: Any, picture: Picture, **changed: Any) -> ClassMap:
+    options: dict[str, Any] = {
+        "image": picture.name,
+        "values": np.asarray(values, np.float32),
+        "blob": "prob",
+        "scored": "probability",
+        "input": "data",
+        "geometry": Geometry((20.0, 20.0), (40.0, 40.0), place(picture.size, picture.size)),
+    }
+    return ClassMap(**{**options, **changed})
+
+
+def one_hot(numbers: Any, classes: int) -> Any:
+    return (np.arange(classes)[:, None, None] == np.asarray(numbers)).astype(np.float32)
+
+
+def pixel(drawn: Image.Image, panel: int, x: float, y: float) -> tuple[int, ...]:
+    """The colour at a share of a square panel's width and height."""
+    found = drawn.getpixel((LEFTS[panel] + int(x * SIDE), TOP + int(y * SIDE)))
+    assert isinstance(found, tuple)
+    return found
+
+
+def test_lightness_rises_along_the_scale() -> None:
+    colors = heat_colors(np.linspace(0, 1, 200)).astype(float)
+    lightness = colors @ [0.2126, 0.7152, 0.0722]
+    assert np.all(np.diff(lightness) > -0.3)
+    assert lightness[-1] - lightness[0] > 200
+    assert np.array_equal(heat_colors(np.array([-1.0, 2.0])), heat_colors(np.array([0.0, 1.0])))
+
+
+def test_class_colours_are_apart() -> None:
+    colors = np.array(CLASS_COLORS, float)
+    gaps = np.linalg.norm(colors[:, None] - colors[None], axis=2)
+    assert gaps[~np.eye(len(colors), dtype=bool)].min() > 35
+
+
+def test_the_three_panels() -> None:
+    """Image; heat filling its panel; the map at the cells' true places, nothing around them."""
+    picture = grey_picture()
+    # 5 x 5 cells of 20 pixels about the centres 20, 40 ... 100: 10 to 110 of 120 are covered.
+    numbers = np.zeros((5, 5), int)
+    numbers[:, 3:] = 1
+    drawn = draw_map(class_map(one_hot(numbers, 2), picture), picture)
+    assert pixel(drawn, 0, 0.5, 0.5) == (128, 128, 128)
+    assert pixel(drawn, 1, 0.02, 0.02) == tuple(heat_colors(np.array(1.0)))
+    for edge in (0.02, 0.98):
+        assert pixel(drawn, 2, edge, 0.5) == pixel(drawn, 2, 0.5, edge) == (128, 128, 128)
+    first, second = pixel(drawn, 2, 0.15, 0.15), pixel(drawn, 2, 0.85, 0.15)
+    for seen, color in ((first, CLASS_COLORS[0]), (second, CLASS_COLORS[1])):
+        mixed = np.array([128, 128, 128]) + (np.array(color) - 128) * 180 / 255
+        assert np.abs(np.array(seen) - mixed).max() <= 1.5
+    # The line between cells of two classes lies at 70 of 120 pixels.
+    assert pixel(drawn, 2, 70 / 120, 0.25) == (255, 255, 255)
+
+
+def test_one_class_is_shown_by_heat() -> None:
+    picture = grey_picture()
+    values = np.zeros((2, 5, 5), np.float32)
+    values[1, 0, 0], values[0] = 0.9, 0.1
+    drawn = draw_map(class_map(values, picture), picture, 1)
+    assert pixel(drawn, 1, 0.02, 0.02) == tuple(heat_colors(np.array(0.9)))
+    assert pixel(drawn, 1, 0.98, 0.98) == tuple(heat_colors(np.array(0.0)))
+    hot, cold = pixel(drawn, 2, 0.15, 0.15), pixel(drawn, 2, 0.85, 0.85)
+    assert sum(hot) > sum(cold) + 150
+
+
+def test_the_colour_bar_goes_up() -> None:
+    picture = grey_picture()
+    drawn = draw_map(class_map(np.full((2, 3, 3), 0.5), picture), picture)
+    x = LEFTS[1] + SIDE + 12 + 8
+    assert drawn.getpixel((x, TOP + 1)) == pytest.approx(heat_colors(np.array(1.0)), abs=2)
+    assert drawn.getpixel((x, TOP + SIDE - 2)) == pytest.approx(heat_colors(np.array(0.0)), abs=2)
+
+
+def test_the_legend_grows_with_the_classes() -> None:
+    picture = grey_picture()
+    heights = []
+    for classes in (1, 3, 12, 20):
+        numbers = np.arange(25).reshape(5, 5) % classes
+        found = class_map(one_hot(numbers, classes), picture)
+        heights.append(draw_map(found, picture).height)
+    assert heights[1] - heights[0] == 2 * 24
+    assert heights[2] - heights[1] == 9 * 24
+    assert heights[3] - heights[2] == 24  # "and 8 more"
+
+
+def test_the_legend_shows_the_colours_of_the_overlay() -> None:
+    picture = grey_picture()
+    numbers = np.zeros((5, 5), int)
+    numbers[0, 0] = 1
+    drawn = draw_map(class_map(one_hot(numbers, 2), picture), picture)
+    top = TOP + SIDE + 24 + 30
+    assert drawn.getpixel((40, top + 8)) == CLASS_COLORS[0]
+    assert drawn.getpixel((40, top + 24 + 8)) == CLASS_COLORS[1]
+
+
+def test_scores_have_a_scale_of_their_own() -> None:
+    picture = grey_picture()
+    values = np.linspace(-40, 60, 25).reshape(1, 5, 5)
+    drawn = draw_map(class_map(values, picture, scored="score"), picture, 0)
+    assert pixel(drawn, 1, 0.02, 0.02) == tuple(heat_colors(np.array(0.0)))
+    assert pixel(drawn, 1, 0.98, 0.98) == tuple(heat_colors(np.array(1.0)))
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((2, 3, 3)), np.full((2, 3, 3), np.inf), np.full((2, 3, 3), -np.inf)]
+)
+def test_values_without_a_range(values: Any) -> None:
+    picture = grey_picture()
+    assert draw_map(class_map(values, picture, scored="score"), picture).width == 1572
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 4000), (4000, 3), (1, 1)])
+def test_images_of_any_shape(height: int, width: int) -> None:
+    picture = grey_picture(height, width)
+    drawn = draw_map(class_map(np.full((2, 4, 4), 0.5), picture), picture)
+    assert 500 <= drawn.width <= 1600
+    assert 200 <= drawn.height <= 800
+
+
+def test_fine_and_coarse_maps() -> None:
+    picture = grey_picture()
+    for cells in (1, 200):
+        numbers = np.zeros((cells, cells), int)
+        assert draw_map(class_map(one_hot(numbers, 2), picture), picture).width == 1572
+
+
+def test_odd_names_and_labels() -> None:
+    """What no font can show, and more than there is room for."""
+    picture = Picture("-", grey_picture().pixels)
+    labels = Labels("w", ("\x1b[2J\n\udcff 猫", "long " * 200))
+    found = class_map(one_hot(np.array([[0, 1]]), 2), picture, labels=labels)
+    assert draw_map(found, picture, 1).width == 1572
+
+
+def test_cells_that_cannot_be_placed() -> None:
+    picture = grey_picture()
+    geometry = Geometry(None, None, place(picture.size, picture.size))
+    with pytest.raises(NetError) as error:
+        draw_map(class_map(np.zeros((2, 3, 3)), picture, geometry=geometry), picture)
+    assert str(error.value) == (
+        "blob 'prob': its total stride cannot be told from the net, so its cells "
+        "cannot be placed on the picture"
+    )
+
+
+def test_png() -> None:
+    picture = grey_picture()
+    drawn = Image.open(io.BytesIO(draw_png(class_map(np.zeros((2, 3, 3)), picture), picture)))
+    assert drawn.format == "PNG"
+    assert drawn.mode == "RGB"
