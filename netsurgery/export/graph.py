@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,11 @@ class Graph:
         self.constants[name] = Constant(shape, data)
         return name
 
+    def drop_unused(self) -> None:
+        """Leave out constants that no operation takes."""
+        taken = {name for o in self.operations for name in o.inputs}
+        self.constants = {name: c for name, c in self.constants.items() if name in taken}
+
     def rename(self, names: Mapping[str, str]) -> None:
         """Call the values that are keys of `names` by what it says there."""
 
@@ -85,6 +91,11 @@ class Graph:
         self.constants = {names.get(k, k): v for k, v in self.constants.items()}
         self.outputs = {names.get(k, k): v for k, v in self.outputs.items()}
         self.starts = {names.get(k, k): v for k, v in self.starts.items()}
+
+    def size_of_params_of(self, kind: str) -> int:
+        """Bytes of the constants that operations of this kind take."""
+        taken = {name for o in self.operations if o.kind == kind for name in o.inputs}
+        return sum(4 * prod(c.shape) for name, c in self.constants.items() if name in taken)
 
     def encode(self, name: str, location: str | None = None) -> list[Piece]:
         """The GraphProto; file ranges become external data in `location`, or pieces inside."""

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from netsurgery.errors import NetError
-from netsurgery.export import activations, convolution, normalization, pooling, recurrent, reductions, shaping
+from netsurgery.export import (
+    activations,
+    convolution,
+    normalization,
+    pooling,
+    recurrent,
+    reductions,
+    shaping,
+)
 from netsurgery.export.graph import Graph
 from netsurgery.export.site import Emitter, Param, Site
 from netsurgery.net.net import Layer, Net, Shape
@@ -111,6 +119,7 @@ def _name_outputs(
         if value not in names and value not in graph.inputs and blob not in names.values():
             names[value] = blob
     graph.rename(names)
+    graph.drop_unused()
 
 
 def unknown_blob(net: Net, blob: str, blobs: Mapping[str, Shape]) -> NetError:

@@ -106,7 +106,7 @@ def _filled(layer: Layer, index: int, shape: Shape, weights: bool) -> Param:
     """The param as the layer's own filler makes it, if that is a constant."""
     message, defaults = _filler_of(layer, index), _FILLED.get(layer.type)
     kind = "constant" if message is None else message.string("type", "constant")
-    if weights and message is None:
+    if weights and (message is None or kind != "constant"):
         raise layer.error("the weights have no layer of this name")
     if kind != "constant":
         raise layer.error(
