@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.formats.caffemodel import FIELDS, V1_TYPES, Caffemodel
+from netsurgery.formats.caffemodel import FIELDS, Caffemodel
+from netsurgery.formats.generations import V1_TYPES
 
 TRAINED = [
     "landmark68_bn/result.caffemodel",

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob
+from netsurgery.formats.generations import V1_TYPES
 from netsurgery.formats.segments import Source
 from netsurgery.formats.wire import Field, Wire, WireReader
 
-__all__ = ["FIELDS", "V1_TYPES", "Blob", "Caffemodel", "LayerFields", "ModelLayer", "Span"]
+__all__ = ["FIELDS", "Blob", "Caffemodel", "LayerFields", "ModelLayer", "Span"]
 
 
 class LayerFields(NamedTuple):
@@ -40,16 +41,6 @@ FIELDS = {
     "V1": LayerFields(4, 5, 2, 3, 6, 1001, 10, 17),
     "V2": LayerFields(1, 2, 3, 4, 7, 6, 106, 117),
 }
-
-#: V1's type numbers, from 0, by the types' names of today.
-V1_TYPES = (
-    *("", "Accuracy", "BNLL", "Concat", "Convolution", "Data", "Dropout", "EuclideanLoss"),
-    *("Flatten", "HDF5Data", "HDF5Output", "Im2col", "ImageData", "InfogainLoss"),
-    *("InnerProduct", "LRN", "MultinomialLogisticLoss", "Pooling", "ReLU", "Sigmoid", "Softmax"),
-    *("SoftmaxWithLoss", "Split", "TanH", "WindowData", "Eltwise", "Power"),
-    *("SigmoidCrossEntropyLoss", "HingeLoss", "MemoryData", "ArgMax", "Threshold", "DummyData"),
-    *("Slice", "MVN", "AbsVal", "Silence", "ContrastiveLoss", "Exp", "Deconvolution"),
-)
 
 NET_NAME, NET_V1, NET_V2 = 1, 2, 100
 _V0_IN_V1 = 1

@@ -8,7 +8,7 @@ order; a field that was not there before goes where its number puts it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -29,18 +29,16 @@ from netsurgery.formats.blob import (
 from netsurgery.formats.caffemodel import (
     FIELDS,
     NET_NAME,
-    V1_TYPES,
     Caffemodel,
     LayerFields,
     ModelLayer,
 )
+from netsurgery.formats.generations import V1_TYPES
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob, blob_segments
 from netsurgery.formats.segments import Copy, Literal, Produced, Segment, Source, segments_length
 from netsurgery.formats.wire import Field, delimited, header, packed_varints, varint_field
 
 __all__ = ["Chunks", "LayerChange", "LayerFacts", "check_written", "planned", "rewrite"]
-
-#: Gives a blob's numbers as float32 bytes, little-endian, in order, in pieces of any size.
-Chunks = Callable[[], Iterable[bytes | bytearray | memoryview]]
 
 _NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
 
@@ -52,7 +50,9 @@ class LayerChange:
     name, type, bottoms, tops: the new ones; the type by its name of today, also for V1.
     shapes: a new shape, of the same count, for each blob, None to keep; may be shorter than the
     layer's blobs. data: blob index -> the new numbers, as many as before. drop_fields: numbers of
-    fields to leave out. add: encoded fields to put in.
+    fields to leave out. add: encoded fields to put in. blobs: all of the layer's blobs anew,
+    however many and of whatever shape, instead of `shapes` and `data`. remove: the layer goes,
+    its blobs with it.
     """
 
     name: str | None = None
@@ -63,6 +63,8 @@ class LayerChange:
     data: Mapping[int, Chunks] = field(default_factory=dict)
     drop_fields: frozenset[int] = frozenset()
     add: bytes = b""
+    blobs: tuple[NewBlob, ...] | None = None
+    remove: bool = False
 
 
 class LayerFacts(NamedTuple):
@@ -121,12 +123,17 @@ def rewrite(
     blob index that is not there and a type that V1 has no number for.
     """
     model.check_unchanged()
-    changed = {}
+    changed, removed = {}, set()
     for name, change in changes.items():
         layer = model.layer(name)
-        changed[layer.start] = _layer(layer, change)
+        if change.remove:
+            removed.add(layer.start)
+        else:
+            changed[layer.start] = _layer(layer, change)
     new_name = {} if net_name is None else {NET_NAME: [net_name]}
-    fields = list(model.reader.fields(0, model.reader.size))
+    fields = [
+        found for found in model.reader.fields(0, model.reader.size) if found.start not in removed
+    ]
     return _edited(model.source, fields, _texts(model.source, new_name), changed).segments
 
 
@@ -182,6 +189,9 @@ def _layer(layer: ModelLayer, change: LayerChange) -> _Pieces:
     fields = layer.fields()
     replaced = {number: _Pieces(source) for number in change.drop_fields}
     replaced |= _texts(source, _new_texts(numbers, change))
+    if change.blobs is not None:
+        replaced[numbers.blobs] = _Pieces(source)
+        replaced[numbers.blobs].segments += blob_segments(numbers.blobs, change.blobs)
     if change.type is not None:
         replaced[numbers.type] = _literal(source, _type_field(layer, change.type))
     tail = b""
@@ -278,12 +288,13 @@ def _check_shape(blob: Blob, shape: Shape) -> None:
 
 def planned(model: Caffemodel, changes: Mapping[str, LayerChange]) -> tuple[LayerFacts, ...]:
     """What `rewrite` with the same changes has to come to, layer by layer in file order."""
-    return tuple(_planned(layer, changes.get(layer.name)) for layer in model.layers)
+    both = [(layer, changes.get(layer.name, LayerChange())) for layer in model.layers]
+    return tuple(_planned(layer, change) for layer, change in both if not change.remove)
 
 
-def _planned(layer: ModelLayer, change: LayerChange | None) -> LayerFacts:
-    change = change or LayerChange()
-    shapes = [blob.shape for blob in layer.blobs]
+def _planned(layer: ModelLayer, change: LayerChange) -> LayerFacts:
+    blobs = layer.blobs if change.blobs is None else change.blobs
+    shapes = [blob.shape for blob in blobs]
     for index, shape in enumerate(change.shapes):
         shapes[index] = shapes[index] if shape is None else shape
     return LayerFacts(

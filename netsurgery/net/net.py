@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
+from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message, Scalar
-from netsurgery.net.generations import layer_type
 
 __all__ = ["Layer", "Net", "NetInput", "Shape"]
 
