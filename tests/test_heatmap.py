@@ -80,6 +80,29 @@ def test_the_three_panels() -> None:
     assert pixel(drawn, 2, 70 / 120, 0.25) == (255, 255, 255)
 
 
+def test_classes_are_named_where_they_are() -> None:
+    """A name stands above the best cell of its class, and only there."""
+    picture = grey_picture()
+    values = np.zeros((2, 5, 5), np.float32)
+    values[0], values[1, 3, 2] = 0.5, 0.9
+    drawn = draw_map(class_map(values, picture), picture)
+    named = LEFTS[2] + SIDE // 2, TOP + 70 * SIDE // 120 - 9
+    around = drawn.crop((named[0] - 6, named[1] - 6, named[0] + 7, named[1] + 7))
+    colors = around.getcolors(200)
+    assert colors is not None
+    assert max(colors)[1] == CLASS_COLORS[1]
+
+
+def test_no_name_outside_the_image() -> None:
+    """Cells whose windows pass the edge are not named on the paper around the panel."""
+    picture = grey_picture(120, 120)
+    geometry = Geometry((20.0, 20.0), (300.0, 300.0), place((120, 120), (120, 120)))
+    numbers = np.arange(9).reshape(3, 3)
+    drawn = draw_map(class_map(one_hot(numbers, 9), picture, geometry=geometry), picture)
+    below = drawn.crop((LEFTS[2], TOP + SIDE + 1, drawn.width, drawn.height))
+    assert below.getcolors(1) is not None
+
+
 def test_one_class_is_shown_by_heat() -> None:
     picture = grey_picture()
     values = np.zeros((2, 5, 5), np.float32)

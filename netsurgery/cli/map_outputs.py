@@ -52,7 +52,8 @@ class MapFiles:
         return made
 
     def _named(self, images: Sequence[str], kind: str, suffix: str, given: str) -> list[str]:
-        if len(images) == 1 and not os.path.isdir(given):
+        folder = os.path.isdir(given) or given.endswith(("/", os.sep))
+        if len(images) == 1 and not folder:
             if given != "-" and not given.lower().endswith(suffix):
                 raise click.UsageError(f"--{kind} {given}: expected a name ending in {suffix}")
             return [given]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_map", "draw_png"]
 
 Box = tuple[int, int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PANEL = 460  # the longer side of a panel
 _SHORT = 120  # no side of a panel is shorter: a very long image is squeezed
@@ -120,12 +122,8 @@ class _Sheet:
     ) -> None:
         """A line of text, cut with three dots where it is wider than `room`."""
         font = _font(size)
-        text = "".join(c if c.isprintable() else "?" for c in text)
-        if room is not None and font.getlength(text) > room:
-            while text and font.getlength(text + "...") > room:
-                text = text[:-1]
-            text += "..."
-        self.draw.text(at, text, fill=color, font=font, anchor=anchor if size else None)
+        text = _cut(text, font, room)
+        self.draw.text(at, text, fill=color, font=font, anchor=anchor)
 
     def head(self) -> None:
         name = "standard input" if self.found.image == "-" else self.found.image
@@ -218,7 +216,30 @@ class _Sheet:
         if self.scale.number is None:
             self._borders(ImageDraw.Draw(made), edges)
         self.canvas.paste(made, panel[:2])
+        if self.scale.number is None:
+            self._names(panel, edges)
         self.framed(panel)
+
+    def _names(self, panel: Box, edges: NDArray[Any]) -> None:
+        """The name of each class of the legend, above the cell that shows it best."""
+        heat = self.scale.heat
+        for rank, one in enumerate(self.classes[:_CLASSES]):
+            best = np.where(self.numbers == one.number, heat, -1.0).argmax()
+            x0, y0, x1, y1 = edges[np.unravel_index(best, heat.shape)]
+            center = (panel[0] + int(x0 + x1) // 2, panel[1] + int(y0 + y1) // 2)
+            if _inside(center, panel):
+                labels = self.found.labels
+                name = str(one.number) if labels is None else labels.short(one.number)
+                self._pill((center[0], panel[1] + int(y0) - 9), name, rank, panel)
+
+    def _pill(self, at: tuple[int, int], name: str, rank: int, panel: Box) -> None:
+        """A name on its class's colour, centred at a place, or near it where the panel ends."""
+        name, color = _cut(name, _font(12), 110), _class_color(rank)
+        half = round(_font(12).getlength(name) / 2) + 4
+        x = min(max(at[0], panel[0] + half), panel[2] - half)
+        y = min(max(at[1], panel[1] + 8), panel[3] - 9)
+        self.draw.rounded_rectangle((x - half, y - 8, x + half, y + 8), 5, color)
+        self.text((x, y), name, 12, _INK if sum(color) > 330 else _PAPER, "mm")
 
     def _tint(self, row: int, column: int) -> tuple[int, int, int, int]:
         """A cell's colour over the image: its class's, or the heat of the class shown."""
@@ -270,11 +291,25 @@ def _panel_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(_SHORT, round(size[0] * scale)), max(_SHORT, round(size[1] * scale))
 
 
+def _inside(at: tuple[int, int], box: Box) -> bool:
+    return box[0] <= at[0] < box[2] and box[1] <= at[1] < box[3]
+
+
 def _class_color(rank: int) -> tuple[int, int, int]:
     """A class's colour by its frequency; rare ones share the last, a grey."""
     return CLASS_COLORS[min(rank, len(CLASS_COLORS) - 1)]
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _cut(text: str, font: Font, room: float | None) -> str:
+    """A line that can be drawn, ending in three dots where it is wider than `room`."""
+    text = "".join(c if c.isprintable() else "?" for c in text[:1000])
+    if room is None or font.getlength(text) <= room:
+        return text
+    fits = bisect_left(range(len(text)), room, key=lambda n: font.getlength(text[:n] + "..."))
+    return text[: max(0, fits - 1)] + "..."
+
+
+@cache
+def _font(size: int) -> Font:
     """Pillow's own font, so that the picture does not depend on what is installed."""
     return ImageFont.load_default(size)

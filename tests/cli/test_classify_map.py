@@ -400,8 +400,9 @@ def test_a_file_where_a_folder_is_needed(folder: Path, capsys: pytest.CaptureFix
 
 def test_one_image_into_a_folder(folder: Path) -> None:
     Path("out").mkdir()
-    assert run(["classify-map", "cat.png", "-q", "--npy", "out"]) == 0
+    assert run(["classify-map", "cat.png", "-q", "--npy", "out", "--picture", "new/"]) == 0
     assert os.listdir("out") == ["cat.npy"]
+    assert os.listdir("new") == ["cat.png"]
 
 
 def test_standard_input_and_output(
