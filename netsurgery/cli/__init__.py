@@ -23,6 +23,7 @@ __all__ = ["cli", "main"]
 COMMANDS = {
     "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
     "classify-map": ("classify_map", "A class for every window of an image, and a picture."),
+    "inspect": ("inspect", "Layers, shapes, params and costs of a net; do its weights fit."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
 

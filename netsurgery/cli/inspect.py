@@ -1,0 +1,142 @@
+"""``netsurgery inspect``: what is in a net and its weights."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli import inspect_report as report
+from netsurgery.cli.options import json_option, parse_size, quiet_option
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
+from netsurgery.jobs.kinds import is_prototxt
+from netsurgery.net import Net
+
+__all__ = ["command"]
+
+
+class InputSizeType(click.ParamType[InputSize]):
+    """``HxW``, ``NxCxHxW`` or either behind ``INPUT=``."""
+
+    name = "[INPUT=]HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> InputSize:
+        """ "227x227" is (227, 227), "227" too; "data=1x3x64x64" is a whole shape of one input."""
+        if isinstance(value, InputSize):
+            return value
+        name, _, size = value.rpartition("=")
+        parts = size.lower().split("x")
+        try:
+            dims = parse_size(size) if len(parts) < 3 else _whole(parts)
+        except ValueError:
+            self.fail(f"{size!r} is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227")
+        return InputSize(name or None, dims)
+
+
+def _whole(parts: list[str]) -> tuple[int, ...]:
+    if len(parts) > 32 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(parts)
+    dims = tuple(map(int, parts))
+    if not all(0 < dim < 2**31 for dim in dims):
+        raise ValueError(parts)
+    return dims
+
+
+@click.command()
+@click.argument(
+    "files",
+    metavar="[NET.prototxt] [MODEL.caffemodel]",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+)
+@click.option(
+    "--size",
+    "sizes",
+    type=InputSizeType(),
+    multiple=True,
+    help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",
+)
+@click.option(
+    "--phase",
+    type=click.Choice(["TEST", "TRAIN"], case_sensitive=False),
+    default="TEST",
+    show_default=True,
+    help="The phase whose layers are shown.",
+)
+@click.option(
+    "--field",
+    "with_fields",
+    is_flag=True,
+    help="Show what a cell of each top sees of the input: size, stride, offset in pixels.",
+)
+@click.option(
+    "--stats",
+    "with_statistics",
+    is_flag=True,
+    help="Sum up the numbers of each param: min, max, mean, deviation, zeros, NaN, Inf.",
+)
+@json_option
+@quiet_option
+def command(
+    files: tuple[Path, ...],
+    sizes: tuple[InputSize, ...],
+    phase: str,
+    with_fields: bool,
+    with_statistics: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show a net: its layers, shapes, params and costs, and whether its weights fit.
+
+    Takes a prototxt, a caffemodel or both; which is which is told by their content. Heights come
+    before widths. Multiply-adds are products with weights: top count x kernel volume x channels /
+    group of a Convolution, bottom count x kernel volume x outputs / group of a Deconvolution, top
+    count x inputs of an InnerProduct, LSTM and RNN likewise; biases and layers without weights
+    count nothing. Memory is that of the tops' numbers in float32 for the batch that the net
+    declares, once where tops are in place; gradients would take as much again.
+
+    \b
+    Example:
+      netsurgery inspect prototxt/digits_deploy.prototxt models/digits/digits.caffemodel --field
+    """
+    prototxt, weights = told_apart(files)
+    if prototxt is None and (sizes or with_fields):
+        raise click.UsageError("--size and --field need a prototxt")
+    if weights is None and with_statistics:
+        raise click.UsageError("--stats needs a caffemodel")
+    with ExitStack() as stack:
+        model = stack.enter_context(Caffemodel.open(weights)) if weights else None
+        if prototxt is not None:
+            found = inspect_net(
+                Net.read(prototxt, phase.upper()),
+                model,
+                sizes=sizes,
+                with_fields=with_fields,
+                with_statistics=with_statistics,
+            )
+        else:
+            assert model is not None
+            found = inspect_model(model, with_statistics)
+    if as_json:
+        click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
+    elif not quiet:
+        report.show(found, with_fields)
+
+
+def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+    """(prototxt, caffemodel) of one or two files; raises UsageError for two of a kind."""
+    prototxts = [path for path in files if is_prototxt(path)]
+    models = [path for path in files if path not in prototxts]
+    if len(files) > 2 or len(prototxts) > 1 or len(models) > 1:
+        raise click.UsageError(
+            f"expected one prototxt, one caffemodel or one of each; found {len(prototxts)} "
+            f"prototxts and {len(models)} caffemodels"
+        )
+    return next(iter(prototxts), None), next(iter(models), None)

@@ -1,0 +1,209 @@
+"""What ``netsurgery inspect`` tells, as JSON and as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from netsurgery.cli.printing import echo
+from netsurgery.cli.table import cell, echo_table, joined, size_text
+from netsurgery.jobs.blob_statistics import BlobStatistics
+from netsurgery.jobs.inspection import Inspection, LayerFacts
+from netsurgery.net.field import Field
+from netsurgery.net.net import Shape
+from netsurgery.net.shapes import describe
+
+__all__ = ["facts", "show"]
+
+
+def facts(found: Inspection) -> dict[str, Any]:
+    """Everything there is to tell, in plain values; None for what is not known, never NaN."""
+    whole = found.total
+    return {
+        "prototxt": found.prototxt,
+        "weights": found.weights,
+        "name": found.name,
+        "generation": found.generation,
+        "phase": found.phase,
+        "inputs": {name: _listed(shape) for name, shape in found.inputs.items()},
+        "outputs": list(found.outputs),
+        "layers": [_layer(layer) for layer in found.layers],
+        "unknown": [{"reason": one.reason, "blobs": list(one.blobs)} for one in found.unknown],
+        "layers_without_params": list(found.missing),
+        "params_without_layer": list(found.extra),
+        "differing": [
+            {
+                "layer": one.layer,
+                "net": [list(shape) for shape in one.net],
+                "model": [list(shape) for shape in one.model],
+            }
+            for one in found.differing
+        ],
+        "extra_statistics": {
+            name: [_statistics(one) for one in several]
+            for name, several in found.extra_statistics.items()
+        },
+        "total": {
+            "layers": len(found.layers),
+            "params": whole.params,
+            "param_bytes": whole.param_memory,
+            "multiply_adds": whole.multiply_adds if found.prototxt else None,
+            "bytes": whole.memory if found.prototxt else None,
+            "complete": whole.complete,
+        },
+    }
+
+
+def _listed(shape: Shape | None) -> list[int] | None:
+    return None if shape is None else list(shape)
+
+
+def _layer(layer: LayerFacts) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "name": layer.name,
+        "type": layer.type,
+        "bottoms": list(layer.bottoms),
+        "tops": list(layer.tops),
+        "shapes": [_listed(shape) for shape in layer.shapes],
+        "params": None if layer.params is None else [list(shape) for shape in layer.params],
+        "count": None if layer.params is None else layer.count,
+        "multiply_adds": layer.multiply_adds,
+        "bytes": layer.memory,
+    }
+    if layer.fields:
+        made["fields"] = [_field(one) for one in layer.fields]
+    if layer.statistics:
+        made["statistics"] = [_statistics(one) for one in layer.statistics]
+    return made
+
+
+def _field(field: Field | None) -> dict[str, Any] | None:
+    if field is None:
+        return None
+    sizes = {key: list(map(float, getattr(field, key))) for key in ("size", "stride", "offset")}
+    return {"input": field.input, **sizes, "whole": field.whole}
+
+
+def _statistics(one: BlobStatistics) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in vars(one).items()
+    }
+
+
+def show(found: Inspection, with_fields: bool = False) -> None:
+    """Print the facts for a person."""
+    if found.prototxt is None:
+        echo_table(_model_rows(found), "llllrr")
+    else:
+        echo_table(_net_rows(found, with_fields), "llllllrrrrrr")
+    _show_statistics(found)
+    for note in _notes(found):
+        echo(cell(f"note: {note}"))
+    echo(cell(_total(found)))
+
+
+def _net_rows(found: Inspection, with_fields: bool) -> Iterable[Sequence[str]]:
+    fields = ["field", "stride", "offset"] if with_fields else []
+    yield (*_HEAD[:6], "count", "multiply-adds", "memory", *fields)
+    made = {top for layer in found.layers for top in layer.tops}
+    for name, shape in found.inputs.items():
+        if name not in made:  # declared by the net itself, no layer
+            told = "?" if shape is None else describe(shape)
+            yield (name, "(input)", "", name, told, "", "", "", "", *[""] * len(fields))
+    for layer in found.layers:
+        yield (
+            *_names(layer),
+            joined(["?" if shape is None else describe(shape) for shape in layer.shapes]),
+            _params(layer),
+            f"{layer.count:,}" if layer.params else "",
+            _number(layer.multiply_adds),
+            "?" if layer.memory is None else size_text(layer.memory) if layer.memory else "",
+            *(_field_cells(layer) if with_fields else ()),
+        )
+
+
+_HEAD = ("layer", "type", "bottoms", "tops", "shapes", "params")
+
+
+def _model_rows(found: Inspection) -> Iterable[Sequence[str]]:
+    yield (*_HEAD[:4], "params", "count")
+    for layer in found.layers:
+        yield (*_names(layer), _params(layer), f"{layer.count:,}" if layer.params else "")
+
+
+def _names(layer: LayerFacts) -> tuple[str, str, str, str]:
+    return layer.name, layer.type, joined(layer.bottoms), joined(layer.tops)
+
+
+def _params(layer: LayerFacts) -> str:
+    return "?" if layer.params is None else joined([describe(shape) for shape in layer.params])
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}" if value else ""
+
+
+def _field_cells(layer: LayerFacts) -> tuple[str, str, str]:
+    """Size, stride and offset of the first top's field; a layer's tops have the same."""
+    field = layer.fields[0] if layer.fields else None
+    if field is None:
+        return "", "", ""
+    whole = " whole" if field.whole else ""
+    return _pair(field.size) + whole, _pair(field.stride), _pair(field.offset)
+
+
+def _pair(pair: tuple[Fraction, Fraction]) -> str:
+    return f"{pair[0]}x{pair[1]}"
+
+
+def _show_statistics(found: Inspection) -> None:
+    several = [(layer.name, layer.statistics) for layer in found.layers if layer.statistics]
+    several += found.extra_statistics.items()
+    if not several:
+        return
+    rows = [("param", "min", "max", "mean", "std", "zeros", "NaN", "Inf", "bytes")]
+    for name, statistics in several:
+        for index, one in enumerate(statistics):
+            values = [_value(value) for value in (one.min, one.max, one.mean, one.std)]
+            counts = [f"{count:,}" for count in (one.zeros, one.nans, one.infs, one.bytes)]
+            rows.append((f"{name}[{index}]", *values, *counts))  # type: ignore[arg-type]
+    echo("")
+    echo_table(rows, "lrrrrrrrr")
+    echo("")
+
+
+def _value(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.5g}"
+
+
+def _notes(found: Inspection) -> Iterable[str]:
+    for one in found.unknown:
+        yield f"no shape of {joined([repr(blob) for blob in one.blobs])}: {one.reason}"
+    for name in found.missing:
+        yield f"the model has no params for layer {name!r}"
+    for name in found.extra:
+        yield f"the model has params of a layer {name!r}, which the net has not"
+    for difference in found.differing:
+        net, model = (_shapes(side) for side in (difference.net, difference.model))
+        yield f"params of layer {difference.layer!r}: {net} in the net, {model} in the model"
+
+
+def _shapes(shapes: Sequence[Shape]) -> str:
+    return ", ".join(map(describe, shapes)) or "none"
+
+
+def _total(found: Inspection) -> str:
+    whole = found.total
+    some = any(layer.params is None for layer in found.layers)
+    parts = [
+        f"{len(found.layers)} layers",
+        f"{'at least ' * some}{whole.params:,} params ({size_text(whole.param_memory)})",
+    ]
+    if found.prototxt is not None:
+        least = "" if whole.complete else "at least "
+        parts.append(f"{least}{whole.multiply_adds:,} multiply-adds")
+        parts.append(f"{least}{size_text(whole.memory)} of blobs")
+    return f"total: {', '.join(parts)}"

@@ -1,0 +1,147 @@
+"""The numbers of a param blob summed up, and of two compared, a piece at a time.
+
+Memory does not grow with the blob. Sums are taken in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsurgery.formats.blob import Blob
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float32]
+
+__all__ = ["BlobDistance", "BlobStatistics", "distance", "statistics"]
+
+
+@dataclass(frozen=True)
+class BlobStatistics:
+    """Of one blob: minimum, maximum, mean and standard deviation of its finite numbers.
+
+    They are NaN where there is no finite number. std is that of the whole, sum / n. zeros counts
+    negative zeros too; bytes are those in the file (without tags).
+    """
+
+    count: int
+    min: float
+    max: float
+    mean: float
+    std: float
+    zeros: int
+    nans: int
+    infs: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class BlobDistance:
+    """How far the numbers of one blob are from those of another, of the same count.
+
+    norm: the Euclidean norm of the difference. max_abs: the largest absolute difference.
+    relative: max_abs / the largest absolute value of the first blob; infinite where that is 0.
+    unlike: how many numbers differ. All are infinite where a NaN or an infinity meets anything
+    else; NaN equals NaN, and -0 equals 0.
+    """
+
+    norm: float
+    max_abs: float
+    relative: float
+    unlike: int
+
+
+def statistics(blob: Blob) -> BlobStatistics:
+    """Sum up the blob's numbers. Raises CaffemodelError where the file has changed since."""
+    import numpy as np
+
+    zeros = nans = infs = count = 0
+    low, high, mean, squares = math.inf, -math.inf, 0.0, 0.0
+    for piece in blob._pieces():
+        finite = piece[np.isfinite(piece)]
+        missing = int(np.isnan(piece).sum())
+        nans += missing
+        infs += piece.size - finite.size - missing
+        if not finite.size:
+            continue
+        zeros += finite.size - int(np.count_nonzero(finite))
+        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        with np.errstate(over="ignore", invalid="ignore"):
+            part = finite.astype(np.float64)
+            own = float(part.mean())
+            part -= own
+            # Two means and two sums of squares joined (Chan, Golub and LeVeque, 1979).
+            step, joined = own - mean, count + part.size
+            squares += float(np.dot(part, part)) + step * step * count * part.size / joined
+            mean += step * part.size / joined
+        count = joined
+    return BlobStatistics(
+        count=blob.count,
+        min=low if count else math.nan,
+        max=high if count else math.nan,
+        mean=mean if count else math.nan,
+        std=math.sqrt(squares / count) if count else math.nan,
+        zeros=zeros,
+        nans=nans,
+        infs=infs,
+        bytes=blob.count * blob.width,
+    )
+
+
+def distance(first: Blob, second: Blob) -> BlobDistance | None:
+    """How far apart the numbers are, as Caffe would load them (float32); None where nowhere.
+
+    The shapes may differ, the counts must not. Raises CaffemodelError where a file has changed.
+    """
+    if first.count != second.count:
+        raise ValueError(f"{first.count} numbers against {second.count}")
+    import numpy as np
+
+    squares, most, largest, unlike = 0.0, 0.0, 0.0, 0
+    for a, b in _paired(first, second):
+        with np.errstate(over="ignore", invalid="ignore"):
+            differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
+            here = int(np.count_nonzero(differ))
+            unlike += here
+            finite = np.isfinite(a)
+            if finite.any():
+                largest = max(largest, float(np.abs(a[finite]).max()))
+            if not here:
+                continue
+            apart = np.abs(a[differ].astype(np.float64) - b[differ])
+        apart[~np.isfinite(apart)] = math.inf
+        most = max(most, float(apart.max()))
+        squares += float(np.dot(apart, apart))
+    if not unlike:
+        return None
+    relative = most / largest if largest else math.inf
+    return BlobDistance(math.sqrt(squares), most, relative, unlike)
+
+
+def _paired(first: Blob, second: Blob) -> Iterator[tuple[Numbers, Numbers]]:
+    """Pieces of equal length of both, however each is cut."""
+    import numpy as np
+
+    one, other = _singles(first), _singles(second)
+    a = b = np.empty(0, np.float32)
+    while True:
+        a = a if a.size else next(one, a)
+        b = b if b.size else next(other, b)
+        size = min(a.size, b.size)
+        if not size:
+            return
+        yield a[:size], b[:size]
+        a, b = a[size:], b[size:]
+
+
+def _singles(blob: Blob) -> Iterator[Numbers]:
+    import numpy as np
+
+    for piece in blob._pieces():
+        with np.errstate(over="ignore"):
+            yield piece.astype(np.float32)

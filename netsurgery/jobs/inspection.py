@@ -1,0 +1,299 @@
+"""What is in a net, its model, or both: layers, shapes, costs, fields, statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from netsurgery.errors import NetError
+from netsurgery.formats.caffemodel import Caffemodel, ModelLayer
+from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
+from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
+from netsurgery.net.field import Field, fields
+from netsurgery.net.net import MAX_DIM, Net, NetInput, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+
+__all__ = [
+    "Difference",
+    "InputSize",
+    "Inspection",
+    "LayerFacts",
+    "Unknown",
+    "inspect_model",
+    "inspect_net",
+]
+
+
+@dataclass(frozen=True)
+class InputSize:
+    """Another shape for an input: height and width alone (two dims), or the whole shape.
+
+    name: the input's; None for the only one there is.
+    """
+
+    name: str | None
+    dims: Shape
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer. What is not known is None.
+
+    shapes, fields: one for each top (a caffemodel alone tells none). params: the shape of each,
+    by the prototxt, or by the model where the prototxt does not tell. multiply_adds, memory: see
+    net.cost. statistics: one for each param in the model, where they were asked for.
+    """
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    shapes: tuple[Shape | None, ...] = ()
+    params: tuple[Shape, ...] | None = None
+    multiply_adds: int | None = None
+    memory: int | None = None
+    fields: tuple[Field | None, ...] = ()
+    statistics: tuple[BlobStatistics, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Numbers in the layer's params."""
+        return sum(map(prod, self.params or ()))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A layer whose params in the model are not those of the net; shapes in order."""
+
+    layer: str
+    net: tuple[Shape, ...]
+    model: tuple[Shape, ...]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Blobs whose shapes cannot be told, for one and the same reason."""
+
+    reason: str
+    blobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """All there is to tell of a net.
+
+    prototxt, weights: the files looked at. inputs: blob -> shape. missing: layers with params
+    that the model has not; extra: layers with params in the model that the net has not.
+    """
+
+    prototxt: str | None
+    weights: str | None
+    name: str
+    generation: str
+    phase: str | None
+    inputs: Mapping[str, Shape | None]
+    outputs: tuple[str, ...]
+    layers: tuple[LayerFacts, ...]
+    total: Total
+    unknown: tuple[Unknown, ...] = ()
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    differing: tuple[Difference, ...] = ()
+    extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
+
+
+def inspect_model(model: Caffemodel, with_statistics: bool = False) -> Inspection:
+    """What a caffemodel tells alone: its layers and params; no shapes of blobs, no costs.
+
+    Raises CaffemodelError where the file has changed since it was opened.
+    """
+    layers = tuple(
+        LayerFacts(
+            name=layer.name,
+            type=layer.type,
+            bottoms=layer.bottoms,
+            tops=layer.tops,
+            params=tuple(blob.shape for blob in layer.blobs),
+            statistics=_statistics(layer) if with_statistics else (),
+        )
+        for layer in model.layers
+    )
+    model.check_unchanged()
+    count = sum(layer.count for layer in layers)
+    return Inspection(
+        prototxt=None,
+        weights=model.path,
+        name=model.net_name,
+        generation=model.generation,
+        phase=None,
+        inputs={},
+        outputs=(),
+        layers=layers,
+        total=Total(count, count * NUMBER_BYTES, 0, 0, complete=False),
+    )
+
+
+def inspect_net(
+    net: Net,
+    model: Caffemodel | None = None,
+    *,
+    sizes: Sequence[InputSize] = (),
+    with_fields: bool = False,
+    with_statistics: bool = False,
+) -> Inspection:
+    """What a net tells, and how `model` fits it.
+
+    sizes: other shapes for its inputs. Raises NetError for a size that fits no input,
+    PrototxtError where shapes contradict each other, CaffemodelError where the file has changed.
+    """
+    inputs = _sized(net, sizes)
+    shapes = infer(net, inputs)
+    # Layers of one name share their params in a caffemodel: the last one is what Caffe loads.
+    there = {layer.name: layer for layer in model.layers if layer.blobs} if model else {}
+    missing, differing = _unfit(shapes, there) if model else ((), ())
+    names = {layer.name for layer in net.layers}
+    extra = {name: layer for name, layer in there.items() if name not in names}
+    seen = fields(net, inputs) if with_fields else None
+    layers = _layers(net, shapes, seen, there, with_statistics)
+    found = Inspection(
+        prototxt=net.prototxt.path,
+        weights=model.path if model else None,
+        name=net.name,
+        generation=net.prototxt.generation,
+        phase=net.phase,
+        inputs={one.name: shapes.blobs.get(one.name) for one in net.inputs},
+        outputs=net.outputs,
+        layers=layers,
+        total=_total(total(net, shapes), layers, shapes),
+        unknown=_unknown(shapes),
+        missing=missing,
+        extra=tuple(extra),
+        differing=differing,
+        extra_statistics={
+            name: _statistics(layer) for name, layer in extra.items() if with_statistics
+        },
+    )
+    if model:
+        model.check_unchanged()
+    return found
+
+
+def _total(of_net: Total, layers: Sequence[LayerFacts], shapes: Shapes) -> Total:
+    """The net's total, and the params that only the model tells of."""
+    more = sum(layer.count for layer in layers if layer.name not in shapes.params)
+    params = of_net.params + more
+    return replace(of_net, params=params, param_memory=params * NUMBER_BYTES)
+
+
+def _layers(
+    net: Net,
+    shapes: Shapes,
+    seen: Mapping[str, Field] | None,
+    there: Mapping[str, ModelLayer],
+    with_statistics: bool,
+) -> tuple[LayerFacts, ...]:
+    made = []
+    for layer, cost in zip(net.layers, costs(net, shapes), strict=True):
+        in_model = there.get(layer.name)
+        made.append(
+            LayerFacts(
+                name=layer.name,
+                type=layer.type,
+                bottoms=layer.bottoms,
+                tops=layer.tops,
+                shapes=tuple(shapes.blobs.get(top) for top in layer.tops),
+                params=_params(layer.name, layer.tops, shapes, in_model),
+                multiply_adds=cost.multiply_adds,
+                memory=cost.memory,
+                fields=tuple(seen.get(top) for top in layer.tops) if seen is not None else (),
+                statistics=_statistics(in_model) if in_model and with_statistics else (),
+            )
+        )
+    return tuple(made)
+
+
+def _params(
+    name: str, tops: tuple[str, ...], shapes: Shapes, in_model: ModelLayer | None
+) -> tuple[Shape, ...] | None:
+    if name in shapes.params:
+        return shapes.params[name]
+    if in_model is not None:
+        return tuple(blob.shape for blob in in_model.blobs)
+    return None if any(top in shapes.unknown for top in tops) else ()
+
+
+def _statistics(layer: ModelLayer) -> tuple[BlobStatistics, ...]:
+    return tuple(statistics(blob) for blob in layer.blobs)
+
+
+def _unknown(shapes: Shapes) -> tuple[Unknown, ...]:
+    """Each reason once, with the blobs it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for blob, reason in shapes.unknown.items():
+        reasons.setdefault(reason, []).append(blob)
+    return tuple(Unknown(reason, tuple(blobs)) for reason, blobs in reasons.items())
+
+
+def _unfit(
+    shapes: Shapes, there: Mapping[str, ModelLayer]
+) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
+    """The layers whose params the model has not, and those whose params are others."""
+    missing, differing = [], []
+    for name, wanted in shapes.params.items():
+        if name not in there:
+            missing.append(name)
+            continue
+        blobs = there[name].blobs
+        # A legacy blob has four axes whatever the param has; Caffe puts ones in front.
+        fits = len(blobs) == len(wanted) and all(
+            blob.shape == ((1,) * (4 - len(shape)) + shape if blob.legacy else shape)
+            for blob, shape in zip(blobs, wanted, strict=True)
+        )
+        if not fits:
+            differing.append(Difference(name, wanted, tuple(blob.shape for blob in blobs)))
+    return tuple(missing), tuple(differing)
+
+
+def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:
+    """Input name -> its new shape."""
+    made: dict[str, Shape] = {}
+    for size in sizes:
+        found = _sized_input(net, size)
+        if found.name in made:
+            raise NetError(f"input {found.name!r} is given two sizes")
+        shape = size.dims
+        if len(shape) == 2:
+            if found.shape is None or len(found.shape) != 4:
+                told = "no shape" if found.shape is None else describe(found.shape)
+                raise NetError(
+                    f"{net.prototxt.path}: input {found.name!r} has {told}; a size of "
+                    f"{describe(size.dims)} needs N x C x H x W; give the whole shape, as in "
+                    f"{found.name}=1x3x224x224"
+                )
+            shape = (*found.shape[:2], *size.dims)
+        if prod(shape) > MAX_DIM:
+            raise NetError(f"input {found.name!r} of {describe(shape)}: more than Caffe counts")
+        made[found.name] = shape
+    return made
+
+
+def _sized_input(net: Net, size: InputSize) -> NetInput:
+    names = ", ".join(repr(one.name) for one in net.inputs)
+    if size.name is not None:
+        for one in net.inputs:
+            if one.name == size.name:
+                return one
+        raise NetError(
+            f"{net.prototxt.path}: no input {size.name!r}; the net has {names or 'no inputs'}"
+        )
+    if not net.inputs:
+        raise NetError(f"{net.prototxt.path}: a size is given, but the net declares no input")
+    images = [one for one in net.inputs if one.shape is not None and len(one.shape) == 4]
+    candidates = images if len(size.dims) == 2 and images else list(net.inputs)
+    if len(candidates) > 1:
+        raise NetError(
+            f"{net.prototxt.path}: the net has {len(net.inputs)} inputs, {names}; say whose size "
+            f"it is, as in {candidates[0].name}={describe(size.dims)}"
+        )
+    return candidates[0]

@@ -1,0 +1,34 @@
+"""Which of the files that were named is a prototxt and which a caffemodel, told by content."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from netsurgery.errors import FormatError
+from netsurgery.formats.segments import Source
+
+__all__ = ["is_prototxt"]
+
+_HEAD = 512
+_TEXT = re.compile(rb"[\t\n\v\f\r\x20-\x7e\x80-\xff]*")
+#: A byte order mark and comments may come first; then a field begins, or nothing does.
+_BEGINNING = re.compile(rb"(\xef\xbb\xbf)?\s*(#|\w+\s*[:{<]|$)")
+
+
+def is_prototxt(path: Path) -> bool:
+    """Whether the file begins as text format does; everything else counts as a caffemodel.
+
+    Raises FormatError for a file that cannot be read.
+    """
+    try:
+        source = Source(path)
+        try:
+            head = source.pread(_HEAD, 0)
+        finally:
+            source.close()
+    except OSError as error:
+        raise FormatError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise FormatError(f"{str(path)!r}: not a file name ({error})") from error
+    return bool(head) and _TEXT.fullmatch(head) is not None and _BEGINNING.match(head) is not None

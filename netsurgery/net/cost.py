@@ -1,0 +1,142 @@
+"""What a net costs to run: multiply-adds and memory, from its shapes alone.
+
+A multiply-add is a product with a weight, added up. They are counted where weights are applied:
+
+Convolution     top count x kernel volume x channels / group
+Deconvolution   bottom count x kernel volume x outputs / group
+InnerProduct    top count x inputs
+LSTM, RNN       steps x streams x count of each weight (streams x count for a static input's)
+
+A bias's addition is not counted, and neither is what weighs nothing: pooling, normalization,
+elementwise layers. They cost 0; a layer whose shapes are not known costs None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from netsurgery.formats.textformat import Message
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shape_rules import RULES
+from netsurgery.net.shapes import Shapes
+
+__all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "param_names", "total"]
+
+#: Caffe computes in float32.
+NUMBER_BYTES = 4
+
+_WEIGHTED = frozenset({"Convolution", "Deconvolution", "InnerProduct", "LSTM", "RNN"})
+#: Their tops are their bottom's memory under another shape or name.
+_SHARING = frozenset({"Flatten", "Reshape", "Split"})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one layer costs; None where its shapes are not known.
+
+    memory: bytes of the tops' numbers (float32), 0 for tops in place and for those that share
+    the bottom's memory (Flatten, Reshape, Split). Gradients, which training needs, are as much
+    again; what a layer keeps for itself (columns of a convolution, masks) is not counted.
+    """
+
+    multiply_adds: int | None
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a whole net costs.
+
+    params: numbers in params, those shared by name counted once; param_memory: their bytes.
+    complete: False where some layer's cost is not known; the sums are of those that are.
+    """
+
+    params: int
+    param_memory: int
+    multiply_adds: int
+    memory: int
+    complete: bool
+
+
+def costs(net: Net, shapes: Shapes) -> tuple[Cost, ...]:
+    """The cost of each of the net's layers at these shapes, in file order."""
+    return tuple(Cost(multiply_adds(layer, shapes), _memory(layer, shapes)) for layer in net.layers)
+
+
+def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
+    """The layer's multiply-adds in one forward pass of the whole batch; None if not known."""
+    if layer.type not in _WEIGHTED:
+        return 0 if layer.type in RULES or not layer.bottoms else None
+    tops = [shapes.blobs.get(top) for top in layer.tops]
+    bottoms = [shapes.blobs.get(bottom) for bottom in layer.bottoms]
+    params = shapes.params.get(layer.name, ())
+    if not params or None in tops or None in bottoms:
+        return None
+    known = [shape for shape in bottoms if shape is not None]
+    if layer.type in ("LSTM", "RNN"):
+        return _recurrent(layer.type, known[0], params)
+    if layer.type == "Deconvolution":
+        # Each of the weight's channels is applied at every place of the bottom.
+        return sum(prod(shape) // params[0][0] * prod(params[0]) for shape in known)
+    outputs = layer.param(_PARAM[layer.type]).integer("num_output", 1, 1)
+    return sum(prod(shape or ()) // outputs * prod(params[0]) for shape in tops)
+
+
+_PARAM = {"Convolution": "convolution_param", "InnerProduct": "inner_product_param"}
+
+
+def _recurrent(kind: str, bottom: Shape, params: Sequence[Shape]) -> int:
+    steps, streams = bottom[:2]
+    # With a static input, which is weighed once, the third param is its weight.
+    static = prod(params[2]) if len(params) == {"LSTM": 4, "RNN": 6}[kind] else 0
+    weights = sum(prod(shape) for shape in params if len(shape) == 2) - static
+    return streams * (steps * weights + static)
+
+
+def _memory(layer: Layer, shapes: Shapes) -> int | None:
+    own = [top for top in layer.tops if top not in layer.bottoms]
+    if layer.type in _SHARING:
+        own = []
+    found = [shapes.blobs.get(top) for top in own]
+    known = [shape for shape in found if shape is not None]
+    return NUMBER_BYTES * sum(map(prod, known)) if len(known) == len(found) else None
+
+
+def param_names(layer: Layer) -> tuple[str, ...]:
+    """The names that the layer gives its params, "" for none; equal names share one param."""
+    values = [field.value for field in layer.message.all("param")]
+    return tuple(
+        value.string("name") if isinstance(value, Message) else value.as_string()
+        for value in values
+    )
+
+
+def total(net: Net, shapes: Shapes) -> Total:
+    """The sums over the net; inputs that no layer makes are part of the memory."""
+    found = costs(net, shapes)
+    made = {top for layer in net.layers for top in layer.tops}
+    inputs = [shapes.blobs.get(one.name) for one in net.inputs if one.name not in made]
+    memory = sum(cost.memory or 0 for cost in found)
+    params = _distinct_params(net, shapes)
+    return Total(
+        params=params,
+        param_memory=params * NUMBER_BYTES,
+        multiply_adds=sum(cost.multiply_adds or 0 for cost in found),
+        memory=memory + NUMBER_BYTES * sum(prod(shape) for shape in inputs if shape is not None),
+        complete=None not in inputs
+        and all(None not in (cost.multiply_adds, cost.memory) for cost in found),
+    )
+
+
+def _distinct_params(net: Net, shapes: Shapes) -> int:
+    count, seen = 0, set()
+    for layer in net.layers:
+        names = param_names(layer)
+        for index, shape in enumerate(shapes.params.get(layer.name, ())):
+            name = names[index] if index < len(names) else ""
+            if not name or name not in seen:
+                count += prod(shape)
+            seen.add(name)
+    return count
