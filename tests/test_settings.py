@@ -149,6 +149,14 @@ def test_a_folder_of_that_name_is_passed_over(tmp_path: Path) -> None:
     assert find_settings(tmp_path / "a") == path
 
 
+def test_no_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert find_settings(Path()) is None
+
+
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -76,9 +76,13 @@ class Settings:
 
 def find_settings(start: Path | str) -> Path | None:
     """The netsurgery.toml of the folder `start` or of the nearest folder above; None if none."""
-    folder = Path(start).absolute()
+    try:
+        folder = Path(start).absolute()
+    except OSError:  # the current folder was removed
+        return None
     for place in (folder, *folder.parents):
-        if (place / SETTINGS_NAME).is_file():
+        # Not Path.is_file, which raises where a folder may not be looked into.
+        if os.path.isfile(place / SETTINGS_NAME):
             return place / SETTINGS_NAME
     return None
 
