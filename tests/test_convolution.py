@@ -139,32 +139,33 @@ def test_the_input_follows_the_map(
     options: dict[str, object], shape: tuple[int, ...], cells: tuple[int, int]
 ) -> None:
     made = plan(SMALL + fc("fc", "data"), **options)
-    assert made.input == ("data", shape)
+    (one,) = made.inputs
+    assert (one.name, one.new, one.window, one.stride) == ("data", shape, (6, 6), (1, 1))
     assert made.maps == {"fc-conv": (1, 3, *cells)}
-    assert made.window == (6, 6)
-    assert made.notes == ("the input's batch of 5 becomes 1",)
+    assert made.notes == ("the batch of 5 of input 'data' becomes 1",)
 
 
 def test_the_stride_is_the_total_one() -> None:
     pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
     made = plan(SMALL + pool + fc("fc", "p"))
-    assert made.stride == (2, 2)
-    assert made.input[1] == (1, 2, 6 + 2 * 7, 6 + 2 * 7)
+    assert made.inputs[0].stride == (2, 2)
+    assert made.inputs[0].new == (1, 2, 6 + 2 * 7, 6 + 2 * 7)
 
 
 def test_a_kept_inner_product_behind_holds_the_input_at_its_size() -> None:
     text = SMALL + fc("a", "data") + fc("b", "a")
     made = plan(text, layers=["a"])
     assert [move.layer for move in made.moves] == ["a"]
-    assert made.input == ("data", (1, 2, 6, 6))
+    assert made.inputs[0].new == (1, 2, 6, 6)
     assert made.notes[0] == (
-        "the input stays at 6x6: layer 'b': its params are 3x3 and 3 at 6x6 only; "
+        "input 'data' stays at 6x6: layer 'b': its params are 3x3 and 3 at that size only; "
         "an InnerProduct that is kept looks at the whole map"
     )
-    with pytest.raises(SurgeryError, match="layer 'b': its params are 3x3 and 3 at 6x6 only"):
+    with pytest.raises(SurgeryError, match="layer 'b': its params are 3x3 and 3 at that size"):
         plan(text, layers=["a"], map_size=(2, 2))
 
 
+RESHAPED = "reshape_param { shape { dim: 30 dim: -1 } }"
 SCALED = "scale_param { axis: 1 bias_term: true }"
 ALLOWED = [
     layer("ReLU", "fc", "fc"),
@@ -197,44 +198,48 @@ def test_layers_that_may_follow(behind: str) -> None:
             ),
             "the net has no InnerProduct layer; it is already convolutional",
         ),
-        (fc("fc", "x").join(['input: "x"', ""]), "input 'x' has no shape, expected N x C x H x W"),
         (
-            'input: "x" input_shape { dim: 1 dim: 9 }' + fc("fc", "x"),
-            "input 'x' has 1x9, expected N x C x H x W",
+            'input: "x"' + fc("fc", "x"),
+            "layer 'fc': the shape of its bottom 'x' is not known: the prototxt declares no shape "
+            "for this input; --input-shape gives the shape of an input",
         ),
         (
-            'input: "x" input: "y" input_shape { dim: 1 } input_shape { dim: 1 }' + fc("f", "x"),
-            "found 2 inputs ('x', 'y'), expected one",
+            'input: "x" input_shape { dim: 1 dim: 9 }' + fc("fc", "x"),
+            "layer 'fc': its bottom 'x' is 1x9, the net's input: no map",
         ),
         (
             SMALL + fc("fc", "data", "axis: 2"),
-            "layer 'fc': axis 2 of a 1x2x6x6 bottom; only axis 1 leaves a map",
+            "layer 'fc': axis 2 of a 5x2x6x6 bottom; only axis 1 leaves a map",
         ),
         (
-            SMALL + layer("Flatten", "data", "flat") + fc("fc", "flat"),
-            "layer 'fc': its bottom 'flat' is 1x72, made by layer 'Flatten-flat' (Flatten): no map",
+            SMALL + layer("Reshape", "data", "flat", RESHAPED) + fc("fc", "flat"),
+            "layer 'fc': its bottom 'flat' is 30x12, made by layer 'Reshape-flat' (Reshape): "
+            "no map",
         ),
         (
             SMALL + layer("Mystery", "data", "m") + fc("fc", "m"),
             "layer 'fc': the shape of its bottom 'm' is not known: layer 'Mystery-m' is of type "
-            "Mystery, which Caffe 1.0 gives no fixed shape",
+            "Mystery, which Caffe 1.0 gives no fixed shape; --input-shape gives the shape of an "
+            "input",
         ),
         (
             SMALL + fc("fc", "data") + layer("Softmax", "fc", "p", "softmax_param { axis: 0 }"),
             "layer 'Softmax-p': axis 0, expected 1, the channels",
         ),
         (
-            SMALL + fc("fc", "data") + layer("ArgMax", "fc", "p"),
-            "layer 'ArgMax-p': an ArgMax without an axis looks at the whole map at once; "
-            "give it axis: 1",
+            SMALL
+            + fc("fc", "data")
+            + layer("ArgMax", "fc", "p", "argmax_param { out_max_val: true }"),
+            "layer 'ArgMax-p': an ArgMax without an axis gives pairs with out_max_val, with one it "
+            "cannot",
         ),
         (
-            SMALL + fc("fc", "data") + layer("Flatten", "fc", "p"),
-            "layer 'Flatten-p': a Flatten may not treat every position of a map alike",
+            SMALL + fc("fc", "data") + layer("Tile", "fc", "p", "tile_param { tiles: 2 }"),
+            "layer 'Tile-p': a Tile may not treat every position of a map alike",
         ),
         (
             SMALL + fc("fc", "data") + layer("Flatten", "data", "g") + layer("Concat", "fc g", "p"),
-            "layer 'Concat-p': it joins a map with 'g', which does not become one",
+            "layer 'Concat-p': it joins maps of different sizes",
         ),
         (
             SMALL + fc("fc", "data") + fc("fc-conv", "fc"),
@@ -250,6 +255,164 @@ def test_refusals(text: str, what: str) -> None:
     with pytest.raises(NetsurgeryError) as caught:
         plan(text)
     assert str(caught.value) == f"n.prototxt: {what}"
+
+
+CONV = layer("Convolution", "data", "c", "convolution_param { num_output: 4 kernel_size: 3 }")
+GLOBAL = "pooling_param { pool: AVE global_pooling: true }"
+
+
+def test_a_flatten_is_taken_out_with_its_lines() -> None:
+    text = SMALL + CONV + layer("Flatten", "c", "flat") + layer("ReLU", "flat", "flat")
+    made = plan(text + fc("fc", "flat") + layer("Softmax", "fc", "p"))
+    assert "Flatten" not in made.text
+    assert made.removed == ("Flatten-flat",)
+    assert 'name: "ReLU-flat" type: "ReLU" bottom: "c" top: "c"' in made.text
+    assert 'type: "Convolution" bottom: "c" top: "fc-conv"' in made.text
+    assert made.moves[0].new[0] == (3, 4, 4, 4)
+    assert made.renames == {"flat": "c", "fc": "fc-conv"}
+    assert made.maps == {"p": (1, 3, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    "param",
+    ["shape { dim: 0 dim: -1 }", "shape { dim: 5 dim: 64 }", "shape { dim: [0, -1, 1, 1] }"],
+)
+def test_a_reshape_that_only_flattens_is_a_flatten(param: str) -> None:
+    text = SMALL + CONV + layer("Reshape", "c", "flat", f"reshape_param {{ {param} }}")
+    made = plan(text + fc("fc", "flat"))
+    assert made.removed == ("Reshape-flat",)
+    assert made.moves[0].new[0] == (3, 4, 4, 4)
+
+
+def test_maps_flattened_and_joined_are_joined_as_maps() -> None:
+    text = SMALL + CONV + layer("Power", "c", "d") + layer("Flatten", "c", "f")
+    text += layer("Flatten", "d", "g") + layer("Concat", "f g", "h") + fc("fc", "h")
+    made = plan(text)
+    assert made.removed == ("Flatten-f", "Flatten-g")
+    assert made.moves[0].new[0] == (3, 8, 4, 4)
+
+
+def test_a_flatten_behind_the_classifier_goes_too() -> None:
+    made = plan(SMALL + fc("fc", "data") + layer("Flatten", "fc", "f") + layer("Softmax", "f", "p"))
+    assert made.removed == ("Flatten-f",)
+    assert made.maps == {"p": (1, 3, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("behind", "what"),
+    [
+        (
+            layer("BatchNorm", "flat", "y") + fc("fc", "y"),
+            "layer 'fc': its bottom 'y' is 5x64, made by layer 'BatchNorm-y' (BatchNorm): no map",
+        ),
+        (
+            fc("fc", "flat") + layer("Softmax", "flat", "y"),
+            "layer 'Softmax-y': it works along the channels of what was flattened",
+        ),
+        (
+            layer("ReLU", "flat", "flat") + fc("fc", "flat") + layer("Power", "c", "y"),
+            "layer 'Flatten-flat': a layer works in place on what it flattens; 'c' is read again "
+            "behind it",
+        ),
+    ],
+)
+def test_a_flatten_that_something_needs_stays(behind: str, what: str) -> None:
+    with pytest.raises(SurgeryError) as caught:
+        plan(SMALL + CONV + layer("Flatten", "c", "flat") + behind)
+    assert str(caught.value) == f"n.prototxt: {what}"
+
+
+def test_a_global_pooling_before_the_classifier_becomes_a_window() -> None:
+    text = SMALL + CONV + layer("Pooling", "c", "p", GLOBAL) + fc("fc", "p")
+    made = plan(text)
+    assert made.windows == {"Pooling-p": (4, 4)}
+    assert "pool: AVE kernel_size: 4" in made.text
+    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+    kept = plan(text, keep_global_pooling=True)
+    assert "global_pooling: true" in kept.text
+    assert kept.inputs[0].new == (1, 2, 6, 6)
+    assert kept.maps == {"fc-conv": (1, 3, 1, 1)}
+
+
+def test_a_net_without_inner_products_is_converted_by_its_global_pooling() -> None:
+    wide = INPUT % "dim: 1 dim: 2 dim: 6 dim: 8"
+    text = wide + CONV + layer("Pooling", "c", "p", GLOBAL) + layer("Softmax", "p", "q")
+    made = plan(text)
+    assert made.moves == ()
+    assert "kernel_h: 4 kernel_w: 6" in made.text
+    assert made.maps == {"q": (1, 4, 8, 8)}
+    with pytest.raises(SurgeryError, match="already convolutional but for the global Pooling"):
+        plan(text, keep_global_pooling=True)
+
+
+def test_a_global_pooling_that_gates_the_map_stays() -> None:
+    gate = layer("Pooling", "c", "g", GLOBAL) + layer(
+        "Scale", "c g", "s", "scale_param { axis: 0 }"
+    )
+    made = plan(SMALL + CONV + gate + fc("fc", "s"))
+    assert made.windows == {}
+    assert any("'Pooling-g' stays" in note for note in made.notes)
+
+
+def test_an_argmax_is_given_its_axis() -> None:
+    made = plan(SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y"))
+    assert 'type: "ArgMax" argmax_param { axis: 1 } bottom: "fc-conv"' in made.text
+    assert made.maps == {"y": (1, 1, 8, 8)}
+    made = plan(SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y", "argmax_param { top_k: 2 }"))
+    assert "argmax_param { top_k: 2 axis: 1 }" in made.text
+
+
+def test_two_inputs_grow_each_by_its_own_stride() -> None:
+    text = SMALL + 'input: "x" input_shape { dim: [1, 1, 9, 9] }\n'
+    pool = layer("Pooling", "x", "p", "pooling_param { kernel_size: 3 stride: 3 }")
+    made = plan(text + fc("a", "data") + pool + fc("b", "p"))
+    assert {one.name: one.new for one in made.inputs} == {
+        "x": (1, 1, 9 + 3 * 7, 9 + 3 * 7),
+        "data": (1, 2, 13, 13),
+    }
+    with pytest.raises(SurgeryError, match="--input-size is for one input, found 2"):
+        plan(text + fc("a", "data") + pool + fc("b", "p"), input_size=(20, 20))
+
+
+TRAIN_VAL = """
+layer { name: "d" type: "Data" top: "data" top: "label" }
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+  inner_product_param { num_output: 3 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
+layer { name: "acc" type: "Accuracy" bottom: "fc" bottom: "label" top: "acc"
+  include { phase: TEST } }
+"""
+
+
+def test_a_training_net_needs_to_be_told_its_inputs_shape() -> None:
+    with pytest.raises(SurgeryError, match="--input-shape gives the shape of an input"):
+        plan(TRAIN_VAL)
+    shapes = {"data": (4, 2, 6, 6), "label": (4,)}
+    made = plan(TRAIN_VAL, input_shapes=shapes)
+    assert made.moves[0].new[0] == (3, 2, 6, 6)
+    assert made.inputs == ()
+    assert made.text.count('bottom: "fc-conv"') == 2
+
+
+def test_refused_layers_can_be_skipped() -> None:
+    text = SMALL + fc("good", "data") + fc("bad", "data", "axis: 2")
+    made = plan(text, skip_refused=True)
+    assert [move.layer for move in made.moves] == ["good"]
+    assert "left as it is: layer 'bad': axis 2" in made.notes[0]
+    behind = layer("Tile", "bad", "t", "tile_param { tiles: 2 }")
+    made = plan(SMALL + fc("good", "data") + fc("bad", "data") + behind, skip_refused=True)
+    assert [move.layer for move in made.moves] == ["good"]
+    with pytest.raises(SurgeryError, match="layer 'bad'"):
+        plan(SMALL + fc("bad", "data", "axis: 2"), skip_refused=True)
+
+
+def test_params_shared_by_name_must_agree_on_their_shape() -> None:
+    shared = 'param { name: "w" } param { name: "b" }'
+    same = fc("a", "data").replace("inner", f"{shared} inner", 1)
+    twin = fc("b", "data").replace("inner", f"{shared} inner", 1)
+    assert len(plan(SMALL + same + twin).moves) == 2
+    with pytest.raises(SurgeryError, match="param 'w' would be 3x72 here and 3x2x6x6 there"):
+        plan(SMALL + same + twin, layers=["a"])
 
 
 def test_every_refusal_is_named_at_once() -> None:

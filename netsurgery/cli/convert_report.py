@@ -18,7 +18,6 @@ def facts(
     plan: ConvolutionPlan, weights: Weights, places: Places, made: Conversion | None = None
 ) -> dict[str, Any]:
     """Everything there is to tell; `made` is None for a dry run, which tells the diff too."""
-    name, shape = plan.input
     found = {
         "layers": [
             {
@@ -31,10 +30,19 @@ def facts(
             for move in plan.moves
         ],
         "renamed_blobs": plan.renames,
-        "input": {"name": name, "old": list(plan.net.inputs[0].shape or ()), "new": list(shape)},
+        "windows": {layer: list(size) for layer, size in plan.windows.items()},
+        "removed_layers": list(plan.removed),
+        "inputs": [
+            {
+                "name": one.name,
+                "old": list(one.old),
+                "new": list(one.new),
+                "window": list(one.window),
+                "stride": None if one.stride is None else [float(step) for step in one.stride],
+            }
+            for one in plan.inputs
+        ],
         "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
-        "window": list(plan.window),
-        "stride": None if plan.stride is None else [float(s) for s in plan.stride],
         "layers_without_params": list(weights.missing),
         "params_without_layer": list(weights.extra),
         "notes": [*plan.notes, *_notes(weights, places, made)],
@@ -81,16 +89,16 @@ def show(found: dict[str, Any]) -> None:
     for layer in found["layers"]:
         old, new = (", ".join(map(shape_text, layer[key])) for key in ("old", "new"))
         rows.append((layer["layer"], old, layer["target"], new))
-    given = found["input"]
-    rows.append((given["name"], shape_text(given["old"]), "", shape_text(given["new"])))
+    rows += [(i["name"], shape_text(i["old"]), "", shape_text(i["new"])) for i in found["inputs"]]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for blob, shape in found["maps"].items():
         echo(f"map {blob}: {shape_text(shape)}")
-    window, stride = found["window"], found["stride"]
-    steps = "" if stride is None else f", one every {stride[0]:g} x {stride[1]:g} pixels"
-    echo(f"window of a cell: {window[0]} x {window[1]} pixels{steps}")
+    for given in found["inputs"]:
+        (height, width), stride = given["window"], given["stride"]
+        every = "" if stride is None else f", one every {stride[0]:g} x {stride[1]:g} pixels"
+        echo(f"window of a cell: {height} x {width} pixels{every}")
     for note in found["notes"]:
         echo(f"note: {note}")
     if found["dry_run"]:

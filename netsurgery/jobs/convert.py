@@ -117,15 +117,16 @@ def _folders(paths: list[Path]) -> Iterator[None]:
 
 def _check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
     """Read the files that the settings will name, so that a wrong one is told now."""
-    name, shape = plan.input
+    channels = None
     if isinstance(settings.mean, Path):
         from netsurgery.formats.mean import load_mean
 
         channels = len(load_mean(settings.mean).values)
-    else:
-        channels = len(settings.mean or ())
-    if channels not in (0, 1, shape[1]):
-        raise MeanError(f"a mean of {channels} channels; input {name!r} has {shape[1]}")
+    elif settings.mean is not None:
+        channels = len(settings.mean)
+    for one in plan.inputs:
+        if channels not in (None, 1, one.old[1]):
+            raise MeanError(f"a mean of {channels} channels; input {one.name!r} has {one.old[1]}")
     if settings.labels is not None:
         labels = read_labels(settings.labels)
         for blob, classes in list(plan.maps.items())[-1:]:
@@ -133,7 +134,8 @@ def _check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
 
 
 def _settings(plan: ConvolutionPlan, places: Places, settings: Settings) -> str:
-    made = replace(settings, prototxt=places.prototxt, weights=places.weights, window=plan.window)
+    window = plan.inputs[0].window if len(plan.inputs) == 1 else None
+    made = replace(settings, prototxt=places.prototxt, weights=places.weights, window=window)
     return made.to_toml(places.settings.parent)
 
 

@@ -44,6 +44,15 @@ class Layer:
         return self.message.error(f"layer {self.name!r} ({self.type}): {what}")
 
     @property
+    def param_names(self) -> tuple[str, ...]:
+        """The names under which the layer shares its params; "" for one it does not share."""
+        values = [field.value for field in self.message.all("param")]
+        return tuple(
+            value.string("name") if isinstance(value, Message) else value.as_string()
+            for value in values
+        )
+
+    @property
     def in_place(self) -> bool:
         """Whether some top is one of the bottoms."""
         return any(top in self.bottoms for top in self.tops)

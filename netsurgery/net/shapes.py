@@ -41,6 +41,7 @@ class Shapes:
 def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
     """The shapes of `net` at the declared input shapes, or at those given in `inputs`.
 
+    `inputs` may also give the tops of layers whose shapes no prototxt tells, such as a Data layer.
     Raises PrototxtError, naming the layer, where shapes contradict each other.
     """
     found = Shapes()
@@ -52,11 +53,11 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
             found.blobs[declared.name] = tuple(shape)
     for layer in net.layers:
         if layer.type != "Input":
-            _infer_layer(layer, found)
+            _infer_layer(layer, found, inputs or {})
     return found
 
 
-def _infer_layer(layer: Layer, found: Shapes) -> None:
+def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
     rule = shape_rules.RULES.get(layer.type)
     if rule is None:
@@ -69,7 +70,10 @@ def _infer_layer(layer: Layer, found: Shapes) -> None:
         return
     for top in layer.tops:
         found.blobs.pop(top, None)
-        found.unknown[top] = why
+        if top in given:
+            found.blobs[top] = tuple(given[top])
+        else:
+            found.unknown[top] = why
 
 
 def _keep(layer: Layer, tops: list[Shape], params: list[Shape], found: Shapes) -> None:

@@ -3,34 +3,33 @@
 An InnerProduct over the C x H x W map of a bottom is a Convolution whose kernel is that whole
 map: its O x (C*H*W) weights and the O x C x H x W weights of the Convolution are the same
 row-major numbers. On a larger input it gives the classifier's answer for every window of the
-input, total stride apart.
+input, total stride apart. A global Pooling at the net's end is the same thing over the values it
+pools, and becomes a window of the size it had.
 
-Requires: one N x C x H x W input of a declared shape. Of each InnerProduct: axis 1, and a bottom
-that is a map, or that an InnerProduct converted before it made. Of the layers behind: that they
-treat every position alike.
-Ensures: at the original input size every blob has the shape it had (1 x 1 added where an
-InnerProduct left no map), and no param changes its shape with the input size.
+Requires: blob shapes that can be told. Of each InnerProduct: axis 1, and a bottom that is a map,
+or a map flattened, or that an InnerProduct converted before it made. Of the layers behind: that
+they treat every position alike.
+Ensures: at the original input size every blob has the values' count it had, and its shape but
+for flattened maps and 1 x 1 behind an InnerProduct; every other param keeps its shape, and no
+param's shape changes with the new input size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
 
-from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net.field import fields
 from netsurgery.net.net import Layer, Net, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.surgery.convolution_text import Cast, rewrite
-from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.positions import why_not_behind
+from netsurgery.net.shapes import Shapes, infer
+from netsurgery.surgery.convolution_checks import check_names, ensure_same
+from netsurgery.surgery.convolution_size import Resize, Wanted, resize
+from netsurgery.surgery.convolution_survey import Cast, Survey, survey
+from netsurgery.surgery.convolution_text import rewrite
+from netsurgery.surgery.plan import refuse
 
-__all__ = ["ConvolutionPlan", "Move", "plan_convolution"]
-
-DEFAULT_MAP = (8, 8)
+__all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]
 
 
 @dataclass(frozen=True)
@@ -53,20 +52,20 @@ class ConvolutionPlan:
     """All that converting a net would do.
 
     text: the new prototxt.
-    window: (H, W) of the old input: what one cell of the map classifies.
-    stride: (H, W) from one cell's window to the next, in input pixels; None where not known.
-    input: the input's name, and its new shape 1 x C x H x W.
-    maps: every output of the new net and its shape at that input.
-    renames: blob -> its new name.
+    windows: global Pooling layer -> (H, W) of the window it becomes.
+    removed: the layers taken out because they only flatten.
+    inputs: the inputs that grow; none where data layers make the input.
+    maps: every output of the new net and its shape at those inputs, as far as known.
+    renames: blob -> its new name (for what a removed layer made: what it had flattened).
     notes: what the user should know.
     """
 
     net: Net
     text: str
     moves: tuple[Move, ...]
-    window: tuple[int, int]
-    stride: tuple[Fraction, Fraction] | None
-    input: tuple[str, Shape]
+    windows: dict[str, tuple[int, int]]
+    removed: tuple[str, ...]
+    inputs: tuple[Resize, ...]
     maps: dict[str, Shape]
     renames: dict[str, str]
     notes: tuple[str, ...]
@@ -79,6 +78,9 @@ def plan_convolution(
     layers: Sequence[str] | None = None,
     input_size: tuple[int, int] | None = None,
     map_size: tuple[int, int] | None = None,
+    input_shapes: Mapping[str, Shape] | None = None,
+    keep_global_pooling: bool = False,
+    skip_refused: bool = False,
 ) -> ConvolutionPlan:
     """What converting `net` would do.
 
@@ -86,237 +88,120 @@ def plan_convolution(
     layers: the InnerProduct layers to convert; None for all.
     input_size: (H, W) of the new input; None to take what gives a map of `map_size` cells
     (default 8 x 8): original size + total stride x (cells - 1).
+    input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell.
+    keep_global_pooling: leave global Pooling layers as they are; the map then has one cell.
+    skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
 
     Raises SurgeryError naming each layer that stands in the way and why, PrototxtError where the
     net contradicts itself.
     """
-    declared = _image_input(net)
-    batch, channels, height, width = _shape4(net, declared)
-    original = (1, channels, height, width)
-    shapes = infer(net, {declared.name: original})
-    casts = _casts(net, _chosen(net, layers), shapes)
-    _check_names(net, casts, suffix)
-    texts = _Texts(net, declared, casts, suffix)
-    _ensure_same(net, texts.net(original), shapes, texts.renames, declared.name, original)
-    stride = _stride(texts.net(original), declared.name)
-    wanted = _wanted_size(net, (height, width), stride, input_size, map_size)
-    notes = []
-    fixed = _fixed(texts.net(original), declared.name, original, (1, channels, *wanted))
-    if fixed and (input_size or map_size):
-        refuse(net.prototxt.path, fixed)
-    if fixed:
-        notes.append(f"the input stays at {height}x{width}: {fixed[0]}")
-        wanted = (height, width)
-    shape = (1, channels, *wanted)
-    made = texts.net(shape)
-    blobs = infer(made).blobs
-    maps = {blob: blobs[blob] for blob in made.outputs if blob in blobs}
-    if stride is None and not input_size and not fixed:
-        notes.append(
-            f"the input stays at {height}x{width}: the outputs' total stride is not known, or they "
-            "differ in it; --input-size makes it larger"
-        )
-    if batch != 1:
-        notes.append(f"the input's batch of {batch} becomes 1")
+    given = dict(input_shapes or {})
+    shapes = infer(net, given)
+    found, notes = _surveyed(net, _chosen(net, layers), shapes, keep_global_pooling, skip_refused)
+    if not found.changed:
+        raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
+    check_names(net, found.casts, suffix)
+    writer = _Writer(net, found, suffix)
+    made = writer.net({})
+    ensure_same(net, made, found, shapes, given, writer.renames)
+    resizes, told = resize(net, made, found, shapes, Wanted(input_size, map_size))
+    new = {one.name: one.new for one in resizes}
+    made = writer.net(
+        {declared: new[declared.name] for declared in net.inputs if declared.name in new}
+    )
+    blobs = infer(made, {**given, **new}).blobs
     return ConvolutionPlan(
         net=net,
         text=made.prototxt.text,
-        moves=tuple(_move(net, cast, suffix, shapes) for cast in casts),
-        window=(height, width),
-        stride=stride,
-        input=(declared.name, shape),
-        maps=maps,
-        renames=texts.renames,
-        notes=tuple(notes),
+        moves=tuple(_move(cast, suffix, shapes) for cast in found.casts),
+        windows={cast.layer.name: cast.kernel for cast in found.windows},
+        removed=tuple(layer.name for layer in found.flattenings),
+        inputs=tuple(resizes),
+        maps={blob: blobs[blob] for blob in made.outputs if blob in blobs},
+        renames=writer.renames,
+        notes=(*notes, *_changes(found), *told),
     )
 
 
-class _Texts:
-    """The new prototxt at whatever input shape."""
+def _surveyed(
+    net: Net, chosen: list[Layer], shapes: Shapes, keep_global: bool, skip_refused: bool
+) -> tuple[Survey, list[str]]:
+    """The survey; what is refused is left as it is, and told, or refuses all."""
+    notes: list[str] = []
+    found = survey(net, chosen, shapes, keep_global=keep_global)
+    while found.refusals:
+        rest = _without_refused(net, chosen, found) if skip_refused else chosen
+        if len(rest) in (0, len(chosen)):
+            refuse(net.prototxt.path, found.refusals)
+        notes += [f"left as it is: {refusal}" for refusal in found.refusals]
+        chosen = rest
+        found = survey(net, chosen, shapes, keep_global=keep_global)
+    return found, notes
 
-    def __init__(self, net: Net, declared: NetInput, casts: list[Cast], suffix: str) -> None:
-        self._prototxt, self._declared = net.prototxt, declared
-        self._casts, self._suffix, self._phase = casts, suffix, net.phase
+
+def _without_refused(net: Net, chosen: list[Layer], found: Survey) -> list[Layer]:
+    """`chosen` without those that are refused, or, if none is, that lead to a refused layer."""
+    refused = {refusal.layer for refusal in found.refusals}
+    blamed = {layer for layer in chosen if layer.name in refused}
+    if not blamed:
+        wanted: set[str] = set()
+        for layer in reversed(net.layers):
+            if layer.name in refused or wanted.intersection(layer.tops):
+                wanted.update(layer.bottoms)
+                blamed |= {layer} & set(chosen)
+    return [layer for layer in chosen if layer not in blamed]
+
+
+def _changes(found: Survey) -> list[str]:
+    """What is changed besides the InnerProduct layers."""
+    notes = [
+        f"global pooling {cast.layer.name!r} becomes a window of {cast.kernel[0]}x{cast.kernel[1]}"
+        for cast in found.windows
+    ]
+    notes += [f"layer {layer.name!r} only flattens and is taken out" for layer in found.flattenings]
+    notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in found.argmaxes]
+    notes += [
+        f"global pooling {layer.name!r} stays: what it pools is joined with the map again, so "
+        "every cell depends on the whole picture"
+        for layer in found.gates
+    ]
+    return notes
+
+
+class _Writer:
+    """The new net at whatever input shapes."""
+
+    def __init__(self, net: Net, found: Survey, suffix: str) -> None:
+        self._old, self._found, self._suffix = net, found, suffix
         self.renames: dict[str, str] = {}
 
-    def net(self, shape: Shape) -> Net:
-        """The new net with its input at `shape`; PrototxtError where it contradicts itself."""
-        text, self.renames = rewrite(
-            self._prototxt, self._casts, self._suffix, self._declared, shape
-        )
-        return Net.of(Prototxt.parse(text, self._prototxt.path), self._phase)
-
-
-def _image_input(net: Net) -> NetInput:
-    path = net.prototxt.path
-    if not net.inputs:
-        raise SurgeryError(f"{path}: the net declares no input; give the deploy prototxt")
-    if len(net.inputs) > 1:
-        names = ", ".join(repr(i.name) for i in net.inputs)
-        raise SurgeryError(f"{path}: found {len(net.inputs)} inputs ({names}), expected one")
-    return net.inputs[0]
-
-
-def _shape4(net: Net, declared: NetInput) -> Shape:
-    if declared.shape is None or len(declared.shape) != 4:
-        found = "no shape" if declared.shape is None else describe(declared.shape)
-        raise SurgeryError(
-            f"{net.prototxt.path}: input {declared.name!r} has {found}, expected N x C x H x W"
-        )
-    return declared.shape
+    def net(self, inputs: Mapping[NetInput, Shape]) -> Net:
+        """The new net; PrototxtError where it contradicts itself."""
+        prototxt = self._old.prototxt
+        text, self.renames = rewrite(prototxt, self._found, self._suffix, inputs)
+        return Net.of(Prototxt.parse(text, prototxt.path), self._old.phase)
 
 
 def _chosen(net: Net, names: Sequence[str] | None) -> list[Layer]:
     """The InnerProduct layers to convert, in file order."""
-    path = net.prototxt.path
     found = [layer for layer in net.layers if layer.type == "InnerProduct"]
-    if not found:
-        dense = any(layer.type == "Convolution" for layer in net.layers)
-        already = "it is already convolutional" if dense else "there is nothing to convert"
-        raise SurgeryError(f"{path}: the net has no InnerProduct layer; {already}")
-    if names is None:
-        return found
-    for name in names:
+    for name in names or ():
         if net.layer(name).type != "InnerProduct":
             raise SurgeryError(
-                f"{path}: layer {name!r} is of type {net.layer(name).type}, expected InnerProduct; "
-                f"there are {', '.join(layer.name for layer in found)}"
+                f"{net.prototxt.path}: layer {name!r} is of type {net.layer(name).type}, expected "
+                f"InnerProduct; there are {', '.join(layer.name for layer in found) or 'none'}"
             )
-    return [layer for layer in found if layer.name in names]
+    return [layer for layer in found if names is None or layer.name in names]
 
 
-def _casts(net: Net, chosen: list[Layer], shapes: Shapes) -> list[Cast]:
-    """The kernel of each chosen layer; refuses what cannot be, all of it at once."""
-    casts: list[Cast] = []
-    refusals: list[Refusal] = []
-    cast_blobs: set[str] = set()
-    for layer in net.layers:
-        if layer in chosen:
-            cast = _kernel(net, layer, cast_blobs, shapes)
-            casts += [cast] if isinstance(cast, Cast) else []
-            refusals += [cast] if isinstance(cast, Refusal) else []
-            cast_blobs.update(layer.tops)
-        elif cast_blobs.intersection(layer.bottoms) and layer.type != "InnerProduct":
-            reason = why_not_behind(layer, cast_blobs)
-            refusals += [Refusal(layer.name, reason)] if reason else []
-            cast_blobs.update(layer.tops)
-    refuse(net.prototxt.path, refusals)
-    return casts
+def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
+    dense = any(layer.type == "Convolution" for layer in net.layers)
+    already = "it is already convolutional" if dense else "there is nothing to convert"
+    kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
+    return f"the net has no InnerProduct layer; {already}{kept}"
 
 
-def _kernel(net: Net, layer: Layer, cast_blobs: set[str], shapes: Shapes) -> Cast | Refusal:
-    """The kernel that makes `layer` a Convolution, or why there is none."""
-    if len(layer.bottoms) != 1:
-        return Refusal(layer.name, f"{len(layer.bottoms)} bottoms, expected one")
-    (bottom,) = layer.bottoms
-    if bottom not in shapes.blobs:
-        return Refusal(
-            layer.name,
-            f"the shape of its bottom {bottom!r} is not known: {shapes.unknown.get(bottom, '')}",
-        )
-    shape = shapes.blobs[bottom]
-    axis = layer.param("inner_product_param").integer("axis", 1, -(2**31)) % max(len(shape), 1)
-    if axis != 1:
-        return Refusal(
-            layer.name, f"axis {axis} of a {describe(shape)} bottom; only axis 1 leaves a map"
-        )
-    if len(shape) == 4:
-        return Cast(layer, (shape[2], shape[3]))
-    if bottom in cast_blobs and len(shape) == 2:
-        return Cast(layer, (1, 1))
-    maker = net.producer(layer, bottom)
-    by = "the net's input" if maker is None else f"made by layer {maker.name!r} ({maker.type})"
-    return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}, {by}: no map")
-
-
-def _check_names(net: Net, casts: list[Cast], suffix: str) -> None:
-    """Refuse a suffix that is empty or leads to a name that is taken."""
-    if not suffix:
-        raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
-    layers = {layer.name for layer in net.layers}
-    blobs = {top for layer in net.layers for top in layer.tops}
-    refusals = []
-    for cast in casts:
-        name = cast.layer.name + suffix
-        taken = "layer" if name in layers else "blob" if name in blobs else ""
-        if taken:
-            refusals.append(
-                Refusal(
-                    cast.layer.name,
-                    f"a {taken} named {name!r} is there already",
-                    "try another --suffix",
-                )
-            )
-    refuse(net.prototxt.path, refusals)
-
-
-def _ensure_same(
-    net: Net, made: Net, old: Shapes, renames: dict[str, str], name: str, shape: Shape
-) -> None:
-    """At the original size every blob is as it was, but for a 1 x 1 behind an InnerProduct."""
-    new = infer(made, {name: shape})
-    for blob, before in old.blobs.items():
-        after = new.blobs.get(renames.get(blob, blob))
-        if after not in (before, (*before, 1, 1)):
-            found = "nothing known" if after is None else describe(after)
-            raise SurgeryError(
-                f"{net.prototxt.path}: blob {blob!r} was {describe(before)} and would be {found}"
-            )
-
-
-def _stride(made: Net, name: str) -> tuple[Fraction, Fraction] | None:
-    """The total stride of the net's map; None where it cannot be told, or outputs disagree."""
-    found = fields(made)
-    strides = {found[o].stride for o in made.outputs if o in found and found[o].input == name}
-    return strides.pop() if len(strides) == 1 else None
-
-
-def _wanted_size(
-    net: Net,
-    original: tuple[int, int],
-    stride: tuple[Fraction, Fraction] | None,
-    input_size: tuple[int, int] | None,
-    map_size: tuple[int, int] | None,
-) -> tuple[int, int]:
-    if input_size is not None:
-        return input_size
-    if stride is None:
-        if map_size is None:
-            return original
-        raise SurgeryError(
-            f"{net.prototxt.path}: the total stride is not known, so no input size follows from "
-            "--map-size; give --input-size"
-        )
-    cells = map_size or DEFAULT_MAP
-    height, width = (n + ceil(s * (c - 1)) for n, s, c in zip(original, stride, cells, strict=True))
-    return height, width
-
-
-def _fixed(made: Net, name: str, original: Shape, wanted: Shape) -> list[Refusal]:
-    """The layers whose params, or whose very existence, depend on the input's original size."""
-    try:
-        new = infer(made, {name: wanted})
-    except PrototxtError as error:
-        raise SurgeryError(
-            f"an input of {describe(wanted[2:])} does not go through this net: {error}"
-        ) from None
-    old = infer(made, {name: original})
-    return [
-        Refusal(
-            layer,
-            f"its params are {_list(shapes)} at {describe(original[2:])} only",
-            "an InnerProduct that is kept looks at the whole map",
-        )
-        for layer, shapes in old.params.items()
-        if new.params.get(layer) != shapes
-    ]
-
-
-def _list(shapes: Iterable[Shape]) -> str:
-    return " and ".join(describe(shape) for shape in shapes)
-
-
-def _move(net: Net, cast: Cast, suffix: str, shapes: Shapes) -> Move:
+def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:
     old = shapes.params[cast.layer.name]
     message = cast.layer.param("inner_product_param")
     transpose = message.boolean("transpose", False)

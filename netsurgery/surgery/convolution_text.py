@@ -5,46 +5,27 @@ All is done by splices over the author's text, so what is not named here stays b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
-from netsurgery.formats.textformat import Edits, Message, Scalar
-from netsurgery.net.net import Layer, NetInput, Shape
+from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.net.net import NetInput, Shape
+from netsurgery.surgery.convolution_survey import Cast, Survey
 
-__all__ = ["Cast", "rewrite"]
-
-
-@dataclass(frozen=True)
-class Cast:
-    """An InnerProduct and the kernel (H, W) it has as a Convolution."""
-
-    layer: Layer
-    kernel: tuple[int, int]
+__all__ = ["rewrite"]
 
 
 def rewrite(
-    prototxt: Prototxt, casts: Sequence[Cast], suffix: str, declared: NetInput, shape: Shape
+    prototxt: Prototxt, found: Survey, suffix: str, inputs: Mapping[NetInput, Shape]
 ) -> tuple[str, dict[str, str]]:
-    """The new text, its input at `shape`, and the blobs renamed on the way."""
+    """The new text, the inputs at the shapes given, and the blobs renamed on the way."""
     edits = prototxt.edits()
     _rename_net(edits, prototxt.root)
-    for dim, size in zip(declared.dims, shape, strict=True):
-        if dim.as_int() != size:
-            edits.replace(dim.start, dim.end, str(size))
-    by_message = {id(cast.layer.message): cast for cast in casts}
-    renames: dict[str, str] = {}
-    for message in prototxt.layers:
-        behind = _rename(edits, message.scalars("bottom"), renames)
-        cast = by_message.get(id(message))
-        if cast is not None:
-            _convolve(edits, cast, suffix)
-            if cast.layer.name in cast.layer.tops:
-                renames[cast.layer.name] = cast.layer.name + suffix
-        elif behind:
-            _name_channels(edits, message)
-        _rename(edits, message.scalars("top"), renames)
-    return edits.apply(), renames
+    for declared, shape in inputs.items():
+        for dim, size in zip(declared.dims, shape, strict=True):
+            if dim.as_int() != size:
+                edits.replace(dim.start, dim.end, str(size))
+    return _Rewriter(edits, found, suffix).layers(prototxt)
 
 
 def _rename_net(edits: Edits, root: Message) -> None:
@@ -53,53 +34,107 @@ def _rename_net(edits: Edits, root: Message) -> None:
         edits.replace(name.start, name.end, quoted(name.as_string() + "Conv", name))
 
 
-def _rename(edits: Edits, blobs: list[Scalar], renames: dict[str, str]) -> bool:
-    """Rename the blobs that bear a new name; whether there were any."""
-    found = [(blob, renames[blob.as_string()]) for blob in blobs if blob.as_string() in renames]
-    for blob, name in found:
-        edits.replace(blob.start, blob.end, quoted(name, blob))
-    return bool(found)
+class _Rewriter:
+    """The layers, in file order, those of other phases too: blobs are renamed in all of them."""
+
+    def __init__(self, edits: Edits, found: Survey, suffix: str) -> None:
+        self.edits, self.suffix = edits, suffix
+        self.casts = {id(cast.layer.message): cast for cast in found.casts}
+        self.windows = {id(cast.layer.message): cast for cast in found.windows}
+        self.flattenings = {id(layer.message): layer for layer in found.flattenings}
+        self.argmaxes = {id(layer.message) for layer in found.argmaxes}
+        self.behind = {id(layer.message) for layer in found.behind}
+        self.renames: dict[str, str] = {}
+
+    def layers(self, prototxt: Prototxt) -> tuple[str, dict[str, str]]:
+        name = "layer" if prototxt.generation == "V2" else "layers"
+        for field in prototxt.root.all(name):
+            self.layer(field)
+        return self.edits.apply(), self.renames
+
+    def layer(self, field: Field) -> None:
+        message = field.value
+        if isinstance(message, Scalar):
+            return
+        key = id(message)
+        if key in self.flattenings:
+            gone = self.flattenings[key]
+            self.renames[gone.tops[0]] = self.renames.get(gone.bottoms[0], gone.bottoms[0])
+            remove_field(self.edits, field)
+            return
+        self.rename(message.scalars("bottom"))
+        if key in self.casts:
+            self.convolve(self.casts[key])
+        elif key in self.windows:
+            self.open_window(self.windows[key])
+        elif key in self.argmaxes:
+            self.give_axis(message)
+        elif key in self.behind:
+            self.name_channels(message)
+        self.rename(message.scalars("top"))
+
+    def rename(self, blobs: list[Scalar]) -> None:
+        for blob in blobs:
+            name = blob.as_string()
+            if name in self.renames:
+                self.edits.replace(blob.start, blob.end, quoted(self.renames[name], blob))
+
+    def convolve(self, cast: Cast) -> None:
+        """An InnerProduct as a Convolution."""
+        layer, edits = cast.layer, self.edits
+        name, kind = layer.message.scalar("name"), layer.message.scalar("type")
+        if name is not None and kind is not None:
+            edits.replace(name.start, name.end, quoted(layer.name + self.suffix, name))
+            word = quoted("Convolution", kind) if kind.kind == "string" else "CONVOLUTION"
+            edits.replace(kind.start, kind.end, word)
+        if layer.name in layer.tops:
+            self.renames[layer.name] = layer.name + self.suffix
+        param = layer.message.one("inner_product_param")
+        outputs = layer.param("inner_product_param").one("num_output")
+        if param is None or outputs is None or isinstance(param.value, Scalar):
+            raise layer.error("num_output is missing")
+        edits.replace(param.start, param.start + len(param.name), "convolution_param")
+        for line in _kernel_fields(cast):
+            insert_field(edits, outputs, line)
+        turned = param.value.one("transpose")
+        if turned is not None:
+            remove_field(edits, turned)
+        self.make_one(param.value.scalar("axis"))
+
+    def open_window(self, cast: Cast) -> None:
+        """A global Pooling as one over a window of the size it had, stride 1."""
+        everything = cast.layer.param("pooling_param").one("global_pooling")
+        if everything is not None:
+            first, *more = _kernel_fields(cast)
+            self.edits.replace(everything.start, everything.end, first)
+            for line in more:
+                self.edits.insert(everything.end, " " + line)
+
+    def give_axis(self, message: Message) -> None:
+        """An ArgMax over what was one vector: over the channels."""
+        param = message.message("argmax_param")
+        if param is not None and param.fields:
+            insert_field(self.edits, param.fields[-1], "axis: 1")
+        elif param is not None:
+            self.edits.insert(param.start + 1, " axis: 1 ")
+        else:
+            kind = message.one("type")
+            if kind is not None:
+                insert_field(self.edits, kind, "argmax_param { axis: 1 }")
+
+    def name_channels(self, message: Message) -> None:
+        """Axis -1, the channels of N x C, becomes 1, those of N x C x H x W."""
+        for field in message.fields:
+            if field.name.endswith("_param") and isinstance(field.value, Message):
+                self.make_one(field.value.scalar("axis"))
+
+    def make_one(self, axis: Scalar | None) -> None:
+        if axis is not None and axis.as_int() != 1:
+            self.edits.replace(axis.start, axis.end, "1")
 
 
-def _convolve(edits: Edits, cast: Cast, suffix: str) -> None:
-    message = cast.layer.message
-    name, kind = message.scalar("name"), message.scalar("type")
-    if name is not None and kind is not None:
-        edits.replace(name.start, name.end, quoted(cast.layer.name + suffix, name))
-        word = quoted("Convolution", kind) if kind.kind == "string" else "CONVOLUTION"
-        edits.replace(kind.start, kind.end, word)
-    param = message.one("inner_product_param")
-    if param is None or isinstance(param.value, Scalar):
-        raise cast.layer.error("inner_product_param is missing")
-    edits.replace(param.start, param.start + len(param.name), "convolution_param")
-    _fit_param(edits, param.value, cast)
-
-
-def _fit_param(edits: Edits, param: Message, cast: Cast) -> None:
-    """Give the kernel; take out what a Convolution has not."""
-    outputs = param.one("num_output")
-    if outputs is None:
-        raise cast.layer.error("num_output is missing")
+def _kernel_fields(cast: Cast) -> list[str]:
     height, width = cast.kernel
     if height == width:
-        insert_field(edits, outputs, f"kernel_size: {height}")
-    else:
-        insert_field(edits, outputs, f"kernel_h: {height}")
-        insert_field(edits, outputs, f"kernel_w: {width}")
-    turned = param.one("transpose")
-    if turned is not None:
-        remove_field(edits, turned)
-    _make_one(edits, param.scalar("axis"))
-
-
-def _make_one(edits: Edits, axis: Scalar | None) -> None:
-    """An axis that named the channels from behind names them from the front: 1."""
-    if axis is not None and axis.as_int() != 1:
-        edits.replace(axis.start, axis.end, "1")
-
-
-def _name_channels(edits: Edits, message: Message) -> None:
-    """Behind a cast, axis -1 (the channels of N x C) becomes 1 (the channels of N x C x H x W)."""
-    for field in message.fields:
-        if field.name.endswith("_param") and isinstance(field.value, Message):
-            _make_one(edits, field.value.scalar("axis"))
+        return [f"kernel_size: {height}"]
+    return [f"kernel_h: {height}", f"kernel_w: {width}"]

@@ -91,8 +91,8 @@ def convolution_changes(plan: ConvolutionPlan, model: Caffemodel) -> dict[str, L
     for layer in model.layers:
         bottoms = tuple(renames.get(bottom, bottom) for bottom in layer.bottoms)
         move = moves.get(layer.name)
-        if move is not None and layer.blobs and layer.name in plan.renames:
-            renames[layer.name] = plan.renames[layer.name]
+        if (move is not None and layer.blobs) or layer.name in plan.removed:
+            renames |= {top: plan.renames[top] for top in layer.tops if top in plan.renames}
         tops = tuple(renames.get(top, top) for top in layer.tops)
         if move is not None and layer.blobs:
             changes[layer.name] = _convolved(layer, move, bottoms, tops)

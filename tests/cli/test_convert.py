@@ -83,9 +83,16 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         "new": [[96, 32, 2, 2], [96]],
         "transpose": False,
     }
-    assert facts["input"] == {"name": "data", "old": [1, 1, 32, 32], "new": [1, 1, 48, 64]}
+    assert facts["inputs"] == [
+        {
+            "name": "data",
+            "old": [1, 1, 32, 32],
+            "new": [1, 1, 48, 64],
+            "window": [32, 32],
+            "stride": [8.0, 8.0],
+        }
+    ]
     assert facts["maps"] == {"prob": [1, 11, 3, 5]}
-    assert (facts["window"], facts["stride"]) == ([32, 32], [8.0, 8.0])
     assert (facts["engine"], facts["dry_run"]) == ("embedded", False)
     assert (facts["weights"], facts["prototxt"]) == (WEIGHTS, PROTOTXT)
 
@@ -137,7 +144,7 @@ def test_suffix_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "ip1_fc" in out
     assert "ip2_fc" not in out
-    assert "note: the input stays at 32x32: layer 'ip2': its params are 11x96 and 11" in out
+    assert "note: input 'data' stays at 32x32: layer 'ip2': its params are 11x96 and 11" in out
     assert 'name: "ip2"' in Path(PROTOTXT).read_text()
 
 

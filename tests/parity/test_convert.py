@@ -34,6 +34,15 @@ TRAINED = {
         "landmark68_bn/vgg_68_new.caffemodel",
     ),
     "landmark68_folded": ("landmark68_bn/result.prototxt", "landmark68_bn/result.caffemodel"),
+    "plate_characters": (
+        "plate/Linux_hyperlpr_CharacterRecognization.prototxt",
+        "plate/Linux_hyperlpr_CharacterRecognization.caffemodel",
+    ),
+    "plate_lines": (
+        "plate/Linux_hyperlpr_HorizonalFinemapping.prototxt",
+        "plate/Linux_hyperlpr_HorizonalFinemapping.caffemodel",
+    ),
+    "squeezenet": ("squeezenet/SqueezeNet_deploy.prototxt", "squeezenet/squeezenet.caffemodel"),
 }
 
 UNTRAINED = {
@@ -42,6 +51,12 @@ UNTRAINED = {
     "rcnn": "bvlc/bvlc_reference_rcnn_ilsvrc13.prototxt",
     "googlenet": "bvlc/bvlc_googlenet.prototxt",
     "cifar10_quick": "prototxts/BVLC__caffe__examples_cifar10_cifar10_quick.prototxt",
+    "siamese": "prototxts/BVLC__caffe__examples_siamese_mnist_siamese.prototxt",
+    "mlp": "prototxts/IntelLabs__SkimCaffe__examples_mnist_mlp_deploy.prototxt",
+    "gtsrb": "prototxts/arrybn__opencv_extra__testdata_dnn_gtsrb.prototxt",
+    "age_net": "prototxts/GilLevi__AgeGenderDeepLearning__age_net_definitions_deploy.prototxt",
+    "nsfw": "prototxts/yahoo__open_nsfw__nsfw_model_deploy.prototxt",
+    "face": "prototxts/ydwen__caffe-face__face_example_face_deploy.prototxt",
 }
 
 
@@ -116,15 +131,15 @@ def assert_same_params(one: CaffeNet, other: CaffeNet) -> None:
 
 
 def assert_maps_as_planned(net: CaffeNet, made: Conversion) -> None:
-    assert dict(net.inputs) == {made.plan.input[0]: made.plan.input[1]}
+    assert dict(net.inputs) == {one.name: one.new for one in made.plan.inputs}
     for blob, shape in made.plan.maps.items():
         assert net.blobs[blob] == shape
 
 
 def assert_same_function(original: CaffeNet, new: CaffeNet, made: Conversion) -> None:
     """At the original size the outputs are equal to 1e-5 relative."""
-    name, (_, channels, _, _) = made.plan.input
-    shape = (1, channels, *made.plan.window)
+    (one,) = made.plan.inputs
+    name, shape = one.name, (1, *one.old[1:])
     array = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     outputs = made.plan.net.outputs
     renamed = [made.plan.renames.get(blob, blob) for blob in outputs]

@@ -1,0 +1,77 @@
+"""What has to hold of a converted net before and after the rewriting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from netsurgery.errors import SurgeryError
+from netsurgery.net.net import Net, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.surgery.convolution_survey import Cast, Survey
+from netsurgery.surgery.plan import Refusal, refuse
+
+__all__ = ["check_names", "ensure_same"]
+
+
+def check_names(net: Net, casts: Sequence[Cast], suffix: str) -> None:
+    """Refuse a suffix that is empty or leads to a name that is taken. Raises SurgeryError."""
+    if not suffix:
+        raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
+    layers = Counter(layer.name for layer in net.layers)
+    blobs = {top for layer in net.layers for top in layer.tops}
+    refusals = []
+    for cast in casts:
+        name = cast.layer.name + suffix
+        taken = "layer" if name in layers else "blob" if name in blobs else ""
+        if layers[cast.layer.name] > 1:
+            refusals.append(Refusal(cast.layer.name, "another layer has the same name"))
+        if taken:
+            why = f"a {taken} named {name!r} is there already"
+            refusals.append(Refusal(cast.layer.name, why, "try another --suffix"))
+    refuse(net.prototxt.path, refusals)
+
+
+def ensure_same(
+    net: Net,
+    made: Net,
+    found: Survey,
+    old: Shapes,
+    given: Mapping[str, Shape],
+    renames: Mapping[str, str],
+) -> None:
+    """At the original size every blob is as it was, but for what was flat and is a map now.
+
+    `made` is the new net with its inputs unchanged. Raises SurgeryError.
+    """
+    new = infer(made, given)
+    path = net.prototxt.path
+    counted = {*found.loose, *(top for layer in found.argmaxes for top in layer.tops)}
+    for blob, before in old.blobs.items():
+        after = new.blobs.get(renames.get(blob, blob))
+        same = after in (before, (*before, 1, 1))
+        if not same and (blob not in counted or after is None or prod(after) != prod(before)):
+            would = "nothing known" if after is None else describe(after)
+            raise SurgeryError(f"{path}: blob {blob!r} was {describe(before)} and would be {would}")
+    converted = {cast.layer.name for cast in found.casts}
+    changed = [
+        Refusal(layer, "its params would change their shape")
+        for layer, shapes in old.params.items()
+        if layer not in converted and new.params.get(layer) != shapes
+    ]
+    refuse(path, changed + _torn(made, new))
+
+
+def _torn(made: Net, shapes: Shapes) -> list[Refusal]:
+    """Params shared by name between layers that would now have them in different shapes."""
+    first: dict[str, tuple[str, Shape]] = {}
+    refusals = []
+    for layer in made.layers:
+        mine = shapes.params.get(layer.name, ())
+        for name, shape in zip(layer.param_names, mine, strict=False):
+            owner, theirs = first.setdefault(name, (layer.name, shape))
+            if name and theirs != shape:
+                why = f"param {name!r} would be {describe(shape)} here and {describe(theirs)} there"
+                refusals.append(Refusal(layer.name, f"{why}, in layer {owner!r} that shares it"))
+    return refusals

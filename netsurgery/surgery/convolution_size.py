@@ -1,0 +1,187 @@
+"""How large the inputs of a converted net become, and what keeps them from growing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+
+from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.net.field import fields
+from netsurgery.net.net import Net, NetInput, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.surgery.convolution_survey import Survey
+from netsurgery.surgery.plan import Refusal, refuse
+
+__all__ = ["Resize", "Wanted", "resize"]
+
+DEFAULT_MAP = (8, 8)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """An input, N x C x H x W, and what becomes of it.
+
+    Its old H and W are the window of one cell of the map. ``stride`` (H, W) is from one cell's
+    window to the next in input pixels, None where that is not known.
+    """
+
+    name: str
+    old: Shape
+    new: Shape
+    stride: tuple[Fraction, Fraction] | None
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(H, W) of the old input."""
+        return self.old[2], self.old[3]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The size of the new input, or of the map it is to give, each (H, W); None to leave open."""
+
+    input_size: tuple[int, int] | None = None
+    map_size: tuple[int, int] | None = None
+
+
+def resize(
+    net: Net, made: Net, found: Survey, shapes: Shapes, wanted: Wanted
+) -> tuple[list[Resize], list[str]]:
+    """The new shapes of the inputs that lead to what is converted, and what to say of them.
+
+    `made` is the new net with its inputs unchanged, `shapes` those of the old one. Raises
+    SurgeryError where what is wanted cannot be.
+    """
+    driving = _driving_inputs(net, found, shapes)
+    _check_wanted(net, driving, wanted)
+    sources = {
+        blob: shape
+        for blob, shape in shapes.blobs.items()
+        if found.roots.get(blob) == frozenset({blob})
+    }
+    notes: list[str] = []
+    resizes = []
+    for declared in driving:
+        stride, others = _total_stride(made, declared.name, sources)
+        if others:
+            notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
+        old = shapes.blobs[declared.name]
+        new = _new_shape(net, declared, old, stride, wanted)
+        resizes.append(Resize(declared.name, old, new, stride))
+    fixed, moving = _effects(made, sources, resizes)
+    if fixed and wanted != Wanted():
+        refuse(net.prototxt.path, fixed)
+    if wanted == Wanted() and (fixed or not moving):
+        resizes = [replace(one, new=(1, *one.old[1:])) for one in resizes]
+        return resizes, notes + _told(resizes, str(fixed[0]) if fixed else _UNMOVED)
+    return resizes, notes + _told(resizes, "")
+
+
+_UNMOVED = "no output is known to grow with it; --input-size resizes it all the same"
+
+
+def _told(resizes: list[Resize], why_not: str) -> list[str]:
+    notes = []
+    if not resizes:
+        notes.append("no input of the prototxt leads to what is converted, so none is resized")
+    for one in resizes:
+        if why_not:
+            height, width = one.window
+            notes.append(f"input {one.name!r} stays at {height}x{width}: {why_not}")
+        if one.old[0] != 1:
+            notes.append(f"the batch of {one.old[0]} of input {one.name!r} becomes 1")
+    return notes
+
+
+def _driving_inputs(net: Net, found: Survey, shapes: Shapes) -> list[NetInput]:
+    """The inputs that the converted layers depend on and whose shape stands in the prototxt."""
+    roots = {root for layer in found.changed for b in layer.bottoms for root in found.roots[b]}
+    driving = [declared for declared in net.inputs if declared.name in roots and declared.dims]
+    for declared in driving:
+        shape = shapes.blobs[declared.name]
+        if len(shape) != 4:
+            raise SurgeryError(
+                f"{net.prototxt.path}: input {declared.name!r} has {describe(shape)}, "
+                "expected N x C x H x W"
+            )
+    return driving
+
+
+def _check_wanted(net: Net, driving: list[NetInput], wanted: Wanted) -> None:
+    if not driving and wanted != Wanted():
+        raise SurgeryError(
+            f"{net.prototxt.path}: no input of the prototxt leads to what is converted, so there "
+            "is none to resize"
+        )
+    if wanted.input_size and len(driving) > 1:
+        names = ", ".join(repr(one.name) for one in driving)
+        raise SurgeryError(
+            f"{net.prototxt.path}: --input-size is for one input, found {len(driving)} ({names}); "
+            "give --map-size"
+        )
+
+
+def _total_stride(
+    made: Net, name: str, sources: Mapping[str, Shape]
+) -> tuple[tuple[Fraction, Fraction] | None, list[str]]:
+    """The total stride of the last output that moves with an input, None where none is known to.
+
+    The list names the outputs that move with it by another stride.
+    """
+    found = fields(made, sources)
+    moving = {
+        output: found[output].stride
+        for output in made.outputs
+        if output in found and found[output].input == name
+    }
+    if not moving:
+        return None, []
+    stride = list(moving.values())[-1]
+    return stride, [output for output, other in moving.items() if other != stride]
+
+
+def _new_shape(
+    net: Net,
+    declared: NetInput,
+    old: Shape,
+    stride: tuple[Fraction, Fraction] | None,
+    wanted: Wanted,
+) -> Shape:
+    _, channels, height, width = old
+    if wanted.input_size is not None:
+        return (1, channels, *wanted.input_size)
+    if stride is None:
+        if wanted.map_size is None:
+            return (1, channels, height, width)
+        raise SurgeryError(
+            f"{net.prototxt.path}: no output is known to move with input {declared.name!r}, so no "
+            "input size follows from --map-size; give --input-size"
+        )
+    rows, columns = wanted.map_size or DEFAULT_MAP
+    height, width = height + ceil(stride[0] * (rows - 1)), width + ceil(stride[1] * (columns - 1))
+    return (1, channels, height, width)
+
+
+def _effects(
+    made: Net, sources: Mapping[str, Shape], resizes: list[Resize]
+) -> tuple[list[Refusal], bool]:
+    """The layers whose params have their shape at the old sizes only; whether any output grows."""
+    before = infer(made, sources)
+    try:
+        after = infer(made, {**sources, **{one.name: one.new for one in resizes}})
+    except PrototxtError as error:
+        sizes = ", ".join(f"{one.new[2]}x{one.new[3]}" for one in resizes)
+        raise SurgeryError(f"an input of {sizes} does not go through this net: {error}") from None
+    fixed = [
+        Refusal(
+            layer,
+            f"its params are {' and '.join(map(describe, shapes))} at that size only",
+            "an InnerProduct that is kept looks at the whole map",
+        )
+        for layer, shapes in before.params.items()
+        if after.params.get(layer) != shapes
+    ]
+    known = [blob for blob in made.outputs if blob in before.blobs and blob in after.blobs]
+    return fixed, any(before.blobs[blob][2:] != after.blobs[blob][2:] for blob in known)
