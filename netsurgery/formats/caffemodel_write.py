@@ -33,8 +33,8 @@ from netsurgery.formats.caffemodel import (
     LayerFields,
     ModelLayer,
 )
-from netsurgery.formats.generations import V1_TYPES
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, blob_segments
+from netsurgery.formats.generations import V1_TYPES
 from netsurgery.formats.segments import Copy, Literal, Produced, Segment, Source, segments_length
 from netsurgery.formats.wire import Field, delimited, header, packed_varints, varint_field
 
@@ -60,7 +60,7 @@ class LayerChange:
     bottoms: tuple[str, ...] | None = None
     tops: tuple[str, ...] | None = None
     shapes: tuple[Shape | None, ...] = ()
-    data: Mapping[int, Chunks] = field(default_factory=dict)
+    data: Mapping[int, Chunks | Copy] = field(default_factory=dict)
     drop_fields: frozenset[int] = frozenset()
     add: bytes = b""
     blobs: tuple[NewBlob, ...] | None = None
@@ -93,7 +93,8 @@ class _Pieces:
 
     def copy(self, start: int, end: int) -> None:
         last = self.segments[-1] if self.segments else None
-        if isinstance(last, Copy) and last.offset + last.length == start:
+        own = isinstance(last, Copy) and last.source is self.source
+        if isinstance(last, Copy) and own and last.offset + last.length == start:
             start = last.offset
             self.segments.pop()
         if start < end:
@@ -105,7 +106,7 @@ class _Pieces:
 
     def extend(self, others: _Pieces) -> None:
         for segment in others.segments:
-            if isinstance(segment, Copy):
+            if isinstance(segment, Copy) and segment.source is self.source:
                 self.copy(segment.offset, segment.offset + segment.length)
             elif isinstance(segment, Literal):
                 self.add(segment.data)
@@ -256,7 +257,7 @@ def _blobs(layer: ModelLayer, change: LayerChange) -> dict[int, _Pieces]:
     }
 
 
-def _blob(blob: Blob, shape: Shape | None, data: Chunks | None) -> _Pieces:
+def _blob(blob: Blob, shape: Shape | None, data: Chunks | Copy | None) -> _Pieces:
     """The new body of a blob's message.
 
     A new shape is written as a BlobShape and the four old dimensions are dropped: Caffe looks at
@@ -273,7 +274,8 @@ def _blob(blob: Blob, shape: Shape | None, data: Chunks | None) -> _Pieces:
         replaced |= {number: _Pieces(source) for number in _NUMBERS}
         length = 4 * blob.count
         replaced[DATA].add(header(DATA, length))
-        replaced[DATA].segments.append(Produced(length, data))
+        new = data if isinstance(data, Copy) else Produced(length, data)
+        replaced[DATA].segments.append(new)
     return _edited(source, list(blob_fields(blob.reader, blob.start, blob.end)), replaced, {})
 
 

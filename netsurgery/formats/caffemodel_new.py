@@ -1,0 +1,108 @@
+"""A caffemodel, or a blob of one, made from nothing: the segments to write.
+
+Layers are written as of today ("V2": field 100) unless they go to an older file, blobs with a
+BlobShape and packed floats; of a layer only its name, type, bottoms, tops and blobs, and of those
+Caffe reads no more than the name and the blobs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from netsurgery.errors import OutputError
+from netsurgery.formats.blob import DATA, SHAPE, Shape
+from netsurgery.formats.caffemodel import FIELDS, NET_NAME, NET_V1, NET_V2
+from netsurgery.formats.generations import V1_TYPES
+from netsurgery.formats.segments import Copy, Literal, Produced, Segment, segments_length
+from netsurgery.formats.wire import delimited, header, packed_varints, varint_field
+
+__all__ = [
+    "Chunks",
+    "NewBlob",
+    "NewLayer",
+    "blob_segments",
+    "layer_segments",
+    "new_caffemodel",
+    "numbers_segment",
+]
+
+#: Gives a blob's numbers as float32 bytes, little-endian, in order, in pieces of any size.
+Chunks = Callable[[], Iterable[bytes | bytearray | memoryview]]
+
+
+@dataclass(frozen=True)
+class NewBlob:
+    """A blob to write: its shape, and its numbers.
+
+    data: a range of another file, or what gives the numbers when asked (once per writing).
+    """
+
+    shape: Shape
+    data: Chunks | Copy
+
+
+@dataclass(frozen=True)
+class NewLayer:
+    """A layer to write; the type by its name of today."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    blobs: tuple[NewBlob, ...]
+
+
+def new_caffemodel(name: str, layers: Sequence[NewLayer]) -> list[Segment]:
+    """The segments of a caffemodel of that net name and those layers."""
+    segments: list[Segment] = [Literal(_text(NET_NAME, name))] if name else []
+    for layer in layers:
+        segments += layer_segments(layer)
+    return segments
+
+
+def layer_segments(layer: NewLayer, generation: str = "V2") -> list[Segment]:
+    """One layer, to stand anywhere in a caffemodel of that generation ("V1" or "V2").
+
+    Raises OutputError for a type that V1 has no number for.
+    """
+    numbers = FIELDS[generation]
+    texts = _text(numbers.name, layer.name)
+    if generation == "V2":
+        texts += _text(numbers.type, layer.type)
+    elif layer.type in V1_TYPES:
+        texts += varint_field(numbers.type, V1_TYPES.index(layer.type))
+    else:
+        raise OutputError(
+            f"layer {layer.name!r}: the model is of an old kind (V1), which has no type "
+            f"{layer.type!r}"
+        )
+    texts += b"".join(_text(numbers.bottom, bottom) for bottom in layer.bottoms)
+    texts += b"".join(_text(numbers.top, top) for top in layer.tops)
+    body = [Literal(texts), *blob_segments(numbers.blobs, layer.blobs)]
+    number = NET_V2 if generation == "V2" else NET_V1
+    return [Literal(header(number, segments_length(body))), *body]
+
+
+def _text(number: int, text: str) -> bytes:
+    """A string field; surrogates become the bytes they stand for again."""
+    return delimited(number, text.encode("utf-8", "surrogateescape"))
+
+
+def blob_segments(number: int, blobs: Iterable[NewBlob]) -> list[Segment]:
+    """The blobs as fields `number` of a layer's message (7 in V2, 6 in V1)."""
+    segments: list[Segment] = []
+    for blob in blobs:
+        length = 4 * math.prod(blob.shape)
+        head = delimited(SHAPE, packed_varints(1, blob.shape)) + header(DATA, length)
+        segments.append(Literal(header(number, len(head) + length) + head))
+        segments.append(numbers_segment(blob))
+    return segments
+
+
+def numbers_segment(blob: NewBlob) -> Segment:
+    """The blob's numbers as float32 bytes."""
+    if isinstance(blob.data, Copy):
+        return blob.data
+    return Produced(4 * math.prod(blob.shape), blob.data)
