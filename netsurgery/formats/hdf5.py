@@ -1,0 +1,307 @@
+"""Weights in Caffe's HDF5 form: what net.save_hdf5 writes and a name ending in ``.h5`` loads.
+
+A layer is the group ``/data/NAME``, its params are the datasets ``0``, ``1``, ... in it; types,
+bottoms and tops are not kept, nor is the order of the layers. Of params that layers share by name
+Caffe writes one only, the first's. A name with a ``/`` becomes a group in a group: Caffe writes
+such a file only where the outer one is a layer too, and never finds the inner one again, so that
+they are read here but not written.
+
+The numbers of a dataset that lies in one piece are a range of the file, as those of a caffemodel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.errors import CaffemodelError
+from netsurgery.formats.blob import Shape, shape_text
+from netsurgery.formats.segments import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["HDF5_SIGNATURE", "Hdf5Blob", "Hdf5Layer", "Hdf5Weights", "Shared"]
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+#: (layer, param) -> the (layer, param) that Caffe keeps it under, for params shared by name.
+Shared = Mapping[tuple[str, int], tuple[str, int]]
+
+#: Caffe counts in an int, and knows no more axes than this.
+_LARGEST = 2**31 - 1
+_AXES = 32
+_DEPTH = 32
+_INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
+#: Zeros shrink a thousandfold at most; what claims more is no file of weights.
+_SHRINKS = 1100
+
+
+class Hdf5Reader:
+    """The file itself: its bytes, its path, and errors that name it."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.path = source, source.path
+
+    def error(self, what: str) -> CaffemodelError:
+        """An error about this file."""
+        return CaffemodelError(what, path=self.path)
+
+    def insist_unchanged(self) -> None:
+        """Raise CaffemodelError if the file is not what it was when it was opened."""
+        if not self.source.unchanged():
+            raise self.error("has changed since it was opened")
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Any]:
+        """The file as h5py has it; what h5py raises becomes a CaffemodelError."""
+        import h5py
+
+        try:
+            with h5py.File(self.path, "r", locking=False) as file:
+                self.insist_unchanged()
+                yield file
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise self.error(f"HDF5 that cannot be read: {reason}") from error
+
+
+@dataclass(frozen=True)
+class Hdf5Blob:
+    """A param blob in an HDF5 file; as `netsurgery.formats.blob.Blob`, never `legacy`.
+
+    place: the dataset's path in the file. packed: (byte offset, bytes) of the numbers where they
+    are one run of float32, else None.
+    """
+
+    reader: Hdf5Reader = field(repr=False, compare=False)
+    where: str
+    shape: Shape
+    place: str
+    packed: tuple[int, int] | None
+    legacy: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many numbers."""
+        return math.prod(self.shape)
+
+    def numpy(self) -> NDArray[np.float32]:
+        """The numbers, float32 of the blob's shape.
+
+        A read-only view of the mapped file where `packed`, else an array of its own (doubles are
+        rounded, as Caffe does). Raises CaffemodelError where the file has changed since.
+        """
+        import numpy as np
+
+        self.reader.insist_unchanged()
+        if self.packed is not None and self.count:
+            view = np.frombuffer(
+                self.reader.source.map(), dtype="<f4", count=self.count, offset=self.packed[0]
+            )
+            return view.reshape(self.shape)
+        with self.reader.opened() as file, np.errstate(over="ignore"):
+            values: NDArray[np.float32] = np.asarray(file[self.place][()]).astype(np.float32)
+        if values.shape != self.shape:
+            raise self.reader.error("has changed since it was opened")
+        return values
+
+
+@dataclass(frozen=True)
+class Hdf5Layer:
+    """A layer of an HDF5 file: its name and its blobs; what else a caffemodel knows is empty."""
+
+    name: str
+    blobs: tuple[Hdf5Blob, ...]
+    type: str = ""
+    bottoms: tuple[str, ...] = ()
+    tops: tuple[str, ...] = ()
+
+
+class Hdf5Weights:
+    """An open HDF5 file of weights: `layers` by name. Close it, or use a ``with``."""
+
+    net_name = ""
+
+    def __init__(self, source: Source, shared: Shared | None = None) -> None:
+        self.source, self.path = source, source.path
+        self.reader = Hdf5Reader(source)
+        with self.reader.opened() as file:
+            params = dict(_Walk(self.reader).layers(_data(self.reader, file)))
+        self.layers = tuple(
+            Hdf5Layer(name, _in_order(self.reader, name, params, shared or {})) for name in params
+        )
+        if not any(layer.blobs for layer in self.layers):
+            raise self.reader.error("HDF5 without a single param, so no weights")
+
+    @classmethod
+    def open(cls, path: str | Path, shared: Shared | None = None) -> Hdf5Weights:
+        """Open an HDF5 file and index it; the weights are not read.
+
+        shared: where to find params that Caffe kept under another layer. Raises CaffemodelError
+        where the file is something else, is cut short, or leads out of itself.
+        """
+        try:
+            source = Source(path)
+        except OSError as error:
+            raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
+        except ValueError as error:  # a zero byte in the name
+            raise CaffemodelError(f"not a file name ({error})", path=repr(str(path))) from error
+        try:
+            return cls(source, shared)
+        except BaseException:
+            source.close()
+            raise
+
+    def layer(self, name: str) -> Hdf5Layer:
+        """The layer of that name. Raises CaffemodelError where there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise self.reader.error(f"no layer is named {name!r}")
+
+    def check_unchanged(self) -> None:
+        """Raise CaffemodelError if the file is not what it was when it was opened."""
+        self.reader.insist_unchanged()
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were handed out stay valid."""
+        self.source.close()
+
+    def __enter__(self) -> Hdf5Weights:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _data(reader: Hdf5Reader, file: Any) -> Any:
+    import h5py
+
+    names = set(file)
+    if "data" not in names:
+        what = ", ".join(sorted(map(repr, names))[:8]) or "nothing"
+        if "learned_net" in names:
+            raise reader.error("HDF5 of a solver (.solverstate.h5), not of weights")
+        raise reader.error(f"HDF5 without a group 'data', where Caffe keeps params; found {what}")
+    found = _own(reader, file, "data", "data")
+    if not isinstance(found, h5py.Group):
+        raise reader.error(
+            "HDF5 in which 'data' is an array: inputs for an HDF5Data layer, perhaps, no weights"
+        )
+    return found
+
+
+def _own(reader: Hdf5Reader, group: Any, name: str, place: str) -> Any:
+    """The object of that name, which has to be in the file itself."""
+    import h5py
+
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        kind = "a link out of the file" if isinstance(link, h5py.ExternalLink) else "a soft link"
+        raise reader.error(f"{place!r} is {kind}, which is not followed")
+    return group[name]
+
+
+class _Walk:
+    """Once through the groups; a group met a second time would never end."""
+
+    def __init__(self, reader: Hdf5Reader) -> None:
+        self.reader = reader
+        self.met: set[int] = set()
+
+    def layers(
+        self, group: Any, layer: str = "", depth: int = 0
+    ) -> Iterator[tuple[str, dict[int, Hdf5Blob]]]:
+        """(layer, its blobs by number) for `group` and the groups in it; "" is 'data' itself."""
+        import h5py
+
+        address = h5py.h5o.get_info(group.id).addr
+        if address in self.met or depth > _DEPTH:
+            raise self.reader.error(f"layer {layer!r}: groups in each other without end")
+        self.met.add(address)
+        blobs, inner = {}, []
+        for name in group:
+            inside = f"{layer}/{name}" if layer else name
+            found = _own(self.reader, group, name, f"data/{inside}")
+            if isinstance(found, h5py.Group):
+                inner.append((found, inside))
+            elif layer and isinstance(found, h5py.Dataset) and _INDEX.fullmatch(name):
+                blobs[int(name)] = _blob(self.reader, layer, name, found)
+            else:
+                wanted = "a param's number (0, 1, ...)" if layer else "the group of a layer"
+                raise self.reader.error(f"'data/{inside}': expected {wanted}")
+        if layer and (blobs or not inner):
+            yield layer, blobs
+        for found, inside in inner:
+            yield from self.layers(found, inside, depth + 1)
+
+
+def _blob(reader: Hdf5Reader, layer: str, index: str, dataset: Any) -> Hdf5Blob:
+    where = f"layer {layer!r}, blob {index}"
+    shape = dataset.shape
+    if shape is None:
+        raise reader.error(f"{where}: a dataset without numbers")
+    if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (2, 4, 8):
+        raise reader.error(f"{where}: numbers of type {dataset.dtype}, expected float32 or float64")
+    if len(shape) > _AXES or max((*shape, math.prod(shape))) > _LARGEST:
+        raise reader.error(f"{where}: a shape of {shape_text(shape)} is more than Caffe can count")
+    return Hdf5Blob(
+        reader=reader,
+        where=where,
+        shape=tuple(int(axis) for axis in shape),
+        place=f"data/{layer}/{index}",
+        packed=_packed(reader, where, dataset),
+    )
+
+
+def _packed(reader: Hdf5Reader, where: str, dataset: Any) -> tuple[int, int] | None:
+    """The range of the file that holds the numbers, where one does; refuse those not in it."""
+    import h5py
+
+    made = dataset.id.get_create_plist()
+    layout = made.get_layout()
+    if made.get_external_count() or layout == h5py.h5d.VIRTUAL:
+        raise reader.error(f"{where}: its numbers are in another file, which is not read")
+    length, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    shrinks = _SHRINKS if layout == h5py.h5d.CHUNKED and made.get_nfilters() else 1
+    if stored * shrinks < length:
+        raise reader.error(f"{where}: {length} bytes of numbers, of which the file has {stored}")
+    offset = dataset.id.get_offset()
+    if layout != h5py.h5d.CONTIGUOUS or offset is None or dataset.file.userblock_size:
+        return None
+    if offset + length > reader.source.size:
+        raise reader.error(f"{where}: its numbers lie behind the end of the file")
+    return (offset, length) if dataset.dtype == "<f4" else None
+
+
+def _in_order(
+    reader: Hdf5Reader,
+    layer: str,
+    params: Mapping[str, Mapping[int, Hdf5Blob]],
+    shared: Shared,
+) -> tuple[Hdf5Blob, ...]:
+    """The layer's blobs 0, 1, ..., with those that it shares from where Caffe keeps them."""
+    found = dict(params[layer])
+    for (sharer, index), (owner, other) in shared.items():
+        if sharer == layer and index not in found and other in params.get(owner, {}):
+            found[index] = params[owner][other]
+    for index in range(len(found)):
+        if index not in found:
+            raise reader.error(
+                f"layer {layer!r}: it has no param {index}, but {max(found)}; shared with "
+                "another layer, perhaps, which only the net's prototxt can tell"
+            )
+    return tuple(found[index] for index in range(len(found)))

@@ -1,0 +1,224 @@
+"""Weights in either of Caffe's forms: a caffemodel, or HDF5.
+
+Which one a file is shows in its content when it is read; when it is written its name tells, as it
+does to Caffe: HDF5 if it ends in ``.h5``, else a caffemodel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from netsurgery.errors import CaffemodelError, OutputError
+from netsurgery.formats.blob import Shape, shape_text
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.caffemodel_new import Chunks, NewLayer, new_caffemodel
+from netsurgery.formats.files import Output
+from netsurgery.formats.hdf5 import HDF5_SIGNATURE, Hdf5Weights, Shared
+from netsurgery.formats.segments import Copy, Segment, Source, segments_length
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "WeightsBlob",
+    "WeightsFile",
+    "WeightsLayer",
+    "check_size",
+    "check_weights",
+    "is_hdf5_name",
+    "numbers",
+    "open_weights",
+    "write_weights",
+]
+
+#: What protobuf, and so Caffe, reads of one file at most.
+_LARGEST_CAFFEMODEL = 2**31 - 1
+
+
+class _Reader(Protocol):
+    source: Source
+
+    def error(self, what: str) -> CaffemodelError: ...
+
+
+class WeightsBlob(Protocol):
+    """A param blob in a file; see `netsurgery.formats.blob.Blob`."""
+
+    @property
+    def reader(self) -> _Reader:
+        """The file."""
+
+    @property
+    def where(self) -> str:
+        """For messages: "layer 'fc6', blob 0"."""
+
+    @property
+    def shape(self) -> Shape:
+        """Its axes, four for a `legacy` blob."""
+
+    @property
+    def legacy(self) -> bool:
+        """Whether its shape is num, channels, height and width, as until 2015."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers."""
+
+    @property
+    def packed(self) -> tuple[int, int] | None:
+        """(byte offset, bytes) of the numbers where they are one run of float32, else None."""
+
+    def numpy(self) -> NDArray[np.float32]:
+        """The numbers, float32 of the blob's shape; read-only where they are the file's own."""
+
+
+class WeightsLayer(Protocol):
+    """A layer in a file of weights; of HDF5 the type is "", and bottoms and tops are none."""
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+
+    @property
+    def type(self) -> str:
+        """Caffe 1.0's name for its type; "" where the file does not tell."""
+
+    @property
+    def bottoms(self) -> tuple[str, ...]:
+        """The blobs it reads."""
+
+    @property
+    def tops(self) -> tuple[str, ...]:
+        """The blobs it writes."""
+
+    @property
+    def blobs(self) -> Sequence[WeightsBlob]:
+        """Its params."""
+
+
+class WeightsFile(Protocol):
+    """An open file of weights: close it, or use it as a context manager."""
+
+    path: str
+
+    @property
+    def layers(self) -> Sequence[WeightsLayer]:
+        """The layers, in file order (HDF5: by name)."""
+
+    @property
+    def net_name(self) -> str:
+        """The net's name, "" where the file does not tell."""
+
+    def layer(self, name: str) -> WeightsLayer:
+        """The layer of that name. Raises CaffemodelError where there is none, or several."""
+
+    def check_unchanged(self) -> None:
+        """Raise CaffemodelError if the file is not what it was when it was opened."""
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were handed out stay valid."""
+
+    def __enter__(self) -> WeightsFile: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
+    """Open a caffemodel or an HDF5 file, whatever its name, and index it.
+
+    shared: where to find params that layers share by name, which HDF5 holds once
+    (`netsurgery.net.sharing.shared_params`). Raises CaffemodelError where it is neither, is cut
+    short or contradicts itself.
+    """
+    return Hdf5Weights.open(path, shared) if _is_hdf5(path) else Caffemodel.open(path)
+
+
+def _is_hdf5(path: str | Path) -> bool:
+    try:
+        source = Source(path)
+    except (OSError, ValueError):  # opening it in earnest tells what is wrong
+        return False
+    try:
+        return source.pread(len(HDF5_SIGNATURE), 0) == HDF5_SIGNATURE
+    except OSError:
+        return False
+    finally:
+        source.close()
+
+
+def is_hdf5_name(path: str | Path) -> bool:
+    """Whether Caffe takes a file of this name for HDF5."""
+    return str(path).endswith(".h5")
+
+
+def numbers(blob: WeightsBlob) -> Copy | Chunks:
+    """A blob's numbers for writing: a range of its file where they are one, else computed."""
+    if blob.packed is not None:
+        return Copy(blob.reader.source, *blob.packed)
+
+    def chunks() -> Iterator[memoryview]:
+        import numpy as np
+
+        yield np.ascontiguousarray(blob.numpy(), dtype="<f4").reshape(-1).data.cast("B")
+
+    return chunks
+
+
+def write_weights(
+    output: Output,
+    layers: Sequence[NewLayer],
+    *,
+    net_name: str = "",
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write the layers to `output`, in the form its name asks for; returns the bytes written.
+
+    The structure of what was written is read back and compared. Raises OutputError, also for a
+    caffemodel of more than Caffe can read and for names that Caffe's HDF5 has no place for.
+    """
+    if is_hdf5_name(output.path):
+        from netsurgery.formats.hdf5_write import hdf5_segments
+
+        segments = hdf5_segments(output.temporary, layers, output.path)
+    else:
+        segments = new_caffemodel(net_name, layers)
+        check_size(segments, output.path)
+    written = output.write_segments(segments, progress)
+    check_weights(output.temporary, {layer.name: _shapes(layer) for layer in layers})
+    return written
+
+
+def _shapes(layer: NewLayer) -> tuple[Shape, ...]:
+    return tuple(blob.shape for blob in layer.blobs)
+
+
+def check_size(segments: Sequence[Segment], path: str | Path) -> None:
+    """Raise OutputError where the segments come to a caffemodel that Caffe could not read."""
+    length = segments_length(segments)
+    if length > _LARGEST_CAFFEMODEL:
+        raise OutputError(
+            f"{path}: would have {length} bytes; Caffe reads at most {_LARGEST_CAFFEMODEL} of a "
+            "caffemodel. Give it a name that ends in .h5 to write HDF5"
+        )
+
+
+def check_weights(path: str | Path, expected: dict[str, tuple[Shape, ...]]) -> None:
+    """Read a written file's structure back; `expected` is layer -> shapes. Raises OutputError."""
+    try:
+        with open_weights(path) as weights:
+            found = {layer.name: tuple(b.shape for b in layer.blobs) for layer in weights.layers}
+    except CaffemodelError as error:
+        raise OutputError(f"what was written cannot be read back: {error}") from error
+    for name, shapes in expected.items():
+        if found.get(name, ()) != shapes:
+            there = ", ".join(map(shape_text, found.get(name, ()))) or "no params"
+            raise OutputError(f"{path}: layer {name!r} was written with {there}")
