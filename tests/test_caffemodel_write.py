@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
+from netsurgery.formats.caffemodel_new import NewBlob
 from netsurgery.formats.caffemodel_write import (
     LayerChange,
     LayerFacts,
@@ -64,9 +65,7 @@ def refused(folder: Path, data: bytes, changes: Changes) -> str:
 
 @pytest.mark.parametrize("data", [V1, V2])
 @pytest.mark.parametrize("changes", [{}, {"ip1": LayerChange()}])
-def test_nothing_changed_is_the_same_bytes(
-    tmp_path: Path, data: bytes, changes: Changes
-) -> None:
+def test_nothing_changed_is_the_same_bytes(tmp_path: Path, data: bytes, changes: Changes) -> None:
     assert rewritten(tmp_path, data, changes) == data
 
 
@@ -77,20 +76,24 @@ def test_nothing_changed_is_one_range(tmp_path: Path) -> None:
 
 
 def test_v2_to_convolution(tmp_path: Path) -> None:
-    assert rewritten(tmp_path, V2, {"ip1": TO_CONVOLUTION["V2"]}, "nConv") == (
-        b"\x0a\x05nConv"
-        b"\xa2\x06\x6a"
-        b"\x0a\x08ip1-conv"
-        b"\x12\x0bConvolution"
-        b"\x1a\x04data"
-        b"\x22\x08ip1-conv"
-        b"\x32\x05\x1d\x00\x00\x80\x3f"
-        b"\x3a\x22"
-        b"\x2a\x18" + floats(1, 2, 3, 4, 5, 6) + b"\x3a\x06\x0a\x04\x02\x01\x01\x03"
-        b"\x3a\x0f"
-        b"\x2a\x08" + floats(7, 8) + b"\x3a\x03\x0a\x01\x02"
-        b"\xd2\x06\x04\x08\x02\x20\x03"
-    ) + V2[99:]
+    assert (
+        rewritten(tmp_path, V2, {"ip1": TO_CONVOLUTION["V2"]}, "nConv")
+        == (
+            b"\x0a\x05nConv"
+            b"\xa2\x06\x6a"
+            b"\x0a\x08ip1-conv"
+            b"\x12\x0bConvolution"
+            b"\x1a\x04data"
+            b"\x22\x08ip1-conv"
+            b"\x32\x05\x1d\x00\x00\x80\x3f"
+            b"\x3a\x22"
+            b"\x2a\x18" + floats(1, 2, 3, 4, 5, 6) + b"\x3a\x06\x0a\x04\x02\x01\x01\x03"
+            b"\x3a\x0f"
+            b"\x2a\x08" + floats(7, 8) + b"\x3a\x03\x0a\x01\x02"
+            b"\xd2\x06\x04\x08\x02\x20\x03"
+        )
+        + V2[99:]
+    )
 
 
 def test_v1_to_convolution(tmp_path: Path) -> None:
@@ -364,3 +367,31 @@ def test_the_length_is_known_before_writing(tmp_path: Path) -> None:
         length = segments_length(rewrite(model, {"ip1": TO_CONVOLUTION["V2"]}))
     assert length == len(rewritten(tmp_path, V2, {"ip1": TO_CONVOLUTION["V2"]}))
     assert FIELDS["V2"].inner_product_param == 117
+
+
+def test_a_removed_layer_leaves_every_other_byte(tmp_path: Path) -> None:
+    first = V2.index(b"\xa2\x06")
+    assert rewritten(tmp_path, V2, {"ip1": LayerChange(remove=True)}) == V2[:first] + V2[99:]
+
+
+@pytest.mark.parametrize(("data", "number"), [(V1, 6), (V2, 7)])
+def test_blobs_made_anew_may_have_any_number_and_shape(
+    tmp_path: Path, data: bytes, number: int
+) -> None:
+    values = [[1.0, 2.0], [3.0], [4.0, 5.0, 6.0]]
+    shapes: list[tuple[int, ...]] = [(2, 1), (1,), (1, 3)]
+    blobs = tuple(
+        NewBlob(shape, lambda held=held: [floats(*held)])  # type: ignore[misc]
+        for shape, held in zip(shapes, values, strict=True)
+    )
+    new = rewritten(tmp_path, data, {"ip1": LayerChange(blobs=blobs)})
+    assert b"".join(_written(number, *each) for each in zip(shapes, values, strict=True)) in new
+    with Caffemodel.open(tmp_path / "new") as model:
+        layer = model.layer("ip1")
+        assert [blob.shape for blob in layer.blobs] == shapes
+        assert [blob.numpy().ravel().tolist() for blob in layer.blobs] == values
+
+
+def _written(number: int, shape: tuple[int, ...], values: list[float]) -> bytes:
+    body = delimited(7, delimited(1, bytes(shape))) + delimited(5, floats(*values))
+    return delimited(number, body)
