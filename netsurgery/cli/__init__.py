@@ -24,6 +24,10 @@ COMMANDS = {
     "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
     "classify-map": ("classify_map", "A class for every window of an image, and a picture."),
     "inspect": ("inspect", "Layers, shapes, params and costs of a net; do its weights fit."),
+    "init": ("init", "Give a net params from its prototxt's own fillers."),
+    "edit": ("edit", "Change params one by one, fold, swap, cut and grow."),
+    "export": ("export", "A net and its weights as ONNX, for other programs."),
+    "diff": ("diff", "How a net, or its weights, differ from another's, field by field."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
 

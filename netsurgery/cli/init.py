@@ -1,0 +1,103 @@
+"""The command ``netsurgery init``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.printing import echo
+from netsurgery.jobs.init import initialize
+from netsurgery.net import Net
+from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
+
+__all__ = ["command"]
+
+
+@click.command("init")
+@click.argument("prototxt", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--weights-out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="Where the caffemodel goes.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The same seed gives the same params.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be filled; write nothing.")
+@json_option
+@quiet_option
+@force_option
+def command(
+    prototxt: Path,
+    weights_out: Path,
+    seed: int,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Give a net params from its prototxt's own fillers.
+
+    The fillers are Caffe's: constant (which is zeros where none is given), gaussian (sparse too),
+    uniform, xavier, msra, positive_unitball, bilinear. The random numbers are our own: each param
+    has its own from the seed and its name, so a seed gives the same file on every machine.
+
+    \b
+    Example:
+      netsurgery init deploy.prototxt -o fresh.caffemodel --seed 1
+    """
+    plan = plan_initial_params(Net.read(prototxt))
+    size = None if dry_run else initialize(plan, weights_out, seed=seed, force=force)
+    found = _facts(plan, weights_out, seed, size)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        _show(found)
+
+
+def _facts(plan: InitialPlan, weights: Path, seed: int, size: int | None) -> dict[str, Any]:
+    return {
+        "params": [
+            {
+                "layer": param.layer,
+                "blob": param.index,
+                "shape": list(param.shape),
+                "filler": param.filler.type,
+            }
+            for param in plan.params
+        ],
+        "seed": seed,
+        "notes": list(plan.notes),
+        "weights": str(weights),
+        "bytes": size,
+        "dry_run": size is None,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    rows = [
+        (
+            f"{param['layer']}[{param['blob']}]",
+            param["filler"],
+            " x ".join(map(str, param["shape"])),
+        )
+        for param in found["params"]
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    for name, filler, shape in rows:
+        echo(f"{name.ljust(widths[0])}  {filler.ljust(widths[1])}  {shape}".rstrip())
+    for note in found["notes"]:
+        echo(f"note: {note}")
+    echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")

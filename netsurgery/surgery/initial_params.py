@@ -1,0 +1,119 @@
+"""Which filler fills which param of a net, as Caffe 1.0 sets a layer up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shape_rules import RULES
+from netsurgery.net.shapes import infer
+from netsurgery.surgery.fillers import Filler, read_filler, why_not
+from netsurgery.surgery.plan import Refusal, refuse
+
+__all__ = ["InitialParam", "InitialPlan", "plan_initial_params"]
+
+_ZERO, _ONE, _QUARTER = Filler(value=0.0), Filler(value=1.0), Filler(value=0.25)
+
+#: type -> (its parameter message, [(filler field, default) of params 0 and 1]).
+_FILLED = {
+    "Convolution": ("convolution_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
+    "Deconvolution": ("convolution_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
+    "InnerProduct": ("inner_product_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
+    "Embed": ("embed_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
+    "Bias": ("bias_param", [("filler", _ZERO)]),
+    "Scale": ("scale_param", [("filler", _ONE), ("bias_filler", _ZERO)]),
+    "PReLU": ("prelu_param", [("filler", _QUARTER)]),
+}
+
+#: Types whose params all begin as zeros, whatever the prototxt says.
+_ZEROS = ("BatchNorm", "Parameter")
+_RECURRENT = ("LSTM", "RNN")
+
+
+@dataclass(frozen=True)
+class InitialParam:
+    """One param to fill: `key` names its stream of random numbers, one for all who share it."""
+
+    layer: str
+    index: int
+    shape: Shape
+    filler: Filler
+    key: str
+
+
+@dataclass(frozen=True)
+class InitialPlan:
+    """All that giving `net` its first params would do; `notes` is what the user should know."""
+
+    net: Net
+    params: tuple[InitialParam, ...]
+    notes: tuple[str, ...]
+
+
+def plan_initial_params(net: Net) -> InitialPlan:
+    """The filler and shape of every param of `net`.
+
+    Raises SurgeryError naming every layer whose params cannot be told or filled and why,
+    PrototxtError where the net contradicts itself.
+    """
+    shapes = infer(net)
+    refusals: list[Refusal] = []
+    params: list[InitialParam] = []
+    notes: list[str] = []
+    owners: dict[str, InitialParam] = {}
+    for layer in net.layers:
+        if layer.name in shapes.params:
+            for param in _params(layer, shapes.params[layer.name]):
+                found = owners.setdefault(param.key, param)
+                why = why_not(found.filler, found.shape) or _why_not_shared(found, param)
+                refusals += [Refusal(layer.name, f"param {param.index}: {why}")] if why else []
+                same = InitialParam(layer.name, param.index, found.shape, found.filler, param.key)
+                params.append(same)
+        elif layer.type in (*_FILLED, *_ZEROS, *_RECURRENT) and _bears(layer):
+            why = shapes.unknown.get(layer.tops[0], "") if layer.tops else "it has no top"
+            refusals.append(Refusal(layer.name, f"the shapes of its params are not known: {why}"))
+        elif layer.type not in RULES and layer.bottoms:
+            notes.append(
+                f"layer {layer.name!r} is of type {layer.type}; params it may have are not filled"
+            )
+    refuse(net.prototxt.path, refusals)
+    zeros = [p.layer for p in params if p.index == 0 and p.filler == _ZERO and len(p.shape) > 1]
+    if zeros:
+        notes.append(f"weights without a filler are zeros, as in Caffe: {', '.join(zeros)}")
+    return InitialPlan(net, tuple(params), tuple(notes))
+
+
+def _bears(layer: Layer) -> bool:
+    """Whether the layer has params of its own: a Scale or Bias of two bottoms may have none."""
+    if layer.type == "Scale" and len(layer.bottoms) > 1:
+        return layer.param("scale_param").boolean("bias_term", False)
+    return layer.type != "Bias" or len(layer.bottoms) == 1
+
+
+def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
+    if owner.shape == param.shape:
+        return ""
+    sizes = ["x".join(map(str, each.shape)) for each in (param, owner)]
+    return f"it is {sizes[0]} and shared with layer {owner.layer!r}, where it is {sizes[1]}"
+
+
+def _params(layer: Layer, shapes: tuple[Shape, ...]) -> Iterator[InitialParam]:
+    names = [spec.string("name") for spec in layer.message.messages("param")]
+    for index, shape in enumerate(shapes):
+        shared = names[index] if index < len(names) else ""
+        key = f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
+        yield InitialParam(layer.name, index, shape, _filler(layer, index, shape), key)
+
+
+def _filler(layer: Layer, index: int, shape: Shape) -> Filler:
+    if layer.type in _ZEROS:
+        return _ZERO
+    if layer.type in _RECURRENT:
+        field = "bias_filler" if len(shape) == 1 else "weight_filler"
+        return read_filler(layer.param("recurrent_param").message(field), _ZERO)
+    message, fillers = _FILLED[layer.type]
+    # A Scale whose factors are its second bottom has its bias as param 0.
+    skipped = layer.type == "Scale" and len(layer.bottoms) > 1
+    field, default = fillers[index + skipped]
+    return read_filler(layer.param(message).message(field), default)

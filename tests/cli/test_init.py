@@ -1,0 +1,143 @@
+"""The command `init`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.formats.caffemodel import Caffemodel
+
+NET = """\
+name: "Small"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 3, 8, 8] } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4
+  kernel_size: 3 weight_filler { type: "xavier" } bias_filler { value: 0.5 } } }
+layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "ip" type: "InnerProduct" bottom: "c" top: "ip" inner_product_param { num_output: 2
+  bias_term: false } }
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "n.prototxt").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def init(*options: str) -> int:
+    return run(["init", "n.prototxt", "-o", "n.caffemodel", *options])
+
+
+def test_it_tells_what_it_filled(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init() == 0
+    assert capsys.readouterr() == (
+        "c[0]   xavier    4 x 3 x 3 x 3\n"
+        "c[1]   constant  4\n"
+        "ip[0]  constant  2 x 144\n"
+        "note: weights without a filler are zeros, as in Caffe: ip\n"
+        "wrote n.caffemodel\n",
+        "",
+    )
+
+
+def test_the_model_has_every_layer_as_the_net_has_it() -> None:
+    assert init("-q", "--seed", "4") == 0
+    with Caffemodel.open("n.caffemodel") as model:
+        assert (model.net_name, model.generation) == ("Small", "V2")
+        found = [(each.name, each.type, each.bottoms, each.tops) for each in model.layers]
+        assert found == [
+            ("x", "Input", (), ("x",)),
+            ("c", "Convolution", ("x",), ("c",)),
+            ("r", "ReLU", ("c",), ("c",)),
+            ("ip", "InnerProduct", ("c",), ("ip",)),
+        ]
+        shapes = [[blob.shape for blob in each.blobs] for each in model.layers]
+        assert shapes == [[], [(4, 3, 3, 3), (4,)], [], [(2, 144)]]
+        assert model.layer("c").blobs[1].numpy().tolist() == [0.5] * 4
+        assert 0 < abs(model.layer("c").blobs[0].numpy()).max() <= (3 / 27) ** 0.5 + 1e-6
+
+
+def test_a_seed_gives_the_same_file_and_another_another() -> None:
+    files = []
+    for seed in ("1", "1", "2"):
+        assert init("-q", "--force", "--seed", seed) == 0
+        files.append(Path("n.caffemodel").read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
+def test_json_and_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init("--json", "--dry-run", "--seed", "9") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == {
+        "params": [
+            {"layer": "c", "blob": 0, "shape": [4, 3, 3, 3], "filler": "xavier"},
+            {"layer": "c", "blob": 1, "shape": [4], "filler": "constant"},
+            {"layer": "ip", "blob": 0, "shape": [2, 144], "filler": "constant"},
+        ],
+        "seed": 9,
+        "notes": ["weights without a filler are zeros, as in Caffe: ip"],
+        "weights": "n.caffemodel",
+        "bytes": None,
+        "dry_run": True,
+    }
+    assert os.listdir() == ["n.prototxt"]
+    assert init("--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["bytes"] == Path("n.caffemodel").stat().st_size
+
+
+def test_every_refusal_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    text = NET.replace('"xavier"', '"xaver"').replace("bias_term: false", "weight_filler { "
+    'type: "uniform" sparse: 1 } bias_term: false')  # fmt: skip
+    Path("n.prototxt").write_text(text)
+    assert init() == 1
+    assert capsys.readouterr().err == (
+        "error: n.prototxt: layer 'c': param 0: filler type 'xaver' is none of Caffe 1.0's: "
+        "bilinear, constant, gaussian, msra, positive_unitball, uniform, xavier; layer 'ip': "
+        "param 0: sparse belongs to the filler gaussian, not to uniform\n"
+    )
+    assert os.listdir() == ["n.prototxt"]
+
+
+def test_params_whose_shape_is_not_known_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("n.prototxt").write_text(NET.replace('type: "Input"', 'type: "Data"'))
+    assert init() == 1
+    err = capsys.readouterr().err
+    assert err.startswith(
+        "error: n.prototxt: layer 'c': the shapes of its params are not known: "
+        "layer 'x' is of type Data"
+    )
+    assert "layer 'ip': the shapes of its params are not known" in err
+
+
+def test_shared_params_of_two_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    share = 'inner_product_param { bias_term: false num_output: %d } param { name: "w" }'
+    layers = [
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" {share % size} }}'
+        for name, size in (("a", 2), ("b", 3))
+    ]
+    Path("n.prototxt").write_text("\n".join([NET.split("\n")[1], *layers]))
+    assert init() == 1
+    assert capsys.readouterr().err == (
+        "error: n.prototxt: layer 'b': param 0: it is 3x192 and shared with layer 'a', where it "
+        "is 2x192\n"
+    )
+
+
+def test_an_output_that_exists_needs_force(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("n.caffemodel").write_text("mine")
+    assert init() == 1
+    error = "error: n.caffemodel: exists already; --force replaces it\n"
+    assert capsys.readouterr().err == error
+    assert Path("n.caffemodel").read_text() == "mine"
+
+
+@pytest.mark.parametrize("options", [["--seed", "-1"], ["--seed", "x"], ["--nonsense"]])
+def test_wrong_usage_exits_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(*options) == 2
+    assert "Usage: netsurgery init" in capsys.readouterr().err
