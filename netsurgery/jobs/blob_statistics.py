@@ -102,25 +102,30 @@ def distance(first: Blob, second: Blob) -> BlobDistance | None:
         raise ValueError(f"{first.count} numbers against {second.count}")
     import numpy as np
 
-    squares, most, largest, unlike = 0.0, 0.0, 0.0, 0
+    squares, most, unlike = 0.0, 0.0, 0
     for a, b in _paired(first, second):
-        with np.errstate(over="ignore", invalid="ignore"):
-            differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
-            here = int(np.count_nonzero(differ))
-            unlike += here
-            finite = np.isfinite(a)
-            if finite.any():
-                largest = max(largest, float(np.abs(a[finite]).max()))
-            if not here:
-                continue
+        if (a == b).all():
+            continue
+        differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
+        unlike += int(np.count_nonzero(differ))
+        with np.errstate(invalid="ignore"):
             apart = np.abs(a[differ].astype(np.float64) - b[differ])
-        apart[~np.isfinite(apart)] = math.inf
-        most = max(most, float(apart.max()))
+        apart[np.isnan(apart)] = math.inf
+        most = max(most, float(apart.max(initial=0.0)))
         squares += float(np.dot(apart, apart))
     if not unlike:
         return None
+    largest = _largest(first)
     relative = most / largest if largest else math.inf
     return BlobDistance(math.sqrt(squares), most, relative, unlike)
+
+
+def _largest(blob: Blob) -> float:
+    """The largest absolute value of the finite numbers, 0 for none."""
+    import numpy as np
+
+    pieces = (np.abs(piece[np.isfinite(piece)]) for piece in _singles(blob))
+    return max((float(piece.max(initial=0.0)) for piece in pieces), default=0.0)
 
 
 def _paired(first: Blob, second: Blob) -> Iterator[tuple[Numbers, Numbers]]:

@@ -1,0 +1,147 @@
+"""Two nets compared layer by layer: added, removed, renamed, moved, changed field by field.
+
+Layers are matched, in this order of trust:
+
+1. by name;
+2. by type and bottoms, blobs being followed through their new names; an InnerProduct and a
+   Convolution match too, as do layers in front of which a Flatten went;
+3. by the params they hold, where these are of equal counts and no other layer's are;
+4. by type and place between matched layers, where there is only one such on either side.
+
+What is matched by anything but its name counts as renamed. A generation's spelling is none of
+the differences: V1's types and learning rates are told as today's, and inputs that the net itself
+declares as the Input layer that Caffe makes of them. Layers of every phase are compared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.surgery.fields import Change, Tree, field_changes, field_tree
+from netsurgery.surgery.layer_matching import Matching, match_layers
+from netsurgery.surgery.layer_records import LayerRecord, layer_records
+
+__all__ = ["LayerDifference", "NetDifference", "compare_nets", "compare_records"]
+
+_NOT_NET_FIELDS = frozenset({"layer", "layers", "input", "input_dim", "input_shape"})
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """A layer that is in both nets, and differs.
+
+    name, type: in the first net. new_name, new_type: in the second. moved: it comes elsewhere
+    among the layers that are in both.
+    """
+
+    name: str
+    new_name: str
+    type: str
+    new_type: str
+    changes: tuple[Change, ...]
+    moved: bool = False
+
+    @property
+    def renamed(self) -> bool:
+        """Whether the names differ."""
+        return self.name != self.new_name
+
+
+@dataclass(frozen=True)
+class NetDifference:
+    """How a second net differs from a first.
+
+    fields: of the net itself. blobs: old name -> new name, where they differ. matched: (name,
+    new name) of every layer that is in both.
+    """
+
+    fields: tuple[Change, ...]
+    added: tuple[LayerRecord, ...]
+    removed: tuple[LayerRecord, ...]
+    layers: tuple[LayerDifference, ...]
+    blobs: dict[str, str]
+    matched: tuple[tuple[str, str], ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.fields or self.added or self.removed or self.layers or self.blobs)
+
+
+def compare_nets(
+    old: Prototxt,
+    new: Prototxt,
+    params: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = ({}, {}),
+) -> NetDifference:
+    """How `new` differs from `old`.
+
+    params: for either net the counts of each layer's params, where weights are known; they help
+    to match layers. Raises PrototxtError for a value that cannot be read.
+    """
+    before, after = (field_tree(net.root, _NOT_NET_FIELDS) for net in (old, new))
+    fields = field_changes(before, after)
+    return compare_records(layer_records(old, params[0]), layer_records(new, params[1]), fields)
+
+
+def compare_records(
+    old: Sequence[LayerRecord], new: Sequence[LayerRecord], fields: Sequence[Change] = ()
+) -> NetDifference:
+    """How two lists of layers differ; `fields` are the changes of the nets themselves."""
+    matching = match_layers(old, new)
+    moved = _moved(list(matching.pairs.values()))
+    layers = [_layer(old[i], new[j], matching, moved=j in moved) for i, j in matching.pairs.items()]
+    taken = set(matching.pairs.values())
+    return NetDifference(
+        fields=tuple(fields),
+        added=tuple(layer for j, layer in enumerate(new) if j not in taken),
+        removed=tuple(layer for i, layer in enumerate(old) if i not in matching.pairs),
+        layers=tuple(layer for layer in layers if layer.renamed or layer.moved or layer.changes),
+        blobs={a: b for a, b in matching.blobs.items() if a != b},
+        matched=tuple((old[i].name, new[j].name) for i, j in matching.pairs.items()),
+    )
+
+
+def _moved(places: list[int]) -> set[int]:
+    """The fewest of `places` (all different) without which the rest rises."""
+    ends: list[int] = []  # ends[k]: the least end of a rising run of k + 1 places
+    rank = {}
+    for place in places:
+        rank[place] = bisect_left(ends, place)
+        ends[rank[place] : rank[place] + 1] = [place]
+    moved, wanted, above = set(), len(ends) - 1, max(places, default=0) + 1
+    for place in reversed(places):
+        if rank[place] == wanted and place < above:
+            wanted, above = wanted - 1, place
+        else:
+            moved.add(place)
+    return moved
+
+
+def _layer(old: LayerRecord, new: LayerRecord, matching: Matching, moved: bool) -> LayerDifference:
+    changes = []
+    if old.type != new.type:
+        changes.append(Change("type", old.type, new.type))
+    for path, one, other in (
+        ("bottom", old.bottoms, new.bottoms),
+        ("top", old.tops, new.tops),
+    ):
+        if tuple(matching.blobs.get(blob, blob) for blob in one) != other:
+            changes.append(Change(path, ", ".join(one) or None, ", ".join(other) or None))
+    changes += _fields(old, new)
+    name = new.name if old.declared else old.name
+    new_name = old.name if new.declared else new.name
+    return LayerDifference(name, new_name, old.type, new.type, tuple(changes), moved)
+
+
+def _fields(old: LayerRecord, new: LayerRecord) -> list[Change]:
+    """The changes of a layer's fields; those of another type's param are set side by side."""
+    before: Tree = dict(old.fields)
+    mine = [key for key in old.fields if key.endswith("_param") and key not in new.fields]
+    yours = [key for key in new.fields if key.endswith("_param") and key not in old.fields]
+    if old.type == new.type or len(mine) != 1 or len(yours) != 1:
+        return field_changes(before, new.fields)
+    before[yours[0]] = before.pop(mine[0])
+    return [Change(mine[0], None, None, yours[0]), *field_changes(before, new.fields)]

@@ -1,0 +1,131 @@
+"""Fields of two messages compared by what they say, not by how they are written.
+
+A message is taken as a tree: field name -> its values in file order. The order of fields does not
+matter, as in protobuf; the order of one field's values does. Comments, layout, quotes, `[a, b]`
+for repeated fields, 1.0 for 1 and 5e-1 for 0.5 (as float32) make no difference. Nothing is known
+of what a field means: a default that is written out is a field more.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from netsurgery.errors import PrototxtError
+from netsurgery.formats.prototxt import quoted
+from netsurgery.formats.textformat import Message, Scalar
+
+__all__ = ["Change", "Tree", "field_changes", "field_tree", "text_of"]
+
+Tree: TypeAlias = "dict[str, list[str | Tree]]"
+
+_BOOLS = {"true": "true", "True": "true", "t": "true", "false": "false", "False": "false"}
+#: The two spellings of a bool.
+_SAME = {("true", "1"), ("1", "true"), ("false", "0"), ("0", "false")}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs: ``convolution_param.kernel_size``, "1", "3".
+
+    A value is as text format writes it, None where the field is not there. renamed_to: the other
+    net's name of the field, where the field as such is another (its own fields are compared).
+    """
+
+    path: str
+    old: str | None
+    new: str | None
+    renamed_to: str = ""
+
+
+def field_tree(message: Message, skip: frozenset[str] = frozenset()) -> Tree:
+    """The message as a tree, without the fields in `skip`. Raises PrototxtError."""
+    tree: Tree = {}
+    for field in message.fields:
+        if field.name not in skip:
+            value = field.value
+            leaf = field_tree(value) if isinstance(value, Message) else _canonical(value)
+            tree.setdefault(field.name, []).append(leaf)
+    return tree
+
+
+def _canonical(scalar: Scalar) -> str:
+    if scalar.kind == "string":
+        return quoted(scalar.as_string())
+    text = "".join(scalar.text.split())
+    if scalar.kind == "word" and not text.startswith("-"):
+        return _BOOLS.get(text, text)
+    try:
+        return str(scalar.as_int())
+    except PrototxtError:
+        return _float_text(scalar.as_float())
+
+
+def _float_text(value: float) -> str:
+    """The shortest text that gives the same float32; the value itself where that overflows."""
+    try:
+        single = _single(value)
+    except OverflowError:
+        return repr(value)
+    if single == int(single) if abs(single) < 1 << 24 else False:
+        return str(int(single))
+    for digits in range(1, 9):
+        text = f"{single:.{digits}g}"
+        if _single(float(text)) == single:
+            return text
+    return f"{single:.9g}"
+
+
+def _single(value: float) -> float:
+    found: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return found
+
+
+def text_of(value: str | Tree) -> str:
+    """A value on one line: a scalar's text, or ``{ type: "xavier" std: 0.1 }``."""
+    if isinstance(value, str):
+        return value
+    inner = [
+        f"{name}: {text_of(one)}" if isinstance(one, str) else f"{name} {text_of(one)}"
+        for name, several in value.items()
+        for one in several
+    ]
+    return f"{{ {' '.join(inner)} }}" if inner else "{ }"
+
+
+def field_changes(old: Mapping[str, list[str | Tree]], new: Tree, path: str = "") -> list[Change]:
+    """What differs, in the order of the old fields, then of the new; paths begin with `path`."""
+    made: list[Change] = []
+    for name in dict.fromkeys([*old, *new]):
+        made += _changes(f"{path}{name}", old.get(name, []), new.get(name, []))
+    return made
+
+
+def _changes(path: str, old: list[str | Tree], new: list[str | Tree]) -> Iterator[Change]:
+    if all(isinstance(value, str) for value in [*old, *new]):
+        if not _same(old, new):
+            yield Change(path, _listed(old), _listed(new))
+        return
+    count = max(len(old), len(new))
+    for index in range(count):
+        own = path if count == 1 else f"{path}[{index}]"
+        one = old[index] if index < len(old) else None
+        other = new[index] if index < len(new) else None
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from field_changes(one, other, f"{own}.")
+        elif one != other:
+            yield Change(own, _listed(old[index : index + 1]), _listed(new[index : index + 1]))
+
+
+def _same(old: list[str | Tree], new: list[str | Tree]) -> bool:
+    return len(old) == len(new) and all(
+        one == other or (one, other) in _SAME for one, other in zip(old, new, strict=True)
+    )
+
+
+def _listed(values: list[str | Tree]) -> str | None:
+    if len(values) < 2:
+        return text_of(values[0]) if values else None
+    return f"[{', '.join(map(text_of, values))}]"

@@ -1,0 +1,149 @@
+"""Which layer of one net is which of another; see `difference` for the order of trust."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from netsurgery.surgery.layer_records import LayerRecord
+
+__all__ = ["Matching", "match_layers"]
+
+_CONVOLVED = {("InnerProduct", "Convolution"), ("Convolution", "InnerProduct")}
+
+
+def match_layers(old: Sequence[LayerRecord], new: Sequence[LayerRecord]) -> Matching:
+    """Match the layers of two nets."""
+    matching = Matching(old, new)
+    matching.by_name()
+    matching.by_bottoms()
+    matching.by_params()
+    matching.by_place()
+    # Blobs behind layers that were matched late have had no name to follow.
+    matching.follow_blobs()
+    return matching
+
+
+class Matching:
+    """pairs: place in `old` -> place in `new`. blobs: a blob's name -> its new one."""
+
+    def __init__(self, old: Sequence[LayerRecord], new: Sequence[LayerRecord]) -> None:
+        self.old, self.new = old, new
+        self._found: dict[int, int] = {}
+        self.blobs: dict[str, str] = {}
+
+    @property
+    def pairs(self) -> dict[int, int]:
+        """The pairs in the order of the old net."""
+        return dict(sorted(self._found.items()))
+
+    def _free(self) -> list[int]:
+        """The places in `new` that nothing is matched with."""
+        taken = set(self._found.values())
+        return [j for j in range(len(self.new)) if j not in taken]
+
+    def _open(self) -> list[int]:
+        """The places in `old` that nothing is matched with."""
+        return [i for i in range(len(self.old)) if i not in self._found]
+
+    def by_name(self) -> None:
+        """Match equal names; of several those with the same phase rules first."""
+        for same_rules in (True, False):
+            free: dict[tuple[str, str], list[int]] = {}
+            for j in self._free():
+                free.setdefault(_key(self.new[j], same_rules), []).append(j)
+            for i in self._open():
+                there = free.get(_key(self.old[i], same_rules))
+                if there:
+                    self._found[i] = there.pop(0)
+        self._inputs()
+
+    def _inputs(self) -> None:
+        """The net's own inputs match an Input layer with the same tops."""
+        for i in self._open():
+            for j in self._free():
+                one, other = self.old[i], self.new[j]
+                inputs = one.type == other.type == "Input" and one.tops == other.tops
+                if inputs and (one.declared or other.declared):
+                    self._found[i] = j
+                    break
+
+    def by_bottoms(self) -> None:
+        """Match layers of like type over the same bottoms, following blobs in file order."""
+        free = self._free()
+        alias: dict[str, str] = {}
+        for i, layer in enumerate(self.old):
+            if i not in self._found:
+                seen = tuple(alias.get(b, self.blobs.get(b, b)) for b in layer.bottoms)
+                chosen = self._best(i, [j for j in free if _over(layer, self.new[j], seen)])
+                if chosen is None:
+                    if layer.type == "Flatten" and len(seen) == len(layer.tops) == 1:
+                        alias[layer.tops[0]] = seen[0]
+                    continue
+                self._found[i] = chosen
+                free.remove(chosen)
+            self._follow(layer.tops, self.new[self._found[i]].tops)
+
+    def by_params(self) -> None:
+        """Match layers whose params have the same counts as no other layer's."""
+        here = Counter(layer.params for layer in self.old)
+        there = Counter(layer.params for layer in self.new)
+        places = {self.new[j].params: j for j in self._free()}
+        for i in self._open():
+            params = self.old[i].params
+            if params and here[params] == there[params] == 1 and params in places:
+                self._found[i] = places[params]
+
+    def by_place(self) -> None:
+        """Match the only layer of a type between two matched ones."""
+        for kind in dict.fromkeys(self.old[i].type for i in self._open()):
+            gaps: dict[tuple[int, int], list[int]] = {}
+            for i in self._open():
+                if self.old[i].type == kind:
+                    gaps.setdefault(self._gap(i), []).append(i)
+            for (low, high), several in gaps.items():
+                there = [j for j in self._free() if low < j < high and self.new[j].type == kind]
+                if len(several) == len(there) == 1:
+                    self._found[several[0]] = there[0]
+
+    def _gap(self, place: int) -> tuple[int, int]:
+        """Where in `new` a layer at `place` in `old` would be, both ends excluded."""
+        before = [j for i, j in self._found.items() if i < place]
+        after = [j for i, j in self._found.items() if i > place]
+        return max(before, default=-1), min(after, default=len(self.new))
+
+    def _best(self, i: int, candidates: Iterable[int]) -> int | None:
+        """The candidate most like the old layer: its fields, its tops, the first of them."""
+        one = self.old[i]
+
+        def unlike(j: int) -> tuple[bool, bool, bool, int]:
+            other = self.new[j]
+            return one.type != other.type, one.fields != other.fields, one.tops != other.tops, j
+
+        return min(candidates, key=unlike, default=None)
+
+    def _follow(self, tops: tuple[str, ...], new_tops: tuple[str, ...]) -> None:
+        """Note new names of blobs: one each, and none twice."""
+        for top, new_top in zip(tops, new_tops, strict=False):
+            if top not in self.blobs and new_top not in self.blobs.values():
+                self.blobs[top] = new_top
+
+    def follow_blobs(self) -> None:
+        """Note the new names of all blobs, in the order of the old net."""
+        self.blobs = {}
+        for i, j in self.pairs.items():
+            self._follow(self.old[i].tops, self.new[j].tops)
+
+
+def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
+    name = "" if layer.declared else f"layer {layer.name}"
+    return name, layer.rules if with_rules else ""
+
+
+def _over(old: LayerRecord, new: LayerRecord, bottoms: tuple[str, ...]) -> bool:
+    """Whether the two could be one layer, judged by type and bottoms."""
+    if new.bottoms != bottoms or (old.type != new.type and (old.type, new.type) not in _CONVOLVED):
+        return False
+    if (old.tops == old.bottoms) != (new.tops == new.bottoms):
+        return False
+    return bool(bottoms) or old.tops == new.tops

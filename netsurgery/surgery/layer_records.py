@@ -1,0 +1,120 @@
+"""The layers of a prototxt, or of a caffemodel, as records to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.generations import layer_type
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.textformat import Message
+from netsurgery.surgery.fields import Tree, field_tree, text_of
+
+__all__ = ["LayerRecord", "layer_records", "model_records"]
+
+_TOLD_APART = frozenset({"name", "type", "bottom", "top"})
+#: V1's lists of one value a param, and their names in today's ``param { ... }``.
+_PER_PARAM = {
+    "blobs_lr": "lr_mult",
+    "weight_decay": "decay_mult",
+    "param": "name",
+    "blob_share_mode": "share_mode",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer; `type` is Caffe 1.0's name for it.
+
+    fields: all but name, type, bottoms and tops. params: the counts of its params, where known.
+    declared: it is no layer in the text but the net's own ``input`` fields.
+    """
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    fields: Tree = field(default_factory=dict)
+    params: tuple[int, ...] = ()
+    declared: bool = False
+
+    @property
+    def rules(self) -> str:
+        """Its include and exclude rules as text, "{ }" for none."""
+        return text_of({k: v for k, v in self.fields.items() if k in ("include", "exclude")})
+
+
+def layer_records(
+    net: Prototxt, params: Mapping[str, tuple[int, ...]] | None = None
+) -> tuple[LayerRecord, ...]:
+    """The layers of a prototxt, those of every phase, its own inputs first.
+
+    params: layer -> the counts of its params. Raises PrototxtError for a value that cannot be
+    read.
+    """
+    counts = params or {}
+    records = [_declared(net.root)] if net.root.all("input") else []
+    for message in net.layers:
+        inner = message.message("layer") if net.generation == "V0" else None
+        fields = field_tree(message, _TOLD_APART | {"layer"})
+        if inner is not None:
+            fields |= field_tree(inner, _TOLD_APART)
+        named = message if inner is None else inner
+        name = named.string("name")
+        records.append(
+            LayerRecord(
+                name=name,
+                type=layer_type(named, net.generation),
+                bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
+                tops=tuple(s.as_string() for s in message.scalars("top")),
+                fields=_per_param(fields),
+                params=counts.get(name, ()),
+            )
+        )
+    return tuple(records)
+
+
+def _declared(root: Message) -> LayerRecord:
+    """The Input layer that Caffe makes of ``input`` with ``input_dim`` or ``input_shape``."""
+    names = tuple(scalar.as_string() for scalar in root.scalars("input"))
+    shapes = [field_tree(shape) for shape in root.messages("input_shape")]
+    dims = field_tree(root).get("input_dim", [])
+    shapes += [{"dim": dims[at : at + 4]} for at in range(0, len(dims), 4)]
+    fields: Tree = {"input_param": [{"shape": list(shapes)}]} if shapes else {}
+    return LayerRecord("input", "Input", (), names, fields, declared=True)
+
+
+def _per_param(fields: Tree) -> Tree:
+    """V1's ``blobs_lr: 1 blobs_lr: 2`` as ``param { lr_mult: 1 } param { lr_mult: 2 }``."""
+    old = {
+        key: values
+        for key, values in fields.items()
+        if key in _PER_PARAM and all(isinstance(value, str) for value in values)
+    }
+    if not old:
+        return fields
+    rest = {key: values for key, values in fields.items() if key not in old}
+    params: list[str | Tree] = [
+        {
+            _PER_PARAM[key]: [values[index]]
+            for key, values in old.items()
+            if index < len(values) and values[index] != '""'
+        }
+        for index in range(max(map(len, old.values())))
+    ]
+    return {**rest, "param": params}
+
+
+def model_records(model: Caffemodel) -> tuple[LayerRecord, ...]:
+    """The layers of a caffemodel; of their fields only names, type, blobs and params are told."""
+    return tuple(
+        LayerRecord(
+            name=layer.name,
+            type=layer.type,
+            bottoms=layer.bottoms,
+            tops=layer.tops,
+            params=tuple(blob.count for blob in layer.blobs),
+        )
+        for layer in model.layers
+    )
