@@ -9,6 +9,7 @@ import click
 
 from netsurgery.cli import convert_report as report
 from netsurgery.cli.options import (
+    NAMED_SHAPE,
     SIZE,
     engine_options,
     force_option,
@@ -20,7 +21,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import Net, Shape
 from netsurgery.surgery.convolution import plan_convolution
 from netsurgery.surgery.convolution_weights import match_weights
 
@@ -40,6 +41,33 @@ FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--layers", metavar="NAME,NAME", help="Convert these InnerProduct layers only (default: all)."
+)
+@click.option(
+    "--on-refusal",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do about a layer that cannot be converted: refuse all, or leave it as it is.",
+)
+@click.option(
+    "--keep-global-pooling",
+    is_flag=True,
+    help="Leave a global pooling before the classifier; the map then has one cell.",
+)
+@click.option(
+    "--phase",
+    type=click.Choice(["TRAIN", "TEST"]),
+    default="TEST",
+    show_default=True,
+    help="The phase of a training net to convert.",
+)
+@click.option(
+    "--input-shape",
+    "input_shapes",
+    metavar="BLOB=NxCxHxW",
+    type=NAMED_SHAPE,
+    multiple=True,
+    help="The shape of an input that the prototxt does not tell, such as a Data layer's top.",
 )
 @click.option("--input-size", type=SIZE, help="Size of the new input.")
 @click.option(
@@ -63,6 +91,10 @@ def command(
     weights_out: Path | None,
     suffix: str,
     layers: str | None,
+    on_refusal: str,
+    keep_global_pooling: bool,
+    phase: str,
+    input_shapes: tuple[tuple[str, Shape], ...],
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
     dry_run: bool,
@@ -86,11 +118,14 @@ def command(
     if input_size and map_size:
         raise click.UsageError("--input-size and --map-size exclude each other")
     plan = plan_convolution(
-        Net.read(prototxt),
+        Net.read(prototxt, phase),
         suffix=suffix,
         layers=layers.split(",") if layers is not None else None,
         input_size=input_size,
         map_size=map_size,
+        input_shapes=dict(input_shapes),
+        keep_global_pooling=keep_global_pooling,
+        skip_refused=on_refusal == "skip",
     )
     places = output_places(
         prototxt,

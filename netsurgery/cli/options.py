@@ -10,7 +10,15 @@ import click
 
 from netsurgery.engines.contract import EngineOptions
 
-__all__ = ["SIZE", "engine_options", "force_option", "json_option", "parse_size", "quiet_option"]
+__all__ = [
+    "NAMED_SHAPE",
+    "SIZE",
+    "engine_options",
+    "force_option",
+    "json_option",
+    "parse_size",
+    "quiet_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +54,27 @@ class SizeType(click.ParamType[tuple[int, int]]):
 
 
 SIZE = SizeType()
+
+
+class NamedShapeType(click.ParamType[tuple[str, tuple[int, ...]]]):
+    """A blob and its shape as BLOB=NxCxHxW: (name, shape)."""
+
+    name = "BLOB=NxCxHxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
+        if isinstance(value, tuple):
+            return value
+        blob, found, dims = value.rpartition("=")
+        parts = dims.lower().split("x")
+        counts = all(p.isascii() and p.isdigit() and 0 < int(p) <= 1_000_000 for p in parts)
+        if not (found and blob and counts):
+            self.fail(f"{value!r} is not BLOB=NxCxHxW, as in data=1x3x227x227", param, ctx)
+        return blob, tuple(map(int, parts))
+
+
+NAMED_SHAPE = NamedShapeType()
 
 
 def engine_options(command: F) -> F:

@@ -146,9 +146,10 @@ def _without_refused(net: Net, chosen: list[Layer], found: Survey) -> list[Layer
     if not blamed:
         wanted: set[str] = set()
         for layer in reversed(net.layers):
-            if layer.name in refused or wanted.intersection(layer.tops):
+            if layer in chosen and wanted.intersection(layer.tops):
+                blamed.add(layer)  # the nearest; what comes before it may stay a map
+            elif layer.name in refused or wanted.intersection(layer.tops):
                 wanted.update(layer.bottoms)
-                blamed |= {layer} & set(chosen)
     return [layer for layer in chosen if layer not in blamed]
 
 

@@ -148,6 +148,37 @@ def test_suffix_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'name: "ip2"' in Path(PROTOTXT).read_text()
 
 
+def test_a_training_net_is_told_its_inputs_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("deploy.prototxt").read_text()
+    start, end = text.index("layer {"), text.index("layer {", text.index("layer {") + 1)
+    data = 'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } }\n'
+    Path("deploy.prototxt").write_text(text[:start] + data + text[end:])
+    assert convert("--phase", "TRAIN") == 1
+    assert "--input-shape gives the shape of an input" in capsys.readouterr().err
+    assert convert("--phase", "TRAIN", "--input-shape", "data=7x1x32x32") == 0
+    out = capsys.readouterr().out
+    assert "note: no input of the prototxt leads to what is converted, so none is resized" in out
+
+
+def test_layers_that_cannot_be_converted_can_be_skipped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = Path("deploy.prototxt").read_text()
+    odd = 'layer { name: "odd" type: "Reduction" bottom: "ip2" top: "odd" }\n'
+    Path("deploy.prototxt").write_text(text + odd)
+    assert convert() == 1
+    assert "layer 'odd': a Reduction may not treat every position of a map alike" in (
+        capsys.readouterr().err
+    )
+    assert made() == set()
+    assert convert("--on-refusal", "skip") == 0
+    out = capsys.readouterr().out
+    assert "note: left as it is: layer 'odd': a Reduction may not" in out
+    assert "note: input 'data' stays at 32x32: layer 'ip2': its params are 11x96" in out
+    assert 'name: "ip1-conv"' in Path(PROTOTXT).read_text()
+    assert 'name: "ip2"' in Path(PROTOTXT).read_text()
+
+
 def test_the_settings_remember_the_preprocessing() -> None:
     flags = ["--mean", "0.25", "--raw-scale", "255", "--channel-swap", "0"]
     assert convert("-q", *flags, "--input-scale", "0.5", "--labels", "labels.txt") == 0
@@ -214,7 +245,7 @@ def test_refusals_are_one_line_and_leave_nothing(
 @pytest.mark.parametrize(
     "options",
     [["--input-size", "0x5"], ["--input-size", "big"], ["--map-size", "2", "--input-size", "9"],
-     ["--channel-swap", "1,1"], ["--nonsense"], ["--engine", "other"]],
+     ["--channel-swap", "1,1"], ["--nonsense"], ["--input-shape", "data"], ["--engine", "other"]],
 )  # fmt: skip
 def test_wrong_usage_exits_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(*options) == 2
