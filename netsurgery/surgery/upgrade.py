@@ -1,0 +1,70 @@
+"""A net of an earlier Caffe written for Caffe 1.0, in the author's own text: the prototxt.
+
+What changes is what Caffe's own upgrade changes, in its order: V0 to V1, the transformation of
+data layers, V1 to V2, input fields, BatchNorm. The message that comes of it is the same; comments,
+order, indentation and the fields of forks stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.textformat import Message
+from netsurgery.surgery.upgrade_inputs import check_inputs, upgrade_inputs
+from netsurgery.surgery.upgrade_splices import Change
+from netsurgery.surgery.upgrade_v0 import upgrade_v0
+from netsurgery.surgery.upgrade_v1 import upgrade_batch_norm, upgrade_v1_layer
+
+__all__ = ["Change", "TextUpgrade", "plan_upgrade", "to_v1"]
+
+
+@dataclass(frozen=True)
+class TextUpgrade:
+    """What becomes of a prototxt: its new `text`, and the `changes` made to it, in order.
+
+    changes: empty where the net is up to date; the text is the author's then, unchanged.
+    """
+
+    prototxt: Prototxt
+    text: str
+    changes: tuple[Change, ...]
+
+    @property
+    def result(self) -> Prototxt:
+        """The new text as a document, under the old one's path."""
+        return Prototxt.parse(self.text, self.prototxt.path)
+
+
+def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
+    """The net of `prototxt` in today's dialect (V2, an Input layer).
+
+    Raises PrototxtError, with the line, for what no Caffe knows or what Caffe's own upgrade would
+    lose.
+    """
+    old = to_v1(prototxt)
+    document, changes = old.result, list(old.changes)
+    edits = document.edits()
+    for field in document.root.all("layers"):
+        if isinstance(field.value, Message):
+            changes += upgrade_v1_layer(edits, field, field.value)
+    for layer in document.root.messages("layer"):
+        changes += upgrade_batch_norm(edits, layer)
+    changes += upgrade_inputs(edits, document)
+    return TextUpgrade(prototxt, edits.apply(), tuple(changes))
+
+
+def to_v1(prototxt: Prototxt) -> TextUpgrade:
+    """A V0 net in V1, the first step of its upgrade; any other as it is. Raises PrototxtError."""
+    if prototxt.generation != "V0":
+        return TextUpgrade(prototxt, prototxt.text, ())
+    # What is wrong is told by the author's lines, not by those of the text in between.
+    check_inputs(prototxt.root)
+    shape = prototxt.root.all("input_shape")
+    if shape:
+        raise prototxt.root.source.error(
+            "found input_shape in a V0 net, where Caffe does not read it; expected input_dim",
+            shape[0].start,
+        )
+    text, changes = upgrade_v0(prototxt)
+    return TextUpgrade(prototxt, text, tuple(changes))

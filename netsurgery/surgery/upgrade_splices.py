@@ -1,0 +1,116 @@
+"""What the steps of an upgrade share: how a change is told, and splices that keep comments."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.formats.texttree import STRING
+
+__all__ = [
+    "Change",
+    "block",
+    "comments",
+    "cut",
+    "indent_of",
+    "indent_step",
+    "line_end",
+    "own_line",
+    "spans",
+    "trailing",
+]
+
+_COMMENT = re.compile(rf"{STRING}|(?P<comment>#[^\n]*)")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing an upgrade does; `layer` is "" where it is the net's own."""
+
+    layer: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"layer {self.layer!r}: {self.what}" if self.layer else self.what
+
+
+def comments(text: str) -> list[str]:
+    """The comments in `text`, without what looks like one inside a string."""
+    return [found["comment"].rstrip() for found in _COMMENT.finditer(text) if found["comment"]]
+
+
+def line_end(source: str) -> str:
+    """How the text ends its lines, by its first."""
+    first = source.find("\n")
+    return "\r\n" if first > 0 and source[first - 1] == "\r" else "\n"
+
+
+def spans(fields: list[Field]) -> list[tuple[int, int]]:
+    """Where the fields are written; the elements of a list are in one place together."""
+    return list(dict.fromkeys((field.start, field.end) for field in fields))
+
+
+def own_line(source: str, start: int, end: int) -> tuple[int, int] | None:
+    """The whole lines, last line end included, that [start, end) has but for comments, or None."""
+    line = source.rfind("\n", 0, start) + 1
+    newline = source.find("\n", end)
+    stop = len(source) if newline < 0 else newline + 1
+    behind = source[end:stop].strip(" \t\r\n;,")
+    if source[line:start].strip() or (behind and not behind.startswith("#")):
+        return None
+    return line, stop
+
+
+def trailing(source: str, start: int, end: int) -> tuple[str, int]:
+    """The comment on a field's own line and where it ends; "" and `end` where there is none."""
+    lines = own_line(source, start, end)
+    found = _COMMENT.search(source, end, lines[1]) if lines else None
+    if found is None:
+        return "", end
+    comment = found.group().rstrip()
+    return comment, found.start() + len(comment)
+
+
+def cut(edits: Edits, start: int, end: int, moved: int = 0) -> None:
+    """Take out what is written from `start` to `end`, and its line if it has one to itself.
+
+    Comments in it and behind it stay, but for those before `moved`: they are written elsewhere.
+    """
+    source = edits.source.text
+    newline = line_end(source)
+    lines = own_line(source, start, end)
+    if lines is None:
+        while source[end : end + 1] in (" ", "\t", ";", ","):
+            end += 1
+        kept = comments(source[max(start, moved) : end])
+        edits.replace(start, end, "".join(f"{comment}{newline}" for comment in kept))
+        return
+    indent = source[lines[0] : start]
+    kept = comments(source[max(start, moved) : lines[1]])
+    edits.replace(*lines, "".join(f"{indent}{comment}{newline}" for comment in kept))
+
+
+def block(name: str, lines: list[str], indent: str, step: str, newline: str) -> str:
+    """``name {`` and the lines, a step further in than `indent`, and ``}``; no indent before it."""
+    inside = "".join(f"{newline}{indent}{step}{line}" for line in lines)
+    return f"{name} {{{inside}{newline}{indent}}}"
+
+
+def indent_of(source: str, start: int) -> str:
+    """What stands before `start` on its line where that is blank, else ""."""
+    before = source[source.rfind("\n", 0, start) + 1 : start]
+    return "" if before.strip() else before
+
+
+def indent_step(message: Message) -> str:
+    """How much further in than `message` its fields are; two spaces where that cannot be told."""
+    source = message.source.text
+    line = source.rfind("\n", 0, message.start) + 1
+    outer = source[line : len(source)]
+    outer = outer[: len(outer) - len(outer.lstrip(" \t"))]
+    for field in message.fields:
+        inner = indent_of(source, field.start)
+        if inner.startswith(outer) and inner != outer:
+            return inner[len(outer) :]
+    return "  "
