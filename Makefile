@@ -1,4 +1,5 @@
 # make demo    convert the bundled net, map the bundled picture; the results are in demo/
+#              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
 # make test    the whole test suite, against real Caffe where the machine can have it
 # make check   lint, types and tests: what has to hold before a change goes in
 
@@ -6,6 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_ARGS ?=
+ENGINE ?= embedded
 
 .PHONY: demo test check lint types caffe clean
 
@@ -23,8 +25,8 @@ caffe: $(STAMP)
 	@$(BIN)/netsurgery caffe info -q 2>/dev/null || $(BIN)/netsurgery caffe install \
 	  || echo "going on without real Caffe"
 
-demo: caffe
-	@$(BIN)/python examples/demo.py
+demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(STAMP))
+	@NETSURGERY_ENGINE=$(ENGINE) $(BIN)/python examples/demo.py
 
 test: caffe
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
