@@ -25,6 +25,23 @@ _BOOLS = {"true": "true", "True": "true", "t": "true", "false": "false", "False"
 #: The two spellings of a bool.
 _SAME = {("true", "1"), ("1", "true"), ("false", "0"), ("0", "false")}
 
+#: The words of Caffe 1.0's enums, in the order of their numbers from 0, by message and field.
+_ENUMS = {
+    ("", "phase"): "TRAIN TEST",
+    ("include", "phase"): "TRAIN TEST",
+    ("exclude", "phase"): "TRAIN TEST",
+    ("pooling_param", "pool"): "MAX AVE STOCHASTIC",
+    ("eltwise_param", "operation"): "PROD SUM MAX",
+    ("reduction_param", "operation"): "- SUM ASUM SUMSQ MEAN",
+    ("lrn_param", "norm_region"): "ACROSS_CHANNELS WITHIN_CHANNEL",
+    ("hinge_loss_param", "norm"): "- L1 L2",
+    ("loss_param", "normalization"): "FULL VALID BATCH_SIZE NONE",
+    ("data_param", "backend"): "LEVELDB LMDB",
+    ("param", "share_mode"): "STRICT PERMISSIVE",
+    ("weight_filler", "variance_norm"): "FAN_IN FAN_OUT AVERAGE",
+    ("bias_filler", "variance_norm"): "FAN_IN FAN_OUT AVERAGE",
+}
+
 
 @dataclass(frozen=True)
 class Change:
@@ -40,27 +57,37 @@ class Change:
     renamed_to: str = ""
 
 
-def field_tree(message: Message, skip: frozenset[str] = frozenset()) -> Tree:
-    """The message as a tree, without the fields in `skip`. Raises PrototxtError."""
+def field_tree(message: Message, skip: frozenset[str] = frozenset(), name: str = "") -> Tree:
+    """The message, a field of the name `name`, as a tree without the fields in `skip`.
+
+    Raises PrototxtError for a value that cannot be read.
+    """
     tree: Tree = {}
     for field in message.fields:
-        if field.name not in skip:
-            value = field.value
-            leaf = field_tree(value) if isinstance(value, Message) else _canonical(value)
-            tree.setdefault(field.name, []).append(leaf)
+        if field.name in skip:
+            continue
+        if isinstance(field.value, Message):
+            leaf: str | Tree = field_tree(field.value, name=field.name)
+        else:
+            leaf = _canonical(field.value, name, field.name)
+        tree.setdefault(field.name, []).append(leaf)
     return tree
 
 
-def _canonical(scalar: Scalar) -> str:
+def _canonical(scalar: Scalar, message: str, name: str) -> str:
     if scalar.kind == "string":
         return quoted(scalar.as_string())
     text = "".join(scalar.text.split())
     if scalar.kind == "word" and not text.startswith("-"):
         return _BOOLS.get(text, text)
     try:
-        return str(scalar.as_int())
+        number = scalar.as_int()
     except PrototxtError:
         return _float_text(scalar.as_float())
+    words = _ENUMS.get((message, name), "").split()
+    # "engine" has the same words in every layer's param.
+    words = words or (["DEFAULT", "CAFFE", "CUDNN"] if name == "engine" else [])
+    return words[number] if 0 <= number < len(words) else str(number)
 
 
 def _float_text(value: float) -> str:
