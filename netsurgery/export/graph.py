@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -18,12 +18,13 @@ __all__ = ["Constant", "Graph", "Operation"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator of ONNX."""
+    """One operator of ONNX, and the layer it is part of."""
 
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
+    layer: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Graph:
 
     ``inputs`` and ``outputs`` are value -> shape; an axis of a shape may be a name: dynamic.
     ``starts`` are values that must be 0 for the graph to hold, with the layer that says so and
-    their shape: see recurrent.py.
+    their shape: see recurrent.py. ``layer`` is the layer being written.
     """
 
     inputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Graph:
     constants: dict[str, Constant] = field(default_factory=dict)
     starts: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    layer: str = ""
 
     def fresh(self, hint: str) -> str:
         """A value name that nothing has yet; `hint` itself where it is free."""
@@ -64,7 +66,7 @@ class Graph:
     ) -> list[str]:
         """Add an operation with `count` outputs and return their names."""
         outputs = tuple(self.fresh(hint) for _ in range(count))
-        self.operations.append(Operation(kind, tuple(inputs), outputs, attributes))
+        self.operations.append(Operation(kind, tuple(inputs), outputs, attributes, self.layer))
         return list(outputs)
 
     def constant(self, data: np.ndarray[Any, Any] | FileRange, shape: Shape, hint: str) -> str:
@@ -85,7 +87,7 @@ class Graph:
             return tuple(names.get(name, name) for name in old)
 
         self.operations = [
-            Operation(o.kind, renamed(o.inputs), renamed(o.outputs), o.attributes)
+            replace(o, inputs=renamed(o.inputs), outputs=renamed(o.outputs))
             for o in self.operations
         ]
         self.constants = {names.get(k, k): v for k, v in self.constants.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from netsurgery.errors import NetError
 from netsurgery.export import (
     activations,
     convolution,
@@ -35,6 +34,9 @@ _DATA = frozenset("Data HDF5Data ImageData MemoryData WindowData AnnotatedData".
 
 #: Gives the params of a layer, of the shapes named.
 ParamsOf = Callable[[Layer, tuple[Shape, ...]], tuple[Param, ...]]
+
+#: Gives the value that a blob has, made from the graph's input of its name and shape.
+Prepare = Callable[[Graph, str, Shape], str]
 
 
 def check_types(net: Net) -> None:
@@ -75,8 +77,11 @@ def write_net(
     params_of: ParamsOf,
     *,
     dynamic: bool = False,
+    prepare: Prepare | None = None,
 ) -> Graph:
     """The graph that computes the blobs `outputs`, called by their names, at `shapes`.
+
+    `prepare` puts operations between an input of the graph and the blob of that name.
 
     Raises NetError for a shape that is not known, and PrototxtError, naming the layer, for what
     cannot be written.
@@ -86,7 +91,10 @@ def write_net(
     values = {name: name for name in inputs}
     known = {name: shapes.of(name) for name in inputs}
     graph.inputs = dict(known)
+    if prepare is not None:
+        values = {name: prepare(graph, name, shape) for name, shape in known.items()}
     for layer in layers:
+        graph.layer = layer.name
         site = Site(
             graph=graph,
             layer=layer,
@@ -116,12 +124,8 @@ def _name_outputs(
         names[value] = graph.fresh(f"{blob}/top") if blob in graph.inputs else blob
         graph.outputs[value] = known[blob]
     for blob, value in values.items():
-        if value not in names and value not in graph.inputs and blob not in names.values():
+        taken = blob in graph.inputs or blob in names.values()
+        if value not in names and value not in graph.inputs and not taken:
             names[value] = blob
     graph.rename(names)
     graph.drop_unused()
-
-
-def unknown_blob(net: Net, blob: str, blobs: Mapping[str, Shape]) -> NetError:
-    """The error for a blob that the net has not."""
-    return NetError(f"{net.prototxt.path} has no blob {blob!r}; there is {', '.join(blobs)}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.export.site import Emitter, Site
+from netsurgery.export.sliding import any_size, pool_any_size
 from netsurgery.net.net import Shape
 from netsurgery.net.windows import Window, pool_window
 
@@ -90,24 +91,30 @@ def _starts(window: Window, cells: Shape) -> list[NDArray[np.int64]]:
     return [np.arange(n, dtype=np.int64) * s - p for n, s, p in axes]
 
 
+_MAX, _AVE = ("MaxPool", LOWEST, maximum), ("AveragePool", 0.0, average)
+#: PoolMethod -> ONNX's operation, what lies outside the map, and who computes it.
+_KINDS = {"MAX": _MAX, "0": _MAX, "AVE": _AVE, "1": _AVE}
+
+
 def _pooling(site: Site) -> list[str]:
     message, size, cells = site.layer.param("pooling_param"), site.shape[2:], site.tops[0][2:]
     method = message.word("pool", "MAX")
     window = pool_window(site.layer, size)
     whole = window.kernel == size and cells == (1, 1) and not any(window.pad)
-    if method in ("AVE", "1"):
-        if whole:
-            return [site.op("GlobalAveragePool", site.bottom)]
-        return [average(site, site.bottom, size, window, cells)]
-    if method not in ("MAX", "0"):
+    if site.dynamic:
+        whole = message.boolean("global_pooling", False)
+    if method not in _KINDS:
         raise site.layer.error(
             f"pool {method}; the embedded engine pools MAX and AVE (so does Caffe on a CPU)"
         )
+    kind, fill, pool = _KINDS[method]
     if len(site.tops) > 1:
         return _with_mask(site, size, window, cells)
     if whole:
-        return [site.op("GlobalMaxPool", site.bottom)]
-    return [maximum(site, site.bottom, size, window, cells)]
+        return [site.op(f"Global{kind}", site.bottom)]
+    if site.dynamic and any_size(window):
+        return [pool_any_size(site, site.bottom, window, kind, fill)]
+    return [pool(site, site.bottom, size, window, cells)]
 
 
 def _with_mask(site: Site, size: Shape, window: Window, cells: Shape) -> list[str]:
@@ -128,9 +135,9 @@ def _spp(site: Site) -> list[str]:
     """A pyramid of poolings, level i with 2^i x 2^i cells, each flattened, one after another."""
     message, size = site.layer.param("spp_param"), site.shape[2:]
     method = message.word("pool", "MAX")
-    if method not in ("MAX", "0", "AVE", "1"):
+    if method not in _KINDS:
         raise site.layer.error(f"pool {method}; the embedded engine pools MAX and AVE")
-    pool = average if method in ("AVE", "1") else maximum
+    pool = _KINDS[method][2]
     levels = message.integer("pyramid_height", 0, 1, 15)
     made = []
     for level in range(levels):

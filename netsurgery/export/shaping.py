@@ -44,7 +44,7 @@ def _dims(site: Site) -> tuple[int, ...]:
     asked = [d.as_int(-1) for d in (message.message("shape") or message).scalars("dim")]
     start = message.integer("axis", 0, -(2**31))
     start += len(shape) + 1 if start < 0 else 0
-    if -1 not in asked or 0 in top:
+    if 0 in top:
         return top
     dims = [*[0] * start, *asked, *top[start + len(asked) :]]
     # Caffe's 0 counts from `axis` as ONNX's does from the front: the same place.
@@ -68,10 +68,13 @@ def _crop(site: Site) -> list[str]:
         raise site.layer.error(f"{len(offsets)} offsets for {len(axes)} axes from axis {axis} on")
     starts = offsets * len(axes) if len(offsets) == 1 else offsets
     ends = [start + like[a] for start, a in zip(starts, axes, strict=True)]
+    last = site.ints(ends)
+    if site.dynamic:
+        last = site.op("Add", site.op("Shape", site.bottoms[1], start=axis), site.ints(starts))
     for a, end in zip(axes, ends, strict=True):
         if end > shape[a]:
             raise site.layer.error(f"the crop ends at {end} of axis {a}, which has {shape[a]}")
-    return [site.op("Slice", site.bottom, site.ints(starts), site.ints(ends), site.ints(axes))]
+    return [site.op("Slice", site.bottom, site.ints(starts), last, site.ints(axes))]
 
 
 def _eltwise(site: Site) -> list[str]:

@@ -1,0 +1,100 @@
+"""``netsurgery export``: a net and its weights as ONNX."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.printing import echo
+from netsurgery.errors import SettingsError
+from netsurgery.formats.settings import SETTINGS_NAME, Settings, find_settings, load_settings
+from netsurgery.jobs.export import Exported, export
+
+__all__ = ["command"]
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("prototxt", metavar="NET.prototxt", type=FILE)
+@click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
+@click.option("-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model.")
+@click.option(
+    "--weights",
+    "place",
+    type=click.Choice(["inside", "linked"]),
+    default="inside",
+    show_default=True,
+    help="inside: one file. linked: a few KB that name bytes of the caffemodel, which must lie "
+    "in the model's folder or below.",
+)
+@click.option(
+    "--with-preprocess",
+    is_flag=True,
+    help=f"Fold in what {SETTINGS_NAME} says of pictures: the model takes RGB, 0..255.",
+)
+@json_option
+@quiet_option
+@force_option
+def command(
+    prototxt: Path,
+    weights: Path,
+    output: Path,
+    place: str,
+    with_preprocess: bool,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Write a net and its weights as ONNX.
+
+    Values are called as Caffe's blobs are. Height, width and batch are dynamic where the net
+    allows it.
+
+    \b
+    Example:
+      netsurgery export deploy.prototxt model.caffemodel -o model.onnx
+    """
+    settings = settings_for(prototxt) if with_preprocess else None
+    made = export(
+        prototxt, weights, output, linked=place == "linked", preprocess=settings, force=force
+    )
+    if as_json:
+        click.echo(json.dumps(facts(made), indent=2))
+    elif not quiet:
+        show(made)
+
+
+def settings_for(prototxt: Path) -> Settings:
+    """The settings in the prototxt's folder or above. Raises SettingsError for none."""
+    found = find_settings(prototxt.parent)
+    if found is None:
+        raise SettingsError(
+            f"no {SETTINGS_NAME} in the folder of {prototxt} or above it says how pictures are "
+            "made ready; leave out --with-preprocess, or write one"
+        )
+    return load_settings(found)
+
+
+def facts(made: Exported) -> dict[str, Any]:
+    """What was written, for JSON."""
+    return {
+        "onnx": str(made.path),
+        "inputs": {blob: list(axes) for blob, axes in made.inputs.items()},
+        "outputs": {blob: list(axes) for blob, axes in made.outputs.items()},
+        "fixed_size": made.fixed,
+        "bytes": made.size,
+    }
+
+
+def show(made: Exported) -> None:
+    for word, blobs in (("input", made.inputs), ("output", made.outputs)):
+        for blob, axes in blobs.items():
+            echo(f"{word} {blob}: {' x '.join(map(str, axes)) or 'a single value'}")
+    if made.fixed is not None:
+        echo(f"height and width are fixed: {made.fixed}")
+    echo(f"wrote {made.path}")

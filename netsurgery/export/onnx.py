@@ -1,0 +1,219 @@
+"""A net and its weights as one ONNX model, for as many input sizes as the net allows.
+
+The graph is written at the net's own input shapes and once more at others. Where the two are the
+same, operation by operation, it holds for any size, and the axes that differ are dynamic.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from netsurgery import __version__
+from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.export import protobuf
+from netsurgery.export.graph import Constant, Graph
+from netsurgery.export.layers import Prepare, check_types, write_net
+from netsurgery.export.protobuf import FileRange
+from netsurgery.export.weights import Weights
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.segments import Copy, Literal, Segment, segments_length
+from netsurgery.net.net import Net, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+
+__all__ = ["LARGEST", "Export", "export_net", "linked_location"]
+
+#: protobuf's limit, and so that of an ONNX model with its weights inside.
+LARGEST = 2**31 - 1
+
+Axes = tuple["int | str", ...]
+
+_IMAGE_AXES = ("batch", "channels", "height", "width")
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """A net written as ONNX, its weights still in the caffemodel.
+
+    inputs, outputs: shapes, a name for an axis that is dynamic. fixed: why height and width are
+    not, None where they are.
+    """
+
+    net: Net
+    model: Caffemodel
+    graph: Graph
+    inputs: Mapping[str, Axes]
+    outputs: Mapping[str, Axes]
+    fixed: str | None
+
+    def segments(self, location: str | None = None) -> list[Segment]:
+        """The model as segments of a file: weights inside, or in `location` beside it.
+
+        Raises OutputError for a model that would be over 2 GiB.
+        """
+        graph = self.graph.encode(self.net.name, location)
+        made: list[Segment] = [
+            Copy(self.model.source, piece.offset, piece.length)
+            if isinstance(piece, FileRange)
+            else Literal(piece)
+            for piece in protobuf.model(graph, self._metadata(), __version__)
+        ]
+        size = segments_length(made)
+        if size > LARGEST:
+            raise OutputError(
+                f"the model would be {size} bytes, and ONNX takes at most {LARGEST} in one file; "
+                "--weights linked leaves the weights in the caffemodel"
+            )
+        return made
+
+    def _metadata(self) -> dict[str, str]:
+        """Where the model came from."""
+        told = {
+            "source": "Caffe",
+            "prototxt": Path(self.net.prototxt.path).name,
+            "caffemodel": Path(self.model.path).name,
+        }
+        layers = dict.fromkeys(layer for layer, _ in self.graph.starts.values())
+        if layers:
+            told["starts"] = f"cont of {', '.join(layers)} must be 0 at the first step"
+        return {key: text.encode("utf-8", "replace").decode() for key, text in told.items()}
+
+
+def export_net(net: Net, model: Caffemodel, prepare: Prepare | None = None) -> Export:
+    """Write `net` as ONNX; `prepare` puts operations before its inputs.
+
+    Raises NetError or PrototxtError, naming the layer, for a net that cannot be written or that
+    the weights do not fit.
+    """
+    check_types(net)
+    writer = _Writer(net, Weights(net, model), prepare)
+    shapes = infer(net)
+    own = writer.written(shapes)
+    others, fixed = shapes, None
+    for larger in _others(net, shapes):
+        try:
+            other_shapes = infer(net, larger)
+            other = writer.written(other_shapes)
+        except NetsurgeryError as error:
+            sizes = ", ".join(describe(shape) for shape in larger.values())
+            fixed = fixed or f"at {sizes}, {error}"
+            continue
+        differing = _difference(own, other)
+        if differing is None:
+            others = other_shapes
+            if not _same_size(shapes, larger):
+                fixed = None
+            break
+        fixed = fixed or f"the graph of layer {differing!r} depends on the input's size"
+    inputs = _axes(own.inputs, shapes, others)
+    outputs = _axes(own.outputs, shapes, others)
+    own.inputs, own.outputs = dict(inputs), dict(outputs)
+    return Export(net, model, own, inputs, outputs, fixed)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    net: Net
+    weights: Weights
+    prepare: Prepare | None
+
+    def written(self, shapes: Shapes) -> Graph:
+        return write_net(
+            self.net,
+            shapes,
+            self.net.outputs,
+            self.weights.of,
+            dynamic=True,
+            prepare=self.prepare,
+        )
+
+
+def _others(net: Net, shapes: Shapes) -> Iterator[dict[str, Shape]]:
+    """Input shapes to try, those with most axes changed first."""
+    inputs = {given.name: shapes.of(given.name) for given in net.inputs}
+    for more in ((1, 0, 37, 53), (0, 0, 37, 53), (1, 0, 0, 0)):
+        yield {
+            name: tuple(
+                # All inputs get larger alike: those of one size may have to stay so.
+                size + (more[axis] if len(shape) == 4 else more[0] if axis == 0 else 0)
+                for axis, size in enumerate(shape)
+            )
+            for name, shape in inputs.items()
+        }
+
+
+def _same_size(shapes: Shapes, others: Mapping[str, Shape]) -> bool:
+    """Whether heights and widths are the same."""
+    return all(shapes.of(name)[2:] == shape[2:] for name, shape in others.items())
+
+
+def _difference(one: Graph, other: Graph) -> str | None:
+    """The first layer whose operations are not the same in both graphs."""
+    for a, b in zip_longest(one.operations, other.operations):
+        if a is None or b is None:
+            return (a or b).layer
+        if a != b:
+            return a.layer
+        if any(not _equal(one.constants.get(n), other.constants.get(n)) for n in a.inputs):
+            return a.layer
+    return None
+
+
+def _equal(one: Constant | None, other: Constant | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    if one.shape != other.shape:
+        return False
+    if isinstance(one.data, FileRange) or isinstance(other.data, FileRange):
+        return one.data is other.data or one.data == other.data
+    return np.array_equal(one.data, other.data, equal_nan=True)
+
+
+def _axes(
+    values: Mapping[str, Sequence[int | str]], shapes: Shapes, others: Shapes
+) -> dict[str, Axes]:
+    """The shapes, with a name for every axis that differs."""
+    made = {}
+    for name in values:
+        blob = name.removesuffix("/top")
+        shape, other = shapes.of(blob), others.of(blob)
+        words = _IMAGE_AXES if len(shape) == 4 else tuple(f"axis{i}" for i in range(len(shape)))
+        made[name] = tuple(
+            a if a == b else ("batch" if i == 0 else f"{blob}_{words[i]}")
+            for i, (a, b) in enumerate(zip(shape, other, strict=True))
+        )
+    return made
+
+
+def linked_location(model: Path | str, output: Path | str) -> str:
+    """Where the caffemodel is, as a model written at `output` may say.
+
+    Raises OutputError where ONNX Runtime would refuse to follow: it takes files in the model's
+    own folder or below, by their real names, and none with several names.
+    """
+    real = os.path.realpath(model)
+    folder = os.path.dirname(os.path.realpath(output))
+    if os.stat(real).st_nlink > 1:
+        raise OutputError(
+            f"{model}: has several hard links, and ONNX Runtime follows none of them; "
+            "use --weights inside, or a copy of the file"
+        )
+    location = os.path.relpath(real, folder)
+    if location.split(os.sep)[0] == os.pardir:
+        raise OutputError(
+            f"{output}: linked weights must lie in its folder or below, and {real} does not; "
+            f"write it to {os.path.dirname(real)}, or use --weights inside"
+        )
+    try:
+        location.encode("utf-8")
+    except UnicodeEncodeError:
+        raise OutputError(
+            f"{model!s}: its name is not UTF-8, which an ONNX model cannot hold; "
+            "use --weights inside"
+        ) from None
+    return location

@@ -1,0 +1,85 @@
+"""A net and its weights written as one ONNX file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import SettingsError
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.files import Outputs
+from netsurgery.formats.mean import load_mean
+from netsurgery.formats.settings import Settings
+from netsurgery.net.net import Net
+
+if TYPE_CHECKING:
+    from netsurgery.export.preprocess import Preprocess
+
+__all__ = ["Exported", "export"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    inputs, outputs: blob -> its axes, a word for one that is dynamic. fixed: why height and
+    width are not dynamic, None where they are. size: bytes of the file.
+    """
+
+    path: Path
+    inputs: dict[str, tuple[int | str, ...]]
+    outputs: dict[str, tuple[int | str, ...]]
+    fixed: str | None
+    size: int
+
+
+def export(
+    prototxt: Path,
+    weights: Path,
+    output: Path,
+    *,
+    linked: bool = False,
+    preprocess: Settings | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write the net as an ONNX model at `output`.
+
+    linked: leave the weights in the caffemodel, of which the model names ranges of bytes.
+    preprocess: fold these settings in as the first operations; the model then takes pixels,
+    0..255, in the order of channels that the settings are for. Raises NetsurgeryError, and then
+    nothing was written.
+    """
+    # The graph needs numpy, which the checks before it do not.
+    from netsurgery.export.onnx import export_net, linked_location
+
+    net = Net.read(prototxt)
+    outputs = Outputs([output], inputs=[prototxt, weights], force=force)
+    with Caffemodel.open(weights) as model:
+        location = linked_location(weights, output) if linked else None
+        prepare = None if preprocess is None else _preprocess(preprocess)
+        made = export_net(net, model, prepare)
+        segments = made.segments(location)
+        with outputs:
+            size = outputs[output].write_segments(segments)
+    return Exported(output, dict(made.inputs), dict(made.outputs), made.fixed, size)
+
+
+def _preprocess(settings: Settings) -> Preprocess:
+    """The settings' steps; a mean for every pixel becomes one for every channel."""
+    from netsurgery.export.preprocess import Preprocess
+
+    mean = None
+    if settings.mean is not None:
+        spec = settings.mean
+        text = spec if isinstance(spec, Path) else ",".join(map(repr, spec))
+        values = load_mean(text).values
+        mean = values.mean(axis=(1, 2), dtype="f8") if values.ndim == 3 else values
+    if settings.raw_scale == 0 or settings.input_scale == 0:
+        raise SettingsError(f"{settings.path}: a scale of 0 leaves nothing of a picture")
+    return Preprocess(
+        channel_swap=settings.channel_swap,
+        raw_scale=1.0 if settings.raw_scale is None else settings.raw_scale,
+        mean=None if mean is None else mean.astype("f4"),
+        input_scale=1.0 if settings.input_scale is None else settings.input_scale,
+    )

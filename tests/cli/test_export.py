@@ -1,0 +1,249 @@
+"""The command `export`: files that ONNX Runtime opens and runs, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+from netsurgery.cli import run
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.ort import open_engine
+
+Array = NDArray[np.float32]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the bundled classifier in it."""
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    shutil.copy(repo_root / "prototxt" / "digits_deploy.prototxt", tmp_path / "deploy.prototxt")
+    shutil.copy(
+        repo_root / "models" / "digits" / "digits.caffemodel", tmp_path / "model.caffemodel"
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+CLASSIFIER = ("deploy.prototxt", "model.caffemodel")
+FULL_CONV = ("deploy_full_conv.prototxt", "model_full_conv.caffemodel")
+
+
+def export(files: tuple[str, str], *options: str) -> int:
+    return run(["export", *files, *options])
+
+
+def opened(path: str) -> ort.InferenceSession:
+    onnx.checker.check_model(path, full_check=True)
+    return ort.InferenceSession(path)
+
+
+def embedded(files: tuple[str, str], data: Array, blob: str) -> Array:
+    with (
+        open_engine(EngineOptions()) as engine,
+        engine.load(Path(files[0]), Path(files[1])) as net,
+    ):
+        (name,) = net.inputs
+        net.reshape({name: data.shape})
+        return net.forward({name: data}, [blob])[blob]
+
+
+def pictures(*shape: int) -> Array:
+    return np.random.default_rng(0).random(shape).astype(np.float32)
+
+
+def facts(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    made: dict[str, object] = json.loads(capsys.readouterr().out)
+    return made
+
+
+@pytest.fixture
+def full_conv(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    assert run(["convert", *CLASSIFIER]) == 0
+    capsys.readouterr()
+    return FULL_CONV
+
+
+def test_a_classifier(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its InnerProduct takes one size, but as many pictures at once as one likes."""
+    assert export(CLASSIFIER, "-o", "net.onnx") == 0
+    session = opened("net.onnx")
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    assert capsys.readouterr().out == (
+        f"input {given.name}: batch x {' x '.join(map(str, given.shape[1:]))}\n"
+        f"output {made.name}: batch x {made.shape[1]}\n"
+        "height and width are fixed: at 2x1x69x85, layer 'ip1' (InnerProduct), param 0: the net "
+        "wants 96x2016, model.caffemodel has 96x128\n"
+        "wrote net.onnx\n"
+    )
+    for count in (1, 3):
+        data = pictures(count, *given.shape[1:])
+        (found,) = session.run(None, {given.name: data})
+        np.testing.assert_allclose(found, embedded(CLASSIFIER, data, made.name), atol=1e-6)
+
+
+def test_a_full_conv_net(full_conv: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert export(full_conv, "-o", "net.onnx", "--json") == 0
+    told = facts(capsys)
+    assert told["fixed_size"] is None
+    assert told["bytes"] == os.path.getsize("net.onnx")
+    session = opened("net.onnx")
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    assert told["inputs"] == {given.name: given.shape}
+    assert given.shape[2:] == [f"{given.name}_height", f"{given.name}_width"]
+    for height, width in ((84, 84), (61, 75)):
+        data = pictures(2, given.shape[1], height, width)
+        (found,) = session.run(None, {given.name: data})
+        np.testing.assert_allclose(found, embedded(full_conv, data, made.name), atol=1e-6)
+
+
+def test_metadata() -> None:
+    assert export(CLASSIFIER, "-o", "net.onnx", "-q") == 0
+    told = ort.InferenceSession("net.onnx").get_modelmeta()
+    assert told.producer_name == "netsurgery"
+    assert told.custom_metadata_map == {
+        "source": "Caffe",
+        "prototxt": "deploy.prototxt",
+        "caffemodel": "model.caffemodel",
+    }
+
+
+def test_linked_weights(folder: Path, full_conv: tuple[str, str]) -> None:
+    """In the caffemodel's own folder, and one above it."""
+    assert export(full_conv, "-o", "net.onnx", "--weights", "linked", "-q") == 0
+    assert os.path.getsize("net.onnx") < 10_000 < os.path.getsize(full_conv[1])
+    inner = folder / "inner"
+    inner.mkdir()
+    shutil.move(full_conv[1], inner / "m.caffemodel")
+    files = (full_conv[0], "inner/m.caffemodel")
+    assert export(files, "-o", "net.onnx", "--weights", "linked", "-q", "--force") == 0
+    session = opened("net.onnx")
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    data = pictures(1, given.shape[1], 64, 64)
+    (found,) = session.run(None, {given.name: data})
+    np.testing.assert_allclose(found, embedded(files, data, made.name), atol=1e-6)
+
+
+def test_linked_weights_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "other").mkdir()
+    assert export(CLASSIFIER, "-o", "other/net.onnx", "--weights", "linked") == 1
+    assert capsys.readouterr().err == (
+        "error: other/net.onnx: linked weights must lie in its folder or below, and "
+        f"{folder}/model.caffemodel does not; write it to {folder}, or use --weights inside\n"
+    )
+    assert os.listdir(folder / "other") == []
+
+
+def test_linked_weights_with_two_names(capsys: pytest.CaptureFixture[str]) -> None:
+    os.link("model.caffemodel", "second.caffemodel")
+    assert export(CLASSIFIER, "-o", "net.onnx", "--weights", "linked") == 1
+    assert capsys.readouterr().err == (
+        "error: model.caffemodel: has several hard links, and ONNX Runtime follows none of them; "
+        "use --weights inside, or a copy of the file\n"
+    )
+    assert not os.path.exists("net.onnx")
+
+
+def test_preprocessing_inside(full_conv: tuple[str, str]) -> None:
+    """RGB, 0..255, becomes what the transformer makes of it: here one channel of grey."""
+    Path("netsurgery.toml").write_text(
+        "[preprocess]\nmean = [0.25]\nraw_scale = 0.5\nchannel_swap = [0]\ninput_scale = 3.0\n"
+    )
+    assert export(full_conv, "-o", "net.onnx", "--with-preprocess", "-q") == 0
+    session = opened("net.onnx")
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    pixels = np.round(255 * pictures(1, given.shape[1], 70, 64))
+    (found,) = session.run(None, {given.name: pixels})
+    ready = (pixels / 255 * np.float32(0.5) - np.float32(0.25)) * 3
+    wanted = embedded(full_conv, ready.astype(np.float32), made.name)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_channels_and_means_of_colour(folder: Path) -> None:
+    """RGB to BGR, then one mean a channel; the mean is a file of a value for every pixel."""
+    net = 'input: "x" input_shape { dim: 1 dim: 3 dim: 4 dim: 4 }\n'
+    net += 'layer { name: "a" type: "Power" bottom: "x" top: "y" }\n'
+    Path("deploy.prototxt").write_text(net)
+    mean = np.arange(3 * 2 * 2, dtype=np.float32).reshape(3, 2, 2)
+    np.save("mean.npy", mean)
+    Path("netsurgery.toml").write_text(
+        '[preprocess]\nmean = "mean.npy"\nraw_scale = 255.0\nchannel_swap = [2, 1, 0]\n'
+    )
+    assert export(CLASSIFIER, "-o", "net.onnx", "--with-preprocess", "-q") == 0
+    pixels = np.round(255 * pictures(2, 3, 5, 6))
+    (found,) = opened("net.onnx").run(None, {"x": pixels})
+    wanted = pixels[:, ::-1] - mean.mean(axis=(1, 2)).reshape(3, 1, 1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        (
+            "channel_swap = [2, 1, 0]",
+            "channel_swap names 3 channels, input data has 1",
+        ),
+        ("mean = [1.0, 2.0]", "the mean has 2 channels, input data has 1"),
+        ("raw_scale = 0.0", "{folder}/netsurgery.toml: a scale of 0 leaves nothing of a picture"),
+    ],
+)
+def test_settings_that_do_not_fit(
+    folder: Path, capsys: pytest.CaptureFixture[str], settings: str, what: str
+) -> None:
+    Path("netsurgery.toml").write_text(f"[preprocess]\n{settings}\n")
+    assert export(CLASSIFIER, "-o", "net.onnx", "--with-preprocess") == 1
+    assert capsys.readouterr().err == f"error: {what.format(folder=folder)}\n"
+    assert not os.path.exists("net.onnx")
+
+
+def test_an_output_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("net.onnx").write_text("mine")
+    assert export(CLASSIFIER, "-o", "net.onnx") == 1
+    assert capsys.readouterr().err == "error: net.onnx: exists already; --force replaces it\n"
+    assert Path("net.onnx").read_text() == "mine"
+    assert export(CLASSIFIER, "-o", "net.onnx", "--force", "-q") == 0
+
+
+def test_a_net_whose_graph_depends_on_the_size(capsys: pytest.CaptureFixture[str]) -> None:
+    net = 'input: "x" input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }\n'
+    net += 'layer { name: "p" type: "SPP" bottom: "x" top: "y" spp_param { pyramid_height: 2 } }\n'
+    Path("deploy.prototxt").write_text(net)
+    assert export(CLASSIFIER, "-o", "net.onnx") == 0
+    assert capsys.readouterr().out == (
+        "input x: batch x 3 x 9 x 9\n"
+        "output y: batch x 15\n"
+        "height and width are fixed: the graph of layer 'p' depends on the input's size\n"
+        "wrote net.onnx\n"
+    )
+
+
+def test_a_net_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    net = 'input: "x" input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }\n'
+    net += 'layer { name: "p" type: "Python" bottom: "x" top: "y" }\n'
+    Path("deploy.prototxt").write_text(net)
+    assert export(CLASSIFIER, "-o", "net.onnx") == 1
+    assert capsys.readouterr().err == (
+        "error: deploy.prototxt:2:7: layer 'p' (Python): the embedded engine does not know this "
+        "type; --engine caffe runs what your Caffe knows\n"
+    )
+
+
+def test_more_than_onnx_holds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("netsurgery.export.onnx.LARGEST", 1000)
+    assert export(CLASSIFIER, "-o", "net.onnx") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: the model would be ")
+    assert err.endswith(
+        " bytes, and ONNX takes at most 1000 in one file; --weights linked leaves the weights "
+        "in the caffemodel\n"
+    )
+    assert not os.path.exists("net.onnx")
