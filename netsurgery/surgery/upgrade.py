@@ -47,7 +47,8 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
     edits = document.edits()
     for field in document.root.all("layers"):
         if isinstance(field.value, Message):
-            changes += upgrade_v1_layer(edits, field, field.value)
+            made = upgrade_v1_layer(edits, field, field.value)
+            changes += made if prototxt.generation == "V1" else made[1:]  # told already
     for layer in document.root.messages("layer"):
         changes += upgrade_batch_norm(edits, layer)
     changes += upgrade_inputs(edits, document)

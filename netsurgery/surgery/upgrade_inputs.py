@@ -57,8 +57,10 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[Change]:
             cut(edits, start, end, made.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))
     if not sized:
-        return [Change("", f"input {listed} has no shape and is left out, as Caffe leaves it out")]
-    return [Change("", f"input {listed} becomes a layer Input"), *made.left_out()]
+        return [
+            Change(None, f"input {listed} has no shape and is left out, as Caffe leaves it out")
+        ]
+    return [Change(None, f"input {listed} becomes a layer Input"), *made.left_out()]
 
 
 class _Layer:
@@ -128,7 +130,9 @@ class _Layer:
         """What Caffe does not read."""
         count = len(self.names)
         if self.shapes and self.dims:
-            return [Change("", "input_dim beside input_shape is left out, as Caffe leaves it out")]
+            return [
+                Change(None, "input_dim beside input_shape is left out, as Caffe leaves it out")
+            ]
         if len(self.shapes) > count or len(self.dims) > _DIMS * count:
-            return [Change("", f"shapes beyond those of the {count} inputs are left out")]
+            return [Change(None, f"shapes beyond those of the {count} inputs are left out")]
         return []

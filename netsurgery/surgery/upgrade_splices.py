@@ -26,13 +26,13 @@ _COMMENT = re.compile(rf"{STRING}|(?P<comment>#[^\n]*)")
 
 @dataclass(frozen=True)
 class Change:
-    """One thing an upgrade does; `layer` is "" where it is the net's own."""
+    """One thing an upgrade does; `layer` is None where it is done to the net itself."""
 
-    layer: str
+    layer: str | None
     what: str
 
     def __str__(self) -> str:
-        return f"layer {self.layer!r}: {self.what}" if self.layer else self.what
+        return self.what if self.layer is None else f"layer {self.layer!r}: {self.what}"
 
 
 def comments(text: str) -> list[str]:

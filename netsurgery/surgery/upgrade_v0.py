@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import Prototxt, quoted
-from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.formats.textformat import Edits, Field, Message
 from netsurgery.surgery.upgrade_splices import (
     Change,
     comments,
@@ -20,113 +20,47 @@ from netsurgery.surgery.upgrade_splices import (
     line_end,
     spans,
 )
+from netsurgery.surgery.upgrade_v0_fields import (
+    PARAMS,
+    UNUSED,
+    Pad,
+    V0Layer,
+    fold_padding,
+    home,
+    told,
+)
 
-__all__ = ["PADDED", "UNUSED", "home", "upgrade_v0"]
-
-#: Types that a padding layer can be folded into.
-PADDED = ("conv", "pool")
-
-#: Fields that nothing ever read; Caffe's own upgrade leaves them out.
-UNUSED = ("new_num", "new_channels")
-
-_PARAMS = {
-    "concat": "concat_param",
-    "conv": "convolution_param",
-    "data": "data_param",
-    "dropout": "dropout_param",
-    "hdf5_data": "hdf5_data_param",
-    "images": "image_data_param",
-    "infogain_loss": "infogain_loss_param",
-    "innerproduct": "inner_product_param",
-    "lrn": "lrn_param",
-    "pool": "pooling_param",
-    "window_data": "window_data_param",
-}
-
-_DATA = "data hdf5_data images window_data"
-
-#: V0's field -> (its name since, the types that have it).
-_FIELDS = {
-    "num_output": ("num_output", "conv innerproduct"),
-    "biasterm": ("bias_term", "conv innerproduct"),
-    "weight_filler": ("weight_filler", "conv innerproduct"),
-    "bias_filler": ("bias_filler", "conv innerproduct"),
-    "pad": ("pad", "conv pool"),
-    "kernelsize": ("kernel_size", "conv pool"),
-    "group": ("group", "conv"),
-    "stride": ("stride", "conv pool"),
-    "pool": ("pool", "pool"),
-    "dropout_ratio": ("dropout_ratio", "dropout"),
-    "local_size": ("local_size", "lrn"),
-    "alpha": ("alpha", "lrn"),
-    "beta": ("beta", "lrn"),
-    "k": ("k", "lrn"),
-    "source": ("source", f"{_DATA} infogain_loss"),
-    "batchsize": ("batch_size", _DATA),
-    "rand_skip": ("rand_skip", "data images"),
-    "shuffle_images": ("shuffle", "images"),
-    "new_height": ("new_height", "images"),
-    "new_width": ("new_width", "images"),
-    "concat_dim": ("concat_dim", "concat"),
-    "det_fg_threshold": ("fg_threshold", "window_data"),
-    "det_bg_threshold": ("bg_threshold", "window_data"),
-    "det_fg_fraction": ("fg_fraction", "window_data"),
-    "det_context_pad": ("context_pad", "window_data"),
-    "det_crop_mode": ("crop_mode", "window_data"),
-}
-
-#: Layers of any type may have these.
-_TRANSFORM = {
-    "scale": "scale",
-    "meanfile": "mean_file",
-    "cropsize": "crop_size",
-    "mirror": "mirror",
-}
-_DIRECT = ("name", "type", "blobs", "blobs_lr", "weight_decay")
+__all__ = ["upgrade_v0"]
 
 _WORDS = {name: word for word, name in V1_WORDS.items()}
-
-
-def home(kind: str, name: str) -> tuple[str, str] | None:
-    """Where a V0 layer's field goes: (message, field), the message "" for the layer itself.
-
-    None where layers of type `kind` have no such field.
-    """
-    if name in _DIRECT:
-        return "", name
-    if name in _TRANSFORM:
-        return "transform_param", _TRANSFORM[name]
-    if name == "hdf5_output_param" and kind == "hdf5_output":
-        return "", name
-    since, kinds = _FIELDS.get(name, ("", ""))
-    return (_PARAMS[kind], since) if kind in kinds.split() else None
 
 
 def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[Change]]:
     """The same net in V1, as text, and what was done. Raises PrototxtError."""
     edits, changes = prototxt.edits(), []
-    pads = _Padding(prototxt)
-    for found, layer in zip(prototxt.root.all("layers"), prototxt.layers, strict=True):
+    inputs = [blob.as_string() for blob in prototxt.root.scalars("input")]
+    pads = fold_padding(inputs, [_facts(layer) for layer in prototxt.layers])
+    found_layers = prototxt.root.all("layers")
+    for index, (found, layer) in enumerate(zip(found_layers, prototxt.layers, strict=True)):
         inner = _inner(layer)
         name, kind = inner.string("name"), inner.string("type")
         if kind == "padding":
             _remove(edits, found)
             continue
-        pad = pads.folded.get(id(layer))
-        where = layer.one("layer")
-        assert where is not None
-        edits.replace(where.start, where.end, _Body(where, inner, pad).text())
-        changes.append(Change(name, "V0's `layer` inside `layers` goes into it, one message"))
+        changes.append(Change(name, told(kind)))
+        pad = pads.get(index)
+        for where in layer.all("layer")[:1]:
+            edits.replace(where.start, where.end, _Body(where, inner, pad).text())
         if pad is not None:
             bottom = layer.scalars("bottom")[0]
             edits.replace(bottom.start, bottom.end, quoted(pad.bottom, bottom))
-            changes.append(Change(name, f"takes the padding of layer {pad.layer!r}, {pad.size}"))
+            changes.append(Change(name, pad.told))
         for unused in (unused for unused in UNUSED if inner.all(unused)):
             changes.append(Change(name, f"{unused}, which no layer reads, is left out"))
     for unused in ("state", "debug_info"):
         for start, end in spans(prototxt.root.all(unused)):
             cut(edits, start, end)
-            changes.append(Change("", f"{unused}, which V0 nets have not, is left out"))
+            changes.append(Change(None, f"{unused}, which V0 nets have not, is left out"))
     return edits.apply(), changes
 
 
@@ -143,11 +77,9 @@ def _inner(layer: Message) -> Message:
                 other.start,
             )
     kind = inner.string("type")
-    if kind and kind != "padding" and kind not in V0_TYPES:
-        scalar = inner.scalar("type")
-        raise (scalar or inner).error(f"found the V0 type {kind!r}, which Caffe never had")
-    if kind == "padding":
-        return inner
+    word = inner.scalar("type")
+    if word is not None and kind != "padding" and kind not in V0_TYPES:
+        raise word.error(f"found the V0 type {kind!r}, which Caffe never had")
     for each in inner.fields:
         if each.name not in UNUSED and home(kind, each.name) is None:
             raise layer.source.error(
@@ -165,46 +97,16 @@ def _remove(edits: Edits, layer: Field) -> None:
     cut(edits, layer.start, layer.end)
 
 
-@dataclass(frozen=True)
-class _Pad:
-    layer: str
-    bottom: str
-    size: str
-
-
-class _Padding:
-    """Which layers take the padding of the layer before them."""
-
-    def __init__(self, prototxt: Prototxt) -> None:
-        self.folded: dict[int, _Pad] = {}
-        made: dict[str, _Pad | None] = {
-            blob.as_string(): None for blob in prototxt.root.scalars("input")
-        }
-        for layer in prototxt.layers:
-            inner = _inner(layer)
-            bottoms, tops = layer.scalars("bottom"), layer.scalars("top")
-            for bottom in bottoms:
-                if bottom.as_string() not in made:
-                    raise bottom.error(f"bottom {bottom.text} is made by no layer before it")
-                pad = made[bottom.as_string()]
-                if pad is not None:
-                    self.fold(pad, layer, inner, len(bottoms))
-            pad = self.padding(inner, bottoms, tops) if inner.string("type") == "padding" else None
-            made.update((top.as_string(), pad) for top in tops)
-
-    def fold(self, pad: _Pad, layer: Message, inner: Message, bottoms: int) -> None:
-        if inner.string("type") not in PADDED or bottoms != 1:
-            raise layer.error(
-                f"layer {inner.string('name')!r} ({inner.string('type')}) reads what the padding "
-                f"layer {pad.layer!r} makes; only conv and pool can take a padding over"
-            )
-        self.folded[id(layer)] = pad
-
-    def padding(self, inner: Message, bottoms: list[Scalar], tops: list[Scalar]) -> _Pad:
-        if len(bottoms) != 1 or len(tops) != 1:
-            raise inner.error("a padding layer has one bottom and one top")
-        size = inner.integer("pad", 0)
-        return _Pad(inner.string("name"), bottoms[0].as_string(), str(size))
+def _facts(layer: Message) -> V0Layer:
+    inner = _inner(layer)
+    return V0Layer(
+        name=inner.string("name"),
+        kind=inner.string("type"),
+        bottoms=tuple(bottom.as_string() for bottom in layer.scalars("bottom")),
+        tops=tuple(top.as_string() for top in layer.scalars("top")),
+        pad=inner.integer("pad", 0),
+        error=layer.error,
+    )
 
 
 @dataclass
@@ -225,7 +127,7 @@ class _Body:
 
     where: Field
     inner: Message
-    pad: _Pad | None
+    pad: Pad | None
     groups: dict[str, list[_Unit]] = field(default_factory=lambda: {"": []})
 
     def text(self) -> str:
@@ -252,7 +154,7 @@ class _Body:
         made = between.join(piece for piece in pieces if piece)
         last = made.rsplit("\n", 1)[-1]
         rest = source[self.where.end : source.find("\n", self.where.end) + 1 or None]
-        return made + (between if comments(last) and rest.strip() else "")
+        return made + (self.newline if comments(last) and rest.strip() else "")
 
     def fill(self) -> str:
         """Put the fields into the groups; returns what is behind the last of them."""
@@ -274,7 +176,7 @@ class _Body:
             at = stop
         if self.pad is not None and not self.inner.all("pad"):
             gap = self.newline + self.indent if self.lines else " "
-            units = self.groups.setdefault(_PARAMS[kind], [])
+            units = self.groups.setdefault(PARAMS[kind], [])
             units.append(_Unit(f"{gap}pad: {self.pad.size}"))
         return source[at : self.inner.end - 1]
 
@@ -286,9 +188,9 @@ class _Body:
             return rest
         new = None
         if since == "type":
-            new = _WORDS[V0_TYPES[each.value.as_string()]] if each.value.as_string() else "NONE"
+            new = _WORDS[V0_TYPES[each.value.as_string()]]
         elif since == "pad" and self.pad is not None:
-            new = self.pad.size
+            new = str(self.pad.size)
         if new is None:
             return rest
         return source[each.start + len(each.name) : each.value.start] + new

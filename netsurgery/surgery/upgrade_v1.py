@@ -70,10 +70,7 @@ def _type(kind: Scalar) -> str:
         return V1_TYPES[kind.as_int()]
     if kind.kind == "word" and kind.text in V1_WORDS:
         return V1_WORDS[kind.text]
-    raise kind.error(
-        f"found the type {kind.text} in `layers`, expected one of Caffe's V1 types, as "
-        "CONVOLUTION; it has no name today that is known"
-    )
+    raise kind.error(f"found {kind.text}, expected a type of Caffe's V1, as CONVOLUTION")
 
 
 def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
@@ -95,7 +92,7 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
     ]
     _place_specs(edits, layer, [f"param {{ {text} }}" for text in texts])
     old = ", ".join(field for field, values in given.items() if values)
-    return [Change(name, f"{old} become {count} `param {{ ... }}`")]
+    return [Change(name, f"{old}: now in {count} `param {{ ... }}`")]
 
 
 def _check_spec(field: str, value: Scalar) -> None:
@@ -147,7 +144,7 @@ def _move_transform(edits: Edits, layer: Message, name: str, param: str) -> list
     else:
         insert_field(edits, data, f"transform_param {{ {' '.join(lines)} }}")
     names = ", ".join(field.name for field in fields)
-    return [Change(name, f"{names} of {param} goes to transform_param")]
+    return [Change(name, f"{names} of {param}: now in transform_param")]
 
 
 def _fill_transform(edits: Edits, field: Field, lines: list[str], names: set[str]) -> None:
