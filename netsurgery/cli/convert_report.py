@@ -45,7 +45,7 @@ def facts(
         "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
         "layers_without_params": list(weights.missing),
         "params_without_layer": list(weights.extra),
-        "notes": [*plan.notes, *_notes(weights, places, made)],
+        "notes": [*_bom(plan), *plan.notes, *_notes(weights, places, made)],
         "prototxt": str(places.prototxt),
         "weights": str(places.weights),
         "settings": str(places.settings),
@@ -53,6 +53,11 @@ def facts(
     if made is None:
         return {**found, "dry_run": True, "diff": _diff(plan, places)}
     return {**found, "dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
+
+
+def _bom(plan: ConvolutionPlan) -> list[str]:
+    told = "the prototxt's byte order mark, which Caffe cannot read, is not written"
+    return [told] if plan.net.prototxt.bom else []
 
 
 def _notes(weights: Weights, places: Places, made: Conversion | None) -> list[str]:

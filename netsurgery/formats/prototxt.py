@@ -11,6 +11,7 @@ A file that mixes ``layer`` and ``layers`` is refused, as Caffe 1.0 refuses it.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +49,15 @@ class Prototxt:
 
     @classmethod
     def read(cls, path: Path | str) -> Prototxt:
-        """Read a file. Raises PrototxtError, or FormatError if it cannot be opened."""
+        """Read a file, or standard input for "-".
+
+        Raises PrototxtError, or FormatError if it cannot be opened or is something else.
+        """
         try:
-            data = Path(path).read_bytes() if _is_small(Path(path)) else b""
+            if str(path) == "-":
+                path, data = "standard input", sys.stdin.buffer.read(MAX_BYTES)
+            else:
+                data = Path(path).read_bytes() if _is_small(Path(path)) else b""
         except OSError as error:
             raise FormatError(f"{path}: {error.strerror or error}") from None
         for magic, what in _BINARY.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -58,10 +59,14 @@ def output_places(
     prototxt_out: Path | None = None,
     weights_out: Path | None = None,
 ) -> Places:
-    """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given."""
+    """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
+
+    A prototxt from standard input ("-") has the stem "net".
+    """
     folder = Path() if folder is None else folder
+    stem = "net" if str(prototxt) == "-" else prototxt.stem
     return Places(
-        prototxt_out or folder / f"{prototxt.stem}_full_conv.prototxt",
+        prototxt_out or folder / f"{stem}_full_conv.prototxt",
         weights_out or folder / f"{weights.stem}_full_conv.caffemodel",
     )
 
@@ -115,6 +120,19 @@ def _folders(paths: list[Path]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _as_file(prototxt: Prototxt) -> Iterator[Path]:
+    """The prototxt as a file that Caffe reads: its own, unless it has none or a BOM."""
+    path = Path(prototxt.path)
+    if path.is_file() and not prototxt.bom:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "deploy.prototxt"
+        plain.write_bytes(prototxt.to_bytes())
+        yield plain
+
+
 def _check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
     """Read the files that the settings will name, so that a wrong one is told now."""
     channels = None
@@ -155,7 +173,8 @@ def _move(
         try:
             with open_engine(options) as caffe:
                 new = Path(outputs[places.prototxt].temporary)
-                before = caffe.load(Path(plan.net.prototxt.path), Path(model.path))
+                with _as_file(plan.net.prototxt) as old:
+                    before = caffe.load(old, Path(model.path))
                 after = caffe.load(new, Path(model.path))
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import os
 import shutil
@@ -114,6 +115,23 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
     )
     assert shown == "".join(diff)
     assert f"would write {WEIGHTS}, {PROTOTXT}" in out
+
+
+def test_a_prototxt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path("deploy.prototxt").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert run(["convert", "-", "model.caffemodel", "-q"]) == 0
+    assert made() == {WEIGHTS, SETTINGS, "net_full_conv.prototxt"}
+    assert convert("-q", "--force") == 0
+    assert Path("net_full_conv.prototxt").read_bytes() == Path(PROTOTXT).read_bytes()
+
+
+def test_a_byte_order_mark_is_said_and_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("deploy.prototxt").read_bytes()
+    Path("deploy.prototxt").write_bytes(b"\xef\xbb\xbf" + text)
+    assert convert() == 0
+    assert "note: the prototxt's byte order mark, which Caffe" in capsys.readouterr().out
+    assert Path(PROTOTXT).read_bytes().startswith(b"#")
 
 
 def test_where_the_outputs_go() -> None:

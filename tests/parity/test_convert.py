@@ -195,6 +195,16 @@ def test_transposed_weights_are_turned(
         assert_same_function(original, other, by_wire)
 
 
+def test_caffe_is_spared_the_byte_order_mark(
+    shared_data: Path, tmp_path: Path, caffe_python: str
+) -> None:
+    prototxt, weights = (shared_data / "models" / path for path in TRAINED["lenet"])
+    marked = tmp_path / "marked.prototxt"
+    marked.write_bytes(b"\xef\xbb\xbf" + prototxt.read_bytes())
+    made = converted(marked, weights, tmp_path / "caffe", "caffe", caffe_python)
+    assert made.places.prototxt.read_bytes().startswith(b'name: "LeNetConv"')
+
+
 def test_bvlcs_own_full_conv_net_loads_what_was_converted(
     shared_data: Path, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
 ) -> None:
