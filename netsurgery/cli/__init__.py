@@ -28,6 +28,7 @@ COMMANDS = {
     "edit": ("edit", "Change params one by one, fold, swap, cut and grow."),
     "export": ("export", "A net and its weights as ONNX, for other programs."),
     "diff": ("diff", "How a net, or its weights, differ from another's, field by field."),
+    "transplant": ("transplant", "Put the params of one net into another."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
 

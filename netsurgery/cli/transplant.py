@@ -1,0 +1,165 @@
+"""``netsurgery transplant``: params of one net put into another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.printing import echo
+from netsurgery.cli.table import echo_table
+from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
+from netsurgery.net import Net
+from netsurgery.surgery.transplant import NameRule, Param, Transfer, TransplantPlan
+
+__all__ = ["command"]
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("from_net", metavar="FROM.prototxt", type=FILE)
+@click.argument("from_weights", metavar="FROM.caffemodel", type=FILE)
+@click.argument("to_net", metavar="TO.prototxt", type=FILE)
+@click.argument("to_weights", metavar="[TO.caffemodel]", type=FILE, required=False)
+@click.option(
+    "-o",
+    "--weights-out",
+    metavar="FILE",
+    type=FILE,
+    required=True,
+    help="The new weights; HDF5 if the name ends in .h5.",
+)
+@click.option(
+    "--map",
+    "pairs",
+    metavar="LAYER=LAYER",
+    multiple=True,
+    help="Where a layer's params go; LAYER= leaves them out. Repeatable.",
+)
+@click.option(
+    "--suffix",
+    default="",
+    help="LAYER's params go to LAYER + SUFFIX, or to LAYER where the net has no such layer.",
+)
+@click.option("--prefix", default="", help="LAYER's params go to PREFIX + LAYER, and nowhere else.")
+@click.option(
+    "--slice", "cut", is_flag=True, help="Where sizes differ, copy the part that overlaps."
+)
+@click.option("--strict", is_flag=True, help="Refuse to leave a layer of TO without its params.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@json_option
+@quiet_option
+@force_option
+def command(
+    from_net: Path,
+    from_weights: Path,
+    to_net: Path,
+    to_weights: Path | None,
+    weights_out: Path,
+    pairs: tuple[str, ...],
+    suffix: str,
+    prefix: str,
+    cut: bool,
+    strict: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Put the params of one net into another.
+
+    Layers are matched by name. A param goes where it has the same shape, or the same numbers in
+    another (an InnerProduct's weight in a Convolution over its whole window); one whose size
+    differs is refused. What nothing comes for is kept from TO.caffemodel or, without one, left
+    for Caffe to fill. Weights may be HDF5 everywhere.
+
+    Two nets are joined by two transplants, with --prefix a/ and with --prefix b/, the second
+    into the result of the first.
+
+    \b
+    Example:
+      netsurgery transplant lenet.prototxt lenet.caffemodel lenet_full_conv.prototxt \\
+        -o dense.caffemodel --suffix -conv
+    """
+    rule = NameRule(_pairs(pairs, from_net), prefix, suffix)
+    with planned_transplant(
+        (from_net, from_weights), (to_net, to_weights), rule, cut=cut, strict=strict
+    ) as plan:
+        made = None if dry_run else transplant(plan, weights_out, force=force)
+        found = _facts(plan, weights_out, made)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        _show(found)
+
+
+def _pairs(given: tuple[str, ...], from_net: Path) -> dict[str, str]:
+    """``LAYER=LAYER``, several of them, as a dict; of several = the one behind a layer divides."""
+    pairs: dict[str, str] = {}
+    for pair in given:
+        name, mark, goal = pair.partition("=")
+        if "=" in goal:
+            layers = {layer.name for layer in Net.read(from_net).layers}
+            parts = pair.split("=")
+            names = ["=".join(parts[:end]) for end in range(1, len(parts))]
+            name = max((each for each in names if each in layers), key=len, default=name)
+            goal = pair[len(name) + 1 :]
+        if not mark or not name:
+            raise click.UsageError(f"--map takes LAYER=LAYER, not {pair!r}")
+        if name in pairs:
+            raise click.UsageError(f"--map names {name!r} twice")
+        pairs[name] = goal
+    return pairs
+
+
+def _facts(plan: TransplantPlan, weights: Path, made: Transplantation | None) -> dict[str, Any]:
+    return {
+        "params": [_param(transfer) for transfer in plan.transfers],
+        "counts": plan.counts,
+        "layers_without_params": list(plan.absent),
+        "layers_kept_besides": list(plan.target.extra),
+        "notes": list(plan.notes),
+        "weights": str(weights),
+        "dry_run": made is None,
+        **({} if made is None else {"bytes": made.written, "seconds": round(made.seconds, 3)}),
+    }
+
+
+def _param(transfer: Transfer) -> dict[str, Any]:
+    def place(param: Param | None) -> dict[str, Any] | None:
+        return None if param is None else {"layer": param[0], "blob": param[1]}
+
+    return {
+        "verdict": transfer.verdict,
+        "from": place(transfer.source),
+        "to": place(transfer.target),
+        "from_shape": None if transfer.old is None else list(transfer.old),
+        "to_shape": None if transfer.new is None else list(transfer.new),
+        "reason": transfer.reason,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    """Print the facts for a person."""
+    rows = [("from", "shape", "", "to", "shape", "")]
+    for param in found["params"]:
+        ends = [(param[end], param[f"{end}_shape"]) for end in ("from", "to")]
+        there, here = ((_name(end), _shape(shape)) for end, shape in ends)
+        rows.append((*there, param["verdict"], *here, param["reason"]))
+    echo_table(rows)
+    for note in found["notes"]:
+        echo(f"note: {note}")
+    echo(", ".join(f"{count} {word}" for word, count in found["counts"].items() if count))
+    echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")
+
+
+def _name(place: dict[str, Any] | None) -> str:
+    return "" if place is None else f"{place['layer']}[{place['blob']}]"
+
+
+def _shape(shape: list[int] | None) -> str:
+    return "" if shape is None else " x ".join(map(str, shape)) or "a single value"

@@ -1,0 +1,265 @@
+"""Params of one net put into another: which goes where, and what must not.
+
+Layers are matched by name, after a rule of names; params within them by their number. A param of
+the target that nothing comes for keeps what the target's own weights have, or is left out of the
+result with its layer, for Caffe to fill. All of a layer's params are there, or none: Caffe loads
+no half.
+
+Layers of the target that share a param by name get one and the same: what comes for the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from netsurgery.net.net import Shape
+from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.transplant_params import LayerParams, Side, verdict
+
+__all__ = ["NameRule", "Param", "Transfer", "TransplantPlan", "plan_transplant"]
+
+#: A param by its layer and its number.
+Param = tuple[str, int]
+
+#: What may come of a param, in the order it is counted.
+VERDICTS = ("copied", "reshaped", "turned", "sliced", "dropped", "left")
+
+
+@dataclass(frozen=True)
+class NameRule:
+    """Which layer of the target a layer goes to.
+
+    pairs: layer -> target layer, "" for none. prefix: put before every other name; only layers
+    that have it are meant. suffix: put behind; a layer whose name with it is not in the target
+    goes to that of its own name.
+    """
+
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    suffix: str = ""
+
+    def names(self, layer: str) -> tuple[str, ...]:
+        """The target layers that may be meant, the first that is there being the one."""
+        if layer in self.pairs:
+            return (self.pairs[layer],) if self.pairs[layer] else ()
+        full = f"{self.prefix}{layer}{self.suffix}"
+        return (full, layer) if self.suffix and not self.prefix else (full,)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What becomes of one param.
+
+    verdict: "copied", "reshaped", "turned" or "sliced" for one that goes from `source` to
+    `target`; "dropped" for one that goes nowhere, "left" for a target that nothing comes for.
+    old, new: the shapes there and here. reason: why it was dropped or left.
+    """
+
+    verdict: str
+    source: Param | None
+    target: Param | None
+    old: Shape | None
+    new: Shape | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class TransplantPlan:
+    """Every param of both nets, and what becomes of it; the target's first, in its order.
+
+    absent: layers of the target that the result has no params for, so that Caffe fills them.
+    """
+
+    source: Side
+    target: Side
+    transfers: tuple[Transfer, ...]
+    absent: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many params of each verdict."""
+        found = [transfer.verdict for transfer in self.transfers]
+        return {word: found.count(word) for word in VERDICTS}
+
+    def coming(self) -> dict[Param, Transfer]:
+        """The target's params that something comes for."""
+        return {t.target: t for t in self.transfers if t.target and t.source}
+
+
+def plan_transplant(
+    source: Side, target: Side, rule: NameRule, *, cut: bool = False, strict: bool = False
+) -> TransplantPlan:
+    """Plan which params of `source` go where in `target`.
+
+    cut: where sizes differ, the part that overlaps goes. strict: a layer that the result would
+    have no params for is refused. Raises SurgeryError naming every refusal.
+    """
+    planner = _Planner(source, target, rule, cut)
+    planner.match()
+    planner.share()
+    left = list(planner.left())
+    absent = planner.absent(left)
+    if strict:
+        planner.refusals += [
+            Refusal(name, "nothing comes for its params, and --strict wants all") for name in absent
+        ]
+    refuse(f"{source.net.prototxt.path} to {target.net.prototxt.path}", planner.refusals)
+    order = [(name, i) for name, one in target.layers.items() for i in range(len(one.shapes or ()))]
+    known = {t.target: t for t in [*planner.coming.values(), *left]}
+    transfers = [known[param] for param in order if param in known]
+    return TransplantPlan(
+        source, target, (*transfers, *planner.dropped), absent, tuple(planner.notes())
+    )
+
+
+class _Planner:
+    """The plan in the making: what comes, what is dropped, what is refused."""
+
+    def __init__(self, source: Side, target: Side, rule: NameRule, cut: bool) -> None:
+        self.source, self.target, self.rule, self.cut = source, target, rule, cut
+        self.coming: dict[Param, Transfer] = {}
+        self.dropped: list[Transfer] = []
+        self.refusals = [*source.refusals, *target.refusals, *self._unknown_pairs()]
+
+    def _unknown_pairs(self) -> Iterator[Refusal]:
+        for name, goal in self.rule.pairs.items():
+            if not (name in self.source.layers and self.source.layers[name].blobs):
+                yield Refusal(name, "named in --map, but there are no params of it to take")
+            if goal and goal not in {layer.name for layer in self.target.net.layers}:
+                path = self.target.net.prototxt.path
+                yield Refusal(name, f"--map sends it to {goal!r}, which {path} has not")
+
+    def match(self) -> None:
+        """Send each layer of the source to one of the target, or nowhere."""
+        here = {layer.name for layer in self.target.net.layers}
+        taken: dict[str, str] = {}
+        for old in self.source.layers.values():
+            if not old.blobs or old.shapes is None:
+                continue
+            goal = next((name for name in self.rule.names(old.name) if name in here), None)
+            if goal is None:
+                self._drop(old, "the target has no such layer")
+            elif goal in taken:
+                self.refusals.append(
+                    Refusal(
+                        old.name,
+                        f"goes to {goal!r}, and so does {taken[goal]!r}",
+                        f"--map '{old.name}=' leaves it out",
+                    )
+                )
+            else:
+                taken[goal] = old.name
+                self._send(old, goal)
+        for name in self.source.extra:
+            self._drop_extra(name)
+
+    def _drop(self, old: LayerParams, reason: str, start: int = 0) -> None:
+        shapes = old.shapes or ()
+        for index in range(start, len(shapes)):
+            self.dropped.append(
+                Transfer("dropped", (old.name, index), None, shapes[index], None, reason)
+            )
+
+    def _drop_extra(self, name: str) -> None:
+        assert self.source.weights is not None
+        blobs = self.source.weights.layer(name).blobs
+        shapes = tuple(blob.shape for blob in blobs)
+        self._drop(LayerParams(name, "", shapes), "its own net has no such layer")
+
+    def _send(self, old: LayerParams, goal: str) -> None:
+        new = self.target.layers.get(goal)
+        if new is None:
+            self._drop(old, f"{goal!r} has no params")
+        elif new.shapes is None:
+            self.refusals.append(
+                Refusal(
+                    goal,
+                    f"the shapes of its params cannot be told ({new.unknown})",
+                    "give a prototxt that declares its input, or the target's weights",
+                )
+            )
+        elif _of_one_kind(old.type, new.type):
+            self._send_params(old, new)
+        else:
+            self.refusals.append(
+                Refusal(
+                    old.name,
+                    f"is of type {old.type}; {goal!r} is of type {new.type}",
+                    f"--map '{old.name}=' leaves it out",
+                )
+            )
+
+    def _send_params(self, old: LayerParams, new: LayerParams) -> None:
+        assert old.shapes is not None
+        assert new.shapes is not None
+        both = min(len(old.shapes), len(new.shapes))
+        for index in range(both):
+            word, reason = verdict(old, new, index, cut=self.cut)
+            if word == "sliced" and not new.blobs:
+                word, reason = "", f"param {index}: --slice needs the target's weights for the rest"
+            if word:
+                pair = (old.name, index), (new.name, index)
+                self.coming[pair[1]] = Transfer(word, *pair, old.shapes[index], new.shapes[index])
+            else:
+                self.refusals.append(Refusal(old.name, f"{reason} (in {new.name!r})"))
+        self._drop(old, f"{new.name!r} has {len(new.shapes)} params", start=both)
+
+    def share(self) -> None:
+        """What comes for one of several layers that share a param comes for all of them."""
+        shared = shared_params(self.target.net)
+        for sharer, owner in shared.items():
+            if sharer in self.coming and owner not in self.coming and self._has(owner):
+                self.coming[owner] = replace(self.coming[sharer], target=owner)
+        for sharer, owner in shared.items():
+            if owner in self.coming and self._has(sharer):
+                self.coming[sharer] = replace(self.coming[owner], target=sharer)
+
+    def _has(self, param: Param) -> bool:
+        layer = self.target.layers.get(param[0])
+        return layer is not None and param[1] < len(layer.shapes or ())
+
+    def left(self) -> Iterator[Transfer]:
+        """The target's params that nothing comes for."""
+        for name, layer in self.target.layers.items():
+            reason = "kept as it is" if layer.blobs else "absent: Caffe fills it"
+            for index, shape in enumerate(layer.shapes or ()):
+                if (name, index) not in self.coming:
+                    yield Transfer("left", None, (name, index), None, shape, reason)
+
+    def absent(self, left: list[Transfer]) -> tuple[str, ...]:
+        """Layers without params in the result; those of which a part comes are refused."""
+        names = dict.fromkeys(t.target[0] for t in left if t.target)
+        found = []
+        for name in names:
+            layer = self.target.layers[name]
+            came = [index for goal, index in self.coming if goal == name]
+            if not layer.blobs and not came:
+                found.append(name)
+            elif not layer.blobs:
+                lacking = [t.target[1] for t in left if t.target and t.target[0] == name]
+                self.refusals.append(
+                    Refusal(
+                        name,
+                        f"nothing comes for param {', '.join(map(str, lacking))} of "
+                        f"{len(layer.shapes or ())}, and Caffe loads all of a layer's or none",
+                        "give the target's weights",
+                    )
+                )
+        return tuple(found)
+
+    def notes(self) -> Iterator[str]:
+        """What is worth knowing and no param of the target's."""
+        for layer in self.source.layers.values():
+            if layer.shapes and not layer.blobs and self.source.weights is not None:
+                yield f"{self.source.weights.path} has no params for layer {layer.name!r}"
+        hidden = [layer for layer in self.target.layers.values() if layer.shapes is None]
+        if hidden:
+            names = ", ".join(repr(layer.name) for layer in hidden)
+            yield f"whether these layers have params cannot be told ({hidden[0].unknown}): {names}"
+
+
+def _of_one_kind(one: str, other: str) -> bool:
+    return one == other or {one, other} == {"InnerProduct", "Convolution"}

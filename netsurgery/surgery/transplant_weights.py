@@ -1,0 +1,135 @@
+"""A transplant carried out: the target's caffemodel with blobs replaced, or layers made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
+from netsurgery.formats.caffemodel_write import LayerChange
+from netsurgery.formats.segments import Copy
+from netsurgery.formats.weights import WeightsBlob, WeightsLayer, numbers
+from netsurgery.net.net import Layer, Shape
+from netsurgery.surgery.transplant import Transfer, TransplantPlan
+from netsurgery.surgery.transplant_params import overlap, plain
+
+__all__ = ["replacements", "transplanted_layers", "turned"]
+
+_AT_ONCE = 4 << 20
+
+
+def transplanted_layers(plan: TransplantPlan) -> list[NewLayer]:
+    """All layers of the result, in the target net's order, then those only its weights have.
+
+    Layers that have no params in the result, and those of which it cannot be told whether they
+    have any, are left out: Caffe loads all of a layer's params or none.
+    """
+    target = plan.target
+    out = set(plan.absent) | {one.name for one in target.layers.values() if one.shapes is None}
+    layers = [_layer(plan, layer) for layer in target.net.layers if layer.name not in out]
+    if target.weights is not None:
+        layers += [_kept(target.weights.layer(name)) for name in target.extra]
+    return layers
+
+
+def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
+    params = plan.target.layers.get(layer.name)
+    coming = plan.coming()
+    blobs = []
+    for index, shape in enumerate(params.shapes or () if params else ()):
+        transfer = coming.get((layer.name, index))
+        if transfer is not None:
+            blobs.append(NewBlob(shape, _numbers(plan, transfer)))
+        elif params is not None:
+            blobs.append(NewBlob(shape, numbers(params.blobs[index])))
+    return NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, tuple(blobs))
+
+
+def _kept(layer: WeightsLayer) -> NewLayer:
+    blobs = tuple(NewBlob(blob.shape, numbers(blob)) for blob in layer.blobs)
+    return NewLayer(layer.name, layer.type, tuple(layer.bottoms), tuple(layer.tops), blobs)
+
+
+def replacements(
+    plan: TransplantPlan, model: Caffemodel
+) -> tuple[dict[str, LayerChange], list[NewLayer]]:
+    """What to change in the target's own caffemodel, and the layers to add at its end."""
+    there = {layer.name: bool(layer.blobs) for layer in model.layers}
+    coming = plan.coming()
+    changes: dict[str, LayerChange] = {}
+    added = []
+    for name in dict.fromkeys(layer for layer, _ in coming):
+        made = _layer(plan, plan.target.net.layer(name))
+        if name not in there:
+            added.append(made)
+        elif there[name]:
+            came = {index: coming[name, index] for goal, index in coming if goal == name}
+            changes[name] = LayerChange(data={i: _numbers(plan, t) for i, t in came.items()})
+        else:
+            changes[name] = LayerChange(blobs=made.blobs)
+    return changes, added
+
+
+def _numbers(plan: TransplantPlan, transfer: Transfer) -> Copy | Chunks:
+    """The numbers as the target keeps them: a range of the source's file where they are one."""
+    assert transfer.source is not None
+    assert transfer.target is not None
+    (name, index), (goal, place) = transfer.source, transfer.target
+    old, new = plan.source.layers[name], plan.target.layers[goal]
+    blob = old.blobs[index]
+    weight = index == 0
+    if transfer.verdict == "turned":
+        return turned(blob, _matrix(transfer.old or ()))
+    if transfer.verdict == "sliced":
+        flags = old.turned and weight, new.turned and weight
+        shapes = transfer.old or (), transfer.new or ()
+        return _sliced(blob, new.blobs[place], shapes, flags)
+    return numbers(blob)
+
+
+def _matrix(shape: Shape) -> tuple[int, int]:
+    """How to see a weight that is turned: K x O as it is, O x C x H x W with O rows."""
+    return (shape[0], prod(shape[1:])) if len(shape) != 2 else (shape[0], shape[1])
+
+
+def turned(blob: WeightsBlob, matrix: tuple[int, int]) -> Chunks:
+    """The blob, seen as rows x columns, as columns x rows, a few rows at a time."""
+    rows, columns = matrix
+    step = max(1, _AT_ONCE // (4 * max(rows, 1)))
+
+    def chunks() -> Iterator[memoryview]:
+        import numpy as np
+
+        values = blob.numpy().reshape(rows, columns)
+        for start in range(0, columns, step):
+            yield np.ascontiguousarray(values[:, start : start + step].T).data.cast("B")
+
+    return chunks
+
+
+def _sliced(
+    blob: WeightsBlob,
+    rest: WeightsBlob,
+    shapes: tuple[Shape, Shape],
+    flags: tuple[bool, bool],
+) -> Callable[[], Sequence[memoryview]]:
+    """The target's own numbers, with the source's where the two overlap, from the first on."""
+
+    def chunks() -> Sequence[memoryview]:
+        import numpy as np
+
+        values = blob.numpy().reshape(shapes[0])
+        result = np.array(rest.numpy(), dtype="<f4").reshape(shapes[1])
+        seen, wanted = (
+            array.T if flag and array.ndim > 1 else array
+            for array, flag in zip((values, result), flags, strict=True)
+        )
+        found = overlap(plain(shapes[0], flags[0]), plain(shapes[1], flags[1]))
+        assert found is not None
+        view, box = found
+        common = tuple(slice(size) for size in box)
+        wanted[common] = seen.reshape(view)[common]
+        return [result.reshape(-1).data.cast("B")]
+
+    return chunks
