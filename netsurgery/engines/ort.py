@@ -70,7 +70,7 @@ class EmbeddedEngine:
             if model is not None:
                 model.close()
             raise
-        self._nets.append(made)
+        self._nets = [*(net for net in self._nets if net.open), made]
         return made
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class EmbeddedNet:
         self._shapes = infer(net)
         self._sessions: OrderedDict[object, Session] = OrderedDict()
         self._held: dict[str, Array] = {}
-        self._open = True
+        self.open = True
         self._check_params()
 
     def _check_params(self) -> None:
@@ -149,7 +149,7 @@ class EmbeddedNet:
         what it was given last. A blob is seen after its last writer. Raises EngineError for
         inputs and names that do not fit, EngineTimeout, and EngineFailed.
         """
-        if not self._open:
+        if not self.open:
             raise EngineError(f"{self._net.prototxt.path} was closed")
         for name, array in inputs.items():
             self._check_input(name)
@@ -196,7 +196,7 @@ class EmbeddedNet:
 
     def close(self) -> None:
         """Let go of the net and its weights. May be called again."""
-        self._open = False
+        self.open = False
         self._sessions.clear()
         if self._model is not None:
             self._model.close()

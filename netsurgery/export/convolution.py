@@ -32,7 +32,7 @@ def _window(site: Site) -> Window:
 
 def _convolution(site: Site) -> list[str]:
     window, message = _window(site), site.layer.param("convolution_param")
-    kind = "Conv" if site.layer.type == "Convolution" else "ConvTranspose"
+    kind = "ConvTranspose" if site.layer.type == "Deconvolution" else "Conv"
     params = [site.param(i) for i in range(len(site.params))]
     return [
         site.op(

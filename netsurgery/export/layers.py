@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from netsurgery.export import (
     activations,
     convolution,
+    forks,
     normalization,
     pooling,
     recurrent,
@@ -23,6 +24,7 @@ __all__ = ["EMITTERS", "check_types", "needed", "write_net"]
 EMITTERS: dict[str, Emitter] = {
     **activations.EMITTERS,
     **convolution.EMITTERS,
+    **forks.EMITTERS,
     **normalization.EMITTERS,
     **pooling.EMITTERS,
     **recurrent.EMITTERS,

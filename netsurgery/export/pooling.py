@@ -16,7 +16,7 @@ import numpy as np
 from netsurgery.export.site import Emitter, Site
 from netsurgery.export.sliding import any_size, pool_any_size
 from netsurgery.net.net import Shape
-from netsurgery.net.windows import Window, pool_window
+from netsurgery.net.windows import Window, pool_rounds_up, pool_window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def _pooling(site: Site) -> list[str]:
     if whole:
         return [site.op(f"Global{kind}", site.bottom)]
     if site.dynamic and any_size(window):
-        return [pool_any_size(site, site.bottom, window, kind, fill)]
+        return [pool_any_size(site, window, kind, fill, up=pool_rounds_up(site.layer))]
     return [pool(site, site.bottom, size, window, cells)]
 
 

@@ -15,15 +15,19 @@ def any_size(window: Window) -> bool:
     return all(s <= k for s, k in zip(window.stride, window.kernel, strict=True))
 
 
-def pool_any_size(site: Site, value: str, window: Window, kind: str, fill: float) -> str:
-    """MaxPool or AveragePool (`kind`) with Caffe's windows; `fill` is what lies outside."""
+def pool_any_size(site: Site, window: Window, kind: str, fill: float, *, up: bool) -> str:
+    """MaxPool or AveragePool (`kind`) of the bottom; `fill` is what lies outside the map.
+
+    up: the number of windows is rounded up, as Caffe 1.0 does.
+    """
+    value = site.bottom
     sizes = {"kernel_shape": window.kernel, "strides": window.stride}
     if window.stride == (1, 1):
         # No window is cut: the padding behind the map is the padding before it.
         if any(window.pad):
             value = _pad(site, value, site.ints((0, 0, *window.pad) * 2), fill)
         return site.op(kind, value, **sizes)
-    reach, outside = _reach(site, value, window)
+    reach, outside = _reach(site, window, up)
     made = site.op(kind, _pad_spatial(site, value, window.pad, reach, fill), **sizes)
     if kind == "AveragePool":
         made = site.op("Div", made, _share(site, value, window, reach))
@@ -36,14 +40,14 @@ def _axes(window: Window) -> list[tuple[int, int, int]]:
     return list(zip(window.kernel, window.stride, window.pad, strict=True))
 
 
-def _reach(site: Site, value: str, window: Window) -> tuple[str, str]:
+def _reach(site: Site, window: Window, up: bool) -> tuple[str, str]:
     """Rows and columns needed behind the map, and how many windows see padding alone."""
     kernel, stride, pad = (
         site.ints(numbers) for numbers in (window.kernel, window.stride, window.pad)
     )
-    size = site.op("Shape", value, start=2)
+    size = site.op("Shape", site.bottom, start=2)
     ends = site.op("Add", size, pad)
-    room = [s - 1 + 2 * p - k for k, s, p in _axes(window)]
+    room = [(s - 1 if up else 0) + 2 * p - k for k, s, p in _axes(window)]
     cells = site.op("Div", site.op("Add", size, site.ints(room)), stride)
     # `cells` is one less than Caffe counts: the last window's place.
     if any(window.pad):

@@ -26,6 +26,7 @@ __all__ = ["Weights"]
 _FILLED = {
     "BatchNorm": (0.0, 0.0, 0.0),
     "Bias": (0.0,),
+    "Normalize": (1.0,),
     "PReLU": (0.25,),
     "Scale": (1.0, 0.0),
 }
@@ -126,6 +127,8 @@ def _filler_of(layer: Layer, index: int) -> Message | None:
     message = layer.param(field) if field else None
     if message is None:
         return None
+    if layer.type == "Normalize":
+        return message.message("scale_filler")
     if layer.type in ("Scale", "Bias", "PReLU"):
         return message.message("filler" if index == 0 else "bias_filler")
     recurrent_bias = layer.type in ("LSTM", "RNN") and index % 2 == 1
@@ -137,9 +140,11 @@ _PARAM_FIELDS: Mapping[str, str] = {
     "Bias": "bias_param",
     "Convolution": "convolution_param",
     "Deconvolution": "convolution_param",
+    "DepthwiseConvolution": "convolution_param",
     "Embed": "embed_param",
     "InnerProduct": "inner_product_param",
     "LSTM": "recurrent_param",
+    "Normalize": "norm_param",
     "PReLU": "prelu_param",
     "RNN": "recurrent_param",
     "Scale": "scale_param",

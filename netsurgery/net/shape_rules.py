@@ -14,7 +14,7 @@ from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.windows import Window, conv_window, deconv_out, pool_out, pool_window
 
-__all__ = ["RULES", "axis_of"]
+__all__ = ["RULES", "Result", "Rule", "axis_of"]
 
 Result = tuple[list[Shape], list[Shape]]
 Rule = Callable[[Layer, list[Shape]], Result]
@@ -43,7 +43,7 @@ def _convolution(layer: Layer, bottoms: list[Shape]) -> Result:
         raise layer.error(
             f"group {group} divides not both its {channels} channels and its {outputs} outputs"
         )
-    down = layer.type == "Convolution"
+    down = layer.type != "Deconvolution"
     out = window.convolved if down else lambda size: deconv_out(window, size)
     tops = [(*b[:axis], outputs, *out(b[axis + 1 :])) for b in bottoms]
     weight = (outputs, channels // group) if down else (channels, outputs // group)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from netsurgery.errors import NetError
-from netsurgery.net import shape_rules
+from netsurgery.net import fork_rules, shape_rules
 from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
 
 __all__ = ["Shapes", "infer"]
@@ -59,7 +59,7 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
 
 def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
-    rule = shape_rules.RULES.get(layer.type)
+    rule = shape_rules.RULES.get(layer.type) or fork_rules.RULES.get(layer.type)
     if rule is None:
         why = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
     elif missing:

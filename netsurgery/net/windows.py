@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer, Shape
 
-__all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_window"]
+__all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_rounds_up", "pool_window"]
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,19 @@ def pool_window(layer: Layer, size: Shape) -> Window:
     )
 
 
+def pool_rounds_up(layer: Layer) -> bool:
+    """Caffe 1.0 does; ``round_mode: FLOOR``, and forks' ``ceil_mode: false``, round down."""
+    message = layer.param("pooling_param")
+    rounding = message.word("round_mode", "CEIL")
+    return rounding not in ("FLOOR", "1") and message.boolean("ceil_mode", True)
+
+
 def pool_out(layer: Layer, window: Window, size: Shape) -> Shape:
-    """Size behind a pooling: as a convolution's, but rounded up (down if ``round_mode: FLOOR``).
+    """Size behind a pooling: as a convolution's, but rounded up where `pool_rounds_up`.
 
     With padding, Caffe drops a last window that would begin wholly in the padding.
     """
-    rounding = layer.param("pooling_param").word("round_mode", "CEIL")
-    up = rounding not in ("FLOOR", "1")
-    made = []
+    up, made = pool_rounds_up(layer), []
     for n, k, s, p in zip(size, window.kernel, window.stride, window.pad, strict=True):
         room = n + 2 * p - k
         cells = (-(-room // s) if up else room // s) + 1

@@ -117,9 +117,18 @@ def convolution(draw: Draw, kind: str) -> Trial:
 @st.composite
 def inner_product(draw: Draw) -> Trial:
     shape = draw(shapes(1, 4))
-    text = f"num_output: {draw(whole(1, 8))} axis: {axis(draw, len(shape))} "
+    outputs = draw(whole(1, 8))
+    text = f"num_output: {outputs} axis: {axis(draw, len(shape))} "
     text += flag(draw, "bias_term") + flag(draw, "transpose")
-    return Trial("InnerProduct", body("inner_product_param", text), (shape,))
+    # One sum of values of both signs may come out near nothing; of several hardly the largest.
+    single = outputs < 3
+    return Trial(
+        "InnerProduct",
+        body("inner_product_param", text),
+        (shape,),
+        ("positive" if single else "normal",),
+        positive_params=(0, 1) if single else (),
+    )
 
 
 @st.composite
