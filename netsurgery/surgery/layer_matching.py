@@ -9,6 +9,8 @@ from netsurgery.surgery.layer_records import LayerRecord
 
 __all__ = ["Matching", "match_layers"]
 
+#: Layers that can go, or come, without a change to what the one behind them reads.
+_PASSING = frozenset({"Dropout", "Flatten", "Reshape", "Split"})
 _CONVOLVED = {("InnerProduct", "Convolution"), ("Convolution", "InnerProduct")}
 
 
@@ -71,14 +73,15 @@ class Matching:
     def by_bottoms(self) -> None:
         """Match layers of like type over the same bottoms, following blobs in file order."""
         free = self._free()
-        alias: dict[str, str] = {}
+        through: dict[str, str] = {}
         for i, layer in enumerate(self.old):
             if i not in self._found:
-                seen = tuple(alias.get(b, self.blobs.get(b, b)) for b in layer.bottoms)
-                chosen = self._best(i, [j for j in free if _over(layer, self.new[j], seen)])
+                seen = tuple(through.get(b, self.blobs.get(b, b)) for b in layer.bottoms)
+                there = _through([self.new[j] for j in free])
+                chosen = self._best(i, [j for j in free if _over(layer, self.new[j], seen, there)])
                 if chosen is None:
-                    if layer.type == "Flatten" and len(seen) == len(layer.tops) == 1:
-                        alias[layer.tops[0]] = seen[0]
+                    if _passes(layer):
+                        through[layer.tops[0]] = seen[0]
                     continue
                 self._found[i] = chosen
                 free.remove(chosen)
@@ -129,10 +132,22 @@ class Matching:
                 self.blobs[top] = new_top
 
     def follow_blobs(self) -> None:
-        """Note the new names of all blobs, in the order of the old net."""
+        """Note the new names of all blobs, in the order of the old net.
+
+        A name that some layer still reads as before is not taken for renamed.
+        """
         self.blobs = {}
+        kept = {
+            bottom
+            for i, j in self._found.items()
+            for bottom, new_bottom in zip(self.old[i].bottoms, self.new[j].bottoms, strict=False)
+            if bottom == new_bottom
+        }
         for i, j in self.pairs.items():
-            self._follow(self.old[i].tops, self.new[j].tops)
+            one, other = self.old[i].tops, self.new[j].tops
+            for top, new_top in zip(one, other, strict=False):
+                if top == new_top or top not in kept:
+                    self._follow((top,), (new_top,))
 
 
 def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
@@ -140,10 +155,29 @@ def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
     return name, layer.rules if with_rules else ""
 
 
-def _over(old: LayerRecord, new: LayerRecord, bottoms: tuple[str, ...]) -> bool:
+def _passes(layer: LayerRecord) -> bool:
+    """Whether the layer stands between one bottom and another top, and could be left out."""
+    one = len(layer.bottoms) == len(layer.tops) == 1 and layer.bottoms != layer.tops
+    return one and layer.type in _PASSING
+
+
+def _through(layers: Sequence[LayerRecord]) -> dict[str, str]:
+    """Top -> bottom of the layers that could be left out, chains followed to their beginning."""
+    found: dict[str, str] = {}
+    for layer in layers:
+        if _passes(layer):
+            found[layer.tops[0]] = found.get(layer.bottoms[0], layer.bottoms[0])
+    return found
+
+
+def _over(
+    old: LayerRecord, new: LayerRecord, bottoms: tuple[str, ...], through: dict[str, str]
+) -> bool:
     """Whether the two could be one layer, judged by type and bottoms."""
-    if new.bottoms != bottoms or (old.type != new.type and (old.type, new.type) not in _CONVOLVED):
+    if old.type != new.type and (old.type, new.type) not in _CONVOLVED:
         return False
     if (old.tops == old.bottoms) != (new.tops == new.bottoms):
+        return False
+    if new.bottoms != bottoms and tuple(through.get(b, b) for b in new.bottoms) != bottoms:
         return False
     return bool(bottoms) or old.tops == new.tops

@@ -1,0 +1,68 @@
+"""Small caffemodels, made on the wire for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netsurgery.formats.wire import Wire, delimited, header, packed_varints, tag, varint_field
+
+__all__ = ["model_layer", "sparse_model", "write_model"]
+
+Array = NDArray[np.float32]
+
+
+def model_layer(
+    name: str,
+    kind: str,
+    *blobs: Array,
+    bottoms: Sequence[str] = (),
+    tops: Sequence[str] = (),
+    how: str = "packed",
+) -> bytes:
+    """A V2 layer, encoded. `how` its numbers are: packed, single, double or legacy (4 axes)."""
+    data = delimited(1, name.encode()) + delimited(2, kind.encode())
+    data += b"".join(delimited(3, bottom.encode()) for bottom in bottoms)
+    data += b"".join(delimited(4, top.encode()) for top in tops)
+    data += b"".join(delimited(7, _blob(blob, how)) for blob in blobs)
+    return delimited(100, data)
+
+
+def _blob(values: Array, how: str) -> bytes:
+    if how == "legacy":
+        axes = (1,) * (4 - values.ndim) + values.shape
+        return b"".join(varint_field(i + 1, axis) for i, axis in enumerate(axes)) + delimited(
+            5, values.astype("<f4").tobytes()
+        )
+    shape = delimited(7, packed_varints(1, values.shape))
+    if how == "double":
+        return shape + delimited(8, values.astype("<f8").tobytes())
+    if how == "single":
+        one = tag(5, Wire.FIXED32)
+        return shape + b"".join(one + value.tobytes() for value in values.astype("<f4").ravel())
+    return shape + delimited(5, values.astype("<f4").tobytes())
+
+
+def write_model(path: Path, *layers: bytes, name: str = "n") -> Path:
+    """A caffemodel of these layers."""
+    path.write_bytes(delimited(1, name.encode()) + b"".join(layers))
+    return path
+
+
+def sparse_model(path: Path, layers: int, rows: int, columns: int) -> Path:
+    """A caffemodel of InnerProducts fc0, fc1 ... of zeros, that takes no room on the disk."""
+    shape = delimited(7, packed_varints(1, (rows, columns)))
+    numbers = 4 * rows * columns
+    data = header(5, numbers)
+    with open(path, "wb") as file:
+        for index in range(layers):
+            blob = len(shape) + len(data) + numbers
+            front = delimited(1, f"fc{index}".encode()) + delimited(2, b"InnerProduct")
+            front += header(7, blob)
+            file.write(header(100, len(front) + blob) + front + shape + data)
+            file.seek(numbers, 1)
+        file.truncate(file.tell())
+    return path

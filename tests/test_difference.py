@@ -1,0 +1,331 @@
+"""Nets compared: what counts as a difference, what does not, and which layer is which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from caffe_schema import net_parameter
+from google.protobuf import text_format
+
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Net
+from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.difference import NetDifference, compare_nets
+from netsurgery.surgery.fields import Change
+
+CORPUS = sorted((Path(__file__).resolve().parent.parent / "prototxt").glob("*.prototxt"))
+
+NET = """
+name: "n"
+input: "data" input_shape { dim: [1, 3, 8, 8] }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+        pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool1" top: "fc"
+        inner_product_param { num_output: 2 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+
+
+def compare(old: str, new: str) -> NetDifference:
+    return compare_nets(Prototxt.parse(old, "a"), Prototxt.parse(new, "b"))
+
+
+def changed(old: str, new: str) -> list[tuple[str, tuple[Change, ...]]]:
+    """Only layers of equal names may differ, and only in their fields."""
+    found = compare(old, new)
+    assert not found.added
+    assert not found.removed
+    assert not found.blobs
+    assert not found.fields
+    assert all(layer.name == layer.new_name and not layer.moved for layer in found.layers)
+    return [(layer.name, layer.changes) for layer in found.layers]
+
+
+def in_layer(fields: str) -> str:
+    return f'layer {{ name: "l" type: "T" {fields} }}'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a: 1  b: 2", "b: 2 # two\n a: 1"),
+        ("p { x: 1 y: 2 }", "p: < y: 2, x: 1; >"),
+        ("d: 1 d: 2", "d: [1, 2]"),
+        ("k: 3", "k: [3]"),
+        ('s: "one two"', "s: 'one' \" two\""),
+        ("f: 0.5", "f: 5e-1"),
+        ("f: 1", "f: 1.0"),
+        ("f: 0.1", "f: 0.100000001"),
+        ("f: -0.25f", "f: - 2.5e-1"),
+        ("n: 0x10", "n: 16"),
+        ("b: true", "b: 1"),
+        ("b: False", "b: false"),
+        ("pooling_param { pool: AVE }", "pooling_param { pool: 1 }"),
+        ("include { phase: TRAIN }", "include { phase: 0 }"),
+        ("convolution_param { engine: CAFFE }", "convolution_param { engine: 1 }"),
+    ],
+)
+def test_spelling_is_no_difference(old: str, new: str) -> None:
+    assert changed(in_layer(old), in_layer(new)) == []
+    assert changed(in_layer(new), in_layer(old)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        (
+            "convolution_param { kernel_size: 1 pad: 2 }",
+            "convolution_param { kernel_size: 3 pad: 2 }",
+            [Change("convolution_param.kernel_size", "1", "3")],
+        ),
+        ("d: [1, 2]", "d: [2, 1]", [Change("d", "[1, 2]", "[2, 1]")]),
+        ("d: [1, 2]", "d: 1", [Change("d", "[1, 2]", "1")]),
+        ("", "stride: 1", [Change("stride", None, "1")]),
+        ("f: 0.1", "f: 0.2", [Change("f", "0.1", "0.2")]),
+        ('s: "a"', "s: a", [Change("s", '"a"', "a")]),
+        (
+            "param { lr_mult: 1 } param { lr_mult: 2 }",
+            "param { lr_mult: 1 } param { lr_mult: 3 }",
+            [Change("param[1].lr_mult", "2", "3")],
+        ),
+        (
+            "param { lr_mult: 1 }",
+            "param { lr_mult: 1 } param { lr_mult: 3 }",
+            [Change("param[1]", None, "{ lr_mult: 3 }")],
+        ),
+        (
+            'weight_filler { type: "gaussian" std: 0.1 }',
+            "",
+            [Change("weight_filler", '{ type: "gaussian" std: 0.1 }', None)],
+        ),
+        ("n: 16777217", "n: 16777216", [Change("n", "16777217", "16777216")]),
+    ],
+)
+def test_fields_are_told_one_by_one(old: str, new: str, changes: list[Change]) -> None:
+    assert changed(in_layer(old), in_layer(new)) == [("l", tuple(changes))]
+
+
+def test_types_bottoms_and_tops_are_fields_too() -> None:
+    new = NET.replace('"Softmax"', '"Sigmoid"').replace('bottom: "fc"', 'bottom: "pool1"')
+    new = new.replace('top: "prob"', 'top: "prob" top: "more"')
+    changes = (
+        Change("type", "Softmax", "Sigmoid"),
+        Change("bottom", "fc", "pool1"),
+        Change("top", "prob", "prob, more"),
+    )
+    assert changed(NET, new) == [("prob", changes)]
+
+
+def test_fields_of_the_net_itself() -> None:
+    found = compare(NET, NET.replace('name: "n"', 'name: "m" force_backward: true'))
+    assert found.fields == (Change("name", '"n"', '"m"'), Change("force_backward", None, "true"))
+    assert not found.layers
+
+
+def test_the_declared_input_is_the_input_layer_that_caffe_makes_of_it() -> None:
+    declared = 'input: "data" input_shape { dim: [1, 3, 8, 8] }'
+    old = NET.replace(declared, 'input: "data" input_dim: 1 input_dim: 3 input_dim: [8, 8]')
+    layer = 'layer { name: "x" type: "Input" top: "data" input_param { shape { dim: [1,3,8,%d] }}}'
+    assert compare(NET, old).same
+    for one in (NET, old):
+        assert compare(one, NET.replace(declared, layer % 8)).same
+        assert compare(NET.replace(declared, layer % 8), one).same
+    change = Change("input_param.shape.dim", "[1, 3, 8, 8]", "[1, 3, 8, 9]")
+    assert changed(NET, NET.replace(declared, layer % 9)) == [("x", (change,))]
+
+
+V1 = """
+layers { name: "c" type: CONVOLUTION bottom: "x" top: "c" blobs_lr: 1 blobs_lr: 2
+         weight_decay: 1 weight_decay: 0 param: "w" param: ""
+         convolution_param { num_output: 1 kernel_size: 1 } }
+layers { name: "e" type: 15 bottom: "c" top: "e" include { phase: TEST } }
+"""
+
+V2 = """
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+        param { name: "w" lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+        convolution_param { num_output: 1 kernel_size: 1 } }
+layer { name: "e" type: "LRN" bottom: "c" top: "e" include { phase: TEST } }
+"""
+
+
+def test_generations_are_compared_by_todays_words() -> None:
+    assert compare(V1, V2).same
+    assert compare(V2, V1).same
+    change = Change("param[1].lr_mult", "2", "5")
+    assert changed(V1, V2.replace("lr_mult: 2", "lr_mult: 5")) == [("c", (change,))]
+
+
+def test_added_and_removed() -> None:
+    layer = 'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" }\n'
+    found = compare(NET, NET.replace('layer { name: "prob"', layer + 'layer { name: "prob"'))
+    assert [(one.name, one.type) for one in found.added] == [("drop", "Dropout")]
+    assert not found.removed
+    assert not found.layers
+    assert not found.blobs
+    assert not found.same
+    found = compare(NET + layer, NET)
+    assert [(one.name, one.type) for one in found.removed] == [("drop", "Dropout")]
+    assert not found.added
+    assert not found.layers
+
+
+def renames(found: NetDifference) -> dict[str, str]:
+    return {one.name: one.new_name for one in found.layers if one.renamed}
+
+
+def test_a_renamed_layer_and_all_behind_it() -> None:
+    found = compare(NET, NET.replace("conv1", "first").replace("pool1", "second"))
+    assert renames(found) == {"conv1": "first", "pool1": "second"}
+    assert found.blobs == {"conv1": "first", "pool1": "second"}
+    assert not any(one.changes for one in found.layers)
+    assert not found.added
+    assert not found.removed
+
+
+def test_a_blob_renamed_alone_is_a_difference() -> None:
+    new = NET.replace('top: "fc"', 'top: "scores"').replace('bottom: "fc"', 'bottom: "scores"')
+    found = compare(NET, new)
+    assert found.blobs == {"fc": "scores"}
+    assert not found.layers
+    assert not found.same
+
+
+def test_a_blob_renamed_in_one_place_only_is_a_changed_top() -> None:
+    assert changed(NET, NET.replace('top: "fc"', 'top: "scores"')) == [
+        ("fc", (Change("top", "fc", "scores"),))
+    ]
+    in_place = NET.replace('bottom: "conv1" top: "conv1"', 'bottom: "conv1" top: "relu1"')
+    assert changed(NET, in_place) == [("relu1", (Change("top", "conv1", "relu1"),))]
+
+
+def test_matching_sees_through_a_flatten_that_came_or_went() -> None:
+    layer = 'layer { name: "f" type: "Flatten" bottom: "pool1" top: "f" }\nlayer { name: "fc"'
+    flat = NET.replace('layer { name: "fc"', layer).replace(
+        'bottom: "pool1" top: "fc"', 'bottom: "f" top: "fc"'
+    )
+    bare = NET.replace('"fc"', '"classes"')
+    found = compare(flat, bare)
+    assert renames(found) == {"fc": "classes"}
+    assert [one.name for one in found.removed] == ["f"]
+    found = compare(bare, flat)
+    assert renames(found) == {"classes": "fc"}
+    assert [one.name for one in found.added] == ["f"]
+
+
+def test_of_several_candidates_the_most_alike_is_taken() -> None:
+    layer = 'layer {{ name: "{}" type: "Power" bottom: "x" top: "{}" power_param {{ shift: {} }} }}'
+    old = layer.format("a", "a", 1) + layer.format("b", "b", 2)
+    new = layer.format("c", "c", 2) + layer.format("d", "d", 1)
+    found = compare(old, new)
+    assert renames(found) == {"a": "d", "b": "c"}
+    assert not any(one.changes for one in found.layers)
+    assert [one.moved for one in found.layers] == [True, False]
+
+
+def test_a_layer_alone_of_its_type_between_others_is_matched_by_place() -> None:
+    old = NET.replace('bottom: "pool1"', 'bottom: "conv1"')
+    new = NET.replace('"fc"', '"classes"').replace("num_output: 2", "num_output: 9")
+    found = compare(old, new)
+    assert renames(found) == {"fc": "classes"}
+    changes = {one.name: one.changes for one in found.layers}
+    assert changes["fc"] == (
+        Change("bottom", "conv1", "pool1"),
+        Change("inner_product_param.num_output", "2", "9"),
+    )
+
+
+def test_params_tell_which_layer_is_which() -> None:
+    layer = 'layer {{ name: "{}" type: "{}" bottom: "{}" top: "{}" }}'
+    old = layer.format("a", "Old", "x", "a") + layer.format("b", "Old", "x", "b")
+    new = layer.format("c", "New", "x", "c") + layer.format("d", "New", "x", "d")
+    nets = Prototxt.parse(old), Prototxt.parse(new)
+    assert [one.name for one in compare_nets(*nets).removed] == ["a", "b"]
+    counts = {"a": (6, 2), "b": (7,)}, {"c": (7,), "d": (6, 2)}
+    assert compare_nets(*nets, counts).matched == (("a", "d"), ("b", "c"))
+    counts = {"a": (6,), "b": (6,)}, {"c": (6,), "d": (6,)}
+    assert compare_nets(*nets, counts).matched == ()
+
+
+def test_layers_of_one_name_are_told_apart_by_their_phase() -> None:
+    layer = (
+        'layer {{ name: "d" type: "Data" top: "d" include {{ phase: {} }} data_param {{ b: {} }} }}'
+    )
+    train, test = layer.format("TRAIN", 1), layer.format("TEST", 2)
+    found = compare(train + test, test + train)
+    assert [(one.name, one.moved, one.changes) for one in found.layers] == [("d", True, ())]
+    (one,) = compare(train + test, train + layer.format("TEST", 3)).layers
+    assert one.changes == (Change("data_param.b", "2", "3"),)
+
+
+def test_moved_layers_are_the_fewest() -> None:
+    lines = [in_layer(f'top: "{name}"').replace('"l"', f'"{name}"') for name in "abcde"]
+    found = compare("".join(lines), "".join([lines[4], *lines[:4]]))
+    assert [one.name for one in found.layers if one.moved] == ["e"]
+    found = compare("".join(lines), "".join(reversed(lines)))
+    assert sum(one.moved for one in found.layers) == 4
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_as_protobuf_prints_it_a_net_is_the_same(path: Path) -> None:
+    net = Prototxt.read(path)
+    again = text_format.MessageToString(net_parameter(net.text))
+    assert compare_nets(net, Prototxt.parse(again)).same
+
+
+def test_so_are_the_nets_of_others(shared_data: Path) -> None:
+    paths = sorted(shared_data.rglob("*.prototxt"))
+    read = 0
+    for path in paths:
+        net = Prototxt.read(path)
+        assert compare_nets(net, net).same
+        try:
+            again = text_format.MessageToString(net_parameter(net.text))
+        except text_format.ParseError:
+            continue  # a fork's fields
+        read += 1
+        found = compare_nets(net, Prototxt.parse(again))
+        assert found.same, path
+    assert read > 30
+
+
+@pytest.mark.parametrize(
+    "name", ["branches", "dense", "digits_deploy", "flatten", "rectangular", "small_caffenet"]
+)
+def test_convert_is_told_as_it_was_planned(repo_root: Path, name: str) -> None:
+    plan = plan_convolution(Net.read(repo_root / "prototxt" / f"{name}.prototxt"))
+    found = compare_nets(plan.net.prototxt, Prototxt.parse(plan.text))
+    assert renames(found) == {move.layer: move.target for move in plan.moves}
+    assert found.blobs == renames(found)
+    assert not found.added
+    assert {one.type for one in found.removed} <= {"Flatten", "Reshape"}
+    for one in found.layers:
+        if one.renamed:
+            assert one.changes[0] == Change("type", "InnerProduct", "Convolution")
+            assert Change("inner_product_param", None, None, "convolution_param") in one.changes
+
+
+def test_bvlcs_own_full_conv_net(shared_data: Path) -> None:
+    old, new = (
+        Prototxt.read(shared_data / "bvlc" / f"{name}.prototxt")
+        for name in ("bvlc_reference_caffenet", "bvlc_caffenet_full_conv")
+    )
+    found = compare_nets(old, new)
+    assert found.fields == (Change("name", '"CaffeNet"', '"CaffeNetConv"'),)
+    assert not found.added
+    assert not found.removed
+    fcs = {f"fc{i}": f"fc{i}-conv" for i in (6, 7, 8)}
+    assert renames(found) == found.blobs == fcs
+    data, *converted = found.layers
+    change = Change("input_param.shape.dim", "[10, 3, 227, 227]", "[1, 3, 451, 451]")
+    assert (data.name, data.changes) == ("data", (change,))
+    for layer, kernel in zip(converted, "611", strict=True):
+        assert layer.changes == (
+            Change("type", "InnerProduct", "Convolution"),
+            Change("inner_product_param", None, None, "convolution_param"),
+            Change("convolution_param.kernel_size", None, kernel),
+        )
