@@ -7,6 +7,7 @@ import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,14 +142,13 @@ def test_a_size_that_the_weights_do_not_fit(engine: EmbeddedEngine, net: Path, m
 def test_sessions_are_kept_and_let_go(
     engine: EmbeddedEngine, net: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
-    original = ort_session.Session._opened
+    made: list[ort_session.Session] = []
 
-    def counted(self: ort_session.Session, form: ort_session._Form) -> object:
-        made.append(form)
-        return original(self, form)
+    def counted(*arguments: Any) -> ort_session.Session:
+        made.append(ort_session.Session(*arguments))
+        return made[-1]
 
-    monkeypatch.setattr(ort_session.Session, "_opened", counted)
+    monkeypatch.setattr("netsurgery.engines.ort.Session", counted)
     with engine.load(net, model) as loaded:
         for size in (1, 2, 1, 2):
             loaded.reshape({"data": (size, 3)})
