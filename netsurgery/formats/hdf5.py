@@ -108,7 +108,8 @@ class Hdf5Blob:
             )
             return view.reshape(self.shape)
         with self.reader.opened() as file, np.errstate(over="ignore"):
-            values: NDArray[np.float32] = np.asarray(file[self.place][()]).astype(np.float32)
+            found = file[self.place.encode("utf-8", "surrogateescape")][()]
+            values: NDArray[np.float32] = np.asarray(found).astype(np.float32)
         if values.shape != self.shape:
             raise self.reader.error("has changed since it was opened")
         return values
@@ -190,7 +191,7 @@ class Hdf5Weights:
 def _data(reader: Hdf5Reader, file: Any) -> Any:
     import h5py
 
-    names = set(file)
+    names = set(map(_text, file))
     if "data" not in names:
         what = ", ".join(sorted(map(repr, names))[:8]) or "nothing"
         if "learned_net" in names:
@@ -204,19 +205,25 @@ def _data(reader: Hdf5Reader, file: Any) -> Any:
     return found
 
 
-def _own(reader: Hdf5Reader, group: Any, name: str, place: str) -> Any:
+def _text(name: str | bytes) -> str:
+    """A link's name; bytes that are no UTF-8 survive as surrogates."""
+    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+
+
+def _own(reader: Hdf5Reader, group: Any, name: str | bytes, place: str) -> Any:
     """The object of that name, which has to be in the file itself."""
     import h5py
 
-    link = group.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink):
-        kind = "a link out of the file" if isinstance(link, h5py.ExternalLink) else "a soft link"
+    raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+    link = group.id.links.get_info(raw).type
+    if link != h5py.h5l.TYPE_HARD:
+        kind = "a link out of the file" if link == h5py.h5l.TYPE_EXTERNAL else "a soft link"
         raise reader.error(f"{place!r} is {kind}, which is not followed")
-    return group[name]
+    return group[raw]
 
 
 class _Walk:
-    """Once through the groups; a group met a second time would never end."""
+    """Once through the groups; one that is met a second time may be in itself."""
 
     def __init__(self, reader: Hdf5Reader) -> None:
         self.reader = reader
@@ -229,17 +236,20 @@ class _Walk:
         import h5py
 
         address = h5py.h5o.get_info(group.id).addr
-        if address in self.met or depth > _DEPTH:
-            raise self.reader.error(f"layer {layer!r}: groups in each other without end")
+        if address in self.met:
+            raise self.reader.error(f"layer {layer!r}: its group is in another place too")
+        if depth > _DEPTH:
+            raise self.reader.error(f"layer {layer!r}: more than {_DEPTH} groups in each other")
         self.met.add(address)
         blobs, inner = {}, []
         for name in group:
-            inside = f"{layer}/{name}" if layer else name
+            text = _text(name)
+            inside = f"{layer}/{text}" if layer else text
             found = _own(self.reader, group, name, f"data/{inside}")
             if isinstance(found, h5py.Group):
                 inner.append((found, inside))
-            elif layer and isinstance(found, h5py.Dataset) and _INDEX.fullmatch(name):
-                blobs[int(name)] = _blob(self.reader, layer, name, found)
+            elif layer and isinstance(found, h5py.Dataset) and _INDEX.fullmatch(text):
+                blobs[int(text)] = _blob(self.reader, layer, text, found)
             else:
                 wanted = "a param's number (0, 1, ...)" if layer else "the group of a layer"
                 raise self.reader.error(f"'data/{inside}': expected {wanted}")
