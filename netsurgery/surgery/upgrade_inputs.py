@@ -20,7 +20,7 @@ from netsurgery.surgery.upgrade_splices import (
     trailing,
 )
 
-__all__ = ["check_inputs", "upgrade_inputs"]
+__all__ = ["check_inputs", "told_beyond", "told_left_out", "upgrade_inputs"]
 
 _DIMS = 4
 
@@ -56,11 +56,12 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[Change]:
         if (start, end) != at:
             cut(edits, start, end, made.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))
+    beyond = told_beyond(len(names), len(made.shapes), len(made.dims))
     if not sized:
         return [
             Change(None, f"input {listed} has no shape and is left out, as Caffe leaves it out")
         ]
-    return [Change(None, f"input {listed} becomes a layer Input"), *made.left_out()]
+    return [Change(None, f"input {listed} becomes a layer Input"), *beyond]
 
 
 class _Layer:
@@ -126,13 +127,16 @@ class _Layer:
             return block("shape", lines, indent, self.step, self.newline)
         return f"shape {{ {' '.join(lines)} }}"
 
-    def left_out(self) -> list[Change]:
-        """What Caffe does not read."""
-        count = len(self.names)
-        if self.shapes and self.dims:
-            return [
-                Change(None, "input_dim beside input_shape is left out, as Caffe leaves it out")
-            ]
-        if len(self.shapes) > count or len(self.dims) > _DIMS * count:
-            return [Change(None, f"shapes beyond those of the {count} inputs are left out")]
-        return []
+
+def told_left_out(listed: str) -> str:
+    """What is said of inputs without a shape."""
+    return f"input {listed} has no shape and is left out, as Caffe leaves it out"
+
+
+def told_beyond(names: int, shapes: int, dims: int) -> list[Change]:
+    """What Caffe does not read of that many inputs, input_shape and input_dim."""
+    if shapes and dims:
+        return [Change(None, "input_dim beside input_shape is left out, as Caffe leaves it out")]
+    if shapes > names or dims > _DIMS * names:
+        return [Change(None, f"shapes beyond those of the {names} inputs are left out")]
+    return []

@@ -1,0 +1,273 @@
+"""A binary net of an earlier Caffe, weights and all, written for Caffe 1.0.
+
+The same steps as for a prototxt (`upgrade`), on the wire: what is not weights is written anew, the
+weights are copied as ranges of the old file, so that memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from netsurgery.errors import CaffemodelError, OutputError
+from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, open_protobuf
+from netsurgery.formats.segments import Copy, Segment, Source
+from netsurgery.formats.wire import Field, Wire, WireReader, delimited, packed_varints, tag
+from netsurgery.surgery.upgrade_inputs import told_beyond, told_left_out
+from netsurgery.surgery.upgrade_layers import OldLayer, read_old_layer
+from netsurgery.surgery.upgrade_numbers import SPEC_NUMBERS, V2_NUMBERS
+from netsurgery.surgery.upgrade_parts import Joined, parts
+from netsurgery.surgery.upgrade_splices import Change
+from netsurgery.surgery.upgrade_v0_fields import fold_padding
+
+__all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
+
+_INPUT, _INPUT_DIM, _STATE, _DEBUG, _INPUT_SHAPE = 3, 4, 6, 7, 8
+_V0_HAS_NOT = {_STATE: "state", _DEBUG: "debug_info"}
+_SHAPE_DIM, _INPUT_PARAM_SHAPE = 1, 1
+_DIMS = 4
+_ZERO = bytes(4)
+_OUTLINED = {key: V2_NUMBERS[key] for key in ("name", "type", "bottom", "top", "blobs")}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is looked at when a written layer is read back; blobs: the bytes of each message."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    blobs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BinaryUpgrade:
+    """The segments of the new file, which copy from the open old one, and what changes.
+
+    generation: "V0", "V1" or "V2", of the old file. changes: empty where it is up to date; the
+    segments are the old file then.
+    """
+
+    path: str
+    generation: str
+    segments: tuple[Segment, ...]
+    changes: tuple[Change, ...]
+    layers: tuple[Outline, ...]
+
+
+class _Net:
+    """A net's fields on the wire."""
+
+    def __init__(self, source: Source) -> None:
+        self.reader = WireReader(source)
+        self.fields = list(self.reader.fields(0, source.size))
+        for found in self.fields[:1]:
+            if found.number == NET_NAME and found.wire != Wire.DELIMITED:
+                raise self.reader.error("a number where a net has its name; no net", found.start)
+        self.old, self.new = self.all(NET_V1), self.all(NET_V2)
+        if self.old and self.new:
+            raise self.reader.error(
+                "holds layers of two generations (fields 2 and 100); Caffe would drop the "
+                "weights of those in field 100",
+                max(self.old[0].start, self.new[0].start),
+            )
+        if not self.old and not self.new:
+            raise self.reader.error("holds no layers, so it is no caffemodel")
+
+    def all(self, number: int) -> list[Field]:
+        return [found for found in self.fields if found.number == number]
+
+    def texts(self, number: int) -> list[str]:
+        return [self.reader.text(found) for found in self.all(number)]
+
+    def integers(self, fields: list[Field]) -> list[int]:
+        """A repeated integer, packed or not."""
+        out = []
+        for found in fields:
+            self.reader.expect(found, Wire.VARINT, Wire.DELIMITED)
+            at = found.body
+            while at < found.end:
+                value, at = self.reader.varint(at, found.end)
+                out.append(value)
+        return out
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What becomes of a layer: a new `body`, or none where it is copied (V2) or goes (padding)."""
+
+    body: Joined | None
+    changes: tuple[Change, ...]
+    outline: Outline | None
+
+
+def plan_binary_upgrade(source: Source) -> BinaryUpgrade:
+    """The net in `source` in today's dialect (V2, an Input layer).
+
+    Raises CaffemodelError, with the offset, for what is no net, what no Caffe knows and what
+    Caffe's own upgrade would lose.
+    """
+    net = _Net(source)
+    generation, layers = _old_layers(net) if net.old else ("V2", _new_layers(net))
+    input_layer, changes = _input_layer(net, generation)
+    left_out = {_INPUT, _INPUT_DIM, _INPUT_SHAPE} if net.all(_INPUT) else set()
+    if generation == "V0":
+        for number in (_STATE, _DEBUG):
+            if net.all(number):
+                left_out.add(number)
+                what = f"{_V0_HAS_NOT[number]}, which V0 nets have not, is left out"
+                changes.append(Change(None, what))
+    told = [change for layer in layers.values() for change in layer.changes] + changes
+    outlines = [layer.outline for layer in layers.values() if layer.outline is not None]
+    if input_layer:
+        outlines.insert(0, Outline("input", "Input", (), tuple(net.texts(_INPUT)), ()))
+    segments: list[Segment] = [Copy(source, 0, source.size)]
+    if told:
+        segments = _written(net, layers, input_layer, left_out)
+    return BinaryUpgrade(source.path, generation, tuple(segments), tuple(told), tuple(outlines))
+
+
+def _written(
+    net: _Net, layers: dict[int, _Layer], input_layer: bytes, left_out: set[int]
+) -> list[Segment]:
+    """The net's fields in their order, the Input layer before the first of the layers."""
+    out = Joined(net.reader.source)
+    for found in net.fields:
+        layer = layers.get(found.start)
+        if layer is not None:
+            out.add(input_layer)
+            input_layer = b""
+            if layer.body is not None:
+                out.message(NET_V2, layer.body)
+            elif found.number == NET_V2:
+                out.copy(found.start, found.end)
+        elif found.number not in left_out:
+            out.copy(found.start, found.end)
+    return out.done()
+
+
+def _old_layers(net: _Net) -> tuple[str, dict[int, _Layer]]:
+    """The generation, and by their places the layers of V1, or of V0 without their paddings."""
+    reader = net.reader
+    old = [read_old_layer(reader, found) for found in net.old]
+    generation = "V1" if all(layer.kind is None for layer in old) else "V0"
+    if generation == "V0":
+        for layer in old:
+            if layer.kind is None:
+                raise reader.error("found a layer of V1 among layers of V0", layer.start)
+        pads = fold_padding(net.texts(_INPUT), [layer.facts() for layer in old])
+        old = [
+            layer.padded(pads[index]) if index in pads else layer for index, layer in enumerate(old)
+        ]
+    return generation, {layer.start: _converted(layer) for layer in old}
+
+
+def _converted(layer: OldLayer) -> _Layer:
+    if layer.kind == "padding":
+        return _Layer(None, (Change(layer.name, "goes into the layers behind it"),), None)
+    body, changes = layer.upgraded(layer.reader.source)
+    facts = layer.facts()
+    blobs = tuple(each.length for each in layer.parts if each.name == "blobs")
+    outline = Outline(layer.name, layer.type or "", facts.bottoms, facts.tops, blobs)
+    return _Layer(body, changes, outline)
+
+
+def _new_layers(net: _Net) -> dict[int, _Layer]:
+    """The layers of V2; those of old BatchNorms anew."""
+    layers = {}
+    for found in net.new:
+        outline = _outline(net.reader, found)
+        body = _batch_norm(net.reader, found) if outline.type == "BatchNorm" else None
+        what = "lr_mult and decay_mult of its three params become 0"
+        changes = (Change(outline.name, what),) if body is not None else ()
+        layers[found.start] = _Layer(body, changes, outline)
+    return layers
+
+
+def _batch_norm(reader: WireReader, layer: Field) -> Joined | None:
+    """The layer with rates of 0 for its params if it lists three; None where nothing changes."""
+    fields = list(reader.fields(layer.body, layer.end))
+    specs = [found for found in fields if found.number == V2_NUMBERS["param"]]
+    rates = {number: _ZERO for key, number in SPEC_NUMBERS.items() if key.endswith("_mult")}
+    zero = b"".join(tag(number, Wire.FIXED32) + data for number, data in rates.items())
+    if len(specs) != 3:
+        return None
+    out, changed = Joined(reader.source), False
+    for found in fields:
+        if found in specs:
+            reader.expect(found, Wire.DELIMITED)
+            inside = list(reader.fields(found.body, found.end))
+            given = {each.number: reader.read(each.body, each.end) for each in inside}
+            changed = changed or any(given.get(number) != _ZERO for number in rates)
+            kept = [each for each in inside if each.number not in rates]
+            body = b"".join(reader.read(each.start, each.end) for each in kept) + zero
+            out.add(delimited(found.number, body))
+        else:
+            out.copy(found.start, found.end)
+    return out if changed else None
+
+
+def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[Change]]:
+    """The input fields as an encoded Input layer, b"" for none."""
+    names, shapes = net.texts(_INPUT), net.all(_INPUT_SHAPE)
+    dims = net.integers(net.all(_INPUT_DIM))
+    if not names:
+        return b"", []
+    at = net.all(_INPUT)[0].start
+    if shapes and generation == "V0":
+        raise net.reader.error("input_shape in a V0 net, where Caffe does not read it", at)
+    if shapes and len(shapes) < len(names):
+        raise net.reader.error(f"{len(shapes)} input_shape for {len(names)} inputs", at)
+    if dims and not shapes and len(dims) < _DIMS * len(names):
+        what = f"{len(dims)} input_dim for {len(names)} inputs; each takes four"
+        raise net.reader.error(what, at)
+    listed = ", ".join(map(repr, names))
+    if not shapes and not dims:
+        return b"", [Change(None, told_left_out(listed))]
+    body = delimited(V2_NUMBERS["name"], b"input") + delimited(V2_NUMBERS["type"], b"Input")
+    for name in names:
+        body += delimited(V2_NUMBERS["top"], name.encode("utf-8", "surrogateescape"))
+    inside = b"".join(
+        delimited(_INPUT_PARAM_SHAPE, shape) for shape in _shapes(net, shapes, dims, len(names))
+    )
+    body += delimited(V2_NUMBERS["input_param"], inside)
+    changes = [Change(None, f"input {listed} becomes a layer Input")]
+    return delimited(NET_V2, body), changes + told_beyond(len(names), len(shapes), len(dims))
+
+
+def _shapes(net: _Net, shapes: list[Field], dims: list[int], count: int) -> Iterator[bytes]:
+    """The first `count` shapes, each an encoded BlobShape."""
+    for index in range(count):
+        if shapes:
+            net.reader.expect(shapes[index], Wire.DELIMITED)
+            yield net.reader.read(shapes[index].body, shapes[index].end)
+        else:
+            own = dims[_DIMS * index : _DIMS * (index + 1)]
+            yield packed_varints(_SHAPE_DIM, tuple(own))
+
+
+def _outline(reader: WireReader, layer: Field) -> Outline:
+    reader.expect(layer, Wire.DELIMITED)
+    known, _ = parts(reader, layer.body, layer.end, _OUTLINED)
+    texts = {key: tuple(each.text for each in known if each.name == key) for key in _OUTLINED}
+    blobs = tuple(each.length for each in known if each.name == "blobs")
+    name, kind = ("".join(texts[key][-1:]) for key in ("name", "type"))
+    return Outline(name, kind, texts["bottom"], texts["top"], blobs)
+
+
+def check_upgraded(path: Path | str, upgrade: BinaryUpgrade) -> None:
+    """Read the written net's structure back and compare it with the plan. Raises OutputError."""
+    try:
+        source = open_protobuf(path)
+        try:
+            reader = WireReader(source)
+            fields = reader.fields(0, source.size)
+            found = tuple(_outline(reader, each) for each in fields if each.number == NET_V2)
+        finally:
+            source.close()
+    except CaffemodelError as error:
+        raise OutputError(f"what was written cannot be read back: {error}") from error
+    if found != upgrade.layers:
+        raise OutputError(f"{path}: was written otherwise than planned")

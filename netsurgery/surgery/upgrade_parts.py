@@ -1,0 +1,134 @@
+"""Fields of a binary layer as they are carried from one generation to the next.
+
+Weights stay where they are: a blob is a range of the old file. All else of a layer is small, and
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from netsurgery.formats.segments import Copy, Literal, Segment, Source, segments_length
+from netsurgery.formats.wire import Field, Wire, WireReader, header, tag
+
+__all__ = ["Joined", "Part", "encoded", "fixed32s", "part", "parts", "text_part"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A field by its name: its value, for blobs (`data` is None) only where the value lies.
+
+    start, end: the bytes of the value in the file; 0 for what was made anew.
+    """
+
+    name: str
+    wire: int
+    data: bytes | None
+    start: int = 0
+    end: int = 0
+
+    @property
+    def length(self) -> int:
+        """How many bytes the value has."""
+        return self.end - self.start if self.data is None else len(self.data)
+
+    @property
+    def bytes(self) -> bytes:
+        """The value of a part that is no blob."""
+        return self.data or b""
+
+    @property
+    def text(self) -> str:
+        """A string; bytes that are no UTF-8 survive as surrogates."""
+        return self.bytes.decode("utf-8", "surrogateescape")
+
+
+def text_part(name: str, text: str) -> Part:
+    """A string field."""
+    return Part(name, Wire.DELIMITED, text.encode("utf-8", "surrogateescape"))
+
+
+def part(reader: WireReader, found: Field, name: str) -> Part:
+    """The field `found` under a name. Raises CaffemodelError for a blob that is no message."""
+    if name == "blobs":
+        reader.expect(found, Wire.DELIMITED)
+        return Part(name, found.wire, None, found.body, found.end)
+    return Part(name, found.wire, reader.read(found.body, found.end), found.body, found.end)
+
+
+def parts(
+    reader: WireReader, start: int, end: int, numbers: Mapping[str, int]
+) -> tuple[list[Part], list[int]]:
+    """The fields of a message that have a name in `numbers`; the numbers of all others."""
+    names = {number: name for name, number in numbers.items()}
+    known, unknown = [], []
+    for found in reader.fields(start, end):
+        if found.number in names and found.wire != Wire.GROUP:
+            known.append(part(reader, found, names[found.number]))
+        else:
+            unknown.append(found.number)
+    return known, unknown
+
+
+def encoded(number: int, each: Part) -> bytes:
+    """A part that is no blob, as a field of that number."""
+    if each.wire == Wire.DELIMITED:
+        return header(number, each.length) + each.bytes
+    return tag(number, Wire(each.wire)) + each.bytes
+
+
+def fixed32s(found: Iterable[Part]) -> list[bytes]:
+    """The values, four bytes each, of a repeated float, packed or not."""
+    data = b"".join(each.bytes for each in found)
+    return [data[at : at + 4] for at in range(0, len(data), 4)]
+
+
+class Joined:
+    """Segments in the making, of literals and ranges of one file; neighbours become one."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.segments: list[Segment] = []
+        self._pending = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Append bytes."""
+        self._pending += data
+
+    def copy(self, start: int, end: int) -> None:
+        """Append the bytes `start` to `end` of the file."""
+        last = self.segments[-1] if self.segments and not self._pending else None
+        if isinstance(last, Copy) and last.offset + last.length == start:
+            self.segments[-1] = Copy(self.source, last.offset, last.length + end - start)
+        elif start < end:
+            self._flush()
+            self.segments.append(Copy(self.source, start, end - start))
+
+    def field(self, number: int, each: Part) -> None:
+        """Append a part as a field."""
+        if each.data is None:
+            self.add(header(number, each.length))
+            self.copy(each.start, each.end)
+        else:
+            self.add(encoded(number, each))
+
+    def message(self, number: int, body: Joined) -> None:
+        """Append a message."""
+        inside = body.done()
+        self.add(header(number, segments_length(inside)))
+        for segment in inside:
+            if isinstance(segment, Copy):
+                self.copy(segment.offset, segment.offset + segment.length)
+            elif isinstance(segment, Literal):
+                self.add(segment.data)
+
+    def done(self) -> list[Segment]:
+        """All of it."""
+        self._flush()
+        return self.segments
+
+    def _flush(self) -> None:
+        if self._pending:
+            self.segments.append(Literal(bytes(self._pending)))
+            self._pending = bytearray()
