@@ -10,13 +10,17 @@ from typing import Any
 import click
 
 from netsurgery.cli import inspect_report as report
-from netsurgery.cli.options import json_option, parse_size, quiet_option
+from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net import Net
+from netsurgery.net.net import MAX_DIM
 
 __all__ = ["command"]
+
+#: Caffe's blobs have no more.
+_AXES = 32
 
 
 class InputSizeType(click.ParamType[InputSize]):
@@ -27,25 +31,16 @@ class InputSizeType(click.ParamType[InputSize]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> InputSize:
-        """ "227x227" is (227, 227), "227" too; "data=1x3x64x64" is a whole shape of one input."""
+        """ "227x227" is (227, 227); "data=1x3x64x64" is the whole shape of one input."""
         if isinstance(value, InputSize):
             return value
         name, _, size = value.rpartition("=")
         parts = size.lower().split("x")
-        try:
-            dims = parse_size(size) if len(parts) < 3 else _whole(parts)
-        except ValueError:
+        digits = all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts)
+        dims = tuple(map(int, parts)) if digits else ()
+        if not all(0 < dim <= MAX_DIM for dim in dims) or not 0 < len(dims) <= _AXES:
             self.fail(f"{size!r} is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227")
         return InputSize(name or None, dims)
-
-
-def _whole(parts: list[str]) -> tuple[int, ...]:
-    if len(parts) > 32 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(parts)
-    dims = tuple(map(int, parts))
-    if not all(0 < dim < 2**31 for dim in dims):
-        raise ValueError(parts)
-    return dims
 
 
 @click.command()

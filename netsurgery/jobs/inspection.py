@@ -27,9 +27,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class InputSize:
-    """Another shape for an input: height and width alone (two dims), or the whole shape.
+    """Another size for an input.
 
-    name: the input's; None for the only one there is.
+    name: the input's; None for the only one that is N x C x H x W, or that there is. dims: the
+    whole shape, or height and width alone (one number for both) of an N x C x H x W.
     """
 
     name: str | None
@@ -262,20 +263,25 @@ def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:
         found = _sized_input(net, size)
         if found.name in made:
             raise NetError(f"input {found.name!r} is given two sizes")
-        shape = size.dims
-        if len(shape) == 2:
-            if found.shape is None or len(found.shape) != 4:
-                told = "no shape" if found.shape is None else describe(found.shape)
-                raise NetError(
-                    f"{net.prototxt.path}: input {found.name!r} has {told}; a size of "
-                    f"{describe(size.dims)} needs N x C x H x W; give the whole shape, as in "
-                    f"{found.name}=1x3x224x224"
-                )
-            shape = (*found.shape[:2], *size.dims)
+        shape = _new_shape(found, size.dims, net.prototxt.path)
         if prod(shape) > MAX_DIM:
             raise NetError(f"input {found.name!r} of {describe(shape)}: more than Caffe counts")
         made[found.name] = shape
     return made
+
+
+def _new_shape(found: NetInput, dims: Shape, path: str) -> Shape:
+    """One or two numbers are the height and width of an N x C x H x W, else all there is."""
+    axes = -1 if found.shape is None else len(found.shape)
+    if len(dims) > 2 or axes == len(dims):
+        return dims
+    if found.shape is None or axes != 4:
+        told = "no shape" if found.shape is None else describe(found.shape)
+        raise NetError(
+            f"{path}: input {found.name!r} has {told}; a size of {describe(dims)} needs "
+            f"N x C x H x W; give the whole shape, as in {found.name}=1x3x224x224"
+        )
+    return (*found.shape[:2], dims[0], dims[-1])
 
 
 def _sized_input(net: Net, size: InputSize) -> NetInput:
@@ -290,7 +296,7 @@ def _sized_input(net: Net, size: InputSize) -> NetInput:
     if not net.inputs:
         raise NetError(f"{net.prototxt.path}: a size is given, but the net declares no input")
     images = [one for one in net.inputs if one.shape is not None and len(one.shape) == 4]
-    candidates = images if len(size.dims) == 2 and images else list(net.inputs)
+    candidates = images if len(size.dims) <= 2 and images else list(net.inputs)
     if len(candidates) > 1:
         raise NetError(
             f"{net.prototxt.path}: the net has {len(net.inputs)} inputs, {names}; say whose size "

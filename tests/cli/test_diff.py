@@ -1,0 +1,239 @@
+"""The command `diff`: what it prints and with what it exits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import model_layer, sparse_model, write_model
+
+from netsurgery.cli import run
+
+A, B = "deploy.prototxt", "deploy_full_conv.prototxt"
+OLD, NEW = "digits.caffemodel", "digits_full_conv.caffemodel"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the bundled net in it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(repo_root / "prototxt" / "digits_deploy.prototxt", A)
+    shutil.copy(repo_root / "models" / "digits" / "digits.caffemodel", OLD)
+    return tmp_path
+
+
+@pytest.fixture
+def converted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it becomes by convert."""
+    assert run(["convert", A, OLD, "-q", "--engine", "embedded"]) == 0
+
+
+def diff(capsys: pytest.CaptureFixture[str], *args: str, code: int = 1) -> list[str]:
+    assert run(["diff", *args]) == code
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out.splitlines()
+
+
+def trouble(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    assert run(["diff", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.strip().splitlines()[-1]
+
+
+STRUCTURE = [
+    'name: "Digits" -> "DigitsConv"',
+    "layer data (Input): changed",
+    "    input_param.shape.dim: [1, 1, 32, 32] -> [1, 1, 88, 88]",
+    "layer ip1 -> ip1-conv (Convolution): renamed, changed",
+    "    type: InnerProduct -> Convolution",
+    "    inner_product_param -> convolution_param",
+    "    convolution_param.kernel_size: (none) -> 2",
+    "layer ip2 -> ip2-conv (Convolution): renamed, changed",
+    "    type: InnerProduct -> Convolution",
+    "    inner_product_param -> convolution_param",
+    "    convolution_param.kernel_size: (none) -> 1",
+    "blob ip1 -> ip1-conv",
+    "blob ip2 -> ip2-conv",
+]
+
+PARAMS = [
+    "param                            shape                max difference  relative  norm",
+    "ip1[0] -> ip1-conv[0]  reshaped  96x128 -> 96x32x2x2",
+    "ip2[0] -> ip2-conv[0]  reshaped  11x96 -> 11x96x1x1",
+]
+
+
+@pytest.mark.usefixtures("converted")
+def test_a_net_before_and_after_convert(capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff(capsys, A, B) == [*STRUCTURE, "layers: 2 renamed, 3 changed"]
+    last = "layers: 2 renamed, 3 changed; params: 8 equal, 2 reshaped"
+    assert diff(capsys, A, B, OLD, NEW) == [*STRUCTURE, *PARAMS, last]
+    assert diff(capsys, A, OLD, B, NEW) == [*STRUCTURE, *PARAMS, last]
+
+
+@pytest.mark.usefixtures("converted")
+def test_two_models_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff(capsys, OLD, NEW) == [
+        *(line for line in STRUCTURE if "_param" not in line and "layer data" not in line),
+        *PARAMS,
+        "layers: 2 renamed, 2 changed; params: 8 equal, 2 reshaped",
+    ]
+
+
+def test_the_same_net(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    commented = "# another comment\n" + Path(A).read_text().replace("\n", "  # here\n")
+    (folder / "b").write_text(commented)
+    assert diff(capsys, A, "b", code=0) == ["no difference: 15 layers"]
+    told = ["no difference: 15 layers; 10 params equal"]
+    assert diff(capsys, A, "b", OLD, OLD, code=0) == told
+    assert diff(capsys, A, "b", "--text", code=0)[:4] == [
+        f"--- {A}",
+        "+++ b",
+        f"@@ -1,{len(Path(A).read_text().splitlines())} +1,{len(commented.splitlines())} @@",
+        "-# Handwritten digits on paper: class 0 to 9, and 10 for background.",
+    ]
+    assert diff(capsys, A, "b", "-q", code=0) == []
+
+
+def test_quiet_tells_by_the_exit_code(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "b").write_text(Path(A).read_text().replace("kernel_size: 5", "kernel_size: 7"))
+    assert diff(capsys, A, "b", "-q") == []
+    assert diff(capsys, A, "b") == [
+        "layer conv1 (Convolution): changed",
+        "    convolution_param.kernel_size: 5 -> 7",
+        "layers: 1 changed",
+    ]
+
+
+@pytest.mark.usefixtures("converted")
+def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.loads("\n".join(diff(capsys, A, B, OLD, NEW, "--json", "--text")))
+    assert facts["files"] == [A, B, OLD, NEW]
+    assert facts["same"] is False
+    assert facts["fields"] == [{"path": "name", "old": '"Digits"', "new": '"DigitsConv"'}]
+    assert facts["layers"][1] == {
+        "name": "ip1",
+        "new_name": "ip1-conv",
+        "type": "InnerProduct",
+        "new_type": "Convolution",
+        "renamed": True,
+        "moved": False,
+        "changes": [
+            {"path": "type", "old": "InnerProduct", "new": "Convolution"},
+            {
+                "path": "inner_product_param",
+                "old": None,
+                "new": None,
+                "renamed_to": "convolution_param",
+            },
+            {"path": "convolution_param.kernel_size", "old": None, "new": "2"},
+        ],
+    }
+    assert facts["renamed_blobs"] == {"ip1": "ip1-conv", "ip2": "ip2-conv"}
+    assert [param["status"] for param in facts["params"]].count("equal") == 8
+    assert facts["params"][6] == {
+        "layer": "ip1",
+        "new_layer": "ip1-conv",
+        "index": 0,
+        "status": "reshaped",
+        "shape": [96, 128],
+        "new_shape": [96, 32, 2, 2],
+    }
+    assert facts["text"].startswith(f"--- {A}\n+++ {B}\n")
+
+
+def test_params(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    one = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+    other = one.copy()
+    other[1, 2] -= 3
+    odd = np.array([1, np.nan], np.float32)
+    a = [
+        model_layer("same", "T", one),
+        model_layer("legacy", "T", one, how="legacy"),
+        model_layer("far", "T", one),
+        model_layer("size", "T", one),
+        model_layer("less", "T", one, one),
+        model_layer("nan", "T", np.ones(2, np.float32)),
+        model_layer("gone", "T", one),
+    ]
+    b = [
+        model_layer("same", "T", one, how="double"),
+        model_layer("legacy", "T", one),
+        model_layer("far", "T", other),
+        model_layer("size", "T", one[:1]),
+        model_layer("less", "T", one),
+        model_layer("nan", "T", odd),
+        model_layer("come", "U", one),
+    ]
+    write_model(folder / "a", *a)
+    write_model(folder / "b", *b)
+    assert diff(capsys, "a", "b") == [
+        "- layer gone (T)",
+        "+ layer come (U)",
+        "param               shape       max difference  relative  norm",
+        "far[0]   different  2x3                      3       0.5     3",
+        "size[0]  different  2x3 -> 1x3",
+        "less[1]  removed    2x3",
+        "nan[0]   different  2                      inf       inf   inf",
+        "gone[0]  removed    2x3",
+        "come[0]  added      2x3",
+        "layers: 1 added, 1 removed; params: 3 equal, 3 different, 2 removed, 1 added",
+    ]
+    params = json.loads("\n".join(diff(capsys, "a", "b", "--json")))["params"]
+    assert params[2] == {
+        "layer": "far",
+        "new_layer": "far",
+        "index": 0,
+        "status": "different",
+        "shape": [2, 3],
+        "new_shape": [2, 3],
+        "norm": 3.0,
+        "max_abs": 3.0,
+        "relative": 0.5,
+        "unlike": 1,
+    }
+    assert (params[6]["norm"], params[6]["unlike"]) == (None, 1)
+
+
+def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "a").write_text('name: "a"')
+    (folder / "b").write_text('name: "a\\033[2J"')
+    assert diff(capsys, "a", "b")[0] == 'name: "a" -> "a\\x1b[2J"'
+
+
+def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    pairs = "Error: expected two prototxts, two caffemodels or two of each; found"
+    assert trouble(capsys, A) == f"{pairs} 1 of the first and 0 of the second"
+    assert trouble(capsys, A, OLD) == f"{pairs} 1 of the first and 1 of the second"
+    assert trouble(capsys, A, A, A) == f"{pairs} 3 of the first and 0 of the second"
+    assert trouble(capsys, OLD, OLD, "--text") == "Error: --text needs two prototxts"
+    assert trouble(capsys, A, "nothing") == "error: nothing: No such file or directory"
+    (folder / "broken").write_text("layer {")
+    assert trouble(capsys, A, "broken") == (
+        "error: broken:1:7: this message is never closed with }"
+    )
+    Path("short").write_bytes(Path(OLD).read_bytes()[:1000])
+    assert "the file is cut short" in trouble(capsys, OLD, "short")
+
+
+def test_memory_does_not_grow_with_the_models(folder: Path) -> None:
+    code = (
+        "import resource, sys; from netsurgery.cli import run; code = run(['diff', *sys.argv[1:]]);"
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for name, rows in [("small", 4096), ("large", 65536)]:
+        sparse_model(folder / name, layers=1, rows=rows, columns=1024)
+        command = [sys.executable, "-c", code, name, name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        status, peak = done.stderr.split()
+        assert status == "0"
+        peaks.append(int(peak))
+    assert abs(peaks[1] - peaks[0]) < 16 * 1024  # KiB; the numbers are 240 MiB more

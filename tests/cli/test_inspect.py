@@ -1,0 +1,346 @@
+"""The command `inspect`: what it prints, what it takes, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import model_layer, sparse_model, write_model
+
+from netsurgery.cli import run
+
+
+@pytest.fixture
+def digits(repo_root: Path) -> tuple[str, str]:
+    """The bundled net: prototxt and caffemodel."""
+    return (
+        str(repo_root / "prototxt" / "digits_deploy.prototxt"),
+        str(repo_root / "models" / "digits" / "digits.caffemodel"),
+    )
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def inspected(capsys: pytest.CaptureFixture[str], *args: str) -> list[str]:
+    """The lines printed; nothing on standard error."""
+    assert run(["inspect", *args]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out.splitlines()
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: str, code: int = 1) -> str:
+    assert run(["inspect", *args]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.strip().splitlines()[-1]
+
+
+def test_a_net_and_its_weights(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+    lines = inspected(capsys, *digits)
+    assert lines[:5] == [
+        "layer  type          bottoms  tops   shapes      params          count  multiply-adds"
+        "    memory",
+        "data   Input                  data   1x1x32x32                                       "
+        "   4.0 KiB",
+        "conv1  Convolution   data     conv1  1x16x28x28  16x1x5x5, 16      416        313,600"
+        "  49.0 KiB",
+        "relu1  ReLU          conv1    conv1  1x16x28x28",
+        "pool1  Pooling       conv1    pool1  1x16x14x14                                      "
+        "  12.2 KiB",
+    ]
+    assert lines[-1] == (
+        "total: 15 layers, 27,755 params (108.4 KiB), 1,137,952 multiply-adds, 90.7 KiB of blobs"
+    )
+    assert len(lines) == 17
+
+
+def test_which_file_is_which_is_told_by_content(
+    capsys: pytest.CaptureFixture[str], digits: tuple[str, str], written: Path
+) -> None:
+    (written / "weights.prototxt").write_bytes(Path(digits[1]).read_bytes())
+    (written / "net.caffemodel").write_bytes(
+        b"\xef\xbb\xbf# a net\n" + Path(digits[0]).read_bytes()
+    )
+    expected = inspected(capsys, *digits)
+    assert inspected(capsys, "weights.prototxt", "net.caffemodel") == expected
+    assert inspected(capsys, "net.caffemodel") == expected
+
+
+def test_a_model_alone(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+    lines = inspected(capsys, digits[1])
+    assert lines[0] == "layer  type          bottoms  tops          params   count"
+    assert lines[2] == "conv1  Convolution   data     conv1   16x1x5x5, 16     416"
+    assert lines[-1] == "total: 15 layers, 27,755 params (108.4 KiB)"
+
+
+def test_fields(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+    lines = inspected(capsys, digits[0], "--field")
+    assert lines[0].endswith("memory        field  stride  offset")
+    assert lines[7].split()[-3:] == ["12x12", "4x4", "0x0"]
+    assert lines[15].split()[-4:] == ["32x32", "whole", "8x8", "0x0"]
+    facts = json.loads("\n".join(inspected(capsys, digits[0], "--field", "--json")))
+    (pool2,) = (layer for layer in facts["layers"] if layer["name"] == "pool2")
+    assert pool2["fields"] == [
+        {
+            "input": "data",
+            "size": [12.0, 12.0],
+            "stride": [4.0, 4.0],
+            "offset": [0.0, 0.0],
+            "whole": False,
+        }
+    ]
+
+
+def test_statistics(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    weight = np.array([[0, 1, np.nan], [-3, 2, np.inf]], np.float32)
+    nothing = np.full(2, np.nan, np.float32)
+    write_model(written / "m", model_layer("ip", "InnerProduct", weight, nothing))
+    lines = inspected(capsys, "m", "--stats")
+    assert lines[3:6] == [
+        "param  min  max  mean     std  zeros  NaN  Inf  bytes",
+        "ip[0]   -3    2     0  1.8708      1    1    1     24",
+        "ip[1]    -    -     -       -      0    2    0      8",
+    ]
+    facts = json.loads("\n".join(inspected(capsys, "m", "--stats", "--json")))
+    one, other = facts["layers"][0]["statistics"]
+    assert one == {
+        "count": 6,
+        "min": -3.0,
+        "max": 2.0,
+        "mean": 0.0,
+        "std": pytest.approx(np.sqrt(3.5)),
+        "zeros": 1,
+        "nans": 1,
+        "infs": 1,
+        "bytes": 24,
+    }
+    assert (other["min"], other["mean"], other["std"], other["nans"]) == (None, None, None, 2)
+
+
+def test_json_tells_the_same(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+    facts = json.loads("\n".join(inspected(capsys, *digits, "--json")))
+    assert (facts["prototxt"], facts["weights"]) == digits
+    assert (facts["name"], facts["generation"], facts["phase"]) == ("Digits", "V2", "TEST")
+    assert facts["inputs"] == {"data": [1, 1, 32, 32]}
+    assert facts["outputs"] == ["prob"]
+    assert facts["layers"][1] == {
+        "name": "conv1",
+        "type": "Convolution",
+        "bottoms": ["data"],
+        "tops": ["conv1"],
+        "shapes": [[1, 16, 28, 28]],
+        "params": [[16, 1, 5, 5], [16]],
+        "count": 416,
+        "multiply_adds": 313600,
+        "bytes": 50176,
+    }
+    assert facts["total"] == {
+        "layers": 15,
+        "params": 27755,
+        "param_bytes": 111020,
+        "multiply_adds": 1137952,
+        "bytes": 92888,
+        "complete": True,
+    }
+    alone = json.loads("\n".join(inspected(capsys, digits[1], "--json")))
+    assert alone["total"]["params"] == 27755
+    assert alone["total"]["multiply_adds"] is None
+    assert alone["layers"][1]["params"] == [[16, 1, 5, 5], [16]]
+
+
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+    assert inspected(capsys, *digits, "-q") == []
+
+
+def test_other_sizes(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+    for size, shape in [("40x56", "1x1x40x56"), ("40", "1x1x40x40"), ("data=4x1x40x56",) * 2]:
+        lines = inspected(capsys, digits[0], "--size", size)
+        assert lines[1].split()[3] == shape.removeprefix("data=")
+    lines = inspected(capsys, *digits, "--size", "40")
+    assert lines[-2] == (
+        "note: params of layer 'ip1': 96x288, 96 in the net, 96x128, 96 in the model"
+    )
+
+
+TWO = """
+input: "a" input_shape { dim: [1, 3, 8, 8] }
+input: "b" input_shape { dim: [2, 5] }
+layer { name: "p" type: "Power" bottom: "b" top: "p" }
+"""
+
+
+def test_sizes_of_several_inputs(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(TWO)
+    lines = inspected(capsys, "n")
+    assert lines[1:3] == [
+        "a      (input)           a     1x3x8x8",
+        "b      (input)           b     2x5",
+    ]
+    lines = inspected(capsys, "n", "--size", "16x9", "--size", "b=1x3")
+    assert [line.split()[3] for line in lines[1:3]] == ["1x3x16x9", "1x3"]
+    assert refused(capsys, "n", "--size", "d=16") == (
+        "error: n: no input 'd'; the net has 'a', 'b'"
+    )
+    assert refused(capsys, "n", "--size", "b=16") == (
+        "error: n: input 'b' has 2x5; a size of 16 needs N x C x H x W; "
+        "give the whole shape, as in b=1x3x224x224"
+    )
+    assert refused(capsys, "n", "--size", "1x2x3") == (
+        "error: n: the net has 2 inputs, 'a', 'b'; say whose size it is, as in a=1x2x3"
+    )
+    assert refused(capsys, "n", "--size", "a=16", "--size", "16") == (
+        "error: input 'a' is given two sizes"
+    )
+    assert refused(capsys, "n", "--size", "a=100000x100000x3x3") == (
+        "error: input 'a' of 100000x100000x3x3: more than Caffe counts"
+    )
+
+
+def test_inputs_without_shapes(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        'input: "a" input: "b" layer { name: "r" type: "ReLU" bottom: "b" top: "r" }'
+    )
+    lines = inspected(capsys, "n")
+    assert lines[1] == "a      (input)           a     ?"
+    assert lines[-2:] == [
+        "note: no shape of 'a', 'b', 'r': the prototxt declares no shape for this input",
+        "total: 1 layers, at least 0 params (0 B), at least 0 multiply-adds, at least 0 B of blobs",
+    ]
+    lines = inspected(capsys, "n", "--size", "a=1x2x1", "--size", "b=1x2x3")
+    assert lines[-1] == "total: 1 layers, 0 params (0 B), 0 multiply-adds, 56 B of blobs"
+    assert refused(capsys, "n", "--size", "a=16") == (
+        "error: n: input 'a' has no shape; a size of 16 needs N x C x H x W; "
+        "give the whole shape, as in a=1x3x224x224"
+    )
+    (written / "none").write_text('layer { name: "d" type: "Data" top: "x" }')
+    assert refused(capsys, "none", "--size", "16") == (
+        "error: none: a size is given, but the net declares no input"
+    )
+
+
+@pytest.mark.parametrize(
+    "size", ["0x3", "x", "1xx3", "a", "1x2x-3", "1x2x3x0", "²", "a=", "1" * 11]
+)
+def test_sizes_that_are_none(
+    capsys: pytest.CaptureFixture[str], digits: tuple[str, str], size: str
+) -> None:
+    told = refused(capsys, digits[0], "--size", size, code=2)
+    assert "is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227" in told
+
+
+def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        """
+        input: "x" input_shape { dim: [1, 4] }
+        layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+                inner_product_param { num_output: 2 } }
+        layer { name: "b" type: "InnerProduct" bottom: "x" top: "b"
+                inner_product_param { num_output: 2 bias_term: false } }
+        layer { name: "c" type: "InnerProduct" bottom: "x" top: "c"
+                inner_product_param { num_output: 3 } }
+        layer { name: "d" type: "Forked" bottom: "c" top: "d" }
+        """
+    )
+    ones = np.ones((2, 4), np.float32)
+    model = [
+        model_layer("b", "InnerProduct", ones, how="legacy"),
+        model_layer("c", "InnerProduct", ones),
+        model_layer("d", "Forked", np.ones(5, np.float32)),
+        model_layer("e\x1b", "InnerProduct", ones),
+        model_layer("f", "ReLU"),
+    ]
+    write_model(written / "m", *model)
+    lines = inspected(capsys, "n", "m")
+    assert lines[-5:] == [
+        "note: no shape of 'd': layer 'd' is of type Forked, which Caffe 1.0 gives no fixed shape",
+        "note: the model has no params for layer 'a'",
+        "note: the model has params of a layer 'e\\x1b', which the net has not",
+        "note: params of layer 'c': 3x4, 3 in the net, 2x4 in the model",
+        "total: 4 layers, 38 params (152 B), at least 28 multiply-adds, at least 44 B of blobs",
+    ]
+    facts = json.loads("\n".join(inspected(capsys, "n", "m", "--json", "--stats")))
+    assert facts["layers_without_params"] == ["a"]
+    assert facts["params_without_layer"] == ["e\x1b"]
+    assert facts["differing"] == [{"layer": "c", "net": [[3, 4], [3]], "model": [[2, 4]]}]
+    assert facts["layers"][3]["params"] == [[5]]
+    assert facts["extra_statistics"]["e\x1b"][0]["max"] == 1.0
+
+
+def test_names_cannot_break_the_table(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        'layer { name: "a\\nb\\033[2J" type: "Split" bottom: "x\\t" '
+        + " ".join(f'top: "t{i}"' for i in range(9))
+        + ' } input: "x\\t" input_shape { dim: 3 }'
+    )
+    lines = inspected(capsys, "n")
+    assert len(lines) == 4
+    assert lines[1].split() == ["x\\t", "(input)", "x\\t", "3"]
+    assert lines[2].startswith("a\\nb\\x1b[2J  Split    x\\t      t0, t1, t2, t3, 5 more  3, 3, 3,")
+
+
+def test_phases(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        """
+        layer { name: "d" type: "Data" top: "x" include { phase: TRAIN } }
+        layer { name: "d" type: "DummyData" top: "x" include { phase: TEST }
+                dummy_data_param { shape { dim: 3 } } }
+        """
+    )
+    assert inspected(capsys, "n")[1].split() == ["d", "DummyData", "x", "3", "12", "B"]
+    assert inspected(capsys, "n", "--phase", "train")[1].split()[:4] == ["d", "Data", "x", "?"]
+
+
+def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], written: Path) -> None:
+    both = "Error: expected one prototxt, one caffemodel or one of each; found "
+    assert refused(capsys, digits[0], digits[0], code=2) == f"{both}2 prototxts and 0 caffemodels"
+    assert refused(capsys, *digits, digits[1], code=2) == f"{both}1 prototxts and 2 caffemodels"
+    need = "Error: --size and --field need a prototxt"
+    assert refused(capsys, digits[1], "--field", code=2) == need
+    assert refused(capsys, digits[1], "--size", "3", code=2) == need
+    assert refused(capsys, digits[0], "--stats", code=2) == "Error: --stats needs a caffemodel"
+    assert refused(capsys, "nothing") == "error: nothing: No such file or directory"
+    assert refused(capsys, str(written)) == f"error: {written}: a directory"
+    (written / "page").write_text("<!DOCTYPE html><p>")
+    assert refused(capsys, "page") == (
+        "error: page: is a web page; the download of the file itself went wrong"
+    )
+    (written / "empty").write_text("")
+    assert refused(capsys, "empty") == "error: empty: is empty"
+
+
+def test_a_model_of_a_gigabyte_takes_little_memory(written: Path) -> None:
+    sparse_model(written / "m", layers=4, rows=65536, columns=1024)
+    code = (
+        "import resource, sys; from netsurgery.cli import run; "
+        "code = run(['inspect', 'm', '--json']); "
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
+        "print(peak, code, 'numpy' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    peak, status, numpy_there = done.stderr.split()
+    assert (status, numpy_there) == ("0", "False")
+    assert json.loads(done.stdout)["total"]["param_bytes"] == 1 << 30
+    assert int(peak) < 64 * 1024  # KiB
+
+
+def test_statistics_take_no_more_memory_for_more_numbers(written: Path) -> None:
+    code = (
+        "import resource, sys; from netsurgery.cli import run; run(['inspect', *sys.argv[1:]]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    for name, rows in [("small", 4096), ("large", 65536)]:
+        sparse_model(written / name, layers=1, rows=rows, columns=1024)
+        command = [sys.executable, "-c", code, name, "--stats"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stderr))
+    assert abs(peaks[1] - peaks[0]) < 16 * 1024  # KiB; the numbers are 240 MiB more
