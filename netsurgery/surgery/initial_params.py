@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from netsurgery.net.cost import param_names
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import RULES
 from netsurgery.net.shapes import infer
@@ -99,7 +100,7 @@ def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
 
 
 def _params(layer: Layer, shapes: tuple[Shape, ...]) -> Iterator[InitialParam]:
-    names = [spec.string("name") for spec in layer.message.messages("param")]
+    names = param_names(layer)
     for index, shape in enumerate(shapes):
         shared = names[index] if index < len(names) else ""
         key = f"shared {shared}" if shared else f"layer {layer.name}, param {index}"

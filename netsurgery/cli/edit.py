@@ -1,0 +1,169 @@
+"""The command ``netsurgery edit``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.printing import echo
+from netsurgery.formats.weights import open_weights
+from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
+from netsurgery.net import Net
+from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.edit import EditPlan, plan_edit
+
+__all__ = ["command"]
+
+_OPERATIONS = """Change params, and the structure around them, on the author's own files.
+
+    An operation is one word. All are done from left to right, or none is.
+
+    \b
+    Params: LAYER[BLOB] is a param (conv[0] the weights, conv[1] the bias), LAYER[BLOB][SLICES]
+    a part of it, as in numpy (conv[0][2], conv[0][:,0,1:-1,1:-1]). Behind it:
+      =NUMBER  +=NUMBER  -=NUMBER  *=NUMBER  /=NUMBER    for NUMBER also npy:FILE
+      =zero  =clip:low=-1,high=1     one of low and high may be left out
+      =normalize  =normalize:l1      each filter divided by its norm: l2, l1, or its sum (sum)
+      =prune:fraction=0.5            the half of least magnitude becomes 0
+      =gaussian:sigma=1  =log:sigma=1  =gabor:sigma=2,lambda=4,theta=45,psi=0,gamma=1
+      =sobel-x  =sobel-y  =scharr-x  =scharr-y  =scharr  =laplacian  =box  =identity  =bilinear
+                                     a kernel of the filter's own size; ,channels=0,2 (alone
+                                     :channels=0,2) fills these input channels, the rest stays
+      save:LAYER[BLOB]=FILE.npy      write it to a file as it is then
+
+    \b
+    Kernels: gaussian, box and identity sum to 1 in each channel, log and laplacian to 0; sobel
+    and scharr are in whole numbers, bilinear is Caffe's filler; angles are in degrees. sobel fits
+    2 x 2 and larger, laplacian and log 3 x 3 and larger, scharr (which is scharr-x) 3 x 3,
+    bilinear squares, the others any size.
+
+    \b
+    Structure:
+      fold:LAYER             a BatchNorm, and the Scale behind it, into the layer before (*)
+      fold                   every one that can be (*)
+      swap-input-channels    BGR to RGB in the first layers; :LAYER for one alone
+      fold-mean:104,117,123  the mean (or a mean file) into the first biases (*); where a layer is
+                             padded it is refused, but for fold-mean:104,117,123:padding=approximate
+      fold-scale:0.017       the input's scale into the first weights
+      outputs:fc8:keep=281,282   these outputs alone, in this order (*)
+      outputs:fc8:add=5          five outputs more, of zeros (*)
+    (*) changes the prototxt too: give --prototxt-out.
+
+    `=` and fold change nothing when they are done again on their own result. All others do:
+    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs with add, and with keep.
+
+    \b
+    Example:
+      netsurgery edit conv.prototxt conv.caffemodel -o new.caffemodel \\
+          'conv[0][0]=gaussian:sigma=1' 'conv[1]+=1'
+      netsurgery edit net.prototxt net.caffemodel -o folded.caffemodel \\
+          --prototxt-out folded.prototxt fold
+    """
+
+
+@click.command("edit", help=_OPERATIONS)
+@click.argument("prototxt", type=click.Path(path_type=Path))
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
+@click.option(
+    "-o",
+    "--weights-out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    required=True,
+    help="Where the new weights go; HDF5 if it ends in .h5.",
+)
+@click.option(
+    "--prototxt-out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the new prototxt goes, needed where the structure changes.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be done, and the diff; write nothing."
+)
+@json_option
+@quiet_option
+@force_option
+def command(
+    prototxt: Path,
+    weights: Path,
+    operations: tuple[str, ...],
+    weights_out: Path,
+    prototxt_out: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """See _OPERATIONS."""
+    net = Net.read(prototxt)
+    places = EditPlaces(weights_out, prototxt_out)
+    with open_weights(weights, shared_params(net)) as model:
+        plan = plan_edit(net, model, operations)
+        check_edit_places(plan, places)
+        written = () if dry_run else write_edit(plan, model, places, force=force)
+    found = _facts(plan, places, written)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        _show(found)
+
+
+def _facts(plan: EditPlan, places: EditPlaces, written: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operations": [
+            {
+                "operation": step.operation,
+                "effects": [
+                    {"layer": effect.layer, "blob": effect.blob, "what": effect.what}
+                    for effect in step.effects
+                ],
+            }
+            for step in plan.steps
+        ],
+        "notes": list(plan.notes),
+        "weights": str(places.weights),
+        "prototxt": None if places.prototxt is None else str(places.prototxt),
+        "saved": list(plan.saved),
+        "dry_run": not written,
+    }
+    return found if written else {**found, "diff": _diff(plan, places)}
+
+
+def _diff(plan: EditPlan, places: EditPlaces) -> str:
+    """The unified diff of the two prototxts."""
+    if plan.text is None:
+        return ""
+    old = plan.net.prototxt
+    lines = difflib.unified_diff(
+        old.text.splitlines(keepends=True),
+        plan.text.splitlines(keepends=True),
+        str(old.path),
+        str(places.prototxt),
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def _show(found: dict[str, Any]) -> None:
+    for step in found["operations"]:
+        echo(step["operation"])
+        for effect in step["effects"]:
+            blob = "" if effect["blob"] is None else f"[{effect['blob']}]"
+            echo(f"  {effect['layer']}{blob}: {effect['what']}")
+        if not step["effects"]:
+            echo("  nothing to do")
+    for note in found["notes"]:
+        echo(f"note: {note}")
+    files = [found["weights"], *found["saved"], *filter(None, [found["prototxt"]])]
+    if found["dry_run"]:
+        echo(f"would write {', '.join(files)}")
+        echo(f"\n{found['diff']}" if found["diff"] else "", nl=False)
+        return
+    for name in files:
+        echo(f"wrote {name}")

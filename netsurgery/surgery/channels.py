@@ -1,0 +1,247 @@
+"""What is done to an input before the net, taken into the first layers' weights.
+
+The first layers are the Convolution, Deconvolution and InnerProduct layers that read the net's
+image. With y = W * (s (x - m)) + b:
+
+swap-input-channels   W with its three input channels in the opposite order: BGR for RGB
+fold-scale:s          W times s
+fold-mean:m           b minus the sum of W times m, a bias being added where there is none
+
+A mean of one value a channel is exact behind a Convolution without padding, where every window
+sees the whole mean; a mean picture is exact for an InnerProduct. Padding puts zeros where the net
+was used to see zeros *behind* the mean: only `padding=approximate` lets that pass.
+Done again, each of them does it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import SurgeryError
+from netsurgery.formats.mean import load_mean
+from netsurgery.net.net import Layer, NetInput, Shape
+from netsurgery.net.shapes import describe
+from netsurgery.net.windows import conv_window
+from netsurgery.surgery.fold import add_bias
+from netsurgery.surgery.layer_text import PARAM, give_bias
+from netsurgery.surgery.values import parse_number
+from netsurgery.surgery.workpiece import Effect, Workpiece, stop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Wide = NDArray[np.float64]
+
+__all__ = ["fold_mean", "fold_scale", "swap_input_channels"]
+
+#: Layers that may stand between the input and a first layer: what they do, they do alike before
+#: and after.
+_PASS_ALL = frozenset({"Dropout", "Split"})
+_PASS_SWAP = _PASS_ALL | {"Pooling", "Power"}
+#: Readers of the input that do not look at its values.
+_BLIND = frozenset({"Silence"})
+
+_APPROXIMATE = ":padding=approximate"
+
+
+def swap_input_channels(work: Workpiece, name: str) -> None:
+    """Turn the order of the three input channels in the first layers, or in layer `name` alone.
+
+    Raises SurgeryError for an input of other than three channels, and for readers of it whose
+    channels cannot be turned.
+    """
+    named = [work.layer(name)] if name else None
+    for layer in named or _first_layers(work, _PASS_SWAP, "the order of its channels"):
+        if layer.type not in PARAM:
+            raise stop(layer.name, f"it is of type {layer.type}, expected {', '.join(PARAM)}")
+        channels = _bottom(work, layer)[1]
+        if channels != 3:
+            raise stop(layer.name, f"its input has {channels} channels, expected 3")
+        if _group(layer) != 1:
+            raise stop(layer.name, "its channels are in groups, each with filters of its own")
+        _change(work, layer, lambda weight: weight[:, :, ::-1], "input channels in opposite order")
+    work.notes.append(
+        "the net takes its channels in the opposite order now; its preprocessing has to follow "
+        "(--channel-swap)"
+    )
+
+
+def fold_scale(work: Workpiece, argument: str) -> None:
+    """Multiply the first layers' weights by the number: the input is no longer scaled by it."""
+    number = parse_number(argument)
+    if number is None or number == 0:
+        raise SurgeryError(f"found {argument!r}, expected a number other than 0")
+    for layer in _first_layers(work, _PASS_ALL, "the scale of its values"):
+        _change(work, layer, lambda weight: weight * number, f"weights times {number:g}")
+    work.notes.append(f"the net takes what it took before divided by {number:g}")
+
+
+def fold_mean(work: Workpiece, argument: str) -> None:
+    """Take the mean into the first layers' biases: the input comes as it is.
+
+    argument: one value a channel ("104,117,123"), one for all, or a mean file, in the net's own
+    scale and order; ``:padding=approximate`` behind it lets padded layers pass. Raises
+    SurgeryError, MeanError.
+    """
+    approximate = argument.endswith(_APPROXIMATE)
+    mean = load_mean(argument.removesuffix(_APPROXIMATE)).values
+    layers = _first_layers(work, _PASS_ALL, "the mean of its values")
+    shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]
+    edits = work.net.prototxt.edits()
+    for layer, shift in zip(layers, shifts, strict=True):
+        _refuse_shared(work, layer, 1)
+        if layer.param(PARAM[layer.type]).boolean("bias_term", True):
+            old = work.peek(layer.name, 1)
+            work.set_param(layer.name, 1, old - shift.reshape(old.shape))
+        else:
+            add_bias(work, layer, -shift)
+            give_bias(edits, layer)
+        kind = " (approximate at the borders: it is padded)" if _padded(work, layer) else ""
+        work.effects.append(Effect(layer.name, 1, f"bias less the mean's share{kind}"))
+    work.edited(edits)
+    work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
+
+
+def _first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[Layer]:
+    """The layers with weights that read the net's image, through `passing` layers or not.
+
+    Raises SurgeryError where another layer looks at `what` of the image.
+    """
+    image = _image(work)
+    found: list[Layer] = []
+    open_blobs = {image.name}
+    for layer in work.net.layers:
+        if not open_blobs.intersection(layer.bottoms):
+            continue
+        if layer.type in PARAM and len(layer.bottoms) == 1:
+            _bottom(work, layer)
+            found.append(layer)
+        elif layer.type in passing:
+            open_blobs.update(layer.tops)
+        elif layer.type not in _BLIND:
+            raise stop(layer.name, f"a {layer.type} reads the net's input and {what} with it")
+    if not found:
+        raise SurgeryError(f"no layer with weights reads the net's input {image.name!r}")
+    outputs = sorted(open_blobs.intersection(work.net.outputs))
+    if outputs:
+        raise SurgeryError(f"the input is itself an output of the net, as {outputs[0]!r}")
+    return found
+
+
+def _image(work: Workpiece) -> NetInput:
+    images = [one for one in work.net.inputs if one.shape is not None and len(one.shape) > 1]
+    if len(images) > 1:
+        # Of several, only pictures count: rois, sequence markers and the like have fewer axes.
+        images = [one for one in images if len(one.shape or ()) == 4]
+    if len(images) != 1:
+        names = ", ".join(repr(one.name) for one in work.net.inputs) or "none"
+        raise SurgeryError(f"the net has no one image among its inputs ({names})")
+    return images[0]
+
+
+def _bottom(work: Workpiece, layer: Layer) -> Shape:
+    shape = work.shapes.blobs.get(layer.bottoms[0], ())
+    axis = layer.param(PARAM[layer.type]).integer("axis", 1, -(2**31))
+    if len(shape) < 2 or axis % len(shape) != 1:
+        raise stop(layer.name, f"its bottom is {describe(shape)} with axis {axis}, expected N x C")
+    return shape
+
+
+def _group(layer: Layer) -> int:
+    return layer.param(PARAM[layer.type]).integer("group", 1, 1)
+
+
+def _refuse_shared(work: Workpiece, layer: Layer, index: int) -> None:
+    others = [name for name, _ in work.sharers((layer.name, index)) if name != layer.name]
+    if others:
+        raise stop(layer.name, f"it shares its param {index} with layer {others[0]!r}")
+
+
+def _change(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
+    """Put the weight through `make`, which sees it as outputs x 1 x channels x the rest."""
+    import numpy as np
+
+    _refuse_shared(work, layer, 0)
+    old = work.peek(layer.name, 0)
+    new = make(_by_channels(work, layer, old.astype(np.float64)))
+    work.set_param(layer.name, 0, _back(layer, new, old.shape))
+    work.effects.append(Effect(layer.name, 0, what))
+
+
+def _by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
+    """The weight as group x outputs of the group x channels of the group x the rest."""
+    channels, group = _bottom(work, layer)[1], _group(layer)
+    made: Wide
+    if layer.type == "InnerProduct":
+        made = weight.T if _turned(layer) else weight
+        made = made.reshape(1, len(made), channels, -1)
+    elif layer.type == "Deconvolution":
+        made = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
+    else:
+        made = weight.reshape(group, len(weight) // group, channels // group, -1)
+    return made
+
+
+def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
+    """The inverse of `_by_channels`."""
+    made: Wide
+    if layer.type == "Deconvolution":
+        made = weight.swapaxes(1, 2).reshape(shape)
+    elif layer.type == "InnerProduct" and _turned(layer):
+        made = weight.reshape(shape[::-1]).T
+    else:
+        made = weight.reshape(shape)
+    return made
+
+
+def _turned(layer: Layer) -> bool:
+    return layer.param(PARAM[layer.type]).boolean("transpose", False)
+
+
+def _padded(work: Workpiece, layer: Layer) -> bool:
+    if layer.type == "InnerProduct":
+        return False
+    return any(conv_window(layer, len(_bottom(work, layer)) - 2).pad)
+
+
+def _shift(work: Workpiece, layer: Layer, mean: Wide, approximate: bool) -> Wide:
+    """The sum of W times the mean, for each output."""
+    import numpy as np
+
+    shape = _bottom(work, layer)
+    if layer.type == "Deconvolution":
+        raise stop(layer.name, "a Deconvolution's mean differs from place to place: no bias is it")
+    if _padded(work, layer) and not approximate:
+        raise stop(
+            layer.name,
+            "it is padded, so that no bias gives the same at the borders",
+            f"{_APPROXIMATE[1:]} behind another colon lets it pass",
+        )
+    weight = _by_channels(work, layer, work.peek(layer.name, 0).astype(np.float64))
+    values = _values(layer, mean, shape)
+    if values.ndim == 3 and layer.type != "InnerProduct":
+        means = ",".join(f"{value:g}" for value in mean.reshape(len(mean), -1).mean(axis=1))
+        raise stop(
+            layer.name,
+            "a mean picture is not the same at every place of a Convolution",
+            f"its values a channel are {means}",
+        )
+    grouped = values.reshape(weight.shape[0], 1, weight.shape[2], -1)
+    shift: Wide = (weight * grouped).sum(axis=(2, 3)).ravel()
+    return shift
+
+
+def _values(layer: Layer, mean: Wide, shape: Shape) -> Wide:
+    """The mean as C values, or as the C x H x W of the layer's bottom."""
+    import numpy as np
+
+    if mean.ndim == 3 and mean.shape[1:] == (1, 1):
+        mean = mean[:, 0, 0]
+    if mean.ndim == 1 and len(mean) in (1, shape[1]):
+        return np.broadcast_to(mean, (shape[1],))
+    inner = layer.type == "InnerProduct"
+    if mean.ndim == 3 and (mean.shape == shape[1:] if inner else mean.shape[0] == shape[1]):
+        return mean
+    raise stop(layer.name, f"a mean of {describe(mean.shape)}; its bottom is {describe(shape)}")

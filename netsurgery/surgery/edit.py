@@ -1,0 +1,105 @@
+"""Edits of a net and its params: operations done one after another on one working state.
+
+All of them or none: what cannot be done is told, every operation of it, and nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import FormatError, NetError, SurgeryError
+from netsurgery.formats.caffemodel_write import LayerChange
+from netsurgery.formats.weights import WeightsFile
+from netsurgery.net.net import Net
+from netsurgery.surgery.edit_weights import layer_changes
+from netsurgery.surgery.operations import ParamOperation, Structural, parse_operation
+from netsurgery.surgery.values import do_values, save_values
+from netsurgery.surgery.workpiece import Effect, Workpiece
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["EditPlan", "Step", "plan_edit"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation, as it was given, and what it does."""
+
+    operation: str
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True)
+class EditPlan:
+    """All that an edit would do.
+
+    steps: the operations in order. text: the new prototxt, None where the net stays as it is.
+    changes: layer of the model -> what becomes of it. saved: file -> float32 array to write to
+    it as .npy. notes: what the user should know.
+    """
+
+    net: Net
+    steps: tuple[Step, ...]
+    text: str | None
+    changes: dict[str, LayerChange]
+    saved: dict[str, NDArray[np.float32]]
+    notes: tuple[str, ...]
+
+
+def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPlan:
+    """What the operations would do to `net` and to its weights, which stay as they are.
+
+    Only params that an operation names are read. The model has to stay open until the plan is
+    carried out. Raises SurgeryError naming every operation that cannot be done and why; those
+    behind one that would have changed the net's structure are not looked at any more.
+    """
+    work = Workpiece(net, model)
+    steps: list[Step] = []
+    refusals: list[str] = []
+    for word in operations:
+        work.effects = []
+        structural = True
+        try:
+            operation = parse_operation(word, work.net)
+            structural = isinstance(operation, Structural)
+            _do(work, operation)
+        except (SurgeryError, FormatError, NetError) as error:
+            refusals.append(f"{word}: {error}")
+            if structural:
+                break
+        steps.append(Step(word, tuple(work.effects)))
+    if refusals:
+        raise SurgeryError("; ".join(refusals))
+    return EditPlan(
+        net=net,
+        steps=tuple(steps),
+        text=work.net.prototxt.text if work.text_changed else None,
+        changes=layer_changes(work),
+        saved=work.saved,
+        notes=tuple(dict.fromkeys(work.notes)),
+    )
+
+
+def _do(work: Workpiece, operation: ParamOperation | Structural) -> None:
+    if isinstance(operation, ParamOperation):
+        (save_values if operation.verb == "save" else do_values)(work, operation)
+        return
+    _structural()[operation.name](work, operation.argument)
+
+
+def _structural() -> dict[str, Callable[[Workpiece, str], None]]:
+    from netsurgery.surgery.channels import fold_mean, fold_scale, swap_input_channels
+    from netsurgery.surgery.fold import fold
+    from netsurgery.surgery.outputs import change_outputs
+
+    return {
+        "fold": fold,
+        "fold-mean": fold_mean,
+        "fold-scale": fold_scale,
+        "outputs": change_outputs,
+        "swap-input-channels": swap_input_channels,
+    }

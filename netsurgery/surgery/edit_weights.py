@@ -1,0 +1,126 @@
+"""What an edit comes to in the file of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from netsurgery.formats.caffemodel import FIELDS, ModelLayer
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
+from netsurgery.formats.caffemodel_write import LayerChange
+from netsurgery.formats.weights import WeightsFile, WeightsLayer, numbers
+from netsurgery.formats.wire import delimited, varint_field
+from netsurgery.net.net import Net
+from netsurgery.surgery.workpiece import Workpiece
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["layer_changes", "new_layers"]
+
+
+def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
+    """Layer of the model -> what becomes of it; layers that stay are not in it."""
+    changed = work.changed()
+    tops = _new_tops(work)
+    made = {}
+    for layer in work.model.layers:
+        name = layer.name
+        if name in work.removed:
+            made[name] = LayerChange(remove=True)
+        elif name in changed or name in tops or name in work.fields:
+            arrays = changed.get(name, {})
+            drop, add = _record(layer, work.fields.get(name, {}))
+            same = _same_sizes(layer, arrays)
+            made[name] = LayerChange(
+                tops=tops.get(name),
+                data={i: _chunks(array) for i, array in arrays.items()} if same else {},
+                blobs=None if same else _all_blobs(layer, arrays),
+                drop_fields=drop,
+                add=add,
+            )
+    return made
+
+
+def _new_tops(work: Workpiece) -> dict[str, tuple[str, ...]]:
+    """Layers whose tops have new names, and are in the model as they were in the net."""
+    old = {layer.name: layer.tops for layer in work.original.layers}
+    new = {layer.name: layer.tops for layer in work.net.layers}
+    return {
+        layer.name: new[layer.name]
+        for layer in work.model.layers
+        if layer.name in new and layer.tops == old.get(layer.name) != new[layer.name]
+    }
+
+
+def _same_sizes(layer: WeightsLayer, arrays: Mapping[int, Array]) -> bool:
+    return all(
+        index < len(layer.blobs) and layer.blobs[index].count == array.size
+        for index, array in arrays.items()
+    )
+
+
+def _all_blobs(layer: WeightsLayer, arrays: Mapping[int, Array]) -> tuple[NewBlob, ...]:
+    """Every blob of the layer: those that are new or resized, and the rest as they are."""
+    count = max(len(layer.blobs), *(index + 1 for index in arrays))
+    return tuple(
+        NewBlob(arrays[index].shape, _chunks(arrays[index]))
+        if index in arrays
+        else NewBlob(layer.blobs[index].shape, numbers(layer.blobs[index]))
+        for index in range(count)
+    )
+
+
+def _chunks(array: Array) -> Chunks:
+    def chunks() -> Iterator[memoryview]:
+        import numpy as np
+
+        yield np.ascontiguousarray(array, dtype="<f4").reshape(-1).data.cast("B")
+
+    return chunks
+
+
+def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> tuple[frozenset[int], bytes]:
+    """The layer's own ``convolution_param`` with some of its numbers changed, where it has one."""
+    if not isinstance(layer, ModelLayer) or not fields:
+        return frozenset(), b""
+    numbers = FIELDS[layer.generation]
+    inner = layer.type == "InnerProduct"
+    number = numbers.inner_product_param if inner else numbers.convolution_param
+    reader = layer.reader
+    kept = [
+        reader.read(field.start, field.end)
+        for old in layer.fields()
+        if old.number == number
+        for field in reader.fields(old.body, old.end)
+        if field.number not in fields
+    ]
+    if not any(old.number == number for old in layer.fields()):
+        return frozenset(), b""
+    new = [varint_field(key, value) for key, value in fields.items() if value is not None]
+    return frozenset({number}), delimited(number, b"".join([*new, *kept]))
+
+
+def new_layers(
+    model: WeightsFile, changes: Mapping[str, LayerChange], net: Net
+) -> Sequence[NewLayer]:
+    """The layers of the model as changed, to be written as a whole (to or from HDF5)."""
+    known = {layer.name: layer for layer in net.layers}
+    made = []
+    for layer in model.layers:
+        change = changes.get(layer.name, LayerChange())
+        if change.remove:
+            continue
+        blobs = change.blobs or tuple(
+            NewBlob(blob.shape, change.data.get(index) or numbers(blob))
+            for index, blob in enumerate(layer.blobs)
+        )
+        here = known.get(layer.name)
+        kind = layer.type or (here.type if here else "")
+        bottoms = layer.bottoms or (here.bottoms if here else ())
+        tops = change.tops or layer.tops or (here.tops if here else ())
+        made.append(NewLayer(layer.name, kind, bottoms, tops, blobs))
+    return made

@@ -1,0 +1,250 @@
+"""BatchNorm, Scale and Bias folded into the Convolution or InnerProduct before them.
+
+A BatchNorm that uses its stored statistics gives (x - mean) / sqrt(variance + eps), mean and
+variance being the first two params divided by the third (0 means that they are 0); a Scale gives
+gamma * x + beta. Behind a layer that is linear in its weights both are that layer with other
+weights: W' = a W and b' = a b + c, where a and c are one number for each output.
+
+Requires: the layers follow each other with nobody else reading the blobs between them, in the
+file in any order that Caffe takes, in place or not; channels on axis 1; no param shared.
+Ensures: the last layer's top stays, under its name; the layers that were folded are gone from
+prototxt and model; the first one has a bias. Equal to 1e-5 relative: the weights are rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import SurgeryError
+from netsurgery.net.net import Layer
+from netsurgery.surgery.layer_text import (
+    PARAM,
+    give_bias,
+    other_phases_read,
+    param_message,
+    remove_layer,
+    rename_top,
+)
+from netsurgery.surgery.workpiece import Effect, Workpiece, stop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Wide = NDArray[np.float64]
+
+__all__ = ["add_bias", "fold"]
+
+_AFFINE = ("BatchNorm", "Bias", "Scale")
+
+#: Field number of bias_term in ConvolutionParameter and InnerProductParameter.
+_BIAS_TERM = 2
+
+
+def fold(work: Workpiece, name: str) -> None:
+    """Fold the layer `name`, and the Scale and Bias that follow it, into the layer before it.
+
+    "" folds all that can be folded and notes the rest. Raises SurgeryError where `name` cannot
+    be folded; when all have been folded already, "" changes nothing.
+    """
+    if name:
+        layer = _affine(work, name)
+        first = _first(work, layer)
+        if layer not in _chain(work, first):
+            raise stop(name, f"the layers from {first.name!r} to it have other readers too")
+        _fold_one(work, first)
+        return
+    left: set[str] = set()
+    while True:
+        heads = [_first(work, layer) for layer in work.net.layers if layer.type in _AFFINE]
+        heads = [head for head in heads if head.name not in left]
+        if not heads:
+            break
+        before = dict(work.arrays), dict(work.fields), list(work.effects)
+        try:
+            _fold_one(work, heads[0])
+        except SurgeryError as error:
+            work.arrays, work.fields, work.effects = before
+            left.update(layer.name for layer in _chain(work, heads[0]))
+            work.notes.append(f"not folded: {error}")
+
+
+def _affine(work: Workpiece, name: str) -> Layer:
+    found = [layer for layer in work.net.layers if layer.name == name]
+    if not found:
+        raise stop(name, "the net has no such layer: nothing to fold, or it is folded already")
+    layer = work.layer(name)
+    if layer.type not in _AFFINE:
+        raise stop(name, f"it is of type {layer.type}, expected {', '.join(_AFFINE)}")
+    return layer
+
+
+def _first(work: Workpiece, layer: Layer) -> Layer:
+    """The layer that folding `layer` begins with: the BatchNorm before a Scale."""
+    while True:
+        before = work.net.producer(layer, layer.bottoms[0]) if layer.bottoms else None
+        if before is None or before.type not in _AFFINE or len(before.bottoms) != 1:
+            return layer
+        layer = before
+
+
+def _chain(work: Workpiece, first: Layer) -> list[Layer]:
+    """`first` and the affine layers behind it, as far as they have one reader each."""
+    chain = [first]
+    while True:
+        readers = work.net.readers(chain[-1], chain[-1].tops[0])
+        if len(readers) != 1 or readers[0].type not in ("Bias", "Scale"):
+            return chain
+        if len(readers[0].bottoms) != 1 or other_phases_read(work.net, chain[-1].tops[0]):
+            return chain
+        chain.append(readers[0])
+
+
+def _fold_one(work: Workpiece, first: Layer) -> None:
+    target = _target(work, first)
+    chain = _chain(work, first)
+    for layer in chain:
+        _check(work, layer)
+    outputs = param_message(target).integer("num_output", 0)
+    factor, shift = _numbers(work, chain, outputs)
+    _rewrite_params(work, target, factor, shift)
+    _rewrite_text(work, target, chain)
+    names = " and ".join(repr(layer.name) for layer in chain)
+    kinds = " and ".join(layer.type for layer in chain)
+    work.effects.append(Effect(target.name, None, f"takes up {names} ({kinds})"))
+    for layer in chain:
+        work.remove(layer.name)
+        work.effects.append(Effect(layer.name, None, "removed"))
+
+
+def _target(work: Workpiece, first: Layer) -> Layer:
+    """The layer to fold into. Raises SurgeryError, saying what stands between."""
+    if len(first.bottoms) != 1 or len(first.tops) != 1:
+        raise stop(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
+    bottom = first.bottoms[0]
+    target = work.net.producer(first, bottom)
+    if target is None or target.type not in PARAM:
+        made = "the net's input" if target is None else f"made by a {target.type}, {target.name!r}"
+        raise stop(
+            first.name,
+            f"its bottom {bottom!r} is {made}; it folds into a Convolution or InnerProduct",
+        )
+    if len(target.tops) != 1 or len(target.bottoms) != 1:
+        raise stop(target.name, f"it has {len(target.tops)} tops; only one can be folded into")
+    others = [layer.name for layer in work.net.readers(target, bottom) if layer is not first]
+    if others:
+        raise stop(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
+    if other := other_phases_read(work.net, bottom):
+        raise stop(first.name, f"layer {other!r} of another phase names its bottom {bottom!r}")
+    axis = target.param(PARAM[target.type]).integer("axis", 1, -(2**31))
+    if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
+        raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
+    _check_sharing(work, target)
+    return target
+
+
+def _axes(work: Workpiece, blob: str) -> int:
+    """How many axes the blob has; 0 where that is not known."""
+    return len(work.shapes.blobs.get(blob, ()))
+
+
+def _check_sharing(work: Workpiece, layer: Layer) -> None:
+    for index in range(work.count(layer.name)):
+        others = [name for name, _ in work.sharers((layer.name, index)) if name != layer.name]
+        if others:
+            raise stop(layer.name, f"it shares its param {index} with layer {others[0]!r}")
+
+
+def _check(work: Workpiece, layer: Layer) -> None:
+    """Refuse what is affine by another rule than one factor for each channel."""
+    named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
+    if len(named) > 1:
+        raise stop(layer.name, "a layer of another phase has its name")
+    if layer.type == "BatchNorm":
+        if not layer.param("batch_norm_param").boolean("use_global_stats", True):
+            raise stop(layer.name, "use_global_stats: false: its statistics are each batch's own")
+        return
+    message = layer.param("scale_param" if layer.type == "Scale" else "bias_param")
+    axis, axes = message.integer("axis", 1, -(2**31)), message.integer("num_axes", 1, -1)
+    if (axis != 1 and axis + _axes(work, layer.bottoms[0]) != 1) or axes != 1:
+        raise stop(layer.name, f"axis {axis}, num_axes {axes}; only axis 1 alone can be folded")
+
+
+def _numbers(work: Workpiece, chain: Sequence[Layer], outputs: int) -> tuple[Wide, Wide]:
+    """a and c of y = a x + c, one for each of the outputs."""
+    import numpy as np
+
+    factor, shift = np.ones(outputs), np.zeros(outputs)
+    for layer in chain:
+        if layer.type == "BatchNorm":
+            times, plus = _batch_norm(work, layer, outputs)
+        elif layer.type == "Scale":
+            times = _vector(work, layer, 0, outputs)
+            biased = layer.param("scale_param").boolean("bias_term", False)
+            plus = _vector(work, layer, 1, outputs) if biased else np.zeros(outputs)
+        else:
+            times, plus = np.ones(outputs), _vector(work, layer, 0, outputs)
+        factor, shift = factor * times, shift * times + plus
+    return factor, shift
+
+
+def _batch_norm(work: Workpiece, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
+    import numpy as np
+
+    mean, variance = (_vector(work, layer, index, outputs) for index in (0, 1))
+    stored = float(_vector(work, layer, 2, 1)[0])
+    scale = 0.0 if stored == 0 else 1 / stored
+    eps = layer.param("batch_norm_param").number("eps", 1e-5)
+    with np.errstate(all="ignore"):
+        times = 1 / np.sqrt(variance * scale + eps)
+    if not np.isfinite(times).all():
+        channel = int(np.flatnonzero(~np.isfinite(times))[0])
+        raise stop(layer.name, f"variance + eps of channel {channel} is not above 0")
+    return times, -mean * scale * times
+
+
+def _vector(work: Workpiece, layer: Layer, index: int, size: int) -> Wide:
+    import numpy as np
+
+    values = work.peek(layer.name, index)
+    if values.size != size:
+        raise stop(layer.name, f"its param {index} has {values.size} values, expected {size}")
+    return values.reshape(size).astype(np.float64)
+
+
+def _rewrite_params(work: Workpiece, target: Layer, factor: Wide, shift: Wide) -> None:
+    import numpy as np
+
+    weight = work.peek(target.name, 0).astype(np.float64)
+    if target.type == "Deconvolution":
+        group = param_message(target).integer("group", 1, 1)
+        blocks = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
+        scaled = blocks * factor.reshape(group, 1, -1, 1)
+    elif target.type == "InnerProduct" and param_message(target).boolean("transpose", False):
+        scaled = weight * factor
+    else:
+        scaled = weight.reshape(len(factor), -1) * factor[:, None]
+    work.set_param(target.name, 0, scaled.reshape(weight.shape))
+    if param_message(target).boolean("bias_term", True):
+        old = work.peek(target.name, 1)
+        work.set_param(target.name, 1, old * factor.reshape(old.shape) + shift.reshape(old.shape))
+    else:
+        add_bias(work, target, shift)
+
+
+def add_bias(work: Workpiece, layer: Layer, values: Wide) -> None:
+    """Give a layer of ``bias_term: false`` a bias: the param; `give_bias` does the text."""
+    work.set_param(layer.name, 1, values)
+    work.fields.setdefault(layer.name, {})[_BIAS_TERM] = None
+    work.effects.append(Effect(layer.name, 1, f"a bias of {values.size} is added"))
+
+
+def _rewrite_text(work: Workpiece, target: Layer, chain: Sequence[Layer]) -> None:
+    edits = work.net.prototxt.edits()
+    give_bias(edits, target)
+    if chain[-1].tops != target.tops:
+        rename_top(edits, target, chain[-1].tops[0])
+    for layer in chain:
+        remove_layer(edits, work.net, layer)
+    work.edited(edits)

@@ -1,0 +1,92 @@
+"""Splices that several surgeries make in a layer's text."""
+
+from __future__ import annotations
+
+from netsurgery.formats.prototxt import quoted, remove_field
+from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.net.net import Layer, Net
+from netsurgery.surgery.workpiece import stop
+
+__all__ = ["give_bias", "other_phases_read", "remove_layer", "rename_top", "set_outputs"]
+
+#: type -> its parameter message.
+PARAM = {
+    "Convolution": "convolution_param",
+    "Deconvolution": "convolution_param",
+    "InnerProduct": "inner_product_param",
+}
+
+
+def param_message(layer: Layer) -> Message:
+    """The message with num_output in it. Raises SurgeryError where it is left out."""
+    found = layer.message.message(PARAM[layer.type])
+    if found is None:
+        raise stop(layer.name, f"{PARAM[layer.type]} is missing")
+    return found
+
+
+def give_bias(edits: Edits, layer: Layer) -> None:
+    """Take out ``bias_term: false``."""
+    term = param_message(layer).one("bias_term")
+    if term is not None:
+        remove_field(edits, term)
+
+
+def set_outputs(edits: Edits, layer: Layer, outputs: int) -> None:
+    """Make num_output `outputs`."""
+    number = param_message(layer).scalar("num_output")
+    if number is None:
+        raise stop(layer.name, "num_output is missing")
+    edits.replace(number.start, number.end, str(outputs))
+
+
+def rename_top(edits: Edits, layer: Layer, name: str) -> None:
+    """Give the layer's only top another name."""
+    (top,) = layer.message.scalars("top")
+    edits.replace(top.start, top.end, quoted(name, top))
+
+
+def remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
+    """Take out a layer, with the comment lines right above it, and one of two empty lines."""
+    root, text = net.prototxt.root, net.prototxt.text
+    field = next(field for field in root.fields if field.value is layer.message)
+    start = text.rfind("\n", 0, field.start) + 1
+    end = _line_end(text, field)
+    if text[start : field.start].strip() or end is None:
+        remove_field(edits, field)
+        return
+    start = _with_comments(text, start)
+    empty_above = start == 0 or text[:start].endswith(("\n\n", "\n\r\n"))
+    behind = text[end:].split("\n", 1)
+    if empty_above and len(behind) == 2 and not behind[0].strip():
+        end += len(behind[0]) + 1
+    edits.replace(start, end, "")
+
+
+def _line_end(text: str, field: Field) -> int | None:
+    """Where the line that the field ends on ends; None where another field shares it."""
+    newline = text.find("\n", field.end)
+    end = len(text) if newline < 0 else newline + 1
+    behind = text[field.end : end].strip(" \t\r\n;,")
+    return None if behind and not behind.startswith("#") else end
+
+
+def _with_comments(text: str, start: int) -> int:
+    """Where the comment lines right above the line at `start` begin."""
+    while start > 0:
+        above = text.rfind("\n", 0, start - 1) + 1
+        if above == 0 or not text[above:start].lstrip().startswith("#"):
+            break
+        start = above
+    return start
+
+
+def other_phases_read(net: Net, blob: str) -> str:
+    """The name of a layer of another phase that reads or makes `blob`, "" for none."""
+    here = {id(layer.message) for layer in net.layers}
+    for message in net.prototxt.layers:
+        if id(message) not in here:
+            blobs = message.scalars("bottom") + message.scalars("top")
+            if blob in [scalar.as_string() for scalar in blobs]:
+                return message.string("name")
+    return ""

@@ -1,0 +1,131 @@
+"""The operations of an edit as words: what a word asks for, and of which layer.
+
+    LAYER[BLOB]VERB           LAYER[BLOB][SLICES]VERB         a param blob, or a part of it
+    save:LAYER[BLOB]=FILE.npy                                 write it to a file
+    fold   fold:LAYER         swap-input-channels[:LAYER]
+    fold-mean:MEAN            fold-scale:NUMBER
+    outputs:LAYER:keep=0,2    outputs:LAYER:add=5             structure
+
+Names hold ``/``, ``-``, ``=``, ``:`` and brackets, so the layer is the longest name of the net
+that the text begins with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from netsurgery.errors import SurgeryError
+from netsurgery.net.net import Net
+from netsurgery.surgery.slices import Index, parse_index
+
+__all__ = ["ParamOperation", "Structural", "Target", "layer_before", "parse_operation"]
+
+_BLOB = re.compile(r"\[([0-9]{1,6})\]")
+_GROUP = re.compile(r"\[([^\[\]]*)\]")
+_VERB = re.compile(r"([+\-*/]?=)(.*)", re.DOTALL)
+
+#: Operations that are no param's: name -> whether something has to follow the colon.
+_STRUCTURAL = {
+    "fold": False,
+    "fold-mean": True,
+    "fold-scale": True,
+    "outputs": True,
+    "swap-input-channels": False,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A param blob of a layer, or the part of it that `indices` choose, one after another."""
+
+    layer: str
+    blob: int
+    indices: tuple[Index, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class ParamOperation:
+    """``conv[0][2]=gaussian:sigma=1``: `verb` is "=", "+=", "-=", "*=", "/=" or "save"."""
+
+    target: Target
+    verb: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Structural:
+    """``fold:bn1``: a name and what follows its colon, "" for nothing."""
+
+    name: str
+    argument: str
+
+
+def parse_operation(word: str, net: Net) -> ParamOperation | Structural:
+    """The operation that `word` asks for. Raises SurgeryError where it is none."""
+    names = [layer.name for layer in net.layers]
+    name, colon, argument = word.partition(":")
+    begun = _target(word, names)
+    if begun is not None:
+        target, rest = begun
+        verb = _VERB.fullmatch(rest)
+        if verb is None:
+            raise SurgeryError(f"found {rest!r} behind {target.text}, expected =, +=, -=, *= or /=")
+        return ParamOperation(target, verb[1], verb[2])
+    if name == "save" and colon:
+        return _save(argument, names)
+    if name in _STRUCTURAL:
+        if _STRUCTURAL[name] and not argument:
+            raise SurgeryError(f"{name} needs something behind a colon")
+        if colon and not argument:
+            raise SurgeryError(f"nothing behind {word}")
+        return Structural(name, argument)
+    raise SurgeryError(_not_known(word, names))
+
+
+def _not_known(word: str, names: list[str]) -> str:
+    if word in names or layer_before(word, names, "=+-*/") is not None:
+        return "found a layer without a blob; write LAYER[0] for its weights, LAYER[1] for its bias"
+    known = ", ".join(["save", *_STRUCTURAL])
+    return (
+        "it begins neither with LAYER[BLOB] of a layer of the net nor with one of "
+        f"{known}; layers: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
+    )
+
+
+def _save(argument: str, names: list[str]) -> ParamOperation:
+    begun = _target(argument, names)
+    if begun is None:
+        raise SurgeryError("save needs a param, as in save:LAYER[0]=FILE.npy")
+    target, rest = begun
+    if not rest.startswith("=") or len(rest) == 1:
+        raise SurgeryError(f"save needs a file, as in save:{target.text}=FILE.npy")
+    return ParamOperation(target, "save", rest[1:])
+
+
+def layer_before(text: str, names: Iterable[str], marks: str) -> str | None:
+    """The longest of `names` that `text` begins with and one of `marks` follows; None if none."""
+    found = [
+        name for name in names if name and text.startswith(name) and text[len(name) :][:1] in marks
+    ]
+    # An empty rest is "in" any string of marks, and is no mark.
+    found = [name for name in found if len(text) > len(name)]
+    return max(found, key=len, default=None)
+
+
+def _target(text: str, names: list[str]) -> tuple[Target, str] | None:
+    """The target that `text` begins with and what follows it; None where it begins with none."""
+    begins = [name for name in names if _BLOB.match(text, len(name)) and text.startswith(name)]
+    if not begins:
+        return None
+    name = max(begins, key=len)
+    blob = _BLOB.match(text, len(name))
+    assert blob is not None
+    at = blob.end()
+    indices = []
+    while group := _GROUP.match(text, at):
+        indices.append(parse_index(group[1]))
+        at = group.end()
+    return Target(name, int(blob[1]), tuple(indices), text[:at]), text[at:]

@@ -1,0 +1,182 @@
+"""A net and its params in the middle of an operation: what the steps of an edit change.
+
+Only the params that are asked for are read; everything else stays in its file until it is
+written. Nothing here writes a file, so that giving up leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import SurgeryError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.textformat import Edits
+from netsurgery.formats.weights import WeightsFile, WeightsLayer
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.plan import Refusal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Effect", "Param", "Workpiece", "stop"]
+
+#: A param blob: its layer and its number.
+Param = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one operation does to one layer, or to one param blob of it (None for the layer)."""
+
+    layer: str
+    blob: int | None
+    what: str
+
+
+def stop(layer: str, reason: str, remedy: str = "") -> SurgeryError:
+    """The error to raise where an operation cannot be done to `layer`."""
+    return SurgeryError(str(Refusal(layer, reason, remedy)))
+
+
+class Workpiece:
+    """net: as it is now. effects, notes: what was done since `take_effects`, and to be told.
+
+    saved: file name -> array to write beside the outputs. fields: layer -> {field number: value}
+    to change in the layer's own record in the model (None takes the field out).
+    """
+
+    def __init__(self, net: Net, model: WeightsFile) -> None:
+        self.original, self.net, self.model = net, net, model
+        self.effects: list[Effect] = []
+        self.notes: list[str] = []
+        self.saved: dict[str, Array] = {}
+        self.removed: list[str] = []
+        self.fields: dict[str, dict[int, int | None]] = {}
+        self.arrays: dict[Param, Array] = {}
+        self._shapes: Shapes | None = None
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of the net as it is now."""
+        if self._shapes is None:
+            self._shapes = infer(self.net)
+        return self._shapes
+
+    @property
+    def text_changed(self) -> bool:
+        """Whether the prototxt is not the one it was."""
+        return self.net.prototxt.text != self.original.prototxt.text
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name. Raises SurgeryError."""
+        found = [layer for layer in self.net.layers if layer.name == name]
+        if len(found) != 1:
+            many = "the net has no such layer" if not found else f"the net has {len(found)} of them"
+            raise stop(name, many)
+        return found[0]
+
+    def stored(self, name: str) -> WeightsLayer:
+        """The layer's params in the model. Raises SurgeryError where it has none, or twice."""
+        found = [each for each in self.model.layers if each.name == name and each.blobs]
+        if len(found) != 1:
+            many = f"the model has {len(found)} layers of that name"
+            raise stop(name, many if found else "the model has no params for it")
+        return found[0]
+
+    def sharers(self, param: Param) -> list[Param]:
+        """All params that are one with this, itself included, in the net's order."""
+        owners = shared_params(self.net)
+        owner = owners.get(param, param)
+        return [owner, *(other for other, its in owners.items() if its == owner)]
+
+    def peek(self, layer: str, index: int) -> Array:
+        """A param as it is now, in the net's shape; not to be written to.
+
+        Raises SurgeryError where the model has it not, or in another shape than the net.
+        """
+        owner = self.sharers((layer, index))[0]
+        return self.arrays[owner] if owner in self.arrays else self._stored(layer, index)
+
+    def param(self, layer: str, index: int) -> Array:
+        """The same, float32 and to be written to: whoever shares the param sees it."""
+        owner = self.sharers((layer, index))[0]
+        if owner not in self.arrays:
+            self.arrays[owner] = self._stored(layer, index).copy()
+        return self.arrays[owner]
+
+    def set_param(self, layer: str, index: int, values: NDArray[np.floating]) -> None:
+        """Give a param new values, of whatever shape, or a layer one param more.
+
+        Raises SurgeryError for values that float32 cannot hold.
+        """
+        import numpy as np
+
+        with np.errstate(over="ignore"):
+            array = np.array(values, dtype=np.float32)
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        if bad:
+            raise stop(layer, f"{bad} values of its param {index} would be NaN or infinite")
+        self.arrays[self.sharers((layer, index))[0]] = array
+
+    def count(self, layer: str) -> int:
+        """How many params the layer has now."""
+        added = [index + 1 for name, index in self.arrays if name == layer]
+        return max([len(self.stored(layer).blobs), *added])
+
+    def _stored(self, layer: str, index: int) -> Array:
+        """The param as the model has it; of several copies the one that Caffe would load last."""
+        sharers = self.sharers((layer, index))
+        names = [name for name, _ in sharers]
+        there = [each.name for each in self.model.layers if each.name in names and each.blobs]
+        last = there[-1] if there else layer
+        number = next(i for name, i in sharers if name == last) if there else index
+        blobs = self.stored(last).blobs
+        if not 0 <= number < len(blobs):
+            raise stop(layer, f"there is no param {index}; it has {len(blobs)}")
+        blob = blobs[number]
+        wanted = self._wanted(layer, index, blob.shape)
+        padded = (1,) * (4 - len(wanted)) + wanted if blob.legacy else wanted
+        if padded != blob.shape:
+            raise stop(
+                layer,
+                f"param {index} is {describe(blob.shape)} in the model, expected "
+                f"{describe(wanted)}",
+            )
+        return blob.numpy().reshape(wanted)
+
+    def _wanted(self, layer: str, index: int, stored: Shape) -> Shape:
+        """The param's shape in the net; as it is stored where the net does not tell."""
+        known = self.shapes.params.get(layer, ())
+        return known[index] if index < len(known) else stored
+
+    def edited(self, edits: Edits) -> None:
+        """The net becomes what its edited text says. Raises PrototxtError, NetError."""
+        self.read(edits.apply())
+
+    def read(self, text: str) -> None:
+        """The net becomes what `text` says. Raises PrototxtError, NetError."""
+        prototxt = Prototxt.parse(text, self.net.prototxt.path)
+        self.net = Net.of(prototxt, self.net.phase)
+        self._shapes = None
+
+    def remove(self, layer: str) -> None:
+        """Forget a layer that has left the net, and its params."""
+        self.removed.append(layer)
+        self.arrays = {param: array for param, array in self.arrays.items() if param[0] != layer}
+
+    def changed(self) -> Mapping[str, Mapping[int, Array]]:
+        """Layer of the model -> {number of its param: its new values}."""
+        found: dict[str, dict[int, Array]] = {}
+        here = {layer.name for layer in self.model.layers if layer.blobs}
+        for param, array in self.arrays.items():
+            for name, index in self.sharers(param):
+                if name in here:
+                    found.setdefault(name, {})[index] = array
+        return found
