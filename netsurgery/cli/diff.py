@@ -47,7 +47,7 @@ def command(files: tuple[Path, ...], with_text: bool, as_json: bool, quiet: bool
 
     \b
     Example:
-      netsurgery diff prototxt/digits_deploy.prototxt prototxt/dense.prototxt
+      netsurgery diff deploy.prototxt other.prototxt model.caffemodel other.caffemodel
     """
     with trouble_is_two():
         prototxts, models = told_apart(files)

@@ -99,7 +99,7 @@ def command(
 
     \b
     Example:
-      netsurgery inspect prototxt/digits_deploy.prototxt models/digits/digits.caffemodel --field
+      netsurgery inspect deploy.prototxt model.caffemodel --field
     """
     prototxt, weights = told_apart(files)
     if prototxt is None and (sizes or with_fields):
