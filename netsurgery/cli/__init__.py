@@ -29,6 +29,7 @@ COMMANDS = {
     "export": ("export", "A net and its weights as ONNX, for other programs."),
     "diff": ("diff", "How a net, or its weights, differ from another's, field by field."),
     "transplant": ("transplant", "Put the params of one net into another."),
+    "upgrade": ("upgrade", "Bring a net of an earlier Caffe up to date: prototxt or caffemodel."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
 

@@ -52,6 +52,8 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
     for layer in document.root.messages("layer"):
         changes += upgrade_batch_norm(edits, layer)
     changes += upgrade_inputs(edits, document)
+    if prototxt.bom:
+        changes.append(Change(None, "the byte order mark, which Caffe cannot read, is left out"))
     return TextUpgrade(prototxt, edits.apply(), tuple(changes))
 
 

@@ -1,0 +1,94 @@
+"""``netsurgery upgrade``: a net of an earlier Caffe brought up to date."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.printing import echo
+from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
+from netsurgery.surgery.upgrade import TextUpgrade
+
+__all__ = ["command"]
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=FILE)
+@click.option(
+    "-o", "--output", metavar="FILE", type=FILE, help="The new file; - prints a prototxt."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@json_option
+@quiet_option
+@force_option
+def command(
+    net: Path, output: Path | None, dry_run: bool, as_json: bool, quiet: bool, force: bool
+) -> None:
+    """Bring a net of an earlier Caffe up to date.
+
+    Layers of 2013 (V0) and 2014 (V1), input fields, the transformation of data layers and the
+    rates of old BatchNorm layers become what Caffe 1.0 writes; the message is the one that
+    Caffe's own upgrade_net_proto_text and upgrade_net_proto_binary give. A prototxt keeps its
+    comments, order and layout. Which of the two NET is, its content tells.
+
+    \b
+    Example:
+      netsurgery upgrade lenet_v1.prototxt -o lenet.prototxt
+    """
+    if output is None and not dry_run:
+        raise click.UsageError("Missing option '-o' / '--output', or '--dry-run'.")
+    printed = str(output) == "-" and not dry_run
+    if printed and as_json:
+        raise click.UsageError("--json and -o - both print; give the output a file")
+    with planned_upgrade(net) as plan:
+        if output is not None and not dry_run:
+            upgrade(plan, output, force=force)
+        found = _facts(plan, output, dry_run)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not quiet:
+        _show(found, err=printed)
+
+
+def _facts(plan: Upgrade, output: Path | None, dry_run: bool) -> dict[str, Any]:
+    found = {
+        "input": str(plan.path),
+        "kind": plan.kind,
+        "generation": plan.generation,
+        "up_to_date": not plan.changes,
+        "changes": [{"layer": change.layer, "what": change.what} for change in plan.changes],
+        "output": None if output is None else str(output),
+        "dry_run": dry_run,
+    }
+    if dry_run and plan.text is not None:
+        found["diff"] = _diff(plan.text, str(output or "upgraded"))
+    return found
+
+
+def _diff(plan: TextUpgrade, name: str) -> str:
+    """The unified diff of the two prototxts."""
+    old, new = (text.splitlines(keepends=True) for text in (plan.prototxt.text, plan.text))
+    lines = difflib.unified_diff(old, new, plan.prototxt.path, name)
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+
+
+def _show(found: dict[str, Any], *, err: bool) -> None:
+    """Print the facts for a person; on standard error where the net itself goes to output."""
+    for change in found["changes"]:
+        where = "" if change["layer"] is None else f"layer {change['layer']!r}: "
+        echo(where + change["what"], err=err)
+    if found["up_to_date"]:
+        echo(f"{found['input']}: already up to date", err=err)
+    if found["dry_run"]:
+        if found["output"]:
+            echo(f"would write {found['output']}")
+        echo(found.get("diff", ""), nl=False)
+    elif not err:
+        echo(f"wrote {found['output']}")

@@ -1,0 +1,113 @@
+"""A net of an earlier Caffe brought up to date: a prototxt or a caffemodel, told by content."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netsurgery.errors import OutputError
+from netsurgery.formats.caffemodel import open_protobuf
+from netsurgery.formats.files import Outputs
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.segments import Source
+from netsurgery.jobs.kinds import is_prototxt
+from netsurgery.net.net import Net
+from netsurgery.surgery.upgrade import Change, TextUpgrade, plan_upgrade
+from netsurgery.surgery.upgrade_binary import BinaryUpgrade, check_upgraded, plan_binary_upgrade
+
+__all__ = ["Upgrade", "planned_upgrade", "read_upgraded", "upgrade"]
+
+#: Standard input, or output.
+STREAM = "-"
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """A plan: `text` for a prototxt, else `binary`, whose old file is open."""
+
+    path: Path
+    text: TextUpgrade | None = None
+    binary: BinaryUpgrade | None = None
+    source: Source | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "prototxt" or "caffemodel"."""
+        return "prototxt" if self.binary is None else "caffemodel"
+
+    @property
+    def generation(self) -> str:
+        """ "V0", "V1" or "V2", of what was read."""
+        if self.binary is not None:
+            return self.binary.generation
+        return self.text.prototxt.generation if self.text is not None else "V2"
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What is done; nothing where the net is up to date."""
+        plan = self.text or self.binary
+        return plan.changes if plan is not None else ()
+
+
+@contextmanager
+def planned_upgrade(path: Path) -> Iterator[Upgrade]:
+    """The plan for a prototxt ("-": from standard input) or a caffemodel.
+
+    Raises FormatError (PrototxtError, CaffemodelError) for what is neither, and for what cannot
+    be carried over.
+    """
+    if str(path) == STREAM or is_prototxt(path):
+        yield Upgrade(path, text=plan_upgrade(Prototxt.read(path)))
+        return
+    source = open_protobuf(path)
+    try:
+        yield Upgrade(path, binary=plan_binary_upgrade(source), source=source)
+    finally:
+        source.close()
+
+
+def upgrade(
+    plan: Upgrade,
+    target: Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write the net that `plan` leads to; a prototxt to standard output for "-".
+
+    A net that is up to date is written too, byte for byte (but for a byte order mark). progress:
+    called with the number of bytes written. Raises OutputError; nothing is written then.
+    """
+    inputs = [] if str(plan.path) == STREAM else [plan.path]
+    if str(target) == STREAM:
+        if plan.text is None:
+            raise OutputError("a caffemodel is written to a file, not to standard output")
+        sys.stdout.buffer.write(_encoded(plan.text))
+        sys.stdout.buffer.flush()
+        return
+    with Outputs([target], inputs=inputs, force=force) as outputs:
+        if plan.text is not None:
+            outputs[target].write(_encoded(plan.text))
+        if plan.binary is not None:
+            outputs[target].write_segments(plan.binary.segments, progress)
+            check_upgraded(outputs[target].temporary, plan.binary)
+
+
+def _encoded(plan: TextUpgrade) -> bytes:
+    return plan.prototxt.to_bytes(plan.text)
+
+
+def read_upgraded(path: Path, phase: str = "TEST") -> tuple[Net, tuple[str, ...]]:
+    """A prototxt as a net, one of V0 upgraded first; what there is to say about that.
+
+    Nets of V1 are read as they are. Raises FormatError, PrototxtError or NetError.
+    """
+    found = Prototxt.read(path)
+    if found.generation != "V0":
+        return Net.of(found, phase), ()
+    new = replace(plan_upgrade(found).result, bom=found.bom)
+    told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
+    return Net.of(new, phase), (told,)
