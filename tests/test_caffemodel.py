@@ -169,7 +169,7 @@ def test_params_in_several_pieces_are_one(tmp_path: Path) -> None:
         (
             b"\x12\x02\x0a\x00",
             "byte 0: its layers are of Caffe's first generation (V0), which is not read; "
-            "upgrade it with Caffe's upgrade_net_proto_binary",
+            "`netsurgery upgrade` brings the file up to date",
         ),
         (
             V1 + V2[3:],

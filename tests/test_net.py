@@ -106,8 +106,7 @@ def test_phase_rules(rules: str, trains: bool, tests: bool) -> None:
         (
             'layers { layer { name: "r" type: "relu" } }',
             "n.prototxt:1:8: found a layer of Caffe's first generation (2013), expected "
-            'layer { type: "..." }; upgrade_net_proto_text, a tool of Caffe, brings the file '
-            "up to date",
+            'layer { type: "..." }; `netsurgery upgrade` brings the file up to date',
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,7 +22,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places
-from netsurgery.net import Net, Shape
+from netsurgery.jobs.upgrade import read_upgraded
+from netsurgery.net import Shape
 from netsurgery.surgery.convolution import plan_convolution
 from netsurgery.surgery.convolution_weights import match_weights
 
@@ -117,8 +119,9 @@ def command(
     """
     if input_size and map_size:
         raise click.UsageError("--input-size and --map-size exclude each other")
+    net, notes = read_upgraded(prototxt, phase)
     plan = plan_convolution(
-        Net.read(prototxt, phase),
+        net,
         suffix=suffix,
         layers=layers.split(",") if layers is not None else None,
         input_size=input_size,
@@ -127,6 +130,7 @@ def command(
         keep_global_pooling=keep_global_pooling,
         skip_refused=on_refusal == "skip",
     )
+    plan = replace(plan, notes=(*notes, *plan.notes))
     places = output_places(
         prototxt,
         weights,

@@ -178,7 +178,7 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
         elif generation == "V1" and found.number == _V0_IN_V1:
             raise reader.error(
                 "its layers are of Caffe's first generation (V0), which is not read; "
-                "upgrade it with Caffe's upgrade_net_proto_binary",
+                "`netsurgery upgrade` brings the file up to date",
                 layer.start,
             )
     return ModelLayer(

@@ -91,7 +91,7 @@ class Net:
         if prototxt.generation == "V0":
             raise prototxt.layers[0].error(
                 "found a layer of Caffe's first generation (2013), expected layer { type: "
-                '"..." }; upgrade_net_proto_text, a tool of Caffe, brings the file up to date'
+                '"..." }; `netsurgery upgrade` brings the file up to date'
             )
         layers = tuple(
             _layer(index, message, prototxt.generation)
