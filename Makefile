@@ -1,6 +1,7 @@
 # make demo    convert the bundled net, map the bundled picture; the results are in demo/
 #              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
 # make test    the whole test suite, against real Caffe where the machine can have it
+# make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make check   lint, types and tests: what has to hold before a change goes in
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ STAMP := .venv/.installed
 PYTEST_ARGS ?=
 ENGINE ?= embedded
 
-.PHONY: demo test check lint types caffe clean
+.PHONY: demo test bench check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -30,6 +31,9 @@ demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(STAMP))
 
 test: caffe
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: caffe
+	$(BIN)/python -m benchmarks.bench --write docs/performance.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

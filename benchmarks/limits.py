@@ -1,0 +1,57 @@
+"""What the machine can do at best, measured: arithmetic, memory, and a start of Python.
+
+python -m benchmarks.limits     prints JSON: multiply_adds and bytes, both a second
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = ["main"]
+
+
+def fastest(turn: Callable[[], object], count: int = 7) -> float:
+    """The shortest of `count` turns, in seconds."""
+    times = []
+    for _ in range(count):
+        started = time.perf_counter()
+        turn()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def multiply_adds(side: int = 2048) -> float:
+    """Multiply-adds a second of a float32 matrix product on all cores, numpy's own BLAS."""
+    one, other = np.ones((side, side), np.float32), np.ones((side, side), np.float32)
+    made = np.empty_like(one)
+    return side**3 / fastest(lambda: np.matmul(one, other, out=made))
+
+
+def read_bytes(count: int = 256 << 20) -> float:
+    """Bytes a second that one core reads from memory."""
+    data = np.ones(count // 4, np.float32)
+    return count / fastest(data.max)
+
+
+def copied_bytes(count: int = 256 << 20) -> float:
+    """Bytes a second that one core copies from memory to memory."""
+    data = np.ones(count // 8)
+    made = np.ones_like(data)
+    return count / fastest(lambda: np.copyto(made, data))
+
+
+def main() -> None:
+    """Print the limits as JSON."""
+    print(
+        json.dumps(
+            {"multiply_adds": multiply_adds(), "read": read_bytes(), "copied": copied_bytes()}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

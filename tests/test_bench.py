@@ -1,0 +1,121 @@
+"""The benchmark's own plumbing; what it measures is not tested."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ is not installed
+
+from benchmarks import table
+from benchmarks.measure import Run, Summary, alternate, run
+from benchmarks.table import BEGIN, END, Row, at_least, at_most, pasted
+
+ROW = Row("2 x faster", "at least 4 x", False, "this", "1 s", "that: 2 s", "0.5 s")
+
+
+def test_a_run_has_the_time_and_memory_of_its_process(tmp_path: Path) -> None:
+    script = "import time; taken = b'x' * (200 << 20); time.sleep(0.2)"
+    made = run([sys.executable, "-c", script], tmp_path)
+    assert made.seconds >= 0.2
+    assert made.peak >= 200 << 20
+
+
+def test_a_run_has_no_memory_but_its_own(tmp_path: Path) -> None:
+    # What the measuring process holds would count as the child's: it has to be small.
+    script = (
+        "import sys; from pathlib import Path; from benchmarks.measure import run\n"
+        f"print(run(['true'], Path({str(tmp_path)!r})).peak, 'numpy' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
+    peak, numpy = done.stdout.split()
+    assert int(peak) < 40 << 20
+    assert numpy == "False"
+
+
+def test_a_run_that_fails_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="exit 1: not today"):
+        run([sys.executable, "-c", "import sys; sys.exit('not today')"], tmp_path)
+
+
+def test_turns_alternate_and_the_first_of_each_does_not_count() -> None:
+    order = []
+
+    def turn(name: str, seconds: list[float]) -> Run:
+        order.append(name)
+        return Run(seconds.pop(0), 7)
+
+    one, other = [9.0, 1.0, 3.0, 2.0], [9.0, 4.0, 6.0, 8.0]
+    found = alternate([lambda: turn("a", one), lambda: turn("b", other)], 3)
+    assert "".join(order) == "abababab"
+    assert found == [Summary(2.0, 7, 1.0, 3.0, 3), Summary(6.0, 7, 4.0, 8.0, 3)]
+
+
+def test_ratios() -> None:
+    assert at_least(10, 4.4, 0.2) == ("22 x faster", "at least 10 x", True)
+    assert at_least(12, 900, 100, word="less") == ("9 x less", "at least 12 x", False)
+    assert at_most(1.5, 0.2, 0.25) == ("1.25 times", "at most 1.5 times", True)
+    assert at_most(1.5, 0.2, 0.31) == ("1.55 times", "at most 1.5 times", False)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(4.438, "4.44 s"), (0.1, "0.1 s"), (0.0463, "46.3 ms"), (0.0009, "0.9 ms")]
+)
+def test_seconds(value: float, text: str) -> None:
+    assert table.seconds(value) == text
+
+
+def test_sizes() -> None:
+    assert [table.size(n) for n in (143_000, 243_861_926, 1_076_000_000)] == [
+        "0.143 MB",
+        "244 MB",
+        "1.08 GB",
+    ]
+
+
+def test_the_table() -> None:
+    assert table.table([ROW]).splitlines()[1:] == [
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| 2 x faster | at least 4 x | **no** | this | 1 s | that: 2 s | 0.5 s |",
+    ]
+
+
+def test_the_table_takes_the_place_of_the_last_one() -> None:
+    document = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    once = pasted(document, "new\n")
+    assert once == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert pasted(once, "new\n") == once
+
+
+@pytest.mark.parametrize("document", ["none", BEGIN, f"{END} {BEGIN}"])
+def test_a_document_without_a_place_is_left_alone(document: str) -> None:
+    with pytest.raises(ValueError, match="has no '<!-- make bench writes from here -->' with"):
+        pasted(document, "new")
+
+
+def test_the_documented_table_has_its_place(repo_root: Path) -> None:
+    document = (repo_root / "docs" / "performance.md").read_text()
+    pasted(document, "new")
+    assert table.table([])[:-1] in document
+
+
+def test_the_whole_benchmark_at_toy_size(repo_root: Path, tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text(f"{BEGIN}\n{END}\n")
+    command = [sys.executable, "-m", "benchmarks.bench", "--small", "--no-caffe", "--count", "1"]
+    done = subprocess.run(
+        [*command, "--folder", tmp_path, "--write", document],
+        cwd=repo_root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    written = document.read_text()
+    assert done.stdout.strip() in written
+    for what in ("| convert, 0.143 MB", "| peak memory of convert", "| `netsurgery --version` |"):
+        assert what in written
+    assert [path.name for path in tmp_path.iterdir()] == ["performance.md"]
