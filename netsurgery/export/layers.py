@@ -15,6 +15,7 @@ from netsurgery.export import (
     shaping,
 )
 from netsurgery.export.graph import Graph
+from netsurgery.export.known_fields import check_fields
 from netsurgery.export.site import Emitter, Param, Site
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes
@@ -42,9 +43,10 @@ Prepare = Callable[[Graph, str, Shape], str]
 
 
 def check_types(net: Net) -> None:
-    """Raise PrototxtError for the first layer that only Caffe itself can run."""
+    """Raise PrototxtError for the first layer that only Caffe itself, or a fork of it, can run."""
     for layer in net.layers:
         if layer.type in EMITTERS or layer.type == "Input":
+            check_fields(layer)
             continue
         if layer.type in _DATA:
             raise layer.error(

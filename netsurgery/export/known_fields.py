@@ -1,0 +1,87 @@
+"""The fields that Caffe's layers have, and the refusal of those they have not.
+
+Real Caffe refuses a net with a field it does not know. Here a prototxt is read with all its
+fields, and to run it as if the unknown ones (``pad_l``, ``relu: true``) were not there would give
+other numbers than the fork that knows them.
+"""
+
+from __future__ import annotations
+
+from netsurgery.net.net import Layer
+
+__all__ = ["FIELDS", "check_fields", "field_of"]
+
+#: The message with a layer's parameters -> its fields in Caffe 1.0; and ceil_mode, a fork's.
+FIELDS: dict[str, str] = {
+    "argmax_param": "out_max_val top_k axis",
+    "batch_norm_param": "use_global_stats moving_average_fraction eps",
+    "bias_param": "axis num_axes filler",
+    "clip_param": "min max",
+    "concat_param": "axis concat_dim",
+    "convolution_param": """
+        num_output bias_term pad kernel_size stride dilation pad_h pad_w kernel_h kernel_w
+        stride_h stride_w group weight_filler bias_filler engine axis force_nd_im2col
+    """,
+    "crop_param": "axis offset",
+    "dropout_param": "dropout_ratio",
+    "dummy_data_param": "data_filler shape num channels height width",
+    "eltwise_param": "operation coeff stable_prod_grad",
+    "elu_param": "alpha",
+    "embed_param": "num_output input_dim bias_term weight_filler bias_filler",
+    "exp_param": "base scale shift",
+    "flatten_param": "axis end_axis",
+    "inner_product_param": "num_output bias_term weight_filler bias_filler axis transpose",
+    "log_param": "base scale shift",
+    "lrn_param": "local_size alpha beta norm_region k engine",
+    "mvn_param": "normalize_variance across_channels eps",
+    "parameter_param": "shape",
+    "pooling_param": """
+        pool pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w engine
+        global_pooling round_mode ceil_mode
+    """,
+    "power_param": "power scale shift",
+    "prelu_param": "filler channel_shared",
+    "recurrent_param": "num_output weight_filler bias_filler debug_info expose_hidden",
+    "reduction_param": "operation axis coeff",
+    "relu_param": "negative_slope engine",
+    "reshape_param": "shape axis num_axes",
+    "scale_param": "axis num_axes filler bias_term bias_filler",
+    "sigmoid_param": "engine",
+    "slice_param": "axis slice_point slice_dim",
+    "softmax_param": "engine axis",
+    "spp_param": "pyramid_height pool engine",
+    "swish_param": "beta",
+    "tanh_param": "engine",
+    "threshold_param": "threshold",
+    "tile_param": "axis tiles",
+}
+
+#: Types whose message is not called as they are.
+_FIELD_OF = {
+    "Deconvolution": "convolution_param",
+    "DepthwiseConvolution": "convolution_param",
+    "Im2col": "convolution_param",
+    "LSTM": "recurrent_param",
+    "RNN": "recurrent_param",
+}
+_BY_TYPE = {name.removesuffix("_param").replace("_", ""): name for name in FIELDS}
+
+
+def field_of(kind: str) -> str | None:
+    """The name of the message with the parameters of a layer of this type; None for none."""
+    return _FIELD_OF.get(kind) or _BY_TYPE.get(kind.lower())
+
+
+def check_fields(layer: Layer) -> None:
+    """Raise PrototxtError, with its place, for a field that Caffe's layer has not."""
+    name = field_of(layer.type)
+    if name is None:
+        return
+    known = FIELDS[name].split()
+    for found in layer.param(name).fields:
+        if found.name not in known:
+            raise layer.message.source.error(
+                f"layer {layer.name!r} ({layer.type}): {name} has a field {found.name}, which "
+                "Caffe 1.0 does not know, nor what it changes; take it out if that is nothing",
+                found.start,
+            )
