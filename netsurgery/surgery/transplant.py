@@ -123,6 +123,8 @@ class _Planner:
         self.coming: dict[Param, Transfer] = {}
         self.dropped: list[Transfer] = []
         self.refusals = [*source.refusals, *target.refusals, *self._unknown_pairs()]
+        #: Layers of the target of which enough has been said.
+        self.refused: set[str] = {refusal.layer for refusal in target.refusals}
 
     def _unknown_pairs(self) -> Iterator[Refusal]:
         for name, goal in self.rule.pairs.items():
@@ -135,26 +137,26 @@ class _Planner:
     def match(self) -> None:
         """Send each layer of the source to one of the target, or nowhere."""
         here = {layer.name for layer in self.target.net.layers}
+        wrong = {refusal.layer for refusal in self.source.refusals}
         taken: dict[str, str] = {}
         for old in self.source.layers.values():
-            if not old.blobs or old.shapes is None:
+            if not old.blobs or old.shapes is None or old.name in wrong:
                 continue
             goal = next((name for name in self.rule.names(old.name) if name in here), None)
             if goal is None:
                 self._drop(old, "the target has no such layer")
             elif goal in taken:
-                self.refusals.append(
-                    Refusal(
-                        old.name,
-                        f"goes to {goal!r}, and so does {taken[goal]!r}",
-                        f"--map '{old.name}=' leaves it out",
-                    )
-                )
-            else:
+                also = f"goes to {goal!r}, and so does {taken[goal]!r}"
+                self._refuse(goal, Refusal(old.name, also, f"--map '{old.name}=' leaves it out"))
+            elif goal not in self.refused:
                 taken[goal] = old.name
                 self._send(old, goal)
         for name in self.source.extra:
             self._drop_extra(name)
+
+    def _refuse(self, goal: str, refusal: Refusal) -> None:
+        self.refused.add(goal)
+        self.refusals.append(refusal)
 
     def _drop(self, old: LayerParams, reason: str, start: int = 0) -> None:
         shapes = old.shapes or ()
@@ -174,23 +176,14 @@ class _Planner:
         if new is None:
             self._drop(old, f"{goal!r} has no params")
         elif new.shapes is None:
-            self.refusals.append(
-                Refusal(
-                    goal,
-                    f"the shapes of its params cannot be told ({new.unknown})",
-                    "give a prototxt that declares its input, or the target's weights",
-                )
-            )
+            reason = f"the shapes of its params cannot be told ({new.unknown})"
+            remedy = "give a prototxt that declares its input, or the target's weights"
+            self._refuse(goal, Refusal(goal, reason, remedy))
         elif _of_one_kind(old.type, new.type):
             self._send_params(old, new)
         else:
-            self.refusals.append(
-                Refusal(
-                    old.name,
-                    f"is of type {old.type}; {goal!r} is of type {new.type}",
-                    f"--map '{old.name}=' leaves it out",
-                )
-            )
+            reason = f"is of type {old.type}; {goal!r} is of type {new.type}"
+            self._refuse(goal, Refusal(old.name, reason, f"--map '{old.name}=' leaves it out"))
 
     def _send_params(self, old: LayerParams, new: LayerParams) -> None:
         assert old.shapes is not None
@@ -204,7 +197,7 @@ class _Planner:
                 pair = (old.name, index), (new.name, index)
                 self.coming[pair[1]] = Transfer(word, *pair, old.shapes[index], new.shapes[index])
             else:
-                self.refusals.append(Refusal(old.name, f"{reason} (in {new.name!r})"))
+                self._refuse(new.name, Refusal(old.name, f"{reason} (in {new.name!r})"))
         self._drop(old, f"{new.name!r} has {len(new.shapes)} params", start=both)
 
     def share(self) -> None:
@@ -233,7 +226,7 @@ class _Planner:
         """Layers without params in the result; those of which a part comes are refused."""
         names = dict.fromkeys(t.target[0] for t in left if t.target)
         found = []
-        for name in names:
+        for name in (name for name in names if name not in self.refused):
             layer = self.target.layers[name]
             came = [index for goal, index in self.coming if goal == name]
             if not layer.blobs and not came:
