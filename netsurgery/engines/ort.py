@@ -147,7 +147,8 @@ class EmbeddedNet:
 
         An input must be float32 and have the present shape exactly. One that is not given keeps
         what it was given last. A blob is seen after its last writer. Raises EngineError for
-        inputs and names that do not fit, EngineTimeout, and EngineFailed.
+        inputs and names that do not fit, CaffemodelError if the weights have changed since,
+        EngineTimeout, and EngineFailed.
         """
         if not self.open:
             raise EngineError(f"{self._net.prototxt.path} was closed")
@@ -160,6 +161,9 @@ class EmbeddedNet:
                     self._shapes.of(name)
                 known = ", ".join(self._shapes.blobs)
                 raise EngineError(f"{self._net.prototxt.path} has no blob {name}; there is {known}")
+        if self._model is not None:
+            # Sessions map the file: what is written into it now would be computed with.
+            self._model.check_unchanged()
         # Copies: the caller may change an array that a later forward still needs.
         self._held.update({k: np.array(v, np.float32, order="C") for k, v in inputs.items()})
         wanted = tuple(dict.fromkeys(blobs))
@@ -185,8 +189,6 @@ class EmbeddedNet:
 
     def _made(self, wanted: tuple[str, ...]) -> Session:
         graph = write_net(self._net, self._shapes, wanted, self._weights.of)
-        if self._model is not None:
-            self._model.check_unchanged()
         return Session(graph, self._model, self._engine.options)
 
     def _check_input(self, name: str) -> None:

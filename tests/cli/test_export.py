@@ -151,6 +151,19 @@ def test_linked_weights_with_two_names(capsys: pytest.CaptureFixture[str]) -> No
     assert not os.path.exists("net.onnx")
 
 
+def test_linked_weights_of_an_odd_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = os.fsdecode(b"\xff.caffemodel")
+    shutil.move("model.caffemodel", odd)
+    files = ("deploy.prototxt", odd)
+    assert export(files, "-o", "net.onnx", "--weights", "linked") == 1
+    assert capsys.readouterr().err == (
+        "error: \\xff.caffemodel: its name is not UTF-8, which an ONNX model cannot hold; "
+        "use --weights inside\n"
+    )
+    assert export(files, "-o", "net.onnx", "-q") == 0
+    opened("net.onnx")
+
+
 def test_preprocessing_inside(full_conv: tuple[str, str]) -> None:
     """RGB, 0..255, becomes what the transformer makes of it: here one channel of grey."""
     Path("netsurgery.toml").write_text(
