@@ -125,7 +125,7 @@ def _target(work: Workpiece, first: Layer) -> Layer:
     bottom = first.bottoms[0]
     target = work.net.producer(first, bottom)
     if target is None or target.type not in PARAM:
-        made = "the net's input" if target is None else f"made by a {target.type}, {target.name!r}"
+        made = "the net's input" if target is None else f"of layer {target.name!r} ({target.type})"
         raise stop(
             first.name,
             f"its bottom {bottom!r} is {made}; it folds into a Convolution or InnerProduct",

@@ -170,7 +170,7 @@ def _filled(
     if kind not in ("Convolution", "Deconvolution") or target.blob or len(shape) != 4:
         raise stop(
             target.layer,
-            f"param {target.blob} of a {kind} is {describe(shape)}; {name} fills the H x W "
+            f"param {target.blob} is {describe(shape)} ({kind}); {name} fills the H x W "
             "filters of a Convolution's or Deconvolution's weights",
         )
     axes = axes_left(shape, target.indices)
