@@ -130,7 +130,7 @@ def test_not_text(tmp_path: Path) -> None:
 def test_a_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
         load_settings(tmp_path)
-    assert str(error.value) == f"{tmp_path}: Is a directory"
+    assert str(error.value) == f"{tmp_path}: a directory"
 
 
 def test_found_here_or_above(tmp_path: Path) -> None:

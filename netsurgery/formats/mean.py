@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import CaffemodelError, MeanError
+from netsurgery.errors import CaffemodelError, FormatError, MeanError
 from netsurgery.formats.blob import read_blob, shape_text
 from netsurgery.formats.caffemodel import open_protobuf
+from netsurgery.formats.npy import read_npy
 from netsurgery.formats.wire import WireReader
 
 if TYPE_CHECKING:
@@ -67,25 +67,9 @@ def _npy(name: str) -> NDArray[np.generic]:
     import numpy as np
 
     try:
-        with warnings.catch_warnings():
-            # Files of Python 2, Caffe's own mean among them, draw a warning and are fine.
-            warnings.simplefilter("ignore", UserWarning)
-            # Mapped: the shape is held against the file's size before anything is made for it.
-            loaded = np.load(name, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise MeanError(f"{name}: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError, OverflowError) as error:
-        raise MeanError(f"{name}: not a .npy file of numbers ({_first_line(error)})") from error
-    if not isinstance(loaded, np.ndarray):
-        loaded.close()
-        raise MeanError(f"{name}: a .npz archive; a mean is one array (.npy)")
-    if loaded.dtype.kind not in "fiu":
-        raise MeanError(f"{name}: an array of {loaded.dtype}; a mean is numbers")
-    return np.array(loaded)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n")[0][:200]
+        return np.array(read_npy(name))
+    except FormatError as error:
+        raise MeanError(str(error)) from error
 
 
 def _binaryproto(name: str) -> NDArray[np.float32]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import FormatError
+from netsurgery.formats.whole_files import check_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +26,14 @@ def read_npy(path: str | Path) -> NDArray[np.generic]:
     import numpy as np
 
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError, OverflowError, UnicodeError) as error:
+        check_regular(path)
+        with warnings.catch_warnings():
+            # Files of Python 2, Caffe's own mean among them, draw a warning and are fine.
+            warnings.simplefilter("ignore")
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, MemoryError) as error:
+        raise FormatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except Exception as error:  # the header is a Python literal, and fails as one, in many ways
         first = str(error).split("\n")[0][:200]
         raise FormatError(f"{path}: not a .npy file of numbers ({first})") from error
     if not isinstance(found, np.ndarray):

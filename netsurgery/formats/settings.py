@@ -31,10 +31,14 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import SettingsError
+from netsurgery.formats.whole_files import read_whole
 
 __all__ = ["SETTINGS_NAME", "Settings", "find_settings", "load_settings"]
 
 SETTINGS_NAME = "netsurgery.toml"
+
+#: Nine keys; the parser's time grows with the square of a key's length.
+MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def load_settings(path: Path | str) -> Settings:
     """Read a settings file. Raises SettingsError, with the line, for what it should not hold."""
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_whole(path, MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -103,6 +107,8 @@ def load_settings(path: Path | str) -> Settings:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(_syntax(path, str(error))) from error
+    except ValueError as error:  # Python's own limit on the digits of a number
+        raise SettingsError(f"{path}: a number of too many digits") from error
     except RecursionError as error:
         raise SettingsError(f"{path}: nested too deeply") from error
     return _Reader(path, text).settings(tables)
@@ -224,7 +230,12 @@ def _swap(value: Any) -> tuple[int, ...]:
 
 
 def _seen(value: Any) -> str:
-    text = repr(value)
+    if isinstance(value, dict):
+        return "a table"
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "a value nested too deeply"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
