@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 130
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import sys
 
@@ -32,6 +34,10 @@ COMMANDS = {
     "upgrade": ("upgrade", "Bring a net of an earlier Caffe up to date: prototxt or caffemodel."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
+
+
+#: Longer messages hold somebody's endless names, and are cut.
+LONGEST = 1500
 
 
 class LazyGroup(click.Group):
@@ -80,7 +86,8 @@ def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
         code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None where it was closed before we began
+            sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except NetsurgeryError as error:
         report(error)
@@ -88,21 +95,33 @@ def run(args: list[str] | None = None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)  # it may hold names from the command line, so from a shell's *
+        echo(told.getvalue(), err=True, nl=False)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
-        # Python flushes stdout once more at exit; give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_stdout_up()
         return 141
+    except OSError as error:  # only standard output is left: files have errors of their own
+        _give_stdout_up()
+        report(NetsurgeryError(f"standard output: {error.strerror or error}"))
+        return 1
     except MemoryError:
         click.echo("error: out of memory", err=True)
         return 1
 
 
+def _give_stdout_up() -> None:
+    """Python flushes stdout once more at exit; give it somewhere to go."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    echo(f"error: {error}".replace("\n", "\\n"), err=True)
+    told = f"error: {error}".replace("\n", "\\n")
+    echo(told if len(told) <= LONGEST else f"{told[:LONGEST]}...", err=True)
     if isinstance(error, PrototxtError) and error.caret and sys.stderr.isatty():
         echo(error.caret, err=True)

@@ -30,7 +30,9 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{text!r} is not HEIGHTxWIDTH")
+        raise ValueError(f"{text[:60]!r} is not HEIGHTxWIDTH")
+    if max(map(len, parts)) > 7:  # int() has a limit of its own
+        raise ValueError(f"{text[:60]!r} is not a size between 1 and 1000000")
     height, width = int(parts[0]), int(parts[-1])
     if not (0 < height <= 1_000_000 and 0 < width <= 1_000_000):
         raise ValueError(f"{text!r} is not a size between 1 and 1000000")
@@ -68,7 +70,8 @@ class NamedShapeType(click.ParamType[tuple[str, tuple[int, ...]]]):
             return value
         blob, found, dims = value.rpartition("=")
         parts = dims.lower().split("x")
-        counts = all(p.isascii() and p.isdigit() and 0 < int(p) <= 1_000_000 for p in parts)
+        digits = all(part.isascii() and part.isdigit() and len(part) <= 7 for part in parts)
+        counts = digits and all(0 < int(part) <= 1_000_000 for part in parts)
         if not (found and blob and counts):
             self.fail(f"{value!r} is not BLOB=NxCxHxW, as in data=1x3x227x227", param, ctx)
         return blob, tuple(map(int, parts))

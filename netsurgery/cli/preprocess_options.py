@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from netsurgery.formats.settings import Settings
+from netsurgery.cli.printing import echo
+from netsurgery.formats.settings import Settings, find_settings, load_settings
 
-__all__ = ["merged", "preprocess_options"]
+__all__ = ["merged", "pixel_options", "preprocess_options", "with_settings_file"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,15 +50,15 @@ class ChannelsType(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         parts = value.split(",")
-        counts = all(part.isascii() and part.isdigit() for part in parts)
+        counts = all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts)
         order = tuple(map(int, parts)) if counts else ()
         if not order or sorted(order) != list(range(len(order))):
             self.fail(f"{value!r} is not each channel once, as in 2,1,0", param, ctx)
         return order
 
 
-def preprocess_options(command: F) -> F:
-    """--mean, --raw-scale, --channel-swap, --input-scale, --labels.
+def pixel_options(command: F) -> F:
+    """--mean, --raw-scale, --channel-swap, --input-scale.
 
     The command gets `preprocess`: Settings with those members alone, None where not given.
     """
@@ -91,6 +93,30 @@ def preprocess_options(command: F) -> F:
         envvar="NETSURGERY_INPUT_SCALE",
         help="Multiplies what is left after the mean (default: none).",
     )
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        mean: Path | tuple[float, ...] | None,
+        raw_scale: float | None,
+        channel_swap: tuple[int, ...] | None,
+        input_scale: float | None,
+        **kwargs: Any,
+    ) -> Any:
+        preprocess = Settings(
+            mean=mean,
+            raw_scale=_finite("--raw-scale", raw_scale),
+            channel_swap=channel_swap,
+            input_scale=_finite("--input-scale", input_scale),
+        )
+        return command(*args, preprocess=preprocess, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def preprocess_options(command: F) -> F:
+    """`pixel_options` and --labels, which `preprocess` holds too."""
+
+    @pixel_options
     @click.option(
         "--labels",
         metavar="FILE",
@@ -99,23 +125,8 @@ def preprocess_options(command: F) -> F:
         help="The classes' names, one a line.",
     )
     @functools.wraps(command)
-    def wrapped(
-        *args: Any,
-        mean: Path | tuple[float, ...] | None,
-        raw_scale: float | None,
-        channel_swap: tuple[int, ...] | None,
-        input_scale: float | None,
-        labels: Path | None,
-        **kwargs: Any,
-    ) -> Any:
-        preprocess = Settings(
-            mean=mean,
-            raw_scale=_finite("--raw-scale", raw_scale),
-            channel_swap=channel_swap,
-            input_scale=_finite("--input-scale", input_scale),
-            labels=labels,
-        )
-        return command(*args, preprocess=preprocess, **kwargs)
+    def wrapped(*args: Any, preprocess: Settings, labels: Path | None, **kwargs: Any) -> Any:
+        return command(*args, preprocess=replace(preprocess, labels=labels), **kwargs)
 
     return wrapped  # type: ignore[return-value]
 
@@ -133,3 +144,14 @@ def merged(over: Settings, under: Settings) -> Settings:
     return Settings(
         **{name: getattr(under, name) if v is None else v for name, v in values.items()}
     )
+
+
+def with_settings_file(given: Settings, quiet: bool) -> Settings:
+    """`given`, and what it leaves out from the nearest netsurgery.toml."""
+    path = find_settings(Path())
+    if path is None:
+        return given
+    settings = merged(given, load_settings(path))
+    if given.weights is None and settings.weights is not None and not quiet:
+        echo(f"model: {settings.weights} (from {path})", err=True)
+    return settings

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from netsurgery.errors import PrototxtError
-from netsurgery.formats.texttree import STRING, Field, Message, Scalar, Source
+from netsurgery.formats.texttree import STRING, Field, Message, Scalar, Source, shortened
 
 __all__ = ["Edits", "Field", "Message", "Scalar", "Source", "parse"]
 
@@ -70,7 +70,7 @@ class _Parser:
         return self.source.error(f"a stray {char!r}; expected a field name or a value", at)
 
     def fail(self, expected: str) -> PrototxtError:
-        found = self.text if self.kind else "the end of the file"
+        found = shortened(self.text) if self.kind else "the end of the file"
         return self.source.error(f"found {found}, expected {expected}", self.start)
 
     def accept(self, marks: str) -> str:
@@ -114,7 +114,7 @@ class _Parser:
         if self.kind == "mark" and self.text in "{<":
             return self.message(depth)
         if not colon:
-            raise self.fail(f": or {{ after {name}")
+            raise self.fail(f": or {{ after {shortened(name)}")
         start, kind = self.start, self.kind
         if self.accept("-"):
             kind = self.kind
@@ -125,7 +125,7 @@ class _Parser:
                 self.advance()
             return Scalar(self.source, kind, start, self.last)
         elif kind not in ("number", "word"):
-            raise self.fail(f"a value for {name}")
+            raise self.fail(f"a value for {shortened(name)}")
         self.advance()
         return Scalar(self.source, kind, start, self.last)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from netsurgery.errors import PrototxtError
 
-__all__ = ["STRING", "Field", "Message", "Scalar", "Source"]
+__all__ = ["STRING", "Field", "Message", "Scalar", "Source", "shortened"]
 
 #: One quoted string on one line.
 STRING = r"""(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')"""
@@ -35,6 +35,11 @@ _PLAIN = dict(zip(b"abfnrtv?'\"\\", b"\a\b\f\n\r\t\v?'\"\\", strict=True))
 
 _TRUE = frozenset({"true", "True", "t", "1"})
 _FALSE = frozenset({"false", "False", "f", "0"})
+
+
+def shortened(text: str) -> str:
+    """`text`, or its beginning and its length where it is long."""
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +80,18 @@ class Scalar:
     def text(self) -> str:
         return self.source.text[self.start : self.end]
 
+    @property
+    def shown(self) -> str:
+        """The text as a message shows it: not endless."""
+        return shortened(self.text)
+
     def error(self, what: str) -> PrototxtError:
         return self.source.error(what, self.start)
 
     def as_string(self) -> str:
         """The string's value; raises PrototxtError for a number or a word."""
         if self.kind != "string":
-            raise self.error(f"found {self.text}, expected a quoted string")
+            raise self.error(f"found {self.shown}, expected a quoted string")
         pieces = [match for match in _PIECES.finditer(self.text) if match["string"]]
         raw = b"".join(self._unescape(piece) for piece in pieces)
         return raw.decode("utf-8", "surrogateescape")
@@ -116,9 +126,9 @@ class Scalar:
             base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[:1] == "0" else 10
             value = sign * int(digits, base)
         except ValueError:
-            raise self.error(f"found {self.text}, expected a whole number") from None
+            raise self.error(f"found {self.shown}, expected a whole number") from None
         if self.kind != "number" or not low <= value <= high:
-            raise self.error(f"found {self.text}, expected a number from {low} to {high}")
+            raise self.error(f"found {self.shown}, expected a number from {low} to {high}")
         return value
 
     def as_float(self) -> float:
@@ -134,7 +144,7 @@ class Scalar:
                 raise ValueError
             return float(text[:-1] if bare.endswith("f") and bare != "inf" else text)
         except (ValueError, OverflowError):
-            raise self.error(f"found {self.text}, expected a number") from None
+            raise self.error(f"found {self.shown}, expected a number") from None
 
     def as_bool(self) -> bool:
         """true or false, as words or as 1 and 0."""
@@ -142,12 +152,12 @@ class Scalar:
             return True
         if self.kind != "string" and self.text in _FALSE:
             return False
-        raise self.error(f"found {self.text}, expected true or false")
+        raise self.error(f"found {self.shown}, expected true or false")
 
     def as_word(self) -> str:
         """An enum's word, or its number as text."""
         if self.kind == "string":
-            raise self.error(f"found {self.text}, expected a bare word")
+            raise self.error(f"found {self.shown}, expected a bare word")
         return self.text
 
 
@@ -237,5 +247,5 @@ class Message:
 
     def _message(self, found: Field) -> Message:
         if isinstance(found.value, Scalar):
-            raise found.value.error(f"found {found.value.text}, expected {found.name} {{ ... }}")
+            raise found.value.error(f"found {found.value.shown}, expected {found.name} {{ ... }}")
         return found.value
