@@ -65,8 +65,7 @@ def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> Non
     elif missing:
         why = found.unknown.get(missing[0], f"its source {missing[0]!r} is not known")
     else:
-        tops, params = rule(layer, [found.blobs[bottom] for bottom in layer.bottoms])
-        _keep(layer, tops, params, found)
+        _keep(layer, *_ruled(rule, layer, [found.blobs[bottom] for bottom in layer.bottoms]), found)
         return
     for top in layer.tops:
         found.blobs.pop(top, None)
@@ -74,6 +73,14 @@ def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> Non
             found.blobs[top] = tuple(given[top])
         else:
             found.unknown[top] = why
+
+
+def _ruled(rule: shape_rules.Rule, layer: Layer, bottoms: list[Shape]) -> shape_rules.Result:
+    try:
+        return rule(layer, bottoms)
+    except (IndexError, ValueError):  # the rule reached for a bottom or an axis that is not there
+        shapes = ", ".join(map(describe, bottoms)) or "none"
+        raise layer.error(f"found bottoms {shapes}; this layer takes more, or more axes") from None
 
 
 def _keep(layer: Layer, tops: list[Shape], params: list[Shape], found: Shapes) -> None:
