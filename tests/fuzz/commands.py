@@ -1,0 +1,168 @@
+"""Whole command lines on mutated files, in this process, in a folder of their own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from fuzz import seeds
+from fuzz.mutation import WORDS, Edit, edited, edits
+from hypothesis import strategies as st
+
+__all__ = ["Case", "cases"]
+
+FILES: dict[str, bytes] = {
+    "deploy.prototxt": seeds.PROTOTXT,
+    "other.prototxt": seeds.V1_PROTOTXT,
+    "old.prototxt": seeds.V0_PROTOTXT,
+    "model.caffemodel": seeds.model(),
+    "old.caffemodel": seeds.old_model(),
+    "model.caffemodel.h5": seeds.hdf5(),
+    "mean.npy": seeds.npy(np.ones((1, 8, 8), "f4")),
+    "mean.binaryproto": seeds.blob(1, 1, 8, 8, legacy=True),
+    "labels.txt": b"zero\none\ntwo\n",
+    "cat.png": seeds.PICTURE,
+    "netsurgery.toml": seeds.SETTINGS,
+}
+
+#: Command lines; the files that each reads are found among its words, settings' in the settings.
+COMMAND_LINES = """
+convert deploy.prototxt model.caffemodel -o out
+convert deploy.prototxt model.caffemodel -o out --json --mean mean.npy --labels labels.txt
+convert deploy.prototxt model.caffemodel -o out --mean mean.binaryproto --input-size 16
+convert deploy.prototxt model.caffemodel --dry-run
+convert deploy.prototxt model.caffemodel -o out --on-refusal skip --force
+convert other.prototxt old.caffemodel -o out
+convert deploy.prototxt model.caffemodel.h5 -o out
+convert deploy.prototxt model.caffemodel --weights-out model.caffemodel --force
+inspect deploy.prototxt
+inspect deploy.prototxt model.caffemodel --field --stats
+inspect deploy.prototxt model.caffemodel --json --size 16x12 --stats
+inspect other.prototxt old.caffemodel
+inspect old.caffemodel --stats
+inspect model.caffemodel.h5 --stats
+diff deploy.prototxt other.prototxt --text
+diff model.caffemodel old.caffemodel --json
+init deploy.prototxt -o out.caffemodel
+init deploy.prototxt -o out.caffemodel.h5
+init other.prototxt -o out.caffemodel
+export deploy.prototxt model.caffemodel -o out.onnx
+classify-map cat.png
+classify-map cat.png --json --size 8x8
+classify-map cat.png --picture out.png --npy out.npy --size 16x16
+classify-map cat.png cat.png --size image --fit pad
+caffe info --caffe-python deploy.prototxt
+"""
+
+_SETTINGS_FILES = ("netsurgery.toml", "deploy.prototxt", "model.caffemodel", "mean.npy",
+                   "labels.txt")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line and the files it finds in the current folder."""
+
+    args: tuple[str, ...]
+    files: dict[str, bytes]
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Case:
+        """A case from its JSON."""
+        read = json.loads(data)
+        files = {name: base64.b64decode(text) for name, text in read["files"].items()}
+        return cls(tuple(read["args"]), files)
+
+    def to_bytes(self) -> bytes:
+        """The case as JSON, the files in base64."""
+        files = {name: base64.b64encode(data).decode() for name, data in self.files.items()}
+        return json.dumps({"args": self.args, "files": files}, indent=1).encode()
+
+    def check(self) -> None:
+        """Run it; whatever the files hold, it ends with 0, 1 or 2 and one line that says why."""
+        with _folder() as folder:
+            for name, data in self.files.items():
+                (folder / name).write_bytes(data)
+            code, out, err = _run(self.args)
+            if self.args[0] == "diff" and code == 1:
+                code = 0  # they differ, and it has said how
+            _check_words(code, out, err)
+            for name, data in self.files.items():
+                assert (folder / name).read_bytes() == data, f"{name} was written to"
+            made = {path.name for path in folder.iterdir()} - set(self.files)
+            assert not any(name.startswith(".") for name in made), f"left over: {made}"
+            several = self.args[:1] == ("classify-map",) and err.count("error:") > 1
+            assert code == 0 or several or not made, f"exit code {code}, but wrote {made}"
+
+
+def _check_words(code: int, out: str, err: str) -> None:
+    assert code in (0, 1, 2), f"exit code {code}"
+    for text in (out, err):
+        rest = text.replace("\n", "").replace("\t", "")
+        assert rest.isprintable(), "control characters reach the terminal"
+    errors = [line for line in err.splitlines() if line.startswith(("error: ", "Error: "))]
+    assert bool(errors) == bool(code), f"exit code {code} and on stderr {err!r}"
+    assert "out of memory" not in err, "out of memory"
+    assert "standard output:" not in err, "an OSError from somewhere"
+    if code == 1:
+        assert all(len(line) < 2000 for line in err.splitlines()), "an endless line"
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    before = os.getcwd()
+    folder = tempfile.mkdtemp(prefix="case-", dir=before)
+    os.chdir(folder)
+    try:
+        yield Path(folder)
+    finally:
+        os.chdir(before)
+        shutil.rmtree(folder)
+
+
+def _run(args: tuple[str, ...]) -> tuple[int, str, str]:
+    from netsurgery.cli import run
+
+    os.environ["NETSURGERY_ENGINE"] = "embedded"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(list(args))
+    return code, out.getvalue(), err.getvalue()
+
+
+def _case(args: list[str], changes: list[tuple[int, list[Edit]]], put: list[str]) -> Case:
+    names = [word for word in args if word in FILES]
+    names += _SETTINGS_FILES if args[0] == "classify-map" else []
+    files = {name: FILES[name] for name in names}
+    for which, some in changes:
+        name = names[which % len(names)]
+        files[name] = edited(files[name], some)
+    return Case((*args, *put), files)
+
+
+_WORD = st.one_of(
+    st.sampled_from([word.decode("utf-8", "replace").replace("\0", "") for word in WORDS]),
+    st.sampled_from(
+        "--input-size --map-size --suffix --layers --input-shape data=1x1x8x8 --phase TRAIN "
+        "--raw-scale --channel-swap --mean 1,2,3 --class max --top-k --window --blob prob "
+        "--size image -q --json --force --stats --field --keep-global-pooling --verify".split()
+    ),
+)
+_words = st.lists(_WORD, max_size=3)
+_changes = st.lists(st.tuples(st.integers(0, 5), edits), max_size=2)
+
+#: Mutated files under a real command line, which now and then has odd words behind it.
+cases: st.SearchStrategy[Case] = st.builds(
+    _case,
+    st.sampled_from([line.split() for line in COMMAND_LINES.strip().splitlines()]),
+    _changes,
+    st.one_of(st.just([]), st.just([]), _words),
+)

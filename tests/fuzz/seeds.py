@@ -1,0 +1,181 @@
+"""What mutation starts from: the project's own files, others' where they lie beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from netsurgery.formats.wire import delimited, header, packed_varints, varint_field
+
+__all__ = ["PICTURE", "PROTOTXT", "SETTINGS", "blob", "layer", "model", "seeds"]
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+
+PROTOTXT = b"""\
+name: "Tiny"
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3 } }  # 6 x 6
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "ip1" type: "InnerProduct" bottom: "pool" top: "ip1"
+  inner_product_param { num_output: 4 } }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param { num_output: 3 } }
+layer { name: "prob" type: "Softmax" bottom: "ip2" top: "prob" }
+"""
+
+SETTINGS = b"""\
+[model]
+prototxt = "deploy.prototxt"
+weights = "model.caffemodel"
+window = [8, 8]
+
+[preprocess]
+mean = "mean.npy"
+raw_scale = 255.0
+channel_swap = [0]
+input_scale = 0.5
+
+[classes]
+labels = "labels.txt"
+"""
+
+V1_PROTOTXT = b"""\
+input: 'data' input_dim: 1; input_dim: 1, input_dim: 8 input_dim: 8
+layers < name: "ip" type: INNER_PRODUCT bottom: "data" top: "ip" blobs_lr: [1, 2.5e-1f]
+  inner_product_param: { num_output: 0x3 } >
+layers { type: 20 name: "pr" 'ob' bottom: "ip" top: "pr\\157b" }
+"""
+
+V0_PROTOTXT = b"""\
+input: "data" input_dim: 1 input_dim: 1 input_dim: 8 input_dim: 8
+layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 pad: 1 }
+  bottom: "data" top: "conv" }
+layers { layer { name: "ip" type: "innerproduct" num_output: 3 } bottom: "conv" top: "ip" }
+"""
+
+
+def blob(*shape: int, legacy: bool = False) -> bytes:
+    """A BlobProto of small numbers."""
+    count = int(np.prod(shape))
+    numbers = np.linspace(-1, 1, count, dtype="<f4").tobytes()
+    if legacy:
+        four = (1,) * (4 - len(shape)) + shape
+        return b"".join(varint_field(i + 1, n) for i, n in enumerate(four)) + delimited(5, numbers)
+    return delimited(7, packed_varints(1, shape)) + delimited(5, numbers)
+
+
+def layer(name: str, kind: str, *blobs: bytes) -> bytes:
+    """A layer of today, as a field of the net."""
+    body = delimited(1, name.encode()) + delimited(2, kind.encode())
+    return delimited(100, body + b"".join(delimited(7, one) for one in blobs))
+
+
+def model() -> bytes:
+    """The weights of `PROTOTXT`."""
+    return delimited(1, b"Tiny") + b"".join(
+        (
+            layer("conv", "Convolution", blob(2, 1, 3, 3), blob(2)),
+            layer("ip1", "InnerProduct", blob(4, 18), blob(4)),
+            layer("ip2", "InnerProduct", blob(3, 4), blob(3)),
+        )
+    )
+
+
+def old_model() -> bytes:
+    """A model of 2014, with a blob of unpacked floats and one of doubles."""
+    floats = b"".join(b"\x2d" + number.tobytes() for number in np.ones((4, 1), "<f4"))
+    doubles = delimited(8, np.ones(3, "<f8").tobytes())
+    blobs = (
+        blob(3, 64, legacy=True),
+        varint_field(1, 1) + varint_field(2, 1) + varint_field(3, 2) + varint_field(4, 2) + floats,
+        varint_field(4, 3) + doubles,
+    )
+    body = delimited(4, b"ip") + varint_field(5, 14) + b"".join(delimited(6, b) for b in blobs)
+    return delimited(1, b"Old") + delimited(2, body) + header(99, 0)
+
+
+def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 7)) -> bytes:
+    """A small picture that is not of one colour."""
+    ramp = np.arange(size[0] * size[1] * 4, dtype=np.uint32).reshape(size[1], size[0], 4) * 7 % 256
+    made = Image.fromarray(ramp[:, :, :3].astype(np.uint8))
+    deep = Image.fromarray((ramp[:, :, 0] * 257).astype(np.uint16))
+    made = deep if mode == "I;16" else made.convert(mode)
+    file = io.BytesIO()
+    made.save(file, kind)
+    return file.getvalue()
+
+
+PICTURE = picture("PNG", "L", (8, 8))
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def hdf5() -> bytes:
+    import h5py
+
+    file = io.BytesIO()
+    with h5py.File(file, "w") as made:
+        made["data/ip1/0"] = np.ones((4, 18), np.float32)
+        made["data/ip1/1"] = np.ones(4, np.float64)
+        made.create_group("data/relu")
+        made.create_dataset("data/ip2/0", data=np.ones((3, 4), "f4"), chunks=True, compression=1)
+    return file.getvalue()
+
+
+def _read(folder: Path, *patterns: str, largest: int = 50_000) -> Iterator[bytes]:
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)):
+            if path.is_file() and path.stat().st_size <= largest:
+                yield path.read_bytes()
+
+
+def _pictures() -> Iterator[bytes]:
+    for kind, mode in (
+        *(("PNG", mode) for mode in ("L", "RGB", "RGBA", "P", "1", "I;16")),
+        *(("JPEG", mode) for mode in ("L", "RGB", "CMYK")),
+        *(("TIFF", mode) for mode in ("RGB", "L", "F")),
+        *((kind, "RGB") for kind in ("BMP", "PPM", "WEBP", "GIF")),
+    ):
+        yield picture(kind, mode)
+
+
+def seeds(target: str) -> list[bytes]:
+    """The seeds of a target, at least one, the smallest first."""
+    found = {
+        "prototxt": lambda: [
+            PROTOTXT, V1_PROTOTXT, V0_PROTOTXT,
+            *_read(ROOT / "prototxt", "*.prototxt"),
+            *_read(SHARED, "prototxts/*", "bvlc/*.prototxt", "models/*/*.prototxt"),
+        ],
+        "caffemodel": lambda: [
+            model(), old_model(), *_read(SHARED, "models/opencv/*.caffemodel", "broken/*"),
+        ],
+        "wire": lambda: [model(), old_model(), b"\x0b\x13\x14\x0c", blob(2, 2)],
+        "hdf5": lambda: [hdf5()],
+        "npy": lambda: [
+            npy(np.ones((3, 2, 2), np.float32)), npy(np.arange(3)), npy(np.eye(3, dtype=">f8")),
+        ],
+        "binaryproto": lambda: [
+            blob(1, 3, 2, 2, legacy=True), blob(3, 2, 2),
+            *_read(SHARED, "models/lenet_v1/*.binaryproto"),
+        ],
+        "image": lambda: [*_pictures(), *_read(SHARED, "models/lenet_v1/*.png")],
+        "settings": lambda: [SETTINGS, b"[preprocess]\nmean = [1.0, 2]\n", b"model.prototxt='a'\n"],
+        "labels": lambda: [b"n01 tench, Tinca\nn02 goldfish\n", b"zero\r\none\r\n\xe2\x82\xac\n"],
+    }[target]()  # fmt: skip
+    return sorted(set(found), key=len)

@@ -1,0 +1,187 @@
+"""What is fuzzed: functions that take any bytes and may raise nothing but NetsurgeryError.
+
+Each writes the bytes to a file in the current folder where its reader wants a file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from netsurgery.errors import NetsurgeryError
+
+__all__ = ["TARGETS", "run_target"]
+
+
+@contextmanager
+def _file(name: str, data: bytes) -> Iterator[Path]:
+    path = Path(name)
+    path.write_bytes(data)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def prototxt(data: bytes) -> None:
+    """The text comes back byte for byte; what it means can be asked."""
+    from netsurgery.formats.prototxt import Prototxt
+    from netsurgery.net import Net
+    from netsurgery.net.cost import costs
+    from netsurgery.net.field import fields
+    from netsurgery.net.shapes import infer
+    from netsurgery.surgery.convolution import plan_convolution
+
+    document = Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net")
+    assert document.to_bytes() == data.removeprefix(b"\xef\xbb\xbf")
+    net = Net.of(document)
+    _ = net.outputs
+    costs(net, infer(net))
+    fields(net)
+    plan = plan_convolution(net)
+    Net.of(Prototxt.parse(plan.text))
+
+
+def upgrade(data: bytes) -> None:
+    """The upgraded text is up to date."""
+    from netsurgery.formats.prototxt import Prototxt
+    from netsurgery.surgery.upgrade import plan_upgrade
+
+    made = plan_upgrade(Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net"))
+    again = plan_upgrade(made.result)
+    assert again.text == made.text, "an upgrade of an upgrade"
+
+
+def wire(data: bytes) -> None:
+    """Every field lies in the file, one behind the other."""
+    from netsurgery.formats.segments import Source
+    from netsurgery.formats.wire import Wire, WireReader
+
+    with _file("wire", data) as path:
+        source = Source(path)
+        try:
+            reader, at = WireReader(source), 0
+            for field in reader.fields(0, reader.size):
+                assert field.start == at < field.end <= reader.size
+                assert field.start < field.body <= field.end
+                assert reader.run(field, reader.size).end >= field.end
+                if field.wire == Wire.DELIMITED and field.end - field.body <= 1 << 20:
+                    reader.text(field)
+                at = field.end
+        finally:
+            source.close()
+
+
+def caffemodel(data: bytes) -> None:
+    """What is indexed can be read; rewritten without a change it is the same bytes."""
+    from netsurgery.formats.caffemodel import Caffemodel
+    from netsurgery.formats.caffemodel_write import rewrite
+    from netsurgery.formats.segments import write_segments
+
+    with _file("model", data) as path, Caffemodel.open(path) as model:
+        for layer in model.layers:
+            for blob in layer.blobs:
+                assert blob.numpy().size == blob.count <= len(data)
+        out = os.open("rewritten", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_segments(out, rewrite(model, {}, None))
+            assert os.pread(out, len(data) + 1, 0) == data
+        finally:
+            os.close(out)
+
+
+def hdf5(data: bytes) -> None:
+    """What is indexed can be read."""
+    from netsurgery.formats.hdf5 import Hdf5Weights
+
+    with _file("model.h5", data) as path, Hdf5Weights.open(path) as model:
+        for layer in model.layers:
+            for blob in layer.blobs:
+                assert blob.numpy().size == blob.count
+
+
+def npy(data: bytes) -> None:
+    """A mean is finite float32."""
+    from netsurgery.formats.mean import load_mean
+
+    with _file("mean.npy", data) as path:
+        assert load_mean(path).values.dtype == "float32"
+
+
+def binaryproto(data: bytes) -> None:
+    """Likewise."""
+    from netsurgery.formats.mean import load_mean
+
+    with _file("mean.binaryproto", data) as path:
+        assert load_mean(path).values.dtype == "float32"
+
+
+def image(data: bytes) -> None:
+    """A picture can be had in one channel, in three and as a thumbnail."""
+    from netsurgery.maps.image import read_picture
+
+    with _file("picture", data) as path:
+        picture = read_picture(str(path))
+        if picture.size[0] * picture.size[1] < 1 << 20:
+            for count in (1, 3):
+                assert picture.channels(count)[0].shape == (*picture.size, count)
+            picture.thumbnail((5, 5))
+
+
+def settings(data: bytes) -> None:
+    """What is read can be written and read again."""
+    from netsurgery.formats.settings import load_settings
+
+    with _file("netsurgery.toml", data) as path:
+        found = load_settings(path)
+        path.write_text(found.to_toml("."), encoding="utf-8")
+        again = load_settings(path)
+        assert (again.mean is None) == (found.mean is None)
+        assert (again.window, again.raw_scale) == (found.window, found.raw_scale)
+
+
+def labels(data: bytes) -> None:
+    """Every line can be had and found."""
+    from netsurgery.formats.labels import read_labels
+
+    with _file("labels", data) as path:
+        found = read_labels(path)
+        assert all(found[i].strip() == found[i] != "" for i in range(len(found)))
+        for number in range(min(len(found), 3)):
+            found.short(number)
+        found.find(found[0])
+
+
+def command(data: bytes) -> None:
+    """A whole command line over a folder of files; see `commands`."""
+    from fuzz.commands import Case
+
+    Case.from_bytes(data).check()
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "prototxt": prototxt,
+    "upgrade": upgrade,
+    "wire": wire,
+    "caffemodel": caffemodel,
+    "hdf5": hdf5,
+    "npy": npy,
+    "binaryproto": binaryproto,
+    "image": image,
+    "settings": settings,
+    "labels": labels,
+    "command": command,
+}
+
+
+def run_target(name: str, data: bytes) -> str:
+    """Run a target on `data`; returns the one line it was refused with, or ""."""
+    try:
+        TARGETS[name](data)
+    except NetsurgeryError as error:
+        line = str(error)
+        assert line, "an error without a word"
+        return line
+    return ""
