@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from netsurgery.cli.map_outputs import MapFiles
+from netsurgery.cli.model_options import model_options, picture_options
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
     force_option,
     json_option,
-    parse_size,
     quiet_option,
 )
-from netsurgery.cli.preprocess_options import merged, preprocess_options
+from netsurgery.cli.preprocess_options import merged, preprocess_options, with_settings_file
 from netsurgery.cli.printing import echo, printable
 from netsurgery.cli.progress import Progress
 from netsurgery.cli.terminal import stdout_in_color
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError
-from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.formats.settings import Settings
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
@@ -34,72 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FILE = click.Path(path_type=Path)
 OUTPUT = click.Path(allow_dash=True)
-
-
-class MapSizeType(click.ParamType[Any]):
-    """``net``, ``image`` or a size."""
-
-    name = "net|image|HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ("net", "image") or isinstance(value, tuple):
-            return value
-        try:
-            return parse_size(value)
-        except ValueError as error:
-            self.fail(f"{error}, net or image", param, ctx)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in ("net", "image") if word.startswith(incomplete)]
 
 
 @click.command()
 @click.argument(
     "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
-@click.option(
-    "--prototxt",
-    metavar="FILE",
-    type=FILE,
-    envvar="NETSURGERY_PROTOTXT",
-    help="The fully convolutional net (default: what netsurgery.toml says, here or above).",
-)
-@click.option(
-    "--weights",
-    metavar="FILE",
-    type=FILE,
-    envvar="NETSURGERY_WEIGHTS",
-    help="Its caffemodel (default: what netsurgery.toml says).",
-)
+@model_options
 @preprocess_options
-@click.option(
-    "--fit",
-    type=click.Choice(["warp", "crop", "pad"]),
-    default="warp",
-    show_default=True,
-    envvar="NETSURGERY_FIT",
-    help="How the image is made as large as the input: each side scaled on its own, as Caffe "
-    "does; or the aspect ratio kept, what sticks out cropped, or the rest padded with zeros.",
-)
-@click.option(
-    "--antialias/--no-antialias",
-    default=True,
-    show_default=True,
-    envvar="NETSURGERY_ANTIALIAS",
-    help="Blur before shrinking, as caffe.io does today; in Caffe's own time it did not.",
-)
-@click.option(
-    "--size",
-    type=MapSizeType(),
-    default="net",
-    show_default=True,
-    envvar="NETSURGERY_SIZE",
-    help="Size of the net's input: the prototxt's, the image's own, or HEIGHTxWIDTH.",
-)
+@picture_options
 @click.option(
     "--window",
     type=SIZE,
@@ -177,7 +120,7 @@ def command(
     from netsurgery.maps.mapper import make_mapper
 
     given = merged(Settings(prototxt=prototxt, weights=weights, window=window), preprocess)
-    settings = _with_file(given, quiet)
+    settings = with_settings_file(given, quiet)
     mapper = make_mapper(settings, engine, blob=blob, fit=fit, antialias=antialias)
     mapper.check_class(class_)
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
@@ -190,17 +133,6 @@ def command(
     run = _Run(mapper, files, len(images), size, class_, top_k, as_json, quiet, progress)
     with mapper:
         run.all(images)
-
-
-def _with_file(given: Settings, quiet: bool) -> Settings:
-    """`given`, and what it leaves out from the nearest netsurgery.toml."""
-    path = find_settings(Path())
-    if path is None:
-        return given
-    settings = merged(given, load_settings(path))
-    if given.weights is None and settings.weights is not None and not quiet:
-        echo(f"model: {settings.weights} (from {path})", err=True)
-    return settings
 
 
 @dataclass(frozen=True)
