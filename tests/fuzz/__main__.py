@@ -51,7 +51,7 @@ def fuzz(target: str, engine: str, seconds: float, seed: int) -> bool:
     """One child; True if it found nothing."""
     with tempfile.TemporaryDirectory(prefix="netsurgery-fuzz-") as scratch:
         command = [sys.executable, "-m", "fuzz.child", target, f"{seconds:.1f}", str(seed), engine]
-        env = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "PYTHONPATH": f"{TESTS}:{TESTS.parent}", "OMP_NUM_THREADS": "1"}
         try:
             done = subprocess.run(
                 [*command, str(FINDINGS)], cwd=scratch, env=env, stdout=subprocess.PIPE,
