@@ -35,7 +35,7 @@ layer { name: "up" type: "Deconvolution" bottom: "conv" top: "up"
   convolution_param { num_output: 2 kernel_size: 4 stride: 2 } }
 """
 
-SHAPES = {
+SHAPES: dict[str, list[tuple[int, ...]]] = {
     "conv": [(4, 3, 5, 5), (4,)],
     "a/b-c=d[0]:e": [(2, 100), (2,)],
     "a/b-c=d": [(4,)],
@@ -86,8 +86,15 @@ def edit(model: Caffemodel, *operations: str) -> EditPlan:
 
 def after(plan: EditPlan, layer: str, index: int = 0) -> Array:
     """The param as the plan leaves it."""
-    chunks = b"".join(bytes(chunk) for chunk in plan.changes[layer].data[index]())
-    return np.frombuffer(chunks, dtype="<f4").reshape(SHAPES[layer][index])
+    array: Array = np.frombuffer(written(plan, layer, index), dtype="<f4")
+    return array.reshape(SHAPES[layer][index])
+
+
+def written(plan: EditPlan, layer: str, index: int = 0) -> bytes:
+    """A param's new bytes."""
+    chunks = plan.changes[layer].data[index]
+    assert callable(chunks)
+    return b"".join(map(bytes, chunks()))
 
 
 def refused(model: Caffemodel, *operations: str) -> str:
@@ -312,10 +319,10 @@ def test_params_that_layers_share_change_in_all_of_them(tmp_path: Path) -> None:
     path = saved(tmp_path / "s.caffemodel", {"one": [old[0]], "two": [old[1]]})
     with Caffemodel.open(path) as model:
         plan = plan_edit(net(text), model, ["one[0]+=1", "two[0][0]*=10"])
-        written = [b"".join(map(bytes, plan.changes[n].data[0]())) for n in ("one", "two")]
+        both = [written(plan, name) for name in ("one", "two")]
     # Caffe loads the second over the first.
     wanted = np.repeat(np.array([30, 3], np.float32), 243).tobytes()
-    assert written == [wanted, wanted]
+    assert both == [wanted, wanted]
 
 
 index = st.one_of(

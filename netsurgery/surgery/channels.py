@@ -121,7 +121,7 @@ def _first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[
         elif layer.type in passing:
             open_blobs.update(layer.tops)
         elif layer.type not in _BLIND:
-            raise stop(layer.name, f"a {layer.type} reads the net's input and {what} with it")
+            raise stop(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")
     if not found:
         raise SurgeryError(f"no layer with weights reads the net's input {image.name!r}")
     outputs = sorted(open_blobs.intersection(work.net.outputs))

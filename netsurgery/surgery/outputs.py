@@ -84,7 +84,7 @@ def _check_behind(work: Workpiece, layer: Layer, outputs: int) -> None:
 def _check_reader(layer: Layer, reader: Layer, outputs: int) -> None:
     shared = reader.param("prelu_param").boolean("channel_shared", False)
     if reader.type not in _INDIFFERENT and not (reader.type == "PReLU" and shared):
-        what = f"layer {reader.name!r} behind it, a {reader.type}, depends on its outputs"
+        what = f"layer {reader.name!r} ({reader.type}) behind it depends on its outputs"
         raise stop(layer.name, what)
     best = reader.param("argmax_param").integer("top_k", 1, 1)
     if best > outputs:

@@ -1,0 +1,192 @@
+"""The command `edit`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.weights import open_weights
+
+IN = {"n.prototxt", "m.caffemodel"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the bundled net in it."""
+    shutil.copy(repo_root / "prototxt" / "digits_deploy.prototxt", tmp_path / "n.prototxt")
+    shutil.copy(repo_root / "models" / "digits" / "digits.caffemodel", tmp_path / "m.caffemodel")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(*words: str) -> int:
+    return run(["edit", "n.prototxt", "m.caffemodel", "-o", "o.caffemodel", *words])
+
+
+def made() -> set[str]:
+    return set(os.listdir()) - IN
+
+
+def param(path: str, layer: str, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    with open_weights(path) as model:
+        return np.array(model.layer(layer).blobs[index].numpy())
+
+
+def test_it_tells_what_each_operation_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit("conv1[1]+=1", "conv1[0][2]=gaussian:sigma=1", "save:ip2[1]=b.npy") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "conv1[1]+=1",
+        "  conv1[1]: conv1[1]+=1: 16 of 16 values change",
+        "conv1[0][2]=gaussian:sigma=1",
+        "  conv1[0]: conv1[0][2]=gaussian:sigma=1: 25 of 25 values change",
+        "save:ip2[1]=b.npy",
+        "  ip2[1]: 11 values saved to b.npy",
+        "wrote o.caffemodel",
+        "wrote b.npy",
+    ]
+    assert err == ""
+    assert made() == {"o.caffemodel", "b.npy"}
+    assert np.array_equal(np.load("b.npy"), param("m.caffemodel", "ip2", 1))
+    bias = param("m.caffemodel", "conv1", 1)
+    np.testing.assert_allclose(param("o.caffemodel", "conv1", 1), bias + 1, rtol=1e-6)
+
+
+def test_every_byte_that_is_not_named_stays() -> None:
+    assert edit("-q", "conv1[1][0]=1") == 0
+    old, new = (Path(f"{name}.caffemodel").read_bytes() for name in "mo")
+    assert len(old) == len(new)
+    with Caffemodel.open("m.caffemodel") as model:
+        (start, length) = model.layer("conv1").blobs[1].packed or (0, 0)
+    different = [i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
+    assert different
+    assert start <= min(different) <= max(different) < start + 4 <= start + length
+
+
+def test_setting_again_gives_the_same_file() -> None:
+    words = ["conv1[0]=normalize", "conv1[1]=0.5", "ip1[0]=prune:fraction=0.9"]
+    assert edit("-q", *words) == 0
+    again = ["edit", "n.prototxt", "o.caffemodel", "-o", "p.caffemodel", "-q", *words]
+    assert run(again) == 0
+    assert Path("o.caffemodel").read_bytes() == Path("p.caffemodel").read_bytes()
+
+
+def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit("--json", "ip2[1]*=2") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "operations": [
+            {
+                "operation": "ip2[1]*=2",
+                "effects": [
+                    {
+                        "layer": "ip2",
+                        "blob": 1,
+                        "what": "ip2[1]*=2: 11 of 11 values change",
+                    }
+                ],
+            }
+        ],
+        "notes": [],
+        "weights": "o.caffemodel",
+        "prototxt": None,
+        "saved": [],
+        "dry_run": False,
+    }
+
+
+def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--prototxt-out", "o.prototxt", "outputs:ip2:keep=0,1", "save:ip2[0]=w.npy"]
+    assert edit("--dry-run", *words) == 0
+    out = capsys.readouterr().out
+    assert made() == set()
+    assert "would write o.caffemodel, w.npy, o.prototxt\n" in out
+    shown = out[out.index("--- ") :]
+    assert edit("-q", *words) == 0
+    assert capsys.readouterr() == ("", "")
+    old, new = Path("n.prototxt").read_text(), Path("o.prototxt").read_text()
+    diff = difflib.unified_diff(
+        old.splitlines(keepends=True), new.splitlines(keepends=True), "n.prototxt", "o.prototxt"
+    )
+    assert shown == "".join(diff)
+    assert param("o.caffemodel", "ip2", 0).shape == (2, 96)
+    assert np.array_equal(np.load("w.npy"), param("m.caffemodel", "ip2", 0)[:2])
+
+
+def test_structure_without_a_place_for_the_prototxt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit("outputs:ip2:keep=0,1") == 1
+    assert capsys.readouterr().err == (
+        "error: n.prototxt: the net's structure changes with its weights; say where the new "
+        "prototxt goes with --prototxt-out\n"
+    )
+    assert made() == set()
+
+
+def test_a_prototxt_that_does_not_change_is_copied() -> None:
+    assert edit("-q", "--prototxt-out", "o.prototxt", "ip2[1]=0") == 0
+    assert Path("o.prototxt").read_bytes() == Path("n.prototxt").read_bytes()
+
+
+def test_weights_as_hdf5(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["edit", "n.prototxt", "m.caffemodel", "-o", "o.caffemodel.h5", "-q", "ip2[1]=3"]
+    assert run(words) == 0
+    assert param("o.caffemodel.h5", "ip2", 1).tolist() == [3.0] * 11
+    back = ["edit", "n.prototxt", "o.caffemodel.h5", "-o", "b.caffemodel", "-q", "ip2[1][0]=1"]
+    assert run(back) == 0
+    assert param("b.caffemodel", "ip2", 1).tolist() == [1.0, *[3.0] * 10]
+    assert np.array_equal(param("m.caffemodel", "conv1", 0), param("b.caffemodel", "conv1", 0))
+
+
+def test_all_or_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit("ip2[1]=3", "ip2[1]=wrong", "ip9[0]=1", "save:ip2[1]=b.npy") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ip2[1]=wrong: found 'wrong' behind =, expected a number or npy")
+    assert "; ip9[0]=1: it begins neither with LAYER[BLOB] of a layer" in err
+    assert err.count("\n") == 1
+    assert made() == set()
+
+
+def test_outputs_that_exist_need_force(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("b.npy").write_text("mine")
+    assert edit("save:ip2[1]=b.npy") == 1
+    assert capsys.readouterr().err == "error: b.npy: exists already; --force replaces it\n"
+    assert made() == {"b.npy"}
+    assert edit("-q", "--force", "save:ip2[1]=b.npy") == 0
+    assert np.load("b.npy").shape == (11,)
+
+
+def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("m.caffemodel").read_bytes()
+    assert edit("--force", "save:ip2[1]=m.caffemodel") == 1
+    assert "m.caffemodel: is an input too" in capsys.readouterr().err
+    assert Path("m.caffemodel").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [[], ["--nonsense", "fold"]])
+def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert edit(*words) == 2
+    assert "Usage: netsurgery edit" in capsys.readouterr().err
+
+
+def test_the_examples_of_the_help_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["edit", "--help"]) == 0
+    text = capsys.readouterr().out.replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines()]
+    examples = [shlex.split(line)[1:] for line in lines if line.startswith("netsurgery edit")]
+    assert len(examples) == 2
+    net = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1,1,9,9] } } }\n'
+    net += 'layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" '
+    net += "convolution_param { num_output: 3 kernel_size: 5 } }\n"
+    for name in ("conv", "net"):
+        Path(f"{name}.prototxt").write_text(net)
+        assert run(["init", f"{name}.prototxt", "-o", f"{name}.caffemodel", "-q"]) == 0
+    for words in examples:
+        assert run(words) == 0

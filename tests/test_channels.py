@@ -1,0 +1,245 @@
+"""What is folded into the first layers, and the outputs' own surgery: refusals and texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netsurgery.errors import SurgeryError
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.jobs.init import initialize
+from netsurgery.net import Net
+from netsurgery.surgery.edit import EditPlan, plan_edit
+from netsurgery.surgery.initial_params import plan_initial_params
+
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, %d, 6, 6] } } }\n'
+
+
+def layer(kind: str, name: str, bottom: str, more: str = "") -> str:
+    bottoms = " ".join(f'bottom: "{each}"' for each in bottom.split())
+    tops = " ".join(f'top: "{each}"' for each in name.split())
+    return f'layer {{ name: "{name.split()[0]}" type: "{kind}" {bottoms} {tops} {more} }}\n'
+
+
+def conv(name: str, bottom: str, more: str = "") -> str:
+    fill = 'weight_filler { type: "xavier" }'
+    param = f"convolution_param {{ num_output: 4 kernel_size: 3 {fill} {more} }}"
+    return layer("Convolution", name, bottom, param)
+
+
+def ip(name: str, bottom: str, more: str = "") -> str:
+    return layer("InnerProduct", name, bottom, f"inner_product_param {{ num_output: 3 }} {more}")
+
+
+PLAIN = INPUT % 3 + conv("c", "x")
+
+
+def planned(folder: Path, text: str, *operations: str) -> EditPlan:
+    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
+    with Caffemodel.open(folder / "m") as model:
+        return plan_edit(net, model, operations)
+
+
+def refused(folder: Path, text: str, word: str) -> str:
+    with pytest.raises(SurgeryError) as caught:
+        planned(folder, text, word)
+    assert str(caught.value).startswith(f"{word}: ")
+    return str(caught.value).removeprefix(f"{word}: ")
+
+
+def test_every_first_layer_and_no_other_is_changed(tmp_path: Path) -> None:
+    text = INPUT % 3 + layer("Pooling", "p", "x", "pooling_param { kernel_size: 1 }")
+    text += layer("Power", "w", "p", "power_param { scale: 2 }") + conv("a", "w")
+    text += ip("b", "x") + conv("later", "a")
+    plan = planned(tmp_path, text, "swap-input-channels")
+    assert list(plan.changes) == ["a", "b"]
+    assert plan.text is None
+    assert [effect.what for effect in plan.steps[0].effects] == [
+        "input channels in opposite order"
+    ] * 2
+    assert plan.notes == (
+        "the net takes its channels in the opposite order now; its preprocessing has to follow "
+        "(--channel-swap)",
+    )
+    assert list(planned(tmp_path, text, "swap-input-channels:b").changes) == ["b"]
+
+
+def test_swapping_twice_is_nothing(tmp_path: Path) -> None:
+    written = []
+    for times in (1, 2):
+        chunks = planned(tmp_path, PLAIN, *["swap-input-channels"] * times).changes["c"].data[0]
+        assert callable(chunks)
+        written.append(b"".join(map(bytes, chunks())))
+    with Caffemodel.open(tmp_path / "m") as model:
+        before = model.layer("c").blobs[0].numpy()
+    assert written == [np.ascontiguousarray(before[:, ::-1]).tobytes(), before.tobytes()]
+
+
+SHARING = 'param { name: "w" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "what"),
+    [
+        (
+            INPUT % 1 + conv("c", "x"),
+            "swap-input-channels",
+            "layer 'c': its input has 1 channels, expected 3",
+        ),
+        (
+            INPUT % 3 + conv("c", "x", "group: 1").replace("num_output: 4", "num_output: 3")
+            .replace("group: 1", "group: 3"),
+            "swap-input-channels",
+            "layer 'c': its channels are in groups, each with filters of its own",
+        ),
+        (
+            INPUT % 3 + layer("Slice", "s t u", "x") + conv("c", "s"),
+            "swap-input-channels",
+            "layer 's': it (Slice) reads the net's input and the order of its channels with it",
+        ),
+        (
+            INPUT % 3 + layer("BatchNorm", "b", "x") + conv("c", "b"),
+            "fold-scale:2",
+            "layer 'b': it (BatchNorm) reads the net's input and the scale of its values with it",
+        ),
+        (
+            PLAIN + layer("Eltwise", "e", "x x"),
+            "fold-mean:3",
+            "layer 'e': it (Eltwise) reads the net's input and the mean of its values with it",
+        ),
+        (
+            INPUT % 3 + layer("Dropout", "d", "x") + ip("i", "x"),
+            "fold-scale:2",
+            "the input is itself an output of the net, as 'd'",
+        ),
+        (
+            INPUT % 3 + layer("Silence", "q", "x").replace('top: "q"', ""),
+            "fold-scale:2",
+            "no layer with weights reads the net's input 'x'",
+        ),
+        (
+            INPUT % 3 + (INPUT % 3).replace('"x"', '"y"') + conv("c", "x"),
+            "fold-scale:2",
+            "the net has no one image among its inputs ('x', 'y')",
+        ),
+        (PLAIN, "fold-scale:a", "found 'a', expected a number other than 0"),
+        (PLAIN, "fold-scale:0", "found '0', expected a number other than 0"),
+        (PLAIN, "fold-mean:1,2", "layer 'c': a mean of 2; its bottom is 1x3x6x6"),
+        (
+            PLAIN,
+            "fold-mean:none.npy",
+            "none.npy: No such file or directory",
+        ),
+        (
+            INPUT % 3 + conv("c", "x", "pad: 1"),
+            "fold-mean:3",
+            "layer 'c': it is padded, so that no bias gives the same at the borders; "
+            "padding=approximate behind another colon lets it pass",
+        ),
+        (
+            INPUT % 3 + conv("c", "x").replace('"Convolution"', '"Deconvolution"'),
+            "fold-mean:3",
+            "layer 'c': a Deconvolution's mean differs from place to place: no bias is it",
+        ),
+        (
+            INPUT % 3 + ip("a", "x", SHARING) + ip("b", "x", SHARING),
+            "fold-scale:2",
+            "layer 'a': it shares its param 0 with layer 'b'",
+        ),
+        (PLAIN, "swap-input-channels:none", "layer 'none': the net has no such layer"),
+        (
+            PLAIN,
+            "swap-input-channels:x",
+            "layer 'x': it is of type Input, expected Convolution, Deconvolution, InnerProduct",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_folded_in_is_refused(
+    tmp_path: Path, text: str, word: str, what: str
+) -> None:
+    assert refused(tmp_path, text, word) == what
+
+
+def test_a_mean_picture_is_no_bias_of_a_convolution(tmp_path: Path) -> None:
+    values = np.stack([np.full((6, 6), value) for value in (1.0, 2.0, 4.5)])
+    np.save(tmp_path / "mean.npy", values)
+    assert refused(tmp_path, PLAIN, f"fold-mean:{tmp_path / 'mean.npy'}") == (
+        "layer 'c': a mean picture is not the same at every place of a Convolution; "
+        "its values a channel are 1,2,4.5"
+    )
+
+
+def test_a_padded_mean_is_marked(tmp_path: Path) -> None:
+    text = INPUT % 3 + conv("c", "x", "pad: 1")
+    plan = planned(tmp_path, text, "fold-mean:3:padding=approximate")
+    (effect,) = plan.steps[0].effects
+    assert effect.what == "bias less the mean's share (approximate at the borders: it is padded)"
+
+
+def test_a_layer_without_bias_gets_one(tmp_path: Path) -> None:
+    text = INPUT % 3 + conv("c", "x", "bias_term: false")
+    plan = planned(tmp_path, text, "fold-mean:3")
+    assert plan.text == text.replace(" bias_term: false ", " ")
+    (_, bias) = plan.changes["c"].blobs or ()
+    assert bias.shape == (4,)
+
+
+CLASSIFIER = INPUT % 3 + ip("fc", "x") + layer("Softmax", "p", "fc")
+
+
+def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
+    plan = planned(tmp_path, CLASSIFIER, "outputs:fc:keep=2,0")
+    assert plan.text == CLASSIFIER.replace("num_output: 3", "num_output: 2")
+    assert [blob.shape for blob in plan.changes["fc"].blobs or ()] == [(2, 108), (2,)]
+    assert plan.notes == ("the classes of 'fc' have changed; a file of labels has to follow",)
+    grown = planned(tmp_path, CLASSIFIER, "outputs:fc:add=5", "fc[0][3:]=0.25")
+    assert [blob.shape for blob in grown.changes["fc"].blobs or ()] == [(8, 108), (8,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "what"),
+    [
+        (CLASSIFIER, "outputs:fc", "found no layer of the net, expected outputs:LAYER:keep=0,2 o"),
+        (CLASSIFIER, "outputs:no:add=1", "found no layer of the net, expected outputs:LAYER:keep"),
+        (CLASSIFIER, "outputs:fc:drop=1", "found 'drop=1', expected keep=0,2 or add=5"),
+        (CLASSIFIER, "outputs:fc:keep=3", "keep=3: found '3', expected 0 to 2"),
+        (CLASSIFIER, "outputs:fc:keep=0,-1", "keep=0,-1: found '-1', expected 0 to 2"),
+        (CLASSIFIER, "outputs:fc:keep=", "keep=: found '', expected 0 to 2"),
+        (CLASSIFIER, "outputs:fc:keep=1,1", "keep=1,1: 1 is named twice"),
+        (CLASSIFIER, "outputs:fc:add=0", "add=0: expected how many, 1 or more"),
+        (CLASSIFIER, "outputs:p:add=1", "layer 'p': it is of type Softmax, expected Convolution o"),
+        (
+            CLASSIFIER + ip("next", "fc"),
+            "outputs:fc:add=1",
+            "layer 'fc': layer 'next' (InnerProduct) behind it depends on its outputs",
+        ),
+        (
+            CLASSIFIER + layer("Slice", "a b c", "p"),
+            "outputs:fc:add=1",
+            "layer 'fc': layer 'a' (Slice) behind it depends on its outputs",
+        ),
+        (
+            CLASSIFIER + layer("PReLU", "r", "p"),
+            "outputs:fc:add=1",
+            "layer 'fc': layer 'r' (PReLU) behind it depends on its outputs",
+        ),
+        (
+            CLASSIFIER + layer("ArgMax", "m", "p", "argmax_param { top_k: 2 }"),
+            "outputs:fc:keep=0",
+            "layer 'fc': layer 'm' wants the best 2 of 1 outputs",
+        ),
+        (
+            CLASSIFIER + layer("Accuracy", "acc", "fc x", "include { phase: TRAIN }"),
+            "outputs:fc:keep=0",
+            "layer 'fc': layer 'acc' of another phase names its top 'fc'",
+        ),
+    ],
+)
+def test_outputs_that_others_count_on_are_refused(
+    tmp_path: Path, text: str, word: str, what: str
+) -> None:
+    assert refused(tmp_path, text, word).startswith(what)
