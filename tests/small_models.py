@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from netsurgery.formats.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
-__all__ = ["model_layer", "sparse_model", "write_model"]
+__all__ = ["model_layer", "sparse_model", "write_hdf5", "write_model"]
 
 Array = NDArray[np.float32]
 
@@ -49,6 +49,19 @@ def _blob(values: Array, how: str) -> bytes:
 def write_model(path: Path, *layers: bytes, name: str = "n") -> Path:
     """A caffemodel of these layers."""
     path.write_bytes(delimited(1, name.encode()) + b"".join(layers))
+    return path
+
+
+def write_hdf5(path: Path, **layers: Sequence[Array]) -> Path:
+    """The same as Caffe writes it in HDF5."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        for name, blobs in layers.items():
+            group = data.create_group(name)
+            for index, blob in enumerate(blobs):
+                group.create_dataset(str(index), data=blob)
     return path
 
 

@@ -49,6 +49,12 @@ def one(layer: str, dims: str = "dim: [2, 4, 5, 6]") -> Cost:
             'type: "InnerProduct" inner_product_param { num_output: 7 transpose: true axis: 2 }',
             (2 * 4 * 7) * (5 * 6),
         ),
+        (
+            'type: "DepthwiseConvolution" convolution_param '
+            "{ num_output: 4 kernel_size: 3 group: 4 }",
+            (2 * 4 * 3 * 4) * (3 * 3),
+        ),
+        ('type: "ReLU6"', 0),
         ('type: "Pooling" pooling_param { kernel_size: 2 }', 0),
         ('type: "BatchNorm"', 0),
         ('type: "PReLU"', 0),

@@ -12,7 +12,8 @@ import click
 from netsurgery.cli import diff_report as report
 from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.errors import NetsurgeryError
-from netsurgery.jobs.diff import compare_files, text_diff
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.jobs.diff import compare, text_diff
 from netsurgery.jobs.kinds import is_prototxt
 
 __all__ = ["command"]
@@ -37,7 +38,8 @@ TROUBLE = 2
 def command(files: tuple[Path, ...], with_text: bool, as_json: bool, quiet: bool) -> None:
     """Show how a net differs from another: layers, fields, and the numbers in their params.
 
-    Takes two prototxts, two caffemodels, or two of each; which is which is told by their content.
+    Takes two prototxts, two caffemodels (or .caffemodel.h5), or two of each; which is which is
+    told by their content.
     Comments, layout and spelling are no differences, and a default that is written out is one.
     Layers that were renamed are matched by type and bottoms, by their params, or by their place.
     Of a param whose numbers differ: the norm of the difference, the largest absolute difference,
@@ -53,8 +55,9 @@ def command(files: tuple[Path, ...], with_text: bool, as_json: bool, quiet: bool
         prototxts, models = told_apart(files)
         if with_text and prototxts is None:
             raise click.UsageError("--text needs two prototxts")
-        found = compare_files(prototxts, models)
-        text = text_diff(prototxts) if with_text and prototxts is not None else None
+        nets = (Prototxt.read(prototxts[0]), Prototxt.read(prototxts[1])) if prototxts else None
+        found = compare(nets, models)
+        text = text_diff(nets) if with_text and nets else None
     if as_json:
         click.echo(json.dumps(report.facts(found, files, text), indent=2, allow_nan=False))
     elif not quiet:
@@ -77,6 +80,8 @@ def told_apart(files: tuple[Path, ...]) -> tuple[Pair | None, Pair | None]:
 
     Raises UsageError for any other number of either.
     """
+    if [str(path) for path in files].count("-") > 1:
+        raise click.UsageError("standard input can be one of the files only")
     kinds = [(path, is_prototxt(path)) for path in files]
     prototxts = [path for path, text in kinds if text]
     models = [path for path, text in kinds if not text]

@@ -95,7 +95,8 @@ def _title(layer: LayerDifference) -> str:
     name = f"{layer.name} -> {layer.new_name}" if layer.renamed else layer.name
     marks = ["renamed"] * layer.renamed + ["moved"] * layer.moved
     marks += ["changed"] * bool(layer.changes)
-    return f"{name} ({layer.new_type}): {', '.join(marks)}"
+    kind = f" ({layer.new_type})" if layer.new_type else ""
+    return f"{name}{kind}: {', '.join(marks)}"
 
 
 def _field_line(change: Change) -> str:

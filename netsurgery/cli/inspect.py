@@ -11,11 +11,12 @@ import click
 
 from netsurgery.cli import inspect_report as report
 from netsurgery.cli.options import json_option, quiet_option
-from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
-from netsurgery.net import Net
+from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net.net import MAX_DIM
+from netsurgery.net.sharing import shared_params
 
 __all__ = ["command"]
 
@@ -90,12 +91,13 @@ def command(
 ) -> None:
     """Show a net: its layers, shapes, params and costs, and whether its weights fit.
 
-    Takes a prototxt, a caffemodel or both; which is which is told by their content. Heights come
-    before widths. Multiply-adds are products with weights: top count x kernel volume x channels /
-    group of a Convolution, bottom count x kernel volume x outputs / group of a Deconvolution, top
-    count x inputs of an InnerProduct, LSTM and RNN likewise; biases and layers without weights
-    count nothing. Memory is that of the tops' numbers in float32 for the batch that the net
-    declares, once where tops are in place; gradients would take as much again.
+    Takes a prototxt, a caffemodel (or .caffemodel.h5) or both; which is which is told by their
+    content. Heights come before widths. Multiply-adds are products with weights: top count x
+    kernel volume x channels / group of a Convolution, bottom count x kernel volume x outputs /
+    group of a Deconvolution, top count x inputs of an InnerProduct, LSTM and RNN likewise; biases
+    and layers without weights count nothing. Memory is that of the tops' numbers in float32 for
+    the batch that the net declares, once where tops are in place; gradients would take as much
+    again.
 
     \b
     Example:
@@ -107,10 +109,12 @@ def command(
     if weights is None and with_statistics:
         raise click.UsageError("--stats needs a caffemodel")
     with ExitStack() as stack:
-        model = stack.enter_context(Caffemodel.open(weights)) if weights else None
-        if prototxt is not None:
+        net, notes = read_upgraded(prototxt, phase.upper()) if prototxt else (None, ())
+        shared = shared_params(net) if net else None
+        model = stack.enter_context(open_weights(weights, shared)) if weights else None
+        if net is not None:
             found = inspect_net(
-                Net.read(prototxt, phase.upper()),
+                net,
                 model,
                 sizes=sizes,
                 with_fields=with_fields,
@@ -120,9 +124,9 @@ def command(
             assert model is not None
             found = inspect_model(model, with_statistics)
     if as_json:
-        click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
+        click.echo(json.dumps(report.facts(found, notes), indent=2, allow_nan=False))
     elif not quiet:
-        report.show(found, with_fields)
+        report.show(found, notes, with_fields)
 
 
 def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:

@@ -1,6 +1,6 @@
 """The numbers of a param blob summed up, and of two compared, a piece at a time.
 
-Memory does not grow with the blob. Sums are taken in float64.
+Memory does not grow with the blob, but for HDF5 that is compressed. Sums are taken in float64.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsurgery.formats.blob import Blob
+from netsurgery.formats.weights import WeightsBlob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobDistance", "BlobStatistics", "distance", "statistics"]
 
+_AT_ONCE = 4 << 20
+
 
 @dataclass(frozen=True)
 class BlobStatistics:
     """Of one blob: minimum, maximum, mean and standard deviation of its finite numbers.
 
     They are NaN where there is no finite number. std is that of the whole, sum / n. zeros counts
-    negative zeros too; bytes are those in the file (without tags).
+    negative zeros too; bytes are those of the numbers in a caffemodel, of float32 in HDF5.
     """
 
     count: int
@@ -56,13 +59,13 @@ class BlobDistance:
     unlike: int
 
 
-def statistics(blob: Blob) -> BlobStatistics:
+def statistics(blob: WeightsBlob) -> BlobStatistics:
     """Sum up the blob's numbers. Raises CaffemodelError where the file has changed since."""
     import numpy as np
 
     zeros = nans = infs = count = 0
     low, high, mean, squares = math.inf, -math.inf, 0.0, 0.0
-    for piece in blob._pieces():
+    for piece in _pieces(blob):
         finite = piece[np.isfinite(piece)]
         missing = int(np.isnan(piece).sum())
         nans += missing
@@ -89,11 +92,11 @@ def statistics(blob: Blob) -> BlobStatistics:
         zeros=zeros,
         nans=nans,
         infs=infs,
-        bytes=blob.count * blob.width,
+        bytes=blob.count * (blob.width if isinstance(blob, Blob) else 4),
     )
 
 
-def distance(first: Blob, second: Blob) -> BlobDistance | None:
+def distance(first: WeightsBlob, second: WeightsBlob) -> BlobDistance | None:
     """How far apart the numbers are, as Caffe would load them (float32); None where nowhere.
 
     The shapes may differ, the counts must not. Raises CaffemodelError where a file has changed.
@@ -120,7 +123,7 @@ def distance(first: Blob, second: Blob) -> BlobDistance | None:
     return BlobDistance(math.sqrt(squares), most, relative, unlike)
 
 
-def _largest(blob: Blob) -> float:
+def _largest(blob: WeightsBlob) -> float:
     """The largest absolute value of the finite numbers, 0 for none."""
     import numpy as np
 
@@ -128,7 +131,7 @@ def _largest(blob: Blob) -> float:
     return max((float(piece.max(initial=0.0)) for piece in pieces), default=0.0)
 
 
-def _paired(first: Blob, second: Blob) -> Iterator[tuple[Numbers, Numbers]]:
+def _paired(first: WeightsBlob, second: WeightsBlob) -> Iterator[tuple[Numbers, Numbers]]:
     """Pieces of equal length of both, however each is cut."""
     import numpy as np
 
@@ -144,9 +147,27 @@ def _paired(first: Blob, second: Blob) -> Iterator[tuple[Numbers, Numbers]]:
         a, b = a[size:], b[size:]
 
 
-def _singles(blob: Blob) -> Iterator[Numbers]:
+def _singles(blob: WeightsBlob) -> Iterator[Numbers]:
     import numpy as np
 
-    for piece in blob._pieces():
+    for piece in _pieces(blob):
         with np.errstate(over="ignore"):
             yield piece.astype(np.float32)
+
+
+def _pieces(blob: WeightsBlob) -> Iterator[NDArray[np.float32] | NDArray[np.float64]]:
+    """The numbers in order, about a million at a time."""
+    import numpy as np
+
+    if isinstance(blob, Blob):
+        yield from blob._pieces()
+    elif blob.packed is None:
+        yield blob.numpy().ravel()
+    else:
+        offset, length = blob.packed
+        for start in range(0, length, _AT_ONCE):
+            size = min(_AT_ONCE, length - start)
+            raw = blob.reader.source.pread(size, offset + start)
+            if len(raw) < size:
+                raise blob.reader.error("has changed since it was opened")
+            yield np.frombuffer(raw, "<f4")

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netsurgery.formats.blob import Blob, Shape
+from netsurgery.errors import NetsurgeryError
+from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.hdf5 import Shared
+from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.jobs.blob_statistics import BlobDistance, distance
+from netsurgery.net import Net
+from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.difference import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.fields import Change
 from netsurgery.surgery.layer_records import model_records
+from netsurgery.surgery.upgrade import to_v1
 
-__all__ = ["Comparison", "ParamDifference", "compare_files", "text_diff"]
+__all__ = ["Comparison", "ParamDifference", "compare", "text_diff"]
+
+Nets = tuple[Prototxt, Prototxt]
 
 
 @dataclass(frozen=True)
@@ -53,43 +61,50 @@ class Comparison:
         return self.net.same and all(param.status == "equal" for param in self.params)
 
 
-def compare_files(
-    prototxts: tuple[Path, Path] | None, models: tuple[Path, Path] | None
-) -> Comparison:
-    """Compare two prototxts, two caffemodels, or both; at least one of the two is given.
+def compare(nets: Nets | None, models: tuple[Path, Path] | None) -> Comparison:
+    """Compare two prototxts, two files of weights, or both; at least one of the two is given.
 
     Params are matched by the layers' names, new names included. Memory does not grow with the
     models. Raises FormatError, PrototxtError, CaffemodelError.
     """
     if models is None:
-        assert prototxts is not None
-        return Comparison(compare_nets(*_both(prototxts)), ())
-    with Caffemodel.open(models[0]) as old, Caffemodel.open(models[1]) as new:
-        if prototxts is None:
-            name = _net_name(old.net_name, new.net_name)
-            net = compare_records(model_records(old), model_records(new), name)
+        assert nets is not None
+        return Comparison(compare_nets(*nets), ())
+    shared = (None, None) if nets is None else (_shared(nets[0]), _shared(nets[1]))
+    with open_weights(models[0], shared[0]) as old, open_weights(models[1], shared[1]) as new:
+        if nets is None:
+            net = _models(old, new)
         else:
-            net = compare_nets(*_both(prototxts), (_counts(old), _counts(new)))
+            net = compare_nets(*nets, (_counts(old), _counts(new)))
         params = tuple(_params(old, new, dict(net.matched)))
         old.check_unchanged()
         new.check_unchanged()
     return Comparison(net, params)
 
 
-def _both(paths: tuple[Path, Path]) -> tuple[Prototxt, Prototxt]:
-    return Prototxt.read(paths[0]), Prototxt.read(paths[1])
+def _shared(net: Prototxt) -> Shared | None:
+    """Which params the layers share, where the net can be read as one."""
+    try:
+        return shared_params(Net.of(to_v1(net).result))
+    except NetsurgeryError:
+        return None
 
 
-def _net_name(old: str, new: str) -> list[Change]:
-    return [] if old == new else [Change("name", f'"{old}"', f'"{new}"')]
+def _models(old: WeightsFile, new: WeightsFile) -> NetDifference:
+    """By what both files tell: HDF5 holds no more than names and params."""
+    if not (isinstance(old, Caffemodel) and isinstance(new, Caffemodel)):
+        return compare_records(model_records(old, bare=True), model_records(new, bare=True))
+    same = old.net_name == new.net_name
+    names = [] if same else [Change("name", quoted(old.net_name), quoted(new.net_name))]
+    return compare_records(model_records(old), model_records(new), names)
 
 
-def _counts(model: Caffemodel) -> dict[str, tuple[int, ...]]:
+def _counts(model: WeightsFile) -> dict[str, tuple[int, ...]]:
     return {layer.name: tuple(blob.count for blob in layer.blobs) for layer in model.layers}
 
 
 def _params(
-    old: Caffemodel, new: Caffemodel, names: Mapping[str, str]
+    old: WeightsFile, new: WeightsFile, names: Mapping[str, str]
 ) -> Iterator[ParamDifference]:
     before, after = _bearing(old), _bearing(new)
     for (name, nth), blobs in before.items():
@@ -99,9 +114,9 @@ def _params(
         yield from _layer(name, name, (), blobs)
 
 
-def _bearing(model: Caffemodel) -> dict[tuple[str, int], tuple[Blob, ...]]:
+def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]:
     """(layer, how many of that name came before) -> its params."""
-    found: dict[tuple[str, int], tuple[Blob, ...]] = {}
+    found: dict[tuple[str, int], Sequence[WeightsBlob]] = {}
     for layer in model.layers:
         if layer.blobs:
             nth = sum(name == layer.name for name, _ in found)
@@ -110,7 +125,7 @@ def _bearing(model: Caffemodel) -> dict[tuple[str, int], tuple[Blob, ...]]:
 
 
 def _layer(
-    name: str, new_name: str, old: tuple[Blob, ...], new: tuple[Blob, ...]
+    name: str, new_name: str, old: Sequence[WeightsBlob], new: Sequence[WeightsBlob]
 ) -> Iterator[ParamDifference]:
     for index in range(max(len(old), len(new))):
         one = old[index] if index < len(old) else None
@@ -123,7 +138,7 @@ def _layer(
         yield ParamDifference(name, new_name, index, status, *shapes, apart)
 
 
-def _compared(old: Blob, new: Blob) -> tuple[str, BlobDistance | None]:
+def _compared(old: WeightsBlob, new: WeightsBlob) -> tuple[str, BlobDistance | None]:
     if old.count != new.count:
         return "different", None
     apart = distance(old, new)
@@ -132,7 +147,7 @@ def _compared(old: Blob, new: Blob) -> tuple[str, BlobDistance | None]:
     return ("equal" if _same_shape(old, new) else "reshaped"), None
 
 
-def _same_shape(old: Blob, new: Blob) -> bool:
+def _same_shape(old: WeightsBlob, new: WeightsBlob) -> bool:
     """A legacy blob has four axes whatever the param has: ones in front do not count there."""
     if old.legacy == new.legacy:
         return old.shape == new.shape
@@ -145,9 +160,9 @@ def _bare(shape: Shape) -> Shape:
     return shape[first:]
 
 
-def text_diff(prototxts: tuple[Path, Path]) -> str:
-    """The unified diff of the two texts, comments and layout included. Raises FormatError."""
-    old, new = _both(prototxts)
+def text_diff(nets: Nets) -> str:
+    """The unified diff of the two texts, comments and layout included."""
+    old, new = nets
     lines = difflib.unified_diff(
         old.text.splitlines(keepends=True),
         new.text.splitlines(keepends=True),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from netsurgery.errors import NetError
-from netsurgery.formats.caffemodel import Caffemodel, ModelLayer
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
@@ -104,8 +105,8 @@ class Inspection:
     extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
 
 
-def inspect_model(model: Caffemodel, with_statistics: bool = False) -> Inspection:
-    """What a caffemodel tells alone: its layers and params; no shapes of blobs, no costs.
+def inspect_model(model: WeightsFile, with_statistics: bool = False) -> Inspection:
+    """What a file of weights tells alone: layers and params, no shapes of blobs, no costs.
 
     Raises CaffemodelError where the file has changed since it was opened.
     """
@@ -126,7 +127,7 @@ def inspect_model(model: Caffemodel, with_statistics: bool = False) -> Inspectio
         prototxt=None,
         weights=model.path,
         name=model.net_name,
-        generation=model.generation,
+        generation=model.generation if isinstance(model, Caffemodel) else "HDF5",
         phase=None,
         inputs={},
         outputs=(),
@@ -137,7 +138,7 @@ def inspect_model(model: Caffemodel, with_statistics: bool = False) -> Inspectio
 
 def inspect_net(
     net: Net,
-    model: Caffemodel | None = None,
+    model: WeightsFile | None = None,
     *,
     sizes: Sequence[InputSize] = (),
     with_fields: bool = False,
@@ -191,7 +192,7 @@ def _layers(
     net: Net,
     shapes: Shapes,
     seen: Mapping[str, Field] | None,
-    there: Mapping[str, ModelLayer],
+    there: Mapping[str, WeightsLayer],
     with_statistics: bool,
 ) -> tuple[LayerFacts, ...]:
     made = []
@@ -215,7 +216,7 @@ def _layers(
 
 
 def _params(
-    name: str, tops: tuple[str, ...], shapes: Shapes, in_model: ModelLayer | None
+    name: str, tops: tuple[str, ...], shapes: Shapes, in_model: WeightsLayer | None
 ) -> tuple[Shape, ...] | None:
     if name in shapes.params:
         return shapes.params[name]
@@ -224,7 +225,7 @@ def _params(
     return None if any(top in shapes.unknown for top in tops) else ()
 
 
-def _statistics(layer: ModelLayer) -> tuple[BlobStatistics, ...]:
+def _statistics(layer: WeightsLayer) -> tuple[BlobStatistics, ...]:
     return tuple(statistics(blob) for blob in layer.blobs)
 
 
@@ -237,7 +238,7 @@ def _unknown(shapes: Shapes) -> tuple[Unknown, ...]:
 
 
 def _unfit(
-    shapes: Shapes, there: Mapping[str, ModelLayer]
+    shapes: Shapes, there: Mapping[str, WeightsLayer]
 ) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
     """The layers whose params the model has not, and those whose params are others."""
     missing, differing = [], []

@@ -17,10 +17,13 @@ _BEGINNING = re.compile(rb"(\xef\xbb\xbf)?\s*(#|\w+\s*[:{<]|$)")
 
 
 def is_prototxt(path: Path) -> bool:
-    """Whether the file begins as text format does; everything else counts as a caffemodel.
+    """Whether the file begins as text format does; everything else counts as weights.
 
+    Standard input, "-", is taken for a prototxt: weights are read at any place of their file.
     Raises FormatError for a file that cannot be read.
     """
+    if str(path) == "-":
+        return True
     try:
         source = Source(path)
         try:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from math import prod
 
 from netsurgery.formats.textformat import Message
+from netsurgery.net import fork_rules, shape_rules
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shape_rules import RULES
 from netsurgery.net.shapes import Shapes
 
 __all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "param_names", "total"]
@@ -27,7 +27,8 @@ __all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "param_nam
 #: Caffe computes in float32.
 NUMBER_BYTES = 4
 
-_WEIGHTED = frozenset({"Convolution", "Deconvolution", "InnerProduct", "LSTM", "RNN"})
+_CONVOLUTIONS = frozenset({"Convolution", "DepthwiseConvolution"})
+_WEIGHTED = _CONVOLUTIONS | {"Deconvolution", "InnerProduct", "LSTM", "RNN"}
 #: Their tops are their bottom's memory under another shape or name.
 _SHARING = frozenset({"Flatten", "Reshape", "Split"})
 
@@ -68,7 +69,8 @@ def costs(net: Net, shapes: Shapes) -> tuple[Cost, ...]:
 def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
     """The layer's multiply-adds in one forward pass of the whole batch; None if not known."""
     if layer.type not in _WEIGHTED:
-        return 0 if layer.type in RULES or not layer.bottoms else None
+        light = layer.type in shape_rules.RULES or layer.type in fork_rules.RULES
+        return 0 if light or not layer.bottoms else None
     tops = [shapes.blobs.get(top) for top in layer.tops]
     bottoms = [shapes.blobs.get(bottom) for bottom in layer.bottoms]
     params = shapes.params.get(layer.name, ())
@@ -80,11 +82,9 @@ def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
     if layer.type == "Deconvolution":
         # Each of the weight's channels is applied at every place of the bottom.
         return sum(prod(shape) // params[0][0] * prod(params[0]) for shape in known)
-    outputs = layer.param(_PARAM[layer.type]).integer("num_output", 1, 1)
+    message = "convolution_param" if layer.type in _CONVOLUTIONS else "inner_product_param"
+    outputs = layer.param(message).integer("num_output", 1, 1)
     return sum(prod(shape or ()) // outputs * prod(params[0]) for shape in tops)
-
-
-_PARAM = {"Convolution": "convolution_param", "InnerProduct": "inner_product_param"}
 
 
 def _recurrent(kind: str, bottom: Shape, params: Sequence[Shape]) -> int:

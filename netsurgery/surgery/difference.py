@@ -23,6 +23,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.surgery.fields import Change, Tree, field_changes, field_tree
 from netsurgery.surgery.layer_matching import Matching, match_layers
 from netsurgery.surgery.layer_records import LayerRecord, layer_records
+from netsurgery.surgery.upgrade import to_v1
 
 __all__ = ["LayerDifference", "NetDifference", "compare_nets", "compare_records"]
 
@@ -79,8 +80,10 @@ def compare_nets(
     """How `new` differs from `old`.
 
     params: for either net the counts of each layer's params, where weights are known; they help
-    to match layers. Raises PrototxtError for a value that cannot be read.
+    to match layers. Raises PrototxtError for a value that cannot be read, or a V0 net that cannot
+    be brought up to date.
     """
+    old, new = to_v1(old).result, to_v1(new).result
     before, after = (field_tree(net.root, _NOT_NET_FIELDS) for net in (old, new))
     fields = field_changes(before, after)
     return compare_records(layer_records(old, params[0]), layer_records(new, params[1]), fields)

@@ -100,6 +100,8 @@ class Matching:
     def by_place(self) -> None:
         """Match the only layer of a type between two matched ones."""
         for kind in dict.fromkeys(self.old[i].type for i in self._open()):
+            if not kind:  # a file that tells no types, or not this one
+                continue
             gaps: dict[tuple[int, int], list[int]] = {}
             for i in self._open():
                 if self.old[i].type == kind:
@@ -180,4 +182,4 @@ def _over(
         return False
     if new.bottoms != bottoms and tuple(through.get(b, b) for b in new.bottoms) != bottoms:
         return False
-    return bool(bottoms) or old.tops == new.tops
+    return bool(bottoms) or (bool(old.tops) and old.tops == new.tops)

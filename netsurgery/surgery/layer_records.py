@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
+from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.surgery.fields import Tree, field_tree, text_of
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
@@ -48,7 +48,7 @@ class LayerRecord:
 def layer_records(
     net: Prototxt, params: Mapping[str, tuple[int, ...]] | None = None
 ) -> tuple[LayerRecord, ...]:
-    """The layers of a prototxt, those of every phase, its own inputs first.
+    """The layers of a prototxt (V1 or V2), those of every phase, its own inputs first.
 
     params: layer -> the counts of its params. Raises PrototxtError for a value that cannot be
     read.
@@ -56,19 +56,14 @@ def layer_records(
     counts = params or {}
     records = [_declared(net.root)] if net.root.all("input") else []
     for message in net.layers:
-        inner = message.message("layer") if net.generation == "V0" else None
-        fields = field_tree(message, _TOLD_APART | {"layer"})
-        if inner is not None:
-            fields |= field_tree(inner, _TOLD_APART)
-        named = message if inner is None else inner
-        name = named.string("name")
+        name = message.string("name")
         records.append(
             LayerRecord(
                 name=name,
-                type=layer_type(named, net.generation),
+                type=layer_type(message, net.generation),
                 bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
                 tops=tuple(s.as_string() for s in message.scalars("top")),
-                fields=_per_param(fields),
+                fields=_per_param(field_tree(message, _TOLD_APART)),
                 params=counts.get(name, ()),
             )
         )
@@ -106,15 +101,19 @@ def _per_param(fields: Tree) -> Tree:
     return {**rest, "param": params}
 
 
-def model_records(model: Caffemodel) -> tuple[LayerRecord, ...]:
-    """The layers of a caffemodel; of their fields only names, type, blobs and params are told."""
+def model_records(model: WeightsFile, bare: bool = False) -> tuple[LayerRecord, ...]:
+    """The layers of a file of weights; of their fields only names, type and blobs are told.
+
+    bare: as HDF5 tells them: the layers with params, by name, without types and blobs.
+    """
+    if bare:
+        layers = sorted((la for la in model.layers if la.blobs), key=lambda la: la.name)
+        return tuple(LayerRecord(la.name, "", (), (), params=_counts(la)) for la in layers)
     return tuple(
-        LayerRecord(
-            name=layer.name,
-            type=layer.type,
-            bottoms=layer.bottoms,
-            tops=layer.tops,
-            params=tuple(blob.count for blob in layer.blobs),
-        )
+        LayerRecord(layer.name, layer.type, layer.bottoms, layer.tops, params=_counts(layer))
         for layer in model.layers
     )
+
+
+def _counts(layer: WeightsLayer) -> tuple[int, ...]:
+    return tuple(blob.count for blob in layer.blobs)

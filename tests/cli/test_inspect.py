@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import model_layer, sparse_model, write_model
+from run_alone import run_alone
+from small_models import model_layer, sparse_model, write_hdf5, write_model
 
 from netsurgery.cli import run
 
@@ -61,6 +60,47 @@ def test_a_net_and_its_weights(capsys: pytest.CaptureFixture[str], digits: tuple
         "total: 15 layers, 27,755 params (108.4 KiB), 1,137,952 multiply-adds, 90.7 KiB of blobs"
     )
     assert len(lines) == 17
+
+
+def test_hdf5_weights(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        """
+        input: "x" input_shape { dim: [1, 4] }
+        layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+                inner_product_param { num_output: 2 } }
+        layer { name: "b" type: "InnerProduct" bottom: "x" top: "b" param { name: "w" }
+                inner_product_param { num_output: 2 bias_term: false } }
+        layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" param { name: "w" }
+                inner_product_param { num_output: 2 bias_term: false } }
+        """
+    )
+    ones = np.ones((2, 4), np.float32)
+    write_hdf5(written / "m", a=[ones, np.arange(2, dtype=np.float32)], b=[ones], c=[])
+    lines = inspected(capsys, "n", "m", "--stats")
+    assert lines[6:11] == [
+        "param  min  max  mean  std  zeros  NaN  Inf  bytes",
+        "a[0]     1    1     1    0      0    0    0     32",
+        "a[1]     0    1   0.5  0.5      1    0    0      8",
+        "b[0]     1    1     1    0      0    0    0     32",
+        "c[0]     1    1     1    0      0    0    0     32",
+    ]
+    assert lines[-1] == "total: 3 layers, 18 params (72 B), 24 multiply-adds, 40 B of blobs"
+    assert inspected(capsys, "m")[:2] == [
+        "layer  type  bottoms  tops  params  count",
+        "a                           2x4, 2     10",
+    ]
+
+
+def test_a_net_of_2013(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        'layers { layer { name: "r" type: "relu" } bottom: "x" top: "r" } '
+        'input: "x" input_dim: [1, 1, 2, 2]'
+    )
+    lines = inspected(capsys, "n")
+    assert lines[2].split() == ["r", "ReLU", "x", "r", "1x1x2x2", "16", "B"]
+    told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
+    assert lines[3] == f"note: {told}"
+    assert json.loads("\n".join(inspected(capsys, "n", "--json")))["notes"] == [told]
 
 
 def test_which_file_is_which_is_told_by_content(
@@ -319,28 +359,15 @@ def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], writ
 
 def test_a_model_of_a_gigabyte_takes_little_memory(written: Path) -> None:
     sparse_model(written / "m", layers=4, rows=65536, columns=1024)
-    code = (
-        "import resource, sys; from netsurgery.cli import run; "
-        "code = run(['inspect', 'm', '--json']); "
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
-        "print(peak, code, 'numpy' in sys.modules, file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    peak, status, numpy_there = done.stderr.split()
-    assert (status, numpy_there) == ("0", "False")
-    assert json.loads(done.stdout)["total"]["param_bytes"] == 1 << 30
-    assert int(peak) < 64 * 1024  # KiB
+    ran = run_alone("inspect", "m", "--json")
+    assert json.loads(ran.out)["total"]["param_bytes"] == 1 << 30
+    assert (ran.code, ran.numpy) == (0, False)
+    assert ran.peak < 64 << 20
 
 
 def test_statistics_take_no_more_memory_for_more_numbers(written: Path) -> None:
-    code = (
-        "import resource, sys; from netsurgery.cli import run; run(['inspect', *sys.argv[1:]]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-    )
     peaks = []
     for name, rows in [("small", 4096), ("large", 65536)]:
         sparse_model(written / name, layers=1, rows=rows, columns=1024)
-        command = [sys.executable, "-c", code, name, "--stats"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks.append(int(done.stderr))
-    assert abs(peaks[1] - peaks[0]) < 16 * 1024  # KiB; the numbers are 240 MiB more
+        peaks.append(run_alone("inspect", name, "--stats").peak)
+    assert abs(peaks[1] - peaks[0]) < 16 << 20  # the numbers are 240 MiB more
