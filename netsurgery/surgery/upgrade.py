@@ -13,6 +13,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.surgery.upgrade_inputs import check_inputs, upgrade_inputs
 from netsurgery.surgery.upgrade_splices import Change
+from netsurgery.surgery.upgrade_transform import upgrade_transforms
 from netsurgery.surgery.upgrade_v0 import upgrade_v0
 from netsurgery.surgery.upgrade_v1 import upgrade_batch_norm, upgrade_v1_layer
 
@@ -49,6 +50,7 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
         if isinstance(field.value, Message):
             made = upgrade_v1_layer(edits, field, field.value)
             changes += made if prototxt.generation == "V1" else made[1:]  # told already
+    changes += upgrade_transforms(edits, document.root.messages("layers"))
     for layer in document.root.messages("layer"):
         changes += upgrade_batch_norm(edits, layer)
     changes += upgrade_inputs(edits, document)

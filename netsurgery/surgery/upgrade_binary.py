@@ -161,13 +161,14 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _Layer]]:
         old = [
             layer.padded(pads[index]) if index in pads else layer for index, layer in enumerate(old)
         ]
-    return generation, {layer.start: _converted(layer) for layer in old}
+    transform = any(layer.transforms for layer in old)
+    return generation, {layer.start: _converted(layer, transform) for layer in old}
 
 
-def _converted(layer: OldLayer) -> _Layer:
+def _converted(layer: OldLayer, transform: bool) -> _Layer:
     if layer.kind == "padding":
         return _Layer(None, (Change(layer.name, "goes into the layers behind it"),), None)
-    body, changes = layer.upgraded(layer.reader.source)
+    body, changes = layer.upgraded(layer.reader.source, transform)
     facts = layer.facts()
     blobs = tuple(each.length for each in layer.parts if each.name == "blobs")
     outline = Outline(layer.name, layer.type or "", facts.bottoms, facts.tops, blobs)

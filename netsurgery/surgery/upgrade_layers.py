@@ -17,8 +17,9 @@ from netsurgery.surgery.upgrade_numbers import (
 )
 from netsurgery.surgery.upgrade_parts import Joined, Part, encoded, fixed32s, parts, text_part
 from netsurgery.surgery.upgrade_splices import Change
+from netsurgery.surgery.upgrade_transform import DATA_PARAMS, TRANSFORM
 from netsurgery.surgery.upgrade_v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
-from netsurgery.surgery.upgrade_v1 import DATA_PARAMS, SPEC_FIELDS, TRANSFORM
+from netsurgery.surgery.upgrade_v1 import SPEC_FIELDS
 
 __all__ = ["OldLayer", "read_old_layer"]
 
@@ -66,8 +67,22 @@ class OldLayer:
         changes = (*self.changes, Change(self.name, pad.told))
         return replace(self, parts=tuple(own), changes=changes, pad=pad.size)
 
-    def upgraded(self, source: Source) -> tuple[Joined, tuple[Change, ...]]:
-        """The layer's fields in V2, and what was done."""
+    @property
+    def transforms(self) -> bool:
+        """Whether this is a data layer of V1 with its transformation among its own fields."""
+        param = DATA_PARAMS.get(self.type or "")
+        if param is None or self.kind is not None:
+            return False
+        numbers = {PARAM_NUMBERS[param][key] for key in TRANSFORM}
+        data = [each for each in self.parts if each.name == param]
+        fields = (found for each in data for found in self.reader.fields(each.start, each.end))
+        return any(found.number in numbers for found in fields)
+
+    def upgraded(self, source: Source, transform: bool) -> tuple[Joined, tuple[Change, ...]]:
+        """The layer's fields in V2, and what was done.
+
+        transform: whether some layer of the net `transforms`; then every data layer is seen to.
+        """
         own, changes = list(self.parts), list(self.changes)
         specs = _specs(own)
         if specs:
@@ -78,10 +93,11 @@ class OldLayer:
             param = PARAMS[self.kind]
             pad = varint_field(PARAM_NUMBERS[param]["pad"], self.pad)
             own.append(Part(param, Wire.DELIMITED, pad))
-        own, moved = _move_transform(self.reader, own, self.type)
-        if moved:
-            param = DATA_PARAMS[self.type or ""]
-            changes.append(Change(self.name, f"{moved} of {param}: now in transform_param"))
+        if transform and self.type in DATA_PARAMS:
+            data = DATA_PARAMS[self.type]
+            own, moved = _move_transform(self.reader, own, data)
+            what = f"{moved} of {data}: now in transform_param" if moved else ""
+            changes.append(Change(self.name, what or f"has {data} and transform_param"))
         own += [Part("param", Wire.DELIMITED, spec) for spec in specs]
         if self.type is not None:
             own.append(text_part("type", self.type))
@@ -211,19 +227,16 @@ def _enums(each: Part) -> list[int]:
     return [_number(each)] if each.wire == Wire.VARINT else list(each.bytes)
 
 
-def _move_transform(
-    reader: WireReader, own: list[Part], today: str | None
-) -> tuple[list[Part], str]:
-    """Move a data layer's transformation to transform_param; the names of what was moved."""
-    param = DATA_PARAMS.get(today or "")
-    if param is None:
-        return own, ""
+def _move_transform(reader: WireReader, own: list[Part], param: str) -> tuple[list[Part], str]:
+    """Move a data layer's transformation to transform_param; the names of what was moved.
+
+    Both messages are there afterwards, empty if need be, as Caffe's upgrade has them.
+    """
     names = {PARAM_NUMBERS[param][key]: key for key in TRANSFORM}
     moved: dict[str, bytes] = {}
     kept: list[Part] = []
     for each in own:
-        # A V0 layer's message is made here, of no place in the file, and has none of these.
-        if each.name != param or not each.end:
+        if each.name != param:
             kept.append(each)
             continue
         body = b""
@@ -235,8 +248,9 @@ def _move_transform(
             else:
                 body += data
         kept.append(replace(each, data=body))
-    if moved:
-        kept.append(Part("transform_param", Wire.DELIMITED, b"".join(moved.values())))
+    if not any(each.name == param for each in own):
+        kept.append(Part(param, Wire.DELIMITED, b""))
+    kept.append(Part("transform_param", Wire.DELIMITED, b"".join(moved.values())))
     return kept, ", ".join(key for key in TRANSFORM if key in moved)
 
 

@@ -1,9 +1,8 @@
 """Layers of V1 (2014) written as layers of today: the prototxt.
 
 ``layers`` becomes ``layer``, the type's word a name in quotes, and ``blobs_lr``, ``weight_decay``,
-``blob_share_mode`` and ``param: "name"`` one ``param { ... }`` for each blob. Data layers had
-their transformation among their own fields; that goes to ``transform_param``. BatchNorm layers
-are of V2, but one generation of them listed three params with rates, which have to be 0.
+``blob_share_mode`` and ``param: "name"`` one ``param { ... }`` for each blob. BatchNorm layers are
+of V2, but one generation of them listed three params with rates, which have to be 0.
 """
 
 from __future__ import annotations
@@ -13,17 +12,13 @@ from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
 from netsurgery.surgery.upgrade_splices import (
     Change,
-    block,
-    comments,
     cut,
     indent_of,
-    indent_step,
     line_end,
     spans,
-    trailing,
 )
 
-__all__ = ["DATA_PARAMS", "SPEC_FIELDS", "TRANSFORM", "upgrade_batch_norm", "upgrade_v1_layer"]
+__all__ = ["SPEC_FIELDS", "upgrade_batch_norm", "upgrade_v1_layer", "v1_type"]
 
 #: V1's repeated field -> the field of ParamSpec that its n-th value is of the n-th blob.
 SPEC_FIELDS = {
@@ -32,16 +27,6 @@ SPEC_FIELDS = {
     "blobs_lr": "lr_mult",
     "weight_decay": "decay_mult",
 }
-
-#: The types whose transformation moves, and the message it was in.
-DATA_PARAMS = {
-    "Data": "data_param",
-    "ImageData": "image_data_param",
-    "WindowData": "window_data_param",
-}
-
-#: What moves to transform_param.
-TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def upgrade_v1_layer(edits: Edits, field: Field, layer: Message) -> list[Change]:
@@ -52,20 +37,18 @@ def upgrade_v1_layer(edits: Edits, field: Field, layer: Message) -> list[Change]
     name = layer.string("name")
     edits.replace(field.start, field.start + len("layers"), "layer")
     what = "`layers` becomes `layer`"
-    kind = layer.scalar("type")
-    today = ""
-    if kind is not None:
-        today = _type(kind)
+    kind, today = layer.scalar("type"), v1_type(layer)
+    if kind is not None and today is not None:
         edits.replace(kind.start, kind.end, quoted(today))
         what += f', {kind.text} becomes "{today}"'
-    changes = [Change(name, what)]
-    changes += _upgrade_specs(edits, layer, name)
-    if today in DATA_PARAMS:
-        changes += _move_transform(edits, layer, name, DATA_PARAMS[today])
-    return changes
+    return [Change(name, what), *_upgrade_specs(edits, layer, name)]
 
 
-def _type(kind: Scalar) -> str:
+def v1_type(layer: Message) -> str | None:
+    """Today's name of a V1 layer's type, None if it has none. Raises PrototxtError if unknown."""
+    kind = layer.scalar("type")
+    if kind is None:
+        return None
     if kind.kind == "number" and kind.as_int() in range(len(V1_TYPES)):
         return V1_TYPES[kind.as_int()]
     if kind.kind == "word" and kind.text in V1_WORDS:
@@ -119,48 +102,6 @@ def _place_specs(edits: Edits, layer: Message, blocks: list[str]) -> None:
         edits.replace(start, end, text)
     for start, end in {span for found in there.values() for span in found} - set(places):
         cut(edits, start, end)
-
-
-def _move_transform(edits: Edits, layer: Message, name: str, param: str) -> list[Change]:
-    """Move the transformation out of `param`; it wins over what transform_param has."""
-    data = layer.one(param)
-    if data is None or isinstance(data.value, Scalar):
-        return []
-    fields = [found for key in TRANSFORM if (found := data.value.one(key)) is not None]
-    if not fields:
-        return []
-    source, newline = edits.source.text, line_end(edits.source.text)
-    lines = []
-    for field in sorted(fields, key=lambda field: field.start):
-        comment, moved = trailing(source, field.start, field.end)
-        lines.append(source[field.start : field.end] + (f"  {comment}" if comment else ""))
-        cut(edits, field.start, field.end, moved)
-    there = layer.one("transform_param")
-    if there is not None:
-        _fill_transform(edits, there, lines, {field.name for field in fields})
-    elif "\n" in source[data.start : data.end]:
-        indent, step = indent_of(source, data.start), indent_step(data.value)
-        insert_field(edits, data, block("transform_param", lines, indent, step, newline))
-    else:
-        insert_field(edits, data, f"transform_param {{ {' '.join(lines)} }}")
-    names = ", ".join(field.name for field in fields)
-    return [Change(name, f"{names} of {param}: now in transform_param")]
-
-
-def _fill_transform(edits: Edits, field: Field, lines: list[str], names: set[str]) -> None:
-    """Put the lines into a transform_param that is there, in place of its fields of those names."""
-    if isinstance(field.value, Scalar):
-        raise field.value.error(f"found {field.value.text}, expected transform_param {{ ... }}")
-    there, source = field.value, edits.source.text
-    for name in names:
-        for start, end in spans(there.all(name)):
-            cut(edits, start, end)
-    if "\n" in source[there.start : there.end]:
-        inside = line_end(source) + indent_of(source, field.start) + indent_step(there)
-        edits.insert(there.start + 1, "".join(inside + line for line in lines))
-    else:
-        newline = line_end(source) if any(comments(line) for line in lines) else ""
-        edits.insert(there.start + 1, "".join(f" {line}{newline}" for line in lines))
 
 
 def upgrade_batch_norm(edits: Edits, layer: Message) -> list[Change]:
