@@ -1,0 +1,178 @@
+"""The command `transplant`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.formats.weights import open_weights
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the bundled net, and the net that convert makes of it."""
+    shutil.copy(repo_root / "prototxt" / "digits_deploy.prototxt", tmp_path / "deploy.prototxt")
+    shutil.copy(
+        repo_root / "models" / "digits" / "digits.caffemodel", tmp_path / "model.caffemodel"
+    )
+    monkeypatch.chdir(tmp_path)
+    converted = ["--prototxt-out", "dense.prototxt", "--weights-out", "dense.caffemodel"]
+    assert run(["convert", "deploy.prototxt", "model.caffemodel", "--engine", "embedded", "-q",
+                *converted]) == 0  # fmt: skip
+    return tmp_path
+
+
+def transplant(*arguments: str) -> int:
+    return run(["transplant", "deploy.prototxt", "model.caffemodel", *arguments])
+
+
+def numbers(path: str) -> dict[str, list[bytes]]:
+    with open_weights(path) as weights:
+        return {
+            layer.name: [blob.numpy().tobytes() for blob in layer.blobs]
+            for layer in weights.layers
+            if layer.blobs
+        }
+
+
+def test_it_tells_of_every_param(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transplant("dense.prototxt", "-o", "out.caffemodel", "--suffix", "-conv") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "from      shape                      to           shape",
+        "conv1[0]  16 x 1 x 5 x 5   copied    conv1[0]     16 x 1 x 5 x 5",
+        "conv1[1]  16               copied    conv1[1]     16",
+        "conv2[0]  32 x 16 x 3 x 3  copied    conv2[0]     32 x 16 x 3 x 3",
+        "conv2[1]  32               copied    conv2[1]     32",
+        "conv3[0]  32 x 32 x 3 x 3  copied    conv3[0]     32 x 32 x 3 x 3",
+        "conv3[1]  32               copied    conv3[1]     32",
+        "ip1[0]    96 x 128         reshaped  ip1-conv[0]  96 x 32 x 2 x 2",
+        "ip1[1]    96               copied    ip1-conv[1]  96",
+        "ip2[0]    11 x 96          reshaped  ip2-conv[0]  11 x 96 x 1 x 1",
+        "ip2[1]    11               copied    ip2-conv[1]  11",
+        "8 copied, 2 reshaped",
+        "wrote out.caffemodel",
+    ]
+    assert err == ""
+    assert numbers("out.caffemodel") == numbers("dense.caffemodel")
+
+
+@pytest.mark.parametrize("options", [[], ["--map", "ip1=ip1-conv", "--map", "ip2=ip2-conv"]])
+def test_left_and_dropped(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert transplant("dense.prototxt", "-o", "out.caffemodel", "--json", *options) == 0
+    facts = json.loads(capsys.readouterr().out)
+    found = {(param["verdict"], param["reason"]) for param in facts["params"]}
+    if options:
+        assert facts["counts"]["left"] == facts["counts"]["dropped"] == 0
+    else:
+        assert found == {
+            ("copied", ""),
+            ("left", "absent: Caffe fills it"),
+            ("dropped", "the target has no such layer"),
+        }
+        assert facts["layers_without_params"] == ["ip1-conv", "ip2-conv"]
+    assert facts["params"][0] == {
+        "verdict": "copied",
+        "from": {"layer": "conv1", "blob": 0},
+        "to": {"layer": "conv1", "blob": 0},
+        "from_shape": [16, 1, 5, 5],
+        "to_shape": [16, 1, 5, 5],
+        "reason": "",
+    }
+    assert facts["bytes"] == os.stat("out.caffemodel").st_size
+    assert (facts["weights"], facts["dry_run"]) == ("out.caffemodel", False)
+
+
+def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(os.listdir())
+    assert transplant("dense.prototxt", "-o", "out.caffemodel", "--dry-run") == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "6 copied, 4 dropped, 4 left",
+        "would write out.caffemodel",
+    ]
+    assert sorted(os.listdir()) == before
+
+
+def test_hdf5_out_and_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transplant("deploy.prototxt", "-o", "m.caffemodel.h5", "-q") == 0
+    assert numbers("m.caffemodel.h5") == numbers("model.caffemodel")
+    arguments = ["deploy.prototxt", "m.caffemodel.h5", "deploy.prototxt", "-o", "b.caffemodel"]
+    assert run(["transplant", *arguments, "-q", "--strict"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert numbers("b.caffemodel") == numbers("model.caffemodel")
+
+
+def test_into_weights_that_are_there() -> None:
+    arguments = ["dense.prototxt", "dense.caffemodel", "-o", "out.caffemodel", "-q", "--strict"]
+    assert transplant(*arguments) == 0
+    assert Path("out.caffemodel").read_bytes() == Path("dense.caffemodel").read_bytes()
+
+
+def test_refusals(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Path("dense.prototxt").read_text()
+    Path("dense.prototxt").write_text(text.replace("num_output: 16", "num_output: 8"))
+    before = sorted(os.listdir())
+    assert transplant("dense.prototxt", "-o", "out.caffemodel") == 1
+    assert capsys.readouterr() == (
+        "",
+        "error: deploy.prototxt to dense.prototxt: layer 'conv1': param 0 is 16x1x5x5, expected "
+        "8x1x5x5; --slice copies the part that overlaps (in 'conv1'); layer 'conv1': param 1 is "
+        "16, expected 8; --slice copies the part that overlaps (in 'conv1'); layer 'conv2': param "
+        "0 is 32x16x3x3, expected 32x8x3x3; --slice copies the part that overlaps (in 'conv2')\n",
+    )
+    assert sorted(os.listdir()) == before
+
+
+def test_outputs_are_as_careful_as_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out.caffemodel").write_bytes(b"mine")
+    assert transplant("deploy.prototxt", "-o", "out.caffemodel") == 1
+    assert capsys.readouterr().err == (
+        "error: out.caffemodel: exists already; --force replaces it\n"
+    )
+    assert Path("out.caffemodel").read_bytes() == b"mine"
+    assert transplant("deploy.prototxt", "-o", "out.caffemodel", "--force", "-q") == 0
+    for name in ("model.caffemodel", "deploy.prototxt"):
+        assert transplant("deploy.prototxt", "-o", name, "--force") == 1
+        assert capsys.readouterr().err == (
+            f"error: {name}: is an input too ({name}); give the output another name\n"
+        )
+
+
+def test_names_with_an_equals_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("deploy", "dense"):
+        path = Path(f"{name}.prototxt")
+        path.write_text(path.read_text().replace('name: "conv1"', 'name: "a=b"'))
+    assert run(["transplant", "dense.prototxt", "dense.caffemodel", "deploy.prototxt", "-o", "o",
+                "--map", "a=b=conv2", "--dry-run"]) == 1  # fmt: skip
+    assert "layer 'a=b': named in --map, but there are no params of it to take" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--map", "ip1"], "--map takes LAYER=LAYER, not 'ip1'"),
+        (["--map", "=ip1"], "--map takes LAYER=LAYER, not '=ip1'"),
+        (["--map", "a=b", "--map", "a=c"], "--map names 'a' twice"),
+    ],
+)
+def test_wrong_usage(options: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert transplant("deploy.prototxt", "-o", "out", *options) == 2
+    assert what in capsys.readouterr().err
+    assert transplant("deploy.prototxt") == 2
+
+
+def test_its_help_has_an_example_that_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["transplant", "--help"]) == 0
+    assert "--suffix -conv" in capsys.readouterr().out
+    Path("lenet.prototxt").symlink_to("deploy.prototxt")
+    Path("lenet.caffemodel").symlink_to("model.caffemodel")
+    Path("lenet_full_conv.prototxt").symlink_to("dense.prototxt")
+    example = "lenet.prototxt lenet.caffemodel lenet_full_conv.prototxt -o out --suffix -conv"
+    assert run(["transplant", "-q", *example.split()]) == 0

@@ -1,0 +1,170 @@
+"""HDF5 weights to and from real Caffe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
+from netsurgery.formats.weights import WeightsFile, open_weights
+from netsurgery.jobs.transplant import planned_transplant, transplant
+from netsurgery.net import Net
+from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.transplant import NameRule
+
+pytestmark = pytest.mark.caffe
+
+#: Arguments: prototxt, weights to load or "", HDF5 to save or "".
+SCRIPT = """
+import sys
+import caffe
+prototxt, weights, saved = sys.argv[1:]
+net = caffe.Net(prototxt, caffe.TEST, **({"weights": weights} if weights else {}))
+if saved:
+    net.save_hdf5(saved)
+"""
+
+NET = """
+name: "strange"
+input: "x" input_shape { dim: [1, 2, 4, 5] }
+layer { name: "one" type: "InnerProduct" bottom: "x" top: "a"
+  param { name: "w" } param { name: "b" }
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "two" type: "InnerProduct" bottom: "x" top: "b"
+  param { name: "w" } param { name: "b" }
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "half" type: "InnerProduct" bottom: "x" top: "h" param { name: "w" }
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" }
+                        bias_filler { type: "uniform" } } }
+layer { name: "relu.1-x" type: "ReLU" bottom: "b" top: "b" }
+layer { name: "bn" type: "BatchNorm" bottom: "x" top: "bn" }
+layer { name: "p" type: "PReLU" bottom: "bn" top: "p" prelu_param { channel_shared: true } }
+layer { name: "c" type: "Convolution" bottom: "p" top: "c"
+  convolution_param { num_output: 2 kernel_size: 3 bias_term: false
+                      weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.fixture(params=["strange", "det3", "landmark68_bn"])
+def net_and_model(
+    request: pytest.FixtureRequest, tmp_path: Path, caffe_engine: PycaffeEngine
+) -> tuple[Path, Path]:
+    if request.param == "strange":
+        strange, filled = tmp_path / "strange.prototxt", tmp_path / "strange.caffemodel"
+        strange.write_text(NET)
+        with caffe_engine.load(strange) as net:
+            net.save(filled)
+        return strange, filled
+    models = request.getfixturevalue("shared_data") / "models"
+    prototxt, weights = {
+        "det3": ("mtcnn/det3.prototxt", "mtcnn/det3.caffemodel"),
+        "landmark68_bn": (
+            "landmark68_bn/deploy_68_new.prototxt",
+            "landmark68_bn/vgg_68_new.caffemodel",
+        ),
+    }[request.param]
+    return models / prototxt, models / weights
+
+
+def assert_has_params(weights: WeightsFile, net: CaffeNet) -> None:
+    """Bit for bit, shape for shape."""
+    assert net.params
+    for name, shapes in net.params.items():
+        blobs = weights.layer(name).blobs
+        assert tuple(blob.shape for blob in blobs) == shapes, name
+        for index, blob in enumerate(blobs):
+            assert blob.numpy().tobytes() == net.param(name, index).tobytes(), (name, index)
+
+
+def test_what_caffe_saves_is_read(
+    net_and_model: tuple[Path, Path],
+    tmp_path: Path,
+    caffe_engine: PycaffeEngine,
+    run_in_caffe: Callable[..., str],
+) -> None:
+    prototxt, model = net_and_model
+    saved = tmp_path / "saved.caffemodel.h5"
+    run_in_caffe(SCRIPT, prototxt, model, saved)
+    with (
+        caffe_engine.load(prototxt, model) as net,
+        open_weights(saved, shared_params(Net.read(prototxt))) as weights,
+    ):
+        assert_has_params(weights, net)
+        assert all(blob.packed for layer in weights.layers for blob in layer.blobs)
+
+
+def itself(prototxt: Path, weights: Path, out: Path) -> Path:
+    """The same weights, in the form that the name of `out` asks for."""
+    with planned_transplant((prototxt, weights), (prototxt, None), NameRule(), strict=True) as plan:
+        transplant(plan, out)
+    return out
+
+
+def test_what_is_written_is_what_caffe_loads(
+    net_and_model: tuple[Path, Path],
+    tmp_path: Path,
+    caffe_engine: PycaffeEngine,
+    run_in_caffe: Callable[..., str],
+) -> None:
+    prototxt, model = net_and_model
+    hdf5 = itself(prototxt, model, tmp_path / "ours.caffemodel.h5")
+    back = itself(prototxt, hdf5, tmp_path / "back.caffemodel")
+    by_caffe = tmp_path / "by_caffe.h5"
+    run_in_caffe(SCRIPT, prototxt, hdf5, by_caffe)
+    from_caffe = itself(prototxt, by_caffe, tmp_path / "from_caffe.caffemodel")
+    with caffe_engine.load(prototxt, model) as original:
+        for path in (hdf5, back, from_caffe):
+            with caffe_engine.load(prototxt, path) as net, open_weights(path) as weights:
+                assert net.params == original.params
+                assert_has_params(weights, net)
+                assert_has_params(weights, original)
+
+
+def test_cifar10_h5_is_what_caffe_loads_of_it(
+    shared_data: Path, tmp_path: Path, caffe_engine: PycaffeEngine
+) -> None:
+    folder = shared_data / "models" / "cifar10_h5"
+    prototxt, weights = folder / "cifar10_small.prototxt", folder / "cifar10_small.caffemodel.h5"
+    model = itself(prototxt, weights, tmp_path / "cifar10.caffemodel")
+    with caffe_engine.load(prototxt, weights) as one, caffe_engine.load(prototxt, model) as other:
+        shape = one.inputs["data"]
+        image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        found = [net.forward({"data": image}, ["prob"])["prob"] for net in (one, other)]
+        assert found[0].tobytes() == found[1].tobytes()
+        assert one.params == other.params
+
+
+SLASHES = """
+input: "x" input_shape { dim: [1, 6] }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" inner_product_param {
+  num_output: 1 weight_filler { type: "xavier" } } }
+layer { name: "a/b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param {
+  num_output: 2 weight_filler { type: "xavier" } } }
+"""
+
+#: Whether Caffe loads its own HDF5 of such a net; it aborts if not.
+SAVES = """
+import json, os, sys
+import caffe
+net = caffe.Net(sys.argv[1], caffe.TEST)
+net.save_hdf5(sys.argv[2])
+print(json.dumps({name: [p.data.ravel().tolist() for p in ps] for name, ps in net.params.items()}))
+"""
+
+
+def test_names_with_a_slash_as_caffe_writes_them(
+    tmp_path: Path, run_in_caffe: Callable[..., str]
+) -> None:
+    """Caffe makes a group in the outer layer's group, and cannot load that file itself."""
+    (tmp_path / "net.prototxt").write_text(SLASHES)
+    told = json.loads(run_in_caffe(SAVES, tmp_path / "net.prototxt", tmp_path / "a.h5"))
+    with open_weights(tmp_path / "a.h5") as weights:
+        for name, params in told.items():
+            found = [blob.numpy().ravel().tolist() for blob in weights.layer(name).blobs]
+            assert found == params
+    with pytest.raises(AssertionError, match="Incompatible number of blobs for layer a"):
+        run_in_caffe(SCRIPT, tmp_path / "net.prototxt", tmp_path / "a.h5", "")
