@@ -32,6 +32,7 @@ COMMANDS = {
     "diff": ("diff", "How a net, or its weights, differ from another's, field by field."),
     "transplant": ("transplant", "Put the params of one net into another."),
     "upgrade": ("upgrade", "Bring a net of an earlier Caffe up to date: prototxt or caffemodel."),
+    "verify": ("verify", "Whether two nets are the same function, cell by cell of a map."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Mapper", "make_mapper"]
+__all__ = ["Mapper", "check_model", "make_mapper", "make_transformer"]
 
 Size = tuple[int, int]
 
@@ -42,29 +42,43 @@ def make_mapper(
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
     """
+    prototxt, weights = check_model(settings)
+    net = MapNet.read(prototxt, blob)
+    transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
+    labels = None if settings.labels is None else read_labels(settings.labels)
+    if labels is not None and net.classes is not None:
+        labels.check(net.classes, net.blob)
+    return Mapper(net, weights, transformer, options, window=settings.window, labels=labels)
+
+
+def check_model(settings: Settings) -> tuple[Path, Path]:
+    """The prototxt and the weights to use. Raises SettingsError where either is missing."""
     if settings.prototxt is None or settings.weights is None:
         missing = "prototxt" if settings.prototxt is None else "weights"
         raise SettingsError(
             f"no {missing} to use: give --prototxt and --weights, or run where there is a "
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
         )
-    net = MapNet.read(settings.prototxt, blob)
-    if not settings.weights.is_file():
+    if settings.prototxt.is_file() and not settings.weights.is_file():
         raise SettingsError(f"{settings.weights}: no such file; expected the net's weights")
-    transformer = Transformer(
-        channels=net.channels,
+    return settings.prototxt, settings.weights
+
+
+def make_transformer(
+    settings: Settings, channels: int, *, fit: str = "warp", antialias: bool = True
+) -> Transformer:
+    """What makes pictures ready as `settings` say, for an input of `channels` (1 or 3) channels.
+
+    Raises MeanError, and SettingsError for a channel swap that does not fit.
+    """
+    return Transformer(
+        channels=channels,
         mean=_mean(settings.mean),
         raw_scale=settings.raw_scale,
         channel_swap=settings.channel_swap,
         input_scale=settings.input_scale,
         fit=fit,
         antialias=antialias,
-    )
-    labels = None if settings.labels is None else read_labels(settings.labels)
-    if labels is not None and net.classes is not None:
-        labels.check(net.classes, net.blob)
-    return Mapper(
-        net, settings.weights, transformer, options, window=settings.window, labels=labels
     )
 
 
@@ -117,10 +131,12 @@ class Mapper:
         size = picture.size if size is None else size
         self.net.check(size)
         blob, placement = self.transformer.blob(picture, size)
-        values = self._run(blob)
+        made = self.run(blob, [self.net.blob])[self.net.blob]
+        if made.ndim != 4:
+            refuse_blob(self.net.blob, made.shape, self.load().blobs, self.net.input.name)
         return ClassMap(
             image=picture.name,
-            values=values,
+            values=made[0],
             blob=self.net.blob,
             scored=self.net.scored,
             input=self.net.input.name,
@@ -128,20 +144,17 @@ class Mapper:
             labels=self.labels,
         )
 
-    def _run(self, blob: Array) -> Array:
+    def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:
+        """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""
         loaded = self.load()
         name = self.net.input.name
         try:
             if tuple(loaded.inputs[name]) != blob.shape:
                 loaded.reshape({name: blob.shape})
-            made = loaded.forward({name: blob}, [self.net.blob])[self.net.blob]
+            return loaded.forward({name: blob}, names)
         except EngineError:
             self.close()
             raise
-        if made.ndim != 4:
-            refuse_blob(self.net.blob, made.shape, loaded.blobs, name)
-        values: Array = made[0]
-        return values
 
     def load(self) -> LoadedNet:
         """The loaded net; the first call starts the engine."""

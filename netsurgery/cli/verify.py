@@ -1,0 +1,157 @@
+"""``netsurgery verify``: are two nets the same function?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netsurgery.cli import verify_report as report
+from netsurgery.cli.diff import trouble_is_two
+from netsurgery.cli.options import engine_options, json_option, quiet_option
+from netsurgery.cli.preprocess_options import merged, pixel_options
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import NetError
+from netsurgery.formats.settings import Settings, find_settings, load_settings
+
+if TYPE_CHECKING:
+    from netsurgery.jobs.verify_inputs import Samples
+
+__all__ = ["command"]
+
+FILE = click.Path(path_type=Path)
+ENGINES = ("auto", "caffe", "embedded")
+
+
+class EnginesType(click.ParamType[tuple[str, str]]):
+    """Two engines with a comma between."""
+
+    name = "A,B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        names = value.split(",")
+        if len(names) != 2 or not set(names) <= set(ENGINES):
+            self.fail(f"{value!r} is not two of {', '.join(ENGINES)}, as in caffe,embedded")
+        return names[0], names[1]
+
+
+@click.command()
+@click.argument("prototxt_a", metavar="A.prototxt", type=FILE)
+@click.argument("weights_a", metavar="A.caffemodel", type=FILE)
+@click.argument("prototxt_b", metavar="B.prototxt", type=FILE)
+@click.argument("weights_b", metavar="B.caffemodel", type=FILE)
+@click.option(
+    "--image",
+    "images",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(),
+    help="Compare on this picture; may be given several times.",
+)
+@click.option(
+    "--random",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Compare on N inputs of normal random numbers  [default: 1, or none with --image]",
+)
+@click.option("--seed", default=0, show_default=True, metavar="N", help="For the random numbers.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-5,
+    show_default=True,
+    metavar="X",
+    help="The largest relative difference of a blob, max|a-b| / max|a|, that is no difference.",
+)
+@click.option(
+    "--engines",
+    type=EnginesType(),
+    help="Run A in one engine and B in another, as in caffe,embedded; wins over --engine.",
+)
+@pixel_options
+@engine_options
+@json_option
+@quiet_option
+def command(
+    prototxt_a: Path,
+    weights_a: Path,
+    prototxt_b: Path,
+    weights_b: Path,
+    images: tuple[str, ...],
+    random: int | None,
+    seed: int,
+    tolerance: float,
+    engines: tuple[str, str] | None,
+    preprocess: Settings,
+    engine: EngineOptions,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Tell whether two nets are the same function.
+
+    Both are given the same inputs, of the size they share: where one of them declares a larger
+    input, it is made as small as the other's. Their outputs are compared blob by blob, and if any
+    departs, the first blob that does is named; NaN differs from everything. Params are compared
+    number by number, but only outputs decide.
+
+    If B is A made fully convolutional, every cell of its map of a larger input is compared, too,
+    with A's answer on that cell's window. Where a layer of A pads, or a pooling's last window
+    hangs over the edge, the two are not meant to be equal: A finds padding where the map has the
+    pixels beside the window, at every cell, not only at the map's border. The map is then reported
+    and does not decide; where no layer does so it must agree as the outputs must.
+
+    Pictures are made ready by --mean and the like; what is left out is taken from the nearest
+    netsurgery.toml. Exits with 0 if nothing departs by more than --tolerance, 1 if anything does,
+    2 in case of trouble.
+
+    \b
+    Example:
+      netsurgery verify deploy.prototxt model.caffemodel \\
+        deploy_full_conv.prototxt model_full_conv.caffemodel --image cat.jpg
+    """
+    with trouble_is_two():
+        from netsurgery.jobs.verify import Model, verify
+
+        choices = engines or (engine.choice,)
+        found = verify(
+            Model(prototxt_a, weights_a),
+            Model(prototxt_b, weights_b),
+            samples(prototxt_a, images, random, seed, preprocess),
+            [replace(engine, choice=choice) for choice in choices],
+            tolerance=tolerance,
+        )
+    if as_json:
+        click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
+    elif not quiet:
+        report.show(found)
+    raise click.exceptions.Exit(0 if found.same else 1)
+
+
+def samples(
+    prototxt: Path, images: tuple[str, ...], random: int | None, seed: int, given: Settings
+) -> Samples:
+    """The pictures, read, and how many random inputs. Raises what is wrong with a picture."""
+    from netsurgery.jobs.verify_inputs import Samples
+
+    count = random if random is not None else int(not images)
+    if not images:
+        return Samples(random=count, seed=seed)
+    from netsurgery.maps.image import read_picture
+    from netsurgery.maps.mapper import make_transformer
+    from netsurgery.net.net import Net
+
+    shape = next((one.shape for one in Net.read(prototxt).inputs), None)
+    if shape is None or len(shape) != 4:
+        raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
+    path = find_settings(Path())
+    settings = given if path is None else merged(given, load_settings(path))
+    transformer = make_transformer(settings, shape[1])
+    pictures = [read_picture(image) for image in images]
+    return Samples(pictures, transformer, count, seed)

@@ -1,0 +1,139 @@
+"""What ``netsurgery verify`` tells, as JSON and for people."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.cli.printing import echo
+from netsurgery.cli.table import cell, echo_table
+from netsurgery.net.shapes import describe
+
+if TYPE_CHECKING:
+    from netsurgery.jobs.verify import BlobGap, Verification
+    from netsurgery.jobs.verify_gaps import Gap
+    from netsurgery.jobs.verify_map import MapGap
+
+__all__ = ["facts", "show"]
+
+
+def facts(found: Verification) -> dict[str, Any]:
+    """Everything there is to tell, as plain values; infinite differences are None."""
+    return {
+        "same": found.same,
+        "engines": list(found.engines),
+        "inputs": {name: list(shape) for name, shape in found.inputs.items()},
+        "samples": found.samples,
+        "tolerance": found.tolerance,
+        "outputs": [_blob(one) for one in found.outputs],
+        "first_departing": None if found.departs is None else _blob(found.departs),
+        "maps": [_map(one) for one in found.maps],
+        "params": [
+            {
+                "layer": one.layer,
+                "new_layer": one.new_layer,
+                "index": one.index,
+                "status": one.status,
+            }
+            for one in found.params
+        ],
+        "notes": list(found.notes),
+    }
+
+
+def _blob(one: BlobGap) -> dict[str, Any]:
+    return {
+        "layer": one.layer or None,
+        "blob": one.blob,
+        "other": one.other,
+        "shape": list(one.gap.shape),
+        "other_shape": list(one.gap.other_shape),
+        **_gap(one.gap),
+    }
+
+
+def _gap(gap: Gap) -> dict[str, float | None]:
+    values = {"absolute": gap.absolute, "relative": gap.relative}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _map(one: MapGap) -> dict[str, Any]:
+    check = one.check
+    return {
+        "blob": check.blob,
+        "other": check.other,
+        "input": list(check.shape),
+        "window": list(check.window[2:]),
+        "stride": list(check.stride),
+        "map": list(check.cells),
+        "cells": one.compared,
+        "top_class_agrees": one.agreeing,
+        **_gap(one.gap),
+        "inexact_because": list(check.reasons),
+    }
+
+
+def show(found: Verification) -> None:
+    """Print the facts for a person."""
+    shapes = ", ".join(f"{name} {describe(shape)}" for name, shape in found.inputs.items())
+    many = f"{found.samples} input{'s' * (found.samples > 1)}"
+    by = " and ".join(dict.fromkeys(found.engines))
+    echo(f"{many} of {shapes}, by {by}")
+    rows = [("output", "in B", "shape", "max difference", "relative")]
+    for one in found.outputs:
+        gap = one.gap
+        both = describe(gap.shape), describe(gap.other_shape)
+        numbers = f"{gap.absolute:.3g}", f"{gap.relative:.3g}"
+        rows.append((one.blob, one.other, " -> ".join(dict.fromkeys(both)), *numbers))
+    echo_table(rows, "lllrr")
+    for line in _lines(found):
+        echo(cell(line))
+
+
+def _lines(found: Verification) -> Iterator[str]:
+    if found.departs is not None:
+        yield f"first blob that departs: {_departing(found.departs)}"
+    if found.params:
+        yield f"params: {_params(found)}"
+    for one in found.maps:
+        yield from _map_lines(one)
+    for note in found.notes:
+        yield f"note: {note}"
+    same = "the same function" if found.same else "not the same function"
+    yield f"{same} (tolerance {found.tolerance:g} relative)"
+
+
+def _departing(one: BlobGap) -> str:
+    of = f" of layer {one.layer}" if one.layer else ""
+    other = f" ({one.other} in B)" if one.other != one.blob else ""
+    return f"{one.blob}{other}{of}, by {one.gap.absolute:.3g}, relative {one.gap.relative:.3g}"
+
+
+def _params(found: Verification) -> str:
+    statuses = Counter(one.status for one in found.params)
+    words = ("equal", "reshaped", "different", "removed", "added")
+    told = ", ".join(f"{statuses[word]} {word}" for word in words if statuses[word])
+    unlike = [f"{p.layer}[{p.index}]" for p in found.params if p.status not in words[:2]]
+    more = f", {len(unlike) - 4} more" if len(unlike) > 5 else ""
+    shown = unlike[:4] if more else unlike
+    return f"{told} ({', '.join(shown)}{more})" if unlike else told
+
+
+def _map_lines(one: MapGap) -> Iterator[str]:
+    check = one.check
+    (rows, columns), (high, wide) = check.cells, check.window[2:]
+    yield (
+        f"map {check.other}: {rows}x{columns} cells of an input of {describe(check.shape)}, "
+        f"each against A on its window of {high}x{wide}:"
+    )
+    yield (
+        f"    top class agrees in {one.agreeing} of {one.compared}, "
+        f"max difference {one.gap.absolute:.3g}, relative {one.gap.relative:.3g}"
+    )
+    if check.reasons:
+        shown = "; ".join(check.reasons[:3])
+        more = f"; and {len(check.reasons) - 3} more" if len(check.reasons) > 3 else ""
+        yield f"    not meant to be equal: {shown}{more}"
+        yield "    (there A meets the edge of its window, and the map the pixels beyond it)"

@@ -1,0 +1,200 @@
+"""A full-conv net's map against the classifier on each cell's window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from netsurgery.engines.contract import LoadedNet
+from netsurgery.errors import PrototxtError
+from netsurgery.jobs.verify_gaps import Gap, gap_between
+from netsurgery.net.edges import edge_effects
+from netsurgery.net.field import Field, fields
+from netsurgery.net.net import Net, Shape
+from netsurgery.net.shapes import Shapes, infer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["MapCheck", "MapGap", "compare_map", "plan_map"]
+
+#: How many numbers of windows are put into the classifier at once.
+_AT_ONCE = 1 << 22
+
+#: Cells along each side of the map where the net itself declares no larger input.
+_CELLS = 3
+
+
+@dataclass(frozen=True)
+class MapCheck:
+    """A map to compare: output `blob` of the classifier against `other` of the full-conv net.
+
+    input, other_input: their inputs. window: the classifier's input, 1 x C x H x W; shape: the
+    larger one. stride: input pixels from cell to cell (down, across). cells: rows and columns
+    whose windows lie within the input. batch: windows that the classifier takes at once. reasons:
+    why cells are not exactly the classifier's answers; where there is none they must be.
+    """
+
+    blob: str
+    other: str
+    input: str
+    other_input: str
+    window: Shape
+    shape: Shape
+    stride: tuple[int, int]
+    cells: tuple[int, int]
+    batch: int
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MapGap:
+    """How a map compares: in how many of the cells `compared` the top class agrees, and the gap."""
+
+    check: MapCheck
+    compared: int
+    agreeing: int
+    gap: Gap
+
+    def joined(self, other: MapGap) -> MapGap:
+        """Of two samples."""
+        return replace(
+            self,
+            compared=self.compared + other.compared,
+            agreeing=self.agreeing + other.agreeing,
+            gap=self.gap.joined(other.gap),
+        )
+
+
+def plan_map(
+    old: Net, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], out: tuple[str, str]
+) -> MapCheck | None:
+    """The map that `new` gives of a larger input, to be compared for the outputs `out` of both.
+
+    inputs: input of `old` -> of `new`; shapes: what both were compared at. None where there is
+    no such map: several inputs or no image, an output that does not grow with the input, or a
+    total stride that is not known or not whole.
+    """
+    (name, other_name), *more = inputs.items()
+    window = (1, *shapes[name][1:])
+    if more or len(window) != 4:
+        return None
+    before, small = infer(old, {name: window}), infer(new, {other_name: window})
+    classes = before.blobs.get(out[0], ())
+    if not classes or small.blobs.get(out[1]) != (1, prod(classes), 1, 1):
+        return None
+    field = fields(new, {other_name: window}).get(out[1])
+    if field is None or any(step.denominator != 1 or step < 1 for step in field.stride):
+        return None
+    stride = (int(field.stride[0]), int(field.stride[1]))
+    declared = next(one.shape for one in new.inputs if one.name == other_name)
+    shape = _larger(window, declared, stride)
+    large = _grown(new, other_name, shape, small)
+    rows, columns = _whole_windows(
+        large.blobs.get(out[1], ()) if large else (), window, shape, stride
+    )
+    if rows * columns < 2:
+        return None
+    return MapCheck(
+        *out,
+        name,
+        other_name,
+        window,
+        shape,
+        stride,
+        (rows, columns),
+        batch=_batch(old, name, window, out[0], rows * columns),
+        reasons=_reasons(old, before, new, small, out, field),
+    )
+
+
+def _larger(window: Shape, declared: Shape | None, stride: tuple[int, int]) -> Shape:
+    """The larger input: what the net declares, or else enough for a few cells."""
+    if declared is not None and any(a > b for a, b in zip(declared[2:], window[2:], strict=True)):
+        return (1, *declared[1:])
+    sides = (side + step * (_CELLS - 1) for side, step in zip(window[2:], stride, strict=True))
+    return (*window[:2], *sides)
+
+
+def _grown(new: Net, name: str, shape: Shape, small: Shapes) -> Shapes | None:
+    """The shapes at the larger input; None where params would have to grow with it."""
+    try:
+        large = infer(new, {name: shape})
+    except PrototxtError:
+        return None
+    return large if large.params == small.params else None
+
+
+def _whole_windows(
+    cells: Shape, window: Shape, shape: Shape, stride: tuple[int, int]
+) -> tuple[int, int]:
+    """Rows and columns of the map whose windows lie within the input.
+
+    Poolings that round up may add a last cell whose window does not.
+    """
+    if len(cells) != 4:
+        return 0, 0
+    high, wide = (
+        min(cells[2 + i], (shape[2 + i] - window[2 + i]) // stride[i] + 1) for i in range(2)
+    )
+    return high, wide
+
+
+def _batch(old: Net, name: str, window: Shape, blob: str, cells: int) -> int:
+    """How many windows the classifier takes at once; 1 for a net that is made for one batch."""
+    batch = max(1, min(cells, _AT_ONCE // prod(window)))
+    try:
+        one, many = (infer(old, {name: (n, *window[1:])}).blobs[blob] for n in (1, batch))
+    except (PrototxtError, KeyError):
+        return 1
+    return batch if one[:1] == (1,) and many == (batch, *one[1:]) else 1
+
+
+def _reasons(
+    old: Net, before: Shapes, new: Net, small: Shapes, out: tuple[str, str], field: Field
+) -> tuple[str, ...]:
+    found = edge_effects(old, before, out[0]) or edge_effects(new, small, out[1])
+    reasons = [str(effect) for effect in found]
+    if field.whole:
+        reasons.append("a layer looks at the whole map at once")
+    return tuple(reasons)
+
+
+def compare_map(check: MapCheck, old: LoadedNet, new: LoadedNet, image: Array) -> MapGap:
+    """Run the full-conv net on `image`, of the check's shape, the classifier on every window.
+
+    Both nets are left reshaped. Raises what the engines raise.
+    """
+    import numpy as np
+
+    new.reshape({check.other_input: check.shape})
+    made = new.forward({check.other_input: image}, [check.other])[check.other]
+    rows, columns = check.cells
+    seen = made[0, :, :rows, :columns].reshape(made.shape[1], -1).T
+    wanted = _windows(check, old, image)
+    agreeing = int((seen.argmax(axis=1) == wanted.argmax(axis=1)).sum())
+    return MapGap(check, rows * columns, agreeing, gap_between(wanted, np.ascontiguousarray(seen)))
+
+
+def _windows(check: MapCheck, old: LoadedNet, image: Array) -> Array:
+    """The classifier's answer on each window, cells x classes."""
+    import numpy as np
+
+    (down, across), (rows, columns) = check.stride, check.cells
+    high, wide = check.window[2:]
+    corners = [(row * down, column * across) for row in range(rows) for column in range(columns)]
+    old.reshape({check.input: (check.batch, *check.window[1:])})
+    batch = np.zeros((check.batch, *check.window[1:]), np.float32)
+    answers = []
+    for start in range(0, len(corners), check.batch):
+        some = corners[start : start + check.batch]
+        for index, (y, x) in enumerate(some):
+            batch[index] = image[0, :, y : y + high, x : x + wide]
+        made = old.forward({check.input: batch}, [check.blob])[check.blob]
+        answers.append(made.reshape(check.batch, -1)[: len(some)])
+    return np.concatenate(answers)

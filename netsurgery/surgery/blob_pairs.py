@@ -1,0 +1,47 @@
+"""Which blob of one net is which of another, told by matched layers and their new names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netsurgery.net.net import Layer, Net
+
+__all__ = ["first_writers", "pair_blobs"]
+
+#: They change a blob's shape and none of its numbers.
+_RESHAPING = frozenset({"Flatten", "Reshape"})
+
+
+def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]:
+    """Each blob of `old` that `new` has too -> its name there, in the order of `old`.
+
+    renames: old name -> new one, where they differ (`NetDifference.blobs`). What only a Flatten
+    or a Reshape made, and `new` has not, is what went into that layer.
+    """
+    here, taken = set(_blobs(new)), set(renames.values())
+    pairs: dict[str, str] = {}
+    writers = first_writers(old)
+    for blob in _blobs(old):
+        there = renames.get(blob, blob)
+        writer = writers.get(blob)
+        if there in here and (blob in renames or there not in taken):
+            pairs[blob] = there
+        elif writer is not None and writer.type in _RESHAPING and writer.bottoms[0] in pairs:
+            pairs[blob] = pairs[writer.bottoms[0]]
+    return pairs
+
+
+def first_writers(net: Net) -> dict[str, Layer]:
+    """Blob -> the first layer that writes it, in file order."""
+    found: dict[str, Layer] = {}
+    for layer in net.layers:
+        for top in layer.tops:
+            found.setdefault(top, layer)
+    return found
+
+
+def _blobs(net: Net) -> list[str]:
+    """Every blob, in file order."""
+    names = [one.name for one in net.inputs]
+    names += [top for layer in net.layers for top in layer.tops]
+    return list(dict.fromkeys(names))
