@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 from netsurgery.cli.printing import echo
@@ -78,6 +77,8 @@ def _notes(weights: Weights, places: Places, made: Conversion | None) -> list[st
 
 def _diff(plan: ConvolutionPlan, places: Places) -> str:
     """The unified diff of the two prototxts."""
+    import difflib
+
     old = plan.net.prototxt
     lines = difflib.unified_diff(
         old.text.splitlines(keepends=True),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -242,7 +241,7 @@ def _temporary_name(target: str) -> str:
     folder, name = os.path.split(target)
     # A name has 255 bytes at most, and ours is longer than the target's.
     short = os.fsdecode(os.fsencode(name)[:200])
-    return os.path.join(folder, f".{short}.{secrets.token_hex(6)}.netsurgery-tmp")
+    return os.path.join(folder, f".{short}.{os.urandom(6).hex()}.netsurgery-tmp")
 
 
 def _make_temporary(target: str) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -127,6 +126,8 @@ def _as_file(prototxt: Prototxt) -> Iterator[Path]:
     if path.is_file() and not prototxt.bom:
         yield path
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "deploy.prototxt"
         plain.write_bytes(prototxt.to_bytes())

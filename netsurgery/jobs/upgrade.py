@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel import open_protobuf
@@ -15,8 +16,12 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.segments import Source
 from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.net import Net
-from netsurgery.surgery.upgrade import Change, TextUpgrade, plan_upgrade
-from netsurgery.surgery.upgrade_binary import BinaryUpgrade, check_upgraded, plan_binary_upgrade
+
+if TYPE_CHECKING:
+    from netsurgery.surgery.upgrade import Change, TextUpgrade
+    from netsurgery.surgery.upgrade_binary import BinaryUpgrade
+
+# What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
 __all__ = ["Upgrade", "planned_upgrade", "read_upgraded", "upgrade"]
 
@@ -60,8 +65,12 @@ def planned_upgrade(path: Path) -> Iterator[Upgrade]:
     be carried over.
     """
     if str(path) == STREAM or is_prototxt(path):
+        from netsurgery.surgery.upgrade import plan_upgrade
+
         yield Upgrade(path, text=plan_upgrade(Prototxt.read(path)))
         return
+    from netsurgery.surgery.upgrade_binary import plan_binary_upgrade
+
     source = open_protobuf(path)
     try:
         yield Upgrade(path, binary=plan_binary_upgrade(source), source=source)
@@ -92,6 +101,8 @@ def upgrade(
         if plan.text is not None:
             outputs[target].write(_encoded(plan.text))
         if plan.binary is not None:
+            from netsurgery.surgery.upgrade_binary import check_upgraded
+
             outputs[target].write_segments(plan.binary.segments, progress)
             check_upgraded(outputs[target].temporary, plan.binary)
 
@@ -108,6 +119,8 @@ def read_upgraded(path: Path, phase: str = "TEST") -> tuple[Net, tuple[str, ...]
     found = Prototxt.read(path)
     if found.generation != "V0":
         return Net.of(found, phase), ()
+    from netsurgery.surgery.upgrade import plan_upgrade
+
     new = replace(plan_upgrade(found).result, bom=found.bom)
     told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
     return Net.of(new, phase), (told,)
