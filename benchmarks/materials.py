@@ -83,9 +83,14 @@ class Materials:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """This process's own, without what would change how netsurgery works."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
-        return {**kept, "GLOG_minloglevel": "2"}
+        """This process's own, without what would change how netsurgery works.
+
+        Bytecode is kept beside the rest, so that no Python, Caffe's own included, compiles its
+        modules again in each run.
+        """
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("NETSURGERY_", "PYTHON"))}
+        bytecode = {"PYTHONPYCACHEPREFIX": str(self.folder / "bytecode")}
+        return {**kept, **bytecode, "GLOG_minloglevel": "2"}
 
     def make(self) -> None:
         """Make the nets, their weights and the picture."""
