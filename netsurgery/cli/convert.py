@@ -78,6 +78,12 @@ FILE = click.Path(path_type=Path)
     help="Size of the map; the input follows: old size + total stride x (map - 1)  [default: 8x8]",
 )
 @click.option(
+    "--verify",
+    is_flag=True,
+    help="Run both nets before anything is written, and every cell of the map against the "
+    "classifier on its window; where they differ nothing is written.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Show what would be done, and the diff; write nothing."
 )
 @preprocess_options
@@ -99,6 +105,7 @@ def command(
     input_shapes: tuple[tuple[str, Shape], ...],
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
+    verify: bool,
     dry_run: bool,
     preprocess: Settings,
     engine: EngineOptions,
@@ -143,7 +150,9 @@ def command(
             matched = match_weights(plan, model)
         facts = report.facts(plan, matched, places)
     else:
-        made = convert(plan, weights, places, settings=preprocess, engine=engine, force=force)
+        made = convert(
+            plan, weights, places, settings=preprocess, engine=engine, force=force, verify=verify
+        )
         facts = report.facts(plan, made.weights, places, made)
     if as_json:
         click.echo(json.dumps(facts, indent=2))

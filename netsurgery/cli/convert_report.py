@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from netsurgery.cli.printing import echo
+from netsurgery.cli.verify_report import facts as verified
+from netsurgery.cli.verify_report import verified_lines
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.convert import Conversion, Places
 from netsurgery.surgery.convolution import ConvolutionPlan
@@ -17,7 +19,7 @@ def facts(
     plan: ConvolutionPlan, weights: Weights, places: Places, made: Conversion | None = None
 ) -> dict[str, Any]:
     """Everything there is to tell; `made` is None for a dry run, which tells the diff too."""
-    found = {
+    found: dict[str, Any] = {
         "layers": [
             {
                 "layer": move.layer,
@@ -51,7 +53,8 @@ def facts(
     }
     if made is None:
         return {**found, "dry_run": True, "diff": _diff(plan, places)}
-    return {**found, "dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
+    found |= {"dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
+    return found if made.verified is None else {**found, "verified": verified(made.verified)}
 
 
 def _bom(plan: ConvolutionPlan) -> list[str]:
@@ -111,6 +114,8 @@ def show(found: dict[str, Any]) -> None:
         echo(f"would write {found['weights']}, {found['prototxt']}\n")
         echo(found["diff"], nl=False)
         return
+    for line in verified_lines(found["verified"]) if "verified" in found else ():
+        echo(line)
     echo(f"by {found['engine']} in {found['seconds']:.2f} s")
     for key in ("weights", "settings", "prototxt"):
         if key != "settings" or not any("was kept as it is" in n for n in found["notes"]):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netsurgery.jobs.verify_gaps import Gap
     from netsurgery.jobs.verify_map import MapGap
 
-__all__ = ["facts", "show"]
+__all__ = ["facts", "show", "verified_lines"]
 
 
 def facts(found: Verification) -> dict[str, Any]:
@@ -137,3 +137,14 @@ def _map_lines(one: MapGap) -> Iterator[str]:
         more = f"; and {len(check.reasons) - 3} more" if len(check.reasons) > 3 else ""
         yield f"    not meant to be equal: {shown}{more}"
         yield "    (there A meets the edge of its window, and the map the pixels beyond it)"
+
+
+def verified_lines(found: dict[str, Any]) -> Iterator[str]:
+    """The facts in short, for what was verified on the way and found to be the same."""
+    for one in found["outputs"]:
+        yield f"verified: output {one['blob']} agrees, to {one['relative']:.3g} relative"
+    for one in found["maps"]:
+        exact = "" if one["inexact_because"] else f", to {one['relative']:.3g} relative"
+        reason = f" ({'; '.join(one['inexact_because'][:1])})" if one["inexact_because"] else ""
+        agree = f"in {one['top_class_agrees']} of {one['cells']} cells"
+        yield f"verified: map {one['other']} has each window's top class {agree}{exact}{reason}"

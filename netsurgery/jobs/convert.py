@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineMissing, MeanError
+from netsurgery.errors import EngineMissing, MeanError, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.files import Output, Outputs
@@ -18,6 +19,9 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.surgery.convolution import ConvolutionPlan
 from netsurgery.surgery.convolution_weights import Weights, convolution_changes, match_weights
+
+if TYPE_CHECKING:
+    from netsurgery.jobs.verify import Verification
 
 __all__ = ["Conversion", "Places", "convert", "output_places"]
 
@@ -39,7 +43,8 @@ class Places:
 class Conversion:
     """What was done: by which engine, how the weights matched, and in how many seconds.
 
-    settings_kept: a netsurgery.toml was there already and was left as it is.
+    settings_kept: a netsurgery.toml was there already and was left as it is. verified: what
+    running both nets found, where that was asked for.
     """
 
     plan: ConvolutionPlan
@@ -48,6 +53,7 @@ class Conversion:
     engine: str
     seconds: float
     settings_kept: bool
+    verified: Verification | None = None
 
 
 def output_places(
@@ -78,14 +84,16 @@ def convert(
     settings: Settings,
     engine: EngineOptions,
     force: bool = False,
+    verify: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Conversion:
     """Write what `plan` says, the params moved by real Caffe or on the wire.
 
     settings: the preprocessing to remember; its prototxt, weights and window are set here.
+    verify: run both nets in `engine` before any output appears.
     progress: called with the number of bytes written, where that can be told.
-    Raises SurgeryError where net and model do not fit, OutputError, EngineError; nothing is
-    written then.
+    Raises SurgeryError where net and model do not fit, or the nets' outputs differ, OutputError,
+    EngineError; nothing is written then.
     """
     started = time.monotonic()
     _check_settings(plan, settings)
@@ -98,7 +106,8 @@ def convert(
             if not keep:
                 outputs[places.settings].write(_settings(plan, places, settings).encode())
             by = _move(plan, model, outputs, places, engine, progress)
-    return Conversion(plan, places, matched, by, time.monotonic() - started, keep)
+            found = _verified(plan, model, outputs, places, engine) if verify else None
+    return Conversion(plan, places, matched, by, time.monotonic() - started, keep, found)
 
 
 @contextmanager
@@ -186,6 +195,25 @@ def _move(
                 raise
     _rewrite(plan, model, target, progress)
     return "embedded"
+
+
+def _verified(
+    plan: ConvolutionPlan,
+    model: Caffemodel,
+    outputs: Outputs,
+    places: Places,
+    options: EngineOptions,
+) -> Verification:
+    """Run the net and what was made of it. Raises SurgeryError where they differ."""
+    from netsurgery.jobs.verify import Model, verify
+    from netsurgery.jobs.verify_inputs import Samples
+
+    made = (Path(outputs[place].temporary) for place in (places.prototxt, places.weights))
+    with _as_file(plan.net.prototxt) as old:
+        found = verify(Model(old, Path(model.path)), Model(*made), Samples(), [options])
+    if not found.same:
+        raise SurgeryError(f"the converted net is not the same function: {found.worst}")
+    return found
 
 
 def _rewrite(

@@ -78,6 +78,24 @@ class Verification:
             one.check.reasons or one.gap.within(self.tolerance) for one in self.maps
         )
 
+    @property
+    def worst(self) -> str:
+        """What departs most, and where that begins; "" where nothing departs."""
+        outputs = [one for one in self.outputs if not one.gap.within(self.tolerance)]
+        if outputs:
+            one = max(outputs, key=lambda one: one.gap.relative)
+            first = self.departs or one
+            return (
+                f"output {one.blob!r} differs by {one.gap.relative:.3g} relative, and the first "
+                f"blob that departs is {first.blob!r} of layer {first.layer!r}"
+            )
+        maps = [m for m in self.maps if not m.check.reasons and not m.gap.within(self.tolerance)]
+        return "".join(
+            f"cells of the map {m.check.other!r} differ by {m.gap.relative:.3g} relative from "
+            "the classifier on their windows"
+            for m in maps[:1]
+        )
+
 
 def verify(
     old: Model,
