@@ -19,11 +19,12 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.preprocess_options import preprocess_options
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
+from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.convert import convert, output_places
 from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net import Shape
+from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.convolution import plan_convolution
 from netsurgery.surgery.convolution_weights import match_weights
 
@@ -146,7 +147,7 @@ def command(
         weights_out=weights_out,
     )
     if dry_run:
-        with Caffemodel.open(weights) as model:
+        with open_weights(weights, shared_params(net)) as model:
             matched = match_weights(plan, model)
         facts = report.facts(plan, matched, places)
     else:

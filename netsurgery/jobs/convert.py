@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineMissing, MeanError, SurgeryError
+from netsurgery.errors import EngineFailed, EngineMissing, MeanError, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.files import Output, Outputs
 from netsurgery.formats.labels import read_labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.formats.weights import WeightsFile, is_hdf5_name, open_weights, write_weights
+from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.convolution import ConvolutionPlan
-from netsurgery.surgery.convolution_weights import Weights, convolution_changes, match_weights
+from netsurgery.surgery.convolution_weights import (
+    Weights,
+    convolution_changes,
+    convolved_layers,
+    match_weights,
+)
+from netsurgery.surgery.transplant_weights import kept_layer
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify import Verification
@@ -66,13 +74,16 @@ def output_places(
 ) -> Places:
     """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
 
-    A prototxt from standard input ("-") has the stem "net".
+    A prototxt from standard input ("-") has the stem "net". What is read as HDF5 is written so.
     """
     folder = Path() if folder is None else folder
     stem = "net" if str(prototxt) == "-" else prototxt.stem
+    model, form = weights.stem, ".caffemodel"
+    if is_hdf5_name(weights):
+        model, form = model.removesuffix(".caffemodel"), ".caffemodel.h5"
     return Places(
         prototxt_out or folder / f"{stem}_full_conv.prototxt",
-        weights_out or folder / f"{weights.stem}_full_conv.caffemodel",
+        weights_out or folder / f"{model}_full_conv{form}",
     )
 
 
@@ -99,7 +110,7 @@ def convert(
     _check_settings(plan, settings)
     keep = places.settings.exists()
     paths = [places.weights, *([] if keep else [places.settings]), places.prototxt]
-    with Caffemodel.open(weights) as model, _folders(paths):
+    with open_weights(weights, shared_params(plan.net)) as model, _folders(paths):
         matched = match_weights(plan, model)
         with Outputs(paths, inputs=[plan.net.prototxt.path, weights], force=force) as outputs:
             outputs[places.prototxt].write(Prototxt.parse(plan.text).to_bytes())
@@ -169,17 +180,19 @@ def _settings(plan: ConvolutionPlan, places: Places, settings: Settings) -> str:
 
 def _move(
     plan: ConvolutionPlan,
-    model: Caffemodel,
+    model: WeightsFile,
     outputs: Outputs,
     places: Places,
     options: EngineOptions,
     progress: Callable[[int], None] | None,
 ) -> str:
-    """Write the new caffemodel; returns what did it."""
+    """Write the new weights; returns what did it. Caffe has to be asked for to move HDF5."""
     target = outputs[places.weights]
-    if options.choice != "embedded":
+    hdf5 = is_hdf5_name(places.weights) or not isinstance(model, Caffemodel)
+    if options.choice == "caffe" or (options.choice == "auto" and not hdf5):
         from netsurgery.engines.pycaffe import Move, open_engine
 
+        _check_caffe_finds(model)
         try:
             with open_engine(options) as caffe:
                 new = Path(outputs[places.prototxt].temporary)
@@ -188,7 +201,7 @@ def _move(
                 after = caffe.load(new, Path(model.path))
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)
-                after.save(Path(target.temporary))
+                _save(after.save, target)
                 return caffe.description
         except EngineMissing:
             if options.choice == "caffe":
@@ -197,9 +210,35 @@ def _move(
     return "embedded"
 
 
+def _check_caffe_finds(model: WeightsFile) -> None:
+    """Raise EngineFailed for HDF5 of which Caffe would leave out layers without a word."""
+    if isinstance(model, Caffemodel):
+        return
+    lost = [layer.name for layer in model.layers if layer.blobs and "/" in layer.name]
+    if lost:
+        raise EngineFailed(
+            f"{model.path}: Caffe does not find layer {lost[0]!r} in HDF5, for the / in its name; "
+            "--engine embedded does"
+        )
+
+
+def _save(save: Callable[[Path], None], target: Output) -> None:
+    """Have Caffe save its net; HDF5 by way of a caffemodel, since our lock keeps its HDF5 out."""
+    if not is_hdf5_name(target.path):
+        save(Path(target.temporary))
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "saved.caffemodel"
+        save(saved)
+        with open_weights(saved) as weights:
+            write_weights(target, [kept_layer(layer) for layer in weights.layers])
+
+
 def _verified(
     plan: ConvolutionPlan,
-    model: Caffemodel,
+    model: WeightsFile,
     outputs: Outputs,
     places: Places,
     options: EngineOptions,
@@ -208,22 +247,41 @@ def _verified(
     from netsurgery.jobs.verify import Model, verify
     from netsurgery.jobs.verify_inputs import Samples
 
-    made = (Path(outputs[place].temporary) for place in (places.prototxt, places.weights))
-    with _as_file(plan.net.prototxt) as old:
-        found = verify(Model(old, Path(model.path)), Model(*made), Samples(), [options])
+    new = Path(outputs[places.prototxt].temporary)
+    with _as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
+        found = verify(Model(old, Path(model.path)), Model(new, made), Samples(), [options])
     if not found.same:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found
 
 
+@contextmanager
+def _weights_as_file(output: Output) -> Iterator[Path]:
+    """The output as a file that Caffe reads: HDF5 has to have its name, and no lock."""
+    if not is_hdf5_name(output.path):
+        yield Path(output.temporary)
+        return
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "made.caffemodel.h5"
+        shutil.copyfile(output.temporary, copied)
+        yield copied
+
+
 def _rewrite(
     plan: ConvolutionPlan,
-    model: Caffemodel,
+    model: WeightsFile,
     target: Output,
     progress: Callable[[int], None] | None,
 ) -> None:
     """Move the params on the wire, then read the structure of what was written."""
+    name = Prototxt.parse(plan.text).name
+    if is_hdf5_name(target.path) or not isinstance(model, Caffemodel):
+        write_weights(target, convolved_layers(plan, model), net_name=name, progress=progress)
+        model.check_unchanged()
+        return
     changes = convolution_changes(plan, model)
-    name = Prototxt.parse(plan.text).name or None
-    target.write_segments(rewrite(model, changes, name), progress)
+    target.write_segments(rewrite(model, changes, name or None), progress)
     check_written(Path(target.temporary), planned(model, changes))

@@ -6,17 +6,22 @@ weight that is kept K x O (``transpose: true``) is turned on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from netsurgery.formats.caffemodel import FIELDS, Blob, Caffemodel, ModelLayer
+from netsurgery.formats.caffemodel import FIELDS, Caffemodel, ModelLayer
+from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.formats.wire import Wire, delimited, varint_field
+from netsurgery.net import Net
 from netsurgery.net.shapes import describe, infer
 from netsurgery.surgery.convolution import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.transplant_weights import kept_layer, turned
 
-__all__ = ["Weights", "convolution_changes", "match_weights"]
+__all__ = ["Weights", "convolution_changes", "convolved_layers", "match_weights"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Weights:
     extra: tuple[str, ...]
 
 
-def match_weights(plan: ConvolutionPlan, model: Caffemodel) -> Weights:
+def match_weights(plan: ConvolutionPlan, model: WeightsFile) -> Weights:
     """Match the model's params with the net's, as Caffe does when it loads them.
 
     Raises SurgeryError where a layer to convert has no params in the model, where numbers or
@@ -64,7 +69,7 @@ def match_weights(plan: ConvolutionPlan, model: Caffemodel) -> Weights:
 
 
 def _differences(
-    name: str, blobs: tuple[Blob, ...], shapes: tuple[tuple[int, ...], ...]
+    name: str, blobs: Sequence[WeightsBlob], shapes: tuple[tuple[int, ...], ...]
 ) -> Iterator[Refusal]:
     if len(blobs) != len(shapes):
         yield Refusal(name, f"the model has {len(blobs)} params for it, expected {len(shapes)}")
@@ -112,7 +117,7 @@ def _convolved(
         bottoms=bottoms,
         tops=tops,
         shapes=move.new,
-        data={0: _turned(weight)} if move.transpose else {},
+        data={0: turned(weight, _matrix(weight))} if move.transpose else {},
         drop_fields=frozenset({numbers.inner_product_param}),
         add=delimited(numbers.convolution_param, _convolution_param(layer, move)),
     )
@@ -142,17 +147,40 @@ def _convolution_param(layer: ModelLayer, move: Move) -> bytes:
     return kept + varint_field(_KERNEL_H, height) + varint_field(_KERNEL_W, width)
 
 
-def _turned(weight: Blob) -> Callable[[], Iterator[memoryview]]:
-    """The K x O weight as O x K, a few rows at a time."""
-
+def _matrix(weight: WeightsBlob) -> tuple[int, int]:
+    """K x O; a legacy blob has ones before them."""
     inputs, outputs = weight.shape[-2:]
-    step = max(1, (4 << 20) // (4 * inputs))
+    return inputs, outputs
 
-    def rows() -> Iterator[memoryview]:
-        import numpy as np
 
-        columns = weight.numpy().reshape(inputs, outputs)
-        for start in range(0, outputs, step):
-            yield np.ascontiguousarray(columns[:, start : start + step].T).data.cast("B")
+def convolved_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
+    """The layers of a file made anew, as HDF5 has to be where it is read or written.
 
-    return rows
+    In the new net's order, then those of the model that the net has not; without those the model
+    has not.
+    """
+    net = Net.of(Prototxt.parse(plan.text), plan.net.phase)
+    params = infer(plan.net).params
+    moves = {move.target: move for move in plan.moves}
+    bearing = [layer for layer in model.layers if layer.blobs]
+    there = {layer.name: layer for layer in [*model.layers, *bearing]}
+    layers = []
+    for layer in net.layers:
+        move = moves.get(layer.name)
+        old = there.get(layer.name if move is None else move.layer)
+        if old is not None and (old.blobs or layer.name not in params):
+            shapes = params.get(layer.name) if move is None else move.new
+            blobs = _new_blobs(old, shapes, move is not None and move.transpose)
+            layers.append(NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, blobs))
+    here = {layer.name for layer in plan.net.layers}
+    return [*layers, *(kept_layer(layer) for layer in bearing if layer.name not in here)]
+
+
+def _new_blobs(
+    layer: WeightsLayer, shapes: tuple[tuple[int, ...], ...] | None, transpose: bool
+) -> tuple[NewBlob, ...]:
+    wanted = shapes or tuple(blob.shape for blob in layer.blobs)
+    return tuple(
+        NewBlob(shape, turned(blob, _matrix(blob)) if transpose and not index else numbers(blob))
+        for index, (shape, blob) in enumerate(zip(wanted, layer.blobs, strict=True))
+    )

@@ -14,7 +14,7 @@ from netsurgery.net.net import Layer, Shape
 from netsurgery.surgery.transplant import Transfer, TransplantPlan
 from netsurgery.surgery.transplant_params import overlap, plain
 
-__all__ = ["replacements", "transplanted_layers", "turned"]
+__all__ = ["kept_layer", "replacements", "transplanted_layers", "turned"]
 
 _AT_ONCE = 4 << 20
 
@@ -29,7 +29,7 @@ def transplanted_layers(plan: TransplantPlan) -> list[NewLayer]:
     out = set(plan.absent) | {one.name for one in target.layers.values() if one.shapes is None}
     layers = [_layer(plan, layer) for layer in target.net.layers if layer.name not in out]
     if target.weights is not None:
-        layers += [_kept(target.weights.layer(name)) for name in target.extra]
+        layers += [kept_layer(target.weights.layer(name)) for name in target.extra]
     return layers
 
 
@@ -46,7 +46,8 @@ def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
     return NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, tuple(blobs))
 
 
-def _kept(layer: WeightsLayer) -> NewLayer:
+def kept_layer(layer: WeightsLayer) -> NewLayer:
+    """A layer of a file as it is, to be written to another."""
     blobs = tuple(NewBlob(blob.shape, numbers(blob)) for blob in layer.blobs)
     return NewLayer(layer.name, layer.type, tuple(layer.bottoms), tuple(layer.tops), blobs)
 
