@@ -189,9 +189,8 @@ class _Walk:
 
     def need(self, flattenings: frozenset[Layer] | set[Layer]) -> None:
         """These have to go; each only if nothing needs it to stay."""
-        for layer in flattenings - self.needed:
-            self.needed.add(layer)
-            self.found.flattenings.append(layer)
+        self.needed |= flattenings
+        self.found.flattenings = sorted(self.needed, key=lambda layer: layer.index)
 
     def settle(self) -> None:
         """Refuse the flattenings that have to go and to stay."""

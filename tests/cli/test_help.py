@@ -1,0 +1,119 @@
+"""Every command explains itself, and the examples in its help run."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import click
+import pytest
+from PIL import Image
+
+from netsurgery.cli import cli, run
+
+#: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
+ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs it"}
+
+
+def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+        found[f"{prefix}{name}"] = command
+    return found
+
+
+COMMANDS = commands(cli)
+
+
+def examples(command: click.Command) -> list[str]:
+    """The command lines under "Example:" in the help."""
+    lines = (command.help or "").replace("\b\n", "").splitlines()
+    starts = [i for i, line in enumerate(lines) if line.strip().startswith("Example")]
+    found = [line.strip() for start in starts for line in lines[start + 1 :]]
+    joined = "\n".join(found).replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.startswith("netsurgery ")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where every name that an example uses is a real file, of the bundled net."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    labels = (repo_root / "models" / "digits" / "digits_labels.txt").read_text().splitlines()
+    labels[-1] = "n02123045 tabby, tabby cat"
+    (tmp_path / "labels.txt").write_text(
+        "\n".join(f"n0000000{i % 10} {name}" if i < 10 else name for i, name in enumerate(labels))
+    )
+    return tmp_path
+
+
+#: The net of examples that edit one convolution.
+CONV = """
+name: "conv" input: "data" input_shape { dim: [1, 1, 20, 20] }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 3 kernel_size: 5 weight_filler { type: "xavier" } } }
+"""
+
+
+def prepare(folder: Path, repo_root: Path, words: list[str], outputs: set[str]) -> None:
+    """Make the input files that an example names."""
+    digits = repo_root / "prototxt" / "digits_deploy.prototxt"
+    model = repo_root / "models" / "digits" / "digits.caffemodel"
+    if "conv.prototxt" in words:
+        (folder / "conv.prototxt").write_text(CONV)
+        assert run(["init", "conv.prototxt", "-o", "conv.caffemodel", "-q"]) == 0
+    for word in words:
+        path = folder / word
+        if word in outputs or path.exists():
+            continue
+        if path.suffix == ".prototxt":
+            full_conv = "full_conv" in word
+            made = folder / "deploy_full_conv.prototxt"
+            shutil.copy(made if full_conv and made.exists() else digits, path)
+        elif path.suffix == ".caffemodel":
+            shutil.copy(model, path)
+        elif path.suffix in {".jpg", ".png"}:
+            Image.open(repo_root / "examples" / "digits_canvas.png").save(path)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*name.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Example" in out
+    assert f"netsurgery {name}" in out
+    assert out.startswith(f"Usage: netsurgery {name}")
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"caffe"}))
+def test_the_examples_run(
+    name: str, folder: Path, repo_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name in ELSEWHERE:
+        return
+    lines = examples(COMMANDS[name])
+    assert lines
+    digits = repo_root / "prototxt" / "digits_deploy.prototxt"
+    model = repo_root / "models" / "digits" / "digits.caffemodel"
+    shutil.copy(digits, "deploy.prototxt")
+    shutil.copy(model, "model.caffemodel")
+    assert (
+        run(["convert", "deploy.prototxt", "model.caffemodel", "-q", "--labels", "labels.txt"]) == 0
+    )
+    for line in lines:
+        words = shlex.split(line)[1:]
+        outputs = {
+            after
+            for before, after in pairwise(words)
+            if before in {"-o", "--picture", "--npy", "--prototxt-out", "--weights-out"}
+        }
+        prepare(folder, repo_root, words, outputs)
+        code = run(words)
+        assert code == 0, (line, capsys.readouterr().err)
