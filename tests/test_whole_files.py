@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from netsurgery.formats.whole_files import check_regular, read_whole
+from netsurgery.formats.whole_files import read_head, read_whole
 
 
 def refused(path: str, limit: int = 100) -> str | None:
@@ -18,7 +18,7 @@ def test_files_are_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"all of it")
     assert read_whole(path, 9) == b"all of it"
-    check_regular(path)
+    assert (read_head(path, 3), read_head(path, 99)) == (b"all", b"all of it")
 
 
 def test_what_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

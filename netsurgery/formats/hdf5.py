@@ -70,6 +70,8 @@ class Hdf5Reader:
                 yield file
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
+            # The library says what it tried, then, between brackets, why that failed.
+            reason = reason.partition("(")[2].removesuffix(")") or reason
             raise self.error(f"HDF5 that cannot be read: {reason}") from error
 
 

@@ -67,6 +67,8 @@ class _Parser:
             return self.source.error("a string that does not end on its line", at)
         if char == "\ufeff":
             return self.source.error("a byte order mark in the middle of the text", at)
+        if "\udc80" <= char <= "\udcff":
+            return self.source.error(f"the byte 0x{ord(char) - 0xDC00:02x} outside a string", at)
         return self.source.error(f"a stray {char!r}; expected a field name or a value", at)
 
     def fail(self, expected: str) -> PrototxtError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netsurgery.formats.segments import Source
 
-__all__ = ["check_regular", "read_whole"]
+__all__ = ["read_head", "read_whole"]
 
 
 def read_whole(path: Path | str, limit: int) -> bytes:
@@ -25,9 +25,13 @@ def read_whole(path: Path | str, limit: int) -> bytes:
         source.close()
 
 
-def check_regular(path: Path | str) -> None:
-    """Raise OSError where the file cannot be opened or is no regular file."""
-    _opened(path).close()
+def read_head(path: Path | str, length: int) -> bytes:
+    """The first `length` bytes of a file, or all it has. Raises OSError as `read_whole` does."""
+    source = _opened(path)
+    try:
+        return source.pread(length, 0)
+    finally:
+        source.close()
 
 
 def _opened(path: Path | str) -> Source:
