@@ -25,7 +25,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     metavar="FILE",
     required=True,
-    help="Where the caffemodel goes.",
+    help="Where the weights go; HDF5 if it ends in .h5.",
 )
 @click.option(
     "--seed",

@@ -71,7 +71,7 @@ def do_values(work: Workpiece, operation: ParamOperation) -> None:
         raise stop(target.layer, f"{bad} values of {target.text} would be NaN or infinite")
     changed = int(np.count_nonzero(new != view))
     view[...] = new
-    what = f"{target.text}{operation.verb}{operation.value}: {changed} of {view.size} values change"
+    what = f"{changed} of {view.size} values change"
     work.effects.append(Effect(target.layer, target.blob, what))
 
 

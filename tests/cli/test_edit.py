@@ -46,9 +46,9 @@ def test_it_tells_what_each_operation_does(capsys: pytest.CaptureFixture[str]) -
     out, err = capsys.readouterr()
     assert out.splitlines() == [
         "conv1[1]+=1",
-        "  conv1[1]: conv1[1]+=1: 16 of 16 values change",
+        "  conv1[1]: 16 of 16 values change",
         "conv1[0][2]=gaussian:sigma=1",
-        "  conv1[0]: conv1[0][2]=gaussian:sigma=1: 25 of 25 values change",
+        "  conv1[0]: 25 of 25 values change",
         "save:ip2[1]=b.npy",
         "  ip2[1]: 11 values saved to b.npy",
         "wrote o.caffemodel",
@@ -90,7 +90,7 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
                     {
                         "layer": "ip2",
                         "blob": 1,
-                        "what": "ip2[1]*=2: 11 of 11 values change",
+                        "what": "11 of 11 values change",
                     }
                 ],
             }

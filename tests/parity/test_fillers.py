@@ -94,11 +94,9 @@ def test_params_are_distributed_as_caffes_own(
 ) -> None:
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(NETS[name])
-    initialize(plan_initial_params(Net.read(prototxt)), tmp_path / "w.caffemodel", seed=7)
-    with (
-        caffe_engine.load(prototxt) as theirs,
-        caffe_engine.load(prototxt, tmp_path / "w.caffemodel") as ours,
-    ):
+    weights = tmp_path / ("w.caffemodel.h5" if name == "others" else "w.caffemodel")
+    initialize(plan_initial_params(Net.read(prototxt)), weights, seed=7)
+    with caffe_engine.load(prototxt) as theirs, caffe_engine.load(prototxt, weights) as ours:
         assert ours.params == theirs.params
         for layer, shapes in theirs.params.items():
             for index in range(len(shapes)):
