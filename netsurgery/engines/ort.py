@@ -20,9 +20,10 @@ from netsurgery.engines.ort_session import VERSION, Session, providers
 from netsurgery.errors import EngineError
 from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
-from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe, infer
+from netsurgery.net.sharing import shared_params
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -63,7 +64,7 @@ class EmbeddedEngine:
         """
         net = Net.read(prototxt)
         check_types(net)
-        model = None if weights is None else Caffemodel.open(weights)
+        model = None if weights is None else open_weights(weights, shared_params(net))
         try:
             made = EmbeddedNet(self, net, model)
         except BaseException:
@@ -93,7 +94,7 @@ class EmbeddedEngine:
 class EmbeddedNet:
     """A net, its weights, and the sessions made for the shapes and blobs asked for."""
 
-    def __init__(self, engine: EmbeddedEngine, net: Net, model: Caffemodel | None) -> None:
+    def __init__(self, engine: EmbeddedEngine, net: Net, model: WeightsFile | None) -> None:
         self._engine, self._net, self._model = engine, net, model
         self._weights = Weights(net, model)
         self._shapes = infer(net)

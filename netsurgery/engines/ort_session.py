@@ -19,7 +19,7 @@ from netsurgery.export.protobuf import FileRange
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
-    from netsurgery.formats.caffemodel import Caffemodel
+    from netsurgery.formats.weights import WeightsFile
 
 try:
     import onnxruntime as ort
@@ -72,7 +72,7 @@ class _Form:
 class Session:
     """A graph that can be run; `inputs` are the names it takes, `outputs` those it gives."""
 
-    def __init__(self, graph: Graph, model: Caffemodel | None, options: EngineOptions) -> None:
+    def __init__(self, graph: Graph, model: WeightsFile | None, options: EngineOptions) -> None:
         """Raises EngineFailed, with ONNX Runtime's own words, for what it does not take."""
         self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
         self._starts = {value: layer for value, (layer, _) in graph.starts.items()}
@@ -87,7 +87,7 @@ class Session:
                 "and cuDNN libraries are missing or too old (--verbose shows what it says)"
             )
 
-    def _created(self, graph: Graph, model: Caffemodel | None) -> ort.InferenceSession:
+    def _created(self, graph: Graph, model: WeightsFile | None) -> ort.InferenceSession:
         ranges = [c for c in graph.constants.values() if isinstance(c.data, FileRange)]
         if model is None or not ranges:
             return self._opened(_Form(_encoded(graph, None)))
@@ -166,7 +166,7 @@ def _encoded(graph: Graph, location: str | None) -> bytes:
     return protobuf.join(protobuf.model(graph.encode("net", location), {}, __version__))
 
 
-def _arrays(graph: Graph, model: Caffemodel) -> dict[str, Array]:
+def _arrays(graph: Graph, model: WeightsFile) -> dict[str, Array]:
     """The graph's external data as views of the mapped file."""
     mapped = model.source.map()
     arrays = {}

@@ -21,8 +21,8 @@ from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.layers import Prepare, check_types, write_net
 from netsurgery.export.protobuf import FileRange
 from netsurgery.export.weights import Weights
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.segments import Copy, Literal, Segment, segments_length
+from netsurgery.formats.weights import WeightsFile
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 
@@ -45,7 +45,7 @@ class Export:
     """
 
     net: Net
-    model: Caffemodel
+    model: WeightsFile
     graph: Graph
     inputs: Mapping[str, Axes]
     outputs: Mapping[str, Axes]
@@ -84,7 +84,7 @@ class Export:
         return {key: text.encode("utf-8", "replace").decode() for key, text in told.items()}
 
 
-def export_net(net: Net, model: Caffemodel, prepare: Prepare | None = None) -> Export:
+def export_net(net: Net, model: WeightsFile, prepare: Prepare | None = None) -> Export:
     """Write `net` as ONNX; `prepare` puts operations before its inputs.
 
     Raises NetError or PrototxtError, naming the layer, for a net that cannot be written or that

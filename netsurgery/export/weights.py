@@ -18,7 +18,7 @@ from netsurgery.net.shapes import describe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.formats.caffemodel import Blob, Caffemodel
+    from netsurgery.formats.weights import WeightsBlob, WeightsFile
 
 __all__ = ["Weights"]
 
@@ -40,7 +40,7 @@ class Weights:
     left alone. Layers whose params bear the same name hold the same values: the file's last.
     """
 
-    def __init__(self, net: Net, model: Caffemodel | None) -> None:
+    def __init__(self, net: Net, model: WeightsFile | None) -> None:
         self._net, self._model = net, model
         self._sharers: dict[str, list[tuple[Layer, int]]] = {}
         for layer in net.layers:
@@ -92,14 +92,14 @@ class Weights:
         return Param(shape, packed, functools.partial(_read, blob, shape))
 
 
-def _same_shape(blob: Blob, wanted: Shape) -> bool:
+def _same_shape(blob: WeightsBlob, wanted: Shape) -> bool:
     """Whether Caffe takes the blob for `wanted`: old files write four axes, the first ones 1."""
     if blob.legacy and len(wanted) < 4:
         return blob.shape == (*[1] * (4 - len(wanted)), *wanted)
     return blob.shape == wanted
 
 
-def _read(blob: Blob, shape: Shape) -> NDArray[np.float32]:
+def _read(blob: WeightsBlob, shape: Shape) -> NDArray[np.float32]:
     return np.ascontiguousarray(blob.numpy(), np.float32).reshape(shape)
 
 

@@ -104,6 +104,7 @@ class WeightsFile(Protocol):
     """An open file of weights: close it, or use it as a context manager."""
 
     path: str
+    source: Source
 
     @property
     def layers(self) -> Sequence[WeightsLayer]:

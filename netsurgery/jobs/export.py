@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SettingsError
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.files import Outputs
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
+from netsurgery.formats.weights import open_weights
 from netsurgery.net.net import Net
+from netsurgery.net.sharing import shared_params
 
 if TYPE_CHECKING:
     from netsurgery.export.preprocess import Preprocess
@@ -55,7 +56,7 @@ def export(
 
     net = Net.read(prototxt)
     outputs = Outputs([output], inputs=[prototxt, weights], force=force)
-    with Caffemodel.open(weights) as model:
+    with open_weights(weights, shared_params(net)) as model:
         location = linked_location(weights, output) if linked else None
         prepare = None if preprocess is None else _preprocess(preprocess)
         made = export_net(net, model, prepare)
