@@ -33,6 +33,7 @@ COMMANDS = {
     "transplant": ("transplant", "Put the params of one net into another."),
     "upgrade": ("upgrade", "Bring a net of an earlier Caffe up to date: prototxt or caffemodel."),
     "verify": ("verify", "Whether two nets are the same function, cell by cell of a map."),
+    "features": ("features", "Blobs of a net as arrays, with where their cells lie in the image."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
 }
 

@@ -13,7 +13,7 @@ import click
 from netsurgery.errors import OutputError
 from netsurgery.formats.files import Outputs, check_outputs
 
-__all__ = ["MapFiles"]
+__all__ = ["MapFiles", "stems"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class MapFiles:
         if os.path.lexists(given) and not os.path.isdir(given):
             raise OutputError(f"{given}: is a file; several images need a folder for --{kind}")
         self.folders.add(given)
-        return [str(Path(given, name + suffix)) for name in _stems(images)]
+        return [str(Path(given, name + suffix)) for name in stems(images)]
 
     def _check(self) -> None:
         """Folders that are not there yet are made later: nothing in them can be in the way."""
@@ -95,7 +95,7 @@ class MapFiles:
             sys.stdout.buffer.write(content["-"])
 
 
-def _stems(images: Sequence[str]) -> list[str]:
+def stems(images: Sequence[str]) -> list[str]:
     """A name for each image, no two the same even where case does not count.
 
     The file's name without its ending; with it where two share the first; numbered where that is

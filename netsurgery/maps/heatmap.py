@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import io
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
 from netsurgery.maps.classmap import ClassMap, Found
 from netsurgery.maps.colors import CLASS_COLORS, heat_colors
+from netsurgery.maps.drawing import FRAME, INK, PALE, PAPER, cut, load_font
 from netsurgery.maps.image import Picture
 
 if TYPE_CHECKING:
@@ -29,15 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["draw_map", "draw_png"]
 
 Box = tuple[int, int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _PANEL = 460  # the longer side of a panel
 _SHORT = 120  # no side of a panel is shorter: a very long image is squeezed
 _MARGIN, _GAP, _HEAD, _CAPTION = 32, 28, 66, 26
 _BAR, _BAR_SPACE = 16, 72
 _LINE, _CLASSES = 24, 12
-
-_PAPER, _INK, _PALE, _FRAME = (250, 250, 248), (28, 32, 40), (108, 112, 122), (198, 200, 204)
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class _Sheet:
         width = 2 * _MARGIN + 3 * wide + 2 * _GAP + _BAR_SPACE
         top = _HEAD + _CAPTION
         height = top + high + 24 + 30 + _LINE * self.lines + _MARGIN
-        self.canvas = Image.new("RGB", (width, height), _PAPER)
+        self.canvas = Image.new("RGB", (width, height), PAPER)
         self.draw = ImageDraw.Draw(self.canvas)
         second = _MARGIN + wide + _GAP
         lefts = (_MARGIN, second, second + wide + _BAR_SPACE + _GAP)
@@ -121,27 +118,27 @@ class _Sheet:
         room: int | None = None,
     ) -> None:
         """A line of text, cut with three dots where it is wider than `room`."""
-        font = _font(size)
-        text = _cut(text, font, room)
+        font = load_font(size)
+        text = cut(text, font, room)
         self.draw.text(at, text, fill=color, font=font, anchor=anchor)
 
     def head(self) -> None:
         name = "standard input" if self.found.image == "-" else self.found.image
         width = self.canvas.width - 2 * _MARGIN
-        self.text((_MARGIN, 18), name.replace("\\", "/").split("/")[-1], 22, _INK, room=width)
+        self.text((_MARGIN, 18), name.replace("\\", "/").split("/")[-1], 22, INK, room=width)
         (rows, columns), put = self.found.shape, self.found.geometry.placement
         facts = (
             f"{put.image[1]} x {put.image[0]} pixels, input {put.input[1]} x {put.input[0]}, "
             f"map {columns} x {rows} of {self.found.blob} (width x height)"
         )
-        self.text((_MARGIN, 46), facts, 13, _PALE, room=width)
+        self.text((_MARGIN, 46), facts, 13, PALE, room=width)
 
     def caption(self, panel: Box, text: str) -> None:
-        self.text((panel[0], panel[1] - 8), text, 14, _INK, "ls", panel[2] - panel[0])
+        self.text((panel[0], panel[1] - 8), text, 14, INK, "ls", panel[2] - panel[0])
 
     def framed(self, panel: Box) -> None:
         self.draw.rectangle(
-            (panel[0] - 1, panel[1] - 1, panel[2], panel[3]), outline=_FRAME, width=1
+            (panel[0] - 1, panel[1] - 1, panel[2], panel[3]), outline=FRAME, width=1
         )
 
     def image_panel(self) -> None:
@@ -184,7 +181,7 @@ class _Sheet:
                     round(panel[0] + (column + 0.5) * wide),
                     round(panel[1] + (row + 0.5) * high),
                 )
-                color = _INK if dark else (236, 236, 240)
+                color = INK if dark else (236, 236, 240)
                 self.text(center, str(numbers[row, column]), size, color, "mm")
 
     def _bar(self, panel: Box) -> None:
@@ -196,8 +193,8 @@ class _Sheet:
             share = tick / 5
             y = round(bottom - 1 - share * (bottom - top - 1))
             value = self.scale.low + share * (self.scale.high - self.scale.low)
-            self.draw.line((left + _BAR, y, left + _BAR + 4, y), fill=_PALE)
-            self.text((left + _BAR + 8, y), f"{value:.3g}", 12, _PALE, "lm")
+            self.draw.line((left + _BAR, y, left + _BAR + 4, y), fill=PALE)
+            self.text((left + _BAR + 8, y), f"{value:.3g}", 12, PALE, "lm")
 
     def overlay_panel(self, tiles: NDArray[np.float64]) -> None:
         """The map over the greyed image, each cell about the centre of its window."""
@@ -234,12 +231,12 @@ class _Sheet:
 
     def _pill(self, at: tuple[int, int], name: str, rank: int, panel: Box) -> None:
         """A name on its class's colour, centred at a place, or near it where the panel ends."""
-        name, color = _cut(name, _font(12), 110), _class_color(rank)
-        half = round(_font(12).getlength(name) / 2) + 4
+        name, color = cut(name, load_font(12), 110), _class_color(rank)
+        half = round(load_font(12).getlength(name) / 2) + 4
         x = min(max(at[0], panel[0] + half), panel[2] - half)
         y = min(max(at[1], panel[1] + 8), panel[3] - 9)
         self.draw.rounded_rectangle((x - half, y - 8, x + half, y + 8), 5, color)
-        self.text((x, y), name, 12, _INK if sum(color) > 330 else _PAPER, "mm")
+        self.text((x, y), name, 12, INK if sum(color) > 330 else PAPER, "mm")
 
     def _tint(self, row: int, column: int) -> tuple[int, int, int, int]:
         """A cell's colour over the image: its class's, or the heat of the class shown."""
@@ -266,23 +263,23 @@ class _Sheet:
         """The classes found, most frequent first."""
         y = self.panels[0][3] + 24
         cells = math.prod(self.found.shape)
-        self.text((_MARGIN, y), "classes found", 14, _INK)
+        self.text((_MARGIN, y), "classes found", 14, INK)
         y += 30
         for rank, one in enumerate(self.classes[:_CLASSES]):
             self._legend_line(y, _class_color(rank), one, cells)
             y += _LINE
         left = len(self.classes) - _CLASSES
         if left > 0:
-            self.text((_MARGIN + 26, y), f"and {left} more", 13, _PALE)
+            self.text((_MARGIN + 26, y), f"and {left} more", 13, PALE)
 
     def _legend_line(self, y: int, color: tuple[int, int, int], one: Found, cells: int) -> None:
         if self.scale.number is None:  # else the overlay has the colours of the bar
             self.draw.rectangle((_MARGIN, y + 1, _MARGIN + 15, y + 15), fill=color)
-        self.text((_MARGIN + 70, y), str(one.number), 14, _INK, "ra")
+        self.text((_MARGIN + 70, y), str(one.number), 14, INK, "ra")
         share = f"{one.cells} of {cells} cells, best {one.best:.3g}"
-        self.text((_MARGIN + 84, y), share, 14, _PALE)
+        self.text((_MARGIN + 84, y), share, 14, PALE)
         room = self.canvas.width - 2 * _MARGIN - 300
-        self.text((_MARGIN + 300, y), one.label, 14, _INK, room=room)
+        self.text((_MARGIN + 300, y), one.label, 14, INK, room=room)
 
 
 def _panel_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -298,18 +295,3 @@ def _inside(at: tuple[int, int], box: Box) -> bool:
 def _class_color(rank: int) -> tuple[int, int, int]:
     """A class's colour by its frequency; rare ones share the last, a grey."""
     return CLASS_COLORS[min(rank, len(CLASS_COLORS) - 1)]
-
-
-def _cut(text: str, font: Font, room: float | None) -> str:
-    """A line that can be drawn, ending in three dots where it is wider than `room`."""
-    text = "".join(c if c.isprintable() else "?" for c in text[:1000])
-    if room is None or font.getlength(text) <= room:
-        return text
-    fits = bisect_left(range(len(text)), room, key=lambda n: font.getlength(text[:n] + "..."))
-    return text[: max(0, fits - 1)] + "..."
-
-
-@cache
-def _font(size: int) -> Font:
-    """Pillow's own font, so that the picture does not depend on what is installed."""
-    return ImageFont.load_default(size)

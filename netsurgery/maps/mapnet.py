@@ -42,6 +42,13 @@ class MapNet:
         made._check_blob()
         return made
 
+    @classmethod
+    def for_any_blob(cls, prototxt: Path | str) -> MapNet:
+        """Read a net whose blobs need be no maps; the `blob` is its input. Raises as `read`."""
+        net = Net.read(prototxt)
+        found, shape = _image_input(net)
+        return cls(net, found, shape, found.name)
+
     @property
     def channels(self) -> int:
         """Channels of the input, 1 or 3."""

@@ -1,0 +1,154 @@
+"""Any blob of a net as dense features of a picture, and where its cells lie in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import NetError
+from netsurgery.formats.settings import Settings
+from netsurgery.maps.image import Picture
+from netsurgery.maps.mapnet import MapNet
+from netsurgery.maps.mapper import Mapper, check_model, make_transformer
+from netsurgery.maps.transformer import Placement
+from netsurgery.net.field import Field, fields
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Extractor", "Features", "make_extractor"]
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One blob of one picture.
+
+    values: float32 C x H x W, or whatever the blob has behind its batch of one. field: what a cell
+    depends on, in input pixels; window: the (height, width) of the input pixels that a cell stands
+    for; both None where the net does not tell. placement: where the picture lies in the input.
+    """
+
+    image: str
+    blob: str
+    values: Array
+    field: Field | None
+    window: tuple[float, float] | None
+    placement: Placement
+
+    def geometry(self) -> dict[str, list[float] | None]:
+        """Where the cells lie; each value is [along height, along width] in pixels, or None.
+
+        image_size: the picture's. input_size: the net's input's. resized and placed: the picture
+        is scaled to `resized` and put at `placed` in the input. stride: input pixels from cell to
+        cell. field and offset: cell i depends on the input's pixels offset + i x stride to that
+        plus field (padding included, so that offset may be negative). window: cell i stands for
+        pixels i x stride to that plus window, the classifier's old input for its own maps.
+        """
+        put, field = self.placement, self.field
+        made: dict[str, list[float] | None] = {
+            "image_size": list(put.image),
+            "input_size": list(put.input),
+            "resized": list(put.resized),
+            "placed": list(put.offset),
+        }
+        for name in ("stride", "offset"):
+            made[name] = None if field is None else [float(v) for v in getattr(field, name)]
+        made["field"] = None if field is None else [float(v) for v in field.size]
+        made["window"] = None if self.window is None else list(self.window)
+        return made
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the values, as plain values."""
+        return {
+            "image": self.image,
+            "blob": self.blob,
+            "shape": list(self.values.shape),
+            **self.geometry(),
+        }
+
+
+class Extractor:
+    """A loaded net, from pictures to several of its blobs at once; a context manager."""
+
+    def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
+        """Raises NetError for a blob that the net has not."""
+        self.mapper = mapper
+        self.blobs = tuple(dict.fromkeys(blobs))
+        self._nets = {blob: self._net(blob) for blob in self.blobs}
+        self._fields: dict[Size, dict[str, Field]] = {}
+
+    def _net(self, blob: str) -> MapNet:
+        net = self.mapper.net
+        known = dict.fromkeys(top for layer in net.net.layers for top in layer.tops)
+        if blob not in known and blob != net.input.name:
+            raise NetError(
+                f"{net.net.prototxt.path}: no blob {blob!r}; it has {_some(list(known))}"
+            )
+        return MapNet(net.net, net.input, net.shape, blob)
+
+    def extract(self, picture: Picture, size: Size | None = None) -> list[Features]:
+        """The blobs of a picture, in the order asked for.
+
+        The net's input is made `size`, or as large as the picture where it is None; its batch 1.
+        Raises PrototxtError for a size the net cannot take, and what the engine raises.
+        """
+        size = picture.size if size is None else size
+        self.mapper.net.check(size)
+        blob, placement = self.mapper.transformer.blob(picture, size)
+        made = self.mapper.run(blob, self.blobs)
+        return [self._features(picture, name, made[name], placement) for name in self.blobs]
+
+    def _features(self, picture: Picture, blob: str, made: Array, placement: Placement) -> Features:
+        values = made[0] if made.ndim > 1 and made.shape[0] == 1 else made
+        field = self._known(placement.input).get(blob) if made.ndim == 4 else None
+        window = None if field is None else self._nets[blob].window
+        return Features(picture.name, blob, values, field, window, placement)
+
+    def _known(self, size: Size) -> dict[str, Field]:
+        """The fields of the net's blobs at an input of `size`."""
+        if size not in self._fields:
+            net = self.mapper.net
+            self._fields[size] = fields(net.net, {net.input.name: (1, net.channels, *size)})
+        return self._fields[size]
+
+    def __enter__(self) -> Extractor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.mapper.close()
+
+
+def make_extractor(
+    settings: Settings,
+    options: EngineOptions,
+    blobs: Sequence[str],
+    *,
+    fit: str = "warp",
+    antialias: bool = True,
+) -> Extractor:
+    """An extractor for the model and preprocessing of `settings`; no engine is started yet.
+
+    Raises SettingsError without prototxt or weights, and what is wrong with any of the files.
+    """
+    prototxt, weights = check_model(settings)
+    net = MapNet.for_any_blob(prototxt)
+    transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
+    return Extractor(Mapper(net, weights, transformer, options), blobs)
+
+
+def _some(names: list[str]) -> str:
+    more = f" (and {len(names) - 20} before them)" if len(names) > 20 else ""
+    return f"{', '.join(names[-20:])}{more}"

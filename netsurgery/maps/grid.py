@@ -1,0 +1,160 @@
+"""A picture of a blob: its channels side by side, all on one scale of colours.
+
+As in Caffe's own notebooks the least number of the whole blob is 0 and the greatest 1, so that
+channels can be compared; the grid is as near to a square as its tiles allow.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from netsurgery.errors import NetError
+from netsurgery.maps.colors import heat_colors
+from netsurgery.maps.drawing import FRAME, INK, PALE, PAPER, cut, load_font
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+    Pixels = NDArray[np.uint8]
+
+__all__ = ["draw_grid", "draw_grid_png", "normalized"]
+
+_MARGIN, _HEAD, _BAR, _BAR_SPACE = 32, 76, 16, 76
+_SIDE = 960  # pixels of the grid's longer side, about
+_LEAST = 320  # the sheet is wide enough for its title
+_NAN = (150, 150, 150)
+
+
+def draw_grid_png(values: Array, title: str, facts: str = "") -> bytes:
+    """`draw_grid` as the bytes of a PNG file."""
+    file = io.BytesIO()
+    draw_grid(values, title, facts).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
+    """Draw channels, C x H x W (or C numbers), in the colours of heat, with a bar.
+
+    Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
+    grey. Raises NetError for any other shape, or one without numbers.
+    """
+    tiles = _as_tiles(values)
+    low, high = _range(tiles)
+    colors = _colored(normalized(tiles, low, high))
+    layout = _Layout.of(len(tiles), tiles.shape[-2:])
+    grid = layout.grid(colors)
+    bar = tiles.ndim == 3
+    width = max(_LEAST, grid.width + (_BAR_SPACE if bar else 0)) + 2 * _MARGIN
+    sheet = Image.new("RGB", (width, _HEAD + grid.height + _MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    room = width - 2 * _MARGIN
+    draw.text((_MARGIN, 18), cut(title, load_font(22), room), fill=INK, font=load_font(22))
+    draw.text((_MARGIN, 47), cut(facts, load_font(13), room), fill=PALE, font=load_font(13))
+    sheet.paste(grid, (_MARGIN, _HEAD))
+    _frame(draw, (_MARGIN, _HEAD, _MARGIN + grid.width, _HEAD + grid.height))
+    if bar:
+        _bar(sheet, draw, _MARGIN + grid.width + 12, grid.height, (low, high))
+    return sheet
+
+
+def normalized(values: Array, low: float, high: float) -> Array:
+    """The values with `low` brought to 0 and `high` to 1; others are clipped, NaN stays."""
+    scale = high - low if high > low else 1.0
+    brought: Array = np.clip((values.astype(np.float64) - low) / scale, 0, 1).astype(np.float32)
+    return brought
+
+
+def _as_tiles(values: Array) -> Array:
+    if values.ndim == 1:
+        values = values.reshape(-1, 1, 1)
+    drawable = values.ndim == 3 or (values.ndim == 4 and values.shape[1] == 3)
+    if not drawable or not values.size:
+        told = " x ".join(map(str, values.shape)) or "a single number"
+        raise NetError(f"a blob of {told} cannot be drawn; expected C x H x W")
+    return values
+
+
+def _range(values: Array) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+
+
+def _colored(values: Array) -> Pixels:
+    """Tiles x H x W x 3."""
+    missing = np.isnan(values)
+    clean = np.where(missing, 0, values)
+    if values.ndim == 3:
+        colors = heat_colors(clean)
+        colors[missing] = _NAN
+    else:
+        colors = np.rint(clean.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+        colors[missing.any(axis=1)] = _NAN
+    return colors
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the tiles go: rows and columns; a tile's height, width and the gap in pixels."""
+
+    rows: int
+    columns: int
+    high: int
+    wide: int
+    gap: int
+
+    @classmethod
+    def of(cls, count: int, size: tuple[int, ...]) -> _Layout:
+        high, wide = size
+        columns = min(count, max(1, math.ceil(math.sqrt(count * high / wide))))
+        rows = -(-count // columns)
+        columns = -(-count // rows)  # no column stays empty
+        scale = _SIDE / max(rows * high, columns * wide)
+        scale = math.floor(scale) if scale >= 1 else scale
+        scale = min(scale, 64)  # a few numbers need no wall of colour
+        high, wide = max(1, round(high * scale)), max(1, round(wide * scale))
+        return cls(rows, columns, high, wide, 2 if min(high, wide) >= 8 else 1)
+
+    def grid(self, colors: Pixels) -> Image.Image:
+        """The tiles in reading order, a gap around each."""
+        step = (self.high + self.gap, self.wide + self.gap)
+        size = (self.columns * step[1] + self.gap, self.rows * step[0] + self.gap)
+        made = Image.new("RGB", size, PAPER)
+        larger = colors.shape[1] <= self.high
+        how = Image.Resampling.NEAREST if larger else Image.Resampling.BOX
+        for index, tile in enumerate(colors):
+            row, column = divmod(index, self.columns)
+            seen = Image.fromarray(tile).resize((self.wide, self.high), how)
+            made.paste(seen, (column * step[1] + self.gap, row * step[0] + self.gap))
+        return made
+
+
+def _frame(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
+    draw.rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=FRAME, width=1)
+
+
+def _bar(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    left: int,
+    high: int,
+    scale: tuple[float, float],
+) -> None:
+    """The colours and the values they stand for."""
+    shades: NDArray[Any] = heat_colors(np.linspace(1.0, 0.0, high)[:, np.newaxis])
+    sheet.paste(Image.fromarray(shades).resize((_BAR, high)), (left, _HEAD))
+    _frame(draw, (left, _HEAD, left + _BAR, _HEAD + high))
+    ticks = 5 if high >= 120 else 1
+    for tick in range(ticks + 1):
+        share = tick / ticks
+        y = round(_HEAD + (high - 1) * (1 - share))
+        value = scale[0] + share * (scale[1] - scale[0])
+        draw.line((left + _BAR, y, left + _BAR + 4, y), fill=PALE)
+        at = (left + _BAR + 8, y)
+        draw.text(at, f"{value:.3g}", fill=PALE, font=load_font(12), anchor="lm")
