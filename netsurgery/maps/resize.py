@@ -16,6 +16,7 @@ alone moves a value by up to 0.004 of 255.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,17 +67,17 @@ def _taps(source: int, target: int, wanted: slice, antialias: bool) -> Iterator[
     kernel = _gaussian(max(0.0, (factor - 1) / 2) if antialias else 0.0)
     radius = len(kernel) // 2
     step, start = np.float32(factor), np.float32(factor * 0.5 - 0.5)
-    for i in range(wanted.start, wanted.stop):
-        place = step * np.float32(i) + start
-        first = int(np.floor(place))
-        share = float(place - np.float32(first))
-        taps = np.zeros(len(kernel) + 1)
-        # Blurred pixels outside the picture are not blends of those inside: they are 0.
-        if 0 <= first < source:
-            taps[:-1] += (1.0 - share) * kernel
-        if 0 <= first + 1 < source:
-            taps[1:] += share * kernel
-        yield _inside(first - radius, taps, source)
+    places = step * np.arange(wanted.start, wanted.stop, dtype=np.float32) + start
+    firsts = np.floor(places)
+    shares = (places - firsts).astype(np.float64)
+    # Blurred pixels outside the picture are not blends of those inside: they are 0.
+    one = np.where((firsts >= 0) & (firsts < source), 1.0 - shares, 0.0)
+    next_one = np.where((firsts >= -1) & (firsts < source - 1), shares, 0.0)
+    taps = np.zeros((len(places), len(kernel) + 1))
+    taps[:, :-1] += one[:, np.newaxis] * kernel
+    taps[:, 1:] += next_one[:, np.newaxis] * kernel
+    for first, weights in zip(firsts.astype(int).tolist(), taps, strict=True):
+        yield _inside(first - radius, weights, source)
 
 
 def _inside(first: int, taps: NDArray[np.float64], source: int) -> Taps:
@@ -97,13 +98,13 @@ def _gaussian(sigma: float) -> NDArray[np.float64]:
 
 def _weighted(pixels: NDArray[Any], taps: Iterator[Taps], base: np.float32 | None = None) -> Array:
     """Weighted sums over the first axis, of `pixels` less `base`."""
-    made = []
+    made, row = [], pixels.shape[1:]
     for first, weights in taps:
         band = pixels[first : first + len(weights)].astype(np.float32)
         if base is not None:
             band -= base
-        made.append(np.tensordot(weights, band, 1))
-    return np.stack(made)
+        made.append(weights @ band.reshape(len(weights), math.prod(row)))
+    return np.stack(made).reshape(-1, *row)
 
 
 def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> float:
@@ -118,6 +119,8 @@ def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> flo
     axis = int(factors[1] > 1)
     along = pixels if axis == 0 else pixels.transpose(1, 0, 2)
     kernel = _gaussian((factors[axis] - 1) / 2)
+    if len(kernel) == 1:
+        return 0.0
     radius, source = len(kernel) // 2, along.shape[0]
     blurred = (_inside(i - radius, kernel, source) for i in range(source))
     return min(float(_weighted(along, iter([taps]), base).min()) for taps in blurred)
