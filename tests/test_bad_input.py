@@ -105,7 +105,7 @@ def told(capsys: pytest.CaptureFixture[str], *words: str, code: int = 1) -> str:
     return lines[0].removeprefix("error: ")
 
 
-def named(table: Table) -> Any:
+def named(table: Table) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("content", "message"), [pytest.param(b, m, id=name) for name, b, m in table]
     )
