@@ -35,6 +35,10 @@ test: caffe
 bench: caffe
 	$(BIN)/python -m benchmarks.bench --write docs/performance.md
 
+# The table of docs/conformance.md: every layer type, 200 drawn configurations, against real Caffe.
+conformance: caffe
+	$(BIN)/python tests/parity/conformance.py 200
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
