@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 PYTEST_ARGS ?=
 ENGINE ?= embedded
 
-.PHONY: demo test bench check lint types caffe clean
+.PHONY: demo test bench conformance check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
