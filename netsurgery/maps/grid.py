@@ -45,11 +45,10 @@ def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
     Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
     grey. Raises NetError for any other shape, or one without numbers.
     """
-    tiles = _as_tiles(values)
+    tiles = np.ascontiguousarray(_as_tiles(values), np.float32)
     low, high = _range(tiles)
-    colors = _colored(normalized(tiles, low, high))
     layout = _Layout.of(len(tiles), tiles.shape[-2:])
-    grid = layout.grid(colors)
+    grid = layout.grid(_colored(normalized(layout.shrunk(tiles), low, high)))
     bar = tiles.ndim == 3
     width = max(_LEAST, grid.width + (_BAR_SPACE if bar else 0)) + 2 * _MARGIN
     sheet = Image.new("RGB", (width, _HEAD + grid.height + _MARGIN), PAPER)
@@ -121,16 +120,26 @@ class _Layout:
         high, wide = max(1, round(high * scale)), max(1, round(wide * scale))
         return cls(rows, columns, high, wide, 2 if min(high, wide) >= 8 else 1)
 
+    def shrunk(self, tiles: Array) -> Array:
+        """The tiles no larger than they will be drawn, by the means of their numbers."""
+        size = (self.wide, self.high)
+        if tiles.shape[-2] <= self.high and tiles.shape[-1] <= self.wide:
+            return tiles
+        flat = tiles.reshape(-1, *tiles.shape[-2:])
+        with np.errstate(invalid="ignore"):
+            made = [Image.fromarray(tile).resize(size, Image.Resampling.BOX) for tile in flat]
+        return np.stack([np.asarray(tile) for tile in made]).reshape(
+            *tiles.shape[:-2], self.high, self.wide
+        )
+
     def grid(self, colors: Pixels) -> Image.Image:
         """The tiles in reading order, a gap around each."""
         step = (self.high + self.gap, self.wide + self.gap)
         size = (self.columns * step[1] + self.gap, self.rows * step[0] + self.gap)
         made = Image.new("RGB", size, PAPER)
-        larger = colors.shape[1] <= self.high
-        how = Image.Resampling.NEAREST if larger else Image.Resampling.BOX
         for index, tile in enumerate(colors):
             row, column = divmod(index, self.columns)
-            seen = Image.fromarray(tile).resize((self.wide, self.high), how)
+            seen = Image.fromarray(tile).resize((self.wide, self.high), Image.Resampling.NEAREST)
             made.paste(seen, (column * step[1] + self.gap, row * step[0] + self.gap))
         return made
 
