@@ -6,14 +6,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
+from netsurgery.errors import EngineFailed
+from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import WeightsFile, open_weights
+from netsurgery.jobs.convert import Places, convert
 from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.convolution import plan_convolution
 from netsurgery.surgery.transplant import NameRule
 
 pytestmark = pytest.mark.caffe
@@ -139,7 +145,7 @@ def test_cifar10_h5_is_what_caffe_loads_of_it(
 
 
 SLASHES = """
-input: "x" input_shape { dim: [1, 6] }
+input: "x" input_shape { dim: [1, 6, 2, 2] }
 layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" inner_product_param {
   num_output: 1 weight_filler { type: "xavier" } } }
 layer { name: "a/b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param {
@@ -168,3 +174,54 @@ def test_names_with_a_slash_as_caffe_writes_them(
             assert found == params
     with pytest.raises(AssertionError, match="Incompatible number of blobs for layer a"):
         run_in_caffe(SCRIPT, tmp_path / "net.prototxt", tmp_path / "a.h5", "")
+
+
+@pytest.mark.parametrize("engine", ["caffe", "embedded"])
+def test_convert_from_hdf5_and_to_it(
+    shared_data: Path,
+    tmp_path: Path,
+    caffe_engine: PycaffeEngine,
+    caffe_python: str,
+    engine: str,
+) -> None:
+    """Both engines give what Caffe gives of the caffemodel, bit for bit."""
+    folder = shared_data / "models" / "cifar10_h5"
+    prototxt, hdf5 = folder / "cifar10_small.prototxt", folder / "cifar10_small.caffemodel.h5"
+    model = itself(prototxt, hdf5, tmp_path / "cifar10.caffemodel")
+    options = EngineOptions(choice=engine, caffe_python=caffe_python)
+    pairs = [(model, ""), (hdf5, ".h5"), (hdf5, ""), (model, ".h5")]
+    made: list[Places] = []
+    for weights, form in pairs[: 2 if engine == "caffe" else 4]:
+        out = tmp_path / f"{len(made)}.caffemodel{form}"
+        places = Places(tmp_path / f"{len(made)}.prototxt", out)
+        plan = plan_convolution(Net.read(prototxt))
+        done = convert(
+            plan, weights, places, settings=Settings(), engine=options, verify=form != ""
+        )
+        assert done.engine.startswith(engine)
+        made.append(places)
+    with caffe_engine.load(made[0].prototxt, made[0].weights) as first:
+        assert first.params["ip1-conv"] == ((10, 32, 4, 4), (10,))
+        for places in made[1:]:
+            assert places.prototxt.read_bytes() == made[0].prototxt.read_bytes()
+            with open_weights(places.weights) as weights_file:
+                assert_has_params(weights_file, first)
+            with caffe_engine.load(places.prototxt, places.weights) as other:
+                assert other.params == first.params
+
+
+def test_caffe_is_not_given_names_it_would_not_find(tmp_path: Path, caffe_python: str) -> None:
+    (tmp_path / "net.prototxt").write_text(SLASHES)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, shape in (("a", (1, 24)), ("a/b", (2, 1))):
+            file[f"data/{name}/0"] = np.ones(shape, "f4")
+            file[f"data/{name}/1"] = np.ones(shape[:1], "f4")
+    plan = plan_convolution(Net.read(tmp_path / "net.prototxt"))
+    options = EngineOptions(choice="caffe", caffe_python=caffe_python)
+    places = Places(tmp_path / "new.prototxt", tmp_path / "new.caffemodel")
+    with pytest.raises(EngineFailed) as caught:
+        convert(plan, tmp_path / "a.h5", places, settings=Settings(), engine=options)
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.h5'}: Caffe does not find layer 'a/b' in HDF5, for the / in its name; "
+        "--engine embedded does"
+    )
