@@ -267,3 +267,33 @@ def test_links_are_not_followed_when_clearing_up() -> None:
     with Outputs(["net"]):
         pass
     assert Path("precious").read_text() == "kept"
+
+
+def test_a_folder_that_another_run_is_filling_is_waited_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = os.open(here, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    waited: list[list[str]] = []
+
+    def sleep(_: float) -> None:
+        waited.append([name for name in names() if not name.startswith(".")])
+        os.close(other)
+
+    monkeypatch.setattr("netsurgery.formats.files.time.sleep", sleep)
+    with Outputs(["model", "net"]):
+        pass
+    assert waited == [[]]
+    assert names() == ["model", "net"]
+
+
+def test_a_folder_that_somebody_keeps_is_not_waited_for_forever(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netsurgery.formats.files._PATIENCE", 0.02)
+    other = os.open(here, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with Outputs(["model"]):
+        pass
+    os.close(other)
+    assert names() == ["model"]

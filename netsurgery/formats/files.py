@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ from netsurgery.formats.segments import Segment, write_segments
 __all__ = ["Output", "Outputs", "check_outputs"]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
+#: Seconds; putting files in place takes thousandths of one.
+_PATIENCE = 5.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -177,7 +180,8 @@ class Outputs:
     ) -> None:
         try:
             if kind is None:
-                self._replace()
+                with _held({os.path.dirname(target) for target in self._targets.values()}):
+                    self._replace()
         finally:
             self._discard()
 
@@ -209,6 +213,26 @@ class Outputs:
             _unlink(output.temporary)  # there no more where it became the output
             output.close()
         self._made.clear()
+
+
+@contextlib.contextmanager
+def _held(folders: Iterable[str]) -> Iterator[None]:
+    """Hold the folders, so that two runs do not put their outputs in place in turns.
+
+    Whoever holds a folder for longer than a run would is none, and is not waited for.
+    """
+    held = []
+    try:
+        for folder in sorted(folders):
+            with contextlib.suppress(OSError):
+                held.append(os.open(folder, os.O_RDONLY))
+                until = time.monotonic() + _PATIENCE
+                while not _lock(held[-1], wait=False) and time.monotonic() < until:
+                    time.sleep(0.01)
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
 
 
 def _second_name(target: str) -> str | None:
