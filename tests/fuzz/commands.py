@@ -60,7 +60,6 @@ classify-map cat.png
 classify-map cat.png --json --size 8x8
 classify-map cat.png --picture out.png --npy out.npy --size 16x16
 classify-map cat.png cat.png --size image --fit pad
-caffe info --caffe-python deploy.prototxt
 """
 
 _SETTINGS_FILES = ("netsurgery.toml", "deploy.prototxt", "model.caffemodel", "mean.npy",
