@@ -2,6 +2,8 @@
 #              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
 # make test    the whole test suite, against real Caffe where the machine can have it
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
+# make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
+# make torture conversions of 1 GiB killed at a hundred moments
 # make check   lint, types and tests: what has to hold before a change goes in
 
 PYTHON ?= python3
@@ -9,8 +11,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_ARGS ?=
 ENGINE ?= embedded
+SECONDS ?= 60
+FUZZ_ARGS ?=
 
-.PHONY: demo test bench conformance check lint types caffe clean
+.PHONY: demo test bench conformance fuzz torture check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -38,6 +42,16 @@ bench: caffe
 # The table of docs/conformance.md: every layer type, 200 drawn configurations, against real Caffe.
 conformance: caffe
 	$(BIN)/python tests/parity/conformance.py 200
+
+# atheris has no wheel for some Pythons; hypothesis alone does then, and says so.
+fuzz: $(STAMP)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[fuzz]' || true
+	cd tests && ../$(BIN)/python -m fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
+
+torture: $(STAMP)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+	  && $(BIN)/python tests/torture.py "$$folder" --megabytes 1024 --rounds 100
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
