@@ -147,6 +147,29 @@ def test_what_forks_added_stays() -> None:
     assert made == 'layer { type: "ReLU" fork_param { x: 1 } } fork: [1, 2] '
 
 
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        (
+            "layers { blobs_lr: [1]\n, type: RELU }",
+            'layer { param { lr_mult: 1 }\n, type: "ReLU" }',
+        ),
+        (
+            "layers { weight_decay: 1; blobs_lr: 2 # c\n ; type: RELU }",
+            'layer { param { lr_mult: 2 decay_mult: 1 } # c\n ; type: "ReLU" }',
+        ),
+        (
+            "layers { layer { type: 'relu'scale: 3 } top: \"a\"}",
+            'layer { type: "ReLU" transform_param { scale: 3 } top: "a"}',
+        ),
+        ("layers<layer:<name:'x'>>", "layer<name:'x'>"),
+        ("layers { layer { } }", "layer {  }"),
+    ],
+)
+def test_odd_layouts(text: str, made: str) -> None:
+    assert upgraded(text) == made
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_every_comment_stays_and_a_second_time_changes_nothing(seed: int) -> None:
     text = random_net(seed)
@@ -371,6 +394,8 @@ def test_what_is_not_understood_is_refused_in_binary(text: str, tmp_path: Path) 
             "byte 0: layer 'a': found the type 127, expected a type of Caffe's V1, at most 39",
         ),
         (b"\x08\x01\x12\x00", "byte 0: a number where a net has its name; no net"),
+        (b"\x12\x02\x2a\x00", "byte 0: layer '': its type is no number of V1's"),
+        (b"\x12\x02\x38\x01", "byte 2: field 7 has wire type 0 instead of 5 or 2"),
         (b"\x12\x02\x30\x01", "byte 2: field 6 has wire type 0 instead of 2"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.surgery.upgrade_inputs import check_inputs, upgrade_inputs
@@ -56,7 +57,20 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
     changes += upgrade_inputs(edits, document)
     if prototxt.bom:
         changes.append(Change(None, "the byte order mark, which Caffe cannot read, is left out"))
-    return TextUpgrade(prototxt, edits.apply(), tuple(changes))
+    return _checked(TextUpgrade(prototxt, edits.apply(), tuple(changes)))
+
+
+def _checked(made: TextUpgrade) -> TextUpgrade:
+    """Nothing is written that cannot be read, whatever the layout that led to it."""
+    try:
+        _ = made.result
+    except PrototxtError as error:
+        raise PrototxtError(
+            f"its layout is too unusual to be upgraded in place ({error.what}); put each field "
+            "on a line of its own",
+            path=made.prototxt.path,
+        ) from None
+    return made
 
 
 def to_v1(prototxt: Prototxt) -> TextUpgrade:
@@ -72,4 +86,4 @@ def to_v1(prototxt: Prototxt) -> TextUpgrade:
             shape[0].start,
         )
     text, changes = upgrade_v0(prototxt)
-    return TextUpgrade(prototxt, text, tuple(changes))
+    return _checked(TextUpgrade(prototxt, text, tuple(changes)))

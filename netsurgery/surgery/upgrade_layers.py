@@ -118,6 +118,8 @@ def read_old_layer(reader: WireReader, found: Field) -> OldLayer:
     today = None
     for each in own:
         if each.name == "type":
+            if each.wire != Wire.VARINT:
+                raise reader.error(f"layer {name!r}: its type is no number of V1's", found.start)
             number = _number(each)
             if number >= len(V1_TYPES):
                 raise reader.error(
@@ -197,9 +199,7 @@ def _placed(
 
 
 def _number(each: Part) -> int:
-    """A varint; what is none is past every number that is known."""
-    if each.wire != Wire.VARINT:
-        return 1 << 64
+    """The value of a varint."""
     return sum((byte & 0x7F) << 7 * index for index, byte in enumerate(each.bytes))
 
 

@@ -15,6 +15,17 @@ from netsurgery.formats.wire import Field, Wire, WireReader, header, tag
 __all__ = ["Joined", "Part", "encoded", "fixed32s", "part", "parts", "text_part"]
 
 
+_FLOATS = frozenset(
+    "dropout_ratio alpha beta k scale det_fg_threshold det_bg_threshold det_fg_fraction".split()
+)
+_FLOAT_LISTS = frozenset({"blobs_lr", "weight_decay", "loss_weight"})
+_INTEGERS = frozenset(
+    "num_output biasterm pad kernelsize group stride pool local_size batchsize cropsize mirror "
+    "rand_skip det_context_pad new_num new_channels new_height new_width shuffle_images "
+    "concat_dim".split()
+)
+
+
 @dataclass(frozen=True)
 class Part:
     """A field by its name: its value, for blobs (`data` is None) only where the value lies.
@@ -50,11 +61,24 @@ def text_part(name: str, text: str) -> Part:
 
 
 def part(reader: WireReader, found: Field, name: str) -> Part:
-    """The field `found` under a name. Raises CaffemodelError for a blob that is no message."""
+    """The field `found` under a name. Raises CaffemodelError for a wire type it never has."""
+    reader.expect(found, *_wires(name))
     if name == "blobs":
-        reader.expect(found, Wire.DELIMITED)
         return Part(name, found.wire, None, found.body, found.end)
     return Part(name, found.wire, reader.read(found.body, found.end), found.body, found.end)
+
+
+def _wires(name: str) -> tuple[Wire, ...]:
+    """How a field is written; a type is a number in V1 and a string in V0 and V2."""
+    if name in _FLOATS:
+        return (Wire.FIXED32,)
+    if name in _FLOAT_LISTS:
+        return (Wire.FIXED32, Wire.DELIMITED)
+    if name in _INTEGERS:
+        return (Wire.VARINT,)
+    return (
+        (Wire.VARINT, Wire.DELIMITED) if name in ("type", "blob_share_mode") else (Wire.DELIMITED,)
+    )
 
 
 def parts(
@@ -64,7 +88,7 @@ def parts(
     names = {number: name for name, number in numbers.items()}
     known, unknown = [], []
     for found in reader.fields(start, end):
-        if found.number in names and found.wire != Wire.GROUP:
+        if found.number in names:
             known.append(part(reader, found, names[found.number]))
         else:
             unknown.append(found.number)

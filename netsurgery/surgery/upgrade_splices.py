@@ -17,11 +17,16 @@ __all__ = [
     "indent_step",
     "line_end",
     "own_line",
+    "separated",
     "spans",
     "trailing",
 ]
 
 _COMMENT = re.compile(rf"{STRING}|(?P<comment>#[^\n]*)")
+
+
+#: What may stand behind a field; on a line of its own, too.
+_SEPARATOR = re.compile(r"(?:\s|#[^\n]*\n)*[;,]")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,12 @@ def spans(fields: list[Field]) -> list[tuple[int, int]]:
     return list(dict.fromkeys((field.start, field.end) for field in fields))
 
 
+def separated(source: str, end: int) -> int:
+    """Where a field ends with the separator behind it, if there is one."""
+    found = _SEPARATOR.match(source, end)
+    return end if found is None else found.end()
+
+
 def own_line(source: str, start: int, end: int) -> tuple[int, int] | None:
     """The whole lines, last line end included, that [start, end) has but for comments, or None."""
     line = source.rfind("\n", 0, start) + 1
@@ -78,7 +89,7 @@ def cut(edits: Edits, start: int, end: int, moved: int = 0) -> None:
     Comments in it and behind it stay, but for those before `moved`: they are written elsewhere.
     """
     source = edits.source.text
-    newline = line_end(source)
+    newline, end = line_end(source), separated(source, end)
     lines = own_line(source, start, end)
     if lines is None:
         while source[end : end + 1] in (" ", "\t", ";", ","):

@@ -18,6 +18,7 @@ from netsurgery.surgery.upgrade_splices import (
     cut,
     indent_of,
     line_end,
+    separated,
     spans,
 )
 from netsurgery.surgery.upgrade_v0_fields import (
@@ -201,6 +202,8 @@ class _Body:
         for before, unit in zip([None, *units], units, strict=False):
             if before is not None and before.ends_in_comment and not _breaks(unit.text):
                 text += self.newline + self.indent
+            elif not unit.text[:1].isspace():
+                text += " "  # the author had no space, and needed none there
             text += unit.text
         return text
 
@@ -216,7 +219,8 @@ def _breaks(text: str) -> bool:
 
 def _with_comment(source: str, end: int, limit: int) -> int:
     """Where a field ends with its separator and the comment on its line."""
-    while end < limit and source[end] in " \t;,":
+    end = separated(source, end)
+    while end < limit and source[end] in " \t":
         end += 1
     if end < limit and source[end] == "#":
         newline = source.find("\n", end, limit)
