@@ -21,6 +21,7 @@ ROOMS = [
     ["engines"],
     ["maps"],
     ["jobs"],
+    ["library"],
     ["cli"],
     ["__main__"],
 ]

@@ -18,6 +18,9 @@ from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
+
+    from netsurgery.maps.image import Picture
 
     Array = NDArray[np.float32]
     Boxes = NDArray[np.float64]
@@ -161,6 +164,22 @@ class ClassMap:
             for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)
         ]
         return sorted(found, key=lambda one: (-one.cells, -one.best, one.number))
+
+    def to_picture(
+        self, picture: Picture | None = None, number: int | str | None = None
+    ) -> Image.Image:
+        """The picture, the map as heat, and the map on the picture, side by side; a Pillow image.
+
+        picture: what the map is of, None to read the file `image` again. number: the class whose
+        values are the heat, by its number or label; None for each cell's likeliest. Raises
+        NetError where the cells' places are not known or there is no such class, ImageError.
+        """
+        from netsurgery.maps.heatmap import draw_map
+        from netsurgery.maps.image import read_picture
+
+        seen = read_picture(self.image) if picture is None else picture
+        chosen = None if number is None else self.find_class(str(number))
+        return draw_map(self, seen, chosen)
 
     def to_json(self, top_k: int = 1) -> dict[str, Any]:
         """The map as plain values; not finite numbers become None, which JSON has a word for."""

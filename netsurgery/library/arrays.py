@@ -1,0 +1,95 @@
+"""Params as arrays over a private mapping of their file."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsurgery.errors import SurgeryError
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.hdf5 import Hdf5Weights, Shared
+from netsurgery.formats.segments import Source
+from netsurgery.formats.weights import WeightsFile
+from netsurgery.formats.wire import WireReader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["ParamArray", "bytes_differ", "open_privately"]
+
+
+class ParamArray(np.ndarray[Any, Any]):
+    """A numpy array whose `flat` takes exactly as many numbers as there are, or one.
+
+    numpy's own repeats too few and drops what is too many, without a word.
+    """
+
+    @property
+    def flat(self) -> Any:
+        """The numbers in order, to be read or, as many of them, assigned."""
+        return super().flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        found = np.asarray(values)
+        if found.ndim and found.size != self.size:
+            raise SurgeryError(
+                f"{found.size} numbers for a param of {self.size} ({shape_of(self)}); "
+                "nothing is repeated or left out"
+            )
+        self[...] = found.reshape(self.shape) if found.ndim else found
+
+    def __reduce__(self) -> Any:
+        return np.array(self).__reduce__()
+
+
+def shape_of(array: NDArray[Any]) -> str:
+    """``"96x3x11x11"``."""
+    return "x".join(map(str, array.shape)) or "a scalar"
+
+
+class _PrivateSource(Source):
+    """A file whose mapping can be written to: each page that is becomes the process's own."""
+
+    _private: mmap.mmap | None = None
+
+    def map(self) -> mmap.mmap:
+        """The whole file, copied on write; the file itself never changes."""
+        if self._private is None:
+            self._private = mmap.mmap(self.fd, 0, access=mmap.ACCESS_COPY)
+        return self._private
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were handed out keep the mapping."""
+        super().close()
+        self._private = None
+
+
+def open_privately(weights: WeightsFile, shared: Shared | None) -> WeightsFile:
+    """The file of `weights` once more, its arrays writable without a trace in the file.
+
+    Raises CaffemodelError where the file has changed since.
+    """
+    weights.check_unchanged()
+    source = _PrivateSource(weights.path)
+    try:
+        if isinstance(weights, Caffemodel):
+            return Caffemodel(WireReader(source))
+        return Hdf5Weights(source, shared)
+    except BaseException:
+        source.close()
+        raise
+
+
+def bytes_differ(one: Array, other: Array) -> bool:
+    """Whether two float32 arrays of one shape differ in any bit, NaN and -0 told apart."""
+    flat, others = (np.ascontiguousarray(array).view(np.uint32).ravel() for array in (one, other))
+    step = 1 << 20
+    return any(
+        not np.array_equal(flat[at : at + step], others[at : at + step])
+        for at in range(0, flat.size, step)
+    )

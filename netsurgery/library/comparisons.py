@@ -1,0 +1,141 @@
+"""What only looks: a net told, two nets set side by side, two nets run on the same inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import NetError
+from netsurgery.formats.weights import open_weights
+from netsurgery.library.given import AnyPath, as_settings
+from netsurgery.net.net import Net as NetView
+from netsurgery.net.net import Shape
+from netsurgery.net.sharing import shared_params
+
+if TYPE_CHECKING:
+    from netsurgery.formats.settings import Settings
+    from netsurgery.jobs.diff import Comparison
+    from netsurgery.jobs.inspection import Inspection
+    from netsurgery.jobs.verify import Verification
+    from netsurgery.jobs.verify_inputs import Samples
+
+__all__ = ["diff", "inspect", "verify"]
+
+
+def inspect(
+    path: AnyPath,
+    weights: AnyPath | None = None,
+    *,
+    sizes: Mapping[str, Shape] | None = None,
+    fields: bool = False,
+    statistics: bool = False,
+) -> Inspection:
+    """What is in a net, its weights, or both: layers, shapes, counts, costs.
+
+    path: a prototxt, or weights alone; its content tells. sizes: input -> another shape, whole or
+    (height, width). fields: what a cell of each blob sees of the input. statistics: minimum,
+    maximum, mean, standard deviation, zeros, NaN and infinities of every param, for which all
+    weights are read. Memory is in bytes, multiply-adds are those of one forward pass.
+
+    Raises PrototxtError, NetError for a size that fits no input, CaffemodelError.
+    """
+    from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
+    from netsurgery.jobs.kinds import is_prototxt
+
+    if weights is None and not is_prototxt(Path(path)):
+        if sizes or fields:
+            raise NetError(f"{path}: weights alone tell no sizes and fields; give a prototxt too")
+        with open_weights(path) as model:
+            return inspect_model(model, with_statistics=statistics)
+    net = NetView.read(path)
+    given = [InputSize(name, tuple(dims)) for name, dims in (sizes or {}).items()]
+    if weights is None:
+        return inspect_net(net, sizes=given, with_fields=fields)
+    with open_weights(weights, shared_params(net)) as model:
+        return inspect_net(net, model, sizes=given, with_fields=fields, with_statistics=statistics)
+
+
+def diff(
+    old: AnyPath | tuple[AnyPath, AnyPath], new: AnyPath | tuple[AnyPath, AnyPath]
+) -> Comparison:
+    """How a second net differs from a first: layers, their fields, their params.
+
+    Each is a prototxt, a file of weights, or (prototxt, weights); both are of the same kind. The
+    result's `net` tells what was added, removed, renamed and changed, `params` whether each is
+    equal, reshaped or different and by what norm; `same` says it in one word. Raises FormatError,
+    PrototxtError, CaffemodelError, and NetError for two that are not of one kind.
+    """
+    from netsurgery.formats.prototxt import Prototxt
+    from netsurgery.jobs.diff import compare
+
+    (net, model), (other_net, other_model) = _pair(old), _pair(new)
+    if (net is None) != (other_net is None) or (model is None) != (other_model is None):
+        raise NetError("a net can be compared with a net, weights with weights, or both with both")
+    nets = None
+    if net is not None and other_net is not None:
+        nets = Prototxt.read(net), Prototxt.read(other_net)
+    models = None
+    if model is not None and other_model is not None:
+        models = model, other_model
+    return compare(nets, models)
+
+
+def _pair(given: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:
+    """Prototxt and weights, one of them None where only the other is given."""
+    from netsurgery.jobs.kinds import is_prototxt
+
+    if isinstance(given, tuple):
+        return Path(given[0]), Path(given[1])
+    path = Path(given)
+    return (path, None) if is_prototxt(path) else (None, path)
+
+
+def verify(
+    old: tuple[AnyPath, AnyPath],
+    new: tuple[AnyPath, AnyPath],
+    *,
+    images: Sequence[AnyPath] = (),
+    random: int | None = None,
+    seed: int = 0,
+    settings: Settings | AnyPath | None = None,
+    tolerance: float = 1e-5,
+    engines: EngineOptions | tuple[EngineOptions, EngineOptions] | None = None,
+) -> Verification:
+    """Run two nets, (prototxt, weights) each, on the same inputs and compare what comes out.
+
+    images: pictures to compare on, made ready as `settings` say. random: how many inputs of
+    normal random numbers besides (default: 1, or none with images), drawn from `seed`. tolerance:
+    the largest max|a-b| / max|a| over a blob that is no difference. engines: one for both nets, or
+    one for each. If `new` is `old` made fully convolutional, every cell of its map of a larger
+    input is compared with the classifier on that cell's window.
+
+    The result's `same` is the verdict, `outputs` and `maps` are the gaps, `departs` is the first
+    blob that differs. Raises NetError where the nets' inputs or outputs cannot be set side by
+    side, FormatError, EngineError.
+    """
+    from netsurgery.jobs import verify as job
+    from netsurgery.jobs.verify_inputs import Samples
+
+    count = random if random is not None else int(not images)
+    samples = Samples(random=count, seed=seed)
+    if images:
+        samples = _pictures(Path(old[0]), images, as_settings(settings), count, seed)
+    one, other = (job.Model(Path(prototxt), Path(weights)) for prototxt, weights in (old, new))
+    chosen = engines if isinstance(engines, tuple) else (engines or EngineOptions(),)
+    return job.verify(one, other, samples, chosen, tolerance=tolerance)
+
+
+def _pictures(
+    prototxt: Path, images: Sequence[AnyPath], settings: Settings, random: int, seed: int
+) -> Samples:
+    from netsurgery.jobs.verify_inputs import Samples
+    from netsurgery.maps.image import read_picture
+    from netsurgery.maps.mapper import make_transformer
+
+    shape = next((one.shape for one in NetView.read(prototxt).inputs), None)
+    if shape is None or len(shape) != 4:
+        raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
+    pictures = [read_picture(str(image)) for image in images]
+    return Samples(pictures, make_transformer(settings, shape[1]), random, seed)

@@ -1,0 +1,180 @@
+"""An open net: its layers, the shapes of its blobs, and its params, to be looked at and changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import NetError
+from netsurgery.formats.weights import open_weights
+from netsurgery.library.given import AnyPath, as_path
+from netsurgery.library.params import Params, Store
+from netsurgery.net.net import Layer, NetInput, Shape
+from netsurgery.net.net import Net as NetView
+from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.sharing import shared_params
+
+if TYPE_CHECKING:
+    from netsurgery.net.field import Field
+
+__all__ = ["Net"]
+
+
+class Net:
+    """A net and, where they are given, its weights; a context manager.
+
+        with netsurgery.Net("deploy.prototxt", "model.caffemodel") as net:
+            print(net.blobs["fc6"], net.params["fc6"][0].shape)
+            net.params["fc6"][1][...] += 1
+            net.save("raised.caffemodel")
+
+    prototxt: text as of today or of 2014 (V1). weights: a caffemodel or Caffe's HDF5, None to
+    look at the net alone. phase: "TEST" or "TRAIN", which of the layers count. Nothing of the
+    weights is read before it is asked for, and neither file ever changes.
+
+    Raises PrototxtError and NetError for a net that cannot be read or contradicts itself,
+    CaffemodelError for weights that cannot be read.
+    """
+
+    def __init__(
+        self, prototxt: AnyPath, weights: AnyPath | None = None, *, phase: str = "TEST"
+    ) -> None:
+        self._view = NetView.read(prototxt, phase)
+        self._store: Store | None = None
+        if weights is not None:
+            opened = open_weights(weights, shared_params(self._view))
+            self._store = Store(self._view, opened)
+
+    @property
+    def name(self) -> str:
+        """The net's own name, "" where it has none."""
+        return self._view.name
+
+    @property
+    def text(self) -> str:
+        """The prototxt as its author wrote it, without a byte order mark."""
+        return self._view.prototxt.text
+
+    @property
+    def view(self) -> NetView:
+        """What the prototxt says, without weights: what plans are made of."""
+        return self._view
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the net's phase, in file order: each with name, type, bottoms, tops."""
+        return self._view.layers
+
+    @property
+    def inputs(self) -> tuple[NetInput, ...]:
+        """The inputs, in file order: name, and the shape declared (None where there is none)."""
+        return self._view.inputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The blobs that no layer reads, in file order."""
+        return self._view.outputs
+
+    @property
+    def blobs(self) -> Mapping[str, Shape]:
+        """Blob -> its shape (N, C, H, W) at the inputs declared, in file order.
+
+        A blob whose shape cannot be told is left out; `shapes` has the reason. Raises
+        PrototxtError where shapes contradict each other.
+        """
+        return self.shapes().blobs
+
+    def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
+        """The shapes of blobs and params, by Caffe's own arithmetic.
+
+        inputs: other shapes, such as ``{"data": (1, 3, 451, 451)}``; those left out are as
+        declared. Raises NetError for an input that the net has not, PrototxtError, naming the
+        layer, where shapes contradict each other or an input is too small.
+        """
+        return infer(self._view, self._known(inputs))
+
+    def fields(self, inputs: Mapping[str, Shape] | None = None) -> dict[str, Field]:
+        """Blob -> what one of its cells sees of the input: size, stride and offset in pixels.
+
+        Blobs that no sliding window describes are left out. inputs and errors: as in `shapes`.
+        """
+        from netsurgery.net.field import fields
+
+        return fields(self._view, self._known(inputs))
+
+    @property
+    def params(self) -> Params:
+        """Layer -> its params: ``net.params["fc6"][0]`` is a float32 array (weights), [1] the bias.
+
+        The arrays may be written to; `save` tells what becomes of that. Raises NetError for a
+        layer without params, SurgeryError for a param whose shape in the weights is not the
+        net's, and for values that do not fit; CaffemodelError where the file has changed.
+        """
+        return Params(self._store, self._view.prototxt.path)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The layers with a param that was written to and is no more what the file has."""
+        if self._store is None:
+            return ()
+        return tuple(dict.fromkeys(layer for layer, _ in self._store.changed()))
+
+    def save(
+        self, weights: AnyPath, prototxt: AnyPath | None = None, *, force: bool = False
+    ) -> None:
+        """Write the weights as they are now, and the prototxt too where it is given a name.
+
+        From caffemodel to caffemodel all but the changed params is copied byte for byte, layers
+        that the net has not included; a name that ends in .h5 makes HDF5. All outputs appear
+        whole, or none. force: replace files that exist (never the net's own). Raises NetError
+        without weights, OutputError, CaffemodelError where the net's file has changed.
+        """
+        from netsurgery.jobs.edit import EditPlaces, write_edit
+        from netsurgery.surgery.edit import EditPlan
+        from netsurgery.surgery.edit_weights import layer_changes
+        from netsurgery.surgery.workpiece import Workpiece
+
+        if self._store is None:
+            raise NetError(f"{self._view.prototxt.path}: no weights were given, none can be saved")
+        self._store.insist_open()
+        model = self._store.weights
+        model.check_unchanged()
+        work = Workpiece(self._view, model)
+        work.arrays = self._store.changed()
+        plan = EditPlan(self._view, (), None, layer_changes(work), {}, ())
+        places = EditPlaces(Path(weights), as_path(prototxt))
+        write_edit(plan, model, places, force=force)
+
+    def close(self) -> None:
+        """Let go of the weights; arrays that were handed out stay valid."""
+        if self._store is not None:
+            self._store.close()
+
+    def _known(self, inputs: Mapping[str, Shape] | None) -> dict[str, Shape]:
+        """The shapes given, as tuples. A data layer's top may be given one too."""
+        tops = {top for layer in self.layers if not layer.bottoms for top in layer.tops}
+        known = tops | {one.name for one in self.inputs}
+        for name in inputs or ():
+            if name not in known:
+                raise NetError(
+                    f"{self._view.prototxt.path}: no input {name!r}; the net has "
+                    f"{', '.join(map(repr, sorted(known))) or 'none'}"
+                )
+        return {name: tuple(shape) for name, shape in (inputs or {}).items()}
+
+    def __repr__(self) -> str:
+        weights = "no weights" if self._store is None else self._store.weights.path
+        return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
+
+    def __enter__(self) -> Net:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
