@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,7 +98,9 @@ class Materials:
         text = self.scale.prototxt.read_text()
         self.large[0].write_text(text.replace(*self.scale.widened))
         for prototxt, weights in (self.classifier, self.large):
-            self.run("init", prototxt, "-o", weights, "--seed", 1, "-q")
+            filled = self.folder / "filled.prototxt"
+            filled.write_text(with_fillers(prototxt.read_text()))
+            self.run("init", filled, "-o", weights, "--seed", 1, "-q")
         self.dense[0].parent.mkdir()
         self.run(*self.converting(self.classifier, self.dense))
         script = (
@@ -133,3 +136,11 @@ class Materials:
         made.mkdir()
         os.sync()
         return made
+
+
+def with_fillers(text: str) -> str:
+    """A net's text with a filler for every param; one that has fillers already stays."""
+    if "weight_filler" in text:
+        return text
+    fillers = 'weight_filler { type: "xavier" } bias_filler { value: 0.1 }'
+    return re.sub(r"num_output: \d+", rf"\g<0> {fillers}", text)
