@@ -97,9 +97,10 @@ def command(
     """Tell whether two nets are the same function.
 
     Both are given the same inputs, of the size they share: where one of them declares a larger
-    input, it is made as small as the other's. Their outputs are compared blob by blob, and if any
-    departs, the first blob that does is named; NaN differs from everything. Params are compared
-    number by number, but only outputs decide.
+    input, it is made as small as the other's. Their outputs are compared, and what goes into a
+    Softmax, Sigmoid, TanH or ArgMax that makes one, since it would hide differences; NaN differs
+    from everything. The first blob of A that departs is named, even if no output does, and params
+    are compared number by number; neither decides.
 
     If B is A made fully convolutional, every cell of its map of a larger input is compared, too,
     with A's answer on that cell's window. Where a layer of A pads, or a pooling's last window

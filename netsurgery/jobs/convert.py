@@ -250,7 +250,7 @@ def _verified(
     new = Path(outputs[places.prototxt].temporary)
     with _as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
         found = verify(Model(old, Path(model.path)), Model(new, made), Samples(), [options])
-    if not found.same:
+    if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found
 

@@ -15,15 +15,18 @@ from netsurgery.errors import NetError
 from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
-from netsurgery.jobs.verify_map import MapGap, compare_map, plan_map
-from netsurgery.net.net import Net, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shapes import describe
 from netsurgery.surgery.blob_pairs import first_writers, pair_blobs
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed
 
 __all__ = ["TOLERANCE", "BlobGap", "Model", "Verification", "verify"]
+
+#: Layers that hide differences: a saturated Softmax answers 1 whatever goes into it.
+_HIDING = frozenset({"ArgMax", "Sigmoid", "Softmax", "TanH", "Threshold"})
 
 #: The largest relative difference that rounding explains.
 TOLERANCE = 1e-5
@@ -55,9 +58,10 @@ class Verification:
     """What comparing found.
 
     engines: what ran the first net and the second. inputs: the first net's, and the shapes both
-    were given. outputs: of every output the largest gap of all samples. departs: the first blob,
-    in file order, that is further apart than `tolerance`, where an output is. maps: of a full-conv
-    second net. notes: what the user should know.
+    were given. outputs: of every output, and of what goes into a Softmax or the like that makes
+    one (which would hide differences), the largest gap of all samples. departs: the first blob,
+    in file order, that is further apart than `tolerance`; it may be inside, and no output with it.
+    maps: of the outputs, where the second net is full-conv. notes: what the user should know.
     """
 
     engines: tuple[str, str]
@@ -80,14 +84,14 @@ class Verification:
 
     @property
     def worst(self) -> str:
-        """What departs most, and where that begins; "" where nothing departs."""
+        """What departs, in a line; "" where nothing does."""
         outputs = [one for one in self.outputs if not one.gap.within(self.tolerance)]
-        if outputs:
-            one = max(outputs, key=lambda one: one.gap.relative)
-            first = self.departs or one
-            return (
-                f"output {one.blob!r} differs by {one.gap.relative:.3g} relative, and the first "
-                f"blob that departs is {first.blob!r} of layer {first.layer!r}"
+        if self.departs is not None:
+            first = self.departs
+            told = f"blob {first.blob!r} of layer {first.layer!r} is the first that departs, by "
+            told += f"{first.gap.relative:.3g} relative"
+            return told + "".join(
+                f"; {one.blob!r} does by {one.gap.relative:.3g}" for one in outputs[-1:]
             )
         maps = [m for m in self.maps if not m.check.reasons and not m.gap.within(self.tolerance)]
         return "".join(
@@ -114,7 +118,7 @@ def verify(
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)
-    outputs = _pair_outputs(nets, pairs, _shapes(nets, inputs, shapes))
+    outputs = _pair_outputs(nets, pairs)
     with ExitStack() as stack:
         opened = _opened(engines, stack)
         loaded = tuple(
@@ -123,8 +127,7 @@ def verify(
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         gaps = runner.outputs(samples, outputs)
-        apart = any(not one.gap.within(tolerance) for one in gaps)
-        departs = runner.departs(samples, pairs) if apart else None
+        departs = runner.departs(samples, pairs)
         maps = runner.maps(samples, outputs)
         return Verification(
             (opened[0].description, opened[1].description),
@@ -145,16 +148,8 @@ def _opened(options: Sequence[EngineOptions], stack: ExitStack) -> tuple[Engine,
     return engines[0], engines[-1]
 
 
-def _shapes(
-    nets: tuple[Net, Net], inputs: Mapping[str, str], shapes: Mapping[str, Shape]
-) -> tuple[Shapes, Shapes]:
-    return infer(nets[0], shapes), infer(nets[1], {inputs[k]: v for k, v in shapes.items()})
-
-
-def _pair_outputs(
-    nets: tuple[Net, Net], pairs: Mapping[str, str], shapes: tuple[Shapes, Shapes]
-) -> dict[str, str]:
-    """Each output of the first net -> its partner in the second.
+def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, str]:
+    """Each output of the first net, and what it may hide -> its partner in the second.
 
     By matched layers; those left over in file order, where both nets have as many. Raises NetError
     for an output without a partner.
@@ -170,7 +165,27 @@ def _pair_outputs(
             f"output {rest[0]!r} of {nets[0].prototxt.path} has no partner in "
             f"{nets[1].prototxt.path}: the outputs are {told[0]} and {told[1]}"
         )
-    return {blob: found[blob] for blob in nets[0].outputs}
+    ordered: dict[str, str] = {}
+    for blob in nets[0].outputs:
+        ordered |= _hidden(nets, blob, found[blob])
+        ordered[blob] = found[blob]
+    return ordered
+
+
+def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
+    """What goes into the layers that make two outputs, where these hide differences."""
+    made = [_last_writer(net, name) for net, name in zip(nets, (blob, other), strict=True)]
+    if any(layer is None or layer.in_place for layer in made):
+        return {}
+    types = {layer.type for layer in made if layer is not None}
+    if len(types) != 1 or not types <= _HIDING:
+        return {}
+    one, two = (layer.bottoms[0] for layer in made if layer is not None)
+    return {one: two}
+
+
+def _last_writer(net: Net, blob: str) -> Layer | None:
+    return next((layer for layer in reversed(net.layers) if blob in layer.tops), None)
 
 
 def _notes(
@@ -263,12 +278,16 @@ class _Runner:
 
     def maps(self, samples: Samples, outputs: Mapping[str, str]) -> list[MapGap]:
         """Of every output that is a map of a larger input."""
-        made = []
-        for pair in outputs.items():
-            check = plan_map(*self.nets, self.inputs, self.shapes, pair)
-            if check is None:
-                continue
-            feeds = samples.large(self.nets[0], {check.input: check.shape})
-            gaps = (compare_map(check, *self.loaded, feed[check.input]) for feed in feeds)
-            made.append(reduce(MapGap.joined, gaps))
-        return made
+        plans = (plan_map(*self.nets, self.inputs, self.shapes, pair) for pair in outputs.items())
+        groups: dict[object, list[MapCheck]] = {}
+        for check in plans:
+            if check is not None:
+                groups.setdefault((check.shape, check.stride, check.cells), []).append(check)
+        return [gap for checks in groups.values() for gap in self._maps(samples, checks)]
+
+    def _maps(self, samples: Samples, checks: Sequence[MapCheck]) -> list[MapGap]:
+        """Of outputs whose cells lie alike; each net runs once a sample for all of them."""
+        name, shape = checks[0].input, checks[0].shape
+        feeds = samples.large(self.nets[0], {name: shape})
+        runs = [compare_maps(checks, *self.loaded, feed[name]) for feed in feeds]
+        return [reduce(MapGap.joined, same) for same in zip(*runs, strict=True)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["MapCheck", "MapGap", "compare_map", "plan_map"]
+__all__ = ["MapCheck", "MapGap", "compare_maps", "plan_map"]
 
 #: How many numbers of windows are put into the classifier at once.
 _AT_ONCE = 1 << 22
@@ -165,36 +165,46 @@ def _reasons(
     return tuple(reasons)
 
 
-def compare_map(check: MapCheck, old: LoadedNet, new: LoadedNet, image: Array) -> MapGap:
-    """Run the full-conv net on `image`, of the check's shape, the classifier on every window.
+def compare_maps(
+    checks: Sequence[MapCheck], old: LoadedNet, new: LoadedNet, image: Array
+) -> list[MapGap]:
+    """Run the full-conv net on `image`, of the checks' shape, the classifier on every window.
 
-    Both nets are left reshaped. Raises what the engines raise.
+    The checks are of one geometry. Both nets are left reshaped. Raises what the engines raise.
     """
     import numpy as np
 
-    new.reshape({check.other_input: check.shape})
-    made = new.forward({check.other_input: image}, [check.other])[check.other]
-    rows, columns = check.cells
-    seen = made[0, :, :rows, :columns].reshape(made.shape[1], -1).T
-    wanted = _windows(check, old, image)
-    agreeing = int((seen.argmax(axis=1) == wanted.argmax(axis=1)).sum())
-    return MapGap(check, rows * columns, agreeing, gap_between(wanted, np.ascontiguousarray(seen)))
+    first = checks[0]
+    rows, columns = first.cells
+    new.reshape({first.other_input: first.shape})
+    made = new.forward({first.other_input: image}, list({one.other: 0 for one in checks}))
+    wanted = _windows(checks, old, image)
+    gaps = []
+    for check in checks:
+        cells = made[check.other][0, :, :rows, :columns]
+        seen = np.ascontiguousarray(cells.reshape(len(cells), -1).T)
+        answers = wanted[check.blob]
+        agreeing = int((seen.argmax(axis=1) == answers.argmax(axis=1)).sum())
+        gaps.append(MapGap(check, rows * columns, agreeing, gap_between(answers, seen)))
+    return gaps
 
 
-def _windows(check: MapCheck, old: LoadedNet, image: Array) -> Array:
-    """The classifier's answer on each window, cells x classes."""
+def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[str, Array]:
+    """The classifier's answers on each window, cells x classes, by blob."""
     import numpy as np
 
-    (down, across), (rows, columns) = check.stride, check.cells
-    high, wide = check.window[2:]
+    first = checks[0]
+    size = min(check.batch for check in checks)
+    (down, across), (rows, columns) = first.stride, first.cells
+    high, wide = first.window[2:]
     corners = [(row * down, column * across) for row in range(rows) for column in range(columns)]
-    old.reshape({check.input: (check.batch, *check.window[1:])})
-    batch = np.zeros((check.batch, *check.window[1:]), np.float32)
-    answers = []
-    for start in range(0, len(corners), check.batch):
-        some = corners[start : start + check.batch]
+    batch = np.zeros((size, *first.window[1:]), np.float32)
+    old.reshape({first.input: batch.shape})
+    answers: dict[str, list[Array]] = {check.blob: [] for check in checks}
+    for start in range(0, len(corners), size):
+        some = corners[start : start + size]
         for index, (y, x) in enumerate(some):
             batch[index] = image[0, :, y : y + high, x : x + wide]
-        made = old.forward({check.input: batch}, [check.blob])[check.blob]
-        answers.append(made.reshape(check.batch, -1)[: len(some)])
-    return np.concatenate(answers)
+        for blob, made in old.forward({first.input: batch}, list(answers)).items():
+            answers[blob].append(made.reshape(size, -1)[: len(some)])
+    return {blob: np.concatenate(parts) for blob, parts in answers.items()}

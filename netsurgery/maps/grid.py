@@ -126,8 +126,7 @@ class _Layout:
         if tiles.shape[-2] <= self.high and tiles.shape[-1] <= self.wide:
             return tiles
         flat = tiles.reshape(-1, *tiles.shape[-2:])
-        with np.errstate(invalid="ignore"):
-            made = [Image.fromarray(tile).resize(size, Image.Resampling.BOX) for tile in flat]
+        made = [Image.fromarray(tile).resize(size, Image.Resampling.BOX) for tile in flat]
         return np.stack([np.asarray(tile) for tile in made]).reshape(
             *tiles.shape[:-2], self.high, self.wide
         )

@@ -1,0 +1,342 @@
+"""Two nets compared, on the embedded engine; cli/ and parity/ have more."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import NetError
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.settings import Settings
+from netsurgery.jobs.convert import convert, output_places
+from netsurgery.jobs.verify import Model, Verification, verify
+from netsurgery.jobs.verify_gaps import Gap, gap_between
+from netsurgery.jobs.verify_inputs import Samples, pair_inputs
+from netsurgery.net.net import Net
+from netsurgery.surgery.convolution import plan_convolution
+
+EMBEDDED = EngineOptions(choice="embedded")
+
+
+def array(*values: float) -> Any:
+    return np.array(values, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "absolute", "relative"),
+    [
+        (array(1, -4), array(1, -4), 0, 0),
+        (array(1, -4), array(1, -3), 1, 0.25),
+        (array(0, 0), array(0, 0), 0, 0),
+        (array(0, -0.0), array(-0.0, 0), 0, 0),
+        (array(0, 0), array(0, 1), 1, math.inf),
+        (array(1), array(1, 1), math.inf, math.inf),
+        (array(1, math.nan), array(1, math.nan), math.inf, math.inf),
+        (array(1, 2), array(1, math.nan), math.inf, math.inf),
+        (array(2, math.inf), array(1, math.inf), 1, 0.5),
+        (array(2, math.inf), array(2, -math.inf), math.inf, math.inf),
+        (array(2, 3), array(2, math.inf), math.inf, math.inf),
+        (array(), array(), 0, 0),
+    ],
+)
+def test_gaps(a: Any, b: Any, absolute: float, relative: float) -> None:
+    gap = gap_between(a, b)
+    assert (gap.absolute, gap.relative) == (absolute, relative)
+    assert gap.within(0) == (relative == 0)
+
+
+def test_gaps_do_not_mind_shapes() -> None:
+    numbers = np.arange(6, dtype=np.float32)
+    gap = gap_between(numbers.reshape(1, 6), numbers.reshape(1, 6, 1, 1))
+    assert (gap.relative, gap.shape, gap.other_shape) == (0, (1, 6), (1, 6, 1, 1))
+
+
+def net(*inputs: str, layers: str = "") -> Net:
+    text = "".join(f'input: "{name}" ' for name, _ in (one.split("=") for one in inputs)) + "".join(
+        f"input_shape {{ dim: [{shape.replace('x', ',')}] }} "
+        for _, shape in (one.split("=") for one in inputs)
+    )
+    return Net.of(Prototxt.parse(text + layers, "net.prototxt"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names", "shapes"),
+    [
+        (["a=1x3x8x8"], ["a=1x3x8x8"], {"a": "a"}, {"a": (1, 3, 8, 8)}),
+        (["a=64x3x8x9"], ["b=1x3x20x20"], {"a": "b"}, {"a": (1, 3, 8, 9)}),
+        (["a=1x3x20x8"], ["a=1x3x8x20"], {"a": "a"}, {"a": (1, 3, 8, 8)}),
+        (["a=4x5", "b=4x6"], ["b=2x6", "a=2x5"], {"a": "a", "b": "b"}, {"a": (2, 5), "b": (2, 6)}),
+        (["a=1x5", "b=1x6"], ["c=1x5", "d=1x6"], {"a": "c", "b": "d"}, {"a": (1, 5), "b": (1, 6)}),
+    ],
+)
+def test_inputs_are_paired(
+    old: list[str], new: list[str], names: dict[str, str], shapes: dict[str, tuple[int, ...]]
+) -> None:
+    assert pair_inputs(net(*old), net(*new)) == (names, shapes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (
+            ["a=1x3x8x8"],
+            ["a=1x1x8x8"],
+            "input 'a' is 1x3x8x8 in net.prototxt, 1x1x8x8 in net.prototxt; "
+            "the same input must go into both",
+        ),
+        (
+            ["a=1x5"],
+            ["a=1x6"],
+            "input 'a' is 1x5 in net.prototxt, 1x6 in net.prototxt; "
+            "the same input must go into both",
+        ),
+        (
+            ["a=1x5"],
+            ["a=1x5", "b=1x5"],
+            "net.prototxt declares 1 inputs, net.prototxt 2; the same input must go into both",
+        ),
+        (
+            [],
+            [],
+            "net.prototxt declares no inputs, net.prototxt no; the same input must go into both",
+        ),
+    ],
+)
+def test_inputs_that_cannot_be_the_same(old: list[str], new: list[str], what: str) -> None:
+    with pytest.raises(NetError) as caught:
+        pair_inputs(net(*old), net(*new))
+    assert str(caught.value) == what
+
+
+def test_random_inputs_are_the_same_every_time() -> None:
+    one = net("a=2x3")
+    first, again = (list(Samples(random=3, seed=5).feeds(one, {"a": (2, 3)})) for _ in range(2))
+    other = next(Samples(random=1, seed=6).feeds(one, {"a": (2, 3)}))
+    assert len(first) == 3
+    assert all((a["a"] == b["a"]).all() for a, b in zip(first, again, strict=True))
+    assert len({feed["a"].tobytes() for feed in [*first, other]}) == 4
+    assert first[0]["a"].dtype == np.float32
+
+
+def test_inputs_that_are_not_just_any_numbers() -> None:
+    """Word numbers stay in the vocabulary; a sequence begins at its first step only."""
+    layers = (
+        'layer { name: "e" type: "Embed" bottom: "words" top: "e" '
+        "embed_param { num_output: 2 input_dim: 4 } }"
+        'layer { name: "l" type: "LSTM" bottom: "e" bottom: "cont" top: "l" '
+        "recurrent_param { num_output: 3 } }"
+    )
+    one = net("words=50x1", "cont=50x1", layers=layers)
+    feed = next(Samples().feeds(one, {"words": (50, 1), "cont": (50, 1)}))
+    assert set(feed["words"].ravel()) == {0, 1, 2, 3}
+    assert feed["cont"].ravel().tolist() == [0, *[1] * 49]
+
+
+@pytest.fixture
+def digits(repo_root: Path) -> Model:
+    return Model(
+        repo_root / "prototxt" / "digits_deploy.prototxt",
+        repo_root / "models" / "digits" / "digits.caffemodel",
+    )
+
+
+@pytest.fixture
+def full_conv(digits: Model, tmp_path: Path) -> Model:
+    places = output_places(digits.prototxt, digits.weights, folder=tmp_path)
+    plan = plan_convolution(Net.read(digits.prototxt))
+    convert(plan, digits.weights, places, settings=Settings(), engine=EMBEDDED)
+    return Model(places.prototxt, places.weights)
+
+
+def tampered(
+    model: Model, layer: str, value: float, folder: Path, *, blob: int = 0, at: int = 288
+) -> Model:
+    """A copy in which one number of a layer's params is another."""
+    with Caffemodel.open(model.weights) as weights:
+        packed = weights.layer(layer).blobs[blob].packed
+        assert packed is not None
+    content = bytearray(model.weights.read_bytes())
+    start = packed[0] + 4 * at
+    content[start : start + 4] = np.float32(value).tobytes()
+    path = folder / f"tampered_{layer}.caffemodel"
+    path.write_bytes(content)
+    return replace(model, weights=path)
+
+
+def compared(old: Model, new: Model, **options: Any) -> Verification:
+    return verify(old, new, Samples(), [EMBEDDED], **options)
+
+
+def test_a_converted_net_is_the_same_function(digits: Model, full_conv: Model) -> None:
+    found = compared(digits, full_conv)
+    assert found.same
+    assert found.departs is None
+    assert found.worst == ""
+    assert found.inputs == {"data": (1, 1, 32, 32)}
+    pairs = [("ip2", "ip2-conv"), ("prob", "prob")]
+    assert [(one.blob, one.other) for one in found.outputs] == pairs
+    assert [(one.check.blob, one.check.other) for one in found.maps] == pairs
+    assert {one.status for one in found.params} == {"equal", "reshaped"}
+    for made in found.maps:
+        assert made.check.reasons == ()
+        assert made.check.shape == (1, 1, 88, 88)
+        assert (made.check.stride, made.check.cells) == ((8, 8), (8, 8))
+        assert (made.compared, made.agreeing) == (64, 64)
+        assert made.gap.relative < 1e-5
+
+
+def test_the_first_blob_that_departs_is_named(
+    digits: Model, full_conv: Model, tmp_path: Path
+) -> None:
+    found = compared(digits, tampered(full_conv, "conv2", 3.0, tmp_path))
+    assert not found.same
+    assert found.departs is not None
+    assert (found.departs.blob, found.departs.layer) == ("conv2", "conv2")
+    different = [one for one in found.params if one.status == "different"]
+    assert [(one.layer, one.index) for one in different] == [("conv2", 0)]
+    assert re.fullmatch(
+        r"blob 'conv2' of layer 'conv2' is the first that departs, by \S+ relative; "
+        r"'prob' does by \S+",
+        found.worst,
+    )
+
+
+def test_a_renamed_layer_departs_too(digits: Model, full_conv: Model, tmp_path: Path) -> None:
+    found = compared(digits, tampered(full_conv, "ip1-conv", 30.0, tmp_path, blob=1, at=3))
+    assert found.departs is not None
+    assert (found.departs.blob, found.departs.other) == ("ip1", "ip1-conv")
+
+
+def test_nan_is_different_even_from_nan(digits: Model, tmp_path: Path) -> None:
+    broken = tampered(digits, "ip2", math.nan, tmp_path)
+    found = compared(broken, broken)
+    assert not found.same
+    assert found.outputs[0].gap.relative == math.inf
+
+
+def test_tolerance(digits: Model, tmp_path: Path) -> None:
+    other = tampered(digits, "conv2", 3.0, tmp_path)
+    far = max(one.gap.relative for one in compared(digits, other).outputs)
+    assert far > 1e-5
+    assert compared(digits, other, tolerance=far).same
+    assert not compared(digits, other, tolerance=far / 2).same
+
+
+def test_the_larger_net_may_come_first(digits: Model, full_conv: Model) -> None:
+    found = compared(full_conv, digits)
+    assert found.same
+    assert found.inputs == {"data": (1, 1, 32, 32)}
+    assert found.maps == ()
+
+
+def test_a_map_decides_unless_there_is_a_reason(digits: Model, full_conv: Model) -> None:
+    found = compared(digits, full_conv)
+    made = found.maps[0]
+    apart = replace(made, gap=Gap(made.gap.shape, made.gap.other_shape, 1.0, 0.25))
+    wrong = replace(found, maps=(apart,))
+    assert not wrong.same
+    assert wrong.worst == (
+        "cells of the map 'ip2-conv' differ by 0.25 relative from the classifier on their windows"
+    )
+    padded = replace(apart, check=replace(apart.check, reasons=("'conv1' pads by 1",)))
+    assert replace(found, maps=(padded,)).same
+
+
+def test_a_net_that_is_small_but_grows(digits: Model, full_conv: Model) -> None:
+    """Its own input is no larger than A's: a map of a few cells is asked for all the same."""
+    text = full_conv.prototxt.read_text().replace("dim: 88 dim: 88", "dim: 32 dim: 32")
+    full_conv.prototxt.write_text(text)
+    made, _ = compared(digits, full_conv).maps
+    assert made.check.shape == (1, 1, 48, 48)
+    assert made.check.cells == (3, 3)
+
+
+def test_a_classifier_gives_no_map(digits: Model) -> None:
+    found = compared(digits, digits)
+    assert found.same
+    assert found.maps == ()
+    assert found.outputs[0].gap.absolute == 0
+
+
+def test_outputs_of_other_names_are_paired_in_order(digits: Model, tmp_path: Path) -> None:
+    text = digits.prototxt.read_text()
+    path = tmp_path / "renamed.prototxt"
+    path.write_text(text.replace('top: "prob"', 'top: "answer"'))
+    found = compared(digits, Model(path, digits.weights))
+    assert [(one.blob, one.other) for one in found.outputs] == [
+        ("ip2", "ip2"),
+        ("prob", "answer"),
+    ]
+    assert found.same
+
+
+def test_an_output_without_a_partner(digits: Model, tmp_path: Path) -> None:
+    text = digits.prototxt.read_text()
+    path = tmp_path / "split.prototxt"
+    path.write_text(
+        text.replace('top: "prob"', 'top: "a"')
+        + 'layer { name: "again" type: "TanH" bottom: "ip2" top: "b" }\n'
+    )
+    found = compared(digits, Model(path, digits.weights))
+    assert found.outputs[-1].other == "a"  # the layer of its name makes it
+    with pytest.raises(NetError) as caught:
+        compared(Model(path, digits.weights), digits)
+    assert str(caught.value) == (
+        f"output 'b' of {path} has no partner in {digits.prototxt}: "
+        "the outputs are 'a', 'b' and 'prob'"
+    )
+
+
+def test_outputs_more_are_told(digits: Model, tmp_path: Path) -> None:
+    path = tmp_path / "more.prototxt"
+    path.write_text(
+        digits.prototxt.read_text() + 'layer { name: "t" type: "TanH" bottom: "ip2" top: "t" }\n'
+    )
+    assert compared(digits, Model(path, digits.weights)).notes == (
+        f"{path} has an output more, 't'",
+    )
+
+
+def test_a_softmax_hides_no_difference(digits: Model, tmp_path: Path) -> None:
+    """Where one class is certain beyond float32, its probability is 1 whatever its score."""
+    sure = []
+    for score in (1e4, 2e4):
+        folder = tmp_path / str(score)
+        folder.mkdir()
+        sure.append(tampered(digits, "ip2", score, folder, blob=1, at=10))
+    found = compared(*sure)
+    scores, prob = found.outputs
+    assert prob.gap.relative == 0
+    assert scores.gap.relative > 0.5
+    assert not found.same
+
+
+def test_a_blob_that_departs_within_is_told_and_does_not_decide(
+    digits: Model, tmp_path: Path
+) -> None:
+    """Twice the numbers, and half the weights behind them."""
+    text = digits.prototxt.read_text()
+    at = text.index('layer { name: "prob"')
+    scaled = []
+    for name, factors in (("a", (1, 1)), ("b", (2, 0.5))):
+        path = tmp_path / f"{name}.prototxt"
+        one, two = (f"power_param {{ scale: {factor} }}" for factor in factors)
+        path.write_text(
+            text[:at] + f'layer {{ name: "up" type: "Power" bottom: "ip2" top: "up" {one} }}\n'
+            f'layer {{ name: "down" type: "Power" bottom: "up" top: "down" {two} }}\n'
+            'layer { name: "prob" type: "Softmax" bottom: "down" top: "prob" }\n'
+        )
+        scaled.append(Model(path, digits.weights))
+    found = compared(*scaled)
+    assert found.same
+    assert found.departs is not None
+    assert (found.departs.blob, found.departs.gap.relative) == ("up", 1)
+    assert found.worst == ("blob 'up' of layer 'up' is the first that departs, by 1 relative")
