@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 130
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import os
@@ -81,7 +82,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code; no traceback reaches the user."""
-    sys.exit(run())
+    code = run()
+    # At exit Python looks for garbage among all objects once more: 30 ms behind ONNX Runtime's.
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(args: list[str] | None = None) -> int:
