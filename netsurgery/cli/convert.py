@@ -127,6 +127,8 @@ def command(
     """
     if input_size and map_size:
         raise click.UsageError("--input-size and --map-size exclude each other")
+    if verify and dry_run:
+        raise click.UsageError("--verify and --dry-run exclude each other")
     net, notes = read_upgraded(prototxt, phase)
     plan = plan_convolution(
         net,

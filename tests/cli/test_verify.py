@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from netsurgery.cli import run
+from netsurgery.formats.caffemodel import Caffemodel
+
+OLD = ["deploy.prototxt", "model.caffemodel"]
+NEW = ["deploy_full_conv.prototxt", "model_full_conv.caffemodel"]
+
+PADDED = """
+input: "data" input_shape { dim: [1, 1, 8, 8] }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: the bundled net, and what convert made of it."""
+    for name in list(os.environ):
+        if name.startswith("NETSURGERY_") and name != "NETSURGERY_CAFFE_PYTHON":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    monkeypatch.chdir(tmp_path)
+    digits = repo_root / "prototxt" / "digits_deploy.prototxt"
+    (tmp_path / "deploy.prototxt").write_bytes(digits.read_bytes())
+    weights = repo_root / "models" / "digits" / "digits.caffemodel"
+    (tmp_path / "model.caffemodel").write_bytes(weights.read_bytes())
+    assert run(["convert", *OLD, "-q"]) == 0
+    return tmp_path
+
+
+def tamper(path: str, layer: str, value: float) -> None:
+    with Caffemodel.open(path) as weights:
+        packed = weights.layer(layer).blobs[0].packed
+    assert packed is not None
+    content = bytearray(Path(path).read_bytes())
+    start = packed[0] + 4 * 288
+    content[start : start + 4] = np.float32(value).tobytes()
+    Path(path).write_bytes(content)
+
+
+def as_json(args: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> Any:
+    assert run(["verify", *args, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_same_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", *OLD, *NEW]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1 input of data 1x1x32x32, by embedded (ONNX Runtime ")
+    assert lines[1].split() == ["output", "in", "B", "shape", "max", "difference", "relative"]
+    assert [line.split()[:5] for line in lines[2:4]] == [
+        ["ip2", "ip2-conv", "1x11", "->", "1x11x1x1"],
+        ["prob", "prob", "1x11", "->", "1x11x1x1"],
+    ]
+    assert lines[4] == "params: 8 equal, 2 reshaped"
+    assert lines[7] == (
+        "map prob: 8x8 cells of an input of 1x1x88x88, each against A on its window of 32x32:"
+    )
+    assert lines[8].startswith("    top class agrees in 64 of 64, max difference ")
+    assert lines[9:] == ["the same function (tolerance 1e-05 relative)"]
+
+
+def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = as_json([*OLD, *NEW, "--random", "2"], capsys)
+    assert facts["same"] is True
+    assert facts["samples"] == 2
+    assert facts["inputs"] == {"data": [1, 1, 32, 32]}
+    assert facts["first_departing"] is None
+    made = facts["maps"][1]
+    assert made["top_class_agrees"] == made["cells"] == 64
+    assert made["inexact_because"] == []
+    assert {(one["layer"], one["status"]) for one in facts["params"]} >= {
+        ("conv1", "equal"),
+        ("ip1", "reshaped"),
+    }
+
+
+def test_a_tampered_copy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tamper(NEW[1], "conv2", 3.0)
+    assert run(["verify", *OLD, *NEW]) == 1
+    out = capsys.readouterr().out
+    assert "first blob that departs: conv2 of layer conv2, by " in out
+    assert "params: 7 equal, 2 reshaped, 1 different (conv2[0])\n" in out
+    assert out.endswith("not the same function (tolerance 1e-05 relative)\n")
+    facts = as_json([*OLD, *NEW], capsys, 1)
+    assert facts["same"] is False
+    assert facts["first_departing"]["layer"] == "conv2"
+    assert run(["verify", *OLD, *NEW, "--tolerance", "1e9"]) == 0
+
+
+def test_nan_is_null_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tamper(NEW[1], "conv2", float("nan"))
+    facts = as_json([*OLD, *NEW], capsys, 1)
+    assert facts["first_departing"]["relative"] is None
+    assert facts["outputs"][-1]["absolute"] is None
+
+
+def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", *OLD, *NEW, "-q"]) == 0
+    tamper(NEW[1], "conv2", 3.0)
+    assert run(["verify", *OLD, *NEW, "-q"]) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 50), np.uint8)
+        Image.fromarray(pixels).save(f"{seed}.png")
+    facts = as_json([*OLD, *NEW, "--image", "0.png", "--image", "1.png"], capsys)
+    assert facts["samples"] == 2
+    assert [one["cells"] for one in facts["maps"]] == [128, 128]
+    assert as_json([*OLD, *NEW, "--image", "0.png", "--random", "3"], capsys)["samples"] == 4
+
+
+def test_pictures_are_made_ready_as_the_settings_say(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.full((40, 40), 255, np.uint8)).save("white.png")
+    args = [*OLD, *OLD, "--image", "white.png"]
+    with Path("netsurgery.toml").open("a") as file:
+        file.write("[preprocess]\nmean = [1, 2]\n")
+    assert run(["verify", *args]) == 2
+    assert capsys.readouterr().err == "error: the mean has 2 channels, the net's input 1\n"
+    assert run(["verify", *args, "--mean", "0.5", "-q"]) == 0
+
+
+def test_padding_is_told_and_does_not_decide(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("padded.prototxt").write_text(PADDED)
+    padded = ["padded.prototxt", "padded.caffemodel"]
+    assert run(["init", padded[0], "-o", padded[1], "-q", "--seed", "1"]) == 0
+    assert run(["convert", *padded, "-q"]) == 0
+    made = [f"padded_full_conv.{kind}" for kind in ("prototxt", "caffemodel")]
+    (one,) = as_json([*padded, *made], capsys)["maps"]
+    assert one["inexact_because"] == ["'conv' pads by 1"]
+    assert one["relative"] > 0.01
+    assert run(["verify", *padded, *made]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "    not meant to be equal: 'conv' pads by 1",
+        "    (there A meets the edge of its window, and the map the pixels beyond it)",
+        "the same function (tolerance 1e-05 relative)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "what"),
+    [
+        (["nowhere.prototxt", OLD[1], *NEW], "nowhere.prototxt: No such file or directory"),
+        ([OLD[0], "nowhere", *NEW], "nowhere: No such file or directory"),
+        ([*OLD, *NEW, "--image", "nowhere.png"], "nowhere.png: No such file or directory"),
+        ([OLD[1], OLD[0], *NEW], None),
+    ],
+)
+def test_trouble_is_two(
+    folder: Path, args: list[str], what: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["verify", *args]) == 2
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert seen.err.count("\n") == 1
+    assert what is None or seen.err == f"error: {what}\n"
+
+
+@pytest.mark.parametrize(
+    "args", [["--engines", "caffe"], ["--engines", "caffe,x"], ["--random", "0"], ["--seed", "x"]]
+)
+def test_wrong_usage(folder: Path, args: list[str]) -> None:
+    assert run(["verify", *OLD, *NEW, *args]) == 2
+
+
+def test_two_engines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = as_json([*OLD, *NEW, "--engines", "embedded,embedded", "--engine", "caffe"], capsys)
+    assert [name.split()[0] for name in facts["engines"]] == ["embedded"] * 2
+
+
+def test_convert_verifies(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", *OLD, "--verify", "-o", "out"]) == 0
+    out = capsys.readouterr().out
+    assert "verified: output prob agrees, to " in out
+    assert "verified: map prob has each window's top class in 64 of 64 cells, to " in out
+    assert run(["convert", *OLD, "--verify", "-o", "again", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verified"]["same"] is True
+
+
+def test_convert_writes_nothing_where_the_nets_differ(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netsurgery.jobs import convert as job
+
+    move = job._move
+
+    def broken(plan: Any, model: Any, outputs: Any, places: Any, *rest: Any) -> str:
+        by = move(plan, model, outputs, places, *rest)
+        tamper(outputs[places.weights].temporary, "conv2", 3.0)
+        return by
+
+    monkeypatch.setattr(job, "_move", broken)
+    before = sorted(os.listdir())
+    assert run(["convert", *OLD, "--verify", "-o", "out"]) == 1
+    assert sorted(os.listdir()) == before
+    err = capsys.readouterr().err
+    assert err.startswith(
+        "error: the converted net is not the same function: "
+        "blob 'conv2' of layer 'conv2' is the first that departs, by "
+    )
+
+
+def test_verify_and_dry_run_exclude_each_other(folder: Path) -> None:
+    assert run(["convert", *OLD, "--verify", "--dry-run"]) == 2
