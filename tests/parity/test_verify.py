@@ -1,0 +1,136 @@
+"""`verify` in real Caffe, alone and against the embedded engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.formats.caffemodel import Caffemodel
+
+pytestmark = pytest.mark.caffe
+
+NETS = {
+    "digits": ("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"),
+    "lenet": ("models/lenet/lenet.prototxt", "models/lenet/lenet_iter_10000.caffemodel"),
+    "det2": ("models/mtcnn/det2.prototxt", "models/mtcnn/det2.caffemodel"),
+}
+
+
+def net_files(name: str, request: pytest.FixtureRequest) -> list[str]:
+    """A net and its weights: prototxt, caffemodel."""
+    root = request.getfixturevalue("repo_root" if name == "digits" else "shared_data")
+    return [str(root / path) for path in NETS[name]]
+
+
+def converted(old: list[str], folder: Path) -> list[str]:
+    assert run(["convert", *old, "-o", str(folder), "-q", "--engine", "embedded"]) == 0
+    return [
+        str(folder / f"{Path(path).stem}_full_conv{suffix}")
+        for path, suffix in zip(old, (".prototxt", ".caffemodel"), strict=True)
+    ]
+
+
+def verified(
+    args: list[str], capsys: pytest.CaptureFixture[str], python: str, code: int = 0
+) -> Any:
+    assert run(["verify", *args, "--json", "--caffe-python", python]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def tamper(path: str, layer: str) -> None:
+    with Caffemodel.open(path) as weights:
+        packed = weights.layer(layer).blobs[1].packed
+    assert packed is not None
+    content = bytearray(Path(path).read_bytes())
+    content[packed[0] : packed[0] + 4] = np.float32(7).tobytes()
+    Path(path).write_bytes(content)
+
+
+@pytest.mark.parametrize("engines", ["caffe,caffe", "caffe,embedded", "embedded,caffe"])
+@pytest.mark.parametrize("name", ["digits", "lenet"])
+def test_without_padding_every_cell_is_the_classifier(
+    name: str,
+    engines: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    caffe_python: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = net_files(name, request)
+    facts = verified([*old, *converted(old, tmp_path), "--engines", engines], capsys, caffe_python)
+    assert [text.split()[0] for text in facts["engines"]] == engines.split(",")
+    assert facts["first_departing"] is None
+    assert len(facts["maps"]) == 2
+    for made in facts["maps"]:
+        assert made["inexact_because"] == []
+        assert made["map"] == [8, 8]
+        assert made["top_class_agrees"] == made["cells"] == 64
+        assert made["relative"] <= 1e-5
+
+
+def test_a_pooling_that_hangs_over_makes_cells_depart(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    caffe_python: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = net_files("det2", request)
+    args = [*old, *converted(old, tmp_path), "--engine", "caffe"]
+    facts = verified(args, capsys, caffe_python)
+    assert [one["blob"] for one in facts["outputs"]] == ["conv5-2", "conv5-1", "prob1"]
+    assert all(one["relative"] <= 1e-5 for one in facts["outputs"])
+    statuses = [one["status"] for one in facts["params"]]
+    assert statuses.count("reshaped") == 3
+    assert set(statuses) == {"equal", "reshaped"}
+    for made in facts["maps"]:
+        assert made["inexact_because"] == ["'pool1' has a last window that hangs over the edge"]
+        assert made["relative"] > 1e-3
+
+
+@pytest.mark.parametrize(("layer", "blob"), [("conv2", "conv2"), ("conv4-conv", "conv4")])
+def test_a_tampered_copy_is_found(
+    layer: str,
+    blob: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    caffe_python: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = net_files("det2", request)
+    new = converted(old, tmp_path)
+    tamper(new[1], layer)
+    facts = verified([*old, *new, "--engine", "caffe"], capsys, caffe_python, 1)
+    assert facts["first_departing"]["blob"] == blob
+    different = [one["new_layer"] for one in facts["params"] if one["status"] == "different"]
+    assert different == [layer]
+
+
+def test_the_engines_agree_on_a_real_net(
+    shared_data: Path, caffe_python: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_data / "models" / "squeezenet"
+    net = [str(folder / "SqueezeNet_deploy.prototxt"), str(folder / "squeezenet.caffemodel")]
+    args = ["--engines", "caffe,embedded", "--image", str(shared_data / "bvlc" / "cat.jpg")]
+    ready = ["--raw-scale", "255", "--mean", "104,117,123", "--channel-swap", "2,1,0"]
+    facts = verified([*net, *net, *args, *ready], capsys, caffe_python)
+    assert facts["first_departing"] is None
+    assert 0 < facts["outputs"][0]["relative"] <= 1e-5
+
+
+def test_convert_verifies_in_caffe(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    caffe_python: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old = net_files("det2", request)
+    args = ["convert", *old, "--verify", "-o", str(tmp_path), "--json", "--engine", "caffe"]
+    assert run([*args, "--caffe-python", caffe_python]) == 0
+    facts = json.loads(capsys.readouterr().out)["verified"]
+    assert facts["same"] is True
+    assert facts["engines"][0].startswith("caffe 1.0.0")
