@@ -148,7 +148,7 @@ def test_params_in_several_pieces_are_one(tmp_path: Path) -> None:
         ),
         (
             b"\x89HDF\r\n\x1a\n\0\0",
-            "is HDF5, which is not read yet; save it as a .caffemodel",
+            "is HDF5, where a binary file of Caffe is wanted",
         ),
         (b"\x1f\x8b\x08", "is compressed with gzip; unpack it first"),
         (b"PK\x03\x04", "is a zip archive; unpack it first"),

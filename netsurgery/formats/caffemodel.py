@@ -245,7 +245,7 @@ _OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
         _starts(b"<!doctype", b"<html", b"<?xml"),
         "is a web page; the download of the file itself went wrong",
     ),
-    (_starts(b"\x89hdf\r\n\x1a\n"), "is HDF5, which is not read yet; save it as a .caffemodel"),
+    (_starts(b"\x89hdf\r\n\x1a\n"), "is HDF5, where a binary file of Caffe is wanted"),
     (_starts(b"\x1f\x8b"), "is compressed with gzip; unpack it first"),
     (_starts(b"pk\x03\x04"), "is a zip archive; unpack it first"),
     (_starts(b"\x89png", b"\xff\xd8\xff"), "is a picture, where a binary file of Caffe is wanted"),
