@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +18,51 @@ from fuzz import seeds
 from fuzz.mutation import WORDS, Edit, edited, edits
 from hypothesis import strategies as st
 
-__all__ = ["Case", "cases"]
+__all__ = ["COMMANDS", "FILES", "Case", "case_of", "cases"]
+
+DENSE = (
+    seeds.PROTOTXT.replace(b'"ip1"', b'"ip1-conv"')
+    .replace(b'"ip2"', b'"ip2-conv"')
+    .replace(b"InnerProduct", b"Convolution")
+    .replace(
+        b"inner_product_param { num_output: 4", b"convolution_param { num_output: 4 kernel_size: 3"
+    )
+    .replace(
+        b"inner_product_param { num_output: 3", b"convolution_param { num_output: 3 kernel_size: 1"
+    )
+)
+
+
+def dense_model() -> bytes:
+    """The weights of `DENSE`."""
+    return b"".join(
+        (
+            seeds.layer("conv", "Convolution", seeds.blob(2, 1, 3, 3), seeds.blob(2)),
+            seeds.layer("ip1-conv", "Convolution", seeds.blob(4, 2, 3, 3), seeds.blob(4)),
+            seeds.layer("ip2-conv", "Convolution", seeds.blob(3, 4, 1, 1), seeds.blob(3)),
+        )
+    )
+
 
 FILES: dict[str, bytes] = {
     "deploy.prototxt": seeds.PROTOTXT,
     "other.prototxt": seeds.V1_PROTOTXT,
+    "dense.prototxt": DENSE,
+    "dense.caffemodel": dense_model(),
     "old.prototxt": seeds.V0_PROTOTXT,
     "model.caffemodel": seeds.model(),
     "old.caffemodel": seeds.old_model(),
     "model.caffemodel.h5": seeds.hdf5(),
     "mean.npy": seeds.npy(np.ones((1, 8, 8), "f4")),
     "mean.binaryproto": seeds.blob(1, 1, 8, 8, legacy=True),
+    "three.npy": seeds.npy(np.eye(3)),
     "labels.txt": b"zero\none\ntwo\n",
     "cat.png": seeds.PICTURE,
     "netsurgery.toml": seeds.SETTINGS,
 }
 
 #: Command lines; the files that each reads are found among its words, settings' in the settings.
-COMMAND_LINES = """
+_LINES = """
 convert deploy.prototxt model.caffemodel -o out
 convert deploy.prototxt model.caffemodel -o out --json --mean mean.npy --labels labels.txt
 convert deploy.prototxt model.caffemodel -o out --mean mean.binaryproto --input-size 16
@@ -56,11 +83,27 @@ init deploy.prototxt -o out.caffemodel
 init deploy.prototxt -o out.caffemodel.h5
 init other.prototxt -o out.caffemodel
 export deploy.prototxt model.caffemodel -o out.onnx
-classify-map cat.png
-classify-map cat.png --json --size 8x8
-classify-map cat.png --picture out.png --npy out.npy --size 16x16
-classify-map cat.png cat.png --size image --fit pad
+classify-map cat.png --window 8x8 DENSE
+classify-map cat.png --json --size 8x8 DENSE
+classify-map cat.png --picture out.png --npy out.npy --size 9x12 DENSE
+classify-map cat.png cat.png --size image --fit pad DENSE
+classify-map cat.png DENSE
+features cat.png --blob pool -o out.npz
+upgrade old.prototxt -o out.prototxt
+upgrade other.prototxt -o out.prototxt
+upgrade old.caffemodel -o out.caffemodel
+edit deploy.prototxt model.caffemodel -o out.caffemodel conv[0][0,0]=npy:three.npy ip1[1]+=1
+edit deploy.prototxt model.caffemodel -o out.caffemodel fold-mean:104 ip1[0]=normalize
+edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out outputs:ip2:keep=2,0 fold
+transplant deploy.prototxt model.caffemodel dense.prototxt -o out.caffemodel --suffix -conv
+transplant deploy.prototxt model.caffemodel dense.prototxt dense.caffemodel -o out.h5 --slice
+verify deploy.prototxt model.caffemodel dense.prototxt dense.caffemodel
 """
+
+COMMANDS = [
+    line.replace("DENSE", "--prototxt dense.prototxt --weights dense.caffemodel").split()
+    for line in _LINES.strip().splitlines()
+]
 
 _SETTINGS_FILES = ("netsurgery.toml", "deploy.prototxt", "model.caffemodel", "mean.npy",
                    "labels.txt")  # fmt: skip
@@ -91,14 +134,14 @@ class Case:
             for name, data in self.files.items():
                 (folder / name).write_bytes(data)
             code, out, err = _run(self.args)
-            if self.args[0] == "diff" and code == 1:
+            if self.args[0] in ("diff", "verify") and code == 1:
                 code = 0  # they differ, and it has said how
             _check_words(code, out, err)
             for name, data in self.files.items():
                 assert (folder / name).read_bytes() == data, f"{name} was written to"
             made = {path.name for path in folder.iterdir()} - set(self.files)
             assert not any(name.startswith(".") for name in made), f"left over: {made}"
-            several = self.args[:1] == ("classify-map",) and err.count("error:") > 1
+            several = self.args[0] in ("classify-map", "features") and err.count("error:") > 1
             assert code == 0 or several or not made, f"exit code {code}, but wrote {made}"
 
 
@@ -137,9 +180,15 @@ def _run(args: tuple[str, ...]) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def _case(args: list[str], changes: list[tuple[int, list[Edit]]], put: list[str]) -> Case:
+def case_of(
+    args: list[str],
+    changes: Sequence[tuple[int, list[Edit]]] = (),
+    put: Sequence[str] = (),
+) -> Case:
+    """A command line on its files, these changed, with more words behind it."""
     names = [word for word in args if word in FILES]
-    names += _SETTINGS_FILES if args[0] == "classify-map" else []
+    names += _SETTINGS_FILES if args[0] in ("classify-map", "features") else []
+    names += ["three.npy"] if args[0] == "edit" else []
     files = {name: FILES[name] for name in names}
     for which, some in changes:
         name = names[which % len(names)]
@@ -160,8 +209,8 @@ _changes = st.lists(st.tuples(st.integers(0, 5), edits), max_size=2)
 
 #: Mutated files under a real command line, which now and then has odd words behind it.
 cases: st.SearchStrategy[Case] = st.builds(
-    _case,
-    st.sampled_from([line.split() for line in COMMAND_LINES.strip().splitlines()]),
+    case_of,
+    st.sampled_from(COMMANDS),
     _changes,
     st.one_of(st.just([]), st.just([]), _words),
 )

@@ -94,12 +94,11 @@ def model() -> bytes:
 
 def old_model() -> bytes:
     """A model of 2014, with a blob of unpacked floats and one of doubles."""
-    floats = b"".join(b"\x2d" + number.tobytes() for number in np.ones((4, 1), "<f4"))
+    floats = b"".join(b"\x2d" + number.tobytes() for number in np.ones((192, 1), "<f4"))
     doubles = delimited(8, np.ones(3, "<f8").tobytes())
     blobs = (
-        blob(3, 64, legacy=True),
-        varint_field(1, 1) + varint_field(2, 1) + varint_field(3, 2) + varint_field(4, 2) + floats,
-        varint_field(4, 3) + doubles,
+        b"".join(varint_field(i, n) for i, n in enumerate((1, 1, 3, 64), 1)) + floats,
+        b"".join(varint_field(i, n) for i, n in enumerate((1, 1, 1, 3), 1)) + doubles,
     )
     body = delimited(4, b"ip") + varint_field(5, 14) + b"".join(delimited(6, b) for b in blobs)
     return delimited(1, b"Old") + delimited(2, body) + header(99, 0)
@@ -130,8 +129,10 @@ def hdf5() -> bytes:
 
     file = io.BytesIO()
     with h5py.File(file, "w") as made:
+        made["data/conv/0"], made["data/conv/1"] = np.ones((2, 1, 3, 3), "f4"), np.ones(2, "f4")
         made["data/ip1/0"] = np.ones((4, 18), np.float32)
         made["data/ip1/1"] = np.ones(4, np.float64)
+        made["data/ip2/1"] = np.zeros(3, np.float32)
         made.create_group("data/relu")
         made.create_dataset("data/ip2/0", data=np.ones((3, 4), "f4"), chunks=True, compression=1)
     return file.getvalue()
