@@ -144,11 +144,11 @@ def samples(
     count = random if random is not None else int(not images)
     if not images:
         return Samples(random=count, seed=seed)
+    from netsurgery.jobs.upgrade import read_upgraded
     from netsurgery.maps.image import read_picture
     from netsurgery.maps.mapper import make_transformer
-    from netsurgery.net.net import Net
 
-    shape = next((one.shape for one in Net.read(prototxt).inputs), None)
+    shape = next((one.shape for one in read_upgraded(prototxt)[0].inputs), None)
     if shape is None or len(shape) != 4:
         raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
     path = find_settings(Path())

@@ -13,6 +13,7 @@ from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
 from netsurgery.jobs.diff import ParamDifference, compare
+from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
@@ -114,7 +115,7 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = (Net.read(old.prototxt), Net.read(new.prototxt))
+    nets = (read_upgraded(old.prototxt)[0], read_upgraded(new.prototxt)[0])
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)
