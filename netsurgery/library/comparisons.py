@@ -62,7 +62,7 @@ def diff(
 ) -> Comparison:
     """How a second net differs from a first: layers, their fields, their params.
 
-    Each is a prototxt, a file of weights, or (prototxt, weights); both are of the same kind. The
+    old, new: each is a prototxt, a file of weights, or (prototxt, weights); both of one kind. The
     result's `net` tells what was added, removed, renamed and changed, `params` whether each is
     equal, reshaped or different and by what norm; `same` says it in one word. Raises FormatError,
     PrototxtError, CaffemodelError, and NetError for two that are not of one kind.

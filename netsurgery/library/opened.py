@@ -114,12 +114,14 @@ class Net:
         """
         return Params(self._store, self._view.prototxt.path)
 
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The layers with a param that was written to and is no more what the file has."""
-        if self._store is None:
-            return ()
-        return tuple(dict.fromkeys(layer for layer, _ in self._store.changed()))
+    def changed(self) -> list[str]:
+        """The layers with a param that is no more what the file has, in file order.
+
+        Params that were handed out are compared with the file, bit by bit. Of layers that share
+        a param the first is meant. Raises CaffemodelError where the file has changed.
+        """
+        changed = {layer for layer, _ in self._store.changed()} if self._store else set()
+        return [layer.name for layer in self.layers if layer.name in changed]
 
     def save(
         self, weights: AnyPath, prototxt: AnyPath | None = None, *, force: bool = False

@@ -35,7 +35,8 @@ def classify_map(
     settings: a netsurgery.toml (`convert` writes one), or what it would say: model and
     preprocessing. size: (height, width) in pixels that the net's input is made, None for what the
     prototxt declares. blob: the one that holds the map (default: the last layer's top). fit:
-    "warp", "crop" or "pad". antialias: smooth before shrinking, as caffe.io does today.
+    "warp", "crop" or "pad". antialias: smooth before shrinking, as caffe.io does today. engine:
+    what runs the net, real Caffe by default where there is one.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError, MeanError, PrototxtError, NetError, EngineError.
@@ -60,7 +61,8 @@ def features(
 ) -> dict[str, Features]:
     """Blob -> its values for a picture, float32 C x H x W, and where its cells lie in it.
 
-    blobs: names of the net's blobs. The rest is as in `classify_map`. Raises NetError for a blob
+    blobs: names of the net's blobs. settings, size, fit, antialias, engine: as in `classify_map`.
+    The geometry of each, in pixels, is its `geometry()`. Raises NetError for a blob
     that the net has not, and what `classify_map` raises.
     """
     from netsurgery.maps.features import make_extractor

@@ -1,0 +1,467 @@
+"""The library: open nets, and the commands' verbs as calls."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import re
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import model_layer, write_hdf5, write_model
+
+import netsurgery as ns
+
+EMBEDDED = ns.EngineOptions("embedded", threads=2)
+TWO = """\
+name: "two"  # by hand
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 2 dim: 6 dim: 6 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 3 kernel_size: 2 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+  inner_product_param { num_output: 4 } }
+"""
+WEIGHT = np.arange(24, dtype=np.float32).reshape(3, 2, 2, 2)
+BIAS = np.array([1, 2, 3], np.float32)
+FC = np.arange(300, dtype=np.float32).reshape(4, 75)
+FC_BIAS = np.zeros(4, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a small net and the bundled one in it."""
+    monkeypatch.chdir(tmp_path)
+    Path("two.prototxt").write_text(TWO)
+    two("two.caffemodel")
+    shutil.copy(repo_root / "prototxt/digits_deploy.prototxt", "digits.prototxt")
+    shutil.copy(repo_root / "models/digits/digits.caffemodel", "digits.caffemodel")
+    shutil.copy(repo_root / "models/digits/digits_labels.txt", "labels.txt")
+    shutil.copy(repo_root / "examples/digits_canvas.png", "canvas.png")
+    return tmp_path
+
+
+def two(path: str, how: str = "packed") -> Path:
+    return write_model(
+        Path(path),
+        model_layer("conv", "Convolution", WEIGHT, BIAS, bottoms=["data"], tops=["conv"], how=how),
+        model_layer("other", "Convolution", WEIGHT, how=how),
+        model_layer("fc", "InnerProduct", FC, FC_BIAS, bottoms=["conv"], tops=["fc"], how=how),
+    )
+
+
+def opened(weights: str | None = "two.caffemodel") -> ns.Net:
+    return ns.Net("two.prototxt", weights)
+
+
+def test_a_net_tells_what_the_prototxt_says() -> None:
+    with opened(None) as net:
+        assert (net.name, net.text) == ("two", TWO)
+        assert [(layer.name, layer.type) for layer in net.layers] == [
+            ("data", "Input"),
+            ("conv", "Convolution"),
+            ("relu", "ReLU"),
+            ("fc", "InnerProduct"),
+        ]
+        assert [(one.name, one.shape) for one in net.inputs] == [("data", (1, 2, 6, 6))]
+        assert net.outputs == ("fc",)
+        assert net.blobs == {"data": (1, 2, 6, 6), "conv": (1, 3, 5, 5), "fc": (1, 4)}
+        assert repr(net) == "<Net 'two': two.prototxt, no weights>"
+
+
+def test_shapes_and_fields_at_another_input() -> None:
+    net = opened(None)
+    assert net.shapes({"data": (2, 2, 9, 8)}).blobs["conv"] == (2, 3, 8, 7)
+    assert net.fields()["conv"].size == (Fraction(2), Fraction(2))
+    assert net.fields({"data": (1, 2, 9, 8)})["fc"].size == (Fraction(9), Fraction(8))
+    with pytest.raises(ns.NetError) as caught:
+        net.shapes({"image": (2, 2, 9, 8)})
+    assert str(caught.value) == "two.prototxt: no input 'image'; the net has 'data'"
+    with pytest.raises(ns.PrototxtError, match="the input is too small"):
+        net.shapes({"data": (1, 2, 0, 0)})
+
+
+def test_params_are_those_of_the_file_in_the_nets_order() -> None:
+    with opened() as net:
+        assert list(net.params) == ["conv", "fc"]
+        assert net.params["conv"].shapes == ((3, 2, 2, 2), (3,))
+        assert [array.shape for array in net.params["fc"]] == [(4, 75), (4,)]
+        assert net.params["conv"][-1].tolist() == [1, 2, 3]
+        assert [array.ndim for array in net.params["conv"][:]] == [4, 1]
+        np.testing.assert_array_equal(net.params["fc"][0], FC)
+        assert repr(net.params) == "{'conv': 3x2x2x2, 3; 'fc': 4x75, 4}"
+        assert repr(net.params["fc"]) == "<params of 'fc': 4x75, 4>"
+
+
+def test_a_param_is_a_view_of_the_mapped_file() -> None:
+    with opened() as net:
+        array: Any = net.params["fc"][0]
+        assert array is net.params["fc"][0]
+        base: Any = array
+        while isinstance(base, np.ndarray):
+            base = base.base
+        base = base.obj if isinstance(base, memoryview) else base
+        assert isinstance(base, mmap.mmap)
+    assert float(array.sum()) == FC.sum()  # the mapping outlives the net
+    assert type(pickle.loads(pickle.dumps(array))) is np.ndarray
+
+
+@pytest.mark.parametrize("how", ["packed", "single", "double", "legacy", "hdf5"])
+def test_writing_changes_the_array_and_never_the_file(how: str) -> None:
+    path = Path("other.caffemodel")
+    if how == "hdf5":
+        write_hdf5(path, conv=[WEIGHT, BIAS], fc=[FC, FC_BIAS])
+    else:
+        two(str(path), how)
+    before = path.read_bytes()
+    with opened(str(path)) as net:
+        assert net.params["fc"][0].shape == (4, 75)
+        assert net.changed() == []
+        net.params["conv"][1] += 1
+        net.params["fc"][0][2, 3] = -7
+        assert net.changed() == ["conv", "fc"]
+        net.save("new.caffemodel")
+    assert path.read_bytes() == before
+    with opened("new.caffemodel") as net:
+        assert net.params["conv"][1].tolist() == [2, 3, 4]
+        wanted = FC.copy()
+        wanted[2, 3] = -7
+        np.testing.assert_array_equal(net.params["fc"][0], wanted)
+        np.testing.assert_array_equal(net.params["conv"][0], WEIGHT)
+
+
+def test_all_but_what_changed_is_saved_byte_for_byte() -> None:
+    before = Path("two.caffemodel").read_bytes()
+    with opened() as net:
+        net.save("same.caffemodel", "same.prototxt")
+        net.params["conv"][1][1] = 20
+        net.save("new.caffemodel")
+    assert Path("same.caffemodel").read_bytes() == before
+    assert Path("same.prototxt").read_text() == TWO
+    at = before.index(BIAS.tobytes(), before.index(WEIGHT.tobytes()) + WEIGHT.nbytes)
+    new = np.array([1, 20, 3], np.float32).tobytes()
+    assert Path("new.caffemodel").read_bytes() == before[:at] + new + before[at + 12 :]
+
+
+def test_what_is_written_and_taken_back_is_no_change() -> None:
+    with opened() as net:
+        net.params["conv"][0][...] = np.nan
+        assert net.changed() == ["conv"]
+        net.params["conv"][0] = WEIGHT
+        assert net.changed() == []
+        net.params["fc"][1][...] = -0.0
+        assert net.changed() == ["fc"]
+
+
+def test_hdf5_out_and_in() -> None:
+    with opened() as net:
+        net.params["conv"][1] *= 2
+        net.save("new.caffemodel.h5")
+    with opened("new.caffemodel.h5") as net:
+        assert net.params["conv"][1].tolist() == [2, 4, 6]
+        net.params["conv"][1] *= 2
+        net.save("again.caffemodel.h5")
+    with opened("again.caffemodel.h5") as net:
+        assert net.params["conv"][1].tolist() == [4, 8, 12]
+        np.testing.assert_array_equal(net.params["fc"][0], FC)
+
+
+def test_layers_that_share_a_param_see_one_array() -> None:
+    text = TWO.replace('layer { name: "relu"', 'layer { name: "relu"').replace(
+        'bottom: "data" top: "conv"\n', 'bottom: "data" top: "conv" param { name: "w" }\n'
+    )
+    text += (
+        'layer { name: "twin" type: "Convolution" bottom: "data" top: "twin" param { name: "w" }\n'
+        "  convolution_param { num_output: 3 kernel_size: 2 } }\n"
+    )
+    Path("shared.prototxt").write_text(text)
+    write_model(
+        Path("shared.caffemodel"),
+        model_layer("conv", "Convolution", WEIGHT, BIAS),
+        model_layer("twin", "Convolution", WEIGHT, BIAS),
+    )
+    with ns.Net("shared.prototxt", "shared.caffemodel") as net:
+        assert net.params["twin"][0] is net.params["conv"][0]
+        assert net.params["twin"][1] is not net.params["conv"][1]
+        net.params["twin"][0][...] = 5
+        net.save("new.caffemodel")
+    with ns.Net(no_names(text), "new.caffemodel") as net:
+        assert net.params["conv"][0].max() == net.params["twin"][0].min() == 5
+        assert net.params["twin"][1].tolist() == [1, 2, 3]
+
+
+def no_names(text: str) -> str:
+    Path("apart.prototxt").write_text(text.replace('param { name: "w" }', ""))
+    return "apart.prototxt"
+
+
+def test_only_values_of_the_params_own_shape_are_taken() -> None:
+    with opened() as net:
+        with pytest.raises(ns.SurgeryError) as caught:
+            net.params["conv"][0] = WEIGHT.reshape(3, 8)
+        assert str(caught.value) == (
+            "layer 'conv', param 0: found an array of 3x8, expected 3x2x2x2; reshape it first"
+        )
+        with pytest.raises(ns.SurgeryError) as caught:
+            net.params["conv"][-1] = 1.0
+        assert str(caught.value) == (
+            "layer 'conv', param 1: found an array of a scalar, expected 3"
+        )
+        assert net.changed() == []
+
+
+def test_flat_repeats_and_truncates_nothing() -> None:
+    with opened() as net:
+        array: Any = net.params["fc"][0]
+        for count in (299, 301, 75):
+            with pytest.raises(ns.SurgeryError) as caught:
+                array.flat = np.ones(count)
+            assert str(caught.value) == (
+                f"{count} numbers for a param of 300 (4x75); nothing is repeated or left out"
+            )
+        with pytest.raises(ns.SurgeryError):
+            array[1].flat = [1, 2]
+        assert net.changed() == []
+        array.flat = FC[::-1].flat
+        np.testing.assert_array_equal(array, FC[::-1].ravel().reshape(4, 75))
+        array.flat = 3
+        assert set(array.flat) == {3.0}
+
+
+def test_params_that_are_not_there() -> None:
+    with opened() as net:
+        assert "conv" in net.params
+        assert "other" not in net.params  # the model has it, the net has not
+        assert net.params.get("relu") is None
+        with pytest.raises(ns.NetError) as caught:
+            _ = net.params["relu"]
+        assert isinstance(caught.value, KeyError)
+        assert str(caught.value) == (
+            "two.caffemodel: no params for layer 'relu'; those of the net's layers that have some "
+            "are 'conv', 'fc'"
+        )
+        with pytest.raises(ns.NetError) as caught:
+            _ = net.params["fc"][2]
+        assert isinstance(caught.value, IndexError)
+        assert str(caught.value) == "layer 'fc': there is no param 2; it has 2"
+    with opened(None) as net:
+        assert (len(net.params), net.changed()) == (0, [])
+        with pytest.raises(ns.NetError) as caught:
+            _ = net.params["fc"]
+        assert str(caught.value) == (
+            "two.prototxt: no weights were given, so layer 'fc' has no params"
+        )
+        with pytest.raises(ns.NetError, match="no weights were given, none can be saved"):
+            net.save("new.caffemodel")
+
+
+def test_a_param_of_another_shape_than_the_nets_is_refused() -> None:
+    write_model(Path("odd.caffemodel"), model_layer("fc", "InnerProduct", FC[:, :70], FC_BIAS))
+    with opened("odd.caffemodel") as net, pytest.raises(ns.SurgeryError) as caught:
+        _ = net.params["fc"][0]
+    assert str(caught.value) == "layer 'fc': param 0 is 4x70 in the model, expected 4x75"
+
+
+def test_a_closed_net_says_so() -> None:
+    net = opened()
+    net.close()
+    for call in (lambda: net.params["fc"][0], lambda: net.save("new.caffemodel")):
+        with pytest.raises(ns.NetError) as caught:
+            call()
+        assert str(caught.value) == "two.prototxt: the net is closed"
+    assert not Path("new.caffemodel").exists()
+
+
+def test_a_file_that_changed_is_not_saved() -> None:
+    with opened() as net:
+        net.params["fc"][1][...] = 1
+        os.utime("two.caffemodel", ns=(1, 1))
+        with pytest.raises(ns.CaffemodelError, match="has changed since it was opened"):
+            net.save("new.caffemodel")
+        with pytest.raises(ns.CaffemodelError, match="has changed since it was opened"):
+            _ = net.params["conv"][0]
+    assert not Path("new.caffemodel").exists()
+
+
+def test_saving_replaces_nothing_unasked_and_never_its_own_files() -> None:
+    with opened() as net:
+        Path("there.caffemodel").write_text("old")
+        with pytest.raises(ns.OutputError, match=r"there\.caffemodel: exists already"):
+            net.save("there.caffemodel", "new.prototxt")
+        assert not Path("new.prototxt").exists()
+        net.save("there.caffemodel", force=True)
+        for weights, prototxt in (("two.caffemodel", None), ("x.caffemodel", "two.prototxt")):
+            with pytest.raises(ns.OutputError, match="is an input too"):
+                net.save(weights, prototxt, force=True)
+    assert Path("there.caffemodel").read_bytes() == Path("two.caffemodel").read_bytes()
+
+
+def test_convert_classify_and_draw() -> None:
+    plan = ns.plan_convolution("digits.prototxt", input_size=(192, 288))
+    assert plan.moves[0].new == ((96, 32, 2, 2), (96,))
+    made = ns.convert(
+        plan, "digits.caffemodel", "out", settings=ns.Settings(labels=Path("labels.txt")),
+        engine=EMBEDDED, verify=True,
+    )  # fmt: skip
+    assert made.verified is not None
+    assert made.verified.same
+    found = ns.classify_map("canvas.png", made.places.settings, engine=EMBEDDED)
+    assert found.shape == found.argmax().shape == (21, 33)
+    windows = found.windows()
+    assert windows is not None
+    assert windows[0, 0].tolist() == [0, 0, 32, 32]
+    dense = ns.features(
+        "canvas.png", "ip1-conv", made.places.settings, size=(48, 40), engine=EMBEDDED
+    )
+    assert dense["ip1-conv"].values.shape == (96, 3, 2)
+    picture = found.to_picture()
+    assert picture.mode == "RGB"
+    again = found.to_picture(ns.read_picture("canvas.png"), number="7")
+    assert again.size == picture.size
+    assert again.tobytes() != picture.tobytes()
+    with pytest.raises(ns.NetError, match="class 11: blob 'prob' has 11 classes, 0 to 10"):
+        found.to_picture(number=11)
+
+
+def test_settings_by_their_names_and_features() -> None:
+    settings: Any = ns.Settings(prototxt="digits.prototxt", weights="digits.caffemodel")  # type: ignore[arg-type]
+    made = ns.features("canvas.png", ["pool3", "ip1"], settings, engine=EMBEDDED)
+    assert {name: one.values.shape for name, one in made.items()} == {
+        "pool3": (32, 2, 2),
+        "ip1": (96,),
+    }
+    assert made["pool3"].geometry()["stride"] == [8, 8]
+    picture = ns.read_picture("canvas.png")
+    one = ns.features(picture, "conv1", settings, size=(32, 32), engine=EMBEDDED)
+    assert one["conv1"].values.shape == (16, 28, 28)
+    with pytest.raises(ns.NetError, match="no blob 'fc9'"):
+        ns.features(picture, ["fc9"], settings)
+
+
+def test_init_and_edit() -> None:
+    planned = ns.init("two.prototxt", "fresh.caffemodel", dry_run=True)
+    assert [(one.layer, one.index, one.shape) for one in planned.params][:2] == [
+        ("conv", 0, (3, 2, 2, 2)),
+        ("conv", 1, (3,)),
+    ]
+    assert not Path("fresh.caffemodel").exists()
+    ns.init("two.prototxt", "fresh.caffemodel", seed=3)
+    plan = ns.edit("two.prototxt", "fresh.caffemodel", ["conv[1]=4"], "new.caffemodel")
+    assert [step.operation for step in plan.steps] == ["conv[1]=4"]
+    assert plan.text is None
+    assert opened("new.caffemodel").params["conv"][1].tolist() == [4, 4, 4]
+    dry = ns.edit("two.prototxt", "fresh.caffemodel", "conv[1]=5", "dry.caffemodel", dry_run=True)
+    assert len(dry.steps) == 1
+    assert not Path("dry.caffemodel").exists()
+    with pytest.raises(ns.SurgeryError):
+        ns.edit("two.prototxt", "fresh.caffemodel", ["nothing[1]=4"], "no.caffemodel")
+
+
+def test_transplant_into_an_open_plan_of_a_full_conv_net() -> None:
+    with opened() as net:
+        plan = ns.plan_convolution(net, input_size=(6, 6))
+    Path("dense.prototxt").write_text(plan.text)
+    done = ns.transplant(
+        ("two.prototxt", "two.caffemodel"), ("dense.prototxt", None), "dense.caffemodel",
+        names={"fc": "fc-conv"}, strict=True,
+    )  # fmt: skip
+    assert done.counts["copied"] == 3
+    assert done.counts["reshaped"] == 1
+    with ns.Net("dense.prototxt", "dense.caffemodel") as dense:
+        np.testing.assert_array_equal(dense.params["fc-conv"][0], FC.reshape(4, 3, 5, 5))
+    pair = ("two.prototxt", "two.caffemodel")
+    same = ns.verify(pair, ("dense.prototxt", "dense.caffemodel"), random=2, engines=EMBEDDED)
+    assert same.same
+    assert same.samples == 2
+    seen = ns.diff(pair, ("dense.prototxt", "dense.caffemodel"))
+    assert [param.status for param in seen.params] == [
+        "equal",
+        "equal",
+        "removed",
+        "reshaped",
+        "equal",
+    ]
+
+
+def test_diff_of_one_kind_only() -> None:
+    assert ns.diff("two.prototxt", "two.prototxt").same
+    assert ns.diff("two.caffemodel", "two.caffemodel").same
+    assert not ns.diff("two.caffemodel", "digits.caffemodel").same
+    with pytest.raises(ns.NetError) as caught:
+        ns.diff("two.prototxt", "two.caffemodel")
+    assert str(caught.value) == (
+        "a net can be compared with a net, weights with weights, or both with both"
+    )
+
+
+def test_inspect_a_net_its_weights_or_both() -> None:
+    both = ns.inspect("two.prototxt", "two.caffemodel", statistics=True, fields=True)
+    assert both.extra == ("other",)
+    conv = next(layer for layer in both.layers if layer.name == "conv")
+    assert (conv.statistics[1].mean, conv.count) == (2.0, 27)
+    assert ns.inspect("two.caffemodel").total.params == 24 + 3 + 24 + 304
+    assert ns.inspect("two.prototxt", sizes={"data": (6, 6)}).total.params == 27 + 304
+    with pytest.raises(ns.NetError, match="weights alone tell no sizes and fields"):
+        ns.inspect("two.caffemodel", fields=True)
+
+
+def test_verify_on_a_picture() -> None:
+    pair = ("digits.prototxt", "digits.caffemodel")
+    found = ns.verify(pair, pair, images=["canvas.png"], engines=(EMBEDDED, EMBEDDED))
+    assert (found.samples, found.same) == (1, True)
+    two = ("two.prototxt", "two.caffemodel")
+    with pytest.raises(ns.ImageError, match="2 channels"):
+        ns.verify(two, two, images=["canvas.png"])
+
+
+def test_upgrade_and_export() -> None:
+    text = 'layers { name: "a" type: POWER bottom: "x" top: "y" }\n'
+    Path("v1.prototxt").write_text(
+        f'input: "x" input_dim: 1 input_dim: 1 input_dim: 2 input_dim: 2\n{text}'
+    )
+    dry = ns.upgrade("v1.prototxt", "v2.prototxt", dry_run=True)
+    assert (dry.kind, dry.generation) == ("prototxt", "V1")
+    assert not Path("v2.prototxt").exists()
+    assert ns.upgrade("v1.prototxt", "v2.prototxt").changes == dry.changes
+    assert ns.Net("v2.prototxt").layers[-1].type == "Power"
+    onnx = ns.export_onnx("two.prototxt", "two.caffemodel", "two.onnx")
+    assert onnx.path == Path("two.onnx")
+    assert onnx.size == Path("two.onnx").stat().st_size
+
+
+def test_engines_take_what_a_net_was_saved_to() -> None:
+    with opened() as net:
+        net.params["conv"][0][...] = 0
+        net.params["conv"][1] = np.array([0, 1, -1], np.float32)
+        net.save("new.caffemodel")
+    blob = np.ones((1, 2, 7, 6), np.float32)
+    with (
+        ns.open_engine(EMBEDDED) as engine,
+        engine.load(Path("two.prototxt"), Path("new.caffemodel")) as loaded,
+    ):
+        made = loaded.forward({"data": blob[:, :, :6]}, ["conv"])["conv"]
+    assert made.mean(axis=(0, 2, 3)).tolist() == [0, 1, 0]
+
+
+def test_the_readmes_example_runs(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block of Python in the section "From Python", from the repository's root."""
+    found = re.search(r"## From Python\n.*?```python\n(.*?)```", readme(repo_root), re.DOTALL)
+    assert found is not None
+    for name in ("prototxt", "models", "examples"):
+        Path(name).symlink_to(repo_root / name)
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    exec(compile(found[1], "README.md", "exec"), {"__name__": "readme"})
+    assert Path("map.png").stat().st_size > 10_000
+
+
+def readme(repo_root: Path) -> str:
+    text = (repo_root / "README.md").read_text(encoding="utf-8")
+    if "## From Python" not in text:
+        pytest.skip("README.md has no section From Python")
+    return text

@@ -1,0 +1,172 @@
+"""`import netsurgery`: what it costs, and that each of its names is documented and typed."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netsurgery as ns
+
+SOURCE = Path(ns.__file__)
+NAMES = [name for name in ns.__all__ if name != "__version__"]
+CLASSES = [name for name in NAMES if inspect.isclass(getattr(ns, name))]
+
+
+def test_importing_it_imports_nothing_else() -> None:
+    code = (
+        "import sys; import netsurgery; "
+        "print(*sorted(m for m in sys.modules if m.startswith('netsurgery'))); "
+        "print(*sorted({'numpy', 'PIL', 'h5py', 'onnxruntime', 'click'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "netsurgery\n\n"
+
+
+def test_opening_a_net_costs_no_numpy(repo_root: Path) -> None:
+    code = (
+        "import sys; import netsurgery as ns; "
+        "net = ns.Net('prototxt/digits_deploy.prototxt', 'models/digits/digits.caffemodel'); "
+        "print(net.params['ip1'].shapes, net.blobs['prob'], 'numpy' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repo_root
+    )
+    assert done.stdout == "((96, 128), (96,)) (1, 11) False\n"
+
+
+def test_names_are_sorted_and_each_is_there_once() -> None:
+    assert ns.__all__ == sorted(set(ns.__all__))
+    assert set(ns.__all__) <= set(dir(ns))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'netsurgery' has no attribute 'nets'"):
+        _ = ns.nets
+
+
+def test_no_name_is_that_of_a_module_which_would_hide_it() -> None:
+    modules = {module.name for module in pkgutil.iter_modules([str(SOURCE.parent)])}
+    assert modules & set(NAMES) == set()
+
+
+def test_what_editors_see_is_what_is_imported() -> None:
+    """The imports for type checkers against the table, in the source."""
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    block = next(item for item in tree.body if isinstance(item, ast.If))
+    seen = {}
+    for item in block.body:
+        assert isinstance(item, ast.ImportFrom)
+        place = str(item.module).removeprefix("netsurgery.")
+        for alias in item.names:
+            public = alias.asname or alias.name
+            seen[public] = place if alias.asname is None else f"{place}:{alias.name}"
+    assert seen == ns._PLACES
+    assert sorted([*seen, "__version__"]) == ns.__all__
+
+
+def own_doc(found: Any) -> str | None:
+    """A docstring that is not only inherited."""
+    if isinstance(found, property):
+        found = found.fget
+    if isinstance(found, (classmethod, staticmethod)):
+        found = found.__func__
+    return getattr(found, "__doc__", None)
+
+
+def members(kind: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties a class of ours defines or inherits from one of ours."""
+    for base in kind.__mro__:
+        if base.__module__.startswith("netsurgery."):
+            for name, found in vars(base).items():
+                routine = inspect.isroutine(found) or isinstance(
+                    found, (property, classmethod, staticmethod)
+                )
+                if routine and not name.startswith("_"):
+                    yield name, found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_documented(name: str) -> None:
+    found = getattr(ns, name)
+    assert found.__module__.startswith("netsurgery."), "it is another library's"
+    doc = found.__doc__
+    assert doc
+    assert doc.strip()
+    # What dataclass writes of itself is no documentation.
+    assert not doc.startswith(f"{name}(")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_public_methods_are_documented(name: str) -> None:
+    bare = [member for member, found in members(getattr(ns, name)) if not own_doc(found)]
+    assert bare == []
+
+
+def callables(name: str) -> Iterator[tuple[str, Any]]:
+    found = getattr(ns, name)
+    if not inspect.isclass(found):
+        yield name, found
+        return
+    for member, thing in members(found):
+        thing = thing.fget if isinstance(thing, property) else thing
+        yield f"{name}.{member}", getattr(thing, "__func__", thing)
+    written = not dataclasses.is_dataclass(found) and not getattr(found, "_is_protocol", False)
+    if "__init__" in vars(found) and written:
+        yield f"{name}.__init__", vars(found)["__init__"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signatures_are_fully_annotated(name: str) -> None:
+    for called, found in callables(name):
+        signature = inspect.signature(found)
+        if not called.endswith("__init__"):
+            assert signature.return_annotation is not inspect.Signature.empty, called
+        for parameter in signature.parameters.values():
+            if parameter.name not in ("self", "cls"):
+                assert parameter.annotation is not inspect.Parameter.empty, (called, parameter)
+
+
+VERBS = [name for name in NAMES if ns._PLACES[name].startswith("library.") and name.islower()]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_verbs_tell_their_parameters_and_errors(name: str) -> None:
+    """Every parameter is in the docstring, but for files that their names tell."""
+    plain = {"path", "output", "weights", "prototxt", "image", "weights_out", "force", "dry_run"}
+    found = getattr(ns, name)
+    told = set(re.findall(r"\w+", found.__doc__))
+    assert set(inspect.signature(found).parameters) - told - plain == set()
+    assert "Raises" in told
+
+
+def test_every_error_is_under_one_root() -> None:
+    errors = [name for name in CLASSES if issubclass(getattr(ns, name), Exception)]
+    assert len(errors) == 15
+    assert all(issubclass(getattr(ns, name), ns.NetsurgeryError) for name in errors)
+
+
+def test_the_reference_is_generated_without_a_warning(tmp_path: Path) -> None:
+    """By pdoc, as `make docs` does."""
+    pytest.importorskip("pdoc")
+    done = subprocess.run(
+        [sys.executable, "-m", "pdoc", "--no-show-source", "netsurgery", "-o", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert done.stderr == ""
+    page = (tmp_path / "netsurgery.html").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f'id="{name}"' not in page] == []
+    assert 'id="Net.save"' in page
