@@ -141,8 +141,8 @@ class Case:
                 assert (folder / name).read_bytes() == data, f"{name} was written to"
             made = {path.name for path in folder.iterdir()} - set(self.files)
             assert not any(name.startswith(".") for name in made), f"left over: {made}"
-            several = self.args[0] in ("classify-map", "features") and err.count("error:") > 1
-            assert code == 0 or several or not made, f"exit code {code}, but wrote {made}"
+            some = "images failed\n" in err  # and the others' outputs are there
+            assert code == 0 or some or not made, f"exit code {code}, but wrote {made}"
 
 
 def _check_words(code: int, out: str, err: str) -> None:
@@ -155,7 +155,7 @@ def _check_words(code: int, out: str, err: str) -> None:
     assert "out of memory" not in err, "out of memory"
     assert "standard output:" not in err, "an OSError from somewhere"
     if code == 1:
-        assert all(len(line) < 2000 for line in err.splitlines()), "an endless line"
+        assert all(len(line) < 9999 for line in err.splitlines()), "an endless line"
 
 
 @contextlib.contextmanager
