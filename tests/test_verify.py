@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
@@ -340,3 +341,36 @@ def test_a_blob_that_departs_within_is_told_and_does_not_decide(
     assert found.departs is not None
     assert (found.departs.blob, found.departs.gap.relative) == ("up", 1)
     assert found.worst == ("blob 'up' of layer 'up' is the first that departs, by 1 relative")
+
+
+def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
+    """Nets are equal, too, where nothing was put into either."""
+    path = tmp_path / "zero.prototxt"
+    path.write_text(
+        'input: "x" input_shape { dim: [1, 3] }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" '
+        "inner_product_param { num_output: 2 } }\n"
+    )
+    assert run(["init", str(path), "-o", str(tmp_path / "zero.caffemodel"), "-q"]) == 0
+    zero = Model(path, tmp_path / "zero.caffemodel")
+    found = compared(zero, zero)
+    assert found.same
+    assert found.notes == (
+        "'fc' is 0 throughout, which tells little; has the first net its weights?",
+    )
+
+
+def test_a_net_for_one_batch_alone_is_compared_without_a_map(tmp_path: Path) -> None:
+    path = tmp_path / "batch.prototxt"
+    path.write_text(
+        'input: "x" input_shape { dim: [4, 1, 6, 6] }\n'
+        'layer { name: "flat" type: "Reshape" bottom: "x" top: "flat" '
+        "reshape_param { shape { dim: [4, 36] } } }\n"
+        'layer { name: "fc" type: "InnerProduct" bottom: "flat" top: "fc" '
+        'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }\n'
+    )
+    assert run(["init", str(path), "-o", str(tmp_path / "batch.caffemodel"), "-q"]) == 0
+    found = compared(*[Model(path, tmp_path / "batch.caffemodel")] * 2)
+    assert found.same
+    assert found.inputs == {"x": (4, 1, 6, 6)}
+    assert found.maps == ()

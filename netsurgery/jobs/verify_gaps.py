@@ -23,13 +23,14 @@ class Gap:
 
     absolute: the largest |a - b|. relative: that over the largest |a|. Both are infinite where the
     counts differ, where either has a NaN, or an infinity that the other has not; relative is
-    infinite, too, where a is 0 throughout and b is not.
+    infinite, too, where a is 0 throughout and b is not. largest: the largest finite |a|.
     """
 
     shape: Shape
     other_shape: Shape
     absolute: float
     relative: float
+    largest: float = 0.0
 
     def within(self, tolerance: float) -> bool:
         """Whether the relative difference is at most `tolerance`."""
@@ -42,6 +43,7 @@ class Gap:
             self.other_shape,
             max(self.absolute, other.absolute),
             max(self.relative, other.relative),
+            max(self.largest, other.largest),
         )
 
 
@@ -49,17 +51,16 @@ def gap_between(a: Array, b: Array) -> Gap:
     """The gap between two arrays, compared in row-major order."""
     import numpy as np
 
-    if a.size != b.size:
-        return Gap(a.shape, b.shape, math.inf, math.inf)
     one, other = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
+    largest = float(np.abs(one[np.isfinite(one)]).max(initial=0.0))
+    if a.size != b.size:
+        return Gap(a.shape, b.shape, math.inf, math.inf, largest)
     differ = one != other  # NaN differs from everything
     if not differ.any():
-        return Gap(a.shape, b.shape, 0.0, 0.0)
+        return Gap(a.shape, b.shape, 0.0, 0.0, largest)
     with np.errstate(invalid="ignore"):
         absolute = float(np.abs(one[differ] - other[differ]).max())
-    finite = one[np.isfinite(one)]
-    largest = float(np.abs(finite).max(initial=0.0))
     if math.isnan(absolute):
         absolute = math.inf
     relative = absolute / largest if largest else math.inf
-    return Gap(a.shape, b.shape, absolute, relative)
+    return Gap(a.shape, b.shape, absolute, relative, largest)

@@ -84,7 +84,10 @@ def plan_map(
     window = (1, *shapes[name][1:])
     if more or len(window) != 4:
         return None
-    before, small = infer(old, {name: window}), infer(new, {other_name: window})
+    try:
+        before, small = infer(old, {name: window}), infer(new, {other_name: window})
+    except PrototxtError:  # a net made for one batch
+        return None
     classes = before.blobs.get(out[0], ())
     if not classes or small.blobs.get(out[1]) != (1, prod(classes), 1, 1):
         return None
