@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,7 @@ def command(
     Example:
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
+    _import_numpy()
     from netsurgery.maps.mapper import make_mapper
 
     given = merged(Settings(prototxt=prototxt, weights=weights, window=window), preprocess)
@@ -133,6 +135,22 @@ def command(
     run = _Run(mapper, files, len(images), size, class_, top_k, as_json, quiet, progress)
     with mapper:
         run.all(images)
+
+
+def _import_numpy() -> None:
+    """Import numpy without the threads of its BLAS, unless the user says how many.
+
+    They begin by waiting busily for work, 20 ms of the cores that the net wants, and no large
+    matrix is multiplied here. The variable is taken back: Caffe's process inherits it.
+    """
+    variable = "OPENBLAS_NUM_THREADS"
+    if variable in os.environ:
+        return
+    os.environ[variable] = "1"
+    try:
+        import numpy  # noqa: F401
+    finally:
+        del os.environ[variable]
 
 
 @dataclass(frozen=True)
