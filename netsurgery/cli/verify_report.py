@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.cli.printing import echo
@@ -97,8 +98,10 @@ def _lines(found: Verification) -> Iterator[str]:
         yield f"first blob that departs: {_departing(found.departs)}"
     if found.params:
         yield f"params: {_params(found)}"
-    for one in found.maps:
-        yield from _map_lines(one)
+    for reasons, maps in groupby(found.maps, lambda one: one.check.reasons):
+        for one in maps:
+            yield from _map_lines(one)
+        yield from _reason_lines(reasons)
     for note in found.notes:
         yield f"note: {note}"
     same = "the same function" if found.same else "not the same function"
@@ -132,10 +135,12 @@ def _map_lines(one: MapGap) -> Iterator[str]:
         f"    top class agrees in {one.agreeing} of {one.compared}, "
         f"max difference {one.gap.absolute:.3g}, relative {one.gap.relative:.3g}"
     )
-    if check.reasons:
-        shown = "; ".join(check.reasons[:3])
-        more = f"; and {len(check.reasons) - 3} more" if len(check.reasons) > 3 else ""
-        yield f"    not meant to be equal: {shown}{more}"
+
+
+def _reason_lines(reasons: tuple[str, ...]) -> Iterator[str]:
+    if reasons:
+        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        yield f"    not meant to be equal: {'; '.join(reasons[:3])}{more}"
         yield "    (there A meets the edge of its window, and the map the pixels beyond it)"
 
 
@@ -144,7 +149,8 @@ def verified_lines(found: dict[str, Any]) -> Iterator[str]:
     for one in found["outputs"]:
         yield f"verified: output {one['blob']} agrees, to {one['relative']:.3g} relative"
     for one in found["maps"]:
-        exact = "" if one["inexact_because"] else f", to {one['relative']:.3g} relative"
-        reason = f" ({'; '.join(one['inexact_because'][:1])})" if one["inexact_because"] else ""
+        reasons = one["inexact_because"]
+        exact = "" if reasons else f", to {one['relative']:.3g} relative"
+        reason = f" (not meant to be equal: {reasons[0]})" if reasons else ""
         agree = f"in {one['top_class_agrees']} of {one['cells']} cells"
         yield f"verified: map {one['other']} has each window's top class {agree}{exact}{reason}"

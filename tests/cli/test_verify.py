@@ -74,6 +74,17 @@ def test_the_same_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert lines[9:] == ["the same function (tolerance 1e-05 relative)"]
 
 
+def test_nets_without_a_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", *OLD, *OLD]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "output  in B  shape  max difference  relative",
+        "ip2     ip2   1x11                0         0",
+        "prob    prob  1x11                0         0",
+        "params: 10 equal",
+        "the same function (tolerance 1e-05 relative)",
+    ]
+
+
 def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = as_json([*OLD, *NEW, "--random", "2"], capsys)
     assert facts["same"] is True
