@@ -151,12 +151,10 @@ class Net:
 
 
 def _layer(index: int, message: Message, generation: str) -> Layer:
-    inner = message.message("layer") if generation == "V0" else None
-    named = message if inner is None else inner
     return Layer(
         index=index,
-        name=named.string("name"),
-        type=layer_type(named, generation),
+        name=message.string("name"),
+        type=layer_type(message, generation),
         bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
         tops=tuple(s.as_string() for s in message.scalars("top")),
         message=message,
