@@ -542,6 +542,30 @@ MODELS: Table = [
     ),
 ]
 
+MANY: Table = [
+    (
+        "100,001 layers",
+        b"\xa2\x06\x00" * 100_001,
+        "bad.caffemodel: byte 300000: holds more than 100000 layers",
+    ),
+    (
+        "100,001 blobs",
+        delimited(100, b"\x3a\x00" * 100_001),
+        "bad.caffemodel: byte 0: a layer with more than 100000 bottoms, tops and blobs",
+    ),
+    (
+        "100,001 pieces of numbers",
+        delimited(100, delimited(7, b"\x2a\x04\0\0\0\0" * 100_001)),
+        "bad.caffemodel: byte 9: layer '', blob 0: numbers in more than 100000 pieces",
+    ),
+    (
+        "100,001 shapes",
+        delimited(100, delimited(7, b"\x3a\x02\x08\x01" * 100_001)),
+        "bad.caffemodel: byte 9: layer '', blob 0: a shape of more than 32 axes",
+    ),
+]
+
+
 HDF5S: Table = [
     (
         "HDF5 cut short",
@@ -865,10 +889,19 @@ def test_prototxts(content: bytes, message: str, capsys: pytest.CaptureFixture[s
     assert told(capsys, "convert", "bad.prototxt", "model.caffemodel", "-o", "out") == message
 
 
-@named(MODELS)
+@named(MODELS + MANY)
 def test_caffemodels(content: bytes, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.caffemodel").write_bytes(content)
     assert told(capsys, "convert", "net.prototxt", "bad.caffemodel", "-o", "out") == message
+
+
+def test_a_prototxt_without_end_on_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netsurgery.formats.prototxt.MAX_BYTES", 100)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"#" * 101)))
+    line = told(capsys, "upgrade", "-", "-o", "out.prototxt")
+    assert line == "standard input: more than 100 bytes, expected a prototxt"
 
 
 @named(HDF5S)

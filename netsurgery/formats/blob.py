@@ -30,6 +30,8 @@ _NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
 #: Caffe counts in an int, and knows no more axes than this.
 _LARGEST = 2**31 - 1
 _AXES = 32
+#: Numbers lie in one piece, or have a tag each, which counts as one.
+_PIECES = 100_000
 _AT_ONCE = 1 << 20
 
 
@@ -143,11 +145,15 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
         elif found.number == SHAPE:
             reader.expect(found, Wire.DELIMITED)
             dims += _dims(reader, found, where)
+            if len(dims) > _AXES:
+                break  # told below
         elif found.number == DATA:
             floats.append(_span(reader, found, 4, where))
         elif found.number == DOUBLE_DATA:
             doubles.append(_span(reader, found, 8, where))
         half = half or found.number in _HALF
+        if len(floats) + len(doubles) > _PIECES:
+            raise reader.error(f"{where}: numbers in more than {_PIECES} pieces", start)
     shape = [legacy.get(axis, 0) for axis in LEGACY] if legacy else dims
     spans = [span for span in (doubles or floats) if span.count]
     blob = Blob(

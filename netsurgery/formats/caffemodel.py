@@ -44,6 +44,8 @@ FIELDS = {
 
 NET_NAME, NET_V1, NET_V2 = 1, 2, 100
 _V0_IN_V1 = 1
+#: More layers than this, or more parts of one, are no net: each takes memory, however empty.
+_MANY = 100_000
 _GENERATIONS = {NET_V1: "V1", NET_V2: "V2"}
 
 
@@ -94,6 +96,8 @@ class Caffemodel:
                 self.net_name = _net_name(reader, found)
             elif found.number in _GENERATIONS:
                 layers.append(_layer(reader, found))
+                if len(layers) > _MANY:
+                    raise reader.error(f"holds more than {_MANY} layers", found.start)
                 if layers[0].generation != layers[-1].generation:
                     raise reader.error(
                         "holds layers of two generations (fields 2 and 100); Caffe would drop "
@@ -175,7 +179,10 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
         elif found.number == numbers.blobs:
             reader.expect(found, Wire.DELIMITED)
             blobs.append(found)
-        elif generation == "V1" and found.number == _V0_IN_V1:
+        if len(bottoms) + len(tops) + len(blobs) > _MANY:
+            what = f"a layer with more than {_MANY} bottoms, tops and blobs"
+            raise reader.error(what, layer.start)
+        if generation == "V1" and found.number == _V0_IN_V1:
             raise reader.error(
                 "its layers are of Caffe's first generation (V0), which is not read; "
                 "`netsurgery upgrade` brings the file up to date",

@@ -21,7 +21,7 @@ from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 __all__ = ["Prototxt", "insert_field", "quoted", "remove_field"]
 
 #: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
-MAX_BYTES = 64 << 20
+MAX_BYTES = 16 << 20
 
 _BINARY = {
     b"\x89HDF": "an HDF5 file",
@@ -55,7 +55,9 @@ class Prototxt:
         """
         try:
             if str(path) == "-":
-                path, data = "standard input", sys.stdin.buffer.read(MAX_BYTES)
+                path, data = "standard input", sys.stdin.buffer.read(MAX_BYTES + 1)
+                if len(data) > MAX_BYTES:
+                    raise FormatError(f"{path}: more than {MAX_BYTES} bytes, expected a prototxt")
             else:
                 data = Path(path).read_bytes() if _is_small(Path(path)) else b""
         except OSError as error:
