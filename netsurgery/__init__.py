@@ -29,6 +29,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
+    from netsurgery.engines.debian import documentation as caffe_documentation
     from netsurgery.engines.debian import install as install_caffe
     from netsurgery.engines.discovery import find_caffe
     from netsurgery.engines.probing import Caffe
@@ -133,6 +134,7 @@ _PLACES = {
     "Engine": "engines.contract",
     "EngineOptions": "engines.contract",
     "LoadedNet": "engines.contract",
+    "caffe_documentation": "engines.debian:documentation",
     "find_caffe": "engines.discovery",
     "install_caffe": "engines.debian:install",
     "open_engine": "engines.registry",
@@ -199,6 +201,7 @@ __all__ = [
     "Upgrade",
     "Verification",
     "__version__",
+    "caffe_documentation",
     "classify_map",
     "convert",
     "diff",
