@@ -4,6 +4,7 @@
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
+# make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
 # make check   lint, types and tests: what has to hold before a change goes in
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ ENGINE ?= embedded
 SECONDS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench conformance fuzz torture check lint types caffe clean
+.PHONY: demo test bench docs conformance fuzz torture check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -53,6 +54,9 @@ torture: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	  && $(BIN)/python tests/torture.py "$$folder" --megabytes 1024 --rounds 100
 
+docs: $(STAMP)
+	$(BIN)/python -m pdoc --no-show-source --output-directory docs/api netsurgery
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,4 +67,4 @@ types: $(STAMP)
 check: lint types test
 
 clean:
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo docs/api build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
