@@ -61,7 +61,14 @@ class EnginesType(click.ParamType[tuple[str, str]]):
     metavar="N",
     help="Compare on N inputs of normal random numbers  [default: 1, or none with --image]",
 )
-@click.option("--seed", default=0, show_default=True, metavar="N", help="For the random numbers.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="For the random numbers.",
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),

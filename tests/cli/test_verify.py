@@ -188,7 +188,7 @@ def test_trouble_is_two(
 
 
 @pytest.mark.parametrize(
-    "args", [["--engines", "caffe"], ["--engines", "caffe,x"], ["--random", "0"], ["--seed", "x"]]
+    "args", [["--engines", "caffe"], ["--engines", "caffe,x"], ["--random", "0"], ["--seed", "-1"]]
 )
 def test_wrong_usage(folder: Path, args: list[str]) -> None:
     assert run(["verify", *OLD, *NEW, *args]) == 2

@@ -51,8 +51,10 @@ def tamper(path: str, layer: str) -> None:
     Path(path).write_bytes(content)
 
 
-@pytest.mark.parametrize("engines", ["caffe,caffe", "caffe,embedded", "embedded,caffe"])
-@pytest.mark.parametrize("name", ["digits", "lenet"])
+@pytest.mark.parametrize(
+    ("name", "engines"),
+    [("digits", "caffe,caffe"), ("digits", "caffe,embedded"), ("lenet", "embedded,caffe")],
+)
 def test_without_padding_every_cell_is_the_classifier(
     name: str,
     engines: str,
