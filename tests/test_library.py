@@ -234,6 +234,16 @@ def test_flat_repeats_and_truncates_nothing() -> None:
         assert set(array.flat) == {3.0}
 
 
+def test_what_is_computed_from_params_is_plain() -> None:
+    with opened() as net:
+        array = same = net.params["conv"][1]
+        assert type(array * 2) is type(np.maximum(array, 2)) is np.ndarray
+        assert type(array.sum()) is type(array.max()) is np.float32
+        array += 1
+        assert array is same
+        assert net.changed() == ["conv"]
+
+
 def test_params_that_are_not_there() -> None:
     with opened() as net:
         assert "conv" in net.params

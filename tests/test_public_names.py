@@ -150,6 +150,10 @@ def test_verbs_tell_their_parameters_and_errors(name: str) -> None:
     assert "Raises" in told
 
 
+def test_type_checkers_are_told_that_it_is_typed() -> None:
+    assert SOURCE.with_name("py.typed").is_file()
+
+
 def test_every_error_is_under_one_root() -> None:
     errors = [name for name in CLASSES if issubclass(getattr(ns, name), Exception)]
     assert len(errors) == 15

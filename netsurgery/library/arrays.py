@@ -43,6 +43,12 @@ class ParamArray(np.ndarray[Any, Any]):
             )
         self[...] = found.reshape(self.shape) if found.ndim else found
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: Any = False) -> Any:
+        """What is computed from params is a plain array, or number; only views are params."""
+        if array is self:
+            return self
+        return array[()] if array.ndim == 0 else np.asarray(array)
+
     def __reduce__(self) -> Any:
         return np.array(self).__reduce__()
 

@@ -32,7 +32,8 @@ class Net:
 
     prototxt: text as of today or of 2014 (V1). weights: a caffemodel or Caffe's HDF5, None to
     look at the net alone. phase: "TEST" or "TRAIN", which of the layers count. Nothing of the
-    weights is read before it is asked for, and neither file ever changes.
+    weights is read before it is asked for, and neither file ever changes. Engines and the verbs
+    that take weights read files: save what was changed before.
 
     Raises PrototxtError and NetError for a net that cannot be read or contradicts itself,
     CaffemodelError for weights that cannot be read.
