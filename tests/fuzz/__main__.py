@@ -62,7 +62,7 @@ def fuzz(target: str, engine: str, seconds: float, seed: int) -> bool:
         except subprocess.TimeoutExpired as late:
             code, said = -1, (late.stdout or b"").decode(errors="replace") + "\nnever ended"
         _tell(target, engine, Path(scratch), said)
-        found = "found " in said
+        found = any(line.startswith("found ") for line in said.splitlines())
         if code not in (0, 1) or (code and not found):
             _keep_last(target, engine, Path(scratch), code)
     return code == 0 and not found
