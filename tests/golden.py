@@ -43,9 +43,11 @@ V1 = (
     b"\x28\x0e"  # type INNER_PRODUCT
     b"\x32\x22"  # blobs, 34 bytes
     b"\x08\x01\x10\x01\x18\x02\x20\x03"  # num 1, channels 1, height 2, width 3
-    b"\x2a\x18" + floats(1, 2, 3, 4, 5, 6) +  # data
-    b"\x32\x0d"  # blobs, 13 bytes
+    b"\x2a\x18"
+    + floats(1, 2, 3, 4, 5, 6)  # data
+    + b"\x32\x0d"  # blobs, 13 bytes
     b"\x08\x01\x10\x01\x18\x01\x20\x01"  # 1 x 1 x 1 x 1
-    b"\x2d" + floats(7) +  # data, the number with its own tag
-    b"\x8a\x01\x02\x08\x02"  # inner_product_param, num_output 2
+    b"\x2d"
+    + floats(7)  # data, the number with its own tag
+    + b"\x8a\x01\x02\x08\x02"  # inner_product_param, num_output 2
 )

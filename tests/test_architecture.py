@@ -91,7 +91,7 @@ def public(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_public_names_exist_and_are_documented(path: Path) -> None:
     tree = ast.parse(path.read_text())
-    exported = next(
+    exported: list[str] = next(
         (
             ast.literal_eval(item.value)
             for item in tree.body

@@ -311,9 +311,7 @@ def nets(draw: st.DrawFn) -> Any:
 
 @given(net=nets())
 @settings(max_examples=100, deadline=None)
-def test_any_net_as_protobuf_writes_it(
-    tmp_path_factory: pytest.TempPathFactory, net: Any
-) -> None:
+def test_any_net_as_protobuf_writes_it(tmp_path_factory: pytest.TempPathFactory, net: Any) -> None:
     path = write(tmp_path_factory.getbasetemp(), net.SerializeToString())
     with Caffemodel.open(path) as model:
         agree(model, net)

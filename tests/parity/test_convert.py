@@ -226,7 +226,7 @@ def mnist(shared_data: Path) -> tuple[Array, NDArray[np.uint8]]:
     images = gzip.decompress((shared_data / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((shared_data / "mnist" / "t10k-labels-idx1-ubyte.gz").read_bytes())
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(10_000, 1, 28, 28)
-    return pixels.astype(np.float32) / 256, np.frombuffer(labels, np.uint8, offset=8)
+    return pixels.astype(np.float32) / np.float32(256), np.frombuffer(labels, np.uint8, offset=8)
 
 
 def accuracy(net: CaffeNet, images: Array, labels: NDArray[np.uint8]) -> float:
