@@ -116,7 +116,7 @@ def engine_options(command: F) -> F:
     )
     @click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 256),
         metavar="N",
         envvar="NETSURGERY_THREADS",
         help="Threads to use (default: the engine's own choice).",

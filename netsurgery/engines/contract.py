@@ -88,7 +88,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """"caffe" or "embedded"."""
+        """Which engine it is, "caffe" or "embedded"."""
 
     @property
     def description(self) -> str:
