@@ -20,13 +20,10 @@ from netsurgery.cli.options import (
 from netsurgery.cli.preprocess_options import preprocess_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
-from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.convert import convert, output_places
+from netsurgery.jobs.convert import convert, output_places, rehearse
 from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net import Shape
-from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.convolution import plan_convolution
-from netsurgery.surgery.convolution_weights import match_weights
 
 __all__ = ["command"]
 
@@ -133,7 +130,7 @@ def command(
     plan = plan_convolution(
         net,
         suffix=suffix,
-        layers=layers.split(",") if layers is not None else None,
+        layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
         input_size=input_size,
         map_size=map_size,
         input_shapes=dict(input_shapes),
@@ -149,14 +146,12 @@ def command(
         weights_out=weights_out,
     )
     if dry_run:
-        with open_weights(weights, shared_params(net)) as model:
-            matched = match_weights(plan, model)
-        facts = report.facts(plan, matched, places)
+        facts = report.facts(plan, places, rehearse(plan, weights, places, settings=preprocess))
     else:
         made = convert(
             plan, weights, places, settings=preprocess, engine=engine, force=force, verify=verify
         )
-        facts = report.facts(plan, made.weights, places, made)
+        facts = report.facts(plan, places, made)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     elif not quiet:

@@ -8,17 +8,14 @@ from netsurgery.cli.printing import echo
 from netsurgery.cli.verify_report import facts as verified
 from netsurgery.cli.verify_report import verified_lines
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.jobs.convert import Conversion, Places
+from netsurgery.jobs.convert import Conversion, Places, Rehearsal
 from netsurgery.surgery.convolution import ConvolutionPlan
-from netsurgery.surgery.convolution_weights import Weights
 
 __all__ = ["facts", "show"]
 
 
-def facts(
-    plan: ConvolutionPlan, weights: Weights, places: Places, made: Conversion | None = None
-) -> dict[str, Any]:
-    """Everything there is to tell; `made` is None for a dry run, which tells the diff too."""
+def facts(plan: ConvolutionPlan, places: Places, made: Conversion | Rehearsal) -> dict[str, Any]:
+    """Everything there is to tell; a dry run tells the diff too."""
     found: dict[str, Any] = {
         "layers": [
             {
@@ -44,14 +41,14 @@ def facts(
             for one in plan.inputs
         ],
         "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
-        "layers_without_params": list(weights.missing),
-        "params_without_layer": list(weights.extra),
-        "notes": [*_bom(plan), *plan.notes, *_notes(weights, places, made)],
+        "layers_without_params": list(made.weights.missing),
+        "params_without_layer": list(made.weights.extra),
+        "notes": [*_bom(plan), *plan.notes, *_notes(made)],
         "prototxt": str(places.prototxt),
         "weights": str(places.weights),
-        "settings": str(places.settings),
+        "settings": None if made.settings_note else str(places.settings),
     }
-    if made is None:
+    if isinstance(made, Rehearsal):
         return {**found, "dry_run": True, "diff": _diff(plan, places)}
     found |= {"dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
     return found if made.verified is None else {**found, "verified": verified(made.verified)}
@@ -62,19 +59,21 @@ def _bom(plan: ConvolutionPlan) -> list[str]:
     return [told] if plan.net.prototxt.bom else []
 
 
-def _notes(weights: Weights, places: Places, made: Conversion | None) -> list[str]:
+def _notes(made: Conversion | Rehearsal) -> list[str]:
     notes = []
-    for name in weights.missing:
+    for name in made.weights.missing:
         notes.append(f"the model has no params for layer {name!r}; Caffe will fill them")
-    extra = ", ".join(repr(name) for name in weights.extra)
-    if extra and made is not None:
+    extra = ", ".join(repr(name) for name in made.weights.extra)
+    if extra and isinstance(made, Conversion):
         kept = made.engine == "embedded"
         fate = "kept in the new one" if kept else "lost: Caffe saves the net's own layers only"
         notes.append(f"params of layers that the net has not ({extra}) are {fate}")
     elif extra:
         notes.append(f"the model has params of layers that the net has not: {extra}")
-    if made is not None and made.settings_kept:
-        notes.append(f"{places.settings} is there already and was kept as it is")
+    if made.settings_note:
+        notes.append(made.settings_note)
+    if isinstance(made, Rehearsal):
+        notes += [f"{path} exists already; --force replaces it" for path in made.existing]
     return notes
 
 
@@ -111,15 +110,18 @@ def show(found: dict[str, Any]) -> None:
     for note in found["notes"]:
         echo(f"note: {note}")
     if found["dry_run"]:
-        echo(f"would write {found['weights']}, {found['prototxt']}\n")
+        echo(f"would write {', '.join(_outputs(found))}\n")
         echo(found["diff"], nl=False)
         return
     for line in verified_lines(found["verified"]) if "verified" in found else ():
         echo(line)
     echo(f"by {found['engine']} in {found['seconds']:.2f} s")
-    for key in ("weights", "settings", "prototxt"):
-        if key != "settings" or not any("was kept as it is" in n for n in found["notes"]):
-            echo(f"wrote {found[key]}")
+    for path in _outputs(found):
+        echo(f"wrote {path}")
+
+
+def _outputs(found: dict[str, Any]) -> list[str]:
+    return [found[key] for key in ("weights", "settings", "prototxt") if found[key] is not None]
 
 
 def shape_text(shape: list[int]) -> str:

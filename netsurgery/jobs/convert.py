@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, MeanError, SurgeryError
+from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
-from netsurgery.formats.files import Output, Outputs
-from netsurgery.formats.labels import read_labels
+from netsurgery.formats.files import Output, Outputs, check_outputs
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import WeightsFile, is_hdf5_name, open_weights, write_weights
+from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.convolution import ConvolutionPlan
 from netsurgery.surgery.convolution_weights import (
@@ -31,7 +31,7 @@ from netsurgery.surgery.transplant_weights import kept_layer
 if TYPE_CHECKING:
     from netsurgery.jobs.verify import Verification
 
-__all__ = ["Conversion", "Places", "convert", "output_places"]
+__all__ = ["Conversion", "Places", "Rehearsal", "convert", "output_places", "rehearse"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,28 @@ class Places:
         """The netsurgery.toml beside the new prototxt."""
         return self.prototxt.parent / SETTINGS_NAME
 
+    def written(self, kept: Remembered) -> list[Path]:
+        """The outputs in the order they appear; the prototxt last, as it implies its weights."""
+        return [self.weights, *([self.settings] if kept.text is not None else []), self.prototxt]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What `convert` would do: how the weights match, why no netsurgery.toml, which outputs are
+    there already."""
+
+    weights: Weights
+    settings_note: str
+    written: tuple[Path, ...]
+    existing: tuple[Path, ...]
+
 
 @dataclass(frozen=True)
 class Conversion:
     """What was done: by which engine, how the weights matched, and in how many seconds.
 
-    settings_kept: a netsurgery.toml was there already and was left as it is. verified: what
-    running both nets found, where that was asked for.
+    settings_note: why no netsurgery.toml was written, "" if one was. verified: what running both
+    nets found, where that was asked for.
     """
 
     plan: ConvolutionPlan
@@ -60,7 +75,7 @@ class Conversion:
     weights: Weights
     engine: str
     seconds: float
-    settings_kept: bool
+    settings_note: str
     verified: Verification | None = None
 
 
@@ -87,6 +102,21 @@ def output_places(
     )
 
 
+def rehearse(
+    plan: ConvolutionPlan, weights: Path, places: Places, *, settings: Settings
+) -> Rehearsal:
+    """Check all that `convert` checks before it writes. Raises what `convert` would."""
+    check_settings(plan, settings)
+    kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
+    paths = places.written(kept)
+    with open_weights(weights, shared_params(plan.net)) as model:
+        matched = match_weights(plan, model)
+    if all(path.parent.is_dir() for path in paths):
+        check_outputs(paths, inputs=[plan.net.prototxt.path, weights], force=True)
+    existing = tuple(path for path in paths if path.exists())
+    return Rehearsal(matched, kept.note, tuple(paths), existing)
+
+
 def convert(
     plan: ConvolutionPlan,
     weights: Path,
@@ -107,18 +137,18 @@ def convert(
     EngineError; nothing is written then.
     """
     started = time.monotonic()
-    _check_settings(plan, settings)
-    keep = places.settings.exists()
-    paths = [places.weights, *([] if keep else [places.settings]), places.prototxt]
+    check_settings(plan, settings)
+    kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
+    paths = places.written(kept)
     with open_weights(weights, shared_params(plan.net)) as model, _folders(paths):
         matched = match_weights(plan, model)
         with Outputs(paths, inputs=[plan.net.prototxt.path, weights], force=force) as outputs:
             outputs[places.prototxt].write(Prototxt.parse(plan.text).to_bytes())
-            if not keep:
-                outputs[places.settings].write(_settings(plan, places, settings).encode())
+            if kept.text is not None:
+                outputs[places.settings].write(kept.text.encode())
             by = _move(plan, model, outputs, places, engine, progress)
             found = _verified(plan, model, outputs, places, engine) if verify else None
-    return Conversion(plan, places, matched, by, time.monotonic() - started, keep, found)
+    return Conversion(plan, places, matched, by, time.monotonic() - started, kept.note, found)
 
 
 @contextmanager
@@ -152,30 +182,6 @@ def _as_file(prototxt: Prototxt) -> Iterator[Path]:
         plain = Path(folder) / "deploy.prototxt"
         plain.write_bytes(prototxt.to_bytes())
         yield plain
-
-
-def _check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
-    """Read the files that the settings will name, so that a wrong one is told now."""
-    channels = None
-    if isinstance(settings.mean, Path):
-        from netsurgery.formats.mean import load_mean
-
-        channels = len(load_mean(settings.mean).values)
-    elif settings.mean is not None:
-        channels = len(settings.mean)
-    for one in plan.inputs:
-        if channels not in (None, 1, one.old[1]):
-            raise MeanError(f"a mean of {channels} channels; input {one.name!r} has {one.old[1]}")
-    if settings.labels is not None:
-        labels = read_labels(settings.labels)
-        for blob, classes in list(plan.maps.items())[-1:]:
-            labels.check(classes[1], blob)
-
-
-def _settings(plan: ConvolutionPlan, places: Places, settings: Settings) -> str:
-    window = plan.inputs[0].window if len(plan.inputs) == 1 else None
-    made = replace(settings, prototxt=places.prototxt, weights=places.weights, window=window)
-    return made.to_toml(places.settings.parent)
 
 
 def _move(

@@ -114,7 +114,17 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
         old.splitlines(keepends=True), new.splitlines(keepends=True), "deploy.prototxt", PROTOTXT
     )
     assert shown == "".join(diff)
-    assert f"would write {WEIGHTS}, {PROTOTXT}" in out
+    assert f"would write {WEIGHTS}, {SETTINGS}, {PROTOTXT}" in out
+    assert convert("--dry-run") == 0
+    assert f"note: {WEIGHTS} exists already; --force replaces it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", [["--labels", "none.txt"], ["--mean", "1,2,3"]])
+def test_a_dry_run_refuses_what_the_run_would(
+    flag: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert("--dry-run", *flag) == 1
+    assert capsys.readouterr().out == ""
 
 
 def test_a_prototxt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +168,7 @@ def test_a_folder_made_for_nothing_is_taken_away(capsys: pytest.CaptureFixture[s
 
 
 def test_suffix_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert convert("--suffix", "_fc", "--layers", "ip1") == 0
+    assert convert("--suffix", "_fc", "--layers", " ip1 ") == 0
     out = capsys.readouterr().out
     assert "ip1_fc" in out
     assert "ip2_fc" not in out
@@ -214,9 +224,26 @@ def test_settings_that_are_there_are_kept(capsys: pytest.CaptureFixture[str]) ->
     Path(SETTINGS).write_text("[classes]\nlabels = 'mine.txt'\n")
     assert convert() == 0
     out = capsys.readouterr().out
-    assert f"note: {SETTINGS} is there already and was kept as it is" in out
+    assert f"note: {SETTINGS} is there already and was kept as it is\n" in out
     assert f"wrote {SETTINGS}" not in out
     assert Path(SETTINGS).read_text() == "[classes]\nlabels = 'mine.txt'\n"
+
+
+def test_settings_of_another_net_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(SETTINGS).write_text("[model]\nprototxt = 'lenet_full_conv.prototxt'\n")
+    assert convert("--raw-scale", "255") == 0
+    assert (
+        f"note: {SETTINGS} is there already and was kept as it is: it names another net, "
+        "lenet_full_conv.prototxt; the preprocessing given now is not in it\n"
+    ) in capsys.readouterr().out
+
+
+def test_names_that_toml_cannot_hold_leave_it_out(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = os.fsdecode(b"\xff.prototxt")
+    os.rename("deploy.prototxt", odd)
+    assert run(["convert", odd, "model.caffemodel"]) == 0
+    assert "note: no netsurgery.toml is written: " in capsys.readouterr().out
+    assert made() - {odd} == {WEIGHTS, os.fsdecode(b"\xff_full_conv.prototxt")}
 
 
 def test_outputs_that_exist_need_force(capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,6 +276,10 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
         (["--suffix", ""], "error: the suffix is empty: Caffe would load the old params by name\n"),
         (["--mean", "none.npy"], "error: none.npy: No such file or directory\n"),
         (["--mean", "1,2,3"], "error: a mean of 3 channels; input 'data' has 1\n"),
+        (
+            ["--channel-swap", "2,1,0"],
+            "error: a channel swap of 3 channels (2,1,0); input 'data' has 1\n",
+        ),
         (["--labels", "none.txt"], "error: none.txt: No such file or directory\n"),
     ],
 )

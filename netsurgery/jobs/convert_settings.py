@@ -1,0 +1,76 @@
+"""What becomes of netsurgery.toml when a net is converted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netsurgery.errors import FormatError, MeanError, SettingsError
+from netsurgery.formats.labels import read_labels
+from netsurgery.formats.settings import Settings, load_settings
+from netsurgery.surgery.convolution import ConvolutionPlan
+
+__all__ = ["Remembered", "check_settings", "remember"]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """The text to write, or None and why none is written."""
+
+    text: str | None
+    note: str = ""
+
+
+def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
+    """Read the files that the settings name, so that a wrong one is told now, not by the map.
+
+    Raises FormatError and its children.
+    """
+    mean = settings.mean
+    if isinstance(mean, Path):
+        from netsurgery.formats.mean import load_mean
+
+        channels = len(load_mean(mean).values)
+    else:
+        channels = len(mean or ())
+    swap = settings.channel_swap
+    for one in plan.inputs:
+        has = f"input {one.name!r} has {one.old[1]}"
+        if channels not in (0, 1, one.old[1]):
+            raise MeanError(f"a mean of {channels} channels; {has}")
+        if swap is not None and len(swap) != one.old[1]:
+            order = ",".join(map(str, swap))
+            raise SettingsError(f"a channel swap of {len(swap)} channels ({order}); {has}")
+    if settings.labels is not None:
+        labels = read_labels(settings.labels)
+        for blob, classes in list(plan.maps.items())[-1:]:
+            labels.check(classes[1], blob)
+
+
+def remember(
+    plan: ConvolutionPlan, settings: Settings, path: Path, prototxt: Path, weights: Path
+) -> Remembered:
+    """What to write to `path`, the netsurgery.toml beside the outputs.
+
+    One that is there already is kept. Names that TOML cannot hold (not UTF-8) leave it out.
+    """
+    if path.exists():
+        return Remembered(None, _why_kept(path, settings, prototxt))
+    window = plan.inputs[0].window if len(plan.inputs) == 1 else None
+    made = replace(settings, prototxt=prototxt, weights=weights, window=window)
+    try:
+        return Remembered(made.to_toml(path.parent))
+    except SettingsError as error:
+        return Remembered(None, f"no {path.name} is written: {error}")
+
+
+def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:
+    told = f"{path} is there already and was kept as it is"
+    try:
+        names = load_settings(path).prototxt
+    except FormatError:
+        return f"{told}, but it cannot be read"
+    if names is not None and names.resolve() != prototxt.resolve():
+        told += f": it names another net, {names.name}"
+    given = settings != Settings()
+    return f"{told}; the preprocessing given now is not in it" if given else told
