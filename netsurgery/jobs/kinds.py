@@ -12,12 +12,13 @@ __all__ = ["is_prototxt"]
 
 _HEAD = 512
 _TEXT = re.compile(rb"[\t\n\v\f\r\x20-\x7e\x80-\xff]*")
-#: A byte order mark and comments may come first; then a field begins, or nothing does.
-_BEGINNING = re.compile(rb"(\xef\xbb\xbf)?\s*(#|\w+\s*[:{<]|$)")
 
 
 def is_prototxt(path: Path) -> bool:
-    """Whether the file begins as text format does; everything else counts as weights.
+    """Whether the file begins as text does, well written or not; all else counts as weights.
+
+    What a download leaves behind under a model's name, a web page or a git-lfs pointer, counts
+    as weights too, so that it is named.
 
     Standard input, "-", is taken for a prototxt: weights are read at any place of their file.
     Raises FormatError for a file that cannot be read.
@@ -34,4 +35,5 @@ def is_prototxt(path: Path) -> bool:
         raise FormatError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a zero byte in the name
         raise FormatError(f"{str(path)!r}: not a file name ({error})") from error
-    return bool(head) and _TEXT.fullmatch(head) is not None and _BEGINNING.match(head) is not None
+    stand_in = head.lstrip().lower().startswith((b"<", b"version https://git-lfs"))
+    return bool(head) and _TEXT.fullmatch(head) is not None and not stand_in
