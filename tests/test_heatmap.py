@@ -114,6 +114,22 @@ def test_one_class_is_shown_by_heat() -> None:
     assert sum(hot) > sum(cold) + 150
 
 
+def heat_pixels(drawn: Image.Image) -> int:
+    """How many colours the panel of the heat has."""
+    left, top = LEFTS[1], TOP
+    colors = drawn.crop((left, top, left + SIDE, top + SIDE)).getcolors(1 << 18)
+    assert colors is not None
+    return len(colors)
+
+
+def test_cells_of_one_class_do_not_name_others() -> None:
+    """The numbers of the likeliest classes are on the heat of the likeliest alone."""
+    picture = grey_picture()
+    found = class_map(np.full((2, 5, 5), 0.5), picture)
+    assert heat_pixels(draw_map(found, picture)) > 2
+    assert heat_pixels(draw_map(found, picture, 1)) == 1
+
+
 def test_the_colour_bar_goes_up() -> None:
     picture = grey_picture()
     drawn = draw_map(class_map(np.full((2, 3, 3), 0.5), picture), picture)

@@ -154,7 +154,8 @@ class _Sheet:
         colors = Image.fromarray(heat_colors(self.scale.heat))
         wide, high = panel[2] - panel[0], panel[3] - panel[1]
         self.canvas.paste(colors.resize((wide, high), Image.Resampling.NEAREST), panel[:2])
-        self._numbers(panel)
+        if self.scale.number is None:  # else they would read as the classes of these values
+            self._numbers(panel)
         self.framed(panel)
         self._bar(panel)
 
