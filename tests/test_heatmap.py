@@ -93,6 +93,15 @@ def test_classes_are_named_where_they_are() -> None:
     assert max(colors)[1] == CLASS_COLORS[1]
 
 
+def test_the_class_of_most_cells_is_not_named() -> None:
+    """Its colour is in the legend; a name would stand on a picture full of it."""
+    picture = grey_picture()
+    values = np.full((1, 5, 5), 0.5)
+    drawn = draw_map(class_map(values, picture), picture)
+    panel = drawn.crop((LEFTS[2], TOP, LEFTS[2] + SIDE, TOP + SIDE))
+    assert CLASS_COLORS[0] not in {color for _, color in panel.getcolors(1 << 18) or []}
+
+
 def test_no_name_outside_the_image() -> None:
     """Cells whose windows pass the edge are not named on the paper around the panel."""
     picture = grey_picture(120, 120)

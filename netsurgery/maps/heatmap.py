@@ -20,6 +20,7 @@ from netsurgery.maps.classmap import ClassMap, Found
 from netsurgery.maps.colors import CLASS_COLORS, heat_colors
 from netsurgery.maps.drawing import FRAME, INK, PALE, PAPER, cut, load_font
 from netsurgery.maps.image import Picture
+from netsurgery.maps.tags import Tag, placed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,7 @@ _SHORT = 120  # no side of a panel is shorter: a very long image is squeezed
 _MARGIN, _GAP, _HEAD, _CAPTION = 32, 28, 66, 26
 _BAR, _BAR_SPACE = 16, 72
 _LINE, _CLASSES = 24, 12
+_CELLS = 50  # of a class, that its name may stand by
 
 
 @dataclass(frozen=True)
@@ -219,25 +221,38 @@ class _Sheet:
         self.framed(panel)
 
     def _names(self, panel: Box, edges: NDArray[Any]) -> None:
-        """The name of each class of the legend, above the cell that shows it best."""
-        heat = self.scale.heat
-        for rank, one in enumerate(self.classes[:_CLASSES]):
-            best = np.where(self.numbers == one.number, heat, -1.0).argmax()
-            x0, y0, x1, y1 = edges[np.unravel_index(best, heat.shape)]
-            center = (panel[0] + int(x0 + x1) // 2, panel[1] + int(y0 + y1) // 2)
-            if _inside(center, panel):
-                labels = self.found.labels
-                name = str(one.number) if labels is None else labels.short(one.number)
-                self._pill((center[0], panel[1] + int(y0) - 9), name, rank, panel)
+        """The names of the classes by the cells that show them best, the frequent ones first.
 
-    def _pill(self, at: tuple[int, int], name: str, rank: int, panel: Box) -> None:
-        """A name on its class's colour, centred at a place, or near it where the panel ends."""
-        name, color = cut(name, load_font(12), 110), _class_color(rank)
-        half = round(load_font(12).getlength(name) / 2) + 4
-        x = min(max(at[0], panel[0] + half), panel[2] - half)
-        y = min(max(at[1], panel[1] + 8), panel[3] - 9)
-        self.draw.rounded_rectangle((x - half, y - 8, x + half, y + 8), 5, color)
-        self.text((x, y), name, 12, INK if sum(color) > 330 else PAPER, "mm")
+        One that most cells show needs none; nor is one written over another's.
+        """
+        font, names, tags = load_font(12), {}, []
+        for rank, one in enumerate(self.classes[:_CLASSES]):
+            if 2 * one.cells > self.numbers.size:
+                continue
+            labels = self.found.labels
+            name = str(one.number) if labels is None else labels.short(one.number)
+            names[rank] = cut(name, font, 110)
+            cells = self._best_cells(one.number, edges)
+            tags.append(Tag(rank, round(font.getlength(names[rank])) + 8, cells))
+        for rank, (x0, y0, x1, y1) in placed(tags, self.size).items():
+            color = _class_color(rank)
+            left, top = panel[0] + x0, panel[1] + y0
+            box = (left, top, panel[0] + x1 - 1, panel[1] + y1 - 1)
+            self.draw.rounded_rectangle(box, 5, color)
+            center = (left + (x1 - x0) // 2, top + (y1 - y0) // 2)
+            self.text(center, names[rank], 12, INK if sum(color) > 330 else PAPER, "mm")
+
+    def _best_cells(self, number: int, edges: NDArray[Any]) -> list[Box]:
+        """The boxes of the cells that show a class best, whose centres are in the picture."""
+        rows, columns = np.nonzero(self.numbers == number)
+        order = np.argsort(-self.scale.heat[rows, columns], kind="stable")[:_CELLS]
+        boxes = (edges[rows[i], columns[i]].tolist() for i in order)
+        whole = (0, 0, self.size[1], self.size[0])
+        return [
+            (x0, y0, x1, y1)
+            for x0, y0, x1, y1 in boxes
+            if _inside(((x0 + x1) // 2, (y0 + y1) // 2), whole)
+        ]
 
     def _tint(self, row: int, column: int) -> tuple[int, int, int, int]:
         """A cell's colour over the image: its class's, or the heat of the class shown."""
