@@ -152,7 +152,7 @@ def test_what_is_no_place_for_a_file(here: Path) -> None:
     assert refused("absent/net") == f"absent/net: there is no folder {here}/absent"
     assert refused("file/net") == f"file/net: there is no folder {here}/file"
     assert refused("ring") == "ring: Too many levels of symbolic links"
-    assert refused("a\0b") == "'a\\x00b': not a file name (embedded null byte)"
+    assert refused("a\0b") == "'a\\x00b': not a file name (it holds a zero byte)"
 
 
 def test_a_name_too_long() -> None:

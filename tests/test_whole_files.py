@@ -29,4 +29,4 @@ def test_what_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert refused("fifo") == refused("/dev/zero") == "not a regular file"
     assert refused(".") == "a directory"
     assert refused("absent") == "No such file or directory"
-    assert refused("a\0b") == "not a file name (embedded null byte)"
+    assert refused("a\0b") == "not a file name (it holds a zero byte)"

@@ -183,10 +183,11 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
             what = f"a layer with more than {_MANY} bottoms, tops and blobs"
             raise reader.error(what, layer.start)
         if generation == "V1" and found.number == _V0_IN_V1:
-            raise reader.error(
+            raise FirstGeneration(
                 "its layers are of Caffe's first generation (V0), which is not read; "
                 "`netsurgery upgrade` brings the file up to date",
-                layer.start,
+                path=reader.path,
+                offset=layer.start,
             )
     return ModelLayer(
         reader=reader,
@@ -219,7 +220,9 @@ def open_protobuf(path: str | Path) -> Source:
     except OSError as error:
         raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
     except ValueError as error:  # a zero byte in the name
-        raise CaffemodelError(f"not a file name ({error})", path=repr(str(path))) from error
+        raise CaffemodelError(
+            f"not a file name (it holds a zero byte)", path=repr(str(path))
+        ) from error
     try:
         head = source.pread(512, 0)
     except OSError as error:

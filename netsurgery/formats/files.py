@@ -96,7 +96,7 @@ def _one_line(path: str) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a zero byte in the name
-        raise OutputError(f"{path!r}: not a file name ({error})") from error
+        raise OutputError(f"{path!r}: not a file name (it holds a zero byte)") from error
 
 
 class Output:

@@ -34,6 +34,6 @@ def is_prototxt(path: Path) -> bool:
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a zero byte in the name
-        raise FormatError(f"{str(path)!r}: not a file name ({error})") from error
+        raise FormatError(f"{str(path)!r}: not a file name (it holds a zero byte)") from error
     stand_in = head.lstrip().lower().startswith((b"<", b"version https://git-lfs"))
     return bool(head) and _TEXT.fullmatch(head) is not None and not stand_in
