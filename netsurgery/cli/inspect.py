@@ -55,6 +55,7 @@ class InputSizeType(click.ParamType[InputSize]):
 @click.option(
     "--size",
     "sizes",
+    metavar="[INPUT=]HxW",
     type=InputSizeType(),
     multiple=True,
     help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",

@@ -23,9 +23,14 @@ class MapSizeType(click.ParamType[Any]):
 
     name = "net|image|HxW"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self.name  # click would make it upper case, and the words to type are not
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in ("net", "image") or isinstance(value, tuple):
+        if isinstance(value, tuple):
             return value
+        if value.lower() in ("net", "image"):
+            return value.lower()
         try:
             return parse_size(value)
         except ValueError as error:

@@ -44,6 +44,9 @@ class SizeType(click.ParamType[tuple[int, int]]):
 
     name = "HxW"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self.name  # click would make it upper case, and the words to type are not
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
@@ -62,6 +65,9 @@ class NamedShapeType(click.ParamType[tuple[str, tuple[int, ...]]]):
     """A blob and its shape as BLOB=NxCxHxW: (name, shape)."""
 
     name = "BLOB=NxCxHxW"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self.name  # click would make it upper case, and the words to type are not
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

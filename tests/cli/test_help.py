@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.cli import cli, run
+from netsurgery.cli.model_options import MapSizeType
 
 #: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
 ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs it"}
@@ -117,3 +118,28 @@ def test_the_examples_run(
         prepare(folder, repo_root, words, outputs)
         code = run(words)
         assert code == 0, (line, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("classify-map", "--size net|image|HxW"),
+        ("classify-map", "--window HxW"),
+        ("convert", "--map-size HxW"),
+        ("convert", "--input-shape BLOB=NxCxHxW"),
+        ("inspect", "--size [INPUT=]HxW"),
+    ],
+)
+def test_help_shows_words_as_they_are_typed(
+    name: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([name, "--help"]) == 0
+    assert f"{shown} " in capsys.readouterr().out
+
+
+def test_words_may_be_typed_in_capitals() -> None:
+    assert [MapSizeType().convert(word, None, None) for word in ("NET", "Image", "32X48")] == [
+        "net",
+        "image",
+        (32, 48),
+    ]
