@@ -20,7 +20,19 @@ from netsurgery.formats.generations import V1_TYPES
 from netsurgery.formats.segments import Source
 from netsurgery.formats.wire import Field, Wire, WireReader
 
-__all__ = ["FIELDS", "Blob", "Caffemodel", "LayerFields", "ModelLayer", "Span"]
+__all__ = [
+    "FIELDS",
+    "Blob",
+    "Caffemodel",
+    "FirstGeneration",
+    "LayerFields",
+    "ModelLayer",
+    "Span",
+]
+
+
+class FirstGeneration(CaffemodelError):
+    """A caffemodel of V0, which Caffe itself still reads."""
 
 
 class LayerFields(NamedTuple):
@@ -221,7 +233,7 @@ def open_protobuf(path: str | Path) -> Source:
         raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
     except ValueError as error:  # a zero byte in the name
         raise CaffemodelError(
-            f"not a file name (it holds a zero byte)", path=repr(str(path))
+            "not a file name (it holds a zero byte)", path=repr(str(path))
         ) from error
     try:
         head = source.pread(512, 0)

@@ -157,7 +157,7 @@ class Hdf5Weights:
             raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
         except ValueError as error:  # a zero byte in the name
             raise CaffemodelError(
-                f"not a file name (it holds a zero byte)", path=repr(str(path))
+                "not a file name (it holds a zero byte)", path=repr(str(path))
             ) from error
         try:
             return cls(source, shared)

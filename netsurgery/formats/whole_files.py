@@ -38,4 +38,4 @@ def _opened(path: Path | str) -> Source:
     try:
         return Source(path)
     except ValueError as error:  # a zero byte in the name
-        raise OSError(errno.EINVAL, f"not a file name (it holds a zero byte)") from error
+        raise OSError(errno.EINVAL, "not a file name (it holds a zero byte)") from error
