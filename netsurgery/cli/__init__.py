@@ -12,6 +12,8 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -43,8 +45,34 @@ COMMANDS = {
 LONGEST = 1500
 
 
+class ReaderGone(Exception):
+    """Whoever read our output closed it. Click would end the process over an OSError."""
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _told_apart():  # --help and --version print here
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _told_apart():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -91,6 +119,14 @@ def main() -> None:
 def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     try:
+        return _run(args)
+    except (BrokenPipeError, ReaderGone):
+        _give_stdout_up()
+        return 141
+
+
+def _run(args: list[str] | None) -> int:
+    try:
         code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
         if sys.stdout is not None:  # it is None where it was closed before we began
             sys.stdout.flush()
@@ -108,8 +144,7 @@ def run(args: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
-        _give_stdout_up()
-        return 141
+        raise
     except OSError as error:  # only standard output is left: files have errors of their own
         _give_stdout_up()
         report(NetsurgeryError(f"standard output: {error.strerror or error}"))

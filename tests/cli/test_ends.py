@@ -1,0 +1,63 @@
+"""How a command ends when what it writes to, or whoever started it, is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NET = str(ROOT / "prototxt" / "digits_deploy.prototxt")
+MODEL = str(ROOT / "models" / "digits" / "digits.caffemodel")
+IMAGE = str(ROOT / "examples" / "digits_canvas.png")
+
+
+def environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded"}
+
+
+def with_a_closed_reader(folder: Path, *args: str, both: bool = False) -> tuple[int, bytes]:
+    """Exit code and standard error of a command whose output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "netsurgery", *args],
+            cwd=folder,
+            env=environment(),
+            stdout=writer,
+            stderr=writer if both else subprocess.PIPE,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    return done.returncode, done.stderr or b""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["--version"],
+        ["convert", "--help"],
+        ["inspect", NET],
+        ["inspect", NET, MODEL, "--json"],
+        ["classify-map", IMAGE, "--blob", "pool1"],
+        ["classify-map", IMAGE, "-q", "--blob", "pool1", "--npy", "-"],
+        ["classify-map", IMAGE, "--blob", "pool1", "-q", "--json"],
+        ["classify-map", IMAGE, "--blob", "pool1", "-q", "--picture", "-"],
+    ],
+    ids=lambda args: " ".join(arg for arg in args if not arg.startswith("/")),
+)
+def test_a_reader_that_left_is_no_error(tmp_path: Path, args: list[str]) -> None:
+    if args[0] == "classify-map":
+        args = [*args, "--prototxt", NET, "--weights", MODEL]
+    assert with_a_closed_reader(tmp_path, *args) == (141, b"")
+
+
+def test_errors_that_nobody_reads(tmp_path: Path) -> None:
+    assert with_a_closed_reader(tmp_path, "inspect", "none.prototxt", both=True)[0] == 141
