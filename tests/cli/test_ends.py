@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,31 @@ def test_a_reader_that_left_is_no_error(tmp_path: Path, args: list[str]) -> None
 
 def test_errors_that_nobody_reads(tmp_path: Path) -> None:
     assert with_a_closed_reader(tmp_path, "inspect", "none.prototxt", both=True)[0] == 141
+
+
+#: Ctrl-C while the first imports run, as the command starts.
+EARLY = """
+import sys
+class CtrlC:
+    def find_spec(name, path=None, target=None):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC)
+sys.argv[1:] = ["--version"]
+from {module} import {function}
+sys.exit({function}())
+"""
+
+
+def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    found = re.search(r'^netsurgery = "([\w.]+):(\w+)"$', text, re.MULTILINE)
+    assert found is not None
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY.format(module=found[1], function=found[2])],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
