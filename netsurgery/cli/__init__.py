@@ -93,7 +93,6 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "auto_envvar_prefix": "NETSURGERY",
         "max_content_width": 100,
     },
 )

@@ -63,6 +63,7 @@ OUTPUT = click.Path(allow_dash=True)
     default=1,
     show_default=True,
     metavar="K",
+    envvar="NETSURGERY_TOP_K",
     help="With --json: the K likeliest classes of each cell.",
 )
 @click.option(
@@ -83,6 +84,7 @@ OUTPUT = click.Path(allow_dash=True)
     metavar="N|LABEL|max",
     default="max",
     show_default=True,
+    envvar="NETSURGERY_CLASS",
     help="What --picture shows as heat: a class by number or label, or the likeliest of each cell.",
 )
 @engine_options

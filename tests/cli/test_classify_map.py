@@ -173,6 +173,18 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(rows) == 4  # for people: a cell a line
 
 
+def test_variables_stand_for_the_command_s_own_options(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETSURGERY_TOP_K", "2")
+    monkeypatch.setenv("NETSURGERY_CLASS", "cow")
+    assert run(["classify-map", "cat.png", "--json", "--class", "max", "-q"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["cells"][0]["top"]) == 2
+    assert refused(["cat.png", "-q"], capsys) == (
+        f"error: {folder / 'words.txt'}: no label 'cow'\n"
+    )
+
+
 def test_windows_are_as_large_as_the_settings_say(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,3 +143,25 @@ def test_words_may_be_typed_in_capitals() -> None:
         "image",
         (32, 48),
     ]
+
+
+def test_environment_variables_are_those_that_the_readme_names(repo_root: Path) -> None:
+    """And none that an option's name happens to make, which might replace files."""
+    readme = (repo_root / "README.md").read_text()
+    start = readme.index("Environment variables stand for")
+    words = readme[start : readme.index("\n\n", start)].replace("`_", "`NETSURGERY_").split("`")
+    told = {word for word in words if word.startswith("NETSURGERY_")}
+    options = [option for command in COMMANDS.values() for option in command.params]
+    known = {str(option.envvar) for option in options if option.envvar is not None}
+    assert known == told
+    assert cli.context_settings.get("auto_envvar_prefix") is None
+
+
+def test_no_variable_replaces_outputs(
+    folder: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "new.caffemodel").write_text("mine")
+    (folder / "conv.prototxt").write_text(CONV)
+    monkeypatch.setenv("NETSURGERY_INIT_FORCE", "1")
+    assert run(["init", "conv.prototxt", "-o", "new.caffemodel"]) == 1
+    assert (folder / "new.caffemodel").read_text() == "mine"
