@@ -77,6 +77,8 @@ def test_check_names_both_numbers() -> None:
     with pytest.raises(FormatError) as error:
         SYNSETS.check(1000, "prob")
     assert str(error.value) == "synsets.txt: 4 labels, but blob 'prob' has 1000 classes"
+    with pytest.raises(FormatError, match=r"4 labels, but blob 'grey' has 1 class$"):
+        SYNSETS.check(1, "grey")
 
 
 @pytest.mark.parametrize(

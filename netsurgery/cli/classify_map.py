@@ -125,7 +125,12 @@ def command(
 
     given = merged(Settings(prototxt=prototxt, weights=weights, window=window), preprocess)
     settings = with_settings_file(given, quiet)
-    mapper = make_mapper(settings, engine, blob=blob, fit=fit, antialias=antialias)
+    drop = blob is not None and given.labels is None  # those of the settings file, for its own blob
+    mapper = make_mapper(
+        settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop
+    )
+    if settings.labels is not None and mapper.labels is None and not quiet:
+        echo(f"note: {settings.labels} does not fit blob {blob!r}: left out", err=True)
     mapper.check_class(class_)
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
     files = MapFiles.plan(images, npy, picture, inputs=inputs, force=force)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from netsurgery.cli.options import parse_size
+from netsurgery.cli.options import FILE_PATH, parse_size
 
 __all__ = ["model_options", "picture_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FILE = click.Path(path_type=Path)
 
 
 class MapSizeType(click.ParamType[Any]):
@@ -47,14 +44,14 @@ def model_options(command: F) -> F:
     prototxt = click.option(
         "--prototxt",
         metavar="FILE",
-        type=FILE,
+        type=FILE_PATH,
         envvar="NETSURGERY_PROTOTXT",
         help="The net (default: what netsurgery.toml says, here or above).",
     )
     weights = click.option(
         "--weights",
         metavar="FILE",
-        type=FILE,
+        type=FILE_PATH,
         envvar="NETSURGERY_WEIGHTS",
         help="Its caffemodel (default: what netsurgery.toml says).",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -11,8 +12,10 @@ import click
 from netsurgery.engines.contract import EngineOptions
 
 __all__ = [
+    "FILE_PATH",
     "NAMED_SHAPE",
     "SIZE",
+    "FilePathType",
     "engine_options",
     "force_option",
     "json_option",
@@ -21,6 +24,21 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FilePathType(click.Path):
+    """A file's path; an empty one, which Path would take for the current folder, is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a file's name, found an empty one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE_PATH = FilePathType()
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from netsurgery.cli.options import FILE_PATH, FilePathType
 from netsurgery.cli.printing import echo
 from netsurgery.formats.settings import Settings, find_settings, load_settings
 
@@ -19,13 +20,10 @@ __all__ = ["merged", "pixel_options", "preprocess_options", "with_settings_file"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class MeanType(click.Path):
+class MeanType(FilePathType):
     """A mean: a file's path, or numbers with commas between."""
 
     name = "mean"
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):
@@ -120,7 +118,7 @@ def preprocess_options(command: F) -> F:
     @click.option(
         "--labels",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=FILE_PATH,
         envvar="NETSURGERY_LABELS",
         help="The classes' names, one a line.",
     )

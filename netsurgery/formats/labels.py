@@ -51,8 +51,9 @@ class Labels:
     def check(self, classes: int, blob: str) -> None:
         """Raise FormatError unless there is a label for each of the blob's classes."""
         if len(self.lines) != classes:
+            several = "class" if classes == 1 else "classes"
             raise FormatError(
-                f"{self.path}: {len(self.lines)} labels, but blob {blob!r} has {classes} classes"
+                f"{self.path}: {len(self.lines)} labels, but blob {blob!r} has {classes} {several}"
             )
 
     def find(self, text: str) -> int:

@@ -34,9 +34,10 @@ def classify_map(
 
     settings: a netsurgery.toml (`convert` writes one), or what it would say: model and
     preprocessing. size: (height, width) in pixels that the net's input is made, None for what the
-    prototxt declares. blob: the one that holds the map (default: the last layer's top). fit:
-    "warp", "crop" or "pad". antialias: smooth before shrinking, as caffe.io does today. engine:
-    what runs the net, real Caffe by default where there is one.
+    prototxt declares. blob: the one that holds the map (default: the last layer's top); labels that
+    are more or fewer than its classes are left out where it is given. fit: "warp", "crop" or
+    "pad". antialias: smooth before shrinking, as caffe.io does today. engine: what runs the net,
+    real Caffe by default where there is one.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError, MeanError, PrototxtError, NetError, EngineError.
@@ -45,7 +46,10 @@ def classify_map(
 
     given = as_settings(settings)
     chosen = engine or EngineOptions()
-    with make_mapper(given, chosen, blob=blob, fit=fit, antialias=antialias) as mapper:
+    drop = blob is not None
+    with make_mapper(
+        given, chosen, blob=blob, fit=fit, antialias=antialias, drop_labels=drop
+    ) as mapper:
         return mapper.map(_read(image), mapper.net.size if size is None else size)
 
 

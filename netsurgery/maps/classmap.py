@@ -223,7 +223,8 @@ class ClassMap:
 def check_class(number: int, classes: int, blob: str) -> int:
     """`number`, where the blob has that class. Raises NetError."""
     if number >= classes:
-        raise NetError(f"class {number}: blob {blob!r} has {classes} classes, 0 to {classes - 1}")
+        known = "one class, 0" if classes == 1 else f"{classes} classes, 0 to {classes - 1}"
+        raise NetError(f"class {number}: blob {blob!r} has {known}")
     return number
 
 

@@ -36,9 +36,12 @@ def make_mapper(
     blob: str | None = None,
     fit: str = "warp",
     antialias: bool = True,
+    drop_labels: bool = False,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
+    drop_labels: leave out labels that are more or fewer than the blob's classes, as those of a
+    netsurgery.toml are for any blob but the one they were meant for; else they are an error.
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
     """
@@ -47,7 +50,10 @@ def make_mapper(
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
     labels = None if settings.labels is None else read_labels(settings.labels)
     if labels is not None and net.classes is not None:
-        labels.check(net.classes, net.blob)
+        if drop_labels and len(labels) != net.classes:
+            labels = None
+        else:
+            labels.check(net.classes, net.blob)
     return Mapper(net, weights, transformer, options, window=settings.window, labels=labels)
 
 

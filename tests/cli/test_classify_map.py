@@ -291,6 +291,41 @@ def test_labels_of_another_length(folder: Path, capsys: pytest.CaptureFixture[st
     )
 
 
+def test_the_settings_labels_are_for_their_own_blob(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("words.txt").write_text("a\nb\n")
+    args = ["cat.png", "--blob", "pool"]
+    assert run(["classify-map", *args, "--json"]) == 0
+    seen = capsys.readouterr()
+    assert json.loads(seen.out)["cells"][0]["label"] is None
+    words = folder / "words.txt"
+    assert f"note: {words} does not fit blob 'pool': left out" in seen.err.splitlines()
+    assert refused([*args, "-q", "--labels", "words.txt"], capsys) == (
+        "error: words.txt: 2 labels, but blob 'pool' has 3 classes\n"
+    )
+    assert refused(["cat.png", "-q"], capsys) == (
+        f"error: {words}: 2 labels, but blob 'prob' has 3 classes\n"
+    )
+
+
+def test_labels_of_the_same_number_are_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["classify-map", "cat.png", "--blob", "pool", "--json"]) == 0
+    seen = capsys.readouterr()
+    assert json.loads(seen.out)["cells"][3]["label"] == "n3 bird, crane"
+    assert "left out" not in seen.err
+
+
+@pytest.mark.parametrize("option", ["--labels", "--mean", "--prototxt", "--weights"])
+def test_empty_names_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    told = refused(["cat.png", "-q", option, ""], capsys, 2)
+    assert f"Invalid value for '{option}': expected a file's name, found an empty one" in told
+
+
 def test_outputs_need_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("map.npy").write_text("mine")
     assert refused(["cat.png", "-q", "--npy", "map.npy"], capsys) == (
