@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CLASS_COLORS", "heat_colors"]
+__all__ = ["CLASS_COLORS", "class_color", "heat_colors"]
 
 Color = tuple[int, int, int]
 
@@ -50,3 +50,8 @@ def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     ]
     colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return colors
+
+
+def class_color(rank: int) -> Color:
+    """A class's colour by its frequency; rare ones share the last, a grey."""
+    return CLASS_COLORS[min(rank, len(CLASS_COLORS) - 1)]

@@ -7,11 +7,12 @@ from functools import cache
 
 from PIL import ImageFont
 
-__all__ = ["FRAME", "INK", "PALE", "PAPER", "Font", "cut", "load_font"]
+__all__ = ["BAND", "FRAME", "INK", "PALE", "PAPER", "Font", "cut", "load_font", "wrapped"]
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER, INK, PALE, FRAME = (250, 250, 248), (28, 32, 40), (108, 112, 122), (198, 200, 204)
+BAND = (232, 234, 238)  # behind a line that is marked
 
 
 def cut(text: str, font: Font, room: float | None) -> str:
@@ -21,6 +22,21 @@ def cut(text: str, font: Font, room: float | None) -> str:
         return text
     fits = bisect_left(range(len(text)), room, key=lambda n: font.getlength(text[:n] + "..."))
     return text[: max(0, fits - 1)] + "..."
+
+
+def wrapped(text: str, font: Font, room: float, most: int) -> list[str]:
+    """Lines no wider than `room`, broken between words, at most `most` of them; at least one."""
+    lines, words = [""], cut(text, font, None).split()
+    for index, word in enumerate(words):
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= room or not lines[-1]:
+            lines[-1] = longer
+        elif len(lines) < most:
+            lines.append(word)
+        else:
+            lines[-1] = " ".join([lines[-1], *words[index:]])
+            break
+    return [cut(line, font, room) for line in lines]
 
 
 @cache

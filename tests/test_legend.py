@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netsurgery.formats.labels import Labels
+from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.colors import CLASS_COLORS
+from netsurgery.maps.legend import Entry, Legend, entries
+from netsurgery.maps.transformer import place
+
+
+def found_map(values: Any, labels: Labels | None = None) -> ClassMap:
+    geometry = Geometry((20.0, 20.0), (40.0, 40.0), place((120, 120), (120, 120)))
+    array = np.asarray(values, np.float32)
+    return ClassMap("a.png", array, "prob", "score", "data", geometry, labels)
+
+
+#: Two cells: class 1 wins both, class 0 none.
+ONE_WINS = found_map([[[0.5, 0.25]], [[3.0, 4.0]]], Labels("w", ("cat", "dog")))
+
+
+def lines(count: int, label: str = "a label") -> list[Entry]:
+    return [Entry(number, label, "1 of 9 cells, best 1", None) for number in range(count)]
+
+
+def test_the_classes_found_have_their_colours() -> None:
+    made = entries(ONE_WINS, ONE_WINS.found(), None)
+    assert made == [Entry(1, "dog", "2 of 2 cells, best 4", CLASS_COLORS[0])]
+
+
+def test_the_class_drawn_is_marked() -> None:
+    made = entries(ONE_WINS, ONE_WINS.found(), 1)
+    assert made == [Entry(1, "dog", "2 of 2 cells, best 4", None, drawn=True)]
+
+
+def test_the_class_drawn_stands_first_though_no_cell_shows_it() -> None:
+    made = entries(ONE_WINS, ONE_WINS.found(), 0)
+    assert made == [
+        Entry(0, "cat", "0 of 2 cells, highest 0.5", None, drawn=True),
+        Entry(1, "dog", "2 of 2 cells, best 4", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "room", "columns", "rows", "left"),
+    [
+        (1, 1500, 1, 1, 0),
+        (4, 1500, 1, 4, 0),
+        (5, 1500, 2, 3, 0),
+        (11, 1500, 3, 4, 0),
+        (11, 300, 1, 11, 0),
+        (16, 1500, 4, 4, 0),
+        (100, 1500, 4, 12, 52),
+        (13, 100, 1, 12, 1),
+    ],
+)
+def test_columns(count: int, room: int, columns: int, rows: int, left: int) -> None:
+    legend = Legend(lines(count))
+    high = legend.lay(room, 12)
+    assert (legend.columns, legend.rows, legend.left) == (columns, rows, left)
+    assert high == 30 + 24 * (rows + (left > 0))
+
+
+def test_long_labels_cost_columns_but_not_without_end() -> None:
+    columns = []
+    for letters in (1, 30, 900):
+        legend = Legend(lines(16, "m" * letters))
+        legend.lay(1500, 12)
+        columns.append(legend.columns)
+    assert columns == [4, 2, 2]
