@@ -1,0 +1,112 @@
+"""Where the parts of a map's picture lie, by the shape of the image.
+
+Three panels stand in a row over the legend. Those of a very wide image lie under each other, and
+beside those of a very tall one stands the legend. Titles are wrapped to the room over their panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netsurgery.maps.drawing import load_font, wrapped
+from netsurgery.maps.legend import Legend
+
+__all__ = ["BAR_SPACE", "TITLE_LINE", "Layout", "arrange", "panel_size", "stretched"]
+
+Box = tuple[int, int, int, int]
+
+BAR_SPACE = 72  # right of the second panel, for the colour bar
+TITLE_LINE = 17  # height of a line of a title
+
+_SIDE, _SHORT = 460, 120  # of a panel in a row: the longer side, and no side is shorter
+_LONG, _DEEP = 1436, 240  # of a panel among those under each other: the most
+_TALL, _THIN = 760, 90  # of a panel beside the legend: its height, and no panel is narrower
+_MARGIN, _GAP, _HEAD, _TITLE = 32, 28, 66, 26
+_ROWS = 12  # of the legend below the panels
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The canvas (width, height), the panels with the lines of their titles, the legend's corner.
+
+    panels: boxes of one size, x0, y0, x1, y1.
+    """
+
+    canvas: tuple[int, int]
+    panels: tuple[Box, ...]
+    titles: tuple[list[str], ...]
+    legend: tuple[int, int]
+
+
+def panel_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a panel for an image of `size` (height, width)."""
+    high, wide = size
+    if _very_wide(size):
+        scale = min(_LONG / wide, _DEEP / high)
+        return max(_THIN, round(high * scale)), round(wide * scale)
+    if _very_tall(size):
+        return _TALL, max(_THIN, round(wide * _TALL / high))
+    scale = _SIDE / max(size)
+    return max(_SHORT, round(high * scale)), max(_SHORT, round(wide * scale))
+
+
+def stretched(size: tuple[int, int]) -> str:
+    """Words for a panel that has not the shape of its image; "" where it has."""
+    high, wide = panel_size(size)
+    factor = (high / wide) / (size[0] / size[1])
+    if 0.97 < factor < 1.03:
+        return ""
+    side, factor = ("high", factor) if factor > 1 else ("wide", 1 / factor)
+    return f"drawn {factor:.1f} times too {side}"
+
+
+def arrange(size: tuple[int, int], titles: Sequence[str], legend: Legend) -> Layout:
+    """The places for an image of `size` and the three `titles`; `legend` is laid too."""
+    if _very_wide(size):
+        return _under_each_other(panel_size(size), titles, legend)
+    return _in_a_row(panel_size(size), titles, legend, aside=_very_tall(size))
+
+
+def _very_wide(size: tuple[int, int]) -> bool:
+    return size[1] * _SHORT > size[0] * _SIDE
+
+
+def _very_tall(size: tuple[int, int]) -> bool:
+    return size[0] * _SHORT > size[1] * _SIDE
+
+
+def _in_a_row(panel: tuple[int, int], titles: Sequence[str], legend: Legend, aside: bool) -> Layout:
+    (high, wide), gap = panel, _GAP + (_GAP // 2) * aside
+    second = _MARGIN + wide + gap
+    lefts = (_MARGIN, second, second + wide + BAR_SPACE + gap)
+    right = lefts[2] + wide + (gap if aside else 0)
+    rooms = (lefts[1] - lefts[0] - 10, lefts[2] - lefts[1] - 10, right - lefts[2] - 2)
+    lines = _lines(titles, rooms)
+    top = _HEAD + _TITLE + TITLE_LINE * (max(map(len, lines)) - 1)
+    panels = tuple((left, top, left + wide, top + high) for left in lefts)
+    if aside:
+        legend.lay(legend.wide, (high - 60) // 24)
+        canvas = (right + _GAP + legend.wide + _MARGIN, top + high + _MARGIN)
+        return Layout(canvas, panels, lines, (right + _GAP, top))
+    below = legend.lay(right - _MARGIN, _ROWS)
+    canvas = (right + _MARGIN, top + high + 24 + below + _MARGIN)
+    return Layout(canvas, panels, lines, (_MARGIN, top + high + 24))
+
+
+def _under_each_other(panel: tuple[int, int], titles: Sequence[str], legend: Legend) -> Layout:
+    high, wide = panel
+    lines = _lines(titles, [wide] * len(titles))
+    panels, y = [], _HEAD
+    for title in lines:
+        top = y + _TITLE + TITLE_LINE * (len(title) - 1)
+        y = top + high + 10
+        panels.append((_MARGIN, top, _MARGIN + wide, top + high))
+    below = legend.lay(wide + BAR_SPACE, _ROWS)
+    canvas = (wide + BAR_SPACE + 2 * _MARGIN, y + 14 + below + _MARGIN)
+    return Layout(canvas, tuple(panels), lines, (_MARGIN, y + 14))
+
+
+def _lines(titles: Sequence[str], rooms: Sequence[int]) -> tuple[list[str], ...]:
+    font = load_font(14)
+    return tuple(wrapped(title, font, room, 5) for title, room in zip(titles, rooms, strict=True))
