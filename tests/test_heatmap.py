@@ -11,6 +11,7 @@ from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.colors import CLASS_COLORS, heat_colors
+from netsurgery.maps.drawing import BAND, INK, PAPER
 from netsurgery.maps.heatmap import draw_map, draw_png
 from netsurgery.maps.image import Picture
 from netsurgery.maps.transformer import place
@@ -108,7 +109,7 @@ def test_no_name_outside_the_image() -> None:
     geometry = Geometry((20.0, 20.0), (300.0, 300.0), place((120, 120), (120, 120)))
     numbers = np.arange(9).reshape(3, 3)
     drawn = draw_map(class_map(one_hot(numbers, 9), picture, geometry=geometry), picture)
-    below = drawn.crop((LEFTS[2], TOP + SIDE + 1, drawn.width, drawn.height))
+    below = drawn.crop((LEFTS[2], TOP + SIDE + 1, drawn.width, TOP + SIDE + 24))
     assert below.getcolors(1) is not None
 
 
@@ -150,13 +151,14 @@ def test_the_colour_bar_goes_up() -> None:
 def test_the_legend_grows_with_the_classes() -> None:
     picture = grey_picture()
     heights = []
-    for classes in (1, 3, 12, 20):
-        numbers = np.arange(25).reshape(5, 5) % classes
+    for classes in (1, 3, 8, 12, 60):
+        numbers = np.arange(100).reshape(10, 10) % classes
         found = class_map(one_hot(numbers, classes), picture)
         heights.append(draw_map(found, picture).height)
     assert heights[1] - heights[0] == 2 * 24
-    assert heights[2] - heights[1] == 9 * 24
-    assert heights[3] - heights[2] == 24  # "and 8 more"
+    assert heights[2] - heights[1] == 1 * 24  # two columns
+    assert heights[3] - heights[2] == 0  # three
+    assert heights[4] - heights[3] == 9 * 24  # "and 12 more"
 
 
 def test_the_legend_shows_the_colours_of_the_overlay() -> None:
@@ -190,7 +192,20 @@ def test_images_of_any_shape(height: int, width: int) -> None:
     picture = grey_picture(height, width)
     drawn = draw_map(class_map(np.full((2, 4, 4), 0.5), picture), picture)
     assert 500 <= drawn.width <= 1600
-    assert 200 <= drawn.height <= 800
+    assert 200 <= drawn.height <= 1000
+
+
+def test_a_class_that_no_cell_shows_is_drawn_and_listed() -> None:
+    picture = grey_picture()
+    values = np.zeros((3, 5, 5))
+    values[0], values[2, 1, 1] = 0.5, 0.25
+    found = class_map(values, picture)
+    drawn = draw_map(found, picture, 2)
+    assert drawn.height == draw_map(found, picture).height + 24
+    marked = TOP + SIDE + 24 + 30
+    assert drawn.getpixel((LEFTS[0] + 6, marked + 8)) == INK  # the mark
+    assert drawn.getpixel((LEFTS[0] - 4, marked)) == BAND
+    assert drawn.getpixel((LEFTS[0] - 4, marked + 24)) == PAPER
 
 
 def test_fine_and_coarse_maps() -> None:

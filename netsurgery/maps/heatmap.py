@@ -1,13 +1,12 @@
 """A picture of a class map: the image, the map as heat, and the map laid over the image.
 
-Three panels in a row, each with its caption; a colour bar behind the second; below them the
-classes found, each with the colour it has in the third.
+Three panels, each with its title; a colour bar beside the second; and the classes found, each
+with the colour it has in the third. `maps.layout` says where they lie.
 """
 
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
-from netsurgery.maps.classmap import ClassMap, Found
-from netsurgery.maps.colors import CLASS_COLORS, heat_colors
+from netsurgery.maps.classmap import ClassMap
+from netsurgery.maps.colors import class_color, heat_colors
 from netsurgery.maps.drawing import FRAME, INK, PALE, PAPER, cut, load_font
 from netsurgery.maps.image import Picture
+from netsurgery.maps.layout import TITLE_LINE, arrange, panel_size, stretched
+from netsurgery.maps.legend import Legend, entries
 from netsurgery.maps.tags import Tag, placed
 
 if TYPE_CHECKING:
@@ -31,11 +32,8 @@ __all__ = ["draw_map", "draw_png"]
 
 Box = tuple[int, int, int, int]
 
-_PANEL = 460  # the longer side of a panel
-_SHORT = 120  # no side of a panel is shorter: a very long image is squeezed
-_MARGIN, _GAP, _HEAD, _CAPTION = 32, 28, 66, 26
-_BAR, _BAR_SPACE = 16, 72
-_LINE, _CLASSES = 24, 12
+_MARGIN, _BAR = 32, 16
+_NAMED = 40  # classes, at most
 _CELLS = 50  # of a class, that its name may stand by
 
 
@@ -87,7 +85,7 @@ def draw_map(found: ClassMap, picture: Picture, number: int | None = None) -> Im
     sheet.image_panel()
     sheet.heat_panel()
     sheet.overlay_panel(tiles)
-    sheet.legend()
+    sheet.legend.draw(sheet.draw, sheet.layout.legend)
     return sheet.canvas
 
 
@@ -98,17 +96,18 @@ class _Sheet:
         self.found, self.picture, self.scale = found, picture, scale
         self.classes, self.numbers = found.found(), found.argmax()
         self.rank = {one.number: rank for rank, one in enumerate(self.classes)}
-        self.size = _panel_size(picture.size)
-        high, wide = self.size
-        self.lines = min(len(self.classes), _CLASSES) + (len(self.classes) > _CLASSES)
-        width = 2 * _MARGIN + 3 * wide + 2 * _GAP + _BAR_SPACE
-        top = _HEAD + _CAPTION
-        height = top + high + 24 + 30 + _LINE * self.lines + _MARGIN
-        self.canvas = Image.new("RGB", (width, height), PAPER)
+        self.size = panel_size(picture.size)
+        self.legend = Legend(entries(found, self.classes, scale.number))
+        note = stretched(picture.size)
+        titles = (
+            f"image, {note}" if note else "image",
+            self.title(),
+            "on the image, each cell about its window's centre",
+        )
+        self.layout = arrange(picture.size, titles, self.legend)
+        self.panels = self.layout.panels
+        self.canvas = Image.new("RGB", self.layout.canvas, PAPER)
         self.draw = ImageDraw.Draw(self.canvas)
-        second = _MARGIN + wide + _GAP
-        lefts = (_MARGIN, second, second + wide + _BAR_SPACE + _GAP)
-        self.panels = [(left, top, left + wide, top + high) for left in lefts]
 
     def text(
         self,
@@ -135,8 +134,12 @@ class _Sheet:
         )
         self.text((_MARGIN, 46), facts, 13, PALE, room=width)
 
-    def caption(self, panel: Box, text: str) -> None:
-        self.text((panel[0], panel[1] - 8), text, 14, INK, "ls", panel[2] - panel[0])
+    def titled(self, number: int) -> Box:
+        """A panel's title is written over it."""
+        panel, lines = self.panels[number], self.layout.titles[number]
+        for above, line in enumerate(reversed(lines)):
+            self.text((panel[0], panel[1] - 8 - above * TITLE_LINE), line, 14, INK, "ls")
+        return panel
 
     def framed(self, panel: Box) -> None:
         self.draw.rectangle(
@@ -144,15 +147,13 @@ class _Sheet:
         )
 
     def image_panel(self) -> None:
-        panel = self.panels[0]
-        self.caption(panel, "image")
+        panel = self.titled(0)
         self.canvas.paste(self.picture.thumbnail(self.size), panel[:2])
         self.framed(panel)
 
     def heat_panel(self) -> None:
         """The map filling its panel, cell by cell, and the colour bar."""
-        panel = self.panels[1]
-        self.caption(panel, self.title())
+        panel = self.titled(1)
         colors = Image.fromarray(heat_colors(self.scale.heat))
         wide, high = panel[2] - panel[0], panel[3] - panel[1]
         self.canvas.paste(colors.resize((wide, high), Image.Resampling.NEAREST), panel[:2])
@@ -174,7 +175,7 @@ class _Sheet:
         rows, columns = self.found.shape
         wide, high = (panel[2] - panel[0]) / columns, (panel[3] - panel[1]) / rows
         numbers = self.numbers
-        size = int(min(high * 0.5, wide * 1.5 / len(str(numbers.max())), 16))
+        size = int(min(high * 0.5, wide * 1.3 / len(str(numbers.max())), 16))
         if size < 8:
             return
         for row in range(rows):
@@ -201,8 +202,7 @@ class _Sheet:
 
     def overlay_panel(self, tiles: NDArray[np.float64]) -> None:
         """The map over the greyed image, each cell about the centre of its window."""
-        panel = self.panels[2]
-        self.caption(panel, "on the image, each cell about its window's centre")
+        panel = self.titled(2)
         high, wide = self.size
         grey = self.picture.thumbnail(self.size).convert("L").convert("RGB")
         cover = Image.new("RGBA", grey.size, (0, 0, 0, 0))
@@ -226,7 +226,7 @@ class _Sheet:
         One that most cells show needs none; nor is one written over another's.
         """
         font, names, tags = load_font(12), {}, []
-        for rank, one in enumerate(self.classes[:_CLASSES]):
+        for rank, one in enumerate(self.classes[:_NAMED]):
             if 2 * one.cells > self.numbers.size:
                 continue
             labels = self.found.labels
@@ -235,7 +235,7 @@ class _Sheet:
             cells = self._best_cells(one.number, edges)
             tags.append(Tag(rank, round(font.getlength(names[rank])) + 8, cells))
         for rank, (x0, y0, x1, y1) in placed(tags, self.size).items():
-            color = _class_color(rank)
+            color = class_color(rank)
             left, top = panel[0] + x0, panel[1] + y0
             box = (left, top, panel[0] + x1 - 1, panel[1] + y1 - 1)
             self.draw.rounded_rectangle(box, 5, color)
@@ -258,7 +258,7 @@ class _Sheet:
         """A cell's colour over the image: its class's, or the heat of the class shown."""
         heat = float(self.scale.heat[row, column])
         if self.scale.number is None:
-            color = _class_color(self.rank[int(self.numbers[row, column])])
+            color = class_color(self.rank[int(self.numbers[row, column])])
             return (*color, round(70 + 110 * heat))
         red, green, blue = (int(v) for v in heat_colors(np.float32(heat)))
         return (red, green, blue, round(90 + 110 * heat))
@@ -275,39 +275,6 @@ class _Sheet:
             if row and numbers[row, column] != numbers[row - 1, column]:
                 pen.line((x0, y0, x1, y0), fill=(255, 255, 255), width=width)
 
-    def legend(self) -> None:
-        """The classes found, most frequent first."""
-        y = self.panels[0][3] + 24
-        cells = math.prod(self.found.shape)
-        self.text((_MARGIN, y), "classes found", 14, INK)
-        y += 30
-        for rank, one in enumerate(self.classes[:_CLASSES]):
-            self._legend_line(y, _class_color(rank), one, cells)
-            y += _LINE
-        left = len(self.classes) - _CLASSES
-        if left > 0:
-            self.text((_MARGIN + 26, y), f"and {left} more", 13, PALE)
-
-    def _legend_line(self, y: int, color: tuple[int, int, int], one: Found, cells: int) -> None:
-        if self.scale.number is None:  # else the overlay has the colours of the bar
-            self.draw.rectangle((_MARGIN, y + 1, _MARGIN + 15, y + 15), fill=color)
-        self.text((_MARGIN + 70, y), str(one.number), 14, INK, "ra")
-        share = f"{one.cells} of {cells} cells, best {one.best:.3g}"
-        self.text((_MARGIN + 84, y), share, 14, PALE)
-        room = self.canvas.width - 2 * _MARGIN - 300
-        self.text((_MARGIN + 300, y), one.label, 14, INK, room=room)
-
-
-def _panel_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of a panel for an image of `size`."""
-    scale = _PANEL / max(size)
-    return max(_SHORT, round(size[0] * scale)), max(_SHORT, round(size[1] * scale))
-
 
 def _inside(at: tuple[int, int], box: Box) -> bool:
     return box[0] <= at[0] < box[2] and box[1] <= at[1] < box[3]
-
-
-def _class_color(rank: int) -> tuple[int, int, int]:
-    """A class's colour by its frequency; rare ones share the last, a grey."""
-    return CLASS_COLORS[min(rank, len(CLASS_COLORS) - 1)]
