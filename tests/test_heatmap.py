@@ -14,6 +14,8 @@ from netsurgery.maps.colors import CLASS_COLORS, heat_colors
 from netsurgery.maps.drawing import BAND, INK, PAPER
 from netsurgery.maps.heatmap import draw_map, draw_png
 from netsurgery.maps.image import Picture
+from netsurgery.maps.layout import arrange, panel_size
+from netsurgery.maps.legend import Legend, entries
 from netsurgery.maps.transformer import place
 
 #: Where the panels are for a square image: left, top, and the side.
@@ -103,6 +105,23 @@ def test_the_class_of_most_cells_is_not_named() -> None:
     assert CLASS_COLORS[0] not in {color for _, color in panel.getcolors(1 << 18) or []}
 
 
+@pytest.mark.parametrize(("height", "width"), [(1600, 200), (333, 500), (100, 100)])
+def test_cells_leave_no_gap(height: int, width: int) -> None:
+    """Edges at half a pixel of the panel are rounded the same way for both cells."""
+    picture = grey_picture(height, width)
+    step = (height / 21, width / 21)
+    places = place(picture.size, picture.size)
+    geometry = Geometry(step, (2 * step[0], 2 * step[1]), places)
+    found = class_map(np.full((1, 20, 20), 0.5), picture, geometry=geometry)
+    drawn = draw_map(found, picture, 0)
+    high, wide = panel_size(picture.size)
+    layout = arrange(picture.size, ("", "", ""), Legend(entries(found, found.found(), 0)))
+    left, top = layout.panels[2][0], drawn.height - layout.canvas[1] + layout.panels[2][1]
+    margin = (wide // 42 + 2, high // 42 + 2)
+    inner = (left + margin[0], top + margin[1], left + wide - margin[0], top + high - margin[1])
+    assert len(drawn.crop(inner).getcolors(9) or "gaps") == 1
+
+
 def test_no_name_outside_the_image() -> None:
     """Cells whose windows pass the edge are not named on the paper around the panel."""
     picture = grey_picture(120, 120)
@@ -151,14 +170,15 @@ def test_the_colour_bar_goes_up() -> None:
 def test_the_legend_grows_with_the_classes() -> None:
     picture = grey_picture()
     heights = []
-    for classes in (1, 3, 8, 12, 60):
+    for classes in (1, 3, 8, 12, 60, 100):
         numbers = np.arange(100).reshape(10, 10) % classes
         found = class_map(one_hot(numbers, classes), picture)
         heights.append(draw_map(found, picture).height)
     assert heights[1] - heights[0] == 2 * 24
     assert heights[2] - heights[1] == 1 * 24  # two columns
     assert heights[3] - heights[2] == 0  # three
-    assert heights[4] - heights[3] == 9 * 24  # "and 12 more"
+    assert heights[4] - heights[3] == 11 * 24  # four
+    assert heights[5] - heights[4] == 6 * 24  # "and 20 more"
 
 
 def test_the_legend_shows_the_colours_of_the_overlay() -> None:

@@ -208,7 +208,8 @@ class _Sheet:
         cover = Image.new("RGBA", grey.size, (0, 0, 0, 0))
         pen = ImageDraw.Draw(cover)
         scale = (wide / self.picture.size[1], high / self.picture.size[0])
-        edges = np.rint(tiles * [*scale, *scale]).astype(int)
+        # To a millionth first: two cells that share an edge may tell it with different last bits.
+        edges = np.rint(np.round(tiles * [*scale, *scale], 6)).astype(int)
         for row, column in np.ndindex(*self.found.shape):
             x0, y0, x1, y1 = (int(v) for v in edges[row, column])
             pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), self._tint(row, column))

@@ -23,7 +23,7 @@ _SIDE, _SHORT = 460, 120  # of a panel in a row: the longer side, and no side is
 _LONG, _DEEP = 1436, 240  # of a panel among those under each other: the most
 _TALL, _THIN = 760, 90  # of a panel beside the legend: its height, and no panel is narrower
 _MARGIN, _GAP, _HEAD, _TITLE = 32, 28, 66, 26
-_ROWS = 12  # of the legend below the panels
+_ROWS = 20  # of the legend below the panels
 
 
 @dataclass(frozen=True)
