@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.colors import CLASS_COLORS
+from netsurgery.maps.drawing import BAND, INK, PAPER
 from netsurgery.maps.legend import Entry, Legend, entries
 from netsurgery.maps.transformer import place
 
@@ -71,3 +73,14 @@ def test_long_labels_cost_columns_but_not_without_end() -> None:
         legend.lay(1500, 12)
         columns.append(legend.columns)
     assert columns == [4, 2, 2]
+
+
+def test_the_band_is_behind_the_whole_line() -> None:
+    """Also where a long label takes more room than a column must have."""
+    legend = Legend([Entry(0, "m" * 900, "1 of 9 cells, best 1", None, drawn=True)])
+    canvas = Image.new("RGB", (1600, legend.lay(1500, 12)), PAPER)
+    legend.draw(ImageDraw.Draw(canvas), (20, 0))
+    bands = [x for x in range(1600) if canvas.getpixel((x, 30)) == BAND]
+    dark = [x for x in range(1600) for y in range(30, 48) if canvas.getpixel((x, y)) == INK]
+    assert min(bands) < min(dark)
+    assert max(bands) > max(dark) > 1400

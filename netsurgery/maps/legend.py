@@ -96,13 +96,13 @@ class Legend:
 
     def _line(self, pen: ImageDraw.ImageDraw, at: tuple[int, int], line: Entry, room: int) -> None:
         (x, y), font = at, load_font(14)
+        label = cut(line.label, font, room - self.label)
         if line.drawn:
-            wide = min(room, self.wide) + 6
-            pen.rectangle((x - 6, y - 3, x + wide, y + 20), fill=BAND)
+            right = x + max(self.wide, self.label + round(font.getlength(label))) + 6
+            pen.rectangle((x - 6, y - 3, right, y + 20), fill=BAND)
             pen.polygon([(x + 2, y + 2), (x + 2, y + 14), (x + 12, y + 8)], fill=INK)
         elif line.color is not None:
             pen.rectangle((x, y + 1, x + 15, y + 15), fill=line.color)
         pen.text((x + 70, y), str(line.number), fill=INK, font=font, anchor="ra")
         pen.text((x + _SHARE, y), line.share, fill=PALE, font=font)
-        label = cut(line.label, font, room - self.label)
         pen.text((x + self.label, y), label, fill=INK, font=font)
