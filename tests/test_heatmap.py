@@ -96,6 +96,23 @@ def test_classes_are_named_where_they_are() -> None:
     assert max(colors)[1] == CLASS_COLORS[1]
 
 
+def test_a_long_name_is_cut_to_a_narrow_picture() -> None:
+    picture = grey_picture(360, 100)
+    labels = Labels("w", ("first", "name " * 30))
+    numbers = np.zeros((9, 3), int)
+    numbers[4, 1] = 1
+    geometry = Geometry((30.0, 30.0), (60.0, 60.0), place(picture.size, picture.size))
+    found = class_map(one_hot(numbers, 2), picture, labels=labels, geometry=geometry)
+    assert CLASS_COLORS[1] in colors_of_the_overlay(draw_map(found, picture), picture)
+
+
+def colors_of_the_overlay(drawn: Image.Image, picture: Picture) -> set[Any]:
+    high, wide = panel_size(picture.size)
+    left = drawn.width - 32 - wide
+    panel = drawn.crop((left, TOP + 34, left + wide, TOP + high))
+    return {color for _, color in panel.getcolors(1 << 18) or []}
+
+
 def test_the_class_of_most_cells_is_not_named() -> None:
     """Its colour is in the legend; a name would stand on a picture full of it."""
     picture = grey_picture()

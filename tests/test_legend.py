@@ -84,3 +84,10 @@ def test_the_band_is_behind_the_whole_line() -> None:
     dark = [x for x in range(1600) for y in range(30, 48) if canvas.getpixel((x, y)) == INK]
     assert min(bands) < min(dark)
     assert max(bands) > max(dark) > 1400
+
+
+def test_the_band_ends_with_the_column() -> None:
+    legend = Legend([Entry(0, "m" * 20, "1 of 9 cells, best 1", None, drawn=True)])
+    canvas = Image.new("RGB", (500, legend.lay(300, 12)), PAPER)
+    legend.draw(ImageDraw.Draw(canvas), (20, 0))
+    assert max(x for x in range(500) if canvas.getpixel((x, 30)) == BAND) == 20 + 300 + 6

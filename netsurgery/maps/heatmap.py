@@ -232,7 +232,7 @@ class _Sheet:
                 continue
             labels = self.found.labels
             name = str(one.number) if labels is None else labels.short(one.number)
-            names[rank] = cut(name, font, 110)
+            names[rank] = cut(name, font, min(110, self.size[1] * 0.6))
             cells = self._best_cells(one.number, edges)
             tags.append(Tag(rank, round(font.getlength(names[rank])) + 8, cells))
         for rank, (x0, y0, x1, y1) in placed(tags, self.size).items():

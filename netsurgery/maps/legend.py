@@ -98,7 +98,8 @@ class Legend:
         (x, y), font = at, load_font(14)
         label = cut(line.label, font, room - self.label)
         if line.drawn:
-            right = x + max(self.wide, self.label + round(font.getlength(label))) + 6
+            need = max(self.wide, self.label + round(font.getlength(label)))
+            right = x + min(room, need) + 6
             pen.rectangle((x - 6, y - 3, right, y + 20), fill=BAND)
             pen.polygon([(x + 2, y + 2), (x + 2, y + 14), (x + 12, y + 8)], fill=INK)
         elif line.color is not None:
