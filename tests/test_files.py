@@ -146,6 +146,9 @@ def test_what_is_no_place_for_a_file(here: Path) -> None:
     assert refused(".") == ".: is a directory; an output is a file"
     assert refused("new/") == "new/: is a directory; an output is a file"
     assert refused("fifo") == "fifo: is not a regular file, which an output must be"
+    assert refused("-") == (
+        "-: this output does not go to standard output; name a file (./- for one called -)"
+    )
     assert refused("/dev/null", force=True) == (
         "/dev/null: is not a regular file, which an output must be"
     )
@@ -297,3 +300,40 @@ def test_a_folder_that_somebody_keeps_is_not_waited_for_forever(
         pass
     os.close(other)
     assert names() == ["model"]
+
+
+def test_a_pipe_by_its_name_in_proc() -> None:
+    """The real path of /proc/self/fd/N, and of /dev/stdout, names no file."""
+    reader, writer = os.pipe()
+    try:
+        name = f"/proc/self/fd/{writer}"
+        assert refused(name) == f"{name}: is not a regular file, which an output must be"
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_standard_output_gets_the_whole_or_nothing(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    with Outputs(["-"], stdout=True) as outputs:
+        outputs["-"].write(b"rubbish, and more of it")
+        outputs["-"].write(b"\x00\xff")
+    assert capfdbinary.readouterr().out == b"\x00\xff"
+    with pytest.raises(TypeError), Outputs(["-"], stdout=True) as outputs:
+        outputs["-"].write([b"a", b"b"])  # type: ignore[arg-type]
+    assert capfdbinary.readouterr().out == b""
+
+
+def test_standard_output_takes_no_company() -> None:
+    with pytest.raises(OutputError, match="this output does not go to standard output"):
+        Outputs(["-", "other"], stdout=True)
+
+
+def test_a_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    with (
+        pytest.raises(OutputError, match="standard output is closed"),
+        Outputs(["-"], stdout=True) as outputs,
+    ):
+        outputs["-"].write(b"1")

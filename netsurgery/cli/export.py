@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
+from netsurgery.formats.files import STDOUT
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, find_settings, load_settings
 from netsurgery.jobs.export import Exported, export
 
@@ -22,7 +23,9 @@ FILE = click.Path(path_type=Path)
 @click.command()
 @click.argument("prototxt", metavar="NET.prototxt", type=FILE)
 @click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
-@click.option("-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model.")
+@click.option(
+    "-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model; - prints it."
+)
 @click.option(
     "--weights",
     "place",
@@ -59,6 +62,8 @@ def command(
     Example:
       netsurgery export deploy.prototxt model.caffemodel -o model.onnx
     """
+    printed = str(output) == STDOUT
+    check_printed(printed, as_json)
     settings = settings_for(prototxt) if with_preprocess else None
     made = export(
         prototxt, weights, output, linked=place == "linked", preprocess=settings, force=force
@@ -66,7 +71,7 @@ def command(
     if as_json:
         click.echo(json.dumps(facts(made), indent=2))
     elif not quiet:
-        show(made)
+        show(made, err=printed)
 
 
 def settings_for(prototxt: Path) -> Settings:
@@ -91,10 +96,12 @@ def facts(made: Exported) -> dict[str, Any]:
     }
 
 
-def show(made: Exported) -> None:
+def show(made: Exported, *, err: bool) -> None:
+    """Print the facts for a person; on standard error where the model itself goes to output."""
     for word, blobs in (("input", made.inputs), ("output", made.outputs)):
         for blob, axes in blobs.items():
-            echo(f"{word} {blob}: {' x '.join(map(str, axes)) or 'a single value'}")
+            echo(f"{word} {blob}: {' x '.join(map(str, axes)) or 'a single value'}", err=err)
     if made.fixed is not None:
-        echo(f"height and width are fixed: {made.fixed}")
-    echo(f"wrote {made.path}")
+        echo(f"height and width are fixed: {made.fixed}", err=err)
+    if not err:
+        echo(f"wrote {made.path}")

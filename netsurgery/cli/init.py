@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo
+from netsurgery.formats.files import STDOUT
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Net
 from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
@@ -25,7 +26,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     metavar="FILE",
     required=True,
-    help="Where the weights go; HDF5 if it ends in .h5.",
+    help="Where the weights go; HDF5 if it ends in .h5; - prints them.",
 )
 @click.option(
     "--seed",
@@ -58,13 +59,15 @@ def command(
     Example:
       netsurgery init deploy.prototxt -o fresh.caffemodel --seed 1
     """
+    printed = str(weights_out) == STDOUT and not dry_run
+    check_printed(printed, as_json)
     plan = plan_initial_params(Net.read(prototxt))
     size = None if dry_run else initialize(plan, weights_out, seed=seed, force=force)
     found = _facts(plan, weights_out, seed, size)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif not quiet:
-        _show(found)
+        _show(found, err=printed)
 
 
 def _facts(plan: InitialPlan, weights: Path, seed: int, size: int | None) -> dict[str, Any]:
@@ -86,7 +89,8 @@ def _facts(plan: InitialPlan, weights: Path, seed: int, size: int | None) -> dic
     }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], *, err: bool) -> None:
+    """Print the facts for a person; on standard error where the weights go to output."""
     rows = [
         (
             f"{param['layer']}[{param['blob']}]",
@@ -97,7 +101,8 @@ def _show(found: dict[str, Any]) -> None:
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     for name, filler, shape in rows:
-        echo(f"{name.ljust(widths[0])}  {filler.ljust(widths[1])}  {shape}".rstrip())
+        echo(f"{name.ljust(widths[0])}  {filler.ljust(widths[1])}  {shape}".rstrip(), err=err)
     for note in found["notes"]:
-        echo(f"note: {note}")
-    echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")
+        echo(f"note: {note}", err=err)
+    if not err:
+        echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")

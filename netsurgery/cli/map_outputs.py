@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.files import Outputs, check_outputs
+from netsurgery.formats.files import Outputs, check_outputs, print_bytes
 
 __all__ = ["MapFiles", "stems"]
 
@@ -92,7 +92,7 @@ class MapFiles:
             for path in files:
                 outputs[path].write(content[path])
         if "-" in content:
-            sys.stdout.buffer.write(content["-"])
+            print_bytes(io.BytesIO(content["-"]))
 
 
 def stems(images: Sequence[str]) -> list[str]:

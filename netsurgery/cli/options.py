@@ -16,6 +16,7 @@ __all__ = [
     "NAMED_SHAPE",
     "SIZE",
     "FilePathType",
+    "check_printed",
     "engine_options",
     "force_option",
     "json_option",
@@ -168,6 +169,12 @@ def engine_options(command: F) -> F:
         return command(*args, engine=engine, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def check_printed(printed: bool, as_json: bool) -> None:
+    """Raise click's UsageError where the facts and an output both go to standard output."""
+    if printed and as_json:
+        raise click.UsageError("--json and -o - both print; give the output a file")
 
 
 def json_option(command: F) -> F:

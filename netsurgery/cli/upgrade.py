@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
 from netsurgery.surgery.upgrade import TextUpgrade
@@ -45,8 +45,7 @@ def command(
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output', or '--dry-run'.")
     printed = str(output) == "-" and not dry_run
-    if printed and as_json:
-        raise click.UsageError("--json and -o - both print; give the output a file")
+    check_printed(printed, as_json)
     with planned_upgrade(net) as plan:
         if output is not None and not dry_run:
             upgrade(plan, output, force=force)

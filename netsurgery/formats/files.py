@@ -12,17 +12,23 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.segments import Segment, write_segments
 
-__all__ = ["Output", "Outputs", "check_outputs"]
+__all__ = ["STDOUT", "Output", "Outputs", "check_outputs", "print_bytes"]
+
+#: The output that is standard output, where a run takes it.
+STDOUT = "-"
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
@@ -56,17 +62,28 @@ def check_outputs(
 def _check_place(path: str, target: str) -> None:
     if path == "":
         raise OutputError("an output needs a name; this one is empty")
-    if os.path.lexists(target):
-        mode = os.stat(target).st_mode  # ELOOP for links in a ring
-        if stat.S_ISDIR(mode):
-            raise OutputError(f"{path}: is a directory; an output is a file")
-        if not stat.S_ISREG(mode):
-            raise OutputError(f"{path}: is not a regular file, which an output must be")
+    if path == STDOUT:
+        raise OutputError(
+            "-: this output does not go to standard output; name a file (./- for one called -)"
+        )
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise OutputError(f"{path}: is a directory; an output is a file")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OutputError(f"{path}: is not a regular file, which an output must be")
     if path.endswith(("/", os.sep)):
         raise OutputError(f"{path}: is a directory; an output is a file")
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise OutputError(f"{path}: there is no folder {folder}")
+
+
+def _mode(path: str) -> int | None:
+    """What the path leads to; None for nothing. Of a pipe in /proc the real path has no file."""
+    try:
+        return os.stat(path).st_mode  # ELOOP for links in a ring
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
@@ -145,6 +162,8 @@ class Outputs:
     An existing file's mode is kept; a new one gets 0666 less the umask. A symbolic link stays and
     the file it leads to is replaced. Nothing is synced to disk: a killed process leaves the old
     files, a power cut is the file system's to answer for. Raises OutputError.
+
+    stdout: take "-", alone, for standard output, which gets the whole output at the end.
     """
 
     def __init__(
@@ -153,16 +172,22 @@ class Outputs:
         *,
         inputs: Iterable[str | Path] = (),
         force: bool = False,
+        stdout: bool = False,
     ) -> None:
         self.force = force
-        self._targets = check_outputs(paths, inputs=inputs, force=force)
+        self._printed = stdout and list(map(str, paths)) == [STDOUT]
+        to_check = [] if self._printed else paths
+        self._targets = check_outputs(to_check, inputs=inputs, force=force)
         self._made: dict[str, Output] = {}
+        self._folders = contextlib.ExitStack()
 
     def __getitem__(self, path: str | Path) -> Output:
         return self._made[str(path)]
 
     def __enter__(self) -> Outputs:
         try:
+            if self._printed:
+                self._made[STDOUT] = Output(STDOUT, self._new_target())
             for folder in {os.path.dirname(target) for target in self._targets.values()}:
                 _remove_dead(folder)
             for path, target in self._targets.items():
@@ -179,11 +204,18 @@ class Outputs:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and self._printed:
+                _print(self._made[STDOUT])
+            elif kind is None:
                 with _held({os.path.dirname(target) for target in self._targets.values()}):
                     self._replace()
         finally:
             self._discard()
+
+    def _new_target(self) -> str:
+        with _one_line(STDOUT):
+            folder = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="netsurgery-"))
+        return os.path.join(folder, "output")
 
     def _replace(self) -> None:
         outputs = list(self._made.values())
@@ -213,6 +245,22 @@ class Outputs:
             _unlink(output.temporary)  # there no more where it became the output
             output.close()
         self._made.clear()
+        self._folders.close()
+
+
+def print_bytes(content: BinaryIO) -> None:
+    """Copy `content` to standard output. Raises OutputError where that was closed at the start."""
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
+    sys.stdout.flush()
+    shutil.copyfileobj(content, sys.stdout.buffer, 1 << 20)
+    sys.stdout.buffer.flush()
+
+
+def _print(output: Output) -> None:
+    with os.fdopen(os.dup(output.fd), "rb") as file:
+        file.seek(0)
+        print_bytes(file)
 
 
 @contextlib.contextmanager

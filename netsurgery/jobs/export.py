@@ -44,7 +44,7 @@ def export(
     preprocess: Settings | None = None,
     force: bool = False,
 ) -> Exported:
-    """Write the net as an ONNX model at `output`.
+    """Write the net as an ONNX model at `output`; "-" is standard output, if nothing is linked.
 
     linked: leave the weights in the caffemodel, of which the model names ranges of bytes.
     preprocess: fold these settings in as the first operations; the model then takes pixels,
@@ -55,7 +55,7 @@ def export(
     from netsurgery.export.onnx import export_net, linked_location
 
     net = Net.read(prototxt)
-    outputs = Outputs([output], inputs=[prototxt, weights], force=force)
+    outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
     with open_weights(weights, shared_params(net)) as model:
         location = linked_location(weights, output) if linked else None
         prepare = None if preprocess is None else _preprocess(preprocess)

@@ -25,11 +25,11 @@ def initialize(
 ) -> int:
     """Write the params that `plan` tells to `weights`, HDF5 if it ends in .h5; returns its bytes.
 
-    seed: the same one gives the same file. progress: called with the number of bytes written.
-    Raises OutputError; nothing is written then.
+    weights: "-" is standard output. seed: the same one gives the same file. progress: called with
+    the number of bytes written. Raises OutputError; nothing is written then.
     """
     layers = [_layer(layer, plan, seed) for layer in plan.net.layers]
-    with Outputs([weights], inputs=[plan.net.prototxt.path], force=force) as outputs:
+    with Outputs([weights], inputs=[plan.net.prototxt.path], force=force, stdout=True) as outputs:
         return write_weights(outputs[weights], layers, net_name=plan.net.name, progress=progress)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel import open_protobuf
-from netsurgery.formats.files import Outputs
+from netsurgery.formats.files import Outputs, print_bytes
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.segments import Source
 from netsurgery.jobs.kinds import is_prototxt
@@ -94,8 +94,7 @@ def upgrade(
     if str(target) == STREAM:
         if plan.text is None:
             raise OutputError("a caffemodel is written to a file, not to standard output")
-        sys.stdout.buffer.write(_encoded(plan.text))
-        sys.stdout.buffer.flush()
+        print_bytes(io.BytesIO(_encoded(plan.text)))
         return
     with Outputs([target], inputs=inputs, force=force) as outputs:
         if plan.text is not None:

@@ -368,3 +368,17 @@ def test_broken_downloads(shared_data: Path, capsys: pytest.CaptureFixture[str])
         assert err.startswith("error: ")
         assert err.count("\n") == 1
     assert made() == set()
+
+
+@pytest.mark.parametrize("option", ["--prototxt-out", "--weights-out"])
+def test_outputs_that_go_together_do_not_go_to_standard_output(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert run(["convert", "deploy.prototxt", "model.caffemodel", option, "-"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "error: -: this output does not go to standard output; "
+        "name a file (./- for one called -)\n",
+    )
+    assert sorted(tmp_path.iterdir()) == before

@@ -260,3 +260,16 @@ def test_more_than_onnx_holds(
         "in the caffemodel\n"
     )
     assert not os.path.exists("net.onnx")
+
+
+def test_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert export(CLASSIFIER, "-o", "-") == 0
+    seen = capfdbinary.readouterr()
+    assert export(CLASSIFIER, "-o", "net.onnx", "-q") == 0
+    assert seen.out == (folder / "net.onnx").read_bytes()
+    assert seen.err.startswith(b"input data: batch x 1 x 32 x 32\n")
+    assert b"wrote" not in seen.err
+    assert export(CLASSIFIER, "-o", "-", "--json") == 2
+    assert export(CLASSIFIER, "-o", "-", "--weights", "linked") == 1
+    assert capfdbinary.readouterr().out == b""
+    assert not (folder / "-").exists()

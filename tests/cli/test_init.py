@@ -141,3 +141,17 @@ def test_an_output_that_exists_needs_force(capsys: pytest.CaptureFixture[str]) -
 def test_wrong_usage_exits_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert init(*options) == 2
     assert "Usage: netsurgery init" in capsys.readouterr().err
+
+
+def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes], folder: Path) -> None:
+    assert run(["init", "n.prototxt", "-o", "-"]) == 0
+    seen = capfdbinary.readouterr()
+    assert init("-q") == 0
+    assert seen.out == (folder / "n.caffemodel").read_bytes()
+    assert seen.err.startswith(b"c[0]   xavier    4 x 3 x 3 x 3\n")
+    assert b"wrote" not in seen.err
+    assert not (folder / "-").exists()
+    assert run(["init", "n.prototxt", "-o", "-", "--json"]) == 2
+    said = capfdbinary.readouterr()
+    assert said.out == b""
+    assert b"--json and -o - both print; give the output a file" in said.err
