@@ -144,7 +144,10 @@ def _run(args: list[str] | None) -> int:
         return 130
     except BrokenPipeError:
         raise
-    except OSError as error:  # only standard output is left: files have errors of their own
+    except FileNotFoundError as error:  # os.getcwd(): files have errors of their own
+        report(NetsurgeryError(f"the current folder: {error.strerror or error}; go to another"))
+        return 1
+    except OSError as error:  # only standard output is left
         _give_stdout_up()
         report(NetsurgeryError(f"standard output: {error.strerror or error}"))
         return 1

@@ -156,7 +156,10 @@ def _this_interpreter() -> Candidate:
 
 def _why_not_importable() -> str:
     """Why `import caffe` cannot give pycaffe here; "" where it may. Runs and imports nothing."""
-    here = os.path.realpath(os.curdir)
+    try:
+        here = os.path.realpath(os.curdir)
+    except OSError:  # the current folder was removed: nothing can be in it
+        here = ""
     spec = PathFinder.find_spec("caffe", [p for p in sys.path if p and os.path.realpath(p) != here])
     if spec is None:
         return "no module named caffe"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -90,3 +91,32 @@ def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def in_a_removed_folder(folder: Path, *args: str) -> tuple[int, str]:
+    """Exit code and standard error."""
+    (folder / "gone").mkdir()
+    here = f"cd gone && rmdir ../gone && exec {shlex.quote(sys.executable)} -m netsurgery "
+    done = subprocess.run(
+        ["sh", "-c", here + shlex.join(args)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_removed_current_folder_is_no_matter(tmp_path: Path) -> None:
+    """Where no relative path is given; looking for Caffe looks at the current folder."""
+    code, told = in_a_removed_folder(tmp_path, "caffe", "info", "-q")
+    assert told == ""
+    assert code in (0, 1)  # whether there is a Caffe
+
+
+def test_a_removed_current_folder_that_is_needed(tmp_path: Path) -> None:
+    assert in_a_removed_folder(tmp_path, "convert", NET, MODEL) == (
+        1,
+        "error: the current folder: No such file or directory; go to another\n",
+    )
