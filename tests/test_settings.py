@@ -41,9 +41,19 @@ def test_everything_it_can_say(tmp_path: Path) -> None:
         raw_scale=255.0,
         channel_swap=(2, 1, 0),
         input_scale=0.5,
-        labels=tmp_path / "../words.txt",
+        labels=tmp_path.parent / "words.txt",
         path=path,
     )
+
+
+def test_paths_are_told_without_dots_unless_a_link_is_before_them(tmp_path: Path) -> None:
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "deep")
+    text = '[model]\nprototxt = "../a.prototxt"\nweights = "link/../b.caffemodel"\n'
+    found = load_settings(write(tmp_path / "near", text))
+    assert str(found.prototxt) == str(tmp_path / "a.prototxt")
+    assert str(found.weights) == str(tmp_path / "near" / "link" / ".." / "b.caffemodel")
 
 
 def test_a_mean_may_be_a_file(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class _Reader:
             made = _KEYS[section][key](value)
         except ValueError as error:
             raise self.error(section, key, f"{key}: {error}") from None
-        return self.path.parent / made if isinstance(made, Path) else made
+        return _plain(self.path.parent / made) if isinstance(made, Path) else made
 
     def error(self, section: str, key: str | None, what: str) -> SettingsError:
         return SettingsError(f"{self.path}:{self.line(section, key)}: {what}")
@@ -173,6 +173,12 @@ class _Reader:
             if found:
                 return number
         return 1
+
+
+def _plain(path: Path) -> Path:
+    """`path` without its "..", where that leads to the same file: not behind a symbolic link."""
+    short = os.path.normpath(path)
+    return Path(short) if os.path.realpath(short) == os.path.realpath(path) else path
 
 
 def _quoted(word: str) -> str:
