@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeEngine
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, FormatError, NetError, PrototxtError, SettingsError
+from netsurgery.errors import EngineFailed, FormatError, NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.settings import Settings
 from netsurgery.maps.classmap import ClassMap, Found, Geometry
@@ -347,8 +347,12 @@ def test_an_input_too_small_is_told_before_the_engine(tmp_path: Path) -> None:
     mapper, engine = tiny_mapper(
         tmp_path, pooled, text.replace("pooling_param", "convolution_param")
     )
-    with pytest.raises(PrototxtError, match="layer 'pool'"):
+    with pytest.raises(NetError) as error:
         mapper.map(Picture("p", RED), (2, 2))
+    assert str(error.value) == (
+        f"p: 24x32 pixels, as an input of 2x2 (--size): {tmp_path / 'deploy.prototxt'}:4:7: layer "
+        "'pool' (Convolution): its top 'pool' would be 1x3x-1x-1: the input is too small"
+    )
     assert engine.log == []
 
 

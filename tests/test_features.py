@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeEngine
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import NetError, OutputError, PrototxtError
+from netsurgery.errors import NetError, OutputError
 from netsurgery.formats.files import Outputs
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.features import feature_file, feature_paths
@@ -123,8 +123,9 @@ def test_a_blob_that_is_not_there(settings: Settings) -> None:
 def test_an_input_that_is_too_small(settings: Settings) -> None:
     assert settings.prototxt is not None
     settings.prototxt.write_text(PROTOTXT.replace(" pad: 1", ""))
-    with extractor(settings, "pool") as made, pytest.raises(PrototxtError):
+    with extractor(settings, "pool") as made, pytest.raises(NetError) as error:
         made.extract(picture(), (2, 2))
+    assert "as an input of 2x2 (--size): " in str(error.value)
 
 
 def features(settings: Settings, *blobs: str) -> list[Features]:

@@ -98,10 +98,10 @@ class Extractor:
         """The blobs of a picture, in the order asked for.
 
         The net's input is made `size`, or as large as the picture where it is None; its batch 1.
-        Raises PrototxtError for a size the net cannot take, and what the engine raises.
+        Raises NetError for a size the net cannot take, and what the engine raises.
         """
         size = picture.size if size is None else size
-        self.mapper.net.check(size)
+        self.mapper.check_size(picture, size)
         blob, placement = self.mapper.transformer.blob(picture, size)
         made = self.mapper.run(blob, self.blobs)
         return [self._features(picture, name, made[name], placement) for name in self.blobs]

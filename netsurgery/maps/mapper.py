@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
-from netsurgery.errors import EngineError, SettingsError
+from netsurgery.errors import EngineError, NetError, NetsurgeryError, SettingsError
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
@@ -135,7 +135,7 @@ class Mapper:
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
         size = picture.size if size is None else size
-        self.net.check(size)
+        self.check_size(picture, size)
         blob, placement = self.transformer.blob(picture, size)
         made = self.run(blob, [self.net.blob])[self.net.blob]
         if made.ndim != 4:
@@ -149,6 +149,17 @@ class Mapper:
             geometry=Geometry(self.net.stride, self.window, placement),
             labels=self.labels,
         )
+
+    def check_size(self, picture: Picture, size: Size) -> None:
+        """Raise NetError, naming picture and layer, where an input of `size` is too small."""
+        try:
+            self.net.check(size)
+        except NetsurgeryError as error:
+            name = "standard input" if picture.name == "-" else picture.name
+            (high, wide), (rows, columns) = picture.size, size
+            raise NetError(
+                f"{name}: {high}x{wide} pixels, as an input of {rows}x{columns} (--size): {error}"
+            ) from error
 
     def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:
         """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""
