@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from golden import V2
 
-from netsurgery.engines.model_file import check_model, check_saved
-from netsurgery.errors import CaffemodelError, EngineFailed
+from netsurgery.engines.model_file import check_model, check_params, check_saved
+from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
 
 NAME = b"\n\x03net"
 LAYER = b"\xa2\x06\x02\n\x00"
@@ -30,8 +31,7 @@ def test_whole(path: Path, model: bytes) -> None:
 @pytest.mark.parametrize(
     ("model", "offset"),
     [
-        (b"<!doctype html>\n<html>", 0),
-        (b"version https://git-lfs.github.com/spec/v1\n", 0),
+        (bytes(range(255, 0, -1)), 0),
         (NAME + LAYER[:-1], 5),
         (NAME + LAYER + LAYER[:2], 10),
         (NAME + LAYER + b"\x28\x81", 10),
@@ -49,9 +49,29 @@ def test_something_else_or_cut_short(path: Path, model: bytes, offset: int) -> N
     )
 
 
-@pytest.mark.parametrize("model", [b"", NAME])
-def test_no_layers(path: Path, model: bytes) -> None:
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (
+            b"<!doctype html>\n<html>",
+            "is a web page; the download of the file itself went wrong",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is a git-lfs pointer, not the file it stands for; fetch that with 'git lfs pull'",
+        ),
+        (b"", "is empty"),
+    ],
+)
+def test_what_it_is_is_told_as_elsewhere(path: Path, model: bytes, what: str) -> None:
     path.write_bytes(model)
+    with pytest.raises(CaffemodelError) as caught:
+        check_model(path)
+    assert str(caught.value) == f"{path}: {what}"
+
+
+def test_no_layers(path: Path) -> None:
+    path.write_bytes(NAME)
     with pytest.raises(CaffemodelError) as caught:
         check_model(path)
     assert str(caught.value) == f"{path}: this has no layers, so no weights"
@@ -65,6 +85,74 @@ def test_hdf5_is_known_by_its_name(path: Path) -> None:
         f"{path}: this is HDF5, which Caffe takes only from a name that ends in .h5"
     )
     check_model(path.rename(path.with_suffix(".caffemodel.h5")))
+
+
+#: The golden caffemodel has one layer with params: ip1, 2 x 3.
+NET = """input: "data" input_shape { dim: 1 dim: 3 }
+layer { name: "NAME" type: "InnerProduct" bottom: "data" top: "out"
+  inner_product_param { num_output: 2 MORE } }
+"""
+NO_SHAPE = """layer { name: "data" type: "Data" top: "data" }
+layer { name: "NAME" type: "InnerProduct" bottom: "data" top: "out"
+  inner_product_param { num_output: 2 MORE } }
+"""
+#: Two layers of which one has the params of the other.
+SHARED = """input: "data" input_shape { dim: 1 dim: 3 }
+layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "one"
+  param { name: "w" } param { name: "b" } inner_product_param { num_output: 2 } }
+layer { name: "again" type: "InnerProduct" bottom: "data" top: "two"
+  param { name: "w" } param { name: "b" } inner_product_param { num_output: 2 } }
+"""
+CONSTANTS = "weight_filler { value: 1 } bias_filler { value: 2 }"
+MISSING = "NET:2:7: layer 'ip2' (InnerProduct): the weights have no layer of this name"
+V0 = bytes.fromhex("1202 0a00")
+
+
+def checked(path: Path, text: str, model: bytes = V2, name: str = "ip1", more: str = "") -> str:
+    """What is told of the net with the weights; "" where they fit."""
+    net = path.with_name("net.prototxt")
+    net.write_text(text.replace("NAME", name).replace("MORE", more))
+    path.write_bytes(model)
+    try:
+        check_params(net, path)
+    except NetsurgeryError as error:
+        return str(error).replace(str(net), "NET").replace(str(path), "MODEL")
+    return ""
+
+
+@pytest.mark.parametrize("text", [NET, NO_SHAPE])
+def test_weights_that_lack_a_layer(path: Path, text: str) -> None:
+    assert checked(path, text) == ""
+    assert checked(path, text, name="ip2") == MISSING
+    xavier = CONSTANTS.replace("value: 1", 'type: "xavier"')
+    assert checked(path, text, name="ip2", more=xavier) == MISSING
+    assert checked(path, text, name="ip2", more=CONSTANTS) == ""
+
+
+def test_weights_of_other_shapes_and_numbers(path: Path) -> None:
+    assert checked(path, NET.replace("dim: 3", "dim: 4")) == (
+        "layer 'ip1' (InnerProduct), param 0: the net wants 2x4, MODEL has 2x3"
+    )
+    assert checked(path, NET, more="bias_term: false") == (
+        "layer 'ip1' (InnerProduct) has 1 params, MODEL has 2 for it"
+    )
+
+
+def test_shared_params_need_one_layer_of_the_weights(path: Path) -> None:
+    assert checked(path, SHARED) == ""
+    assert checked(path, SHARED.replace("ip1", "ip2")).startswith("NET:2:7: layer 'ip2'")
+
+
+def test_a_layer_that_shares_and_has_no_params_in_the_file(path: Path) -> None:
+    bare = b"\xa2\x06\x07\n\x05again"
+    assert checked(path, SHARED, V2 + bare) == (
+        "layer 'again' (InnerProduct) has 2 params, MODEL has 0 for it"
+    )
+
+
+def test_what_caffe_has_to_judge(path: Path) -> None:
+    assert checked(path, "layer { name: ") == ""
+    assert checked(path, NET, V0, name="ip2") == ""
 
 
 def test_saved(path: Path) -> None:

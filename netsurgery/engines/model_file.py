@@ -1,9 +1,10 @@
-"""Whether a caffemodel is whole, seen from the fields at its top level.
+"""Whether a caffemodel is whole, seen from the fields at its top level, and fits a net.
 
 Caffe itself is easily content. It stops reading at the first byte that looks like the end of a
 group, so that an HTML page saved as a caffemodel is a model without layers and is loaded without
 a word. And its save looks at the stream before the last buffer is flushed: on a disk that fills
-up just then the file is cut short.
+up just then the file is cut short. A layer that the weights lack keeps, without a word, what its
+fillers gave it: random numbers, or zeros.
 """
 
 from __future__ import annotations
@@ -12,9 +13,16 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from netsurgery.errors import CaffemodelError, EngineFailed
+from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
+from netsurgery.formats.caffemodel import Caffemodel, FirstGeneration, open_protobuf
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.weights import WeightsFile, open_weights
+from netsurgery.net.net import Net
+from netsurgery.net.param_sources import ParamSources
+from netsurgery.net.shapes import infer
+from netsurgery.net.sharing import shared_params
 
-__all__ = ["check_model", "check_saved"]
+__all__ = ["check_found_by_caffe", "check_model", "check_params", "check_saved"]
 
 #: Field numbers of NetParameter: layers of today's generation, and of the one before.
 LAYER, V1_LAYER = 100, 2
@@ -34,12 +42,64 @@ def check_model(path: Path) -> None:
         if file.read(4) == HDF5_START:
             what = "this is HDF5, which Caffe takes only from a name that ends in .h5"
             raise CaffemodelError(what, path=str(path))
+        open_protobuf(path).close()
         layers, end = count_layers(file)
         if end != os.fstat(file.fileno()).st_size:
             what = "this is not a caffemodel, or it was cut short"
             raise CaffemodelError(what, path=str(path), offset=end)
     if layers == 0:
         raise CaffemodelError("this has no layers, so no weights", path=str(path))
+
+
+def check_params(prototxt: Path, weights: Path) -> None:
+    """Raise unless the weights hold every param of the net that its fillers do not set.
+
+    The index of the weights is read, no more. NetError and PrototxtError tell the layer, in the
+    embedded engine's words; CaffemodelError what is wrong with the file, EngineFailed what Caffe
+    does not find in HDF5. A prototxt that cannot be read is left for Caffe to judge, and so are
+    caffemodels of V0.
+    """
+    try:
+        net = _net(prototxt)
+    except NetsurgeryError:
+        return
+    try:
+        model = open_weights(weights, shared_params(net))
+    except FirstGeneration:
+        return
+    with model:
+        try:
+            params = infer(net).params
+        except NetsurgeryError:  # names are compared all the same; of shapes Caffe tells
+            params = {}
+        ParamSources(net, model).check(params)
+        check_found_by_caffe(model, net)
+
+
+def _net(path: Path) -> Net:
+    """The prototxt as a net, one of V0 upgraded, as Caffe does."""
+    found = Prototxt.read(path)
+    if found.generation == "V0":
+        from netsurgery.surgery.upgrade import plan_upgrade
+
+        found = plan_upgrade(found).result
+    return Net.of(found)
+
+
+def check_found_by_caffe(model: WeightsFile, net: Net | None = None) -> None:
+    """Raise EngineFailed for HDF5 of which Caffe would leave out layers without a word.
+
+    net: count only its layers.
+    """
+    if isinstance(model, Caffemodel):
+        return
+    names = {layer.name for layer in (model if net is None else net).layers}
+    lost = [one.name for one in model.layers if one.blobs and "/" in one.name and one.name in names]
+    if lost:
+        raise EngineFailed(
+            f"{model.path}: Caffe does not find layer {lost[0]!r} in HDF5, for the / in its name; "
+            "--engine embedded does"
+        )
 
 
 def check_saved(path: Path, layers: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.discovery import locate_caffe
-from netsurgery.engines.model_file import check_model, check_saved
+from netsurgery.engines.model_file import check_model, check_params, check_saved
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 
@@ -111,18 +111,24 @@ class PycaffeEngine:
         """The worker's process, which leads its process group."""
         return self._worker.pid
 
-    def load(self, prototxt: Path, weights: Path | None = None) -> CaffeNet:
+    def load(
+        self, prototxt: Path, weights: Path | None = None, *, partial: bool = False
+    ) -> CaffeNet:
         """Load a net in the TEST phase; without weights its params are what its fillers give.
 
-        `weights` is a caffemodel, or HDF5 if its name ends in .h5. Layers that only one of the
-        two has are left alone, as Caffe does. Raises EngineFailed with Caffe's own words, and
-        CaffemodelError for weights that are no caffemodel, which Caffe may load without a word.
+        `weights` is a caffemodel, or HDF5 if its name ends in .h5. Layers that the net lacks are
+        left alone, and with `partial` also those that the weights lack. Else these raise, as does
+        whatever does not fit: NetError and PrototxtError, naming the layer. Raises EngineFailed
+        with Caffe's own words, and CaffemodelError for weights that are no caffemodel, which
+        Caffe may load without a word.
         """
         for path in (prototxt, weights):
             if path is not None and not path.is_file():
-                raise EngineFailed(f"{path}: no such file")
+                raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
         if weights is not None:
             check_model(weights)
+            if not partial:
+                check_params(prototxt, weights)
         net = next(self._net_ids)
         doing = f"loading {prototxt}" + (f" with {weights}" if weights is not None else "")
         facts = self._request(

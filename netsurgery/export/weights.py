@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.errors import NetError
 from netsurgery.export.protobuf import FileRange
 from netsurgery.export.site import Param
-from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import describe
+from netsurgery.net.param_sources import ParamSources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,33 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Weights"]
 
-#: The params that a layer fills by itself where the net names no filler.
-_FILLED = {
-    "BatchNorm": (0.0, 0.0, 0.0),
-    "Bias": (0.0,),
-    "Normalize": (1.0,),
-    "PReLU": (0.25,),
-    "Scale": (1.0, 0.0),
-}
-_FILLERS = ("weight_filler", "bias_filler")
-
 
 class Weights:
-    """What a net's layers hold.
-
-    Caffe finds params by the layer's name; what the file has for layers that the net lacks is
-    left alone. Layers whose params bear the same name hold the same values: the file's last.
-    """
+    """What a net's layers hold; see `netsurgery.net.param_sources`."""
 
     def __init__(self, net: Net, model: WeightsFile | None) -> None:
-        self._net, self._model = net, model
-        self._sharers: dict[str, list[tuple[Layer, int]]] = {}
-        for layer in net.layers:
-            for index, name in enumerate(_param_names(layer)):
-                if name:
-                    self._sharers.setdefault(name, []).append((layer, index))
-        order = [] if model is None else [layer.name for layer in model.layers]
-        self._place = {name: place for place, name in enumerate(order)}
+        self._sources = ParamSources(net, model)
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Param, ...]:
         """The layer's params, of exactly `shapes`.
@@ -56,107 +32,17 @@ class Weights:
         Raises NetError where the file's differ, naming layer, blob and both shapes, and
         PrototxtError where neither the file nor the net says what a param holds.
         """
-        names = _param_names(layer)
-        names += [""] * (len(shapes) - len(names))
-        return tuple(
-            self._param(*self._holder(layer, index, name), shape, len(shapes))
-            for index, (name, shape) in enumerate(zip(names, shapes, strict=False))
-        )
-
-    def _holder(self, layer: Layer, index: int, name: str) -> tuple[Layer, int, Layer]:
-        """Whose param in the file it is: (layer, index), and the owner, whose fillers count."""
-        if not name:
-            return layer, index, layer
-        sharers = self._sharers[name]
-        known = [pair for pair in sharers if pair[0].name in self._place]
-        holder = max(known, key=lambda pair: self._place[pair[0].name]) if known else sharers[0]
-        return *holder, sharers[0][0]
-
-    def _param(self, layer: Layer, index: int, owner: Layer, shape: Shape, count: int) -> Param:
-        if layer.name not in self._place:
-            return _filled(owner, index, shape, self._model is not None)
-        assert self._model is not None
-        blobs = self._model.layer(layer.name).blobs
-        if layer is owner and len(blobs) != count:
-            raise NetError(
-                f"layer {layer.name!r} ({layer.type}) has {count} params, "
-                f"{self._model.path} has {len(blobs)} for it"
-            )
-        blob = blobs[index]
-        if not _same_shape(blob, shape):
-            raise NetError(
-                f"layer {layer.name!r} ({layer.type}), param {index}: the net wants "
-                f"{describe(shape)}, {self._model.path} has {describe(blob.shape)}"
-            )
-        packed = None if blob.packed is None else FileRange(*blob.packed)
-        return Param(shape, packed, functools.partial(_read, blob, shape))
+        sources = self._sources.of(layer, shapes)
+        return tuple(map(_param, sources, shapes))
 
 
-def _same_shape(blob: WeightsBlob, wanted: Shape) -> bool:
-    """Whether Caffe takes the blob for `wanted`: old files write four axes, the first ones 1."""
-    if blob.legacy and len(wanted) < 4:
-        return blob.shape == (*[1] * (4 - len(wanted)), *wanted)
-    return blob.shape == wanted
+def _param(source: WeightsBlob | float, shape: Shape) -> Param:
+    if isinstance(source, float):
+        data = np.full(shape, source, np.float32)
+        return Param(shape, None, lambda: data)
+    packed = None if source.packed is None else FileRange(*source.packed)
+    return Param(shape, packed, functools.partial(_read, source, shape))
 
 
 def _read(blob: WeightsBlob, shape: Shape) -> NDArray[np.float32]:
     return np.ascontiguousarray(blob.numpy(), np.float32).reshape(shape)
-
-
-def _filled(layer: Layer, index: int, shape: Shape, weights: bool) -> Param:
-    """The param as the layer's own filler makes it, if that is a constant."""
-    message, defaults = _filler_of(layer, index), _FILLED.get(layer.type)
-    kind = "constant" if message is None else message.string("type", "constant")
-    if weights and (message is None or kind != "constant"):
-        raise layer.error("the weights have no layer of this name")
-    if kind != "constant":
-        raise layer.error(
-            f"its filler {kind!r} draws at random; the embedded engine runs nets with their "
-            "weights (--engine caffe runs this one)"
-        )
-    value = defaults[index] if defaults and message is None else 0.0
-    if message is not None:
-        value = message.number("value", 0.0)
-    data = np.full(shape, value, np.float32)
-    return Param(shape, None, lambda: data)
-
-
-def _filler_of(layer: Layer, index: int) -> Message | None:
-    """The message that says how to fill param `index`."""
-    field = _PARAM_FIELDS.get(layer.type, "")
-    message = layer.param(field) if field else None
-    if message is None:
-        return None
-    if layer.type == "Normalize":
-        return message.message("scale_filler")
-    if layer.type in ("Scale", "Bias", "PReLU"):
-        return message.message("filler" if index == 0 else "bias_filler")
-    recurrent_bias = layer.type in ("LSTM", "RNN") and index % 2 == 1
-    name = _FILLERS[1 if recurrent_bias or (layer.type not in ("LSTM", "RNN") and index) else 0]
-    return message.message(name)
-
-
-_PARAM_FIELDS: Mapping[str, str] = {
-    "Bias": "bias_param",
-    "Convolution": "convolution_param",
-    "Deconvolution": "convolution_param",
-    "DepthwiseConvolution": "convolution_param",
-    "Embed": "embed_param",
-    "InnerProduct": "inner_product_param",
-    "LSTM": "recurrent_param",
-    "Normalize": "norm_param",
-    "PReLU": "prelu_param",
-    "RNN": "recurrent_param",
-    "Scale": "scale_param",
-}
-
-
-def _param_names(layer: Layer) -> list[str]:
-    """The names under which the layer's params are shared, "" where they are its own."""
-    names = []
-    for found in layer.message.all("param"):
-        if isinstance(found.value, Scalar):
-            names.append(found.value.as_string())
-        else:
-            names.append(found.value.string("name"))
-    return names

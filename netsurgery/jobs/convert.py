@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
+from netsurgery.errors import EngineMissing, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.files import Output, Outputs, check_outputs
@@ -196,15 +196,17 @@ def _move(
     target = outputs[places.weights]
     hdf5 = is_hdf5_name(places.weights) or not isinstance(model, Caffemodel)
     if options.choice == "caffe" or (options.choice == "auto" and not hdf5):
+        from netsurgery.engines.model_file import check_found_by_caffe
         from netsurgery.engines.pycaffe import Move, open_engine
 
-        _check_caffe_finds(model)
+        check_found_by_caffe(model)
         try:
             with open_engine(options) as caffe:
                 new = Path(outputs[places.prototxt].temporary)
                 with _as_file(plan.net.prototxt) as old:
                     before = caffe.load(old, Path(model.path))
-                after = caffe.load(new, Path(model.path))
+                # Renamed layers have no params yet: these are what is moved.
+                after = caffe.load(new, Path(model.path), partial=True)
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)
                 _save(after.save, target)
@@ -214,18 +216,6 @@ def _move(
                 raise
     _rewrite(plan, model, target, progress)
     return "embedded"
-
-
-def _check_caffe_finds(model: WeightsFile) -> None:
-    """Raise EngineFailed for HDF5 of which Caffe would leave out layers without a word."""
-    if isinstance(model, Caffemodel):
-        return
-    lost = [layer.name for layer in model.layers if layer.blobs and "/" in layer.name]
-    if lost:
-        raise EngineFailed(
-            f"{model.path}: Caffe does not find layer {lost[0]!r} in HDF5, for the / in its name; "
-            "--engine embedded does"
-        )
 
 
 def _save(save: Callable[[Path], None], target: Output) -> None:

@@ -61,6 +61,30 @@ def canvas_map(
     return found
 
 
+def test_the_old_weights_in_the_new_net_are_refused(
+    repo_root: Path, caffe_python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    net = str(repo_root / "prototxt/digits_deploy.prototxt")
+    weights = str(repo_root / "models/digits/digits.caffemodel")
+    assert run(["convert", net, weights, "-q", "--engine", "embedded"]) == 0
+    caffe = ["--engine", "caffe", "--caffe-python", caffe_python]
+    capsys.readouterr()
+    canvas = str(repo_root / "examples/digits_canvas.png")
+    told = "layer 'ip1-conv' (Convolution): the weights have no layer of this name\n"
+    new = "digits_deploy_full_conv.prototxt"
+    for command in (
+        ["classify-map", canvas, "--weights", weights, *caffe],
+        ["features", canvas, "--weights", weights, "--blob", "ip1-conv", "-o", "f.npz", *caffe],
+        ["verify", net, weights, new, weights, *caffe],
+    ):
+        # verify keeps 1 for nets that differ.
+        assert run(command) == (2 if command[0] == "verify" else 1)
+        out, err = capsys.readouterr()
+        assert (out, err.startswith("error: "), err.endswith(told)) == ("", True, True), err
+
+
 def background_windows(truth: dict[str, Any], rows: int, columns: int) -> NDArray[np.bool_]:
     """Which cells' windows touch no digit's box."""
     side, stride = truth["window"], truth["stride"]

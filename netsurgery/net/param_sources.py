@@ -1,0 +1,159 @@
+"""Where the params of a net come from: a file of weights, by layer name, or the net's fillers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from netsurgery.errors import NetError
+from netsurgery.formats.textformat import Message
+from netsurgery.formats.weights import WeightsBlob, WeightsFile
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shapes import describe
+
+__all__ = ["ParamSources"]
+
+#: The params that a layer fills by itself where the net names no filler.
+_FILLED = {
+    "BatchNorm": (0.0, 0.0, 0.0),
+    "Bias": (0.0,),
+    "Normalize": (1.0,),
+    "PReLU": (0.25,),
+    "Scale": (1.0, 0.0),
+}
+_FILLERS = ("weight_filler", "bias_filler")
+
+_PARAM_FIELDS: Mapping[str, str] = {
+    "Bias": "bias_param",
+    "Convolution": "convolution_param",
+    "Deconvolution": "convolution_param",
+    "DepthwiseConvolution": "convolution_param",
+    "Embed": "embed_param",
+    "InnerProduct": "inner_product_param",
+    "LSTM": "recurrent_param",
+    "Normalize": "norm_param",
+    "PReLU": "prelu_param",
+    "RNN": "recurrent_param",
+    "Scale": "scale_param",
+}
+
+#: Types with at least one param; Bias and Scale have none where a second bottom brings it.
+_WITH_PARAMS = frozenset({*_PARAM_FIELDS, "BatchNorm"})
+
+
+class ParamSources:
+    """For each param of a net the blob that holds it, or the constant that fills it.
+
+    Caffe finds params by the layer's name; what the file has for layers that the net lacks is
+    left alone. Layers whose params bear the same name hold the same values: the file's last.
+    """
+
+    def __init__(self, net: Net, model: WeightsFile | None) -> None:
+        """Without `model` every param is filled."""
+        self._net, self._model = net, model
+        self._sharers: dict[str, list[tuple[Layer, int]]] = {}
+        for layer in net.layers:
+            for index, name in enumerate(layer.param_names):
+                if name:
+                    self._sharers.setdefault(name, []).append((layer, index))
+        order = [] if model is None else [layer.name for layer in model.layers]
+        self._place = {name: place for place, name in enumerate(order)}
+
+    def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[WeightsBlob | float, ...]:
+        """The sources of the layer's params, of exactly `shapes`; no weights are read.
+
+        Raises NetError where the file's differ, naming layer, blob and both shapes, and
+        PrototxtError where neither the file nor the net says what a param holds.
+        """
+        names = [*layer.param_names]
+        names += [""] * (len(shapes) - len(names))
+        return tuple(
+            self._source(*self._holder(layer, index, name), shape, len(shapes))
+            for index, (name, shape) in enumerate(zip(names, shapes, strict=False))
+        )
+
+    def check(self, params: Mapping[str, tuple[Shape, ...]]) -> None:
+        """Raise what `of` raises for any layer; `params` is layer -> shapes, as far as known.
+
+        Of a layer whose shapes are not known it is seen to that the file has its name.
+        """
+        for layer in self._net.layers:
+            if layer.name in params:
+                self.of(layer, params[layer.name])
+            elif _has_params(layer):
+                name = next(iter(layer.param_names), "")
+                holder, _, owner = self._holder(layer, 0, name)
+                if holder.name not in self._place:
+                    _filled(owner, 0, self._model is not None)
+
+    def _holder(self, layer: Layer, index: int, name: str) -> tuple[Layer, int, Layer]:
+        """Whose param in the file it is: (layer, index), and the owner, whose fillers count."""
+        if not name:
+            return layer, index, layer
+        sharers = self._sharers[name]
+        known = [pair for pair in sharers if pair[0].name in self._place]
+        holder = max(known, key=lambda pair: self._place[pair[0].name]) if known else sharers[0]
+        return *holder, sharers[0][0]
+
+    def _source(
+        self, layer: Layer, index: int, owner: Layer, shape: Shape, count: int
+    ) -> WeightsBlob | float:
+        if layer.name not in self._place:
+            return _filled(owner, index, self._model is not None)
+        assert self._model is not None
+        blobs: Sequence[WeightsBlob] = self._model.layer(layer.name).blobs
+        if (layer is owner and len(blobs) != count) or len(blobs) <= index:
+            raise NetError(
+                f"layer {layer.name!r} ({layer.type}) has {count} params, "
+                f"{self._model.path} has {len(blobs)} for it"
+            )
+        blob = blobs[index]
+        if not _same_shape(blob, shape):
+            raise NetError(
+                f"layer {layer.name!r} ({layer.type}), param {index}: the net wants "
+                f"{describe(shape)}, {self._model.path} has {describe(blob.shape)}"
+            )
+        return blob
+
+
+def _has_params(layer: Layer) -> bool:
+    if layer.type in ("Bias", "Scale"):
+        return len(layer.bottoms) == 1
+    return layer.type in _WITH_PARAMS
+
+
+def _same_shape(blob: WeightsBlob, wanted: Shape) -> bool:
+    """Whether Caffe takes the blob for `wanted`: old files write four axes, the first ones 1."""
+    if blob.legacy and len(wanted) < 4:
+        return blob.shape == (*[1] * (4 - len(wanted)), *wanted)
+    return blob.shape == wanted
+
+
+def _filled(layer: Layer, index: int, weights: bool) -> float:
+    """What the layer's own filler gives the param, if that is a constant."""
+    message, defaults = _filler_of(layer, index), _FILLED.get(layer.type)
+    kind = "constant" if message is None else message.string("type", "constant")
+    if weights and (message is None or kind != "constant"):
+        raise layer.error("the weights have no layer of this name")
+    if kind != "constant":
+        raise layer.error(
+            f"its filler {kind!r} draws at random; the embedded engine runs nets with their "
+            "weights (--engine caffe runs this one)"
+        )
+    if message is not None:
+        return message.number("value", 0.0)
+    return defaults[index] if defaults else 0.0
+
+
+def _filler_of(layer: Layer, index: int) -> Message | None:
+    """The message that says how to fill param `index`."""
+    field = _PARAM_FIELDS.get(layer.type, "")
+    message = layer.param(field) if field else None
+    if message is None:
+        return None
+    if layer.type == "Normalize":
+        return message.message("scale_filler")
+    if layer.type in ("Scale", "Bias", "PReLU"):
+        return message.message("filler" if index == 0 else "bias_filler")
+    recurrent_bias = layer.type in ("LSTM", "RNN") and index % 2 == 1
+    name = _FILLERS[1 if recurrent_bias or (layer.type not in ("LSTM", "RNN") and index) else 0]
+    return message.message(name)
