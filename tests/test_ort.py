@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,26 @@ def written(folder: Path, text: str) -> Path:
     path = folder / "net.prototxt"
     path.write_text(text)
     return path
+
+
+def test_nothing_is_written_in_the_home_folder(tmp_path: Path, net: Path, model: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from netsurgery.engines.contract import EngineOptions\n"
+        "from netsurgery.engines.ort import open_engine\n"
+        "with open_engine(EngineOptions(threads=1)) as engine:\n"
+        "    with engine.load(*map(Path, sys.argv[1:])) as net:\n"
+        "        net.forward({}, ['ip1'])\n"
+    )
+    hidden = ("HOME", "XDG_", "ORT_")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(hidden)} | {"HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, net, model], env=env, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(home.rglob("*")) == []
 
 
 def ip1(data: Array) -> Array:

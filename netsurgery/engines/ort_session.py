@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
     from netsurgery.formats.weights import WeightsFile
 
+# Else importing it writes an identity and a diary of use under the home folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
     import onnxruntime as ort
 except ImportError as missing:
