@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ __all__ = [
     "NAMED_SHAPE",
     "SIZE",
     "FilePathType",
+    "NumberType",
     "check_printed",
     "engine_options",
     "force_option",
@@ -132,7 +134,7 @@ def engine_options(command: F) -> F:
     )
     @click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=NumberType(min=0, min_open=True),
         default=600.0,
         show_default=True,
         metavar="SECONDS",
@@ -169,6 +171,16 @@ def engine_options(command: F) -> F:
         return command(*args, engine=engine, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+class NumberType(click.FloatRange):
+    """A number in a range; NaN, which click takes for inside any range, is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 def check_printed(printed: bool, as_json: bool) -> None:

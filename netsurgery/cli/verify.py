@@ -11,7 +11,7 @@ import click
 
 from netsurgery.cli import verify_report as report
 from netsurgery.cli.diff import trouble_is_two
-from netsurgery.cli.options import engine_options, json_option, quiet_option
+from netsurgery.cli.options import NumberType, engine_options, json_option, quiet_option
 from netsurgery.cli.preprocess_options import merged, pixel_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
@@ -71,7 +71,7 @@ class EnginesType(click.ParamType[tuple[str, str]]):
 )
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=NumberType(min=0),
     default=1e-5,
     show_default=True,
     metavar="X",

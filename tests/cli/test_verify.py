@@ -233,3 +233,8 @@ def test_convert_writes_nothing_where_the_nets_differ(
 
 def test_verify_and_dry_run_exclude_each_other(folder: Path) -> None:
     assert run(["convert", *OLD, "--verify", "--dry-run"]) == 2
+
+
+def test_a_tolerance_is_a_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["verify", *OLD, *NEW, "--tolerance", "nan"]) == 2
+    assert "Invalid value for '--tolerance': 'nan' is not a number" in capsys.readouterr().err
