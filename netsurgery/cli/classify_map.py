@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,7 +222,8 @@ class _Run:
     def show(self, found: ClassMap) -> None:
         """The map on standard output."""
         if self.as_json:
-            click.echo(_json_text(found.to_json(self.top_k), self.total == 1))
+            pretty = self.total == 1 and sys.stdout.isatty()  # else *.jpg may be one, or many
+            click.echo(_json_text(found.to_json(self.top_k), pretty))
         elif not self.quiet:
             _print(found, self.mapper.engine)
 

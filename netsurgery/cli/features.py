@@ -160,6 +160,10 @@ class _Pictures:
             return made
         if os.path.lexists(given) and not os.path.isdir(given):
             raise OutputError(f"{given}: is a file; several pictures need a folder")
+        if not folder and given.lower().endswith(".png"):
+            raise click.UsageError(
+                f"--picture {given}: several pictures need a folder; {given}/ for one of this name"
+            )
         made.folder = given
         keys = [(name, blob) for name in names for blob in blobs]
         flat = [f"{name}_{printable(blob)}".replace("/", "-") + ".png" for name, blob in keys]

@@ -61,6 +61,10 @@ class MapFiles:
             raise click.UsageError(f"--{kind} -: several images need a folder")
         if os.path.lexists(given) and not os.path.isdir(given):
             raise OutputError(f"{given}: is a file; several images need a folder for --{kind}")
+        if not folder and given.lower().endswith(suffix):
+            raise click.UsageError(
+                f"--{kind} {given}: several images need a folder; {given}/ for one of this name"
+            )
         self.folders.add(given)
         return [str(Path(given, name + suffix)) for name in stems(images)]
 

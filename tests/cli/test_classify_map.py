@@ -169,8 +169,7 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
             {"class": 0, "label": "n1 tabby, cat", "probability": 0.0},
         ],
     }
-    rows = [line for line in out.splitlines() if line.startswith('    {"row": ')]
-    assert len(rows) == 4  # for people: a cell a line
+    assert out == json.dumps(facts) + "\n"  # a line a picture, of one as of many
 
 
 def test_variables_stand_for_the_command_s_own_options(
@@ -352,9 +351,18 @@ def test_no_output_replaces_an_input(folder: Path, capsys: pytest.CaptureFixture
         (["--npy", "-", "--picture", "-"], "cannot both go to standard output"),
         (["--npy", "-", "--json"], "cannot both go to standard output"),
         (["b.png", "--npy", "-"], "--npy -: several images need a folder"),
+        (
+            ["b.png", "--picture", "q.png"],
+            "--picture q.png: several images need a folder; q.png/ for one of this name",
+        ),
+        (
+            ["b.png", "--npy", "q.NPY"],
+            "--npy q.NPY: several images need a folder; q.NPY/ for one of this name",
+        ),
         (["--size", "big"], "'big' is not HEIGHTxWIDTH, net or image"),
         (["--channel-swap", "2,1,1"], "'2,1,1' is not each channel once, as in 2,1,0"),
         (["--mean", "1,nan,2"], "'1,nan,2' holds a number that is not finite"),
+        (["--timeout", "nan"], "'nan' is not a number"),
         (["--raw-scale", "nan"], "nan is not a finite number"),
         (["--top-k", "0"], "0 is not in the range x>=1"),
     ],
@@ -508,6 +516,13 @@ def test_what_files_say_cannot_steer_the_terminal(
     os.rename("cat.png", "c\x1b[1mat.png")
     assert run(["classify-map", "c\x1b[1mat.png"]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_json_on_a_terminal_is_a_cell_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, _ = on_a_terminal(monkeypatch, ["cat.png", "--json"])
+    rows = [line for line in out.splitlines() if line.startswith('    {"row": ')]
+    assert len(rows) == 4
+    assert len(json.loads(out)["cells"]) == 4
 
 
 def test_the_engine_gets_its_options(folder: Path, engine: FakeEngine) -> None:
