@@ -42,24 +42,34 @@ ParamsOf = Callable[[Layer, tuple[Shape, ...]], tuple[Param, ...]]
 Prepare = Callable[[Graph, str, Shape], str]
 
 
-def check_types(net: Net) -> None:
-    """Raise PrototxtError for the first layer that only Caffe itself, or a fork of it, can run."""
+def check_types(net: Net, *, exporting: bool = False) -> None:
+    """Raise PrototxtError for the first layer that only Caffe itself, or a fork of it, can run.
+
+    exporting: say it of a net that is to be written, for which no other engine can be asked.
+    """
     for layer in net.layers:
         if layer.type in EMITTERS or layer.type == "Input":
             check_fields(layer)
             continue
         if layer.type in _DATA:
             raise layer.error(
-                "it reads data of its own; the embedded engine runs deploy nets, whose inputs "
+                "it reads data of its own; a deploy net, whose inputs are given, can be exported"
+                if exporting
+                else "it reads data of its own; the embedded engine runs deploy nets, whose inputs "
                 "are given (--engine caffe runs this one)"
             )
         if layer.type.endswith("Loss") or layer.type in ("Accuracy", "SoftmaxWithLoss"):
             raise layer.error(
-                "it is there for training; the embedded engine runs deploy nets "
+                "it is there for training; a deploy net can be exported"
+                if exporting
+                else "it is there for training; the embedded engine runs deploy nets "
                 "(--engine caffe runs this one)"
             )
         raise layer.error(
-            "the embedded engine does not know this type; --engine caffe runs what your Caffe knows"
+            "export does not know this type"
+            if exporting
+            else "the embedded engine does not know this type; --engine caffe runs what your "
+            "Caffe knows"
         )
 
 

@@ -90,7 +90,7 @@ def export_net(net: Net, model: WeightsFile, prepare: Prepare | None = None) -> 
     Raises NetError or PrototxtError, naming the layer, for a net that cannot be written or that
     the weights do not fit.
     """
-    check_types(net)
+    check_types(net, exporting=True)
     writer = _Writer(net, Weights(net, model), prepare)
     shapes = infer(net)
     own = writer.written(shapes)
@@ -98,6 +98,10 @@ def export_net(net: Net, model: WeightsFile, prepare: Prepare | None = None) -> 
     for larger in _others(net, shapes):
         try:
             other_shapes = infer(net, larger)
+            one_size = _of_one_size(net, shapes, other_shapes)
+            if one_size is not None:
+                fixed = fixed or f"{one_size} takes one size"
+                continue
             other = writer.written(other_shapes)
         except NetsurgeryError as error:
             sizes = ", ".join(describe(shape) for shape in larger.values())
@@ -114,6 +118,14 @@ def export_net(net: Net, model: WeightsFile, prepare: Prepare | None = None) -> 
     outputs = _axes(own.outputs, shapes, others)
     own.inputs, own.outputs = dict(inputs), dict(outputs)
     return Export(net, model, own, inputs, outputs, fixed)
+
+
+def _of_one_size(net: Net, shapes: Shapes, others: Shapes) -> str | None:
+    """The first layer whose params would need other shapes, such as an InnerProduct."""
+    for layer in net.layers:
+        if shapes.params.get(layer.name) != others.params.get(layer.name):
+            return f"layer {layer.name!r} ({layer.type})"
+    return None
 
 
 @dataclass(frozen=True)
