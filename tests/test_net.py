@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
 
@@ -122,3 +122,11 @@ def test_a_layer_that_is_not_there_or_there_twice() -> None:
     twice = CHAIN + 'layer { name: "side" type: "Power" bottom: "data" top: "side2" }'
     with pytest.raises(NetsurgeryError, match="2 layers named 'side'"):
         net(twice).layer("side")
+
+
+def test_a_layer_without_a_type() -> None:
+    text = 'input: "data"\nlayer { name: "x" typ: "Foo" bottom: "data" top: "x" }\n'
+    with pytest.raises(PrototxtError) as caught:
+        Net.of(Prototxt.parse(text))
+    assert caught.value.what == "layer 'x' has no type"
+    assert (caught.value.line, caught.value.column) == (2, 7)

@@ -151,6 +151,8 @@ class Net:
 
 
 def _layer(index: int, message: Message, generation: str) -> Layer:
+    if generation == "V2" and not message.string("type"):
+        raise message.error(f"layer {message.string('name')!r} has no type")
     return Layer(
         index=index,
         name=message.string("name"),
