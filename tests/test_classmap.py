@@ -384,6 +384,10 @@ def test_make_mapper_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
         make_mapper(settings, EngineOptions())
     assert str(error.value) == f"{tmp_path / 'none'}: no such file; expected the net's weights"
+    settings = Settings(prototxt=tmp_path / "d.prototxt", weights=tmp_path)
+    with pytest.raises(SettingsError) as error:
+        make_mapper(settings, EngineOptions())
+    assert str(error.value) == f"{tmp_path}: is a folder; expected the net's weights"
 
 
 def test_labels_are_checked_before_any_engine(tmp_path: Path) -> None:

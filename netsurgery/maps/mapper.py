@@ -66,7 +66,8 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
         )
     if settings.prototxt.is_file() and not settings.weights.is_file():
-        raise SettingsError(f"{settings.weights}: no such file; expected the net's weights")
+        found = "is a folder" if settings.weights.is_dir() else "no such file"
+        raise SettingsError(f"{settings.weights}: {found}; expected the net's weights")
     return settings.prototxt, settings.weights
 
 
