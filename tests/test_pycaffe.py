@@ -302,6 +302,17 @@ def test_a_save_that_was_cut_short_is_found_out(
     )
 
 
+def test_a_save_that_finds_no_room(
+    start: Opener, net_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    loaded = start().load(net_file("save full"))
+    with pytest.raises(EngineFailed) as caught:
+        loaded.save(tmp_path / "out.caffemodel")
+    assert str(caught.value) == (
+        f"{tmp_path}/out.caffemodel: Caffe could not write it; is the disk full?"
+    )
+
+
 def test_a_closed_net_and_a_closed_engine(net: CaffeNet) -> None:
     engine = net._engine
     net.close()

@@ -284,7 +284,12 @@ class CaffeNet:
         Caffe does not notice a disk that fills up at the end, so the file is checked to be
         whole. Raises EngineFailed. Writing beside and renaming is the caller's business.
         """
-        self._request("save", f"saving to {path}", path=wire_path(path))
+        try:
+            self._request("save", f"saving to {path}", path=wire_path(path))
+        except EngineFailed as failed:
+            if "SerializeToOstream" not in str(failed):
+                raise
+            raise EngineFailed(f"{path}: Caffe could not write it; is the disk full?") from None
         check_saved(path, len(self._layers))
 
     def _check_input(self, name: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineMissing, SurgeryError
+from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.files import Output, Outputs, check_outputs
@@ -221,7 +221,7 @@ def _move(
 def _save(save: Callable[[Path], None], target: Output) -> None:
     """Have Caffe save its net; HDF5 by way of a caffemodel, since our lock keeps its HDF5 out."""
     if not is_hdf5_name(target.path):
-        save(Path(target.temporary))
+        _save_as(save, Path(target.temporary), Path(target.path))
         return
     import tempfile
 
@@ -230,6 +230,14 @@ def _save(save: Callable[[Path], None], target: Output) -> None:
         save(saved)
         with open_weights(saved) as weights:
             write_weights(target, [kept_layer(layer) for layer in weights.layers])
+
+
+def _save_as(save: Callable[[Path], None], path: Path, target: Path) -> None:
+    """Save to `path`. What goes wrong is told of the target, the name that the user knows."""
+    try:
+        save(path)
+    except EngineFailed as failed:
+        raise EngineFailed(str(failed).replace(str(path), str(target))) from None
 
 
 def _verified(

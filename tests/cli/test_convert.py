@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from netsurgery.cli import run
+from netsurgery.errors import EngineFailed
 from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.files import Outputs
 from netsurgery.formats.settings import load_settings
+from netsurgery.jobs.convert import _save
 
 WEIGHTS, PROTOTXT, SETTINGS = (
     "model_full_conv.caffemodel",
@@ -382,3 +385,13 @@ def test_outputs_that_go_together_do_not_go_to_standard_output(
         "name a file (./- for one called -)\n",
     )
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_caffe_could_not_save_is_told_by_its_own_name(tmp_path: Path) -> None:
+    def save(path: Path) -> None:
+        raise EngineFailed(f"{path}: Caffe could not write it; is the disk full?")
+
+    out = tmp_path / "new.caffemodel"
+    with Outputs([out]) as outputs, pytest.raises(EngineFailed) as caught:
+        _save(save, outputs[out])
+    assert str(caught.value) == f"{out}: Caffe could not write it; is the disk full?"
