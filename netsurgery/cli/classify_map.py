@@ -29,6 +29,7 @@ from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.settings import Settings
 
 if TYPE_CHECKING:
+    from netsurgery.engines.contract import Array
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
@@ -197,13 +198,22 @@ class _Run:
             raise click.exceptions.Exit(1)
 
     def one(self, index: int, image: str) -> None:
+        from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import read_picture
 
         picture = read_picture(image)
-        found = self.mapper.map(picture, self.size)
+        try:
+            found = self.mapper.map(picture, self.size)
+        except HoldsNaN as error:
+            values = error.values
+            self.files.write(index, {"npy": lambda: _npy(values)})  # to see where the NaN are
+            raise
         self.files.write(
             index,
-            {"npy": lambda: _npy(found), "picture": lambda: _png(found, picture, self.class_)},
+            {
+                "npy": lambda: _npy(found.values),
+                "picture": lambda: _png(found, picture, self.class_),
+            },
         )
         self.progress.clear()
         self.tell(found)
@@ -234,13 +244,13 @@ def _named(image: str, error: NetsurgeryError) -> str:
     return str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"
 
 
-def _npy(found: ClassMap) -> bytes:
+def _npy(values: Array) -> bytes:
     import io
 
     import numpy as np
 
     file = io.BytesIO()
-    np.save(file, found.values)
+    np.save(file, values)
     return file.getvalue()
 
 

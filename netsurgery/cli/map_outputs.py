@@ -84,8 +84,10 @@ class MapFiles:
         return any("-" in paths for paths in self.paths.values())
 
     def write(self, index: int, makers: dict[str, Callable[[], bytes]]) -> None:
-        """Write the outputs of picture number `index`, together or not at all."""
-        content = {paths[index]: makers[kind]() for kind, paths in self.paths.items()}
+        """Write picture `index`'s outputs, of the kinds in `makers`, together or not at all."""
+        content = {
+            paths[index]: makers[kind]() for kind, paths in self.paths.items() if kind in makers
+        }
         for folder in self.folders:
             try:
                 os.makedirs(folder, exist_ok=True)

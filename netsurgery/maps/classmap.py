@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     Numbers = NDArray[np.intp]
 
-__all__ = ["ClassMap", "Found", "Geometry", "check_class", "find_label"]
+__all__ = ["ClassMap", "Found", "Geometry", "HoldsNaN", "check_class", "find_label"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,14 @@ class Geometry:
         return (at - put.offset[axis]) * put.image[axis] / put.resized[axis]
 
 
+class HoldsNaN(NetError):
+    """A map with NaN in it has no likeliest classes; `values`, C x H x W, are there to look at."""
+
+    def __init__(self, what: str, values: Array) -> None:
+        super().__init__(what)
+        self.values = values
+
+
 @dataclass(frozen=True)
 class Found:
     """A class that is the likeliest of some cell: how many cells, and its highest value there."""
@@ -93,7 +101,7 @@ class ClassMap:
 
     image: the picture's name. values: float32 C x H x W, no NaN. blob: the blob they are from.
     scored: "probability" where a Softmax over the classes made the blob, else "score".
-    input: the name of the net's input. Raises NetError for values that hold NaN.
+    input: the name of the net's input. Raises HoldsNaN for values that hold NaN.
     """
 
     image: str
@@ -107,9 +115,10 @@ class ClassMap:
     def __post_init__(self) -> None:
         bad = np.isnan(self.values).any(axis=0)
         if bad.any():
-            raise NetError(
+            raise HoldsNaN(
                 f"{self.image}: blob {self.blob!r} holds NaN in {int(bad.sum())} of {bad.size} "
-                "cells; check the weights and the preprocessing"
+                "cells; check the weights and the preprocessing",
+                self.values,
             )
         if self.labels is not None:
             self.labels.check(self.classes, self.blob)

@@ -93,6 +93,26 @@ def test_the_map_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert seen.err == f"model: {folder / 'model.caffemodel'} (from {folder / 'netsurgery.toml'})\n"
 
 
+def test_a_map_with_nan_is_written_for_a_look_and_is_an_error(
+    folder: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def broken(inputs: dict[str, Any]) -> dict[str, Any]:
+        made = pooled(inputs)
+        made["prob"][0, 1, 0, 1] = np.nan
+        return made
+
+    again = FakeEngine(broken, {"data": (10, 3, 8, 8)})
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", again.open)
+    told = refused(["cat.png", "--npy", "map.npy", "--picture", "map.png", "-q"], capsys)
+    assert told == (
+        "error: cat.png: blob 'prob' holds NaN in 1 of 4 cells; check the weights and the "
+        "preprocessing\n"
+    )
+    assert np.argwhere(np.isnan(np.load("map.npy"))).tolist() == [[1, 0, 1]]
+    assert not os.path.exists("map.png")
+
+
 def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["classify-map", "cat.png", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
