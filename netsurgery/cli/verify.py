@@ -1,4 +1,4 @@
-"""``netsurgery verify``: are two nets the same function?"""
+"""``netsurgery verify``: do two nets answer the same?"""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["facts", "show", "verified_lines"]
 
+#: Of params with the same numbers.
+_KEPT = ("equal", "reshaped")
+
 
 def facts(found: Verification) -> dict[str, Any]:
     """Everything there is to tell, as plain values; infinite differences are None."""
@@ -79,9 +82,8 @@ def _map(one: MapGap) -> dict[str, Any]:
 def show(found: Verification) -> None:
     """Print the facts for a person."""
     shapes = ", ".join(f"{name} {describe(shape)}" for name, shape in found.inputs.items())
-    many = f"{found.samples} input{'s' * (found.samples > 1)}"
     by = " and ".join(dict.fromkeys(found.engines))
-    echo(f"{many} of {shapes}, by {by}")
+    echo(f"{_inputs(found)} of {shapes}, by {by}")
     rows = [("output", "in B", "shape", "max difference", "relative")]
     for one in found.outputs:
         gap = one.gap
@@ -104,8 +106,23 @@ def _lines(found: Verification) -> Iterator[str]:
         yield from _reason_lines(reasons)
     for note in found.notes:
         yield f"note: {note}"
-    same = "the same function" if found.same else "not the same function"
-    yield f"{same} (tolerance {found.tolerance:g} relative)"
+    yield f"{_verdict(found)} (tolerance {found.tolerance:g} relative)"
+
+
+def _verdict(found: Verification) -> str:
+    """What was seen, which proves a difference but never that there is none."""
+    if not found.same:
+        return "not the same function"
+    told = f"no difference in the outputs on {_inputs(found)}"
+    if found.departs is not None:
+        told += "; inner blobs differ while the outputs agree"
+    if any(one.status not in _KEPT for one in found.params):
+        told += "; params differ"
+    return told
+
+
+def _inputs(found: Verification) -> str:
+    return f"{found.samples} input{'s' * (found.samples > 1)}"
 
 
 def _departing(one: BlobGap) -> str:
@@ -118,7 +135,7 @@ def _params(found: Verification) -> str:
     statuses = Counter(one.status for one in found.params)
     words = ("equal", "reshaped", "different", "removed", "added")
     told = ", ".join(f"{statuses[word]} {word}" for word in words if statuses[word])
-    unlike = [f"{p.layer}[{p.index}]" for p in found.params if p.status not in words[:2]]
+    unlike = [f"{p.layer}[{p.index}]" for p in found.params if p.status not in _KEPT]
     more = f", {len(unlike) - 4} more" if len(unlike) > 5 else ""
     shown = unlike[:4] if more else unlike
     return f"{told} ({', '.join(shown)}{more})" if unlike else told

@@ -71,7 +71,7 @@ def test_the_same_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         "map prob: 8x8 cells of an input of 1x1x88x88, each against A on its window of 32x32:"
     )
     assert lines[8].startswith("    top class agrees in 64 of 64, max difference ")
-    assert lines[9:] == ["the same function (tolerance 1e-05 relative)"]
+    assert lines[9:] == ["no difference in the outputs on 1 input (tolerance 1e-05 relative)"]
 
 
 def test_nets_without_a_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_nets_without_a_map(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         "ip2     ip2   1x11                0         0",
         "prob    prob  1x11                0         0",
         "params: 10 equal",
-        "the same function (tolerance 1e-05 relative)",
+        "no difference in the outputs on 1 input (tolerance 1e-05 relative)",
     ]
 
 
@@ -111,6 +111,40 @@ def test_a_tampered_copy(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert facts["same"] is False
     assert facts["first_departing"]["layer"] == "conv2"
     assert run(["verify", *OLD, *NEW, "--tolerance", "1e9"]) == 0
+
+
+def test_what_agrees_is_not_called_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Caffemodel.open(OLD[1]) as weights:
+        value = weights.layer("conv2").blobs[0].numpy().flat[288]
+    Path("other.caffemodel").write_bytes(Path(OLD[1]).read_bytes())
+    tamper("other.caffemodel", "conv2", np.nextafter(value, np.float32(9)))
+    other = [OLD[0], "other.caffemodel"]
+    assert run(["verify", *OLD, *other, "--random", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "params: 9 equal, 1 different (conv2[0])",
+        "no difference in the outputs on 2 inputs; params differ (tolerance 1e-05 relative)",
+    ]
+
+
+def test_inner_blobs_that_differ_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layer = 'layer { name: "%s" type: "Power" bottom: "%s" top: "%s" power_param { scale: %s } }\n'
+    for name, scales in (("a", (2, 1)), ("b", (1, 2))):
+        text = 'input: "x" input_shape { dim: [1, 1, 4, 4] }\n'
+        text += layer % ("p", "x", "p", scales[0]) + layer % ("q", "p", "q", scales[1])
+        Path(f"{name}.prototxt").write_text(text)
+        assert run(["init", f"{name}.prototxt", "-o", f"{name}.caffemodel", "-q"]) == 0
+    capsys.readouterr()
+    nets = [f"{name}.{kind}" for name in "ab" for kind in ("prototxt", "caffemodel")]
+    assert run(["verify", *nets]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("first blob that departs: p of layer p, by ")
+    assert lines[-1] == (
+        "no difference in the outputs on 1 input; inner blobs differ while the outputs agree "
+        "(tolerance 1e-05 relative)"
+    )
 
 
 def test_nan_is_null_in_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +198,7 @@ def test_padding_is_told_and_does_not_decide(
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "    not meant to be equal: 'conv' pads by 1",
         "    (there A meets the edge of its window, and the map the pixels beyond it)",
-        "the same function (tolerance 1e-05 relative)",
+        "no difference in the outputs on 1 input (tolerance 1e-05 relative)",
     ]
 
 
