@@ -130,3 +130,16 @@ def test_a_layer_without_a_type() -> None:
         Net.of(Prototxt.parse(text))
     assert caught.value.what == "layer 'x' has no type"
     assert (caught.value.line, caught.value.column) == (2, 7)
+
+
+def test_what_a_net_is_made_of_prints_short() -> None:
+    """Whatever is behind: the text and the messages are not repeated."""
+    found = net(
+        'input: "x" input_dim: [1, 2, 3, 4] layer { name: "r" type: "ReLU" bottom: "x" top: "y" '
+        "relu_param { negative_slope: 0.5 } }" + "# far behind\n" * 999
+    )
+    (layer,) = found.layers
+    assert repr(layer) == ("Layer(index=0, name='r', type='ReLU', bottoms=('x',), tops=('y',))")
+    message = layer.message
+    parts = [found, found.prototxt, found.inputs[0], message, message.source, *message.fields]
+    assert max(len(repr(part)) for part in parts) < 300

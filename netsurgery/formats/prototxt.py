@@ -12,7 +12,7 @@ A file that mixes ``layer`` and ``layers`` is refused, as Caffe 1.0 refuses it.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
@@ -41,9 +41,9 @@ class Prototxt:
     """
 
     path: str
-    text: str
-    root: Message
-    layers: tuple[Message, ...]
+    text: str = field(repr=False)
+    root: Message = field(repr=False)
+    layers: tuple[Message, ...] = field(repr=False)
     generation: str
     bom: bool = False
 

@@ -47,7 +47,7 @@ class Source:
     """One text and the name to call it by in messages."""
 
     path: str
-    text: str
+    text: str = field(repr=False)
 
     def error(self, what: str, at: int) -> PrototxtError:
         """A PrototxtError at offset `at`; the line and column are found only here."""
@@ -71,7 +71,7 @@ class Scalar:
     ``text`` is the value as written (adjacent strings and the space between them included).
     """
 
-    source: Source
+    source: Source = field(repr=False)
     kind: str
     start: int
     end: int
@@ -183,10 +183,10 @@ class Message:
     For the whole text they are its first offset and its length.
     """
 
-    source: Source
+    source: Source = field(repr=False)
     start: int
     end: int = 0
-    fields: list[Field] = field(default_factory=list)
+    fields: list[Field] = field(default_factory=list, repr=False)
 
     def error(self, what: str) -> PrototxtError:
         return self.source.error(what, self.start)

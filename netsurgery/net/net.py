@@ -7,7 +7,7 @@ message and are read by whoever understands them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
@@ -32,7 +32,7 @@ class Layer:
     type: str
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
-    message: Message
+    message: Message = field(repr=False)
 
     def param(self, field: str) -> Message:
         """The layer's ``field { ... }``, or an empty message where it is left out."""
@@ -67,14 +67,14 @@ class NetInput:
 
     name: str
     shape: Shape | None
-    dims: tuple[Scalar, ...]
+    dims: tuple[Scalar, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
 class Net:
     """A net in one phase."""
 
-    prototxt: Prototxt
+    prototxt: Prototxt = field(repr=False)
     name: str
     inputs: tuple[NetInput, ...]
     layers: tuple[Layer, ...]
