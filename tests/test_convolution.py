@@ -249,6 +249,13 @@ def test_layers_that_may_follow(behind: str) -> None:
             "layer 'Concat-p': it joins maps of different sizes",
         ),
         (
+            SMALL
+            + layer("Permute", "data", "t", "permute_param { order: [0, 2, 3, 1] }")
+            + fc("f", "t"),
+            "layer 'f': layer 'Permute-t' (Permute) moves numbers from position to position before "
+            "it, so no window slides over the input",
+        ),
+        (
             SMALL + fc("fc", "data") + fc("fc-conv", "fc"),
             "layer 'fc': a layer named 'fc-conv' is there already; try another --suffix",
         ),
@@ -379,6 +386,31 @@ def test_two_inputs_grow_each_by_its_own_stride() -> None:
     }
     with pytest.raises(SurgeryError, match="--input-size is for one input, found 2"):
         plan(text + fc("a", "data") + pool + fc("b", "p"), input_size=(20, 20))
+
+
+def test_inputs_that_meet_grow_together() -> None:
+    text = 'input: "x" input: "y" ' + "input_shape { dim: [1, 1, 9, 9] }" * 2
+    pools = [
+        layer("Pooling", b, f"p{b}", "pooling_param { kernel_size: 3 stride: 3 }") for b in "xy"
+    ]
+    join = fc("a", "px") + fc("b", "py") + layer("Concat", "a b", "c")
+    made = plan(text + "".join(pools) + join)
+    assert {one.name: one.new for one in made.inputs} == dict.fromkeys("xy", (1, 1, 30, 30))
+    assert made.maps == {"c": (1, 6, 8, 8)}
+
+
+LABELLED = 'input: "data" input: "label" input_shape { dim: [2, 2, 6, 6] } input_shape { dim: 2 }\n'
+
+
+def test_a_net_that_compares_with_labels_keeps_its_inputs() -> None:
+    text = LABELLED + fc("fc", "data") + layer("SoftmaxWithLoss", "fc label", "loss")
+    made = plan(text)
+    assert made.inputs == ()
+    assert made.maps == {}
+    assert "dim: [2, 2, 6, 6]" in made.text
+    assert "compares the map with labels, which do not grow with it" in made.notes[0]
+    with pytest.raises(SurgeryError, match="layer 'SoftmaxWithLoss-loss': SoftmaxWithLoss comp"):
+        plan(text, map_size=(3, 3))
 
 
 TRAIN_VAL = """

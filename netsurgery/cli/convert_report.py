@@ -106,7 +106,8 @@ def show(found: dict[str, Any]) -> None:
     for given in found["inputs"]:
         (height, width), stride = given["window"], given["stride"]
         every = "" if stride is None else f", one every {stride[0]:g} x {stride[1]:g} pixels"
-        echo(f"window of a cell: {height} x {width} pixels{every}")
+        of = f" in {given['name']}" if len(found["inputs"]) > 1 else ""
+        echo(f"window of a cell{of}: {height} x {width} pixels{every}")
     for note in found["notes"]:
         echo(f"note: {note}")
     if found["dry_run"]:

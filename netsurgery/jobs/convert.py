@@ -203,10 +203,10 @@ def _move(
         try:
             with open_engine(options) as caffe:
                 new = Path(outputs[places.prototxt].temporary)
-                with _as_file(plan.net.prototxt) as old:
-                    before = caffe.load(old, Path(model.path))
-                # Renamed layers have no params yet: these are what is moved.
-                after = caffe.load(new, Path(model.path), partial=True)
+                # Renamed layers have no params yet; what else has none is told by the match.
+                with _as_file(plan.net.prototxt) as old, _way_out():
+                    before = caffe.load(old, Path(model.path), partial=True)
+                    after = caffe.load(new, Path(model.path), partial=True)
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)
                 _save(after.save, target)
@@ -216,6 +216,15 @@ def _move(
                 raise
     _rewrite(plan, model, target, progress)
     return "embedded"
+
+
+@contextmanager
+def _way_out() -> Iterator[None]:
+    """Where Caffe refuses a net, a fork's layers in it perhaps, say what needs no Caffe."""
+    try:
+        yield
+    except EngineFailed as error:
+        raise EngineFailed(f"{error}; --engine embedded converts without Caffe") from None
 
 
 def _save(save: Callable[[Path], None], target: Output) -> None:

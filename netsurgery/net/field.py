@@ -132,9 +132,12 @@ def _lrn(layer: Layer, field: Field) -> Field:
 
 
 def _joined(fields: list[Field | None]) -> Field | None:
-    """The field of a blob made of several: the hull, where the strides agree."""
+    """The field of a blob made of several: the hull, where the strides agree.
+
+    Of several inputs it names the first.
+    """
     known = [field for field in fields if field is not None]
-    if len(known) != len(fields) or len({(f.input, f.stride) for f in known}) != 1:
+    if len(known) != len(fields) or len({f.stride for f in known}) != 1:
         return None
     axes = range(2)
     start = _pair(min(f.offset[i] for f in known) for i in axes)

@@ -117,7 +117,7 @@ def plan_convolution(
         windows={cast.layer.name: cast.kernel for cast in found.windows},
         removed=tuple(layer.name for layer in found.flattenings),
         inputs=tuple(resizes),
-        maps={blob: blobs[blob] for blob in made.outputs if blob in blobs},
+        maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
         renames=writer.renames,
         notes=(*notes, *_changes(found), *told),
     )

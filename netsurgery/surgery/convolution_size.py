@@ -9,10 +9,11 @@ from math import ceil
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.field import fields
-from netsurgery.net.net import Net, NetInput, Shape
+from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.surgery.convolution_survey import Survey
 from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.positions import compares_with_labels
 
 __all__ = ["Resize", "Wanted", "resize"]
 
@@ -54,6 +55,9 @@ def resize(
     `made` is the new net with its inputs unchanged, `shapes` those of the old one. Raises
     SurgeryError where what is wanted cannot be.
     """
+    compared = [layer for layer in found.behind if compares_with_labels(layer)]
+    if compared:
+        return [], _kept_for(net, compared[0], wanted)
     driving = _driving_inputs(net, found, shapes)
     _check_wanted(net, driving, wanted)
     sources = {
@@ -80,6 +84,14 @@ def resize(
 
 
 _UNMOVED = "no output is known to grow with it; --input-size resizes it all the same"
+
+
+def _kept_for(net: Net, layer: Layer, wanted: Wanted) -> list[str]:
+    """What to say where a layer compares the map with labels of the old size."""
+    why = f"{layer.type} compares the map with labels, which do not grow with it"
+    if wanted != Wanted():
+        refuse(net.prototxt.path, [Refusal(layer.name, why, "convert the deploy prototxt")])
+    return [f"the inputs stay as they are: layer {layer.name!r}: {why}"]
 
 
 def _told(resizes: list[Resize], why_not: str) -> list[str]:
@@ -136,8 +148,9 @@ def _total_stride(
         for output in made.outputs
         if output in found and found[output].input == name
     }
-    if not moving:
-        return None, []
+    if not moving:  # it meets another input on the way: what is known of it before
+        before = [one.stride for one in found.values() if one.input == name]
+        return (before[-1] if before else None), []
     stride = list(moving.values())[-1]
     return stride, [output for output, other in moving.items() if other != stride]
 

@@ -15,7 +15,7 @@ from math import prod
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.surgery.plan import Refusal
-from netsurgery.surgery.positions import is_pointwise, why_not_behind
+from netsurgery.surgery.positions import is_pointwise, mixes_positions, why_not_behind
 
 __all__ = ["Cast", "Survey", "survey"]
 
@@ -89,6 +89,8 @@ class _Walk:
         #: flattening -> the first layer that needs it to stay.
         self.pinned: dict[Layer, Refusal] = {}
         self.needed: set[Layer] = set()
+        #: blob -> the layer on the way to it that moves numbers from position to position.
+        self.mixed: dict[str, Layer] = {}
 
     def step(self, layer: Layer) -> None:
         found = self.found
@@ -100,6 +102,11 @@ class _Walk:
             return
         loose = [found.loose[bottom] for bottom in layer.bottoms if bottom in found.loose]
         flattened = self.flattened(layer)
+        mixer = next((self.mixed[b] for b in layer.bottoms if b in self.mixed), None)
+        if mixer is None and flattened is None and mixes_positions(layer):
+            mixer = layer
+        if mixer is not None:
+            self.mixed |= dict.fromkeys(layer.tops, mixer)
         passed = self.passed(layer, loose) if loose and flattened is None else None
         for top in layer.tops:
             found.loose.pop(top, None)
@@ -139,8 +146,15 @@ class _Walk:
             return Refusal(
                 layer.name, f"axis {axis} of a {describe(shape)} bottom; only axis 1 leaves a map"
             )
-        if len(shape) == 4 or bottom in self.found.loose:
-            return None
+        if len(shape) != 4 and bottom not in self.found.loose:
+            return self.no_map(layer, bottom, shape)
+        if bottom in self.mixed:
+            mixer = self.mixed[bottom]
+            why = f"layer {mixer.name!r} ({mixer.type}) moves numbers from position to position"
+            return Refusal(layer.name, f"{why} before it, so no window slides over the input")
+        return None
+
+    def no_map(self, layer: Layer, bottom: str, shape: Shape) -> Refusal:
         maker = self.net.producer(layer, bottom)
         by = "the net's input" if maker is None else f"made by layer {maker.name!r} ({maker.type})"
         return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}, {by}: no map")

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from netsurgery.net.net import Layer
 
-__all__ = ["is_pointwise", "why_not_behind"]
+__all__ = ["compares_with_labels", "is_pointwise", "mixes_positions", "why_not_behind"]
 
 #: Layers that look at one number at a time.
 _POINTWISE = frozenset(
@@ -40,6 +40,20 @@ _COMPARING = frozenset({"EuclideanLoss", "SigmoidCrossEntropyLoss"})
 
 #: Layers whose bottoms must all be maps of one size.
 _JOINING = frozenset({"Concat", "Eltwise"})
+
+
+#: Layers that put the positions of a map elsewhere; no window slides over what they make.
+_MIXING = frozenset("Im2col Permute Reduction Reshape Tile".split())
+
+
+def mixes_positions(layer: Layer) -> bool:
+    """Whether it moves numbers from position to position."""
+    return layer.type in _MIXING
+
+
+def compares_with_labels(layer: Layer) -> bool:
+    """Whether it holds what it reads against labels of the same size."""
+    return layer.type in _COMPARING or layer.type in ("Accuracy", "SoftmaxWithLoss")
 
 
 def is_pointwise(layer: Layer, *, joining: bool = False) -> bool:
