@@ -60,6 +60,7 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
     work = Workpiece(net, model)
     steps: list[Step] = []
     refusals: list[str] = []
+    done: list[str] = []
     for word in operations:
         work.effects = []
         structural = True
@@ -67,11 +68,14 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
             operation = parse_operation(word, work.net)
             structural = isinstance(operation, Structural)
             _do(work, operation)
+            if isinstance(operation, Structural):
+                done.append(operation.name)
         except (SurgeryError, FormatError, NetError) as error:
             refusals.append(f"{word}: {error}")
             if structural:
                 break
         steps.append(Step(word, tuple(work.effects)))
+    work.notes += _order_notes(done)
     if refusals:
         raise SurgeryError("; ".join(refusals))
     return EditPlan(
@@ -82,6 +86,16 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
         saved=work.saved,
         notes=tuple(dict.fromkeys(work.notes)),
     )
+
+
+def _order_notes(done: Sequence[str]) -> list[str]:
+    """What to know of the order in which mean and scale were folded."""
+    if "fold-mean" not in done or "fold-scale" not in done[done.index("fold-mean") :]:
+        return []
+    return [
+        "fold-scale after fold-mean: the new net's input is x where the old one's was "
+        "x * scale - mean; for Caffe's (x - mean) * scale give fold-scale first"
+    ]
 
 
 def _do(work: Workpiece, operation: ParamOperation | Structural) -> None:

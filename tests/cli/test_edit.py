@@ -170,6 +170,24 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
     assert Path("m.caffemodel").read_bytes() == before
 
 
+def test_the_order_of_mean_and_scale(capsys: pytest.CaptureFixture[str]) -> None:
+    mean, scale = "fold-mean:0.5:padding=approximate", "fold-scale:2"
+    note = (
+        "note: fold-scale after fold-mean: the new net's input is x where the old one's was "
+        "x * scale - mean; for Caffe's (x - mean) * scale give fold-scale first\n"
+    )
+    words = ["--prototxt-out", "o.prototxt", "--force"]
+    assert edit(*words, scale, mean) == 0
+    assert "fold-scale after" not in capsys.readouterr().out
+    weights, bias = (param("m.caffemodel", "conv1", index) for index in range(2))
+    expected = bias - 0.5 * (2 * weights).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(param("o.caffemodel", "conv1", 1), expected, rtol=1e-4, atol=1e-5)
+    assert edit(*words, mean, scale) == 0
+    assert note in capsys.readouterr().out
+    expected = bias - 0.5 * weights.sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(param("o.caffemodel", "conv1", 1), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("words", [[], ["--nonsense", "fold"]])
 def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert edit(*words) == 2
