@@ -232,3 +232,10 @@ def test_forks_refuse(tmp_path: Path, layer: str, what: str) -> None:
         run(tmp_path, f"type: {layer}", drawn(1, 3, 4, 4))
     kind = layer.split("'")[1]
     assert caught.value.what == f"layer 'l' ({kind}): {what}"
+
+
+def test_a_normalize_of_two_axes_is_not_run(tmp_path: Path) -> None:
+    with pytest.raises(PrototxtError) as caught:
+        run(tmp_path, "type: 'Normalize'", drawn(2, 3))
+    what = "layer 'l' (Normalize): its bottom has 2 axes; expected N x C x H x W"
+    assert caught.value.what == what

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
 from netsurgery.net.shapes import Shapes, infer
@@ -120,3 +120,33 @@ def test_a_static_input_beside_states_given() -> None:
     found = infer(Net.of(Prototxt.parse(text, "n.prototxt")))
     assert found.params["l"] == ((16, 5), (16,), (16, 7), (16, 4))
     assert found.blobs["hT"] == (1, 2, 4)
+
+
+def flat(layers: str) -> Shapes:
+    """The layers `layers` behind an InnerProduct's top, ip of 1 x 5."""
+    text = (
+        'input: "x" input_shape { dim: [1, 4, 5, 6] } layer { name: "ip" type: "InnerProduct" '
+        f'bottom: "x" top: "ip" inner_product_param {{ num_output: 5 }} }} {layers}'
+    )
+    return infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+
+
+def test_a_normalize_over_a_flat_blob_keeps_its_shape() -> None:
+    found = flat(
+        'layer { name: "l" type: "Normalize" bottom: "ip" top: "y" '
+        "norm_param { channel_shared: false } }"
+    )
+    assert (found.blobs["y"], found.params["l"], found.unknown) == ((1, 5), ((5,),), {})
+
+
+def test_a_layer_that_is_not_its_forks_hides_only_what_is_behind_it() -> None:
+    found = flat(
+        'layer { name: "l" type: "ShuffleChannel" bottom: "ip" top: "y" } '
+        'layer { name: "r" type: "ReLU" bottom: "y" top: "z" }'
+    )
+    why = "layer 'l' (ShuffleChannel): its bottom has 2 axes; expected N x C x H x W"
+    assert found.blobs == {"x": (1, 4, 5, 6), "ip": (1, 5)}
+    assert found.unknown == {"y": why, "z": why}
+    with pytest.raises(PrototxtError) as caught:
+        found.of("z")
+    assert caught.value.what == why

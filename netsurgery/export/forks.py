@@ -25,6 +25,8 @@ def _permute(site: Site) -> list[str]:
 def _normalize(site: Site) -> list[str]:
     """x / sqrt(sum of x^2 + eps) over the blob of one picture, or over its channels only."""
     message = site.layer.param("norm_param")
+    if len(site.shape) != 4:
+        raise site.layer.error(f"its bottom has {len(site.shape)} axes; expected N x C x H x W")
     axes = [1, 2, 3] if message.boolean("across_spatial", True) else [1]
     square = site.op("ReduceSumSquare", site.bottom, site.ints(axes))
     norm = site.op("Sqrt", site.op("Add", square, site.floats(message.number("eps", 1e-10))))

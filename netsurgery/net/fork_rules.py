@@ -3,7 +3,8 @@
 Each is written from its fork's definition: Permute and Normalize from SSD, Interp from DeepLab and
 PSPNet, Upsample from SegNet (two bottoms) and YOLO (one), ShuffleChannel from ShuffleNet, Axpy from
 SENet, ReLU6 and DepthwiseConvolution from MobileNet. A field that the definition has not is
-refused: what it would mean is anybody's guess.
+refused: what it would mean is anybody's guess. What a rule refuses, `shapes.infer` takes for
+unknown.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _permute(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def _normalize(layer: Layer, bottoms: list[Shape]) -> Result:
     message = fields(layer, "norm_param", "across_spatial scale_filler channel_shared eps")
-    channels = _images(layer, bottoms[0])[1]
+    channels = bottoms[0][1]
     return [bottoms[0]], [() if message.boolean("channel_shared", True) else (channels,)]
 
 

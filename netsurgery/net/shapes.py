@@ -1,7 +1,8 @@
 """The shape of every blob and param of a net, by Caffe 1.0's own arithmetic.
 
 A layer type that is not understood makes the shapes behind it unknown, with the reason, and no
-more: what does not depend on it is still told.
+more: what does not depend on it is still told. So does a layer of a fork of Caffe that is not as
+the fork's definition has it: another fork may have it so.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from netsurgery.errors import NetError
+from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net import fork_rules, shape_rules
 from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
 
@@ -24,15 +25,22 @@ class Shapes:
     blobs: every blob's shape, in file order; a blob whose shape cannot be told is not in it.
     params: for every layer with params, the shape of each.
     unknown: blob -> why its shape cannot be told.
+    faults: blob -> the error of the fork's layer on which that is.
     """
 
     blobs: dict[str, Shape] = field(default_factory=dict)
     params: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, PrototxtError] = field(default_factory=dict)
 
     def of(self, blob: str) -> Shape:
-        """The blob's shape. Raises NetError with the reason where it cannot be told."""
+        """The blob's shape. Raises NetError with the reason where it cannot be told.
+
+        Where a fork's layer is at fault it raises that layer's PrototxtError.
+        """
         if blob not in self.blobs:
+            if blob in self.faults:
+                raise self.faults[blob]
             why = self.unknown.get(blob, "the net has no such blob")
             raise NetError(f"the shape of blob {blob!r} is not known: {why}")
         return self.blobs[blob]
@@ -60,19 +68,29 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
 def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
     rule = shape_rules.RULES.get(layer.type) or fork_rules.RULES.get(layer.type)
+    fault: PrototxtError | None = None
     if rule is None:
         why = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
     elif missing:
         why = found.unknown.get(missing[0], f"its source {missing[0]!r} is not known")
+        fault = found.faults.get(missing[0])
     else:
-        _keep(layer, *_ruled(rule, layer, [found.blobs[bottom] for bottom in layer.bottoms]), found)
-        return
+        try:
+            bottoms = [found.blobs[bottom] for bottom in layer.bottoms]
+            _keep(layer, *_ruled(rule, layer, bottoms), found)
+            return
+        except PrototxtError as error:
+            if layer.type in shape_rules.RULES:
+                raise
+            why, fault = error.what, error
     for top in layer.tops:
         found.blobs.pop(top, None)
         if top in given:
             found.blobs[top] = tuple(given[top])
-        else:
-            found.unknown[top] = why
+            continue
+        found.unknown[top] = why
+        if fault is not None:
+            found.faults[top] = fault
 
 
 def _ruled(rule: shape_rules.Rule, layer: Layer, bottoms: list[Shape]) -> shape_rules.Result:
