@@ -20,10 +20,15 @@ _ZERO, _ONE, _QUARTER = Filler(value=0.0), Filler(value=1.0), Filler(value=0.25)
 _FILLED = {
     "Convolution": ("convolution_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
     "Deconvolution": ("convolution_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
+    "DepthwiseConvolution": (
+        "convolution_param",
+        [("weight_filler", _ZERO), ("bias_filler", _ZERO)],
+    ),
     "InnerProduct": ("inner_product_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
     "Embed": ("embed_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
     "Bias": ("bias_param", [("filler", _ZERO)]),
     "Scale": ("scale_param", [("filler", _ONE), ("bias_filler", _ZERO)]),
+    "Normalize": ("norm_param", [("scale_filler", _ONE)]),
     "PReLU": ("prelu_param", [("filler", _QUARTER)]),
 }
 
