@@ -48,8 +48,8 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
       fold                   every one that can be (*)
       swap-input-channels    BGR to RGB in the first layers; :LAYER for one alone
       fold-mean:104,117,123  the mean (or a mean file) into the first biases (*); where a layer is
-                             padded it is refused, but for fold-mean:104,117,123:padding=approximate;
-                             fold the scale first where there is one
+                             padded it is refused, but for fold-mean:104,117,123:padding=approximate
+                             (where there is a scale, fold-scale goes before it)
       fold-scale:0.017       the input's scale into the first weights; before fold-mean, since
                              Caffe's input is (x - mean) * scale
       outputs:fc8:keep=281,282   these outputs alone, in this order (*)
