@@ -10,10 +10,10 @@ import click
 
 from netsurgery.cli import convert_report as report
 from netsurgery.cli.options import (
-    NAMED_SHAPE,
     SIZE,
     engine_options,
     force_option,
+    input_shape_option,
     json_option,
     quiet_option,
 )
@@ -61,14 +61,7 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="The phase of a training net to convert.",
 )
-@click.option(
-    "--input-shape",
-    "input_shapes",
-    metavar="BLOB=NxCxHxW",
-    type=NAMED_SHAPE,
-    multiple=True,
-    help="The shape of an input that the prototxt does not tell, such as a Data layer's top.",
-)
+@input_shape_option
 @click.option("--input-size", type=SIZE, help="Size of the new input.")
 @click.option(
     "--map-size",

@@ -8,11 +8,17 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
+from netsurgery.cli.options import (
+    check_printed,
+    force_option,
+    input_shape_option,
+    json_option,
+    quiet_option,
+)
 from netsurgery.cli.printing import echo
 from netsurgery.formats.files import STDOUT
 from netsurgery.jobs.init import initialize
-from netsurgery.net import Net
+from netsurgery.net import Net, Shape
 from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
 
 __all__ = ["command"]
@@ -36,6 +42,7 @@ __all__ = ["command"]
     metavar="N",
     help="The same seed gives the same params.",
 )
+@input_shape_option
 @click.option("--dry-run", is_flag=True, help="Show what would be filled; write nothing.")
 @json_option
 @quiet_option
@@ -44,6 +51,7 @@ def command(
     prototxt: Path,
     weights_out: Path,
     seed: int,
+    input_shapes: tuple[tuple[str, Shape], ...],
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -61,7 +69,7 @@ def command(
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(Net.read(prototxt))
+    plan = plan_initial_params(Net.read(prototxt), dict(input_shapes))
     size = None if dry_run else initialize(plan, weights_out, seed=seed, force=force)
     found = _facts(plan, weights_out, seed, size)
     if as_json:

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from netsurgery.cli import inspect_report as report
-from netsurgery.cli.options import json_option, quiet_option
+from netsurgery.cli.options import input_shape_option, json_option, quiet_option
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.jobs.upgrade import read_upgraded
-from netsurgery.net.net import MAX_DIM
+from netsurgery.net.net import MAX_DIM, Shape
 from netsurgery.net.sharing import shared_params
 
 __all__ = ["command"]
@@ -60,6 +60,7 @@ class InputSizeType(click.ParamType[InputSize]):
     multiple=True,
     help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",
 )
+@input_shape_option
 @click.option(
     "--phase",
     type=click.Choice(["TEST", "TRAIN"], case_sensitive=False),
@@ -84,6 +85,7 @@ class InputSizeType(click.ParamType[InputSize]):
 def command(
     files: tuple[Path, ...],
     sizes: tuple[InputSize, ...],
+    input_shapes: tuple[tuple[str, Shape], ...],
     phase: str,
     with_fields: bool,
     with_statistics: bool,
@@ -105,8 +107,8 @@ def command(
       netsurgery inspect deploy.prototxt model.caffemodel --field
     """
     prototxt, weights = told_apart(files)
-    if prototxt is None and (sizes or with_fields):
-        raise click.UsageError("--size and --field need a prototxt")
+    if prototxt is None and (sizes or input_shapes or with_fields):
+        raise click.UsageError("--size, --input-shape and --field need a prototxt")
     if weights is None and with_statistics:
         raise click.UsageError("--stats needs a caffemodel")
     with ExitStack() as stack:
@@ -118,6 +120,7 @@ def command(
                 net,
                 model,
                 sizes=sizes,
+                input_shapes=dict(input_shapes),
                 with_fields=with_fields,
                 with_statistics=with_statistics,
             )

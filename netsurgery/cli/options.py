@@ -21,6 +21,7 @@ __all__ = [
     "check_printed",
     "engine_options",
     "force_option",
+    "input_shape_option",
     "json_option",
     "parse_size",
     "quiet_option",
@@ -187,6 +188,18 @@ def check_printed(printed: bool, as_json: bool) -> None:
     """Raise click's UsageError where the facts and an output both go to standard output."""
     if printed and as_json:
         raise click.UsageError("--json and -o - both print; give the output a file")
+
+
+def input_shape_option(command: F) -> F:
+    """--input-shape, several times; the command gets `input_shapes`."""
+    return click.option(
+        "--input-shape",
+        "input_shapes",
+        metavar="BLOB=NxCxHxW",
+        type=NAMED_SHAPE,
+        multiple=True,
+        help="The shape of an input that the prototxt does not tell, such as a Data layer's top.",
+    )(command)
 
 
 def json_option(command: F) -> F:

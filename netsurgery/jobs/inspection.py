@@ -14,6 +14,7 @@ from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
 from netsurgery.net.net import MAX_DIM, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.untold import check_given, givable
 
 __all__ = [
     "Difference",
@@ -31,11 +32,13 @@ class InputSize:
     """Another size for an input.
 
     name: the input's; None for the only one that is N x C x H x W, or that there is. dims: the
-    whole shape, or height and width alone (one number for both) of an N x C x H x W.
+    whole shape, or height and width alone (one number for both) of an N x C x H x W unless it is
+    said to be `whole`.
     """
 
     name: str | None
     dims: Shape
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,15 +144,17 @@ def inspect_net(
     model: WeightsFile | None = None,
     *,
     sizes: Sequence[InputSize] = (),
+    input_shapes: Mapping[str, Shape] | None = None,
     with_fields: bool = False,
     with_statistics: bool = False,
 ) -> Inspection:
     """What a net tells, and how `model` fits it.
 
-    sizes: other shapes for its inputs. Raises NetError for a size that fits no input,
+    sizes: other shapes for its inputs. input_shapes: blob -> whole shape, for inputs and for tops
+    that the net does not tell, such as a Data layer's. Raises NetError for a size that fits none,
     PrototxtError where shapes contradict each other, CaffemodelError where the file has changed.
     """
-    inputs = _sized(net, sizes)
+    inputs = _given(net, sizes, input_shapes or {})
     shapes = infer(net, inputs)
     # Layers of one name share their params in a caffemodel: the last one is what Caffe loads.
     there = {layer.name: layer for layer in model.layers if layer.blobs} if model else {}
@@ -257,6 +262,15 @@ def _unfit(
     return tuple(missing), tuple(differing)
 
 
+def _given(
+    net: Net, sizes: Sequence[InputSize], input_shapes: Mapping[str, Shape]
+) -> dict[str, Shape]:
+    """Blob -> its new shape."""
+    check_given(net, input_shapes)
+    whole = [InputSize(name, shape, whole=True) for name, shape in input_shapes.items()]
+    return _sized(net, [*sizes, *whole])
+
+
 def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:
     """Input name -> its new shape."""
     made: dict[str, Shape] = {}
@@ -264,7 +278,7 @@ def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:
         found = _sized_input(net, size)
         if found.name in made:
             raise NetError(f"input {found.name!r} is given two sizes")
-        shape = _new_shape(found, size.dims, net.prototxt.path)
+        shape = size.dims if size.whole else _new_shape(found, size.dims, net.prototxt.path)
         if prod(shape) > MAX_DIM:
             raise NetError(f"input {found.name!r} of {describe(shape)}: more than Caffe counts")
         made[found.name] = shape
@@ -291,11 +305,15 @@ def _sized_input(net: Net, size: InputSize) -> NetInput:
         for one in net.inputs:
             if one.name == size.name:
                 return one
+        if size.name in givable(net):
+            return NetInput(size.name, None, ())
         raise NetError(
             f"{net.prototxt.path}: no input {size.name!r}; the net has {names or 'no inputs'}"
         )
     if not net.inputs:
-        raise NetError(f"{net.prototxt.path}: a size is given, but the net declares no input")
+        tops = givable(net)
+        way = f"; give a layer's top a whole shape, as in {tops[0]}=1x3x224x224" if tops else ""
+        raise NetError(f"{net.prototxt.path}: a size is given, but the net declares no input{way}")
     images = [one for one in net.inputs if one.shape is not None and len(one.shape) == 4]
     candidates = images if len(size.dims) <= 2 and images else list(net.inputs)
     if len(candidates) > 1:

@@ -47,9 +47,9 @@ def fields(net: Net, inputs: Mapping[str, Shape] | None = None) -> dict[str, Fie
     """
     shapes = infer(net, inputs)
     found: dict[str, Field] = {}
-    for declared in net.inputs:
-        if len(shapes.blobs.get(declared.name, ())) == 4:
-            found[declared.name] = Field(declared.name)
+    for name in (*(declared.name for declared in net.inputs), *(inputs or {})):
+        if len(shapes.blobs.get(name, ())) == 4:
+            found[name] = Field(name)
     for layer in net.layers:
         field = _behind(layer, found, shapes) if layer.bottoms else None
         for top in layer.tops if layer.bottoms else ():

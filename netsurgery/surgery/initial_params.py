@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from netsurgery.errors import SurgeryError
 from netsurgery.net.cost import param_names
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import RULES
-from netsurgery.net.shapes import infer
+from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.untold import check_given, untold_sources
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
-from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.plan import Refusal
 
 __all__ = ["InitialParam", "InitialPlan", "plan_initial_params"]
 
@@ -57,13 +59,18 @@ class InitialPlan:
     notes: tuple[str, ...]
 
 
-def plan_initial_params(net: Net) -> InitialPlan:
+def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = None) -> InitialPlan:
     """The filler and shape of every param of `net`.
 
-    Raises SurgeryError naming every layer whose params cannot be told or filled and why,
-    PrototxtError where the net contradicts itself.
+    input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell, such as a Data
+    layer's top. Raises SurgeryError naming every layer whose params cannot be filled, and every
+    blob without a shape that others wait for; PrototxtError where the net contradicts itself;
+    NetError for a shape of a blob that takes none.
     """
-    shapes = infer(net)
+    given = dict(input_shapes or {})
+    check_given(net, given)
+    shapes = infer(net, given)
+    unknown: list[Layer] = []
     refusals: list[Refusal] = []
     params: list[InitialParam] = []
     notes: list[str] = []
@@ -77,17 +84,33 @@ def plan_initial_params(net: Net) -> InitialPlan:
                 same = InitialParam(layer.name, param.index, found.shape, found.filler, param.key)
                 params.append(same)
         elif layer.type in (*_FILLED, *_ZEROS, *_RECURRENT) and _bears(layer):
-            why = shapes.unknown.get(layer.tops[0], "") if layer.tops else "it has no top"
-            refusals.append(Refusal(layer.name, f"the shapes of its params are not known: {why}"))
+            unknown.append(layer)
         elif layer.type not in RULES and layer.bottoms:
             notes.append(
                 f"layer {layer.name!r} is of type {layer.type}; params it may have are not filled"
             )
-    refuse(net.prototxt.path, refusals)
+    _refuse(net, shapes, unknown, refusals)
     zeros = [p.layer for p in params if p.index == 0 and p.filler == _ZERO and len(p.shape) > 1]
     if zeros:
         notes.append(f"weights without a filler are zeros, as in Caffe: {', '.join(zeros)}")
     return InitialPlan(net, tuple(params), tuple(notes))
+
+
+def _refuse(
+    net: Net, shapes: Shapes, unknown: Sequence[Layer], refusals: Sequence[Refusal]
+) -> None:
+    """Raise SurgeryError for what has no shape, each cause once, and for all refusals."""
+    sources = untold_sources(net, shapes, unknown)
+    told = [
+        f"{whose}: the shape of {blob!r} is not told; --input-shape {blob}=NxCxHxW gives it"
+        for blob, whose in sources.items()
+    ]
+    if unknown and not told:
+        told = [
+            str(Refusal(each.name, "the shapes of its params are not known")) for each in unknown
+        ]
+    if told or refusals:
+        raise SurgeryError(f"{net.prototxt.path}: " + "; ".join([*told, *map(str, refusals)]))
 
 
 def _bears(layer: Layer) -> bool:

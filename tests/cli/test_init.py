@@ -107,12 +107,19 @@ def test_every_refusal_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> No
 def test_params_whose_shape_is_not_known_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("n.prototxt").write_text(NET.replace('type: "Input"', 'type: "Data"'))
     assert init() == 1
-    err = capsys.readouterr().err
-    assert err.startswith(
-        "error: n.prototxt: layer 'c': the shapes of its params are not known: "
-        "layer 'x' is of type Data"
+    assert capsys.readouterr().err == (
+        "error: n.prototxt: layer 'x' (Data): the shape of 'x' is not told; "
+        "--input-shape x=NxCxHxW gives it\n"
     )
-    assert "layer 'ip': the shapes of its params are not known" in err
+    assert init("--input-shape", "c=1x3x8x8") == 1
+    assert capsys.readouterr().err == (
+        "error: n.prototxt: a shape is given for 'c', expected an input or a top whose shape the "
+        "net does not tell: 'x'\n"
+    )
+    assert os.listdir() == ["n.prototxt"]
+    assert init("-q", "--input-shape", "x=1x3x8x8") == 0
+    with Caffemodel.open("n.caffemodel") as model:
+        assert model.layer("ip").blobs[0].shape == (2, 144)
 
 
 def test_shared_params_of_two_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -263,7 +263,8 @@ def test_inputs_without_shapes(capsys: pytest.CaptureFixture[str], written: Path
     )
     (written / "none").write_text('layer { name: "d" type: "Data" top: "x" }')
     assert refused(capsys, "none", "--size", "16") == (
-        "error: none: a size is given, but the net declares no input"
+        "error: none: a size is given, but the net declares no input; give a layer's top a whole "
+        "shape, as in x=1x3x224x224"
     )
 
 
@@ -343,7 +344,7 @@ def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], writ
     both = "Error: expected one prototxt, one caffemodel or one of each; found "
     assert refused(capsys, digits[0], digits[0], code=2) == f"{both}2 prototxts and 0 caffemodels"
     assert refused(capsys, *digits, digits[1], code=2) == f"{both}1 prototxts and 2 caffemodels"
-    need = "Error: --size and --field need a prototxt"
+    need = "Error: --size, --input-shape and --field need a prototxt"
     assert refused(capsys, digits[1], "--field", code=2) == need
     assert refused(capsys, digits[1], "--size", "3", code=2) == need
     assert refused(capsys, digits[0], "--stats", code=2) == "Error: --stats needs a caffemodel"
@@ -371,3 +372,26 @@ def test_statistics_take_no_more_memory_for_more_numbers(written: Path) -> None:
         sparse_model(written / name, layers=1, rows=rows, columns=1024)
         peaks.append(run_alone("inspect", name, "--stats").peak)
     assert abs(peaks[1] - peaks[0]) < 16 << 20  # the numbers are 240 MiB more
+
+
+def test_the_shape_of_a_data_layer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("n").write_text(
+        'layer { name: "d" type: "Data" top: "data" top: "label" }\n'
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
+        "convolution_param { num_output: 4 kernel_size: 3 } }\n"
+    )
+    told = inspected(capsys, "n", "--size", "data=1x3x8x8", "--field")
+    assert any("1x4x6x6" in line and "3x3" in line for line in told)
+    assert inspected(capsys, "n", "--input-shape", "data=1x3x8x8", "--field") == told
+    assert any("1x5" in x for x in inspected(capsys, "n", "--input-shape", "label=1x5"))
+    assert refused(capsys, "n", "--size", "8") == (
+        "error: n: a size is given, but the net declares no input; give a layer's top a whole "
+        "shape, as in data=1x3x224x224"
+    )
+    assert refused(capsys, "n", "--input-shape", "c=1x3x8x8") == (
+        "error: n: a shape is given for 'c', expected an input or a top whose shape the net does "
+        "not tell: 'data', 'label'"
+    )
