@@ -56,7 +56,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--phase",
-    type=click.Choice(["TRAIN", "TEST"]),
+    type=click.Choice(["TRAIN", "TEST"], case_sensitive=False),
     default="TEST",
     show_default=True,
     help="The phase of a training net to convert.",
@@ -119,7 +119,7 @@ def command(
         raise click.UsageError("--input-size and --map-size exclude each other")
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
-    net, notes = read_upgraded(prototxt, phase)
+    net, notes = read_upgraded(prototxt, phase.upper())
     plan = plan_convolution(
         net,
         suffix=suffix,

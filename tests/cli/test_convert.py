@@ -395,3 +395,8 @@ def test_what_caffe_could_not_save_is_told_by_its_own_name(tmp_path: Path) -> No
     with Outputs([out]) as outputs, pytest.raises(EngineFailed) as caught:
         _save(save, outputs[out])
     assert str(caught.value) == f"{out}: Caffe could not write it; is the disk full?"
+
+
+def test_the_phase_in_lower_case() -> None:
+    assert convert("-q", "--phase", "train") == 0
+    assert made() == {WEIGHTS, PROTOTXT, SETTINGS}
