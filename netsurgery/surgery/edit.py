@@ -71,7 +71,7 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
             if isinstance(operation, Structural):
                 done.append(operation.name)
         except (SurgeryError, FormatError, NetError) as error:
-            refusals.append(f"{word}: {error}")
+            refusals.append(_told(word, str(error)))
             if structural:
                 break
         steps.append(Step(word, tuple(work.effects)))
@@ -86,6 +86,14 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
         saved=work.saved,
         notes=tuple(dict.fromkeys(work.notes)),
     )
+
+
+def _told(word: str, why: str) -> str:
+    """An operation and what is wrong; a file or option that ends the word is named once."""
+    if not word:
+        return why
+    name, colon, rest = why.partition(": ")
+    return f"{word}: {rest}" if colon and word.endswith(f":{name}") else f"{word}: {why}"
 
 
 def _order_notes(done: Sequence[str]) -> list[str]:

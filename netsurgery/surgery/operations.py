@@ -65,6 +65,8 @@ class Structural:
 
 def parse_operation(word: str, net: Net) -> ParamOperation | Structural:
     """The operation that `word` asks for. Raises SurgeryError where it is none."""
+    if not word:
+        raise SurgeryError("an empty operation")
     names = [layer.name for layer in net.layers]
     name, colon, argument = word.partition(":")
     begun = _target(word, names)
@@ -102,6 +104,8 @@ def _save(argument: str, names: list[str]) -> ParamOperation:
     target, rest = begun
     if not rest.startswith("=") or len(rest) == 1:
         raise SurgeryError(f"save needs a file, as in save:{target.text}=FILE.npy")
+    if not rest.lower().endswith(".npy"):
+        raise SurgeryError(f"found {rest[1:]!r}, expected a name that ends in .npy")
     return ParamOperation(target, "save", rest[1:])
 
 

@@ -165,9 +165,29 @@ def test_outputs_that_exist_need_force(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("m.caffemodel").read_bytes()
-    assert edit("--force", "save:ip2[1]=m.caffemodel") == 1
+    words = ["edit", "n.prototxt", "m.caffemodel", "-o", "m.caffemodel", "--force", "ip2[1]=0"]
+    assert run(words) == 1
     assert "m.caffemodel: is an input too" in capsys.readouterr().err
     assert Path("m.caffemodel").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("", "an empty operation"),
+        ("ip2[1]=npy:no.npy", "ip2[1]=npy:no.npy: No such file or directory"),
+        (
+            "save:ip2[1]=b.txt",
+            "save:ip2[1]=b.txt: found 'b.txt', expected a name that ends in .npy",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_once(
+    word: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert edit(word) == 1
+    assert capsys.readouterr().err == f"error: {told}\n"
+    assert made() == set()
 
 
 def test_the_order_of_mean_and_scale(capsys: pytest.CaptureFixture[str]) -> None:
