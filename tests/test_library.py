@@ -475,3 +475,38 @@ def test_the_readmes_example_runs(
     assert Path("map.png").stat().st_size > 10_000
     same = ns.diff("digits.caffemodel", "less_background.caffemodel").params
     assert [(one.layer, one.index) for one in same if one.status != "equal"] == [("ip2", 1)]
+
+
+def test_values_that_became_nan_are_not_saved() -> None:
+    with opened() as net:
+        net.params["conv"][1][1:] = [np.nan, -np.inf]
+        with pytest.raises(ns.NetError) as caught:
+            net.save("new.caffemodel")
+        assert str(caught.value) == (
+            "layer 'conv', param 1: 2 values that became NaN or infinite; nothing is saved"
+        )
+        assert not Path("new.caffemodel").exists()
+        net.params["conv"][1][1:] = 0
+        net.save("new.caffemodel")
+
+
+def test_nan_that_the_file_has_is_kept() -> None:
+    bias = np.array([1, np.nan, 3], np.float32)
+    write_model(Path("nan.caffemodel"), model_layer("conv", "Convolution", WEIGHT, bias))
+    with opened("nan.caffemodel") as net:
+        net.params["conv"][1][0] = 5
+        net.save("new.caffemodel")
+    with opened("new.caffemodel") as net:
+        np.testing.assert_array_equal(net.params["conv"][1], [5, np.nan, 3])
+
+
+def test_a_blob_that_is_not_there_is_told() -> None:
+    Path("two.prototxt").write_text(TWO + 'layer { name: "w" type: "Warp" top: "w" bottom: "fc" }')
+    with opened(None) as net:
+        with pytest.raises(ns.NetError) as caught:
+            net.blobs["zz"]
+        assert isinstance(caught.value, KeyError)
+        assert str(caught.value) == ("two.prototxt: no blob 'zz'; the net has 'data', 'conv', 'fc'")
+        with pytest.raises(ns.NetError, match="shape of blob 'w' is not known: layer 'w' is of"):
+            net.blobs["w"]
+        assert net.blobs.get("w") is None

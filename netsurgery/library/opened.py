@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
 from netsurgery.formats.weights import open_weights
+from netsurgery.library.blobs import Blobs
 from netsurgery.library.given import AnyPath, as_path
 from netsurgery.library.params import Params, Store
 from netsurgery.net.net import Layer, NetInput, Shape
@@ -82,10 +83,11 @@ class Net:
     def blobs(self) -> Mapping[str, Shape]:
         """Blob -> its shape (N, C, H, W) at the inputs declared, in file order.
 
-        A blob whose shape cannot be told is left out; `shapes` has the reason. Raises
-        PrototxtError where shapes contradict each other.
+        A blob whose shape cannot be told is left out; asking for it, or for one that is not
+        there, raises a NetError with the reason, which is a KeyError too. Raises PrototxtError
+        where shapes contradict each other.
         """
-        return self.shapes().blobs
+        return Blobs(self.shapes(), self._view.prototxt.path)
 
     def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """The shapes of blobs and params, by Caffe's own arithmetic.
@@ -132,7 +134,8 @@ class Net:
         From caffemodel to caffemodel all but the changed params is copied byte for byte, layers
         that the net has not included; a name that ends in .h5 makes HDF5. All outputs appear
         whole, or none. force: replace files that exist (never the net's own). Raises NetError
-        without weights, OutputError, CaffemodelError where the net's file has changed.
+        without weights, and for values that became NaN or infinite; OutputError, CaffemodelError
+        where the net's file has changed.
         """
         from netsurgery.jobs.edit import EditPlaces, write_edit
         from netsurgery.surgery.edit import EditPlan
@@ -146,6 +149,7 @@ class Net:
         model.check_unchanged()
         work = Workpiece(self._view, model)
         work.arrays = self._store.changed()
+        self._store.insist_finite(work.arrays)
         plan = EditPlan(self._view, (), None, layer_changes(work), {}, ())
         places = EditPlaces(Path(weights), as_path(prototxt))
         write_edit(plan, model, places, force=force)

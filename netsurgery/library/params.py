@@ -80,6 +80,19 @@ class Store:
             if bytes_differ(array, self.kept.peek(*owner))
         }
 
+    def insist_finite(self, changed: Mapping[tuple[str, int], Array]) -> None:
+        """Raise NetError where a param has values NaN or infinite that the file has not so."""
+        import numpy as np
+
+        for (layer, index), array in changed.items():
+            was = np.isfinite(self.kept.peek(layer, index))
+            bad = np.count_nonzero(was & ~np.isfinite(array))
+            if bad:
+                raise NetError(
+                    f"layer {layer!r}, param {index}: {bad} values that became NaN or infinite; "
+                    "nothing is saved"
+                )
+
     def insist_open(self) -> None:
         """Raise NetError after close()."""
         if self.closed:
