@@ -12,6 +12,8 @@ __all__ = ["is_prototxt"]
 
 _HEAD = 512
 _TEXT = re.compile(rb"[\t\n\v\f\r\x20-\x7e\x80-\xff]*")
+#: A field's name and what follows it, behind comments; protobuf's own tags look otherwise.
+_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*[A-Za-z_]\w*\s*[:{]")
 
 
 def is_prototxt(path: Path) -> bool:
@@ -36,4 +38,7 @@ def is_prototxt(path: Path) -> bool:
     except ValueError as error:  # a zero byte in the name
         raise FormatError(f"{str(path)!r}: not a file name (it holds a zero byte)") from error
     stand_in = head.lstrip().lower().startswith((b"<", b"version https://git-lfs"))
-    return bool(head) and _TEXT.fullmatch(head) is not None and not stand_in
+    # A control character by mistake is the parser's to tell, with its place.
+    begins_with_field = b"\0" not in head and _FIELD.match(head) is not None
+    text = begins_with_field or _TEXT.fullmatch(head) is not None
+    return bool(head) and text and not stand_in
