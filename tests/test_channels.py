@@ -132,7 +132,7 @@ SHARING = 'param { name: "w" }'
         (
             PLAIN,
             "fold-mean:none.npy",
-            "none.npy: No such file or directory",
+            "No such file or directory",
         ),
         (
             INPUT % 3 + conv("c", "x", "pad: 1"),
@@ -206,11 +206,11 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (CLASSIFIER, "outputs:fc", "found no layer of the net, expected outputs:LAYER:keep=0,2 o"),
         (CLASSIFIER, "outputs:no:add=1", "found no layer of the net, expected outputs:LAYER:keep"),
         (CLASSIFIER, "outputs:fc:drop=1", "found 'drop=1', expected keep=0,2 or add=5"),
-        (CLASSIFIER, "outputs:fc:keep=3", "keep=3: found '3', expected 0 to 2"),
-        (CLASSIFIER, "outputs:fc:keep=0,-1", "keep=0,-1: found '-1', expected 0 to 2"),
-        (CLASSIFIER, "outputs:fc:keep=", "keep=: found '', expected 0 to 2"),
-        (CLASSIFIER, "outputs:fc:keep=1,1", "keep=1,1: 1 is named twice"),
-        (CLASSIFIER, "outputs:fc:add=0", "add=0: expected how many, 1 or more"),
+        (CLASSIFIER, "outputs:fc:keep=3", "found '3', expected 0 to 2"),
+        (CLASSIFIER, "outputs:fc:keep=0,-1", "found '-1', expected 0 to 2"),
+        (CLASSIFIER, "outputs:fc:keep=", "found '', expected 0 to 2"),
+        (CLASSIFIER, "outputs:fc:keep=1,1", "1 is named twice"),
+        (CLASSIFIER, "outputs:fc:add=0", "expected how many, 1 or more"),
         (CLASSIFIER, "outputs:p:add=1", "layer 'p': it is of type Softmax, expected Convolution o"),
         (
             CLASSIFIER + ip("next", "fc"),
