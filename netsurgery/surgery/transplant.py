@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.plan import Refusal, refuse
@@ -95,7 +96,8 @@ def plan_transplant(
     """Plan which params of `source` go where in `target`.
 
     cut: where sizes differ, the part that overlaps goes. strict: a layer that the result would
-    have no params for is refused. Raises SurgeryError naming every refusal.
+    have no params for is refused. Raises SurgeryError naming every refusal, and where nothing at
+    all would be copied.
     """
     planner = _Planner(source, target, rule, cut)
     planner.match()
@@ -106,7 +108,10 @@ def plan_transplant(
         planner.refusals += [
             Refusal(name, "nothing comes for its params, and --strict wants all") for name in absent
         ]
-    refuse(f"{source.net.prototxt.path} to {target.net.prototxt.path}", planner.refusals)
+    between = f"{source.net.prototxt.path} to {target.net.prototxt.path}"
+    refuse(between, planner.refusals)
+    if not planner.coming:
+        raise SurgeryError(f"{between}: nothing would be copied; {planner.why_nothing()}")
     order = [(name, i) for name, one in target.layers.items() for i in range(len(one.shapes or ()))]
     known = {t.target: t for t in [*planner.coming.values(), *left]}
     transfers = [known[param] for param in order if param in known]
@@ -242,6 +247,16 @@ class _Planner:
                     )
                 )
         return tuple(found)
+
+    def why_nothing(self) -> str:
+        """Why no param of the source goes anywhere."""
+        if not self.dropped:
+            return "there are no params to copy"
+        first = self.dropped[0]
+        assert first.source is not None
+        layer = first.source[0]
+        meant = ", or ".join(map(repr, self.rule.names(layer))) or "no layer"
+        return f"layer {layer!r}, for one, would go to {meant}: {first.reason}"
 
     def notes(self) -> Iterator[str]:
         """What is worth knowing and no param of the target's."""

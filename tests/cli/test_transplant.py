@@ -176,3 +176,14 @@ def test_its_help_has_an_example_that_runs(capsys: pytest.CaptureFixture[str]) -
     Path("lenet_full_conv.prototxt").symlink_to("dense.prototxt")
     example = "lenet.prototxt lenet.caffemodel lenet_full_conv.prototxt -o out --suffix -conv"
     assert run(["transplant", "-q", *example.split()]) == 0
+
+
+def test_nothing_copied_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(os.listdir())
+    assert transplant("deploy.prototxt", "-o", "out.caffemodel", "--prefix", "a/") == 1
+    assert capsys.readouterr() == (
+        "",
+        "error: deploy.prototxt to deploy.prototxt: nothing would be copied; layer 'conv1', for "
+        "one, would go to 'a/conv1': the target has no such layer\n",
+    )
+    assert sorted(os.listdir()) == before
