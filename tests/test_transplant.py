@@ -268,11 +268,9 @@ def test_sizes_that_differ_are_refused_all_at_once(
 ) -> None:
     target = net(tmp_path, "to.prototxt", conv("c", 4, "kernel_size: 2"), ip("fc", 2))
     assert refused(lenet, (target, None), out) == (
-        "layer 'c': param 0 is 5x2x2x2, expected 4x2x2x2; --slice copies the part that overlaps "
-        "(in 'c'); layer 'c': param 1 is 5, expected 4; --slice copies the part that overlaps "
-        "(in 'c'); layer 'fc': param 0 is 3x30, expected 2x24; --slice copies the part that "
-        "overlaps (in 'fc'); layer 'fc': param 1 is 3, expected 2; --slice copies the part that "
-        "overlaps (in 'fc')"
+        "layer 'c': param 0 is 5x2x2x2, expected 4x2x2x2 (in 'c'); --slice copies the part that "
+        "overlaps; layer 'c': param 1 is 5, expected 4 (in 'c'); layer 'fc': param 0 is 3x30, "
+        "expected 2x24 (in 'fc'); layer 'fc': param 1 is 3, expected 2 (in 'fc')"
     )
     assert "layer 'c': param 0: --slice needs the target's weights for the rest" in refused(
         lenet, (target, None), out, cut=True
@@ -324,8 +322,8 @@ def test_fewer_classes_of_a_convolved_classifier(
     [
         (
             conv("fc", 2, "kernel_h: 3 kernel_w: 4", "bias_term: false"),
-            "layer 'fc': param 0 is 4x24, expected 2x2x3x4; --slice copies the part that "
-            "overlaps (in 'fc')",
+            "layer 'fc': param 0 is 4x24, expected 2x2x3x4 (in 'fc'); --slice copies the "
+            "part that overlaps",
         ),
         (
             ip("fc", 24, "axis: 3 bias_term: false"),
@@ -397,9 +395,9 @@ def test_pairs(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
         "layer 'd': named in --map, but there are no params of it to take"
     )
     assert refused(lenet, (target, None), tmp_path / "none", NameRule({"c": "fc"})) == (
-        "layer 'c': param 0 is 5x2x2x2, expected 3x30; --slice copies the part that overlaps "
-        "(in 'fc'); layer 'c': param 1 is 5, expected 3; --slice copies the part that overlaps "
-        "(in 'fc'); layer 'fc': goes to 'fc', and so does 'c'; --map 'fc=' leaves it out"
+        "layer 'c': param 0 is 5x2x2x2, expected 3x30 (in 'fc'); --slice copies the part that "
+        "overlaps; layer 'c': param 1 is 5, expected 3 (in 'fc'); layer 'fc': goes to 'fc', "
+        "and so does 'c'; --map 'fc=' leaves it out"
     )
 
 

@@ -17,7 +17,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.transplant_params import LayerParams, Side, verdict
+from netsurgery.surgery.transplant_params import SLICE_HINT, LayerParams, Side, verdict
 
 __all__ = ["NameRule", "Param", "Transfer", "TransplantPlan", "plan_transplant"]
 
@@ -127,6 +127,8 @@ class _Planner:
         self.source, self.target, self.rule, self.cut = source, target, rule, cut
         self.coming: dict[Param, Transfer] = {}
         self.dropped: list[Transfer] = []
+        #: Whether --slice was spoken of: once is enough.
+        self.hinted = False
         self.refusals = [*source.refusals, *target.refusals, *self._unknown_pairs()]
         #: Layers of the target of which enough has been said.
         self.refused: set[str] = {refusal.layer for refusal in target.refusals}
@@ -202,7 +204,10 @@ class _Planner:
                 pair = (old.name, index), (new.name, index)
                 self.coming[pair[1]] = Transfer(word, *pair, old.shapes[index], new.shapes[index])
             else:
-                self._refuse(new.name, Refusal(old.name, f"{reason} (in {new.name!r})"))
+                bare = reason.removesuffix(f"; {SLICE_HINT}")
+                hint = "" if bare == reason or self.hinted else SLICE_HINT
+                self.hinted = self.hinted or bool(hint)
+                self._refuse(new.name, Refusal(old.name, f"{bare} (in {new.name!r})", hint))
         self._drop(old, f"{new.name!r} has {len(new.shapes)} params", start=both)
 
     def share(self) -> None:

@@ -21,7 +21,10 @@ from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["LayerParams", "Side", "differences", "overlap", "plain", "verdict"]
+__all__ = ["SLICE_HINT", "LayerParams", "Side", "differences", "overlap", "plain", "verdict"]
+
+#: What may be done about sizes that differ; ends a reason of `verdict`.
+SLICE_HINT = "--slice copies the part that overlaps"
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def _no_fit(index: int, old: Shape, new: Shape, cut: bool) -> str:
         return f"{found}: as many numbers, but of other outputs"
     if cut:
         return f"{found}: no part of one lies over the other"
-    return f"{found}; --slice copies the part that overlaps"
+    return f"{found}; {SLICE_HINT}"
 
 
 def overlap(old: Shape, new: Shape) -> tuple[Shape, Shape] | None:

@@ -121,9 +121,9 @@ def test_refusals(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == (
         "",
         "error: deploy.prototxt to dense.prototxt: layer 'conv1': param 0 is 16x1x5x5, expected "
-        "8x1x5x5; --slice copies the part that overlaps (in 'conv1'); layer 'conv1': param 1 is "
-        "16, expected 8; --slice copies the part that overlaps (in 'conv1'); layer 'conv2': param "
-        "0 is 32x16x3x3, expected 32x8x3x3; --slice copies the part that overlaps (in 'conv2')\n",
+        "8x1x5x5 (in 'conv1'); --slice copies the part that overlaps; layer 'conv1': param 1 is "
+        "16, expected 8 (in 'conv1'); layer 'conv2': param 0 is 32x16x3x3, expected 32x8x3x3 "
+        "(in 'conv2')\n",
     )
     assert sorted(os.listdir()) == before
 
