@@ -17,6 +17,8 @@ __all__ = ["ROOT", "Held", "held"]
 ROOT = Path(__file__).resolve().parent.parent
 #: Between one engine's turn and the next: both engines' threads go on waiting busily for a while.
 PAUSE = 0.1
+#: Forwards in a row that a steady figure is taken over.
+STEADY = 4
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,18 @@ class Held:
     def forwards(self, count: int = 1) -> Run:
         """So many forwards, one after another; the memory is not measured."""
         time.sleep(PAUSE)
+        return self._forwards(count)
+
+    def _forwards(self, count: int) -> Run:
         assert self.child.stdin is not None
         self.child.stdin.write(f"{count}\n")
         self.child.stdin.flush()
         return Run(float(self._answer()), 0)
+
+    def steady(self) -> Run:
+        """One forward of several in a row; one before them wakes the threads and is not timed."""
+        self.forwards()
+        return Run(self._forwards(STEADY).seconds / STEADY, 0)
 
     def wait(self) -> None:
         """Wait until the net is loaded."""

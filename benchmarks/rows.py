@@ -137,7 +137,8 @@ class Bench:
             with ExitStack() as stack:
                 one = stack.enter_context(held(net, shape))
                 other = stack.enter_context(held(net, shape, self.caffe, made.environment))
-                ours, theirs = alternate([one.forwards, other.forwards], 3 * self.count)
+                turns = [one.steady, other.steady]
+                ours, theirs = alternate(turns, 3 * self.count)
             yield Row(
                 *at_least(1.5, theirs.seconds, ours.seconds),
                 f"forward at {side}x{side}, warm",
