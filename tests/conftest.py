@@ -92,6 +92,8 @@ def caffe_docs(
         source = root / "usr" / "share" / "doc" / "caffe-doc"
         if source.is_dir():
             return unpacked(source, tmp_path_factory.mktemp("caffe-doc"))
+    if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
+        pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but there is no caffe-doc beside {package}")
     pytest.skip(f"no caffe-doc beside {package}")
 
 
