@@ -78,10 +78,10 @@ if TYPE_CHECKING:
     from netsurgery.net.field import Field
     from netsurgery.net.net import Layer, NetInput
     from netsurgery.net.shapes import Shapes
-    from netsurgery.surgery.convolution import ConvolutionPlan
-    from netsurgery.surgery.edit import EditPlan
+    from netsurgery.surgery.convolution.plan import ConvolutionPlan
+    from netsurgery.surgery.edit.plan import EditPlan
     from netsurgery.surgery.initial_params import InitialPlan
-    from netsurgery.surgery.transplant import TransplantPlan
+    from netsurgery.surgery.transplant.plan import TransplantPlan
 
 #: Public name -> the module it comes from, and its name there where that is another.
 _PLACES = {

@@ -12,7 +12,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Net
-from netsurgery.surgery.edit import EditPlan, plan_edit
+from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.initial_params import plan_initial_params
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, %d, 6, 6] } } }\n'

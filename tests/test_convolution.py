@@ -10,8 +10,8 @@ import pytest
 from netsurgery.errors import NetsurgeryError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
-from netsurgery.surgery.convolution import ConvolutionPlan, plan_convolution
-from netsurgery.surgery.convolution_size import Resize
+from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
+from netsurgery.surgery.convolution.size import Resize
 
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n'
 SMALL = INPUT % "dim: 5 dim: 2 dim: 6 dim: 6"

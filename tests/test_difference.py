@@ -10,9 +10,9 @@ from google.protobuf import text_format
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
-from netsurgery.surgery.convolution import plan_convolution
-from netsurgery.surgery.difference import NetDifference, compare_nets
-from netsurgery.surgery.fields import Change
+from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.surgery.difference.compare import NetDifference, compare_nets
+from netsurgery.surgery.difference.fields import Change
 
 CORPUS = sorted((Path(__file__).resolve().parent.parent / "prototxt").glob("*.prototxt"))
 

@@ -17,10 +17,10 @@ from netsurgery.formats.caffemodel_new import NewBlob, NewLayer, new_caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.segments import write_segments
 from netsurgery.net import Net
-from netsurgery.surgery.edit import EditPlan, plan_edit
-from netsurgery.surgery.filters import kernel
-from netsurgery.surgery.operations import parse_operation
-from netsurgery.surgery.slices import axes_left, parse_index
+from netsurgery.surgery.edit.filters import kernel
+from netsurgery.surgery.edit.operations import parse_operation
+from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.edit.slices import axes_left, parse_index
 
 Array = NDArray[np.float32]
 

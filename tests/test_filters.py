@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from netsurgery.errors import SurgeryError
-from netsurgery.surgery.filters import KERNELS, bilinear, kernel
+from netsurgery.surgery.edit.filters import KERNELS, bilinear, kernel
 
 SIZES = [(3, 3), (4, 4), (5, 5), (6, 6), (3, 4), (5, 7), (4, 9)]
 

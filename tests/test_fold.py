@@ -13,7 +13,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.net import Net
-from netsurgery.surgery.edit import plan_edit
+from netsurgery.surgery.edit.plan import plan_edit
 
 BEFORE = """\
 name: "N"  # mine

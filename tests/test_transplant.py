@@ -17,7 +17,7 @@ from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.files import Outputs
 from netsurgery.formats.weights import open_weights, write_weights
 from netsurgery.jobs.transplant import planned_transplant, transplant
-from netsurgery.surgery.transplant import NameRule, TransplantPlan
+from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
 
 Array = NDArray[np.float32]
 Weights = Mapping[str, Sequence[Array]]

@@ -15,9 +15,9 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.segments import Copy, Literal, Source
 from netsurgery.jobs.upgrade import planned_upgrade, read_upgraded, upgrade
-from netsurgery.surgery import upgrade_numbers
-from netsurgery.surgery.upgrade import plan_upgrade
-from netsurgery.surgery.upgrade_binary import check_upgraded, plan_binary_upgrade
+from netsurgery.surgery.upgrade import numbers as field_numbers
+from netsurgery.surgery.upgrade.binary import check_upgraded, plan_binary_upgrade
+from netsurgery.surgery.upgrade.text import plan_upgrade
 
 
 def upgraded(text: str) -> str:
@@ -261,13 +261,13 @@ def numbers(message: Any) -> dict[str, int]:
 def test_the_numbers_are_caffes() -> None:
     schema = caffe_messages()
     layer = schema.LayerParameter.DESCRIPTOR
-    assert numbers(schema.V0LayerParameter.DESCRIPTOR) == upgrade_numbers.V0_NUMBERS
-    assert numbers(schema.V1LayerParameter.DESCRIPTOR) == upgrade_numbers.V1_NUMBERS
-    assert numbers(schema.ParamSpec.DESCRIPTOR) == upgrade_numbers.SPEC_NUMBERS
-    assert upgrade_numbers.V2_NUMBERS.items() <= numbers(layer).items()
-    for param, fields in upgrade_numbers.PARAM_NUMBERS.items():
+    assert numbers(schema.V0LayerParameter.DESCRIPTOR) == field_numbers.V0_NUMBERS
+    assert numbers(schema.V1LayerParameter.DESCRIPTOR) == field_numbers.V1_NUMBERS
+    assert numbers(schema.ParamSpec.DESCRIPTOR) == field_numbers.SPEC_NUMBERS
+    assert field_numbers.V2_NUMBERS.items() <= numbers(layer).items()
+    for param, fields in field_numbers.PARAM_NUMBERS.items():
         assert fields.items() <= numbers(layer.fields_by_name[param].message_type).items()
-    assert upgrade_numbers.V1_NUMBERS.keys() - upgrade_numbers.V2_NUMBERS.keys() == {
+    assert field_numbers.V1_NUMBERS.keys() - field_numbers.V2_NUMBERS.keys() == {
         "layer",
         "blobs_lr",
         "weight_decay",

@@ -22,7 +22,7 @@ from netsurgery.jobs.verify import Model, Verification, verify
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.net.net import Net
-from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.convolution.plan import plan_convolution
 
 EMBEDDED = EngineOptions(choice="embedded")
 

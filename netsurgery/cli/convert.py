@@ -23,7 +23,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places, rehearse
 from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net import Shape
-from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.convolution.plan import plan_convolution
 
 __all__ = ["command"]
 

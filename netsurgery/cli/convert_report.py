@@ -9,7 +9,7 @@ from netsurgery.cli.verify_report import facts as verified
 from netsurgery.cli.verify_report import verified_lines
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.convert import Conversion, Places, Rehearsal
-from netsurgery.surgery.convolution import ConvolutionPlan
+from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
 __all__ = ["facts", "show"]
 

@@ -12,8 +12,8 @@ from netsurgery.cli.printing import echo
 from netsurgery.cli.table import cell, echo_table
 from netsurgery.jobs.diff import Comparison, ParamDifference
 from netsurgery.net.shapes import describe
-from netsurgery.surgery.difference import LayerDifference, NetDifference
-from netsurgery.surgery.fields import Change
+from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
+from netsurgery.surgery.difference.fields import Change
 
 __all__ = ["facts", "show"]
 

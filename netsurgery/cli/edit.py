@@ -15,7 +15,7 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
 from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.edit import EditPlan, plan_edit
+from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 
 __all__ = ["command"]
 

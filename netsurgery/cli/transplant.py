@@ -13,7 +13,7 @@ from netsurgery.cli.printing import echo
 from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
 from netsurgery.net import Net
-from netsurgery.surgery.transplant import NameRule, Param, Transfer, TransplantPlan
+from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
 
 __all__ = ["command"]
 

@@ -12,7 +12,7 @@ import click
 from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
-from netsurgery.surgery.upgrade import TextUpgrade
+from netsurgery.surgery.upgrade.text import TextUpgrade
 
 __all__ = ["command"]
 

@@ -80,7 +80,7 @@ def _net(path: Path) -> Net:
     """The prototxt as a net, one of V0 upgraded, as Caffe does."""
     found = Prototxt.read(path)
     if found.generation == "V0":
-        from netsurgery.surgery.upgrade import plan_upgrade
+        from netsurgery.surgery.upgrade.text import plan_upgrade
 
         found = plan_upgrade(found).result
     return Net.of(found)

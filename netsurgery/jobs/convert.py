@@ -19,14 +19,14 @@ from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import WeightsFile, is_hdf5_name, open_weights, write_weights
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.convolution import ConvolutionPlan
-from netsurgery.surgery.convolution_weights import (
+from netsurgery.surgery.convolution.plan import ConvolutionPlan
+from netsurgery.surgery.convolution.weights import (
     Weights,
     convolution_changes,
     convolved_layers,
     match_weights,
 )
-from netsurgery.surgery.transplant_weights import kept_layer
+from netsurgery.surgery.transplant.weights import kept_layer
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify import Verification

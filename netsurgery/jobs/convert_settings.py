@@ -8,7 +8,7 @@ from pathlib import Path
 from netsurgery.errors import FormatError, MeanError, SettingsError
 from netsurgery.formats.labels import read_labels
 from netsurgery.formats.settings import Settings, load_settings
-from netsurgery.surgery.convolution import ConvolutionPlan
+from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
 __all__ = ["Remembered", "check_settings", "remember"]
 

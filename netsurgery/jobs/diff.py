@@ -16,10 +16,10 @@ from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.jobs.blob_statistics import BlobDistance, distance
 from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.difference import NetDifference, compare_nets, compare_records
-from netsurgery.surgery.fields import Change
-from netsurgery.surgery.layer_records import model_records
-from netsurgery.surgery.upgrade import to_v1
+from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
+from netsurgery.surgery.difference.fields import Change
+from netsurgery.surgery.difference.records import model_records
+from netsurgery.surgery.upgrade.text import to_v1
 
 __all__ = ["Comparison", "ParamDifference", "compare", "text_diff"]
 

@@ -18,8 +18,8 @@ from netsurgery.formats.weights import (
     is_hdf5_name,
     write_weights,
 )
-from netsurgery.surgery.edit import EditPlan
-from netsurgery.surgery.edit_weights import new_layers
+from netsurgery.surgery.edit.plan import EditPlan
+from netsurgery.surgery.edit.weights import new_layers
 
 __all__ = ["EditPlaces", "check_edit_places", "write_edit"]
 

@@ -15,9 +15,9 @@ from netsurgery.formats.files import Output, Outputs
 from netsurgery.formats.weights import check_size, is_hdf5_name, open_weights, write_weights
 from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.transplant import NameRule, TransplantPlan, plan_transplant
-from netsurgery.surgery.transplant_params import Side
-from netsurgery.surgery.transplant_weights import replacements, transplanted_layers
+from netsurgery.surgery.transplant.params import Side
+from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
+from netsurgery.surgery.transplant.weights import replacements, transplanted_layers
 
 __all__ = ["Transplantation", "planned_transplant", "transplant"]
 

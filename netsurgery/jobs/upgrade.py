@@ -18,8 +18,8 @@ from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.net import Net
 
 if TYPE_CHECKING:
-    from netsurgery.surgery.upgrade import Change, TextUpgrade
-    from netsurgery.surgery.upgrade_binary import BinaryUpgrade
+    from netsurgery.surgery.upgrade.binary import BinaryUpgrade
+    from netsurgery.surgery.upgrade.text import Change, TextUpgrade
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
@@ -65,11 +65,11 @@ def planned_upgrade(path: Path) -> Iterator[Upgrade]:
     be carried over.
     """
     if str(path) == STREAM or is_prototxt(path):
-        from netsurgery.surgery.upgrade import plan_upgrade
+        from netsurgery.surgery.upgrade.text import plan_upgrade
 
         yield Upgrade(path, text=plan_upgrade(Prototxt.read(path)))
         return
-    from netsurgery.surgery.upgrade_binary import plan_binary_upgrade
+    from netsurgery.surgery.upgrade.binary import plan_binary_upgrade
 
     source = open_protobuf(path)
     try:
@@ -100,7 +100,7 @@ def upgrade(
         if plan.text is not None:
             outputs[target].write(_encoded(plan.text))
         if plan.binary is not None:
-            from netsurgery.surgery.upgrade_binary import check_upgraded
+            from netsurgery.surgery.upgrade.binary import check_upgraded
 
             outputs[target].write_segments(plan.binary.segments, progress)
             check_upgraded(outputs[target].temporary, plan.binary)
@@ -118,7 +118,7 @@ def read_upgraded(path: Path, phase: str = "TEST") -> tuple[Net, tuple[str, ...]
     found = Prototxt.read(path)
     if found.generation != "V0":
         return Net.of(found, phase), ()
-    from netsurgery.surgery.upgrade import plan_upgrade
+    from netsurgery.surgery.upgrade.text import plan_upgrade
 
     new = replace(plan_upgrade(found).result, bom=found.bom)
     told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"

@@ -19,7 +19,7 @@ from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
-from netsurgery.surgery.blob_pairs import first_writers, pair_blobs
+from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed

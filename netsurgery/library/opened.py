@@ -138,9 +138,9 @@ class Net:
         where the net's file has changed.
         """
         from netsurgery.jobs.edit import EditPlaces, write_edit
-        from netsurgery.surgery.edit import EditPlan
-        from netsurgery.surgery.edit_weights import layer_changes
-        from netsurgery.surgery.workpiece import Workpiece
+        from netsurgery.surgery.edit.plan import EditPlan
+        from netsurgery.surgery.edit.weights import layer_changes
+        from netsurgery.surgery.edit.workpiece import Workpiece
 
         if self._store is None:
             raise NetError(f"{self._view.prototxt.path}: no weights were given, none can be saved")

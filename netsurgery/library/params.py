@@ -11,7 +11,7 @@ from netsurgery.net.net import Net as NetView
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.workpiece import Workpiece
+from netsurgery.surgery.edit.workpiece import Workpiece
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from netsurgery.jobs.convert import Conversion
     from netsurgery.jobs.export import Exported
     from netsurgery.jobs.upgrade import Upgrade
-    from netsurgery.surgery.convolution import ConvolutionPlan
-    from netsurgery.surgery.edit import EditPlan
+    from netsurgery.surgery.convolution.plan import ConvolutionPlan
+    from netsurgery.surgery.edit.plan import EditPlan
     from netsurgery.surgery.initial_params import InitialPlan
-    from netsurgery.surgery.transplant import TransplantPlan
+    from netsurgery.surgery.transplant.plan import TransplantPlan
 
 # The jobs are imported where they are used: most programs need one or two of them.
 
@@ -59,10 +59,10 @@ def plan_convolution(
     the way and why, PrototxtError, NetError.
     """
     from netsurgery.jobs.upgrade import read_upgraded
-    from netsurgery.surgery import convolution
+    from netsurgery.surgery.convolution import plan as planning
 
     view, notes = (net.view, ()) if isinstance(net, Net) else read_upgraded(Path(net))
-    plan = convolution.plan_convolution(
+    plan = planning.plan_convolution(
         view,
         suffix=suffix,
         layers=layers,
@@ -165,7 +165,7 @@ def edit(
     NetError, OutputError; nothing is written then.
     """
     from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
-    from netsurgery.surgery.edit import plan_edit
+    from netsurgery.surgery.edit.plan import plan_edit
 
     if isinstance(operations, str):
         operations = [operations]
@@ -205,7 +205,7 @@ def transplant(
     left. Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
     """
     from netsurgery.jobs import transplant as job
-    from netsurgery.surgery.transplant import NameRule
+    from netsurgery.surgery.transplant.plan import NameRule
 
     rule = NameRule(dict(names or {}), prefix, suffix)
     one = (Path(source[0]), Path(source[1]))

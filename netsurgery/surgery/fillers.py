@@ -104,7 +104,7 @@ def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[
     if filler.type == "positive_unitball":
         yield from _unit_rows(random, shape)
     elif filler.type == "bilinear":
-        from netsurgery.surgery.filters import bilinear
+        from netsurgery.surgery.edit.filters import bilinear
 
         plane = bilinear(shape[2]).astype(np.float32).ravel()
         for _ in range(shape[0] * shape[1]):

@@ -32,7 +32,7 @@ def prototxt(data: bytes) -> None:
     from netsurgery.net.cost import costs
     from netsurgery.net.field import fields
     from netsurgery.net.shapes import infer
-    from netsurgery.surgery.convolution import plan_convolution
+    from netsurgery.surgery.convolution.plan import plan_convolution
 
     document = Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net")
     assert document.to_bytes() == data.removeprefix(b"\xef\xbb\xbf")
@@ -47,7 +47,7 @@ def prototxt(data: bytes) -> None:
 def upgrade(data: bytes) -> None:
     """The upgraded text is up to date."""
     from netsurgery.formats.prototxt import Prototxt
-    from netsurgery.surgery.upgrade import plan_upgrade
+    from netsurgery.surgery.upgrade.text import plan_upgrade
 
     made = plan_upgrade(Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net"))
     again = plan_upgrade(made.result)

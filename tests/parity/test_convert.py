@@ -17,7 +17,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import Conversion, convert, output_places
 from netsurgery.net import Net
-from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.convolution.plan import plan_convolution
 
 pytestmark = pytest.mark.caffe
 

@@ -12,7 +12,7 @@ from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
-from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.convolution.plan import plan_convolution
 
 pytestmark = pytest.mark.caffe
 

@@ -14,7 +14,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.net import Net
-from netsurgery.surgery.edit import plan_edit
+from netsurgery.surgery.edit.plan import plan_edit
 
 pytestmark = pytest.mark.caffe
 

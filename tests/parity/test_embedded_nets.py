@@ -18,7 +18,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places
 from netsurgery.net import Net
-from netsurgery.surgery.convolution import plan_convolution
+from netsurgery.surgery.convolution.plan import plan_convolution
 
 pytestmark = pytest.mark.caffe
 

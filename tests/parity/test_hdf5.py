@@ -19,8 +19,8 @@ from netsurgery.jobs.convert import Places, convert
 from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.convolution import plan_convolution
-from netsurgery.surgery.transplant import NameRule
+from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.surgery.transplant.plan import NameRule
 
 pytestmark = pytest.mark.caffe
 

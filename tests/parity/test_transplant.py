@@ -11,7 +11,7 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.jobs.transplant import planned_transplant, transplant
-from netsurgery.surgery.transplant import NameRule, TransplantPlan
+from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
 
 pytestmark = pytest.mark.caffe
 

@@ -18,7 +18,7 @@ from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.upgrade import planned_upgrade, upgrade
-from netsurgery.surgery.upgrade import plan_upgrade
+from netsurgery.surgery.upgrade.text import plan_upgrade
 
 pytestmark = pytest.mark.caffe
 

@@ -1,11 +1,11 @@
-"""Which layer of one net is which of another; see `difference` for the order of trust."""
+"""Which layer of one net is which of another; see `compare` for the order of trust."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from netsurgery.surgery.layer_records import LayerRecord
+from netsurgery.surgery.difference.records import LayerRecord
 
 __all__ = ["Matching", "match_layers"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
 from netsurgery.net.net import NetInput, Shape
-from netsurgery.surgery.convolution_survey import Cast, Survey
+from netsurgery.surgery.convolution.survey import Cast, Survey
 
 __all__ = ["rewrite"]
 

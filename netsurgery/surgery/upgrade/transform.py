@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.surgery.upgrade_splices import (
+from netsurgery.surgery.upgrade.splices import (
     Change,
     block,
     comments,
@@ -19,7 +19,7 @@ from netsurgery.surgery.upgrade_splices import (
     spans,
     trailing,
 )
-from netsurgery.surgery.upgrade_v1 import v1_type
+from netsurgery.surgery.upgrade.v1 import v1_type
 
 __all__ = ["DATA_PARAMS", "TRANSFORM", "upgrade_transforms"]
 

@@ -23,10 +23,10 @@ from netsurgery.formats.mean import load_mean
 from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.windows import conv_window
-from netsurgery.surgery.fold import add_bias
-from netsurgery.surgery.layer_text import PARAM, give_bias
-from netsurgery.surgery.values import parse_number
-from netsurgery.surgery.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.fold import add_bias
+from netsurgery.surgery.edit.layer_text import PARAM, give_bias
+from netsurgery.surgery.edit.values import parse_number
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from netsurgery.formats.generations import V0_TYPES, V1_TYPES
 from netsurgery.formats.segments import Source
 from netsurgery.formats.wire import Field, Wire, WireReader, varint_field
-from netsurgery.surgery.upgrade_numbers import (
+from netsurgery.surgery.upgrade.numbers import (
     PARAM_NUMBERS,
     SPEC_NUMBERS,
     V0_NUMBERS,
     V1_NUMBERS,
     V2_NUMBERS,
 )
-from netsurgery.surgery.upgrade_parts import Joined, Part, encoded, fixed32s, parts, text_part
-from netsurgery.surgery.upgrade_splices import Change
-from netsurgery.surgery.upgrade_transform import DATA_PARAMS, TRANSFORM
-from netsurgery.surgery.upgrade_v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
-from netsurgery.surgery.upgrade_v1 import SPEC_FIELDS
+from netsurgery.surgery.upgrade.parts import Joined, Part, encoded, fixed32s, parts, text_part
+from netsurgery.surgery.upgrade.splices import Change
+from netsurgery.surgery.upgrade.transform import DATA_PARAMS, TRANSFORM
+from netsurgery.surgery.upgrade.v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
+from netsurgery.surgery.upgrade.v1 import SPEC_FIELDS
 
 __all__ = ["OldLayer", "read_old_layer"]
 

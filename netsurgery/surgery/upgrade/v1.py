@@ -10,7 +10,7 @@ from __future__ import annotations
 from netsurgery.formats.generations import V1_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.surgery.upgrade_splices import (
+from netsurgery.surgery.upgrade.splices import (
     Change,
     cut,
     indent_of,

@@ -9,7 +9,7 @@ from math import prod
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.surgery.convolution_survey import Cast, Survey
+from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["check_names", "ensure_same"]

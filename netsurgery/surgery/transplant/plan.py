@@ -17,7 +17,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.transplant_params import SLICE_HINT, LayerParams, Side, verdict
+from netsurgery.surgery.transplant.params import SLICE_HINT, LayerParams, Side, verdict
 
 __all__ = ["NameRule", "Param", "Transfer", "TransplantPlan", "plan_transplant"]
 

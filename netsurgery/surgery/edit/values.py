@@ -2,7 +2,7 @@
 
     =NUMBER  +=NUMBER  -=NUMBER  *=NUMBER  /=NUMBER      NUMBER, or npy:FILE of the same shape
     =zero  =clip:low=-1,high=1  =normalize[:l1|:sum]  =prune:fraction=0.5
-    =KERNEL:options                                      `netsurgery.surgery.filters`
+    =KERNEL:options                                      `netsurgery.surgery.edit.filters`
 
 Every `=` gives what it gave when it is done again; the others do not.
 """
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.npy import read_npy
 from netsurgery.net.shapes import describe
-from netsurgery.surgery.filters import KERNELS, kernel
-from netsurgery.surgery.operations import ParamOperation, Target
-from netsurgery.surgery.slices import axes_left
-from netsurgery.surgery.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.filters import KERNELS, kernel
+from netsurgery.surgery.edit.operations import ParamOperation, Target
+from netsurgery.surgery.edit.slices import axes_left
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Edits, Field, Message
-from netsurgery.surgery.upgrade_splices import (
+from netsurgery.surgery.upgrade.splices import (
     Change,
     comments,
     cut,
@@ -21,7 +21,7 @@ from netsurgery.surgery.upgrade_splices import (
     separated,
     spans,
 )
-from netsurgery.surgery.upgrade_v0_fields import (
+from netsurgery.surgery.upgrade.v0_fields import (
     PARAMS,
     UNUSED,
     Pad,

@@ -23,10 +23,10 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer
-from netsurgery.surgery.convolution_checks import check_names, ensure_same
-from netsurgery.surgery.convolution_size import Resize, Wanted, resize
-from netsurgery.surgery.convolution_survey import Cast, Survey, survey
-from netsurgery.surgery.convolution_text import rewrite
+from netsurgery.surgery.convolution.checks import check_names, ensure_same
+from netsurgery.surgery.convolution.size import Resize, Wanted, resize
+from netsurgery.surgery.convolution.survey import Cast, Survey, survey
+from netsurgery.surgery.convolution.text import rewrite
 from netsurgery.surgery.plan import refuse
 
 __all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]

@@ -11,9 +11,9 @@ from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.field import fields
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.surgery.convolution_survey import Survey
+from netsurgery.surgery.convolution.positions import compares_with_labels
+from netsurgery.surgery.convolution.survey import Survey
 from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.positions import compares_with_labels
 
 __all__ = ["Resize", "Wanted", "resize"]
 

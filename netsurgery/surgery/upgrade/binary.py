@@ -14,12 +14,12 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, open_protobuf
 from netsurgery.formats.segments import Copy, Segment, Source
 from netsurgery.formats.wire import Field, Wire, WireReader, delimited, packed_varints, tag
-from netsurgery.surgery.upgrade_inputs import told_beyond, told_left_out
-from netsurgery.surgery.upgrade_layers import OldLayer, read_old_layer
-from netsurgery.surgery.upgrade_numbers import SPEC_NUMBERS, V2_NUMBERS
-from netsurgery.surgery.upgrade_parts import Joined, parts
-from netsurgery.surgery.upgrade_splices import Change
-from netsurgery.surgery.upgrade_v0_fields import fold_padding
+from netsurgery.surgery.upgrade.inputs import told_beyond, told_left_out
+from netsurgery.surgery.upgrade.layers import OldLayer, read_old_layer
+from netsurgery.surgery.upgrade.numbers import SPEC_NUMBERS, V2_NUMBERS
+from netsurgery.surgery.upgrade.parts import Joined, parts
+from netsurgery.surgery.upgrade.splices import Change
+from netsurgery.surgery.upgrade.v0_fields import fold_padding
 
 __all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from netsurgery.formats.prototxt import quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message
 from netsurgery.net.net import Layer, Net
-from netsurgery.surgery.workpiece import stop
+from netsurgery.surgery.edit.workpiece import stop
 
 __all__ = ["give_bias", "other_phases_read", "remove_layer", "rename_top", "set_outputs"]
 

@@ -9,7 +9,7 @@ from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
-from netsurgery.surgery.fields import Tree, field_tree, text_of
+from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
 

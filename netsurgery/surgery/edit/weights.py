@@ -11,7 +11,7 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, numbers
 from netsurgery.formats.wire import delimited, varint_field
 from netsurgery.net.net import Net
-from netsurgery.surgery.workpiece import Workpiece
+from netsurgery.surgery.edit.workpiece import Workpiece
 
 if TYPE_CHECKING:
     import numpy as np

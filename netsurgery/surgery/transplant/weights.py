@@ -11,8 +11,8 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.segments import Copy
 from netsurgery.formats.weights import WeightsBlob, WeightsLayer, numbers
 from netsurgery.net.net import Layer, Shape
-from netsurgery.surgery.transplant import Transfer, TransplantPlan
-from netsurgery.surgery.transplant_params import overlap, plain
+from netsurgery.surgery.transplant.params import overlap, plain
+from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan
 
 __all__ = ["kept_layer", "replacements", "transplanted_layers", "turned"]
 

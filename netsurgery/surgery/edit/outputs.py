@@ -13,9 +13,9 @@ import re
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.net import Layer
-from netsurgery.surgery.layer_text import PARAM, other_phases_read, set_outputs
-from netsurgery.surgery.operations import layer_before
-from netsurgery.surgery.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.layer_text import PARAM, other_phases_read, set_outputs
+from netsurgery.surgery.edit.operations import layer_before
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 __all__ = ["change_outputs"]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer
-from netsurgery.surgery.layer_text import (
+from netsurgery.surgery.edit.layer_text import (
     PARAM,
     give_bias,
     other_phases_read,
@@ -26,7 +26,7 @@ from netsurgery.surgery.layer_text import (
     remove_layer,
     rename_top,
 )
-from netsurgery.surgery.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from math import prod
 
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe
+from netsurgery.surgery.convolution.positions import is_pointwise, mixes_positions, why_not_behind
 from netsurgery.surgery.plan import Refusal
-from netsurgery.surgery.positions import is_pointwise, mixes_positions, why_not_behind
 
 __all__ = ["Cast", "Survey", "survey"]
 

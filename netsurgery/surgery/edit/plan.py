@@ -13,10 +13,10 @@ from netsurgery.errors import FormatError, NetError, SurgeryError
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsFile
 from netsurgery.net.net import Net
-from netsurgery.surgery.edit_weights import layer_changes
-from netsurgery.surgery.operations import ParamOperation, Structural, parse_operation
-from netsurgery.surgery.values import do_values, save_values
-from netsurgery.surgery.workpiece import Effect, Workpiece
+from netsurgery.surgery.edit.operations import ParamOperation, Structural, parse_operation
+from netsurgery.surgery.edit.values import do_values, save_values
+from netsurgery.surgery.edit.weights import layer_changes
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,9 +114,9 @@ def _do(work: Workpiece, operation: ParamOperation | Structural) -> None:
 
 
 def _structural() -> dict[str, Callable[[Workpiece, str], None]]:
-    from netsurgery.surgery.channels import fold_mean, fold_scale, swap_input_channels
-    from netsurgery.surgery.fold import fold
-    from netsurgery.surgery.outputs import change_outputs
+    from netsurgery.surgery.edit.channels import fold_mean, fold_scale, swap_input_channels
+    from netsurgery.surgery.edit.fold import fold
+    from netsurgery.surgery.edit.outputs import change_outputs
 
     return {
         "fold": fold,

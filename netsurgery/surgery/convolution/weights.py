@@ -17,9 +17,9 @@ from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, n
 from netsurgery.formats.wire import Wire, delimited, varint_field
 from netsurgery.net import Net
 from netsurgery.net.shapes import describe, infer
-from netsurgery.surgery.convolution import ConvolutionPlan, Move
+from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.transplant_weights import kept_layer, turned
+from netsurgery.surgery.transplant.weights import kept_layer, turned
 
 __all__ = ["Weights", "convolution_changes", "convolved_layers", "match_weights"]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Net
-from netsurgery.surgery.slices import Index, parse_index
+from netsurgery.surgery.edit.slices import Index, parse_index
 
 __all__ = ["ParamOperation", "Structural", "Target", "layer_before", "parse_operation"]
 

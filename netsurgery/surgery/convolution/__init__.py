@@ -1,0 +1,1 @@
+"""InnerProduct layers rewritten as Convolution layers: the plan, the text, the weights."""

@@ -1,0 +1,1 @@
+"""Operations on a net and its params, done one after another."""

@@ -1,0 +1,1 @@
+"""Params of one net put into another."""
