@@ -96,6 +96,27 @@ def test_a_list_is_its_elements() -> None:
     assert root.all("e") == []
 
 
+def test_an_empty_list_is_no_field_but_has_its_place() -> None:
+    text = "a: 1 e: [ # none\n ] m: [{ e: [] }] a: [2, 3] e [];"
+    root = parse(text)
+    assert root.all("e") == []
+    assert root.scalars("e") == []
+    assert [text[start:end] for start, end in root.places("e")] == ["e: [ # none\n ]", "e []"]
+    assert [text[start:end] for start, end in root.places("a", "m")] == [
+        "a: 1",
+        "m: [{ e: [] }]",
+        "a: [2, 3]",
+    ]
+    (message,) = root.messages("m")
+    assert [text[start:end] for start, end in message.places("e")] == ["e: []"]
+
+
+def test_messages_in_a_list_need_no_colon() -> None:
+    assert [m.integer("a", 0) for m in parse("m [{a: 1}, <a: 2>]").messages("m")] == [1, 2]
+    with pytest.raises(PrototxtError, match="found 1, expected : or "):
+        parse("m [1]")
+
+
 def test_places_are_the_authors() -> None:
     text = "# top\nlayer {\r\n  name: 'x' # mine\n  dim: [1, 20]\n}\n"
     (layer,) = parse(text).fields

@@ -163,6 +163,15 @@ def test_what_forks_added_stays() -> None:
             'layer { type: "ReLU" transform_param { scale: 3 } top: "a"}',
         ),
         ("layers<layer:<name:'x'>>", "layer<name:'x'>"),
+        (
+            "layers {\n  type: RELU\n  blobs_lr: []  # none\n  weight_decay: [\n  ]\n"
+            "  top: []\n}\n",
+            'layer {\n  type: "ReLU"\n  # none\n  top: []\n}\n',
+        ),
+        (
+            "layers { blobs_lr: [] type: RELU weight_decay: 1 param: []; }",
+            'layer { param { decay_mult: 1 } type: "ReLU" }',
+        ),
         ("layers { layer { } }", "layer {  }"),
     ],
 )

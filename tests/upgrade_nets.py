@@ -153,6 +153,14 @@ layers {
     'layers { layer { name: "c2" type: "conv" } bottom: "o" top: "z" }',
     "V0 what nothing reads": 'layers { layer { name: "i" type: "images" new_num: 3 # n\n '
     "new_height: 3 shuffle_images: true new_channels: 3 } } debug_info: true state { level: 3 }",
+    "V1 with empty lists": 'layers { name: "a" type: RELU bottom: [] top: "b" blobs_lr: [] '
+    "weight_decay: [ ] param: [] blob_share_mode: [] include: [] } "
+    'layers [{ name: "c" type: CONVOLUTION blobs_lr: [] weight_decay: [1, 2] param: [] top: [] }]',
+    "V0 with empty lists": 'layers { layer { name: "a" type: "data" } top: "x" blobs_lr: [] } '
+    'layers { layer { name: "b" type: "conv" num_output: 3 blobs_lr: [] kernelsize: 3 '
+    'weight_decay: [ # none\n ] stride: 2 } bottom: "x" bottom: [] top: "b" weight_decay: [] }',
+    "inputs with empty lists": 'input: [] input: "a" input_dim: [] input_shape { dim: [] dim: 3 } '
+    'input_shape: [] layer { name: "a" type: "ReLU" bottom: "a" top: "b" param [] }',
     "V0 without a type": 'layers { layer { name: "x" } top: "a" } layers { layer { } top: "b" }',
     "BatchNorm with rates": """\
 layer {
@@ -231,7 +239,7 @@ class _Writer:
         return picked
 
     def repeated(self, name: str, values: list[str]) -> list[str]:
-        if values and self.chance(0.2):
+        if self.chance(0.2):
             return [f"{name}: [{', '.join(values)}]"]
         end = self.random.choice(["", "", ";", ","])
         return [f"{name}: {value}{end}" for value in values]

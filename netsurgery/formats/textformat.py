@@ -11,9 +11,17 @@ import re
 from collections.abc import Iterator
 
 from netsurgery.errors import PrototxtError
-from netsurgery.formats.texttree import STRING, Field, Message, Scalar, Source, shortened
+from netsurgery.formats.texttree import (
+    STRING,
+    EmptyList,
+    Field,
+    Message,
+    Scalar,
+    Source,
+    shortened,
+)
 
-__all__ = ["Edits", "Field", "Message", "Scalar", "Source", "parse"]
+__all__ = ["Edits", "EmptyList", "Field", "Message", "Scalar", "Source", "parse"]
 
 #: Deeper nesting than this is refused; Caffe's own messages need no more than six levels.
 MAX_DEPTH = 100
@@ -95,22 +103,24 @@ class _Parser:
             raise self.fail("a field name" if into.start == 0 else "a field name or }")
         self.advance()
         colon = self.accept(":")
-        if self.kind == "mark" and self.text == "[" and colon:
-            self.elements(into, name, start, depth)
+        if self.kind == "mark" and self.text == "[":
+            self.elements(into, name, start, bool(colon), depth)
         else:
             into.fields.append(Field(name, start, 0, self.value(name, bool(colon), depth)))
             into.fields[-1].end = into.fields[-1].value.end
         self.accept(";,")
 
-    def elements(self, into: Message, name: str, start: int, depth: int) -> None:
+    def elements(self, into: Message, name: str, start: int, colon: bool, depth: int) -> None:
         first = len(into.fields)
         self.advance()
         while not self.accept("]"):
             if len(into.fields) > first and not self.accept(","):
                 raise self.fail(", or ]")
-            into.fields.append(Field(name, start, 0, self.value(name, True, depth), in_list=True))
+            into.fields.append(Field(name, start, 0, self.value(name, colon, depth), in_list=True))
         for element in into.fields[first:]:
             element.end = self.last
+        if len(into.fields) == first:
+            into.empty_lists.append(EmptyList(name, start, self.last))
 
     def value(self, name: str, colon: bool, depth: int) -> Scalar | Message:
         if self.kind == "mark" and self.text in "{<":

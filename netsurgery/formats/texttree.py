@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from netsurgery.errors import PrototxtError
 
-__all__ = ["STRING", "Field", "Message", "Scalar", "Source", "shortened"]
+__all__ = ["STRING", "EmptyList", "Field", "Message", "Scalar", "Source", "shortened"]
 
 #: One quoted string on one line.
 STRING = r"""(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')"""
@@ -176,6 +176,15 @@ class Field:
     in_list: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class EmptyList:
+    """``name: []``: no field to whoever reads, but text that an edit may have to take out."""
+
+    name: str
+    start: int
+    end: int
+
+
 @dataclass(eq=False, slots=True)
 class Message:
     """Fields between braces; ``start`` is at the ``{`` and ``end`` behind the ``}``.
@@ -187,9 +196,23 @@ class Message:
     start: int
     end: int = 0
     fields: list[Field] = field(default_factory=list, repr=False)
+    empty_lists: list[EmptyList] = field(default_factory=list, repr=False)
 
     def error(self, what: str) -> PrototxtError:
         return self.source.error(what, self.start)
+
+    @property
+    def written(self) -> list[Field | EmptyList]:
+        """All that is written here, in file order."""
+        return sorted([*self.fields, *self.empty_lists], key=lambda each: each.start)
+
+    def places(self, *names: str) -> list[tuple[int, int]]:
+        """Where fields of these names are written, in file order.
+
+        The elements of a list are in one place together; a list without any is in a place too.
+        """
+        found = ((each.start, each.end) for each in self.written if each.name in names)
+        return list(dict.fromkeys(found))
 
     def all(self, name: str) -> list[Field]:
         """Every field of this name, in file order."""

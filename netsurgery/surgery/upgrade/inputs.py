@@ -16,13 +16,13 @@ from netsurgery.surgery.upgrade.splices import (
     indent_step,
     line_end,
     own_line,
-    spans,
     trailing,
 )
 
 __all__ = ["check_inputs", "told_beyond", "told_left_out", "upgrade_inputs"]
 
 _DIMS = 4
+_FIELDS = ("input", "input_dim", "input_shape")
 
 
 def check_inputs(root: Message) -> None:
@@ -47,12 +47,12 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[Change]:
     names = root.all("input")
     if not names:
         return []
-    old = [found for found in root.fields if found.name in ("input", "input_dim", "input_shape")]
+    old = [found for found in root.fields if found.name in _FIELDS]
     layers = [found for found in root.fields if found.name in ("layer", "layers")]
     sized = any(found.name != "input" for found in old)
     made = _Layer(edits, root, names, layers)
     at = made.place(old[0]) if sized else None
-    for start, end in spans(old):
+    for start, end in root.places(*_FIELDS):
         if (start, end) != at:
             cut(edits, start, end, made.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.formats.textformat import Edits, Message
 from netsurgery.formats.texttree import STRING
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "line_end",
     "own_line",
     "separated",
-    "spans",
     "trailing",
 ]
 
@@ -49,11 +48,6 @@ def line_end(source: str) -> str:
     """How the text ends its lines, by its first."""
     first = source.find("\n")
     return "\r\n" if first > 0 and source[first - 1] == "\r" else "\n"
-
-
-def spans(fields: list[Field]) -> list[tuple[int, int]]:
-    """Where the fields are written; the elements of a list are in one place together."""
-    return list(dict.fromkeys((field.start, field.end) for field in fields))
 
 
 def separated(source: str, end: int) -> int:

@@ -16,7 +16,6 @@ from netsurgery.surgery.upgrade.splices import (
     indent_of,
     indent_step,
     line_end,
-    spans,
     trailing,
 )
 from netsurgery.surgery.upgrade.v1 import v1_type
@@ -91,7 +90,7 @@ def _fill(edits: Edits, field: Field, lines: list[str], names: set[str]) -> None
         raise field.value.error(f"found {field.value.text}, expected transform_param {{ ... }}")
     there, source = field.value, edits.source.text
     for name in names:
-        for start, end in spans(there.all(name)):
+        for start, end in there.places(name):
             cut(edits, start, end)
     if not lines:
         return

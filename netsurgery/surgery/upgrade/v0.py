@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import Prototxt, quoted
-from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.formats.textformat import Edits, EmptyList, Field, Message
 from netsurgery.surgery.upgrade.splices import (
     Change,
     comments,
@@ -19,7 +19,6 @@ from netsurgery.surgery.upgrade.splices import (
     indent_of,
     line_end,
     separated,
-    spans,
 )
 from netsurgery.surgery.upgrade.v0_fields import (
     PARAMS,
@@ -59,7 +58,7 @@ def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[Change]]:
         for unused in (unused for unused in UNUSED if inner.all(unused)):
             changes.append(Change(name, f"{unused}, which no layer reads, is left out"))
     for unused in ("state", "debug_info"):
-        for start, end in spans(prototxt.root.all(unused)):
+        for start, end in prototxt.root.places(unused):
             cut(edits, start, end)
             changes.append(Change(None, f"{unused}, which V0 nets have not, is left out"))
     return edits.apply(), changes
@@ -81,7 +80,7 @@ def _inner(layer: Message) -> Message:
     word = inner.scalar("type")
     if word is not None and kind != "padding" and kind not in V0_TYPES:
         raise word.error(f"found the V0 type {kind!r}, which Caffe never had")
-    for each in inner.fields:
+    for each in inner.written:
         if each.name not in UNUSED and home(kind, each.name) is None:
             raise layer.source.error(
                 f"found {each.name} in a V0 layer of type {kind!r}, which has no such field",
@@ -161,11 +160,9 @@ class _Body:
         """Put the fields into the groups; returns what is behind the last of them."""
         source, kind = self.inner.source.text, self.inner.string("type")
         at = self.inner.start + 1
-        places = spans(self.inner.fields)
-        by_place = {(each.start, each.end): each for each in self.inner.fields}
-        for start, end in places:
+        by_place = {(each.start, each.end): each for each in self.inner.written}
+        for (start, end), each in by_place.items():
             stop = _with_comment(source, end, self.inner.end - 1)
-            each = by_place[start, end]
             if each.name in UNUSED:
                 left = "".join(f"{self.newline}{self.indent}{c}" for c in comments(source[at:stop]))
                 self.groups[""].append(_Unit(left))
@@ -181,11 +178,11 @@ class _Body:
             units.append(_Unit(f"{gap}pad: {self.pad.size}"))
         return source[at : self.inner.end - 1]
 
-    def value(self, each: Field, since: str) -> str:
+    def value(self, each: Field | EmptyList, since: str) -> str:
         """The field from behind its name on, with another type or pad where it needs one."""
         source = self.inner.source.text
         rest = source[each.start + len(each.name) : each.end]
-        if isinstance(each.value, Message):
+        if isinstance(each, EmptyList) or isinstance(each.value, Message):
             return rest
         new = None
         if since == "type":

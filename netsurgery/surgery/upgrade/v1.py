@@ -10,13 +10,7 @@ from __future__ import annotations
 from netsurgery.formats.generations import V1_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.surgery.upgrade.splices import (
-    Change,
-    cut,
-    indent_of,
-    line_end,
-    spans,
-)
+from netsurgery.surgery.upgrade.splices import Change, cut, indent_of, line_end
 
 __all__ = ["SPEC_FIELDS", "upgrade_batch_norm", "upgrade_v1_layer", "v1_type"]
 
@@ -62,9 +56,14 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
     for old, values in given.items():
         for value in values:
             _check_spec(old, value)
-    count = max(map(len, given.values()))
-    if not count:
+    written = [old for old in SPEC_FIELDS if layer.places(old)]
+    if not written:
         return []
+    listed, count = ", ".join(written), max(map(len, given.values()))
+    if not count:
+        for start, end in layer.places(*written):
+            cut(edits, start, end)
+        return [Change(name, f"{listed}: left out, for want of a value")]
     texts = [
         " ".join(
             f"{SPEC_FIELDS[old]}: {values[index].text}"
@@ -74,8 +73,7 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
         for index in range(count)
     ]
     _place_specs(edits, layer, [f"param {{ {text} }}" for text in texts])
-    old = ", ".join(field for field, values in given.items() if values)
-    return [Change(name, f"{old}: now in {count} `param {{ ... }}`")]
+    return [Change(name, f"{listed}: now in {count} `param {{ ... }}`")]
 
 
 def _check_spec(field: str, value: Scalar) -> None:
@@ -90,7 +88,7 @@ def _check_spec(field: str, value: Scalar) -> None:
 def _place_specs(edits: Edits, layer: Message, blocks: list[str]) -> None:
     """Each block where the author has a value for that blob, if there is one place for each."""
     source = edits.source.text
-    there = {old: spans(layer.all(old)) for old in ("blobs_lr", "weight_decay", *SPEC_FIELDS)}
+    there = {old: layer.places(old) for old in ("blobs_lr", "weight_decay", *SPEC_FIELDS)}
     places = next((found for found in there.values() if len(found) == len(blocks)), None)
     if places is None:
         first = min(found[0] for found in there.values() if found)
