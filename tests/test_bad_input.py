@@ -1049,6 +1049,7 @@ def test_what_a_file_says_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[
         ["diff", names[1], "model.caffemodel"],
         ["init", names[0], "-o", "\x1b[31m.caffemodel"],
         ["inspect", names[0], "--json"],
+        ["caffe", "info", "--caffe-python", "\x07\x1b[31m"],
         ["classify-map", "\x1b[31m.png", "--prototxt", names[0], "--weights", names[1]],
     ):
         run(words)

@@ -19,6 +19,7 @@ import click
 
 from netsurgery import __version__
 from netsurgery.cli.printing import echo
+from netsurgery.cli.terminal import on_terminal
 from netsurgery.errors import NetsurgeryError, PrototxtError
 
 __all__ = ["cli", "main"]
@@ -166,5 +167,5 @@ def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
     told = f"error: {error}".replace("\n", "\\n")
     echo(told if len(told) <= LONGEST else f"{told[:LONGEST]}...", err=True)
-    if isinstance(error, PrototxtError) and error.caret and sys.stderr.isatty():
+    if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
         echo(error.caret, err=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.options import json_option, quiet_option
+from netsurgery.cli.printing import echo
+from netsurgery.cli.terminal import on_terminal
 
 if TYPE_CHECKING:
     from netsurgery.engines.discovery import Finding
@@ -61,7 +63,7 @@ def install(
     from netsurgery.engines import debian
 
     there = None if force else debian.installed_python(prefix)
-    show = not quiet and sys.stderr.isatty()
+    show = not quiet and on_terminal(sys.stderr)
     try:
         python = debian.install(
             prefix,
@@ -78,7 +80,7 @@ def install(
         if show:
             click.echo("\r\x1b[K", nl=False, err=True)
     if not quiet:
-        click.echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
+        echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
 
 
 def show_progress(what: str, done: float) -> None:
@@ -116,7 +118,7 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
         click.echo(json.dumps({"usable": used is not None, "tried": facts}, indent=2))
     elif not quiet:
         for finding in findings:
-            click.echo("\n".join(lines(finding, finding is used)))
+            echo("\n".join(lines(finding, finding is used)))
         if used is None:
             click.echo("no Caffe to use; `netsurgery caffe install` gets one")
     ctx.exit(0 if used else 1)

@@ -232,7 +232,8 @@ class _Run:
     def show(self, found: ClassMap) -> None:
         """The map on standard output."""
         if self.as_json:
-            pretty = self.total == 1 and sys.stdout.isatty()  # else *.jpg may be one, or many
+            # Else *.jpg may be one, or many; there is no stdout where it was closed at the start.
+            pretty = self.total == 1 and sys.stdout is not None and sys.stdout.isatty()
             click.echo(_json_text(found.to_json(self.top_k), pretty))
         elif not self.quiet:
             _print(found, self.mapper.engine)

@@ -7,6 +7,7 @@ import sys
 import click
 
 from netsurgery.cli.printing import printable
+from netsurgery.cli.terminal import on_terminal
 
 __all__ = ["Progress"]
 
@@ -18,7 +19,7 @@ class Progress:
 
     def __init__(self, total: int, quiet: bool = False) -> None:
         self.total, self.done = total, 0
-        self.shown = total > 1 and not quiet and sys.stderr.isatty()
+        self.shown = total > 1 and not quiet and on_terminal(sys.stderr)
 
     def step(self, name: str) -> None:
         """Show that `name` is being worked on."""

@@ -65,6 +65,30 @@ def test_errors_that_nobody_reads(tmp_path: Path) -> None:
     assert with_a_closed_reader(tmp_path, "inspect", "none.prototxt", both=True)[0] == 141
 
 
+@pytest.mark.parametrize(
+    ("closed", "words"),
+    [
+        (">&-", [IMAGE]),
+        (">&-", [IMAGE, "--json"]),
+        ("2>&-", [IMAGE, IMAGE]),
+    ],
+    ids=["a map", "a map as JSON", "a bar"],
+)
+def test_a_stream_that_was_closed_at_the_start(
+    tmp_path: Path, closed: str, words: list[str]
+) -> None:
+    net = ["--prototxt", NET, "--weights", MODEL, "--blob", "pool1"]
+    command = [sys.executable, "-m", "netsurgery", "classify-map", *words, *net]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 #: Ctrl-C while the first imports run, as the command starts.
 EARLY = """
 import sys
