@@ -16,20 +16,24 @@ alone moves a value by up to 0.004 of 255.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
-    Taps = tuple[int, Array]
+    #: Target pixels, source pixels, and a matrix of weights, targets x sources.
+    Block = tuple[slice, slice, Array]
+    Sums = tuple[slice, Array]
 
 __all__ = ["resize"]
+
+#: Target pixels computed by one matrix product: more of them multiply by more zeros.
+BLOCK = 16
 
 
 def resize(
@@ -48,21 +52,30 @@ def resize(
     if pixels.shape[:2] == size:
         return pixels[rows, columns].astype(np.float32)
     low, high = pixels.min(), pixels.max()
+    (height, width, channels), (tall, wide) = pixels.shape, (_length(rows), _length(columns))
     if low == high:
-        shape = (rows.stop - rows.start, columns.stop - columns.start, pixels.shape[2])
-        return np.full(shape, low, np.float32)
+        return np.full((tall, wide, channels), low, np.float32)
     base = np.float32(low)
-    tall = _weighted(pixels, _taps(pixels.shape[0], size[0], rows, antialias), base)
-    turned = np.ascontiguousarray(tall.transpose(1, 0, 2))
-    made = _weighted(turned, _taps(pixels.shape[1], size[1], columns, antialias))
+    planes = np.empty((channels, tall, width), np.float32)
+    for target, sums in _sums(_blocks(height, size[0], rows, antialias), pixels, base):
+        planes[:, target] = sums.transpose(2, 0, 1)
+    lines = planes.reshape(channels * tall, width)
+    made = np.empty((channels * tall, wide), np.float32)
+    for target, source, weights in _blocks(width, size[1], columns, antialias):
+        made[:, target] = lines[:, source] @ weights.T
     if antialias:
         np.maximum(made, _floor(pixels, size, base), out=made)
     made += base
-    return np.ascontiguousarray(made.transpose(1, 0, 2))
+    resized: Array = made.reshape(channels, tall, wide).transpose(1, 2, 0)
+    return resized
 
 
-def _taps(source: int, target: int, wanted: slice, antialias: bool) -> Iterator[Taps]:
-    """For each wanted target pixel the first source pixel it is made of, and the weights."""
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
+
+
+def _blocks(source: int, target: int, wanted: slice, antialias: bool) -> Iterator[Block]:
+    """The wanted target pixels along one axis, and the source pixels and weights they are of."""
     factor = source / target
     kernel = _gaussian(max(0.0, (factor - 1) / 2) if antialias else 0.0)
     radius = len(kernel) // 2
@@ -76,14 +89,31 @@ def _taps(source: int, target: int, wanted: slice, antialias: bool) -> Iterator[
     taps = np.zeros((len(places), len(kernel) + 1))
     taps[:, :-1] += one[:, np.newaxis] * kernel
     taps[:, 1:] += next_one[:, np.newaxis] * kernel
-    for first, weights in zip(firsts.astype(int).tolist(), taps, strict=True):
-        yield _inside(first - radius, weights, source)
+    return _matrices(firsts.astype(int) - radius, taps, source)
 
 
-def _inside(first: int, taps: NDArray[np.float64], source: int) -> Taps:
-    """The part of the weights that falls on the picture."""
-    left, right = max(0, first), min(source, first + len(taps))
-    return left, taps[left - first : right - first].astype(np.float32)
+def _matrices(firsts: NDArray[Any], taps: NDArray[Any], source: int) -> Iterator[Block]:
+    """Target pixel i is the sum of source pixels from firsts[i] on, times taps[i], in blocks.
+
+    Weights that fall outside the source are left out. `firsts` grows.
+    """
+    for start in range(0, len(firsts), BLOCK):
+        first, tap = firsts[start : start + BLOCK], taps[start : start + BLOCK]
+        columns = first[:, np.newaxis] - first[0] + np.arange(tap.shape[1])
+        weights = np.zeros((len(tap), columns[-1, -1] + 1), np.float32)
+        np.put_along_axis(weights, columns, tap, 1)
+        low = min(max(0, int(first[0])), source)
+        high = max(low, min(source, int(first[-1]) + tap.shape[1]))
+        inside = weights[:, low - first[0] : high - first[0]]
+        yield slice(start, start + len(tap)), slice(low, high), inside
+
+
+def _sums(blocks: Iterable[Block], pixels: NDArray[Any], base: np.float32) -> Iterator[Sums]:
+    """Weighted sums over the first axis of `pixels` (of three) less `base`: where, and what."""
+    for target, source, weights in blocks:
+        band = pixels[source].astype(np.float32)
+        band -= base
+        yield target, (weights @ band.reshape(len(band), -1)).reshape(-1, *band.shape[1:])
 
 
 def _gaussian(sigma: float) -> NDArray[np.float64]:
@@ -94,17 +124,6 @@ def _gaussian(sigma: float) -> NDArray[np.float64]:
     bell = np.exp(-0.5 * (offsets / sigma) ** 2)
     normalized: NDArray[np.float64] = bell / bell.sum()
     return normalized
-
-
-def _weighted(pixels: NDArray[Any], taps: Iterator[Taps], base: np.float32 | None = None) -> Array:
-    """Weighted sums over the first axis, of `pixels` less `base`."""
-    made, row = [], pixels.shape[1:]
-    for first, weights in taps:
-        band = pixels[first : first + len(weights)].astype(np.float32)
-        if base is not None:
-            band -= base
-        made.append(weights @ band.reshape(len(weights), math.prod(row)))
-    return np.stack(made).reshape(-1, *row)
 
 
 def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> float:
@@ -121,6 +140,7 @@ def _floor(pixels: NDArray[Any], size: tuple[int, int], base: np.float32) -> flo
     kernel = _gaussian((factors[axis] - 1) / 2)
     if len(kernel) == 1:
         return 0.0
-    radius, source = len(kernel) // 2, along.shape[0]
-    blurred = (_inside(i - radius, kernel, source) for i in range(source))
-    return min(float(_weighted(along, iter([taps]), base).min()) for taps in blurred)
+    firsts = np.arange(len(along)) - len(kernel) // 2
+    taps = np.broadcast_to(kernel, (len(along), len(kernel)))
+    blocks = _matrices(firsts, taps, len(along))
+    return min(float(sums.min()) for _, sums in _sums(blocks, along, base))
