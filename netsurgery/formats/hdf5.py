@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["HDF5_SIGNATURE", "Hdf5Blob", "Hdf5Layer", "Hdf5Weights", "Shared"]
-
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+__all__ = ["Hdf5Blob", "Hdf5Layer", "Hdf5Weights", "Shared"]
 
 #: (layer, param) -> the (layer, param) that Caffe keeps it under, for params shared by name.
 Shared = Mapping[tuple[str, int], tuple[str, int]]

@@ -16,12 +16,13 @@ from netsurgery.formats.blob import Shape, shape_text
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewLayer, new_caffemodel
 from netsurgery.formats.files import Output
-from netsurgery.formats.hdf5 import HDF5_SIGNATURE, Hdf5Weights, Shared
 from netsurgery.formats.segments import Copy, Segment, Source, segments_length
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from netsurgery.formats.hdf5 import Shared
 
 __all__ = [
     "WeightsBlob",
@@ -35,6 +36,7 @@ __all__ = [
     "write_weights",
 ]
 
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: What protobuf, and so Caffe, reads of one file at most.
 _LARGEST_CAFFEMODEL = 2**31 - 1
 
@@ -140,7 +142,11 @@ def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
     (`netsurgery.net.sharing.shared_params`). Raises CaffemodelError where it is neither, is cut
     short or contradicts itself.
     """
-    return Hdf5Weights.open(path, shared) if _is_hdf5(path) else Caffemodel.open(path)
+    if not _is_hdf5(path):
+        return Caffemodel.open(path)
+    from netsurgery.formats.hdf5 import Hdf5Weights
+
+    return Hdf5Weights.open(path, shared)
 
 
 def _is_hdf5(path: str | Path) -> bool:
@@ -149,7 +155,7 @@ def _is_hdf5(path: str | Path) -> bool:
     except (OSError, ValueError):  # opening it in earnest tells what is wrong
         return False
     try:
-        return source.pread(len(HDF5_SIGNATURE), 0) == HDF5_SIGNATURE
+        return source.pread(len(_HDF5_SIGNATURE), 0) == _HDF5_SIGNATURE
     except OSError:
         return False
     finally:
