@@ -146,7 +146,8 @@ def by_atheris(finder: Finder, seconds: float, seed: int) -> None:
         for module in (
             "formats.prototxt", "formats.caffemodel", "formats.caffemodel_write", "formats.mean",
             "formats.settings", "formats.labels", "formats.hdf5", "net.shapes", "net.field",
-            "net.cost", "surgery.convolution.plan", "surgery.upgrade.text", "surgery.upgrade.binary",
+            "net.cost", "surgery.convolution.plan", "surgery.upgrade.text",
+            "surgery.upgrade.binary",
         ):  # fmt: skip
             importlib.import_module(f"netsurgery.{module}")
     from fuzz.seeds import seeds  # behind the imports above: it has some of the same modules
