@@ -430,6 +430,38 @@ def test_verify_on_a_picture() -> None:
         ns.verify(two, two, images=["canvas.png"])
 
 
+@pytest.mark.parametrize("random", [0, -1])
+def test_verify_on_nothing(random: int) -> None:
+    pair = ("digits.prototxt", "digits.caffemodel")
+    with pytest.raises(ns.NetError, match="expected 1 or more, or a picture"):
+        ns.verify(pair, pair, random=random, engines=EMBEDDED)
+
+
+def test_verify_reads_a_v0_net_for_pictures_too() -> None:
+    Path("v0.prototxt").write_text(
+        'input: "data" input_dim: 1 input_dim: 2 input_dim: 6 input_dim: 6\n'
+        'layers { layer { name: "r" type: "relu" } bottom: "data" top: "r" }\n'
+    )
+    pair = ("v0.prototxt", "two.caffemodel")
+    with pytest.raises(ns.ImageError, match="2 channels"):
+        ns.verify(pair, pair, images=["canvas.png"])
+
+
+def test_words_and_names_that_mean_nothing_are_told() -> None:
+    model = ns.Settings(prototxt=Path("digits.prototxt"), weights=Path("digits.caffemodel"))
+    with pytest.raises(ns.SettingsError, match="fit 'fill': expected warp, crop, pad"):
+        ns.features("canvas.png", "conv1", model, fit="fill", engine=EMBEDDED)
+    with pytest.raises(ns.NetError, match="no blob is named"):
+        ns.features("canvas.png", [], model, engine=EMBEDDED)
+    with pytest.raises(ns.NetError, match="a shape is given for 'nope', expected an input"):
+        ns.plan_convolution("two.prototxt", input_shapes={"nope": (1, 2, 6, 6)})
+
+
+def test_one_layer_to_convert_may_be_named_alone() -> None:
+    plan = ns.plan_convolution("two.prototxt", layers="fc")
+    assert [move.layer for move in plan.moves] == ["fc"]
+
+
 def test_upgrade_and_export() -> None:
     text = 'layers { name: "a" type: POWER bottom: "x" top: "y" }\n'
     Path("v1.prototxt").write_text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,11 +14,7 @@ from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.options import NumberType, engine_options, json_option, quiet_option
 from netsurgery.cli.preprocess_options import merged, pixel_options
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings, find_settings, load_settings
-
-if TYPE_CHECKING:
-    from netsurgery.jobs.verify_inputs import Samples
 
 __all__ = ["command"]
 
@@ -126,12 +122,15 @@ def command(
     """
     with trouble_is_two():
         from netsurgery.jobs.verify import Model, verify
+        from netsurgery.jobs.verify_inputs import make_samples
 
+        path = find_settings(Path()) if images else None
+        settings = preprocess if path is None else merged(preprocess, load_settings(path))
         choices = engines or (engine.choice,)
         found = verify(
             Model(prototxt_a, weights_a),
             Model(prototxt_b, weights_b),
-            samples(prototxt_a, images, random, seed, preprocess),
+            make_samples(prototxt_a, images, settings, random=random, seed=seed),
             [replace(engine, choice=choice) for choice in choices],
             tolerance=tolerance,
         )
@@ -140,26 +139,3 @@ def command(
     elif not quiet:
         report.show(found)
     raise click.exceptions.Exit(0 if found.same else 1)
-
-
-def samples(
-    prototxt: Path, images: tuple[str, ...], random: int | None, seed: int, given: Settings
-) -> Samples:
-    """The pictures, read, and how many random inputs. Raises what is wrong with a picture."""
-    from netsurgery.jobs.verify_inputs import Samples
-
-    count = random if random is not None else int(not images)
-    if not images:
-        return Samples(random=count, seed=seed)
-    from netsurgery.jobs.upgrade import read_upgraded
-    from netsurgery.maps.image import read_picture
-    from netsurgery.maps.mapper import make_transformer
-
-    shape = next((one.shape for one in read_upgraded(prototxt)[0].inputs), None)
-    if shape is None or len(shape) != 4:
-        raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
-    path = find_settings(Path())
-    settings = given if path is None else merged(given, load_settings(path))
-    transformer = make_transformer(settings, shape[1])
-    pictures = [read_picture(image) for image in images]
-    return Samples(pictures, transformer, count, seed)

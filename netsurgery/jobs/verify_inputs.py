@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
+from netsurgery.formats.settings import Settings
+from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import describe
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Feed = dict[str, Array]
 
-__all__ = ["Samples", "pair_inputs"]
+__all__ = ["Samples", "make_samples", "pair_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,29 @@ class Samples:
             assert self.transformer is not None
             blob, _ = self.transformer.blob(picture, (shape[2], shape[3]))
             yield {name: np.ascontiguousarray(np.broadcast_to(blob, shape))}
+
+
+def make_samples(
+    prototxt: Path, images: Sequence[str], settings: Settings, *, random: int | None, seed: int
+) -> Samples:
+    """The pictures, read, and made ready as `settings` say; `random` times random numbers besides.
+
+    random: None for once, or not at all where there are pictures. Raises NetError where that is
+    nothing, or the net of `prototxt` takes no picture; what is wrong with a picture or a setting.
+    """
+    count = int(not images) if random is None else random
+    if count < 0 or not (images or count):
+        raise NetError(f"{count} times random numbers: expected 1 or more, or a picture")
+    if not images:
+        return Samples(random=count, seed=seed)
+    from netsurgery.maps.image import read_picture
+    from netsurgery.maps.mapper import make_transformer
+
+    shape = next((one.shape for one in read_upgraded(prototxt)[0].inputs), None)
+    if shape is None or len(shape) != 4:
+        raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
+    transformer = make_transformer(settings, shape[1])
+    return Samples([read_picture(image) for image in images], transformer, count, seed)
 
 
 def _picture_input(net: Net, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from netsurgery.jobs.diff import Comparison
     from netsurgery.jobs.inspection import Inspection
     from netsurgery.jobs.verify import Verification
-    from netsurgery.jobs.verify_inputs import Samples
 
 __all__ = ["diff", "inspect", "verify"]
 
@@ -113,29 +112,13 @@ def verify(
 
     The result's `same` is the verdict, `outputs` and `maps` are the gaps, `departs` is the first
     blob that differs. Raises NetError where the nets' inputs or outputs cannot be set side by
-    side, FormatError, EngineError.
+    side, or there is nothing to compare on, FormatError, EngineError.
     """
     from netsurgery.jobs import verify as job
-    from netsurgery.jobs.verify_inputs import Samples
+    from netsurgery.jobs.verify_inputs import make_samples
 
-    count = random if random is not None else int(not images)
-    samples = Samples(random=count, seed=seed)
-    if images:
-        samples = _pictures(Path(old[0]), images, as_settings(settings), count, seed)
+    names, given = [str(image) for image in images], as_settings(settings)
+    samples = make_samples(Path(old[0]), names, given, random=random, seed=seed)
     one, other = (job.Model(Path(prototxt), Path(weights)) for prototxt, weights in (old, new))
     chosen = engines if isinstance(engines, tuple) else (engines or EngineOptions(),)
     return job.verify(one, other, samples, chosen, tolerance=tolerance)
-
-
-def _pictures(
-    prototxt: Path, images: Sequence[AnyPath], settings: Settings, random: int, seed: int
-) -> Samples:
-    from netsurgery.jobs.verify_inputs import Samples
-    from netsurgery.maps.image import read_picture
-    from netsurgery.maps.mapper import make_transformer
-
-    shape = next((one.shape for one in NetView.read(prototxt).inputs), None)
-    if shape is None or len(shape) != 4:
-        raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
-    pictures = [read_picture(str(image)) for image in images]
-    return Samples(pictures, make_transformer(settings, shape[1]), random, seed)

@@ -37,7 +37,7 @@ def plan_convolution(
     net: Net | AnyPath,
     *,
     suffix: str = "-conv",
-    layers: Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     input_size: tuple[int, int] | None = None,
     map_size: tuple[int, int] | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
@@ -47,8 +47,8 @@ def plan_convolution(
     """What making a classifier fully convolutional would do: each InnerProduct a Convolution.
 
     net: an open net or a prototxt (of V0 too, which is upgraded first). suffix: put behind the
-    names of the layers converted. layers: the InnerProduct layers to convert, None for all.
-    input_size: (height, width) of the new input in pixels; None to take what gives a map of
+    names of the layers converted. layers: the InnerProduct layer or layers to convert, None for
+    all. input_size: (height, width) of the new input in pixels; None to take what gives a map of
     `map_size` (rows, columns), 8 x 8 by default: old size + total stride x (cells - 1).
     input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell.
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
@@ -65,7 +65,7 @@ def plan_convolution(
     plan = planning.plan_convolution(
         view,
         suffix=suffix,
-        layers=layers,
+        layers=[layers] if isinstance(layers, str) else layers,
         input_size=input_size,
         map_size=map_size,
         input_shapes=input_shapes,

@@ -79,7 +79,9 @@ class Extractor:
     """A loaded net, from pictures to several of its blobs at once; a context manager."""
 
     def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
-        """Raises NetError for a blob that the net has not."""
+        """Raises NetError for a blob that the net has not, and for no blob at all."""
+        if not blobs:
+            raise NetError("no blob is named, so there is nothing to take")
         self.mapper = mapper
         self.blobs = tuple(dict.fromkeys(blobs))
         self._nets = {blob: self._net(blob) for blob in self.blobs}

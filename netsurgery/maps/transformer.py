@@ -88,6 +88,8 @@ class Transformer:
     antialias: bool = True
 
     def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise SettingsError(f"fit {self.fit!r}: expected {', '.join(FITS)}")
         if self.channels not in (1, 3):
             raise ImageError(
                 f"the net's input has {self.channels} channels; a picture gives 1 (grey) or 3 (RGB)"

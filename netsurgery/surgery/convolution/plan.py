@@ -23,6 +23,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.untold import check_given
 from netsurgery.surgery.convolution.checks import check_names, ensure_same
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey, survey
@@ -93,9 +94,10 @@ def plan_convolution(
     skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
 
     Raises SurgeryError naming each layer that stands in the way and why, PrototxtError where the
-    net contradicts itself.
+    net contradicts itself, NetError for a shape of a blob that takes none.
     """
     given = dict(input_shapes or {})
+    check_given(net, given)
     shapes = infer(net, given)
     found, notes = _surveyed(net, _chosen(net, layers), shapes, keep_global_pooling, skip_refused)
     if not found.changed:
