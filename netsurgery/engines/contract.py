@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
+
+from netsurgery.formats.closing import Closing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,7 @@ class EngineOptions:
     verbose: bool = False
 
 
-class LoadedNet(Protocol):
+class LoadedNet(Closing, Protocol):
     """One net, loaded with its weights, in the TEST phase."""
 
     @property
@@ -73,17 +74,8 @@ class LoadedNet(Protocol):
     def close(self) -> None:
         """Let go of the net."""
 
-    def __enter__(self) -> LoadedNet: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class Engine(Protocol):
+class Engine(Closing, Protocol):
     """Something that can run a net."""
 
     @property
@@ -99,12 +91,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of the engine and every net it loaded."""
-
-    def __enter__(self) -> Engine: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...

@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions, Shape
@@ -19,6 +18,7 @@ from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.model_file import check_model, check_params, check_saved
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
+from netsurgery.formats.closing import Closing
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -50,7 +50,7 @@ def open_engine(options: EngineOptions) -> PycaffeEngine:
     return PycaffeEngine(locate_caffe(options.caffe_python), options)
 
 
-class PycaffeEngine:
+class PycaffeEngine(Closing):
     """Caffe in a worker process. After the process died every call raises EngineFailed."""
 
     name = "caffe"
@@ -164,19 +164,8 @@ class PycaffeEngine:
         """Kill the worker and wait for it; every net is gone with it."""
         self._worker.close()
 
-    def __enter__(self) -> PycaffeEngine:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class CaffeNet:
+class CaffeNet(Closing):
     """A net inside the worker. Arrays go to it and come from it as copies."""
 
     def __init__(
@@ -318,17 +307,6 @@ class CaffeNet:
         if self._open and self._worker.alive:
             self._request("close", f"closing {self.path}")
         self._open = False
-
-    def __enter__(self) -> CaffeNet:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def check_array(what: str, array: Array, shape: Shape) -> None:

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.generations import V1_TYPES
 from netsurgery.formats.segments import Source
 from netsurgery.formats.wire import Field, Wire, WireReader
@@ -96,7 +96,7 @@ class ModelLayer:
         return list(self.reader.fields(self.body, self.end))
 
 
-class Caffemodel:
+class Caffemodel(Closing):
     """An open caffemodel: `layers` in file order. Close it, or use it as a context manager."""
 
     def __init__(self, reader: WireReader) -> None:
@@ -150,17 +150,6 @@ class Caffemodel:
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
         self.source.close()
-
-    def __enter__(self) -> Caffemodel:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _net_name(reader: WireReader, found: Field) -> str:

@@ -17,11 +17,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Shape, shape_text
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.segments import Source
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Hdf5Layer:
     tops: tuple[str, ...] = ()
 
 
-class Hdf5Weights:
+class Hdf5Weights(Closing):
     """An open HDF5 file of weights: `layers` by name. Close it, or use a ``with``."""
 
     net_name = ""
@@ -177,17 +177,6 @@ class Hdf5Weights:
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
         self.source.close()
-
-    def __enter__(self) -> Hdf5Weights:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _data(reader: Hdf5Reader, file: Any) -> Any:

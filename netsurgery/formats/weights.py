@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.blob import Shape, shape_text
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewLayer, new_caffemodel
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.files import Output
 from netsurgery.formats.segments import Copy, Segment, Source, segments_length
 
@@ -102,8 +102,8 @@ class WeightsLayer(Protocol):
         """Its params."""
 
 
-class WeightsFile(Protocol):
-    """An open file of weights: close it, or use it as a context manager."""
+class WeightsFile(Closing, Protocol):
+    """An open file of weights."""
 
     path: str
     source: Source
@@ -124,15 +124,6 @@ class WeightsFile(Protocol):
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
-
-    def __enter__(self) -> WeightsFile: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:

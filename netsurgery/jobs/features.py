@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netsurgery.errors import OutputError
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.files import Output
+from netsurgery.formats.npy import npy_bytes
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from netsurgery.maps.features import Features
@@ -25,20 +24,11 @@ __all__ = ["FeatureFile", "feature_file", "feature_paths"]
 _HDF5 = (".h5", ".hdf5")
 
 
-class FeatureFile(Protocol):
+class FeatureFile(Closing, Protocol):
     """A file of features in the making; close it, or use it as a context manager."""
 
     def add(self, name: str, features: Features) -> None:
         """Write one blob of one picture, called `name`. Raises OutputError."""
-
-    def __enter__(self) -> FeatureFile: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def feature_paths(path: Path, images: int, blobs: int) -> list[Path]:
@@ -67,36 +57,21 @@ def feature_file(outputs: Sequence[Output]) -> FeatureFile:
     return _Hdf5(outputs[0]) if ending in _HDF5 else _Npz(outputs[0])
 
 
-class _File:
-    """What the kinds have in common."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Write what is left."""
-
-
-class _Npy(_File):
+class _Npy(FeatureFile):
     """The array, and its geometry as JSON beside it."""
 
     def __init__(self, array: Output, facts: Output) -> None:
         self._array, self._facts = array, facts
 
     def add(self, name: str, features: Features) -> None:
-        self._array.write(_npy(features.values))
+        self._array.write(npy_bytes(features.values))
         self._facts.write((json.dumps(features.to_json(), indent=2) + "\n").encode())
 
+    def close(self) -> None:
+        """Both are whole as soon as they are added."""
 
-class _Npz(_File):
+
+class _Npz(FeatureFile):
     """Arrays ``NAME/BLOB``, and ``NAME/BLOB:stride`` and the like of float64.
 
     What is not known is left out. The file does not tell when it was made.
@@ -130,7 +105,7 @@ class _Npz(_File):
             self._file.close()
 
 
-class _Hdf5(_File):
+class _Hdf5(FeatureFile):
     """Datasets ``/NAME/BLOB`` with the geometry as attributes; what is not known is left out."""
 
     def __init__(self, output: Output) -> None:
@@ -152,14 +127,6 @@ class _Hdf5(_File):
     def close(self) -> None:
         with _told(self._path):
             self._file.close()
-
-
-def _npy(values: NDArray[np.float32]) -> bytes:
-    import numpy as np
-
-    file = io.BytesIO()
-    np.save(file, values)
-    return file.getvalue()
 
 
 @contextmanager
