@@ -21,7 +21,7 @@ from netsurgery.cli.options import (
     quiet_option,
 )
 from netsurgery.cli.preprocess_options import merged, preprocess_options, with_settings_file
-from netsurgery.cli.printing import echo, printable
+from netsurgery.cli.printing import echo, echo_notes, printable
 from netsurgery.cli.progress import Progress
 from netsurgery.cli.terminal import stdout_in_color
 from netsurgery.engines.contract import EngineOptions
@@ -131,6 +131,8 @@ def command(
     mapper = make_mapper(
         settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop
     )
+    if not quiet:
+        echo_notes(mapper.net.net.notes, err=True)
     if settings.labels is not None and mapper.labels is None and not quiet:
         echo(f"note: {settings.labels} does not fit blob {blob!r}: left out", err=True)
     mapper.check_class(class_)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,9 +20,9 @@ from netsurgery.cli.preprocess_options import preprocess_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places, rehearse
-from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net import Shape
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -119,9 +118,8 @@ def command(
         raise click.UsageError("--input-size and --map-size exclude each other")
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
-    net, notes = read_upgraded(prototxt, phase.upper())
     plan = plan_convolution(
-        net,
+        read_upgraded(prototxt, phase.upper()),
         suffix=suffix,
         layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
         input_size=input_size,
@@ -130,7 +128,6 @@ def command(
         keep_global_pooling=keep_global_pooling,
         skip_refused=on_refusal == "skip",
     )
-    plan = replace(plan, notes=(*notes, *plan.notes))
     places = output_places(
         prototxt,
         weights,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.verify_report import facts as verified
 from netsurgery.cli.verify_report import verified_lines
 from netsurgery.formats.prototxt import Prototxt
@@ -108,8 +108,7 @@ def show(found: dict[str, Any]) -> None:
         every = "" if stride is None else f", one every {stride[0]:g} x {stride[1]:g} pixels"
         of = f" in {given['name']}" if len(found["inputs"]) > 1 else ""
         echo(f"window of a cell{of}: {height} x {width} pixels{every}")
-    for note in found["notes"]:
-        echo(f"note: {note}")
+    echo_notes(found["notes"])
     if found["dry_run"]:
         echo(f"would write {', '.join(_outputs(found))}\n")
         echo(found["diff"], nl=False)

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from netsurgery.cli.options import force_option, json_option, quiet_option
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
-from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -104,7 +104,7 @@ def command(
     force: bool,
 ) -> None:
     """See _OPERATIONS."""
-    net = Net.read(prototxt)
+    net = read_upgraded(prototxt)
     places = EditPlaces(weights_out, prototxt_out)
     with open_weights(weights, shared_params(net)) as model:
         plan = plan_edit(net, model, operations)
@@ -160,8 +160,7 @@ def _show(found: dict[str, Any]) -> None:
             echo(f"  {effect['layer']}{blob}: {effect['what']}")
         if not step["effects"]:
             echo("  nothing to do")
-    for note in found["notes"]:
-        echo(f"note: {note}")
+    echo_notes(found["notes"])
     files = [found["weights"], *found["saved"], *filter(None, [found["prototxt"]])]
     if found["dry_run"]:
         echo(f"would write {', '.join(files)}")

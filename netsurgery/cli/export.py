@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.errors import SettingsError
 from netsurgery.formats.files import STDOUT
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, find_settings, load_settings
@@ -92,6 +92,7 @@ def facts(made: Exported) -> dict[str, Any]:
         "inputs": {blob: list(axes) for blob, axes in made.inputs.items()},
         "outputs": {blob: list(axes) for blob, axes in made.outputs.items()},
         "fixed_size": made.fixed,
+        "notes": list(made.notes),
         "bytes": made.size,
     }
 
@@ -103,5 +104,6 @@ def show(made: Exported, *, err: bool) -> None:
             echo(f"{word} {blob}: {' x '.join(map(str, axes)) or 'a single value'}", err=err)
     if made.fixed is not None:
         echo(f"height and width are fixed: {made.fixed}", err=err)
+    echo_notes(made.notes, err=err)
     if not err:
         echo(f"wrote {made.path}")

@@ -16,7 +16,7 @@ from netsurgery.cli.map_outputs import stems
 from netsurgery.cli.model_options import model_options, picture_options
 from netsurgery.cli.options import engine_options, force_option, json_option, quiet_option
 from netsurgery.cli.preprocess_options import merged, pixel_options, with_settings_file
-from netsurgery.cli.printing import echo, printable
+from netsurgery.cli.printing import echo, echo_notes, printable
 from netsurgery.cli.progress import Progress
 from netsurgery.cli.table import echo_table
 from netsurgery.engines.contract import EngineOptions
@@ -110,6 +110,8 @@ def command(
         merged(Settings(prototxt=prototxt, weights=weights), preprocess), quiet
     )
     extractor = make_extractor(settings, engine, blobs, fit=fit, antialias=antialias)
+    if not quiet:
+        echo_notes(extractor.mapper.net.net.notes, err=True)
     paths = feature_paths(output, len(images), len(blobs)) if output else []
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
     inputs += [image for image in images if image != "-"]

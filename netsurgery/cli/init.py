@@ -15,11 +15,12 @@ from netsurgery.cli.options import (
     json_option,
     quiet_option,
 )
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.formats.files import STDOUT
 from netsurgery.jobs.init import initialize
-from netsurgery.net import Net, Shape
+from netsurgery.net import Shape
 from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -69,7 +70,7 @@ def command(
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(Net.read(prototxt), dict(input_shapes))
+    plan = plan_initial_params(read_upgraded(prototxt), dict(input_shapes))
     size = None if dry_run else initialize(plan, weights_out, seed=seed, force=force)
     found = _facts(plan, weights_out, seed, size)
     if as_json:
@@ -110,7 +111,6 @@ def _show(found: dict[str, Any], *, err: bool) -> None:
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     for name, filler, shape in rows:
         echo(f"{name.ljust(widths[0])}  {filler.ljust(widths[1])}  {shape}".rstrip(), err=err)
-    for note in found["notes"]:
-        echo(f"note: {note}", err=err)
+    echo_notes(found["notes"], err=err)
     if not err:
         echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")

@@ -14,9 +14,9 @@ from netsurgery.cli.options import input_shape_option, json_option, quiet_option
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
-from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.net.net import MAX_DIM, Shape
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -112,7 +112,7 @@ def command(
     if weights is None and with_statistics:
         raise click.UsageError("--stats needs a caffemodel")
     with ExitStack() as stack:
-        net, notes = read_upgraded(prototxt, phase.upper()) if prototxt else (None, ())
+        net = read_upgraded(prototxt, phase.upper()) if prototxt else None
         shared = shared_params(net) if net else None
         model = stack.enter_context(open_weights(weights, shared)) if weights else None
         if net is not None:
@@ -128,9 +128,9 @@ def command(
             assert model is not None
             found = inspect_model(model, with_statistics)
     if as_json:
-        click.echo(json.dumps(report.facts(found, notes), indent=2, allow_nan=False))
+        click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
     elif not quiet:
-        report.show(found, notes, with_fields)
+        report.show(found, with_fields)
 
 
 def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:

@@ -18,11 +18,8 @@ from netsurgery.net.shapes import describe
 __all__ = ["facts", "show"]
 
 
-def facts(found: Inspection, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything there is to tell, in plain values; None for what is not known, never NaN.
-
-    notes: what there is to say about how the net was read.
-    """
+def facts(found: Inspection) -> dict[str, Any]:
+    """Everything there is to tell, in plain values; None for what is not known, never NaN."""
     whole = found.total
     return {
         "prototxt": found.prototxt,
@@ -44,7 +41,7 @@ def facts(found: Inspection, notes: Sequence[str] = ()) -> dict[str, Any]:
             }
             for one in found.differing
         ],
-        "notes": list(notes),
+        "notes": list(found.notes),
         "extra_statistics": {
             name: [_statistics(one) for one in several]
             for name, several in found.extra_statistics.items()
@@ -97,14 +94,14 @@ def _statistics(one: BlobStatistics) -> dict[str, Any]:
     }
 
 
-def show(found: Inspection, notes: Sequence[str] = (), with_fields: bool = False) -> None:
+def show(found: Inspection, with_fields: bool = False) -> None:
     """Print the facts for a person."""
     if found.prototxt is None:
         echo_table(_model_rows(found), "llllrr")
     else:
         echo_table(_net_rows(found, with_fields), "llllllrrrrrr")
     _show_statistics(found)
-    for note in (*notes, *_notes(found)):
+    for note in (*found.notes, *_notes(found)):
         echo(cell(f"note: {note}"))
     echo(cell(_total(found)))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
-__all__ = ["echo", "printable"]
+__all__ = ["echo", "echo_notes", "printable"]
 
 
 def printable(text: str) -> str:
@@ -25,3 +27,9 @@ def _escaped(char: str) -> str:
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """`text`, made printable, to standard output (or error)."""
     click.echo(printable(text), err=err, nl=nl)
+
+
+def echo_notes(notes: Iterable[str], *, err: bool = False) -> None:
+    """What the user should know, a line each."""
+    for note in notes:
+        echo(f"note: {note}", err=err)

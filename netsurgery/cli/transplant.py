@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from netsurgery.cli.options import force_option, json_option, quiet_option
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
-from netsurgery.net import Net
 from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -103,7 +103,7 @@ def _pairs(given: tuple[str, ...], from_net: Path) -> dict[str, str]:
     for pair in given:
         name, mark, goal = pair.partition("=")
         if "=" in goal:
-            layers = {layer.name for layer in Net.read(from_net).layers}
+            layers = {layer.name for layer in read_upgraded(from_net).layers}
             parts = pair.split("=")
             names = ["=".join(parts[:end]) for end in range(1, len(parts))]
             name = max((each for each in names if each in layers), key=len, default=name)
@@ -151,8 +151,7 @@ def _show(found: dict[str, Any]) -> None:
         there, here = ((_name(end), _shape(shape)) for end, shape in ends)
         rows.append((*there, param["verdict"], *here, param["reason"]))
     echo_table(rows)
-    for note in found["notes"]:
-        echo(f"note: {note}")
+    echo_notes(found["notes"])
     echo(", ".join(f"{count} {word}" for word, count in found["counts"].items() if count))
     echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")
 

@@ -15,12 +15,12 @@ from typing import BinaryIO
 
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
 from netsurgery.formats.caffemodel import Caffemodel, FirstGeneration, open_protobuf
-from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net.net import Net
 from netsurgery.net.param_sources import ParamSources
 from netsurgery.net.shapes import infer
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["check_found_by_caffe", "check_model", "check_params", "check_saved"]
 
@@ -60,7 +60,7 @@ def check_params(prototxt: Path, weights: Path) -> None:
     caffemodels of V0.
     """
     try:
-        net = _net(prototxt)
+        net = read_upgraded(prototxt)
     except NetsurgeryError:
         return
     try:
@@ -74,16 +74,6 @@ def check_params(prototxt: Path, weights: Path) -> None:
             params = {}
         ParamSources(net, model).check(params)
         check_found_by_caffe(model, net)
-
-
-def _net(path: Path) -> Net:
-    """The prototxt as a net, one of V0 upgraded, as Caffe does."""
-    found = Prototxt.read(path)
-    if found.generation == "V0":
-        from netsurgery.surgery.upgrade.text import plan_upgrade
-
-        found = plan_upgrade(found).result
-    return Net.of(found)
 
 
 def check_found_by_caffe(model: WeightsFile, net: Net | None = None) -> None:

@@ -24,6 +24,7 @@ from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe, infer
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -62,7 +63,7 @@ class EmbeddedEngine:
         PrototxtError, naming the layer, for a net that this engine cannot run or that the
         weights do not fit.
         """
-        net = Net.read(prototxt)
+        net = read_upgraded(prototxt)
         check_types(net)
         model = None if weights is None else open_weights(weights, shared_params(net))
         try:

@@ -11,8 +11,8 @@ from netsurgery.formats.files import Outputs
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
-from netsurgery.net.net import Net
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.export.preprocess import Preprocess
@@ -25,7 +25,8 @@ class Exported:
     """What was written.
 
     inputs, outputs: blob -> its axes, a word for one that is dynamic. fixed: why height and
-    width are not dynamic, None where they are. size: bytes of the file.
+    width are not dynamic, None where they are. size: bytes of the file. notes: what the user
+    should know.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Exported:
     outputs: dict[str, tuple[int | str, ...]]
     fixed: str | None
     size: int
+    notes: tuple[str, ...]
 
 
 def export(
@@ -54,7 +56,7 @@ def export(
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
-    net = Net.read(prototxt)
+    net = read_upgraded(prototxt)
     outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
     with open_weights(weights, shared_params(net)) as model:
         location = linked_location(weights, output) if linked else None
@@ -63,7 +65,7 @@ def export(
         segments = made.segments(location)
         with outputs:
             size = outputs[output].write_segments(segments)
-    return Exported(output, dict(made.inputs), dict(made.outputs), made.fixed, size)
+    return Exported(output, dict(made.inputs), dict(made.outputs), made.fixed, size, net.notes)
 
 
 def _preprocess(settings: Settings) -> Preprocess:

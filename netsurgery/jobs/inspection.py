@@ -89,7 +89,8 @@ class Inspection:
     """All there is to tell of a net.
 
     prototxt, weights: the files looked at. inputs: blob -> shape. missing: layers with params
-    that the model has not; extra: layers with params in the model that the net has not.
+    that the model has not; extra: layers with params in the model that the net has not. notes:
+    what there is to say of how the net was read.
     """
 
     prototxt: str | None
@@ -106,6 +107,7 @@ class Inspection:
     extra: tuple[str, ...] = ()
     differing: tuple[Difference, ...] = ()
     extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def inspect_model(model: WeightsFile, with_statistics: bool = False) -> Inspection:
@@ -180,6 +182,7 @@ def inspect_net(
         extra_statistics={
             name: _statistics(layer) for name, layer in extra.items() if with_statistics
         },
+        notes=net.notes,
     )
     if model:
         model.check_unchanged()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from netsurgery.formats.files import Outputs, print_bytes
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.segments import Source
 from netsurgery.jobs.kinds import is_prototxt
-from netsurgery.net.net import Net
 
 if TYPE_CHECKING:
     from netsurgery.surgery.upgrade.binary import BinaryUpgrade
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
-__all__ = ["Upgrade", "planned_upgrade", "read_upgraded", "upgrade"]
+__all__ = ["Upgrade", "planned_upgrade", "upgrade"]
 
 #: Standard input, or output.
 STREAM = "-"
@@ -108,18 +107,3 @@ def upgrade(
 
 def _encoded(plan: TextUpgrade) -> bytes:
     return plan.prototxt.to_bytes(plan.text)
-
-
-def read_upgraded(path: Path, phase: str = "TEST") -> tuple[Net, tuple[str, ...]]:
-    """A prototxt as a net, one of V0 upgraded first; what there is to say about that.
-
-    Nets of V1 are read as they are. Raises FormatError, PrototxtError or NetError.
-    """
-    found = Prototxt.read(path)
-    if found.generation != "V0":
-        return Net.of(found, phase), ()
-    from netsurgery.surgery.upgrade.text import plan_upgrade
-
-    new = replace(plan_upgrade(found).result, bom=found.bom)
-    told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
-    return Net.of(new, phase), (told,)

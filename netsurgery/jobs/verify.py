@@ -13,13 +13,13 @@ from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
 from netsurgery.jobs.diff import ParamDifference, compare
-from netsurgery.jobs.upgrade import read_upgraded
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed
@@ -115,7 +115,7 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = (read_upgraded(old.prototxt)[0], read_upgraded(new.prototxt)[0])
+    nets = (read_upgraded(old.prototxt), read_upgraded(new.prototxt))
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)
@@ -196,7 +196,7 @@ def _notes(
     outputs: Mapping[str, str],
     maps: Sequence[MapGap],
 ) -> list[str]:
-    notes = []
+    notes = [f"{net.prototxt.path}: {note}" for net in nets for note in net.notes]
     for blob in nets[1].outputs:
         if blob not in outputs.values():
             notes.append(f"{nets[1].prototxt.path} has an output more, {blob!r}")

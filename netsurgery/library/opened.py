@@ -16,6 +16,7 @@ from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.net import Net as NetView
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.net.field import Field
@@ -31,10 +32,10 @@ class Net:
             net.params["fc6"][1][...] += 1
             net.save("raised.caffemodel")
 
-    prototxt: text as of today or of 2014 (V1). weights: a caffemodel or Caffe's HDF5, None to
-    look at the net alone. phase: "TEST" or "TRAIN", which of the layers count. Nothing of the
-    weights is read before it is asked for, and neither file ever changes. Engines and the verbs
-    that take weights read files: save what was changed before.
+    prototxt: text as of today or of 2014 (V1); one of 2013 (V0) is upgraded first. weights: a
+    caffemodel or Caffe's HDF5, None to look at the net alone. phase: "TEST" or "TRAIN", which of
+    the layers count. Nothing of the weights is read before it is asked for, and neither file ever
+    changes. Engines and the verbs that take weights read files: save what was changed before.
 
     Raises PrototxtError and NetError for a net that cannot be read or contradicts itself,
     CaffemodelError for weights that cannot be read.
@@ -43,7 +44,7 @@ class Net:
     def __init__(
         self, prototxt: AnyPath, weights: AnyPath | None = None, *, phase: str = "TEST"
     ) -> None:
-        self._view = NetView.read(prototxt, phase)
+        self._view = read_upgraded(prototxt, phase)
         self._store: Store | None = None
         if weights is not None:
             opened = open_weights(weights, shared_params(self._view))
@@ -56,7 +57,7 @@ class Net:
 
     @property
     def text(self) -> str:
-        """The prototxt as its author wrote it, without a byte order mark."""
+        """The prototxt as its author wrote it (one of V0: upgraded), without a byte order mark."""
         return self._view.prototxt.text
 
     @property

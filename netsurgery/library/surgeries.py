@@ -7,7 +7,6 @@ is an error without `force`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from netsurgery.library.given import AnyPath, as_path, as_settings
 from netsurgery.library.opened import Net
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
+from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -58,12 +58,10 @@ def plan_convolution(
     and the `maps` that come out, and `notes`. Raises SurgeryError naming each layer that stands in
     the way and why, PrototxtError, NetError.
     """
-    from netsurgery.jobs.upgrade import read_upgraded
     from netsurgery.surgery.convolution import plan as planning
 
-    view, notes = (net.view, ()) if isinstance(net, Net) else read_upgraded(Path(net))
-    plan = planning.plan_convolution(
-        view,
+    return planning.plan_convolution(
+        net.view if isinstance(net, Net) else read_upgraded(net),
         suffix=suffix,
         layers=[layers] if isinstance(layers, str) else layers,
         input_size=input_size,
@@ -72,7 +70,6 @@ def plan_convolution(
         keep_global_pooling=keep_global_pooling,
         skip_refused=skip_refused,
     )
-    return replace(plan, notes=(*notes, *plan.notes))
 
 
 def convert(
@@ -138,7 +135,7 @@ def init(
     from netsurgery.jobs.init import initialize
     from netsurgery.surgery.initial_params import plan_initial_params
 
-    plan = plan_initial_params(Net(prototxt).view)
+    plan = plan_initial_params(read_upgraded(prototxt))
     if not dry_run:
         initialize(plan, Path(weights_out), seed=seed, force=force)
     return plan
@@ -169,7 +166,7 @@ def edit(
 
     if isinstance(operations, str):
         operations = [operations]
-    view = Net(prototxt).view
+    view = read_upgraded(prototxt)
     places = EditPlaces(Path(weights_out), as_path(prototxt_out))
     with open_weights(weights, shared_params(view)) as model:
         plan = plan_edit(view, model, operations)

@@ -72,13 +72,14 @@ class NetInput:
 
 @dataclass(frozen=True, eq=False)
 class Net:
-    """A net in one phase."""
+    """A net in one phase; `notes` is what its user should know of how it was read."""
 
     prototxt: Prototxt = field(repr=False)
     name: str
     inputs: tuple[NetInput, ...]
     layers: tuple[Layer, ...]
     phase: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path | str, phase: str = "TEST") -> Net:

@@ -73,7 +73,7 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
     unknown: list[Layer] = []
     refusals: list[Refusal] = []
     params: list[InitialParam] = []
-    notes: list[str] = []
+    notes = list(net.notes)
     owners: dict[str, InitialParam] = {}
     for layer in net.layers:
         if layer.name in shapes.params:

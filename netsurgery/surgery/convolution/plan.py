@@ -121,7 +121,7 @@ def plan_convolution(
         inputs=tuple(resizes),
         maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
         renames=writer.renames,
-        notes=(*notes, *_changes(found), *told),
+        notes=(*net.notes, *notes, *_changes(found), *told),
     )
 
 

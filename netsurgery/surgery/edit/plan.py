@@ -84,7 +84,7 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
         text=work.net.prototxt.text if work.text_changed else None,
         changes=layer_changes(work),
         saved=work.saved,
-        notes=tuple(dict.fromkeys(work.notes)),
+        notes=tuple(dict.fromkeys((*net.notes, *work.notes))),
     )
 
 

@@ -265,6 +265,8 @@ class _Planner:
 
     def notes(self) -> Iterator[str]:
         """What is worth knowing and no param of the target's."""
+        for side in (self.source, self.target):
+            yield from (f"{side.net.prototxt.path}: {note}" for note in side.net.notes)
         for layer in self.source.layers.values():
             if layer.shapes and not layer.blobs and self.source.weights is not None:
                 yield f"{self.source.weights.path} has no params for layer {layer.name!r}"
