@@ -378,8 +378,8 @@ def test_weights_that_are_not_of_their_net(
     wrong = {"fc": [numbered(3)], "c": [numbered(5, 2, 2, 2), numbered(6)]}
     other = model(tmp_path / "other.caffemodel", wrong)
     what = (
-        f"layer 'c': param 1 is 6 in {other}, 5 in its net; "
-        f"layer 'fc': {other} has 1 params for it, its net has 2"
+        f"layer 'c': param 1 is 6 in {other}, expected 5; "
+        f"layer 'fc': {other} has 1 params for it, expected 2"
     )
     assert refused((lenet[0], other), (lenet[0], None), out) == what
     assert refused(lenet, (lenet[0], other), out) == what

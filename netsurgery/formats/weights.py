@@ -33,6 +33,7 @@ __all__ = [
     "is_hdf5_name",
     "numbers",
     "open_weights",
+    "stored_shape",
     "write_weights",
 ]
 
@@ -76,6 +77,14 @@ class WeightsBlob(Protocol):
 
     def numpy(self) -> NDArray[np.float32]:
         """The numbers, float32 of the blob's shape; read-only where they are the file's own."""
+
+
+def stored_shape(blob: WeightsBlob, shape: Shape) -> Shape:
+    """How `blob` has to be shaped to be a param of `shape`.
+
+    A legacy blob has four axes whatever the param has; Caffe puts ones in front.
+    """
+    return (1,) * (4 - len(shape)) + shape if blob.legacy else shape
 
 
 class WeightsLayer(Protocol):

@@ -8,7 +8,7 @@ from math import prod
 
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.weights import WeightsFile, WeightsLayer
+from netsurgery.formats.weights import WeightsFile, WeightsLayer, stored_shape
 from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
@@ -255,9 +255,8 @@ def _unfit(
             missing.append(name)
             continue
         blobs = there[name].blobs
-        # A legacy blob has four axes whatever the param has; Caffe puts ones in front.
         fits = len(blobs) == len(wanted) and all(
-            blob.shape == ((1,) * (4 - len(shape)) + shape if blob.legacy else shape)
+            blob.shape == stored_shape(blob, shape)
             for blob, shape in zip(blobs, wanted, strict=True)
         )
         if not fits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,14 +175,11 @@ def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, 
 
 def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
     """What goes into the layers that make two outputs, where these hide differences."""
-    made = [_last_writer(net, name) for net, name in zip(nets, (blob, other), strict=True)]
-    if any(layer is None or layer.in_place for layer in made):
+    one, two = _last_writer(nets[0], blob), _last_writer(nets[1], other)
+    if one is None or two is None or one.in_place or two.in_place:
         return {}
-    types = {layer.type for layer in made if layer is not None}
-    if len(types) != 1 or not types <= _HIDING:
-        return {}
-    one, two = (layer.bottoms[0] for layer in made if layer is not None)
-    return {one: two}
+    hiding = one.type == two.type and one.type in _HIDING
+    return {one.bottoms[0]: two.bottoms[0]} if hiding else {}
 
 
 def _last_writer(net: Net, blob: str) -> Layer | None:
@@ -258,11 +255,8 @@ class _Runner:
         """Of every output the largest gap of all samples."""
         runs = [self._gaps(feed, outputs) for feed in samples.feeds(self.nets[0], self.shapes)]
         return [
-            BlobGap(
-                first.layer, first.blob, first.other, reduce(Gap.joined, (one.gap for one in same))
-            )
-            for first, *rest in zip(*runs, strict=True)
-            for same in [[first, *rest]]
+            replace(same[0], gap=reduce(Gap.joined, (one.gap for one in same)))
+            for same in zip(*runs, strict=True)
         ]
 
     def departs(self, samples: Samples, pairs: Mapping[str, str]) -> BlobGap | None:

@@ -180,7 +180,7 @@ def compare_maps(
     first = checks[0]
     rows, columns = first.cells
     new.reshape({first.other_input: first.shape})
-    made = new.forward({first.other_input: image}, list({one.other: 0 for one in checks}))
+    made = new.forward({first.other_input: image}, list(dict.fromkeys(one.other for one in checks)))
     wanted = _windows(checks, old, image)
     gaps = []
     for check in checks:

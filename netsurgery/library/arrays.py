@@ -13,6 +13,7 @@ from netsurgery.formats.hdf5 import Hdf5Weights, Shared
 from netsurgery.formats.segments import Source
 from netsurgery.formats.weights import WeightsFile
 from netsurgery.formats.wire import WireReader
+from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class ParamArray(np.ndarray[Any, Any]):
         found = np.asarray(values)
         if found.ndim and found.size != self.size:
             raise SurgeryError(
-                f"{found.size} numbers for a param of {self.size} ({shape_of(self)}); "
+                f"{found.size} numbers for a param of {self.size} ({describe(self.shape)}); "
                 "nothing is repeated or left out"
             )
         self[...] = found.reshape(self.shape) if found.ndim else found
@@ -51,11 +52,6 @@ class ParamArray(np.ndarray[Any, Any]):
 
     def __reduce__(self) -> Any:
         return np.array(self).__reduce__()
-
-
-def shape_of(array: NDArray[Any]) -> str:
-    """``"96x3x11x11"``."""
-    return "x".join(map(str, array.shape)) or "a scalar"
 
 
 class _PrivateSource(Source):

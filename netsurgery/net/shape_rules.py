@@ -14,7 +14,7 @@ from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.windows import Window, conv_window, deconv_out, pool_out, pool_window
 
-__all__ = ["RULES", "Result", "Rule", "axis_of"]
+__all__ = ["RULES", "Result", "Rule", "axis_of", "keeps_turned"]
 
 Result = tuple[list[Shape], list[Shape]]
 Rule = Callable[[Layer, list[Shape]], Result]
@@ -63,13 +63,18 @@ def bias(message: Message, outputs: int) -> list[Shape]:
     return [(outputs,)] if message.boolean("bias_term", True) else []
 
 
+def keeps_turned(layer: Layer) -> bool:
+    """Whether it keeps its weight as inputs x outputs: an InnerProduct of ``transpose: true``."""
+    message = layer.param("inner_product_param")
+    return layer.type == "InnerProduct" and message.boolean("transpose", False)
+
+
 def _inner_product(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("inner_product_param")
     outputs = num_output(layer, message)
     axis = axis_of(layer, message, bottoms[0], 1)
     inputs = prod(bottoms[0][axis:])
-    turned = message.boolean("transpose", False)
-    weight = (inputs, outputs) if turned else (outputs, inputs)
+    weight = (inputs, outputs) if keeps_turned(layer) else (outputs, inputs)
     return [(*bottoms[0][:axis], outputs)] * len(layer.tops), [weight, *bias(message, outputs)]
 
 

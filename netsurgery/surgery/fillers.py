@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Shape
+from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +85,7 @@ def why_not(filler: Filler, shape: Shape) -> str:
     if filler.type == "gaussian" and not filler.std > 0:
         return f"gaussian with std {filler.std:g}; expected more than 0"
     if filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        return f"bilinear fills square filters; the blob is {'x'.join(map(str, shape))}"
+        return f"bilinear fills square filters; the blob is {describe(shape)}"
     numbers = (filler.value, filler.min, filler.max, filler.mean, filler.std)
     if not all(abs(number) < 3.4e38 for number in numbers):
         return "a filler's number is not a finite float32"

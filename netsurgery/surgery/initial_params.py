@@ -9,7 +9,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.net.cost import param_names
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import RULES
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.untold import check_given, untold_sources
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
 from netsurgery.surgery.plan import Refusal
@@ -123,8 +123,8 @@ def _bears(layer: Layer) -> bool:
 def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
     if owner.shape == param.shape:
         return ""
-    sizes = ["x".join(map(str, each.shape)) for each in (param, owner)]
-    return f"it is {sizes[0]} and shared with layer {owner.layer!r}, where it is {sizes[1]}"
+    mine, theirs = describe(param.shape), describe(owner.shape)
+    return f"it is {mine} and shared with layer {owner.layer!r}, where it is {theirs}"
 
 
 def _params(layer: Layer, shapes: tuple[Shape, ...]) -> Iterator[InitialParam]:

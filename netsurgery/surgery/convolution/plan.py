@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.untold import check_given
 from netsurgery.surgery.convolution.checks import check_names, ensure_same
@@ -206,8 +207,7 @@ def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
 
 def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:
     old = shapes.params[cast.layer.name]
-    message = cast.layer.param("inner_product_param")
-    transpose = message.boolean("transpose", False)
+    transpose = keeps_turned(cast.layer)
     inputs, outputs = old[0] if transpose else old[0][::-1]
     height, width = cast.kernel
     weight = (outputs, inputs // (height * width), height, width)

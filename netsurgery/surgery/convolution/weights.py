@@ -6,7 +6,6 @@ weight that is kept K x O (``transpose: true``) is turned on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel, ModelLayer
@@ -15,10 +14,11 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.formats.wire import Wire, delimited, varint_field
-from netsurgery.net import Net
-from netsurgery.net.shapes import describe, infer
+from netsurgery.net.net import Net
+from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.surgery.transplant.params import differences
 from netsurgery.surgery.transplant.weights import kept_layer, turned
 
 __all__ = ["Weights", "convolution_changes", "convolved_layers", "match_weights"]
@@ -59,29 +59,13 @@ def match_weights(plan: ConvolutionPlan, model: WeightsFile) -> Weights:
         if len(found) > 1:
             refusals.append(Refusal(name, f"the model has {len(found)} layers of that name"))
         elif found:
-            refusals += _differences(name, found[0].blobs, shapes)
+            refusals += differences(name, found[0].blobs, shapes, "the model")
     refuse(model.path, refusals)
     here = {layer.name for layer in plan.net.layers}
     return Weights(
         missing=tuple(name for name in params if name not in bearing),
         extra=tuple(name for name in bearing if name not in here),
     )
-
-
-def _differences(
-    name: str, blobs: Sequence[WeightsBlob], shapes: tuple[tuple[int, ...], ...]
-) -> Iterator[Refusal]:
-    if len(blobs) != len(shapes):
-        yield Refusal(name, f"the model has {len(blobs)} params for it, expected {len(shapes)}")
-        return
-    for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True)):
-        # A legacy blob has four axes whatever the param has; Caffe puts ones in front.
-        padded = (1,) * (4 - len(shape)) + shape if blob.legacy else shape
-        if blob.shape != padded:
-            yield Refusal(
-                name,
-                f"param {index} is {describe(blob.shape)} in the model, expected {describe(shape)}",
-            )
 
 
 def convolution_changes(plan: ConvolutionPlan, model: Caffemodel) -> dict[str, LayerChange]:

@@ -96,7 +96,7 @@ def _float_text(value: float) -> str:
         single = _single(value)
     except OverflowError:
         return repr(value)
-    if single == int(single) if abs(single) < 1 << 24 else False:
+    if abs(single) < 1 << 24 and single == int(single):
         return str(int(single))
     for digits in range(1, 9):
         text = f"{single:.{digits}g}"

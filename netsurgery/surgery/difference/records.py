@@ -10,17 +10,11 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
+from netsurgery.surgery.upgrade.v1 import SPEC_FIELDS
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
 
 _TOLD_APART = frozenset({"name", "type", "bottom", "top"})
-#: V1's lists of one value a param, and their names in today's ``param { ... }``.
-_PER_PARAM = {
-    "blobs_lr": "lr_mult",
-    "weight_decay": "decay_mult",
-    "param": "name",
-    "blob_share_mode": "share_mode",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +79,14 @@ def _per_param(fields: Tree) -> Tree:
     old = {
         key: values
         for key, values in fields.items()
-        if key in _PER_PARAM and all(isinstance(value, str) for value in values)
+        if key in SPEC_FIELDS and all(isinstance(value, str) for value in values)
     }
     if not old:
         return fields
     rest = {key: values for key, values in fields.items() if key not in old}
     params: list[str | Tree] = [
         {
-            _PER_PARAM[key]: [values[index]]
+            SPEC_FIELDS[key]: [values[index]]
             for key, values in old.items()
             if index < len(values) and values[index] != '""'
         }

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.mean import load_mean
 from netsurgery.net.net import Layer, NetInput, Shape
+from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import describe
 from netsurgery.net.windows import conv_window
 from netsurgery.surgery.edit.fold import add_bias
@@ -91,7 +92,7 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]
     edits = work.net.prototxt.edits()
     for layer, shift in zip(layers, shifts, strict=True):
-        _refuse_shared(work, layer, 1)
+        work.refuse_shared(layer.name, 1)
         if layer.param(PARAM[layer.type]).boolean("bias_term", True):
             old = work.peek(layer.name, 1)
             work.set_param(layer.name, 1, old - shift.reshape(old.shape))
@@ -153,17 +154,11 @@ def _group(layer: Layer) -> int:
     return layer.param(PARAM[layer.type]).integer("group", 1, 1)
 
 
-def _refuse_shared(work: Workpiece, layer: Layer, index: int) -> None:
-    others = [name for name, _ in work.sharers((layer.name, index)) if name != layer.name]
-    if others:
-        raise stop(layer.name, f"it shares its param {index} with layer {others[0]!r}")
-
-
 def _change(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
     """Put the weight through `make`, which sees it as outputs x 1 x channels x the rest."""
     import numpy as np
 
-    _refuse_shared(work, layer, 0)
+    work.refuse_shared(layer.name, 0)
     old = work.peek(layer.name, 0)
     new = make(_by_channels(work, layer, old.astype(np.float64)))
     work.set_param(layer.name, 0, _back(layer, new, old.shape))
@@ -175,7 +170,7 @@ def _by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
     channels, group = _bottom(work, layer)[1], _group(layer)
     made: Wide
     if layer.type == "InnerProduct":
-        made = weight.T if _turned(layer) else weight
+        made = weight.T if keeps_turned(layer) else weight
         made = made.reshape(1, len(made), channels, -1)
     elif layer.type == "Deconvolution":
         made = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
@@ -189,15 +184,11 @@ def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
     made: Wide
     if layer.type == "Deconvolution":
         made = weight.swapaxes(1, 2).reshape(shape)
-    elif layer.type == "InnerProduct" and _turned(layer):
+    elif keeps_turned(layer):
         made = weight.reshape(shape[::-1]).T
     else:
         made = weight.reshape(shape)
     return made
-
-
-def _turned(layer: Layer) -> bool:
-    return layer.param(PARAM[layer.type]).boolean("transpose", False)
 
 
 def _padded(work: Workpiece, layer: Layer) -> bool:

@@ -26,14 +26,16 @@ __all__ = ["KERNELS", "KernelKind", "bilinear", "kernel"]
 
 Options = Mapping[str, float]
 
+#: Options that have to be above 0.
+_POSITIVE = frozenset({"sigma", "lambda", "gamma"})
+
 
 @dataclass(frozen=True)
 class KernelKind:
     """One kind of kernel.
 
     make: (H, W, options) -> the kernel. sizes: those it has, in words. fits: whether it has
-    H x W. needs: options that must be given. defaults: those that may be. positive: those that
-    have to be above 0.
+    H x W. needs: options that must be given. defaults: those that may be.
     """
 
     make: Callable[[int, int, Options], Kernel]
@@ -41,7 +43,6 @@ class KernelKind:
     fits: Callable[[int, int], bool]
     needs: tuple[str, ...] = ()
     defaults: Mapping[str, float] = field(default_factory=dict)
-    positive: frozenset[str] = frozenset({"sigma", "lambda", "gamma"})
 
 
 def kernel(name: str, height: int, width: int, options: Options) -> Kernel:
@@ -59,7 +60,7 @@ def kernel(name: str, height: int, width: int, options: Options) -> Kernel:
         if option not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no options"
             raise SurgeryError(f"{name} has no option {option!r}; it {takes}")
-        if not math.isfinite(value) or (option in kind.positive and value <= 0):
+        if not math.isfinite(value) or (option in _POSITIVE and value <= 0):
             raise SurgeryError(f"{name}: {option}={value:g}; expected a number above 0")
     for option in kind.needs:
         if option not in options:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer
+from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.surgery.edit.layer_text import (
     PARAM,
     give_bias,
@@ -140,20 +141,13 @@ def _target(work: Workpiece, first: Layer) -> Layer:
     axis = target.param(PARAM[target.type]).integer("axis", 1, -(2**31))
     if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
         raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
-    _check_sharing(work, target)
+    work.refuse_shared(target.name, *range(work.count(target.name)))
     return target
 
 
 def _axes(work: Workpiece, blob: str) -> int:
     """How many axes the blob has; 0 where that is not known."""
     return len(work.shapes.blobs.get(blob, ()))
-
-
-def _check_sharing(work: Workpiece, layer: Layer) -> None:
-    for index in range(work.count(layer.name)):
-        others = [name for name, _ in work.sharers((layer.name, index)) if name != layer.name]
-        if others:
-            raise stop(layer.name, f"it shares its param {index} with layer {others[0]!r}")
 
 
 def _check(work: Workpiece, layer: Layer) -> None:
@@ -221,7 +215,7 @@ def _rewrite_params(work: Workpiece, target: Layer, factor: Wide, shift: Wide) -
         group = param_message(target).integer("group", 1, 1)
         blocks = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
         scaled = blocks * factor.reshape(group, 1, -1, 1)
-    elif target.type == "InnerProduct" and param_message(target).boolean("transpose", False):
+    elif keeps_turned(target):
         scaled = weight * factor
     else:
         scaled = weight.reshape(len(factor), -1) * factor[:, None]

@@ -7,7 +7,15 @@ from netsurgery.formats.textformat import Edits, Field, Message
 from netsurgery.net.net import Layer, Net
 from netsurgery.surgery.edit.workpiece import stop
 
-__all__ = ["give_bias", "other_phases_read", "remove_layer", "rename_top", "set_outputs"]
+__all__ = [
+    "PARAM",
+    "give_bias",
+    "other_phases_read",
+    "param_message",
+    "remove_layer",
+    "rename_top",
+    "set_outputs",
+]
 
 #: type -> its parameter message.
 PARAM = {

@@ -111,11 +111,7 @@ def _save(argument: str, names: list[str]) -> ParamOperation:
 
 def layer_before(text: str, names: Iterable[str], marks: str) -> str | None:
     """The longest of `names` that `text` begins with and one of `marks` follows; None if none."""
-    found = [
-        name for name in names if name and text.startswith(name) and text[len(name) :][:1] in marks
-    ]
-    # An empty rest is "in" any string of marks, and is no mark.
-    found = [name for name in found if len(text) > len(name)]
+    found = [name for name in names if name and text.startswith(tuple(name + m for m in marks))]
     return max(found, key=len, default=None)
 
 

@@ -13,6 +13,7 @@ import re
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.net import Layer
+from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.surgery.edit.layer_text import PARAM, other_phases_read, set_outputs
 from netsurgery.surgery.edit.operations import layer_before
 from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
@@ -45,7 +46,7 @@ def change_outputs(work: Workpiece, argument: str) -> None:
     old = message.integer("num_output", 0)
     rows = _rows(argument[len(name) + 1 :], old)
     _check_behind(work, layer, len(rows))
-    _check_sharing(work, layer)
+    work.refuse_shared(name, *range(work.count(name)))
     _take_rows(work, layer, rows)
     _set_text(work, layer, len(rows))
     work.notes.append(f"the classes of {name!r} have changed; a file of labels has to follow")
@@ -91,22 +92,13 @@ def _check_reader(layer: Layer, reader: Layer, outputs: int) -> None:
         raise stop(layer.name, f"layer {reader.name!r} wants the best {best} of {outputs} outputs")
 
 
-def _check_sharing(work: Workpiece, layer: Layer) -> None:
-    for index in range(work.count(layer.name)):
-        others = [name for name, _ in work.sharers((layer.name, index)) if name != layer.name]
-        if others:
-            raise stop(layer.name, f"it shares its param {index} with layer {others[0]!r}")
-
-
 def _take_rows(work: Workpiece, layer: Layer, rows: list[int | None]) -> None:
     import numpy as np
 
-    message = layer.param(PARAM[layer.type])
-    turned = layer.type == "InnerProduct" and message.boolean("transpose", False)
     taken = np.array([0 if row is None else row for row in rows])
     new = np.array([row is None for row in rows])
     for index in range(work.count(layer.name)):
-        axis = 1 if turned and index == 0 else 0
+        axis = 1 if keeps_turned(layer) and index == 0 else 0
         values = np.moveaxis(work.peek(layer.name, index), axis, 0)[taken]
         values[new] = 0
         work.set_param(layer.name, index, np.moveaxis(values, 0, axis))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
-from netsurgery.formats.weights import WeightsFile, WeightsLayer
+from netsurgery.formats.weights import WeightsFile, WeightsLayer, stored_shape
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.sharing import shared_params
@@ -96,6 +96,13 @@ class Workpiece:
         owner = owners.get(param, param)
         return [owner, *(other for other, its in owners.items() if its == owner)]
 
+    def refuse_shared(self, layer: str, *indices: int) -> None:
+        """Raise SurgeryError where another layer shares one of these params of the layer."""
+        for index in indices:
+            for name, _ in self.sharers((layer, index)):
+                if name != layer:
+                    raise stop(layer, f"it shares its param {index} with layer {name!r}")
+
     def peek(self, layer: str, index: int) -> Array:
         """A param as it is now, in the net's shape; not to be written to.
 
@@ -142,8 +149,7 @@ class Workpiece:
             raise stop(layer, f"there is no param {index}; it has {len(blobs)}")
         blob = blobs[number]
         wanted = self._wanted(layer, index, blob.shape)
-        padded = (1,) * (4 - len(wanted)) + wanted if blob.legacy else wanted
-        if padded != blob.shape:
+        if blob.shape != stored_shape(blob, wanted):
             raise stop(
                 layer,
                 f"param {index} is {describe(blob.shape)} in the model, expected "

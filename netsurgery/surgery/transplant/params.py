@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from netsurgery.formats.weights import WeightsBlob, WeightsFile
+from netsurgery.formats.weights import WeightsBlob, WeightsFile, stored_shape
 from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.surgery.plan import Refusal
 
@@ -103,15 +104,12 @@ def _layer_params(
         return None
     if known is None and blobs:
         known = tuple(blob.shape for blob in blobs)
-    turned = layer.type == "InnerProduct" and layer.param("inner_product_param").boolean(
-        "transpose", False
-    )
     return LayerParams(
         name=layer.name,
         type=layer.type,
         shapes=known,
         blobs=blobs,
-        turned=turned,
+        turned=keeps_turned(layer),
         window=_window(layer, known, shapes),
         unknown=shapes.unknown[hidden[0]] if hidden else "",
     )
@@ -129,20 +127,16 @@ def _window(layer: Layer, params: tuple[Shape, ...] | None, shapes: Shapes) -> S
 
 
 def differences(
-    name: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape], path: str
+    name: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape], where: str
 ) -> Iterator[Refusal]:
-    """Where the params that the weights at `path` have are not those of the net."""
+    """Where a layer's params in the weights, called `where`, are not those of their net."""
     if len(blobs) != len(shapes):
-        yield Refusal(name, f"{path} has {len(blobs)} params for it, its net has {len(shapes)}")
+        yield Refusal(name, f"{where} has {len(blobs)} params for it, expected {len(shapes)}")
         return
     for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True)):
-        # A legacy blob has four axes whatever the param has; Caffe puts ones in front.
-        padded = (1,) * (4 - len(shape)) + shape if blob.legacy else shape
-        if blob.shape != padded:
-            yield Refusal(
-                name,
-                f"param {index} is {describe(blob.shape)} in {path}, {describe(shape)} in its net",
-            )
+        if blob.shape != stored_shape(blob, shape):
+            found, wanted = describe(blob.shape), describe(shape)
+            yield Refusal(name, f"param {index} is {found} in {where}, expected {wanted}")
 
 
 def plain(shape: Shape, turned: bool) -> Shape:

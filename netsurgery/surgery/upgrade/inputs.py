@@ -56,11 +56,9 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[Change]:
         if (start, end) != at:
             cut(edits, start, end, made.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))
-    beyond = told_beyond(len(names), len(made.shapes), len(made.dims))
     if not sized:
-        return [
-            Change(None, f"input {listed} has no shape and is left out, as Caffe leaves it out")
-        ]
+        return [Change(None, told_left_out(listed))]
+    beyond = told_beyond(len(names), len(made.shapes), len(made.dims))
     return [Change(None, f"input {listed} becomes a layer Input"), *beyond]
 
 
