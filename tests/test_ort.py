@@ -542,7 +542,7 @@ def test_gpu_without_the_gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:
         open_engine(EngineOptions(gpu=0))
     assert str(caught.value) == (
         "this ONNX Runtime is built without CUDA; for --gpu: pip uninstall onnxruntime && "
-        "pip install onnxruntime-gpu (the two cannot live together)"
+        "pip install 'onnxruntime-gpu[cuda,cudnn]' (the two cannot live together)"
     )
 
 
@@ -553,6 +553,21 @@ def test_gpu_takes_the_device_and_full_precision(monkeypatch: pytest.MonkeyPatch
         ("CUDAExecutionProvider", {"device_id": "3", "use_tf32": "0"}),
         "CPUExecutionProvider",
     ]
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_is_said_of_cuda_is_for_verbose(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    """ONNX Runtime prints what it does not find, and on standard output at that."""
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    severities: list[int] = []
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: both)
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: print("no libcudart"))
+    monkeypatch.setattr("onnxruntime.set_default_logger_severity", severities.append)
+    open_engine(EngineOptions(gpu=0, verbose=verbose)).close()
+    assert severities == ([] if verbose else [4])
+    assert capsys.readouterr() == ("", "no libcudart\n" if verbose else "")
 
 
 def test_by_name() -> None:

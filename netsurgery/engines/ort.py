@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
-from netsurgery.engines.ort_session import VERSION, Session, providers
+from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError
 from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
@@ -38,6 +38,8 @@ SESSIONS = 16
 def open_engine(options: EngineOptions) -> EmbeddedEngine:
     """The embedded engine. Raises EngineMissing for a GPU that this ONNX Runtime cannot use."""
     providers(options.gpu)
+    if options.gpu is not None:
+        find_cuda(options.verbose)
     return EmbeddedEngine(options)
 
 

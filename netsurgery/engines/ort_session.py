@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +34,7 @@ except ImportError as missing:
         "pip install onnxruntime"
     ) from None
 
-__all__ = ["VERSION", "Providers", "Session", "providers"]
+__all__ = ["VERSION", "Providers", "Session", "find_cuda", "providers"]
 
 #: ONNX Runtime's own version.
 VERSION: str = ort.__version__
@@ -55,11 +58,23 @@ def providers(gpu: int | None) -> Providers:
     if "CUDAExecutionProvider" not in ort.get_available_providers():
         raise EngineMissing(
             "this ONNX Runtime is built without CUDA; for --gpu: pip uninstall onnxruntime "
-            "&& pip install onnxruntime-gpu (the two cannot live together)"
+            "&& pip install 'onnxruntime-gpu[cuda,cudnn]' (the two cannot live together)"
         )
     # TF32 keeps 10 bits of a float's 23: not what Caffe computes with.
     cuda = {"device_id": str(gpu), "use_tf32": "0"}
     return [("CUDAExecutionProvider", cuda), "CPUExecutionProvider"]
+
+
+def find_cuda(verbose: bool) -> None:
+    """Have ONNX Runtime find CUDA's and cuDNN's libraries where pip puts them.
+
+    What it says of them, on both standard streams, is for --verbose alone.
+    """
+    if not verbose:
+        ort.set_default_logger_severity(4)
+    with contextlib.redirect_stdout(sys.stderr if verbose else io.StringIO()):
+        if hasattr(ort, "preload_dlls"):  # since 1.21; those before look where the system does
+            ort.preload_dlls()
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,8 @@ class Session:
         if options.gpu is not None and used != "CUDAExecutionProvider":
             raise EngineFailed(
                 f"ONNX Runtime cannot use GPU {options.gpu}: it fell back to {used}; its CUDA "
-                "and cuDNN libraries are missing or too old (--verbose shows what it says)"
+                "and cuDNN libraries, or the GPU's driver, are missing or too old (try pip install "
+                "'onnxruntime-gpu[cuda,cudnn]'; --verbose shows what it says)"
             )
 
     def _created(self, graph: Graph, model: WeightsFile | None) -> ort.InferenceSession:
