@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.generations import V1_TYPES
+from netsurgery.formats.segments import Source
 
 TRAINED = [
     "landmark68_bn/result.caffemodel",
@@ -187,7 +189,7 @@ def test_what_is_no_caffemodel(tmp_path: Path, data: bytes, message: str) -> Non
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
     assert refused(tmp_path / "absent") == "No such file or directory"
     assert refused(tmp_path) == "a directory"
-    with pytest.raises(CaffemodelError, match=r"^'a\\x00b': not a file name"):
+    with pytest.raises(CaffemodelError, match=r"^a\\0b: not a file name"):
         Caffemodel.open("a\0b")
 
 
@@ -225,6 +227,17 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
             with pytest.raises(CaffemodelError) as caught:
                 check()
             assert str(caught.value) == f"{path}: has changed since it was opened"
+
+
+def test_a_file_that_cannot_be_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Source) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    path = write(tmp_path, V2)
+    monkeypatch.setattr(Source, "map", refuse)
+    with Caffemodel.open(path) as model, pytest.raises(CaffemodelError) as caught:
+        model.layers[0].blobs[0].numpy()
+    assert str(caught.value) == f"{path}: cannot be mapped: No such device"
 
 
 def test_arrays_outlive_the_model(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ LEGACY = (1, 2, 3, 4)
 _HALF = (10, 12)
 _NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
 #: Caffe counts in an int, and knows no more axes than this.
-_LARGEST = 2**31 - 1
-_AXES = 32
+LARGEST = 2**31 - 1
+MAX_AXES = 32
 #: Numbers lie in one piece, or have a tag each, which counts as one.
 _PIECES = 100_000
 _AT_ONCE = 1 << 20
@@ -82,13 +82,9 @@ class Blob:
         """
         import numpy as np
 
-        if not self.reader.source.unchanged():
-            raise self.reader.error("has changed since it was opened")
+        self.reader.check_unchanged()
         if self.packed is not None and self.count:
-            view = np.frombuffer(
-                self.reader.source.map(), dtype="<f4", count=self.count, offset=self.packed[0]
-            )
-            return view.reshape(self.shape)
+            return self.reader.floats(self.packed[0], self.shape)
         values = np.empty(self.count, dtype=np.float32)
         at = 0
         with np.errstate(over="ignore"):
@@ -106,9 +102,7 @@ class Blob:
                 count = min(_AT_ONCE, span.count - first)
                 start = span.offset + first * span.step
                 length = (count - 1) * span.step + self.width
-                raw = self.reader.source.pread(length, start)
-                if len(raw) < length:
-                    raise self.reader.error("has changed since it was opened")
+                raw = self.reader.exactly(start, start + length)
                 yield np.ndarray((count,), dtype=kind, buffer=raw, strides=(span.step,))
 
 
@@ -145,7 +139,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
         elif found.number == SHAPE:
             reader.expect(found, Wire.DELIMITED)
             dims += _dims(reader, found, where)
-            if len(dims) > _AXES:
+            if len(dims) > MAX_AXES:
                 break  # told below
         elif found.number == DATA:
             floats.append(_span(reader, found, 4, where))
@@ -195,8 +189,8 @@ def _dims(reader: WireReader, shape: Field, where: str) -> list[int]:
         reader.expect(found, Wire.VARINT, Wire.DELIMITED)
         for value in _varints(reader, found):
             dims.append(value)
-            if len(dims) > _AXES:
-                raise reader.error(f"{where}: a shape of more than {_AXES} axes", shape.start)
+            if len(dims) > MAX_AXES:
+                raise reader.error(f"{where}: a shape of more than {MAX_AXES} axes", shape.start)
     return dims
 
 
@@ -214,9 +208,9 @@ def _checked_shape(reader: WireReader, dims: Iterable[int], offset: int, where: 
     shape = tuple(dim - (1 << 64) if dim >> 63 else dim for dim in dims)
     if any(dim < 0 for dim in shape):
         raise reader.error(f"{where}: a negative axis in the shape {shape_text(shape)}", offset)
-    if len(shape) > _AXES:
-        raise reader.error(f"{where}: a shape of more than {_AXES} axes", offset)
-    if max((*shape, math.prod(shape))) > _LARGEST:
+    if len(shape) > MAX_AXES:
+        raise reader.error(f"{where}: a shape of more than {MAX_AXES} axes", offset)
+    if max((*shape, math.prod(shape))) > LARGEST:
         raise reader.error(
             f"{where}: a shape of {shape_text(shape)} is more than Caffe can count", offset
         )

@@ -17,6 +17,7 @@ from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob
 from netsurgery.formats.closing import Closing
 from netsurgery.formats.generations import V1_TYPES
+from netsurgery.formats.reader import Reader, open_source
 from netsurgery.formats.segments import Source
 from netsurgery.formats.wire import Field, Wire, WireReader
 
@@ -144,8 +145,7 @@ class Caffemodel(Closing):
 
     def check_unchanged(self) -> None:
         """Raise CaffemodelError if the file is not what it was when it was opened."""
-        if not self.source.unchanged():
-            raise self.reader.error("has changed since it was opened")
+        self.reader.check_unchanged()
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
@@ -216,23 +216,16 @@ def _type(reader: WireReader, found: Field, generation: str) -> str:
 
 def open_protobuf(path: str | Path) -> Source:
     """Open a file that should be a protobuf binary. Raises CaffemodelError, what it is else."""
+    source = open_source(path)
     try:
-        source = Source(path)
-    except OSError as error:
-        raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
-    except ValueError as error:  # a zero byte in the name
-        raise CaffemodelError(
-            "not a file name (it holds a zero byte)", path=repr(str(path))
-        ) from error
-    try:
-        head = source.pread(512, 0)
-    except OSError as error:
+        reader = Reader(source)
+        head = reader.head(512)
+        for looks_like, what in _OTHERS:
+            if looks_like(head):
+                raise reader.error(what)
+    except CaffemodelError:
         source.close()
-        raise CaffemodelError(error.strerror or str(error), path=source.path) from error
-    for looks_like, what in _OTHERS:
-        if looks_like(head):
-            source.close()
-            raise CaffemodelError(what, path=source.path)
+        raise
     return source
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import CaffemodelError
-from netsurgery.formats.blob import Shape, shape_text
+from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape, shape_text
 from netsurgery.formats.closing import Closing
+from netsurgery.formats.reader import Reader, open_source
 from netsurgery.formats.segments import Source
 
 if TYPE_CHECKING:
@@ -33,29 +33,14 @@ __all__ = ["Hdf5Blob", "Hdf5Layer", "Hdf5Weights", "Shared"]
 #: (layer, param) -> the (layer, param) that Caffe keeps it under, for params shared by name.
 Shared = Mapping[tuple[str, int], tuple[str, int]]
 
-#: Caffe counts in an int, and knows no more axes than this.
-_LARGEST = 2**31 - 1
-_AXES = 32
 _DEPTH = 32
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
 #: Zeros shrink a thousandfold at most; what claims more is no file of weights.
 _SHRINKS = 1100
 
 
-class Hdf5Reader:
-    """The file itself: its bytes, its path, and errors that name it."""
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.path = source, source.path
-
-    def error(self, what: str) -> CaffemodelError:
-        """An error about this file."""
-        return CaffemodelError(what, path=self.path)
-
-    def insist_unchanged(self) -> None:
-        """Raise CaffemodelError if the file is not what it was when it was opened."""
-        if not self.source.unchanged():
-            raise self.error("has changed since it was opened")
+class Hdf5Reader(Reader):
+    """The file itself, also as HDF5."""
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Any]:
@@ -64,7 +49,7 @@ class Hdf5Reader:
 
         try:
             with h5py.File(self.path, "r", locking=False) as file:
-                self.insist_unchanged()
+                self.check_unchanged()
                 yield file
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -101,12 +86,9 @@ class Hdf5Blob:
         """
         import numpy as np
 
-        self.reader.insist_unchanged()
+        self.reader.check_unchanged()
         if self.packed is not None and self.count:
-            view = np.frombuffer(
-                self.reader.source.map(), dtype="<f4", count=self.count, offset=self.packed[0]
-            )
-            return view.reshape(self.shape)
+            return self.reader.floats(self.packed[0], self.shape)
         with self.reader.opened() as file, np.errstate(over="ignore"):
             found = file[self.place.encode("utf-8", "surrogateescape")][()]
             values: NDArray[np.float32] = np.asarray(found).astype(np.float32)
@@ -149,14 +131,7 @@ class Hdf5Weights(Closing):
         shared: where to find params that Caffe kept under another layer. Raises CaffemodelError
         where the file is something else, is cut short, or leads out of itself.
         """
-        try:
-            source = Source(path)
-        except OSError as error:
-            raise CaffemodelError(error.strerror or str(error), path=str(path)) from error
-        except ValueError as error:  # a zero byte in the name
-            raise CaffemodelError(
-                "not a file name (it holds a zero byte)", path=repr(str(path))
-            ) from error
+        source = open_source(path)
         try:
             return cls(source, shared)
         except BaseException:
@@ -172,7 +147,7 @@ class Hdf5Weights(Closing):
 
     def check_unchanged(self) -> None:
         """Raise CaffemodelError if the file is not what it was when it was opened."""
-        self.reader.insist_unchanged()
+        self.reader.check_unchanged()
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
@@ -257,7 +232,7 @@ def _blob(reader: Hdf5Reader, layer: str, index: str, dataset: Any) -> Hdf5Blob:
         raise reader.error(f"{where}: a dataset without numbers")
     if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (2, 4, 8):
         raise reader.error(f"{where}: numbers of type {dataset.dtype}, expected float32 or float64")
-    if len(shape) > _AXES or max((*shape, math.prod(shape))) > _LARGEST:
+    if len(shape) > MAX_AXES or max((*shape, math.prod(shape))) > LARGEST:
         raise reader.error(f"{where}: a shape of {shape_text(shape)} is more than Caffe can count")
     return Hdf5Blob(
         reader=reader,

@@ -76,13 +76,8 @@ def _binaryproto(name: str) -> NDArray[np.float32]:
     import numpy as np
 
     try:
-        source = open_protobuf(name)
-        try:
-            reader = WireReader(source)
-            values: NDArray[np.float32] = read_blob(reader, 0, reader.size, "the mean").numpy()
-            return np.array(values)
-        finally:
-            source.close()
+        with open_protobuf(name) as source:
+            return np.array(read_blob(WireReader(source), 0, source.size, "the mean").numpy())
     except CaffemodelError as error:
         raise MeanError(str(error)) from error
 

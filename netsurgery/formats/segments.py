@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
+from netsurgery.formats.closing import Closing
 
 if TYPE_CHECKING:
     import mmap
@@ -45,7 +46,7 @@ _BUFFER = 512 << 10
 _BLOCK = 4096
 
 
-class Source:
+class Source(Closing):
     """A regular file opened for reading at any offset; nothing is read before it is asked for.
 
     Raises OSError where the file cannot be opened, and for anything but a regular file.
@@ -54,7 +55,12 @@ class Source:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         # Opening a FIFO would wait for its writer; NONBLOCK does not, and files do not mind.
-        self._fd = os.open(self.path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0))
+        flags = os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0)
+        try:
+            self._fd = os.open(self.path, flags)
+        except ValueError as error:
+            what = "not a file name (it holds a zero byte)"
+            raise OSError(errno.EINVAL, what, self.path) from error
         self._map: mmap.mmap | None = None
         found = os.fstat(self._fd)
         if not stat.S_ISREG(found.st_mode):

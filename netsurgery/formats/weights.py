@@ -16,7 +16,9 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewLayer, new_caffemodel
 from netsurgery.formats.closing import Closing
 from netsurgery.formats.files import Output
+from netsurgery.formats.reader import Reader
 from netsurgery.formats.segments import Copy, Segment, Source, segments_length
+from netsurgery.formats.whole_files import read_head
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,7 @@ __all__ = [
     "WeightsLayer",
     "check_size",
     "check_weights",
+    "is_hdf5",
     "is_hdf5_name",
     "numbers",
     "open_weights",
@@ -42,17 +45,11 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LARGEST_CAFFEMODEL = 2**31 - 1
 
 
-class _Reader(Protocol):
-    source: Source
-
-    def error(self, what: str) -> CaffemodelError: ...
-
-
 class WeightsBlob(Protocol):
     """A param blob in a file; see `netsurgery.formats.blob.Blob`."""
 
     @property
-    def reader(self) -> _Reader:
+    def reader(self) -> Reader:
         """The file."""
 
     @property
@@ -142,24 +139,19 @@ def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
     (`netsurgery.net.sharing.shared_params`). Raises CaffemodelError where it is neither, is cut
     short or contradicts itself.
     """
-    if not _is_hdf5(path):
+    if not is_hdf5(path):
         return Caffemodel.open(path)
     from netsurgery.formats.hdf5 import Hdf5Weights
 
     return Hdf5Weights.open(path, shared)
 
 
-def _is_hdf5(path: str | Path) -> bool:
+def is_hdf5(path: str | Path) -> bool:
+    """Whether the file's content is HDF5; False where it cannot be read."""
     try:
-        source = Source(path)
-    except (OSError, ValueError):  # opening it in earnest tells what is wrong
+        return read_head(path, len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    except OSError:  # opening it in earnest tells what is wrong
         return False
-    try:
-        return source.pread(len(_HDF5_SIGNATURE), 0) == _HDF5_SIGNATURE
-    except OSError:
-        return False
-    finally:
-        source.close()
 
 
 def is_hdf5_name(path: str | Path) -> bool:

@@ -16,26 +16,13 @@ def read_whole(path: Path | str, limit: int) -> bytes:
     Raises OSError, its strerror fit for a message, for a file that cannot be read, is larger, or
     is no regular file: a FIFO would be waited for, a device might never end.
     """
-    source = _opened(path)
-    try:
+    with Source(path) as source:
         if source.size > limit:
             raise OSError(errno.EFBIG, f"{source.size} bytes, where at most {limit} make sense")
         return source.pread(source.size, 0)
-    finally:
-        source.close()
 
 
 def read_head(path: Path | str, length: int) -> bytes:
     """The first `length` bytes of a file, or all it has. Raises OSError as `read_whole` does."""
-    source = _opened(path)
-    try:
+    with Source(path) as source:
         return source.pread(length, 0)
-    finally:
-        source.close()
-
-
-def _opened(path: Path | str) -> Source:
-    try:
-        return Source(path)
-    except ValueError as error:  # a zero byte in the name
-        raise OSError(errno.EINVAL, "not a file name (it holds a zero byte)") from error

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netsurgery.errors import CaffemodelError
+from netsurgery.formats.reader import Reader
 from netsurgery.formats.segments import Source
 
 __all__ = [
@@ -56,36 +56,24 @@ class Field(NamedTuple):
     value: int
 
 
-class WireReader:
+class WireReader(Reader):
     """Fields of a file, read through a small window. Raises CaffemodelError, with the offset."""
 
     def __init__(self, source: Source) -> None:
-        self.source, self.path, self.size = source, source.path, source.size
+        super().__init__(source)
+        self.size = source.size
         self._window, self._at = b"", 0
-
-    def error(self, what: str, offset: int | None = None) -> CaffemodelError:
-        """An error about this file, at a byte of it."""
-        return CaffemodelError(what, path=self.path, offset=offset)
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` to `end`, at most 1 MiB of them."""
         if end - start > _SMALL:
             raise self.error(f"{end - start} bytes where at most {_SMALL} make sense", start)
-        return self._exact(start, end)
-
-    def _exact(self, start: int, end: int) -> bytes:
-        try:
-            data = self.source.pread(end - start, start)
-        except OSError as error:
-            raise self.error(f"cannot be read: {error.strerror or error}", start) from error
-        if len(data) < end - start:
-            raise self.error("the file became shorter while it was being read", start + len(data))
-        return data
+        return self.exactly(start, end)
 
     def _byte(self, offset: int) -> int:
         inside = offset - self._at
         if not 0 <= inside < len(self._window):
-            self._window = self._exact(offset, min(offset + _WINDOW, self.size))
+            self._window = self.exactly(offset, min(offset + _WINDOW, self.size))
             self._at, inside = offset, 0
         return self._window[inside]
 
@@ -169,7 +157,7 @@ class WireReader:
         stop = field.end
         while stop < end:
             count = min(end - stop, _SMALL) // step
-            tags = self._exact(stop, stop + count * step)[::step]
+            tags = self.exactly(stop, stop + count * step)[::step]
             same = len(tags) - len(tags.lstrip(bytes([key])))
             stop += same * step
             if same < count or not count:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from netsurgery.errors import FormatError
-from netsurgery.formats.segments import Source
+from netsurgery.formats.reader import Reader, open_source
 
 __all__ = ["is_prototxt"]
 
@@ -27,16 +26,8 @@ def is_prototxt(path: Path) -> bool:
     """
     if str(path) == "-":
         return True
-    try:
-        source = Source(path)
-        try:
-            head = source.pread(_HEAD, 0)
-        finally:
-            source.close()
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # a zero byte in the name
-        raise FormatError(f"{str(path)!r}: not a file name (it holds a zero byte)") from error
+    with open_source(path) as source:
+        head = Reader(source).head(_HEAD)
     stand_in = head.lstrip().lower().startswith((b"<", b"version https://git-lfs"))
     # A control character by mistake is the parser's to tell, with its place.
     begins_with_field = b"\0" not in head and _FIELD.match(head) is not None
