@@ -70,13 +70,14 @@ class FakeEngine:
 
     name = "fake"
     description = "fake 1.0"
+    note = ""
 
     def __init__(self, run: Run, inputs: Mapping[str, Shape]) -> None:
         self.run, self.inputs = run, inputs
         self.log: list[Any] = []
         self.options: EngineOptions | None = None
 
-    def open(self, options: EngineOptions) -> FakeEngine:
+    def open(self, options: EngineOptions, models: Sequence[Any] = ()) -> FakeEngine:
         self.options = options
         self.log.append("open")
         return self

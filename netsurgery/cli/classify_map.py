@@ -226,7 +226,8 @@ class _Run:
         """Notes on standard error, each once."""
         _, note = self.mapper.transformer.mean_for(found.geometry.placement.input)
         unplaced = f"the total stride of blob {found.blob!r} is not known: cells have no windows"
-        for text in (note, unplaced if self.as_json and found.windows() is None else None):
+        unplaced = unplaced if self.as_json and found.windows() is None else ""
+        for text in (self.mapper.note, note, unplaced):
             if text and text not in self.notes and not self.quiet:
                 self.notes.add(text)
                 echo(f"note: {text}", err=True)
@@ -236,7 +237,8 @@ class _Run:
         if self.as_json:
             # Else *.jpg may be one, or many; there is no stdout where it was closed at the start.
             pretty = self.total == 1 and sys.stdout is not None and sys.stdout.isatty()
-            click.echo(_json_text(found.to_json(self.top_k), pretty))
+            facts = {"engine": self.mapper.engine, **found.to_json(self.top_k)}
+            click.echo(_json_text(facts, pretty))
         elif not self.quiet:
             _print(found, self.mapper.engine)
 

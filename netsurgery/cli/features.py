@@ -252,16 +252,22 @@ class _Run:
             if file is not None:
                 file.add(name, features)
             self.found.append({"name": name, **features.to_json()})
-        _, note = self.extractor.mapper.transformer.mean_for(several[0].placement.input)
-        if note and note not in self.notes and not self.quiet:
-            self.notes.add(note)
-            self.progress.clear()
-            echo(f"note: {note}", err=True)
+        mapper = self.extractor.mapper
+        for note in (mapper.note, mapper.transformer.mean_for(several[0].placement.input)[1]):
+            if note and note not in self.notes and not self.quiet:
+                self.notes.add(note)
+                self.progress.clear()
+                echo(f"note: {note}", err=True)
 
     def tell(self, as_json: bool, outputs: list[str]) -> None:
         """What was written, on standard output."""
         if as_json:
-            facts = {"outputs": outputs, "features": self.found, "failed": self.failed}
+            facts = {
+                "engine": self.extractor.mapper.engine,
+                "outputs": outputs,
+                "features": self.found,
+                "failed": self.failed,
+            }
             click.echo(json.dumps(facts, indent=2, allow_nan=False))
         elif not self.quiet:
             rows = [("image", "blob", "shape", "stride", "field", "offset")]

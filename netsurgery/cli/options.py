@@ -118,7 +118,7 @@ def engine_options(command: F) -> F:
         default="auto",
         show_default=True,
         envvar="NETSURGERY_ENGINE",
-        help="What runs the net; auto takes Caffe if there is one.",
+        help="What runs the net; auto takes Caffe if there is one that knows the net.",
     )
     @click.option(
         "--caffe-python",

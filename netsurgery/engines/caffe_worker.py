@@ -72,13 +72,9 @@ class Channel(object):
         # type: () -> Optional[Dict[str, Any]]
         """The next request; None when the client has gone."""
         header = self._read(HEADER.size)
-        if header is None:
-            return None
-        magic, length = HEADER.unpack(header)
+        magic, length = HEADER.unpack(header) if header else (None, 0)
         body = self._read(length) if magic == MAGIC else None
-        if body is None:
-            return None
-        return dict(json.loads(body.decode("utf-8")))
+        return None if body is None else dict(json.loads(body.decode("utf-8")))
 
     def _read(self, count):
         # type: (int) -> Optional[bytes]
@@ -175,14 +171,24 @@ class Worker(object):
             self.caffe.set_device(request["gpu"])
             self.caffe.set_mode_gpu()
         leave_folder()
-        types = getattr(self.caffe, "layer_type_list", list)()  # type: Any
         return {
             "version": text(getattr(self.caffe, "__version__", "of unknown version")),
             "file": text(self.caffe.__file__),
             "python": "%d.%d.%d" % sys.version_info[:3],
             "numpy": text(numpy.__version__),
-            "layer_types": [text(name) for name in types],
+            "layer_types": list(map(text, getattr(self.caffe, "layer_type_list", list)())),
         }
+
+    def op_fields(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """Message -> field -> the field's own message or None, as compiled in."""
+        known = {}  # type: Dict[str, Dict[str, Optional[str]]]
+        found = [import_or_refuse("caffe.proto.caffe_pb2").NetParameter.DESCRIPTOR]
+        for message in found:  # which grows
+            parts = [(text(one.name), one.message_type) for one in message.fields]
+            known[text(message.name)] = {name: kind and text(kind.name) for name, kind in parts}
+            found += [kind for _, kind in parts if kind and kind not in found]
+        return {"fields": known}
 
     def op_load(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
@@ -190,13 +196,9 @@ class Worker(object):
         if request["weights"] is not None:
             net.copy_from(native_path(request["weights"]))
         self.nets[request["net"]] = net
-        layers = [
-            (text(name), text(getattr(layer, "type", "")))
-            for name, layer in zip(net._layer_names, net.layers)
-        ]
-        params = [
-            (text(name), [shape_of(blob) for blob in blobs]) for name, blobs in net.params.items()
-        ]
+        types = [text(getattr(layer, "type", "")) for layer in net.layers]
+        layers = list(zip(map(text, net._layer_names), types))
+        params = [(text(name), list(map(shape_of, blobs))) for name, blobs in net.params.items()]
         inputs = [text(name) for name in net.inputs]
         return {"layers": layers, "params": params, "inputs": inputs, "blobs": blob_shapes(net)}
 
@@ -320,9 +322,8 @@ def params_of(net, layer):
     """The params of the one layer of this name."""
     found = [i for i, name in enumerate(net._layer_names) if text(name) == layer]
     if len(found) != 1:
-        raise Refused(
-            "surgery", "the net has %s layer %s" % ("more than one" if found else "no", layer)
-        )
+        many = "more than one" if found else "no"
+        raise Refused("surgery", "the net has %s layer %s" % (many, layer))
     blobs = list(net.layers[found[0]].blobs)
     if not blobs:
         raise Refused("surgery", "layer %s has no params" % layer)
@@ -333,8 +334,7 @@ def import_or_refuse(name):
     # type: (str) -> Any
     try:
         return importlib.import_module(name)
-    except (Exception, SystemExit):
-        # Whatever an import stumbles over, an unsuitable library or a bug of its own.
+    except (Exception, SystemExit):  # a library that does not suit, or a bug of its own
         traceback.print_exc()
         raise Refused("missing", "import %s: %s" % (name, last_exception()))
 

@@ -29,7 +29,8 @@ Shape = tuple[int, ...]
 class EngineOptions:
     """How the user wants nets to be run.
 
-    choice: "auto" (caffe if there is one, else embedded), "caffe" or "embedded".
+    choice: "auto" (caffe if there is one and it knows the net, else embedded), "caffe" or
+    "embedded".
     caffe_python: the interpreter that has pycaffe; None to look for one.
     gpu: CUDA device number, None for the CPU.
     start_timeout, timeout: seconds, for the engine to start and for one request.
@@ -85,6 +86,10 @@ class Engine(Closing, Protocol):
     @property
     def description(self) -> str:
         """One line for a summary: "caffe 1.0.0, CPU (/path/to/python)"."""
+
+    @property
+    def note(self) -> str:
+        """Why "auto" is this engine although there is another; "" where nothing is to be said."""
 
     def load(self, prototxt: Path, weights: Path | None = None) -> LoadedNet:
         """Load a net; without weights its params are those its fillers give."""

@@ -22,7 +22,13 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
-__all__ = ["check_found_by_caffe", "check_model", "check_params", "check_saved"]
+__all__ = [
+    "check_found_by_caffe",
+    "check_model",
+    "check_params",
+    "check_saved",
+    "lost_by_caffe",
+]
 
 #: Field numbers of NetParameter: layers of today's generation, and of the one before.
 LAYER, V1_LAYER = 100, 2
@@ -76,20 +82,22 @@ def check_params(prototxt: Path, weights: Path) -> None:
         check_found_by_caffe(model, net)
 
 
-def check_found_by_caffe(model: WeightsFile, net: Net | None = None) -> None:
-    """Raise EngineFailed for HDF5 of which Caffe would leave out layers without a word.
-
-    net: count only its layers.
-    """
-    if isinstance(model, Caffemodel):
-        return
-    names = {layer.name for layer in (model if net is None else net).layers}
-    lost = [one.name for one in model.layers if one.blobs and "/" in one.name and one.name in names]
+def check_found_by_caffe(model: WeightsFile, net: Net) -> None:
+    """Raise EngineFailed for what `lost_by_caffe` tells."""
+    lost = lost_by_caffe(model, net)
     if lost:
-        raise EngineFailed(
-            f"{model.path}: Caffe does not find layer {lost[0]!r} in HDF5, for the / in its name; "
-            "--engine embedded does"
-        )
+        raise EngineFailed(f"{model.path}: {lost}; --engine embedded does")
+
+
+def lost_by_caffe(model: WeightsFile, net: Net) -> str:
+    """Which layer of `net` Caffe would leave out of HDF5 without a word, and why; "" if none."""
+    if isinstance(model, Caffemodel):
+        return ""
+    names = {layer.name for layer in net.layers}
+    for layer in model.layers:
+        if layer.blobs and "/" in layer.name and layer.name in names:
+            return f"Caffe does not find layer {layer.name!r} in HDF5, for the / in its name"
+    return ""
 
 
 def check_saved(path: Path, layers: int) -> None:

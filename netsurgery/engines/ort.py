@@ -35,12 +35,15 @@ __all__ = ["EmbeddedEngine", "EmbeddedNet", "open_engine"]
 SESSIONS = 16
 
 
-def open_engine(options: EngineOptions) -> EmbeddedEngine:
-    """The embedded engine. Raises EngineMissing for a GPU that this ONNX Runtime cannot use."""
+def open_engine(options: EngineOptions, note: str = "") -> EmbeddedEngine:
+    """The embedded engine; `note` says why it and not Caffe, where that is to be said.
+
+    Raises EngineMissing for a GPU that this ONNX Runtime cannot use.
+    """
     providers(options.gpu)
     if options.gpu is not None:
         find_cuda(options.verbose)
-    return EmbeddedEngine(options)
+    return EmbeddedEngine(options, note)
 
 
 class EmbeddedEngine:
@@ -48,8 +51,8 @@ class EmbeddedEngine:
 
     name = "embedded"
 
-    def __init__(self, options: EngineOptions) -> None:
-        self.options = options
+    def __init__(self, options: EngineOptions, note: str = "") -> None:
+        self.options, self.note = options, note
         self._nets: list[EmbeddedNet] = []
 
     @property

@@ -54,6 +54,7 @@ class PycaffeEngine(Closing):
     """Caffe in a worker process. After the process died every call raises EngineFailed."""
 
     name = "caffe"
+    note = ""
 
     def __init__(self, python: str, options: EngineOptions) -> None:
         """Start `python`, an absolute path, and import Caffe there."""
@@ -94,6 +95,16 @@ class PycaffeEngine(Closing):
         those it knows. netsurgery.engines.discovery tells more, CUDA and BLAS among it.
         """
         return dict(self._info)
+
+    def fields(self) -> dict[str, dict[str, str | None]]:
+        """Message -> its fields in this Caffe's caffe.proto, each with the name of its own message.
+
+        A plain value has None. Empty for a Caffe without caffe.proto.caffe_pb2.
+        """
+        try:
+            return dict(self._request("fields", "telling its fields")["fields"])
+        except EngineMissing:
+            return {}
 
     @property
     def description(self) -> str:

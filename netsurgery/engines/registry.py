@@ -1,42 +1,70 @@
-"""Engines by name. An engine's module is imported when it is asked for, not before."""
+"""Which engine runs a net. An engine's module is imported when it is asked for, not before."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions
 from netsurgery.errors import EngineMissing
+from netsurgery.net.net import Net
 
-__all__ = ["open_engine"]
+if TYPE_CHECKING:
+    from netsurgery.engines.pycaffe import PycaffeEngine
 
-#: name -> (module, what makes it available). Each module has ``open_engine(options) -> Engine``.
-ENGINES = {
-    "caffe": ("netsurgery.engines.pycaffe", "netsurgery caffe install"),
-    "embedded": ("netsurgery.engines.ort", "pip install onnxruntime"),
-}
+__all__ = ["open_caffe", "open_engine"]
+
+ENGINES = ("caffe", "embedded")
 
 
-def open_engine(options: EngineOptions) -> Engine:
+def open_engine(options: EngineOptions, models: Sequence[tuple[Net, Path]] = ()) -> Engine:
     """Start the engine that `options.choice` names.
 
-    "auto" is Caffe if there is one, else the embedded engine. Raises EngineMissing when there is
+    "auto" is Caffe if there is one that knows all of `models`, each a net and its weights, else the
+    embedded engine, whose `note` then says what Caffe lacks. Raises EngineMissing when there is
     none, and whatever the engine itself raises when it cannot start.
     """
-    if options.choice != "auto":
-        return _open(options.choice, options)
-    reasons = []
-    for name in ENGINES:
+    if options.choice not in ("auto", *ENGINES):
+        raise EngineMissing(f"no engine {options.choice!r} here; there is {', '.join(ENGINES)}")
+    note = missing = ""
+    if options.choice != "embedded":
         try:
-            return _open(name, options)
-        except EngineMissing as missing:
-            reasons.append(str(missing))
-    raise EngineMissing("; ".join(reasons))
+            caffe, note = open_caffe(options, models)
+        except EngineMissing as error:
+            if options.choice == "caffe":
+                raise
+            missing = str(error)
+        else:
+            if caffe is not None:
+                return caffe
+    from netsurgery.engines import ort
+
+    try:
+        return ort.open_engine(options, note)
+    except EngineMissing as error:
+        raise EngineMissing("; ".join(filter(None, (missing, note, str(error))))) from None
 
 
-def _open(name: str, options: EngineOptions) -> Engine:
-    if name not in ENGINES:
-        raise EngineMissing(f"no engine {name!r} here; there is {', '.join(ENGINES)}")
-    module = importlib.import_module(ENGINES[name][0])
-    opener: Callable[[EngineOptions], Engine] = module.open_engine
-    return opener(options)
+def open_caffe(
+    options: EngineOptions, models: Sequence[tuple[Net, Path]] = ()
+) -> tuple[PycaffeEngine | None, str]:
+    """Caffe; or None, where "auto" must not take it for `models`, and a note that says why.
+
+    Raises EngineMissing when there is none, and what it raises when it cannot start.
+    """
+    from netsurgery.engines import pycaffe
+    from netsurgery.engines.caffe_gaps import what_caffe_lacks
+
+    caffe = pycaffe.open_engine(options)
+    if options.choice == "caffe":
+        return caffe, ""
+    try:
+        lacks = next(filter(None, (what_caffe_lacks(caffe, *model) for model in models)), "")
+    except BaseException:
+        caffe.close()
+        raise
+    if not lacks:
+        return caffe, ""
+    caffe.close()
+    return None, f"{lacks}: the embedded engine was used"

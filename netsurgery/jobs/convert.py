@@ -66,6 +66,7 @@ class Rehearsal:
 class Conversion:
     """What was done: by which engine, how the weights matched, and in how many seconds.
 
+    engine_note: why the embedded engine moved them although there is a Caffe, "" elsewhere.
     settings_note: why no netsurgery.toml was written, "" if one was. verified: what running both
     nets found, where that was asked for.
     """
@@ -74,6 +75,7 @@ class Conversion:
     places: Places
     weights: Weights
     engine: str
+    engine_note: str
     seconds: float
     settings_note: str
     verified: Verification | None = None
@@ -146,9 +148,10 @@ def convert(
             outputs[places.prototxt].write(Prototxt.parse(plan.text).to_bytes())
             if kept.text is not None:
                 outputs[places.settings].write(kept.text.encode())
-            by = _move(plan, model, outputs, places, engine, progress)
+            by, note = _move(plan, model, outputs, places, engine, progress)
             found = _verified(plan, model, outputs, places, engine) if verify else None
-    return Conversion(plan, places, matched, by, time.monotonic() - started, kept.note, found)
+    seconds = time.monotonic() - started
+    return Conversion(plan, places, matched, by, note, seconds, kept.note, found)
 
 
 @contextmanager
@@ -191,17 +194,24 @@ def _move(
     places: Places,
     options: EngineOptions,
     progress: Callable[[int], None] | None,
-) -> str:
-    """Write the new weights; returns what did it. Caffe has to be asked for to move HDF5."""
-    target = outputs[places.weights]
-    hdf5 = is_hdf5_name(places.weights) or not isinstance(model, Caffemodel)
-    if options.choice == "caffe" or (options.choice == "auto" and not hdf5):
+) -> tuple[str, str]:
+    """Write the new weights; returns what did it, and a note on that or ""."""
+    target, note = outputs[places.weights], ""
+    if options.choice != "embedded":
         from netsurgery.engines.model_file import check_found_by_caffe
-        from netsurgery.engines.pycaffe import Move, open_engine
+        from netsurgery.engines.pycaffe import Move
+        from netsurgery.engines.registry import open_caffe
 
-        check_found_by_caffe(model)
+        if options.choice == "caffe":
+            check_found_by_caffe(model, plan.net)
         try:
-            with open_engine(options) as caffe:
+            caffe, note = open_caffe(options, [(plan.net, Path(model.path))])
+        except EngineMissing:
+            if options.choice == "caffe":
+                raise
+            caffe = None
+        if caffe is not None:
+            with caffe:
                 new = Path(outputs[places.prototxt].temporary)
                 # Renamed layers have no params yet; what else has none is told by the match.
                 with _as_file(plan.net.prototxt) as old, _way_out():
@@ -210,12 +220,9 @@ def _move(
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)
                 _save(after.save, target)
-                return caffe.description
-        except EngineMissing:
-            if options.choice == "caffe":
-                raise
+                return caffe.description, ""
     _rewrite(plan, model, target, progress)
-    return "embedded"
+    return "embedded", note
 
 
 @contextmanager

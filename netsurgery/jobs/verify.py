@@ -121,7 +121,8 @@ def verify(
     pairs = pair_blobs(*nets, found.net.blobs)
     outputs = _pair_outputs(nets, pairs)
     with ExitStack() as stack:
-        opened = _opened(engines, stack)
+        models = [(nets[0], old.weights), (nets[1], new.weights)]
+        opened = _opened(engines, models, stack)
         loaded = tuple(
             stack.enter_context(engine.load(model.prototxt, model.weights))
             for engine, model in zip(opened, (old, new), strict=True)
@@ -139,13 +140,22 @@ def verify(
             departs,
             found.params,
             tuple(maps),
-            (*_notes(nets, shapes, inputs, outputs, maps), *_blank(gaps)),
+            (
+                *dict.fromkeys(engine.note for engine in opened if engine.note),
+                *_notes(nets, shapes, inputs, outputs, maps),
+                *_blank(gaps),
+            ),
         )
 
 
-def _opened(options: Sequence[EngineOptions], stack: ExitStack) -> tuple[Engine, Engine]:
-    """Two engines, or the same one twice."""
-    engines = [stack.enter_context(open_engine(one)) for one in options]
+def _opened(
+    options: Sequence[EngineOptions], models: Sequence[tuple[Net, Path]], stack: ExitStack
+) -> tuple[Engine, Engine]:
+    """An engine for each of the two models, or the same one twice."""
+    each = [models] if len(options) == 1 else [[model] for model in models]
+    engines = [
+        stack.enter_context(open_engine(one, run)) for one, run in zip(options, each, strict=True)
+    ]
     return engines[0], engines[-1]
 
 

@@ -37,7 +37,7 @@ def classify_map(
     prototxt declares. blob: the one that holds the map (default: the last layer's top); labels that
     are more or fewer than its classes are left out where it is given. fit: "warp", "crop" or
     "pad". antialias: smooth before shrinking, as caffe.io does today. engine: what runs the net,
-    real Caffe by default where there is one.
+    real Caffe by default where there is one that knows it.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError, MeanError, PrototxtError, NetError, EngineError.

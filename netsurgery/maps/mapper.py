@@ -116,8 +116,10 @@ class Mapper:
     ) -> None:
         self.net, self.weights, self.transformer = net, weights, transformer
         self.options, self.labels = options, labels
-        self.opener = opener or open_engine
+        self.opener = opener or (lambda given: open_engine(given, [(net.net, weights)]))
         self.window = net.window if window is None else window
+        #: One line about the engine that ran last, and why it was not another; "" before and if so.
+        self.engine = self.note = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
 
@@ -178,17 +180,13 @@ class Mapper:
         """The loaded net; the first call starts the engine."""
         if self._loaded is None:
             self._engine = self.opener(self.options)
+            self.engine, self.note = self._engine.description, self._engine.note
             try:
                 self._loaded = self._engine.load(Path(self.net.net.prototxt.path), self.weights)
             except BaseException:
                 self.close()
                 raise
         return self._loaded
-
-    @property
-    def engine(self) -> str:
-        """One line about the engine; "" before it is started."""
-        return "" if self._engine is None else self._engine.description
 
     def close(self) -> None:
         """Let go of the net and the engine."""

@@ -441,7 +441,7 @@ def test_an_image_the_engine_dies_of(
 def test_no_engine_is_told_once(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none(options: Any) -> Any:
+    def none(*given: Any) -> Any:
         raise EngineMissing("no Caffe here; netsurgery caffe install")
 
     monkeypatch.setattr("netsurgery.maps.mapper.open_engine", none)

@@ -249,7 +249,7 @@ def test_convert_writes_nothing_where_the_nets_differ(
 
     move = job._move
 
-    def broken(plan: Any, model: Any, outputs: Any, places: Any, *rest: Any) -> str:
+    def broken(plan: Any, model: Any, outputs: Any, places: Any, *rest: Any) -> Any:
         by = move(plan, model, outputs, places, *rest)
         tamper(outputs[places.weights].temporary, "conv2", 3.0)
         return by

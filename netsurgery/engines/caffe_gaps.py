@@ -1,0 +1,61 @@
+"""What a net or its weights have that a Caffe does not know, told before Caffe is given them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from netsurgery.engines.model_file import lost_by_caffe
+from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.formats.textformat import Field, Message
+from netsurgery.formats.weights import is_hdf5, is_hdf5_name, open_weights
+from netsurgery.net.net import Net
+from netsurgery.net.sharing import shared_params
+
+__all__ = ["unknown_field", "what_caffe_lacks"]
+
+#: Message -> its fields, each with the name of its own message, None for a plain value.
+Fields = Mapping[str, Mapping[str, str | None]]
+
+
+def what_caffe_lacks(caffe: PycaffeEngine, net: Net, weights: Path) -> str:
+    """The first thing of `net` and its `weights` that this Caffe does not know, or "".
+
+    Layer types and fields are those that the Caffe itself lists; where it lists none, none is held
+    to be unknown. Raises CaffemodelError for weights that cannot be read.
+    """
+    types = caffe.info()["layer_types"]
+    for layer in net.layers:
+        if types and layer.type not in types:
+            return f"this Caffe does not know layer type {layer.type!r} (layer {layer.name!r})"
+    fields = caffe.fields()
+    strange = unknown_field(net.prototxt.root, "NetParameter", fields)
+    if strange is not None:
+        message, field = strange
+        place = net.prototxt.root.source.error("", field.start)
+        return (
+            f"this Caffe does not know field {field.name!r} of {message} "
+            f"({net.prototxt.path}:{place.line})"
+        )
+    if not is_hdf5(weights):
+        return ""
+    if not is_hdf5_name(weights):
+        return f"Caffe takes HDF5 only from a name that ends in .h5, and {weights} does not"
+    with open_weights(weights, shared_params(net)) as model:
+        return lost_by_caffe(model, net)
+
+
+def unknown_field(message: Message, name: str, fields: Fields) -> tuple[str, Field] | None:
+    """The message and the first field of it that `fields` do not have, anywhere in the text."""
+    if name not in fields:
+        return None
+    known = fields[name]
+    for field in message.fields:
+        if field.name not in known:
+            return name, field
+        kind = known[field.name]
+        if kind is not None and isinstance(field.value, Message):
+            found = unknown_field(field.value, kind, fields)
+            if found is not None:
+                return found
+    return None
