@@ -212,6 +212,24 @@ def test_edits_are_made_together() -> None:
     assert edits.apply() == "a: 100 b: 2 x: 0 y: 0 c: 30"
 
 
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("a: 1 b: 2\n c: 3 \n", "a: 1\n c: 3 \n"),
+        ("a: 1 b: 2\r\n", "a: 1\r\n"),
+        ("a: 1\n\tb: 2", "a: 1\n"),
+        ("a: 1 b: 2 c: 3\n", "a: 1  c: 3\n"),
+        ("b: 2\n", "\n"),
+    ],
+)
+def test_an_edit_leaves_no_blanks_at_the_end_of_its_line(text: str, made: str) -> None:
+    root = parse(text)
+    edits = Edits(root.source)
+    for start, end in root.places("b"):
+        edits.replace(start, end, "")
+    assert edits.apply() == made
+
+
 def test_edits_that_overlap_are_refused() -> None:
     edits = Edits(parse("a: 12345").source)
     edits.replace(3, 6, "x")

@@ -145,7 +145,7 @@ def test_inputs_take_the_files_own_indentation_and_line_ends() -> None:
 
 def test_what_forks_added_stays() -> None:
     made = upgraded('layers { type: RELU fork_param { x: 1 } } fork: [1, 2] input: "d"')
-    assert made == 'layer { type: "ReLU" fork_param { x: 1 } } fork: [1, 2] '
+    assert made == 'layer { type: "ReLU" fork_param { x: 1 } } fork: [1, 2]'
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,13 @@ def test_what_forks_added_stays() -> None:
 )
 def test_odd_layouts(text: str, made: str) -> None:
     assert upgraded(text) == made
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_line_ends_in_blanks_that_the_author_had_not(seed: int) -> None:
+    blanks = re.compile(r"[ \t]+(?=\r?\n|$)")
+    text = blanks.sub("", random_net(seed))
+    assert not blanks.search(upgraded(text))
 
 
 @pytest.mark.parametrize("seed", range(60))

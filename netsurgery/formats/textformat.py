@@ -8,7 +8,6 @@ splice: see `Edits`. Bytes that are not UTF-8 survive a round trip (see `texttre
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.texttree import (
@@ -180,15 +179,26 @@ class Edits:
         self._made[at, at] = self._made.get((at, at), "") + text
 
     def apply(self) -> str:
-        """The edited text; raises ValueError if edits overlap."""
-        return "".join(self._pieces())
+        """The edited text; raises ValueError if edits overlap.
 
-    def _pieces(self) -> Iterator[str]:
-        at = 0
+        Blanks that an edit at the end of a line would leave there go with it.
+        """
+        source, at = self.source.text, 0
+        pieces: list[str] = []
         for (start, end), text in sorted(self._made.items()):
             if start < at:
                 raise ValueError(f"edits overlap at [{start}, {end})")
-            yield self.source.text[at:start]
-            yield text
+            pieces += [source[at:start], text]
             at = end
-        yield self.source.text[at:]
+            if source[end : end + 1] in ("", "\r", "\n"):
+                _strip_end(pieces)
+        return "".join([*pieces, source[at:]])
+
+
+def _strip_end(pieces: list[str]) -> None:
+    """Take the blanks off the end of the text that `pieces` make."""
+    while pieces:
+        pieces[-1] = pieces[-1].rstrip(" \t")
+        if pieces[-1]:
+            return
+        pieces.pop()
