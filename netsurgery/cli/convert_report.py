@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.table import echo_table
+from netsurgery.cli.text_diff import text_diff
 from netsurgery.cli.verify_report import facts as verified
 from netsurgery.cli.verify_report import verified_lines
-from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.convert import Conversion, Places, Rehearsal
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
@@ -49,7 +50,8 @@ def facts(plan: ConvolutionPlan, places: Places, made: Conversion | Rehearsal) -
         "settings": None if made.settings_note else str(places.settings),
     }
     if isinstance(made, Rehearsal):
-        return {**found, "dry_run": True, "diff": _diff(plan, places)}
+        diff = text_diff(plan.net.prototxt, plan.text, str(places.prototxt))
+        return {**found, "dry_run": True, "diff": diff}
     found |= {"dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
     return found if made.verified is None else {**found, "verified": verified(made.verified)}
 
@@ -77,20 +79,6 @@ def _notes(made: Conversion | Rehearsal) -> list[str]:
     return notes
 
 
-def _diff(plan: ConvolutionPlan, places: Places) -> str:
-    """The unified diff of the two prototxts."""
-    import difflib
-
-    old = plan.net.prototxt
-    lines = difflib.unified_diff(
-        old.text.splitlines(keepends=True),
-        Prototxt.parse(plan.text).text.splitlines(keepends=True),
-        str(old.path),
-        str(places.prototxt),
-    )
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
-
-
 def show(found: dict[str, Any]) -> None:
     """Print the facts for a person."""
     rows = [("layer", "params", "becomes", "params")]
@@ -98,9 +86,7 @@ def show(found: dict[str, Any]) -> None:
         old, new = (", ".join(map(shape_text, layer[key])) for key in ("old", "new"))
         rows.append((layer["layer"], old, layer["target"], new))
     rows += [(i["name"], shape_text(i["old"]), "", shape_text(i["new"])) for i in found["inputs"]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    echo_table(rows)
     for blob, shape in found["maps"].items():
         echo(f"map {blob}: {shape_text(shape)}")
     for given in found["inputs"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from netsurgery.cli.options import force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.text_diff import text_diff
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
 from netsurgery.net.sharing import shared_params
@@ -135,21 +135,10 @@ def _facts(plan: EditPlan, places: EditPlaces, written: tuple[str, ...]) -> dict
         "saved": list(plan.saved),
         "dry_run": not written,
     }
-    return found if written else {**found, "diff": _diff(plan, places)}
-
-
-def _diff(plan: EditPlan, places: EditPlaces) -> str:
-    """The unified diff of the two prototxts."""
-    if plan.text is None:
-        return ""
-    old = plan.net.prototxt
-    lines = difflib.unified_diff(
-        old.text.splitlines(keepends=True),
-        plan.text.splitlines(keepends=True),
-        str(old.path),
-        str(places.prototxt),
-    )
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+    if not written:
+        text = plan.net.prototxt.text if plan.text is None else plan.text
+        found["diff"] = text_diff(plan.net.prototxt, text, str(places.prototxt))
+    return found
 
 
 def _show(found: dict[str, Any]) -> None:

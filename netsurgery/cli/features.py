@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsurgery.cli.map_outputs import stems
+from netsurgery.cli.map_outputs import is_folder, make_folder, stems
 from netsurgery.cli.model_options import model_options, picture_options
 from netsurgery.cli.options import engine_options, force_option, json_option, quiet_option
 from netsurgery.cli.preprocess_options import merged, pixel_options, with_settings_file
@@ -154,18 +154,9 @@ class _Pictures:
         made = cls({}, None, inputs, force)
         if given is None:
             return made
-        folder = os.path.isdir(given) or given.endswith(("/", os.sep))
-        if len(names) * len(blobs) == 1 and not folder:
-            if not given.lower().endswith(".png"):
-                raise click.UsageError(f"--picture {given}: expected a name ending in .png")
+        if not is_folder("--picture", given, ".png", len(names) * len(blobs), "pictures"):
             made.paths[names[0], blobs[0]] = given
             return made
-        if os.path.lexists(given) and not os.path.isdir(given):
-            raise OutputError(f"{given}: is a file; several pictures need a folder")
-        if not folder and given.lower().endswith(".png"):
-            raise click.UsageError(
-                f"--picture {given}: several pictures need a folder; {given}/ for one of this name"
-            )
         made.folder = given
         keys = [(name, blob) for name in names for blob in blobs]
         flat = [f"{name}_{printable(blob)}".replace("/", "-") + ".png" for name, blob in keys]
@@ -194,10 +185,7 @@ class _Pictures:
     def write(self) -> None:
         """Write all that were drawn, together or not at all."""
         if self.folder is not None and self.made:
-            try:
-                os.makedirs(self.folder, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"{self.folder}: {error.strerror}") from error
+            make_folder(self.folder)
         with Outputs(list(self.made), inputs=self.inputs, force=self.force) as outputs:
             for path, content in self.made.items():
                 outputs[path].write(content)

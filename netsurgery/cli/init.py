@@ -16,6 +16,7 @@ from netsurgery.cli.options import (
     quiet_option,
 )
 from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.table import echo_table
 from netsurgery.formats.files import STDOUT
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Shape
@@ -100,17 +101,11 @@ def _facts(plan: InitialPlan, weights: Path, seed: int, size: int | None) -> dic
 
 def _show(found: dict[str, Any], *, err: bool) -> None:
     """Print the facts for a person; on standard error where the weights go to output."""
-    rows = [
-        (
-            f"{param['layer']}[{param['blob']}]",
-            param["filler"],
-            " x ".join(map(str, param["shape"])),
-        )
-        for param in found["params"]
-    ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-    for name, filler, shape in rows:
-        echo(f"{name.ljust(widths[0])}  {filler.ljust(widths[1])}  {shape}".rstrip(), err=err)
+    rows = []
+    for param in found["params"]:
+        shape = " x ".join(map(str, param["shape"]))
+        rows.append((f"{param['layer']}[{param['blob']}]", param["filler"], shape))
+    echo_table(rows, err=err)
     echo_notes(found["notes"], err=err)
     if not err:
         echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")

@@ -13,7 +13,7 @@ import click
 from netsurgery.errors import OutputError
 from netsurgery.formats.files import Outputs, check_outputs, print_bytes
 
-__all__ = ["MapFiles", "stems"]
+__all__ = ["MapFiles", "is_folder", "make_folder", "stems"]
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,10 @@ class MapFiles:
         return made
 
     def _named(self, images: Sequence[str], kind: str, suffix: str, given: str) -> list[str]:
-        folder = os.path.isdir(given) or given.endswith(("/", os.sep))
-        if len(images) == 1 and not folder:
-            if given != "-" and not given.lower().endswith(suffix):
-                raise click.UsageError(f"--{kind} {given}: expected a name ending in {suffix}")
-            return [given]
-        if given == "-":
+        if given == "-" and len(images) > 1:
             raise click.UsageError(f"--{kind} -: several images need a folder")
-        if os.path.lexists(given) and not os.path.isdir(given):
-            raise OutputError(f"{given}: is a file; several images need a folder for --{kind}")
-        if not folder and given.lower().endswith(suffix):
-            raise click.UsageError(
-                f"--{kind} {given}: several images need a folder; {given}/ for one of this name"
-            )
+        if given == "-" or not is_folder(f"--{kind}", given, suffix, len(images), "images"):
+            return [given]
         self.folders.add(given)
         return [str(Path(given, name + suffix)) for name in stems(images)]
 
@@ -89,16 +80,42 @@ class MapFiles:
             paths[index]: makers[kind]() for kind, paths in self.paths.items() if kind in makers
         }
         for folder in self.folders:
-            try:
-                os.makedirs(folder, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"{folder}: {error.strerror}") from error
+            make_folder(folder)
         files = [path for path in content if path != "-"]
         with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
             for path in files:
                 outputs[path].write(content[path])
         if "-" in content:
             print_bytes(io.BytesIO(content["-"]))
+
+
+def is_folder(option: str, given: str, suffix: str, count: int, what: str) -> bool:
+    """Whether the outputs go into a folder `given`; else the only one is the file `given`.
+
+    what: what there are `count` of. Raises OutputError where a file is in the folder's place,
+    click's UsageError for a file where a folder is needed, and for one of another kind.
+    """
+    folder = os.path.isdir(given) or given.endswith(("/", os.sep))
+    fits = given.lower().endswith(suffix)
+    if count == 1 and not folder:
+        if not fits:
+            raise click.UsageError(f"{option} {given}: expected a name ending in {suffix}")
+        return False
+    if os.path.lexists(given) and not os.path.isdir(given):
+        raise OutputError(f"{given}: is a file; several {what} need a folder for {option}")
+    if fits and not folder:
+        raise click.UsageError(
+            f"{option} {given}: several {what} need a folder; {given}/ for one of this name"
+        )
+    return True
+
+
+def make_folder(path: str) -> None:
+    """Make a folder where there is none. Raises OutputError."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
 
 
 def stems(images: Sequence[str]) -> list[str]:

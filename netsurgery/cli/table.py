@@ -24,8 +24,8 @@ def joined(parts: Sequence[str]) -> str:
     return ", ".join(parts)
 
 
-def echo_table(rows: Iterable[Sequence[str]], right: str = "") -> None:
-    """Print rows, the first being the head; `right` has an "r" for each right-aligned column."""
+def echo_table(rows: Iterable[Sequence[str]], right: str = "", *, err: bool = False) -> None:
+    """Print rows, to standard error if `err`; `right` has an "r" for each right-aligned column."""
     cleaned = [[cell(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
     for row in cleaned:
@@ -33,7 +33,7 @@ def echo_table(rows: Iterable[Sequence[str]], right: str = "") -> None:
             text.rjust(width) if right[i : i + 1] == "r" else text.ljust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
-        echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip(), err=err)
 
 
 def size_text(count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import click
 
 from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo
+from netsurgery.cli.text_diff import text_diff
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
-from netsurgery.surgery.upgrade.text import TextUpgrade
 
 __all__ = ["command"]
 
@@ -67,15 +66,9 @@ def _facts(plan: Upgrade, output: Path | None, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
     }
     if dry_run and plan.text is not None:
-        found["diff"] = _diff(plan.text, str(output or "upgraded"))
+        name = str(output or "upgraded")
+        found["diff"] = text_diff(plan.text.prototxt, plan.text.text, name)
     return found
-
-
-def _diff(plan: TextUpgrade, name: str) -> str:
-    """The unified diff of the two prototxts."""
-    old, new = (text.splitlines(keepends=True) for text in (plan.prototxt.text, plan.text))
-    lines = difflib.unified_diff(old, new, plan.prototxt.path, name)
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
 def _show(found: dict[str, Any], *, err: bool) -> None:

@@ -1,8 +1,7 @@
-"""Two nets, two models, or two of each compared: structure, params, text."""
+"""Two nets, two models, or two of each compared: structure and params."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from netsurgery.surgery.difference.fields import Change
 from netsurgery.surgery.difference.records import model_records
 from netsurgery.surgery.upgrade.text import to_v1
 
-__all__ = ["Comparison", "ParamDifference", "compare", "text_diff"]
+__all__ = ["Comparison", "ParamDifference", "compare"]
 
 Nets = tuple[Prototxt, Prototxt]
 
@@ -158,15 +157,3 @@ def _bare(shape: Shape) -> Shape:
     """The shape without leading ones."""
     first = next((i for i, dim in enumerate(shape) if dim != 1), len(shape))
     return shape[first:]
-
-
-def text_diff(nets: Nets) -> str:
-    """The unified diff of the two texts, comments and layout included."""
-    old, new = nets
-    lines = difflib.unified_diff(
-        old.text.splitlines(keepends=True),
-        new.text.splitlines(keepends=True),
-        str(old.path),
-        str(new.path),
-    )
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -13,7 +13,6 @@ from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel import open_protobuf
 from netsurgery.formats.files import Outputs, print_bytes
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.segments import Source
 from netsurgery.jobs.kinds import is_prototxt
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ class Upgrade:
     path: Path
     text: TextUpgrade | None = None
     binary: BinaryUpgrade | None = None
-    source: Source | None = None
 
     @property
     def kind(self) -> str:
@@ -72,7 +70,7 @@ def planned_upgrade(path: Path) -> Iterator[Upgrade]:
 
     source = open_protobuf(path)
     try:
-        yield Upgrade(path, binary=plan_binary_upgrade(source), source=source)
+        yield Upgrade(path, binary=plan_binary_upgrade(source))
     finally:
         source.close()
 
