@@ -68,13 +68,9 @@ class Geometry:
         for axis, count in ((0, rows), (1, columns)):
             low = start[axis] + self.stride[axis] * np.arange(count, dtype=np.float64)
             shape = (count, 1) if axis == 0 else (1, count)
-            boxes[:, :, 1 - axis] = self._to_image(low, axis).reshape(shape)
-            boxes[:, :, 3 - axis] = self._to_image(low + size[axis], axis).reshape(shape)
+            boxes[:, :, 1 - axis] = self.placement.to_image(low, axis).reshape(shape)
+            boxes[:, :, 3 - axis] = self.placement.to_image(low + size[axis], axis).reshape(shape)
         return boxes
-
-    def _to_image(self, at: NDArray[Any], axis: int) -> NDArray[Any]:
-        put = self.placement
-        return (at - put.offset[axis]) * put.image[axis] / put.resized[axis]
 
 
 class HoldsNaN(NetError):

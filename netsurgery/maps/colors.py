@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CLASS_COLORS", "class_color", "heat_colors"]
+__all__ = ["CLASS_COLORS", "class_color", "finite_range", "heat_colors"]
 
 Color = tuple[int, int, int]
 
@@ -50,6 +50,12 @@ def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     ]
     colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
     return colors
+
+
+def finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """The lowest and the highest of the finite values; 0 and 1 where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def class_color(rank: int) -> Color:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
-from netsurgery.maps.colors import heat_colors
-from netsurgery.maps.drawing import FRAME, INK, PALE, PAPER, cut, load_font
+from netsurgery.maps.colors import finite_range, heat_colors
+from netsurgery.maps.drawing import INK, PALE, PAPER, color_bar, cut, framed, load_font
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_grid", "draw_grid_png", "normalized"]
 
-_MARGIN, _HEAD, _BAR, _BAR_SPACE = 32, 76, 16, 76
+_MARGIN, _HEAD, _BAR_SPACE = 32, 76, 76
 _SIDE = 960  # pixels of the grid's longer side, about
 _LEAST = 320  # the sheet is wide enough for its title
 _NAN = (150, 150, 150)
@@ -46,7 +46,7 @@ def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
     grey. Raises NetError for any other shape, or one without numbers.
     """
     tiles = np.ascontiguousarray(_as_tiles(values), np.float32)
-    low, high = _range(tiles)
+    low, high = finite_range(tiles)
     layout = _Layout.of(len(tiles), tiles.shape[-2:])
     grid = layout.grid(_colored(normalized(layout.shrunk(tiles), low, high)))
     bar = tiles.ndim == 3
@@ -57,9 +57,10 @@ def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
     draw.text((_MARGIN, 18), cut(title, load_font(22), room), fill=INK, font=load_font(22))
     draw.text((_MARGIN, 47), cut(facts, load_font(13), room), fill=PALE, font=load_font(13))
     sheet.paste(grid, (_MARGIN, _HEAD))
-    _frame(draw, (_MARGIN, _HEAD, _MARGIN + grid.width, _HEAD + grid.height))
+    framed(draw, (_MARGIN, _HEAD, _MARGIN + grid.width, _HEAD + grid.height))
     if bar:
-        _bar(sheet, draw, _MARGIN + grid.width + 12, grid.height, (low, high))
+        at = (_MARGIN + grid.width + 12, _HEAD)
+        color_bar(sheet, at, grid.height, (low, high), ticks=5 if grid.height >= 120 else 1)
     return sheet
 
 
@@ -78,11 +79,6 @@ def _as_tiles(values: Array) -> Array:
         told = " x ".join(map(str, values.shape)) or "a single number"
         raise NetError(f"a blob of {told} cannot be drawn; expected C x H x W")
     return values
-
-
-def _range(values: Array) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def _colored(values: Array) -> Pixels:
@@ -141,28 +137,3 @@ class _Layout:
             seen = Image.fromarray(tile).resize((self.wide, self.high), Image.Resampling.NEAREST)
             made.paste(seen, (column * step[1] + self.gap, row * step[0] + self.gap))
         return made
-
-
-def _frame(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int]) -> None:
-    draw.rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=FRAME, width=1)
-
-
-def _bar(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    left: int,
-    high: int,
-    scale: tuple[float, float],
-) -> None:
-    """The colours and the values they stand for."""
-    shades: NDArray[Any] = heat_colors(np.linspace(1.0, 0.0, high)[:, np.newaxis])
-    sheet.paste(Image.fromarray(shades).resize((_BAR, high)), (left, _HEAD))
-    _frame(draw, (left, _HEAD, left + _BAR, _HEAD + high))
-    ticks = 5 if high >= 120 else 1
-    for tick in range(ticks + 1):
-        share = tick / ticks
-        y = round(_HEAD + (high - 1) * (1 - share))
-        value = scale[0] + share * (scale[1] - scale[0])
-        draw.line((left + _BAR, y, left + _BAR + 4, y), fill=PALE)
-        at = (left + _BAR + 8, y)
-        draw.text(at, f"{value:.3g}", fill=PALE, font=load_font(12), anchor="lm")

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
 from netsurgery.maps.classmap import ClassMap
-from netsurgery.maps.colors import class_color, heat_colors
-from netsurgery.maps.drawing import FRAME, INK, PALE, PAPER, cut, load_font
+from netsurgery.maps.colors import class_color, finite_range, heat_colors
+from netsurgery.maps.drawing import INK, PALE, PAPER, color_bar, cut, framed, load_font
 from netsurgery.maps.image import Picture
 from netsurgery.maps.layout import TITLE_LINE, arrange, panel_size, stretched
 from netsurgery.maps.legend import Legend, entries
@@ -32,7 +32,7 @@ __all__ = ["draw_map", "draw_png"]
 
 Box = tuple[int, int, int, int]
 
-_MARGIN, _BAR = 32, 16
+_MARGIN = 32
 _NAMED = 40  # classes, at most
 _CELLS = 50  # of a class, that its name may stand by
 
@@ -51,8 +51,7 @@ class _Scale:
         values = found.values.max(axis=0) if number is None else found.values[number]
         if found.scored == "probability":
             return cls(number, values, 0.0, 1.0)
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        low, high = finite_range(values)
         return cls(number, values, low, high if high > low else low + 1.0)
 
     @cached_property
@@ -141,15 +140,10 @@ class _Sheet:
             self.text((panel[0], panel[1] - 8 - above * TITLE_LINE), line, 14, INK, "ls")
         return panel
 
-    def framed(self, panel: Box) -> None:
-        self.draw.rectangle(
-            (panel[0] - 1, panel[1] - 1, panel[2], panel[3]), outline=FRAME, width=1
-        )
-
     def image_panel(self) -> None:
         panel = self.titled(0)
         self.canvas.paste(self.picture.thumbnail(self.size), panel[:2])
-        self.framed(panel)
+        framed(self.draw, panel)
 
     def heat_panel(self) -> None:
         """The map filling its panel, cell by cell, and the colour bar."""
@@ -159,8 +153,9 @@ class _Sheet:
         self.canvas.paste(colors.resize((wide, high), Image.Resampling.NEAREST), panel[:2])
         if self.scale.number is None:  # else they would read as the classes of these values
             self._numbers(panel)
-        self.framed(panel)
-        self._bar(panel)
+        framed(self.draw, panel)
+        scale = (self.scale.low, self.scale.high)
+        color_bar(self.canvas, (panel[2] + 12, panel[1]), high, scale)
 
     def title(self) -> str:
         """What the heat shows."""
@@ -188,18 +183,6 @@ class _Sheet:
                 color = INK if dark else (236, 236, 240)
                 self.text(center, str(numbers[row, column]), size, color, "mm")
 
-    def _bar(self, panel: Box) -> None:
-        left, top, bottom = panel[2] + 12, panel[1], panel[3]
-        shades = heat_colors(np.linspace(1.0, 0.0, bottom - top)[:, np.newaxis])
-        self.canvas.paste(Image.fromarray(shades).resize((_BAR, bottom - top)), (left, top))
-        self.framed((left, top, left + _BAR, bottom))
-        for tick in range(6):
-            share = tick / 5
-            y = round(bottom - 1 - share * (bottom - top - 1))
-            value = self.scale.low + share * (self.scale.high - self.scale.low)
-            self.draw.line((left + _BAR, y, left + _BAR + 4, y), fill=PALE)
-            self.text((left + _BAR + 8, y), f"{value:.3g}", 12, PALE, "lm")
-
     def overlay_panel(self, tiles: NDArray[np.float64]) -> None:
         """The map over the greyed image, each cell about the centre of its window."""
         panel = self.titled(2)
@@ -219,7 +202,7 @@ class _Sheet:
         self.canvas.paste(made, panel[:2])
         if self.scale.number is None:
             self._names(panel, edges)
-        self.framed(panel)
+        framed(self.draw, panel)
 
     def _names(self, panel: Box, edges: NDArray[Any]) -> None:
         """The names of the classes by the cells that show them best, the frequent ones first.

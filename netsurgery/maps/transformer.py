@@ -46,12 +46,13 @@ class Placement:
     resized: Size
     offset: Size
 
-    def to_image(self, y: float, x: float) -> tuple[float, float]:
-        """A point (y, x) of the input, in pixels of the picture; pixel i covers [i, i + 1)."""
-        return (
-            (y - self.offset[0]) * self.image[0] / self.resized[0],
-            (x - self.offset[1]) * self.image[1] / self.resized[1],
-        )
+    def to_image(self, at: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        """Places in the input along an axis, 0 down or 1 across, in pixels of the picture.
+
+        Pixel i covers [i, i + 1).
+        """
+        made: NDArray[np.float64] = at - self.offset[axis]
+        return made * self.image[axis] / self.resized[axis]
 
 
 def place(image: Size, size: Size, fit: str = "warp") -> Placement:
