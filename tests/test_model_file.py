@@ -29,24 +29,28 @@ def test_whole(path: Path, model: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "offset"),
+    ("model", "what"),
     [
-        (bytes(range(255, 0, -1)), 0),
-        (NAME + LAYER[:-1], 5),
-        (NAME + LAYER + LAYER[:2], 10),
-        (NAME + LAYER + b"\x28\x81", 10),
-        (OTHERS[:-1], 13),
-        (LAYER + b"\x00\x00", 5),
-        (LAYER + b"\xff" * 12, 5),
+        (bytes(range(255, 0, -1)), "byte 0: a number of more than 10 bytes"),
+        (NAME + LAYER[:-1], "byte 5: field 100 has 2 bytes, 1 are left: the file is cut short"),
+        (NAME + LAYER + LAYER[:2], "byte 12: a number is cut off: the file is cut short"),
+        (NAME + LAYER + b"\x28\x81", "byte 11: a number is cut off: the file is cut short"),
+        (OTHERS[:-1], "byte 13: field 1023 has 4 bytes, 3 are left: the file is cut short"),
+        (LAYER + b"\x00\x00", "byte 5: there is no field number 0"),
+        (LAYER + b"\xff" * 12, "byte 5: a number of more than 10 bytes"),
     ],
 )
-def test_something_else_or_cut_short(path: Path, model: bytes, offset: int) -> None:
+def test_something_else_or_cut_short(path: Path, model: bytes, what: str) -> None:
     path.write_bytes(model)
     with pytest.raises(CaffemodelError) as caught:
         check_model(path)
-    assert str(caught.value) == (
-        f"{path}: byte {offset}: this is not a caffemodel, or it was cut short"
-    )
+    assert str(caught.value) == f"{path}: {what}"
+
+
+def test_what_cannot_be_opened(path: Path) -> None:
+    with pytest.raises(CaffemodelError) as caught:
+        check_model(path)
+    assert str(caught.value) == f"{path}: No such file or directory"
 
 
 @pytest.mark.parametrize(

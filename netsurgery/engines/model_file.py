@@ -9,13 +9,13 @@ fillers gave it: random numbers, or zeros.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import BinaryIO
 
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
-from netsurgery.formats.caffemodel import Caffemodel, FirstGeneration, open_protobuf
-from netsurgery.formats.weights import WeightsFile, open_weights
+from netsurgery.formats.caffemodel import NET_V1, NET_V2, Caffemodel, FirstGeneration, open_protobuf
+from netsurgery.formats.segments import Source
+from netsurgery.formats.weights import WeightsFile, is_hdf5, is_hdf5_name, open_weights
+from netsurgery.formats.wire import WireReader
 from netsurgery.net.net import Net
 from netsurgery.net.param_sources import ParamSources
 from netsurgery.net.shapes import infer
@@ -30,31 +30,20 @@ __all__ = [
     "lost_by_caffe",
 ]
 
-#: Field numbers of NetParameter: layers of today's generation, and of the one before.
-LAYER, V1_LAYER = 100, 2
-#: Bytes of a field after its tag, by wire type, where the type alone tells.
-FIXED = {1: 8, 5: 4}
-HDF5_START = b"\x89HDF"
-
 
 def check_model(path: Path) -> None:
     """Raise CaffemodelError unless `path` has layers and ends where its fields do.
 
     HDF5, which Caffe knows by the ending .h5, is left for Caffe to judge.
     """
-    if path.name.endswith(".h5"):
+    if is_hdf5_name(path):
         return
-    with open(path, "rb") as file:
-        if file.read(4) == HDF5_START:
-            what = "this is HDF5, which Caffe takes only from a name that ends in .h5"
-            raise CaffemodelError(what, path=str(path))
-        open_protobuf(path).close()
-        layers, end = count_layers(file)
-        if end != os.fstat(file.fileno()).st_size:
-            what = "this is not a caffemodel, or it was cut short"
-            raise CaffemodelError(what, path=str(path), offset=end)
-    if layers == 0:
-        raise CaffemodelError("this has no layers, so no weights", path=str(path))
+    if is_hdf5(path):
+        what = "this is HDF5, which Caffe takes only from a name that ends in .h5"
+        raise CaffemodelError(what, path=str(path))
+    with open_protobuf(path) as source:
+        if count_layers(source) == 0:
+            raise CaffemodelError("this has no layers, so no weights", path=str(path))
 
 
 def check_params(prototxt: Path, weights: Path) -> None:
@@ -102,43 +91,19 @@ def lost_by_caffe(model: WeightsFile, net: Net) -> str:
 
 def check_saved(path: Path, layers: int) -> None:
     """Raise EngineFailed unless `path`, saved by Caffe, has so many layers, to the last byte."""
-    with open(path, "rb") as file:
-        found = count_layers(file)
-        if found != (layers, os.fstat(file.fileno()).st_size):
-            raise EngineFailed(f"{path}: Caffe's save was cut short; is the disk full?")
+    try:
+        with open_protobuf(path) as source:
+            whole = count_layers(source) == layers
+    except CaffemodelError:
+        whole = False
+    if not whole:
+        raise EngineFailed(f"{path}: Caffe's save was cut short; is the disk full?")
 
 
-def count_layers(file: BinaryIO) -> tuple[int, int]:
-    """How many layers a NetParameter has, and where its fields end.
+def count_layers(source: Source) -> int:
+    """How many layers a NetParameter has, read at its top level to the last byte.
 
-    That is the file's size, or else the place of the first field that cannot be one.
+    Raises CaffemodelError for a file that is no run of fields.
     """
-    size = os.fstat(file.fileno()).st_size
-    layers = place = 0
-    while place < size:
-        file.seek(place)
-        head = file.read(20)
-        tag, used = varint(head, 0)
-        number, kind = tag >> 3, tag & 7
-        if kind == 2:
-            length, used = varint(head, used)
-            end = place + used + length
-        elif kind == 0:
-            end = place + varint(head, used)[1]
-        else:
-            end = place + used + FIXED.get(kind, size)
-        if number == 0 or end > size:
-            break
-        layers += number in (LAYER, V1_LAYER)
-        place = end
-    return layers, place
-
-
-def varint(data: bytes, start: int) -> tuple[int, int]:
-    """The number at `start` and where it ends; far past any file's end if it has no end."""
-    value = 0
-    for place in range(start, min(len(data), start + 10)):
-        value |= (data[place] & 0x7F) << 7 * (place - start)
-        if data[place] < 0x80:
-            return value, place + 1
-    return value, 1 << 62
+    fields = WireReader(source).fields(0, source.size)
+    return sum(found.number in (NET_V1, NET_V2) for found in fields)

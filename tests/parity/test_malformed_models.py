@@ -64,10 +64,13 @@ MODELS = {
     ),
     b"\xa2\x06\x05\x0a\x7fabc": UNREAD,
     delimited(1, b"small"): "MODEL: this has no layers, so no weights",
-    FINE[:-1]: "MODEL: byte 0: this is not a caffemodel, or it was cut short",
-    bytes(range(255, 0, -1)): "MODEL: byte 0: this is not a caffemodel, or it was cut short",
+    FINE[:-1]: (
+        f"MODEL: byte 0: field 100 has {len(FINE) - 4} bytes, {len(FINE) - 5} are left: "
+        "the file is cut short"
+    ),
+    bytes(range(255, 0, -1)): "MODEL: byte 0: a number of more than 10 bytes",
     b"\xa2\x06\xff\xff\xff\xff\x0f": (
-        "MODEL: byte 0: this is not a caffemodel, or it was cut short"
+        "MODEL: byte 0: field 100 has 4294967295 bytes, 0 are left: the file is cut short"
     ),
 }
 
