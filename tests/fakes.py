@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.net.state import TEST, NetState
 
 __all__ = ["FakeEngine", "FakeNet"]
 
@@ -82,7 +83,9 @@ class FakeEngine:
         self.log.append("open")
         return self
 
-    def load(self, prototxt: Path, weights: Path | None = None) -> FakeNet:
+    def load(
+        self, prototxt: Path, weights: Path | None = None, *, state: NetState = TEST
+    ) -> FakeNet:
         self.log.append(("load", prototxt, weights))
         return FakeNet(self.run, self.inputs, self.log)
 

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.net.state import TEST, NetState
 
 __all__ = ["fill_randomly"]
 
 
-def fill_randomly(engine: PycaffeEngine, prototxt: Path, path: Path, seed: int = 0) -> Path:
-    """Save a caffemodel at `path` in which every param of the net is random."""
+def fill_randomly(
+    engine: PycaffeEngine, prototxt: Path, path: Path, seed: int = 0, *, state: NetState = TEST
+) -> Path:
+    """Save a caffemodel at `path` in which every param of the net in `state` is random."""
     random = np.random.default_rng(seed)
-    with engine.load(prototxt) as net:
+    with engine.load(prototxt, state=state) as net:
         kinds = dict(net.layers)
         for layer, shapes in net.params.items():
             for index, shape in enumerate(shapes):

@@ -235,7 +235,7 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (
             CLASSIFIER + layer("Accuracy", "acc", "fc x", "include { phase: TRAIN }"),
             "outputs:fc:keep=0",
-            "layer 'fc': layer 'acc' of another phase names its top 'fc'",
+            "layer 'fc': layer 'acc' of another phase or stage names its top 'fc'",
         ),
     ],
 )

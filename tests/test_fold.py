@@ -171,7 +171,7 @@ TRAIN = "include { phase: TRAIN }"
         (
             BEFORE + reader("c", TRAIN),
             "fold:bn",
-            "layer 'bn': layer 'other' of another phase names its bottom 'c'",
+            "layer 'bn': layer 'other' of another phase or stage names its bottom 'c'",
         ),
         (
             BEFORE + reader("bn"),
@@ -208,7 +208,7 @@ TRAIN = "include { phase: TRAIN }"
         (
             BEFORE + reader("x", TRAIN).replace("other", "bn"),
             "fold:bn",
-            "layer 'bn': a layer of another phase has its name",
+            "layer 'bn': a layer of another phase or stage has its name",
         ),
     ],
 )

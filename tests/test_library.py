@@ -541,3 +541,16 @@ def test_a_blob_that_is_not_there_is_told() -> None:
         with pytest.raises(ns.NetError, match="shape of blob 'w' is not known: layer 'w' is of"):
             net.blobs["w"]
         assert net.blobs.get("w") is None
+
+
+def test_a_net_of_stages() -> None:
+    rules = TWO.replace('bottom: "conv" top: "fc"', 'bottom: "conv" top: "fc" include { RULE }')
+    Path("staged.prototxt").write_text(rules.replace("RULE", 'stage: "deploy" min_level: 1'))
+    with ns.Net("staged.prototxt") as net:
+        assert "fc" not in net.blobs
+    for stages in ("deploy", ["deploy", "other"]):
+        with ns.Net("staged.prototxt", "two.caffemodel", stages=stages, level=1) as net:
+            assert net.blobs["fc"] == (1, 4)
+            assert [move.layer for move in ns.plan_convolution(net).moves] == ["fc"]
+    with pytest.raises(ns.NetError, match="found the phase 'test', expected TEST or TRAIN"):
+        ns.Net("staged.prototxt", phase="test")

@@ -6,7 +6,7 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import Net, NetState
 
 CHAIN = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }
@@ -19,7 +19,7 @@ layer { name: "side" type: "Power" bottom: "data" top: "side" }
 
 
 def net(text: str, phase: str = "TEST") -> Net:
-    return Net.of(Prototxt.parse(text, "n.prototxt"), phase)
+    return Net.of(Prototxt.parse(text, "n.prototxt"), NetState(phase))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from netsurgery.errors import (
     NetsurgeryError,
     SurgeryError,
 )
+from netsurgery.net import NetState
 
 OTHERS = os.environ.get("NETSURGERY_WORKER_PYTHONS", "")
 PYTHONS = [sys.executable, *(python for python in OTHERS.split(os.pathsep) if python)]
@@ -120,6 +121,18 @@ def test_the_engine_fits_the_contract(start: Opener, net_file: Callable[[str], P
     loaded: LoadedNet = engine.load(net_file("nothing"))
     assert engine.name == "caffe"
     assert loaded.inputs == {"data": (1, 1, 2, 2)}
+
+
+def test_stages_and_a_level_where_caffe_is_too_old_for_them(
+    start: Opener, net_file: Callable[[str], Path]
+) -> None:
+    engine = start()
+    with engine.load(net_file("nothing"), state=NetState("TRAIN")):
+        pass
+    for state in (NetState(level=1), NetState(stages=("a",))):
+        with pytest.raises(EngineFailed, match="a level, which old Caffes do not take: TypeError"):
+            engine.load(net_file("nothing"), state=state)
+    assert engine.alive
 
 
 def test_description_and_info(start: Opener, python: str) -> None:

@@ -15,12 +15,13 @@ from netsurgery.cli.options import (
     input_shape_option,
     json_option,
     quiet_option,
+    state_options,
 )
 from netsurgery.cli.preprocess_options import preprocess_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places, rehearse
-from netsurgery.net import Shape
+from netsurgery.net import NetState, Shape
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
@@ -53,13 +54,7 @@ FILE = click.Path(path_type=Path)
     is_flag=True,
     help="Leave a global pooling before the classifier; the map then has one cell.",
 )
-@click.option(
-    "--phase",
-    type=click.Choice(["TRAIN", "TEST"], case_sensitive=False),
-    default="TEST",
-    show_default=True,
-    help="The phase of a training net to convert.",
-)
+@state_options
 @input_shape_option
 @click.option("--input-size", type=SIZE, help="Size of the new input.")
 @click.option(
@@ -91,7 +86,7 @@ def command(
     layers: str | None,
     on_refusal: str,
     keep_global_pooling: bool,
-    phase: str,
+    state: NetState,
     input_shapes: tuple[tuple[str, Shape], ...],
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
@@ -119,7 +114,7 @@ def command(
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
     plan = plan_convolution(
-        read_upgraded(prototxt, phase.upper()),
+        read_upgraded(prototxt, state),
         suffix=suffix,
         layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
         input_size=input_size,

@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from netsurgery.cli import inspect_report as report
-from netsurgery.cli.options import input_shape_option, json_option, quiet_option
+from netsurgery.cli.options import input_shape_option, json_option, quiet_option, state_options
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.net import MAX_DIM, Shape
 from netsurgery.net.sharing import shared_params
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
@@ -61,13 +62,7 @@ class InputSizeType(click.ParamType[InputSize]):
     help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",
 )
 @input_shape_option
-@click.option(
-    "--phase",
-    type=click.Choice(["TEST", "TRAIN"], case_sensitive=False),
-    default="TEST",
-    show_default=True,
-    help="The phase whose layers are shown.",
-)
+@state_options
 @click.option(
     "--field",
     "with_fields",
@@ -86,7 +81,7 @@ def command(
     files: tuple[Path, ...],
     sizes: tuple[InputSize, ...],
     input_shapes: tuple[tuple[str, Shape], ...],
-    phase: str,
+    state: NetState,
     with_fields: bool,
     with_statistics: bool,
     as_json: bool,
@@ -107,12 +102,14 @@ def command(
       netsurgery inspect deploy.prototxt model.caffemodel --field
     """
     prototxt, weights = told_apart(files)
-    if prototxt is None and (sizes or input_shapes or with_fields):
-        raise click.UsageError("--size, --input-shape and --field need a prototxt")
+    if prototxt is None and (sizes or input_shapes or with_fields or state != TEST):
+        raise click.UsageError(
+            "--size, --input-shape, --phase, --stage, --level and --field need a prototxt"
+        )
     if weights is None and with_statistics:
         raise click.UsageError("--stats needs a caffemodel")
     with ExitStack() as stack:
-        net = read_upgraded(prototxt, phase.upper()) if prototxt else None
+        net = read_upgraded(prototxt, state) if prototxt else None
         shared = shared_params(net) if net else None
         model = stack.enter_context(open_weights(weights, shared)) if weights else None
         if net is not None:

@@ -14,6 +14,7 @@ from netsurgery.jobs.inspection import Inspection, LayerFacts
 from netsurgery.net.field import Field
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
+from netsurgery.net.state import NetState
 
 __all__ = ["facts", "show"]
 
@@ -26,7 +27,7 @@ def facts(found: Inspection) -> dict[str, Any]:
         "weights": found.weights,
         "name": found.name,
         "generation": found.generation,
-        "phase": found.phase,
+        **_state(found.state),
         "inputs": {name: _listed(shape) for name, shape in found.inputs.items()},
         "outputs": list(found.outputs),
         "layers": [_layer(layer) for layer in found.layers],
@@ -55,6 +56,14 @@ def facts(found: Inspection) -> dict[str, Any]:
             "complete": whole.complete,
         },
     }
+
+
+def _state(state: NetState | None) -> dict[str, Any]:
+    """What decided which layers are listed; None for weights alone."""
+    names = ("phase", "level", "stages")
+    if state is None:
+        return dict.fromkeys(names)
+    return dict(zip(names, (state.phase, state.level, list(state.stages)), strict=True))
 
 
 def _listed(shape: Shape | None) -> list[int] | None:

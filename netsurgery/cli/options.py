@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.net.state import NetState
 
 __all__ = [
     "FILE_PATH",
@@ -25,6 +26,7 @@ __all__ = [
     "json_option",
     "parse_size",
     "quiet_option",
+    "state_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -200,6 +202,38 @@ def input_shape_option(command: F) -> F:
         multiple=True,
         help="The shape of an input that the prototxt does not tell, such as a Data layer's top.",
     )(command)
+
+
+def state_options(command: F) -> F:
+    """--phase, --stage and --level; the command gets `state`."""
+
+    @click.option(
+        "--phase",
+        type=click.Choice(["TEST", "TRAIN"], case_sensitive=False),
+        default="TEST",
+        show_default=True,
+        help="The phase of a training net whose layers count.",
+    )
+    @click.option(
+        "--stage",
+        "stages",
+        metavar="NAME",
+        multiple=True,
+        help="A stage that include and exclude rules of layers name; may be given several times.",
+    )
+    @click.option(
+        "--level",
+        type=click.IntRange(-(2**31), 2**31 - 1),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="The level that min_level and max_level in rules are held against.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, phase: str, stages: tuple[str, ...], level: int, **kwargs: Any) -> Any:
+        return command(*args, state=NetState(phase.upper(), level, stages), **kwargs)
+
+    return wrapped  # type: ignore[return-value]
 
 
 def json_option(command: F) -> F:

@@ -11,7 +11,7 @@ CONTROL is the descriptor of a stream socket. Each message on it, either way, is
 the length of what follows (4 bytes, big endian), and one JSON object. A request has "id" and
 "op"; its answer has the same "id" and either "result" or "error": {"kind", "text"}. SHARED is
 the descriptor of an unlinked file through which arrays pass as float32, at offsets that the
-messages give. Paths are the bytes of the file's name, each byte one character. PARENT is 1 if
+messages give. Paths and stages are bytes, each byte one character. PARENT is 1 if
 the worker is to be killed as soon as its parent dies, else 0. When CONTROL ends, so does the
 worker. Standard output and error belong to Caffe.
 """
@@ -192,15 +192,27 @@ class Worker(object):
 
     def op_load(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
-        net = self.caffe.Net(native_path(request["prototxt"]), self.caffe.TEST)
+        net = self.made_net(request)
         if request["weights"] is not None:
-            net.copy_from(native_path(request["weights"]))
+            net.copy_from(native(request["weights"]))
         self.nets[request["net"]] = net
         types = [text(getattr(layer, "type", "")) for layer in net.layers]
         layers = list(zip(map(text, net._layer_names), types))
         params = [(text(name), list(map(shape_of, blobs))) for name, blobs in net.params.items()]
         inputs = [text(name) for name in net.inputs]
         return {"layers": layers, "params": params, "inputs": inputs, "blobs": blob_shapes(net)}
+
+    def made_net(self, request):
+        # type: (Dict[str, Any]) -> Any
+        path, phase = native(request["prototxt"]), getattr(self.caffe, request["phase"])
+        level, stages = request["level"], [native(stage) for stage in request["stages"]]
+        if not (level or stages):
+            return self.caffe.Net(path, phase)
+        try:
+            return self.caffe.Net(path, phase, level=level, stages=stages)
+        except TypeError:
+            reason = "making a net with stages or a level, which old Caffes do not take: "
+            raise Refused("failed", reason + last_exception())
 
     def op_close(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
@@ -238,7 +250,7 @@ class Worker(object):
 
     def op_save(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
-        self.nets[request["net"]].save(native_path(request["path"]))
+        self.nets[request["net"]].save(native(request["path"]))
         return {}
 
     def op_transplant(self, request):
@@ -290,9 +302,9 @@ def text(name):
     return str(name) if sys.version_info[0] > 2 else name
 
 
-def native_path(path):
+def native(path):
     # type: (str) -> Any
-    """The path as this Python's pycaffe takes it; bytes where it is not UTF-8."""
+    """The path or stage as this Python's pycaffe takes it; bytes where it is not UTF-8."""
     raw = path.encode("latin-1")
     try:
         return raw.decode("utf-8") if sys.version_info[0] > 2 else raw

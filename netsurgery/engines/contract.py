@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.formats.closing import Closing
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ class EngineOptions:
 
 
 class LoadedNet(Closing, Protocol):
-    """One net, loaded with its weights, in the TEST phase."""
+    """One net, loaded with its weights."""
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
@@ -91,8 +92,10 @@ class Engine(Closing, Protocol):
     def note(self) -> str:
         """Why "auto" is this engine although there is another; "" where nothing is to be said."""
 
-    def load(self, prototxt: Path, weights: Path | None = None) -> LoadedNet:
-        """Load a net; without weights its params are those its fillers give."""
+    def load(
+        self, prototxt: Path, weights: Path | None = None, *, state: NetState = TEST
+    ) -> LoadedNet:
+        """Load a net in `state`; without weights its params are those its fillers give."""
 
     def close(self) -> None:
         """Let go of the engine and every net it loaded."""

@@ -20,6 +20,7 @@ from netsurgery.net.net import Net
 from netsurgery.net.param_sources import ParamSources
 from netsurgery.net.shapes import infer
 from netsurgery.net.sharing import shared_params
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = [
@@ -46,8 +47,8 @@ def check_model(path: Path) -> None:
             raise CaffemodelError("this has no layers, so no weights", path=str(path))
 
 
-def check_params(prototxt: Path, weights: Path) -> None:
-    """Raise unless the weights hold every param of the net that its fillers do not set.
+def check_params(prototxt: Path, weights: Path, state: NetState = TEST) -> None:
+    """Raise unless the weights hold every param of the net in `state` that its fillers do not set.
 
     The index of the weights is read, no more. NetError and PrototxtError tell the layer, in the
     embedded engine's words; CaffemodelError what is wrong with the file, EngineFailed what Caffe
@@ -55,7 +56,7 @@ def check_params(prototxt: Path, weights: Path) -> None:
     caffemodels of V0.
     """
     try:
-        net = read_upgraded(prototxt)
+        net = read_upgraded(prototxt, state)
     except NetsurgeryError:
         return
     try:

@@ -24,6 +24,7 @@ from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe, infer
 from netsurgery.net.sharing import shared_params
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
@@ -61,14 +62,20 @@ class EmbeddedEngine:
         device = "CPU" if self.options.gpu is None else f"GPU {self.options.gpu}"
         return f"embedded (ONNX Runtime {VERSION}), {device}"
 
-    def load(self, prototxt: Path, weights: Path | None = None) -> EmbeddedNet:
-        """Load a net in the TEST phase; without weights its params are what its fillers give.
+    def load(
+        self, prototxt: Path, weights: Path | None = None, *, state: NetState = TEST
+    ) -> EmbeddedNet:
+        """Load a net in `state`; without weights its params are what its fillers give.
+
+        The phase is TEST: what else training computes is Caffe's alone.
 
         Raises FormatError and its children for files that cannot be read, and NetError or
         PrototxtError, naming the layer, for a net that this engine cannot run or that the
         weights do not fit.
         """
-        net = read_upgraded(prototxt)
+        if state.phase != "TEST":
+            raise EngineError(f"{prototxt}: this engine runs nets in the TEST phase only")
+        net = read_upgraded(prototxt, state)
         check_types(net)
         model = None if weights is None else open_weights(weights, shared_params(net))
         try:

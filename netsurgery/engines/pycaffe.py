@@ -19,6 +19,7 @@ from netsurgery.engines.model_file import check_model, check_params, check_saved
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.closing import Closing
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -123,9 +124,14 @@ class PycaffeEngine(Closing):
         return self._worker.pid
 
     def load(
-        self, prototxt: Path, weights: Path | None = None, *, partial: bool = False
+        self,
+        prototxt: Path,
+        weights: Path | None = None,
+        *,
+        state: NetState = TEST,
+        partial: bool = False,
     ) -> CaffeNet:
-        """Load a net in the TEST phase; without weights its params are what its fillers give.
+        """Load a net in `state`; without weights its params are what its fillers give.
 
         `weights` is a caffemodel, or HDF5 if its name ends in .h5. Layers that the net lacks are
         left alone, and with `partial` also those that the weights lack. Else these raise, as does
@@ -139,12 +145,13 @@ class PycaffeEngine(Closing):
         if weights is not None:
             check_model(weights)
             if not partial:
-                check_params(prototxt, weights)
+                check_params(prototxt, weights, state)
         net = next(self._net_ids)
         doing = f"loading {prototxt}" + (f" with {weights}" if weights is not None else "")
         facts = self._request(
             "load", doing, net=net, prototxt=wire_path(prototxt),
             weights=None if weights is None else wire_path(weights),
+            phase=state.phase, level=state.level, stages=[wire_text(one) for one in state.stages],
         )  # fmt: skip
         return CaffeNet(self, net, str(prototxt), facts)
 
@@ -342,3 +349,8 @@ def dims(shape: Shape) -> str:
 def wire_path(path: Path) -> str:
     """An absolute path as the worker takes it: a character for each byte of the name."""
     return os.fsencode(os.path.abspath(path)).decode("latin-1")
+
+
+def wire_text(text: str) -> str:
+    """A prototxt's text as the worker takes it: a character for each byte."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")

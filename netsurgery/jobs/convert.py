@@ -133,12 +133,18 @@ def convert(
     """Write what `plan` says, the params moved by real Caffe or on the wire.
 
     settings: the preprocessing to remember; its prototxt, weights and window are set here.
-    verify: run both nets in `engine` before any output appears.
+    verify: run both nets in `engine` before any output appears; nets of the TEST phase only.
     progress: called with the number of bytes written, where that can be told.
     Raises SurgeryError where net and model do not fit, or the nets' outputs differ, OutputError,
     EngineError; nothing is written then.
     """
     started = time.monotonic()
+    if verify and plan.net.state.phase != "TEST":
+        # In training Dropout leaves the outputs to chance.
+        raise SurgeryError(
+            f"{plan.net.prototxt.path}: what is converted in the {plan.net.state.phase} phase "
+            "cannot be verified, since nets are run in the TEST phase; leave out --verify"
+        )
     check_settings(plan, settings)
     kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
     paths = places.written(kept)
@@ -212,11 +218,11 @@ def _move(
             caffe = None
         if caffe is not None:
             with caffe:
-                new = Path(outputs[places.prototxt].temporary)
+                new, state = Path(outputs[places.prototxt].temporary), plan.net.state
                 # Renamed layers have no params yet; what else has none is told by the match.
                 with _as_file(plan.net.prototxt) as old, _way_out():
-                    before = caffe.load(old, Path(model.path), partial=True)
-                    after = caffe.load(new, Path(model.path), partial=True)
+                    before = caffe.load(old, Path(model.path), state=state, partial=True)
+                    after = caffe.load(new, Path(model.path), state=state, partial=True)
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)
                 _save(after.save, target)
@@ -268,8 +274,10 @@ def _verified(
     from netsurgery.jobs.verify_inputs import Samples
 
     new = Path(outputs[places.prototxt].temporary)
+    state = plan.net.state
     with _as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
-        found = verify(Model(old, Path(model.path)), Model(new, made), Samples(), [options])
+        models = Model(old, Path(model.path), state), Model(new, made, state)
+        found = verify(*models, Samples(), [options])
     if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found

@@ -14,6 +14,7 @@ from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
 from netsurgery.net.net import MAX_DIM, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.state import NetState
 from netsurgery.net.untold import check_given, givable
 
 __all__ = [
@@ -97,7 +98,7 @@ class Inspection:
     weights: str | None
     name: str
     generation: str
-    phase: str | None
+    state: NetState | None
     inputs: Mapping[str, Shape | None]
     outputs: tuple[str, ...]
     layers: tuple[LayerFacts, ...]
@@ -133,7 +134,7 @@ def inspect_model(model: WeightsFile, with_statistics: bool = False) -> Inspecti
         weights=model.path,
         name=model.net_name,
         generation=model.generation if isinstance(model, Caffemodel) else "HDF5",
-        phase=None,
+        state=None,
         inputs={},
         outputs=(),
         layers=layers,
@@ -170,7 +171,7 @@ def inspect_net(
         weights=model.path if model else None,
         name=net.name,
         generation=net.prototxt.generation,
-        phase=net.phase,
+        state=net.state,
         inputs={one.name: shapes.blobs.get(one.name) for one in net.inputs},
         outputs=net.outputs,
         layers=layers,
@@ -311,11 +312,15 @@ def _sized_input(net: Net, size: InputSize) -> NetInput:
             return NetInput(size.name, None, ())
         raise NetError(
             f"{net.prototxt.path}: no input {size.name!r}; the net has {names or 'no inputs'}"
+            f"{net.stage_hint}"
         )
     if not net.inputs:
         tops = givable(net)
         way = f"; give a layer's top a whole shape, as in {tops[0]}=1x3x224x224" if tops else ""
-        raise NetError(f"{net.prototxt.path}: a size is given, but the net declares no input{way}")
+        raise NetError(
+            f"{net.prototxt.path}: a size is given, but the net declares no input{way}"
+            f"{net.stage_hint}"
+        )
     images = [one for one in net.inputs if one.shape is not None and len(one.shape) == 4]
     candidates = images if len(size.dims) <= 2 and images else list(net.inputs)
     if len(candidates) > 1:

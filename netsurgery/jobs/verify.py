@@ -18,6 +18,7 @@ from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
@@ -35,10 +36,11 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Model:
-    """A net and its weights."""
+    """A net in a state, and its weights."""
 
     prototxt: Path
     weights: Path
+    state: NetState = TEST
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = (read_upgraded(old.prototxt), read_upgraded(new.prototxt))
+    nets = (read_upgraded(old.prototxt, old.state), read_upgraded(new.prototxt, new.state))
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)
@@ -124,7 +126,7 @@ def verify(
         models = [(nets[0], old.weights), (nets[1], new.weights)]
         opened = _opened(engines, models, stack)
         loaded = tuple(
-            stack.enter_context(engine.load(model.prototxt, model.weights))
+            stack.enter_context(engine.load(model.prototxt, model.weights, state=model.state))
             for engine, model in zip(opened, (old, new), strict=True)
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.net import Net as NetView
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.sharing import shared_params
+from netsurgery.net.state import NetState
 from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
@@ -33,18 +34,27 @@ class Net:
             net.save("raised.caffemodel")
 
     prototxt: text as of today or of 2014 (V1); one of 2013 (V0) is upgraded first. weights: a
-    caffemodel or Caffe's HDF5, None to look at the net alone. phase: "TEST" or "TRAIN", which of
-    the layers count. Nothing of the weights is read before it is asked for, and neither file ever
-    changes. Engines and the verbs that take weights read files: save what was changed before.
+    caffemodel or Caffe's HDF5, None to look at the net alone. phase ("TEST" or "TRAIN"), stages
+    and level: which of the layers count, by their include and exclude rules, as Caffe has it.
+    Nothing of the weights is read before it is asked for, and neither file ever changes. Engines
+    and the verbs that take weights read files: save what was changed before.
 
     Raises PrototxtError and NetError for a net that cannot be read or contradicts itself,
     CaffemodelError for weights that cannot be read.
     """
 
     def __init__(
-        self, prototxt: AnyPath, weights: AnyPath | None = None, *, phase: str = "TEST"
+        self,
+        prototxt: AnyPath,
+        weights: AnyPath | None = None,
+        *,
+        phase: str = "TEST",
+        stages: Sequence[str] = (),
+        level: int = 0,
     ) -> None:
-        self._view = read_upgraded(prototxt, phase)
+        if isinstance(stages, str):
+            stages = [stages]
+        self._view = read_upgraded(prototxt, NetState(phase, level, tuple(stages)))
         self._store: Store | None = None
         if weights is not None:
             opened = open_weights(weights, shared_params(self._view))
@@ -67,7 +77,7 @@ class Net:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers of the net's phase, in file order: each with name, type, bottoms, tops."""
+        """The layers of the net's state, in file order: each with name, type, bottoms, tops."""
         return self._view.layers
 
     @property
@@ -168,7 +178,7 @@ class Net:
             if name not in known:
                 raise NetError(
                     f"{self._view.prototxt.path}: no input {name!r}; the net has "
-                    f"{', '.join(map(repr, sorted(known))) or 'none'}"
+                    f"{', '.join(map(repr, sorted(known))) or 'none'}{self._view.stage_hint}"
                 )
         return {name: tuple(shape) for name, shape in (inputs or {}).items()}
 

@@ -134,7 +134,9 @@ def _candidates(blobs: Mapping[str, Shape], source: str) -> str:
 def _image_input(net: Net) -> tuple[NetInput, Shape]:
     path = net.prototxt.path
     if not net.inputs:
-        raise NetError(f"{path}: the net declares no input; expected a deploy prototxt")
+        raise NetError(
+            f"{path}: the net declares no input; expected a deploy prototxt{net.stage_hint}"
+        )
     if len(net.inputs) > 1:
         raise NetError(
             f"{path}: the net has {len(net.inputs)} inputs, {_named(net.inputs)}; "

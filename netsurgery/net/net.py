@@ -12,8 +12,9 @@ from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.generations import layer_type
-from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
+from netsurgery.net.state import TEST, NetState
 
 __all__ = ["Layer", "Net", "NetInput", "Shape"]
 
@@ -72,34 +73,38 @@ class NetInput:
 
 @dataclass(frozen=True, eq=False)
 class Net:
-    """A net in one phase; `notes` is what its user should know of how it was read."""
+    """A net in one state: `layers` are those that it includes.
+
+    `notes` is what its user should know of how it was read.
+    """
 
     prototxt: Prototxt = field(repr=False)
     name: str
     inputs: tuple[NetInput, ...]
     layers: tuple[Layer, ...]
-    phase: str
+    state: NetState
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path | str, phase: str = "TEST") -> Net:
+    def read(cls, path: Path | str, state: NetState = TEST) -> Net:
         """Read a prototxt as a net. Raises FormatError, PrototxtError or NetError."""
-        return cls.of(Prototxt.read(path), phase)
+        return cls.of(Prototxt.read(path), state)
 
     @classmethod
-    def of(cls, prototxt: Prototxt, phase: str = "TEST") -> Net:
-        """The net that `prototxt` describes in `phase` ("TRAIN" or "TEST")."""
+    def of(cls, prototxt: Prototxt, state: NetState = TEST) -> Net:
+        """The net that `prototxt` describes in `state`, the text's own ``state { }`` merged in."""
         if prototxt.generation == "V0":
             raise prototxt.layers[0].error(
                 "found a layer of Caffe's first generation (2013), expected layer { type: "
                 '"..." }; `netsurgery upgrade` brings the file up to date'
             )
+        state = state.within(prototxt.root)
         layers = tuple(
             _layer(index, message, prototxt.generation)
             for index, message in enumerate(prototxt.layers)
-            if _included(message, phase)
+            if state.includes(message)
         )
-        net = cls(prototxt, prototxt.name, tuple(_inputs(prototxt.root, layers)), layers, phase)
+        net = cls(prototxt, prototxt.name, tuple(_inputs(prototxt.root, layers)), layers, state)
         net._check()
         return net
 
@@ -108,7 +113,7 @@ class Net:
         found = [layer for layer in self.layers if layer.name == name]
         if len(found) != 1:
             many = "no layer" if not found else f"{len(found)} layers"
-            raise NetError(f"{self.prototxt.path}: {many} named {name!r}")
+            raise NetError(f"{self.prototxt.path}: {many} named {name!r}{self.stage_hint}")
         return found[0]
 
     def producer(self, layer: Layer, bottom: str) -> Layer | None:
@@ -138,16 +143,35 @@ class Net:
             open_blobs.update(dict.fromkeys(layer.tops))
         return tuple(open_blobs)
 
+    @property
+    def stage_hint(self) -> str:
+        """What to add to an error about something that is not there: the stages to try.
+
+        "" where no rule names a stage, or one that is named is given.
+        """
+        named = self.state.untried(self.prototxt.layers)
+        if not named:
+            return ""
+        stages = f"stage{'s' if len(named) > 1 else ''} {', '.join(map(repr, named))}"
+        return (
+            f"; its layers have rules for the {stages}: try --stage {named[0]} (inspect, "
+            f"convert), or state {{ stage: {quoted(named[0])} }} in the prototxt"
+        )
+
     def _check(self) -> None:
         """Every bottom is made before it is read, and no top is made twice."""
         made = {i.name for i in self.inputs if i.dims or i.shape is None}
         for layer in self.layers:
             for bottom in layer.bottoms:
                 if bottom not in made:
-                    raise layer.error(f"its bottom {bottom!r} is made by no layer before it")
+                    raise layer.error(
+                        f"its bottom {bottom!r} is made by no layer before it{self.stage_hint}"
+                    )
             for top in layer.tops:
                 if top in made and top not in layer.bottoms and layer.type != "Input":
-                    raise layer.error(f"its top {top!r} is made by a layer before it too")
+                    raise layer.error(
+                        f"its top {top!r} is made by a layer before it too{self.stage_hint}"
+                    )
             made.update(layer.tops)
 
 
@@ -162,21 +186,6 @@ def _layer(index: int, message: Message, generation: str) -> Layer:
         tops=tuple(s.as_string() for s in message.scalars("top")),
         message=message,
     )
-
-
-def _included(message: Message, phase: str) -> bool:
-    """Caffe's rule: in if any ``include`` holds (or none is given) and no ``exclude`` does."""
-    include, exclude = message.messages("include"), message.messages("exclude")
-    if include:
-        return any(_holds(rule, phase) for rule in include)
-    return not any(_holds(rule, phase) for rule in exclude)
-
-
-def _holds(rule: Message, phase: str) -> bool:
-    """Whether a NetStateRule holds for level 0 and no stages in `phase`."""
-    word = {"0": "TRAIN", "1": "TEST"}.get(rule.word("phase", phase), rule.word("phase", phase))
-    low, high = (rule.integer(key, 0, -(2**31)) for key in ("min_level", "max_level"))
-    return word == phase and low <= 0 <= high and not rule.all("stage")
 
 
 def _inputs(root: Message, layers: tuple[Layer, ...]) -> Iterator[NetInput]:

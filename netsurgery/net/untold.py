@@ -26,7 +26,7 @@ def check_given(net: Net, given: Iterable[str]) -> None:
             told = ", ".join(map(repr, known)) or "none"
             raise NetError(
                 f"{net.prototxt.path}: a shape is given for {blob!r}, expected an input or a top "
-                f"whose shape the net does not tell: {told}"
+                f"whose shape the net does not tell: {told}{net.stage_hint}"
             )
 
 

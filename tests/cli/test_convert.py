@@ -397,6 +397,9 @@ def test_what_caffe_could_not_save_is_told_by_its_own_name(tmp_path: Path) -> No
     assert str(caught.value) == f"{out}: Caffe could not write it; is the disk full?"
 
 
-def test_the_phase_in_lower_case() -> None:
+def test_the_phase_in_lower_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("-q", "--phase", "train", "--verify") == 1
+    assert "converted in the TRAIN phase cannot be verified" in capsys.readouterr().err
+    assert made() == set()
     assert convert("-q", "--phase", "train") == 0
     assert made() == {WEIGHTS, PROTOTXT, SETTINGS}

@@ -340,11 +340,28 @@ def test_phases(capsys: pytest.CaptureFixture[str], written: Path) -> None:
     assert inspected(capsys, "n", "--phase", "train")[1].split()[:4] == ["d", "Data", "x", "?"]
 
 
+def test_stages_and_levels(capsys: pytest.CaptureFixture[str], written: Path) -> None:
+    (written / "n").write_text(
+        """
+        state { stage: "own" }
+        layer { name: "a" type: "Data" top: "x" include { stage: "a" stage: "own" } }
+        layer { name: "b" type: "Data" top: "x" include { stage: "b" min_level: 2 } }
+        layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
+        """
+    )
+    assert inspected(capsys, "n", "--stage", "a")[1].split()[0] == "a"
+    both = inspected(capsys, "n", "--stage", "b", "--stage", "c", "--level", "2", "--json")
+    facts = json.loads("\n".join(both))
+    assert [layer["name"] for layer in facts["layers"]] == ["b", "r"]
+    assert (facts["phase"], facts["level"], facts["stages"]) == ("TEST", 2, ["own", "b", "c"])
+    assert "made by no layer before it" in refused(capsys, "n", "--stage", "b")
+
+
 def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], written: Path) -> None:
     both = "Error: expected one prototxt, one caffemodel or one of each; found "
     assert refused(capsys, digits[0], digits[0], code=2) == f"{both}2 prototxts and 0 caffemodels"
     assert refused(capsys, *digits, digits[1], code=2) == f"{both}1 prototxts and 2 caffemodels"
-    need = "Error: --size, --input-shape and --field need a prototxt"
+    need = "Error: --size, --input-shape, --phase, --stage, --level and --field need a prototxt"
     assert refused(capsys, digits[1], "--field", code=2) == need
     assert refused(capsys, digits[1], "--size", "3", code=2) == need
     assert refused(capsys, digits[0], "--stats", code=2) == "Error: --stats needs a caffemodel"

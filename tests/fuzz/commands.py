@@ -200,8 +200,9 @@ _WORD = st.one_of(
     st.sampled_from([word.decode("utf-8", "replace").replace("\0", "") for word in WORDS]),
     st.sampled_from(
         "--input-size --map-size --suffix --layers --input-shape data=1x1x8x8 --phase TRAIN "
-        "--raw-scale --channel-swap --mean 1,2,3 --class max --top-k --window --blob prob "
-        "--size image -q --json --force --stats --field --keep-global-pooling --verify".split()
+        "--stage a --level 1 --raw-scale --channel-swap --mean 1,2,3 --class max --top-k --window "
+        "--blob prob --size image -q --json --force --stats --field --keep-global-pooling "
+        "--verify".split()
     ),
 )
 _words = st.lists(_WORD, max_size=3)

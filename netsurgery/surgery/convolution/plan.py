@@ -20,10 +20,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.state import TEST
 from netsurgery.net.untold import check_given
 from netsurgery.surgery.convolution.checks import check_names, ensure_same
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
@@ -122,7 +123,7 @@ def plan_convolution(
         inputs=tuple(resizes),
         maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
         renames=writer.renames,
-        notes=(*net.notes, *notes, *_changes(found), *told),
+        notes=(*net.notes, *notes, *_changes(found), *told, *_stages(net)),
     )
 
 
@@ -172,6 +173,17 @@ def _changes(found: Survey) -> list[str]:
     return notes
 
 
+def _stages(net: Net) -> list[str]:
+    """The stages that the new net needs again: its text does not say that they were given."""
+    own = TEST.within(net.prototxt.root).stages
+    return [
+        f"the new net too has to be given the stage {stage!r}, or state {{ stage: "
+        f"{quoted(stage)} }} in its prototxt"
+        for stage in net.state.stages
+        if stage not in own
+    ]
+
+
 class _Writer:
     """The new net at whatever input shapes."""
 
@@ -183,7 +195,7 @@ class _Writer:
         """The new net; PrototxtError where it contradicts itself."""
         prototxt = self._old.prototxt
         text, self.renames = rewrite(prototxt, self._found, self._suffix, inputs)
-        return Net.of(Prototxt.parse(text, prototxt.path), self._old.phase)
+        return Net.of(Prototxt.parse(text, prototxt.path), self._old.state)
 
 
 def _chosen(net: Net, names: Sequence[str] | None) -> list[Layer]:
@@ -202,7 +214,7 @@ def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
     dense = any(layer.type == "Convolution" for layer in net.layers)
     already = "it is already convolutional" if dense else "there is nothing to convert"
     kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
-    return f"the net has no InnerProduct layer; {already}{kept}"
+    return f"the net has no InnerProduct layer; {already}{kept}{net.stage_hint}"
 
 
 def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:

@@ -35,7 +35,7 @@ def _rename_net(edits: Edits, root: Message) -> None:
 
 
 class _Rewriter:
-    """The layers, in file order, those of other phases too: blobs are renamed in all of them."""
+    """The layers, in file order, those of other phases and stages too: blobs are renamed in all."""
 
     def __init__(self, edits: Edits, found: Survey, suffix: str) -> None:
         self.edits, self.suffix = edits, suffix

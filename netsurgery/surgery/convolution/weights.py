@@ -143,7 +143,7 @@ def convolved_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer
     In the new net's order, then those of the model that the net has not; without those the model
     has not.
     """
-    net = Net.of(Prototxt.parse(plan.text), plan.net.phase)
+    net = Net.of(Prototxt.parse(plan.text), plan.net.state)
     params = infer(plan.net).params
     moves = {move.target: move for move in plan.moves}
     bearing = [layer for layer in model.layers if layer.blobs]

@@ -137,7 +137,9 @@ def _target(work: Workpiece, first: Layer) -> Layer:
     if others:
         raise stop(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
     if other := other_phases_read(work.net, bottom):
-        raise stop(first.name, f"layer {other!r} of another phase names its bottom {bottom!r}")
+        raise stop(
+            first.name, f"layer {other!r} of another phase or stage names its bottom {bottom!r}"
+        )
     axis = target.param(PARAM[target.type]).integer("axis", 1, -(2**31))
     if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
         raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
@@ -154,7 +156,7 @@ def _check(work: Workpiece, layer: Layer) -> None:
     """Refuse what is affine by another rule than one factor for each channel."""
     named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
     if len(named) > 1:
-        raise stop(layer.name, "a layer of another phase has its name")
+        raise stop(layer.name, "a layer of another phase or stage has its name")
     if layer.type == "BatchNorm":
         if not layer.param("batch_norm_param").boolean("use_global_stats", True):
             raise stop(layer.name, "use_global_stats: false: its statistics are each batch's own")

@@ -90,7 +90,7 @@ def _with_comments(text: str, start: int) -> int:
 
 
 def other_phases_read(net: Net, blob: str) -> str:
-    """The name of a layer of another phase that reads or makes `blob`, "" for none."""
+    """The name of a layer of another phase or stage that reads or makes `blob`, "" for none."""
     here = {id(layer.message) for layer in net.layers}
     for message in net.prototxt.layers:
         if id(message) not in here:

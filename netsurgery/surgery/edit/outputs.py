@@ -75,7 +75,9 @@ def _check_behind(work: Workpiece, layer: Layer, outputs: int) -> None:
     blobs = set(layer.tops)
     for top in layer.tops:
         if other := other_phases_read(work.net, top):
-            raise stop(layer.name, f"layer {other!r} of another phase names its top {top!r}")
+            raise stop(
+                layer.name, f"layer {other!r} of another phase or stage names its top {top!r}"
+            )
     for reader in work.net.layers:
         if reader.index > layer.index and blobs.intersection(reader.bottoms):
             _check_reader(layer, reader, outputs)

@@ -169,7 +169,7 @@ class Workpiece:
     def read(self, text: str) -> None:
         """The net becomes what `text` says. Raises PrototxtError, NetError."""
         prototxt = Prototxt.parse(text, self.net.prototxt.path)
-        self.net = Net.of(prototxt, self.net.phase)
+        self.net = Net.of(prototxt, self.net.state)
         self._shapes = None
 
     def remove(self, layer: str) -> None:

@@ -21,10 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any  # noqa: F401
 
-__all__ = ["TEST", "Net", "layer_type_list", "set_device", "set_mode_cpu", "set_mode_gpu"]
+__all__ = ["TEST", "TRAIN", "Net", "layer_type_list", "set_device", "set_mode_cpu", "set_mode_gpu"]
 
 __version__ = "0.fake"
-TEST = 1
+TRAIN, TEST = 0, 1
 FATAL = (
     "F1120 14:07:26.879383  5563 %s\n*** Check failure stack trace: ***\n    @  0x7f (unknown)\n"
 )

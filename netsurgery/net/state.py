@@ -1,0 +1,107 @@
+"""Caffe's NetState, and the rules by which layers are in or out of a net in that state.
+
+The rules are those of ``Net::FilterNet`` and ``Net::StateMeetsRule`` of Caffe 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from netsurgery.errors import NetError
+from netsurgery.formats.textformat import Message
+
+__all__ = ["TEST", "NetState"]
+
+#: A phase may be written as its number.
+_PHASES = {"TRAIN": "TRAIN", "0": "TRAIN", "TEST": "TEST", "1": "TEST"}
+_FIELDS = ("phase", "min_level", "max_level", "stage", "not_stage")
+_INT32 = (-(2**31), 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class NetState:
+    """What decides which layers count: a phase, a level (an int32) and any number of stages.
+
+    phase: "TEST" or "TRAIN". Raises NetError for another, and for a level that is no int32.
+    """
+
+    phase: str = "TEST"
+    level: int = 0
+    stages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.phase not in ("TEST", "TRAIN"):
+            raise NetError(f"found the phase {self.phase!r}, expected TEST or TRAIN")
+        if not _INT32[0] <= self.level <= _INT32[1]:
+            raise NetError(f"found the level {self.level}, expected one from -2^31 to 2^31 - 1")
+
+    def within(self, root: Message) -> NetState:
+        """The state of the net that `root` is the text of, when it is asked for in this state.
+
+        Caffe adds the stages to those of the text's own ``state { }``, and puts the phase and the
+        level in the place of the text's.
+        """
+        own = root.message("state")
+        if own is None:
+            return self
+        _checked(own, ("phase", "level", "stage"))
+        stages = [stage.as_string() for stage in own.scalars("stage")]
+        return replace(self, stages=tuple(dict.fromkeys([*stages, *self.stages])))
+
+    def includes(self, layer: Message) -> bool:
+        """Whether the layer counts: an ``include`` is met, or there is none and no ``exclude`` is.
+
+        Raises PrototxtError for a layer that has both, as Caffe does, and for rules that are not
+        Caffe's.
+        """
+        include, exclude = layer.messages("include"), layer.messages("exclude")
+        if include and exclude:
+            name = layer.string("name")
+            raise exclude[0].error(
+                f"layer {name!r} has include and exclude rules; Caffe takes rules of one kind"
+            )
+        met = [self._meets(rule) for rule in (*include, *exclude)]
+        return any(met) if include else not any(met)
+
+    def _meets(self, rule: Message) -> bool:
+        """Whether all that the rule asks for holds; an empty rule is always met."""
+        _checked(rule, _FIELDS)
+        phase = rule.word("phase", self.phase)
+        low, high = (rule.integer(key, self.level, *_INT32) for key in ("min_level", "max_level"))
+        wanted, unwanted = (
+            {stage.as_string() for stage in rule.scalars(key)} for key in ("stage", "not_stage")
+        )
+        return (
+            _PHASES[phase] == self.phase
+            and low <= self.level <= high
+            and wanted.issubset(self.stages)
+            and unwanted.isdisjoint(self.stages)
+        )
+
+    def untried(self, layers: Iterable[Message]) -> tuple[str, ...]:
+        """The stages that rules of the layers name, if this state has none of them."""
+        named = dict.fromkeys(
+            stage.as_string()
+            for layer in layers
+            for rule in (*layer.messages("include"), *layer.messages("exclude"))
+            for key in ("stage", "not_stage")
+            for stage in rule.scalars(key)
+        )
+        return tuple(named) if named.keys().isdisjoint(self.stages) else ()
+
+
+#: The state in which a trained net is used.
+TEST = NetState()
+
+
+def _checked(message: Message, known: tuple[str, ...]) -> None:
+    """Raise PrototxtError for a field that Caffe does not know there, or a phase that is none."""
+    for field in message.fields:
+        if field.name not in known:
+            raise message.source.error(
+                f"found {field.name}, expected one of {', '.join(known)}", field.start
+            )
+    phase = message.scalar("phase")
+    if phase is not None and phase.as_word() not in _PHASES:
+        raise phase.error(f"found {phase.shown}, expected TRAIN or TEST")

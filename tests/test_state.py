@@ -1,0 +1,115 @@
+"""Which layers a net's state includes; parity/test_state.py has Caffe judge the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsurgery.errors import NetError, NetsurgeryError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Net, NetState
+
+TWO_STAGES = """
+layer { name: "a" type: "Data" top: "x" include { stage: "a" } }
+layer { name: "b" type: "Data" top: "x" exclude { not_stage: "b" } }
+layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
+"""
+
+
+def net(text: str, *given: object) -> Net:
+    return Net.of(Prototxt.parse(text, "n.prototxt"), NetState(*given))  # type: ignore[arg-type]
+
+
+def kept(rules: str, *given: object, state: str = "") -> bool:
+    layer = f'layer {{ name: "r" type: "ReLU" bottom: "x" top: "y" {rules} }}'
+    return bool(net(f'{state} input: "x" {layer}', *given).layers)
+
+
+@pytest.mark.parametrize(
+    ("rules", "given", "wanted"),
+    [
+        ("include { }", ("TEST",), True),
+        ("exclude { }", ("TEST",), False),
+        ("include { phase: 1 }", ("TEST",), True),
+        ("include { stage: 'a' }", ("TEST", 0, ("a",)), True),
+        ("include { stage: 'a' stage: 'b' }", ("TEST", 0, ("a",)), False),
+        ("include { stage: 'a' } include { stage: 'b' }", ("TEST", 0, ("b",)), True),
+        ("include { not_stage: 'a' }", ("TEST",), True),
+        ("include { not_stage: 'a' not_stage: 'b' }", ("TEST", 0, ("b",)), False),
+        ("exclude { stage: 'a' phase: TRAIN }", ("TEST", 0, ("a",)), True),
+        ("include { min_level: 2 max_level: 3 }", ("TEST", 1), False),
+        ("include { min_level: 2 max_level: 3 }", ("TEST", 2), True),
+        ("include { min_level: 2 max_level: 3 }", ("TEST", 4), False),
+        ("include { max_level: -2 }", ("TEST", -2), True),
+    ],
+)
+def test_every_kind_of_rule(rules: str, given: tuple[object, ...], wanted: bool) -> None:
+    assert kept(rules, *given) is wanted
+
+
+def test_the_texts_own_state_adds_stages_and_no_more() -> None:
+    state = "state { phase: TRAIN level: 3 stage: 'own' }"
+    assert net(state, "TEST", 2, ("own", "given")).state == NetState("TEST", 2, ("own", "given"))
+    assert kept("include { stage: 'own' stage: 'given' }", "TEST", 0, ("given",), state=state)
+    assert not kept("include { phase: TRAIN }", "TEST", state=state)
+    assert not kept("include { min_level: 3 }", "TEST", state=state)
+
+
+@pytest.mark.parametrize(
+    ("rules", "what"),
+    [
+        (
+            "include { } exclude { }",
+            "layer 'r' has include and exclude rules; Caffe takes rules of one kind",
+        ),
+        ("include { phase: BOTH }", "found BOTH, expected TRAIN or TEST"),
+        (
+            "exclude { stages: 'a' }",
+            "found stages, expected one of phase, min_level, max_level, stage, not_stage",
+        ),
+    ],
+)
+def test_rules_that_caffe_refuses(rules: str, what: str) -> None:
+    with pytest.raises(NetsurgeryError, match=f": {what}$"):
+        kept(rules)
+
+
+def test_no_such_phase_and_no_such_level() -> None:
+    with pytest.raises(NetError, match="found the phase 'test', expected TEST or TRAIN"):
+        NetState("test")
+    with pytest.raises(NetError, match="found the level 2147483648, expected one from"):
+        NetState(level=2**31)
+
+
+HINT = (
+    "; its layers have rules for the stages 'a', 'b': try --stage a (inspect, convert), or state "
+    '{ stage: "a" } in the prototxt'
+)
+
+
+def test_what_follows_from_stages_says_so() -> None:
+    for given in ((), ("c",)):
+        with pytest.raises(NetsurgeryError) as caught:
+            net(TWO_STAGES, "TEST", 0, given)
+        assert str(caught.value) == (
+            "n.prototxt:4:7: layer 'r' (ReLU): its bottom 'x' is made by no layer before it" + HINT
+        )
+    assert [layer.name for layer in net(TWO_STAGES, "TEST", 0, ("b",)).layers] == ["b", "r"]
+    lost = TWO_STAGES.replace('bottom: "x"', 'bottom: "z"')
+    with pytest.raises(NetsurgeryError) as caught:
+        net(lost, "TEST", 0, ("a",))
+    assert "stage" not in str(caught.value)
+
+
+def test_one_top_for_two_stages() -> None:
+    text = (
+        'input: "x" layer { name: "y1" type: "ReLU" bottom: "x" top: "y" exclude { stage: "a" } }\n'
+        'layer { name: "y2" type: "ReLU" bottom: "x" top: "y" }'
+    )
+    with pytest.raises(NetsurgeryError) as caught:
+        net(text)
+    assert str(caught.value) == (
+        "n.prototxt:2:7: layer 'y2' (ReLU): its top 'y' is made by a layer before it too; its "
+        "layers have rules for the stage 'a': try --stage a (inspect, convert), or state "
+        '{ stage: "a" } in the prototxt'
+    )
+    assert [layer.name for layer in net(text, "TEST", 0, ("a",)).layers] == ["y2"]
