@@ -8,7 +8,7 @@ import pytest
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
-from netsurgery.net.cost import Cost, Total, costs, param_names, total
+from netsurgery.net.cost import Cost, Total, costs, total
 from netsurgery.net.shapes import infer
 
 
@@ -119,13 +119,13 @@ layer { name: "b" type: "InnerProduct" bottom: "x" top: "b" param { name: "w" }
 
 def test_params_shared_by_name_count_once() -> None:
     net = net_of(SHARED)
-    assert [param_names(layer) for layer in net.layers] == [("w", ""), ("w",)]
+    assert [layer.param_names for layer in net.layers] == [("w", ""), ("w",)]
     assert total(net, infer(net)).params == 3 * 120 + 3 + 3
     old = SHARED.replace("layer {", "layers {").replace('"InnerProduct"', "INNER_PRODUCT")
     old = old.replace('param { name: "w" } param { }', 'param: "w" param: ""')
     old = old.replace('param { name: "w" }', 'param: "w"')
     net = net_of(old)
-    assert [param_names(layer) for layer in net.layers] == [("w", ""), ("w",)]
+    assert [layer.param_names for layer in net.layers] == [("w", ""), ("w",)]
     assert total(net, infer(net)).params == 3 * 120 + 3 + 3
 
 

@@ -10,7 +10,7 @@ from netsurgery.export.pooling import average
 from netsurgery.export.site import Emitter, Site
 from netsurgery.net.net import Shape
 from netsurgery.net.shape_rules import axis_of
-from netsurgery.net.windows import Window
+from netsurgery.net.windows import Window, lrn_window
 
 __all__ = ["EMITTERS"]
 
@@ -22,10 +22,9 @@ def _lrn(site: Site) -> list[str]:
     alpha, beta = message.number("alpha", 1.0), message.number("beta", 0.75)
     if size % 2 == 0:
         raise site.layer.error(f"local_size {size}; LRN takes odd sizes")
-    if message.word("norm_region", "ACROSS_CHANNELS") in ("ACROSS_CHANNELS", "0"):
+    window = lrn_window(site.layer)
+    if window is None:
         return [_lrn_across(site, size, alpha, beta, message.number("k", 1.0))]
-    pad = (size - 1) // 2
-    window = Window((size, size), (1, 1), (pad, pad), (1, 1))
     square = site.op("Mul", site.bottom, site.bottom)
     mean = average(site, square, site.shape[2:], window, site.shape[2:])
     return [_divided(site, mean, alpha, beta, 1.0)]

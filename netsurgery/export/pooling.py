@@ -16,7 +16,7 @@ import numpy as np
 from netsurgery.export.site import Emitter, Site
 from netsurgery.export.sliding import any_size, pool_any_size
 from netsurgery.net.net import Shape
-from netsurgery.net.windows import Window, pool_rounds_up, pool_window
+from netsurgery.net.windows import Window, pool_out, pool_rounds_up, pool_window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,7 +143,7 @@ def _spp(site: Site) -> list[str]:
     for level in range(levels):
         bins = 2**level
         window = _bins_window(size, bins)
-        cells = pooled_cells(window, size)
+        cells = pool_out(site.layer, window, size)
         made.append(pool(site, site.bottom, size, window, cells))
     if levels == 1:
         return made
@@ -155,15 +155,6 @@ def _bins_window(size: Shape, bins: int) -> Window:
     kernel = tuple(-(-n // bins) for n in size)
     pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
     return Window(kernel, kernel, pad, (1, 1))
-
-
-def pooled_cells(window: Window, size: Shape) -> Shape:
-    """How many cells Caffe's Pooling makes of a map of `size`."""
-    cells = []
-    for n, k, s, p in zip(size, window.kernel, window.stride, window.pad, strict=True):
-        count = -(-(n + 2 * p - k) // s) + 1
-        cells.append(count - 1 if any(window.pad) and (count - 1) * s >= n + p else count)
-    return tuple(cells)
 
 
 EMITTERS: dict[str, Emitter] = {"Pooling": _pooling, "SPP": _spp}

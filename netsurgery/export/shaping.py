@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from netsurgery.export.site import Emitter, Site
-from netsurgery.net.shape_rules import axis_of
+from netsurgery.net.shape_rules import axis_of, cut_axis
 
 __all__ = ["EMITTERS"]
 
 
 def _concat(site: Site) -> list[str]:
-    message = site.layer.param("concat_param")
-    named = "axis" if message.scalar("axis") or not message.scalar("concat_dim") else "concat_dim"
-    axis = axis_of(site.layer, message, site.shape, 1, named)
-    return [site.op("Concat", *site.bottoms, axis=axis)]
+    return [site.op("Concat", *site.bottoms, axis=cut_axis(site.layer, site.shape))]
 
 
 def _slice(site: Site) -> list[str]:
-    message = site.layer.param("slice_param")
-    named = "axis" if message.scalar("axis") or not message.scalar("slice_dim") else "slice_dim"
-    axis = axis_of(site.layer, message, site.shape, 1, named)
+    axis = cut_axis(site.layer, site.shape)
     if len(site.tops) == 1:
         return [site.bottom]
     sizes = site.ints([top[axis] for top in site.tops])
@@ -46,9 +41,8 @@ def _dims(site: Site) -> tuple[int, ...]:
     start += len(shape) + 1 if start < 0 else 0
     if 0 in top:
         return top
-    dims = [*[0] * start, *asked, *top[start + len(asked) :]]
     # Caffe's 0 counts from `axis` as ONNX's does from the front: the same place.
-    return tuple(dims)
+    return (*[0] * start, *asked, *top[start + len(asked) :])
 
 
 def _tile(site: Site) -> list[str]:

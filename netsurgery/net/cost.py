@@ -17,12 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from netsurgery.formats.textformat import Message
-from netsurgery.net import fork_rules, shape_rules
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import Shapes
+from netsurgery.net.shapes import Shapes, rule_of
 
-__all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "param_names", "total"]
+__all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "total"]
 
 #: Caffe computes in float32.
 NUMBER_BYTES = 4
@@ -69,8 +67,7 @@ def costs(net: Net, shapes: Shapes) -> tuple[Cost, ...]:
 def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
     """The layer's multiply-adds in one forward pass of the whole batch; None if not known."""
     if layer.type not in _WEIGHTED:
-        light = layer.type in shape_rules.RULES or layer.type in fork_rules.RULES
-        return 0 if light or not layer.bottoms else None
+        return 0 if rule_of(layer.type) or not layer.bottoms else None
     tops = [shapes.blobs.get(top) for top in layer.tops]
     bottoms = [shapes.blobs.get(bottom) for bottom in layer.bottoms]
     params = shapes.params.get(layer.name, ())
@@ -96,21 +93,11 @@ def _recurrent(kind: str, bottom: Shape, params: Sequence[Shape]) -> int:
 
 
 def _memory(layer: Layer, shapes: Shapes) -> int | None:
-    own = [top for top in layer.tops if top not in layer.bottoms]
-    if layer.type in _SHARING:
-        own = []
+    shared = layer.tops if layer.type in _SHARING else layer.bottoms
+    own = [top for top in layer.tops if top not in shared]
     found = [shapes.blobs.get(top) for top in own]
     known = [shape for shape in found if shape is not None]
     return NUMBER_BYTES * sum(map(prod, known)) if len(known) == len(found) else None
-
-
-def param_names(layer: Layer) -> tuple[str, ...]:
-    """The names that the layer gives its params, "" for none; equal names share one param."""
-    values = [field.value for field in layer.message.all("param")]
-    return tuple(
-        value.string("name") if isinstance(value, Message) else value.as_string()
-        for value in values
-    )
 
 
 def total(net: Net, shapes: Shapes) -> Total:
@@ -133,7 +120,7 @@ def total(net: Net, shapes: Shapes) -> Total:
 def _distinct_params(net: Net, shapes: Shapes) -> int:
     count, seen = 0, set()
     for layer in net.layers:
-        names = param_names(layer)
+        names = layer.param_names
         for index, shape in enumerate(shapes.params.get(layer.name, ())):
             name = names[index] if index < len(names) else ""
             if not name or name not in seen:

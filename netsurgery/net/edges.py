@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.windows import conv_window, pool_rounds_up, pool_window
+from netsurgery.net.windows import Window, conv_window, lrn_window, pool_rounds_up, pool_window
 
 __all__ = ["EdgeEffect", "edge_effects"]
 
@@ -55,23 +55,19 @@ def _why(layer: Layer, bottom: Shape) -> str:
         window = pool_window(layer, size)
         if any(window.pad):
             return f"pads by {_told(window.pad)}"
-        return _hanging(layer, size)
+        hangs = pool_rounds_up(layer) and _leaves_rest(window, size)
+        return "has a last window that hangs over the edge" if hangs else ""
     if layer.type == "Deconvolution":
         return "spreads cells past the window's edge"
     if layer.type == "LRN":
-        message = layer.param("lrn_param")
-        within = message.word("norm_region", "ACROSS_CHANNELS") in ("WITHIN_CHANNEL", "1")
-        return "normalizes over neighbours, with padding" if within else ""
+        return "normalizes over neighbours, with padding" if lrn_window(layer) else ""
     return ""
 
 
-def _hanging(layer: Layer, size: Shape) -> str:
-    """Whether the last window of a pooling without padding passes the edge."""
-    if not pool_rounds_up(layer):
-        return ""
-    window = pool_window(layer, size)
-    rest = [(n - k) % s for n, k, s in zip(size, window.kernel, window.stride, strict=True)]
-    return "has a last window that hangs over the edge" if any(rest) else ""
+def _leaves_rest(window: Window, size: Shape) -> bool:
+    """Whether windows without padding stop short of the edge, so that rounding up adds one."""
+    axes = zip(size, window.kernel, window.stride, strict=True)
+    return any((n - k) % s for n, k, s in axes)
 
 
 def _told(pad: Shape) -> str:

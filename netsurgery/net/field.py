@@ -16,7 +16,7 @@ from fractions import Fraction
 
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, infer
-from netsurgery.net.windows import Window, conv_window, pool_window
+from netsurgery.net.windows import Window, conv_window, lrn_window, pool_window
 
 __all__ = ["Field", "fields"]
 
@@ -51,8 +51,10 @@ def fields(net: Net, inputs: Mapping[str, Shape] | None = None) -> dict[str, Fie
         if len(shapes.blobs.get(name, ())) == 4:
             found[name] = Field(name)
     for layer in net.layers:
-        field = _behind(layer, found, shapes) if layer.bottoms else None
-        for top in layer.tops if layer.bottoms else ():
+        if not layer.bottoms:
+            continue
+        field = _behind(layer, found, shapes)
+        for top in layer.tops:
             if field is None:
                 found.pop(top, None)
             else:
@@ -76,7 +78,8 @@ def _behind(layer: Layer, found: dict[str, Field], shapes: Shapes) -> Field | No
         return None
     first = found[layer.bottoms[0]] if layer.bottoms[0] in found else found[spatial[0]]
     if layer.type == "LRN":
-        return _lrn(layer, first)
+        window = lrn_window(layer)
+        return first if window is None else _slid(first, window)
     if layer.type in _POINTWISE:
         several = layer.type in ("Concat", "Eltwise")
         return _joined([found.get(b) for b in layer.bottoms]) if several else first
@@ -119,16 +122,6 @@ def _spread(field: Field, window: Window) -> Field:
         _pair(field.size[i] + (reach[i] - 1) * field.stride[i] for i in axes),
         field.whole,
     )
-
-
-def _lrn(layer: Layer, field: Field) -> Field:
-    """Local response normalization slides a window only within channels."""
-    message = layer.param("lrn_param")
-    if message.word("norm_region", "ACROSS_CHANNELS") not in ("WITHIN_CHANNEL", "1"):
-        return field
-    size = message.integer("local_size", 5, 1)
-    pad = (size - 1) // 2
-    return _slid(field, Window((size, size), (1, 1), (pad, pad), (1, 1)))
 
 
 def _joined(fields: list[Field | None]) -> Field | None:

@@ -17,7 +17,7 @@ from netsurgery.net.shape_rules import Result, Rule
 __all__ = ["RULES", "interp_crop", "permutation", "upsample_factors"]
 
 
-def fields(layer: Layer, name: str, known: str) -> Message:
+def _fields(layer: Layer, name: str, known: str) -> Message:
     """The layer's message `name`, whose fields must be among `known`, words with spaces between."""
     message, names = layer.param(name), known.split()
     for field in message.fields:
@@ -33,19 +33,15 @@ def _images(layer: Layer, shape: Shape) -> Shape:
     return shape
 
 
-def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
-    return STOCK["Convolution"](layer, bottoms)
-
-
 def _relu6(layer: Layer, bottoms: list[Shape]) -> Result:
-    fields(layer, "relu_param", "")
-    fields(layer, "relu6_param", "")
+    _fields(layer, "relu_param", "")
+    _fields(layer, "relu6_param", "")
     return [bottoms[0]], []
 
 
 def permutation(layer: Layer, axes: int) -> tuple[int, ...]:
     """The axes in their new order; those that are not named follow as they were."""
-    message = fields(layer, "permute_param", "order")
+    message = _fields(layer, "permute_param", "order")
     named = [order.as_int(0, axes - 1) for order in message.scalars("order")]
     if len(set(named)) != len(named):
         raise layer.error(f"order {named} names an axis twice")
@@ -58,7 +54,7 @@ def _permute(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _normalize(layer: Layer, bottoms: list[Shape]) -> Result:
-    message = fields(layer, "norm_param", "across_spatial scale_filler channel_shared eps")
+    message = _fields(layer, "norm_param", "across_spatial scale_filler channel_shared eps")
     channels = bottoms[0][1]
     return [bottoms[0]], [() if message.boolean("channel_shared", True) else (channels,)]
 
@@ -72,7 +68,7 @@ def interp_crop(layer: Layer) -> tuple[int, int]:
 
 def _interp(layer: Layer, bottoms: list[Shape]) -> Result:
     known = "height width zoom_factor shrink_factor pad_beg pad_end"
-    message, shape = fields(layer, "interp_param", known), _images(layer, bottoms[0])
+    message, shape = _fields(layer, "interp_param", known), _images(layer, bottoms[0])
     sizes = [size - sum(interp_crop(layer)) for size in shape[2:]]
     shrink, zoom = (message.integer(f"{name}_factor", 1, 1) for name in ("shrink", "zoom"))
     given = {name for name in known.split() if message.scalar(name)}
@@ -91,7 +87,7 @@ def _interp(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def upsample_factors(layer: Layer) -> tuple[int, int]:
     """How many times higher and wider."""
-    message = fields(
+    message = _fields(
         layer, "upsample_param", "scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w"
     )
     both = message.integer("scale", 2, 1)
@@ -117,7 +113,7 @@ def _upsample(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _shuffle(layer: Layer, bottoms: list[Shape]) -> Result:
-    message = fields(layer, "shuffle_channel_param", "group")
+    message = _fields(layer, "shuffle_channel_param", "group")
     group, channels = message.integer("group", 1, 1), _images(layer, bottoms[0])[1]
     if channels % group:
         raise layer.error(f"{channels} channels do not fall into {group} groups")
@@ -135,7 +131,7 @@ def _axpy(layer: Layer, bottoms: list[Shape]) -> Result:
 
 RULES: dict[str, Rule] = {
     "Axpy": _axpy,
-    "DepthwiseConvolution": _depthwise,
+    "DepthwiseConvolution": STOCK["Convolution"],
     "Interp": _interp,
     "Normalize": _normalize,
     "Permute": _permute,

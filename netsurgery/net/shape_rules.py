@@ -12,9 +12,9 @@ from math import prod
 
 from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer, Shape
-from netsurgery.net.windows import Window, conv_window, deconv_out, pool_out, pool_window
+from netsurgery.net.windows import conv_window, deconv_out, pool_out, pool_window
 
-__all__ = ["RULES", "Result", "Rule", "axis_of", "keeps_turned"]
+__all__ = ["RULES", "Result", "Rule", "axis_of", "cut_axis", "keeps_turned"]
 
 Result = tuple[list[Shape], list[Shape]]
 Rule = Callable[[Layer, list[Shape]], Result]
@@ -26,6 +26,14 @@ def axis_of(layer: Layer, message: Message, shape: Shape, default: int, name: st
     if not -len(shape) <= axis < len(shape):
         raise layer.error(f"{name} {axis} of a blob with {len(shape)} axes")
     return axis % len(shape)
+
+
+def cut_axis(layer: Layer, shape: Shape) -> int:
+    """Where a Concat joins or a Slice cuts; ``axis`` was ``concat_dim`` and ``slice_dim`` once."""
+    kind = layer.type.lower()
+    message, old = layer.param(f"{kind}_param"), f"{kind}_dim"
+    named = old if message.scalar(old) and not message.scalar("axis") else "axis"
+    return axis_of(layer, message, shape, 1, named)
 
 
 def _same(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -87,9 +95,7 @@ def _pooling(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _concat(layer: Layer, bottoms: list[Shape]) -> Result:
-    message = layer.param("concat_param")
-    named = "axis" if message.scalar("axis") or not message.scalar("concat_dim") else "concat_dim"
-    axis = axis_of(layer, message, bottoms[0], 1, named)
+    axis = cut_axis(layer, bottoms[0])
     for shape in bottoms[1:]:
         if len(shape) <= axis or _with(shape, axis, 0) != _with(bottoms[0], axis, 0):
             raise layer.error(f"bottoms {bottoms[0]} and {shape} differ elsewhere than axis {axis}")
@@ -103,8 +109,7 @@ def _with(shape: Shape, axis: int, size: int) -> Shape:
 
 def _slice(layer: Layer, bottoms: list[Shape]) -> Result:
     message, shape = layer.param("slice_param"), bottoms[0]
-    named = "axis" if message.scalar("axis") or not message.scalar("slice_dim") else "slice_dim"
-    axis = axis_of(layer, message, shape, 1, named)
+    axis = cut_axis(layer, shape)
     points = [s.as_int(0) for s in message.scalars("slice_point")]
     count = len(layer.tops)
     if not points:
@@ -271,7 +276,7 @@ _LEGACY_DIMS = ("num", "channels", "height", "width")
 def _im2col(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("convolution_param")
     axis = axis_of(layer, message, bottoms[0], 1)
-    window: Window = conv_window(layer, len(bottoms[0]) - axis - 1)
+    window = conv_window(layer, len(bottoms[0]) - axis - 1)
     tops = []
     for shape in bottoms:
         columns = shape[axis] * prod(window.kernel)

@@ -15,7 +15,7 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net import fork_rules, shape_rules
 from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
 
-__all__ = ["Shapes", "infer"]
+__all__ = ["Shapes", "describe", "infer", "rule_of"]
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,14 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
     return found
 
 
+def rule_of(kind: str) -> shape_rules.Rule | None:
+    """The rule of a layer type, of Caffe 1.0's or a fork's; None for one that is not known."""
+    return shape_rules.RULES.get(kind) or fork_rules.RULES.get(kind)
+
+
 def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
-    rule = shape_rules.RULES.get(layer.type) or fork_rules.RULES.get(layer.type)
+    rule = rule_of(layer.type)
     fault: PrototxtError | None = None
     if rule is None:
         why = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from netsurgery.net.cost import param_names
 from netsurgery.net.net import Net
 
 __all__ = ["shared_params"]
@@ -16,7 +15,7 @@ def shared_params(net: Net) -> dict[tuple[str, int], tuple[str, int]]:
     owners: dict[str, tuple[str, int]] = {}
     shared = {}
     for layer in net.layers:
-        for index, name in enumerate(param_names(layer)):
+        for index, name in enumerate(layer.param_names):
             if name and owners.setdefault(name, (layer.name, index)) != (layer.name, index):
                 shared[layer.name, index] = owners[name]
     return shared

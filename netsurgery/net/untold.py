@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from netsurgery.errors import NetError
-from netsurgery.net import fork_rules, shape_rules
 from netsurgery.net.net import Layer, Net
-from netsurgery.net.shapes import Shapes
+from netsurgery.net.shapes import Shapes, rule_of
 
 __all__ = ["check_given", "givable", "untold_sources"]
 
@@ -62,5 +61,4 @@ def _sources(net: Net, shapes: Shapes, layer: Layer) -> Iterator[tuple[str, Laye
 
 
 def _without_rule(layer: Layer) -> bool:
-    known = (*shape_rules.RULES, *fork_rules.RULES, "Input")
-    return layer.type not in known
+    return layer.type != "Input" and rule_of(layer.type) is None

@@ -77,6 +77,16 @@ def _per_axis(
     return tuple(listed * axes if len(listed) == 1 else listed)
 
 
+def lrn_window(layer: Layer) -> Window | None:
+    """The window of an LRN within channels; None where it normalizes across them."""
+    message = layer.param("lrn_param")
+    if message.word("norm_region", "ACROSS_CHANNELS") not in ("WITHIN_CHANNEL", "1"):
+        return None
+    size = message.integer("local_size", 5, 1)
+    pad = (size - 1) // 2
+    return Window((size, size), (1, 1), (pad, pad), (1, 1))
+
+
 def pool_window(layer: Layer, size: Shape) -> Window:
     """The window of a Pooling over a bottom of height and width `size`."""
     message = layer.param("pooling_param")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
-from netsurgery.net.cost import param_names
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import RULES
 from netsurgery.net.shapes import Shapes, describe, infer
@@ -128,7 +127,7 @@ def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
 
 
 def _params(layer: Layer, shapes: tuple[Shape, ...]) -> Iterator[InitialParam]:
-    names = param_names(layer)
+    names = layer.param_names
     for index, shape in enumerate(shapes):
         shared = names[index] if index < len(names) else ""
         key = f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
