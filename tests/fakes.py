@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.formats.closing import Closing
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["FakeEngine", "FakeNet"]
@@ -18,7 +18,7 @@ __all__ = ["FakeEngine", "FakeNet"]
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class FakeNet:
+class FakeNet(Closing):
     """A net whose forward is a function; `log` notes every reshape and forward."""
 
     def __init__(self, run: Run, inputs: Mapping[str, Shape], log: list[Any]) -> None:
@@ -54,19 +54,8 @@ class FakeNet:
     def close(self) -> None:
         self.log.append("net closed")
 
-    def __enter__(self) -> FakeNet:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class FakeEngine:
+class FakeEngine(Closing):
     """Loads FakeNets; an opener as well: ``opener=engine.open``."""
 
     name = "fake"
@@ -91,14 +80,3 @@ class FakeEngine:
 
     def close(self) -> None:
         self.log.append("engine closed")
-
-    def __enter__(self) -> FakeEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

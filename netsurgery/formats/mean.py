@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,39 +16,30 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Mean", "load_mean"]
+__all__ = ["load_mean"]
 
 
-@dataclass(frozen=True, eq=False)
-class Mean:
-    """A mean in the net's own order of channels and scale of values.
-
-    values: float32, C x H x W, or C where it is one value a channel. origin: the file's path, or
-    the values as they were given.
-    """
-
-    values: NDArray[np.float32]
-    origin: str
-
-
-def load_mean(spec: str | Path) -> Mean:
-    """The mean that `spec` says.
+def load_mean(spec: str | Path | tuple[float, ...]) -> NDArray[np.float32]:
+    """The mean that `spec` says: float32, C x H x W, or C where it is one value a channel.
 
     A .npy file (C x H x W, H x W for grey, or C), a .binaryproto file as Caffe's
-    compute_image_mean writes it, or numbers with commas between ("104,117,123"), one a channel or
-    one for all, in the order of the net's channels (B,G,R for most of Caffe's). Raises MeanError.
+    compute_image_mean writes it, or numbers, as text with commas between ("104,117,123") or
+    not, one a channel or one for all. Channels and scale are the net's own (B,G,R and 0..255 for
+    most of Caffe's). Raises MeanError.
     """
+    if isinstance(spec, tuple):
+        spec = ",".join(map(repr, spec))
     if isinstance(spec, str):
         values = _numbers(spec)
         if values is not None:
-            return Mean(_checked(values, spec), spec)
+            return _checked(values, spec)
     name = str(spec)
     load = {".npy": _npy, ".binaryproto": _binaryproto}.get(Path(name).suffix.lower())
     if load is None:
         raise MeanError(
             f"{name}: a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
         )
-    return Mean(_checked(load(name), name), name)
+    return _checked(load(name), name)
 
 
 def _numbers(text: str) -> NDArray[np.float64] | None:

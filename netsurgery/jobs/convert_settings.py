@@ -30,7 +30,7 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
     if isinstance(mean, Path):
         from netsurgery.formats.mean import load_mean
 
-        channels = len(load_mean(mean).values)
+        channels = len(load_mean(mean))
     else:
         channels = len(mean or ())
     swap = settings.channel_swap

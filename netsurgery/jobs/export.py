@@ -74,9 +74,7 @@ def _preprocess(settings: Settings) -> Preprocess:
 
     mean = None
     if settings.mean is not None:
-        spec = settings.mean
-        text = spec if isinstance(spec, Path) else ",".join(map(repr, spec))
-        values = load_mean(text).values
+        values = load_mean(settings.mean)
         mean = values.mean(axis=(1, 2), dtype="f8") if values.ndim == 3 else values
     if settings.raw_scale == 0 or settings.input_scale == 0:
         raise SettingsError(f"{settings.path}: a scale of 0 leaves nothing of a picture")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.weights import open_weights
 from netsurgery.library.blobs import Blobs
 from netsurgery.library.given import AnyPath, as_path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Net"]
 
 
-class Net:
+class Net(Closing):
     """A net and, where they are given, its weights; a context manager.
 
         with netsurgery.Net("deploy.prototxt", "model.caffemodel") as net:
@@ -185,14 +185,3 @@ class Net:
     def __repr__(self) -> str:
         weights = "no weights" if self._store is None else self._store.weights.path
         return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
-
-    def __enter__(self) -> Net:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

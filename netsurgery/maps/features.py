@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.settings import Settings
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
@@ -75,7 +75,7 @@ class Features:
         }
 
 
-class Extractor:
+class Extractor(Closing):
     """A loaded net, from pictures to several of its blobs at once; a context manager."""
 
     def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
@@ -121,15 +121,8 @@ class Extractor:
             self._fields[size] = fields(net.net, {net.input.name: (1, net.channels, *size)})
         return self._fields[size]
 
-    def __enter__(self) -> Extractor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the net and the engine."""
         self.mapper.close()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineError, NetError, NetsurgeryError, SettingsError
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
@@ -80,7 +80,7 @@ def make_transformer(
     """
     return Transformer(
         channels=channels,
-        mean=_mean(settings.mean),
+        mean=None if settings.mean is None else load_mean(settings.mean),
         raw_scale=settings.raw_scale,
         channel_swap=settings.channel_swap,
         input_scale=settings.input_scale,
@@ -89,14 +89,7 @@ def make_transformer(
     )
 
 
-def _mean(mean: Path | tuple[float, ...] | None) -> Array | None:
-    if mean is None:
-        return None
-    spec = mean if isinstance(mean, Path) else ",".join(map(repr, mean))
-    return load_mean(spec).values
-
-
-class Mapper:
+class Mapper(Closing):
     """A loaded net, from pictures to class maps; a context manager.
 
     After an engine that failed on one picture, the next picture gets a new one. Raises EngineError
@@ -198,14 +191,3 @@ class Mapper:
         finally:
             if engine is not None:
                 engine.close()
-
-    def __enter__(self) -> Mapper:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -107,7 +107,7 @@ def npy(data: bytes) -> None:
     from netsurgery.formats.mean import load_mean
 
     with _file("mean.npy", data) as path:
-        assert load_mean(path).values.dtype == "float32"
+        assert load_mean(path).dtype == "float32"
 
 
 def binaryproto(data: bytes) -> None:
@@ -115,7 +115,7 @@ def binaryproto(data: bytes) -> None:
     from netsurgery.formats.mean import load_mean
 
     with _file("mean.binaryproto", data) as path:
-        assert load_mean(path).values.dtype == "float32"
+        assert load_mean(path).dtype == "float32"
 
 
 def image(data: bytes) -> None:

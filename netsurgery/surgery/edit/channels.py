@@ -87,7 +87,7 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     SurgeryError, MeanError.
     """
     approximate = argument.endswith(_APPROXIMATE)
-    mean = load_mean(argument.removesuffix(_APPROXIMATE)).values
+    mean = load_mean(argument.removesuffix(_APPROXIMATE))
     layers = _first_layers(work, _PASS_ALL, "the mean of its values")
     shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]
     edits = work.net.prototxt.edits()
