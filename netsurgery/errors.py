@@ -62,6 +62,12 @@ class PrototxtError(FormatError):
         super().__init__(f"{place}: {what}")
         self.what, self.path, self.line, self.column = what, path, line, column
         self.caret = f"{source}\n{' ' * (column - 1)}^" if source else ""
+        self._source = source
+
+    def more(self, words: str) -> PrototxtError:
+        """The same error, with `words` behind what is wrong."""
+        at = {"path": self.path, "source": self._source}
+        return PrototxtError(self.what + words, line=self.line, column=self.column, **at)
 
 
 class CaffemodelError(FormatError):

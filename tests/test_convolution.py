@@ -46,6 +46,22 @@ def changed(before: str, after: str) -> list[str]:
     return [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
 
 
+def test_an_inner_product_that_is_kept_is_named() -> None:
+    text = SMALL + fc("one", "data") + layer("ReLU", "one", "r") + fc("two", "r")
+    with pytest.raises(SurgeryError, match="'two': InnerProduct 'one' before it is not converted"):
+        plan(text, layers=["two"])
+
+
+def test_what_does_not_go_through_is_told_at_its_place_in_the_original() -> None:
+    """The new text has three lines less before the Eltwise."""
+    flat = "layer {\n  name: 'f' type: 'Flatten'\n  bottom: 'data' top: 'f' }\n"
+    pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
+    text = SMALL + flat + pool + fc("a", "f") + fc("b", "p") + layer("Eltwise", "a b", "s")
+    told = rf"n\.prototxt:{text.count(chr(10))}:\d+: layer 'Eltwise-s' \(Eltwise\): its bottoms"
+    with pytest.raises(SurgeryError, match=told):
+        plan(text)
+
+
 COMMENTED = """\
 name: 'Mine'  # my net
 input: 'data'

@@ -618,3 +618,15 @@ def test_nothing_of_onnx_leaks(engine: EmbeddedEngine, net: Path, model: Path) -
         session = loaded._session(("ip1",))
         with pytest.raises(NetsurgeryError, match=r"^ONNX Runtime gave up: .*data"):
             session.run({"data": np.zeros((1, 7), np.float32)})
+
+
+def test_a_layer_that_fails_as_it_runs_is_named(engine: EmbeddedEngine, tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'input: "words" input_shape { dim: 1 dim: 2 }\n'
+        'layer { name: "look/up" type: "Embed" bottom: "words" top: "out"\n'
+        "  embed_param { num_output: 3 input_dim: 5 weight_filler { value: 1 } } }",
+    )
+    told = r"gave up at layer 'look/up': .*out of data bounds"
+    with engine.load(path) as net, pytest.raises(EngineFailed, match=told):
+        net.forward({"words": row(1, 7)}, ["out"])

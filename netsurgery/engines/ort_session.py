@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -158,7 +159,10 @@ class Session:
         except Exception as error:
             if over.is_set():
                 raise EngineTimeout(f"the net did not run within {limit:g} s") from None
-            raise EngineFailed(f"ONNX Runtime gave up: {_line(error)}") from None
+            told = _line(error)
+            node = re.search(r"Name:'(.+)/\w+'", told)  # as export.site names it
+            at = f" at layer {node[1]!r}" if node else ""
+            raise EngineFailed(f"ONNX Runtime gave up{at}: {told}") from None
         finally:
             timer.cancel()
         count = len(self.outputs)

@@ -15,8 +15,8 @@ from netsurgery.export import (
     shaping,
 )
 from netsurgery.export.graph import Graph
-from netsurgery.export.known_fields import check_fields
 from netsurgery.export.site import Emitter, Param, Site
+from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob, WeightsFile
+from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 
@@ -111,6 +112,7 @@ class ParamSources:
             raise NetError(
                 f"layer {layer.name!r} ({layer.type}), param {index}: the net wants "
                 f"{describe(shape)}, {self._model.path} has {describe(blob.shape)}"
+                f"{suspect(self._net, layer.name)}"
             )
         return blob
 

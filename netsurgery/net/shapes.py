@@ -13,6 +13,7 @@ from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net import fork_rules, shape_rules
+from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
 
 __all__ = ["Shapes", "describe", "infer", "rule_of"]
@@ -61,7 +62,10 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
             found.blobs[declared.name] = tuple(shape)
     for layer in net.layers:
         if layer.type != "Input":
-            _infer_layer(layer, found, inputs or {})
+            try:
+                _infer_layer(layer, found, inputs or {})
+            except PrototxtError as error:
+                raise error.more(suspect(net, layer.name)) from None
     return found
 
 

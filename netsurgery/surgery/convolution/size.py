@@ -74,7 +74,7 @@ def resize(
         old = shapes.blobs[declared.name]
         new = _new_shape(net, declared, old, stride, wanted)
         resizes.append(Resize(declared.name, old, new, stride))
-    fixed, moving = _effects(made, sources, resizes)
+    fixed, moving = _effects(net, made, found, sources, resizes)
     if fixed and wanted != Wanted():
         refuse(net.prototxt.path, fixed)
     if wanted == Wanted() and (fixed or not moving):
@@ -178,7 +178,7 @@ def _new_shape(
 
 
 def _effects(
-    made: Net, sources: Mapping[str, Shape], resizes: list[Resize]
+    net: Net, made: Net, found: Survey, sources: Mapping[str, Shape], resizes: list[Resize]
 ) -> tuple[list[Refusal], bool]:
     """The layers whose params have their shape at the old sizes only; whether any output grows."""
     before = infer(made, sources)
@@ -186,7 +186,8 @@ def _effects(
         after = infer(made, {**sources, **{one.name: one.new for one in resizes}})
     except PrototxtError as error:
         sizes = ", ".join(f"{one.new[2]}x{one.new[3]}" for one in resizes)
-        raise SurgeryError(f"an input of {sizes} does not go through this net: {error}") from None
+        told = _in_the_original(net, made, found, error)
+        raise SurgeryError(f"an input of {sizes} does not go through this net: {told}") from None
     fixed = [
         Refusal(
             layer,
@@ -198,3 +199,12 @@ def _effects(
     ]
     known = [blob for blob in made.outputs if blob in before.blobs and blob in after.blobs]
     return fixed, any(before.blobs[blob][2:] != after.blobs[blob][2:] for blob in known)
+
+
+def _in_the_original(net: Net, made: Net, found: Survey, error: PrototxtError) -> PrototxtError:
+    """What is wrong with a layer of the new net, told at its place in the author's own text."""
+    stay = [layer for layer in net.layers if layer not in found.flattenings]
+    for old, new in zip(stay, made.layers, strict=True):
+        if error.what.startswith(new.error("").what):
+            return old.error(error.what.removeprefix(new.error("").what))
+    return error

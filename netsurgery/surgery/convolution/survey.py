@@ -155,9 +155,22 @@ class _Walk:
         return None
 
     def no_map(self, layer: Layer, bottom: str, shape: Shape) -> Refusal:
+        kept = self.kept(layer)
+        if kept is not None:
+            why = f"InnerProduct {kept.name!r} before it is not converted, so makes no map"
+            return Refusal(layer.name, why)
         maker = self.net.producer(layer, bottom)
         by = "the net's input" if maker is None else f"made by layer {maker.name!r} ({maker.type})"
         return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}, {by}: no map")
+
+    def kept(self, layer: Layer) -> Layer | None:
+        """The InnerProduct not to be converted that made what `layer` reads, if one did."""
+        maker: Layer | None = layer
+        while maker is not None and maker.bottoms:
+            maker = self.net.producer(maker, maker.bottoms[0])
+            if maker is not None and maker.type == "InnerProduct":
+                return None if maker in self.chosen else maker
+        return None
 
     def flattened(self, layer: Layer) -> Loose | None:
         """What a layer that only flattens makes of its bottom."""

@@ -6,7 +6,7 @@ weight that is kept K x O (``transpose: true``) is turned on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel, ModelLayer
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
@@ -14,6 +14,7 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.formats.wire import Wire, delimited, varint_field
+from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
@@ -59,7 +60,11 @@ def match_weights(plan: ConvolutionPlan, model: WeightsFile) -> Weights:
         if len(found) > 1:
             refusals.append(Refusal(name, f"the model has {len(found)} layers of that name"))
         elif found:
-            refusals += differences(name, found[0].blobs, shapes, "the model")
+            blame = suspect(plan.net, name)
+            refusals += [
+                replace(one, reason=one.reason + blame)
+                for one in differences(name, found[0].blobs, shapes, "the model")
+            ]
     refuse(model.path, refusals)
     here = {layer.name for layer in plan.net.layers}
     return Weights(

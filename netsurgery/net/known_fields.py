@@ -7,9 +7,10 @@ other numbers than the fork that knows them.
 
 from __future__ import annotations
 
-from netsurgery.net.net import Layer
+from netsurgery.formats.textformat import Field
+from netsurgery.net.net import Layer, Net
 
-__all__ = ["FIELDS", "check_fields", "field_of"]
+__all__ = ["FIELDS", "check_fields", "field_of", "suspect"]
 
 #: The message with a layer's parameters -> its fields in Caffe 1.0; and ceil_mode, a fork's.
 FIELDS: dict[str, str] = {
@@ -74,14 +75,42 @@ def field_of(kind: str) -> str | None:
 
 def check_fields(layer: Layer) -> None:
     """Raise PrototxtError, with its place, for a field that Caffe's layer has not."""
+    found = _unknown(layer)
+    if found is not None:
+        raise layer.message.source.error(
+            f"layer {layer.name!r} ({layer.type}): {field_of(layer.type)} has a field "
+            f"{found.name}, which Caffe 1.0 does not know, nor what it changes; take it out if "
+            "that is nothing",
+            found.start,
+        )
+
+
+def suspect(net: Net, name: str) -> str:
+    """Who else may be to blame where layer `name` does not fit: "; ..." to end a message, or "".
+
+    That is a field that Caffe 1.0 does not know, of the layer or of one that it depends on; the
+    shapes were told as if it were not there.
+    """
+    wanted: set[str] = set()
+    blame = ""
+    for layer in reversed(net.layers):
+        if layer.name != name and not wanted.intersection(layer.tops):
+            continue
+        wanted.update(layer.bottoms)
+        found = _unknown(layer)
+        if found is not None:
+            line = layer.message.source.error("", found.start).line
+            blame = (
+                f"; layer {layer.name!r} (line {line}) has a field {found.name}, which Caffe 1.0 "
+                "does not know and which may change that shape"
+            )
+    return blame
+
+
+def _unknown(layer: Layer) -> Field | None:
+    """The first field that Caffe's layer has not."""
     name = field_of(layer.type)
     if name is None:
-        return
+        return None
     known = FIELDS[name].split()
-    for found in layer.param(name).fields:
-        if found.name not in known:
-            raise layer.message.source.error(
-                f"layer {layer.name!r} ({layer.type}): {name} has a field {found.name}, which "
-                "Caffe 1.0 does not know, nor what it changes; take it out if that is nothing",
-                found.start,
-            )
+    return next((one for one in layer.param(name).fields if one.name not in known), None)

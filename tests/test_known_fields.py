@@ -1,0 +1,101 @@
+"""The fields Caffe's layers have are those of its own schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from caffe_schema import caffe_messages
+
+from netsurgery.cli import run
+from netsurgery.errors import PrototxtError
+from netsurgery.export.forks import EMITTERS as FORKS
+from netsurgery.export.layers import EMITTERS, check_types
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Net
+from netsurgery.net.known_fields import FIELDS, field_of, suspect
+from netsurgery.net.shapes import infer
+
+#: Types whose layers take nothing, or whose own definition checks its fields.
+WITHOUT = {"AbsVal", "BNLL", "BatchReindex", "Silence", "Split"}
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_fields_are_caffes(name: str) -> None:
+    found = caffe_messages().LayerParameter.DESCRIPTOR.fields_by_name[name].message_type
+    extra = {"ceil_mode"} if name == "pooling_param" else set()
+    assert set(FIELDS[name].split()) == {field.name for field in found.fields} | extra
+
+
+@pytest.mark.parametrize("kind", sorted(EMITTERS))
+def test_every_type_has_its_message(kind: str) -> None:
+    own = set(FORKS) - {"DepthwiseConvolution"}
+    assert (field_of(kind) is None) == (kind in WITHOUT | own)
+
+
+@pytest.mark.parametrize("version", ["layer", "layers"])
+def test_a_field_of_a_fork_is_refused(version: str) -> None:
+    kind = '"Convolution"' if version == "layer" else "CONVOLUTION"
+    text = f"""input: "x" input_dim: [1, 1, 5, 5]
+    {version} {{ name: "c" type: {kind} bottom: "x" top: "y"
+      convolution_param {{ num_output: 1 kernel_size: 3
+        pad_l: 1 }} }}"""
+    with pytest.raises(PrototxtError) as caught:
+        check_types(Net.of(Prototxt.parse(text, "n.prototxt")))
+    assert str(caught.value) == (
+        "n.prototxt:4:9: layer 'c' (Convolution): convolution_param has a field pad_l, which "
+        "Caffe 1.0 does not know, nor what it changes; take it out if that is nothing"
+    )
+
+
+PADDED = """input: "data" input_dim: [1, 1, 8, 8]
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 1 kernel_size: 3 PAD weight_filler { type: "xavier" } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+"""
+BLAME = (
+    "; layer 'conv' (line 3) has a field pad_l, which Caffe 1.0 does not know and which may "
+    "change that shape\n"
+)
+
+
+@pytest.mark.parametrize("command", ["convert", "verify"])
+def test_an_unknown_field_is_blamed_where_weights_do_not_fit(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The fork pads, so its InnerProduct has more weights than the shapes tell here."""
+    monkeypatch.chdir(tmp_path)
+    Path("fork.prototxt").write_text(PADDED.replace("PAD", "pad_l: 1"))
+    Path("as_trained.prototxt").write_text(PADDED.replace("PAD", "pad: 1"))
+    assert run(["init", "-q", "as_trained.prototxt", "-o", "net.caffemodel"]) == 0
+    fork = ["fork.prototxt", "net.caffemodel"]
+    if command == "verify":
+        assert run(["verify", *fork, *fork, "--engine", "embedded"]) == 2
+        assert "convolution_param has a field pad_l" in capsys.readouterr().err
+        return
+    assert run(["convert", *fork, "--engine", "embedded"]) == 1
+    assert capsys.readouterr().err.endswith(f"is 2x64 in the model, expected 2x36{BLAME}")
+
+
+def test_an_unknown_field_is_blamed_where_shapes_contradict() -> None:
+    net = PADDED.replace("PAD", "pad_l: 1") + (
+        'layer { name: "r" type: "Reshape" bottom: "conv" top: "r" '
+        "reshape_param { shape { dim: [1, 64] } } }"
+    )
+    with pytest.raises(PrototxtError, match=r"layer 'r' .*; layer 'conv' \(line 3\) has a field"):
+        infer(Net.of(Prototxt.parse(net, "n.prototxt")))
+
+
+def test_only_what_a_layer_depends_on_is_blamed() -> None:
+    net = Net.of(Prototxt.parse(PADDED.replace("PAD", "pad_l: 1"), "n.prototxt"))
+    assert suspect(net, "fc") == BLAME.rstrip("\n")
+    assert suspect(Net.of(Prototxt.parse(PADDED.replace("PAD", ""), "n.prototxt")), "fc") == ""
+    beside = PADDED.replace("PAD", "pad_l: 1") + (
+        'layer { name: "other" type: "InnerProduct" bottom: "data" top: "other" '
+        "inner_product_param { num_output: 2 } }"
+    )
+    assert suspect(Net.of(Prototxt.parse(beside, "n.prototxt")), "other") == ""
