@@ -392,7 +392,7 @@ def layer(kind: str, rest: str = "") -> str:
         (
             layer("EuclideanLoss"),
             "layer 'l' (EuclideanLoss): it is there for training; the embedded engine runs "
-            "deploy nets (--engine caffe runs this one)",
+            "deploy nets, whose inputs are given (--engine caffe runs this one)",
         ),
         (
             layer("Data"),

@@ -51,26 +51,26 @@ def check_types(net: Net, *, exporting: bool = False) -> None:
         if layer.type in EMITTERS or layer.type == "Input":
             check_fields(layer)
             continue
-        if layer.type in _DATA:
-            raise layer.error(
-                "it reads data of its own; a deploy net, whose inputs are given, can be exported"
-                if exporting
-                else "it reads data of its own; the embedded engine runs deploy nets, whose inputs "
-                "are given (--engine caffe runs this one)"
-            )
-        if layer.type.endswith("Loss") or layer.type in ("Accuracy", "SoftmaxWithLoss"):
-            raise layer.error(
-                "it is there for training; a deploy net can be exported"
-                if exporting
-                else "it is there for training; the embedded engine runs deploy nets "
-                "(--engine caffe runs this one)"
-            )
-        raise layer.error(
-            "export does not know this type"
-            if exporting
-            else "the embedded engine does not know this type; --engine caffe runs what your "
-            "Caffe knows"
+        raise layer.error(_why_not(layer.type, exporting))
+
+
+def _why_not(kind: str, exporting: bool) -> str:
+    if kind in _DATA:
+        why = "it reads data of its own"
+    elif kind.endswith("Loss") or kind == "Accuracy":
+        why = "it is there for training"
+    elif exporting:
+        return "export does not know this type"
+    else:
+        return (
+            "the embedded engine does not know this type; --engine caffe runs what your Caffe knows"
         )
+    if exporting:
+        return f"{why}; a deploy net, whose inputs are given, can be exported"
+    return (
+        f"{why}; the embedded engine runs deploy nets, whose inputs are given "
+        "(--engine caffe runs this one)"
+    )
 
 
 def needed(net: Net, outputs: Sequence[str]) -> tuple[list[Layer], list[str]]:

@@ -7,7 +7,7 @@ same, operation by operation, it holds for any size, and the axes that differ ar
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -91,58 +91,46 @@ def export_net(net: Net, model: WeightsFile, prepare: Prepare | None = None) -> 
     the weights do not fit.
     """
     check_types(net, exporting=True)
-    writer = _Writer(net, Weights(net, model), prepare)
+    weights = Weights(net, model)
+
+    def written(shapes: Shapes) -> Graph:
+        return write_net(net, shapes, net.outputs, weights.of, dynamic=True, prepare=prepare)
+
     shapes = infer(net)
-    own = writer.written(shapes)
-    others, fixed = shapes, None
-    for larger in _others(net, shapes):
-        try:
-            other_shapes = infer(net, larger)
-            one_size = _of_one_size(net, shapes, other_shapes)
-            if one_size is not None:
-                fixed = fixed or f"{one_size} takes one size"
-                continue
-            other = writer.written(other_shapes)
-        except NetsurgeryError as error:
-            sizes = ", ".join(describe(shape) for shape in larger.values())
-            fixed = fixed or f"at {sizes}, {error}"
-            continue
-        differing = _difference(own, other)
-        if differing is None:
-            others = other_shapes
-            if not _same_size(shapes, larger):
-                fixed = None
-            break
-        fixed = fixed or f"the graph of layer {differing!r} depends on the input's size"
+    own = written(shapes)
+    others, fixed = _freest(net, shapes, own, written)
     inputs = _axes(own.inputs, shapes, others)
     outputs = _axes(own.outputs, shapes, others)
     own.inputs, own.outputs = dict(inputs), dict(outputs)
     return Export(net, model, own, inputs, outputs, fixed)
 
 
-def _of_one_size(net: Net, shapes: Shapes, others: Shapes) -> str | None:
-    """The first layer whose params would need other shapes, such as an InnerProduct."""
+def _freest(
+    net: Net, shapes: Shapes, own: Graph, written: Callable[[Shapes], Graph]
+) -> tuple[Shapes, str | None]:
+    """Of the shapes to try those with most axes changed at which the graph is `own` all the same.
+
+    And why height and width are not among the axes, None where they are.
+    """
+    fixed = None
+    for larger in _others(net, shapes):
+        try:
+            others = infer(net, larger)
+            why = _of_one_size(net, shapes, others) or _difference(own, written(others))
+        except NetsurgeryError as error:
+            why = f"at {', '.join(map(describe, larger.values()))}, {error}"
+        if not why:
+            return others, (fixed if _same_size(shapes, larger) else None)
+        fixed = fixed or why
+    return shapes, fixed
+
+
+def _of_one_size(net: Net, shapes: Shapes, others: Shapes) -> str:
+    """That a layer's params would need other shapes, as an InnerProduct's; "" for none."""
     for layer in net.layers:
         if shapes.params.get(layer.name) != others.params.get(layer.name):
-            return f"layer {layer.name!r} ({layer.type})"
-    return None
-
-
-@dataclass(frozen=True)
-class _Writer:
-    net: Net
-    weights: Weights
-    prepare: Prepare | None
-
-    def written(self, shapes: Shapes) -> Graph:
-        return write_net(
-            self.net,
-            shapes,
-            self.net.outputs,
-            self.weights.of,
-            dynamic=True,
-            prepare=self.prepare,
-        )
+            return f"layer {layer.name!r} ({layer.type}) takes one size"
+    return ""
 
 
 def _others(net: Net, shapes: Shapes) -> Iterator[dict[str, Shape]]:
@@ -164,16 +152,15 @@ def _same_size(shapes: Shapes, others: Mapping[str, Shape]) -> bool:
     return all(shapes.of(name)[2:] == shape[2:] for name, shape in others.items())
 
 
-def _difference(one: Graph, other: Graph) -> str | None:
-    """The first layer whose operations are not the same in both graphs."""
+def _difference(one: Graph, other: Graph) -> str:
+    """That a layer's operations are not the same in both graphs; "" where all are."""
     for a, b in zip_longest(one.operations, other.operations):
-        if a is None or b is None:
-            return (a or b).layer
-        if a != b:
-            return a.layer
-        if any(not _equal(one.constants.get(n), other.constants.get(n)) for n in a.inputs):
-            return a.layer
-    return None
+        same = a == b and all(
+            _equal(one.constants.get(n), other.constants.get(n)) for n in a.inputs
+        )
+        if not same:
+            return f"the graph of layer {(a or b).layer!r} depends on the input's size"
+    return ""
 
 
 def _equal(one: Constant | None, other: Constant | None) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from netsurgery.formats.wire import encode_varint
+from netsurgery.formats.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
 __all__ = [
     "FLOAT",
@@ -67,20 +67,15 @@ def join(pieces: Sequence[Piece]) -> bytes:
 def field(number: int, value: int | float | str | bytes) -> bytes:
     """One field: ints as varints, floats as 32 bits, text and bytes with their length."""
     if isinstance(value, int):
-        return encode_varint(number << 3) + encode_varint(value)
+        return varint_field(number, value)
     if isinstance(value, float):
-        return encode_varint(number << 3 | 5) + struct.pack("<f", value)
-    raw = value.encode("utf-8", "replace") if isinstance(value, str) else value
-    return encode_varint(number << 3 | 2) + encode_varint(len(raw)) + raw
+        return tag(number, Wire.FIXED32) + struct.pack("<f", value)
+    return delimited(number, value.encode("utf-8", "replace") if isinstance(value, str) else value)
 
 
 def message(number: int, pieces: Sequence[Piece]) -> list[Piece]:
     """The field `number` that holds `pieces` as one message (or as one run of bytes)."""
-    return [encode_varint(number << 3 | 2) + encode_varint(size_of(pieces)), *pieces]
-
-
-def _packed(number: int, values: Iterable[int]) -> bytes:
-    return field(number, b"".join(map(encode_varint, values)))
+    return [header(number, size_of(pieces)), *pieces]
 
 
 def attribute(name: str, value: Attribute) -> bytes:
@@ -95,7 +90,7 @@ def attribute(name: str, value: Attribute) -> bytes:
     if value and isinstance(value[0], float):
         packed = struct.pack(f"<{len(value)}f", *value)
         return made + field(7, packed) + field(20, 6)
-    return made + _packed(8, (int(v) for v in value)) + field(20, 7)
+    return made + packed_varints(8, map(int, value)) + field(20, 7)
 
 
 def operation(
@@ -110,14 +105,14 @@ def operation(
 
 def tensor(name: str, kind: int, shape: Sequence[int], raw: Sequence[Piece]) -> list[Piece]:
     """A TensorProto whose little-endian data lie inside the model."""
-    head = _packed(1, shape) + field(2, kind) + field(8, name)
+    head = packed_varints(1, shape) + field(2, kind) + field(8, name)
     return [head, *message(9, raw)]
 
 
 def external_tensor(name: str, shape: Sequence[int], location: str, where: FileRange) -> bytes:
     """A TensorProto of float32 whose data are a range of the file `location`."""
     entries = {"location": location, "offset": str(where.offset), "length": str(where.length)}
-    made = _packed(1, shape) + field(2, FLOAT) + field(8, name)
+    made = packed_varints(1, shape) + field(2, FLOAT) + field(8, name)
     made += b"".join(field(13, field(1, k) + field(2, v)) for k, v in entries.items())
     return made + field(14, 1)
 

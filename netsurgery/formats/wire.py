@@ -8,7 +8,7 @@ few small reads. Every length is checked against its message before it is believ
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from netsurgery.formats.reader import Reader
@@ -209,7 +209,7 @@ def varint_field(number: int, value: int) -> bytes:
     return tag(number, Wire.VARINT) + encode_varint(value)
 
 
-def packed_varints(number: int, values: tuple[int, ...]) -> bytes:
+def packed_varints(number: int, values: Iterable[int]) -> bytes:
     """A packed repeated integer field; nothing at all for no values."""
     data = b"".join(map(encode_varint, values))
     return delimited(number, data) if data else b""

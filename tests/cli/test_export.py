@@ -240,7 +240,10 @@ def test_a_net_whose_graph_depends_on_the_size(capsys: pytest.CaptureFixture[str
     ("kind", "what"),
     [
         ("Python", "export does not know this type"),
-        ("Accuracy", "it is there for training; a deploy net can be exported"),
+        (
+            "Accuracy",
+            "it is there for training; a deploy net, whose inputs are given, can be exported",
+        ),
         (
             "ImageData",
             "it reads data of its own; a deploy net, whose inputs are given, can be exported",
