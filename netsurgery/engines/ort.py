@@ -119,7 +119,7 @@ class EmbeddedNet:
     def _check_params(self) -> None:
         """Every layer's params are there and fit, before anything is run."""
         for layer in self._net.layers:
-            self._weights.of(layer, self._shapes.params.get(layer.name, ()))
+            self._weights.of(layer, self._shapes.params_of(layer))
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
@@ -152,7 +152,7 @@ class EmbeddedNet:
         known = {name: shape for name, shape in present.items() if shape is not None}
         found = infer(self._net, known)
         for layer in self._net.layers:
-            self._weights.of(layer, found.params.get(layer.name, ()))
+            self._weights.of(layer, found.params_of(layer))
         self._shapes = found
         self._held = {k: v for k, v in self._held.items() if v.shape == found.blobs.get(k)}
 

@@ -115,7 +115,7 @@ def write_net(
             bottoms=[values[bottom] for bottom in layer.bottoms],
             shapes=[known[bottom] for bottom in layer.bottoms],
             tops=[shapes.of(top) for top in layer.tops],
-            params=params_of(layer, shapes.params.get(layer.name, ())),
+            params=params_of(layer, shapes.params_of(layer)),
             dynamic=dynamic,
         )
         tops = EMITTERS[layer.type](site)

@@ -28,7 +28,10 @@ def initialize(
     weights: "-" is standard output. seed: the same one gives the same file. progress: called with
     the number of bytes written. Raises OutputError; nothing is written then.
     """
-    layers = [_layer(layer, plan, seed) for layer in plan.net.layers]
+    # A second layer of a name, which has no params, would be loaded into the first too.
+    first = {layer.name: layer for layer in reversed(plan.net.layers)}
+    kept = [layer for layer in plan.net.layers if first[layer.name] is layer]
+    layers = [_layer(layer, plan, seed) for layer in kept]
     with Outputs([weights], inputs=[plan.net.prototxt.path], force=force, stdout=True) as outputs:
         return write_weights(outputs[weights], layers, net_name=plan.net.name, progress=progress)
 

@@ -12,7 +12,7 @@ from netsurgery.formats.weights import WeightsFile, WeightsLayer, stored_shape
 from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
-from netsurgery.net.net import MAX_DIM, Net, NetInput, Shape
+from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.state import NetState
 from netsurgery.net.untold import check_given, givable
@@ -205,8 +205,9 @@ def _layers(
     with_statistics: bool,
 ) -> tuple[LayerFacts, ...]:
     made = []
+    rest = dict(there)  # the first layer of a name has what the model has for it
     for layer, cost in zip(net.layers, costs(net, shapes), strict=True):
-        in_model = there.get(layer.name)
+        in_model = rest.pop(layer.name, None)
         made.append(
             LayerFacts(
                 name=layer.name,
@@ -214,7 +215,7 @@ def _layers(
                 bottoms=layer.bottoms,
                 tops=layer.tops,
                 shapes=tuple(shapes.blobs.get(top) for top in layer.tops),
-                params=_params(layer.name, layer.tops, shapes, in_model),
+                params=_params(layer, shapes, in_model),
                 multiply_adds=cost.multiply_adds,
                 memory=cost.memory,
                 fields=tuple(seen.get(top) for top in layer.tops) if seen is not None else (),
@@ -225,13 +226,13 @@ def _layers(
 
 
 def _params(
-    name: str, tops: tuple[str, ...], shapes: Shapes, in_model: WeightsLayer | None
+    layer: Layer, shapes: Shapes, in_model: WeightsLayer | None
 ) -> tuple[Shape, ...] | None:
-    if name in shapes.params:
-        return shapes.params[name]
+    if shapes.params_of(layer):
+        return shapes.params_of(layer)
     if in_model is not None:
         return tuple(blob.shape for blob in in_model.blobs)
-    return None if any(top in shapes.unknown for top in tops) else ()
+    return None if any(top in shapes.unknown for top in layer.tops) else ()
 
 
 def _statistics(layer: WeightsLayer) -> tuple[BlobStatistics, ...]:

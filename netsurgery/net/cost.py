@@ -70,7 +70,7 @@ def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
         return 0 if rule_of(layer.type) or not layer.bottoms else None
     tops = [shapes.blobs.get(top) for top in layer.tops]
     bottoms = [shapes.blobs.get(bottom) for bottom in layer.bottoms]
-    params = shapes.params.get(layer.name, ())
+    params = shapes.params_of(layer)
     if not params or None in tops or None in bottoms:
         return None
     known = [shape for shape in bottoms if shape is not None]
@@ -121,7 +121,7 @@ def _distinct_params(net: Net, shapes: Shapes) -> int:
     count, seen = 0, set()
     for layer in net.layers:
         names = layer.param_names
-        for index, shape in enumerate(shapes.params.get(layer.name, ())):
+        for index, shape in enumerate(shapes.params_of(layer)):
             name = names[index] if index < len(names) else ""
             if not name or name not in seen:
                 count += prod(shape)

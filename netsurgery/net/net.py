@@ -6,7 +6,7 @@ message and are read by whoever understands them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,7 +104,9 @@ class Net:
             for index, message in enumerate(prototxt.layers)
             if state.includes(message)
         )
-        net = cls(prototxt, prototxt.name, tuple(_inputs(prototxt.root, layers)), layers, state)
+        inputs = tuple(_inputs(prototxt.root, layers))
+        notes = tuple(_of_one_name(layers))
+        net = cls(prototxt, prototxt.name, inputs, layers, state, notes)
         net._check()
         return net
 
@@ -186,6 +188,20 @@ def _layer(index: int, message: Message, generation: str) -> Layer:
         tops=tuple(s.as_string() for s in message.scalars("top")),
         message=message,
     )
+
+
+def _of_one_name(layers: Sequence[Layer]) -> Iterator[str]:
+    """What there is to say of layers that bear one name, in Caffe's eyes a net like any other."""
+    named: dict[str, list[Layer]] = {}
+    for layer in layers:
+        named.setdefault(layer.name, []).append(layer)
+    for name, several in named.items():
+        if name and len(several) > 1:
+            places = ", ".join(str(layer.message.error("").line) for layer in several)
+            yield (
+                f"the layers in lines {places} are all named {name!r}: Caffe loads params by name, "
+                "into the first of them"
+            )
 
 
 def _inputs(root: Message, layers: tuple[Layer, ...]) -> Iterator[NetInput]:

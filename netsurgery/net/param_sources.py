@@ -11,7 +11,7 @@ from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 
-__all__ = ["ParamSources"]
+__all__ = ["ParamSources", "check_own_names"]
 
 #: The params that a layer fills by itself where the net names no filler.
 _FILLED = {
@@ -41,6 +41,21 @@ _PARAM_FIELDS: Mapping[str, str] = {
 _WITH_PARAMS = frozenset({*_PARAM_FIELDS, "BatchNorm"})
 
 
+def check_own_names(net: Net) -> None:
+    """Raise PrototxtError where params would not come to the layer that they are of.
+
+    Caffe loads a layer's params into the first layer of its name, and saves those of all.
+    """
+    first: dict[str, Layer] = {}
+    for layer in net.layers:
+        owner = first.setdefault(layer.name, layer)
+        if owner is not layer and _has_params(layer):
+            raise layer.error(
+                f"the layer in line {owner.message.error('').line} has the same name, and Caffe "
+                "loads params by name into the first; give each its own"
+            )
+
+
 class ParamSources:
     """For each param of a net the blob that holds it, or the constant that fills it.
 
@@ -49,7 +64,8 @@ class ParamSources:
     """
 
     def __init__(self, net: Net, model: WeightsFile | None) -> None:
-        """Without `model` every param is filled."""
+        """Without `model` every param is filled. Raises PrototxtError: see `check_own_names`."""
+        check_own_names(net)
         self._net, self._model = net, model
         self._sharers: dict[str, list[tuple[Layer, int]]] = {}
         for layer in net.layers:

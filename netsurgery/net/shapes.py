@@ -24,7 +24,8 @@ class Shapes:
     """What `infer` found.
 
     blobs: every blob's shape, in file order; a blob whose shape cannot be told is not in it.
-    params: for every layer with params, the shape of each.
+    params: for every layer with params, the shape of each; of several layers of one name those of
+    the first, which is the one that Caffe loads params into.
     unknown: blob -> why its shape cannot be told.
     faults: blob -> the error of the fork's layer on which that is.
     """
@@ -33,6 +34,11 @@ class Shapes:
     params: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     faults: dict[str, PrototxtError] = field(default_factory=dict)
+    _own: dict[int, tuple[Shape, ...]] = field(default_factory=dict, repr=False)
+
+    def params_of(self, layer: Layer) -> tuple[Shape, ...]:
+        """The shapes of the layer's own params, () where it has none or they are not known."""
+        return self._own.get(layer.index, ())
 
     def of(self, blob: str) -> Shape:
         """The blob's shape. Raises NetError with the reason where it cannot be told.
@@ -118,7 +124,8 @@ def _keep(layer: Layer, tops: list[Shape], params: list[Shape], found: Shapes) -
             raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
         found.blobs[top] = shape
     if params:
-        found.params[layer.name] = tuple(params)
+        found._own[layer.index] = tuple(params)
+        found.params.setdefault(layer.name, tuple(params))
 
 
 def describe(shape: Shape) -> str:

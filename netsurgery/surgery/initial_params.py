@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shape_rules import RULES
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.untold import check_given, untold_sources
@@ -68,6 +69,7 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
     """
     given = dict(input_shapes or {})
     check_given(net, given)
+    check_own_names(net)
     shapes = infer(net, given)
     unknown: list[Layer] = []
     refusals: list[Refusal] = []
@@ -75,8 +77,9 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
     notes = list(net.notes)
     owners: dict[str, InitialParam] = {}
     for layer in net.layers:
-        if layer.name in shapes.params:
-            for param in _params(layer, shapes.params[layer.name]):
+        own = shapes.params_of(layer)
+        if own:
+            for param in _params(layer, own):
                 found = owners.setdefault(param.key, param)
                 why = why_not(found.filler, found.shape) or _why_not_shared(found, param)
                 refusals += [Refusal(layer.name, f"param {param.index}: {why}")] if why else []

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import TEST
@@ -96,10 +97,12 @@ def plan_convolution(
     skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
 
     Raises SurgeryError naming each layer that stands in the way and why, PrototxtError where the
-    net contradicts itself, NetError for a shape of a blob that takes none.
+    net contradicts itself or layers with params bear one name, NetError for a shape of a blob that
+    takes none.
     """
     given = dict(input_shapes or {})
     check_given(net, given)
+    check_own_names(net)
     shapes = infer(net, given)
     found, notes = _surveyed(net, _chosen(net, layers), shapes, keep_global_pooling, skip_refused)
     if not found.changed:

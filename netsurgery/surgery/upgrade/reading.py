@@ -25,4 +25,5 @@ def read_upgraded(path: Path | str, state: NetState = TEST) -> Net:
 
     new = replace(plan_upgrade(found).result, bom=found.bom)
     told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
-    return replace(Net.of(new, state), notes=(told,))
+    net = Net.of(new, state)
+    return replace(net, notes=(told, *net.notes))
