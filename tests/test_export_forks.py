@@ -234,8 +234,17 @@ def test_forks_refuse(tmp_path: Path, layer: str, what: str) -> None:
     assert caught.value.what == f"layer 'l' ({kind}): {what}"
 
 
-def test_a_normalize_of_two_axes_is_not_run(tmp_path: Path) -> None:
-    with pytest.raises(PrototxtError) as caught:
-        run(tmp_path, "type: 'Normalize'", drawn(2, 3))
-    what = "layer 'l' (Normalize): its bottom has 2 axes; expected N x C x H x W"
-    assert caught.value.what == what
+@pytest.mark.parametrize("across", [True, False])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4)])
+def test_a_normalize_of_fewer_axes(tmp_path: Path, across: bool, shape: Shape) -> None:
+    """SSD's takes two axes and more; those that are missing count as one."""
+    x = drawn(*shape)
+    text = f"type: 'Normalize' norm_param {{ across_spatial: {str(across).lower()} }}"
+    whole = x.reshape(*shape, *[1] * (4 - len(shape)))
+    expected = normalized(whole, across, 1e-10, 1).reshape(shape)
+    np.testing.assert_allclose(run(tmp_path, text, x), expected, rtol=1e-5)
+
+
+def test_a_normalize_of_one_axis_is_not_run(tmp_path: Path) -> None:
+    with pytest.raises(PrototxtError, match="more, or more axes"):
+        run(tmp_path, "type: 'Normalize'", drawn(2))

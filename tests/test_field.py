@@ -61,6 +61,12 @@ def test_one_layer(text: str, expected: tuple[float, float, float]) -> None:
     assert along_height(of(text)["y"]) == list(expected)
 
 
+@pytest.mark.parametrize(("across", "whole"), [("true", True), ("false", False)])
+def test_a_norm_over_all_positions_is_of_the_whole_map(across: str, whole: bool) -> None:
+    found = of(layer("Normalize", f"norm_param {{ across_spatial: {across} }}"))["y"]
+    assert (found.whole, along_height(found)) == (whole, [1, 1, 0])
+
+
 def test_whole_map_layers_say_so() -> None:
     pooled = of(layer("Pooling", "pooling_param { global_pooling: true }"))["y"]
     assert pooled.whole

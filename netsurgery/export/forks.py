@@ -24,13 +24,13 @@ def _permute(site: Site) -> list[str]:
 
 def _normalize(site: Site) -> list[str]:
     """x / sqrt(sum of x^2 + eps) over the blob of one picture, or over its channels only."""
-    message = site.layer.param("norm_param")
-    if len(site.shape) != 4:
-        raise site.layer.error(f"its bottom has {len(site.shape)} axes; expected N x C x H x W")
-    axes = [1, 2, 3] if message.boolean("across_spatial", True) else [1]
+    message, count = site.layer.param("norm_param"), len(site.shape)
+    if not 2 <= count <= 4:
+        raise site.layer.error(f"its bottom has {count} axes; expected N x C, and at most H x W")
+    axes = range(1, count) if message.boolean("across_spatial", True) else [1]
     square = site.op("ReduceSumSquare", site.bottom, site.ints(axes))
     norm = site.op("Sqrt", site.op("Add", square, site.floats(message.number("eps", 1e-10))))
-    scale = site.param(0, (prod(site.params[0].shape), 1, 1))
+    scale = site.param(0, (prod(site.params[0].shape), *[1] * (count - 2)))
     return [site.op("Mul", site.op("Div", site.bottom, norm), scale)]
 
 

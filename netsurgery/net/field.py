@@ -11,7 +11,7 @@ and behind a deconvolution, which spreads every cell over e cells s apart, strid
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from netsurgery.net.net import Layer, Net, Shape
@@ -65,8 +65,8 @@ def fields(net: Net, inputs: Mapping[str, Shape] | None = None) -> dict[str, Fie
 #: Layers whose cell depends on the bottoms' cell at the same place alone.
 _POINTWISE = frozenset(
     """
-    AbsVal ArgMax BNLL BatchNorm Bias Clip Concat Dropout ELU Eltwise Exp Log Normalize PReLU Power
-    ReLU ReLU6 Scale ShuffleChannel Sigmoid Slice Softmax Split Swish TanH Threshold
+    AbsVal ArgMax BNLL BatchNorm Bias Clip Concat Dropout ELU Eltwise Exp Log PReLU Power ReLU
+    ReLU6 Scale ShuffleChannel Sigmoid Slice Softmax Split Swish TanH Threshold
     """.split()
 )
 
@@ -80,6 +80,9 @@ def _behind(layer: Layer, found: dict[str, Field], shapes: Shapes) -> Field | No
     if layer.type == "LRN":
         window = lrn_window(layer)
         return first if window is None else _slid(first, window)
+    if layer.type == "Normalize":
+        across = layer.param("norm_param").boolean("across_spatial", True)
+        return replace(first, whole=first.whole or across)
     if layer.type in _POINTWISE:
         several = layer.type in ("Concat", "Eltwise")
         return _joined([found.get(b) for b in layer.bottoms]) if several else first

@@ -70,6 +70,9 @@ def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
         return ""
     if layer.type in _ALONG_CHANNELS:
         return _along_channels(layer)
+    if layer.type == "Normalize":
+        across = layer.param("norm_param").boolean("across_spatial", True)
+        return "its norm is over all positions of a map (across_spatial)" if across else ""
     if layer.type.endswith("Loss"):
         return f"a {layer.type} is for training; give the deploy prototxt"
     return f"a {layer.type} may not treat every position of a map alike"
