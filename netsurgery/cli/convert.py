@@ -10,6 +10,7 @@ import click
 from netsurgery.cli import convert_report as report
 from netsurgery.cli.options import (
     SIZE,
+    dry_run_option,
     engine_options,
     force_option,
     input_shape_option,
@@ -68,9 +69,7 @@ FILE = click.Path(path_type=Path)
     help="Run both nets before anything is written, and every cell of the map against the "
     "classifier on its window; where they differ nothing is written.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Show what would be done, and the diff; write nothing."
-)
+@dry_run_option
 @preprocess_options
 @engine_options
 @json_option

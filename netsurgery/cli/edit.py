@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.options import dry_run_option, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.formats.weights import open_weights
@@ -86,9 +86,7 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     metavar="FILE",
     help="Where the new prototxt goes, needed where the structure changes.",
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Show what would be done, and the diff; write nothing."
-)
+@dry_run_option
 @json_option
 @quiet_option
 @force_option

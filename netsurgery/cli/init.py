@@ -10,10 +10,12 @@ import click
 
 from netsurgery.cli.options import (
     check_printed,
+    dry_run_option,
     force_option,
     input_shape_option,
     json_option,
     quiet_option,
+    seed_option,
 )
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.table import echo_table
@@ -36,16 +38,9 @@ __all__ = ["command"]
     required=True,
     help="Where the weights go; HDF5 if it ends in .h5; - prints them.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="The same seed gives the same params.",
-)
+@seed_option("The same seed gives the same params.")
 @input_shape_option
-@click.option("--dry-run", is_flag=True, help="Show what would be filled; write nothing.")
+@dry_run_option
 @json_option
 @quiet_option
 @force_option

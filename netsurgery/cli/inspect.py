@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import click
 
 from netsurgery.cli import inspect_report as report
-from netsurgery.cli.options import input_shape_option, json_option, quiet_option, state_options
+from netsurgery.cli.options import (
+    WordType,
+    input_shape_option,
+    json_option,
+    quiet_option,
+    state_options,
+    whole_numbers,
+)
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
@@ -25,24 +31,16 @@ __all__ = ["command"]
 _AXES = 32
 
 
-class InputSizeType(click.ParamType[InputSize]):
-    """``HxW``, ``NxCxHxW`` or either behind ``INPUT=``."""
+def input_size(text: str) -> InputSize:
+    """``"227x227"`` is (227, 227); ``"data=1x3x64x64"`` the whole shape of one input.
 
-    name = "[INPUT=]HxW"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> InputSize:
-        """ "227x227" is (227, 227); "data=1x3x64x64" is the whole shape of one input."""
-        if isinstance(value, InputSize):
-            return value
-        name, _, size = value.rpartition("=")
-        parts = size.lower().split("x")
-        digits = all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts)
-        dims = tuple(map(int, parts)) if digits else ()
-        if not all(0 < dim <= MAX_DIM for dim in dims) or not 0 < len(dims) <= _AXES:
-            self.fail(f"{size!r} is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227")
-        return InputSize(name or None, dims)
+    Raises ValueError.
+    """
+    name, _, size = text.rpartition("=")
+    dims = whole_numbers(size.lower(), "x", MAX_DIM)
+    if not dims or 0 in dims or len(dims) > _AXES:
+        raise ValueError(f"{size!r} is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227")
+    return InputSize(name or None, dims)
 
 
 @click.command()
@@ -56,8 +54,7 @@ class InputSizeType(click.ParamType[InputSize]):
 @click.option(
     "--size",
     "sizes",
-    metavar="[INPUT=]HxW",
-    type=InputSizeType(),
+    type=WordType("[INPUT=]HxW", input_size),
     multiple=True,
     help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",
 )

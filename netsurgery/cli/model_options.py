@@ -8,35 +8,34 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from netsurgery.cli.options import FILE_PATH, parse_size
+from netsurgery.cli.options import FILE_PATH, WordType, parse_size
 
 __all__ = ["model_options", "picture_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SIZES = ("net", "image")
 
-class MapSizeType(click.ParamType[Any]):
+
+class MapSizeType(WordType[str | tuple[int, int]]):
     """``net``, ``image`` or a size."""
 
-    name = "net|image|HxW"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return self.name  # click would make it upper case, and the words to type are not
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        if value.lower() in ("net", "image"):
-            return value.lower()
-        try:
-            return parse_size(value)
-        except ValueError as error:
-            self.fail(f"{error}, net or image", param, ctx)
+    def __init__(self) -> None:
+        super().__init__("net|image|HxW", _map_size)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        return [CompletionItem(word) for word in ("net", "image") if word.startswith(incomplete)]
+        return [CompletionItem(word) for word in _SIZES if word.startswith(incomplete)]
+
+
+def _map_size(text: str) -> str | tuple[int, int]:
+    if text.lower() in _SIZES:
+        return text.lower()
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, net or image") from None
 
 
 def model_options(command: F) -> F:

@@ -6,12 +6,15 @@ import functools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.net.state import NetState
+
+if TYPE_CHECKING:
+    from netsurgery.net.net import Shape
 
 __all__ = [
     "FILE_PATH",
@@ -19,17 +22,22 @@ __all__ = [
     "SIZE",
     "FilePathType",
     "NumberType",
+    "WordType",
     "check_printed",
+    "dry_run_option",
     "engine_options",
     "force_option",
     "input_shape_option",
     "json_option",
     "parse_size",
     "quiet_option",
+    "seed_option",
     "state_options",
+    "whole_numbers",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class FilePathType(click.Path):
@@ -63,51 +71,43 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-class SizeType(click.ParamType[tuple[int, int]]):
-    """A size as HxW: (height, width)."""
+class WordType(click.ParamType[T]):
+    """A word that `parse` reads, raising ValueError for others; `name` is its form in the help."""
 
-    name = "HxW"
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name, self.parse = name, parse
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return self.name  # click would make it upper case, and the words to type are not
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]  # read already
         try:
-            return parse_size(value)
+            return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-SIZE = SizeType()
+def whole_numbers(text: str, mark: str, most: int) -> tuple[int, ...]:
+    """The numbers from 0 to `most` that are in `text` with `mark` between; () for all else."""
+    parts = text.split(mark)
+    if not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+        return ()
+    found = tuple(map(int, parts))
+    return found if max(found) <= most else ()
 
 
-class NamedShapeType(click.ParamType[tuple[str, tuple[int, ...]]]):
-    """A blob and its shape as BLOB=NxCxHxW: (name, shape)."""
-
-    name = "BLOB=NxCxHxW"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return self.name  # click would make it upper case, and the words to type are not
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, tuple[int, ...]]:
-        if isinstance(value, tuple):
-            return value
-        blob, found, dims = value.rpartition("=")
-        parts = dims.lower().split("x")
-        digits = all(part.isascii() and part.isdigit() and len(part) <= 7 for part in parts)
-        counts = digits and all(0 < int(part) <= 1_000_000 for part in parts)
-        if not (found and blob and counts):
-            self.fail(f"{value!r} is not BLOB=NxCxHxW, as in data=1x3x227x227", param, ctx)
-        return blob, tuple(map(int, parts))
+def _named_shape(text: str) -> tuple[str, Shape]:
+    blob, _, dims = text.rpartition("=")
+    shape = whole_numbers(dims.lower(), "x", 1_000_000)
+    if not (blob and shape and all(shape)):
+        raise ValueError(f"{text!r} is not BLOB=NxCxHxW, as in data=1x3x227x227")
+    return blob, shape
 
 
-NAMED_SHAPE = NamedShapeType()
+SIZE = WordType("HxW", parse_size)
+NAMED_SHAPE = WordType("BLOB=NxCxHxW", _named_shape)
 
 
 def engine_options(command: F) -> F:
@@ -197,11 +197,22 @@ def input_shape_option(command: F) -> F:
     return click.option(
         "--input-shape",
         "input_shapes",
-        metavar="BLOB=NxCxHxW",
         type=NAMED_SHAPE,
         multiple=True,
         help="The shape of an input that the prototxt does not tell, such as a Data layer's top.",
     )(command)
+
+
+def seed_option(told: str) -> Callable[[F], F]:
+    """--seed, which is for what is `told`; the command gets `seed`."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help=told,
+    )
 
 
 def state_options(command: F) -> F:
@@ -234,6 +245,12 @@ def state_options(command: F) -> F:
         return command(*args, state=NetState(phase.upper(), level, stages), **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def dry_run_option(command: F) -> F:
+    """--dry-run; the command gets `dry_run`."""
+    told = "Show what would be done, and the text's diff if any; write nothing."
+    return click.option("--dry-run", is_flag=True, help=told)(command)
 
 
 def json_option(command: F) -> F:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from netsurgery.cli.options import FILE_PATH, FilePathType
+from netsurgery.cli.options import FILE_PATH, FilePathType, WordType, whole_numbers
 from netsurgery.cli.printing import echo
 from netsurgery.formats.settings import Settings, find_settings, load_settings
 
@@ -37,22 +37,12 @@ class MeanType(FilePathType):
         return numbers
 
 
-class ChannelsType(click.ParamType[tuple[int, ...]]):
-    """An order of channels: each of 0, 1, ... once."""
-
-    name = "channels"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = value.split(",")
-        counts = all(part.isascii() and part.isdigit() and len(part) < 7 for part in parts)
-        order = tuple(map(int, parts)) if counts else ()
-        if not order or sorted(order) != list(range(len(order))):
-            self.fail(f"{value!r} is not each channel once, as in 2,1,0", param, ctx)
-        return order
+def channels(text: str) -> tuple[int, ...]:
+    """``"2,1,0"`` is (2, 1, 0): each of 0, 1, ... once. Raises ValueError."""
+    order = whole_numbers(text, ",", 1_000_000)
+    if not order or sorted(order) != list(range(len(order))):
+        raise ValueError(f"{text!r} is not each channel once, as in 2,1,0")
+    return order
 
 
 def pixel_options(command: F) -> F:
@@ -78,8 +68,7 @@ def pixel_options(command: F) -> F:
     )
     @click.option(
         "--channel-swap",
-        type=ChannelsType(),
-        metavar="2,1,0",
+        type=WordType("2,1,0", channels),
         envvar="NETSURGERY_CHANNEL_SWAP",
         help="The order of channels; 2,1,0 makes RGB the BGR of most of Caffe's nets "
         "(default: none).",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import force_option, json_option, quiet_option
+from netsurgery.cli.options import dry_run_option, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
@@ -50,7 +50,7 @@ FILE = click.Path(path_type=Path)
     "--slice", "cut", is_flag=True, help="Where sizes differ, copy the part that overlaps."
 )
 @click.option("--strict", is_flag=True, help="Refuse to leave a layer of TO without its params.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@dry_run_option
 @json_option
 @quiet_option
 @force_option

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
+from netsurgery.cli.options import (
+    check_printed,
+    dry_run_option,
+    force_option,
+    json_option,
+    quiet_option,
+)
 from netsurgery.cli.printing import echo
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
@@ -23,7 +29,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "-o", "--output", metavar="FILE", type=FILE, help="The new file; - prints a prototxt."
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
+@dry_run_option
 @json_option
 @quiet_option
 @force_option

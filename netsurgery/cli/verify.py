@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from netsurgery.cli import verify_report as report
 from netsurgery.cli.diff import trouble_is_two
-from netsurgery.cli.options import NumberType, engine_options, json_option, quiet_option
+from netsurgery.cli.options import (
+    NumberType,
+    WordType,
+    engine_options,
+    json_option,
+    quiet_option,
+    seed_option,
+)
 from netsurgery.cli.preprocess_options import merged, pixel_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings, find_settings, load_settings
@@ -22,20 +28,12 @@ FILE = click.Path(path_type=Path)
 ENGINES = ("auto", "caffe", "embedded")
 
 
-class EnginesType(click.ParamType[tuple[str, str]]):
-    """Two engines with a comma between."""
-
-    name = "A,B"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        names = value.split(",")
-        if len(names) != 2 or not set(names) <= set(ENGINES):
-            self.fail(f"{value!r} is not two of {', '.join(ENGINES)}, as in caffe,embedded")
-        return names[0], names[1]
+def two_engines(text: str) -> tuple[str, str]:
+    """``"caffe,embedded"`` is ("caffe", "embedded"). Raises ValueError."""
+    names = text.split(",")
+    if len(names) != 2 or not set(names) <= set(ENGINES):
+        raise ValueError(f"{text!r} is not two of {', '.join(ENGINES)}, as in caffe,embedded")
+    return names[0], names[1]
 
 
 @click.command()
@@ -57,14 +55,7 @@ class EnginesType(click.ParamType[tuple[str, str]]):
     metavar="N",
     help="Compare on N inputs of normal random numbers  [default: 1, or none with --image]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="For the random numbers.",
-)
+@seed_option("For the random numbers.")
 @click.option(
     "--tolerance",
     type=NumberType(min=0),
@@ -75,7 +66,7 @@ class EnginesType(click.ParamType[tuple[str, str]]):
 )
 @click.option(
     "--engines",
-    type=EnginesType(),
+    type=WordType("A,B", two_engines),
     help="Run A in one engine and B in another, as in caffe,embedded; wins over --engine.",
 )
 @pixel_options
