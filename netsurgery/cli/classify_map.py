@@ -21,7 +21,7 @@ from netsurgery.cli.options import (
     quiet_option,
 )
 from netsurgery.cli.preprocess_options import merged, preprocess_options, with_settings_file
-from netsurgery.cli.printing import echo, echo_notes, printable
+from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable
 from netsurgery.cli.progress import Progress
 from netsurgery.cli.terminal import stdout_in_color
 from netsurgery.engines.contract import EngineOptions
@@ -29,7 +29,6 @@ from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.settings import Settings
 
 if TYPE_CHECKING:
-    from netsurgery.engines.contract import Array
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
@@ -193,13 +192,14 @@ class _Run:
             except NetsurgeryError as error:
                 failed += 1
                 self.progress.clear()
-                echo(f"error: {_named(image, error)}", err=True)
+                echo_failed(image, error)
         self.progress.clear()
         if failed:
             echo(f"{failed} of {self.total} images failed", err=True)
             raise click.exceptions.Exit(1)
 
     def one(self, index: int, image: str) -> None:
+        from netsurgery.formats.npy import npy_bytes
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import read_picture
 
@@ -208,12 +208,12 @@ class _Run:
             found = self.mapper.map(picture, self.size)
         except HoldsNaN as error:
             values = error.values
-            self.files.write(index, {"npy": lambda: _npy(values)})  # to see where the NaN are
+            self.files.write(index, {"npy": lambda: npy_bytes(values)})  # to see where the NaN are
             raise
         self.files.write(
             index,
             {
-                "npy": lambda: _npy(found.values),
+                "npy": lambda: npy_bytes(found.values),
                 "picture": lambda: _png(found, picture, self.class_),
             },
         )
@@ -241,22 +241,6 @@ class _Run:
             click.echo(_json_text(facts, pretty))
         elif not self.quiet:
             _print(found, self.mapper.engine)
-
-
-def _named(image: str, error: NetsurgeryError) -> str:
-    """The error's line, with the image's name where it does not say it."""
-    name = "standard input" if image == "-" else image
-    return str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"
-
-
-def _npy(values: Array) -> bytes:
-    import io
-
-    import numpy as np
-
-    file = io.BytesIO()
-    np.save(file, values)
-    return file.getvalue()
 
 
 def _png(found: ClassMap, picture: Picture, class_: str) -> bytes:

@@ -16,7 +16,7 @@ from netsurgery.cli.map_outputs import is_folder, make_folder, stems
 from netsurgery.cli.model_options import model_options, picture_options
 from netsurgery.cli.options import engine_options, force_option, json_option, quiet_option
 from netsurgery.cli.preprocess_options import merged, pixel_options, with_settings_file
-from netsurgery.cli.printing import echo, echo_notes, printable
+from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable
 from netsurgery.cli.progress import Progress
 from netsurgery.cli.table import echo_table
 from netsurgery.engines.contract import EngineOptions
@@ -223,7 +223,7 @@ class _Run:
                         raise
                     self.failed.append(image)
                     self.progress.clear()
-                    echo(f"error: {_named(image, error)}", err=True)
+                    echo_failed(image, error)
         self.progress.clear()
         if self.failed:
             echo(f"{len(self.failed)} of {len(self.images)} images failed", err=True)
@@ -269,9 +269,3 @@ def _row(one: dict[str, Any]) -> list[str]:
     shape = " x ".join(map(str, one["shape"]))
     pairs = [one[key] for key in ("stride", "field", "offset")]
     return [shape, *("" if pair is None else f"{pair[0]:g}, {pair[1]:g}" for pair in pairs)]
-
-
-def _named(image: str, error: NetsurgeryError) -> str:
-    """The error's line, with the image's name where it does not say it."""
-    name = "standard input" if image == "-" else image
-    return str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 import click
 
-__all__ = ["echo", "echo_notes", "printable"]
+from netsurgery.errors import NetsurgeryError
+
+__all__ = ["echo", "echo_failed", "echo_notes", "printable"]
 
 
 def printable(text: str) -> str:
@@ -33,3 +35,10 @@ def echo_notes(notes: Iterable[str], *, err: bool = False) -> None:
     """What the user should know, a line each."""
     for note in notes:
         echo(f"note: {note}", err=err)
+
+
+def echo_failed(image: str, error: NetsurgeryError) -> None:
+    """The error's line, with the image's name where it does not say it, to standard error."""
+    name = "standard input" if image == "-" else image
+    told = str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"
+    echo(f"error: {told}", err=True)
