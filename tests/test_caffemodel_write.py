@@ -34,16 +34,14 @@ TO_CONVOLUTION = {
         type="Convolution",
         tops=("ip1-conv",),
         shapes=((2, 1, 1, 3),),
-        drop_fields=frozenset({117}),
-        add=delimited(106, varint_field(1, 2) + varint_field(4, 3)),
+        messages={117: None, 106: varint_field(1, 2) + varint_field(4, 3)},
     ),
     "V1": LayerChange(
         name="ip1-conv",
         type="Convolution",
         tops=("ip1-conv",),
         shapes=((2, 1, 1, 3),),
-        drop_fields=frozenset({17}),
-        add=delimited(10, varint_field(1, 2) + varint_field(4, 3)),
+        messages={17: None, 10: varint_field(1, 2) + varint_field(4, 3)},
     ),
 }
 
@@ -142,7 +140,7 @@ def test_unknown_fields_stay_where_they_are(tmp_path: Path) -> None:
 
 def test_a_field_that_was_not_there_goes_where_its_number_puts_it(tmp_path: Path) -> None:
     data = delimited(100, delimited(4, b"top")) + delimited(5000, b"")
-    change = LayerChange(name="n", type="T", bottoms=("a", "b"), add=delimited(106, b""))
+    change = LayerChange(name="n", type="T", bottoms=("a", "b"), messages={106: b""})
     assert rewritten(tmp_path, data, {"": change}, "net") == delimited(1, b"net") + delimited(
         100,
         b"".join(
@@ -153,12 +151,12 @@ def test_a_field_that_was_not_there_goes_where_its_number_puts_it(tmp_path: Path
     ) + delimited(5000, b"")
 
 
-def test_a_field_added_to_others_of_its_number(tmp_path: Path) -> None:
-    data = delimited(100, delimited(1, b"x") + delimited(6, b"") + delimited(104, b""))
-    change = LayerChange(add=delimited(6, b"\x0a\x01w"))
+def test_a_message_takes_the_place_of_all_of_its_number(tmp_path: Path) -> None:
+    one, other = delimited(106, b"\x08\x01"), delimited(106, b"\x08\x02")
+    data = delimited(100, delimited(1, b"x") + one + delimited(117, b"") + other)
+    change = LayerChange(messages={106: b"\x08\x03"})
     assert rewritten(tmp_path, data, {"x": change}) == delimited(
-        100,
-        delimited(1, b"x") + delimited(6, b"") + delimited(104, b"") + delimited(6, b"\x0a\x01w"),
+        100, delimited(1, b"x") + delimited(106, b"\x08\x03") + delimited(117, b"")
     )
 
 

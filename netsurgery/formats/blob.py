@@ -26,7 +26,7 @@ Shape = tuple[int, ...]
 DATA, DIFF, SHAPE, DOUBLE_DATA, DOUBLE_DIFF = 5, 6, 7, 8, 9
 LEGACY = (1, 2, 3, 4)
 _HALF = (10, 12)
-_NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
+NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
 #: Caffe counts in an int, and knows no more axes than this.
 LARGEST = 2**31 - 1
 MAX_AXES = 32
@@ -115,7 +115,7 @@ def blob_fields(reader: WireReader, start: int, end: int) -> Iterator[Field]:
     """The fields of a BlobProto; numbers with a tag each come as one long field."""
     while start < end:
         found = reader.field(start, end)
-        if found.number in _NUMBERS:
+        if found.number in NUMBERS:
             found = reader.run(found, end)
         yield found
         start = found.end

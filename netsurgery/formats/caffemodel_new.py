@@ -16,7 +16,7 @@ from netsurgery.formats.blob import DATA, SHAPE, Shape
 from netsurgery.formats.caffemodel import FIELDS, NET_NAME, NET_V1, NET_V2
 from netsurgery.formats.generations import V1_TYPES
 from netsurgery.formats.segments import Copy, Literal, Produced, Segment, segments_length
-from netsurgery.formats.wire import delimited, header, packed_varints, varint_field
+from netsurgery.formats.wire import delimited, header, packed_varints, text_field, varint_field
 
 __all__ = [
     "Chunks",
@@ -26,6 +26,7 @@ __all__ = [
     "layer_segments",
     "new_caffemodel",
     "numbers_segment",
+    "type_field",
 ]
 
 #: Gives a blob's numbers as float32 bytes, little-endian, in order, in pieces of any size.
@@ -56,7 +57,7 @@ class NewLayer:
 
 def new_caffemodel(name: str, layers: Sequence[NewLayer]) -> list[Segment]:
     """The segments of a caffemodel of that net name and those layers."""
-    segments: list[Segment] = [Literal(_text(NET_NAME, name))] if name else []
+    segments: list[Segment] = [Literal(text_field(NET_NAME, name))] if name else []
     for layer in layers:
         segments += layer_segments(layer)
     return segments
@@ -68,26 +69,27 @@ def layer_segments(layer: NewLayer, generation: str = "V2") -> list[Segment]:
     Raises OutputError for a type that V1 has no number for.
     """
     numbers = FIELDS[generation]
-    texts = _text(numbers.name, layer.name)
-    if generation == "V2":
-        texts += _text(numbers.type, layer.type)
-    elif layer.type in V1_TYPES:
-        texts += varint_field(numbers.type, V1_TYPES.index(layer.type))
-    else:
+    texts = text_field(numbers.name, layer.name)
+    try:
+        texts += type_field(generation, layer.type)
+    except ValueError:
         raise OutputError(
             f"layer {layer.name!r}: the model is of an old kind (V1), which has no type "
             f"{layer.type!r}"
-        )
-    texts += b"".join(_text(numbers.bottom, bottom) for bottom in layer.bottoms)
-    texts += b"".join(_text(numbers.top, top) for top in layer.tops)
+        ) from None
+    texts += b"".join(text_field(numbers.bottom, bottom) for bottom in layer.bottoms)
+    texts += b"".join(text_field(numbers.top, top) for top in layer.tops)
     body = [Literal(texts), *blob_segments(numbers.blobs, layer.blobs)]
     number = NET_V2 if generation == "V2" else NET_V1
     return [Literal(header(number, segments_length(body))), *body]
 
 
-def _text(number: int, text: str) -> bytes:
-    """A string field; surrogates become the bytes they stand for again."""
-    return delimited(number, text.encode("utf-8", "surrogateescape"))
+def type_field(generation: str, kind: str) -> bytes:
+    """A layer's type; ValueError for one that V1 has no number for."""
+    number = FIELDS[generation].type
+    if generation == "V2":
+        return text_field(number, kind)
+    return varint_field(number, V1_TYPES.index(kind))
 
 
 def blob_segments(number: int, blobs: Iterable[NewBlob]) -> list[Segment]:

@@ -16,10 +16,8 @@ from typing import NamedTuple
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.blob import (
     DATA,
-    DIFF,
-    DOUBLE_DATA,
-    DOUBLE_DIFF,
     LEGACY,
+    NUMBERS,
     SHAPE,
     Blob,
     Shape,
@@ -33,14 +31,17 @@ from netsurgery.formats.caffemodel import (
     LayerFields,
     ModelLayer,
 )
-from netsurgery.formats.caffemodel_new import Chunks, NewBlob, blob_segments
-from netsurgery.formats.generations import V1_TYPES
-from netsurgery.formats.segments import Copy, Literal, Produced, Segment, Source, segments_length
-from netsurgery.formats.wire import Field, delimited, header, packed_varints, varint_field
+from netsurgery.formats.caffemodel_new import (
+    Chunks,
+    NewBlob,
+    blob_segments,
+    numbers_segment,
+    type_field,
+)
+from netsurgery.formats.segments import Copy, Literal, Segment, Source, segments_length
+from netsurgery.formats.wire import Field, delimited, header, packed_varints, text_field
 
 __all__ = ["Chunks", "LayerChange", "LayerFacts", "check_written", "planned", "rewrite"]
-
-_NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class LayerChange:
 
     name, type, bottoms, tops: the new ones; the type by its name of today, also for V1.
     shapes: a new shape, of the same count, for each blob, None to keep; may be shorter than the
-    layer's blobs. data: blob index -> the new numbers, as many as before. drop_fields: numbers of
-    fields to leave out. add: encoded fields to put in. blobs: all of the layer's blobs anew,
+    layer's blobs. data: blob index -> the new numbers, as many as before. messages: field number
+    -> the message to have there, encoded; None for none. blobs: all of the layer's blobs anew,
     however many and of whatever shape, instead of `shapes` and `data`. remove: the layer goes,
     its blobs with it.
     """
@@ -61,8 +62,7 @@ class LayerChange:
     tops: tuple[str, ...] | None = None
     shapes: tuple[Shape | None, ...] = ()
     data: Mapping[int, Chunks | Copy] = field(default_factory=dict)
-    drop_fields: frozenset[int] = frozenset()
-    add: bytes = b""
+    messages: Mapping[int, bytes | None] = field(default_factory=dict)
     blobs: tuple[NewBlob, ...] | None = None
     remove: bool = False
 
@@ -168,12 +168,9 @@ def _edited(
 
 
 def _texts(source: Source, texts: Mapping[int, Iterable[str]]) -> dict[int, _Pieces]:
-    """Field number -> string fields; surrogates become the bytes they stand for again."""
+    """Field number -> string fields."""
     return {
-        number: _literal(
-            source,
-            b"".join(delimited(number, text.encode("utf-8", "surrogateescape")) for text in values),
-        )
+        number: _literal(source, b"".join(text_field(number, text) for text in values))
         for number, values in texts.items()
     }
 
@@ -188,25 +185,19 @@ def _layer(layer: ModelLayer, change: LayerChange) -> _Pieces:
     """The new body of a layer's message."""
     source, numbers = layer.reader.source, FIELDS[layer.generation]
     fields = layer.fields()
-    replaced = {number: _Pieces(source) for number in change.drop_fields}
+    replaced = {
+        number: _literal(source, b"" if message is None else delimited(number, message))
+        for number, message in change.messages.items()
+    }
     replaced |= _texts(source, _new_texts(numbers, change))
     if change.blobs is not None:
         replaced[numbers.blobs] = _Pieces(source)
         replaced[numbers.blobs].segments += blob_segments(numbers.blobs, change.blobs)
     if change.type is not None:
         replaced[numbers.type] = _literal(source, _type_field(layer, change.type))
-    tail = b""
-    if change.add:
-        number = _first_number(change.add)
-        if number in replaced or number not in {found.number for found in fields}:
-            replaced.setdefault(number, _Pieces(source)).add(change.add)
-        else:
-            tail = change.add
     starts = [found.start for found in fields if found.number == numbers.blobs]
     rewritten = {starts[index]: blob for index, blob in _blobs(layer, change).items()}
-    out = _edited(source, fields, replaced, rewritten)
-    out.add(tail)
-    return out
+    return _edited(source, fields, replaced, rewritten)
 
 
 def _new_texts(numbers: LayerFields, change: LayerChange) -> dict[int, tuple[str, ...]]:
@@ -221,25 +212,13 @@ def _new_texts(numbers: LayerFields, change: LayerChange) -> dict[int, tuple[str
 
 
 def _type_field(layer: ModelLayer, kind: str) -> bytes:
-    number = FIELDS[layer.generation].type
-    if layer.generation == "V2":
-        return delimited(number, kind.encode("utf-8", "surrogateescape"))
-    if kind not in V1_TYPES:
+    try:
+        return type_field(layer.generation, kind)
+    except ValueError:
         raise layer.reader.error(
             f"layer {layer.name!r}: this model is of an old kind (V1), which has no type {kind!r}",
             layer.start,
-        )
-    return varint_field(number, V1_TYPES.index(kind))
-
-
-def _first_number(encoded: bytes) -> int:
-    value = shift = 0
-    for byte in encoded:
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-        shift += 7
-    return value >> 3
+        ) from None
 
 
 def _blobs(layer: ModelLayer, change: LayerChange) -> dict[int, _Pieces]:
@@ -271,11 +250,9 @@ def _blob(blob: Blob, shape: Shape | None, data: Chunks | Copy | None) -> _Piece
         replaced |= {number: _Pieces(source) for number in LEGACY}
         replaced[SHAPE] = _literal(source, delimited(SHAPE, packed_varints(1, shape)))
     if data is not None:
-        replaced |= {number: _Pieces(source) for number in _NUMBERS}
-        length = 4 * blob.count
-        replaced[DATA].add(header(DATA, length))
-        new = data if isinstance(data, Copy) else Produced(length, data)
-        replaced[DATA].segments.append(new)
+        replaced |= {number: _Pieces(source) for number in NUMBERS}
+        replaced[DATA].add(header(DATA, 4 * blob.count))
+        replaced[DATA].segments.append(numbers_segment(NewBlob(blob.shape, data)))
     return _edited(source, list(blob_fields(blob.reader, blob.start, blob.end)), replaced, {})
 
 

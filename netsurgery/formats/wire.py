@@ -23,6 +23,7 @@ __all__ = [
     "header",
     "packed_varints",
     "tag",
+    "text_field",
     "varint_field",
 ]
 
@@ -200,8 +201,13 @@ def header(number: int, length: int) -> bytes:
 
 
 def delimited(number: int, data: bytes) -> bytes:
-    """A length-delimited field: bytes, a string in UTF-8 or a message."""
+    """A length-delimited field: bytes or a message."""
     return header(number, len(data)) + data
+
+
+def text_field(number: int, text: str) -> bytes:
+    """A string field; surrogates become the bytes they stand for again."""
+    return delimited(number, text.encode("utf-8", "surrogateescape"))
 
 
 def varint_field(number: int, value: int) -> bytes:

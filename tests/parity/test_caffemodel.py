@@ -139,8 +139,10 @@ def test_inner_products_as_convolutions(
             name: LayerChange(
                 type="Convolution",
                 shapes=(shape,),
-                drop_fields=frozenset({numbers.inner_product_param}),
-                add=delimited(numbers.convolution_param, varint_field(4, shape[-1])),
+                messages={
+                    numbers.inner_product_param: None,
+                    numbers.convolution_param: varint_field(4, shape[-1]),
+                },
             )
             for name, shape in shapes.items()
         }

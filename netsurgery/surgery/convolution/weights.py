@@ -107,8 +107,10 @@ def _convolved(
         tops=tops,
         shapes=move.new,
         data={0: turned(weight, _matrix(weight))} if move.transpose else {},
-        drop_fields=frozenset({numbers.inner_product_param}),
-        add=delimited(numbers.convolution_param, _convolution_param(layer, move)),
+        messages={
+            numbers.inner_product_param: None,
+            numbers.convolution_param: _convolution_param(layer, move),
+        },
     )
 
 

@@ -9,7 +9,7 @@ from netsurgery.formats.caffemodel import FIELDS, ModelLayer
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, numbers
-from netsurgery.formats.wire import delimited, varint_field
+from netsurgery.formats.wire import varint_field
 from netsurgery.net.net import Net
 from netsurgery.surgery.edit.workpiece import Workpiece
 
@@ -33,14 +33,12 @@ def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
             made[name] = LayerChange(remove=True)
         elif name in changed or name in tops or name in work.fields:
             arrays = changed.get(name, {})
-            drop, add = _record(layer, work.fields.get(name, {}))
             same = _same_sizes(layer, arrays)
             made[name] = LayerChange(
                 tops=tops.get(name),
                 data={i: _chunks(array) for i, array in arrays.items()} if same else {},
                 blobs=None if same else _all_blobs(layer, arrays),
-                drop_fields=drop,
-                add=add,
+                messages=_record(layer, work.fields.get(name, {})),
             )
     return made
 
@@ -83,10 +81,10 @@ def _chunks(array: Array) -> Chunks:
     return chunks
 
 
-def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> tuple[frozenset[int], bytes]:
+def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, bytes]:
     """The layer's own ``convolution_param`` with some of its numbers changed, where it has one."""
     if not isinstance(layer, ModelLayer) or not fields:
-        return frozenset(), b""
+        return {}
     numbers = FIELDS[layer.generation]
     inner = layer.type == "InnerProduct"
     number = numbers.inner_product_param if inner else numbers.convolution_param
@@ -99,9 +97,9 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> tuple[froz
         if field.number not in fields
     ]
     if not any(old.number == number for old in layer.fields()):
-        return frozenset(), b""
+        return {}
     new = [varint_field(key, value) for key, value in fields.items() if value is not None]
-    return frozenset({number}), delimited(number, b"".join([*new, *kept]))
+    return {number: b"".join([*new, *kept])}
 
 
 def new_layers(
