@@ -51,7 +51,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=5, help="turns a row (more where short)")
     parser.add_argument("--small", action="store_true", help="a tiny net: does it run?")
     parser.add_argument("--no-caffe", action="store_true", help="leave real Caffe's rows out")
-    parser.add_argument("--folder", type=Path, help="where 5 GB may lie for a while")
+    parser.add_argument("--folder", type=Path, help="where 3 GB may lie for a while")
     parser.add_argument("--write", type=Path, help="the document that holds the table")
     return parser
 

@@ -52,7 +52,7 @@ def install(
 ) -> None:
     """Get Caffe 1.0 with its Python from Debian 11's packages, without root.
 
-    180 MB are fetched, their signatures checked, and unpacked to 640 MB in one folder; nothing
+    180 MB are fetched, their signatures checked, and unpacked to 700 MB in one folder; nothing
     else on the machine changes, and removing the folder removes Caffe. When it was cut short,
     run it again: it goes on from what it has.
 
