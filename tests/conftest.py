@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from lacking import lacking
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.discovery import locate_caffe
@@ -40,9 +40,7 @@ def caffe_python() -> str:
     try:
         return locate_caffe()
     except EngineMissing as missing:
-        if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
-            pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but: {missing}")
-        pytest.skip(str(missing))
+        lacking(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -88,13 +86,11 @@ def caffe_docs(
 ) -> Path:
     """Debian's caffe-doc: models/ and examples/, prototxts unpacked where they were gzipped."""
     package = Path(live_caffe_engine().info()["file"])
-    for root in [*package.parents, Path("/")]:
-        source = root / "usr" / "share" / "doc" / "caffe-doc"
-        if source.is_dir():
-            return unpacked(source, tmp_path_factory.mktemp("caffe-doc"))
-    if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
-        pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but there is no caffe-doc beside {package}")
-    pytest.skip(f"no caffe-doc beside {package}")
+    places = [root / "usr/share/doc/caffe-doc" for root in [*package.parents, Path("/")]]
+    source = next((place for place in places if place.is_dir()), None)
+    if source is None:
+        lacking(f"no caffe-doc beside {package}")
+    return unpacked(source, tmp_path_factory.mktemp("caffe-doc"))
 
 
 def unpacked(source: Path, folder: Path) -> Path:

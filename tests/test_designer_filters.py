@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lacking import lacking
 from PIL import Image
 
 from netsurgery.engines.debian import documentation
@@ -24,7 +25,7 @@ def shown(
 ) -> tuple[Path, str]:
     """The folder that the README's commands made, and what the last of them printed."""
     if documentation() is None:
-        pytest.skip("no caffe-doc; netsurgery caffe install brings it")
+        lacking("no caffe-doc; netsurgery caffe install brings it")
     folder = tmp_path_factory.mktemp("designer")
     (folder / "examples").symlink_to(repo_root / "examples")
     readme = (repo_root / "examples/01_designer_filters/README.md").read_text()

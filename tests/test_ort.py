@@ -427,8 +427,8 @@ def test_nets_that_are_refused(
         (
             layer("DummyData", 'dummy_data_param { shape { dim: 1 } data_filler '
                   '{ type: "gaussian" } }').replace('bottom: "x"', ""),
-            "layer 'l' (DummyData): filler 'gaussian' draws at random; the embedded engine takes "
-            "constants (--engine caffe)",
+            "layer 'l' (DummyData): filler 'gaussian', expected constant; only real Caffe takes "
+            "others (--engine caffe, where a net is run)",
         ),
     ],
 )  # fmt: skip
@@ -450,8 +450,8 @@ def test_five_axes_are_refused(engine: EmbeddedEngine, tmp_path: Path) -> None:
     with engine.load(written(tmp_path, text)) as loaded, pytest.raises(PrototxtError) as caught:
         loaded.forward({}, ["y"])
     assert str(caught.value).endswith(
-        "layer 'c' (Convolution): 3 spatial axes behind axis 1 of a blob with 5 axes; the embedded "
-        "engine convolves N x C x H x W (--engine caffe runs others)"
+        "layer 'c' (Convolution): 3 spatial axes behind axis 1 of a blob with 5 axes; expected N x "
+        "C x H x W; only real Caffe takes others (--engine caffe, where a net is run)"
     )
 
 

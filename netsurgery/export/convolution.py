@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.export.site import Emitter, Site
+from netsurgery.export.site import Emitter, Site, only_caffe
 from netsurgery.net.shape_rules import axis_of
 from netsurgery.net.windows import Window, conv_window
 
@@ -22,10 +22,12 @@ def _window(site: Site) -> Window:
     message = site.layer.param("convolution_param")
     axis = axis_of(site.layer, message, site.shape, 1)
     if len(site.shape) != 4 or axis != 1:
+        # Caffe has no DepthwiseConvolution.
+        stock = site.layer.type != "DepthwiseConvolution"
+        other = f"; {only_caffe('takes others')}" if stock else ""
         raise site.layer.error(
             f"{len(site.shape) - axis - 1} spatial axes behind axis {axis} of a blob with "
-            f"{len(site.shape)} axes; the embedded engine convolves N x C x H x W "
-            "(--engine caffe runs others)"
+            f"{len(site.shape)} axes; expected N x C x H x W{other}"
         )
     return conv_window(site.layer, 2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netsurgery.export.site import Emitter, Site
+from netsurgery.export.site import Emitter, Site, only_caffe
 from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer
 from netsurgery.net.shape_rules import axis_of
@@ -17,6 +17,7 @@ _REDUCTIONS = {
     "SUMSQ": "ReduceSumSquare",
     "MEAN": "ReduceMean",
 }
+_FILLERS = "constant bilinear gaussian msra positive_unitball uniform xavier".split()
 _REDUCTION_NUMBERS = {"1": "SUM", "2": "ASUM", "3": "SUMSQ", "4": "MEAN"}
 
 
@@ -81,10 +82,10 @@ def _dummy_data(site: Site) -> list[str]:
 
 def _constant(layer: Layer, filler: Message) -> float:
     kind = filler.string("type", "constant")
+    if kind not in _FILLERS:
+        raise layer.error(f"filler {kind!r}; Caffe has {', '.join(_FILLERS)}")
     if kind != "constant":
-        raise layer.error(
-            f"filler {kind!r} draws at random; the embedded engine takes constants (--engine caffe)"
-        )
+        raise layer.error(f"filler {kind!r}, expected constant; {only_caffe('takes others')}")
     return filler.number("value", 0.0)
 
 

@@ -15,7 +15,7 @@ from netsurgery.net.net import Layer, Shape
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Emitter", "Param", "Site"]
+__all__ = ["Emitter", "Param", "Site", "only_caffe"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +95,11 @@ class Site:
     def scaled(self, value: str, factor: float) -> str:
         """`value` x `factor`."""
         return value if factor == 1 else self.op("Mul", value, self.floats(factor))
+
+
+def only_caffe(does: str) -> str:
+    """The way out of what Caffe's own layer does and an ONNX graph cannot; an export has none."""
+    return f"only real Caffe {does} (--engine caffe, where a net is run)"
 
 
 #: Writes one layer; returns the value of each of its tops.

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from lacking import lacking
 
 from netsurgery.cli import run
 from netsurgery.engines import debian
@@ -36,7 +37,7 @@ def test_info_says_which_one_is_used(caffe_python: str, capsys: pytest.CaptureFi
 def installed() -> str:
     python = debian.installed_python()
     if python is None:
-        pytest.skip("`netsurgery caffe install` was not run on this machine")
+        lacking("`netsurgery caffe install` was not run on this machine")
     return python
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from caffe_schema import caffe_messages, net_parameter
 from caffe_tools import caffe_tool, run_tool
+from lacking import lacking
 from upgrade_nets import NETS, every_v0_field, random_net
 
 from netsurgery.cli import run
@@ -30,9 +30,7 @@ RANDOM_NETS = 20
 def tool(name: str) -> list[str]:
     found = caffe_tool(name)
     if found is None:
-        if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
-            pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but there is no {name}")
-        pytest.skip(f"no {name}: `netsurgery caffe install` gets it")
+        lacking(f"no {name}: `netsurgery caffe install` gets it")
     return found
 
 
