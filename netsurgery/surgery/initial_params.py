@@ -107,6 +107,8 @@ def _refuse(
         f"{whose}: the shape of {blob!r} is not told; --input-shape {blob}=NxCxHxW gives it"
         for blob, whose in sources.items()
     ]
+    behind = {blob for each in unknown for blob in (*each.bottoms, *each.tops)}
+    told += dict.fromkeys(fault.what for blob, fault in shapes.faults.items() if blob in behind)
     if unknown and not told:
         told = [
             str(Refusal(each.name, "the shapes of its params are not known")) for each in unknown

@@ -122,6 +122,28 @@ def test_params_whose_shape_is_not_known_are_refused(capsys: pytest.CaptureFixtu
         assert model.layer("ip").blobs[0].shape == (2, 144)
 
 
+def test_a_faulty_layer_of_a_fork_is_told_once_with_the_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fork = (
+        'layer { name: "s" type: "ShuffleChannel" bottom: "x" top: "s"\n'
+        "  shuffle_channel_param { group: 2 } }\n"
+        'layer { name: "n" type: "Normalize" bottom: "x" top: "n" norm_param { wrong: 7 } }\n'
+    )
+    behind = [
+        f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}"\n'
+        "  convolution_param { num_output: 1 kernel_size: 1 } }\n"
+        for name, bottom in (("c", "s"), ("d", "c"), ("e", "n"))
+    ]
+    Path("n.prototxt").write_text(NET.split("\n")[1] + fork + "".join(behind))
+    assert init() == 1
+    assert capsys.readouterr().err == (
+        "error: n.prototxt: layer 's' (ShuffleChannel): 3 channels do not fall into 2 groups; "
+        "layer 'n' (Normalize): norm_param has a field wrong; expected across_spatial, "
+        "scale_filler, channel_shared, eps\n"
+    )
+
+
 def test_shared_params_of_two_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     share = 'inner_product_param { bias_term: false num_output: %d } param { name: "w" }'
     layers = [
