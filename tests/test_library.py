@@ -421,6 +421,28 @@ def test_inspect_a_net_its_weights_or_both() -> None:
         ns.inspect("two.caffemodel", fields=True)
 
 
+def test_shapes_that_no_prototxt_tells_are_given() -> None:
+    text = Path("two.prototxt").read_text()
+    Path("data.prototxt").write_text(text.replace('type: "Input"', 'type: "Data"'))
+    shapes = {"data": (1, 2, 5, 5)}
+    found = ns.inspect("data.prototxt", "two.caffemodel", input_shapes=shapes)
+    assert [layer.params for layer in found.layers] == [
+        layer.params for layer in ns.inspect("two.prototxt", sizes={"data": (5, 5)}).layers
+    ]
+    with pytest.raises(ns.SurgeryError, match="the shape of 'data' is not told"):
+        ns.init("data.prototxt", "fresh.caffemodel", dry_run=True)
+    made = ns.init("data.prototxt", "fresh.caffemodel", input_shapes=shapes, dry_run=True)
+    assert made.params[0].shape == (3, 2, 2, 2)
+    for call in (
+        lambda: ns.inspect("data.prototxt", input_shapes={"conv": (1, 2, 3, 4)}),
+        lambda: ns.init("data.prototxt", "no.caffemodel", input_shapes={"conv": (1, 2, 3, 4)}),
+    ):
+        with pytest.raises(ns.NetError, match="a shape is given for 'conv', expected an input"):
+            call()
+    with pytest.raises(ns.NetError, match="weights alone tell no sizes and fields"):
+        ns.inspect("two.caffemodel", input_shapes=shapes)
+
+
 def test_verify_on_a_picture() -> None:
     pair = ("digits.prototxt", "digits.caffemodel")
     found = ns.verify(pair, pair, images=["canvas.png"], engines=(EMBEDDED, EMBEDDED))

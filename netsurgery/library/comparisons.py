@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
-from netsurgery.formats.weights import open_weights
+from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.library.given import AnyPath, as_settings
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
@@ -28,32 +29,45 @@ def inspect(
     weights: AnyPath | None = None,
     *,
     sizes: Mapping[str, Shape] | None = None,
+    input_shapes: Mapping[str, Shape] | None = None,
     fields: bool = False,
     statistics: bool = False,
 ) -> Inspection:
     """What is in a net, its weights, or both: layers, shapes, counts, costs.
 
     path: a prototxt, or weights alone; its content tells. sizes: input -> another shape, whole or
-    (height, width). fields: what a cell of each blob sees of the input. statistics: minimum,
-    maximum, mean, standard deviation, zeros, NaN and infinities of every param, for which all
-    weights are read. Memory is in bytes, multiply-adds are those of one forward pass.
+    (height, width). input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and
+    for tops that the net does not tell, such as a data layer's. fields: what a cell of each blob
+    sees of the input. statistics: minimum, maximum, mean, standard deviation, zeros, NaN and
+    infinities of every param, for which all weights are read. Memory is in bytes, multiply-adds
+    are those of one forward pass.
 
-    Raises PrototxtError, NetError for a size that fits no input, CaffemodelError.
+    Raises PrototxtError, NetError for a size that fits no input and for a shape of a blob that
+    takes none, CaffemodelError.
     """
     from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
     from netsurgery.jobs.kinds import is_prototxt
 
     if weights is None and not is_prototxt(Path(path)):
-        if sizes or fields:
+        if sizes or input_shapes or fields:
             raise NetError(f"{path}: weights alone tell no sizes and fields; give a prototxt too")
         with open_weights(path) as model:
             return inspect_model(model, with_statistics=statistics)
     net = read_upgraded(path)
     given = [InputSize(name, tuple(dims)) for name, dims in (sizes or {}).items()]
-    if weights is None:
-        return inspect_net(net, sizes=given, with_fields=fields)
-    with open_weights(weights, shared_params(net)) as model:
-        return inspect_net(net, model, sizes=given, with_fields=fields, with_statistics=statistics)
+    whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
+    with ExitStack() as stack:
+        opened: WeightsFile | None = None
+        if weights is not None:
+            opened = stack.enter_context(open_weights(weights, shared_params(net)))
+        return inspect_net(
+            net,
+            opened,
+            sizes=given,
+            input_shapes=whole,
+            with_fields=fields,
+            with_statistics=statistics,
+        )
 
 
 def diff(

@@ -123,19 +123,22 @@ def init(
     weights_out: AnyPath,
     *,
     seed: int = 0,
+    input_shapes: Mapping[str, Shape] | None = None,
     force: bool = False,
     dry_run: bool = False,
 ) -> InitialPlan:
     """Write weights as the prototxt's own fillers give them; returns which filled what.
 
     weights_out: HDF5 if its name ends in .h5, else a caffemodel. seed: from 0; the same one gives
-    the same numbers on every machine. Raises SurgeryError naming each layer whose params cannot
-    be told or filled, PrototxtError, NetError, OutputError.
+    the same numbers on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for
+    inputs and data layers' tops whose shape the prototxt does not tell. Raises SurgeryError naming
+    each layer whose params cannot be told or filled, PrototxtError, NetError (for a shape of a blob
+    that takes none, too), OutputError.
     """
     from netsurgery.jobs.init import initialize
     from netsurgery.surgery.initial_params import plan_initial_params
 
-    plan = plan_initial_params(read_upgraded(prototxt))
+    plan = plan_initial_params(read_upgraded(prototxt), input_shapes)
     if not dry_run:
         initialize(plan, Path(weights_out), seed=seed, force=force)
     return plan
