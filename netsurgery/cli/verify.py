@@ -103,8 +103,8 @@ def command(
     and does not decide; where no layer does so it must agree as the outputs must.
 
     Pictures are made ready by --mean and the like; what is left out is taken from the nearest
-    netsurgery.toml. Exits with 0 if nothing departs by more than --tolerance, 1 if anything does,
-    2 in case of trouble.
+    netsurgery.toml. Exits with 0 if no output departs by more than --tolerance, nor a map that must
+    agree, 1 if one does, 2 in case of trouble.
 
     \b
     Example:
