@@ -169,10 +169,11 @@ def test_facts_cross_unchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("exit 3", "it exited with 3"),
-        ("echo oops >&2; exit 1", "it exited with 1: oops"),
-        ("echo 'Check failed: x' >&2; kill -6 $$", "import caffe was ended by SIGABRT: "
+        ("exit 3", "import caffe ended with status 3"),
+        ("echo oops >&2; exit 1", "import caffe ended with status 1: oops"),
+        ("echo 'Check failed: x' >&2; kill -6 $$", "import caffe was killed by SIGABRT: "
          "Check failed: x"),
+        ("kill -40 $$", "import caffe was killed by signal 40"),
         ("echo hello", "it does not answer as a Python interpreter would"),
         ("echo '{}'", "it does not answer as a Python interpreter would"),
         ("echo 3", "it does not answer as a Python interpreter would"),
@@ -312,7 +313,7 @@ def test_a_crash_leaves_no_core_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
     with pytest.raises(NotUsable) as error:
         probe(sys.executable)
-    assert str(error.value) == "import caffe was ended by SIGABRT: (0, 0)"
+    assert str(error.value) == "import caffe was killed by SIGABRT: (0, 0)"
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,8 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(picture.pixels, RGB)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert refusal("-") == "standard input: is empty; expected a picture"
+    monkeypatch.setattr(sys, "stdin", None)
+    assert refusal("-") == "standard input: is closed"
 
 
 def test_a_stream_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

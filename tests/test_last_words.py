@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
 
-from netsurgery.engines.last_words import caffe_words, gone_because
+from netsurgery.engines.last_words import LastWords, caffe_words, gone_because
 
 NOISE = (
     "WARNING: Logging before InitGoogleLogging() is written to STDERR\n"
@@ -52,8 +53,19 @@ def test_words(printed: str, words: str) -> None:
         (-signal.SIGSEGV, "Caffe's process was killed by SIGSEGV while loading a: no"),
         (139, "Caffe's process was killed by SIGSEGV while loading a: no"),
         (1, "Caffe's process ended with status 1 while loading a: no"),
+        (-40, "Caffe's process was killed by signal 40 while loading a: no"),
         (200, "Caffe's process ended with status 200 while loading a: no"),
     ],
 )
 def test_endings(status: int, message: str) -> None:
     assert gone_because(status, "loading a", "no\n") == message
+
+
+def test_words_are_kept_where_nobody_can_be_shown_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    reader, writer = os.pipe()
+    os.write(writer, b"no")
+    words = LastWords(os.fdopen(reader, "rb"), live=True)
+    os.close(writer)
+    words.finish()
+    assert words.text() == "no"

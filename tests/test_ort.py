@@ -7,7 +7,8 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -534,6 +535,24 @@ def test_a_limit_of_time(tmp_path: Path) -> None:
     ):
         loaded.forward({}, ["z"])
     assert str(caught.value) == "the net did not run within 0.001 s"
+
+
+def test_a_limit_longer_than_clocks_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    class Timer(threading.Timer):
+        def __init__(self, limit: float, stop: Callable[[], None]) -> None:
+            limits.append(limit)
+            super().__init__(limit, stop)
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    text = 'input: "x" input_shape { dim: 1 } layer { name: "y" type: "ReLU" bottom: "x" top: "y" }'
+    with (
+        open_engine(EngineOptions(timeout=1e12)) as engine,
+        engine.load(written(tmp_path, text)) as loaded,
+    ):
+        loaded.forward({}, ["y"])
+    assert limits == [threading.TIMEOUT_MAX]
 
 
 def test_gpu_without_the_gpu_build(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,13 @@ def removed(text: str) -> str:
     return edits.apply()
 
 
+def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(FormatError) as caught:
+        Prototxt.read("-")
+    assert str(caught.value) == "standard input: is closed"
+
+
 @pytest.mark.parametrize(
     ("text", "generation", "count"),
     [

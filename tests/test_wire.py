@@ -129,6 +129,22 @@ def test_a_run_of_tagged_floats_is_one_step(reader: Reader, count: int) -> None:
     assert whole.run(first, whole.size) == first._replace(end=5 * count)
 
 
+def test_short_runs_cost_no_more_than_they_are_long(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    pread = Source.pread
+
+    def counted(source: Source, length: int, offset: int) -> bytes:
+        read.append(length)
+        return pread(source, length, offset)
+
+    monkeypatch.setattr(Source, "pread", counted)
+    whole = reader((b"\x2dABCD" + b"\x35ABCD") * 5000)
+    assert sum(1 for found in fields(whole) if whole.run(found, whole.size) == found) == 10_000
+    assert sum(read) < 100 * whole.size
+
+
 def test_only_fixed_fields_make_runs(reader: Reader) -> None:
     whole = reader(b"\x08\x01\x08\x02")
     first = whole.field(0, whole.size)

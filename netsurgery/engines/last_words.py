@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import IO
 
-__all__ = ["LastWords", "caffe_words", "gone_because"]
+__all__ = ["LastWords", "caffe_words", "gone_because", "how_it_ended"]
 
 #: Bytes kept of what was printed, and characters quoted of it in an error.
 KEPT = 1 << 18
@@ -44,7 +44,7 @@ class LastWords:
                     self._kept += part
                     del self._kept[:-KEPT]
                 if self._live:
-                    with contextlib.suppress(OSError, ValueError):
+                    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed
                         sys.stderr.write(part.decode("utf-8", "replace"))
                         sys.stderr.flush()
 
@@ -104,10 +104,14 @@ def gone_because(status: int, doing: str, printed: str) -> str:
 
 
 def how_it_ended(status: int) -> str:
+    """ "was killed by SIGSEGV", or "ended with status 1"; `status` as subprocess gives it."""
     # A launcher written in shell reports a signal as 128 + its number.
     number = -status if status < 0 else status - 128
-    if number not in list(signal.Signals):
+    if number in list(signal.Signals):
+        name = signal.Signals(number).name
+    elif status < 0:
+        name = f"signal {number}"
+    else:
         return f"ended with status {status}"
-    name = signal.Signals(number).name
     hint = " (out of memory, perhaps)" if number == signal.SIGKILL else ""
     return f"was killed by {name}{hint}"

@@ -151,7 +151,7 @@ class Session:
             over.set()
             running.terminate = True
 
-        timer = threading.Timer(limit, stop)
+        timer = threading.Timer(min(limit, threading.TIMEOUT_MAX), stop)
         timer.daemon = True
         timer.start()
         try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netsurgery.engines.last_words import how_it_ended
 from netsurgery.errors import EngineMissing
 
 __all__ = ["Caffe", "NotUsable", "guest_environment", "probe", "resolve_python"]
@@ -144,6 +145,4 @@ def _failure(code: int, noise: str) -> str:
         return ""
     lines = [line.strip() for line in noise.splitlines() if line.strip()]
     said = f": {lines[-1]}" if lines else ""
-    if code < 0:
-        return f"import caffe was ended by {signal.Signals(-code).name}{said}"
-    return f"it exited with {code}{said}"
+    return f"import caffe {how_it_ended(code)}{said}"

@@ -53,24 +53,20 @@ class Prototxt:
 
         Raises PrototxtError, or FormatError if it cannot be opened or is something else.
         """
+        name = "standard input" if str(path) == "-" else str(path)
         try:
-            if str(path) == "-":
-                path, data = "standard input", sys.stdin.buffer.read(MAX_BYTES + 1)
-                if len(data) > MAX_BYTES:
-                    raise FormatError(f"{path}: more than {MAX_BYTES} bytes, expected a prototxt")
-            else:
-                data = Path(path).read_bytes() if _is_small(Path(path)) else b""
+            data = _standard_input() if str(path) == "-" else _content(Path(path))
         except OSError as error:
-            raise FormatError(f"{path}: {error.strerror or error}") from None
+            raise FormatError(f"{name}: {error.strerror or error}") from None
         for magic, what in _BINARY.items():
             if data.startswith(magic):
-                raise FormatError(f"{path}: found {what}, expected a prototxt")
+                raise FormatError(f"{name}: found {what}, expected a prototxt")
         if b"\0" in data:
             raise FormatError(
-                f"{path}: found binary data, expected a prototxt; "
+                f"{name}: found binary data, expected a prototxt; "
                 "are the prototxt and the caffemodel exchanged?"
             )
-        return cls.parse(data.decode("utf-8", "surrogateescape"), str(path))
+        return cls.parse(data.decode("utf-8", "surrogateescape"), name)
 
     @classmethod
     def parse(cls, text: str, path: str = "<text>") -> Prototxt:
@@ -97,7 +93,16 @@ class Prototxt:
         return (self.text if text is None else text).encode("utf-8", "surrogateescape")
 
 
-def _is_small(path: Path) -> bool:
+def _standard_input() -> bytes:
+    if sys.stdin is None:  # it was closed before we began
+        raise FormatError("standard input: is closed")
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"standard input: more than {MAX_BYTES} bytes, expected a prototxt")
+    return data
+
+
+def _content(path: Path) -> bytes:
     if path.is_dir():
         raise FormatError(f"{path}: is a folder, expected a prototxt")
     if path.exists() and not path.is_file():
@@ -107,7 +112,7 @@ def _is_small(path: Path) -> bool:
             f"{path}: {path.stat().st_size} bytes, expected a prototxt of at most {MAX_BYTES}; "
             "are the prototxt and the caffemodel exchanged?"
         )
-    return True
+    return path.read_bytes()
 
 
 def _layers(root: Message) -> tuple[tuple[Message, ...], str]:
@@ -143,7 +148,7 @@ def insert_field(edits: Edits, after: Field, text: str) -> None:
     if end is None:
         edits.insert(after.end, " " + text)
         return
-    newline = "\r\n" if source.startswith("\r\n", end) or source[:line].endswith("\r\n") else "\n"
+    newline = "\r\n" if source.startswith("\r\n", end) or source.endswith("\r\n", 0, line) else "\n"
     edits.insert(end, newline + indent + text)
 
 

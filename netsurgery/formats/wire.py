@@ -155,9 +155,10 @@ class WireReader(Reader):
         key = field.number << 3 | field.wire
         if key > 0x7F or field.wire not in (Wire.FIXED32, Wire.FIXED64):
             return field
-        stop = field.end
+        # Ever more at once: a short run among others must not cost what a long one does.
+        stop, count = field.end, 16
         while stop < end:
-            count = min(end - stop, _SMALL) // step
+            count = min(2 * count, min(end - stop, _SMALL) // step)
             tags = self.exactly(stop, stop + count * step)[::step]
             same = len(tags) - len(tags.lstrip(bytes([key])))
             stop += same * step

@@ -143,6 +143,8 @@ def _reason(error: OSError) -> str:
 
 def _opened(path: str) -> BinaryIO:
     if path == "-":
+        if sys.stdin is None:  # it was closed before we began
+            raise ImageError("standard input: is closed")
         return _whole(sys.stdin.buffer, path)
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
