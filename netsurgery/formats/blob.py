@@ -149,14 +149,14 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
         if len(floats) + len(doubles) > _PIECES:
             raise reader.error(f"{where}: numbers in more than {_PIECES} pieces", start)
     shape = [legacy.get(axis, 0) for axis in LEGACY] if legacy else dims
-    spans = [span for span in (doubles or floats) if span.count]
+    floats, doubles = ([span for span in spans if span.count] for spans in (floats, doubles))
     blob = Blob(
         reader=reader,
         where=where,
         shape=_checked_shape(reader, shape, start, where),
         legacy=bool(legacy),
         width=8 if doubles else 4,
-        spans=tuple(spans),
+        spans=tuple(doubles or floats),
         start=start,
         end=end,
     )

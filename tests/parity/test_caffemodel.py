@@ -175,6 +175,7 @@ BLOBS = {
     "mixed": delimited(5, SIX[:4]) + SHAPE + b"\x2d" + SIX[4:8] + delimited(5, SIX[8:]),
     "doubles": SHAPE + delimited(8, struct.pack("<6d", 1.1, 2, 3, 4, 5, 6e-300)),
     "doubles before floats": SHAPE + delimited(5, SIX) + delimited(8, struct.pack("<6d", *[7] * 6)),
+    "no doubles beside floats": delimited(8, b"") + SHAPE + delimited(5, SIX),
     "unknown fields": SHAPE + delimited(5, SIX) + delimited(4000, b"x") + b"\x5b\x08\x01\x5c",
     "odd bits": SHAPE
     + delimited(5, struct.pack("<6I", 0x7FC00001, 0xFF800000, 1 << 31, 1, 0x7F7FFFFF, 0)),
