@@ -19,6 +19,7 @@ from netsurgery.cli.options import (
     state_options,
 )
 from netsurgery.cli.preprocess_options import preprocess_options
+from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places, rehearse
@@ -132,9 +133,17 @@ def command(
     if dry_run:
         facts = report.facts(plan, places, rehearse(plan, weights, places, settings=preprocess))
     else:
-        made = convert(
-            plan, weights, places, settings=preprocess, engine=engine, force=force, verify=verify
-        )
+        with bytes_written(quiet) as progress:
+            made = convert(
+                plan,
+                weights,
+                places,
+                settings=preprocess,
+                engine=engine,
+                force=force,
+                verify=verify,
+                progress=progress,
+            )
         facts = report.facts(plan, places, made)
     if as_json:
         click.echo(json.dumps(facts, indent=2))

@@ -10,6 +10,7 @@ import click
 
 from netsurgery.cli.options import dry_run_option, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
@@ -107,7 +108,10 @@ def command(
     with open_weights(weights, shared_params(net)) as model:
         plan = plan_edit(net, model, operations)
         check_edit_places(plan, places)
-        written = () if dry_run else write_edit(plan, model, places, force=force)
+        written: tuple[str, ...] = ()
+        if not dry_run:
+            with bytes_written(quiet) as progress:
+                written = write_edit(plan, model, places, force=force, progress=progress)
     found = _facts(plan, places, written)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -18,6 +18,7 @@ from netsurgery.cli.options import (
     seed_option,
 )
 from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.table import echo_table
 from netsurgery.formats.files import STDOUT
 from netsurgery.jobs.init import initialize
@@ -67,7 +68,10 @@ def command(
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
     plan = plan_initial_params(read_upgraded(prototxt), dict(input_shapes))
-    size = None if dry_run else initialize(plan, weights_out, seed=seed, force=force)
+    size = None
+    if not dry_run:
+        with bytes_written(quiet) as progress:
+            size = initialize(plan, weights_out, seed=seed, force=force, progress=progress)
     found = _facts(plan, weights_out, seed, size)
     if as_json:
         click.echo(json.dumps(found, indent=2))

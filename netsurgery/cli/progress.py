@@ -1,21 +1,27 @@
-"""A bar on standard error while several files are worked on; on a terminal only."""
+"""How far long work has come, on standard error; on a terminal only."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
 from netsurgery.cli.printing import printable
 from netsurgery.cli.terminal import on_terminal
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "bytes_written"]
 
 _WIDTH = 24
+#: What takes less long is not told of; seconds.
+_MOMENT = 1.0
+_WIPE = "\r\x1b[K"
 
 
 class Progress:
-    """Call `step` before each file and `clear` before anything else is printed."""
+    """A bar for several files: `step` before each, `clear` before anything else is printed."""
 
     def __init__(self, total: int, quiet: bool = False) -> None:
         self.total, self.done = total, 0
@@ -29,9 +35,31 @@ class Progress:
             bar = "#" * full + "-" * (_WIDTH - full)
             told = printable(name).replace("\n", "?").replace("\t", " ")
             # A line longer than the terminal would wrap, and could not be wiped.
-            click.echo(f"\r\x1b[K[{bar}] {self.done}/{self.total} {told[-36:]}", err=True, nl=False)
+            click.echo(f"{_WIPE}[{bar}] {self.done}/{self.total} {told[-36:]}", err=True, nl=False)
 
     def clear(self) -> None:
         """Wipe the bar."""
         if self.shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            click.echo(_WIPE, err=True, nl=False)
+
+
+@contextmanager
+def bytes_written(quiet: bool) -> Iterator[Callable[[int], None] | None]:
+    """Something to call with the bytes written so far; None where nothing is shown."""
+    if quiet or not on_terminal(sys.stderr):
+        yield None
+        return
+    from netsurgery.cli.table import size_text
+
+    due = time.monotonic() + _MOMENT
+
+    def tell(done: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _MOMENT / 5
+            click.echo(f"{_WIPE}{size_text(done)} written", err=True, nl=False)
+
+    try:
+        yield tell
+    finally:
+        click.echo(_WIPE, err=True, nl=False)

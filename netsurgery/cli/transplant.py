@@ -10,6 +10,7 @@ import click
 
 from netsurgery.cli.options import dry_run_option, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
 from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
@@ -89,7 +90,10 @@ def command(
     with planned_transplant(
         (from_net, from_weights), (to_net, to_weights), rule, cut=cut, strict=strict
     ) as plan:
-        made = None if dry_run else transplant(plan, weights_out, force=force)
+        made = None
+        if not dry_run:
+            with bytes_written(quiet) as progress:
+                made = transplant(plan, weights_out, force=force, progress=progress)
         found = _facts(plan, weights_out, made)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -16,6 +16,7 @@ from netsurgery.cli.options import (
     quiet_option,
 )
 from netsurgery.cli.printing import echo
+from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
 
@@ -53,7 +54,8 @@ def command(
     check_printed(printed, as_json)
     with planned_upgrade(net) as plan:
         if output is not None and not dry_run:
-            upgrade(plan, output, force=force)
+            with bytes_written(quiet) as progress:
+                upgrade(plan, output, force=force, progress=progress)
         found = _facts(plan, output, dry_run)
     if as_json:
         click.echo(json.dumps(found, indent=2))
