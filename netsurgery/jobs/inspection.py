@@ -13,7 +13,7 @@ from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
 from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, describe, infer, rule_of
 from netsurgery.net.state import NetState
 from netsurgery.net.untold import check_given, givable
 
@@ -161,7 +161,7 @@ def inspect_net(
     shapes = infer(net, inputs)
     # Layers of one name share their params in a caffemodel: the last one is what Caffe loads.
     there = {layer.name: layer for layer in model.layers if layer.blobs} if model else {}
-    missing, differing = _unfit(shapes, there) if model else ((), ())
+    missing, differing = _unfit(net, shapes, there) if model else ((), ())
     names = {layer.name for layer in net.layers}
     extra = {name: layer for name, layer in there.items() if name not in names}
     seen = fields(net, inputs) if with_fields else None
@@ -248,7 +248,7 @@ def _unknown(shapes: Shapes) -> tuple[Unknown, ...]:
 
 
 def _unfit(
-    shapes: Shapes, there: Mapping[str, WeightsLayer]
+    net: Net, shapes: Shapes, there: Mapping[str, WeightsLayer]
 ) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
     """The layers whose params the model has not, and those whose params are others."""
     missing, differing = [], []
@@ -263,6 +263,11 @@ def _unfit(
         )
         if not fits:
             differing.append(Difference(name, wanted, tuple(blob.shape for blob in blobs)))
+    for layer in net.layers:
+        told = rule_of(layer.type) and not any(top in shapes.unknown for top in layer.tops)
+        if told and layer.name in there and layer.name not in shapes.params:
+            stored = tuple(blob.shape for blob in there[layer.name].blobs)
+            differing.append(Difference(layer.name, (), stored))
     return tuple(missing), tuple(differing)
 
 

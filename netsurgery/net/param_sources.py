@@ -72,8 +72,10 @@ class ParamSources:
             for index, name in enumerate(layer.param_names):
                 if name:
                     self._sharers.setdefault(name, []).append((layer, index))
-        order = [] if model is None else [layer.name for layer in model.layers]
-        self._place = {name: place for place, name in enumerate(order)}
+        layers = () if model is None else model.layers
+        self._place = {layer.name: place for place, layer in enumerate(layers)}
+        self._stored = {layer.name: len(layer.blobs) for layer in layers if layer.blobs}
+        self._first = {layer.name: layer for layer in reversed(net.layers)}
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[WeightsBlob | float, ...]:
         """The sources of the layer's params, of exactly `shapes`; no weights are read.
@@ -81,6 +83,8 @@ class ParamSources:
         Raises NetError where the file's differ, naming layer, blob and both shapes, and
         PrototxtError where neither the file nor the net says what a param holds.
         """
+        if not shapes and self._first[layer.name] is layer and layer.name in self._stored:
+            raise self._of_other_number(layer, 0, self._stored[layer.name])
         names = [*layer.param_names]
         names += [""] * (len(shapes) - len(names))
         return tuple(
@@ -119,10 +123,7 @@ class ParamSources:
         assert self._model is not None
         blobs: Sequence[WeightsBlob] = self._model.layer(layer.name).blobs
         if (layer is owner and len(blobs) != count) or len(blobs) <= index:
-            raise NetError(
-                f"layer {layer.name!r} ({layer.type}) has {count} params, "
-                f"{self._model.path} has {len(blobs)} for it"
-            )
+            raise self._of_other_number(layer, count, len(blobs))
         blob = blobs[index]
         if not _same_shape(blob, shape):
             raise NetError(
@@ -131,6 +132,13 @@ class ParamSources:
                 f"{suspect(self._net, layer.name)}"
             )
         return blob
+
+    def _of_other_number(self, layer: Layer, count: int, stored: int) -> NetError:
+        assert self._model is not None
+        return NetError(
+            f"layer {layer.name!r} ({layer.type}) has {count} params, "
+            f"{self._model.path} has {stored} for it"
+        )
 
 
 def _has_params(layer: Layer) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from golden import floats
 
-from netsurgery.engines.contract import Shape
+from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.engines.ort import open_engine
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
+from netsurgery.errors import EngineFailed, NetError
 from netsurgery.formats.caffemodel import FIELDS, Blob, Caffemodel
 from netsurgery.formats.caffemodel_write import (
     Chunks,
@@ -21,6 +23,8 @@ from netsurgery.formats.caffemodel_write import (
 )
 from netsurgery.formats.files import Outputs
 from netsurgery.formats.wire import delimited, packed_varints, varint_field
+from netsurgery.jobs.inspection import inspect_net
+from netsurgery.net.net import Net
 
 pytestmark = pytest.mark.caffe
 
@@ -201,3 +205,24 @@ def test_every_way_to_write_a_blob(
         found = model.layer("fc").blobs[0]
         assert math.prod(found.shape) == 6
         assert net.param("fc", 0).tobytes() == found.numpy().tobytes()
+
+
+def test_params_for_a_layer_that_has_none_are_refused_as_by_caffe(
+    caffe_engine: PycaffeEngine, tmp_path: Path
+) -> None:
+    prototxt, model = tmp_path / "net.prototxt", tmp_path / "model"
+    prototxt.write_text(NET + 'layer { name: "r" type: "ReLU" bottom: "fc" top: "fc" }')
+    slope = delimited(7, SHAPE + delimited(5, SIX))
+    weights = delimited(100, delimited(1, b"fc") + slope)
+    model.write_bytes(weights + delimited(100, delimited(1, b"r") + slope))
+    with pytest.raises(EngineFailed, match=r"Incompatible number of blobs for layer r "):
+        caffe_engine.load(prototxt, model, partial=True)
+    told = f"layer 'r' (ReLU) has 0 params, {model} has 1 for it"
+    with pytest.raises(NetError) as caught:
+        open_engine(EngineOptions()).load(prototxt, model)
+    assert str(caught.value) == told
+    with Caffemodel.open(model) as opened:
+        (differing,) = inspect_net(Net.read(prototxt), opened).differing
+    assert (differing.layer, differing.net, differing.model) == ("r", (), ((2, 3),))
+    model.write_bytes(weights + delimited(100, delimited(1, b"r")))
+    open_engine(EngineOptions()).load(prototxt, model).close()
