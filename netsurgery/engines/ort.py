@@ -17,7 +17,7 @@ import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
-from netsurgery.errors import EngineError
+from netsurgery.errors import EngineError, PrototxtError
 from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
 from netsurgery.formats.weights import WeightsFile, open_weights
@@ -76,7 +76,11 @@ class EmbeddedEngine:
         if state.phase != "TEST":
             raise EngineError(f"{prototxt}: this engine runs nets in the TEST phase only")
         net = read_upgraded(prototxt, state)
-        check_types(net)
+        try:
+            check_types(net)
+        except PrototxtError as error:
+            # Where Caffe was passed over, the way out is not to ask for it.
+            raise (error.more(f" ({self.note})") if self.note else error) from None
         model = None if weights is None else open_weights(weights, shared_params(net))
         try:
             made = EmbeddedNet(self, net, model)

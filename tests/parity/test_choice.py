@@ -75,6 +75,14 @@ def test_a_net_that_caffe_knows_is_its_own(capsys: pytest.CaptureFixture[str]) -
     assert not any("this Caffe" in note for note in facts["notes"])
 
 
+def test_a_type_that_neither_engine_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    make('layer { name: "roi" type: "ROIAlign" bottom: "data" top: "roi" }')
+    assert run(["verify", *["net.prototxt", "net.caffemodel"] * 2]) == 2
+    err = capsys.readouterr().err
+    assert "layer 'roi' (ROIAlign): the embedded engine does not know this type" in err
+    assert "(this Caffe does not know layer type 'ROIAlign' (layer 'roi'): the embedded" in err
+
+
 def test_a_field_that_caffe_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     make(CEIL)
     assert run(["convert", "net.prototxt", "net.caffemodel"]) == 0
