@@ -195,18 +195,18 @@ def test_large_arrays(net: CaffeNet) -> None:
     ("act", "message"),
     [
         (lambda net: net.forward({"dat": 0}, []),
-         "{net} has no input dat; its inputs: data (1 x 1 x 2 x 2)"),
+         "{net} has no input dat; its inputs: data (1x1x2x2)"),
         (lambda net: net.forward({"sum": np.zeros(1, np.float32)}, []),
-         "{net} has no input sum; its inputs: data (1 x 1 x 2 x 2)"),
+         "{net} has no input sum; its inputs: data (1x1x2x2)"),
         (lambda net: net.forward({"data": np.zeros((1, 2, 2), np.float32)}, []),
-         "input data is 1 x 2 x 2; the net takes 1 x 1 x 2 x 2"),
+         "input data is 1x2x2; the net takes 1x1x2x2"),
         (lambda net: net.forward({"data": np.zeros((1, 1, 2, 2))}, []),
          "input data is float64; Caffe takes float32"),
         (lambda net: net.forward({"data": [[[[1.0]]]]}, []),
          "input data is list; Caffe takes float32"),
         (lambda net: net.forward({}, ["fc8"]), "{net} has no blob fc8; there is data, sum"),
         (lambda net: net.reshape({"fc8": (1,)}),
-         "{net} has no input fc8; its inputs: data (1 x 1 x 2 x 2)"),
+         "{net} has no input fc8; its inputs: data (1x1x2x2)"),
         (lambda net: net.reshape({"data": (1, 0, 2, 2)}),
          "input data cannot have the shape (1, 0, 2, 2)"),
         (lambda net: net.reshape({"data": (1, 1.5)}),
@@ -378,7 +378,7 @@ def test_ten_deaths_of_each_kind(
         with pytest.raises(EngineError) as caught:
             run_into(engine, net_file(f"{when} {death}"))
         if when == "reshape":
-            doing = f"reshaping {net_file('')}, data to 3 x 1 x 2 x 2"
+            doing = f"reshaping {net_file('')}, data to 3x1x2x2"
         assert str(caught.value) == DEATHS[death].format(doing=doing)
         assert type(caught.value) is (EngineTimeout if death == "hang" else EngineFailed)
         assert not engine.alive

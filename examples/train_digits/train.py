@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from digits import digit_images, held_out, windows  # type: ignore[import-not-found]
 
-from netsurgery.engines.discovery import guest_environment, locate_caffe
+from netsurgery.engines.discovery import locate_caffe
+from netsurgery.engines.probing import guest_environment
 from netsurgery.errors import NetsurgeryError
 
 __all__ = ["train"]

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from netsurgery.errors import EngineError
 from netsurgery.formats.closing import Closing
+from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Engine", "EngineOptions", "LoadedNet", "Shape"]
+__all__ = ["Engine", "EngineOptions", "LoadedNet", "Shape", "check_array", "check_shape"]
 
 Shape = tuple[int, ...]
 
@@ -99,3 +101,20 @@ class Engine(Closing, Protocol):
 
     def close(self) -> None:
         """Let go of the engine and every net it loaded."""
+
+
+def check_shape(name: str, shape: Shape) -> None:
+    """Raise EngineError for a shape that the input `name` cannot have."""
+    if not all(isinstance(size, int) and size > 0 for size in shape):
+        raise EngineError(f"input {name} cannot have the shape {shape!r}")
+
+
+def check_array(what: str, array: Array, shape: Shape) -> None:
+    """Raise EngineError unless `array` is float32 of exactly this shape."""
+    import numpy as np
+
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise EngineError(f"{what} is {kind}; Caffe takes float32")
+    if array.shape != shape:
+        raise EngineError(f"{what} is {describe(array.shape)}; the net takes {describe(shape)}")

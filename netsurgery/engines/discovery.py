@@ -17,7 +17,6 @@ from netsurgery.engines.debian import default_prefix, installed_python
 from netsurgery.engines.probing import (
     Caffe,
     NotUsable,
-    guest_environment,
     probe,
     resolve_python,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "candidates",
     "chosen",
     "find_caffe",
-    "guest_environment",
     "locate_caffe",
     "survey",
 ]
@@ -78,25 +76,25 @@ def survey(caffe_python: str | None = None) -> list[Finding]:
 
 def chosen(findings: list[Finding]) -> Finding | None:
     """The finding that `find_caffe` would use, or None where it would raise."""
-    for finding in findings:
-        if finding.caffe is not None:
-            return finding
-        if finding.candidate.origin in GIVEN:
-            return None
-    return None
+    given = findings[0].candidate.origin in GIVEN
+    return next((f for f in findings[: 1 if given else None] if f.caffe is not None), None)
 
 
 def find_caffe(caffe_python: str | None = None) -> Caffe:
     """The Caffe to use, tried and described. Raises EngineMissing: what was tried, and why not."""
     refused = []
-    for candidate in candidates(caffe_python):
+    for candidate in _eligible(caffe_python):
         finding = _try(candidate)
         if finding.caffe is not None:
             return finding.caffe
         refused.append(finding)
-        if candidate.origin in GIVEN:
-            break
     raise _missing(refused)
+
+
+def _eligible(caffe_python: str | None) -> list[Candidate]:
+    """The candidates that may be used: one that was given alone, else all, in order."""
+    found = candidates(caffe_python)
+    return found[:1] if found[0].origin in GIVEN else found
 
 
 def locate_caffe(caffe_python: str | None = None) -> str:
@@ -107,15 +105,13 @@ def locate_caffe(caffe_python: str | None = None) -> str:
     installed one is next. Raises EngineMissing as `find_caffe` does.
     """
     refused = []
-    for candidate in candidates(caffe_python):
+    for candidate in _eligible(caffe_python):
         if candidate.python is not None and candidate.origin != "this interpreter":
             return candidate.python
         finding = _try(candidate)
         if finding.caffe is not None:
             return finding.caffe.python
         refused.append(finding)
-        if candidate.origin in GIVEN:
-            break
     raise _missing(refused)
 
 

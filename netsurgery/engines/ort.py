@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, PrototxtError
 from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
+from netsurgery.formats.closing import Closing
 from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net.net import Net
-from netsurgery.net.shapes import describe, infer
+from netsurgery.net.shapes import infer
 from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.upgrade.reading import read_upgraded
@@ -47,7 +47,7 @@ def open_engine(options: EngineOptions, note: str = "") -> EmbeddedEngine:
     return EmbeddedEngine(options, note)
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(Closing):
     """ONNX Runtime as an engine."""
 
     name = "embedded"
@@ -96,19 +96,8 @@ class EmbeddedEngine:
         while self._nets:
             self._nets.pop().close()
 
-    def __enter__(self) -> EmbeddedEngine:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class EmbeddedNet:
+class EmbeddedNet(Closing):
     """A net, its weights, and the sessions made for the shapes and blobs asked for."""
 
     def __init__(self, engine: EmbeddedEngine, net: Net, model: WeightsFile | None) -> None:
@@ -150,8 +139,7 @@ class EmbeddedNet:
         present = {given.name: self._shapes.blobs.get(given.name) for given in self._net.inputs}
         for name, shape in shapes.items():
             self._check_input(name)
-            if not all(isinstance(size, int) and size > 0 for size in shape):
-                raise EngineError(f"input {name} cannot have the shape {shape!r}")
+            check_shape(name, shape)
             present[name] = tuple(shape)
         known = {name: shape for name, shape in present.items() if shape is not None}
         found = infer(self._net, known)
@@ -172,7 +160,7 @@ class EmbeddedNet:
             raise EngineError(f"{self._net.prototxt.path} was closed")
         for name, array in inputs.items():
             self._check_input(name)
-            _check_array(f"input {name}", array, self._shapes.of(name))
+            check_array(f"input {name}", array, self._shapes.of(name))
         for name in blobs:
             if name not in self._shapes.blobs:
                 if name in self._shapes.unknown:
@@ -220,23 +208,3 @@ class EmbeddedNet:
         self._sessions.clear()
         if self._model is not None:
             self._model.close()
-
-    def __enter__(self) -> EmbeddedNet:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _check_array(what: str, array: Array, shape: Shape) -> None:
-    """Raise EngineError unless `array` is float32 of exactly this shape."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise EngineError(f"{what} is {kind}; Caffe takes float32")
-    if array.shape != shape:
-        raise EngineError(f"{what} is {describe(array.shape)}; the net takes {describe(shape)}")

@@ -9,16 +9,16 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from netsurgery.engines.contract import EngineOptions, Shape
+from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.model_file import check_model, check_params, check_saved
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.closing import Closing
+from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ __all__ = ["CaffeNet", "Move", "Moved", "PycaffeEngine", "open_engine"]
 Moved = tuple[str, str, list[tuple[Shape, Shape]]]
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """The params of InnerProduct `layer` go to `target_layer` of another net.
 
     transpose: the weight is kept K x N (InnerProductParameter.transpose) and is turned first.
@@ -168,7 +167,7 @@ class PycaffeEngine(Closing):
             f"moving params to {target.path}",
             original=original.number,
             target=target.number,
-            moves=[[move.layer, move.target_layer, move.transpose] for move in moves],
+            moves=moves,
         )
         return [
             (layer, into, [(tuple(old), tuple(new)) for old, new in shapes])
@@ -229,9 +228,8 @@ class CaffeNet(Closing):
         """
         for name, shape in shapes.items():
             self._check_input(name)
-            if not all(isinstance(size, int) and size > 0 for size in shape):
-                raise EngineError(f"input {name} cannot have the shape {shape!r}")
-        wanted = ", ".join(f"{name} to {dims(shape)}" for name, shape in shapes.items())
+            check_shape(name, shape)
+        wanted = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
         result = self._request(
             "reshape",
             f"reshaping {self.path}, {wanted}",
@@ -301,7 +299,7 @@ class CaffeNet(Closing):
 
     def _check_input(self, name: str) -> None:
         if name not in self._inputs:
-            known = ", ".join(f"{name} ({dims(self._blobs[name])})" for name in self._inputs)
+            known = ", ".join(f"{name} ({describe(self._blobs[name])})" for name in self._inputs)
             raise EngineError(f"{self.path} has no input {name}; its inputs: {known or 'none'}")
 
     def _check_param(self, layer: str, index: int) -> None:
@@ -327,23 +325,8 @@ class CaffeNet(Closing):
         self._open = False
 
 
-def check_array(what: str, array: Array, shape: Shape) -> None:
-    """Raise EngineError unless `array` is float32 of exactly this shape."""
-    import numpy as np
-
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise EngineError(f"{what} is {kind}; Caffe takes float32")
-    if array.shape != shape:
-        raise EngineError(f"{what} is {dims(array.shape)}; the net takes {dims(shape)}")
-
-
 def shapes_by_name(pairs: Sequence[tuple[str, Sequence[int]]]) -> dict[str, Shape]:
     return {name: tuple(shape) for name, shape in pairs}
-
-
-def dims(shape: Shape) -> str:
-    return " x ".join(str(size) for size in shape) or "a single value"
 
 
 def wire_path(path: Path) -> str:

@@ -262,7 +262,7 @@ def test_a_size_the_classifier_cannot_take(caffe_python: str, write: Callable[[s
         with pytest.raises(EngineFailed) as caught:
             net.reshape({"data": (1, 3, 8, 8)})
     assert str(caught.value) == (
-        f"Caffe gave up reshaping {path}, data to 1 x 3 x 8 x 8: Check failed: K_ == new_K "
+        f"Caffe gave up reshaping {path}, data to 1x3x8x8: Check failed: K_ == new_K "
         "(60 vs. 192) Input size incompatible with inner product parameters. "
         "(inner_product_layer.cpp:64)"
     )
