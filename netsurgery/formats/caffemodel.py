@@ -120,6 +120,9 @@ class Caffemodel(Closing):
         if not layers:
             raise reader.error("holds no layers, so it is no caffemodel")
         self.layers = tuple(layers)
+        self._named: dict[str, list[ModelLayer]] = {}
+        for layer in layers:
+            self._named.setdefault(layer.name, []).append(layer)
         self.generation = layers[0].generation
 
     @classmethod
@@ -137,7 +140,7 @@ class Caffemodel(Closing):
 
     def layer(self, name: str) -> ModelLayer:
         """The layer of that name. Raises CaffemodelError where there is none, or several."""
-        found = [layer for layer in self.layers if layer.name == name]
+        found = self._named.get(name, [])
         if len(found) != 1:
             many = f"{len(found)} layers are" if found else "no layer is"
             raise self.reader.error(f"{many} named {name!r}")

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import FormatError
-from netsurgery.formats.whole_files import read_whole
+from netsurgery.formats.whole_files import read_text
 
 __all__ = ["Labels", "read_labels"]
 
@@ -86,13 +86,7 @@ def read_labels(path: Path | str) -> Labels:
     Raises FormatError: no such file, not text, longer than 64 MiB, no labels, an empty line
     between others.
     """
-    try:
-        text = read_whole(path, MAX_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise FormatError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise FormatError(f"{path}:{line}: not UTF-8 text; expected one label a line") from error
+    text = read_text(path, MAX_BYTES, FormatError, "; expected one label a line")
     if "\0" in text:
         raise FormatError(f"{path}: not text; expected one label a line")
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]

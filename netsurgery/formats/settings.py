@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import SettingsError
-from netsurgery.formats.whole_files import read_whole
+from netsurgery.formats.whole_files import read_text
 
 __all__ = ["SETTINGS_NAME", "Settings", "find_settings", "load_settings"]
 
@@ -94,13 +94,7 @@ def find_settings(start: Path | str) -> Path | None:
 def load_settings(path: Path | str) -> Settings:
     """Read a settings file. Raises SettingsError, with the line, for what it should not hold."""
     path = Path(path)
-    try:
-        text = read_whole(path, MAX_BYTES).decode("utf-8-sig")
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise SettingsError(f"{path}:{line}: not UTF-8 text") from error
+    text = read_text(path, MAX_BYTES, SettingsError)
     # Python 3.10 has no tomllib; tomli is the same parser.
     tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from netsurgery.errors import FormatError
 from netsurgery.formats.segments import Source
 
-__all__ = ["read_head", "read_whole"]
+__all__ = ["read_head", "read_text", "read_whole"]
 
 
 def read_whole(path: Path | str, limit: int) -> bytes:
@@ -20,6 +21,20 @@ def read_whole(path: Path | str, limit: int) -> bytes:
         if source.size > limit:
             raise OSError(errno.EFBIG, f"{source.size} bytes, where at most {limit} make sense")
         return source.pread(source.size, 0)
+
+
+def read_text(path: Path | str, limit: int, error: type[FormatError], expected: str = "") -> str:
+    """The content of a text file of at most `limit` bytes: UTF-8, a byte order mark left out.
+
+    Raises `error`, with the line of what is not UTF-8 and `expected` behind it.
+    """
+    try:
+        return read_whole(path, limit).decode("utf-8-sig")
+    except OSError as failed:
+        raise error(f"{path}: {failed.strerror}") from failed
+    except UnicodeDecodeError as failed:
+        line = failed.object[: failed.start].count(b"\n") + 1
+        raise error(f"{path}:{line}: not UTF-8 text{expected}") from failed
 
 
 def read_head(path: Path | str, length: int) -> bytes:
