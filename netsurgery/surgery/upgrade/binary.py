@@ -261,13 +261,10 @@ def _outline(reader: WireReader, layer: Field) -> Outline:
 def check_upgraded(path: Path | str, upgrade: BinaryUpgrade) -> None:
     """Read the written net's structure back and compare it with the plan. Raises OutputError."""
     try:
-        source = open_protobuf(path)
-        try:
+        with open_protobuf(path) as source:
             reader = WireReader(source)
             fields = reader.fields(0, source.size)
             found = tuple(_outline(reader, each) for each in fields if each.number == NET_V2)
-        finally:
-            source.close()
     except CaffemodelError as error:
         raise OutputError(f"what was written cannot be read back: {error}") from error
     if found != upgrade.layers:
