@@ -68,11 +68,8 @@ def planned_upgrade(path: Path) -> Iterator[Upgrade]:
         return
     from netsurgery.surgery.upgrade.binary import plan_binary_upgrade
 
-    source = open_protobuf(path)
-    try:
+    with open_protobuf(path) as source:
         yield Upgrade(path, binary=plan_binary_upgrade(source))
-    finally:
-        source.close()
 
 
 def upgrade(
