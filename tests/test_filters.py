@@ -106,6 +106,12 @@ def test_bilinear_of_small_sizes() -> None:
         ("gabor", (3, 3), {"sigma": 1}, "gabor needs lambda, as in gabor:lambda=1"),
         ("gaussian", (3, 3), {"sigma": 0}, "gaussian: sigma=0; expected a number above 0"),
         ("log", (3, 3), {"sigma": -1}, "log: sigma=-1; expected a number above 0"),
+        (
+            "gabor",
+            (3, 3),
+            {"sigma": 1, "lambda": 1, "theta": math.inf},
+            "gabor: theta=inf; expected a finite number",
+        ),
         ("box", (3, 3), {"sigma": 1}, "box has no option 'sigma'; it takes no options"),
         ("log", (3, 3), {"theta": 1}, "log has no option 'theta'; it takes sigma"),
         ("sobel-x", (1, 3), {}, "sobel-x fits 2 x 2 and larger, not 1 x 3"),

@@ -12,12 +12,7 @@ from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.files import Output, Outputs
 from netsurgery.formats.npy import npy_bytes
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.weights import (
-    WeightsFile,
-    check_size,
-    is_hdf5_name,
-    write_weights,
-)
+from netsurgery.formats.weights import WeightsFile, check_size, is_hdf5_name, write_weights
 from netsurgery.surgery.edit.plan import EditPlan
 from netsurgery.surgery.edit.weights import new_layers
 

@@ -60,8 +60,10 @@ def kernel(name: str, height: int, width: int, options: Options) -> Kernel:
         if option not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no options"
             raise SurgeryError(f"{name} has no option {option!r}; it {takes}")
-        if not math.isfinite(value) or (option in _POSITIVE and value <= 0):
-            raise SurgeryError(f"{name}: {option}={value:g}; expected a number above 0")
+        positive = option in _POSITIVE
+        if not math.isfinite(value) or (positive and value <= 0):
+            wanted = "a number above 0" if positive else "a finite number"
+            raise SurgeryError(f"{name}: {option}={value:g}; expected {wanted}")
     for option in kind.needs:
         if option not in options:
             raise SurgeryError(f"{name} needs {option}, as in {name}:{option}=1")

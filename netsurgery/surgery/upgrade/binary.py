@@ -17,7 +17,7 @@ from netsurgery.formats.wire import Field, Wire, WireReader, delimited, packed_v
 from netsurgery.surgery.upgrade.inputs import told_beyond, told_left_out
 from netsurgery.surgery.upgrade.layers import OldLayer, read_old_layer
 from netsurgery.surgery.upgrade.numbers import SPEC_NUMBERS, V2_NUMBERS
-from netsurgery.surgery.upgrade.parts import Joined, parts
+from netsurgery.surgery.upgrade.parts import Joined, last_text, parts
 from netsurgery.surgery.upgrade.splices import Change
 from netsurgery.surgery.upgrade.v0_fields import fold_padding
 
@@ -252,9 +252,11 @@ def _shapes(net: _Net, shapes: list[Field], dims: list[int], count: int) -> Iter
 def _outline(reader: WireReader, layer: Field) -> Outline:
     reader.expect(layer, Wire.DELIMITED)
     known, _ = parts(reader, layer.body, layer.end, _OUTLINED)
-    texts = {key: tuple(each.text for each in known if each.name == key) for key in _OUTLINED}
+    texts = {
+        key: tuple(each.text for each in known if each.name == key) for key in ("bottom", "top")
+    }
     blobs = tuple(each.length for each in known if each.name == "blobs")
-    name, kind = ("".join(texts[key][-1:]) for key in ("name", "type"))
+    name, kind = last_text(known, "name"), last_text(known, "type")
     return Outline(name, kind, texts["bottom"], texts["top"], blobs)
 
 

@@ -15,7 +15,15 @@ from netsurgery.surgery.upgrade.numbers import (
     V1_NUMBERS,
     V2_NUMBERS,
 )
-from netsurgery.surgery.upgrade.parts import Joined, Part, encoded, fixed32s, parts, text_part
+from netsurgery.surgery.upgrade.parts import (
+    Joined,
+    Part,
+    encoded,
+    fixed32s,
+    last_text,
+    parts,
+    text_part,
+)
 from netsurgery.surgery.upgrade.splices import Change
 from netsurgery.surgery.upgrade.transform import DATA_PARAMS, TRANSFORM
 from netsurgery.surgery.upgrade.v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
@@ -44,7 +52,7 @@ class OldLayer:
     @property
     def name(self) -> str:
         """The layer's name, "" if it has none."""
-        return "".join(self._texts("name")[-1:])
+        return last_text(self.parts, "name")
 
     def _texts(self, name: str) -> tuple[str, ...]:
         return tuple(each.text for each in self.parts if each.name == name)
@@ -113,7 +121,7 @@ def read_old_layer(reader: WireReader, found: Field) -> OldLayer:
     own, unknown = parts(reader, found.body, found.end, V1_NUMBERS)
     if any(each.name == "layer" for each in own):
         return _read_v0(reader, found, own, unknown)
-    name = "".join([each.text for each in own if each.name == "name"][-1:])
+    name = last_text(own, "name")
     what = "`layers` becomes `layer`"
     today = None
     for each in own:
@@ -155,9 +163,7 @@ def _read_v0(
                 raise reader.error(
                     f"found field {number} in a V0 layer, which has none", found.start
                 )
-    name, kind = (
-        "".join([p.text for p in inner if p.name == key][-1:]) for key in ("name", "type")
-    )
+    name, kind = last_text(inner, "name"), last_text(inner, "type")
     typed = any(each.name == "type" for each in inner)
     if typed and kind not in V0_TYPES and kind != "padding":
         raise reader.error(f"found the V0 type {kind!r}, which Caffe never had", found.start)

@@ -6,13 +6,13 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.formats.segments import Copy, Literal, Segment, Source, segments_length
 from netsurgery.formats.wire import Field, Wire, WireReader, header, tag
 
-__all__ = ["Joined", "Part", "encoded", "fixed32s", "part", "parts", "text_part"]
+__all__ = ["Joined", "Part", "encoded", "fixed32s", "last_text", "part", "parts", "text_part"]
 
 
 _FLOATS = frozenset(
@@ -79,6 +79,11 @@ def _wires(name: str) -> tuple[Wire, ...]:
     return (
         (Wire.VARINT, Wire.DELIMITED) if name in ("type", "blob_share_mode") else (Wire.DELIMITED,)
     )
+
+
+def last_text(found: Sequence[Part], name: str) -> str:
+    """The string field `name`: of several the last, as in protobuf; "" for none."""
+    return next((each.text for each in reversed(found) if each.name == name), "")
 
 
 def parts(
