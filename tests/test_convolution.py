@@ -10,8 +10,11 @@ import pytest
 from netsurgery.errors import NetsurgeryError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
+from netsurgery.net.shapes import infer
+from netsurgery.surgery.convolution.checks import ensure_same
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.size import Resize
+from netsurgery.surgery.convolution.survey import Loose, Survey
 
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n'
 SMALL = INPUT % "dim: 5 dim: 2 dim: 6 dim: 6"
@@ -175,6 +178,55 @@ def test_the_stride_is_the_total_one() -> None:
     assert made.inputs[0].new == (1, 2, 6 + 2 * 7, 6 + 2 * 7)
 
 
+def test_height_and_width_have_strides_of_their_own() -> None:
+    pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 3 stride_h: 3 stride_w: 1 }")
+    made = plan(SMALL + pool + fc("fc", "p"))
+    assert steps(made.inputs[0]) == [3, 1]
+    assert made.inputs[0].new == (1, 2, 6 + 3 * 7, 6 + 1 * 7)
+    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+
+
+def test_a_stride_below_one_gives_no_map_smaller_than_wanted() -> None:
+    """Half a pixel a cell: 7 cells more need 3.5 pixels more, so 4."""
+    up = "convolution_param { num_output: 2 kernel_size: 2 stride: 2 }"
+    made = plan(SMALL + layer("Deconvolution", "data", "up", up) + fc("fc", "up"))
+    assert steps(made.inputs[0]) == [0.5, 0.5]
+    assert made.inputs[0].new == (1, 2, 10, 10)
+    assert made.maps == {"fc-conv": (1, 3, 9, 9)}
+
+
+def test_a_size_that_stays_is_spelled_as_it_was() -> None:
+    made = plan(INPUT % "dim: 0x5 dim: 0x2 dim: 06 dim: 6" + fc("fc", "data"))
+    assert "dim: 1 dim: 0x2 dim: 13 dim: 13" in made.text
+
+
+def test_what_is_to_be_known_of_the_net_is_told_with_the_plan() -> None:
+    twins = layer("ReLU", "fc", "fc") * 2
+    made = plan(SMALL + fc("fc", "data") + twins)
+    assert any("all named 'ReLU-fc'" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (fc("fc", "data").replace("3", "4"), "blob 'fc' was 5x3 and would be 5x4"),
+        (fc("fc", "data", top="gone"), "blob 'fc' was 5x3 and would be nothing known"),
+        (
+            fc("fc", "data", "bias_term: false"),
+            "layer 'fc': its params would change their shape",
+        ),
+    ],
+)
+def test_a_net_that_came_out_otherwise_is_refused(other: str, what: str) -> None:
+    """No net is known that leads to this: it is the check on what was written."""
+    net = Net.of(Prototxt.parse(SMALL + fc("fc", "data"), "n.prototxt"))
+    made = Net.of(Prototxt.parse(SMALL + other, "n.prototxt"))
+    for loose in ({}, {"fc": Loose()}):
+        with pytest.raises(SurgeryError) as caught:
+            ensure_same(net, made, Survey(loose=loose), infer(net), {}, {})
+        assert str(caught.value) == f"n.prototxt: {what}"
+
+
 def test_a_kept_inner_product_behind_holds_the_input_at_its_size() -> None:
     text = SMALL + fc("a", "data") + fc("b", "a")
     made = plan(text, layers=["a"])
@@ -279,6 +331,32 @@ def test_layers_that_may_follow(behind: str) -> None:
             SMALL + fc("fc", "data") + layer("Power", "fc", "fc-conv"),
             "layer 'fc': a blob named 'fc-conv' is there already; try another --suffix",
         ),
+        (
+            SMALL + fc("ReLU-r", "data") + layer("ReLU", "ReLU-r", "r"),
+            "layer 'ReLU-r': another layer has the same name",
+        ),
+        (
+            SMALL
+            + fc("fc", "data")
+            + INPUT.replace("data", "s") % "dim: 5 dim: 3"
+            + layer("Eltwise", "fc s", "p"),
+            "layer 'Eltwise-p': it joins a map with 's', which does not become one",
+        ),
+        (
+            SMALL + fc("fc", "data") + fc("g", "data") + layer("Scale", "fc g", "p"),
+            "layer 'Scale-p': a Scale of two bottoms may not treat every position of a map alike",
+        ),
+        (
+            SMALL + fc("fc", "data") + layer("Normalize", "fc", "p"),
+            "layer 'Normalize-p': its norm is over all positions of a map (across_spatial)",
+        ),
+        (
+            SMALL
+            + INPUT.replace("data", "x") % "dim: 5 dim: 2"
+            + layer("Scale", "data x", "s", "scale_param { axis: 0 }")
+            + fc("fc", "s"),
+            "input 'x' has 5x2, expected N x C x H x W",
+        ),
     ],
 )
 def test_refusals(text: str, what: str) -> None:
@@ -334,6 +412,11 @@ def test_a_flatten_behind_the_classifier_goes_too() -> None:
         (
             layer("BatchNorm", "flat", "y") + fc("fc", "y"),
             "layer 'fc': its bottom 'y' is 5x64, made by layer 'BatchNorm-y' (BatchNorm): no map",
+        ),
+        (
+            layer("BatchNorm", "flat", "flat") + fc("fc", "flat"),
+            "layer 'fc': its bottom 'flat' is 5x64, made by layer 'BatchNorm-flat' (BatchNorm): "
+            "no map",
         ),
         (
             fc("fc", "flat") + layer("Softmax", "flat", "y"),

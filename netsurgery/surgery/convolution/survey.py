@@ -235,14 +235,8 @@ class _Walk:
 
 
 def _only_flattens(before: Shape, after: Shape) -> bool:
-    """Whether N x ... becomes N x K, ones behind K not counted."""
-    return (
-        len(before) >= 2
-        and len(after) >= 2
-        and after[0] == before[0]
-        and after[1] == prod(before[1:])
-        and set(after[2:]) <= {1}
-    )
+    """Whether N x ... becomes N x K; as many numbers as before leave only ones behind K."""
+    return len(before) >= 2 and after[:2] == (before[0], prod(before[1:]))
 
 
 def _overwrites(net: Net, flattening: Layer) -> bool:
