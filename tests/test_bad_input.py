@@ -780,7 +780,7 @@ TOMLS: Table = [
     (
         "an unknown key",
         b"[model]\n\nweight = 'a'\n",
-        "netsurgery.toml:3: unknown key 'weight' in [model]; expected prototxt, weights, window",
+        "netsurgery.toml:3: unknown key 'weight' in [model]; expected prototxt, weights, window, stages, level",
     ),
     (
         "a key outside a section",

@@ -13,6 +13,8 @@ FULL = """\
 prototxt = "nets/deploy.prototxt"
 weights = "/models/model.caffemodel"
 window = [227, 227]
+stages = ["deploy", "b"]
+level = -2
 
 [preprocess]
 mean = [104, 117.5, 123]
@@ -37,6 +39,8 @@ def test_everything_it_can_say(tmp_path: Path) -> None:
         prototxt=tmp_path / "nets/deploy.prototxt",
         weights=Path("/models/model.caffemodel"),
         window=(227, 227),
+        stages=("deploy", "b"),
+        level=-2,
         mean=(104.0, 117.5, 123.0),
         raw_scale=255.0,
         channel_swap=(2, 1, 0),
@@ -75,7 +79,7 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[model]\nprotoxt = 'a'\n", "2: unknown key 'protoxt' in [model]; expected prototxt, "
-         "weights, window"),
+         "weights, window, stages, level"),
         ("# [moodel]\n\n[moodel]\na = 1\n", "3: unknown section 'moodel'; expected [model], "
          "[preprocess], [classes]"),
         ("mean = 1\n", "1: unknown key 'mean'; expected [model], [preprocess], [classes]"),
@@ -84,17 +88,26 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
         ("[classes]\n[preprocess]\nlabels = 'x'\n", "3: unknown key 'labels' in [preprocess]; "
          "expected mean, raw_scale, channel_swap, input_scale"),
         ("classes.lables = 'x'\n", "1: unknown key 'lables' in [classes]; expected labels"),
-        ("[model]\nx.y = 1\n", "2: unknown key 'x' in [model]; expected prototxt, weights, window"),
+        ("[model]\nx.y = 1\n", "2: unknown key 'x' in [model]; expected prototxt, weights, "
+         "window, stages, level"),
         ("\n[model.run]\nx = 1\n", "2: unknown key 'run' in [model]; expected prototxt, weights, "
-         "window"),
+         "window, stages, level"),
         ("\nmodel = { run = 'sh' }\n", "2: unknown key 'run' in [model]; expected prototxt, "
-         "weights, window"),
+         "weights, window, stages, level"),
         ('[model]\n"weights" = 3\n', "2: weights: found 3, expected a file's path in quotes"),
         ("[model]\nweights = ''\n", "2: weights: found '', expected a file's path in quotes"),
         ("[model]\nwindow = [0, 3]\n", "2: window: found [0, 3], expected [height, width], whole "
          "numbers from 1"),
         ("[model]\nwindow = 227\n", "2: window: found 227, expected [height, width], whole "
          "numbers from 1"),
+        ("[model]\nstages = 'deploy'\n", "2: stages: found 'deploy', expected a list of names, "
+         "as in [\"deploy\"]"),
+        ("[model]\nstages = [1]\n", "2: stages: found [1], expected a list of names, as in "
+         "[\"deploy\"]"),
+        ("[model]\nlevel = true\n", "2: level: found True, expected a whole number from -2^31 to "
+         "2^31 - 1"),
+        ("[model]\nlevel = 2147483648\n", "2: level: found 2147483648, expected a whole number "
+         "from -2^31 to 2^31 - 1"),
         ("[preprocess]\nraw_scale = true\n", "2: raw_scale: found True, expected a number"),
         ("[preprocess]\nraw_scale = nan\n", "2: raw_scale: found nan, expected a number"),
         ("[preprocess]\ninput_scale = '2'\n", "2: input_scale: found '2', expected a number"),
@@ -174,6 +187,8 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
         prototxt=out / 'we"ird \\ na\tme.prototxt',
         weights=tmp_path / "ünï.caffemodel",
         window=(66, 16),
+        stages=('a "b"', ""),
+        level=-(2**31),
         mean=(104.00698793, 1e-9),
         raw_scale=1 / 256,
         channel_swap=(2, 1, 0),
@@ -183,7 +198,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     text = settings.to_toml(out)
     assert 'weights = "../ünï.caffemodel"\n' in text
     read = load_settings(write(out, text))
-    for name in ("window", "mean", "raw_scale", "channel_swap", "input_scale"):
+    for name in ("window", "stages", "level", "mean", "raw_scale", "channel_swap", "input_scale"):
         assert getattr(read, name) == getattr(settings, name)
     for name in ("prototxt", "weights", "labels"):
         assert os.path.normpath(getattr(read, name)) == str(getattr(settings, name))

@@ -4,6 +4,8 @@
     prototxt = "deploy_full_conv.prototxt"
     weights = "model_full_conv.caffemodel"
     window = [227, 227]               # height, width of the classifier's old input
+    stages = ["deploy"]               # the net's state, where its layers have rules for one
+    level = 1
 
     [preprocess]
     mean = [104.0, 117.0, 123.0]      # or a file: "mean.npy", "mean.binaryproto"
@@ -14,8 +16,8 @@
     [classes]
     labels = "synset_words.txt"
 
-Every key may be left out. Paths are relative to the file's own folder. It can name files and
-numbers, and nothing it says is ever run.
+Every key may be left out. Paths are relative to the file's own folder. It can name files, numbers
+and stages, and nothing it says is ever run.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ __all__ = ["SETTINGS_NAME", "Settings", "find_settings", "load_settings"]
 
 SETTINGS_NAME = "netsurgery.toml"
 
-#: Nine keys; the parser's time grows with the square of a key's length.
+#: Eleven keys; the parser's time grows with the square of a key's length.
 MAX_BYTES = 1 << 16
 
 
@@ -46,14 +48,17 @@ class Settings:
     """What a netsurgery.toml says; None where it says nothing.
 
     prototxt, weights, labels: paths, with the file's folder before them where it gave relative
-    ones. window: height, width in pixels of the net's input. mean: a path, or one number a channel
-    in the net's channel order. raw_scale, input_scale: factors. channel_swap: for each channel of
-    the net, the channel of the picture it comes from. path: the file itself.
+    ones. window: height, width in pixels of the net's input. stages, level: of the net's state.
+    mean: a path, or one number a channel in the net's channel order. raw_scale, input_scale:
+    factors. channel_swap: for each channel of the net, the channel of the picture it comes from.
+    path: the file itself.
     """
 
     prototxt: Path | None = None
     weights: Path | None = None
     window: tuple[int, int] | None = None
+    stages: tuple[str, ...] | None = None
+    level: int | None = None
     mean: Path | tuple[float, ...] | None = None
     raw_scale: float | None = None
     channel_swap: tuple[int, ...] | None = None
@@ -222,6 +227,18 @@ def _window(value: Any) -> tuple[int, int]:
     raise ValueError(f"found {_seen(value)}, expected [height, width], whole numbers from 1")
 
 
+def _stages(value: Any) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    raise ValueError(f'found {_seen(value)}, expected a list of names, as in ["deploy"]')
+
+
+def _level(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+        return value
+    raise ValueError(f"found {_seen(value)}, expected a whole number from -2^31 to 2^31 - 1")
+
+
 def _swap(value: Any) -> tuple[int, ...]:
     counts = isinstance(value, list) and bool(value) and all(_is_count(n, 0) for n in value)
     if counts and sorted(value) == list(range(len(value))):
@@ -240,7 +257,13 @@ def _seen(value: Any) -> str:
 
 
 _KEYS: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "model": {"prototxt": _path, "weights": _path, "window": _window},
+    "model": {
+        "prototxt": _path,
+        "weights": _path,
+        "window": _window,
+        "stages": _stages,
+        "level": _level,
+    },
     "preprocess": {
         "mean": _mean,
         "raw_scale": _number,
@@ -255,6 +278,8 @@ def _written(value: Any, folder: Path) -> str:
     """A value as TOML."""
     if isinstance(value, Path):
         return _string(_relative(value, folder))
+    if isinstance(value, str):
+        return _string(value)
     if isinstance(value, tuple):
         return f"[{', '.join(_written(item, folder) for item in value)}]"
     return repr(value)

@@ -132,7 +132,7 @@ def convert(
 ) -> Conversion:
     """Write what `plan` says, the params moved by real Caffe or on the wire.
 
-    settings: the preprocessing to remember; its prototxt, weights and window are set here.
+    settings: the preprocessing to remember; what tells the model is set here.
     verify: run both nets in `engine` before any output appears; nets of the TEST phase only.
     progress: called with the number of bytes written, where that can be told.
     Raises SurgeryError where net and model do not fit, or the nets' outputs differ, OutputError,

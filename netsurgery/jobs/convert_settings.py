@@ -57,7 +57,14 @@ def remember(
     if path.exists():
         return Remembered(None, _why_kept(path, settings, prototxt))
     window = plan.inputs[0].window if len(plan.inputs) == 1 else None
-    made = replace(settings, prototxt=prototxt, weights=weights, window=window)
+    made = replace(
+        settings,
+        prototxt=prototxt,
+        weights=weights,
+        window=window,
+        stages=plan.net.given_stages or None,
+        level=plan.net.state.level or None,
+    )
     try:
         return Remembered(made.to_toml(path.parent))
     except SettingsError as error:

@@ -12,7 +12,7 @@ from netsurgery.formats.closing import Closing
 from netsurgery.formats.settings import Settings
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
-from netsurgery.maps.mapper import Mapper, check_model, make_transformer
+from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.field import Field, fields
 
@@ -139,7 +139,7 @@ def make_extractor(
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files.
     """
     prototxt, weights = check_model(settings)
-    net = MapNet.for_any_blob(prototxt)
+    net = MapNet.for_any_blob(prototxt, state_of(settings))
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
     return Extractor(Mapper(net, weights, transformer, options), blobs)
 

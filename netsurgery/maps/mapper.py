@@ -17,6 +17,7 @@ from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Transformer
+from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Mapper", "check_model", "make_mapper", "make_transformer"]
+__all__ = ["Mapper", "check_model", "make_mapper", "make_transformer", "state_of"]
 
 Size = tuple[int, int]
 
@@ -46,7 +47,7 @@ def make_mapper(
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
     """
     prototxt, weights = check_model(settings)
-    net = MapNet.read(prototxt, blob)
+    net = MapNet.read(prototxt, blob, state_of(settings))
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
     labels = None if settings.labels is None else read_labels(settings.labels)
     if labels is not None and net.classes is not None:
@@ -69,6 +70,11 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
         found = "is a folder" if settings.weights.is_dir() else "no such file"
         raise SettingsError(f"{settings.weights}: {found}; expected the net's weights")
     return settings.prototxt, settings.weights
+
+
+def state_of(settings: Settings) -> NetState:
+    """The state in which the net of `settings` is used."""
+    return NetState(level=settings.level or 0, stages=tuple(settings.stages or ()))
 
 
 def make_transformer(
@@ -175,7 +181,9 @@ class Mapper(Closing):
             self._engine = self.opener(self.options)
             self.engine, self.note = self._engine.description, self._engine.note
             try:
-                self._loaded = self._engine.load(Path(self.net.net.prototxt.path), self.weights)
+                net = self.net.net
+                path = Path(net.prototxt.path)
+                self._loaded = self._engine.load(path, self.weights, state=net.state)
             except BaseException:
                 self.close()
                 raise

@@ -136,6 +136,12 @@ class Net:
         return found
 
     @property
+    def given_stages(self) -> tuple[str, ...]:
+        """The stages of its state that its text does not itself name."""
+        own = TEST.within(self.prototxt.root).stages
+        return tuple(stage for stage in self.state.stages if stage not in own)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The blobs that no layer reads, in file order."""
         open_blobs: dict[str, None] = {i.name: None for i in self.inputs}

@@ -166,7 +166,7 @@ def test_broken_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     (folder / "netsurgery.toml").write_text("[model]\nwieghts = 'x'\n")
     assert refused(["cat.png"], capsys) == (
         f"error: {folder / 'netsurgery.toml'}:2: unknown key 'wieghts' in [model]; "
-        "expected prototxt, weights, window\n"
+        "expected prototxt, weights, window, stages, level\n"
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from random_weights import fill_randomly
 
 from netsurgery.cli import run
@@ -204,3 +206,25 @@ def test_a_staged_net_converted(
     assert run(["inspect", str(made), "m_full_conv.caffemodel"]) == 0
     with caffe_engine.load(made, Path("m_full_conv.caffemodel")) as new:
         assert "fc-conv" in new.params
+
+
+@pytest.mark.parametrize("engine", ["caffe", "embedded"])
+def test_maps_of_a_staged_net_need_no_more_arguments(
+    engine: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caffe_engine: PycaffeEngine,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETSURGERY_ENGINE", engine)
+    text = STAGED.replace("dim: 2 ", "dim: 3 ")
+    Path("net.prototxt").write_text(text.replace('{ stage: "dep', '{ min_level: 1 stage: "dep'))
+    state = NetState(level=1, stages=("deploy",))
+    fill_randomly(caffe_engine, Path("net.prototxt"), Path("m.caffemodel"), state=state)
+    given = ["--stage", "deploy", "--level", "1", "-q"]
+    assert run(["convert", "net.prototxt", "m.caffemodel", *given]) == 0
+    Image.new("RGB", (13, 13), (200, 100, 50)).save("a.png")
+    assert run(["classify-map", "a.png", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["map"] == {"height": 8, "width": 8, "classes": 4}
+    assert run(["features", "a.png", "--blob", "fc-conv", "-o", "f.npy"]) == 0

@@ -25,7 +25,6 @@ from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, infer
-from netsurgery.net.state import TEST
 from netsurgery.net.untold import check_given
 from netsurgery.surgery.convolution.checks import check_names, ensure_same
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
@@ -178,12 +177,10 @@ def _changes(found: Survey) -> list[str]:
 
 def _stages(net: Net) -> list[str]:
     """The stages that the new net needs again: its text does not say that they were given."""
-    own = TEST.within(net.prototxt.root).stages
     return [
         f"the new net too has to be given the stage {stage!r}, or state {{ stage: "
         f"{quoted(stage)} }} in its prototxt"
-        for stage in net.state.stages
-        if stage not in own
+        for stage in net.given_stages
     ]
 
 
