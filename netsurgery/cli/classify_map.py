@@ -210,7 +210,7 @@ class _Run:
             values = error.values
             self.files.write(index, {"npy": lambda: npy_bytes(values)})  # to see where the NaN are
             raise
-        self.files.write(
+        written = self.files.write(
             index,
             {
                 "npy": lambda: npy_bytes(found.values),
@@ -220,7 +220,7 @@ class _Run:
         self.progress.clear()
         self.tell(found)
         if not self.files.to_stdout:
-            self.show(found)
+            self.show(index, found, written)
 
     def tell(self, found: ClassMap) -> None:
         """Notes on standard error, each once."""
@@ -232,15 +232,19 @@ class _Run:
                 self.notes.add(text)
                 echo(f"note: {text}", err=True)
 
-    def show(self, found: ClassMap) -> None:
-        """The map on standard output."""
+    def show(self, index: int, found: ClassMap, written: list[str]) -> None:
+        """The map on standard output, and which files were written."""
         if self.as_json:
             # Else *.jpg may be one, or many; there is no stdout where it was closed at the start.
             pretty = self.total == 1 and sys.stdout is not None and sys.stdout.isatty()
             facts = {"engine": self.mapper.engine, **found.to_json(self.top_k)}
             click.echo(_json_text(facts, pretty))
         elif not self.quiet:
+            if index:
+                click.echo()
             _print(found, self.mapper.engine)
+            for path in written:
+                echo(f"wrote {path}")
 
 
 def _png(found: ClassMap, picture: Picture, class_: str) -> bytes:

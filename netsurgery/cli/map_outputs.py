@@ -74,8 +74,11 @@ class MapFiles:
         """Whether standard output belongs to a file."""
         return any("-" in paths for paths in self.paths.values())
 
-    def write(self, index: int, makers: dict[str, Callable[[], bytes]]) -> None:
-        """Write picture `index`'s outputs, of the kinds in `makers`, together or not at all."""
+    def write(self, index: int, makers: dict[str, Callable[[], bytes]]) -> list[str]:
+        """Write picture `index`'s outputs, of the kinds in `makers`, together or not at all.
+
+        Returns the files.
+        """
         content = {
             paths[index]: makers[kind]() for kind, paths in self.paths.items() if kind in makers
         }
@@ -87,6 +90,7 @@ class MapFiles:
                 outputs[path].write(content[path])
         if "-" in content:
             print_bytes(io.BytesIO(content["-"]))
+        return files
 
 
 def is_folder(option: str, given: str, suffix: str, count: int, what: str) -> bool:

@@ -415,6 +415,15 @@ def test_several_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert sorted(os.listdir("out")) == ["cat.npy", "dog.npy"]
 
 
+def test_what_was_written_is_told_and_images_stand_apart(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["classify-map", "cat.png", "cat.png", "--npy", "out", "--picture", "drawn/"]) == 0
+    first, second = capsys.readouterr().out.split("\n\ncat.png: ")
+    assert first.endswith("bird, crane\nwrote out/cat.png.npy\nwrote drawn/cat.png.png")
+    assert second.endswith("bird, crane\nwrote out/cat.png-2.npy\nwrote drawn/cat.png-2.png\n")
+
+
 def test_several_images_go_through_one_net(folder: Path, engine: FakeEngine) -> None:
     assert run(["classify-map", "cat.png", "cat.png", "cat.png", "-q"]) == 0
     assert len([entry for entry in engine.log if entry[0] == "load"]) == 1
