@@ -115,7 +115,7 @@ def _row(param: ParamDifference) -> tuple[str, ...]:
         name += f" -> {param.new_layer}[{param.index}]"
     shapes = [describe(s) for s in (param.shape, param.new_shape) if s is not None]
     apart = param.distance
-    values = ["", "", ""]
+    values = ["0" if param.status == "reshaped" else ""] * 3
     if apart is not None:
         values = [f"{value:.3g}" for value in (apart.max_abs, apart.relative, apart.norm)]
     return name, param.status, " -> ".join(dict.fromkeys(shapes)), *values

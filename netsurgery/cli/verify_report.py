@@ -83,7 +83,7 @@ def show(found: Verification) -> None:
     """Print the facts for a person."""
     shapes = ", ".join(f"{name} {describe(shape)}" for name, shape in found.inputs.items())
     by = " and ".join(dict.fromkeys(found.engines))
-    echo(f"{_inputs(found)} of {shapes}, by {by}")
+    echo(f"{_inputs(found)} for {shapes}, by {by}")
     rows = [("output", "in B", "shape", "max difference", "relative")]
     for one in found.outputs:
         gap = one.gap
@@ -122,7 +122,8 @@ def _verdict(found: Verification) -> str:
 
 
 def _inputs(found: Verification) -> str:
-    return f"{found.samples} input{'s' * (found.samples > 1)}"
+    kinds = (found.pictures, "picture"), (found.random, "random input")
+    return " and ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in kinds if count)
 
 
 def _departing(one: BlobGap) -> str:

@@ -66,7 +66,10 @@ class Labels:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise FormatError(f"{self.path}: no label {text!r}")
+            raise FormatError(
+                f"{self.path}: no label {text!r}; "
+                "expected a whole line, its id, or one of its names"
+            )
         listed = "; ".join(f"{number} {self.lines[number]}" for number in found)
         raise FormatError(
             f"{self.path}: {len(found)} labels match {text!r}: {listed}; "

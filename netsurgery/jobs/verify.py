@@ -61,21 +61,28 @@ class Verification:
     """What comparing found.
 
     engines: what ran the first net and the second. inputs: the first net's, and the shapes both
-    were given. outputs: of every output, and of what goes into a Softmax or the like that makes
-    one (which would hide differences), the largest gap of all samples. departs: the first blob,
-    in file order, that is further apart than `tolerance`; it may be inside, and no output with it.
+    were given. pictures, random: how many of the samples were pictures and how many random
+    numbers. outputs: of every output, and of what goes into a Softmax or the like that makes one
+    (which would hide differences), the largest gap of all samples. departs: the first blob, in
+    file order, that is further apart than `tolerance`; it may be inside, and no output with it.
     maps: of the outputs, where the second net is full-conv. notes: what the user should know.
     """
 
     engines: tuple[str, str]
     inputs: Mapping[str, Shape]
-    samples: int
+    pictures: int
+    random: int
     tolerance: float
     outputs: tuple[BlobGap, ...]
     departs: BlobGap | None
     params: tuple[ParamDifference, ...]
     maps: tuple[MapGap, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """How many inputs were compared."""
+        return self.pictures + self.random
 
     @property
     def same(self) -> bool:
@@ -136,7 +143,8 @@ def verify(
         return Verification(
             (opened[0].description, opened[1].description),
             shapes,
-            len(samples),
+            len(samples.pictures),
+            samples.random,
             tolerance,
             tuple(gaps),
             departs,

@@ -200,7 +200,8 @@ def test_variables_stand_for_the_command_s_own_options(
     assert run(["classify-map", "cat.png", "--json", "--class", "max", "-q"]) == 0
     assert len(json.loads(capsys.readouterr().out)["cells"][0]["top"]) == 2
     assert refused(["cat.png", "-q"], capsys) == (
-        f"error: {folder / 'words.txt'}: no label 'cow'\n"
+        f"error: {folder / 'words.txt'}: no label 'cow'; "
+        "expected a whole line, its id, or one of its names\n"
     )
 
 
@@ -284,7 +285,7 @@ def test_picture(folder: Path, class_: str) -> None:
     ("class_", "said"),
     [
         ("3", "class 3: blob 'prob' has 3 classes, 0 to 2"),
-        ("cow", "{words}: no label 'cow'"),
+        ("cow", "{words}: no label 'cow'; expected a whole line, its id, or one of its names"),
         ("crane", "{words}: 2 labels match 'crane': 1 n2 dog, crane; 2 n3 bird, crane; "
          "give the class's number or its whole line"),
     ],

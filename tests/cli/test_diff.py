@@ -65,8 +65,8 @@ STRUCTURE = [
 
 PARAMS = [
     "param                            shape                max difference  relative  norm",
-    "ip1[0] -> ip1-conv[0]  reshaped  96x128 -> 96x32x2x2",
-    "ip2[0] -> ip2-conv[0]  reshaped  11x96 -> 11x96x1x1",
+    "ip1[0] -> ip1-conv[0]  reshaped  96x128 -> 96x32x2x2               0         0     0",
+    "ip2[0] -> ip2-conv[0]  reshaped  11x96 -> 11x96x1x1                0         0     0",
 ]
 
 

@@ -60,7 +60,7 @@ def as_json(args: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) 
 def test_the_same_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", *OLD, *NEW]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("1 input of data 1x1x32x32, by embedded (ONNX Runtime ")
+    assert lines[0].startswith("1 random input for data 1x1x32x32, by embedded (ONNX Runtime ")
     assert lines[1].split() == ["output", "in", "B", "shape", "max", "difference", "relative"]
     assert [line.split()[:5] for line in lines[2:4]] == [
         ["ip2", "ip2-conv", "1x11", "->", "1x11x1x1"],
@@ -71,7 +71,9 @@ def test_the_same_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         "map prob: 8x8 cells of an input of 1x1x88x88, each against A on its window of 32x32:"
     )
     assert lines[8].startswith("    top class agrees in 64 of 64, max difference ")
-    assert lines[9:] == ["no difference in the outputs on 1 input (tolerance 1e-05 relative)"]
+    assert lines[9:] == [
+        "no difference in the outputs on 1 random input (tolerance 1e-05 relative)"
+    ]
 
 
 def test_nets_without_a_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +83,7 @@ def test_nets_without_a_map(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         "ip2     ip2   1x11                0         0",
         "prob    prob  1x11                0         0",
         "params: 10 equal",
-        "no difference in the outputs on 1 input (tolerance 1e-05 relative)",
+        "no difference in the outputs on 1 random input (tolerance 1e-05 relative)",
     ]
 
 
@@ -125,7 +127,7 @@ def test_what_agrees_is_not_called_the_same(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == [
         "params: 9 equal, 1 different (conv2[0])",
-        "no difference in the outputs on 2 inputs; params differ (tolerance 1e-05 relative)",
+        "no difference in the outputs on 2 random inputs; params differ (tolerance 1e-05 relative)",
     ]
 
 
@@ -142,8 +144,8 @@ def test_inner_blobs_that_differ_are_told(folder: Path, capsys: pytest.CaptureFi
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("first blob that departs: p of layer p, by ")
     assert lines[-1] == (
-        "no difference in the outputs on 1 input; inner blobs differ while the outputs agree "
-        "(tolerance 1e-05 relative)"
+        "no difference in the outputs on 1 random input; inner blobs differ while the outputs "
+        "agree (tolerance 1e-05 relative)"
     )
 
 
@@ -169,6 +171,9 @@ def test_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["samples"] == 2
     assert [one["cells"] for one in facts["maps"]] == [128, 128]
     assert as_json([*OLD, *NEW, "--image", "0.png", "--random", "3"], capsys)["samples"] == 4
+    assert run(["verify", *OLD, *NEW, "--image", "0.png", "--random", "3"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("1 picture and 3 random inputs for data 1x1x32x32, by embedded")
 
 
 def test_pictures_are_made_ready_as_the_settings_say(
@@ -198,7 +203,7 @@ def test_padding_is_told_and_does_not_decide(
     assert capsys.readouterr().out.splitlines()[-3:] == [
         "    not meant to be equal: 'conv' pads by 1",
         "    (there A meets the edge of its window, and the map the pixels beyond it)",
-        "no difference in the outputs on 1 input (tolerance 1e-05 relative)",
+        "no difference in the outputs on 1 random input (tolerance 1e-05 relative)",
     ]
 
 
