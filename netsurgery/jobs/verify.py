@@ -150,12 +150,17 @@ def verify(
             departs,
             found.params,
             tuple(maps),
-            (
-                *dict.fromkeys(engine.note for engine in opened if engine.note),
+            _once(
+                *(engine.note for engine in opened),
                 *_notes(nets, shapes, inputs, outputs, maps),
                 *_blank(gaps),
             ),
         )
+
+
+def _once(*notes: str) -> tuple[str, ...]:
+    """The notes, without empty ones and without those said before: both files may be one."""
+    return tuple(dict.fromkeys(filter(None, notes)))
 
 
 def _opened(

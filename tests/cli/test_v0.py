@@ -65,6 +65,12 @@ def test_every_command_takes_a_v0_net_and_says_so(
     assert told[1].count(NOTE) == 1
 
 
+def test_a_v0_net_given_twice_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify v0 m v0 m --engine embedded".split()) == 0
+    out, err = capsys.readouterr()
+    assert (out + err).count("the net is of Caffe's first generation") == 1
+
+
 def test_the_library_takes_a_v0_net() -> None:
     with ns.Net("v0", "m") as old, ns.Net("v2", "m") as new:
         assert old.text == new.text
