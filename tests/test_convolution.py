@@ -309,6 +309,21 @@ def test_layers_that_may_follow(behind: str) -> None:
             "cannot",
         ),
         (
+            SMALL
+            + fc("fc", "data")
+            + layer("ArgMax", "fc", "p", "argmax_param { top_k: 2 }")
+            + layer("Softmax", "p", "q"),
+            "layer 'Softmax-q': it reads what an ArgMax made that has to be given axis 1, in "
+            "another shape",
+        ),
+        (
+            SMALL
+            + fc("fc", "data")
+            + layer("ArgMax", "fc", "p")
+            + layer("Reduction", "p", "q", "reduction_param { axis: 1 }"),
+            "layer 'Reduction-q': a Reduction may not treat every position of a map alike",
+        ),
+        (
             SMALL + fc("fc", "data") + layer("Tile", "fc", "p", "tile_param { tiles: 2 }"),
             "layer 'Tile-p': a Tile may not treat every position of a map alike",
         ),
@@ -467,6 +482,57 @@ def test_a_global_pooling_that_gates_the_map_stays() -> None:
     assert any("'Pooling-g' stays" in note for note in made.notes)
 
 
+def test_every_gate_of_several_stays() -> None:
+    gates = "".join(
+        layer("Pooling", source, gate, GLOBAL)
+        + layer("Scale", f"{source} {gate}", top, "scale_param { axis: 0 }")
+        for source, gate, top in (("c", "g", "s"), ("s", "h", "t"))
+    )
+    made = plan(SMALL + CONV + gates + layer("Pooling", "t", "p", GLOBAL) + fc("fc", "p"))
+    assert made.windows == {"Pooling-p": (4, 4)}
+    assert [note.split("'")[1] for note in made.notes if "stays" in note] == [
+        "Pooling-g",
+        "Pooling-h",
+    ]
+    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+
+
+def test_a_global_pooling_is_a_window_beside_labels_and_other_vectors() -> None:
+    labels = 'input: "y" input_shape { dim: [5] }\n'
+    pool = layer("Pooling", "c", "p", GLOBAL)
+    text = SMALL + labels + CONV + pool + fc("fc", "p") + layer("SoftmaxWithLoss", "fc y", "l")
+    assert plan(text).windows == {"Pooling-p": (4, 4)}
+    flat = layer("Flatten", "p", "flat") + layer("Concat", "a flat", "both")
+    made = plan(SMALL + CONV + pool + fc("a", "c") + flat + fc("fc", "both"))
+    assert made.windows == {"Pooling-p": (4, 4)}
+    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+
+
+def test_a_flatten_behind_a_global_pooling_goes_too() -> None:
+    text = SMALL + CONV + layer("Pooling", "c", "p", GLOBAL) + layer("Flatten", "p", "flat")
+    made = plan(text + layer("Softmax", "flat", "q", "softmax_param { axis: -1 }"))
+    assert made.removed == ("Flatten-flat",)
+    assert made.maps == {"q": (1, 4, 8, 8)}
+    reshape = layer("Reshape", "flat", "r", "reshape_param { shape { dim: [0, 2, -1] } }")
+    with pytest.raises(SurgeryError, match="layer 'Reshape-r': a Reshape may not treat"):
+        plan(text + reshape)
+
+
+@pytest.mark.parametrize(
+    ("behind", "shape"),
+    [
+        (layer("Power", "y", "z"), (1, 2, 8, 8)),
+        (layer("Flatten", "y", "z"), (1, 2, 8, 8)),
+        (layer("Concat", "y y", "z") + layer("Power", "z", "w"), (1, 4, 8, 8)),
+        (fc("z", "y"), (1, 3, 8, 8)),
+    ],
+)
+def test_what_reads_an_argmax_reads_a_map(behind: str, shape: tuple[int, ...]) -> None:
+    argmax = layer("ArgMax", "fc", "y", "argmax_param { top_k: 2 }")
+    made = plan(SMALL + fc("fc", "data") + argmax + behind)
+    assert list(made.maps.values()) == [shape]
+
+
 def test_an_argmax_is_given_its_axis() -> None:
     made = plan(SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y"))
     assert 'type: "ArgMax" argmax_param { axis: 1 } bottom: "fc-conv"' in made.text
@@ -551,6 +617,17 @@ def test_params_shared_by_name_must_agree_on_their_shape() -> None:
     assert len(plan(SMALL + same + twin).moves) == 2
     with pytest.raises(SurgeryError, match="param 'w' would be 3x72 here and 3x2x6x6 there"):
         plan(SMALL + same + twin, layers=["a"])
+
+
+def test_a_shared_weight_is_turned_for_all_or_for_none() -> None:
+    point = INPUT % "dim: 1 dim: 3 dim: 1 dim: 1"
+    one, other = (
+        fc(name, "data", more).replace("inner", 'param { name: "w" } inner', 1)
+        for name, more in (("a", "transpose: true"), ("b", ""))
+    )
+    with pytest.raises(SurgeryError, match=r"layer 'a': its weight 'w' has to be turned .*'b'"):
+        plan(point + one + other)
+    assert len(plan(point + one + one.replace('"a"', '"c"')).moves) == 2
 
 
 def test_every_refusal_is_named_at_once() -> None:

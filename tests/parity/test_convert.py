@@ -195,6 +195,52 @@ def test_transposed_weights_are_turned(
         assert_same_function(original, other, by_wire)
 
 
+POOLED = """
+input: "x" input_shape { dim: [1, 3, 11, 12] }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "g" type: "Pooling" bottom: "c" top: "g"
+  pooling_param { pool: AVE global_pooling: 1 } }
+layer { name: "h" type: "Flatten" bottom: "g" top: "h" }
+"""
+GATE = """
+layer { name: "s" type: "Scale" bottom: "c" bottom: "h" top: "s" scale_param { axis: 0 } }
+layer { name: "i" type: "Pooling" bottom: "s" top: "i"
+  pooling_param { pool: AVE global_pooling: 1 } }
+layer { name: "j" type: "Flatten" bottom: "i" top: "j" }
+layer { name: "t" type: "Scale" bottom: "s" bottom: "j" top: "t" scale_param { axis: 0 } }
+layer { name: "fc" type: "InnerProduct" bottom: "t" top: "fc"
+  inner_product_param { num_output: 5 } }
+"""
+BESIDE = """
+layer { name: "a" type: "InnerProduct" bottom: "c" top: "a" inner_product_param { num_output: 5 } }
+layer { name: "both" type: "Concat" bottom: "a" bottom: "h" top: "both" }
+layer { name: "best" type: "ArgMax" bottom: "both" top: "best" argmax_param { top_k: 3 } }
+layer { name: "flat" type: "Flatten" bottom: "best" top: "flat" }
+layer { name: "fc" type: "InnerProduct" bottom: "flat" top: "fc"
+  inner_product_param { num_output: 5 } }
+"""
+ALONE = 'layer { name: "p" type: "Softmax" bottom: "h" top: "p" softmax_param { axis: -1 } }'
+
+
+@pytest.mark.parametrize("behind", [GATE, BESIDE, ALONE])
+@pytest.mark.parametrize("by", ["caffe", "embedded"])
+def test_what_is_pooled_over_the_whole_map(
+    behind: str, by: str, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+) -> None:
+    prototxt = tmp_path / "pooled.prototxt"
+    prototxt.write_text(POOLED + behind)
+    weights = fill_randomly(caffe_engine, prototxt, tmp_path / "pooled.caffemodel")
+    made = converted(prototxt, weights, tmp_path / by, by, caffe_python)
+    with (
+        caffe_engine.load(made.places.prototxt, made.places.weights) as net,
+        caffe_engine.load(prototxt, weights) as original,
+    ):
+        assert_maps_as_planned(net, made)
+        assert all(shape[2:] == (8, 8) for shape in made.plan.maps.values())
+        assert_same_function(original, net, made)
+
+
 def test_caffe_is_spared_the_byte_order_mark(
     shared_data: Path, tmp_path: Path, caffe_python: str
 ) -> None:

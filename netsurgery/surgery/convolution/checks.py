@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from netsurgery.errors import SurgeryError
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.plan import Refusal, refuse
@@ -53,14 +54,17 @@ def ensure_same(
         same = after in (before, (*before, 1, 1))
         if not same and (blob not in counted or after is None or prod(after) != prod(before)):
             would = "nothing known" if after is None else describe(after)
-            raise SurgeryError(f"{path}: blob {blob!r} was {describe(before)} and would be {would}")
+            why = f"blob {blob!r} was {describe(before)} and would be {would}"
+            writer = [layer.name for layer in net.layers if blob in layer.tops]
+            refuse(path, [Refusal(name, why) for name in writer[-1:]])
+            raise SurgeryError(f"{path}: {why}")
     converted = {cast.layer.name for cast in found.casts}
     changed = [
         Refusal(layer, "its params would change their shape")
         for layer, shapes in old.params.items()
         if layer not in converted and new.params.get(layer) != shapes
     ]
-    refuse(path, changed + _torn(made, new))
+    refuse(path, changed + _torn(made, new) + _turned_alone(net, found))
 
 
 def _torn(made: Net, shapes: Shapes) -> list[Refusal]:
@@ -75,3 +79,24 @@ def _torn(made: Net, shapes: Shapes) -> list[Refusal]:
                 why = f"param {name!r} would be {describe(shape)} here and {describe(theirs)} there"
                 refusals.append(Refusal(layer.name, f"{why}, in layer {owner!r} that shares it"))
     return refusals
+
+
+def _turned_alone(net: Net, found: Survey) -> list[Refusal]:
+    """Weights kept K x O, and so turned on the way, that a layer shares in which they are not."""
+    turned = {cast.layer for cast in found.casts if keeps_turned(cast.layer)}
+    sharers: dict[str, list[tuple[Layer, int]]] = {}
+    for layer in net.layers:
+        for index, name in enumerate(layer.param_names):
+            sharers.setdefault(name, []).append((layer, index))
+    return [
+        Refusal(
+            layer.name,
+            f"its weight {name!r} has to be turned (transpose: true), and layer {other.name!r}, "
+            "which shares it, needs it as it is",
+        )
+        for layer in net.layers
+        if layer in turned
+        for name in layer.param_names[:1]
+        for other, index in sharers[name]
+        if name and (other not in turned or index)
+    ]

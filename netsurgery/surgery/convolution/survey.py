@@ -8,7 +8,7 @@ out. What reads a loose blob must do to each position what it did to the one vec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -72,20 +72,32 @@ def survey(net: Net, chosen: Sequence[Layer], shapes: Shapes, *, keep_global: bo
     found = Survey()
     for declared in net.inputs:
         found.roots[declared.name] = frozenset({declared.name})
-    walk = _Walk(net, chosen, shapes, found)
+    pooled = set() if keep_global else _windows(net, shapes, found)
+    walk = _Walk(net, chosen, shapes, found, pooled)
     for layer in net.layers:
         walk.step(layer)
     walk.settle()
-    if not keep_global:
-        _windows(net, shapes, found)
     return found
 
 
 class _Walk:
     """One pass over the layers."""
 
-    def __init__(self, net: Net, chosen: Sequence[Layer], shapes: Shapes, found: Survey) -> None:
+    def __init__(
+        self,
+        net: Net,
+        chosen: Sequence[Layer],
+        shapes: Shapes,
+        found: Survey,
+        pooled: Collection[str],
+    ) -> None:
         self.net, self.chosen, self.shapes, self.found = net, set(chosen), shapes, found
+        #: the blobs behind a global Pooling that becomes a window.
+        self.pooled = pooled
+        #: the flattenings of one cell of what is pooled: that cell becomes a map.
+        self.cells: list[Layer] = []
+        #: blobs of three axes, N x 1 x K, behind an ArgMax that is given axis 1.
+        self.picked: set[str] = set()
         #: flattening -> the first layer that needs it to stay.
         self.pinned: dict[Layer, Refusal] = {}
         self.needed: set[Layer] = set()
@@ -108,12 +120,20 @@ class _Walk:
         if mixer is not None:
             self.mixed |= dict.fromkeys(layer.tops, mixer)
         passed = self.passed(layer, loose) if loose and flattened is None else None
+        picks = flattened is None and self.picks(layer)
         for top in layer.tops:
             found.loose.pop(top, None)
+            self.picked.discard(top)
             if flattened is not None:
                 found.loose[top] = flattened
-            elif passed is not None and len(self.shapes.blobs.get(top, ())) == 2:
+            elif passed is not None and (picks or len(self.shapes.blobs.get(top, ())) == 2):
                 found.loose[top] = passed
+            if picks:
+                self.picked.add(top)
+
+    def picks(self, layer: Layer) -> bool:
+        """Whether it is an ArgMax that is given its axis, or reads what one made."""
+        return layer in self.found.argmaxes or not self.picked.isdisjoint(layer.bottoms)
 
     def cast(self, layer: Layer) -> None:
         """An InnerProduct to convert: its kernel, or why it can have none."""
@@ -187,6 +207,8 @@ class _Walk:
             return Loose(loose.kernel, loose.flattenings | {layer}, loose.behind)
         if len(before) != 4:
             return None
+        if bottom in self.pooled and before[2:] == (1, 1):
+            self.cells.append(layer)
         return Loose((before[2], before[3]), frozenset({layer}), behind=False)
 
     def passed(self, layer: Layer, loose: list[Loose]) -> Loose | None:
@@ -201,6 +223,8 @@ class _Walk:
             reason = "it joins maps of different sizes"
         if not reason and kernels != {(1, 1)} and not is_pointwise(layer, joining=True):
             reason = "it works along the channels of what was flattened"
+        if not reason and self.picks(layer) and not is_pointwise(layer, joining=True):
+            reason = "it reads what an ArgMax made that has to be given axis 1, in another shape"
         if reason:
             refusal = Refusal(layer.name, reason)
             if behind:
@@ -221,6 +245,7 @@ class _Walk:
 
     def settle(self) -> None:
         """Refuse the flattenings that have to go and to stay."""
+        self.need({layer for layer in self.cells if layer not in self.pinned or not self.chosen})
         for layer in self.found.flattenings:
             if layer in self.pinned:
                 self.found.refusals.append(self.pinned[layer])
@@ -249,16 +274,19 @@ def _overwrites(net: Net, flattening: Layer) -> bool:
     )
 
 
-def _windows(net: Net, shapes: Shapes, found: Survey) -> None:
-    """The global poolings at the net's end: those that nothing else of the net is joined with."""
+def _windows(net: Net, shapes: Shapes, found: Survey) -> set[str]:
+    """The global poolings at the net's end: what they pool is joined with no larger map again.
+
+    Gives the blobs that depend on them.
+    """
     derived: dict[str, frozenset[Layer]] = {}
     pools: list[Layer] = []
     gates: set[Layer] = set()
     for layer in net.layers:
-        sources = [derived.get(bottom, frozenset()) for bottom in layer.bottoms]
-        joined = frozenset().union(*sources)
-        if any(sources) and not all(sources):
-            gates |= joined
+        joined = frozenset().union(*(derived.get(bottom, frozenset()) for bottom in layer.bottoms))
+        for bottom in layer.bottoms:
+            if _has_cells(shapes, bottom):
+                gates |= joined - derived.get(bottom, frozenset())
         if _is_global(layer) and len(shapes.blobs.get(layer.bottoms[0], ())) == 4:
             pools.append(layer)
             joined |= {layer}
@@ -270,6 +298,13 @@ def _windows(net: Net, shapes: Shapes, found: Survey) -> None:
         else:
             height, width = shapes.blobs[pool.bottoms[0]][2:]
             found.windows.append(Cast(pool, (height, width)))
+    return {blob for blob, sources in derived.items() if sources - gates}
+
+
+def _has_cells(shapes: Shapes, blob: str) -> bool:
+    """Whether the blob is a map of several cells, or not known to be none."""
+    shape = shapes.blobs.get(blob)
+    return shape is None or (len(shape) == 4 and shape[2:] != (1, 1))
 
 
 def _is_global(layer: Layer) -> bool:
