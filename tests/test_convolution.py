@@ -209,8 +209,8 @@ def test_what_is_to_be_known_of_the_net_is_told_with_the_plan() -> None:
 @pytest.mark.parametrize(
     ("other", "what"),
     [
-        (fc("fc", "data").replace("3", "4"), "blob 'fc' was 5x3 and would be 5x4"),
-        (fc("fc", "data", top="gone"), "blob 'fc' was 5x3 and would be nothing known"),
+        (fc("fc", "data").replace("3", "4"), "layer 'fc': blob 'fc' was 5x3 and would be 5x4"),
+        (fc("fc", "data", top="gone"), "layer 'fc': blob 'fc' was 5x3 and would be nothing known"),
         (
             fc("fc", "data", "bias_term: false"),
             "layer 'fc': its params would change their shape",
