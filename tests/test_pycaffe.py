@@ -363,7 +363,7 @@ DEATHS = {
     ),
     "half": "Caffe's process ended with status 0 while {doing}",
     "family": "Caffe's process was killed by SIGABRT while {doing}",
-    "hang": "Caffe did not finish {doing} in 0.3 s and was stopped",
+    "hang": "Caffe did not finish {doing} in 0.3 s and was stopped; --timeout gives it longer",
 }
 
 

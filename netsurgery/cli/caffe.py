@@ -120,8 +120,17 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
         for finding in findings:
             echo("\n".join(lines(finding, finding is used)))
         if used is None:
-            click.echo("no Caffe to use; `netsurgery caffe install` gets one")
+            echo(no_caffe(findings))
     ctx.exit(0 if used else 1)
+
+
+def no_caffe(findings: list[Finding]) -> str:
+    """What to do where none is used: a usable one is passed over only for one that was given."""
+    there = next((finding.caffe for finding in findings if finding.caffe is not None), None)
+    if there is None:
+        return "no Caffe to use; `netsurgery caffe install` gets one"
+    given = findings[0].candidate.origin
+    return f"no Caffe to use: {given} alone counts; without it {there.python} is used"
 
 
 def as_dict(finding: Finding, used: bool) -> dict[str, Any]:

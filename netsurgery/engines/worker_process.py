@@ -115,7 +115,8 @@ class WorkerProcess:
         except TimeoutError:
             self._stop("it took too long and was stopped")
             raise EngineTimeout(
-                f"Caffe did not finish {doing} in {timeout:g} s and was stopped"
+                f"Caffe did not finish {doing} in {timeout:g} s and was stopped; "
+                "--timeout gives it longer"
             ) from None
         except (EOFError, ConnectionError):
             raise self._died(doing) from None

@@ -104,6 +104,9 @@ def test_info_of_one_given_that_does_not_work(
         ("installed", True, False),
     ]
     assert answer["tried"][0]["reason"] == "import caffe: no libglog"
+    assert run(["caffe", "info", "--caffe-python", bad]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"no Caffe to use: --caffe-python alone counts; without it {installed} is used"
 
 
 def test_info_quietly(installed: str, capsys: pytest.CaptureFixture[str]) -> None:
