@@ -20,6 +20,9 @@ __all__ = ["Layer", "Net", "NetInput", "Shape"]
 
 Shape = tuple[int, ...]
 
+#: DimCheckMode, which may be written as its number.
+_PERMISSIVE = ("PERMISSIVE", "1")
+
 #: Caffe's limits: a dimension is an int, an element count too.
 MAX_DIM = 2**31 - 1
 
@@ -52,6 +55,13 @@ class Layer:
             value.string("name") if isinstance(value, Message) else value.as_string()
             for value in values
         )
+
+    def shares_by_count(self, index: int) -> bool:
+        """Whether param `index`, if shared, only has to be as many numbers (PERMISSIVE)."""
+        params, modes = self.message.messages("param"), self.message.scalars("blob_share_mode")
+        if index < len(params):
+            return params[index].word("share_mode", "STRICT") in _PERMISSIVE
+        return index < len(modes) and modes[index].as_word() in _PERMISSIVE
 
     @property
     def in_place(self) -> bool:

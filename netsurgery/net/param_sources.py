@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
@@ -125,13 +126,19 @@ class ParamSources:
         if (layer is owner and len(blobs) != count) or len(blobs) <= index:
             raise self._of_other_number(layer, count, len(blobs))
         blob = blobs[index]
-        if not _same_shape(blob, shape):
+        if not _same_shape(blob, shape) and not self._as_many(layer, index, blob, shape):
             raise NetError(
                 f"layer {layer.name!r} ({layer.type}), param {index}: the net wants "
                 f"{describe(shape)}, {self._model.path} has {describe(blob.shape)}"
                 f"{suspect(self._net, layer.name)}"
             )
         return blob
+
+    def _as_many(self, layer: Layer, index: int, blob: WeightsBlob, shape: Shape) -> bool:
+        """Whether the param is shared with any shape of as many numbers, and there are as many."""
+        sharers = self._sharers.get("".join(layer.param_names[index : index + 1]), ())
+        permissive = any(sharer.shares_by_count(place) for sharer, place in sharers)
+        return permissive and prod(blob.shape) == prod(shape)
 
     def _of_other_number(self, layer: Layer, count: int, stored: int) -> NetError:
         assert self._model is not None

@@ -13,6 +13,7 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
+from netsurgery.engines.registry import open_engine
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import Conversion, convert, output_places
@@ -193,6 +194,40 @@ def test_transposed_weights_are_turned(
     ):
         assert_same_params(one, other)
         assert_same_function(original, other, by_wire)
+
+
+PERMISSIVE = """
+input: "x" input_shape { dim: [1, 4, 3, 3] }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+  inner_product_param { num_output: 5 } }
+layer { name: "d" type: "Convolution" bottom: "x" top: "d"
+  convolution_param { num_output: 9 kernel_size: 2 } }
+layer { name: "b" type: "InnerProduct" bottom: "d" top: "b"
+  param { name: "w" share_mode: PERMISSIVE } inner_product_param { num_output: 5 } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  param { name: "w" share_mode: 1 } convolution_param { num_output: 5 kernel_size: 3 } }
+layer { name: "e" type: "Eltwise" bottom: "a" bottom: "b" top: "e" }
+"""
+
+
+def test_params_shared_by_their_count(
+    tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+) -> None:
+    prototxt = tmp_path / "permissive.prototxt"
+    prototxt.write_text(PERMISSIVE)
+    weights = fill_randomly(caffe_engine, prototxt, tmp_path / "permissive.caffemodel")
+    made = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
+    with (
+        caffe_engine.load(made.places.prototxt, made.places.weights) as net,
+        caffe_engine.load(prototxt, weights) as original,
+        open_engine(EngineOptions(choice="embedded")) as embedded,
+        embedded.load(prototxt, weights) as twin,
+    ):
+        assert_same_function(original, net, made)
+        feed = {"x": np.random.default_rng(2).standard_normal((1, 4, 3, 3)).astype(np.float32)}
+        one, other = original.forward(feed, ["c", "e"]), twin.forward(feed, ["c", "e"])
+        for blob in one:
+            assert relative(one[blob].reshape(other[blob].shape), other[blob]) <= 1e-5
 
 
 POOLED = """

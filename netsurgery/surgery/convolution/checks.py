@@ -73,8 +73,10 @@ def _torn(made: Net, shapes: Shapes) -> list[Refusal]:
     refusals = []
     for layer in made.layers:
         mine = shapes.params.get(layer.name, ())
-        for name, shape in zip(layer.param_names, mine, strict=False):
+        for index, (name, shape) in enumerate(zip(layer.param_names, mine, strict=False)):
             owner, theirs = first.setdefault(name, (layer.name, shape))
+            if layer.shares_by_count(index) and prod(theirs) == prod(shape):
+                continue
             if name and theirs != shape:
                 why = f"param {name!r} would be {describe(shape)} here and {describe(theirs)} there"
                 refusals.append(Refusal(layer.name, f"{why}, in layer {owner!r} that shares it"))
