@@ -283,6 +283,10 @@ def test_layers_that_may_follow(behind: str) -> None:
             "layer 'fc': its bottom 'x' is 1x9, the net's input: no map",
         ),
         (
+            INPUT % "dim: 1 dim: 2 dim: 0 dim: 6" + fc("fc", "data"),
+            "layer 'fc': its bottom 'data' is 1x2x0x6: it is empty",
+        ),
+        (
             SMALL + fc("fc", "data", "axis: 2"),
             "layer 'fc': axis 2 of a 5x2x6x6 bottom; only axis 1 leaves a map",
         ),
@@ -647,6 +651,11 @@ def test_layers_must_be_inner_products_of_the_net() -> None:
 def test_an_empty_suffix_is_refused() -> None:
     with pytest.raises(SurgeryError, match="the suffix is empty"):
         plan(SMALL + fc("fc", "data"), suffix="")
+
+
+def test_an_input_too_large_for_caffe_is_refused() -> None:
+    with pytest.raises(NetsurgeryError, match=r"'data' is 1x1x2147483647x9: more than Caffe"):
+        plan(INPUT % "dim: 1 dim: 1 dim: 2147483647 dim: 9" + fc("fc", "data"))
 
 
 def test_an_input_too_small_is_refused() -> None:

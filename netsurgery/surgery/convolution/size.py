@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
+from math import ceil, prod
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.field import fields
-from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.convolution.survey import Survey
@@ -68,6 +68,10 @@ def resize(
     notes: list[str] = []
     resizes = []
     for declared in driving:
+        if prod(shapes.blobs[declared.name]) > MAX_DIM:
+            shape = describe(shapes.blobs[declared.name])
+            what = f"input {declared.name!r} is {shape}: more than Caffe counts"
+            raise declared.dims[0].error(what)
         stride, others = _total_stride(made, declared.name, sources)
         if others:
             notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")

@@ -166,6 +166,8 @@ class _Walk:
             return Refusal(
                 layer.name, f"axis {axis} of a {describe(shape)} bottom; only axis 1 leaves a map"
             )
+        if 0 in shape:
+            return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}: it is empty")
         if len(shape) != 4 and bottom not in self.found.loose:
             return self.no_map(layer, bottom, shape)
         if bottom in self.mixed:
@@ -287,7 +289,8 @@ def _windows(net: Net, shapes: Shapes, found: Survey) -> set[str]:
         for bottom in layer.bottoms:
             if _has_cells(shapes, bottom):
                 gates |= joined - derived.get(bottom, frozenset())
-        if _is_global(layer) and len(shapes.blobs.get(layer.bottoms[0], ())) == 4:
+        pooled = shapes.blobs.get(layer.bottoms[0], ()) if _is_global(layer) else ()
+        if len(pooled) == 4 and 0 not in pooled:
             pools.append(layer)
             joined |= {layer}
         for top in layer.tops:
