@@ -18,12 +18,17 @@ __all__ = ["Constant", "Graph", "Operation"]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator of ONNX, and the layer it is part of."""
+    """One operator of ONNX, and the layer it is part of.
+
+    ``name`` is what its first output was called first, before it was called after a blob: it tells
+    the layer.
+    """
 
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
+    name: str
     layer: str = ""
 
 
@@ -66,7 +71,9 @@ class Graph:
     ) -> list[str]:
         """Add an operation with `count` outputs and return their names."""
         outputs = tuple(self.fresh(hint) for _ in range(count))
-        self.operations.append(Operation(kind, tuple(inputs), outputs, attributes, self.layer))
+        self.operations.append(
+            Operation(kind, tuple(inputs), outputs, attributes, outputs[0], self.layer)
+        )
         return list(outputs)
 
     def constant(self, data: np.ndarray[Any, Any] | FileRange, shape: Shape, hint: str) -> str:
@@ -102,7 +109,7 @@ class Graph:
     def encode(self, name: str, location: str | None = None) -> list[Piece]:
         """The GraphProto; file ranges become external data in `location`, or pieces inside."""
         pieces: list[Piece] = [
-            protobuf.field(1, protobuf.operation(o.kind, o.inputs, o.outputs, o.attributes))
+            protobuf.field(1, protobuf.operation(o.kind, o.inputs, o.outputs, o.attributes, o.name))
             for o in self.operations
         ]
         pieces.append(protobuf.field(2, name or "net"))

@@ -94,12 +94,16 @@ def attribute(name: str, value: Attribute) -> bytes:
 
 
 def operation(
-    kind: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Attribute]
+    kind: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    attributes: Mapping[str, Attribute],
+    name: str,
 ) -> bytes:
-    """A NodeProto, named after its first output."""
+    """A NodeProto."""
     made = b"".join(field(1, name) for name in inputs)
     made += b"".join(field(2, name) for name in outputs)
-    made += field(3, outputs[0]) + field(4, kind)
+    made += field(3, name) + field(4, kind)
     return made + b"".join(field(5, attribute(k, v)) for k, v in attributes.items())
 
 

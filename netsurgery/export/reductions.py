@@ -54,13 +54,18 @@ def _argmax(site: Site) -> list[str]:
 
 
 def _embed(site: Site) -> list[str]:
-    rows = site.op("Cast", site.bottom, to=7)
-    made = site.op("Gather", site.param(0), rows, axis=0)
+    made = site.op("Gather", site.param(0), _rows(site, site.bottom), axis=0)
     return [site.op("Add", made, site.param(1)) if len(site.params) > 1 else made]
 
 
 def _batch_reindex(site: Site) -> list[str]:
-    return [site.op("Gather", site.bottom, site.op("Cast", site.bottoms[1], to=7), axis=0)]
+    return [site.op("Gather", site.bottom, _rows(site, site.bottoms[1]), axis=0)]
+
+
+def _rows(site: Site, value: str) -> str:
+    """Row numbers; one below 0, which ONNX counts from the end, becomes one that is not there."""
+    rows = site.op("Cast", value, to=7)
+    return site.op("Where", site.op("Less", rows, site.ints(0)), site.ints(2**62), rows)
 
 
 def _parameter(site: Site) -> list[str]:
@@ -74,10 +79,7 @@ def _dummy_data(site: Site) -> list[str]:
         raise site.layer.error(f"{len(fillers)} data_filler for {len(site.tops)} tops")
     values = [_constant(site.layer, filler) for filler in fillers] or [0.0]
     values = values * len(site.tops) if len(values) == 1 else values
-    return [
-        site.floats(np.full(top, value, np.float32))
-        for top, value in zip(site.tops, values, strict=True)
-    ]
+    return [site.floats(np.full(top, value)) for top, value in zip(site.tops, values, strict=True)]
 
 
 def _constant(layer: Layer, filler: Message) -> float:
