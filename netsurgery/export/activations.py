@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from math import inf, log
+
+import numpy as np
 
 from netsurgery.export.site import Emitter, Site
+from netsurgery.formats.textformat import Message
 
 __all__ = ["EMITTERS"]
 
@@ -33,32 +36,46 @@ def _linear(site: Site, scale: float, shift: float) -> str:
     return made if shift == 0 else site.op("Add", made, site.floats(shift))
 
 
-def _exp(site: Site) -> list[str]:
-    """base^(shift + scale x), base e where it is -1."""
-    message = site.layer.param("exp_param")
-    base, scale = message.number("base", -1.0), message.number("scale", 1.0)
-    shift = message.number("shift", 0.0)
-    if base != -1 and base <= 0:
+def _log_of_base(site: Site, message: Message) -> float:
+    """The natural logarithm of ``base``, which is e where it is -1."""
+    with np.errstate(over="ignore"):
+        base = float(np.float32(message.number("base", -1.0)))
+    if base == -1:
+        return 1.0
+    if not 0 < base < inf:
         raise site.layer.error(f"base {base:g}; expected -1 (for e) or a number above 0")
-    inner = scale * (1.0 if base == -1 else log(base))
-    outer = exp(shift) if base == -1 else base**shift
-    return [site.scaled(site.op("Exp", site.scaled(site.bottom, inner)), outer)]
+    return log(base)
+
+
+def _exp(site: Site) -> list[str]:
+    """base^(shift + scale x)."""
+    message = site.layer.param("exp_param")
+    by = _log_of_base(site, message)
+    with np.errstate(over="ignore"):
+        outer = float(np.exp(np.float64(message.number("shift", 0.0) * by)))
+    inner = site.scaled(site.bottom, message.number("scale", 1.0) * by)
+    return [site.scaled(site.op("Exp", inner), outer)]
 
 
 def _log(site: Site) -> list[str]:
-    """log_base(shift + scale x), base e where it is -1."""
+    """log_base(shift + scale x)."""
     message = site.layer.param("log_param")
-    base, scale = message.number("base", -1.0), message.number("scale", 1.0)
-    if base != -1 and (base <= 0 or base == 1):
-        raise site.layer.error(f"base {base:g}; expected -1 (for e) or a number above 0, not 1")
-    made = site.op("Log", _linear(site, scale, message.number("shift", 0.0)))
-    return [site.scaled(made, 1.0 if base == -1 else 1 / log(base))]
+    by = _log_of_base(site, message)
+    if by == 0:
+        raise site.layer.error("base 1; expected -1 (for e) or a number above 0, not 1")
+    inner = _linear(site, message.number("scale", 1.0), message.number("shift", 0.0))
+    return [site.scaled(site.op("Log", inner), 1 / by)]
 
 
 def _power(site: Site) -> list[str]:
     """(shift + scale x)^power."""
     message = site.layer.param("power_param")
     power, scale = message.number("power", 1.0), message.number("scale", 1.0)
+    if power * scale == 0:
+        # As Caffe does: 0 x a negative number is a zero that Pow may tell by its sign.
+        with np.errstate(all="ignore"):
+            value = np.power(np.float32(message.number("shift", 0.0)), np.float32(power))
+        return [site.op("Expand", site.floats(value), site.op("Shape", site.bottom))]
     made = _linear(site, scale, message.number("shift", 0.0))
     if power == 1:
         return [made]
@@ -74,7 +91,9 @@ def _clip(site: Site) -> list[str]:
     message = site.layer.param("clip_param")
     if not (message.scalar("min") and message.scalar("max")):
         raise site.layer.error("clip_param must give min and max")
-    low, high = message.number("min", 0.0), message.number("max", 0.0)
+    low = message.number("min", 0.0)
+    # Where min is above max Caffe gives min, and ONNX max.
+    high = max(low, message.number("max", 0.0))
     return [site.op("Clip", site.bottom, site.floats(low), site.floats(high))]
 
 

@@ -10,6 +10,7 @@ from netsurgery.export.pooling import average
 from netsurgery.export.site import Emitter, Site
 from netsurgery.net.net import Shape
 from netsurgery.net.shape_rules import axis_of
+from netsurgery.net.shapes import describe
 from netsurgery.net.windows import Window, lrn_window
 
 __all__ = ["EMITTERS"]
@@ -84,20 +85,11 @@ def _standardized(site: Site, value: str, axes: list[int], eps: float, *, within
 
 def _mvn(site: Site) -> list[str]:
     message = site.layer.param("mvn_param")
-    axes = [1] if message.boolean("across_channels", False) else [2]
-    batch, channels = (*site.shape, 1, 1)[:2]
-    plain = len(site.shape) == 4
-    value = site.bottom
-    if plain:
-        axes = [1, 2, 3] if axes == [1] else [2, 3]
-    else:
-        value = site.reshape(value, (batch, -1) if axes == [1] else (batch, channels, -1))
+    axes = [1, 2, 3] if message.boolean("across_channels", False) else [2, 3]
+    value = site.bottom if len(site.shape) == 4 else site.reshape(site.bottom, site.tops[0])
     if message.boolean("normalize_variance", True):
-        eps = message.number("eps", 1e-9)
-        made = _standardized(site, value, axes, eps, within_root=False)
-    else:
-        made = site.op("Sub", value, site.op("ReduceMean", value, site.ints(axes)))
-    return [made if plain else site.reshape(made, site.tops[0])]
+        return [_standardized(site, value, axes, message.number("eps", 1e-9), within_root=False)]
+    return [site.op("Sub", value, site.op("ReduceMean", value, site.ints(axes)))]
 
 
 def _aligned(shape: Shape, axis: int, axes: int) -> Shape:
@@ -127,6 +119,10 @@ def _operand(site: Site, field: str) -> tuple[str, Shape]:
         return site.param(0, aligned), aligned
     shape = site.shapes[1]
     axis = axis_of(site.layer, site.layer.param(field), site.shape, 1) if shape else 0
+    if site.shape[axis : axis + len(shape)] != shape:
+        raise site.layer.error(
+            f"bottoms {describe(site.shape)} and {describe(shape)} differ from axis {axis} on"
+        )
     aligned = _aligned(shape, axis, axes)
     value = site.bottoms[1]
     if aligned != shape:

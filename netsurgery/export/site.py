@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Emitter", "Param", "Site", "only_caffe"]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, eq=False)
 class Param:
@@ -65,6 +67,9 @@ class Site:
         self, kind: str, inputs: Sequence[str], count: int, **attributes: Attribute
     ) -> list[str]:
         """Add an operation with several outputs and return them."""
+        for name, value in attributes.items():
+            if isinstance(value, float) and not abs(value) <= _LARGEST:
+                raise self.layer.error(f"{name} {value:g}; expected a number that float32 holds")
         return self.graph.several(kind, inputs, count, f"{self.layer.name}/{kind}", **attributes)
 
     def ints(self, values: ArrayLike) -> str:
@@ -74,7 +79,8 @@ class Site:
 
     def floats(self, values: ArrayLike) -> str:
         """A constant of float32."""
-        array = np.asarray(values, np.float32)
+        with np.errstate(over="ignore"):  # a number too large is infinite, as in Caffe
+            array = np.asarray(values, np.float32)
         return self.graph.constant(array, array.shape, f"{self.layer.name}/floats")
 
     def array(self, index: int) -> NDArray[np.float32]:

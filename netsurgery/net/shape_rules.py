@@ -32,7 +32,9 @@ def cut_axis(layer: Layer, shape: Shape) -> int:
     """Where a Concat joins or a Slice cuts; ``axis`` was ``concat_dim`` and ``slice_dim`` once."""
     kind = layer.type.lower()
     message, old = layer.param(f"{kind}_param"), f"{kind}_dim"
-    named = old if message.scalar(old) and not message.scalar("axis") else "axis"
+    named = old if message.scalar(old) else "axis"
+    if message.scalar(old) and message.scalar("axis"):
+        raise layer.error(f"axis and {old} are both given")
     return axis_of(layer, message, shape, 1, named)
 
 
@@ -113,7 +115,7 @@ def _slice(layer: Layer, bottoms: list[Shape]) -> Result:
     points = [s.as_int(0) for s in message.scalars("slice_point")]
     count = len(layer.tops)
     if not points:
-        if shape[axis] % count:
+        if not count or shape[axis] % count:
             raise layer.error(f"{shape[axis]} channels do not fall into {count} equal tops")
         points = [shape[axis] // count * i for i in range(1, count)]
     edges = [0, *points, shape[axis]]
@@ -223,12 +225,24 @@ def _reduction(layer: Layer, bottoms: list[Shape]) -> Result:
 def _tile(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("tile_param")
     axis = axis_of(layer, message, bottoms[0], 1)
+    if not message.scalar("tiles"):
+        raise layer.error("tiles is missing")
     return [_with(bottoms[0], axis, bottoms[0][axis] * message.integer("tiles", 0, 1))], []
 
 
 def _crop(layer: Layer, bottoms: list[Shape]) -> Result:
-    axis = axis_of(layer, layer.param("crop_param"), bottoms[0], 2)
-    return [(*bottoms[0][:axis], *bottoms[1][axis:])], []
+    shape, like = bottoms
+    axis = axis_of(layer, layer.param("crop_param"), shape, 2)
+    if len(like) < len(shape):
+        raise layer.error(f"its bottoms have {len(shape)} and {len(like)} axes")
+    return [(*shape[:axis], *like[axis : len(shape)])], []
+
+
+def _mvn(layer: Layer, bottoms: list[Shape]) -> Result:
+    (shape,) = bottoms[:1]
+    if len(shape) > 4:
+        raise layer.error(f"its bottom has {len(shape)} axes; MVN takes at most 4")
+    return [(*shape, *[1] * (4 - len(shape)))], []
 
 
 def _spp(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -310,7 +324,7 @@ def _nothing(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 _ELEMENTWISE = """
-    AbsVal BNLL Clip Dropout ELU Exp LRN Log MVN Power ReLU Sigmoid Softmax Split Swish TanH
+    AbsVal BNLL Clip Dropout ELU Exp LRN Log Power ReLU Sigmoid Softmax Split Swish TanH
     Threshold
 """
 
@@ -339,6 +353,7 @@ RULES: dict[str, Rule] = {
     "InnerProduct": _inner_product,
     "LSTM": _recurrent,
     "LSTMUnit": _lstm_unit,
+    "MVN": _mvn,
     "PReLU": _prelu,
     "Parameter": _parameter,
     "Pooling": _pooling,

@@ -94,13 +94,14 @@ def pool_window(layer: Layer, size: Shape) -> Window:
         for given in ("kernel_size", "kernel_h", "kernel_w"):
             if message.scalar(given):
                 raise layer.error(f"global_pooling and {given} are both given")
-        return Window(size, (1, 1), (0, 0), (1, 1))
-    return Window(
-        _per_axis(layer, message, "kernel", "kernel_size", 2, None),
-        _per_axis(layer, message, "stride", "stride", 2, 1),
-        _per_axis(layer, message, "pad", "pad", 2, 0),
-        (1, 1),
-    )
+        kernel = size
+    else:
+        kernel = _per_axis(layer, message, "kernel", "kernel_size", 2, None)
+    stride = _per_axis(layer, message, "stride", "stride", 2, 1)
+    pad = _per_axis(layer, message, "pad", "pad", 2, 0)
+    if kernel is size and (stride, pad) != ((1, 1), (0, 0)):
+        raise layer.error("global_pooling takes no pad but 0 and no stride but 1")
+    return Window(kernel, stride, pad, (1, 1))
 
 
 def pool_rounds_up(layer: Layer) -> bool:
