@@ -224,7 +224,7 @@ def test_ceil_mode(tmp_path: Path, up: bool, method: str) -> None:
         ("'Upsample'", "expected scale alone, or a second bottom that says where values go"),
         ("'ShuffleChannel' shuffle_channel_param { group: 2 }",
          "3 channels do not fall into 2 groups"),
-        ("'Axpy'", "1 bottoms; expected a factor for each channel, x and y"),
+        ("'Axpy'", "1 bottom; it takes 3"),
     ],
 )  # fmt: skip
 def test_forks_refuse(tmp_path: Path, layer: str, what: str) -> None:

@@ -17,8 +17,9 @@ from netsurgery.export import (
 from netsurgery.export.graph import Graph
 from netsurgery.export.site import Emitter, Param, Site
 from netsurgery.net.known_fields import check_fields
+from netsurgery.net.layer_blobs import check_blobs
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import Shapes
+from netsurgery.net.shapes import Shapes, describe
 
 __all__ = ["EMITTERS", "check_types", "needed", "write_net"]
 
@@ -50,6 +51,7 @@ def check_types(net: Net, *, exporting: bool = False) -> None:
     for layer in net.layers:
         if layer.type in EMITTERS or layer.type == "Input":
             check_fields(layer)
+            check_blobs(layer)
             continue
         raise layer.error(_why_not(layer.type, exporting))
 
@@ -118,11 +120,21 @@ def write_net(
             params=params_of(layer, shapes.params_of(layer)),
             dynamic=dynamic,
         )
+        _check_elements(site)
         tops = EMITTERS[layer.type](site)
         values.update(zip(layer.tops, tops, strict=True))
         known.update(zip(layer.tops, site.tops, strict=True))
     _name_outputs(graph, values, known, outputs)
     return graph
+
+
+def _check_elements(site: Site) -> None:
+    for name, shape in (
+        *zip(site.layer.bottoms, site.shapes, strict=True),
+        *zip(site.layer.tops, site.tops, strict=True),
+    ):
+        if 0 in shape:
+            raise site.layer.error(f"blob {name!r} is {describe(shape)}: there is nothing in it")
 
 
 def _name_outputs(
