@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,8 +115,30 @@ def test_v1_types_are_caffes() -> None:
 
 
 def test_a_v1_type_nobody_knows_is_its_number(tmp_path: Path) -> None:
-    with Caffemodel.open(write(tmp_path, V1.replace(b"\x28\x0e", b"\x28\x63"))) as model:
-        assert model.layers[0].type == "99"
+    for number in (len(V1_TYPES), 99):
+        data = V1.replace(b"\x28\x0e", bytes([0x28, number]))
+        with Caffemodel.open(write(tmp_path, data)) as model:
+            assert model.layers[0].type == str(number)
+
+
+def test_more_than_any_net_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsurgery.formats.caffemodel._MANY", 3)
+    Caffemodel.open(write(tmp_path, b"\xa2\x06\x00" * 3)).close()
+    what = "byte 9: holds more than 3 layers"
+    assert refused(write(tmp_path, b"\xa2\x06\x00" * 4)) == what
+    what = "byte 0: a layer with more than 3 bottoms, tops and blobs"
+    assert refused(write(tmp_path, b"\xa2\x06\x08" + b"\x3a\x00" * 4)) == what
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="no /dev/fd, where open files are listed")
+@pytest.mark.parametrize("data", [b"GIF: 89a", V2[:-1], b"\x1f\x8b", V2])
+def test_what_is_refused_is_let_go_of(tmp_path: Path, data: bytes) -> None:
+    path, before = write(tmp_path, data), len(os.listdir("/dev/fd"))
+    if data == V2:
+        Caffemodel.open(path).close()
+    else:
+        refused(path)
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_layers_of_one_name(tmp_path: Path) -> None:

@@ -193,6 +193,16 @@ def test_a_diff_stays_with_numbers_that_stay(tmp_path: Path) -> None:
     )
 
 
+def test_new_numbers_from_the_same_place_of_another_file(tmp_path: Path) -> None:
+    """Ranges of two files stay two, also where the one ends where the other begins."""
+    other = V2.replace(floats(1, 2, 3, 4, 5, 6), floats(*range(90, 96)))
+    (tmp_path / "other").write_bytes(other)
+    with Caffemodel.open(tmp_path / "other") as model:
+        offset, length = model.layers[0].blobs[0].packed or (0, 0)
+        change = LayerChange(data={0: Copy(model.source, offset, length)})
+        assert rewritten(tmp_path, V2, {"ip1": change}) == other
+
+
 def test_new_numbers_for_doubles_and_scattered_floats(tmp_path: Path) -> None:
     change = LayerChange(data={0: lambda: [floats(7)]})
     one = delimited(7, b"\x0a\x01\x01")
@@ -264,9 +274,10 @@ def test_what_was_written_otherwise_than_planned(tmp_path: Path) -> None:
         LayerFacts("relu", "ReLU", ("ip",), ("r",), ()),
     ]
     check_written(path, facts)
-    with pytest.raises(OutputError) as caught:
-        check_written(path, facts[:1])
-    assert str(caught.value) == f"{path}: 2 layers were written instead of 1"
+    for wrong in (facts[:1], [*facts, facts[1]]):
+        with pytest.raises(OutputError) as caught:
+            check_written(path, wrong)
+        assert str(caught.value) == f"{path}: 2 layers were written instead of {len(wrong)}"
     with pytest.raises(OutputError) as caught:
         check_written(path, [facts[0]._replace(shapes=((3, 2), (2,))), facts[1]])
     assert str(caught.value) == f"{path}: layer 0, 'ip1', was written otherwise than planned"

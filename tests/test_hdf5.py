@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.formats.hdf5_write import hdf5_segments
-from netsurgery.formats.segments import Copy, Literal, segments_length, write_segments
+from netsurgery.formats.segments import Copy, Literal, Source, segments_length, write_segments
 
 WEIGHT = np.arange(6, dtype="<f4").reshape(2, 3)
 BIAS = np.array([7, 8], dtype="<f4")
@@ -128,6 +129,9 @@ def test_params_that_caffe_kept_under_another_layer(tmp_path: Path) -> None:
         assert weights.layer("twin").blobs == own
         assert weights.layer("half").blobs[0] == own[0]
         assert weights.layer("half").blobs[1].numpy().tolist() == [8, 9]
+    # What a layer has of its own is not taken from another.
+    with Hdf5Weights.open(path, {**shared, ("half", 1): ("ip", 1)}) as weights:
+        assert weights.layer("half").blobs[1].numpy().tolist() == [8, 9]
     assert refused(path) == (
         "layer 'half': it has no param 0, but 1; shared with another layer, perhaps, which only "
         "the net's prototxt can tell"
@@ -213,6 +217,11 @@ HOSTILE: list[tuple[Callable[[Any], object], str]] = [
         "'data/ip/00': expected a param's number (0, 1, ...)",
     ),
     (lambda data: data.create_group("ip"), "HDF5 without a single param, so no weights"),
+    (
+        lambda data: data.create_dataset("ip/0", data=np.ones(2, np.longdouble)),
+        f"layer 'ip', blob 0: numbers of type {np.dtype(np.longdouble)}, expected float32 or "
+        "float64",
+    ),
 ]
 
 
@@ -248,6 +257,35 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
     assert refused(path) == "No such file or directory"
     path.mkdir()
     assert refused(path) == "a directory"
+
+
+def test_numbers_behind_the_end_of_the_file(tmp_path: Path) -> None:
+    path = made(tmp_path / "a.h5", ip)
+    with h5py.File(path) as file:
+        offset = file["data/ip/0"].id.get_offset()
+    data = path.read_bytes()
+    assert data.count(offset.to_bytes(8, "little")) == 1
+    path.write_bytes(data.replace(offset.to_bytes(8, "little"), (1 << 40).to_bytes(8, "little")))
+    assert refused(path) == (
+        "HDF5 that cannot be read: invalid dataset size, likely file corruption"
+    )
+
+
+def test_a_file_replaced_before_it_is_indexed(tmp_path: Path) -> None:
+    path, other = made(tmp_path / "a.h5", ip), made(tmp_path / "b.h5", ip)
+    with Source(path) as source:
+        other.replace(path)
+        with pytest.raises(CaffemodelError, match="has changed since it was opened"):
+            Hdf5Weights(source)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="no /dev/fd, where open files are listed")
+def test_what_is_refused_is_let_go_of(tmp_path: Path) -> None:
+    path = made(tmp_path / "a.h5", lambda data: data.create_group("ip"))
+    refused(path)
+    before = len(os.listdir("/dev/fd"))
+    refused(path)
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_a_mixture_of_generations_is_refused_with_both_lines() -> None:
         ("  a: 1\n  b: 2\n", "  a: 1\n  x: 1\n  y: 2\n  b: 2\n"),
         ("\ta: 1 # why\n\tb: 2\n", "\ta: 1 # why\n\tx: 1\n\ty: 2\n\tb: 2\n"),
         ("  a: 1\r\n  b: 2\r\n", "  a: 1\r\n  x: 1\r\n  y: 2\r\n  b: 2\r\n"),
+        ("b: 2\r\na: 1", "b: 2\r\na: 1\r\nx: 1\r\ny: 2"),
         ("a: 1; b: 2", "a: 1 x: 1 y: 2; b: 2"),
         ("b: 2 a: 1 }".replace(" }", ""), "b: 2 a: 1 x: 1 y: 2"),
         ("a: 1 b: 2", "a: 1 x: 1 y: 2 b: 2"),

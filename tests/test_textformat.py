@@ -59,6 +59,7 @@ def test_whole_numbers(text: str, value: int) -> None:
         ("-inf", -math.inf),
         ("Infinity", math.inf),
         ("0x10", 16.0),
+        ("010", 8.0),
         ("7", 7.0),
     ],
 )
@@ -173,6 +174,7 @@ def test_bad_text(text: str, line: int, column: int, what: str) -> None:
         ("a: 'MAX'", "as_word", "found 'MAX', expected a bare word"),
         ("a: 99999999999999999999", "as_int", None),
         (r"a: '\q'", "as_string", None),
+        (r"a: '\U00110000'", "as_string", None),
     ],
 )
 def test_bad_values(text: str, read: str, what: str | None) -> None:

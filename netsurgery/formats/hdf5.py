@@ -52,7 +52,8 @@ class Hdf5Reader(Reader):
                 self.check_unchanged()
                 yield file
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            # A KeyError puts quotes around what it was told.
+            reason = " ".join(str(error).strip("'\"").split()) or type(error).__name__
             # The library says what it tried, then, between brackets, why that failed.
             reason = reason.partition("(")[2].removesuffix(")") or reason
             raise self.error(f"HDF5 that cannot be read: {reason}") from error
@@ -87,13 +88,11 @@ class Hdf5Blob:
         import numpy as np
 
         self.reader.check_unchanged()
-        if self.packed is not None and self.count:
+        if self.packed is not None:
             return self.reader.floats(self.packed[0], self.shape)
         with self.reader.opened() as file, np.errstate(over="ignore"):
             found = file[self.place.encode("utf-8", "surrogateescape")][()]
             values: NDArray[np.float32] = np.asarray(found).astype(np.float32)
-        if values.shape != self.shape:
-            raise self.reader.error("has changed since it was opened")
         return values
 
 
@@ -256,7 +255,7 @@ def _packed(reader: Hdf5Reader, where: str, dataset: Any) -> tuple[int, int] | N
     if stored * shrinks < length:
         raise reader.error(f"{where}: {length} bytes of numbers, of which the file has {stored}")
     offset = dataset.id.get_offset()
-    if layout != h5py.h5d.CONTIGUOUS or offset is None or dataset.file.userblock_size:
+    if layout != h5py.h5d.CONTIGUOUS or offset is None:
         return None
     if offset + length > reader.source.size:
         raise reader.error(f"{where}: its numbers lie behind the end of the file")
