@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from netsurgery.errors import NetsurgeryError, SurgeryError
+from netsurgery.errors import NetError, NetsurgeryError, PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
 from netsurgery.net.shapes import infer
+from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.checks import ensure_same
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.size import Resize
@@ -646,6 +647,27 @@ def test_layers_must_be_inner_products_of_the_net() -> None:
         plan(text, layers=["fc9"])
     with pytest.raises(NetsurgeryError, match="is of type ReLU, expected InnerProduct"):
         plan(text, layers=["ReLU-fc"])
+
+
+def test_params_have_to_find_their_layer() -> None:
+    twins = CONV + CONV.replace('top: "c"', 'top: "d"')
+    with pytest.raises(PrototxtError, match="has the same name, and Caffe loads params by name"):
+        plan(SMALL + twins + fc("fc", "c"))
+
+
+def test_a_shape_for_a_blob_that_takes_none() -> None:
+    with pytest.raises(NetError, match="a shape is given for 'fc', expected an input or a top"):
+        plan(SMALL + fc("fc", "data"), input_shapes={"fc": (1, 2)})
+
+
+def test_a_stage_that_the_text_does_not_state_is_told() -> None:
+    text = "state { stage: 'deploy' }" + SMALL + fc("fc", "data")
+    net = Net.of(Prototxt.parse(text), NetState(stages=("deploy", "small")))
+    notes = plan_convolution(net).notes
+    assert [note for note in notes if "stage" in note] == [
+        "the new net too has to be given the stage 'small', or state { stage: \"small\" } in its "
+        "prototxt"
+    ]
 
 
 def test_an_empty_suffix_is_refused() -> None:

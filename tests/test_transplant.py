@@ -16,6 +16,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.files import Outputs
 from netsurgery.formats.weights import open_weights, write_weights
+from netsurgery.formats.wire import delimited, text_field
 from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
 
@@ -359,6 +360,77 @@ def test_the_same_count_over_another_window_is_refused(tmp_path: Path, out: Path
     )
 
 
+@pytest.mark.parametrize(
+    ("size", "window", "what"),
+    [
+        (
+            "kernel_h: 4 kernel_w: 3",
+            (4, 3),
+            "layer 'fc': param 0 is for a window of 2x3x4, expected one for 2x4x3 (in 'fc')",
+        ),
+        (
+            "kernel_size: 3",
+            (3, 3),
+            "layer 'fc': param 0 is 4x24, expected 4x2x3x3: no part of one lies over the other "
+            "(in 'fc')",
+        ),
+    ],
+)
+def test_what_cannot_be_sliced(
+    tmp_path: Path, out: Path, size: str, window: tuple[int, int], what: str
+) -> None:
+    source = net(tmp_path, "from.prototxt", ip("fc", 4, "bias_term: false"))
+    weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(4, 24)]})
+    layer = conv("fc", 4, size, "bias_term: false")
+    target = net(tmp_path, "to.prototxt", layer, shape="1, 2, 4, 4")
+    own = model(tmp_path / "to.caffemodel", {"fc": [numbered(4, 2, *window)]})
+    assert refused((source, weights), (target, own), out, cut=True) == what
+
+
+def test_a_group_of_channels_is_a_window_too(tmp_path: Path, out: Path) -> None:
+    """As many numbers for each output, but of one channel of the two."""
+    layer = conv("c", 2, "kernel_h: 1 kernel_w: 4", "group: 2 bias_term: false")
+    source = net(tmp_path, "from.prototxt", layer)
+    weights = model(tmp_path / "from.caffemodel", {"c": [numbered(2, 1, 1, 4)]})
+    layer = conv("c", 2, "kernel_h: 2 kernel_w: 1", "bias_term: false")
+    target = net(tmp_path, "to.prototxt", layer)
+    assert refused((source, weights), (target, None), out) == (
+        "layer 'c': param 0 is for a window of 1x1x4, expected one for 2x2x1 (in 'c')"
+    )
+
+
+def test_an_inner_product_over_the_last_axes_has_no_window(tmp_path: Path, out: Path) -> None:
+    source = net(tmp_path, "from.prototxt", ip("fc", 3, "axis: 2 bias_term: false"))
+    weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(3, 12)]})
+    layer = conv("fc", 3, "kernel_size: 1", "bias_term: false")
+    target = net(tmp_path, "to.prototxt", layer, shape="1, 12, 1, 1")
+    assert told(run((source, weights), (target, None), out)) == [("reshaped", "fc[0]", "fc[0]")]
+    assert_held(out, {"fc": [numbered(3, 12, 1, 1)]})
+
+
+def test_a_legacy_blob_whose_net_does_not_tell_its_shape(tmp_path: Path, out: Path) -> None:
+    """1 x 1 x O x K, as far as anybody knows, over the window of a convolution."""
+    source = net(tmp_path, "from.prototxt", 'name: "m" type: "Martian"', ip("fc", 2))
+    legacy = b"\x08\x01\x10\x01\x18\x02\x20\x06" + delimited(5, numbered(2, 6).tobytes())
+    layer = text_field(1, "fc") + delimited(7, legacy)
+    (tmp_path / "old").write_bytes(delimited(100, layer))
+    wide = conv("fc", 2, "kernel_h: 1 kernel_w: 3", "bias_term: false")
+    target = net(tmp_path, "to.prototxt", wide)
+    plan = run((source, tmp_path / "old"), (target, None), out)
+    assert told(plan) == [("reshaped", "fc[0]", "fc[0]")]
+    assert_held(out, {"fc": [numbered(2, 2, 1, 3)]})
+
+
+def test_a_layer_that_may_have_params_is_not_written_without_them(
+    lenet: tuple[Path, Path], tmp_path: Path
+) -> None:
+    layers = conv("c", 5, "kernel_size: 2"), 'name: "m" type: "Martian"'
+    target = net(tmp_path, "to.prototxt", *layers)
+    run(lenet, (target, None), tmp_path / "out.caffemodel")
+    with Caffemodel.open(tmp_path / "out.caffemodel") as made:
+        assert [layer.name for layer in made.layers] == ["c"]
+
+
 def test_half_a_layer_is_refused(tmp_path: Path, out: Path) -> None:
     source = net(tmp_path, "from.prototxt", ip("fc", 4, "bias_term: false"))
     weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(4, 24)]})
@@ -383,6 +455,18 @@ def test_weights_that_are_not_of_their_net(
     )
     assert refused((lenet[0], other), (lenet[0], None), out) == what
     assert refused(lenet, (lenet[0], other), out) == what
+    # Nothing more is said of a layer that is not what its own net says.
+    less = net(tmp_path, "less.prototxt", conv("c", 4, "kernel_size: 2"), ip("fc", 2))
+    assert refused((lenet[0], other), (less, None), out) == what
+
+
+def test_two_layers_of_one_name(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
+    twins = net(
+        tmp_path, "twins.prototxt", conv("c", 5, "kernel_size: 2"), conv("c", 5, "kernel_size: 1")
+    )
+    what = f"layer 'c': {twins} has 2 layers of that name"
+    assert refused((twins, lenet[1]), (lenet[0], None), out).startswith(what)
+    assert refused(lenet, (twins, None), out).startswith(what)
 
 
 def test_pairs(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
@@ -470,6 +554,17 @@ def test_layers_that_share_a_param_get_one(tmp_path: Path, out: Path) -> None:
         assert plan.counts == {**dict.fromkeys(plan.counts, 0), "copied": 4}
         new = [numbered(3, 6), numbered(3)]
         assert_held(out, {"one": new, "two": new})
+
+
+def test_a_param_shared_under_another_number_is_sliced_too(tmp_path: Path, out: Path) -> None:
+    bias = 'name: "more" type: "Bias" param { name: "b" }'
+    target = net(tmp_path, "to.prototxt", ip("fc", 3, extra=SHARING), bias, shape="1, 6")
+    old = numbered(3, start=70)
+    own = model(tmp_path / "to.caffemodel", {"fc": [numbered(3, 6, start=70), old], "more": [old]})
+    source = net(tmp_path, "from.prototxt", ip("fc", 5), shape="1, 6")
+    weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(5, 6), numbered(5)]})
+    run((source, weights), (target, own), out, cut=True)
+    assert_held(out, {"fc": [numbered(3, 6), numbered(3)], "more": [numbered(3)]})
 
 
 def test_layers_of_the_model_that_its_net_has_not(

@@ -117,8 +117,7 @@ def _layer_params(
 
 def _window(layer: Layer, params: tuple[Shape, ...] | None, shapes: Shapes) -> Shape | None:
     if layer.type == "Convolution" and params and len(params[0]) == 4:
-        group = layer.param("convolution_param").integer("group", 1, 1)
-        return params[0][1:] if group == 1 else None
+        return params[0][1:]
     if layer.type == "InnerProduct":
         bottom = shapes.blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
         axis = layer.param("inner_product_param").integer("axis", 1, -(2**31))
