@@ -55,6 +55,8 @@ def layer(kind: str, rest: str = "", bottom: str = "x", top: str = "y") -> str:
         (layer("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }"), (3, 1, -1)),
         (layer("Deconvolution", "convolution_param { kernel_size: 4 stride: 2 pad: 1 "
                "num_output: 1 }"), (2, 0.5, -1)),
+        (layer("Deconvolution", "convolution_param { kernel_size: 3 stride: 2 num_output: 1 }"),
+         (2, 0.5, -1)),
     ],
 )  # fmt: skip
 def test_one_layer(text: str, expected: tuple[float, float, float]) -> None:
@@ -71,6 +73,8 @@ def test_whole_map_layers_say_so() -> None:
     pooled = of(layer("Pooling", "pooling_param { global_pooling: true }"))["y"]
     assert pooled.whole
     assert [float(size) for size in pooled.size] == [12, 20]
+    behind = layer("Convolution", "convolution_param { kernel_size: 1 num_output: 1 }", "y", "z")
+    assert of(layer("Pooling", "pooling_param { global_pooling: true }") + behind)["z"].whole
 
 
 def test_branches_join_as_their_hull_if_their_strides_agree() -> None:
@@ -79,6 +83,8 @@ def test_branches_join_as_their_hull_if_their_strides_agree() -> None:
     join = 'layer { name: "j" type: "Concat" bottom: "y" bottom: "z" top: "j" }'
     assert along_height(of(wide + narrow + join)["j"]) == [5, 1, -2]
     pool = layer("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", top="z")
+    halves = "convolution_param { kernel_h: 7 kernel_w: 11 num_output: 2 }"
+    assert "j" not in of(layer("Convolution", halves) + pool + join)
     odd = 'layer { name: "j" type: "Eltwise" bottom: "y" bottom: "z" top: "j" }'
     same = layer("ReLU")
     with pytest.raises(Exception, match="differ in shape"):
@@ -91,3 +97,4 @@ def test_what_no_window_describes_is_left_out(kind: str) -> None:
     if kind == "LSTM":
         param = "recurrent_param { num_output: 3 }"
     assert "y" not in of(layer(kind, param))
+    assert "y" not in of(layer("ReLU") + layer(kind, param, bottom="y"))

@@ -33,6 +33,15 @@ def net(text: str, phase: str = "TEST") -> Net:
         ),
         ('input: "x"', {"x": None}),
         (
+            'input: ["x", "y"] input_dim: [1, 2, 3, 4, 5, 6, 7, 8]',
+            {"x": (1, 2, 3, 4), "y": (5, 6, 7, 8)},
+        ),
+        (
+            'layer { type: "Input" top: "x" top: "y" '
+            "input_param { shape { dim: 7 } shape { dim: 8 } } }",
+            {"x": (7,), "y": (8,)},
+        ),
+        (
             'layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 7 } } }',
             {"x": (7,), "y": (7,)},
         ),
@@ -100,6 +109,14 @@ def test_phase_rules(rules: str, trains: bool, tests: bool) -> None:
             "n.prototxt:1:23: 1 input_dim for 1 inputs; each takes four",
         ),
         (
+            'input: "x" input_shape { } input_shape { }',
+            "n.prototxt:1:24: 2 input_shape for 1 inputs",
+        ),
+        (
+            'input: "x" input_shape { } input_dim: 1',
+            "n.prototxt:1:24: input_shape and input_dim are both given; Caffe takes one of them",
+        ),
+        (
             'input: "x" input_shape { dim: -1 }',
             "n.prototxt:1:31: found -1, expected a number from 0 to 2147483647",
         ),
@@ -122,6 +139,13 @@ def test_a_layer_that_is_not_there_or_there_twice() -> None:
     twice = CHAIN + 'layer { name: "side" type: "Power" bottom: "data" top: "side2" }'
     with pytest.raises(NetsurgeryError, match="2 layers named 'side'"):
         net(twice).layer("side")
+
+
+def test_layers_without_a_name_are_not_of_one_name() -> None:
+    relu = 'layer { type: "ReLU" bottom: "fc" top: "fc" }\n'
+    assert net(CHAIN + relu * 2).notes == ()
+    (note,) = net(CHAIN + relu.replace("type", "name: 'r' type", 1) * 2).notes
+    assert note.startswith("the layers in lines 8, 9 are all named 'r'")
 
 
 def test_a_layer_without_a_type() -> None:

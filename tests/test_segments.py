@@ -33,7 +33,8 @@ def source(tmp_path: Path) -> Iterator[Source]:
 
 
 def written(folder: Path, segments: list[Segment]) -> bytes:
-    with (folder / "out").open("w+b") as file:
+    (folder / "out").touch()
+    with (folder / "out").open("r+b") as file:
         write_segments(file.fileno(), segments)
     return (folder / "out").read_bytes()
 
@@ -56,6 +57,20 @@ def test_bytes_ranges_and_computed_bytes_in_order(source: Source, tmp_path: Path
 def test_no_segments_make_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"old and longer")
     assert written(tmp_path, []) == b""
+
+
+def test_a_shorter_file_takes_the_place_of_a_longer_one(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old and longer")
+    assert written(tmp_path, [Literal(b"new")]) == b"new"
+
+
+def test_what_the_kernel_copies_comes_behind_what_was_gathered(
+    source: Source, tmp_path: Path
+) -> None:
+    """A range that lies alike in blocks, so that a file system might share it."""
+    head, whole = bytes(4096), Path(source.path).read_bytes()
+    found = written(tmp_path, [Literal(head), Copy(source, 4096, 2 * MIB)])
+    assert found == head + whole[4096 : 4096 + 2 * MIB]
 
 
 @pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -133,6 +148,13 @@ def test_computed_bytes_come_to_what_was_promised(
         written(tmp_path, [Produced(promised, lambda: [b"ab", b"cd"])])
 
 
+def test_no_more_is_computed_than_was_promised(tmp_path: Path) -> None:
+    chunks = iter([b"ab", b"cd", b"ef"])
+    with pytest.raises(OutputError, match="gave more than 3 bytes"):
+        written(tmp_path, [Produced(3, lambda: chunks)])
+    assert next(chunks) == b"ef"
+
+
 def test_progress_grows_to_the_whole(source: Source, tmp_path: Path) -> None:
     seen: list[int] = []
     segments: list[Segment] = [Literal(b"x"), Copy(source, 0, 3 * MIB)]
@@ -149,6 +171,14 @@ def test_only_regular_files_are_sources(tmp_path: Path) -> None:
         Source(fifo)
     with pytest.raises(OSError, match="a directory"):
         Source(tmp_path)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="no /dev/fd, where open files are listed")
+def test_what_is_no_source_is_let_go_of(tmp_path: Path) -> None:
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(OSError, match="a directory"):
+        Source(tmp_path)
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_closed_source(source: Source) -> None:

@@ -108,6 +108,8 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
          "2^31 - 1"),
         ("[model]\nlevel = 2147483648\n", "2: level: found 2147483648, expected a whole number "
          "from -2^31 to 2^31 - 1"),
+        ('[classes]\nlabels = "a\\u0000b"\n', "2: labels: found 'a\\x00b', expected a "
+         "file's path in quotes"),
         ("[preprocess]\nraw_scale = true\n", "2: raw_scale: found True, expected a number"),
         ("[preprocess]\nraw_scale = nan\n", "2: raw_scale: found nan, expected a number"),
         ("[preprocess]\ninput_scale = '2'\n", "2: input_scale: found '2', expected a number"),
@@ -222,6 +224,13 @@ def test_relative_paths_and_folders_reached_by_links(tmp_path: Path) -> None:
     read = load_settings(write(tmp_path / "link", text))
     assert read.weights is not None
     assert read.weights.is_file()
+
+
+def test_a_file_that_is_a_link_keeps_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "v2.txt").touch()
+    (tmp_path / "labels.txt").symlink_to("v2.txt")
+    text = Settings(labels=tmp_path / "labels.txt").to_toml(tmp_path)
+    assert text == '[classes]\nlabels = "labels.txt"\n'
 
 
 def test_a_name_that_is_not_text(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
+from netsurgery.net.net import Shape
 from netsurgery.net.shapes import Shapes, infer
 
 
@@ -15,6 +16,137 @@ def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
         f'input: "x" input_shape {{ {dims} }}\nlayer {{ name: "l" bottom: "x" top: "y" {layer} }}'
     )
     return infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+
+
+def two(one: str, other: str) -> str:
+    """For `shapes`: an input x and another, z."""
+    return f'dim: [{one}] }} input: "z" input_shape {{ dim: [{other}]'
+
+
+#: A layer, its inputs; its tops, its params. That they are Caffe's own is shown in parity/.
+FOUND = [
+    (
+        'type: "Convolution" convolution_param { num_output: 6 group: 2 '
+        "kernel_size: 2 dilation: 2 }",
+        "dim: [1, 4, 5, 6]",
+        [(1, 6, 3, 4)],
+        [(6, 2, 2, 2), (6,)],
+    ),
+    (
+        'type: "Deconvolution" convolution_param { num_output: 6 group: 2 kernel_h: 3 kernel_w: 2 '
+        "stride_h: 2 stride_w: 3 pad_h: 1 pad_w: 0 }",
+        "dim: [1, 4, 5, 6]",
+        [(1, 6, 9, 17)],
+        [(4, 3, 3, 2), (6,)],
+    ),
+    (
+        'type: "Pooling" pooling_param { kernel_size: 2 stride: 3 pad: 1 }',
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 2, 3)],
+        [],
+    ),
+    (
+        # With padding along the one side, the last window of the other may go too.
+        'type: "Pooling" pooling_param { kernel_h: 2 kernel_w: 1 stride_h: 1 stride_w: 4 '
+        "pad_h: 1 pad_w: 0 }",
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 6, 2)],
+        [],
+    ),
+    (
+        'type: "Pooling" pooling_param { kernel_size: 2 stride: 2 ceil_mode: false }',
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 2, 3)],
+        [],
+    ),
+    ('type: "BatchNorm"', "dim: 7", [(7,)], [(1,), (1,), (1,)]),
+    (
+        'type: "Scale" scale_param { num_axes: -1 bias_term: true }',
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 5, 6)],
+        [(4, 5, 6), (4, 5, 6)],
+    ),
+    (
+        'type: "Bias" bias_param { axis: -3 num_axes: 2 }',
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 5, 6)],
+        [(4, 5)],
+    ),
+    ('type: "Flatten" flatten_param { end_axis: 2 }', "dim: [1, 4, 5, 6]", [(1, 20, 6)], []),
+    (
+        'type: "Reshape" reshape_param { axis: -1 shape { dim: 1 } }',
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 5, 6, 1)],
+        [],
+    ),
+    (
+        'type: "Reshape" reshape_param { axis: 1 shape { dim: [0, -1] } }',
+        "dim: [1, 4, 5, 6]",
+        [(1, 4, 30)],
+        [],
+    ),
+    ('type: "ArgMax" argmax_param { top_k: 3 }', "dim: [1, 4, 5, 6]", [(1, 1, 3, 1)], []),
+    ('type: "ArgMax" argmax_param { out_max_val: true }', "dim: [2, 9]", [(2, 2, 1)], []),
+    ('type: "Crop" bottom: "z"', two("1, 4, 5, 6", "7, 8, 3, 2"), [(1, 4, 3, 2)], []),
+    ('type: "BatchReindex" bottom: "z"', two("5, 2, 3", "4"), [(4, 2, 3)], []),
+    (
+        'type: "LSTM" bottom: "z" recurrent_param { num_output: 3 }',
+        two("5, 2, 7", "5, 2"),
+        [(5, 2, 3)],
+        [(12, 7), (12,), (12, 3)],
+    ),
+    (
+        'type: "RNN" bottom: "z" recurrent_param { num_output: 3 }',
+        two("5, 2, 7", "5, 2"),
+        [(5, 2, 3)],
+        [(3, 7), (3,), (3, 3), (3, 3), (3,)],
+    ),
+    (
+        # The third bottom goes in at every step, the fourth is the state before.
+        'type: "RNN" bottom: "z" bottom: "z" bottom: "h" top: "t" '
+        "recurrent_param { num_output: 3 expose_hidden: true }",
+        two("5, 2, 7", "5, 2") + '} input: "h" input_shape { dim: [1, 2, 3]',
+        [(5, 2, 3), (1, 2, 3)],
+        [(3, 7), (3,), (3, 2), (3, 3), (3, 3), (3,)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("layer", "dims", "tops", "params"), FOUND)
+def test_shapes_of_tops_and_params(
+    layer: str, dims: str, tops: list[Shape], params: list[Shape]
+) -> None:
+    found = shapes(layer, dims)
+    assert [found.blobs[top] for top in ("y", "t") if top in found.blobs] == tops
+    assert list(found.params.get("l", ())) == params
+
+
+def test_of_layers_of_one_name_the_first_has_the_params() -> None:
+    dense = 'type: "InnerProduct" bottom: "x" inner_product_param { num_output: %d } }'
+    found = shapes(
+        dense.replace('bottom: "x" ', "") % 2
+        + 'layer { name: "l" top: "z" '
+        + dense.removesuffix("}") % 3
+    )
+    assert found.params == {"l": ((2, 120), (2,))}
+
+
+def test_what_was_known_of_a_blob_goes_where_nobody_knows_what_becomes_of_it() -> None:
+    found = shapes('type: "ReLU" } layer { name: "m" type: "Mystery" bottom: "y" top: "y"')
+    assert "y" not in found.blobs
+    assert "Mystery" in found.unknown["y"]
+
+
+def test_bottoms_that_have_to_be_alike() -> None:
+    with pytest.raises(PrototxtError, match=r"differ in shape: \(2, 3\) and \(2, 4\)"):
+        shapes('type: "Eltwise" bottom: "z"', two("2, 3", "2, 4"))
+
+
+def test_a_bottom_of_too_few_axes() -> None:
+    with pytest.raises(
+        PrototxtError, match=r"found bottoms 3; this layer takes more, or more axes"
+    ):
+        shapes('type: "SPP" spp_param { pyramid_height: 2 }', "dim: 3")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +196,23 @@ def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
         (
             'type: "Reshape" reshape_param { shape { dim: [1, 7] } }',
             "120 elements cannot become (1, 7)",
+        ),
+        (
+            'type: "Convolution" convolution_param { kernel_size: 1 num_output: 3 group: 2 }',
+            "group 2 divides not both its 4 channels and its 3 outputs",
+        ),
+        (
+            'type: "Convolution" convolution_param { kernel_h: 1 kernel_w: 1 num_output: 3 '
+            "axis: 2 }",
+            "kernel_h and kernel_w with 1 spatial axes",
+        ),
+        (
+            'type: "InnerProduct" inner_product_param { num_output: 1 axis: -5 }',
+            "axis -5 of a blob with 4 axes",
+        ),
+        (
+            'type: "Pooling" pooling_param { kernel_size: 7 stride: 2 }',
+            "its top 'y' would be 1x4x-1x1: the input is too small",
         ),
     ],
 )

@@ -73,6 +73,13 @@ def test_rules_that_caffe_refuses(rules: str, what: str) -> None:
         kept(rules)
 
 
+def test_a_state_that_caffe_refuses() -> None:
+    with pytest.raises(
+        NetsurgeryError, match=r"found stages, expected one of phase, level, stage$"
+    ):
+        net("state { stages: 'a' }")
+
+
 def test_no_such_phase_and_no_such_level() -> None:
     with pytest.raises(NetError, match="found the phase 'test', expected TEST or TRAIN"):
         NetState("test")

@@ -18,6 +18,7 @@ from netsurgery.formats.files import Outputs
 from netsurgery.formats.weights import open_weights, write_weights
 from netsurgery.formats.wire import delimited, text_field
 from netsurgery.jobs.transplant import planned_transplant, transplant
+from netsurgery.surgery.transplant.params import overlap
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
 
 Array = NDArray[np.float32]
@@ -385,6 +386,11 @@ def test_what_cannot_be_sliced(
     target = net(tmp_path, "to.prototxt", layer, shape="1, 2, 4, 4")
     own = model(tmp_path / "to.caffemodel", {"fc": [numbered(4, 2, *window)]})
     assert refused((source, weights), (target, own), out, cut=True) == what
+
+
+def test_what_cannot_be_laid_over_each_other() -> None:
+    assert overlap((4, 24), (4, 2, 3, 3)) is None
+    assert overlap((5, 18), (4, 2, 3, 3)) == ((5, 2, 3, 3), (4, 2, 3, 3))
 
 
 def test_a_group_of_channels_is_a_window_too(tmp_path: Path, out: Path) -> None:
