@@ -194,6 +194,15 @@ def test_what_is_refused(folder: Path, fields: list[bytes], message: str) -> Non
     assert refused(folder, *fields).split(": ", 1)[1] == message
 
 
+def test_as_many_axes_as_caffe_knows(folder: Path) -> None:
+    assert blob(folder, shape(*[1] * 32), data(7)).numpy().ravel().tolist() == [7]
+
+
+def test_too_few_floats_beside_half_precision(folder: Path) -> None:
+    what = "layer 'x', blob 0: 1 numbers for a shape of 2, which takes 2"
+    assert refused(folder, shape(2), data(1), delimited(10, b"ab")).endswith(what)
+
+
 def test_floats_beside_half_precision_are_read(folder: Path) -> None:
     assert blob(folder, shape(1), data(5), varint_field(10, 2)).numpy().tolist() == [5]
 

@@ -84,6 +84,26 @@ def test_where_the_kernel_will_not_copy(
     assert written(tmp_path, [Copy(source, 0, 3 * MIB)]) == Path(source.path).read_bytes()[:-3]
 
 
+def test_a_range_through_the_buffer_comes_behind_what_was_gathered(
+    source: Source, tmp_path: Path
+) -> None:
+    found = written(tmp_path, [Literal(b"head"), Copy(source, 1, 600 << 10), Literal(b"tail")])
+    assert found == b"head" + Path(source.path).read_bytes()[1 : 1 + (600 << 10)] + b"tail"
+
+
+def test_a_system_that_writes_and_reads_a_part_at_a_time(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite, pread = os.pwrite, os.pread
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100_000], at))
+    monkeypatch.setattr(os, "pread", lambda fd, length, at: pread(fd, min(length, 100_000), at))
+    found = written(
+        tmp_path, [Literal(b"head"), Copy(source, 1, 2 * MIB), Copy(source, 0, MIB // 3)]
+    )
+    whole = Path(source.path).read_bytes()
+    assert found == b"head" + whole[1 : 1 + 2 * MIB] + whole[: MIB // 3]
+
+
 def test_where_there_are_no_such_calls(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsError
 from netsurgery.maps.image import Picture
 from netsurgery.maps.resize import resize
 from netsurgery.maps.transformer import Placement, Transformer, place
+
+Array = NDArray[np.float64]
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -159,6 +162,52 @@ def test_the_net_is_not_handed_the_picture_itself() -> None:
     two, _ = maker.blob(picture(pixels), (6, 8))
     assert np.array_equal(one, two)
     assert np.array_equal(pixels, RGB)
+
+
+def test_a_mean_lies_under_the_padding_too() -> None:
+    """The same pixel of the mean is subtracted wherever the picture lies."""
+    mean = np.arange(3 * 6 * 8, dtype=np.float32).reshape(3, 6, 8)
+    black = picture(np.zeros((3, 8, 3), np.uint8))
+    blob, placement = Transformer(3, mean, fit="pad").blob(black, (6, 8))
+    assert placement.offset == (1, 0)
+    assert np.array_equal(blob[0, :, 1:4], -mean[:, 1:4])
+    assert not blob[0, :, [0, 4, 5]].any()
+
+
+def test_a_swap_names_each_channel_once() -> None:
+    with pytest.raises(SettingsError, match=r"channel swap 0,0,1: .* expected each of 0\.\.2 once"):
+        Transformer(3, channel_swap=(0, 0, 1))
+
+
+def blurred(line: Array, factor: float) -> Array:
+    """As `maps/resize.py` says it is: by a Gaussian of sigma (factor - 1) / 2, 0 outside."""
+    sigma = (factor - 1) / 2
+    radius = int(4 * sigma + 0.5) if sigma > 0 else 0
+    bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (sigma or 1)) ** 2)
+    return np.convolve(line, bell / bell.sum())[radius : radius + len(line)]
+
+
+def blended(line: Array, count: int) -> Array:
+    """At `count` places, each between the two pixels around it, 0 outside."""
+    places = len(line) / count * (np.arange(count) + 0.5) - 0.5
+    made: Array = np.interp(places, np.arange(-1, len(line) + 1), np.pad(line, 1))
+    return made
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("size", [(4, 5), (20, 30), (4, 30), (20, 5), (9, 5), (9, 30), (1, 1)])
+def test_resize_is_its_definition(size: tuple[int, int], antialias: bool) -> None:
+    """The same one pixel after another, in double precision."""
+    pixels = np.random.default_rng(9).integers(20, 256, (9, 14, 1)).astype(np.uint8)
+    base = pixels.min()
+    made = pixels[:, :, 0].astype(np.float64) - base
+    for axis in range(2 * antialias):
+        made = np.apply_along_axis(blurred, axis, made, pixels.shape[axis] / size[axis])
+    floor = made.min() if antialias else 0
+    for axis in range(2):
+        made = np.apply_along_axis(blended, axis, made, size[axis])
+    found = resize(pixels, size, antialias=antialias)[:, :, 0]
+    assert np.abs(found - (np.maximum(made, floor) + base)).max() < 1e-3
 
 
 def test_resize_keeps_a_constant_and_takes_regions() -> None:

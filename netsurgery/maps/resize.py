@@ -51,11 +51,8 @@ def resize(
     rows, columns = region or (slice(0, size[0]), slice(0, size[1]))
     if pixels.shape[:2] == size:
         return pixels[rows, columns].astype(np.float32)
-    low, high = pixels.min(), pixels.max()
     (height, width, channels), (tall, wide) = pixels.shape, (_length(rows), _length(columns))
-    if low == high:
-        return np.full((tall, wide, channels), low, np.float32)
-    base = np.float32(low)
+    base = np.float32(pixels.min())
     planes = np.empty((channels, tall, width), np.float32)
     for target, sums in _sums(_blocks(height, size[0], rows, antialias), pixels, base):
         planes[:, target] = sums.transpose(2, 0, 1)
@@ -83,12 +80,10 @@ def _blocks(source: int, target: int, wanted: slice, antialias: bool) -> Iterato
     places = step * np.arange(wanted.start, wanted.stop, dtype=np.float32) + start
     firsts = np.floor(places)
     shares = (places - firsts).astype(np.float64)
-    # Blurred pixels outside the picture are not blends of those inside: they are 0.
-    one = np.where((firsts >= 0) & (firsts < source), 1.0 - shares, 0.0)
-    next_one = np.where((firsts >= -1) & (firsts < source - 1), shares, 0.0)
+    # Only an enlarged picture, which is not blurred, has places outside it.
     taps = np.zeros((len(places), len(kernel) + 1))
-    taps[:, :-1] += one[:, np.newaxis] * kernel
-    taps[:, 1:] += next_one[:, np.newaxis] * kernel
+    taps[:, :-1] += (1.0 - shares)[:, np.newaxis] * kernel
+    taps[:, 1:] += shares[:, np.newaxis] * kernel
     return _matrices(firsts.astype(int) - radius, taps, source)
 
 

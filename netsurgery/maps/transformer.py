@@ -64,8 +64,6 @@ def place(image: Size, size: Size, fit: str = "warp") -> Placement:
     resized, offset = [], []
     for axis in range(2):
         side = max(1, round(image[axis] * scale))
-        # Rounding must neither leave a gap (crop) nor stick out (pad).
-        side = max(side, size[axis]) if fit == "crop" else min(side, size[axis])
         resized.append(side)
         offset.append(int((size[axis] - side) / 2))
     return Placement(image, size, (resized[0], resized[1]), (offset[0], offset[1]))
