@@ -44,6 +44,7 @@ def test_argmax_and_top() -> None:
     assert found.argmax().tolist() == [[0, 2], [2, 1]]
     assert found.top(2)[:, 1, 1].tolist() == [1, 0]  # of equals the lowest number first
     assert found.top(9).shape == (3, 2, 2)
+    assert class_map(np.zeros((99, 1, 1), np.float32)).top(4).ravel().tolist() == [0, 1, 2, 3]
 
 
 def test_found_by_cells_then_value() -> None:
@@ -52,6 +53,8 @@ def test_found_by_cells_then_value() -> None:
         (0, 1, 0.7),
         (1, 1, 0.4),
     ]
+    higher = class_map(np.array([[[0.1, 0.5]], [[0.9, 0.2]]], np.float32)).found()
+    assert [f.number for f in higher] == [1, 0]
     labelled = class_map(labels=Labels("w", ("a", "b", "c"))).found()[0]
     assert labelled == Found(2, "c", 2, labelled.best)
 
@@ -229,6 +232,8 @@ def test_what_a_net_tells(tmp_path: Path) -> None:
     assert net.stride == (4.0, 4.0)
     assert net.window == (4.0, 4.0)
     assert net_of(tmp_path, blob="pool").scored == "score"
+    in_place = PROTOTXT.replace('bottom: "pool" top: "prob"', 'bottom: "pool" top: "pool"')
+    assert net_of(tmp_path, in_place, "pool").scored == "probability"
 
 
 def test_caffenets_window_and_stride(shared_data: Path) -> None:

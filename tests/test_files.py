@@ -320,9 +320,21 @@ def test_standard_output_gets_the_whole_or_nothing(
         outputs["-"].write(b"rubbish, and more of it")
         outputs["-"].write(b"\x00\xff")
     assert capfdbinary.readouterr().out == b"\x00\xff"
-    with pytest.raises(TypeError), Outputs(["-"], stdout=True) as outputs:
-        outputs["-"].write([b"a", b"b"])  # type: ignore[arg-type]
+
+    def interrupted() -> None:
+        with Outputs(["-"], stdout=True) as outputs:
+            outputs["-"].write(b"a half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert capfdbinary.readouterr().out == b""
+
+
+def test_two_names_of_one_file() -> None:
+    Path("a").touch()
+    os.link("a", "b")
+    assert refused("a", "b", force=True) == "b: is the output a too; give one another name"
 
 
 def test_standard_output_takes_no_company() -> None:
