@@ -177,6 +177,8 @@ layer { type: "BatchNorm" param { lr_mult: 3 } param { lr_mult: 3 } }
 layer { type: "BatchNorm" param: [{ lr_mult: 3 }, { decay_mult: 3 }, { name: "z" }] }
 layer { type: "Scale" param { lr_mult: 3 } param { lr_mult: 3 } param { lr_mult: 3 } }
 """,
+    "BatchNorm with more rates": 'layer { type: "BatchNorm" '
+    "param { lr_mult: 3 } param { lr_mult: 3 } param { lr_mult: 3 } param { lr_mult: 3 } }",
     "BatchNorm with rates of 0": 'layer { type: "BatchNorm" param { lr_mult: 0 decay_mult: 0. }'
     " param { lr_mult: 0 decay_mult: 0 } param { decay_mult: 0 lr_mult: 0 } }",
     "nothing": "",

@@ -17,6 +17,7 @@ from upgrade_nets import NETS, every_v0_field, random_net
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.wire import delimited
 from netsurgery.jobs.upgrade import planned_upgrade, upgrade
 from netsurgery.surgery.upgrade.text import plan_upgrade
 
@@ -163,6 +164,14 @@ def binary(text: str) -> bytes:
 def test_binary_of_each_kind(name: str, binary_tool: Callable[[Path], Any], tmp_path: Path) -> None:
     path = tmp_path / "old.caffemodel"
     path.write_bytes(binary(NETS[name]))
+    agree_in_binary(path, binary_tool, tmp_path)
+
+
+def test_dims_in_one_run(binary_tool: Callable[[Path], Any], tmp_path: Path) -> None:
+    """Protobuf reads a repeated number also where it lies packed; Caffe writes one by one."""
+    path = tmp_path / "old.caffemodel"
+    net = binary('input: "a" layer { name: "x" type: "ReLU" bottom: "a" top: "b" }')
+    path.write_bytes(net + delimited(4, bytes([1, 3, 5, 7])))
     agree_in_binary(path, binary_tool, tmp_path)
 
 
