@@ -65,6 +65,13 @@ def test_none_anywhere_says_what_was_tried(prefix: Path) -> None:
         assert str(error.value) == message
 
 
+def test_on_windows_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsurgery.engines.discovery.sys.platform", "win32")
+    with pytest.raises(EngineMissing) as caught:
+        find_caffe("/somewhere/python")
+    assert str(caught.value) == ("real Caffe is not run on Windows; --engine embedded needs none")
+
+
 def test_the_one_given_comes_first(
     prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -302,6 +302,23 @@ def test_a_folder_that_somebody_keeps_is_not_waited_for_forever(
     assert names() == ["model"]
 
 
+def test_where_nothing_can_be_locked_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network file systems may have no locks; the temporary of a living run stays there."""
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    def sleep(_: float) -> None:
+        pytest.fail("waited")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    monkeypatch.setattr("netsurgery.formats.files.time.sleep", sleep)
+    Path(DEAD).write_text("")
+    with Outputs(["model"]):
+        pass
+    assert names() == [DEAD, "model"]
+
+
 def test_a_pipe_by_its_name_in_proc() -> None:
     """The real path of /proc/self/fd/N, and of /dev/stdout, names no file."""
     reader, writer = os.pipe()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shlex
@@ -30,6 +29,7 @@ from netsurgery import __version__
 from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools, tied
 from netsurgery.engines.probing import NotUsable, probe
 from netsurgery.errors import InstallError
+from netsurgery.formats.locks import lock
 
 __all__ = [
     "default_prefix",
@@ -181,12 +181,10 @@ def _no_space(prefix: Path) -> InstallError:
 def _lock(prefix: Path, progress: Progress) -> Iterator[None]:
     """Only one install at a time in a prefix; a second waits, and then finds the first's work."""
     prefix.mkdir(parents=True, exist_ok=True)
-    with open(prefix / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with open(prefix / ".lock", "w") as file:
+        if lock(file.fileno(), wait=False) is False:
             progress("waiting for another install to finish", 0.0)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock(file.fileno(), wait=True)
         yield
 
 

@@ -58,7 +58,9 @@ class Finding:
 
 
 def candidates(caffe_python: str | None = None) -> list[Candidate]:
-    """Every place to look, in order, none of them run yet."""
+    """Every place to look, in order, none of them run yet. Raises EngineMissing on Windows."""
+    if sys.platform == "win32":
+        raise EngineMissing("real Caffe is not run on Windows; --engine embedded needs none")
     variable = os.environ.get(VARIABLE) or None
     found = []
     # The command line hands the variable's value over as the option's: name the true source.

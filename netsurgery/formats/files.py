@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from netsurgery.errors import OutputError
+from netsurgery.formats.locks import lock
 from netsurgery.formats.segments import Segment, write_segments
 
 __all__ = ["STDOUT", "Output", "Outputs", "check_outputs", "print_bytes"]
@@ -275,7 +276,7 @@ def _held(folders: Iterable[str]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 held.append(os.open(folder, os.O_RDONLY))
                 until = time.monotonic() + _PATIENCE
-                while not _lock(held[-1], wait=False) and time.monotonic() < until:
+                while lock(held[-1], wait=False) is False and time.monotonic() < until:
                     time.sleep(0.01)
         yield
     finally:
@@ -320,7 +321,7 @@ def _make_temporary(target: str) -> tuple[str, int]:
     while True:
         name = _temporary_name(target)
         fd = os.open(name, _CREATE, 0o666)
-        _lock(fd, wait=True)
+        lock(fd, wait=True)
         # A run that was clearing up may have met the file between its making and its locking.
         if os.path.exists(name):
             return name, fd
@@ -341,25 +342,7 @@ def _remove_if_dead(path: str) -> None:
     except OSError:
         return
     try:
-        if _lock(fd, wait=False):
+        if lock(fd, wait=False):
             _unlink(path)
     finally:
         os.close(fd)
-
-
-if sys.platform == "win32":
-
-    def _lock(fd: int, *, wait: bool) -> bool:
-        return False
-
-else:
-
-    def _lock(fd: int, *, wait: bool) -> bool:
-        """Lock the file; False where somebody else has, or where files cannot be locked."""
-        import fcntl
-
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            return False
-        return True
