@@ -6,6 +6,7 @@ lists (paths with os.pathsep between; each needs numpy).
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -50,6 +51,7 @@ def python(
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("PYTHONPATH", str(FAKE))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    gc.collect()  # what earlier tests left open in cycles is not this one's
     before = (open_files(), threading.active_count())
     yield str(request.param)
     assert (open_files(), threading.active_count()) == before
