@@ -84,6 +84,15 @@ def test_no_module_has_more_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
+@pytest.mark.parametrize("name", ["caffe_worker.py", "caffe_probe.py"])
+def test_what_caffes_own_python_runs_is_written_for_3_5(name: str) -> None:
+    """Its grammar, at least; the tests of the worker run it on whatever older Pythons there are."""
+    tree = ast.parse((PACKAGE / "engines" / name).read_text(), feature_version=(3, 5))
+    assert not any(isinstance(item, ast.JoinedStr) for item in ast.walk(tree))
+    with pytest.raises(SyntaxError):
+        ast.parse("name: str", feature_version=(3, 5))
+
+
 def public(tree: ast.Module) -> set[str]:
     defined = (ast.FunctionDef, ast.ClassDef)
     return {item.name for item in tree.body if isinstance(item, defined)} - {"_"}
