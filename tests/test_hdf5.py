@@ -279,7 +279,6 @@ def test_a_file_replaced_before_it_is_indexed(tmp_path: Path) -> None:
             Hdf5Weights(source)
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="no /dev/fd, where open files are listed")
 def test_what_is_refused_is_let_go_of(tmp_path: Path) -> None:
     path = made(tmp_path / "a.h5", lambda data: data.create_group("ip"))
     refused(path)
