@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
-from netsurgery.formats.closing import Closing
+from netsurgery.io.closing import Closing
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["FakeEngine", "FakeNet"]

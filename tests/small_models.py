@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from netsurgery.formats.wire import Wire, delimited, header, packed_varints, tag, varint_field
+from netsurgery.io.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
 __all__ = ["model_layer", "sparse_model", "write_hdf5", "write_model"]
 

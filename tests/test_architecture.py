@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
 #: A room may import itself and those before it.
 ROOMS = [
     ["errors", "__version__"],
+    ["io"],
     ["formats"],
     ["net"],
     ["surgery", "export"],
@@ -33,7 +34,7 @@ ONLY = {
     "click": {"cli/"},
     "PIL": {"maps/"},
     "platformdirs": {"engines/"},
-    "fcntl": {"formats/locks.py", "engines/caffe_worker.py"},  # Windows has none
+    "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
     "h5py": {"formats/hdf5", "jobs/features.py"},
 }
 

@@ -21,7 +21,7 @@ from fuzz.seeds import PROTOTXT, blob, layer, npy, picture
 from fuzz.seeds import model as make_model
 
 from netsurgery.cli import run
-from netsurgery.formats.wire import delimited, packed_varints, varint_field
+from netsurgery.io.wire import delimited, packed_varints, varint_field
 
 MODEL = make_model()
 #: An input of 1 x 1 x 8 x 8, on a line of its own.

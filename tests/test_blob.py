@@ -9,8 +9,8 @@ from golden import floats
 
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob, shape_text
-from netsurgery.formats.segments import Source
-from netsurgery.formats.wire import (
+from netsurgery.io.segments import Source
+from netsurgery.io.wire import (
     WireReader,
     delimited,
     header,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.generations import V1_TYPES
-from netsurgery.formats.segments import Source
+from netsurgery.io.segments import Source
 
 TRAINED = [
     "landmark68_bn/result.caffemodel",

@@ -22,8 +22,8 @@ from netsurgery.formats.caffemodel_write import (
     planned,
     rewrite,
 )
-from netsurgery.formats.segments import Copy, segments_length, write_segments
-from netsurgery.formats.wire import delimited, header, varint_field
+from netsurgery.io.segments import Copy, segments_length, write_segments
+from netsurgery.io.wire import delimited, header, varint_field
 
 Changes = Mapping[str, LayerChange]
 
@@ -340,7 +340,7 @@ REWRITE = """
 import resource, sys
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import LayerChange, check_written, planned, rewrite
-from netsurgery.formats.files import Outputs
+from netsurgery.io.files import Outputs
 change = {"fc": LayerChange(name="conv", shapes=((64, 1 << 20, 1, 1),))}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with Caffemodel.open(sys.argv[1]) as model, Outputs([sys.argv[2]]) as outputs:

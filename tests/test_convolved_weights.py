@@ -11,11 +11,11 @@ from golden import floats
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import rewrite
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.segments import write_segments
 from netsurgery.formats.weights import open_weights, write_weights
-from netsurgery.formats.wire import delimited, packed_varints, text_field, varint_field
+from netsurgery.io.files import Outputs
+from netsurgery.io.segments import write_segments
+from netsurgery.io.wire import delimited, packed_varints, text_field, varint_field
 from netsurgery.net import Net
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.weights import (

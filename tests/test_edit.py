@@ -15,7 +15,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer, new_caffemodel
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.segments import write_segments
+from netsurgery.io.segments import write_segments
 from netsurgery.net import Net
 from netsurgery.surgery.edit.filters import kernel
 from netsurgery.surgery.edit.operations import parse_operation

@@ -11,8 +11,8 @@ from fakes import FakeEngine
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError, OutputError
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.settings import Settings
+from netsurgery.io.files import Outputs
 from netsurgery.jobs.features import feature_file, feature_paths
 from netsurgery.maps.features import Extractor, Features, make_extractor
 from netsurgery.maps.image import Picture

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.files import Outputs, check_outputs
-from netsurgery.formats.segments import Literal
+from netsurgery.io.files import Outputs, check_outputs
+from netsurgery.io.segments import Literal
 
 DEAD = ".model.0123456789ab.netsurgery-tmp"
 
@@ -183,8 +183,8 @@ def test_modes(umask: int) -> None:
 WRITE = """
 import resource
 from netsurgery.errors import OutputError
-from netsurgery.formats.files import Outputs
-from netsurgery.formats.segments import Literal
+from netsurgery.io.files import Outputs
+from netsurgery.io.segments import Literal
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with Outputs(["model"]) as outputs:
@@ -283,7 +283,7 @@ def test_a_folder_that_another_run_is_filling_is_waited_for(
         waited.append([name for name in names() if not name.startswith(".")])
         os.close(other)
 
-    monkeypatch.setattr("netsurgery.formats.files.time.sleep", sleep)
+    monkeypatch.setattr("netsurgery.io.files.time.sleep", sleep)
     with Outputs(["model", "net"]):
         pass
     assert waited == [[]]
@@ -293,7 +293,7 @@ def test_a_folder_that_another_run_is_filling_is_waited_for(
 def test_a_folder_that_somebody_keeps_is_not_waited_for_forever(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netsurgery.formats.files._PATIENCE", 0.02)
+    monkeypatch.setattr("netsurgery.io.files._PATIENCE", 0.02)
     other = os.open(here, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
     with Outputs(["model"]):
@@ -312,7 +312,7 @@ def test_where_nothing_can_be_locked_nothing_is_waited_for(monkeypatch: pytest.M
         pytest.fail("waited")
 
     monkeypatch.setattr("fcntl.flock", unsupported)
-    monkeypatch.setattr("netsurgery.formats.files.time.sleep", sleep)
+    monkeypatch.setattr("netsurgery.io.files.time.sleep", sleep)
     Path(DEAD).write_text("")
     with Outputs(["model"]):
         pass

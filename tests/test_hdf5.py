@@ -15,7 +15,7 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.formats.hdf5_write import hdf5_segments
-from netsurgery.formats.segments import Copy, Literal, Source, segments_length, write_segments
+from netsurgery.io.segments import Copy, Literal, Source, segments_length, write_segments
 
 WEIGHT = np.arange(6, dtype="<f4").reshape(2, 3)
 BIAS = np.array([7, 8], dtype="<f4")

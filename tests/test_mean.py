@@ -8,7 +8,7 @@ from golden import floats
 
 from netsurgery.errors import MeanError
 from netsurgery.formats.mean import load_mean
-from netsurgery.formats.wire import delimited, packed_varints, varint_field
+from netsurgery.io.wire import delimited, packed_varints, varint_field
 
 
 def saved(folder: Path, array: object) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.segments import (
+from netsurgery.io.segments import (
     Copy,
     Literal,
     Produced,
@@ -210,7 +210,7 @@ def test_a_closed_source(source: Source) -> None:
 
 MEASURE = """
 import resource, sys
-from netsurgery.formats.segments import Copy, Literal, Source, write_segments
+from netsurgery.io.segments import Copy, Literal, Source, write_segments
 import os
 if sys.argv[3] == "read":
     del os.copy_file_range, os.preadv

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.weights import open_weights, write_weights
-from netsurgery.formats.wire import delimited, text_field
+from netsurgery.io.files import Outputs
+from netsurgery.io.wire import delimited, text_field
 from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.surgery.transplant.params import overlap
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan

@@ -13,12 +13,12 @@ from upgrade_nets import NETS, every_v0_field, random_net
 from netsurgery.errors import CaffemodelError, OutputError, PrototxtError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.segments import Copy, Literal, Source
+from netsurgery.formats.upgrade import numbers as field_numbers
+from netsurgery.formats.upgrade.binary import check_upgraded, plan_binary_upgrade
+from netsurgery.formats.upgrade.text import plan_upgrade
+from netsurgery.io.segments import Copy, Literal, Source
 from netsurgery.jobs.upgrade import planned_upgrade, upgrade
-from netsurgery.surgery.upgrade import numbers as field_numbers
-from netsurgery.surgery.upgrade.binary import check_upgraded, plan_binary_upgrade
-from netsurgery.surgery.upgrade.reading import read_upgraded
-from netsurgery.surgery.upgrade.text import plan_upgrade
+from netsurgery.net.net import Net
 
 
 def upgraded(text: str) -> str:
@@ -438,7 +438,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 def test_a_net_of_v0_is_read_as_one_of_today(tmp_path: Path) -> None:
     path = tmp_path / "v0.prototxt"
     path.write_text(NETS["V0 in lines"])
-    net = read_upgraded(path)
+    net = Net.read(path)
     assert [(layer.name, layer.type) for layer in net.layers] == [
         ("input", "Input"),
         ("conv1", "Convolution"),
@@ -448,5 +448,5 @@ def test_a_net_of_v0_is_read_as_one_of_today(tmp_path: Path) -> None:
         "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`",
     )
     path.write_text('layers { name: "r" type: RELU }')
-    net = read_upgraded(path)
+    net = Net.read(path)
     assert (net.prototxt.generation, net.notes) == ("V1", ())

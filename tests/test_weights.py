@@ -11,10 +11,8 @@ from golden import V1, V2
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer, layer_segments
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.segments import Copy, Produced
 from netsurgery.formats.weights import (
     check_size,
     check_weights,
@@ -23,6 +21,8 @@ from netsurgery.formats.weights import (
     open_weights,
     write_weights,
 )
+from netsurgery.io.files import Outputs
+from netsurgery.io.segments import Copy, Produced
 from netsurgery.net import Net
 from netsurgery.net.sharing import shared_params
 

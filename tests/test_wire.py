@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.formats.segments import Source
-from netsurgery.formats.wire import (
+from netsurgery.io.segments import Source
+from netsurgery.io.wire import (
     Field,
     Wire,
     WireReader,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from netsurgery.cli import run
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.wire import delimited, header, packed_varints
+from netsurgery.io.wire import delimited, header, packed_varints
 
 __all__ = ["Torture"]
 

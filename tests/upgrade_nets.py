@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
-from netsurgery.surgery.upgrade.numbers import V0_NUMBERS
-from netsurgery.surgery.upgrade.v0_fields import UNUSED, home
+from netsurgery.formats.upgrade.numbers import V0_NUMBERS
+from netsurgery.formats.upgrade.v0_fields import UNUSED, home
 
 __all__ = ["NETS", "every_v0_field", "random_net"]
 

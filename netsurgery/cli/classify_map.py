@@ -199,7 +199,7 @@ class _Run:
             raise click.exceptions.Exit(1)
 
     def one(self, index: int, image: str) -> None:
-        from netsurgery.formats.npy import npy_bytes
+        from netsurgery.io.npy import npy_bytes
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import read_picture
 

@@ -24,8 +24,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places, rehearse
 from netsurgery.net import NetState, Shape
+from netsurgery.net.net import Net
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -114,7 +114,7 @@ def command(
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
     plan = plan_convolution(
-        read_upgraded(prototxt, state),
+        Net.read(prototxt, state),
         suffix=suffix,
         layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
         input_size=input_size,

@@ -14,9 +14,9 @@ from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
+from netsurgery.net.net import Net
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -103,7 +103,7 @@ def command(
     force: bool,
 ) -> None:
     """See _OPERATIONS."""
-    net = read_upgraded(prototxt)
+    net = Net.read(prototxt)
     places = EditPlaces(weights_out, prototxt_out)
     with open_weights(weights, shared_params(net)) as model:
         plan = plan_edit(net, model, operations)

@@ -11,8 +11,8 @@ import click
 from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.errors import SettingsError
-from netsurgery.formats.files import STDOUT
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, find_settings, load_settings
+from netsurgery.io.files import STDOUT
 from netsurgery.jobs.export import Exported, export
 
 __all__ = ["command"]

@@ -21,8 +21,8 @@ from netsurgery.cli.progress import Progress
 from netsurgery.cli.table import echo_table
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError, OutputError
-from netsurgery.formats.files import Outputs, check_outputs
 from netsurgery.formats.settings import Settings
+from netsurgery.io.files import Outputs, check_outputs
 
 if TYPE_CHECKING:
     from netsurgery.jobs.features import FeatureFile

@@ -20,11 +20,11 @@ from netsurgery.cli.options import (
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.table import echo_table
-from netsurgery.formats.files import STDOUT
+from netsurgery.io.files import STDOUT
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Shape
+from netsurgery.net.net import Net
 from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -67,7 +67,7 @@ def command(
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(read_upgraded(prototxt), dict(input_shapes))
+    plan = plan_initial_params(Net.read(prototxt), dict(input_shapes))
     size = None
     if not dry_run:
         with bytes_written(quiet) as progress:

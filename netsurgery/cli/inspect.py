@@ -20,10 +20,9 @@ from netsurgery.cli.options import (
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
 from netsurgery.jobs.kinds import is_prototxt
-from netsurgery.net.net import MAX_DIM, Shape
+from netsurgery.net.net import MAX_DIM, Net, Shape
 from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -106,7 +105,7 @@ def command(
     if weights is None and with_statistics:
         raise click.UsageError("--stats needs a caffemodel")
     with ExitStack() as stack:
-        net = read_upgraded(prototxt, state) if prototxt else None
+        net = Net.read(prototxt, state) if prototxt else None
         shared = shared_params(net) if net else None
         model = stack.enter_context(open_weights(weights, shared)) if weights else None
         if net is not None:

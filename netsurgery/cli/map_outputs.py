@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.files import Outputs, check_outputs, print_bytes
+from netsurgery.io.files import Outputs, check_outputs, print_bytes
 
 __all__ = ["MapFiles", "is_folder", "make_folder", "stems"]
 

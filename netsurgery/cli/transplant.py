@@ -13,8 +13,8 @@ from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
+from netsurgery.net.net import Net
 from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["command"]
 
@@ -107,7 +107,7 @@ def _pairs(given: tuple[str, ...], from_net: Path) -> dict[str, str]:
     for pair in given:
         name, mark, goal = pair.partition("=")
         if "=" in goal:
-            layers = {layer.name for layer in read_upgraded(from_net).layers}
+            layers = {layer.name for layer in Net.read(from_net).layers}
             parts = pair.split("=")
             names = ["=".join(parts[:end]) for end in range(1, len(parts))]
             name = max((each for each in names if each in layers), key=len, default=name)

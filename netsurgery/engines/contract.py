@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import EngineError
-from netsurgery.formats.closing import Closing
+from netsurgery.io.closing import Closing
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 

@@ -29,7 +29,7 @@ from netsurgery import __version__
 from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools, tied
 from netsurgery.engines.probing import NotUsable, probe
 from netsurgery.errors import InstallError
-from netsurgery.formats.locks import lock
+from netsurgery.io.locks import lock
 
 __all__ = [
     "default_prefix",

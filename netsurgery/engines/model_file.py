@@ -13,15 +13,14 @@ from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, Caffemodel, FirstGeneration, open_protobuf
-from netsurgery.formats.segments import Source
 from netsurgery.formats.weights import WeightsFile, is_hdf5, is_hdf5_name, open_weights
-from netsurgery.formats.wire import WireReader
+from netsurgery.io.segments import Source
+from netsurgery.io.wire import WireReader
 from netsurgery.net.net import Net
 from netsurgery.net.param_sources import ParamSources
 from netsurgery.net.shapes import infer
 from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = [
     "check_found_by_caffe",
@@ -56,7 +55,7 @@ def check_params(prototxt: Path, weights: Path, state: NetState = TEST) -> None:
     caffemodels of V0.
     """
     try:
-        net = read_upgraded(prototxt, state)
+        net = Net.read(prototxt, state)
     except NetsurgeryError:
         return
     try:

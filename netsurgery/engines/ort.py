@@ -19,13 +19,12 @@ from netsurgery.engines.ort_session import VERSION, Session, find_cuda, provider
 from netsurgery.errors import EngineError, PrototxtError
 from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
-from netsurgery.formats.closing import Closing
 from netsurgery.formats.weights import WeightsFile, open_weights
+from netsurgery.io.closing import Closing
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
 from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -75,7 +74,7 @@ class EmbeddedEngine(Closing):
         """
         if state.phase != "TEST":
             raise EngineError(f"{prototxt}: this engine runs nets in the TEST phase only")
-        net = read_upgraded(prototxt, state)
+        net = Net.read(prototxt, state)
         try:
             check_types(net)
         except PrototxtError as error:

@@ -17,7 +17,7 @@ from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.model_file import check_model, check_params, check_saved
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
-from netsurgery.formats.closing import Closing
+from netsurgery.io.closing import Closing
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 

@@ -21,8 +21,8 @@ from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.layers import Prepare, check_types, write_net
 from netsurgery.export.protobuf import FileRange
 from netsurgery.export.weights import Weights
-from netsurgery.formats.segments import Copy, Literal, Segment, segments_length
 from netsurgery.formats.weights import WeightsFile
+from netsurgery.io.segments import Copy, Literal, Segment, segments_length
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 

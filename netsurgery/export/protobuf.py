@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from netsurgery.formats.wire import Wire, delimited, header, packed_varints, tag, varint_field
+from netsurgery.io.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
 __all__ = [
     "FLOAT",

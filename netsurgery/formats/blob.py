@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from netsurgery.formats.wire import Field, Wire, WireReader
+from netsurgery.io.wire import Field, Wire, WireReader
 
 if TYPE_CHECKING:
     import numpy as np

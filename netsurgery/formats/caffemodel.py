@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob
-from netsurgery.formats.closing import Closing
 from netsurgery.formats.generations import V1_TYPES
-from netsurgery.formats.reader import Reader, open_source
-from netsurgery.formats.segments import Source
-from netsurgery.formats.wire import Field, Wire, WireReader
+from netsurgery.io.closing import Closing
+from netsurgery.io.reader import Reader, open_source
+from netsurgery.io.segments import Source
+from netsurgery.io.wire import Field, Wire, WireReader
 
 __all__ = [
     "FIELDS",

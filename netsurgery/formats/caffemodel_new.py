@@ -15,8 +15,8 @@ from netsurgery.errors import OutputError
 from netsurgery.formats.blob import DATA, SHAPE, Shape
 from netsurgery.formats.caffemodel import FIELDS, NET_NAME, NET_V1, NET_V2
 from netsurgery.formats.generations import V1_TYPES
-from netsurgery.formats.segments import Copy, Literal, Produced, Segment, segments_length
-from netsurgery.formats.wire import delimited, header, packed_varints, text_field, varint_field
+from netsurgery.io.segments import Copy, Literal, Produced, Segment, segments_length
+from netsurgery.io.wire import delimited, header, packed_varints, text_field, varint_field
 
 __all__ = [
     "Chunks",

@@ -38,8 +38,8 @@ from netsurgery.formats.caffemodel_new import (
     numbers_segment,
     type_field,
 )
-from netsurgery.formats.segments import Copy, Literal, Segment, Source, segments_length
-from netsurgery.formats.wire import Field, delimited, header, packed_varints, text_field
+from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
+from netsurgery.io.wire import Field, delimited, header, packed_varints, text_field
 
 __all__ = ["Chunks", "LayerChange", "LayerFacts", "check_written", "planned", "rewrite"]
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape, shape_text
-from netsurgery.formats.closing import Closing
-from netsurgery.formats.reader import Reader, open_source
-from netsurgery.formats.segments import Source
+from netsurgery.io.closing import Closing
+from netsurgery.io.reader import Reader, open_source
+from netsurgery.io.segments import Source
 
 if TYPE_CHECKING:
     import numpy as np

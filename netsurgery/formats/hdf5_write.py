@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel_new import NewLayer, numbers_segment
-from netsurgery.formats.segments import Literal, Segment
+from netsurgery.io.segments import Literal, Segment
 
 __all__ = ["hdf5_segments"]
 

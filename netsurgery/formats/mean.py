@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import CaffemodelError, FormatError, MeanError
 from netsurgery.formats.blob import read_blob, shape_text
 from netsurgery.formats.caffemodel import open_protobuf
-from netsurgery.formats.npy import read_npy
-from netsurgery.formats.wire import WireReader
+from netsurgery.io.npy import read_npy
+from netsurgery.io.wire import WireReader
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,11 +14,11 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.blob import Shape, shape_text
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewLayer, new_caffemodel
-from netsurgery.formats.closing import Closing
-from netsurgery.formats.files import Output
-from netsurgery.formats.reader import Reader
-from netsurgery.formats.segments import Copy, Segment, Source, segments_length
-from netsurgery.formats.whole_files import read_head
+from netsurgery.io.closing import Closing
+from netsurgery.io.files import Output
+from netsurgery.io.reader import Reader
+from netsurgery.io.segments import Copy, Segment, Source, segments_length
+from netsurgery.io.whole_files import read_head
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,10 +13,10 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
-from netsurgery.formats.files import Output, Outputs, check_outputs
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import WeightsFile, is_hdf5_name, open_weights, write_weights
+from netsurgery.io.files import Output, Outputs, check_outputs
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.convolution.plan import ConvolutionPlan

@@ -11,6 +11,7 @@ from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Shared
 from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.jobs.blob_statistics import BlobDistance, distance
 from netsurgery.net import Net
@@ -18,7 +19,6 @@ from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import Change
 from netsurgery.surgery.difference.records import model_records
-from netsurgery.surgery.upgrade.text import to_v1
 
 __all__ = ["Comparison", "ParamDifference", "compare"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
-from netsurgery.formats.files import Output, Outputs
-from netsurgery.formats.npy import npy_bytes
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import WeightsFile, check_size, is_hdf5_name, write_weights
+from netsurgery.io.files import Output, Outputs
+from netsurgery.io.npy import npy_bytes
 from netsurgery.surgery.edit.plan import EditPlan
 from netsurgery.surgery.edit.weights import new_layers
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SettingsError
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
+from netsurgery.io.files import Outputs
+from netsurgery.net.net import Net
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.export.preprocess import Preprocess
@@ -56,7 +56,7 @@ def export(
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
-    net = read_upgraded(prototxt)
+    net = Net.read(prototxt)
     outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
     with open_weights(weights, shared_params(net)) as model:
         location = linked_location(weights, output) if linked else None

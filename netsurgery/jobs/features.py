@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.closing import Closing
-from netsurgery.formats.files import Output
-from netsurgery.formats.npy import npy_bytes
+from netsurgery.io.closing import Closing
+from netsurgery.io.files import Output
+from netsurgery.io.npy import npy_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

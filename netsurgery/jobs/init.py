@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.weights import write_weights
+from netsurgery.io.files import Outputs
 from netsurgery.net.net import Layer
 from netsurgery.surgery.fillers import fill
 from netsurgery.surgery.initial_params import InitialParam, InitialPlan

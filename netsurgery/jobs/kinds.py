@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from netsurgery.formats.reader import Reader, open_source
+from netsurgery.io.reader import Reader, open_source
 
 __all__ = ["is_prototxt"]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import layer_segments
 from netsurgery.formats.caffemodel_write import LayerFacts, check_written, planned, rewrite
-from netsurgery.formats.files import Output, Outputs
 from netsurgery.formats.weights import check_size, is_hdf5_name, open_weights, write_weights
+from netsurgery.io.files import Output, Outputs
+from netsurgery.net.net import Net
 from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.transplant.params import Side
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
 from netsurgery.surgery.transplant.weights import replacements, transplanted_layers
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["Transplantation", "planned_transplant", "transplant"]
 
@@ -53,7 +53,7 @@ def planned_transplant(
 
 
 def _side(stack: ExitStack, prototxt: Path, weights: Path | None) -> Side:
-    net = read_upgraded(prototxt)
+    net = Net.read(prototxt)
     if weights is None:
         return Side.of(net, None)
     return Side.of(net, stack.enter_context(open_weights(weights, shared_params(net))))

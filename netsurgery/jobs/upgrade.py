@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel import open_protobuf
-from netsurgery.formats.files import Outputs, print_bytes
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.io.files import Outputs, print_bytes
 from netsurgery.jobs.kinds import is_prototxt
 
 if TYPE_CHECKING:
-    from netsurgery.surgery.upgrade.binary import BinaryUpgrade
-    from netsurgery.surgery.upgrade.text import Change, TextUpgrade
+    from netsurgery.formats.upgrade.binary import BinaryUpgrade
+    from netsurgery.formats.upgrade.text import Change, TextUpgrade
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
@@ -62,11 +62,11 @@ def planned_upgrade(path: Path) -> Iterator[Upgrade]:
     be carried over.
     """
     if str(path) == STREAM or is_prototxt(path):
-        from netsurgery.surgery.upgrade.text import plan_upgrade
+        from netsurgery.formats.upgrade.text import plan_upgrade
 
         yield Upgrade(path, text=plan_upgrade(Prototxt.read(path)))
         return
-    from netsurgery.surgery.upgrade.binary import plan_binary_upgrade
+    from netsurgery.formats.upgrade.binary import plan_binary_upgrade
 
     with open_protobuf(path) as source:
         yield Upgrade(path, binary=plan_binary_upgrade(source))
@@ -94,7 +94,7 @@ def upgrade(
         if plan.text is not None:
             outputs[target].write(_encoded(plan.text))
         if plan.binary is not None:
-            from netsurgery.surgery.upgrade.binary import check_upgraded
+            from netsurgery.formats.upgrade.binary import check_upgraded
 
             outputs[target].write_segments(plan.binary.segments, progress)
             check_upgraded(outputs[target].temporary, plan.binary)

@@ -20,7 +20,6 @@ from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed
@@ -124,7 +123,7 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = (read_upgraded(old.prototxt, old.state), read_upgraded(new.prototxt, new.state))
+    nets = (Net.read(old.prototxt, old.state), Net.read(new.prototxt, new.state))
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)

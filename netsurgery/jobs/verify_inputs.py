@@ -12,7 +12,6 @@ from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import describe
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +83,7 @@ def make_samples(
     from netsurgery.maps.image import read_picture
     from netsurgery.maps.mapper import make_transformer
 
-    shape = next((one.shape for one in read_upgraded(prototxt).inputs), None)
+    shape = next((one.shape for one in Net.read(prototxt).inputs), None)
     if shape is None or len(shape) != 4:
         raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
     transformer = make_transformer(settings, shape[1])

@@ -10,9 +10,9 @@ import numpy as np
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Hdf5Weights, Shared
-from netsurgery.formats.segments import Source
 from netsurgery.formats.weights import WeightsFile
-from netsurgery.formats.wire import WireReader
+from netsurgery.io.segments import Source
+from netsurgery.io.wire import WireReader
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:

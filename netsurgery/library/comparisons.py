@@ -11,9 +11,9 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
 from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.library.given import AnyPath, as_settings
+from netsurgery.net.net import Net as NetView
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -53,7 +53,7 @@ def inspect(
             raise NetError(f"{path}: weights alone tell no sizes and fields; give a prototxt too")
         with open_weights(path) as model:
             return inspect_model(model, with_statistics=statistics)
-    net = read_upgraded(path)
+    net = NetView.read(path)
     given = [InputSize(name, tuple(dims)) for name, dims in (sizes or {}).items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
     with ExitStack() as stack:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
-from netsurgery.formats.closing import Closing
 from netsurgery.formats.weights import open_weights
+from netsurgery.io.closing import Closing
 from netsurgery.library.blobs import Blobs
 from netsurgery.library.given import AnyPath, as_path
 from netsurgery.library.params import Params, Store
@@ -17,7 +17,6 @@ from netsurgery.net.net import Net as NetView
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import NetState
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.net.field import Field
@@ -54,7 +53,7 @@ class Net(Closing):
     ) -> None:
         if isinstance(stages, str):
             stages = [stages]
-        self._view = read_upgraded(prototxt, NetState(phase, level, tuple(stages)))
+        self._view = NetView.read(prototxt, NetState(phase, level, tuple(stages)))
         self._store: Store | None = None
         if weights is not None:
             opened = open_weights(weights, shared_params(self._view))

@@ -14,9 +14,9 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.weights import open_weights
 from netsurgery.library.given import AnyPath, as_path, as_settings
 from netsurgery.library.opened import Net
+from netsurgery.net.net import Net as NetView
 from netsurgery.net.net import Shape
 from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -61,7 +61,7 @@ def plan_convolution(
     from netsurgery.surgery.convolution import plan as planning
 
     return planning.plan_convolution(
-        net.view if isinstance(net, Net) else read_upgraded(net),
+        net.view if isinstance(net, Net) else NetView.read(net),
         suffix=suffix,
         layers=[layers] if isinstance(layers, str) else layers,
         input_size=input_size,
@@ -138,7 +138,7 @@ def init(
     from netsurgery.jobs.init import initialize
     from netsurgery.surgery.initial_params import plan_initial_params
 
-    plan = plan_initial_params(read_upgraded(prototxt), input_shapes)
+    plan = plan_initial_params(NetView.read(prototxt), input_shapes)
     if not dry_run:
         initialize(plan, Path(weights_out), seed=seed, force=force)
     return plan
@@ -169,7 +169,7 @@ def edit(
 
     if isinstance(operations, str):
         operations = [operations]
-    view = read_upgraded(prototxt)
+    view = NetView.read(prototxt)
     places = EditPlaces(Path(weights_out), as_path(prototxt_out))
     with open_weights(weights, shared_params(view)) as model:
         plan = plan_edit(view, model, operations)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
-from netsurgery.formats.closing import Closing
 from netsurgery.formats.settings import Settings
+from netsurgery.io.closing import Closing
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
 from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of

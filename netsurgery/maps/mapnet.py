@@ -12,7 +12,6 @@ from netsurgery.net.field import fields
 from netsurgery.net.net import Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.upgrade.reading import read_upgraded
 
 __all__ = ["MapNet", "refuse_blob"]
 
@@ -38,7 +37,7 @@ class MapNet:
         Raises PrototxtError, FormatError, and NetError: not one input of N x C x H x W with one or
         three channels, no such blob, a blob that is not N x C x H x W.
         """
-        net = read_upgraded(prototxt, state)
+        net = Net.read(prototxt, state)
         found, shape = _image_input(net)
         made = cls(net, found, shape, _last_top(net) if blob is None else blob)
         made._check_blob()
@@ -47,7 +46,7 @@ class MapNet:
     @classmethod
     def for_any_blob(cls, prototxt: Path | str, state: NetState = TEST) -> MapNet:
         """Read a net whose blobs need be no maps; the `blob` is its input. Raises as `read`."""
-        net = read_upgraded(prototxt, state)
+        net = Net.read(prototxt, state)
         found, shape = _image_input(net)
         return cls(net, found, shape, found.name)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineError, NetError, NetsurgeryError, SettingsError
-from netsurgery.formats.closing import Closing
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.io.closing import Closing
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet, refuse_blob

@@ -7,7 +7,7 @@ message and are read by whoever understands them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
@@ -97,8 +97,21 @@ class Net:
 
     @classmethod
     def read(cls, path: Path | str, state: NetState = TEST) -> Net:
-        """Read a prototxt as a net. Raises FormatError, PrototxtError or NetError."""
-        return cls.of(Prototxt.read(path), state)
+        """Read a prototxt of any generation ("-": from standard input) as a net.
+
+        One of V0 is upgraded first, and a note says so; V1 is read as it is. Raises FormatError,
+        PrototxtError or NetError.
+        """
+        found = Prototxt.read(path)
+        if found.generation != "V0":
+            return cls.of(found, state)
+        # Most nets are of today.
+        from netsurgery.formats.upgrade.text import plan_upgrade
+
+        new = replace(plan_upgrade(found).result, bom=found.bom)
+        net = cls.of(new, state)
+        note = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
+        return replace(net, notes=(note, *net.notes))
 
     @classmethod
     def of(cls, prototxt: Prototxt, state: NetState = TEST) -> Net:

@@ -14,8 +14,8 @@ import pytest
 from netsurgery.cli import run
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.files import Outputs
 from netsurgery.formats.settings import load_settings
+from netsurgery.io.files import Outputs
 from netsurgery.jobs.convert import _save
 
 WEIGHTS, PROTOTXT, SETTINGS = (

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from netsurgery.formats.wire import delimited, header, packed_varints, varint_field
+from netsurgery.io.wire import delimited, header, packed_varints, varint_field
 
 __all__ = ["PICTURE", "PROTOTXT", "SETTINGS", "blob", "layer", "model", "seeds"]
 

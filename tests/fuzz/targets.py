@@ -47,7 +47,7 @@ def prototxt(data: bytes) -> None:
 def upgrade(data: bytes) -> None:
     """The upgraded text is up to date."""
     from netsurgery.formats.prototxt import Prototxt
-    from netsurgery.surgery.upgrade.text import plan_upgrade
+    from netsurgery.formats.upgrade.text import plan_upgrade
 
     made = plan_upgrade(Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net"))
     again = plan_upgrade(made.result)
@@ -56,8 +56,8 @@ def upgrade(data: bytes) -> None:
 
 def wire(data: bytes) -> None:
     """Every field lies in the file, one behind the other."""
-    from netsurgery.formats.segments import Source
-    from netsurgery.formats.wire import Wire, WireReader
+    from netsurgery.io.segments import Source
+    from netsurgery.io.wire import Wire, WireReader
 
     with _file("wire", data) as path:
         source = Source(path)
@@ -78,7 +78,7 @@ def caffemodel(data: bytes) -> None:
     """What is indexed can be read; rewritten without a change it is the same bytes."""
     from netsurgery.formats.caffemodel import Caffemodel
     from netsurgery.formats.caffemodel_write import rewrite
-    from netsurgery.formats.segments import write_segments
+    from netsurgery.io.segments import write_segments
 
     with _file("model", data) as path, Caffemodel.open(path) as model:
         for layer in model.layers:

@@ -21,8 +21,8 @@ from netsurgery.formats.caffemodel_write import (
     planned,
     rewrite,
 )
-from netsurgery.formats.files import Outputs
-from netsurgery.formats.wire import delimited, packed_varints, varint_field
+from netsurgery.io.files import Outputs
+from netsurgery.io.wire import delimited, packed_varints, varint_field
 from netsurgery.jobs.inspection import inspect_net
 from netsurgery.net.net import Net
 

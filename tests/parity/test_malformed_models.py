@@ -13,7 +13,7 @@ from fuzz.seeds import blob, layer
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import EngineTimeout, NetsurgeryError
-from netsurgery.formats.wire import delimited, packed_varints, varint_field
+from netsurgery.io.wire import delimited, packed_varints, varint_field
 
 pytestmark = pytest.mark.caffe
 

@@ -17,9 +17,9 @@ from upgrade_nets import NETS, every_v0_field, random_net
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.wire import delimited
+from netsurgery.formats.upgrade.text import plan_upgrade
+from netsurgery.io.wire import delimited
 from netsurgery.jobs.upgrade import planned_upgrade, upgrade
-from netsurgery.surgery.upgrade.text import plan_upgrade
 
 pytestmark = pytest.mark.caffe
 

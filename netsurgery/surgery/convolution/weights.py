@@ -13,7 +13,7 @@ from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
-from netsurgery.formats.wire import Wire, delimited, varint_field
+from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer

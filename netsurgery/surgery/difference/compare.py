@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.surgery.difference.fields import Change, Tree, field_changes, field_tree
 from netsurgery.surgery.difference.matching import Matching, match_layers
 from netsurgery.surgery.difference.records import LayerRecord, layer_records
-from netsurgery.surgery.upgrade.text import to_v1
 
 __all__ = ["LayerDifference", "NetDifference", "compare_nets", "compare_records"]
 

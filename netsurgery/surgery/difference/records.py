@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
+from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
-from netsurgery.surgery.upgrade.v1 import SPEC_FIELDS
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
 

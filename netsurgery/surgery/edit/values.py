@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.npy import read_npy
+from netsurgery.io.npy import read_npy
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.edit.filters import KERNELS, kernel
 from netsurgery.surgery.edit.operations import ParamOperation, Target

@@ -9,7 +9,7 @@ from netsurgery.formats.caffemodel import FIELDS, ModelLayer
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, numbers
-from netsurgery.formats.wire import varint_field
+from netsurgery.io.wire import varint_field
 from netsurgery.net.net import Net
 from netsurgery.surgery.edit.workpiece import Workpiece
 

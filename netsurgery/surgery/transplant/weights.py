@@ -8,8 +8,8 @@ from math import prod
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.segments import Copy
 from netsurgery.formats.weights import WeightsBlob, WeightsLayer, numbers
+from netsurgery.io.segments import Copy
 from netsurgery.net.net import Layer, Shape
 from netsurgery.surgery.transplant.params import overlap, plain
 from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan

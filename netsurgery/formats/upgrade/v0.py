@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Edits, EmptyList, Field, Message
-from netsurgery.surgery.upgrade.splices import Change, comments, cut, indent_of, line_end, separated
-from netsurgery.surgery.upgrade.v0_fields import (
+from netsurgery.formats.upgrade.splices import Change, comments, cut, indent_of, line_end, separated
+from netsurgery.formats.upgrade.v0_fields import (
     PARAMS,
     UNUSED,
     Pad,

@@ -11,8 +11,8 @@ import enum
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from netsurgery.formats.reader import Reader
-from netsurgery.formats.segments import Source
+from netsurgery.io.reader import Reader
+from netsurgery.io.segments import Source
 
 __all__ = [
     "Field",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.closing import Closing
+from netsurgery.io.closing import Closing
 
 if TYPE_CHECKING:
     import mmap

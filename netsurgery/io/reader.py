@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.formats.segments import Source
+from netsurgery.io.segments import Source
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.surgery.upgrade.splices import (
+from netsurgery.formats.upgrade.splices import (
     Change,
     block,
     comments,
@@ -18,7 +18,7 @@ from netsurgery.surgery.upgrade.splices import (
     line_end,
     trailing,
 )
-from netsurgery.surgery.upgrade.v1 import v1_type
+from netsurgery.formats.upgrade.v1 import v1_type
 
 __all__ = ["DATA_PARAMS", "TRANSFORM", "upgrade_transforms"]
 

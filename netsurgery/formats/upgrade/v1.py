@@ -10,7 +10,7 @@ from __future__ import annotations
 from netsurgery.formats.generations import V1_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.surgery.upgrade.splices import Change, cut, indent_of, line_end
+from netsurgery.formats.upgrade.splices import Change, cut, indent_of, line_end
 
 __all__ = ["SPEC_FIELDS", "upgrade_batch_norm", "upgrade_v1_layer", "v1_type"]
 

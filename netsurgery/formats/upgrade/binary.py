@@ -12,14 +12,14 @@ from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, open_protobuf
-from netsurgery.formats.segments import Copy, Segment, Source
-from netsurgery.formats.wire import Field, Wire, WireReader, delimited, packed_varints, tag
-from netsurgery.surgery.upgrade.inputs import told_beyond, told_left_out
-from netsurgery.surgery.upgrade.layers import OldLayer, read_old_layer
-from netsurgery.surgery.upgrade.numbers import SPEC_NUMBERS, V2_NUMBERS
-from netsurgery.surgery.upgrade.parts import Joined, last_text, parts
-from netsurgery.surgery.upgrade.splices import Change
-from netsurgery.surgery.upgrade.v0_fields import fold_padding
+from netsurgery.formats.upgrade.inputs import told_beyond, told_left_out
+from netsurgery.formats.upgrade.layers import OldLayer, read_old_layer
+from netsurgery.formats.upgrade.numbers import SPEC_NUMBERS, V2_NUMBERS
+from netsurgery.formats.upgrade.parts import Joined, last_text, parts
+from netsurgery.formats.upgrade.splices import Change
+from netsurgery.formats.upgrade.v0_fields import fold_padding
+from netsurgery.io.segments import Copy, Segment, Source
+from netsurgery.io.wire import Field, Wire, WireReader, delimited, packed_varints, tag
 
 __all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits, Field, Message
-from netsurgery.surgery.upgrade.splices import (
+from netsurgery.formats.upgrade.splices import (
     Change,
     block,
     comments,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from netsurgery.formats.segments import Copy, Literal, Segment, Source, segments_length
-from netsurgery.formats.wire import Field, Wire, WireReader, header, tag
+from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
+from netsurgery.io.wire import Field, Wire, WireReader, header, tag
 
 __all__ = ["Joined", "Part", "encoded", "fixed32s", "last_text", "part", "parts", "text_part"]
 

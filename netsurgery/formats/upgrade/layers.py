@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netsurgery.formats.generations import V0_TYPES, V1_TYPES
-from netsurgery.formats.segments import Source
-from netsurgery.formats.wire import Field, Wire, WireReader, varint_field
-from netsurgery.surgery.upgrade.numbers import (
+from netsurgery.formats.upgrade.numbers import (
     PARAM_NUMBERS,
     SPEC_NUMBERS,
     V0_NUMBERS,
     V1_NUMBERS,
     V2_NUMBERS,
 )
-from netsurgery.surgery.upgrade.parts import (
+from netsurgery.formats.upgrade.parts import (
     Joined,
     Part,
     encoded,
@@ -24,10 +22,12 @@ from netsurgery.surgery.upgrade.parts import (
     parts,
     text_part,
 )
-from netsurgery.surgery.upgrade.splices import Change
-from netsurgery.surgery.upgrade.transform import DATA_PARAMS, TRANSFORM
-from netsurgery.surgery.upgrade.v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
-from netsurgery.surgery.upgrade.v1 import SPEC_FIELDS
+from netsurgery.formats.upgrade.splices import Change
+from netsurgery.formats.upgrade.transform import DATA_PARAMS, TRANSFORM
+from netsurgery.formats.upgrade.v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
+from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
+from netsurgery.io.segments import Source
+from netsurgery.io.wire import Field, Wire, WireReader, varint_field
 
 __all__ = ["OldLayer", "read_old_layer"]
 

@@ -4,7 +4,7 @@ An output is written to a temporary file beside its target, ``.NAME.RANDOM.netsu
 renamed over it when every output of the run is complete. A temporary file is locked for as long
 as the process that made it lives, so that a later run in the same folder removes dead ones only.
 
-What is to be written as ranges of other files is `netsurgery.formats.segments`.
+What is to be written as ranges of other files is `netsurgery.io.segments`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from types import TracebackType
 from typing import BinaryIO
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.locks import lock
-from netsurgery.formats.segments import Segment, write_segments
+from netsurgery.io.locks import lock
+from netsurgery.io.segments import Segment, write_segments
 
 __all__ = ["STDOUT", "Output", "Outputs", "check_outputs", "print_bytes"]
 

@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 
 from netsurgery.errors import FormatError
-from netsurgery.formats.segments import Source
+from netsurgery.io.segments import Source
 
 __all__ = ["read_head", "read_text", "read_whole"]
 

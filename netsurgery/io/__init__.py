@@ -1,0 +1,1 @@
+"""Bytes and files, without a format: ranges, whole outputs, locks, readers, the protobuf wire."""
