@@ -13,7 +13,7 @@ from netsurgery.export.forks import EMITTERS as FORKS
 from netsurgery.export.layers import EMITTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
-from netsurgery.net.known_fields import FIELDS, field_of, suspect
+from netsurgery.net.known_fields import FIELDS, field_of, suspect, unknown_fields
 from netsurgery.net.shapes import infer
 
 #: Types whose layers take nothing, or whose own definition checks its fields.
@@ -99,3 +99,22 @@ def test_only_what_a_layer_depends_on_is_blamed() -> None:
         "inner_product_param { num_output: 2 } }"
     )
     assert suspect(Net.of(Prototxt.parse(beside, "n.prototxt")), "other") == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "unknown"),
+    [
+        ("Convolution", "convolution_param { kernel_size: 3 hole: 2 pad_l: 1 }", ["hole", "pad_l"]),
+        ("Pooling", "pooling_param { kernel_size: 3 ceil_mode: false }", []),
+        ("InnerProduct", "inner_product_param { normalize: true }", ["normalize"]),
+        ("Upsample", "upsample_param { scale: 2 mode: 1 }", ["mode"]),
+        ("Interp", "interp_param { zoom_factor: 2 }", []),
+        ("Strange", "strange_param { zoom_factor: 2 }", []),
+    ],
+)
+def test_fields_that_the_definition_of_a_type_does_not_have(
+    kind: str, message: str, unknown: list[str]
+) -> None:
+    text = f'layer {{ name: "l" type: "{kind}" {message} }}'
+    layer = Net.of(Prototxt.parse(text)).layer("l")
+    assert [field.name for field in unknown_fields(layer)] == unknown

@@ -10,7 +10,7 @@ from __future__ import annotations
 from netsurgery.formats.textformat import Field
 from netsurgery.net.net import Layer, Net
 
-__all__ = ["FIELDS", "check_fields", "field_of", "suspect"]
+__all__ = ["FIELDS", "check_fields", "field_of", "suspect", "unknown_fields"]
 
 #: The message with a layer's parameters -> its fields in Caffe 1.0; and ceil_mode, a fork's.
 FIELDS: dict[str, str] = {
@@ -55,6 +55,22 @@ FIELDS: dict[str, str] = {
     "tanh_param": "engine",
     "threshold_param": "threshold",
     "tile_param": "axis tiles",
+}
+
+#: The same of the layers that common forks have and Caffe 1.0 has not.
+_OF_FORKS: dict[str, str] = {
+    "interp_param": "height width zoom_factor shrink_factor pad_beg pad_end",
+    "norm_param": "across_spatial scale_filler channel_shared eps",
+    "permute_param": "order",
+    "shuffle_channel_param": "group",
+    "upsample_param": "scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w",
+}
+_MESSAGE_OF_FORKS_TYPE = {
+    "Interp": "interp_param",
+    "Normalize": "norm_param",
+    "Permute": "permute_param",
+    "ShuffleChannel": "shuffle_channel_param",
+    "Upsample": "upsample_param",
 }
 
 #: Types whose message is not called as they are.
@@ -107,10 +123,19 @@ def suspect(net: Net, name: str) -> str:
     return blame
 
 
+def unknown_fields(layer: Layer) -> tuple[Field, ...]:
+    """The fields of the layer's own message that its definition does not have.
+
+    The definition is Caffe 1.0's, or that of the fork that has the layer's type. Empty for a type
+    that is known to neither.
+    """
+    name = field_of(layer.type) or _MESSAGE_OF_FORKS_TYPE.get(layer.type)
+    if name is None:
+        return ()
+    known = (FIELDS.get(name) or _OF_FORKS[name]).split()
+    return tuple(field for field in layer.param(name).fields if field.name not in known)
+
+
 def _unknown(layer: Layer) -> Field | None:
     """The first field that Caffe's layer has not."""
-    name = field_of(layer.type)
-    if name is None:
-        return None
-    known = FIELDS[name].split()
-    return next((one for one in layer.param(name).fields if one.name not in known), None)
+    return next(iter(unknown_fields(layer)), None) if field_of(layer.type) else None
