@@ -54,13 +54,172 @@ def layer(kind: str, rest: str = "", bottom: str = "x", top: str = "y") -> str:
         (layer("InnerProduct", "inner_product_param { num_output: 1 }"), (12, 1, 0)),
         (layer("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }"), (3, 1, -1)),
         (layer("Deconvolution", "convolution_param { kernel_size: 4 stride: 2 pad: 1 "
-               "num_output: 1 }"), (2, 0.5, -1)),
+               "num_output: 1 }"), (2.5, 0.5, -1)),
+        # Cell 0 sees [-1, 1), cell 1 [-1, 1) + 1/2: the interval for both is as large as needed.
         (layer("Deconvolution", "convolution_param { kernel_size: 3 stride: 2 num_output: 1 }"),
          (2, 0.5, -1)),
+        (layer("Deconvolution", "convolution_param { kernel_size: 3 dilation: 3 stride: 3 "
+               "num_output: 1 }"), (3, 1 / 3, -2)),
+        (layer("Crop", 'bottom: "x" crop_param { offset: 0 }'), (1, 1, 0)),
+        (layer("Interp", "interp_param { zoom_factor: 2 }"), (2, 0.5, -0.5)),
+        (layer("Interp", "interp_param { shrink_factor: 11 }"), (1, 11, 0)),
+        (layer("Interp", "interp_param { height: 1 width: 1 }"), (1, 0, 0)),
+        (layer("Interp", "interp_param { pad_beg: -2 pad_end: -1 height: 9 width: 9 }"),
+         (1, 1, 2)),
+        (layer("Upsample", "upsample_param { scale: 4 }"), (1.75, 0.25, -0.75)),
+        (layer("Im2col", "convolution_param { kernel_size: 3 pad: 1 }"), (3, 1, -1)),
+        (layer("Slice", "slice_param { axis: 1 }"), (1, 1, 0)),
+        (layer("Tile", "tile_param { axis: 1 tiles: 2 }"), (1, 1, 0)),
+        (layer("Reshape", "reshape_param { shape { dim: [0, 0, 12, 20] } }"), (1, 1, 0)),
     ],
 )  # fmt: skip
 def test_one_layer(text: str, expected: tuple[float, float, float]) -> None:
     assert along_height(of(text)["y"]) == list(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        layer("Softmax", "softmax_param { axis: 2 }"),
+        layer("MVN"),
+        layer("Normalize"),
+        layer("BatchNorm", "batch_norm_param { use_global_stats: false }"),
+        layer("Pooling", "pooling_param { global_pooling: true }"),
+        layer("InnerProduct", "inner_product_param { num_output: 1 }"),
+        layer("Reduction", "reduction_param { axis: 2 }"),
+        layer("Reduction", "reduction_param { axis: 1 }"),
+        layer("ArgMax"),
+        layer("SPP", "spp_param { pyramid_height: 2 }"),
+    ],
+)
+def test_what_looks_at_all_positions_is_of_the_whole_map(text: str) -> None:
+    assert of(text)["y"].whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        layer("Softmax"),
+        layer("Softmax", "softmax_param { axis: -3 }"),
+        layer("BatchNorm"),
+        layer("LRN"),
+        layer("ArgMax", "argmax_param { axis: 1 }"),
+        layer("Scale"),
+        layer("PReLU"),
+    ],
+)
+def test_what_looks_at_one_position_is_not(text: str) -> None:
+    assert of(text)["y"] == Field("x")
+
+
+def test_a_slice_along_the_height_shifts_its_tops() -> None:
+    tops = 'top: "z" slice_param { axis: 2 slice_point: 5 }'
+    found = of(layer("Convolution", "convolution_param { kernel_size: 1 stride: 1 num_output: 1 }",
+                     top="c") + layer("Slice", tops, bottom="c"))  # fmt: skip
+    assert [along_height(found[blob]) for blob in "yz"] == [[1, 1, 0], [1, 1, 5]]
+
+
+POOL = layer("Pooling", "pooling_param { global_pooling: true }", top="p")
+TO_VECTOR = layer("Reshape", "reshape_param { shape { dim: [0, 0] } }", "p", "g")
+CONV = layer("Convolution", "convolution_param { kernel_size: 3 stride: 2 num_output: 2 }")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        POOL + TO_VECTOR
+        + layer("Scale", 'bottom: "g" scale_param { axis: 0 bias_term: false }', "y", "z"),
+        POOL + TO_VECTOR + layer("Bias", 'bottom: "g" bias_param { axis: 0 }', "y", "z"),
+        POOL + layer("Axpy", 'bottom: "y" bottom: "y"', "p", "z"),
+        layer("Permute", "permute_param { order: 0 order: 1 order: 3 order: 2 }", top="p")
+        + layer("Reduction", "reduction_param { axis: 2 }", "p", "g")
+        + layer("Scale", 'bottom: "g" scale_param { axis: 0 }', "y", "z"),
+    ],
+)  # fmt: skip
+def test_a_gate_of_the_whole_map_is_seen_by_every_cell(gate: str) -> None:
+    found = of(CONV + gate)["z"]
+    assert (found.whole, along_height(found)) == (True, [3, 2, 0])
+
+
+def test_a_gate_that_is_a_map_is_joined() -> None:
+    other = layer("Convolution", "convolution_param { kernel_size: 5 pad: 1 stride: 2 "
+                  "num_output: 2 }", top="g")  # fmt: skip
+    found = of(CONV + other + layer("Scale", 'bottom: "g" scale_param { axis: 0 }', "y", "z"))["z"]
+    assert (found.whole, along_height(found)) == (False, [5, 2, -1])
+    mixed = layer("Permute", "permute_param { order: 0 order: 1 order: 3 order: 2 }", "g", "m")
+    back = layer("Reshape", "reshape_param { shape { dim: [0, 2, 5, 9] } }", "m", "n")
+    scaled = layer("Scale", 'bottom: "n" scale_param { axis: 0 }', "y", "z")
+    assert "z" not in of(CONV + other + mixed + back + scaled)
+
+
+def test_a_gate_that_reads_no_picture_changes_nothing() -> None:
+    constant = 'layer { name: "g" type: "DummyData" top: "g" dummy_data_param { shape { dim: [1, 2'
+    constant += "] } } }\n"
+    scaled = layer("Scale", 'bottom: "g" scale_param { axis: 0 bias_term: false }', "y", "z")
+    assert of(CONV + constant + scaled)["z"] == of(CONV)["y"]
+
+
+def test_global_features_brought_to_the_size_of_a_map_are_the_whole_picture() -> None:
+    up = layer("Interp", "interp_param { height: 5 width: 9 }", "p", "u")
+    join = 'layer { name: "j" type: "Concat" bottom: "y" bottom: "u" top: "j" }'
+    found = of(CONV + POOL + up + join)["j"]
+    assert (found.whole, along_height(found)) == (True, [3, 2, 0])
+    rows = layer("Tile", "tile_param { axis: 2 tiles: 5 }", "p", "r")
+    tiled = layer("Tile", "tile_param { axis: 3 tiles: 9 }", "r", "u")
+    assert of(CONV + POOL + rows + tiled + join)["j"] == found
+
+
+def test_what_a_layer_only_takes_the_size_of_is_no_part_of_the_field() -> None:
+    deconv = layer("Deconvolution", "convolution_param { kernel_size: 4 stride: 2 num_output: 1 }",
+                   "y", "d")  # fmt: skip
+    crop = layer("Crop", 'bottom: "x" crop_param { axis: 2 offset: 0 offset: 1 }', "d", "z")
+    found = of(CONV.replace("kernel_size: 3", "kernel_size: 2") + deconv + crop)
+    assert found["z"].offset == (found["d"].offset[0], found["d"].offset[1] + 1)
+    assert found["z"].size == found["d"].size
+    prior = layer("PriorBox", 'bottom: "x" prior_box_param { min_size: 3 }', "y", "b")
+    assert "b" not in of(CONV + prior)
+
+
+def test_a_layer_of_several_bottoms_and_tops_keeps_them_apart() -> None:
+    twice = layer("Convolution", 'bottom: "x" top: "b" convolution_param { kernel_size: 1 '
+                  "num_output: 1 }", "y", "a")  # fmt: skip
+    found = of(CONV + twice)
+    assert along_height(found["a"]) == [3, 2, 0]
+    assert along_height(found["b"]) == [1, 1, 0]
+
+
+def test_unpooling_puts_values_back_where_its_pooling_took_them() -> None:
+    pool = layer("Pooling", 'top: "m" pooling_param { kernel_size: 2 stride: 2 }', top="p")
+    narrow = layer("Convolution", "convolution_param { kernel_size: 1 num_output: 2 }", "p", "c")
+    wide = layer("Convolution", "convolution_param { kernel_size: 3 pad: 1 num_output: 2 }",
+                 "p", "c")  # fmt: skip
+    back = layer("Upsample", 'bottom: "m" upsample_param { scale: 2 }', "c", "u")
+    # Cell j is of the window of cell j / 2, so it sees pixels j - 1 to j + 1.
+    assert along_height(of(pool + narrow + back)["u"]) == [3, 1, -1]
+    assert along_height(of(pool + wide + back)["u"]) == [7, 1, -3]
+    stray = layer("Upsample", 'bottom: "c" upsample_param { scale: 2 }', "c", "u")
+    assert "u" not in of(pool + narrow + stray)
+
+
+def test_fcn_places_its_scores_on_the_pixels() -> None:
+    """Of FCN-32s the middle of a cell's field is the middle of a pixel, as its authors meant it."""
+    conv = "convolution_param {{ kernel_size: {} pad: {} num_output: 1 }}"
+    text, bottom = "", "x"
+    for block, count in enumerate((2, 2, 3, 3, 3), 1):
+        for i in range(count):
+            pad = 100 if block == i + 1 == 1 else 1
+            text += layer("Convolution", conv.format(3, pad), bottom, f"conv{block}_{i}")
+            bottom = f"conv{block}_{i}"
+        text += layer("Pooling", "pooling_param { kernel_size: 2 stride: 2 }", bottom, f"p{block}")
+        bottom = f"p{block}"
+    text += layer("Convolution", conv.format(7, 0), bottom, "fc6")
+    text += layer("Deconvolution", "convolution_param { kernel_size: 64 stride: 32 num_output: 1 }",
+                  "fc6", "up")  # fmt: skip
+    text += layer("Crop", 'bottom: "x" crop_param { axis: 2 offset: 19 }', "up", "score")
+    found = of(text)
+    assert along_height(found["fc6"]) == [404, 32, -189]
+    assert along_height(found["score"])[1:] == [1, -233]
+    assert [float(middle) for middle in found["score"].middle] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(("across", "whole"), [("true", True), ("false", False)])

@@ -1,147 +1,300 @@
-"""What a cell of a blob sees of the net's input: stride, offset and size of its field.
+"""What a cell of each blob sees of the net's input: the walk over the layers.
 
-Cell i of a blob (along one axis) depends on the input pixels [offset + stride x i, offset +
-stride x i + size), padding included. Behind a window of extent e, stride s and padding p:
-
-    size' = size + (e - 1) x stride,   offset' = offset - p x stride,   stride' = stride x s
-
-and behind a deconvolution, which spreads every cell over e cells s apart, stride' = stride / s.
+`net.geometry` has the arithmetic; here stands which of it each layer does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from netsurgery.net import geometry
+from netsurgery.net.fork_rules import interp_crop, upsample_factors
+from netsurgery.net.geometry import Field
 from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shape_rules import axis_of, cut_axis
 from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.state import NetState
 from netsurgery.net.windows import Window, conv_window, lrn_window, pool_window
 
 __all__ = ["Field", "fields"]
 
-_ZERO, _ONE = Fraction(0), Fraction(1)
-
-
-@dataclass(frozen=True)
-class Field:
-    """The field of a blob's cells; each member is (along height, along width), in input pixels.
-
-    ``input`` names the net's input it lies in. ``whole`` tells that some layer on the way looks at
-    the whole map at once (InnerProduct, global pooling, within-map normalization): the field then
-    holds for the input shapes given, and moves with nothing.
-    """
-
-    input: str
-    stride: tuple[Fraction, Fraction] = (_ONE, _ONE)
-    offset: tuple[Fraction, Fraction] = (_ZERO, _ZERO)
-    size: tuple[Fraction, Fraction] = (_ONE, _ONE)
-    whole: bool = False
-
 
 def fields(net: Net, inputs: Mapping[str, Shape] | None = None) -> dict[str, Field]:
-    """The field of every N x C x H x W blob that depends on one input by sliding windows alone.
+    """The field of every blob whose cells depend on one input by windows that move evenly.
 
     A blob that mixes positions in a way no window describes (Reshape, Permute, layers that are
     not understood), or that meets another of different stride, is left out.
     """
     shapes = infer(net, inputs)
-    found: dict[str, Field] = {}
+    walk = _Walk(shapes, net.state)
     for name in (*(declared.name for declared in net.inputs), *(inputs or {})):
         if len(shapes.blobs.get(name, ())) == 4:
-            found[name] = Field(name)
+            walk.known[name] = Field(name)
     for layer in net.layers:
-        if not layer.bottoms:
-            continue
-        field = _behind(layer, found, shapes)
-        for top in layer.tops:
-            if field is None:
-                found.pop(top, None)
-            else:
-                found[top] = field
-    return found
+        if layer.bottoms:
+            walk.step(layer)
+    return walk.known
 
 
-#: Layers whose cell depends on the bottoms' cell at the same place alone.
-_POINTWISE = frozenset(
+@dataclass
+class _Walk:
+    """One pass over the layers, in file order.
+
+    known: blob -> its field. lost: blobs that depend on the input in a way that is not known; a
+    blob in neither depends on no picture. masks: blob of a Pooling's indices -> its window.
     """
-    AbsVal ArgMax BNLL BatchNorm Bias Clip Concat Dropout ELU Eltwise Exp Log PReLU Power ReLU
-    ReLU6 Scale ShuffleChannel Sigmoid Slice Softmax Split Swish TanH Threshold
-    """.split()
-)
+
+    shapes: Shapes
+    state: NetState
+    known: dict[str, Field] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)
+    masks: dict[str, Window] = field(default_factory=dict)
+
+    def step(self, layer: Layer) -> None:
+        """The fields of the layer's tops."""
+        reads = [blob for blob in layer.bottoms if self.depends(blob)]
+        if layer.type in _SIZE_ONLY:
+            reads = []
+        answered = all(blob in self.shapes.blobs for blob in (*layer.bottoms, *layer.tops))
+        rule = _RULES.get(layer.type)
+        made = rule(self, layer) if reads and answered and rule else None
+        several = made if isinstance(made, list) else [made] * len(layer.tops)
+        for top, one in zip(layer.tops, several, strict=True):
+            self.known.pop(top, None)
+            self.lost.discard(top)
+            self.masks.pop(top, None)
+            if one is not None:
+                self.known[top] = one
+            elif reads:
+                self.lost.add(top)
+        if layer.type == "Pooling" and len(layer.tops) > 1 and answered:
+            self.masks[layer.tops[1]] = pool_window(layer, self.size(layer.bottoms[0]))
+
+    def depends(self, blob: str) -> bool:
+        """Whether the blob depends on the input."""
+        return blob in self.known or blob in self.lost
+
+    def size(self, blob: str) -> tuple[int, int]:
+        """Rows and columns; one cell where the blob is no map."""
+        shape = self.shapes.blobs[blob]
+        return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+
+    def values(self, blobs: Sequence[str]) -> Field | None:
+        """The field of what several blobs of the same cells are joined to."""
+        return geometry.joined([self.known.get(blob) for blob in blobs if self.depends(blob)])
+
+    def is_map(self, blob: str) -> bool:
+        """Whether it is N x C x H x W."""
+        return len(self.shapes.blobs[blob]) == 4
 
 
-def _behind(layer: Layer, found: dict[str, Field], shapes: Shapes) -> Field | None:
-    """The field of the layer's tops."""
-    spatial = [bottom for bottom in layer.bottoms if bottom in found]
-    if not spatial:
+_Made = Field | list[Field | None] | None
+_Rule = Callable[[_Walk, Layer], _Made]
+
+
+def _first(walk: _Walk, layer: Layer) -> Field | None:
+    return walk.known.get(layer.bottoms[0])
+
+
+def _joining(walk: _Walk, layer: Layer) -> Field | None:
+    return walk.values(layer.bottoms)
+
+
+def _concat(walk: _Walk, layer: Layer) -> Field | None:
+    along = cut_axis(layer, walk.shapes.blobs[layer.bottoms[0]])
+    return walk.values(layer.bottoms) if along < 2 else None
+
+
+def _slice(walk: _Walk, layer: Layer) -> _Made:
+    first = _first(walk, layer)
+    along = cut_axis(layer, walk.shapes.blobs[layer.bottoms[0]])
+    if first is None or along < 2:
+        return first
+    made: list[Field | None] = []
+    start = 0
+    for top in layer.tops:
+        made.append(geometry.cropped(first, (start, 0) if along == 2 else (0, start)))
+        start += walk.shapes.blobs[top][along]
+    return made
+
+
+def _along(message: str) -> _Rule:
+    """A layer that works along one axis; along height or width it sees all of it."""
+
+    def rule(walk: _Walk, layer: Layer) -> Field | None:
+        shape, first = walk.shapes.blobs[layer.bottoms[0]], _first(walk, layer)
+        if first is None or axis_of(layer, layer.param(message), shape, 1) < 2:
+            return first
+        return geometry.whole(first, walk.size(layer.bottoms[0]), kept=True)
+
+    return rule
+
+
+def _argmax(walk: _Walk, layer: Layer) -> Field | None:
+    first, message = _first(walk, layer), layer.param("argmax_param")
+    shape = walk.shapes.blobs[layer.bottoms[0]]
+    if first is None or not message.scalar("axis"):
+        return first and geometry.whole(first, walk.size(layer.bottoms[0]))
+    return first if axis_of(layer, message, shape, 0) < 2 else None
+
+
+def _kept_whole(walk: _Walk, layer: Layer) -> Field | None:
+    first = _first(walk, layer)
+    return first and geometry.whole(first, walk.size(layer.bottoms[0]), kept=True)
+
+
+def _normalize(walk: _Walk, layer: Layer) -> Field | None:
+    across = layer.param("norm_param").boolean("across_spatial", True)
+    return _kept_whole(walk, layer) if across else _first(walk, layer)
+
+
+def _batch_norm(walk: _Walk, layer: Layer) -> Field | None:
+    """In training the statistics are those of the batch."""
+    stored = layer.param("batch_norm_param").boolean("use_global_stats", walk.state.phase == "TEST")
+    return _first(walk, layer) if stored else _kept_whole(walk, layer)
+
+
+def _whole(walk: _Walk, layer: Layer) -> Field | None:
+    first = _first(walk, layer)
+    return first and geometry.whole(first, walk.size(layer.bottoms[0]))
+
+
+def _inner_product(walk: _Walk, layer: Layer) -> Field | None:
+    shape = walk.shapes.blobs[layer.bottoms[0]]
+    axis = axis_of(layer, layer.param("inner_product_param"), shape, 1)
+    return _whole(walk, layer) if axis < 3 else None
+
+
+def _reduction(walk: _Walk, layer: Layer) -> Field | None:
+    shape = walk.shapes.blobs[layer.bottoms[0]]
+    axis = axis_of(layer, layer.param("reduction_param"), shape, 0)
+    return _whole(walk, layer) if axis < 3 else None
+
+
+def _sliding(walk: _Walk, layer: Layer) -> _Made:
+    """Every top is of the bottom at its place."""
+    if axis_of(layer, layer.param("convolution_param"), walk.shapes.blobs[layer.bottoms[0]], 1) > 1:
         return None
-    first = found[layer.bottoms[0]] if layer.bottoms[0] in found else found[spatial[0]]
-    if layer.type == "LRN":
-        window = lrn_window(layer)
-        return first if window is None else _slid(first, window)
-    if layer.type == "Normalize":
-        across = layer.param("norm_param").boolean("across_spatial", True)
-        return replace(first, whole=first.whole or across)
-    if layer.type in _POINTWISE:
-        several = layer.type in ("Concat", "Eltwise")
-        return _joined([found.get(b) for b in layer.bottoms]) if several else first
-    size = shapes.blobs.get(layer.bottoms[0], ())[2:] or (1, 1)
-    if len(size) != 2:
+    act = geometry.spread if layer.type == "Deconvolution" else geometry.slid
+    window = conv_window(layer, 2) if walk.is_map(layer.bottoms[0]) else None
+    known = [walk.known.get(bottom) for bottom in layer.bottoms]
+    return [one and act(one, window) if window else None for one in known]
+
+
+def _pooling(walk: _Walk, layer: Layer) -> Field | None:
+    first = _first(walk, layer)
+    if first is None:
         return None
-    if layer.type in ("Convolution", "DepthwiseConvolution", "Im2col"):
-        return _slid(first, conv_window(layer, 2))
-    if layer.type == "Pooling":
-        whole = layer.param("pooling_param").boolean("global_pooling", False)
-        return _slid(first, pool_window(layer, size), whole)
-    if layer.type == "Deconvolution":
-        return _spread(first, conv_window(layer, 2))
-    if layer.type == "InnerProduct":
-        return _slid(first, Window(size, (1, 1), (0, 0), (1, 1)), whole=True)
-    return None
+    made = geometry.slid(first, pool_window(layer, walk.size(layer.bottoms[0])))
+    seen = layer.param("pooling_param").boolean("global_pooling", False)
+    return replace(made, whole=first.whole or seen)
 
 
-def _slid(field: Field, window: Window, whole: bool = False) -> Field:
-    """The field behind a convolution or pooling."""
-    axes = range(2)
-    return Field(
-        field.input,
-        _pair(field.stride[i] * window.stride[i] for i in axes),
-        _pair(field.offset[i] - window.pad[i] * field.stride[i] for i in axes),
-        _pair(field.size[i] + (window.extent[i] - 1) * field.stride[i] for i in axes),
-        field.whole or whole,
-    )
+def _lrn(walk: _Walk, layer: Layer) -> Field | None:
+    first, window = _first(walk, layer), lrn_window(layer)
+    return first and (geometry.slid(first, window) if window else first)
 
 
-def _spread(field: Field, window: Window) -> Field:
-    """The field behind a deconvolution: ceil(extent / stride) cells reach each of its cells."""
-    axes = range(2)
-    reach = [-(-window.extent[i] // window.stride[i]) for i in axes]
-    stride = _pair(field.stride[i] / window.stride[i] for i in axes)
-    return Field(
-        field.input,
-        stride,
-        _pair(field.offset[i] + (window.pad[i] - window.extent[i] + 1) * stride[i] for i in axes),
-        _pair(field.size[i] + (reach[i] - 1) * field.stride[i] for i in axes),
-        field.whole,
-    )
+def _crop(walk: _Walk, layer: Layer) -> Field | None:
+    """Its second bottom gives the size alone."""
+    first, message = _first(walk, layer), layer.param("crop_param")
+    axis = axis_of(layer, message, walk.shapes.blobs[layer.bottoms[0]], 2)
+    given = [offset.as_int(0) for offset in message.scalars("offset")] or [0]
+    if first is None or len(given) not in (1, 4 - axis):
+        return None
+    each = given * (4 - axis) if len(given) == 1 else given
+    rows, columns = ([0] * axis + each)[2:]
+    return geometry.cropped(first, (rows, columns))
 
 
-def _joined(fields: list[Field | None]) -> Field | None:
-    """The field of a blob made of several: the hull, where the strides agree.
+def _interp(walk: _Walk, layer: Layer) -> Field | None:
+    first, (before, behind) = _first(walk, layer), interp_crop(layer)
+    (rows, columns), made = walk.size(layer.bottoms[0]), walk.size(layer.tops[0])
+    size = (rows - before - behind, columns - before - behind)
+    return first and geometry.resampled(geometry.cropped(first, (before, before)), size, made)
 
-    Of several inputs it names the first.
+
+def _upsample(walk: _Walk, layer: Layer) -> Field | None:
+    """Values are repeated, or put back to where a Pooling took them from, says the second bottom.
+
+    Where that Pooling is not known, nor are the cells that can reach one.
     """
-    known = [field for field in fields if field is not None]
-    if len(known) != len(fields) or len({f.stride for f in known}) != 1:
+    if len(layer.bottoms) == 1:
+        first, factors = _first(walk, layer), upsample_factors(layer)
+        return first and geometry.spread(first, Window(factors, factors, (0, 0), (1, 1)))
+    window, read = walk.masks.get(layer.bottoms[1]), walk.values(layer.bottoms)
+    return read and (geometry.spread(read, window) if window else None)
+
+
+def _gated(walk: _Walk, layer: Layer) -> Field | None:
+    """Scale and Bias of two bottoms; Axpy of a factor for each channel and two maps."""
+    gate = 0 if layer.type == "Axpy" else 1
+    values = walk.values([blob for i, blob in enumerate(layer.bottoms) if i != gate])
+    blob = layer.bottoms[gate] if len(layer.bottoms) > 1 else ""
+    if not walk.depends(blob):
+        return values
+    shape = walk.shapes.blobs[layer.bottoms[0]]
+    message = layer.param("scale_param" if layer.type == "Scale" else "bias_param")
+    axis = 0 if gate == 0 else axis_of(layer, message, shape, 1)
+    if gate and axis + len(walk.shapes.blobs[blob]) > 2:  # a factor for each position
+        return walk.values(layer.bottoms) if walk.is_map(blob) else None
+    return values and geometry.gated(values, walk.known.get(blob))
+
+
+def _tile(walk: _Walk, layer: Layer) -> Field | None:
+    """Repeats: one row or column becomes many that look at the same."""
+    first, shape = _first(walk, layer), walk.shapes.blobs[layer.bottoms[0]]
+    axis = axis_of(layer, layer.param("tile_param"), shape, 1)
+    if first is None or axis < 2:
+        return first
+    if len(shape) != 4 or shape[axis] != 1:
         return None
-    axes = range(2)
-    start = _pair(min(f.offset[i] for f in known) for i in axes)
-    end = [max(f.offset[i] + f.size[i] for f in known) for i in axes]
-    size = _pair(end[i] - start[i] for i in axes)
-    return Field(known[0].input, known[0].stride, start, size, any(f.whole for f in known))
+    height, width = first.stride
+    stand = (Fraction(0), width) if axis == 2 else (height, Fraction(0))
+    return replace(first, stride=stand)
 
 
-def _pair(values: Iterable[Fraction]) -> tuple[Fraction, Fraction]:
-    height, width = values
-    return height, width
+def _same_shape(walk: _Walk, layer: Layer) -> Field | None:
+    """Reshape, Flatten: the same map where the shape is. In place the old shape is not known."""
+    same = (
+        not layer.in_place
+        and walk.shapes.blobs[layer.bottoms[0]] == walk.shapes.blobs[layer.tops[0]]
+    )
+    return _first(walk, layer) if same else None
+
+
+#: Layers whose tops hold nothing of their bottoms but the sizes.
+_SIZE_ONLY = frozenset({"PriorBox"})
+
+_POINTWISE = """
+    AbsVal BNLL BatchReindex Clip Dropout ELU Exp Log PReLU Power ReLU ReLU6 ShuffleChannel Sigmoid
+    Split Swish TanH Threshold
+"""
+
+_RULES: dict[str, _Rule] = {
+    **dict.fromkeys(_POINTWISE.split(), _first),
+    **dict.fromkeys(("Scale", "Bias", "Axpy"), _gated),
+    **dict.fromkeys(
+        ("Convolution", "DepthwiseConvolution", "Im2col", "Deconvolution"), _sliding
+    ),
+    **dict.fromkeys(("Reshape", "Flatten"), _same_shape),
+    "ArgMax": _argmax,
+    "BatchNorm": _batch_norm,
+    "Concat": _concat,
+    "Crop": _crop,
+    "Eltwise": _joining,
+    "InnerProduct": _inner_product,
+    "Interp": _interp,
+    "LRN": _lrn,
+    "MVN": _kept_whole,
+    "Normalize": _normalize,
+    "Pooling": _pooling,
+    "Reduction": _reduction,
+    "SPP": _whole,
+    "Slice": _slice,
+    "Softmax": _along("softmax_param"),
+    "Tile": _tile,
+    "Upsample": _upsample,
+}  # fmt: skip
