@@ -225,12 +225,18 @@ def net_of(folder: Path, text: str = PROTOTXT, blob: str | None = None) -> MapNe
     return MapNet.read(folder / "deploy.prototxt", blob)
 
 
+def placed(net: MapNet, size: tuple[int, int]) -> tuple[float, float, float]:
+    """Stride, start and size of the cells' boxes along the height."""
+    cells = net.cells(size)
+    assert cells is not None
+    return float(cells.stride[0]), float(cells.start[0]), float(cells.size[0])
+
+
 def test_what_a_net_tells(tmp_path: Path) -> None:
     net = net_of(tmp_path)
     assert (net.input.name, net.channels, net.size) == ("data", 3, (12, 16))
     assert (net.blob, net.scored, net.classes) == ("prob", "probability", 3)
-    assert net.stride == (4.0, 4.0)
-    assert net.window == (4.0, 4.0)
+    assert placed(net, (12, 16)) == (4, 0, 4)
     assert net_of(tmp_path, blob="pool").scored == "score"
     in_place = PROTOTXT.replace('bottom: "pool" top: "prob"', 'bottom: "pool" top: "pool"')
     assert net_of(tmp_path, in_place, "pool").scored == "probability"
@@ -240,8 +246,7 @@ def test_caffenets_window_and_stride(shared_data: Path) -> None:
     """BVLC's own full_conv net: 451 x 451 gives 8 x 8 cells of 227 every 32."""
     net = MapNet.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt")
     assert net.size == (451, 451)
-    assert net.stride == (32.0, 32.0)
-    assert net.window == (227.0, 227.0)
+    assert placed(net, net.size) == (32, 0, 227)
     assert net.scored == "probability"
 
 

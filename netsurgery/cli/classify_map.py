@@ -50,7 +50,7 @@ OUTPUT = click.Path(allow_dash=True)
     type=SIZE,
     envvar="NETSURGERY_WINDOW",
     help="Input size of the classifier before it was converted (default: what netsurgery.toml "
-    "says, else worked out from the net).",
+    "says, else worked out from the net; the field of a cell where that is no classifier's input).",
 )
 @click.option(
     "--blob",

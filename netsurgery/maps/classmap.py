@@ -1,8 +1,7 @@
 """A class map as a value: what a fully convolutional net says about every window of a picture.
 
-Cell (row, column) of the map classifies one window: the box as large as the classifier's old input
-whose top left corner is (row, column) x total stride in the net's input. `Geometry` brings it to
-pixels of the original picture.
+Cell (row, column) of the map classifies one window, a box of the net's input that `net.cells`
+places. `Geometry` brings it to pixels of the original picture.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from netsurgery.maps.image import Picture
+    from netsurgery.net.cells import Cells
 
     Array = NDArray[np.float32]
     Boxes = NDArray[np.float64]
@@ -34,31 +34,45 @@ class Geometry:
     """Where cells lie.
 
     stride: input pixels from one cell to the next, window: the window's size in input pixels, both
-    (height, width), or None where the net does not tell; placement: where the picture lies in the
-    input.
+    (height, width), or None where they are not known; placement: where the picture lies in the
+    input; start: the first cell's window begins there, in input pixels.
     """
 
     stride: tuple[float, float] | None
     window: tuple[float, float] | None
     placement: Placement
+    start: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def of(cls, cells: Cells | None, placement: Placement) -> Geometry:
+        """That of the cells placed, None where nothing is known of them."""
+        if cells is None:
+            return cls(None, None, placement)
+        stride, window, start = (
+            (float(height), float(width))
+            for height, width in (cells.stride, cells.size, cells.start)
+        )
+        return cls(stride, window, placement, start)
 
     def windows(self, rows: int, columns: int) -> Boxes | None:
         """Each cell's window, rows x columns x 4: [x0, y0, x1, y1] in pixels of the picture.
 
-        Half open and not clipped: a window may pass the picture's edge, by Caffe's rounding up of
-        poolings or by --fit. None where stride or window are not known.
+        Half open and not clipped: a window may pass the picture's edge, by the net's padding, by
+        Caffe's rounding up of poolings or by --fit. None where stride or window are not known.
         """
         if self.stride is None or self.window is None:
             return None
-        return self._boxes(rows, columns, (0.0, 0.0), self.window)
+        return self._boxes(rows, columns, self.start, self.window)
 
     def tiles(self, rows: int, columns: int) -> Boxes | None:
         """Like `windows`, but each cell's share of the picture: a stride wide, about the window's
         centre. Tiles do not overlap."""
         if self.stride is None or self.window is None:
             return None
-        (high, wide), (down, across) = self.window, self.stride
-        return self._boxes(rows, columns, ((high - down) / 2, (wide - across) / 2), self.stride)
+        # Cells that do not move (a stride of 0) share all of their window.
+        size = self.stride[0] or self.window[0], self.stride[1] or self.window[1]
+        top, left = (self.start[i] + (self.window[i] - size[i]) / 2 for i in range(2))
+        return self._boxes(rows, columns, (top, left), size)
 
     def _boxes(
         self, rows: int, columns: int, start: tuple[float, float], size: tuple[float, float]

@@ -14,7 +14,8 @@ from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
 from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of
 from netsurgery.maps.transformer import Placement
-from netsurgery.net.field import Field, fields
+from netsurgery.net.cells import Cells
+from netsurgery.net.field import Field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,8 @@ class Features:
 
     values: float32 C x H x W, or whatever the blob has behind its batch of one. field: what a cell
     depends on, in input pixels; window: the (height, width) of the input pixels that a cell stands
-    for; both None where the net does not tell. placement: where the picture lies in the input.
+    for, as a classifier does for its input; both None where they are not known. placement: where
+    the picture lies in the input.
     """
 
     image: str
@@ -50,7 +52,8 @@ class Features:
         is scaled to `resized` and put at `placed` in the input. stride: input pixels from cell to
         cell. field and offset: cell i depends on the input's pixels offset + i x stride to that
         plus field (padding included, so that offset may be negative). window: cell i stands for
-        pixels i x stride to that plus window, the classifier's old input for its own maps.
+        pixels i x stride to that plus window, the classifier's old input for its own maps; None
+        where an input of that size would not give one cell (the field is all there is to say).
         """
         put, field = self.placement, self.field
         made: dict[str, list[float] | None] = {
@@ -85,7 +88,7 @@ class Extractor(Closing):
         self.mapper = mapper
         self.blobs = tuple(dict.fromkeys(blobs))
         self._nets = {blob: self._net(blob) for blob in self.blobs}
-        self._fields: dict[Size, dict[str, Field]] = {}
+        self._cells: dict[tuple[str, Size], Cells | None] = {}
 
     def _net(self, blob: str) -> MapNet:
         net = self.mapper.net
@@ -110,16 +113,17 @@ class Extractor(Closing):
 
     def _features(self, picture: Picture, blob: str, made: Array, placement: Placement) -> Features:
         values = made[0] if made.ndim > 1 and made.shape[0] == 1 else made
-        field = self._known(placement.input).get(blob) if made.ndim == 4 else None
-        window = None if field is None else self._nets[blob].window
-        return Features(picture.name, blob, values, field, window, placement)
+        cells = self._placed(blob, placement.input) if made.ndim == 4 else None
+        if cells is None:
+            return Features(picture.name, blob, values, None, None, placement)
+        window = (float(cells.size[0]), float(cells.size[1])) if cells.classifies else None
+        return Features(picture.name, blob, values, cells.field, window, placement)
 
-    def _known(self, size: Size) -> dict[str, Field]:
-        """The fields of the net's blobs at an input of `size`."""
-        if size not in self._fields:
-            net = self.mapper.net
-            self._fields[size] = fields(net.net, {net.input.name: (1, net.channels, *size)})
-        return self._fields[size]
+    def _placed(self, blob: str, size: Size) -> Cells | None:
+        """Where the cells of a blob lie at an input of `size`."""
+        if (blob, size) not in self._cells:
+            self._cells[blob, size] = self._nets[blob].cells(size)
+        return self._cells[blob, size]
 
     def close(self) -> None:
         """Let go of the net and the engine."""

@@ -1,4 +1,4 @@
-"""What a net's prototxt tells about the maps it gives: input, blob, stride, window."""
+"""What a net's prototxt says about the maps it gives: input, blob, classes, cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import NetError
-from netsurgery.net.field import fields
+from netsurgery.net.cells import Cells, place_cells
 from netsurgery.net.net import Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import TEST, NetState
@@ -85,23 +85,12 @@ class MapNet:
         shape = self._shapes(self.size).blobs.get(self.blob, ())
         return shape[1] if len(shape) == 4 else None
 
-    @cached_property
-    def stride(self) -> tuple[float, float] | None:
-        """Input pixels from one cell of the blob to the next, or None where it cannot be told."""
-        field = fields(self.net, self._at(self.size)).get(self.blob)
-        return None if field is None else (float(field.stride[0]), float(field.stride[1]))
+    def cells(self, size: Size, window: Size | None = None) -> Cells | None:
+        """The boxes of the blob's cells at an input of `size`, or None where they are not known.
 
-    @cached_property
-    def window(self) -> tuple[float, float] | None:
-        """The size of the classifier's old input: that of the net's input less the cells more.
-
-        declared size - stride x (map - 1), the map being the blob's at the declared size.
+        window: the size of a box, as the classifier's old input was; None to work it out.
         """
-        cells = self._shapes(self.size).blobs.get(self.blob)
-        if self.stride is None or cells is None:
-            return None
-        high, wide = (self.size[i] - self.stride[i] * (cells[2 + i] - 1) for i in range(2))
-        return (high, wide) if high > 0 and wide > 0 else None
+        return place_cells(self.net, self.blob, self.shape, size, window)
 
     def _check_blob(self) -> None:
         shapes = self._shapes(self.size)

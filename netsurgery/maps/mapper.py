@@ -17,6 +17,7 @@ from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Transformer
+from netsurgery.net.cells import Cells
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class Mapper(Closing):
         self.net, self.weights, self.transformer = net, weights, transformer
         self.options, self.labels = options, labels
         self.opener = opener or (lambda given: open_engine(given, [(net.net, weights)]))
-        self.window = net.window if window is None else window
+        self.window = window
+        self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
         self.engine = self.note = ""
         self._engine: Engine | None = None
@@ -148,9 +150,15 @@ class Mapper(Closing):
             blob=self.net.blob,
             scored=self.net.scored,
             input=self.net.input.name,
-            geometry=Geometry(self.net.stride, self.window, placement),
+            geometry=Geometry.of(self._placed(placement.input), placement),
             labels=self.labels,
         )
+
+    def _placed(self, size: Size) -> Cells | None:
+        """Where the map's cells lie at an input of `size`."""
+        if size not in self._cells:
+            self._cells[size] = self.net.cells(size, self.window)
+        return self._cells[size]
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
