@@ -224,8 +224,19 @@ def test_a_net_that_came_out_otherwise_is_refused(other: str, what: str) -> None
     made = Net.of(Prototxt.parse(SMALL + other, "n.prototxt"))
     for loose in ({}, {"fc": Loose()}):
         with pytest.raises(SurgeryError) as caught:
-            ensure_same(net, made, Survey(loose=loose), infer(net), {}, {})
+            ensure_same(net, made, Survey(loose=loose), infer(net), {})
         assert str(caught.value) == f"n.prototxt: {what}"
+
+
+def test_an_unknown_type_in_place_is_kept_and_said() -> None:
+    mystery = layer("Mystery", "data", "data")
+    made = plan(SMALL + mystery + fc("fc", "data"))
+    assert mystery in made.text
+    assert made.maps["fc-conv"][:2] == (1, 3)
+    assert (
+        "layer 'Mystery-data' is of type Mystery, which is not known: it is kept as it is, and "
+        "taken to do the same at every position, as it works in place" in made.notes
+    )
 
 
 def test_a_kept_inner_product_behind_holds_the_input_at_its_size() -> None:
@@ -277,7 +288,7 @@ def test_layers_that_may_follow(behind: str) -> None:
         (
             'input: "x"' + fc("fc", "x"),
             "layer 'fc': the shape of its bottom 'x' is not known: the prototxt declares no shape "
-            "for this input; --input-shape gives the shape of an input",
+            "for this input; --input-shape x=NxCxHxW gives it",
         ),
         (
             'input: "x" input_shape { dim: 1 dim: 9 }' + fc("fc", "x"),
@@ -299,8 +310,7 @@ def test_layers_that_may_follow(behind: str) -> None:
         (
             SMALL + layer("Mystery", "data", "m") + fc("fc", "m"),
             "layer 'fc': the shape of its bottom 'm' is not known: layer 'Mystery-m' is of type "
-            "Mystery, which Caffe 1.0 gives no fixed shape; --input-shape gives the shape of an "
-            "input",
+            "Mystery, which Caffe 1.0 gives no fixed shape; --input-shape m=NxCxHxW gives it",
         ),
         (
             SMALL + fc("fc", "data") + layer("Softmax", "fc", "p", "softmax_param { axis: 0 }"),
@@ -594,7 +604,7 @@ layer { name: "acc" type: "Accuracy" bottom: "fc" bottom: "label" top: "acc"
 
 
 def test_a_training_net_needs_to_be_told_its_inputs_shape() -> None:
-    with pytest.raises(SurgeryError, match="--input-shape gives the shape of an input"):
+    with pytest.raises(SurgeryError, match="--input-shape data=NxCxHxW gives it"):
         plan(TRAIN_VAL)
     shapes = {"data": (4, 2, 6, 6), "label": (4,)}
     made = plan(TRAIN_VAL, input_shapes=shapes)
@@ -656,7 +666,9 @@ def test_params_have_to_find_their_layer() -> None:
 
 
 def test_a_shape_for_a_blob_that_takes_none() -> None:
-    with pytest.raises(NetError, match="a shape is given for 'fc', expected an input or a top"):
+    with pytest.raises(
+        NetError, match="a shape is given for 'fc', expected an input, the top of a data layer"
+    ):
         plan(SMALL + fc("fc", "data"), input_shapes={"fc": (1, 2)})
 
 

@@ -429,7 +429,7 @@ def test_shapes_that_no_prototxt_tells_are_given() -> None:
     assert [layer.params for layer in found.layers] == [
         layer.params for layer in ns.inspect("two.prototxt", sizes={"data": (5, 5)}).layers
     ]
-    with pytest.raises(ns.SurgeryError, match="the shape of 'data' is not told"):
+    with pytest.raises(ns.SurgeryError, match="the shape of 'data' is not known"):
         ns.init("data.prototxt", "fresh.caffemodel", dry_run=True)
     made = ns.init("data.prototxt", "fresh.caffemodel", input_shapes=shapes, dry_run=True)
     assert made.params[0].shape == (3, 2, 2, 2)

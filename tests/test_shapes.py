@@ -132,9 +132,30 @@ def test_of_layers_of_one_name_the_first_has_the_params() -> None:
 
 
 def test_what_was_known_of_a_blob_goes_where_nobody_knows_what_becomes_of_it() -> None:
-    found = shapes('type: "ReLU" } layer { name: "m" type: "Mystery" bottom: "y" top: "y"')
-    assert "y" not in found.blobs
-    assert "Mystery" in found.unknown["y"]
+    found = flat('layer { name: "m" type: "ShuffleChannel" bottom: "ip" top: "ip" }')
+    assert "ip" not in found.blobs
+    assert "ShuffleChannel" in found.unknown["ip"]
+
+
+def test_a_layer_of_an_unknown_type_in_place_keeps_the_shape_of_its_blob() -> None:
+    found = shapes(
+        'type: "ReLU" } layer { name: "m" type: "Mystery" bottom: "y" bottom: "x" top: "y" top: "z"'
+    )
+    assert found.blobs["y"] == found.blobs["x"]
+    assert found.unknown == {
+        "z": "layer 'm' is of type Mystery, which Caffe 1.0 gives no fixed shape; "
+        "--input-shape z=NxCxHxW gives it"
+    }
+
+
+def test_an_unknown_type_in_place_on_an_unknown_blob_is_not_blamed_for_it() -> None:
+    found = shapes(
+        'type: "Mystery" } layer { name: "m" type: "Other" bottom: "y" top: "y" } '
+        'layer { name: "r" type: "ReLU" bottom: "y" top: "z"'
+    )
+    assert found.unknown["y"] == found.unknown["z"]
+    assert "type Mystery" in found.unknown["y"]
+    assert all("--input-shape y=" in why for why in found.unknown.values())
 
 
 def test_bottoms_that_have_to_be_alike() -> None:
@@ -239,7 +260,9 @@ def test_numbers_too_large_for_caffe_are_refused() -> None:
 
 def test_a_net_without_a_declared_shape_is_told_of() -> None:
     found = infer(Net.of(Prototxt.parse('input: "x"')))
-    assert found.unknown == {"x": "the prototxt declares no shape for this input"}
+    assert found.unknown == {
+        "x": "the prototxt declares no shape for this input; --input-shape x=NxCxHxW gives it"
+    }
 
 
 def test_one_level_of_a_pyramid_is_a_pooling() -> None:
@@ -295,7 +318,7 @@ def test_a_layer_that_is_not_its_forks_hides_only_what_is_behind_it() -> None:
     )
     why = "layer 'l' (ShuffleChannel): its bottom has 2 axes; expected N x C x H x W"
     assert found.blobs == {"x": (1, 4, 5, 6), "ip": (1, 5)}
-    assert found.unknown == {"y": why, "z": why}
+    assert found.unknown == dict.fromkeys("yz", f"{why}; --input-shape y=NxCxHxW gives it")
     with pytest.raises(PrototxtError) as caught:
         found.of("z")
     assert caught.value.what == why

@@ -12,10 +12,9 @@ from netsurgery.formats.weights import WeightsFile, WeightsLayer, stored_shape
 from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
-from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe, infer, rule_of
+from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.shapes import Shapes, describe, givable, infer
 from netsurgery.net.state import NetState
-from netsurgery.net.untold import check_given, givable
 
 __all__ = [
     "Difference",
@@ -33,13 +32,11 @@ class InputSize:
     """Another size for an input.
 
     name: the input's; None for the only one that is N x C x H x W, or that there is. dims: the
-    whole shape, or height and width alone (one number for both) of an N x C x H x W unless it is
-    said to be `whole`.
+    whole shape, or height and width alone (one number for both) of an N x C x H x W.
     """
 
     name: str | None
     dims: Shape
-    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,8 @@ def inspect_net(
     that the net does not tell, such as a Data layer's. Raises NetError for a size that fits none,
     PrototxtError where shapes contradict each other, CaffemodelError where the file has changed.
     """
-    inputs = _given(net, sizes, input_shapes or {})
+    net = net.at(input_shapes)
+    inputs = _sized(net, sizes)
     shapes = infer(net, inputs)
     # Layers of one name share their params in a caffemodel: the last one is what Caffe loads.
     there = {layer.name: layer for layer in model.layers if layer.blobs} if model else {}
@@ -232,7 +230,7 @@ def _params(
         return shapes.params_of(layer)
     if in_model is not None:
         return tuple(blob.shape for blob in in_model.blobs)
-    return None if any(top in shapes.unknown for top in layer.tops) else ()
+    return None if shapes.why_no_params(layer) else ()
 
 
 def _statistics(layer: WeightsLayer) -> tuple[BlobStatistics, ...]:
@@ -264,33 +262,22 @@ def _unfit(
         if not fits:
             differing.append(Difference(name, wanted, tuple(blob.shape for blob in blobs)))
     for layer in net.layers:
-        told = rule_of(layer.type) and not any(top in shapes.unknown for top in layer.tops)
-        if told and layer.name in there and layer.name not in shapes.params:
+        known = not shapes.why_no_params(layer)
+        if known and layer.name in there and layer.name not in shapes.params:
             stored = tuple(blob.shape for blob in there[layer.name].blobs)
             differing.append(Difference(layer.name, (), stored))
     return tuple(missing), tuple(differing)
 
 
-def _given(
-    net: Net, sizes: Sequence[InputSize], input_shapes: Mapping[str, Shape]
-) -> dict[str, Shape]:
-    """Blob -> its new shape."""
-    check_given(net, input_shapes)
-    whole = [InputSize(name, shape, whole=True) for name, shape in input_shapes.items()]
-    return _sized(net, [*sizes, *whole])
-
-
 def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:
     """Input name -> its new shape."""
     made: dict[str, Shape] = {}
+    given = dict(net.state.shapes)
     for size in sizes:
         found = _sized_input(net, size)
-        if found.name in made:
+        if found.name in made or found.name in given:
             raise NetError(f"input {found.name!r} is given two sizes")
-        shape = size.dims if size.whole else _new_shape(found, size.dims, net.prototxt.path)
-        if prod(shape) > MAX_DIM:
-            raise NetError(f"input {found.name!r} of {describe(shape)}: more than Caffe counts")
-        made[found.name] = shape
+        made[found.name] = _new_shape(found, size.dims, net.prototxt.path)
     return made
 
 
@@ -314,14 +301,14 @@ def _sized_input(net: Net, size: InputSize) -> NetInput:
         for one in net.inputs:
             if one.name == size.name:
                 return one
-        if size.name in givable(net):
+        if size.name in givable(net, infer(net)):
             return NetInput(size.name, None, ())
         raise NetError(
             f"{net.prototxt.path}: no input {size.name!r}; the net has {names or 'no inputs'}"
             f"{net.stage_hint}"
         )
     if not net.inputs:
-        tops = givable(net)
+        tops = givable(net, infer(net))
         way = f"; give a layer's top a whole shape, as in {tops[0]}=1x3x224x224" if tops else ""
         raise NetError(
             f"{net.prototxt.path}: a size is given, but the net declares no input{way}"

@@ -14,7 +14,7 @@ from netsurgery.net.fork_rules import interp_crop, upsample_factors
 from netsurgery.net.geometry import Field
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import axis_of, cut_axis
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import NetState
 from netsurgery.net.windows import Window, conv_window, lrn_window, pool_window
 
@@ -29,7 +29,7 @@ def fields(net: Net, inputs: Mapping[str, Shape] | None = None) -> dict[str, Fie
     """
     shapes = infer(net, inputs)
     walk = _Walk(shapes, net.state)
-    for name in (*(declared.name for declared in net.inputs), *(inputs or {})):
+    for name in (*givable(net, shapes), *(inputs or {})):
         if len(shapes.blobs.get(name, ())) == 4:
             walk.known[name] = Field(name)
     for layer in net.layers:

@@ -6,7 +6,7 @@ message and are read by whoever understands them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -157,6 +157,11 @@ class Net:
             if top in other.tops:
                 break
         return found
+
+    def at(self, shapes: Mapping[str, Shape] | None) -> Net:
+        """The same net with these shapes of blobs besides those given before."""
+        given = {**dict(self.state.shapes), **{k: tuple(v) for k, v in (shapes or {}).items()}}
+        return replace(self, state=replace(self.state, shapes=tuple(given.items())))
 
     @property
     def given_stages(self) -> tuple[str, ...]:

@@ -7,16 +7,17 @@ the fork's definition has it: another fork may have it so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net import fork_rules, shape_rules
+from netsurgery.net.data_layers import DATA_LAYERS, data_shapes
 from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
 
-__all__ = ["Shapes", "describe", "infer", "rule_of"]
+__all__ = ["Shapes", "describe", "givable", "infer", "remedy", "rule_of"]
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,30 @@ class Shapes:
     the first, which is the one that Caffe loads params into.
     unknown: blob -> why its shape cannot be told.
     faults: blob -> the error of the fork's layer on which that is.
+    used: the blobs whose shapes were taken from those given to `infer`.
+    origins: the blobs whose shapes are unknown themselves, not for that of another before them.
     """
 
     blobs: dict[str, Shape] = field(default_factory=dict)
     params: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
     faults: dict[str, PrototxtError] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    origins: list[str] = field(default_factory=list)
+    _opaque: dict[int, str] = field(default_factory=dict, repr=False)
     _own: dict[int, tuple[Shape, ...]] = field(default_factory=dict, repr=False)
 
     def params_of(self, layer: Layer) -> tuple[Shape, ...]:
         """The shapes of the layer's own params, () where it has none or they are not known."""
         return self._own.get(layer.index, ())
+
+    def why_no_params(self, layer: Layer) -> str:
+        """Why it is not known whether the layer has params; "" where it is."""
+        return self._opaque.get(layer.index, "")
+
+    def _begin(self, blob: str, what: str) -> None:
+        self.unknown[blob] = f"{what}; {remedy(blob)}"
+        self.origins.append(blob)
 
     def of(self, blob: str) -> Shape:
         """The blob's shape. Raises NetError with the reason where it cannot be told.
@@ -56,23 +70,47 @@ class Shapes:
 def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
     """The shapes of `net` at the declared input shapes, or at those given in `inputs`.
 
-    `inputs` may also give the tops of layers whose shapes no prototxt tells, such as a Data layer.
-    Raises PrototxtError, naming the layer, where shapes contradict each other.
+    `inputs`, and the shapes of the net's state, may also give the tops of data layers, and tops
+    whose shapes would be unknown. A layer of an unknown type in place keeps the shape of its blob,
+    as every layer of Caffe does. Raises PrototxtError, naming the layer, where shapes contradict
+    each other, and NetError for a shape in the net's state that fits no blob.
     """
+    given = {**dict(net.state.shapes), **{k: tuple(v) for k, v in (inputs or {}).items()}}
+    for blob, shape in given.items():
+        if prod(shape) > MAX_DIM:
+            raise NetError(f"input {blob!r} of {describe(shape)}: more than Caffe counts")
     found = Shapes()
     for declared in net.inputs:
-        shape = (inputs or {}).get(declared.name, declared.shape)
-        if shape is None:
-            found.unknown[declared.name] = "the prototxt declares no shape for this input"
-        else:
-            found.blobs[declared.name] = tuple(shape)
+        if not _take_given(declared.name, found, given):
+            if declared.shape is None:
+                found._begin(declared.name, "the prototxt declares no shape for this input")
+            else:
+                found.blobs[declared.name] = declared.shape
     for layer in net.layers:
-        if layer.type != "Input":
-            try:
-                _infer_layer(layer, found, inputs or {})
-            except PrototxtError as error:
-                raise error.more(suspect(net, layer.name)) from None
+        if layer.type == "Input":
+            continue
+        try:
+            if layer.type in DATA_LAYERS:
+                _infer_data(layer, found, given)
+            else:
+                _infer_layer(layer, found, given)
+        except PrototxtError as error:
+            raise error.more(suspect(net, layer.name)) from None
+    for blob, _ in net.state.shapes:
+        if blob not in found.used:
+            names = ", ".join(map(repr, givable(net, found))) or "none"
+            raise NetError(
+                f"{net.prototxt.path}: a shape is given for {blob!r}, expected an input, the top "
+                f"of a data layer or a blob whose shape is not known: {names}{net.stage_hint}"
+            )
     return found
+
+
+def givable(net: Net, shapes: Shapes) -> tuple[str, ...]:
+    """The blobs whose shapes may be given: inputs, data layers' tops, and those not known."""
+    tops = [top for layer in net.layers if layer.type in DATA_LAYERS for top in layer.tops]
+    given = [blob for blob, _ in net.state.shapes if blob in shapes.used]
+    return tuple(dict.fromkeys([*(i.name for i in net.inputs), *tops, *shapes.origins, *given]))
 
 
 def rule_of(kind: str) -> shape_rules.Rule | None:
@@ -80,32 +118,85 @@ def rule_of(kind: str) -> shape_rules.Rule | None:
     return shape_rules.RULES.get(kind) or fork_rules.RULES.get(kind)
 
 
+def remedy(blob: str) -> str:
+    """How the shape of `blob` can be given: what every report of an unknown shape ends with."""
+    return f"--input-shape {blob}=NxCxHxW gives it"
+
+
+def _infer_data(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
+    what = f"layer {layer.name!r} is of type {layer.type}, which reads it from its files"
+    shapes: tuple[Shape | None, ...] = (None,) * len(layer.tops)
+    try:
+        shapes = data_shapes(layer)
+    except PrototxtError as error:  # who runs the net by its own data finds out
+        what = error.what
+    for top, shape in zip(layer.tops, shapes, strict=True):
+        if _take_given(top, found, given):
+            continue
+        if shape is None:
+            found._begin(top, what)
+        else:
+            _keep_top(layer, top, shape, found)
+
+
 def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
     rule = rule_of(layer.type)
-    fault: PrototxtError | None = None
-    if rule is None:
-        why = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
-    elif missing:
-        why = found.unknown.get(missing[0], f"its source {missing[0]!r} is not known")
-        fault = found.faults.get(missing[0])
-    else:
+    if rule is not None and not missing:
         try:
             bottoms = [found.blobs[bottom] for bottom in layer.bottoms]
             _keep(layer, *_ruled(rule, layer, bottoms), found)
-            return
         except PrototxtError as error:
             if layer.type in shape_rules.RULES:
                 raise
-            why, fault = error.what, error
+            _give_up(layer, layer.tops, found, given, error.what, error)
+        return
+    if rule is not None or (missing and layer.in_place):
+        _pass_on(layer, missing[0], found, given)
+        return
+    what = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
+    tops = [top for top in layer.tops if top not in layer.bottoms]  # in place nothing is reshaped
+    _give_up(layer, tops, found, given, what)
+
+
+def _give_up(
+    layer: Layer,
+    tops: Sequence[str],
+    found: Shapes,
+    given: Mapping[str, Shape],
+    what: str,
+    fault: PrototxtError | None = None,
+) -> None:
+    """Note `what` makes the shapes of `tops`, and the layer's params, unknown."""
+    found._opaque[layer.index] = what
+    for top in tops:
+        if not _take_given(top, found, given):
+            found._begin(top, what)
+            if fault is not None:
+                found.faults[top] = fault
+
+
+def _pass_on(layer: Layer, missing: str, found: Shapes, given: Mapping[str, Shape]) -> None:
+    """Note that the shapes of the layer's tops are unknown for the reason that `missing` is."""
+    why = found.unknown.get(missing, f"its source {missing!r} is not known")
+    found._opaque[layer.index] = why
     for top in layer.tops:
         found.blobs.pop(top, None)
         if top in given:
-            found.blobs[top] = tuple(given[top])
+            found.blobs[top] = given[top]
             continue
         found.unknown[top] = why
-        if fault is not None:
-            found.faults[top] = fault
+        if missing in found.faults:
+            found.faults[top] = found.faults[missing]
+
+
+def _take_given(top: str, found: Shapes, given: Mapping[str, Shape]) -> bool:
+    """Whether the shape of `top` is given; what was known of a blob of that name goes."""
+    found.blobs.pop(top, None)
+    if top in given:
+        found.used.add(top)
+        found.blobs[top] = given[top]
+    return top in given
 
 
 def _ruled(rule: shape_rules.Rule, layer: Layer, bottoms: list[Shape]) -> shape_rules.Result:
@@ -118,14 +209,18 @@ def _ruled(rule: shape_rules.Rule, layer: Layer, bottoms: list[Shape]) -> shape_
 
 def _keep(layer: Layer, tops: list[Shape], params: list[Shape], found: Shapes) -> None:
     for top, shape in zip(layer.tops, tops, strict=False):
-        if any(dim < 0 for dim in shape):
-            raise layer.error(f"its top {top!r} would be {describe(shape)}: the input is too small")
-        if prod(shape) > MAX_DIM:
-            raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
-        found.blobs[top] = shape
+        _keep_top(layer, top, shape, found)
     if params:
         found._own[layer.index] = tuple(params)
         found.params.setdefault(layer.name, tuple(params))
+
+
+def _keep_top(layer: Layer, top: str, shape: Shape, found: Shapes) -> None:
+    if any(dim < 0 for dim in shape):
+        raise layer.error(f"its top {top!r} would be {describe(shape)}: the input is too small")
+    if prod(shape) > MAX_DIM:
+        raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
+    found.blobs[top] = shape
 
 
 def describe(shape: Shape) -> str:

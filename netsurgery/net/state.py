@@ -1,6 +1,7 @@
 """Caffe's NetState, and the rules by which layers are in or out of a net in that state.
 
-The rules are those of ``Net::FilterNet`` and ``Net::StateMeetsRule`` of Caffe 1.0.
+With it goes what else decides how a net is read: the shapes given for blobs that the text says
+nothing of. The rules are those of ``Net::FilterNet`` and ``Net::StateMeetsRule`` of Caffe 1.0.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ _INT32 = (-(2**31), 2**31 - 1)
 class NetState:
     """What decides which layers count: a phase, a level (an int32) and any number of stages.
 
-    phase: "TEST" or "TRAIN". Raises NetError for another, and for a level that is no int32.
+    phase: "TEST" or "TRAIN". shapes: (blob, shape) of inputs and data layers' tops, as if the text
+    declared them; `shapes.infer` takes them and refuses one that fits no blob. Raises NetError for
+    another phase, and for a level that is no int32.
     """
 
     phase: str = "TEST"
     level: int = 0
     stages: tuple[str, ...] = ()
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.phase not in ("TEST", "TRAIN"):

@@ -9,8 +9,8 @@ from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shape_rules import RULES
-from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.net.untold import check_given, untold_sources
+from netsurgery.net.shapes import Shapes, describe, infer, remedy
+from netsurgery.net.unknown_shapes import unknown_sources
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
 from netsurgery.surgery.plan import Refusal
 
@@ -67,10 +67,9 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
     blob without a shape that others wait for; PrototxtError where the net contradicts itself;
     NetError for a shape of a blob that takes none.
     """
-    given = dict(input_shapes or {})
-    check_given(net, given)
+    net = net.at(input_shapes)
     check_own_names(net)
-    shapes = infer(net, given)
+    shapes = infer(net)
     unknown: list[Layer] = []
     refusals: list[Refusal] = []
     params: list[InitialParam] = []
@@ -102,9 +101,9 @@ def _refuse(
     net: Net, shapes: Shapes, unknown: Sequence[Layer], refusals: Sequence[Refusal]
 ) -> None:
     """Raise SurgeryError for what has no shape, each cause once, and for all refusals."""
-    sources = untold_sources(net, shapes, unknown)
+    sources = unknown_sources(net, shapes, unknown)
     told = [
-        f"{whose}: the shape of {blob!r} is not told; --input-shape {blob}=NxCxHxW gives it"
+        f"{whose}: the shape of {blob!r} is not known; {remedy(blob)}"
         for blob, whose in sources.items()
     ]
     behind = {blob for each in unknown for blob in (*each.bottoms, *each.tops)}

@@ -185,7 +185,7 @@ def test_a_training_net_is_told_its_inputs_shape(capsys: pytest.CaptureFixture[s
     data = 'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } }\n'
     Path("deploy.prototxt").write_text(text[:start] + data + text[end:])
     assert convert("--phase", "TRAIN") == 1
-    assert "--input-shape gives the shape of an input" in capsys.readouterr().err
+    assert "--input-shape data=NxCxHxW gives it" in capsys.readouterr().err
     assert convert("--phase", "TRAIN", "--input-shape", "data=7x1x32x32") == 0
     out = capsys.readouterr().out
     assert "note: no input of the prototxt leads to what is converted, so none is resized" in out

@@ -108,13 +108,13 @@ def test_params_whose_shape_is_not_known_are_refused(capsys: pytest.CaptureFixtu
     Path("n.prototxt").write_text(NET.replace('type: "Input"', 'type: "Data"'))
     assert init() == 1
     assert capsys.readouterr().err == (
-        "error: n.prototxt: layer 'x' (Data): the shape of 'x' is not told; "
+        "error: n.prototxt: layer 'x' (Data): the shape of 'x' is not known; "
         "--input-shape x=NxCxHxW gives it\n"
     )
     assert init("--input-shape", "c=1x3x8x8") == 1
     assert capsys.readouterr().err == (
-        "error: n.prototxt: a shape is given for 'c', expected an input or a top whose shape the "
-        "net does not tell: 'x'\n"
+        "error: n.prototxt: a shape is given for 'c', expected an input, the top of a "
+        "data layer or a blob whose shape is not known: 'x'\n"
     )
     assert os.listdir() == ["n.prototxt"]
     assert init("-q", "--input-shape", "x=1x3x8x8") == 0

@@ -251,8 +251,11 @@ def test_inputs_without_shapes(capsys: pytest.CaptureFixture[str], written: Path
     )
     lines = inspected(capsys, "n")
     assert lines[1] == "a      (input)           a     ?"
-    assert lines[-2:] == [
-        "note: no shape of 'a', 'b', 'r': the prototxt declares no shape for this input",
+    assert lines[-3:] == [
+        "note: no shape of 'a': the prototxt declares no shape for this input; "
+        "--input-shape a=NxCxHxW gives it",
+        "note: no shape of 'b', 'r': the prototxt declares no shape for this input; "
+        "--input-shape b=NxCxHxW gives it",
         "total: 1 layers, at least 0 params (0 B), at least 0 multiply-adds, at least 0 B of blobs",
     ]
     lines = inspected(capsys, "n", "--size", "a=1x2x1", "--size", "b=1x2x3")
@@ -302,7 +305,8 @@ def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: P
     write_model(written / "m", *model)
     lines = inspected(capsys, "n", "m")
     assert lines[-5:] == [
-        "note: no shape of 'd': layer 'd' is of type Forked, which Caffe 1.0 gives no fixed shape",
+        "note: no shape of 'd': layer 'd' is of type Forked, which Caffe 1.0 gives no fixed shape"
+        "; --input-shape d=NxCxHxW gives it",
         "note: the model has no params for layer 'a'",
         "note: the model has params of a layer 'e\\x1b', which the net has not",
         "note: params of layer 'c': 3x4, 3 in the net, 2x4 in the model",
@@ -409,6 +413,6 @@ def test_the_shape_of_a_data_layer(
         "shape, as in data=1x3x224x224"
     )
     assert refused(capsys, "n", "--input-shape", "c=1x3x8x8") == (
-        "error: n: a shape is given for 'c', expected an input or a top whose shape the net does "
-        "not tell: 'data', 'label'"
+        "error: n: a shape is given for 'c', expected an input, the top of a data layer or a "
+        "blob whose shape is not known: 'data', 'label'"
     )

@@ -9,11 +9,11 @@ from math import prod
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import keeps_turned
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, describe, infer, rule_of
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["check_names", "ensure_same"]
+__all__ = ["check_names", "ensure_same", "unknown_types"]
 
 
 def check_names(net: Net, casts: Sequence[Cast], suffix: str) -> None:
@@ -34,19 +34,28 @@ def check_names(net: Net, casts: Sequence[Cast], suffix: str) -> None:
     refuse(net.prototxt.path, refusals)
 
 
+def unknown_types(net: Net) -> list[str]:
+    """What is taken for granted of layers in place whose types are not known."""
+    return [
+        f"layer {layer.name!r} is of type {layer.type}, which is not known: it is kept as it is, "
+        "and taken to do the same at every position, as it works in place"
+        for layer in net.layers
+        if layer.in_place and rule_of(layer.type) is None
+    ]
+
+
 def ensure_same(
     net: Net,
     made: Net,
     found: Survey,
     old: Shapes,
-    given: Mapping[str, Shape],
     renames: Mapping[str, str],
 ) -> None:
     """At the original size every blob is as it was, but for what was flat and is a map now.
 
     `made` is the new net with its inputs unchanged. Raises SurgeryError.
     """
-    new = infer(made, given)
+    new = infer(made)
     path = net.prototxt.path
     counted = {*found.loose, *(top for layer in found.argmaxes for top in layer.tops)}
     for blob, before in old.blobs.items():

@@ -25,8 +25,7 @@ from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, infer
-from netsurgery.net.untold import check_given
-from netsurgery.surgery.convolution.checks import check_names, ensure_same
+from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey, survey
 from netsurgery.surgery.convolution.text import rewrite
@@ -99,23 +98,22 @@ def plan_convolution(
     net contradicts itself or layers with params bear one name, NetError for a shape of a blob that
     takes none.
     """
-    given = dict(input_shapes or {})
-    check_given(net, given)
+    net = net.at(input_shapes)
     check_own_names(net)
-    shapes = infer(net, given)
+    shapes = infer(net)
     found, notes = _surveyed(net, _chosen(net, layers), shapes, keep_global_pooling, skip_refused)
     if not found.changed:
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
     check_names(net, found.casts, suffix)
     writer = _Writer(net, found, suffix)
     made = writer.net({})
-    ensure_same(net, made, found, shapes, given, writer.renames)
+    ensure_same(net, made, found, shapes, writer.renames)
     resizes, told = resize(net, made, found, shapes, Wanted(input_size, map_size))
     new = {one.name: one.new for one in resizes}
     made = writer.net(
         {declared: new[declared.name] for declared in net.inputs if declared.name in new}
     )
-    blobs = infer(made, {**given, **new}).blobs
+    blobs = infer(made, new).blobs
     return ConvolutionPlan(
         net=net,
         text=made.prototxt.text,
@@ -125,7 +123,7 @@ def plan_convolution(
         inputs=tuple(resizes),
         maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
         renames=writer.renames,
-        notes=(*net.notes, *notes, *_changes(found), *told, *_stages(net)),
+        notes=(*net.notes, *notes, *unknown_types(net), *_changes(found), *told, *_stages(net)),
     )
 
 

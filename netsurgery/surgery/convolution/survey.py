@@ -156,11 +156,7 @@ class _Walk:
         shape = self.shapes.blobs.get(bottom)
         if shape is None:
             why = self.shapes.unknown.get(bottom, "")
-            return Refusal(
-                layer.name,
-                f"the shape of its bottom {bottom!r} is not known: {why}",
-                "--input-shape gives the shape of an input",
-            )
+            return Refusal(layer.name, f"the shape of its bottom {bottom!r} is not known: {why}")
         axis = layer.param("inner_product_param").integer("axis", 1, -(2**31)) % max(len(shape), 1)
         if axis != 1:
             return Refusal(

@@ -99,7 +99,7 @@ def _layer_params(
 ) -> LayerParams | None:
     """None for a layer without params."""
     known = shapes.params.get(layer.name)
-    hidden = [top for top in layer.tops if top in shapes.unknown] if known is None else []
+    hidden = shapes.why_no_params(layer) if known is None else ""
     if known is None and not blobs and not hidden:
         return None
     if known is None and blobs:
@@ -111,7 +111,7 @@ def _layer_params(
         blobs=blobs,
         turned=keeps_turned(layer),
         window=_window(layer, known, shapes),
-        unknown=shapes.unknown[hidden[0]] if hidden else "",
+        unknown=hidden,
     )
 
 

@@ -1,0 +1,100 @@
+"""Data layers: what their text says of the shapes of their tops, by Caffe 1.0's own setup.
+
+A MemoryData says everything. ImageData and WindowData say height and width as the size that
+pictures are brought to or cropped to, and OpenCV gives them three channels, or one to an
+ImageData of ``is_color: false``. A second top holds one label for each picture. What else there
+is stands in the files that a layer reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netsurgery.formats.textformat import Message
+from netsurgery.net.net import MAX_DIM, Layer, Shape
+
+__all__ = ["DATA_LAYERS", "data_shapes"]
+
+#: The shape of the first top, None where the text does not say it, and the batch size.
+_Rule = Callable[[Layer, Message], tuple[Shape | None, int | None]]
+
+
+def data_shapes(layer: Layer) -> tuple[Shape | None, ...]:
+    """The shape of each top of a layer of one of `DATA_LAYERS`, None where the text has none.
+
+    Raises PrototxtError for sizes that Caffe refuses.
+    """
+    field, rule = DATA_LAYERS[layer.type]
+    if rule is None:
+        return (None,) * len(layer.tops)
+    pictures, batch = rule(layer, layer.param(field))
+    labels = None if batch is None else (batch,)
+    tops: list[Shape | None] = [pictures, labels, *[None] * len(layer.tops)]
+    return tuple(tops[: len(layer.tops)])
+
+
+def _memory(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    sizes = [
+        message.integer(name, 0, 0, MAX_DIM)
+        for name in ("batch_size", "channels", "height", "width")
+    ]
+    if 0 in sizes:
+        raise layer.error(
+            "batch_size, channels, height and width of memory_data_param must all be given, and "
+            "be positive"
+        )
+    return tuple(sizes), sizes[0]
+
+
+def _images(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    height, width = (message.integer(f"new_{side}", 0, 0, MAX_DIM) for side in ("height", "width"))
+    if (height == 0) != (width == 0):
+        raise layer.error("new_height and new_width of image_data_param must both be given")
+    batch, crop = _batch(layer, message, default=1), _crop(layer, message)
+    if height and crop > min(height, width):
+        raise layer.error(f"crop_size {crop} of pictures of {height}x{width}")
+    if crop:
+        height = width = crop
+    if not height:
+        return None, batch
+    channels = 3 if message.boolean("is_color", True) else 1
+    return (batch, channels, height, width), batch
+
+
+def _windows(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    batch, crop = _batch(layer, message), _crop(layer, message)
+    if not crop:
+        raise layer.error("crop_size of transform_param is missing; a WindowData needs it")
+    return (batch, 3, crop, crop), batch
+
+
+def _database(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    return None, message.integer("batch_size", 0, 0, MAX_DIM) or None
+
+
+def _batch(layer: Layer, message: Message, default: int = 0) -> int:
+    batch = message.integer("batch_size", default, 0, MAX_DIM)
+    if not batch:
+        raise layer.error("batch_size must be positive")
+    return batch
+
+
+def _crop(layer: Layer, message: Message) -> int:
+    """The size of the crop, 0 for none. A layer of V1 has it in its own message, which wins."""
+    own = message.integer("crop_size", 0, 0, MAX_DIM) if _of_v1(layer) else 0
+    return own or layer.param("transform_param").integer("crop_size", 0, 0, MAX_DIM)
+
+
+def _of_v1(layer: Layer) -> bool:
+    kind = layer.message.scalar("type")
+    return kind is not None and kind.kind != "string"
+
+
+#: Layer type -> its parameter message and the rule of its shapes, None where files alone say them.
+DATA_LAYERS: dict[str, tuple[str, _Rule | None]] = {
+    "Data": ("data_param", _database),
+    "HDF5Data": ("hdf5_data_param", None),
+    "ImageData": ("image_data_param", _images),
+    "MemoryData": ("memory_data_param", _memory),
+    "WindowData": ("window_data_param", _windows),
+}

@@ -1,0 +1,100 @@
+"""Data layers have the shapes in real Caffe that their text says, on pictures made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.net import Net
+from netsurgery.net.shapes import infer
+
+pytestmark = pytest.mark.caffe
+
+SIZES = "image_data_param { source: 'S' batch_size: 5 new_height: 12 new_width: 16 %s }"
+
+#: A layer's type and text, and the shape of its first top. S stands for its source.
+LAYERS = [
+    ("MemoryData", "memory_data_param { batch_size: 4 channels: 2 height: 6 width: 7 }"),
+    (
+        "MemoryData",  # cropped when pictures are added, to the size that is declared
+        "memory_data_param { batch_size: 1 channels: 3 height: 5 width: 5 } "
+        "transform_param { crop_size: 4 }",
+    ),
+    ("ImageData", SIZES % ""),
+    ("ImageData", SIZES % "is_color: false"),
+    ("ImageData", SIZES % "" + " transform_param { crop_size: 9 }"),
+    (
+        "ImageData",
+        "image_data_param { source: 'S' is_color: false } transform_param { crop_size: 9 }",
+    ),
+    (
+        "WindowData",
+        "window_data_param { source: 'S' batch_size: 3 } transform_param { crop_size: 8 }",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Type -> a file for its `source`: a list of one picture, and one of its windows."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("pictures")
+    picture = folder / "p.png"
+    Image.new("RGB", (20, 18), (10, 20, 30)).save(picture)
+    (folder / "list").write_text(f"{picture} 0\n")
+    (folder / "windows").write_text(f"# 0\n{picture}\n3\n18\n20\n2\n1 1.0 0 0 9 9\n0 0.0 5 5 9 9\n")
+    return {"ImageData": folder / "list", "WindowData": folder / "windows"}
+
+
+@pytest.mark.parametrize(("kind", "text"), LAYERS)
+def test_shapes_of_data_and_labels(
+    kind: str, text: str, sources: dict[str, Path], tmp_path: Path, caffe_engine: PycaffeEngine
+) -> None:
+    text = text.replace("'S'", f'"{sources.get(kind)}"')
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
+    found = infer(Net.read(path))
+    assert found.unknown == {}
+    with caffe_engine.load(path) as net:
+        assert found.blobs == dict(net.blobs)
+
+
+def test_a_layer_of_2014_has_its_crop_in_its_own_message(
+    sources: dict[str, Path], tmp_path: Path, caffe_engine: PycaffeEngine
+) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layers { name: "d" type: WINDOW_DATA top: "data" top: "label" window_data_param { '
+        f'source: "{sources["WindowData"]}" batch_size: 3 crop_size: 8 }} }}\n'
+    )
+    with caffe_engine.load(path) as net:
+        assert (
+            infer(Net.read(path)).blobs == dict(net.blobs) == {"data": (3, 3, 8, 8), "label": (3,)}
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("MemoryData", "memory_data_param { batch_size: 4 channels: 2 height: 6 }"),
+        ("ImageData", "image_data_param { source: 'S' new_height: 5 }"),
+        ("ImageData", SIZES % "" + " transform_param { crop_size: 13 }"),
+        ("ImageData", "image_data_param { source: 'S' batch_size: 0 new_height: 5 new_width: 5 }"),
+        ("WindowData", "window_data_param { source: 'S' batch_size: 3 }"),
+    ],
+)
+def test_sizes_that_caffe_refuses_are_not_known(
+    kind: str, text: str, sources: dict[str, Path], tmp_path: Path, caffe_engine: PycaffeEngine
+) -> None:
+    from netsurgery.errors import EngineFailed
+
+    text = text.replace("'S'", f'"{sources.get(kind)}"')
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
+    found = infer(Net.read(path))
+    assert "data" in found.unknown
+    with pytest.raises(EngineFailed):
+        caffe_engine.load(path)
