@@ -5,6 +5,7 @@
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
+# make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make check   lint, types and tests: what has to hold before a change goes in
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ ENGINE ?= embedded
 SECONDS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs conformance fuzz torture check lint types caffe clean
+.PHONY: demo test bench docs schema conformance fuzz torture check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -56,6 +57,9 @@ torture: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pdoc --no-show-source --output-directory docs/api netsurgery
+
+schema: $(STAMP)
+	$(BIN)/python schema/make.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
-"""Caffe 1.0's messages for tests, built from caffe.desc in a descriptor pool of their own.
+"""Caffe 1.0's messages for tests, built from its descriptors in a pool of their own.
 
 Neither the pool nor the package is protobuf's default, so a real caffe_pb2 may be imported in the
-same process. make_caffe_desc.py made caffe.desc.
+same process.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
+from netsurgery.formats.schema import index
+
 __all__ = ["caffe_messages", "net_parameter"]
 
 
 @functools.cache
 def caffe_messages() -> SimpleNamespace:
     """The message classes by name: ``caffe_messages().NetParameter()``, V1 and V0 ones too."""
-    file = descriptor_pb2.FileDescriptorProto.FromString(
-        Path(__file__).with_name("caffe.desc").read_bytes()
-    )
+    made = Path(index.__file__).with_name("caffe.desc").read_bytes()
+    file = descriptor_pb2.FileDescriptorSet.FromString(made).file[0]
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     names = [message.name for message in file.message_type]

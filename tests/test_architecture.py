@@ -35,6 +35,7 @@ ONLY = {
     "PIL": {"maps/"},
     "platformdirs": {"engines/"},
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
+    "google": {"formats/schema/descriptors.py"},
     "h5py": {"formats/hdf5", "jobs/features.py"},
 }
 

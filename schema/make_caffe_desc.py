@@ -1,6 +1,6 @@
-"""Make caffe.desc, the descriptor that caffe_schema.py is built from.
+"""Make netsurgery/formats/schema/caffe.desc, the schema of Caffe 1.0.
 
-    python tests/make_caffe_desc.py path/to/caffe/proto/caffe_pb2.py
+    python schema/make_caffe_desc.py path/to/caffe/proto/caffe_pb2.py
 
 Takes the serialized file descriptor out of the module that protoc generated for Caffe 1.0, without
 importing it, and gives it a file name and a package of our own, so that it can live beside a
@@ -25,8 +25,10 @@ def main(module: str) -> None:
     file.ClearField("options")
     for message in file.message_type:
         rename(message, old)
-    target = Path(__file__).with_name("caffe.desc")
-    target.write_bytes(file.SerializeToString(deterministic=True))
+    root = Path(__file__).resolve().parent.parent
+    target = root / "netsurgery" / "formats" / "schema" / "caffe.desc"
+    made = descriptor_pb2.FileDescriptorSet(file=[file])
+    target.write_bytes(made.SerializeToString(deterministic=True))
     print(f"{target}: {len(file.message_type)} messages")
 
 
