@@ -63,7 +63,9 @@ def test_what_does_not_go_through_is_told_at_its_place_in_the_original() -> None
     text = SMALL + flat + pool + fc("a", "f") + fc("b", "p") + layer("Eltwise", "a b", "s")
     told = rf"n\.prototxt:{text.count(chr(10))}:\d+: layer 'Eltwise-s' \(Eltwise\): its bottoms"
     with pytest.raises(SurgeryError, match=told):
-        plan(text)
+        plan(text, input_size=(20, 20))
+    made = plan(text)  # the strides differ, so no size is known to go through
+    assert (made.inputs[0].new, made.inputs[0].stride) == ((1, 2, 6, 6), None)
 
 
 COMMENTED = """\
@@ -194,6 +196,50 @@ def test_a_stride_below_one_gives_no_map_smaller_than_wanted() -> None:
     assert steps(made.inputs[0]) == [0.5, 0.5]
     assert made.inputs[0].new == (1, 2, 10, 10)
     assert made.maps == {"fc-conv": (1, 3, 9, 9)}
+
+
+def test_a_map_that_no_size_gives_is_refused_with_those_there_are() -> None:
+    up = "convolution_param { num_output: 2 kernel_size: 2 stride: 2 }"
+    text = SMALL + layer("Deconvolution", "data", "up", up) + fc("fc", "up")
+    assert plan(text, map_size=(3, 5)).maps == {"fc-conv": (1, 3, 3, 5)}
+    said = (
+        r"n\.prototxt: no size of input 'data' gives a map 'fc-conv' of 4x5 \(7x7 gives 3x3, 8x8 "
+        r"gives 5x5\); give another --map-size, or --input-size"
+    )
+    with pytest.raises(SurgeryError, match=said):
+        plan(text, map_size=(4, 5))
+
+
+INTERP = 'layer { name: "up" type: "Interp" bottom: "c" top: "up" interp_param { %s } }\n'
+HALVED = layer("Convolution", "data", "c", "convolution_param { num_output: 2 kernel_size: 2 "
+               "stride: 2 }")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("zoom", "asked", "size", "stride"),
+    [
+        ("zoom_factor: 2", (3, 5), (8, 10), 1),  # the old 3x3 become 5x5, so 1 pixel a cell
+        ("zoom_factor: 3", (7, 4), (10, 8), None),  # 2 cells over 3 pixels
+    ],
+)
+def test_an_interpolation_counts_for_stride_and_size(
+    zoom: str, asked: tuple[int, int], size: tuple[int, int], stride: int | None
+) -> None:
+    made = plan(SMALL + HALVED + INTERP % zoom + fc("fc", "up"), map_size=asked)
+    (one,) = made.inputs
+    assert made.maps == {"fc-conv": (1, 3, *asked)}
+    assert one.new[2:] == size
+    assert stride is None or steps(one) == [stride, stride]
+
+
+def test_an_interpolation_to_one_size_has_no_stride_that_moves() -> None:
+    text = SMALL + HALVED + INTERP % "height: 5 width: 5" + fc("fc", "up")
+    made = plan(text)
+    assert (made.inputs[0].new, made.inputs[0].stride) == ((1, 2, 6, 6), None)
+    assert "no output is known to grow with it" in made.notes[-2]
+    with pytest.raises(SurgeryError, match=r"gives a map 'fc-conv' of 2x2 \("):
+        plan(text, map_size=(2, 2))
+    assert plan(text, input_size=(12, 12)).inputs[0].stride is None
 
 
 def test_a_size_that_stays_is_spelled_as_it_was() -> None:

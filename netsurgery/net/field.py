@@ -21,16 +21,19 @@ from netsurgery.net.windows import Window, conv_window, lrn_window, pool_window
 __all__ = ["Field", "fields"]
 
 
-def fields(net: Net, inputs: Mapping[str, Shape] | None = None) -> dict[str, Field]:
+def fields(
+    net: Net, inputs: Mapping[str, Shape] | None = None, *, of: str | None = None
+) -> dict[str, Field]:
     """The field of every blob whose cells depend on one input by windows that move evenly.
 
+    of: the input in which the fields lie, as if the others were constants; None for all of them.
     A blob that mixes positions in a way no window describes (Reshape, Permute, layers that are
     not understood), or that meets another of different stride, is left out.
     """
     shapes = infer(net, inputs)
     walk = _Walk(shapes, net.state)
     for name in (*givable(net, shapes), *(inputs or {})):
-        if len(shapes.blobs.get(name, ())) == 4:
+        if len(shapes.blobs.get(name, ())) == 4 and of in (None, name):
             walk.known[name] = Field(name)
     for layer in net.layers:
         if layer.bottoms:

@@ -11,6 +11,7 @@ from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.convolution.survey import Survey
 from netsurgery.surgery.plan import Refusal, refuse
@@ -72,19 +73,22 @@ def resize(
             shape = describe(shapes.blobs[declared.name])
             what = f"input {declared.name!r} is {shape}: more than Caffe counts"
             raise declared.dims[0].error(what)
-        stride, others = _total_stride(made, declared.name, sources)
-        if others:
-            notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
+        strides = _moving_strides(made, declared.name, sources)
         old = shapes.blobs[declared.name]
+        stride = _last(strides)
         new = _new_shape(net, declared, old, stride, wanted)
         resizes.append(Resize(declared.name, old, new, stride))
+        others = [output for output in strides if strides[output] != stride]
+        if others:
+            notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
     fixed, moving = _effects(net, made, found, sources, resizes)
     if fixed and wanted != Wanted():
         refuse(net.prototxt.path, fixed)
     if wanted == Wanted() and (fixed or not moving):
-        resizes = [replace(one, new=(1, *one.old[1:])) for one in resizes]
+        resizes = [replace(one, new=(1, *one.old[1:]), stride=None) for one in resizes]
         return resizes, notes + _told(resizes, str(fixed[0]) if fixed else _UNMOVED)
-    return resizes, notes + _told(resizes, "")
+    resizes = [_giving_the_map(made, one, resizes, sources, wanted) for one in resizes]
+    return _with_true_strides(made, sources, resizes), notes + _told(resizes, "")
 
 
 _UNMOVED = "no output is known to grow with it; --input-size resizes it all the same"
@@ -139,24 +143,17 @@ def _check_wanted(net: Net, driving: list[NetInput], wanted: Wanted) -> None:
         )
 
 
-def _total_stride(
+def _moving_strides(
     made: Net, name: str, sources: Mapping[str, Shape]
-) -> tuple[tuple[Fraction, Fraction] | None, list[str]]:
-    """The total stride of the last output that moves with an input, None where none is known to.
+) -> dict[str, tuple[Fraction, Fraction]]:
+    """The total stride of every output that moves with an input, as far as it is known."""
+    known = fields(made, sources, of=name)
+    return {output: known[output].stride for output in made.outputs if output in known}
 
-    The list names the outputs that move with it by another stride.
-    """
-    found = fields(made, sources)
-    moving = {
-        output: found[output].stride
-        for output in made.outputs
-        if output in found and found[output].input == name
-    }
-    if not moving:  # it meets another input on the way: what is known of it before
-        before = [one.stride for one in found.values() if one.input == name]
-        return (before[-1] if before else None), []
-    stride = list(moving.values())[-1]
-    return stride, [output for output, other in moving.items() if other != stride]
+
+def _last(strides: Mapping[str, tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
+    """The total stride of the last output; None where no output is known to move."""
+    return list(strides.values())[-1] if strides else None
 
 
 def _new_shape(
@@ -179,6 +176,41 @@ def _new_shape(
     rows, columns = wanted.map_size or DEFAULT_MAP
     height, width = height + ceil(stride[0] * (rows - 1)), width + ceil(stride[1] * (columns - 1))
     return (1, channels, height, width)
+
+
+def _giving_the_map(
+    made: Net, one: Resize, all_: list[Resize], sources: Mapping[str, Shape], wanted: Wanted
+) -> Resize:
+    """The input at the size that gives the map wanted, or no smaller one where none was asked for.
+
+    The stride alone does not say: it holds for an input of the old size, and windows are rounded.
+    Raises SurgeryError where no size near by gives the map asked for.
+    """
+    outputs = list(_moving_strides(made, one.name, sources))
+    if wanted.input_size is not None or one.stride is None or not outputs:
+        return one
+    others = {other.name: other.new for other in all_ if other is not one}
+    of = MapOf(made, one.name, outputs[-1], {**sources, **others})
+    asked = wanted.map_size or DEFAULT_MAP
+    exactly = wanted.map_size is not None
+    size = size_for_map(of, (one.new[2], one.new[3]), one.stride, asked, exactly=exactly)
+    return replace(one, new=(*one.new[:2], *size))
+
+
+def _with_true_strides(
+    made: Net, sources: Mapping[str, Shape], resizes: list[Resize]
+) -> list[Resize]:
+    """The strides that hold at the new size as well; others are not known.
+
+    An interpolation keeps its corners in place, so that its stride may change with the size.
+    """
+    after = {**sources, **{one.name: one.new for one in resizes}}
+    return [
+        one
+        if _last(_moving_strides(made, one.name, after)) == one.stride
+        else replace(one, stride=None)
+        for one in resizes
+    ]
 
 
 def _effects(
