@@ -203,29 +203,49 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word", "what"),
     [
-        (CLASSIFIER, "outputs:fc", "found no layer of the net, expected outputs:LAYER:keep=0,2 o"),
+        (
+            CLASSIFIER,
+            "outputs:fc",
+            "found no layer of the net, expected outputs:LAYER:keep=0,2-5, ",
+        ),
         (CLASSIFIER, "outputs:no:add=1", "found no layer of the net, expected outputs:LAYER:keep"),
-        (CLASSIFIER, "outputs:fc:drop=1", "found 'drop=1', expected keep=0,2 or add=5"),
+        (CLASSIFIER, "outputs:fc:cut=1", "found 'cut=1', expected keep=0,2-5, drop=1 or add=5"),
+        (CLASSIFIER, "outputs:fc:drop=1-1,1", "1 is named twice"),
+        (CLASSIFIER, "outputs:fc:drop=0-2", "all 3 would go; one has to stay"),
+        (
+            CLASSIFIER,
+            "outputs:fc:drop=2-1",
+            "found '2-1', expected 0 to 2, or a range such as 0",
+        ),
         (CLASSIFIER, "outputs:fc:keep=3", "found '3', expected 0 to 2"),
         (CLASSIFIER, "outputs:fc:keep=0,-1", "found '-1', expected 0 to 2"),
         (CLASSIFIER, "outputs:fc:keep=", "found '', expected 0 to 2"),
         (CLASSIFIER, "outputs:fc:keep=1,1", "1 is named twice"),
         (CLASSIFIER, "outputs:fc:add=0", "expected how many, 1 or more"),
-        (CLASSIFIER, "outputs:p:add=1", "layer 'p': it is of type Softmax, expected Convolution o"),
         (
-            CLASSIFIER + ip("next", "fc"),
-            "outputs:fc:add=1",
-            "layer 'fc': layer 'next' (InnerProduct) behind it depends on its outputs",
+            CLASSIFIER,
+            "outputs:p:add=1",
+            "layer 'p': it (Softmax) compares all channels; name the layer with weights before it",
         ),
         (
-            CLASSIFIER + layer("Slice", "a b c", "p"),
+            CLASSIFIER,
+            "outputs:x:add=1",
+            "layer 'x': it is of type Input, which computes no outputs",
+        ),
+        (
+            CLASSIFIER + ip("next", "p"),
             "outputs:fc:add=1",
-            "layer 'fc': layer 'a' (Slice) behind it depends on its outputs",
+            "layer 'fc': layer 'next' (InnerProduct) computes with what 'p' made of all channels",
+        ),
+        (
+            CLASSIFIER + layer("Slice", "a b c", "fc"),
+            "outputs:fc:drop=1",
+            "layer 'fc': layer 'a' (Slice) is left without any channel of 'b'",
         ),
         (
             CLASSIFIER + layer("PReLU", "r", "p"),
             "outputs:fc:add=1",
-            "layer 'fc': layer 'r' (PReLU) behind it depends on its outputs",
+            "layer 'fc': layer 'r' (PReLU) computes with what 'p' made of all channels",
         ),
         (
             CLASSIFIER + layer("ArgMax", "m", "p", "argmax_param { top_k: 2 }"),

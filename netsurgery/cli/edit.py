@@ -53,12 +53,20 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
                              (where there is a scale, fold-scale goes before it)
       fold-scale:0.017       the input's scale into the first weights; before fold-mean, since
                              Caffe's input is (x - mean) * scale
-      outputs:fc8:keep=281,282   these outputs alone, in this order (*)
+      outputs:conv2:keep=0,4-9   these outputs alone, in this order (*)
+      outputs:conv2:drop=1,3-7   all outputs but these (*)
       outputs:fc8:add=5          five outputs more, of zeros (*)
     (*) changes the prototxt too: give --prototxt-out.
 
+    What reads a layer's outputs is cut to match: the inputs of layers behind, the channels of
+    BatchNorm, Scale, Bias and PReLU, depthwise convolutions, and all layers that an Eltwise or
+    Scale joins with it; through Concat, Slice, Flatten, Permute and the like to the channels that
+    are meant. The new net gives what the old one gives with zeros in place of the weights that
+    read what is gone. Where a layer between computes with all channels (LRN across them,
+    Normalize), or is not known, the operation is refused.
+
     `=` and fold change nothing when they are done again on their own result. All others do:
-    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs with add, and with keep.
+    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, and outputs.
 
     \b
     Example:

@@ -157,7 +157,7 @@ def edit(
     """Change params, and the structure around them, by the operations of ``netsurgery edit``.
 
     operations: done from left to right, all or none; ``conv[0][2]=gaussian:sigma=1``,
-    ``conv[1]+=1``, ``fold``, ``outputs:fc8:keep=281,282``. `Net` is the way to numbers of one's
+    ``conv[1]+=1``, ``fold``, ``outputs:conv2:drop=1,3-7``. `Net` is the way to numbers of one's
     own; this one knows kernels and structure. prototxt_out: needed where the structure changes.
 
     The plan's `steps` tell what each operation did, `text` is the new prototxt (None where it is

@@ -4,7 +4,7 @@
     save:LAYER[BLOB]=FILE.npy                                 write it to a file
     fold   fold:LAYER         swap-input-channels[:LAYER]
     fold-mean:MEAN            fold-scale:NUMBER
-    outputs:LAYER:keep=0,2    outputs:LAYER:add=5             structure
+    outputs:LAYER:keep=0,2-5  :drop=1  :add=5                 structure
 
 Names hold ``/``, ``-``, ``=``, ``:`` and brackets, so the layer is the longest name of the net
 that the text begins with.

@@ -1,123 +1,96 @@
-"""A classifier's outputs cut down to some, or grown by more.
+"""Some of a layer's outputs kept, removed, or more of them added, and all that reads them cut.
 
-``outputs:fc8:keep=281,282`` keeps these rows of the weight and of the bias, in this order;
-``outputs:fc8:add=5`` puts five rows of zeros behind the others, to be trained or filled by other
-operations. Cut rows give the same numbers as before; a Softmax behind them shares out the rest.
+``outputs:conv1:keep=0,2-5`` keeps these filters, in this order; ``outputs:conv1:drop=1,3-7`` all
+but these; ``outputs:fc8:add=5`` puts five of zeros behind the others, to be trained or filled by
+other operations. Layers behind lose the inputs, BatchNorm, Scale and the like the channels, and
+where an Eltwise joins several layers all of them are cut alike.
 
-Refused where what follows depends on how many channels there are, or on which is which.
+The new net gives what the old one gives with zeros in place of the weights that read a removed
+channel. Outputs of the net that are cut have the numbers they had; a Softmax behind them shares
+out the rest. Refused where that would not hold: where a layer on the way computes with all
+channels (an LRN across them), or does what is not known.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer
-from netsurgery.net.shape_rules import keeps_turned
-from netsurgery.surgery.edit.layer_text import PARAM, other_phases_read, set_outputs
+from netsurgery.surgery.edit.channel_types import WEIGHTED, channel_axis, outputs_of
+from netsurgery.surgery.edit.cut_params import apply_cuts
+from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
+from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.operations import layer_before
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.workpiece import Workpiece, stop
 
 __all__ = ["change_outputs"]
 
-#: Layers that do with each channel what they did, however many there are.
-_INDIFFERENT = frozenset(
-    """
-    AbsVal ArgMax BNLL Clip Dropout ELU Exp Flatten Log Pooling Power ReLU Sigmoid Silence Softmax
-    Split Swish TanH Threshold
-    """.split()
-)
-
-#: Field number of num_output in ConvolutionParameter and InnerProductParameter.
-_NUM_OUTPUT = 1
+_EXPECTED = "keep=0,2-5, drop=1 or add=5"
 
 
 def change_outputs(work: Workpiece, argument: str) -> None:
-    """``LAYER:keep=0,2`` or ``LAYER:add=5``. Raises SurgeryError."""
+    """``LAYER:keep=0,2-5``, ``LAYER:drop=1`` or ``LAYER:add=5``. Raises SurgeryError."""
     name = layer_before(argument, [layer.name for layer in work.net.layers], ":")
     if name is None:
-        raise SurgeryError("found no layer of the net, expected outputs:LAYER:keep=0,2 or :add=5")
+        raise SurgeryError(f"found no layer of the net, expected outputs:LAYER:{_EXPECTED}")
     layer = work.layer(name)
-    if layer.type not in ("Convolution", "InnerProduct"):
-        raise stop(name, f"it is of type {layer.type}, expected Convolution or InnerProduct")
-    message = layer.param(PARAM[layer.type])
-    if message.integer("group", 1, 1) != 1:
-        raise stop(name, "its outputs are in groups")
-    old = message.integer("num_output", 0)
-    rows = _rows(argument[len(name) + 1 :], old)
-    _check_behind(work, layer, len(rows))
-    work.refuse_shared(name, *range(work.count(name)))
-    _take_rows(work, layer, rows)
-    _set_text(work, layer, len(rows))
-    work.notes.append(f"the classes of {name!r} have changed; a file of labels has to follow")
+    follow = Follower(work, layer)
+    axis, old = _channels(follow, layer)
+    cut = Cut(axis, _rows(argument[len(name) + 1 :], old), old)
+    if cut.same:
+        work.notes.append(f"all {old} outputs of {name!r} stay as they are")
+        return
+    follow.follow(cut)
+    results = set(work.net.outputs)
+    apply_cuts(follow)
+    if any(blob.name in results for blob in follow.cuts):
+        work.notes.append(f"the classes of {name!r} have changed; a file of labels has to follow")
 
 
-def _rows(change: str, old: int) -> list[int | None]:
-    """For each new output the old one it is, None for a new one."""
+def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
+    """The axis of the layer's channels, and how many there are."""
+    if not layer.tops or not layer.bottoms:
+        raise stop(layer.name, f"it is of type {layer.type}, which computes no outputs")
+    if layer.type in WEIGHTED:
+        return channel_axis(follow, layer), outputs_of(layer)
+    if len(layer.tops) > 1:
+        raise stop(layer.name, f"it has {len(layer.tops)} tops; name a layer behind it")
+    shape = follow.shape(follow.tops(layer)[0], layer)
+    if len(shape) < 2:
+        raise stop(layer.name, "its top has no channels")
+    return 1, shape[1]
+
+
+def _rows(change: str, old: int) -> Rows:
+    """For each new output the old one it is, `NEW` for a new one."""
     kind, _, value = change.partition("=")
     if kind == "add":
         if not re.fullmatch(r"[0-9]{1,7}", value) or int(value) == 0:
             raise SurgeryError(f"add={value}: expected how many, 1 or more")
-        return [*range(old), *[None] * int(value)]
-    if kind != "keep":
-        raise SurgeryError(f"found {change!r}, expected keep=0,2 or add=5")
-    rows: list[int | None] = []
+        return (*identity(old), *[NEW] * int(value))
+    if kind not in ("keep", "drop"):
+        raise SurgeryError(f"found {change!r}, expected {_EXPECTED}")
+    rows: dict[int, None] = {}
+    for row in _numbers(kind, value, old):
+        if row in rows:
+            raise SurgeryError(f"{kind}={value}: {row} is named twice")
+        rows[row] = None
+    if kind == "keep":
+        return tuple(rows)
+    if len(rows) == old:
+        raise SurgeryError(f"{kind}={value}: all {old} would go; one has to stay")
+    return tuple(row for row in range(old) if row not in rows)
+
+
+def _numbers(kind: str, value: str, old: int) -> Iterator[int]:
+    """The numbers that ``0,2-5`` lists. Raises SurgeryError."""
     for piece in value.split(","):
-        if not re.fullmatch(r"[0-9]{1,9}", piece) or int(piece) >= old:
-            raise SurgeryError(f"keep={value}: found {piece!r}, expected 0 to {old - 1}")
-        if int(piece) in rows:
-            raise SurgeryError(f"keep={value}: {piece} is named twice")
-        rows.append(int(piece))
-    return rows
-
-
-def _check_behind(work: Workpiece, layer: Layer, outputs: int) -> None:
-    blobs = set(layer.tops)
-    for top in layer.tops:
-        if other := other_phases_read(work.net, top):
-            raise stop(
-                layer.name, f"layer {other!r} of another phase or stage names its top {top!r}"
+        ends = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", piece)
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
+        if not first <= last < old:
+            raise SurgeryError(
+                f"{kind}={value}: found {piece!r}, expected 0 to {old - 1}, or a range such as 0-1"
             )
-    for reader in work.net.layers:
-        if reader.index > layer.index and blobs.intersection(reader.bottoms):
-            _check_reader(layer, reader, outputs)
-            blobs.update(reader.tops)
-
-
-def _check_reader(layer: Layer, reader: Layer, outputs: int) -> None:
-    shared = reader.param("prelu_param").boolean("channel_shared", False)
-    if reader.type not in _INDIFFERENT and not (reader.type == "PReLU" and shared):
-        what = f"layer {reader.name!r} ({reader.type}) behind it depends on its outputs"
-        raise stop(layer.name, what)
-    best = reader.param("argmax_param").integer("top_k", 1, 1)
-    if best > outputs:
-        raise stop(layer.name, f"layer {reader.name!r} wants the best {best} of {outputs} outputs")
-
-
-def _take_rows(work: Workpiece, layer: Layer, rows: list[int | None]) -> None:
-    import numpy as np
-
-    taken = np.array([0 if row is None else row for row in rows])
-    new = np.array([row is None for row in rows])
-    for index in range(work.count(layer.name)):
-        axis = 1 if keeps_turned(layer) and index == 0 else 0
-        values = np.moveaxis(work.peek(layer.name, index), axis, 0)[taken]
-        values[new] = 0
-        work.set_param(layer.name, index, np.moveaxis(values, 0, axis))
-        what = f"{np.count_nonzero(~new)} outputs kept, {np.count_nonzero(new)} of zeros added"
-        work.effects.append(Effect(layer.name, index, what))
-
-
-def _set_text(work: Workpiece, layer: Layer, outputs: int) -> None:
-    edits = work.net.prototxt.edits()
-    set_outputs(edits, layer, outputs)
-    before = dict(work.shapes.params)
-    work.edited(edits)
-    work.fields.setdefault(layer.name, {})[_NUM_OUTPUT] = outputs
-    try:
-        after = work.shapes.params
-    except PrototxtError as error:
-        raise stop(layer.name, f"the net does not go together any more: {error}") from None
-    for name, shapes in before.items():
-        if name != layer.name and after.get(name) != shapes:
-            raise stop(layer.name, f"the params of layer {name!r} depend on its outputs")
+        yield from range(first, last + 1)

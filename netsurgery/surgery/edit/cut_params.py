@@ -1,0 +1,309 @@
+"""What cuts of blobs come to in the params and the text of the layers that read or make them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import PrototxtError
+from netsurgery.formats.prototxt import insert_field
+from netsurgery.formats.textformat import Edits
+from netsurgery.net.net import Layer, Shape
+from netsurgery.net.shape_rules import cut_axis
+from netsurgery.net.shapes import describe
+from netsurgery.surgery.edit.channel_types import (
+    WEIGHTED,
+    Path,
+    channel_axis,
+    group_of,
+    inputs_first,
+    param_axes,
+    path_of,
+    takes_all_behind,
+)
+from netsurgery.surgery.edit.cuts import (
+    NEW,
+    Cut,
+    Rows,
+    even,
+    identity,
+    merged,
+    take,
+    whole_groups,
+)
+from netsurgery.surgery.edit.follow import Follower
+from netsurgery.surgery.edit.workpiece import Effect, stop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["apply_cuts"]
+
+#: Field numbers in ConvolutionParameter; num_output has the same one in the other messages.
+_NUM_OUTPUT, _GROUP = 1, 5
+
+
+def apply_cuts(follow: Follower) -> None:
+    """Cut the params and the text as `follow` found.
+
+    Raises SurgeryError for params that are shared, or are not as the net has them, and where the
+    new net would have other shapes than the cuts tell.
+    """
+    net = follow.work.net
+    edits = net.prototxt.edits()
+    blobs, params = _expected_blobs(follow), dict(follow.work.shapes.params)
+    for layer in net.layers:
+        if any(blob in follow.cuts for blob in (*follow.bottoms(layer), *follow.tops(layer))):
+            _cut_layer(follow, layer, edits)
+    for (name, index), array in follow.work.arrays.items():
+        if index < len(params.get(name, ())):
+            params[name] = (*params[name][:index], array.shape, *params[name][index + 1 :])
+    follow.work.edited(edits)
+    _check(follow, blobs, params)
+
+
+def _expected_blobs(follow: Follower) -> dict[str, Shape]:
+    """The new shape of every blob whose shape is known."""
+    expected = dict(follow.work.shapes.blobs)
+    for layer in follow.work.net.layers:
+        for blob in follow.tops(layer):
+            cut = follow.cuts.get(blob)
+            shape = follow.work.shapes.blobs.get(blob.name)
+            if shape is not None and cut is not None and cut.axis >= 0:
+                expected[blob.name] = _with(shape, cut)
+    return expected
+
+
+def _with(shape: Shape, cut: Cut) -> Shape:
+    return (*shape[: cut.axis], len(cut.rows), *shape[cut.axis + 1 :])
+
+
+def _check(follow: Follower, blobs: dict[str, Shape], params: dict[str, tuple[Shape, ...]]) -> None:
+    """The net as its new text has it, against what was to come out."""
+    seed = follow.seed.name
+    try:
+        shapes = follow.work.shapes
+    except PrototxtError as error:
+        raise stop(seed, f"the net would not fit together any more: {error}") from None
+    for name, shape in blobs.items():
+        found = shapes.blobs.get(name)
+        if found != shape:
+            new = "of no known shape" if found is None else describe(found)
+            raise stop(seed, f"blob {name!r} would be {new}, expected {describe(shape)}")
+    for name, expected in params.items():
+        if shapes.params.get(name) != expected:
+            raise stop(seed, f"the params of layer {name!r} depend on its outputs")
+
+
+def _cut_layer(follow: Follower, layer: Layer, edits: Edits) -> None:
+    if layer.type in WEIGHTED:
+        _cut_weighted(follow, layer, edits)
+        return
+    _cut_by_channel(follow, layer)
+    if path_of(layer) is Path.DIVIDED:
+        _move_points(follow, layer, edits)
+    elif layer.message.message("reshape_param"):
+        _set_dim(follow, layer, edits)
+
+
+def _params(follow: Follower, layer: Layer) -> list[Array]:
+    """The layer's params. Raises SurgeryError for others than the net's, and for shared ones."""
+    work, name = follow.work, layer.name
+    work.layer(name)
+    if sum(message.string("name") == name for message in work.net.prototxt.layers) > 1:
+        raise stop(name, "a layer of another phase or stage has its name")
+    count = work.count(name)
+    expected = len(work.shapes.params.get(name, ())) or count
+    if count != expected:
+        raise stop(name, f"the model has {count} params for it, the net {expected}")
+    work.refuse_shared(name, *range(count))
+    return [work.peek(name, index) for index in range(count)]
+
+
+def _cut_by_channel(follow: Follower, layer: Layer) -> None:
+    """The params of layers such as BatchNorm and Scale."""
+    axes = param_axes(follow, layer)
+    if not axes:
+        return
+    cut = follow.cuts[follow.tops(layer)[0]]
+    values = _params(follow, layer)
+    for index, axis in axes.items():
+        follow.work.set_param(layer.name, index, take(values[index], cut.rows, axis))
+        follow.work.effects.append(Effect(layer.name, index, _left(cut.rows, cut.old, "channels")))
+
+
+def _left(rows: Rows, old: int, what: str) -> str:
+    """ "3 of 4 outputs kept, 2 of zeros added"."""
+    kept = [row for row in rows if row != NEW]
+    order = "" if kept == sorted(kept) else ", in another order"
+    added = f", {len(rows) - len(kept)} of zeros added" if len(kept) < len(rows) else ""
+    return f"{len(kept)} of {old} {what} kept{order}{added}"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A weight's rows and columns: what is left of `old`; `groups` of them, each an old one."""
+
+    outputs: Rows
+    inputs: Rows
+    old: tuple[int, int]
+    groups: Rows
+
+
+def _cut_weighted(follow: Follower, layer: Layer, edits: Edits) -> None:
+    """A layer's weight, bias, num_output and group."""
+    work, name, group = follow.work, layer.name, group_of(layer)
+    weight, *bias = _params(follow, layer)
+    blocks = _by_group(layer, weight)
+    rows = _rows(follow, layer, blocks)
+    work.set_param(name, 0, _back(layer, _cut_blocks(blocks, rows)))
+    what = [
+        _left(left, old, noun)
+        for left, old, noun in zip(
+            (rows.outputs, rows.inputs), rows.old, ("outputs", "inputs"), strict=True
+        )
+        if left != identity(old)
+    ]
+    work.effects.append(Effect(name, 0, "; ".join(what)))
+    if rows.outputs != identity(rows.old[0]):
+        for index, values in enumerate(bias, 1):
+            work.set_param(name, index, take(values, rows.outputs, 0))
+            work.effects.append(Effect(name, index, what[0]))
+        _set_number(follow, layer, edits, "num_output", _NUM_OUTPUT, len(rows.outputs))
+    if len(rows.groups) != group:
+        _set_number(follow, layer, edits, "group", _GROUP, len(rows.groups))
+        work.effects.append(Effect(name, None, f"group {group} becomes {len(rows.groups)}"))
+
+
+def _set_number(
+    follow: Follower, layer: Layer, edits: Edits, field: str, number: int, value: int
+) -> None:
+    scalar = layer.param(WEIGHTED[layer.type]).scalar(field)
+    if scalar is None:
+        raise stop(layer.name, f"{field} is missing")
+    edits.replace(scalar.start, scalar.end, str(value))
+    follow.work.fields.setdefault(layer.name, {})[number] = value
+
+
+def _rows(follow: Follower, layer: Layer, blocks: Array) -> _Rows:
+    """What the cuts of the layer's first bottom and top leave of the weight."""
+    inputs, outputs = (
+        follow.cuts.get(blobs[0]) for blobs in (follow.bottoms(layer), follow.tops(layer))
+    )
+    group, sizes = blocks.shape[0], blocks.shape[1:3]
+    old = (group * sizes[0], group * sizes[1])
+    left = [
+        identity(old[0]) if outputs is None else outputs.rows,
+        identity(old[1]) if inputs is None else _columns(follow, layer, inputs),
+    ]
+    cut_into = [rows for rows, size in zip(left, sizes, strict=True) if not even(rows, size, group)]
+    groups = identity(group)
+    if group > 1 and cut_into:
+        size = sizes[left.index(cut_into[0])]
+        groups = whole_groups(cut_into[0], size) or groups
+    return _Rows(left[0], left[1], old, groups)
+
+
+def _columns(follow: Follower, layer: Layer, cut: Cut) -> Rows:
+    """Of an InnerProduct, whose axes are all one behind `axis`, the columns; of others `cut`."""
+    axis, blob = channel_axis(follow, layer), follow.bottoms(layer)[0]
+    if not takes_all_behind(layer):
+        return cut.rows
+    shape = follow.shape(blob, layer)
+    return merged(cut, shape, axis, len(shape)).rows
+
+
+def _by_group(layer: Layer, weight: Array) -> Array:
+    """The weight as group x outputs of the group x inputs of the group x the rest."""
+    group = group_of(layer)
+    blocks: Array
+    if layer.type == "Deconvolution":
+        blocks = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:]).swapaxes(1, 2)
+    elif inputs_first(layer):
+        blocks = weight.T[None]
+    else:
+        blocks = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:])
+    return blocks
+
+
+def _back(layer: Layer, blocks: Array) -> Array:
+    """The inverse of `_by_group`, for however many groups, outputs and inputs."""
+    weight: Array
+    if inputs_first(layer):
+        weight = blocks[0].T
+    else:
+        blocks = blocks.swapaxes(1, 2) if layer.type == "Deconvolution" else blocks
+        weight = blocks.reshape(blocks.shape[0] * blocks.shape[1], *blocks.shape[2:])
+    return weight
+
+
+def _cut_blocks(blocks: Array, rows: _Rows) -> Array:
+    """The rows and columns that are left of every group."""
+    import numpy as np
+
+    count = len(rows.groups)
+    outputs, inputs = len(rows.outputs) // count, len(rows.inputs) // count
+    made = np.zeros((count, outputs, inputs, *blocks.shape[3:]), dtype=blocks.dtype)
+    for new, old in enumerate(rows.groups):
+        if old == NEW:
+            continue
+        parts = (
+            _local(rows.outputs[new * outputs : (new + 1) * outputs], old * blocks.shape[1]),
+            _local(rows.inputs[new * inputs : (new + 1) * inputs], old * blocks.shape[2]),
+        )
+        made[new] = take(take(blocks[old], parts[0], 0), parts[1], 1)
+    return made
+
+
+def _local(rows: Rows, start: int) -> Rows:
+    return tuple(NEW if row == NEW else row - start for row in rows)
+
+
+# Text
+
+
+def _move_points(follow: Follower, layer: Layer, edits: Edits) -> None:
+    """Where a Slice cuts, if it is along the channels."""
+    bottom, tops = follow.bottoms(layer)[0], follow.tops(layer)
+    message = layer.param("slice_param")
+    points = message.scalars("slice_point")
+    cut = follow.cuts[bottom]
+    if cut.axis != cut_axis(layer, follow.shape(bottom, layer)):
+        return
+    sizes = [
+        len(follow.cuts[top].rows) if top in follow.cuts else follow.shape(top, layer)[cut.axis]
+        for top in tops
+    ]
+    new = list(accumulate(sizes))[:-1]
+    if points:
+        for point, value in zip(points, new, strict=True):
+            edits.replace(point.start, point.end, str(value))
+    elif len(set(sizes)) > 1:
+        text = " ".join(f"slice_point: {value}" for value in new)
+        fields = message.fields or layer.message.all("top")
+        insert_field(edits, fields[-1], text if message.fields else f"slice_param {{ {text} }}")
+    else:
+        return
+    what = f"slices of {', '.join(map(str, sizes))} channels"
+    follow.work.effects.append(Effect(layer.name, None, what))
+
+
+def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
+    """A Reshape that writes out how many channels there are."""
+    cut = follow.cuts.get(follow.tops(layer)[0])
+    message = layer.param("reshape_param")
+    dims = (message.message("shape") or message).scalars("dim")
+    axes = len(follow.shape(follow.bottoms(layer)[0], layer))
+    start = message.integer("axis", 0, -(2**31))
+    start += axes + 1 if start < 0 else 0
+    if cut is None or not 0 <= cut.axis - start < len(dims):
+        return
+    dim = dims[cut.axis - start]
+    if dim.as_int(-1) > 0:
+        edits.replace(dim.start, dim.end, str(len(cut.rows)))
+        what = f"dim {dim.as_int()} becomes {len(cut.rows)}"
+        follow.work.effects.append(Effect(layer.name, None, what))

@@ -1,0 +1,130 @@
+"""Which channels of which blobs have to go when some of one layer's go.
+
+A cut of a blob is carried to every layer that reads the blob and back to the one that makes it;
+what a layer does with channels (`paths`) leads on to its other blobs, until nothing changes any
+more. A layer with weights ends the way: it gives, or reads, as many channels as are left. A blob
+that is reached on two ways is left with what both leave.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.surgery.edit.cuts import Cut
+from netsurgery.surgery.edit.layer_text import other_phases_read
+from netsurgery.surgery.edit.workpiece import Workpiece, stop
+
+__all__ = ["Blob", "Follower", "Wiring"]
+
+
+class Blob(NamedTuple):
+    """A blob as one layer leaves it: layers that work in place leave others of the same name.
+
+    layer: the index of the one that makes it, -1 for an input of the net.
+    """
+
+    layer: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Which blob, of several of one name, each layer reads and makes."""
+
+    bottoms: dict[int, tuple[Blob, ...]]
+    tops: dict[int, tuple[Blob, ...]]
+    readers: dict[Blob, tuple[Layer, ...]]
+
+    @classmethod
+    def of(cls, net: Net) -> Wiring:
+        """The wiring of `net`."""
+        now = {each.name: Blob(-1, each.name) for each in net.inputs}
+        bottoms, tops = {}, {}
+        readers: dict[Blob, tuple[Layer, ...]] = {}
+        for layer in net.layers:
+            bottoms[layer.index] = tuple(now[name] for name in layer.bottoms)
+            for blob in dict.fromkeys(bottoms[layer.index]):
+                readers[blob] = (*readers.get(blob, ()), layer)
+            tops[layer.index] = tuple(Blob(layer.index, name) for name in layer.tops)
+            now.update({blob.name: blob for blob in tops[layer.index]})
+        return cls(bottoms, tops, readers)
+
+
+class Follower:
+    """Carries cuts through a net; `cuts` is the cut of every blob reached so far."""
+
+    def __init__(self, work: Workpiece, seed: Layer) -> None:
+        """seed: the layer whose channels are named; errors name it. Nothing is changed."""
+        self.work, self.seed = work, seed
+        self.wiring = Wiring.of(work.net)
+        self.cuts: dict[Blob, Cut] = {}
+        self._layers = {layer.index: layer for layer in work.net.layers}
+        self._inputs = {each.name for each in work.net.inputs}
+        self._queue: deque[Layer] = deque()
+
+    def follow(self, cut: Cut) -> None:
+        """Carry a cut of the seed's first top as far as it leads. Raises SurgeryError."""
+        from netsurgery.surgery.edit.paths import relate
+
+        top = self.tops(self.seed)[0]
+        self.put(top, cut, self.seed)
+        while self._queue:
+            relate(self, self._queue.popleft())
+        if self.cuts[top].rows != cut.rows:
+            gone = sorted(set(cut.rows) - set(self.cuts[top].rows))
+            named = ", ".join(map(str, gone[:8])) + (" ..." if len(gone) > 8 else "")
+            raise stop(
+                self.seed.name,
+                f"its channels {named} are joined with others that would go; name these too",
+            )
+
+    def put(self, blob: Blob, cut: Cut, layer: Layer) -> None:
+        """Cut `blob`, as `layer` asks. Raises SurgeryError where that cannot be."""
+        before = self.cuts.get(blob)
+        after = cut if before is None else before.met(cut)
+        if after is None:
+            raise self.refusal(
+                layer, f"reaches {blob.name!r} on another way, with other channels or another order"
+            )
+        if after == before or (before is None and after.same and not after.compared):
+            return
+        if not after.rows and after.axis >= 0:
+            raise self.refusal(layer, f"is left without any channel of {blob.name!r}")
+        self.cuts[blob] = after
+        self._enqueue(blob, layer)
+
+    def _enqueue(self, blob: Blob, layer: Layer) -> None:
+        source = self._layers.get(blob.layer)
+        if source is None or (not source.bottoms and blob.name in self._inputs):
+            raise self.refusal(layer, f"would cut {blob.name!r}, an input of the net")
+        if other := other_phases_read(self.work.net, blob.name):
+            raise stop(
+                self.seed.name,
+                f"layer {other!r} of another phase or stage names "
+                + (f"its top {blob.name!r}" if blob.layer == self.seed.index else repr(blob.name)),
+            )
+        self._queue += (source, *self.wiring.readers.get(blob, ()))
+
+    def bottoms(self, layer: Layer) -> tuple[Blob, ...]:
+        """The blobs that it reads."""
+        return self.wiring.bottoms[layer.index]
+
+    def tops(self, layer: Layer) -> tuple[Blob, ...]:
+        """The blobs that it makes."""
+        return self.wiring.tops[layer.index]
+
+    def shape(self, blob: Blob, layer: Layer) -> Shape:
+        """The blob's shape before anything is cut. Raises SurgeryError where it is not known."""
+        shape = self.work.shapes.blobs.get(blob.name)
+        if shape is None:
+            raise self.refusal(layer, f"stands at {blob.name!r}, whose shape is not known")
+        return shape
+
+    def refusal(self, layer: Layer, reason: str) -> Exception:
+        """The error to raise: the seed's channels cannot be changed because `layer` `reason`."""
+        if layer is self.seed:
+            return stop(layer.name, f"it ({layer.type}) {reason}")
+        return stop(self.seed.name, f"layer {layer.name!r} ({layer.type}) {reason}")

@@ -1,0 +1,307 @@
+"""What each layer does with a cut: which of its other blobs lose which channels.
+
+Every rule looks at the cuts of a layer's blobs that are known and puts those that follow, forwards
+and backwards. What has no rule is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from netsurgery.net.fork_rules import permutation
+from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.net import Layer
+from netsurgery.net.shape_rules import cut_axis
+from netsurgery.surgery.edit.channel_types import (
+    Path,
+    Role,
+    bottom_role,
+    channel_axis,
+    gate_axis,
+    group_of,
+    mixes,
+    outputs_of,
+    param_axes,
+    path_of,
+    takes_all_behind,
+)
+from netsurgery.surgery.edit.cuts import (
+    NEW,
+    Cut,
+    even,
+    expand,
+    identity,
+    reshaped,
+    shuffled,
+    split,
+    unshuffled,
+    whole_groups,
+)
+from netsurgery.surgery.edit.follow import Blob, Follower
+from netsurgery.surgery.edit.workpiece import stop
+
+__all__ = ["relate"]
+
+Rule = Callable[[Follower, Layer], None]
+
+
+def relate(follow: Follower, layer: Layer) -> None:
+    """Put the cuts that follow from those of the layer's blobs. Raises SurgeryError."""
+    if not _reads_values(follow, layer):
+        return
+    path = path_of(layer)
+    for field in unknown_fields(layer):
+        line = layer.message.source.error("", field.start).line
+        raise follow.refusal(layer, f"has a field {field.name} (line {line}) that is not known")
+    if path is None:
+        raise follow.refusal(layer, "depends on its channels in a way that is not known")
+    if any(cut.axis < 0 for cut in _cuts(follow, follow.bottoms(layer))):
+        _behind_numbers(follow, layer, path)
+        return
+    _RULES[path](follow, layer)
+
+
+def _reads_values(follow: Follower, layer: Layer) -> bool:
+    """Whether a blob with a cut is more to the layer than a size."""
+    values = [
+        blob
+        for index, blob in enumerate(follow.bottoms(layer))
+        if bottom_role(layer, index) is not Role.SIZE
+    ]
+    return bool(_cuts(follow, (*values, *follow.tops(layer))))
+
+
+def _cuts(follow: Follower, blobs: Sequence[Blob]) -> list[Cut]:
+    return [follow.cuts[blob] for blob in blobs if blob in follow.cuts]
+
+
+def _behind_numbers(follow: Follower, layer: Layer, path: Path) -> None:
+    """The bottom holds the numbers of channels, which are other numbers now."""
+    (cut, *_) = _cuts(follow, follow.bottoms(layer))
+    if path not in (Path.SAME, Path.RESHAPED, Path.PERMUTED) or len(layer.bottoms) > 1:
+        raise follow.refusal(layer, f"reads the numbers of channels from {cut.compared!r}")
+    for top in follow.tops(layer):
+        follow.put(top, cut, layer)
+
+
+def _same(follow: Follower, layer: Layer) -> None:
+    """A channel of the bottoms is that channel of the tops."""
+    ties = list(_ties(follow, layer))
+    blob, shift = next((blob, shift) for blob, shift in ties if blob in follow.cuts)
+    cut = follow.cuts[blob]
+    cut = cut.at(cut.axis + shift)
+    if cut.compared and (len(layer.bottoms) > 1 or param_axes(follow, layer)):
+        raise _after_comparison(follow, layer, cut)
+    if why := mixes(layer, cut.axis):
+        raise follow.refusal(layer, why)
+    for other, its in ties:
+        axes = len(follow.shape(other, layer)) if its else cut.axis + 1
+        if 0 <= cut.axis - its < axes:
+            follow.put(other, cut.at(cut.axis - its), layer)
+
+
+def _ties(follow: Follower, layer: Layer) -> Iterator[tuple[Blob, int]]:
+    """Blobs with the same channels, and the axis of the first bottom that is their axis 0."""
+    bottoms = follow.bottoms(layer)
+    for index, blob in enumerate(bottoms):
+        role = bottom_role(layer, index)
+        if role is Role.VALUE:
+            yield blob, 0
+        elif role is Role.GATE:
+            yield blob, gate_axis(follow, layer)
+        elif role is Role.INDEX and _alike(follow, bottoms[0], blob):
+            yield blob, 0
+    yield from ((blob, 0) for blob in follow.tops(layer))
+
+
+def _alike(follow: Follower, first: Blob, second: Blob) -> bool:
+    shapes = follow.work.shapes.blobs
+    return first.name in shapes and shapes[first.name] == shapes.get(second.name)
+
+
+def _after_comparison(follow: Follower, layer: Layer, cut: Cut) -> Exception:
+    return follow.refusal(
+        layer,
+        f"computes with what {cut.compared!r} made of all channels; those left are other numbers",
+    )
+
+
+def _weighted(follow: Follower, layer: Layer) -> None:
+    """Outputs are computed from all channels, or from all of a group."""
+    bottoms, tops = follow.bottoms(layer), follow.tops(layer)
+    inputs = _one_cut(follow, layer, bottoms)
+    outputs = _one_cut(follow, layer, tops)
+    axis = channel_axis(follow, layer)
+    if inputs is not None:
+        whole = takes_all_behind(layer)
+        if inputs.axis != axis and not (whole and inputs.axis > axis):
+            raise follow.refusal(layer, f"has its channels on axis {axis}, not {inputs.axis}")
+        if inputs.compared:
+            raise _after_comparison(follow, layer, inputs)
+    if outputs is not None and outputs.axis != axis:
+        raise follow.refusal(layer, f"has its outputs on axis {axis}, not {outputs.axis}")
+    group = group_of(layer)
+    if group > 1:
+        _grouped(follow, layer, inputs, outputs)
+
+
+def _one_cut(follow: Follower, layer: Layer, blobs: Sequence[Blob]) -> Cut | None:
+    """The cut of several blobs that the same weights are for."""
+    cuts = _cuts(follow, blobs)
+    for blob in blobs if cuts else ():
+        follow.put(blob, cuts[0], layer)
+    return cuts[0] if cuts else None
+
+
+def _grouped(follow: Follower, layer: Layer, inputs: Cut | None, outputs: Cut | None) -> None:
+    """Every group loses as many channels, or whole groups go, inputs and outputs."""
+    axis, group = channel_axis(follow, layer), group_of(layer)
+    old = (follow.shape(follow.bottoms(layer)[0], layer)[axis], outputs_of(layer))
+    blobs = (follow.bottoms(layer), follow.tops(layer))
+    for side, cut in enumerate((inputs, outputs)):
+        size, other = old[side] // group, old[1 - side]
+        if cut is None or even(cut.rows, size, group):
+            continue
+        groups = whole_groups(cut.rows, size)
+        if groups is None:
+            raise follow.refusal(
+                layer,
+                f"has {group} groups of {size} {('inputs', 'outputs')[side]}, which neither stay "
+                "equal nor go whole",
+            )
+        for blob in blobs[1 - side]:
+            follow.put(blob, Cut(axis, expand(groups, other // group), other), layer)
+
+
+def _joined(follow: Follower, layer: Layer) -> None:
+    """The top's channels are those of all bottoms, one after another."""
+    _parted(follow, layer, follow.tops(layer)[0], follow.bottoms(layer))
+
+
+def _divided(follow: Follower, layer: Layer) -> None:
+    """The tops' channels are those of the bottom, one after another."""
+    _parted(follow, layer, follow.bottoms(layer)[0], follow.tops(layer))
+
+
+def _parted(follow: Follower, layer: Layer, whole: Blob, parts: Sequence[Blob]) -> None:
+    axis = cut_axis(layer, follow.shape(whole, layer))
+    if any(cut.axis != axis for cut in _cuts(follow, (whole, *parts))):
+        _same(follow, layer)
+        return
+    sizes = [follow.shape(part, layer)[axis] for part in parts]
+    cut = follow.cuts.get(whole)
+    if cut is not None:
+        pieces = split(cut.rows, sizes)
+        if pieces is None:
+            raise follow.refusal(layer, "would have to mix the channels of several blobs")
+        for part, piece, size in zip(parts, pieces, sizes, strict=True):
+            follow.put(part, Cut(axis, piece, size, cut.compared), layer)
+    rows: list[int] = []
+    for part, start, size in zip(parts, accumulate([0, *sizes]), sizes, strict=False):
+        its = follow.cuts[part].rows if part in follow.cuts else identity(size)
+        rows += [NEW if row == NEW else start + row for row in its]
+    compared = "".join(cut.compared for cut in _cuts(follow, parts)[:1])
+    follow.put(whole, Cut(axis, tuple(rows), sum(sizes), compared), layer)
+
+
+def _reshaped(follow: Follower, layer: Layer) -> None:
+    """The same numbers on other axes."""
+    (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
+    if layer.in_place:
+        raise follow.refusal(layer, "changes the shape of a blob in place")
+    for one, other in ((bottom, top), (top, bottom)):
+        cut = follow.cuts.get(one)
+        if cut is not None:
+            shapes = (follow.shape(blob, layer) for blob in (one, other))
+            found = reshaped(cut, *shapes)
+            if found is None:
+                raise follow.refusal(layer, "mixes its channels with other axes")
+            follow.put(other, found, layer)
+
+
+def _permuted(follow: Follower, layer: Layer) -> None:
+    """The same numbers with their axes in another order."""
+    (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
+    if layer.in_place:
+        raise follow.refusal(layer, "changes the shape of a blob in place")
+    order = permutation(layer, len(follow.shape(bottom, layer)))
+    if bottom in follow.cuts:
+        cut = follow.cuts[bottom]
+        follow.put(top, cut.at(order.index(cut.axis)), layer)
+    if top in follow.cuts:
+        cut = follow.cuts[top]
+        follow.put(bottom, cut.at(order[cut.axis]), layer)
+
+
+def _shuffled(follow: Follower, layer: Layer) -> None:
+    """The channels of each group in turn."""
+    group = layer.param("shuffle_channel_param").integer("group", 1, 1)
+    (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
+    for one, other, turn in ((bottom, top, shuffled), (top, bottom, unshuffled)):
+        cut = follow.cuts.get(one)
+        if cut is not None:
+            rows = turn(cut.rows, cut.old, group) if cut.axis == 1 else None
+            if rows is None:
+                left = f"{len(cut.rows)} of {cut.old}"
+                raise follow.refusal(layer, f"shuffles {group} groups; {left} are left")
+            follow.put(other, replace(cut, rows=rows), layer)
+
+
+def _shared(follow: Follower, layer: Layer) -> None:
+    """Each channel's share of them all: a Softmax."""
+    (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
+    cut = _compared(follow, layer, layer.param("softmax_param").integer("axis", 1, -(2**31)))
+    if cut is None:
+        return
+    follow.put(top, replace(cut, compared=layer.name), layer)
+    if follow.cuts[top].rows != follow.cuts[bottom].rows:
+        raise _all_compared(follow, layer)
+
+
+def _ranked(follow: Follower, layer: Layer) -> None:
+    """The numbers of the largest channels: an ArgMax."""
+    message = layer.param("argmax_param")
+    axis = message.integer("axis", 0, -(2**31)) if message.scalar("axis") else None
+    cut = _compared(follow, layer, axis)
+    if cut is None:
+        return
+    best = message.integer("top_k", 1, 1)
+    if best > len(cut.rows):
+        what = f"layer {layer.name!r} wants the best {best} of {len(cut.rows)} outputs"
+        raise stop(follow.seed.name, what)
+    follow.put(follow.tops(layer)[0], Cut(-1, (), 0, layer.name), layer)
+
+
+def _compared(follow: Follower, layer: Layer, axis: int | None) -> Cut | None:
+    """The bottom's cut on the axis that is compared along, None where it is on another one."""
+    cut = follow.cuts.get(follow.bottoms(layer)[0])
+    if axis is not None and axis < 0:
+        axis %= len(follow.shape(follow.bottoms(layer)[0], layer))
+    its = cut or _cuts(follow, follow.tops(layer))[0]
+    if axis is not None and its.axis >= 0 and its.axis != axis:
+        _same(follow, layer)
+        return None
+    if cut is None:
+        raise _all_compared(follow, layer)
+    return cut
+
+
+def _all_compared(follow: Follower, layer: Layer) -> Exception:
+    return follow.refusal(
+        layer, "compares all channels; name the layer with weights before it instead"
+    )
+
+
+_RULES: dict[Path, Rule] = {
+    Path.COMPARED: _shared,
+    Path.DIVIDED: _divided,
+    Path.JOINED: _joined,
+    Path.PERMUTED: _permuted,
+    Path.RANKED: _ranked,
+    Path.RESHAPED: _reshaped,
+    Path.SAME: _same,
+    Path.SHUFFLED: _shuffled,
+    Path.WEIGHTED: _weighted,
+}

@@ -1,0 +1,295 @@
+"""Channels cut out of nets: what is refused, and what becomes of text and records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from caffe_schema import caffe_messages, net_parameter
+
+from netsurgery.errors import SurgeryError
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.jobs.edit import EditPlaces, write_edit
+from netsurgery.jobs.init import initialize
+from netsurgery.net import Net
+from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.initial_params import plan_initial_params
+
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 4, 6, 6] } } }\n'
+
+
+def layer(kind: str, name: str, bottoms: str, more: str = "", top: str = "") -> str:
+    reads = " ".join(f'bottom: "{bottom}"' for bottom in bottoms.split())
+    makes = " ".join(f'top: "{each}"' for each in (top or name).split())
+    return f'layer {{ name: "{name}" type: "{kind}" {reads} {makes} {more} }}\n'
+
+
+def conv(name: str, bottom: str, outputs: int = 4, more: str = "", extra: str = "") -> str:
+    param = f"convolution_param {{ num_output: {outputs} kernel_size: 1 {more} }} {extra}"
+    return layer("Convolution", name, bottom, param)
+
+
+FIRST = INPUT + conv("c", "x")
+
+
+def planned(folder: Path, text: str, *operations: str) -> EditPlan:
+    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
+    with Caffemodel.open(folder / "m") as model:
+        plan = plan_edit(net, model, operations)
+        write_edit(plan, model, EditPlaces(folder / "new", folder / "t"), force=True)
+        return plan
+
+
+LOST = "normalizes across channels: without some the others would change"
+
+
+@pytest.mark.parametrize(
+    ("behind", "word", "what"),
+    [
+        (layer("LRN", "n", "c"), "c:drop=0", f"layer 'n' (LRN) {LOST}"),
+        (layer("Normalize", "n", "c"), "c:drop=0", f"layer 'n' (Normalize) {LOST}"),
+        (
+            layer("MVN", "n", "c", "mvn_param { across_channels: true }"),
+            "c:drop=0",
+            f"layer 'n' (MVN) {LOST}",
+        ),
+        (
+            layer("Strange", "s", "c"),
+            "c:drop=0",
+            "layer 's' (Strange) depends on its channels in a way that is not known",
+        ),
+        (
+            layer("ReLU", "r", "c") + layer("SPP", "s", "r", "spp_param { pyramid_height: 2 }"),
+            "c:drop=0",
+            "layer 's' (SPP) depends on its channels in a way that is not known",
+        ),
+        (
+            layer("Eltwise", "e", "c x"),
+            "c:drop=0",
+            "layer 'e' (Eltwise) would cut 'x', an input of the net",
+        ),
+        (
+            layer("DummyData", "d", "", "dummy_data_param { shape { dim: [1, 4, 6, 6] } }")
+            + layer("Eltwise", "e", "c d"),
+            "c:drop=0",
+            "layer 'd' (DummyData) depends on its channels in a way that is not known",
+        ),
+        (
+            layer("ReLU", "r", "c") + layer("Accuracy", "a", "r x", "include { phase: TRAIN }"),
+            "c:drop=0",
+            "layer 'a' of another phase or stage names 'r'",
+        ),
+        (
+            conv("d", "c", 4, extra='param { name: "w" }')
+            + conv("e", "x", 4, extra='param { name: "w" }'),
+            "c:drop=0",
+            "layer 'd': it shares its param 0 with layer 'e'",
+        ),
+        (
+            conv("d", "c", 4, extra="include { phase: TEST }")
+            + conv("d", "x", 4, extra="include { phase: TRAIN }"),
+            "c:drop=0",
+            "layer 'd': a layer of another phase or stage has its name",
+        ),
+        (
+            conv("d", "c", 4, "group: 2"),
+            "c:drop=0",
+            "layer 'd' (Convolution) has 2 groups of 2 inputs, which neither stay equal nor go "
+            "whole",
+        ),
+        (
+            conv("d", "c", 4, "group: 2"),
+            "d:drop=0",
+            "it (Convolution) has 2 groups of 2 outputs, which neither stay equal nor go whole",
+        ),
+        (
+            layer("ShuffleChannel", "s", "c", "shuffle_channel_param { group: 2 }"),
+            "c:drop=0",
+            "layer 's' (ShuffleChannel) shuffles 2 groups; 3 of 4 are left",
+        ),
+        (
+            layer("Reshape", "s", "c", "reshape_param { shape { dim: [0, 2, 2, 6, 6] } }"),
+            "c:drop=0",
+            "layer 's' (Reshape) mixes its channels with other axes",
+        ),
+        (
+            layer("Flatten", "f", "c", top="c").replace('"c" top: "c"', '"c" top: "c"'),
+            "c:drop=0",
+            "layer 'f' (Flatten) changes the shape of a blob in place",
+        ),
+        (
+            layer("Concat", "j", "c x") + layer("Eltwise", "e", "j k").replace('"k"', '"j"')
+            + conv("d", "j", 8) + layer("Eltwise", "f", "j d"),
+            "d:keep=4,0,1,2,3,5,6,7",
+            "layer 'j' (Concat) would have to mix the channels of several blobs",
+        ),
+        (
+            layer("Slice", "s", "c", top="l r") + layer("Eltwise", "e", "l r"),
+            "c:drop=0",
+            "its channels 2 are joined with others that would go; name these too",
+        ),
+        (
+            layer("Eltwise", "e", "c k").replace('"k"', '"c"') + conv("k", "x")
+            + layer("Eltwise", "f", "c k") + layer("Slice", "s", "k", top="l r")
+            + layer("Concat", "j", "r l") + layer("Eltwise", "g", "j c"),
+            "c:keep=1,0,2,3",
+            "layer 'j' (Concat) reaches 'l' on another way, with other channels or another order",
+        ),
+        (
+            layer("Softmax", "p", "c") + conv("d", "p"),
+            "c:drop=0",
+            "layer 'd' (Convolution) computes with what 'p' made of all channels; those left are "
+            "other numbers",
+        ),
+        (
+            layer("Softmax", "p", "c") + layer("Eltwise", "e", "p x"),
+            "c:drop=0",
+            "layer 'e' (Eltwise) computes with what 'p' made of all channels",
+        ),
+        (
+            layer("ArgMax", "m", "c", "argmax_param { axis: 1 }") + conv("d", "m"),
+            "c:drop=0",
+            "layer 'd' (Convolution) reads the numbers of channels from 'm'",
+        ),
+        (
+            layer("ArgMax", "m", "c", "argmax_param { axis: 1 top_k: 4 }"),
+            "c:drop=0",
+            "layer 'm' wants the best 4 of 3 outputs",
+        ),
+        (
+            layer("Tile", "t", "c", "tile_param { tiles: 2 }"),
+            "c:drop=0",
+            "layer 't' (Tile) works along axis 1",
+        ),
+        (
+            layer("Permute", "p", "c", "permute_param { order: [0, 2, 3, 1] }")
+            + layer("Pooling", "q", "p", "pooling_param { kernel_size: 1 }"),
+            "c:drop=0",
+            "layer 'q' (Pooling) does not treat axis 3 place by place",
+        ),
+        (
+            layer("Permute", "p", "c", "permute_param { order: [0, 2, 3, 1] }") + conv("d", "p"),
+            "c:drop=0",
+            "layer 'd' (Convolution) has its channels on axis 1, not 3",
+        ),
+        (
+            layer("Crop", "k", "x c", "crop_param { axis: 1 }"),
+            "c:drop=0",
+            "blob 'k' would be 1x3x6x6, expected 1x4x6x6",
+        ),
+        (
+            layer("ReLU", "r", "c", "relu_param { upto: 6 }"),
+            "c:drop=0",
+            "layer 'r' (ReLU) has a field upto (line 3) that is not known",
+        ),
+        (layer("Slice", "s", "c", top="l r"), "s:drop=0", "it has 2 tops; name a layer behind it"),
+        (layer("Silence", "s", "c").replace('top: "s"', ""), "s:drop=0", "computes no outputs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_followed_is_refused(
+    tmp_path: Path, behind: str, word: str, what: str
+) -> None:
+    with pytest.raises(SurgeryError) as caught:
+        planned(tmp_path, FIRST + behind, f"outputs:{word}")
+    assert what in str(caught.value)
+    assert str(caught.value).startswith(f"outputs:{word}: layer '")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        layer("Strange", "s", "d") + layer("LRN", "n", "d"),
+        layer("Silence", "s", "c").replace('top: "s"', ""),
+        layer("Crop", "k", "x c", "crop_param { axis: 2 }"),
+        layer("PriorBox", "k", "c x"),
+        conv("e", "x", extra='param { name: "w" }') + conv("f", "x", extra='param { name: "w" }'),
+    ],
+)
+def test_what_is_not_on_the_way_stops_nothing(tmp_path: Path, behind: str) -> None:
+    """Nor does a layer that only takes a blob's size."""
+    plan = planned(tmp_path, FIRST + conv("d", "c", 3) + behind, "outputs:c:drop=1-2")
+    assert list(plan.changes) == ["c", "d"]
+    assert plan.text == (FIRST + conv("d", "c", 3) + behind).replace(
+        "num_output: 4", "num_output: 2", 1
+    )
+    assert plan.notes == plan.net.notes
+
+
+def test_what_is_said(tmp_path: Path) -> None:
+    text = FIRST + layer("BatchNorm", "n", "c") + conv("d", "n", 3)
+    plan = planned(tmp_path, text, "outputs:c:keep=3,0", "outputs:c:keep=0-1", "outputs:d:add=2")
+    assert [[f"{e.layer}[{e.blob}]: {e.what}" for e in step.effects] for step in plan.steps] == [
+        [
+            "c[0]: 2 of 4 outputs kept, in another order",
+            "c[1]: 2 of 4 outputs kept, in another order",
+            "n[0]: 2 of 4 channels kept, in another order",
+            "n[1]: 2 of 4 channels kept, in another order",
+            "d[0]: 2 of 4 inputs kept, in another order",
+        ],
+        [],
+        [
+            "d[0]: 3 of 3 outputs kept, 2 of zeros added",
+            "d[1]: 3 of 3 outputs kept, 2 of zeros added",
+        ],
+    ]
+    assert plan.notes == (
+        "all 2 outputs of 'c' stay as they are",
+        "the classes of 'd' have changed; a file of labels has to follow",
+    )
+
+
+def test_the_text_follows(tmp_path: Path) -> None:
+    text = FIRST + (
+        conv("d", "c", 4, "group: 4")
+        + layer("Slice", "s", "d", top="l r")
+        + layer("Slice", "t", "d", "slice_param { axis: 1 slice_point: 1 }", top="m n")
+        + layer("Reshape", "f", "d", "reshape_param { shape { dim: [1, 4, 36, 1] } }")
+    )
+    plan = planned(tmp_path, text, "outputs:d:drop=2")
+    expected = text.replace("num_output: 4", "num_output: 3").replace("group: 4", "group: 3")
+    expected = expected.replace('top: "r" ', 'top: "r" slice_param { slice_point: 2 } ')
+    assert plan.text == expected.replace("[1, 4, 36, 1]", "[1, 3, 36, 1]")
+    assert [effect.what for effect in plan.steps[0].effects if effect.blob is None] == [
+        "group 4 becomes 3",
+        "slices of 2, 1 channels",
+        "slices of 1, 2 channels",
+        "dim 4 becomes 3",
+    ]
+
+
+def test_the_models_record_follows(tmp_path: Path) -> None:
+    """A caffemodel holds the layers' own messages too: num_output and group."""
+    text = (
+        FIRST
+        + conv("d", "c", 4, "group: 4 bias_term: false")
+        + layer("InnerProduct", "i", "d", "inner_product_param { num_output: 5 }")
+    )
+    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    initialize(plan_initial_params(net), tmp_path / "filled", seed=1)
+    record = caffe_messages().NetParameter.FromString((tmp_path / "filled").read_bytes())
+    for each, written in zip(record.layer, net_parameter(text).layer, strict=True):
+        blobs = list(each.blobs)
+        each.CopyFrom(written)
+        each.blobs.extend(blobs)
+    (tmp_path / "m").write_bytes(record.SerializeToString())
+    with Caffemodel.open(tmp_path / "m") as model:
+        plan = plan_edit(net, model, ["outputs:c:drop=0", "outputs:i:keep=0-1"])
+        write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
+    new = caffe_messages().NetParameter.FromString((tmp_path / "new").read_bytes())
+    assert plan.text is not None
+    for each, written in zip(new.layer, net_parameter(plan.text).layer, strict=True):
+        assert each.convolution_param == written.convolution_param
+        assert each.inner_product_param == written.inner_product_param
+
+
+def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> None:
+    """A bias of a layer that has none would be lost."""
+    net = Net.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
+    initialize(plan_initial_params(net), tmp_path / "m", seed=1)
+    other = Net.of(Prototxt.parse(FIRST + conv("d", "c", 4, "bias_term: false"), "n.prototxt"))
+    with Caffemodel.open(tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
+        plan_edit(other, model, ["outputs:c:drop=0"])
+    assert "layer 'd': the model has 2 params for it, the net 1" in str(caught.value)
