@@ -219,13 +219,13 @@ TEXTS: Table = [
     ("a scalar for a message", b"layer: 3", "bad.prototxt:1:8: found 3, expected layer { ... }"),
     (
         "a bare word for a string",
-        b"name: net",
-        "bad.prototxt:1:7: found net, expected a quoted string",
+        IN + b"name: net",
+        "bad.prototxt:2:7: found net, expected a quoted string",
     ),
     (
         "an escape of nothing",
-        b'name: "a\\q"',
-        "bad.prototxt:1:9: a backslash that escapes nothing; write \\\\ for a backslash",
+        IN + b'name: "a\\q"',
+        "bad.prototxt:2:9: a backslash that escapes nothing; write \\\\ for a backslash",
     ),
     (
         "a bottom that nobody makes",

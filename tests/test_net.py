@@ -167,3 +167,34 @@ def test_what_a_net_is_made_of_prints_short() -> None:
     message = layer.message
     parts = [found, found.prototxt, found.inputs[0], message, message.source, *message.fields]
     assert max(len(repr(part)) for part in parts) < 300
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }',
+        'layer { name: "in" type: "DummyData" top: "x" dummy_data_param { shape { dim: 7 } } }',
+        'layers { name: "in" type: DATA top: "x" }',
+    ],
+)
+def test_an_input_without_dims_is_left_out_where_a_layer_makes_it(maker: str) -> None:
+    found = net(f'input: "x" {maker}')
+    shapes = {one.name: one.shape for one in found.inputs}
+    assert shapes == ({"x": (2, 3)} if "Input" in maker else {})
+    assert found.notes == (
+        "input 'x' has no dims and is left out, as by Caffe: layer 'in' makes it",
+    )
+
+
+def test_an_input_with_dims_that_a_layer_makes_too_is_refused() -> None:
+    """As by Caffe: "Top blob 'x' produced by multiple sources"."""
+    with pytest.raises(PrototxtError, match="its top 'x' is made by a layer before it too"):
+        net(
+            'input: "x" input_shape { dim: 2 } '
+            'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        )
+
+
+def test_an_input_layer_need_not_have_a_shape() -> None:
+    (found,) = net('layer { name: "in" type: "Input" top: "x" }').inputs
+    assert (found.name, found.shape) == ("x", None)

@@ -124,10 +124,10 @@ def test_bytes_that_are_no_utf8_survive(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_accepted_and_not_written(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
-    path.write_bytes(b"\xef\xbb\xbfname: 'x'")
+    path.write_bytes(b"\xef\xbb\xbflayer { type: 'x' }")
     document = Prototxt.read(path)
     assert document.bom
-    assert document.to_bytes() == b"name: 'x'"
+    assert document.to_bytes() == b"layer { type: 'x' }"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.upgrade.numbers import V0_NUMBERS
-from netsurgery.formats.upgrade.v0_fields import UNUSED, home
+from netsurgery.formats.upgrade.v0_fields import home, left_out
 
 __all__ = ["NETS", "every_v0_field", "random_net"]
 
@@ -37,6 +37,11 @@ layer { name: "x" }
     "too many shapes": 'input: "a" input_shape { dim: 3 } input_shape { dim: 4 } layer { }',
     "dims and shapes": 'input: "a" input_shape { dim: 3 } input_dim: [1, 2, 3, 4] layer { }',
     "an input without a shape": 'input: "a"\nlayer { name: "x" }',
+    "an input beside a layer that makes it": 'input: "a"\nlayer { name: "in" type: "Input" '
+    'top: "a" input_param { shape { dim: 2 } } }',
+    "detection in other layers": 'layers { layer { name: "d" type: "data" batchsize: 2 '
+    'det_crop_mode: "warp" # all of it\n det_context_pad: 16 } top: "d" }\n'
+    'layers { layer { name: "r" type: "relu" det_fg_threshold: 0.5 } bottom: "d" top: "d" }',
     "dims without an input": 'input_dim: 3 layer { name: "x" }',
     "V1 types by word and number": "".join(
         f"layers {{ type: {word} }} layers {{ type: {number} }}\n"
@@ -198,7 +203,7 @@ def every_v0_field() -> str:
     lines = []
     for kind in V0_TYPES:
         for field in V0_NUMBERS:
-            if field not in ("name", "type") and (home(kind, field) or field in UNUSED):
+            if field not in ("name", "type") and (home(kind, field) or left_out(kind, field)):
                 value = _VALUES.get(field, "3")
                 mark = " " if value.startswith("{") else ": "
                 inner = f'name: "{kind}.{field}" type: "{kind}" {field}{mark}{value}'

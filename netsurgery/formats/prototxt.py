@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
+from netsurgery.formats.not_a_net import check_is_net
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 
 __all__ = ["Prototxt", "insert_field", "quoted", "remove_field"]
@@ -51,7 +52,8 @@ class Prototxt:
     def read(cls, path: Path | str) -> Prototxt:
         """Read a file, or standard input for "-".
 
-        Raises PrototxtError, or FormatError if it cannot be opened or is something else.
+        Raises PrototxtError, for what holds no net too, or FormatError if it cannot be opened or
+        is something else.
         """
         name = "standard input" if str(path) == "-" else str(path)
         try:
@@ -66,7 +68,9 @@ class Prototxt:
                 f"{name}: found binary data, expected a prototxt; "
                 "are the prototxt and the caffemodel exchanged?"
             )
-        return cls.parse(data.decode("utf-8", "surrogateescape"), name)
+        found = cls.parse(data.decode("utf-8", "surrogateescape"), name)
+        check_is_net(found.root, name)
+        return found
 
     @classmethod
     def parse(cls, text: str, path: str = "<text>") -> Prototxt:

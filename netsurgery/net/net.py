@@ -127,8 +127,8 @@ class Net:
             for index, message in enumerate(prototxt.layers)
             if state.includes(message)
         )
-        inputs = tuple(_inputs(prototxt.root, layers))
-        notes = tuple(_of_one_name(layers))
+        inputs, left_out = _inputs(prototxt.root, layers)
+        notes = (*left_out, *_of_one_name(layers))
         net = cls(prototxt, prototxt.name, inputs, layers, state, notes)
         net._check()
         return net
@@ -196,7 +196,9 @@ class Net:
 
     def _check(self) -> None:
         """Every bottom is made before it is read, and no top is made twice."""
-        made = {i.name for i in self.inputs if i.dims or i.shape is None}
+        own = {top for layer in self.layers if layer.type == "Input" for top in layer.tops}
+        made = {i.name for i in self.inputs if i.name not in own}
+        made.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
         for layer in self.layers:
             for bottom in layer.bottoms:
                 if bottom not in made:
@@ -204,7 +206,7 @@ class Net:
                         f"its bottom {bottom!r} is made by no layer before it{self.stage_hint}"
                     )
             for top in layer.tops:
-                if top in made and top not in layer.bottoms and layer.type != "Input":
+                if top in made and top not in layer.bottoms:
                     raise layer.error(
                         f"its top {top!r} is made by a layer before it too{self.stage_hint}"
                     )
@@ -238,16 +240,34 @@ def _of_one_name(layers: Sequence[Layer]) -> Iterator[str]:
             )
 
 
-def _inputs(root: Message, layers: tuple[Layer, ...]) -> Iterator[NetInput]:
-    yield from _declared_inputs(root)
+def _inputs(
+    root: Message, layers: tuple[Layer, ...]
+) -> tuple[tuple[NetInput, ...], tuple[str, ...]]:
+    """The net's inputs, and what there is to say of those that Caffe does not read."""
+    makers = {top: layer for layer in layers for top in layer.tops if top not in layer.bottoms}
+    declared = tuple(_declared_inputs(root))
+    idle = [one.name for one in declared if not one.dims and one.name in makers]
+    notes = tuple(
+        f"input {name!r} has no dims and is left out, as by Caffe: layer {makers[name].name!r} "
+        "makes it"
+        for name in idle
+    )
+    kept = [one for one in declared if one.dims or one.name not in idle]
+    return (*kept, *_input_layers(layers)), notes
+
+
+def _input_layers(layers: tuple[Layer, ...]) -> Iterator[NetInput]:
     for layer in layers:
         if layer.type != "Input":
             continue
         shapes = layer.param("input_param").messages("shape")
-        if len(shapes) not in (1, len(layer.tops)):
+        if len(shapes) not in (0, 1, len(layer.tops)):
             raise layer.error(f"{len(shapes)} shapes for {len(layer.tops)} tops")
         for i, top in enumerate(layer.tops):
-            yield _input(top, tuple(shapes[i if len(shapes) > 1 else 0].scalars("dim")))
+            if shapes:
+                yield _input(top, tuple(shapes[i if len(shapes) > 1 else 0].scalars("dim")))
+            else:
+                yield NetInput(top, None, ())
 
 
 def _declared_inputs(root: Message) -> Iterator[NetInput]:

@@ -266,8 +266,9 @@ def test_a_prototxt_from_standard_input(
 
 
 def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    (folder / "a").write_text('name: "a"')
-    (folder / "b").write_text('name: "a\\033[2J"')
+    layer = 'layer { name: "l" type: "DummyData" }'
+    (folder / "a").write_text(f'name: "a" {layer}')
+    (folder / "b").write_text(f'name: "a\\033[2J" {layer}')
     assert diff(capsys, "a", "b")[0] == 'name: "a" -> "a\\x1b[2J"'
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.errors import EngineFailed, NetsurgeryError
 from netsurgery.net import Net
 from netsurgery.net.shapes import infer
 
@@ -89,8 +90,6 @@ def test_a_layer_of_2014_has_its_crop_in_its_own_message(
 def test_sizes_that_caffe_refuses_are_not_known(
     kind: str, text: str, sources: dict[str, Path], tmp_path: Path, caffe_engine: PycaffeEngine
 ) -> None:
-    from netsurgery.errors import EngineFailed
-
     text = text.replace("'S'", f'"{sources.get(kind)}"')
     path = tmp_path / "net.prototxt"
     path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
@@ -98,3 +97,18 @@ def test_sizes_that_caffe_refuses_are_not_known(
     assert "data" in found.unknown
     with pytest.raises(EngineFailed):
         caffe_engine.load(path)
+
+
+def test_an_input_without_dims_beside_a_layer_of_its_name(
+    tmp_path: Path, caffe_engine: PycaffeEngine
+) -> None:
+    layer = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'
+    once, twice = tmp_path / "once.prototxt", tmp_path / "twice.prototxt"
+    once.write_text(f'input: "x" {layer}')
+    twice.write_text(f'input: "x" input_shape {{ dim: 2 dim: 3 }} {layer}')
+    with caffe_engine.load(once) as net:
+        assert infer(Net.read(once)).blobs == dict(net.blobs) == {"x": (2, 3)}
+    with pytest.raises(NetsurgeryError):
+        Net.read(twice)
+    with pytest.raises(EngineFailed, match="multiple sources"):
+        caffe_engine.load(twice)

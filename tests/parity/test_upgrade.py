@@ -27,6 +27,9 @@ pytestmark = pytest.mark.caffe
 FORKS = re.compile(r"no field named|has no field")
 RANDOM_NETS = 20
 
+#: What Caffe's tools say of fields that they leave out; they write the rest, and exit with 1.
+DETECTION = "Unknown parameter det_"
+
 
 def tool(name: str) -> list[str]:
     found = caffe_tool(name)
@@ -46,7 +49,7 @@ def text_tool(tmp_path: Path) -> Callable[[str], Any]:
         code, said = run_tool(words, old, new)
         if FORKS.search(said):
             return None
-        assert code == 0, said
+        assert code == 0 or DETECTION in said, said
         return net_parameter(new.read_text())
 
     return upgraded
@@ -60,7 +63,7 @@ def binary_tool(tmp_path: Path) -> Callable[[Path], Any]:
     def upgraded(path: Path) -> Any:
         new = tmp_path / "theirs.caffemodel"
         code, said = run_tool(words, path, new)
-        assert code == 0, said
+        assert code == 0 or DETECTION in said, said
         return caffe_messages().NetParameter.FromString(new.read_bytes())
 
     return upgraded

@@ -24,7 +24,7 @@ from netsurgery.formats.upgrade.parts import (
 )
 from netsurgery.formats.upgrade.splices import Change
 from netsurgery.formats.upgrade.transform import DATA_PARAMS, TRANSFORM
-from netsurgery.formats.upgrade.v0_fields import PARAMS, UNUSED, Pad, V0Layer, home, told
+from netsurgery.formats.upgrade.v0_fields import PARAMS, Pad, V0Layer, home, left_out, told
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.io.segments import Source
 from netsurgery.io.wire import Field, Wire, WireReader, varint_field
@@ -184,8 +184,8 @@ def _placed(
     params: dict[tuple[str, str], bytes] = {}
     for each in inner:
         place = home(kind, each.name)
-        if each.name in UNUSED:
-            changes.append(Change(name, f"{each.name}, which no layer reads, is left out"))
+        if why := left_out(kind, each.name):
+            changes.append(Change(name, why))
         elif place is None:
             raise reader.error(
                 f"layer {name!r}: found {each.name} in a V0 layer of type {kind!r}, which has "

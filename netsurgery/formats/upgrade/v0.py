@@ -15,11 +15,11 @@ from netsurgery.formats.textformat import Edits, EmptyList, Field, Message
 from netsurgery.formats.upgrade.splices import Change, comments, cut, indent_of, line_end, separated
 from netsurgery.formats.upgrade.v0_fields import (
     PARAMS,
-    UNUSED,
     Pad,
     V0Layer,
     fold_padding,
     home,
+    left_out,
     told,
 )
 
@@ -48,8 +48,8 @@ def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[Change]]:
             bottom = layer.scalars("bottom")[0]
             edits.replace(bottom.start, bottom.end, quoted(pad.bottom, bottom))
             changes.append(Change(name, pad.told))
-        for unused in (unused for unused in UNUSED if inner.all(unused)):
-            changes.append(Change(name, f"{unused}, which no layer reads, is left out"))
+        left = dict.fromkeys(left_out(kind, each.name) for each in inner.written)
+        changes += [Change(name, why) for why in left if why]
     for unused in ("state", "debug_info"):
         for start, end in prototxt.root.places(unused):
             cut(edits, start, end)
@@ -74,7 +74,7 @@ def _inner(layer: Message) -> Message:
     if word is not None and kind != "padding" and kind not in V0_TYPES:
         raise word.error(f"found the V0 type {kind!r}, which Caffe never had")
     for each in inner.written:
-        if each.name not in UNUSED and home(kind, each.name) is None:
+        if not left_out(kind, each.name) and home(kind, each.name) is None:
             raise layer.source.error(
                 f"found {each.name} in a V0 layer of type {kind!r}, which has no such field",
                 each.start,
@@ -156,7 +156,7 @@ class _Body:
         by_place = {(each.start, each.end): each for each in self.inner.written}
         for (start, end), each in by_place.items():
             stop = _with_comment(source, end, self.inner.end - 1)
-            if each.name in UNUSED:
+            if left_out(kind, each.name):
                 left = "".join(f"{self.newline}{self.indent}{c}" for c in comments(source[at:stop]))
                 self.groups[""].append(_Unit(left))
             else:

@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.generations import V0_TYPES
 
-__all__ = ["PARAMS", "UNUSED", "Pad", "V0Layer", "fold_padding", "home", "told"]
+__all__ = ["PARAMS", "Pad", "V0Layer", "fold_padding", "home", "left_out", "told"]
 
 #: Types that a padding layer can be folded into.
 _PADDED = ("conv", "pool")
 
 #: Fields that nothing ever read; Caffe's own upgrade leaves them out.
-UNUSED = ("new_num", "new_channels")
+_UNUSED = ("new_num", "new_channels")
+
+#: Fields of detection's windows; Caffe's own upgrade leaves them out of every other layer.
+_DETECTION = (
+    "det_fg_threshold",
+    "det_bg_threshold",
+    "det_fg_fraction",
+    "det_context_pad",
+    "det_crop_mode",
+)
 
 #: V0's types that have a message of parameters, and its name.
 PARAMS = {
@@ -88,6 +97,15 @@ def home(kind: str, name: str) -> tuple[str, str] | None:
         return "", name
     since, kinds = _FIELDS.get(name, ("", ""))
     return (PARAMS[kind], since) if kind in kinds.split() else None
+
+
+def left_out(kind: str, name: str) -> str:
+    """Why a field of a V0 layer is left out, as Caffe's own upgrade does; "" where it is not."""
+    if name in _UNUSED:
+        return f"{name}, which no layer reads, is left out"
+    if name in _DETECTION and home(kind, name) is None:
+        return f"{name}, which no layer of type {kind!r} reads, is left out, as by Caffe"
+    return ""
 
 
 def told(kind: str) -> str:

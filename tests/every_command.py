@@ -1,0 +1,79 @@
+"""Every command, and every call of the library, that reads a net: to hold them all to one rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import netsurgery
+
+__all__ = ["CALLS", "COMMANDS", "GOOD"]
+
+#: A net that all of them take, with its weights beside it (good.caffemodel).
+GOOD = """
+name: "good"
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+
+#: Command -> the words behind it, several ways where a net may stand in several places; NET is the
+#: net asked about, good.* are those of `GOOD`, grey.png is a picture.
+COMMANDS: dict[str, list[str]] = {
+    "convert": ["NET good.caffemodel -o out --engine embedded"],
+    "classify-map": [
+        "grey.png --prototxt NET --weights good.caffemodel --blob conv --npy out.npy "
+        "--engine embedded"
+    ],
+    "inspect": ["NET", "NET good.caffemodel"],
+    "init": ["NET -o out.caffemodel"],
+    "edit": ["NET good.caffemodel conv[0]*=2 -o out.caffemodel"],
+    "export": ["NET good.caffemodel -o out.onnx"],
+    "diff": ["NET good.prototxt", "good.prototxt NET"],
+    "transplant": [
+        "NET good.caffemodel good.prototxt -o out.caffemodel",
+        "good.prototxt good.caffemodel NET -o out.caffemodel",
+    ],
+    "upgrade": ["NET -o out.prototxt"],
+    "verify": [
+        "NET good.caffemodel good.prototxt good.caffemodel --engine embedded",
+        "good.prototxt good.caffemodel NET good.caffemodel --engine embedded",
+    ],
+    "features": [
+        "grey.png --prototxt NET --weights good.caffemodel --blob conv -o out.npz --engine embedded"
+    ],
+}
+
+_WEIGHTS, _PROTOTXT = "good.caffemodel", "good.prototxt"
+_EMBEDDED = netsurgery.EngineOptions(choice="embedded")
+
+
+def _settings(net: str) -> netsurgery.Settings:
+    return netsurgery.Settings(prototxt=Path(net), weights=Path(_WEIGHTS))
+
+
+#: The same for the library: name -> what to call with the net asked about.
+CALLS: dict[str, Callable[[str], object]] = {
+    "Net": netsurgery.Net,
+    "classify_map": lambda net: netsurgery.classify_map("grey.png", _settings(net), blob="conv"),
+    "convert": lambda net: netsurgery.convert(net, _WEIGHTS, "out", engine=_EMBEDDED),
+    "diff": lambda net: netsurgery.diff(net, _PROTOTXT),
+    "diff, the other": lambda net: netsurgery.diff(_PROTOTXT, net),
+    "edit": lambda net: netsurgery.edit(net, _WEIGHTS, ["conv[0]*=2"], "out.caffemodel"),
+    "export_onnx": lambda net: netsurgery.export_onnx(net, _WEIGHTS, "out.onnx"),
+    "features": lambda net: netsurgery.features("grey.png", ["conv"], _settings(net)),
+    "init": lambda net: netsurgery.init(net, "out.caffemodel"),
+    "inspect": netsurgery.inspect,
+    "plan_convolution": netsurgery.plan_convolution,
+    "transplant": lambda net: netsurgery.transplant(
+        (net, _WEIGHTS), (_PROTOTXT, None), "out.caffemodel"
+    ),
+    "upgrade": lambda net: netsurgery.upgrade(net, "out.prototxt"),
+    "verify": lambda net: netsurgery.verify(
+        (net, _WEIGHTS), (_PROTOTXT, _WEIGHTS), engines=_EMBEDDED
+    ),
+}
