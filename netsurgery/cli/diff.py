@@ -34,14 +34,22 @@ TROUBLE = 2
     type=click.Path(path_type=Path),
 )
 @click.option("--text", "with_text", is_flag=True, help="Show the prototxts' unified diff, too.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Compare the fields as they are written: a default that is written out is a difference.",
+)
 @json_option
 @quiet_option
-def command(files: tuple[Path, ...], with_text: bool, as_json: bool, quiet: bool) -> None:
+def command(
+    files: tuple[Path, ...], with_text: bool, strict: bool, as_json: bool, quiet: bool
+) -> None:
     """Show how a net differs from another: layers, fields, and the numbers in their params.
 
     Takes two prototxts, two caffemodels (or .caffemodel.h5), or two of each; which is which is
     told by their content.
-    Comments, layout and spelling are no differences, and a default that is written out is one.
+    Comments, layout and spelling are no differences, nor is a default that is written out
+    (stride: 1) or an axis counted from the end, unless --strict is given.
     Layers that were renamed are matched by type and bottoms, by their params, or by their place.
     Of a param whose numbers differ: the norm of the difference, the largest absolute difference,
     and this relative to the largest absolute value in A.
@@ -57,7 +65,7 @@ def command(files: tuple[Path, ...], with_text: bool, as_json: bool, quiet: bool
         if with_text and prototxts is None:
             raise click.UsageError("--text needs two prototxts")
         nets = (Prototxt.read(prototxts[0]), Prototxt.read(prototxts[1])) if prototxts else None
-        found = compare(nets, models)
+        found = compare(nets, models, strict)
         text = text_diff(nets[0], nets[1].text, nets[1].path) if with_text and nets else None
     if as_json:
         click.echo(json.dumps(report.facts(found, files, text), indent=2, allow_nan=False))

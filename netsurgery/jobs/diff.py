@@ -60,21 +60,24 @@ class Comparison:
         return self.net.same and all(param.status == "equal" for param in self.params)
 
 
-def compare(nets: Nets | None, models: tuple[Path, Path] | None) -> Comparison:
+def compare(
+    nets: Nets | None, models: tuple[Path, Path] | None, strict: bool = False
+) -> Comparison:
     """Compare two prototxts, two files of weights, or both; at least one of the two is given.
 
-    Params are matched by the layers' names, new names included. Memory does not grow with the
-    models. Raises FormatError, PrototxtError, CaffemodelError.
+    strict: a field that is written out at its default is a difference. Params are matched by the
+    layers' names, new names included. Memory does not grow with the models. Raises FormatError,
+    PrototxtError, CaffemodelError.
     """
     if models is None:
         assert nets is not None
-        return Comparison(compare_nets(*nets), ())
+        return Comparison(compare_nets(*nets, strict=strict), ())
     shared = (None, None) if nets is None else (_shared(nets[0]), _shared(nets[1]))
     with open_weights(models[0], shared[0]) as old, open_weights(models[1], shared[1]) as new:
         if nets is None:
             net = _models(old, new)
         else:
-            net = compare_nets(*nets, (_counts(old), _counts(new)))
+            net = compare_nets(*nets, (_counts(old), _counts(new)), strict)
         params = tuple(_params(old, new, dict(net.matched)))
         old.check_unchanged()
         new.check_unchanged()

@@ -71,14 +71,20 @@ def inspect(
 
 
 def diff(
-    old: AnyPath | tuple[AnyPath, AnyPath], new: AnyPath | tuple[AnyPath, AnyPath]
+    old: AnyPath | tuple[AnyPath, AnyPath],
+    new: AnyPath | tuple[AnyPath, AnyPath],
+    *,
+    strict: bool = False,
 ) -> Comparison:
     """How a second net differs from a first: layers, their fields, their params.
 
     old, new: each is a prototxt, a file of weights, or (prototxt, weights); both of one kind. The
     result's `net` tells what was added, removed, renamed and changed, `params` whether each is
-    equal, reshaped or different and by what norm; `same` says it in one word. Raises FormatError,
-    PrototxtError, CaffemodelError, and NetError for two that are not of one kind.
+    equal, reshaped or different and by what norm; `same` says it in one word. strict: a field that
+    is written out at its default is a difference.
+
+    Raises FormatError, PrototxtError, CaffemodelError, and NetError for two that are not of one
+    kind.
     """
     from netsurgery.formats.prototxt import Prototxt
     from netsurgery.jobs.diff import compare
@@ -92,7 +98,7 @@ def diff(
     models = None
     if model is not None and other_model is not None:
         models = model, other_model
-    return compare(nets, models)
+    return compare(nets, models, strict)
 
 
 def _pair(given: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:

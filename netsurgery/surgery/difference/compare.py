@@ -15,14 +15,16 @@ declares as the Input layer that Caffe makes of them. Layers of every phase are 
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.upgrade.text import to_v1
-from netsurgery.surgery.difference.fields import Change, Tree, field_changes, field_tree
+from netsurgery.surgery.difference.fields import Change, Tree, Values, field_changes, field_tree
 from netsurgery.surgery.difference.matching import Matching, match_layers
+from netsurgery.surgery.difference.meaning import NET, meaning, spelled
 from netsurgery.surgery.difference.records import LayerRecord, layer_records
 
 __all__ = ["LayerDifference", "NetDifference", "compare_nets", "compare_records"]
@@ -76,26 +78,43 @@ def compare_nets(
     old: Prototxt,
     new: Prototxt,
     params: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = ({}, {}),
+    strict: bool = False,
 ) -> NetDifference:
     """How `new` differs from `old`.
 
     params: for either net the counts of each layer's params, where weights are known; they help
-    to match layers. Raises PrototxtError for a value that cannot be read, or a V0 net that cannot
-    be brought up to date.
+    to match layers. strict: a field that is written out at its default is a difference.
+
+    Raises PrototxtError for a value that cannot be read, or a V0 net that cannot be brought up to
+    date.
     """
     old, new = to_v1(old).result, to_v1(new).result
-    before, after = (field_tree(net.root, _NOT_NET_FIELDS) for net in (old, new))
+    before, after = (_net_fields(net, strict) for net in (old, new))
     fields = field_changes(before, after)
-    return compare_records(layer_records(old, params[0]), layer_records(new, params[1]), fields)
+    one, other = (
+        layer_records(net, counts, strict) for net, counts in zip((old, new), params, strict=True)
+    )
+    return compare_records(one, other, fields, strict)
+
+
+def _net_fields(net: Prototxt, strict: bool) -> Tree:
+    tree = spelled(field_tree(net.root, _NOT_NET_FIELDS), NET)
+    return tree if strict else meaning(tree, NET)
 
 
 def compare_records(
-    old: Sequence[LayerRecord], new: Sequence[LayerRecord], fields: Sequence[Change] = ()
+    old: Sequence[LayerRecord],
+    new: Sequence[LayerRecord],
+    fields: Sequence[Change] = (),
+    strict: bool = False,
 ) -> NetDifference:
     """How two lists of layers differ; `fields` are the changes of the nets themselves."""
     matching = match_layers(old, new)
     moved = _moved(list(matching.pairs.values()))
-    layers = [_layer(old[i], new[j], matching, moved=j in moved) for i, j in matching.pairs.items()]
+    layers = [
+        _layer(old[i], new[j], matching, moved=j in moved, strict=strict)
+        for i, j in matching.pairs.items()
+    ]
     taken = set(matching.pairs.values())
     return NetDifference(
         fields=tuple(fields),
@@ -123,7 +142,9 @@ def _moved(places: list[int]) -> set[int]:
     return moved
 
 
-def _layer(old: LayerRecord, new: LayerRecord, matching: Matching, moved: bool) -> LayerDifference:
+def _layer(
+    old: LayerRecord, new: LayerRecord, matching: Matching, moved: bool, strict: bool
+) -> LayerDifference:
     changes = []
     if old.type != new.type:
         changes.append(Change("type", old.type, new.type))
@@ -133,18 +154,32 @@ def _layer(old: LayerRecord, new: LayerRecord, matching: Matching, moved: bool) 
     ):
         if tuple(matching.blobs.get(blob, blob) for blob in one) != other:
             changes.append(Change(path, ", ".join(one) or None, ", ".join(other) or None))
-    changes += _fields(old, new)
+    changes += _fields(old.fields, new.fields, old.type == new.type, strict)
     name = new.name if old.declared else old.name
     new_name = old.name if new.declared else new.name
     return LayerDifference(name, new_name, old.type, new.type, tuple(changes), moved)
 
 
-def _fields(old: LayerRecord, new: LayerRecord) -> list[Change]:
+def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[Change]:
     """The changes of a layer's fields; those of another type's param are set side by side."""
-    before: Tree = dict(old.fields)
-    mine = [key for key in old.fields if key.endswith("_param") and key not in new.fields]
-    yours = [key for key in new.fields if key.endswith("_param") and key not in old.fields]
-    if old.type == new.type or len(mine) != 1 or len(yours) != 1:
-        return field_changes(before, new.fields)
+    before, after = dict(old), dict(new)
+    if not strict:
+        specs = _filled(old.get("param", []), new.get("param", []))
+        before["param"], after["param"] = specs
+    mine = [key for key in before if key.endswith("_param") and key not in after]
+    yours = [key for key in after if key.endswith("_param") and key not in before]
+    if same_type or len(mine) != 1 or len(yours) != 1:
+        return field_changes(before, after)
     before[yours[0]] = before.pop(mine[0])
-    return [Change(mine[0], None, None, yours[0]), *field_changes(before, new.fields)]
+    return [Change(mine[0], None, None, yours[0]), *field_changes(before, after)]
+
+
+def _filled(old: Values, new: Values) -> tuple[Values, Values]:
+    """Both layers' ``param { }``: a param without one of its own is as one with an empty one."""
+    made = [list(old), list(new)]
+    for one, other in (made, made[::-1]):
+        while one and one[-1] == {}:
+            one.pop()
+        more = itertools.takewhile(lambda value: value == {}, other[len(one) :])
+        one.extend(more)
+    return made[0], made[1]

@@ -3,7 +3,7 @@
 A message is taken as a tree: field name -> its values in file order. The order of fields does not
 matter, as in protobuf; the order of one field's values does. Comments, layout, quotes, `[a, b]`
 for repeated fields, 1.0 for 1 and 5e-1 for 0.5 (as float32) make no difference. Nothing is known
-of what a field means: a default that is written out is a field more.
+here of what a field is: see `meaning`.
 """
 
 from __future__ import annotations
@@ -17,30 +17,14 @@ from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import quoted
 from netsurgery.formats.textformat import Message, Scalar
 
-__all__ = ["Change", "Tree", "field_changes", "field_tree", "text_of"]
+__all__ = ["Change", "Tree", "Values", "field_changes", "field_tree", "float_text", "text_of"]
 
 Tree: TypeAlias = "dict[str, list[str | Tree]]"
+Values: TypeAlias = "list[str | Tree]"
 
 _BOOLS = {"true": "true", "True": "true", "t": "true", "false": "false", "False": "false"}
 #: The two spellings of a bool.
 _SAME = {("true", "1"), ("1", "true"), ("false", "0"), ("0", "false")}
-
-#: The words of Caffe 1.0's enums, in the order of their numbers from 0, by message and field.
-_ENUMS = {
-    ("", "phase"): "TRAIN TEST",
-    ("include", "phase"): "TRAIN TEST",
-    ("exclude", "phase"): "TRAIN TEST",
-    ("pooling_param", "pool"): "MAX AVE STOCHASTIC",
-    ("eltwise_param", "operation"): "PROD SUM MAX",
-    ("reduction_param", "operation"): "- SUM ASUM SUMSQ MEAN",
-    ("lrn_param", "norm_region"): "ACROSS_CHANNELS WITHIN_CHANNEL",
-    ("hinge_loss_param", "norm"): "- L1 L2",
-    ("loss_param", "normalization"): "FULL VALID BATCH_SIZE NONE",
-    ("data_param", "backend"): "LEVELDB LMDB",
-    ("param", "share_mode"): "STRICT PERMISSIVE",
-    ("weight_filler", "variance_norm"): "FAN_IN FAN_OUT AVERAGE",
-    ("bias_filler", "variance_norm"): "FAN_IN FAN_OUT AVERAGE",
-}
 
 
 @dataclass(frozen=True)
@@ -57,8 +41,8 @@ class Change:
     renamed_to: str = ""
 
 
-def field_tree(message: Message, skip: frozenset[str] = frozenset(), name: str = "") -> Tree:
-    """The message, a field of the name `name`, as a tree without the fields in `skip`.
+def field_tree(message: Message, skip: frozenset[str] = frozenset()) -> Tree:
+    """The message as a tree, without the fields in `skip`.
 
     Raises PrototxtError for a value that cannot be read.
     """
@@ -67,30 +51,26 @@ def field_tree(message: Message, skip: frozenset[str] = frozenset(), name: str =
         if field.name in skip:
             continue
         if isinstance(field.value, Message):
-            leaf: str | Tree = field_tree(field.value, name=field.name)
+            leaf: str | Tree = field_tree(field.value)
         else:
-            leaf = _canonical(field.value, name, field.name)
+            leaf = _canonical(field.value)
         tree.setdefault(field.name, []).append(leaf)
     return tree
 
 
-def _canonical(scalar: Scalar, message: str, name: str) -> str:
+def _canonical(scalar: Scalar) -> str:
     if scalar.kind == "string":
         return quoted(scalar.as_string())
     text = "".join(scalar.text.split())
     if scalar.kind == "word" and not text.startswith("-"):
         return _BOOLS.get(text, text)
     try:
-        number = scalar.as_int()
+        return str(scalar.as_int())
     except PrototxtError:
-        return _float_text(scalar.as_float())
-    words = _ENUMS.get((message, name), "").split()
-    # "engine" has the same words in every layer's param.
-    words = words or (["DEFAULT", "CAFFE", "CUDNN"] if name == "engine" else [])
-    return words[number] if 0 <= number < len(words) else str(number)
+        return float_text(scalar.as_float())
 
 
-def _float_text(value: float) -> str:
+def float_text(value: float) -> str:
     """The shortest text that gives the same float32; the value itself where that overflows."""
     try:
         single = _single(value)

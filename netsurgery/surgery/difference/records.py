@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
+from netsurgery.net.net import Net
+from netsurgery.net.shapes import infer
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
+from netsurgery.surgery.difference.meaning import LayerView, layer_meaning, spelled
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
 
@@ -40,28 +45,48 @@ class LayerRecord:
 
 
 def layer_records(
-    net: Prototxt, params: Mapping[str, tuple[int, ...]] | None = None
+    net: Prototxt,
+    params: Mapping[str, tuple[int, ...]] | None = None,
+    strict: bool = False,
 ) -> tuple[LayerRecord, ...]:
     """The layers of a prototxt (V1 or V2), those of every phase, its own inputs first.
 
-    params: layer -> the counts of its params. Raises PrototxtError for a value that cannot be
-    read.
+    params: layer -> the counts of its params. strict: their fields as they are written, else what
+    they mean. Raises PrototxtError for a value that cannot be read.
     """
     counts = params or {}
+    axes = functools.cache(functools.partial(_axes, net))
     records = [_declared(net.root)] if net.root.all("input") else []
     for message in net.layers:
-        name = message.string("name")
+        name, kind = message.string("name"), layer_type(message, net.generation)
+        fields = spelled(_per_param(field_tree(message, _TOLD_APART)))
+        if not strict:
+            fields = layer_meaning(fields, LayerView(kind, message.start, axes))
         records.append(
             LayerRecord(
                 name=name,
-                type=layer_type(message, net.generation),
+                type=kind,
                 bottoms=tuple(s.as_string() for s in message.scalars("bottom")),
                 tops=tuple(s.as_string() for s in message.scalars("top")),
-                fields=_per_param(field_tree(message, _TOLD_APART)),
+                fields=fields,
                 params=counts.get(name, ()),
             )
         )
     return tuple(records)
+
+
+def _axes(net: Prototxt) -> dict[int, int]:
+    """Where a layer starts in the text -> how many axes its first bottom has, where known."""
+    try:
+        found = Net.of(net)
+        blobs = infer(found).blobs
+    except NetsurgeryError:
+        return {}
+    return {
+        layer.message.start: len(blobs[layer.bottoms[0]])
+        for layer in found.layers
+        if layer.bottoms and layer.bottoms[0] in blobs
+    }
 
 
 def _declared(root: Message) -> LayerRecord:
