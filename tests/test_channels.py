@@ -12,6 +12,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.initial_params import plan_initial_params
 
@@ -40,8 +41,8 @@ PLAIN = INPUT % 3 + conv("c", "x")
 def planned(folder: Path, text: str, *operations: str) -> EditPlan:
     net = Net.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
-    with Caffemodel.open(folder / "m") as model:
-        return plan_edit(net, model, operations)
+    with Model(net, folder / "m") as model:
+        return plan_edit(model, operations)
 
 
 def refused(folder: Path, text: str, word: str) -> str:

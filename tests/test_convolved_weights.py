@@ -12,15 +12,16 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import rewrite
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.weights import open_weights, write_weights
+from netsurgery.formats.weights import open_weights
 from netsurgery.io.files import Outputs
 from netsurgery.io.segments import write_segments
 from netsurgery.io.wire import delimited, packed_varints, text_field, varint_field
 from netsurgery.net import Net
+from netsurgery.net.model import Model
+from netsurgery.net.model_write import ModelChange, write_model
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.weights import (
     convolution_changes,
-    convolved_layers,
     match_weights,
 )
 
@@ -119,8 +120,12 @@ def test_a_file_made_anew_has_the_layers_of_the_new_net_and_what_else_there_was(
     old: Path, tmp_path: Path, name: str
 ) -> None:
     """But "scale", of whose params the model has none, is left to its fillers."""
-    with Caffemodel.open(old) as model, Outputs([tmp_path / name]) as outputs:
-        write_weights(outputs[tmp_path / name], convolved_layers(planned(), model))
+    plan, again = planned(), tmp_path / "again.h5"
+    with Model(plan.net, old) as model, Outputs([again]) as outputs:
+        write_model(outputs[again], model, ModelChange(plan.net))
+    with Model(plan.net, again) as model, Outputs([tmp_path / name]) as outputs:
+        changes = convolution_changes(plan, model.weights)
+        write_model(outputs[tmp_path / name], model, ModelChange(plan.new, changes))
     with open_weights(tmp_path / name) as made:
         found = {one.name: [b.numpy().tolist() for b in one.blobs] for one in made.layers}
     assert {key: value for key, value in found.items() if value} == {
@@ -132,8 +137,9 @@ def test_a_file_made_anew_has_the_layers_of_the_new_net_and_what_else_there_was(
 
 
 def test_what_the_model_has_and_what_the_net_has(old: Path) -> None:
-    with Caffemodel.open(old) as model:
-        found = match_weights(planned(), model)
+    plan = planned()
+    with Model(plan.net, old) as model:
+        found = match_weights(plan, model)
     assert (found.missing, found.extra) == (("scale",), ("loss1",))
 
 
@@ -152,6 +158,7 @@ def test_what_the_model_has_and_what_the_net_has(old: Path) -> None:
 )
 def test_names_that_do_not_tell_which_layer_is_meant(old: Path, more: bytes, what: str) -> None:
     old.write_bytes(MODEL + more)
-    with Caffemodel.open(old) as model, pytest.raises(SurgeryError) as caught:
-        match_weights(planned(), model)
+    plan = planned()
+    with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
+        match_weights(plan, model)
     assert str(caught.value) == f"{old}: {what}"

@@ -23,6 +23,7 @@ from netsurgery.export.layers import EMITTERS, needed, write_net
 from netsurgery.export.weights import Weights
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.net.shapes import infer
 
 Array = NDArray[np.float32]
@@ -42,7 +43,7 @@ def net_of(text: str) -> Net:
 
 
 def graph_of(net: Net, outputs: list[str], *, dynamic: bool = False) -> Graph:
-    return write_net(net, infer(net), outputs, Weights(net, None).of, dynamic=dynamic)
+    return write_net(net, infer(net), outputs, Weights(Model(net)).of, dynamic=dynamic)
 
 
 def model_of(graph: Graph) -> bytes:

@@ -9,10 +9,10 @@ import pytest
 from caffe_schema import caffe_messages
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import plan_edit
 
 BEFORE = """\
@@ -92,8 +92,8 @@ def model_of(path: Path, **more: list[list[float]]) -> Path:
 def fold(folder: Path, text: str, *operations: str, **more: list[list[float]]) -> EditPlaces:
     places = EditPlaces(folder / "new.caffemodel", folder / "new.prototxt")
     net = Net.of(Prototxt.parse(text, "n.prototxt"))
-    with Caffemodel.open(model_of(folder / "old.caffemodel", **more)) as model:
-        write_edit(plan_edit(net, model, operations), model, places, force=True)
+    with Model(net, model_of(folder / "old.caffemodel", **more)) as model:
+        write_edit(plan_edit(model, operations), model, places, force=True)
     return places
 
 
@@ -125,8 +125,8 @@ def test_folding_its_own_result_changes_nothing(tmp_path: Path) -> None:
     first = fold(tmp_path, BEFORE, "fold")
     assert first.prototxt is not None
     again = EditPlaces(tmp_path / "2.caffemodel", tmp_path / "2.prototxt")
-    with Caffemodel.open(first.weights) as model:
-        plan = plan_edit(Net.read(first.prototxt), model, ["fold"])
+    with Model.open(first.prototxt, first.weights) as model:
+        plan = plan_edit(model, ["fold"])
         assert plan.steps[0].effects == ()
         assert plan.text is None
         write_edit(plan, model, again)
@@ -221,7 +221,8 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         "fold:bn: layer 'bn': variance + eps of channel 1 is not above 0"
     )
     assert refused(tmp_path, BEFORE, "fold:bn", bn=[[4.0], [0.5], [2.0]]) == (
-        "fold:bn: layer 'bn': param 0 is 1 in the model, expected 2"
+        "fold:bn: layer 'bn': param 0 is 1 in the model, expected 2; "
+        "param 1 is 1 in the model, expected 2"
     )
     assert refused(tmp_path, BEFORE, "fold:bn", bn=[]) == (
         "fold:bn: layer 'bn': the model has no params for it"
@@ -236,8 +237,8 @@ def test_all_folds_what_it_can_and_notes_the_rest(tmp_path: Path) -> None:
     text = BEFORE + 'layer { name: "lone" type: "Scale" bottom: "x" top: "l" }\n'
     net = Net.of(Prototxt.parse(text, "n.prototxt"))
     path = model_of(tmp_path / "m", lone=[[1.0, 2.0]])
-    with Caffemodel.open(path) as model:
-        plan = plan_edit(net, model, ["fold"])
+    with Model(net, path) as model:
+        plan = plan_edit(model, ["fold"])
     assert plan.text is not None
     assert 'name: "lone"' in plan.text
     assert plan.text.startswith(AFTER)
@@ -249,8 +250,8 @@ def test_all_folds_what_it_can_and_notes_the_rest(tmp_path: Path) -> None:
 
 def test_a_new_prototxt_needs_a_place(tmp_path: Path) -> None:
     net = Net.of(Prototxt.parse(BEFORE, "n.prototxt"))
-    with Caffemodel.open(model_of(tmp_path / "m")) as model:
-        plan = plan_edit(net, model, ["fold"])
+    with Model(net, model_of(tmp_path / "m")) as model:
+        plan = plan_edit(model, ["fold"])
         with pytest.raises(SurgeryError) as caught:
             write_edit(plan, model, EditPlaces(tmp_path / "new"))
     assert str(caught.value) == (

@@ -8,11 +8,11 @@ import pytest
 from caffe_schema import caffe_messages, net_parameter
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.initial_params import plan_initial_params
 
@@ -36,8 +36,8 @@ FIRST = INPUT + conv("c", "x")
 def planned(folder: Path, text: str, *operations: str) -> EditPlan:
     net = Net.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
-    with Caffemodel.open(folder / "m") as model:
-        plan = plan_edit(net, model, operations)
+    with Model(net, folder / "m") as model:
+        plan = plan_edit(model, operations)
         write_edit(plan, model, EditPlaces(folder / "new", folder / "t"), force=True)
         return plan
 
@@ -275,8 +275,8 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
         each.CopyFrom(written)
         each.blobs.extend(blobs)
     (tmp_path / "m").write_bytes(record.SerializeToString())
-    with Caffemodel.open(tmp_path / "m") as model:
-        plan = plan_edit(net, model, ["outputs:c:drop=0", "outputs:i:keep=0-1"])
+    with Model(net, tmp_path / "m") as model:
+        plan = plan_edit(model, ["outputs:c:drop=0", "outputs:i:keep=0-1"])
         write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
     new = caffe_messages().NetParameter.FromString((tmp_path / "new").read_bytes())
     assert plan.text is not None
@@ -290,6 +290,6 @@ def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> Non
     net = Net.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
     initialize(plan_initial_params(net), tmp_path / "m", seed=1)
     other = Net.of(Prototxt.parse(FIRST + conv("d", "c", 4, "bias_term: false"), "n.prototxt"))
-    with Caffemodel.open(tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
-        plan_edit(other, model, ["outputs:c:drop=0"])
-    assert "layer 'd': the model has 2 params for it, the net 1" in str(caught.value)
+    with Model(other, tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
+        plan_edit(model, ["outputs:c:drop=0"])
+    assert "layer 'd': the model has 2 params for it, expected 1" in str(caught.value)

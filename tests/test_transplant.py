@@ -253,7 +253,7 @@ def test_what_the_target_has_is_kept(lenet: tuple[Path, Path], tmp_path: Path, o
             ("left", "", "new[1]"),
         ]
         assert plan.absent == ()
-        assert plan.target.extra == ("beside",)
+        assert plan.target.model.extra == ("beside",)
         assert_held(out, {**own, "c": held(lenet[1])["c"]})
 
 

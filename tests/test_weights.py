@@ -24,7 +24,7 @@ from netsurgery.formats.weights import (
 from netsurgery.io.files import Outputs
 from netsurgery.io.segments import Copy, Produced
 from netsurgery.net import Net
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import shared_params
 
 #: Layer -> the numbers of its params; what golden.V2 holds.
 GOLDEN = {"ip1": [[1, 2, 3, 4, 5, 6], [7, 8]], "relu": []}

@@ -12,10 +12,8 @@ from netsurgery.cli.options import dry_run_option, force_option, json_option, qu
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.text_diff import text_diff
-from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
-from netsurgery.net.net import Net
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 
 __all__ = ["command"]
@@ -111,10 +109,9 @@ def command(
     force: bool,
 ) -> None:
     """See _OPERATIONS."""
-    net = Net.read(prototxt)
     places = EditPlaces(weights_out, prototxt_out)
-    with open_weights(weights, shared_params(net)) as model:
-        plan = plan_edit(net, model, operations)
+    with Model.open(prototxt, weights) as model:
+        plan = plan_edit(model, operations)
         check_edit_places(plan, places)
         written: tuple[str, ...] = ()
         if not dry_run:
@@ -146,7 +143,7 @@ def _facts(plan: EditPlan, places: EditPlaces, written: tuple[str, ...]) -> dict
         "dry_run": not written,
     }
     if not written:
-        text = plan.net.prototxt.text if plan.text is None else plan.text
+        text = plan.new.prototxt.text
         found["diff"] = text_diff(plan.net.prototxt, text, str(places.prototxt))
     return found
 

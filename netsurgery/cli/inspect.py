@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -18,10 +17,10 @@ from netsurgery.cli.options import (
     whole_numbers,
 )
 from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
+from netsurgery.jobs.inspection import InputSize, inspect_net, inspect_weights
 from netsurgery.jobs.kinds import is_prototxt
-from netsurgery.net.net import MAX_DIM, Net, Shape
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import Model
+from netsurgery.net.net import MAX_DIM, Shape
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["command"]
@@ -104,22 +103,19 @@ def command(
         )
     if weights is None and with_statistics:
         raise click.UsageError("--stats needs a caffemodel")
-    with ExitStack() as stack:
-        net = Net.read(prototxt, state) if prototxt else None
-        shared = shared_params(net) if net else None
-        model = stack.enter_context(open_weights(weights, shared)) if weights else None
-        if net is not None:
+    if prototxt is None:
+        assert weights is not None
+        with open_weights(weights) as alone:
+            found = inspect_weights(alone, with_statistics)
+    else:
+        with Model.open(prototxt, weights, state) as model:
             found = inspect_net(
-                net,
                 model,
                 sizes=sizes,
                 input_shapes=dict(input_shapes),
                 with_fields=with_fields,
                 with_statistics=with_statistics,
             )
-        else:
-            assert model is not None
-            found = inspect_model(model, with_statistics)
     if as_json:
         click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
     elif not quiet:

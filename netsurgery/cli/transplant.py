@@ -125,7 +125,7 @@ def _facts(plan: TransplantPlan, weights: Path, made: Transplantation | None) ->
         "params": [_param(transfer) for transfer in plan.transfers],
         "counts": plan.counts,
         "layers_without_params": list(plan.absent),
-        "layers_kept_besides": list(plan.target.extra),
+        "layers_kept_besides": list(plan.target.model.extra),
         "notes": list(plan.notes),
         "weights": str(weights),
         "dry_run": made is None,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from netsurgery.engines.model_file import lost_by_caffe
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.textformat import Field, Message
-from netsurgery.formats.weights import is_hdf5, is_hdf5_name, open_weights
-from netsurgery.net.net import Net
-from netsurgery.net.sharing import shared_params
+from netsurgery.formats.weights import is_hdf5, is_hdf5_name
+from netsurgery.net.model import Model
 
 __all__ = ["unknown_field", "what_caffe_lacks"]
 
@@ -18,12 +16,13 @@ __all__ = ["unknown_field", "what_caffe_lacks"]
 Fields = Mapping[str, Mapping[str, str | None]]
 
 
-def what_caffe_lacks(caffe: PycaffeEngine, net: Net, weights: Path) -> str:
-    """The first thing of `net` and its `weights` that this Caffe does not know, or "".
+def what_caffe_lacks(caffe: PycaffeEngine, model: Model) -> str:
+    """The first thing of a net and its weights that this Caffe does not know, or "".
 
     Layer types and fields are those that the Caffe itself lists; where it lists none, none is held
     to be unknown. Raises CaffemodelError for weights that cannot be read.
     """
+    net = model.net
     types = caffe.info()["layer_types"]
     for layer in net.layers:
         if types and layer.type not in types:
@@ -37,12 +36,11 @@ def what_caffe_lacks(caffe: PycaffeEngine, net: Net, weights: Path) -> str:
             f"this Caffe does not know field {field.name!r} of {message} "
             f"({net.prototxt.path}:{place.line})"
         )
-    if not is_hdf5(weights):
+    if not model.has_weights or not is_hdf5(model.path):
         return ""
-    if not is_hdf5_name(weights):
-        return f"Caffe takes HDF5 only from a name that ends in .h5, and {weights} does not"
-    with open_weights(weights, shared_params(net)) as model:
-        return lost_by_caffe(model, net)
+    if not is_hdf5_name(model.path):
+        return f"Caffe takes HDF5 only from a name that ends in .h5, and {model.path} does not"
+    return lost_by_caffe(model)
 
 
 def unknown_field(message: Message, name: str, fields: Fields) -> tuple[str, Field] | None:

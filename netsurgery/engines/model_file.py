@@ -13,13 +13,12 @@ from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, Caffemodel, FirstGeneration, open_protobuf
-from netsurgery.formats.weights import WeightsFile, is_hdf5, is_hdf5_name, open_weights
+from netsurgery.formats.weights import is_hdf5, is_hdf5_name
 from netsurgery.io.segments import Source
 from netsurgery.io.wire import WireReader
+from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.net.param_sources import ParamSources
-from netsurgery.net.shapes import infer
-from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import TEST, NetState
 
 __all__ = [
@@ -58,32 +57,32 @@ def check_params(prototxt: Path, weights: Path, state: NetState = TEST) -> None:
         net = Net.read(prototxt, state)
     except NetsurgeryError:
         return
-    try:
-        model = open_weights(weights, shared_params(net))
-    except FirstGeneration:
-        return
-    with model:
+    with Model(net, weights) as model:
         try:
-            params = infer(net).params
+            model.weights.check_unchanged()
+        except FirstGeneration:
+            return
+        try:
+            params = model.shapes.params
         except NetsurgeryError:  # names are compared all the same; of shapes Caffe tells
             params = {}
-        ParamSources(net, model).check(params)
-        check_found_by_caffe(model, net)
+        ParamSources(model).check(params)
+        check_found_by_caffe(model)
 
 
-def check_found_by_caffe(model: WeightsFile, net: Net) -> None:
+def check_found_by_caffe(model: Model) -> None:
     """Raise EngineFailed for what `lost_by_caffe` tells."""
-    lost = lost_by_caffe(model, net)
+    lost = lost_by_caffe(model)
     if lost:
         raise EngineFailed(f"{model.path}: {lost}; --engine embedded does")
 
 
-def lost_by_caffe(model: WeightsFile, net: Net) -> str:
-    """Which layer of `net` Caffe would leave out of HDF5 without a word, and why; "" if none."""
-    if isinstance(model, Caffemodel):
+def lost_by_caffe(model: Model) -> str:
+    """Which layer of the net Caffe would leave out of HDF5 without a word, and why; "" if none."""
+    if isinstance(model.weights, Caffemodel):
         return ""
-    names = {layer.name for layer in net.layers}
-    for layer in model.layers:
+    names = {layer.name for layer in model.net.layers}
+    for layer in model.weights.layers:
         if layer.blobs and "/" in layer.name and layer.name in names:
             return f"Caffe does not find layer {layer.name!r} in HDF5, for the / in its name"
     return ""

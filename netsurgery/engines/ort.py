@@ -19,11 +19,9 @@ from netsurgery.engines.ort_session import VERSION, Session, find_cuda, provider
 from netsurgery.errors import EngineError, PrototxtError
 from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
-from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.io.closing import Closing
-from netsurgery.net.net import Net
+from netsurgery.net.model import Model
 from netsurgery.net.shapes import infer
-from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -74,18 +72,16 @@ class EmbeddedEngine(Closing):
         """
         if state.phase != "TEST":
             raise EngineError(f"{prototxt}: this engine runs nets in the TEST phase only")
-        net = Net.read(prototxt, state)
+        model = Model.open(prototxt, weights, state)
         try:
-            check_types(net)
+            check_types(model.net)
         except PrototxtError as error:
             # Where Caffe was passed over, the way out is not to ask for it.
             raise (error.more(f" ({self.note})") if self.note else error) from None
-        model = None if weights is None else open_weights(weights, shared_params(net))
         try:
-            made = EmbeddedNet(self, net, model)
+            made = EmbeddedNet(self, model)
         except BaseException:
-            if model is not None:
-                model.close()
+            model.close()
             raise
         self._nets = [*(net for net in self._nets if net.open), made]
         return made
@@ -99,10 +95,10 @@ class EmbeddedEngine(Closing):
 class EmbeddedNet(Closing):
     """A net, its weights, and the sessions made for the shapes and blobs asked for."""
 
-    def __init__(self, engine: EmbeddedEngine, net: Net, model: WeightsFile | None) -> None:
-        self._engine, self._net, self._model = engine, net, model
-        self._weights = Weights(net, model)
-        self._shapes = infer(net)
+    def __init__(self, engine: EmbeddedEngine, model: Model) -> None:
+        self._engine, self._net, self._model = engine, model.net, model
+        self._weights = Weights(model)
+        self._shapes = model.shapes
         self._sessions: OrderedDict[object, Session] = OrderedDict()
         self._held: dict[str, Array] = {}
         self.open = True
@@ -166,9 +162,8 @@ class EmbeddedNet(Closing):
                     self._shapes.of(name)
                 known = ", ".join(self._shapes.blobs)
                 raise EngineError(f"{self._net.prototxt.path} has no blob {name}; there is {known}")
-        if self._model is not None:
-            # Sessions map the file: what is written into it now would be computed with.
-            self._model.check_unchanged()
+        # Sessions map the file: what is written into it now would be computed with.
+        self._model.check_unchanged()
         # Copies: the caller may change an array that a later forward still needs.
         self._held.update({k: np.array(v, np.float32, order="C") for k, v in inputs.items()})
         wanted = tuple(dict.fromkeys(blobs))
@@ -194,7 +189,8 @@ class EmbeddedNet(Closing):
 
     def _made(self, wanted: tuple[str, ...]) -> Session:
         graph = write_net(self._net, self._shapes, wanted, self._weights.of)
-        return Session(graph, self._model, self._engine.options)
+        weights = self._model.weights if self._model.has_weights else None
+        return Session(graph, weights, self._engine.options)
 
     def _check_input(self, name: str) -> None:
         if name not in (given.name for given in self._net.inputs):
@@ -205,5 +201,4 @@ class EmbeddedNet(Closing):
         """Let go of the net and its weights. May be called again."""
         self.open = False
         self._sessions.clear()
-        if self._model is not None:
-            self._model.close()
+        self._model.close()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions
 from netsurgery.errors import EngineMissing
-from netsurgery.net.net import Net
+from netsurgery.net.model import Model
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import PycaffeEngine
@@ -18,12 +17,12 @@ __all__ = ["open_caffe", "open_engine"]
 ENGINES = ("caffe", "embedded")
 
 
-def open_engine(options: EngineOptions, models: Sequence[tuple[Net, Path]] = ()) -> Engine:
+def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
     """Start the engine that `options.choice` names.
 
-    "auto" is Caffe if there is one that knows all of `models`, each a net and its weights, else the
-    embedded engine, whose `note` then says what Caffe lacks. Raises EngineMissing when there is
-    none, and whatever the engine itself raises when it cannot start.
+    "auto" is Caffe if there is one that knows all of `models`, else the embedded engine, whose
+    `note` then says what Caffe lacks. Raises EngineMissing when there is none, and whatever the
+    engine itself raises when it cannot start.
     """
     if options.choice not in ("auto", *ENGINES):
         raise EngineMissing(f"no engine {options.choice!r} here; there is {', '.join(ENGINES)}")
@@ -47,7 +46,7 @@ def open_engine(options: EngineOptions, models: Sequence[tuple[Net, Path]] = ())
 
 
 def open_caffe(
-    options: EngineOptions, models: Sequence[tuple[Net, Path]] = ()
+    options: EngineOptions, models: Sequence[Model] = ()
 ) -> tuple[PycaffeEngine | None, str]:
     """Caffe; or None, where "auto" must not take it for `models`, and a note that says why.
 
@@ -60,7 +59,7 @@ def open_caffe(
     if options.choice == "caffe":
         return caffe, ""
     try:
-        lacks = next(filter(None, (what_caffe_lacks(caffe, *model) for model in models)), "")
+        lacks = next(filter(None, (what_caffe_lacks(caffe, model) for model in models)), "")
     except BaseException:
         caffe.close()
         raise

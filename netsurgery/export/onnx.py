@@ -21,8 +21,8 @@ from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.layers import Prepare, check_types, write_net
 from netsurgery.export.protobuf import FileRange
 from netsurgery.export.weights import Weights
-from netsurgery.formats.weights import WeightsFile
 from netsurgery.io.segments import Copy, Literal, Segment, segments_length
+from netsurgery.net.model import Model
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 
@@ -44,8 +44,7 @@ class Export:
     not, None where they are.
     """
 
-    net: Net
-    model: WeightsFile
+    model: Model
     graph: Graph
     inputs: Mapping[str, Axes]
     outputs: Mapping[str, Axes]
@@ -56,9 +55,9 @@ class Export:
 
         Raises OutputError for a model that would be over 2 GiB.
         """
-        graph = self.graph.encode(self.net.name, location)
+        graph = self.graph.encode(self.model.net.name, location)
         made: list[Segment] = [
-            Copy(self.model.source, piece.offset, piece.length)
+            Copy(self.model.weights.source, piece.offset, piece.length)
             if isinstance(piece, FileRange)
             else Literal(piece)
             for piece in protobuf.model(graph, self._metadata(), __version__)
@@ -75,7 +74,7 @@ class Export:
         """Where the model came from."""
         told = {
             "source": "Caffe",
-            "prototxt": Path(self.net.prototxt.path).name,
+            "prototxt": Path(self.model.net.prototxt.path).name,
             "caffemodel": Path(self.model.path).name,
         }
         layers = dict.fromkeys(layer for layer, _ in self.graph.starts.values())
@@ -84,25 +83,26 @@ class Export:
         return {key: text.encode("utf-8", "replace").decode() for key, text in told.items()}
 
 
-def export_net(net: Net, model: WeightsFile, prepare: Prepare | None = None) -> Export:
-    """Write `net` as ONNX; `prepare` puts operations before its inputs.
+def export_net(model: Model, prepare: Prepare | None = None) -> Export:
+    """Write a net with its weights as ONNX; `prepare` puts operations before its inputs.
 
     Raises NetError or PrototxtError, naming the layer, for a net that cannot be written or that
     the weights do not fit.
     """
+    net = model.net
     check_types(net, exporting=True)
-    weights = Weights(net, model)
+    weights = Weights(model)
 
     def written(shapes: Shapes) -> Graph:
         return write_net(net, shapes, net.outputs, weights.of, dynamic=True, prepare=prepare)
 
-    shapes = infer(net)
+    shapes = model.shapes
     own = written(shapes)
     others, fixed = _freest(net, shapes, own, written)
     inputs = _axes(own.inputs, shapes, others)
     outputs = _axes(own.outputs, shapes, others)
     own.inputs, own.outputs = dict(inputs), dict(outputs)
-    return Export(net, model, own, inputs, outputs, fixed)
+    return Export(model, own, inputs, outputs, fixed)
 
 
 def _freest(

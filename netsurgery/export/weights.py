@@ -9,13 +9,14 @@ import numpy as np
 
 from netsurgery.export.protobuf import FileRange
 from netsurgery.export.site import Param
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, Shape
 from netsurgery.net.param_sources import ParamSources
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from netsurgery.formats.weights import WeightsBlob, WeightsFile
+    from netsurgery.formats.weights import WeightsBlob
+    from netsurgery.net.model import Model
 
 __all__ = ["Weights"]
 
@@ -23,8 +24,8 @@ __all__ = ["Weights"]
 class Weights:
     """What a net's layers hold; see `netsurgery.net.param_sources`."""
 
-    def __init__(self, net: Net, model: WeightsFile | None) -> None:
-        self._sources = ParamSources(net, model)
+    def __init__(self, model: Model) -> None:
+        self._sources = ParamSources(model)
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Param, ...]:
         """The layer's params, of exactly `shapes`.

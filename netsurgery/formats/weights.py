@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.blob import Shape, shape_text
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.caffemodel_new import Chunks, NewLayer, new_caffemodel
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer, new_caffemodel
 from netsurgery.io.closing import Closing
 from netsurgery.io.files import Output
 from netsurgery.io.reader import Reader
@@ -34,6 +34,7 @@ __all__ = [
     "check_weights",
     "is_hdf5",
     "is_hdf5_name",
+    "kept_layer",
     "numbers",
     "open_weights",
     "stored_shape",
@@ -136,7 +137,7 @@ def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
     """Open a caffemodel or an HDF5 file, whatever its name, and index it.
 
     shared: where to find params that layers share by name, which HDF5 holds once
-    (`netsurgery.net.sharing.shared_params`). Raises CaffemodelError where it is neither, is cut
+    (`netsurgery.net.model.shared_params`). Raises CaffemodelError where it is neither, is cut
     short or contradicts itself.
     """
     if not is_hdf5(path):
@@ -170,6 +171,12 @@ def numbers(blob: WeightsBlob) -> Copy | Chunks:
         yield np.ascontiguousarray(blob.numpy(), dtype="<f4").reshape(-1).data.cast("B")
 
     return chunks
+
+
+def kept_layer(layer: WeightsLayer) -> NewLayer:
+    """A layer of a file as it is, to be written to another."""
+    blobs = tuple(NewBlob(blob.shape, numbers(blob)) for blob in layer.blobs)
+    return NewLayer(layer.name, layer.type, tuple(layer.bottoms), tuple(layer.tops), blobs)
 
 
 def write_weights(

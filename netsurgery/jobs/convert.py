@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
-from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
-from netsurgery.formats.weights import WeightsFile, is_hdf5_name, open_weights, write_weights
+from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
 from netsurgery.io.files import Output, Outputs, check_outputs
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import Model
+from netsurgery.net.model_write import ModelChange, write_model
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 from netsurgery.surgery.convolution.weights import (
-    Weights,
+    WeightsMatch,
     convolution_changes,
-    convolved_layers,
     match_weights,
 )
-from netsurgery.surgery.transplant.weights import kept_layer
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify import Verification
@@ -56,7 +53,7 @@ class Rehearsal:
     """What `convert` would do: how the weights match, why no netsurgery.toml, which outputs are
     there already."""
 
-    weights: Weights
+    weights: WeightsMatch
     settings_note: str
     written: tuple[Path, ...]
     existing: tuple[Path, ...]
@@ -73,7 +70,7 @@ class Conversion:
 
     plan: ConvolutionPlan
     places: Places
-    weights: Weights
+    weights: WeightsMatch
     engine: str
     engine_note: str
     seconds: float
@@ -111,7 +108,7 @@ def rehearse(
     check_settings(plan, settings)
     kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
     paths = places.written(kept)
-    with open_weights(weights, shared_params(plan.net)) as model:
+    with Model(plan.net, weights) as model:
         matched = match_weights(plan, model)
     if all(path.parent.is_dir() for path in paths):
         check_outputs(paths, inputs=[plan.net.prototxt.path, weights], force=True)
@@ -148,13 +145,13 @@ def convert(
     check_settings(plan, settings)
     kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
     paths = places.written(kept)
-    with open_weights(weights, shared_params(plan.net)) as model, _folders(paths):
+    with Model(plan.net, weights) as model, _folders(paths):
         matched = match_weights(plan, model)
-        with Outputs(paths, inputs=[plan.net.prototxt.path, weights], force=force) as outputs:
-            outputs[places.prototxt].write(Prototxt.parse(plan.text).to_bytes())
+        with Outputs(paths, inputs=model.files, force=force) as outputs:
+            outputs[places.prototxt].write(plan.new.prototxt.to_bytes())
             if kept.text is not None:
                 outputs[places.settings].write(kept.text.encode())
-            by, note = _move(plan, model, outputs, places, engine, progress)
+            by, note = _move(plan, model, outputs, places, matched, engine, progress)
             found = _verified(plan, model, outputs, places, engine) if verify else None
     seconds = time.monotonic() - started
     return Conversion(plan, places, matched, by, note, seconds, kept.note, found)
@@ -195,23 +192,26 @@ def _as_file(prototxt: Prototxt) -> Iterator[Path]:
 
 def _move(
     plan: ConvolutionPlan,
-    model: WeightsFile,
+    model: Model,
     outputs: Outputs,
     places: Places,
+    matched: WeightsMatch,
     options: EngineOptions,
     progress: Callable[[int], None] | None,
 ) -> tuple[str, str]:
     """Write the new weights; returns what did it, and a note on that or ""."""
     target, note = outputs[places.weights], ""
-    if options.choice != "embedded":
+    if options.choice == "auto" and matched.unfit:
+        note = f"Caffe does not load layer {matched.unfit[0].layer!r}: the embedded engine was used"
+    elif options.choice != "embedded":
         from netsurgery.engines.model_file import check_found_by_caffe
         from netsurgery.engines.pycaffe import Move
         from netsurgery.engines.registry import open_caffe
 
         if options.choice == "caffe":
-            check_found_by_caffe(model, plan.net)
+            check_found_by_caffe(model)
         try:
-            caffe, note = open_caffe(options, [(plan.net, Path(model.path))])
+            caffe, note = open_caffe(options, [model])
         except EngineMissing:
             if options.choice == "caffe":
                 raise
@@ -227,7 +227,8 @@ def _move(
                 caffe.transplant(before, after, moves)
                 _save(after.save, target)
                 return caffe.description, ""
-    _rewrite(plan, model, target, progress)
+    change = ModelChange(plan.new, convolution_changes(plan, model.weights))
+    write_model(target, model, change, progress)
     return "embedded", note
 
 
@@ -264,20 +265,20 @@ def _save_as(save: Callable[[Path], None], path: Path, target: Path) -> None:
 
 def _verified(
     plan: ConvolutionPlan,
-    model: WeightsFile,
+    model: Model,
     outputs: Outputs,
     places: Places,
     options: EngineOptions,
 ) -> Verification:
     """Run the net and what was made of it. Raises SurgeryError where they differ."""
-    from netsurgery.jobs.verify import Model, verify
+    from netsurgery.jobs import verify as job
     from netsurgery.jobs.verify_inputs import Samples
 
     new = Path(outputs[places.prototxt].temporary)
     state = plan.net.state
     with _as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
-        models = Model(old, Path(model.path), state), Model(new, made, state)
-        found = verify(*models, Samples(), [options])
+        models = job.Model(old, Path(model.path), state), job.Model(new, made, state)
+        found = job.verify(*models, Samples(), [options])
     if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found
@@ -296,20 +297,3 @@ def _weights_as_file(output: Output) -> Iterator[Path]:
         copied = Path(folder) / "made.caffemodel.h5"
         shutil.copyfile(output.temporary, copied)
         yield copied
-
-
-def _rewrite(
-    plan: ConvolutionPlan,
-    model: WeightsFile,
-    target: Output,
-    progress: Callable[[int], None] | None,
-) -> None:
-    """Move the params on the wire, then read the structure of what was written."""
-    name = Prototxt.parse(plan.text).name
-    if is_hdf5_name(target.path) or not isinstance(model, Caffemodel):
-        write_weights(target, convolved_layers(plan, model), net_name=name, progress=progress)
-        model.check_unchanged()
-        return
-    changes = convolution_changes(plan, model)
-    target.write_segments(rewrite(model, changes, name or None), progress)
-    check_written(Path(target.temporary), planned(model, changes))

@@ -15,7 +15,7 @@ from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.jobs.blob_statistics import BlobDistance, distance
 from netsurgery.net import Net
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import shared_params
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import Change
 from netsurgery.surgery.difference.records import model_records

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.caffemodel_write import check_written, planned, rewrite
-from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.weights import WeightsFile, check_size, is_hdf5_name, write_weights
-from netsurgery.io.files import Output, Outputs
+from netsurgery.io.files import Outputs
 from netsurgery.io.npy import npy_bytes
+from netsurgery.net.model import Model
+from netsurgery.net.model_write import ModelChange, write_model
 from netsurgery.surgery.edit.plan import EditPlan
-from netsurgery.surgery.edit.weights import new_layers
 
 __all__ = ["EditPlaces", "check_edit_places", "write_edit"]
 
@@ -38,7 +35,7 @@ def check_edit_places(plan: EditPlan, places: EditPlaces) -> None:
 
 def write_edit(
     plan: EditPlan,
-    model: WeightsFile,
+    model: Model,
     places: EditPlaces,
     *,
     force: bool = False,
@@ -47,31 +44,17 @@ def write_edit(
     """Write what `plan` says; returns the files written.
 
     What no operation named is copied byte for byte where both files are caffemodels. `model` is
-    the open file that the plan was made with. progress: called with the bytes of weights written.
+    the one that the plan was made with. progress: called with the bytes of weights written.
     Raises SurgeryError, OutputError; nothing is written then.
     """
     check_edit_places(plan, places)
     paths: list[str | Path] = [places.weights, *plan.saved]
     paths += [] if places.prototxt is None else [places.prototxt]
-    net = plan.net.prototxt
-    with Outputs(paths, inputs=[net.path, model.path], force=force) as outputs:
+    with Outputs(paths, inputs=model.files, force=force) as outputs:
         for name, array in plan.saved.items():
             outputs[name].write(npy_bytes(array))
         if places.prototxt is not None:
-            text = net.text if plan.text is None else plan.text
-            outputs[places.prototxt].write(Prototxt.parse(text).to_bytes())
-        _write_weights(plan, model, outputs[places.weights], progress)
+            outputs[places.prototxt].write(plan.new.prototxt.to_bytes())
+        change = ModelChange(plan.new, plan.changes)
+        write_model(outputs[places.weights], model, change, progress)
     return tuple(map(str, paths))
-
-
-def _write_weights(
-    plan: EditPlan, model: WeightsFile, output: Output, progress: Callable[[int], None] | None
-) -> None:
-    if isinstance(model, Caffemodel) and not is_hdf5_name(output.path):
-        segments = rewrite(model, plan.changes)
-        check_size(segments, output.path)
-        output.write_segments(segments, progress)
-        check_written(Path(output.temporary), planned(model, plan.changes))
-    else:
-        layers = new_layers(model, plan.changes, plan.net)
-        write_weights(output, layers, net_name=model.net_name or plan.net.name, progress=progress)

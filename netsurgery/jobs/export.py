@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SettingsError
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
-from netsurgery.formats.weights import open_weights
 from netsurgery.io.files import Outputs
-from netsurgery.net.net import Net
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import Model
 
 if TYPE_CHECKING:
     from netsurgery.export.preprocess import Preprocess
@@ -56,16 +54,17 @@ def export(
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
-    net = Net.read(prototxt)
-    outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
-    with open_weights(weights, shared_params(net)) as model:
+    with Model.open(prototxt, weights) as model:
+        outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
         location = linked_location(weights, output) if linked else None
         prepare = None if preprocess is None else _preprocess(preprocess)
-        made = export_net(net, model, prepare)
+        made = export_net(model, prepare)
         segments = made.segments(location)
         with outputs:
             size = outputs[output].write_segments(segments)
-    return Exported(output, dict(made.inputs), dict(made.outputs), made.fixed, size, net.notes)
+    return Exported(
+        output, dict(made.inputs), dict(made.outputs), made.fixed, size, model.net.notes
+    )
 
 
 def _preprocess(settings: Settings) -> Preprocess:

@@ -8,22 +8,22 @@ from math import prod
 
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.weights import WeightsFile, WeightsLayer, stored_shape
+from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
 from netsurgery.net.field import Field, fields
+from netsurgery.net.model import Model, ParamMismatch
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, givable, infer
 from netsurgery.net.state import NetState
 
 __all__ = [
-    "Difference",
     "InputSize",
     "Inspection",
     "LayerFacts",
     "Unknown",
-    "inspect_model",
     "inspect_net",
+    "inspect_weights",
 ]
 
 
@@ -66,15 +66,6 @@ class LayerFacts:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A layer whose params in the model are not those of the net; shapes in order."""
-
-    layer: str
-    net: tuple[Shape, ...]
-    model: tuple[Shape, ...]
-
-
-@dataclass(frozen=True)
 class Unknown:
     """Blobs whose shapes cannot be told, for one and the same reason."""
 
@@ -103,12 +94,12 @@ class Inspection:
     unknown: tuple[Unknown, ...] = ()
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
-    differing: tuple[Difference, ...] = ()
+    differing: tuple[ParamMismatch, ...] = ()
     extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def inspect_model(model: WeightsFile, with_statistics: bool = False) -> Inspection:
+def inspect_weights(model: WeightsFile, with_statistics: bool = False) -> Inspection:
     """What a file of weights tells alone: layers and params, no shapes of blobs, no costs.
 
     Raises CaffemodelError where the file has changed since it was opened.
@@ -140,33 +131,28 @@ def inspect_model(model: WeightsFile, with_statistics: bool = False) -> Inspecti
 
 
 def inspect_net(
-    net: Net,
-    model: WeightsFile | None = None,
+    model: Model,
     *,
     sizes: Sequence[InputSize] = (),
     input_shapes: Mapping[str, Shape] | None = None,
     with_fields: bool = False,
     with_statistics: bool = False,
 ) -> Inspection:
-    """What a net tells, and how `model` fits it.
+    """What a net tells, and how its weights fit it, where there are some.
 
     sizes: other shapes for its inputs. input_shapes: blob -> whole shape, for inputs and for tops
     that the net does not tell, such as a Data layer's. Raises NetError for a size that fits none,
     PrototxtError where shapes contradict each other, CaffemodelError where the file has changed.
     """
-    net = net.at(input_shapes)
+    net = model.net.at(input_shapes)
     inputs = _sized(net, sizes)
     shapes = infer(net, inputs)
-    # Layers of one name share their params in a caffemodel: the last one is what Caffe loads.
-    there = {layer.name: layer for layer in model.layers if layer.blobs} if model else {}
-    missing, differing = _unfit(net, shapes, there) if model else ((), ())
-    names = {layer.name for layer in net.layers}
-    extra = {name: layer for name, layer in there.items() if name not in names}
+    fit = model.fit_at(shapes)
     seen = fields(net, inputs) if with_fields else None
-    layers = _layers(net, shapes, seen, there, with_statistics)
+    layers = _layers(net, shapes, seen, model.stored, with_statistics)
     found = Inspection(
         prototxt=net.prototxt.path,
-        weights=model.path if model else None,
+        weights=model.path if model.has_weights else None,
         name=net.name,
         generation=net.prototxt.generation,
         state=net.state,
@@ -175,16 +161,15 @@ def inspect_net(
         layers=layers,
         total=_total(total(net, shapes), layers, shapes),
         unknown=_unknown(shapes),
-        missing=missing,
-        extra=tuple(extra),
-        differing=differing,
+        missing=fit.missing,
+        extra=model.extra,
+        differing=tuple(fit.mismatches.values()),
         extra_statistics={
-            name: _statistics(layer) for name, layer in extra.items() if with_statistics
+            name: _statistics(model.stored[name]) for name in model.extra if with_statistics
         },
         notes=net.notes,
     )
-    if model:
-        model.check_unchanged()
+    model.check_unchanged()
     return found
 
 
@@ -243,30 +228,6 @@ def _unknown(shapes: Shapes) -> tuple[Unknown, ...]:
     for blob, reason in shapes.unknown.items():
         reasons.setdefault(reason, []).append(blob)
     return tuple(Unknown(reason, tuple(blobs)) for reason, blobs in reasons.items())
-
-
-def _unfit(
-    net: Net, shapes: Shapes, there: Mapping[str, WeightsLayer]
-) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
-    """The layers whose params the model has not, and those whose params are others."""
-    missing, differing = [], []
-    for name, wanted in shapes.params.items():
-        if name not in there:
-            missing.append(name)
-            continue
-        blobs = there[name].blobs
-        fits = len(blobs) == len(wanted) and all(
-            blob.shape == stored_shape(blob, shape)
-            for blob, shape in zip(blobs, wanted, strict=True)
-        )
-        if not fits:
-            differing.append(Difference(name, wanted, tuple(blob.shape for blob in blobs)))
-    for layer in net.layers:
-        known = not shapes.why_no_params(layer)
-        if known and layer.name in there and layer.name not in shapes.params:
-            stored = tuple(blob.shape for blob in there[layer.name].blobs)
-            differing.append(Difference(layer.name, (), stored))
-    return tuple(missing), tuple(differing)
 
 
 def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:

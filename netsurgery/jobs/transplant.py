@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.caffemodel_new import layer_segments
-from netsurgery.formats.caffemodel_write import LayerFacts, check_written, planned, rewrite
-from netsurgery.formats.weights import check_size, is_hdf5_name, open_weights, write_weights
-from netsurgery.io.files import Output, Outputs
-from netsurgery.net.net import Net
-from netsurgery.net.sharing import shared_params
-from netsurgery.surgery.transplant.params import Side
+from netsurgery.io.files import Outputs
+from netsurgery.net.model import Model
+from netsurgery.net.model_write import write_model
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
-from netsurgery.surgery.transplant.weights import replacements, transplanted_layers
+from netsurgery.surgery.transplant.weights import model_change
 
 __all__ = ["Transplantation", "planned_transplant", "transplant"]
 
@@ -47,16 +42,8 @@ def planned_transplant(
     part that overlaps goes. strict: every layer of the target must have its params. Raises
     FormatError, NetError, and SurgeryError with every refusal.
     """
-    with ExitStack() as stack:
-        one, other = _side(stack, *source), _side(stack, *target)
+    with Model.open(*source) as one, Model.open(*target) as other:
         yield plan_transplant(one, other, rule, cut=cut, strict=strict)
-
-
-def _side(stack: ExitStack, prototxt: Path, weights: Path | None) -> Side:
-    net = Net.read(prototxt)
-    if weights is None:
-        return Side.of(net, None)
-    return Side.of(net, stack.enter_context(open_weights(weights, shared_params(net))))
 
 
 def transplant(
@@ -74,30 +61,8 @@ def transplant(
     nothing is written then.
     """
     started = time.monotonic()
-    sides = (plan.source, plan.target)
-    inputs = [side.net.prototxt.path for side in sides]
-    inputs += [side.weights.path for side in sides if side.weights is not None]
-    with Outputs([weights], inputs=inputs, force=force) as outputs:
-        written = _write(plan, outputs[weights], progress)
-        for side in sides:
-            if side.weights is not None:
-                side.weights.check_unchanged()
+    source, target = plan.source.model, plan.target.model
+    with Outputs([weights], inputs=[*source.files, *target.files], force=force) as outputs:
+        written = write_model(outputs[weights], target, model_change(plan), progress)
+        source.check_unchanged()
     return Transplantation(plan, weights, written, time.monotonic() - started)
-
-
-def _write(plan: TransplantPlan, output: Output, progress: Callable[[int], None] | None) -> int:
-    model = plan.target.weights
-    if not isinstance(model, Caffemodel) or is_hdf5_name(output.path):
-        layers = transplanted_layers(plan)
-        return write_weights(output, layers, net_name=plan.target.net.name, progress=progress)
-    changes, added = replacements(plan, model)
-    segments = rewrite(model, changes)
-    expected = list(planned(model, changes))
-    for layer in added:
-        segments += layer_segments(layer, model.generation)
-        shapes = tuple(blob.shape for blob in layer.blobs)
-        expected.append(LayerFacts(layer.name, layer.type, layer.bottoms, layer.tops, shapes))
-    check_size(segments, output.path)
-    written = output.write_segments(segments, progress)
-    check_written(Path(output.temporary), expected)
-    return written

@@ -16,6 +16,7 @@ from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
+from netsurgery.net.model import Model as NetWithWeights
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
@@ -129,7 +130,7 @@ def verify(
     pairs = pair_blobs(*nets, found.net.blobs)
     outputs = _pair_outputs(nets, pairs)
     with ExitStack() as stack:
-        models = [(nets[0], old.weights), (nets[1], new.weights)]
+        models = [NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)]
         opened = _opened(engines, models, stack)
         loaded = tuple(
             stack.enter_context(engine.load(model.prototxt, model.weights, state=model.state))
@@ -163,7 +164,7 @@ def _once(*notes: str) -> tuple[str, ...]:
 
 
 def _opened(
-    options: Sequence[EngineOptions], models: Sequence[tuple[Net, Path]], stack: ExitStack
+    options: Sequence[EngineOptions], models: Sequence[NetWithWeights], stack: ExitStack
 ) -> tuple[Engine, Engine]:
     """An engine for each of the two models, or the same one twice."""
     each = [models] if len(options) == 1 else [[model] for model in models]

@@ -9,10 +9,10 @@ import numpy as np
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.hdf5 import Hdf5Weights, Shared
-from netsurgery.formats.weights import WeightsFile
+from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.io.segments import Source
 from netsurgery.io.wire import WireReader
+from netsurgery.net.model import Model, shared_params
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
@@ -71,17 +71,17 @@ class _PrivateSource(Source):
         self._private = None
 
 
-def open_privately(weights: WeightsFile, shared: Shared | None) -> WeightsFile:
-    """The file of `weights` once more, its arrays writable without a trace in the file.
+def open_privately(model: Model) -> Model:
+    """The model once more, its arrays writable without a trace in the file.
 
     Raises CaffemodelError where the file has changed since.
     """
-    weights.check_unchanged()
-    source = _PrivateSource(weights.path)
+    model.check_unchanged()
+    source = _PrivateSource(model.path)
     try:
-        if isinstance(weights, Caffemodel):
-            return Caffemodel(WireReader(source))
-        return Hdf5Weights(source, shared)
+        if isinstance(model.weights, Caffemodel):
+            return Model(model.net, Caffemodel(WireReader(source)))
+        return Model(model.net, Hdf5Weights(source, shared_params(model.net)))
     except BaseException:
         source.close()
         raise

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
-from netsurgery.formats.weights import WeightsFile, open_weights
+from netsurgery.formats.weights import open_weights
 from netsurgery.library.given import AnyPath, as_settings
-from netsurgery.net.net import Net as NetView
+from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
-from netsurgery.net.sharing import shared_params
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -45,24 +43,19 @@ def inspect(
     Raises PrototxtError, NetError for a size that fits no input and for a shape of a blob that
     takes none, CaffemodelError.
     """
-    from netsurgery.jobs.inspection import InputSize, inspect_model, inspect_net
+    from netsurgery.jobs.inspection import InputSize, inspect_net, inspect_weights
     from netsurgery.jobs.kinds import is_prototxt
 
     if weights is None and not is_prototxt(Path(path)):
         if sizes or input_shapes or fields:
             raise NetError(f"{path}: weights alone tell no sizes and fields; give a prototxt too")
-        with open_weights(path) as model:
-            return inspect_model(model, with_statistics=statistics)
-    net = NetView.read(path)
+        with open_weights(path) as alone:
+            return inspect_weights(alone, with_statistics=statistics)
     given = [InputSize(name, tuple(dims)) for name, dims in (sizes or {}).items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
-    with ExitStack() as stack:
-        opened: WeightsFile | None = None
-        if weights is not None:
-            opened = stack.enter_context(open_weights(weights, shared_params(net)))
+    with Model.open(path, weights) as model:
         return inspect_net(
-            net,
-            opened,
+            model,
             sizes=given,
             input_shapes=whole,
             with_fields=fields,

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
-from netsurgery.formats.weights import open_weights
 from netsurgery.io.closing import Closing
 from netsurgery.library.blobs import Blobs
 from netsurgery.library.given import AnyPath, as_path
 from netsurgery.library.params import Params, Store
+from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.net import Net as NetView
 from netsurgery.net.shapes import Shapes, infer
-from netsurgery.net.sharing import shared_params
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -53,11 +52,9 @@ class Net(Closing):
     ) -> None:
         if isinstance(stages, str):
             stages = [stages]
-        self._view = NetView.read(prototxt, NetState(phase, level, tuple(stages)))
-        self._store: Store | None = None
-        if weights is not None:
-            opened = open_weights(weights, shared_params(self._view))
-            self._store = Store(self._view, opened)
+        model = Model.open(prototxt, weights, NetState(phase, level, tuple(stages)))
+        self._view = model.net
+        self._store = Store(model) if model.has_weights else None
 
     @property
     def name(self) -> str:
@@ -155,12 +152,12 @@ class Net(Closing):
         if self._store is None:
             raise NetError(f"{self._view.prototxt.path}: no weights were given, none can be saved")
         self._store.insist_open()
-        model = self._store.weights
+        model = self._store.model
         model.check_unchanged()
-        work = Workpiece(self._view, model)
+        work = Workpiece(model)
         work.arrays = self._store.changed()
         self._store.insist_finite(work.arrays)
-        plan = EditPlan(self._view, (), None, layer_changes(work), {}, ())
+        plan = EditPlan(self._view, self._view, (), layer_changes(work), {}, ())
         places = EditPlaces(Path(weights), as_path(prototxt))
         write_edit(plan, model, places, force=force)
 
@@ -182,5 +179,5 @@ class Net(Closing):
         return {name: tuple(shape) for name, shape in (inputs or {}).items()}
 
     def __repr__(self) -> str:
-        weights = "no weights" if self._store is None else self._store.weights.path
+        weights = "no weights" if self._store is None else self._store.model.path
         return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from netsurgery.errors import NetError, SurgeryError
-from netsurgery.formats.weights import WeightsFile
-from netsurgery.net.net import Net as NetView
+from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
-from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.edit.workpiece import Workpiece
 
 if TYPE_CHECKING:
@@ -35,15 +33,16 @@ class Store:
     `kept` is the file as it is; `mine` maps it privately, so that its arrays can be written to.
     """
 
-    def __init__(self, view: NetView, weights: WeightsFile) -> None:
-        self.view, self.weights = view, weights
-        self.kept = Workpiece(view, weights)
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.kept = Workpiece(model)
         self.closed = False
-        self._private: WeightsFile | None = None
+        self._private: Workpiece | None = None
         self.mine: dict[tuple[str, int], Array] = {}
-        bearing = {layer.name: len(layer.blobs) for layer in weights.layers if layer.blobs}
         self.counts = {
-            layer.name: bearing[layer.name] for layer in view.layers if layer.name in bearing
+            layer.name: len(model.stored[layer.name].blobs)
+            for layer in model.net.layers
+            if layer.name in model.stored
         }
 
     def array(self, layer: str, index: int) -> Array:
@@ -58,8 +57,8 @@ class Store:
         from netsurgery.library.arrays import ParamArray, open_privately
 
         if self._private is None:
-            self._private = open_privately(self.weights, shared_params(self.view))
-        found = Workpiece(self.view, self._private).peek(layer, index)
+            self._private = Workpiece(open_privately(self.model))
+        found = self._private.peek_alone(layer, index)
         if not found.flags.writeable:
             found = found.copy()
         array: Array = found.view(ParamArray)
@@ -68,7 +67,7 @@ class Store:
     def shape(self, layer: str, index: int) -> Shape:
         """A param's shape, without its numbers where the net tells it."""
         known = self.kept.shapes.params.get(layer, ())
-        return known[index] if index < len(known) else self.kept.peek(layer, index).shape
+        return known[index] if index < len(known) else self.kept.peek_alone(layer, index).shape
 
     def changed(self) -> dict[tuple[str, int], Array]:
         """The params that are no more what the file has."""
@@ -77,7 +76,7 @@ class Store:
         return {
             owner: array
             for owner, array in self.mine.items()
-            if bytes_differ(array, self.kept.peek(*owner))
+            if bytes_differ(array, self.kept.peek_alone(*owner))
         }
 
     def insist_finite(self, changed: Mapping[tuple[str, int], Array]) -> None:
@@ -85,7 +84,7 @@ class Store:
         import numpy as np
 
         for (layer, index), array in changed.items():
-            was = np.isfinite(self.kept.peek(layer, index))
+            was = np.isfinite(self.kept.peek_alone(layer, index))
             bad = np.count_nonzero(was & ~np.isfinite(array))
             if bad:
                 raise NetError(
@@ -96,14 +95,14 @@ class Store:
     def insist_open(self) -> None:
         """Raise NetError after close()."""
         if self.closed:
-            raise NetError(f"{self.view.prototxt.path}: the net is closed")
+            raise NetError(f"{self.model.net.prototxt.path}: the net is closed")
 
     def close(self) -> None:
         """Let go of the files; arrays that were handed out stay."""
         self.closed = True
-        self.weights.close()
+        self.model.close()
         if self._private is not None:
-            self._private.close()
+            self._private.model.close()
 
 
 class LayerParams(Sequence["Array"]):
@@ -181,7 +180,7 @@ class Params(Mapping[str, LayerParams]):
         if layer not in self._store.counts:
             names = ", ".join(map(repr, self._store.counts)) or "none"
             raise ParamMissing(
-                f"{self._store.weights.path}: no params for layer {layer!r}; those of the net's "
+                f"{self._store.model.path}: no params for layer {layer!r}; those of the net's "
                 f"layers that have some are {names}"
             )
         return LayerParams(self._store, layer)

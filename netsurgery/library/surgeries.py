@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.weights import open_weights
 from netsurgery.library.given import AnyPath, as_path, as_settings
 from netsurgery.library.opened import Net
+from netsurgery.net.model import Model
 from netsurgery.net.net import Net as NetView
 from netsurgery.net.net import Shape
-from netsurgery.net.sharing import shared_params
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -169,10 +168,9 @@ def edit(
 
     if isinstance(operations, str):
         operations = [operations]
-    view = NetView.read(prototxt)
     places = EditPlaces(Path(weights_out), as_path(prototxt_out))
-    with open_weights(weights, shared_params(view)) as model:
-        plan = plan_edit(view, model, operations)
+    with Model.open(prototxt, weights) as model:
+        plan = plan_edit(model, operations)
         check_edit_places(plan, places)
         if not dry_run:
             write_edit(plan, model, places, force=force)

@@ -18,6 +18,7 @@ from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.cells import Cells
+from netsurgery.net.model import Model
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Mapper(Closing):
     ) -> None:
         self.net, self.weights, self.transformer = net, weights, transformer
         self.options, self.labels = options, labels
-        self.opener = opener or (lambda given: open_engine(given, [(net.net, weights)]))
+        self.opener = opener or (lambda given: open_engine(given, [Model(net.net, weights)]))
         self.window = window
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.

@@ -7,8 +7,9 @@ from math import prod
 
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
-from netsurgery.formats.weights import WeightsBlob, WeightsFile
+from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net.known_fields import suspect
+from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 
@@ -64,16 +65,17 @@ class ParamSources:
     left alone. Layers whose params bear the same name hold the same values: the file's last.
     """
 
-    def __init__(self, net: Net, model: WeightsFile | None) -> None:
-        """Without `model` every param is filled. Raises PrototxtError: see `check_own_names`."""
+    def __init__(self, model: Model) -> None:
+        """Without weights every param is filled. Raises PrototxtError: see `check_own_names`."""
+        net = model.net
         check_own_names(net)
-        self._net, self._model = net, model
+        self._net, self._model = net, model.weights if model.has_weights else None
         self._sharers: dict[str, list[tuple[Layer, int]]] = {}
         for layer in net.layers:
             for index, name in enumerate(layer.param_names):
                 if name:
                     self._sharers.setdefault(name, []).append((layer, index))
-        layers = () if model is None else model.layers
+        layers = () if self._model is None else self._model.layers
         self._place = {layer.name: place for place, layer in enumerate(layers)}
         self._stored = {layer.name: len(layer.blobs) for layer in layers if layer.blobs}
         self._first = {layer.name: layer for layer in reversed(net.layers)}

@@ -24,7 +24,7 @@ from netsurgery.formats.caffemodel_write import (
 from netsurgery.io.files import Outputs
 from netsurgery.io.wire import delimited, packed_varints, varint_field
 from netsurgery.jobs.inspection import inspect_net
-from netsurgery.net.net import Net
+from netsurgery.net.model import Model
 
 pytestmark = pytest.mark.caffe
 
@@ -221,8 +221,8 @@ def test_params_for_a_layer_that_has_none_are_refused_as_by_caffe(
     with pytest.raises(NetError) as caught:
         open_engine(EngineOptions()).load(prototxt, model)
     assert str(caught.value) == told
-    with Caffemodel.open(model) as opened:
-        (differing,) = inspect_net(Net.read(prototxt), opened).differing
+    with Model.open(prototxt, model) as opened:
+        (differing,) = inspect_net(opened).differing
     assert (differing.layer, differing.net, differing.model) == ("r", (), ((2, 3),))
     model.write_bytes(weights + delimited(100, delimited(1, b"r")))
     open_engine(EngineOptions()).load(prototxt, model).close()

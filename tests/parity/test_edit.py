@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import plan_edit
 
 pytestmark = pytest.mark.caffe
@@ -58,8 +58,8 @@ class Edited:
         old.write_text(text)
         weights = fill_randomly(self.engine, old, self.folder / "old.caffemodel")
         new = EditPlaces(self.folder / f"new{suffix}", self.folder / "new.prototxt")
-        with open_weights(weights) as model:
-            write_edit(plan_edit(Net.read(old), model, operations), model, new, force=True)
+        with Model.open(old, weights) as model:
+            write_edit(plan_edit(model, operations), model, new, force=True)
         self.old, self.new = (old, weights), (self.folder / "new.prototxt", new.weights)
 
     def run(self, which: tuple[Path, Path], x: Array) -> dict[str, Array]:

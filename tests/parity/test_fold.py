@@ -14,6 +14,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import plan_edit
 
 pytestmark = pytest.mark.caffe
@@ -23,8 +24,8 @@ Array = NDArray[np.float32]
 
 def edited(prototxt: Path, weights: Path, folder: Path, *operations: str) -> EditPlaces:
     places = EditPlaces(folder / "new.caffemodel", folder / "new.prototxt")
-    with Caffemodel.open(weights) as model:
-        plan = plan_edit(Net.read(prototxt), model, operations)
+    with Model.open(prototxt, weights) as model:
+        plan = plan_edit(model, operations)
         write_edit(plan, model, places, force=True)
     return places
 

@@ -18,7 +18,7 @@ from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.jobs.convert import Places, convert
 from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.net import Net
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.model import shared_params
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.transplant.plan import NameRule
 

@@ -10,8 +10,9 @@ import pytest
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.jobs.inspection import InputSize, Inspection, inspect_model, inspect_net
-from netsurgery.net import Net, Shape
+from netsurgery.jobs.inspection import InputSize, Inspection, inspect_net, inspect_weights
+from netsurgery.net import Shape
+from netsurgery.net.model import Model
 
 pytestmark = pytest.mark.caffe
 
@@ -59,10 +60,8 @@ def test_shapes_and_params_are_caffes(
 
 
 def _inspected(path: Path, model: Path | None, sizes: list[InputSize]) -> Inspection:
-    if model is None:
-        return inspect_net(Net.read(path), sizes=sizes)
-    with Caffemodel.open(model) as opened:
-        return inspect_net(Net.read(path), opened, sizes=sizes)
+    with Model.open(path, model) as opened:
+        return inspect_net(opened, sizes=sizes)
 
 
 def _same_as_caffe(
@@ -89,7 +88,7 @@ def test_a_model_that_caffe_saved_lists_what_caffe_had(
     with caffe_engine.load(repo_root / "prototxt" / "branches.prototxt") as net:
         net.save(tmp_path / "m")
         with Caffemodel.open(tmp_path / "m") as model:
-            found = inspect_model(model)
+            found = inspect_weights(model)
         assert {layer.name: layer.params for layer in found.layers if layer.params} == net.params
         assert found.total.params == sum(
             prod(shape) for shapes in net.params.values() for shape in shapes

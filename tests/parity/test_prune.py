@@ -21,6 +21,7 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.edit import EditPlaces, write_edit
 from netsurgery.jobs.init import initialize
 from netsurgery.net import Net
+from netsurgery.net.model import Model
 from netsurgery.surgery.edit.plan import plan_edit
 from netsurgery.surgery.initial_params import plan_initial_params
 
@@ -346,15 +347,15 @@ class Nets:
         view = Net.read(self.old)
         initialize(plan_initial_params(view), folder / "filled.caffemodel", seed=3)
         self._edit(folder / "filled.caffemodel", self.weights, *statistics(view))
-        with open_weights(self.weights) as model:
-            plan = plan_edit(view, model, [case.operation])
+        with Model(view, self.weights) as model:
+            plan = plan_edit(model, [case.operation])
             self.changed = {name for name, change in plan.changes.items()}
             write_edit(plan, model, EditPlaces(self.cut, self.new))
         self._edit(self.weights, self.zeroed, *zeros(self.weights, case.zeros, folder))
 
     def _edit(self, source: Path, target: Path, *operations: str) -> None:
-        with open_weights(source) as model:
-            plan = plan_edit(Net.read(self.old), model, operations)
+        with Model.open(self.old, source) as model:
+            plan = plan_edit(model, operations)
             write_edit(plan, model, EditPlaces(target))
 
 

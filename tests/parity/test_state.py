@@ -15,6 +15,7 @@ from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed, NetsurgeryError, PrototxtError
 from netsurgery.jobs.inspection import inspect_net
 from netsurgery.net import Net, NetState
+from netsurgery.net.model import Model
 
 pytestmark = pytest.mark.caffe
 
@@ -105,7 +106,7 @@ def test_the_autoencoder_has_caffes_shapes(
 ) -> None:
     """Its Data layers, which need a database, are Input layers for Caffe."""
     state, shape = NetState(stages=(stage,)), (100, 1, 28, 28)
-    found = inspect_net(Net.read(autoencoder, state), input_shapes={"data": shape})
+    found = inspect_net(Model.open(autoencoder, None, state), input_shapes={"data": shape})
     ours = {
         top: of for layer in found.layers for top, of in zip(layer.tops, layer.shapes, strict=True)
     }

@@ -53,7 +53,7 @@ class Move:
 class ConvolutionPlan:
     """All that converting a net would do.
 
-    text: the new prototxt.
+    new: the new net. shapes: those of the old one.
     windows: global Pooling layer -> (H, W) of the window it becomes.
     removed: the layers taken out because they only flatten.
     inputs: the inputs that grow; none where data layers make the input.
@@ -63,7 +63,8 @@ class ConvolutionPlan:
     """
 
     net: Net
-    text: str
+    new: Net
+    shapes: Shapes
     moves: tuple[Move, ...]
     windows: dict[str, tuple[int, int]]
     removed: tuple[str, ...]
@@ -71,6 +72,11 @@ class ConvolutionPlan:
     maps: dict[str, Shape]
     renames: dict[str, str]
     notes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The new prototxt."""
+        return self.new.prototxt.text
 
 
 def plan_convolution(
@@ -116,7 +122,8 @@ def plan_convolution(
     blobs = infer(made, new).blobs
     return ConvolutionPlan(
         net=net,
-        text=made.prototxt.text,
+        new=made,
+        shapes=shapes,
         moves=tuple(_move(cast, suffix, shapes) for cast in found.casts),
         windows={cast.layer.name: cast.kernel for cast in found.windows},
         removed=tuple(layer.name for layer in found.flattenings),

@@ -117,9 +117,6 @@ def _params(follow: Follower, layer: Layer) -> list[Array]:
     if sum(message.string("name") == name for message in work.net.prototxt.layers) > 1:
         raise stop(name, "a layer of another phase or stage has its name")
     count = work.count(name)
-    expected = len(work.shapes.params.get(name, ())) or count
-    if count != expected:
-        raise stop(name, f"the model has {count} params for it, the net {expected}")
     work.refuse_shared(name, *range(count))
     return [work.peek(name, index) for index in range(count)]
 

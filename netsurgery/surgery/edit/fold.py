@@ -27,7 +27,7 @@ from netsurgery.surgery.edit.layer_text import (
     remove_layer,
     rename_top,
 )
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.workpiece import Effect, UnfitParams, Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,8 @@ def fold(work: Workpiece, name: str) -> None:
     """Fold the layer `name`, and the Scale and Bias that follow it, into the layer before it.
 
     "" folds all that can be folded and notes the rest. Raises SurgeryError where `name` cannot
-    be folded; when all have been folded already, "" changes nothing.
+    be folded, and where params of what can be are not those of the net; when all have been folded
+    already, "" changes nothing.
     """
     if name:
         layer = _affine(work, name)
@@ -65,6 +66,8 @@ def fold(work: Workpiece, name: str) -> None:
         before = dict(work.arrays), dict(work.fields), list(work.effects)
         try:
             _fold_one(work, heads[0])
+        except UnfitParams:
+            raise  # to leave it would pass over params that the model has and the net has not
         except SurgeryError as error:
             work.arrays, work.fields, work.effects = before
             left.update(layer.name for layer in _chain(work, heads[0]))

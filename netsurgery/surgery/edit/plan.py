@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import FormatError, NetError, SurgeryError
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.weights import WeightsFile
+from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.surgery.edit.operations import ParamOperation, Structural, parse_operation
 from netsurgery.surgery.edit.values import do_values, save_values
@@ -37,27 +37,32 @@ class Step:
 class EditPlan:
     """All that an edit would do.
 
-    steps: the operations in order. text: the new prototxt, None where the net stays as it is.
-    changes: layer of the model -> what becomes of it. saved: file -> float32 array to write to
-    it as .npy. notes: what the user should know.
+    net, new: the net as it is and as it becomes. steps: the operations in order. changes: layer
+    of the model -> what becomes of it. saved: file -> float32 array to write to it as .npy. notes:
+    what the user should know.
     """
 
     net: Net
+    new: Net
     steps: tuple[Step, ...]
-    text: str | None
     changes: dict[str, LayerChange]
     saved: dict[str, NDArray[np.float32]]
     notes: tuple[str, ...]
 
+    @property
+    def text(self) -> str | None:
+        """The new prototxt, None where the net stays as it is."""
+        return None if self.new is self.net else self.new.prototxt.text
 
-def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPlan:
-    """What the operations would do to `net` and to its weights, which stay as they are.
+
+def plan_edit(model: Model, operations: Sequence[str]) -> EditPlan:
+    """What the operations would do to a net and to its weights, which stay as they are.
 
     Only params that an operation names are read. The model has to stay open until the plan is
     carried out. Raises SurgeryError naming every operation that cannot be done and why; those
     behind one that would have changed the net's structure are not looked at any more.
     """
-    work = Workpiece(net, model)
+    work = Workpiece(model)
     steps: list[Step] = []
     refusals: list[str] = []
     done: list[str] = []
@@ -79,12 +84,12 @@ def plan_edit(net: Net, model: WeightsFile, operations: Sequence[str]) -> EditPl
     if refusals:
         raise SurgeryError("; ".join(refusals))
     return EditPlan(
-        net=net,
+        net=model.net,
+        new=work.net if work.text_changed else model.net,
         steps=tuple(steps),
-        text=work.net.prototxt.text if work.text_changed else None,
         changes=layer_changes(work),
         saved=work.saved,
-        notes=tuple(dict.fromkeys((*net.notes, *work.notes))),
+        notes=tuple(dict.fromkeys((*model.net.notes, *work.notes))),
     )
 
 

@@ -45,7 +45,7 @@ def parse_number(text: str) -> float | None:
 def save_values(work: Workpiece, operation: ParamOperation) -> None:
     """Keep a param's present values to be written to a .npy file."""
     target, name = operation.target, operation.value
-    values = _part(work.peek(target.layer, target.blob), target)
+    values = _part(work.peek_alone(target.layer, target.blob), target)
     if name in work.saved:
         raise SurgeryError(f"{name} is saved to already")
     work.saved[name] = values.copy()
@@ -61,9 +61,9 @@ def do_values(work: Workpiece, operation: ParamOperation) -> None:
     import numpy as np
 
     target = operation.target
-    if not work.peek(target.layer, target.blob).size:
+    if not work.peek_alone(target.layer, target.blob).size:
         raise stop(target.layer, f"param {target.blob} is empty")
-    view = _part(work.param(target.layer, target.blob), target)
+    view = _part(work.param_alone(target.layer, target.blob), target)
     with np.errstate(all="ignore"):
         new = np.asarray(_new_values(work, operation, view)).astype(np.float32)
     bad = int(new.size - np.count_nonzero(np.isfinite(new)))
@@ -103,7 +103,7 @@ def _new_values(work: Workpiece, operation: ParamOperation, view: Array) -> Wide
         return _filled(work, operation.target, view, name, _options(name, options))
     if verb == "=" and name in _FUNCTIONS:
         target = operation.target
-        axes = axes_left(work.peek(target.layer, target.blob).shape, target.indices)
+        axes = axes_left(work.peek_alone(target.layer, target.blob).shape, target.indices)
         return _FUNCTIONS[name](view, axes, options)
     expected = "a number or npy:FILE"
     if verb == "=":
@@ -166,7 +166,7 @@ def _filled(
     import numpy as np
 
     kind = work.layer(target.layer).type
-    shape = work.peek(target.layer, target.blob).shape
+    shape = work.peek_alone(target.layer, target.blob).shape
     if kind not in ("Convolution", "Deconvolution") or target.blob or len(shape) != 4:
         raise stop(
             target.layer,

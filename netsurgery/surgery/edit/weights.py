@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
-from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.weights import WeightsFile, WeightsLayer, numbers
+from netsurgery.formats.weights import WeightsLayer, numbers
 from netsurgery.io.wire import varint_field
-from netsurgery.net.net import Net
 from netsurgery.surgery.edit.workpiece import Workpiece
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["layer_changes", "new_layers"]
+__all__ = ["layer_changes"]
 
 
 def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
@@ -27,7 +26,7 @@ def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
     changed = work.changed()
     tops = _new_tops(work)
     made = {}
-    for layer in work.model.layers:
+    for layer in work.model.weights.layers:
         name = layer.name
         if name in work.removed:
             made[name] = LayerChange(remove=True)
@@ -45,11 +44,11 @@ def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
 
 def _new_tops(work: Workpiece) -> dict[str, tuple[str, ...]]:
     """Layers whose tops have new names, and are in the model as they were in the net."""
-    old = {layer.name: layer.tops for layer in work.original.layers}
+    old = {layer.name: layer.tops for layer in work.model.net.layers}
     new = {layer.name: layer.tops for layer in work.net.layers}
     return {
         layer.name: new[layer.name]
-        for layer in work.model.layers
+        for layer in work.model.weights.layers
         if layer.name in new and layer.tops == old.get(layer.name) != new[layer.name]
     }
 
@@ -100,25 +99,3 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, 
         return {}
     new = [varint_field(key, value) for key, value in fields.items() if value is not None]
     return {number: b"".join([*new, *kept])}
-
-
-def new_layers(
-    model: WeightsFile, changes: Mapping[str, LayerChange], net: Net
-) -> Sequence[NewLayer]:
-    """The layers of the model as changed, to be written as a whole (to or from HDF5)."""
-    known = {layer.name: layer for layer in net.layers}
-    made = []
-    for layer in model.layers:
-        change = changes.get(layer.name, LayerChange())
-        if change.remove:
-            continue
-        blobs = change.blobs or tuple(
-            NewBlob(blob.shape, change.data.get(index) or numbers(blob))
-            for index, blob in enumerate(layer.blobs)
-        )
-        here = known.get(layer.name)
-        kind = layer.type or (here.type if here else "")
-        bottoms = layer.bottoms or (here.bottoms if here else ())
-        tops = change.tops or layer.tops or (here.tops if here else ())
-        made.append(NewLayer(layer.name, kind, bottoms, tops, blobs))
-    return made

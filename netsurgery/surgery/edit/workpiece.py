@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
-from netsurgery.formats.weights import WeightsFile, WeightsLayer, stored_shape
+from netsurgery.formats.weights import WeightsLayer, stored_shape
+from netsurgery.net.model import Model, other_shape, shared_params
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.net.sharing import shared_params
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.surgery.plan import Refusal
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Effect", "Param", "Workpiece", "stop"]
+__all__ = ["Effect", "Param", "UnfitParams", "Workpiece", "stop"]
 
 #: A param blob: its layer and its number.
 Param = tuple[str, int]
@@ -45,15 +45,20 @@ def stop(layer: str, reason: str, remedy: str = "") -> SurgeryError:
     return SurgeryError(str(Refusal(layer, reason, remedy)))
 
 
-class Workpiece:
-    """net: as it is now. effects, notes: what was done since `take_effects`, and to be told.
+class UnfitParams(SurgeryError):
+    """A layer's params in the model are not those of its net."""
 
-    saved: file name -> array to write beside the outputs. fields: layer -> {field number: value}
-    to change in the layer's own record in the model (None takes the field out).
+
+class Workpiece:
+    """model: the net and its weights as they were. net: as it is now.
+
+    effects, notes: what was done since `take_effects`, and to be told. saved: file name -> array
+    to write beside the outputs. fields: layer -> {field number: value} to change in the layer's
+    own record in the model (None takes the field out).
     """
 
-    def __init__(self, net: Net, model: WeightsFile) -> None:
-        self.original, self.net, self.model = net, net, model
+    def __init__(self, model: Model) -> None:
+        self.model, self.net = model, model.net
         self.effects: list[Effect] = []
         self.notes: list[str] = []
         self.saved: dict[str, Array] = {}
@@ -66,13 +71,14 @@ class Workpiece:
     def shapes(self) -> Shapes:
         """The shapes of the net as it is now."""
         if self._shapes is None:
-            self._shapes = infer(self.net)
+            unchanged = self.net is self.model.net
+            self._shapes = self.model.shapes if unchanged else infer(self.net)
         return self._shapes
 
     @property
     def text_changed(self) -> bool:
         """Whether the prototxt is not the one it was."""
-        return self.net.prototxt.text != self.original.prototxt.text
+        return self.net.prototxt.text != self.model.net.prototxt.text
 
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises SurgeryError."""
@@ -84,7 +90,7 @@ class Workpiece:
 
     def stored(self, name: str) -> WeightsLayer:
         """The layer's params in the model. Raises SurgeryError where it has none, or twice."""
-        found = [each for each in self.model.layers if each.name == name and each.blobs]
+        found = [each for each in self.model.weights.layers if each.name == name and each.blobs]
         if len(found) != 1:
             many = f"the model has {len(found)} layers of that name"
             raise stop(name, many if found else "the model has no params for it")
@@ -106,17 +112,32 @@ class Workpiece:
     def peek(self, layer: str, index: int) -> Array:
         """A param as it is now, in the net's shape; not to be written to.
 
+        Raises SurgeryError where the model has it not, and where any param of the layer is not
+        as the net has it: what is computed from some of them would lose the others.
+        """
+        self.check_params(layer)
+        return self.peek_alone(layer, index)
+
+    def peek_alone(self, layer: str, index: int) -> Array:
+        """The same, to be looked at or changed by itself: the layer's others may be as they like.
+
         Raises SurgeryError where the model has it not, or in another shape than the net.
         """
         owner = self.sharers((layer, index))[0]
         return self.arrays[owner] if owner in self.arrays else self._stored(layer, index)
 
-    def param(self, layer: str, index: int) -> Array:
+    def param_alone(self, layer: str, index: int) -> Array:
         """The same, float32 and to be written to: whoever shares the param sees it."""
         owner = self.sharers((layer, index))[0]
         if owner not in self.arrays:
             self.arrays[owner] = self._stored(layer, index).copy()
         return self.arrays[owner]
+
+    def check_params(self, layer: str) -> None:
+        """Raise SurgeryError where the layer's params in the model are not those of its net."""
+        found = self.model.fit.mismatches.get(layer)
+        if found is not None:
+            raise UnfitParams(str(Refusal(layer, "; ".join(found.reasons()))))
 
     def set_param(self, layer: str, index: int, values: NDArray[np.floating]) -> None:
         """Give a param new values, of whatever shape, or a layer one param more.
@@ -133,7 +154,8 @@ class Workpiece:
         self.arrays[self.sharers((layer, index))[0]] = array
 
     def count(self, layer: str) -> int:
-        """How many params the layer has now."""
+        """How many params the layer has now. Raises what `check_params` raises."""
+        self.check_params(layer)
         added = [index + 1 for name, index in self.arrays if name == layer]
         return max([len(self.stored(layer).blobs), *added])
 
@@ -141,7 +163,9 @@ class Workpiece:
         """The param as the model has it; of several copies the one that Caffe would load last."""
         sharers = self.sharers((layer, index))
         names = [name for name, _ in sharers]
-        there = [each.name for each in self.model.layers if each.name in names and each.blobs]
+        there = [
+            each.name for each in self.model.weights.layers if each.name in names and each.blobs
+        ]
         last = there[-1] if there else layer
         number = next(i for name, i in sharers if name == last) if there else index
         blobs = self.stored(last).blobs
@@ -150,11 +174,7 @@ class Workpiece:
         blob = blobs[number]
         wanted = self._wanted(layer, index, blob.shape)
         if blob.shape != stored_shape(blob, wanted):
-            raise stop(
-                layer,
-                f"param {index} is {describe(blob.shape)} in the model, expected "
-                f"{describe(wanted)}",
-            )
+            raise stop(layer, other_shape(index, blob.shape, wanted))
         return blob.numpy().reshape(wanted)
 
     def _wanted(self, layer: str, index: int, stored: Shape) -> Shape:
@@ -180,9 +200,8 @@ class Workpiece:
     def changed(self) -> Mapping[str, Mapping[int, Array]]:
         """Layer of the model -> {number of its param: its new values}."""
         found: dict[str, dict[int, Array]] = {}
-        here = {layer.name for layer in self.model.layers if layer.blobs}
         for param, array in self.arrays.items():
             for name, index in self.sharers(param):
-                if name in here:
+                if name in self.model.stored:
                     found.setdefault(name, {})[index] = array
         return found

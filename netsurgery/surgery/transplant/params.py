@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 
-from netsurgery.formats.weights import WeightsBlob, WeightsFile, stored_shape
+from netsurgery.formats.weights import WeightsBlob
+from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shape_rules import keeps_turned
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, describe
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["SLICE_HINT", "LayerParams", "Side", "differences", "overlap", "plain", "verdict"]
+__all__ = ["SLICE_HINT", "LayerParams", "Side", "overlap", "plain", "verdict"]
 
 #: What may be done about sizes that differ; ends a reason of `verdict`.
 SLICE_HINT = "--slice copies the part that overlaps"
@@ -48,44 +49,45 @@ class LayerParams:
 
 @dataclass(frozen=True)
 class Side:
-    """A net with its weights, or without: `layers` that have params, in net order.
+    """A model's `layers` that have params, or may have some, in net order.
 
-    extra: layers that only the weights have. refusals: where the two contradict each other.
+    refusals: where net and weights contradict each other.
     """
 
-    net: Net
-    weights: WeightsFile | None
+    model: Model
     layers: dict[str, LayerParams]
-    extra: tuple[str, ...]
-    refusals: tuple[Refusal, ...] = field(default=())
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def net(self) -> Net:
+        """The net."""
+        return self.model.net
 
     @classmethod
-    def of(cls, net: Net, weights: WeightsFile | None) -> Side:
-        """Match the params of `weights` with the layers of `net`, by name as Caffe does."""
-        shapes = infer(net)
-        bearing = {layer.name: layer for layer in weights.layers if layer.blobs} if weights else {}
-        refusals = list(_doubles(net, shapes, weights))
+    def of(cls, model: Model) -> Side:
+        """Match the params of the weights with the layers of the net, by name as Caffe does."""
+        net, shapes = model.net, model.shapes
+        refusals = list(_doubles(model))
         layers: dict[str, LayerParams] = {}
         for layer in net.layers:
-            blobs = tuple(bearing[layer.name].blobs) if layer.name in bearing else ()
-            found = _layer_params(layer, blobs, shapes)
+            stored = model.stored.get(layer.name)
+            found = _layer_params(layer, tuple(stored.blobs) if stored else (), shapes)
             if found is None:
                 continue
             layers[layer.name] = found
-            if weights is not None and blobs and not found.unknown:
-                known = shapes.params.get(layer.name, ())
-                refusals += differences(layer.name, blobs, known, weights.path)
-        here = {layer.name for layer in net.layers}
-        extra = tuple(name for name in bearing if name not in here)
-        return cls(net, weights, layers, extra, tuple(refusals))
+            differing = model.fit.mismatches.get(layer.name)
+            if differing is not None and not found.unknown:
+                refusals += [Refusal(layer.name, why) for why in differing.reasons(model.path)]
+        return cls(model, layers, tuple(refusals))
 
 
-def _doubles(net: Net, shapes: Shapes, weights: WeightsFile | None) -> Iterator[Refusal]:
-    bearing = [layer.name for layer in net.layers if layer.name in shapes.params]
+def _doubles(model: Model) -> Iterator[Refusal]:
+    net = model.net
+    bearing = [layer.name for layer in net.layers if layer.name in model.shapes.params]
     yield from _more_than_one(bearing, net.prototxt.path)
-    if weights is not None:
-        stored = [layer.name for layer in weights.layers if layer.blobs]
-        yield from _more_than_one(stored, weights.path)
+    if model.has_weights:
+        stored = [layer.name for layer in model.weights.layers if layer.blobs]
+        yield from _more_than_one(stored, model.path)
 
 
 def _more_than_one(names: Sequence[str], path: str) -> Iterator[Refusal]:
@@ -123,19 +125,6 @@ def _window(layer: Layer, params: tuple[Shape, ...] | None, shapes: Shapes) -> S
         axis = layer.param("inner_product_param").integer("axis", 1, -(2**31))
         return bottom[1:] if len(bottom) == 4 and axis in (1, -3) else None
     return None
-
-
-def differences(
-    name: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape], where: str
-) -> Iterator[Refusal]:
-    """Where a layer's params in the weights, called `where`, are not those of their net."""
-    if len(blobs) != len(shapes):
-        yield Refusal(name, f"{where} has {len(blobs)} params for it, expected {len(shapes)}")
-        return
-    for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True)):
-        if blob.shape != stored_shape(blob, shape):
-            found, wanted = describe(blob.shape), describe(shape)
-            yield Refusal(name, f"param {index} is {found} in {where}, expected {wanted}")
 
 
 def plain(shape: Shape, turned: bool) -> Shape:

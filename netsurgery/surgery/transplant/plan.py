@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from netsurgery.errors import SurgeryError
+from netsurgery.net.model import Model, shared_params
 from netsurgery.net.net import Shape
-from netsurgery.net.sharing import shared_params
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.params import SLICE_HINT, LayerParams, Side, verdict
 
@@ -91,7 +91,7 @@ class TransplantPlan:
 
 
 def plan_transplant(
-    source: Side, target: Side, rule: NameRule, *, cut: bool = False, strict: bool = False
+    source: Model, target: Model, rule: NameRule, *, cut: bool = False, strict: bool = False
 ) -> TransplantPlan:
     """Plan which params of `source` go where in `target`.
 
@@ -99,7 +99,8 @@ def plan_transplant(
     have no params for is refused. Raises SurgeryError naming every refusal, and where nothing at
     all would be copied.
     """
-    planner = _Planner(source, target, rule, cut)
+    one, other = Side.of(source), Side.of(target)
+    planner = _Planner(one, other, rule, cut)
     planner.match()
     planner.share()
     left = list(planner.left())
@@ -112,11 +113,11 @@ def plan_transplant(
     refuse(between, planner.refusals)
     if not planner.coming:
         raise SurgeryError(f"{between}: nothing would be copied; {planner.why_nothing()}")
-    order = [(name, i) for name, one in target.layers.items() for i in range(len(one.shapes or ()))]
+    order = [(name, i) for name, of in other.layers.items() for i in range(len(of.shapes or ()))]
     known = {t.target: t for t in [*planner.coming.values(), *left]}
     transfers = [known[param] for param in order if param in known]
     return TransplantPlan(
-        source, target, (*transfers, *planner.dropped), absent, tuple(planner.notes())
+        one, other, (*transfers, *planner.dropped), absent, tuple(planner.notes())
     )
 
 
@@ -158,7 +159,7 @@ class _Planner:
             elif goal not in self.refused:
                 taken[goal] = old.name
                 self._send(old, goal)
-        for name in self.source.extra:
+        for name in self.source.model.extra:
             self._drop_extra(name)
 
     def _refuse(self, goal: str, refusal: Refusal) -> None:
@@ -173,9 +174,7 @@ class _Planner:
             )
 
     def _drop_extra(self, name: str) -> None:
-        assert self.source.weights is not None
-        blobs = self.source.weights.layer(name).blobs
-        shapes = tuple(blob.shape for blob in blobs)
+        shapes = tuple(blob.shape for blob in self.source.model.stored[name].blobs)
         self._drop(LayerParams(name, "", shapes), "its own net has no such layer")
 
     def _send(self, old: LayerParams, goal: str) -> None:
@@ -268,8 +267,8 @@ class _Planner:
         for side in (self.source, self.target):
             yield from (f"{side.net.prototxt.path}: {note}" for note in side.net.notes)
         for layer in self.source.layers.values():
-            if layer.shapes and not layer.blobs and self.source.weights is not None:
-                yield f"{self.source.weights.path} has no params for layer {layer.name!r}"
+            if layer.shapes and not layer.blobs and self.source.model.has_weights:
+                yield f"{self.source.model.path} has no params for layer {layer.name!r}"
         hidden = [layer for layer in self.target.layers.values() if layer.shapes is None]
         if hidden:
             names = ", ".join(repr(layer.name) for layer in hidden)

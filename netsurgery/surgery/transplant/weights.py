@@ -5,32 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 
-from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.weights import WeightsBlob, WeightsLayer, numbers
+from netsurgery.formats.weights import WeightsBlob, numbers
 from netsurgery.io.segments import Copy
+from netsurgery.net.model_write import ModelChange
 from netsurgery.net.net import Layer, Shape
 from netsurgery.surgery.transplant.params import overlap, plain
 from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan
 
-__all__ = ["kept_layer", "replacements", "transplanted_layers", "turned"]
+__all__ = ["model_change", "turned"]
 
 _AT_ONCE = 4 << 20
-
-
-def transplanted_layers(plan: TransplantPlan) -> list[NewLayer]:
-    """All layers of the result, in the target net's order, then those only its weights have.
-
-    Layers that have no params in the result, and those of which it cannot be told whether they
-    have any, are left out: Caffe loads all of a layer's params or none.
-    """
-    target = plan.target
-    out = set(plan.absent) | {one.name for one in target.layers.values() if one.shapes is None}
-    layers = [_layer(plan, layer) for layer in target.net.layers if layer.name not in out]
-    if target.weights is not None:
-        layers += [kept_layer(target.weights.layer(name)) for name in target.extra]
-    return layers
 
 
 def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
@@ -46,17 +32,11 @@ def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
     return NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, tuple(blobs))
 
 
-def kept_layer(layer: WeightsLayer) -> NewLayer:
-    """A layer of a file as it is, to be written to another."""
-    blobs = tuple(NewBlob(blob.shape, numbers(blob)) for blob in layer.blobs)
-    return NewLayer(layer.name, layer.type, tuple(layer.bottoms), tuple(layer.tops), blobs)
-
-
-def replacements(
-    plan: TransplantPlan, model: Caffemodel
-) -> tuple[dict[str, LayerChange], list[NewLayer]]:
-    """What to change in the target's own caffemodel, and the layers to add at its end."""
-    there = {layer.name: bool(layer.blobs) for layer in model.layers}
+def model_change(plan: TransplantPlan) -> ModelChange:
+    """What becomes of the target's weights, or the layers of new ones where it has none."""
+    model = plan.target.model
+    layers = model.weights.layers if model.has_weights else ()
+    there = {layer.name: bool(layer.blobs) for layer in layers}
     coming = plan.coming()
     changes: dict[str, LayerChange] = {}
     added = []
@@ -69,7 +49,7 @@ def replacements(
             changes[name] = LayerChange(data={i: _numbers(plan, t) for i, t in came.items()})
         else:
             changes[name] = LayerChange(blobs=made.blobs)
-    return changes, added
+    return ModelChange(plan.target.net, changes, added)
 
 
 def _numbers(plan: TransplantPlan, transfer: Transfer) -> Copy | Chunks:

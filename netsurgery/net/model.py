@@ -1,0 +1,219 @@
+"""A net with its weights, and whether the two fit each other.
+
+Caffe loads a layer's params by its name, all of them or none: a layer whose params in the weights
+are more, fewer or of other shapes than the net's makes it give up. Here such a layer stops only
+what reads its params; see `Model.fit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import NetError
+from netsurgery.formats.weights import (
+    WeightsBlob,
+    WeightsFile,
+    WeightsLayer,
+    open_weights,
+    stored_shape,
+)
+from netsurgery.io.closing import Closing
+from netsurgery.net.known_fields import suspect
+from netsurgery.net.net import Net, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.state import TEST, NetState
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Fit", "Model", "ParamMismatch", "mismatch", "other_shape", "shared_params"]
+
+
+@dataclass(frozen=True)
+class ParamMismatch:
+    """A layer whose params in the weights are not those of the net: shapes in order.
+
+    wrong: which have another shape; none where there are more or fewer. blame: "; ..." where a
+    field that is not known may be why.
+    """
+
+    layer: str
+    net: tuple[Shape, ...]
+    model: tuple[Shape, ...]
+    wrong: tuple[int, ...] = ()
+    blame: str = ""
+
+    def reasons(self, where: str = "the model") -> list[str]:
+        """What is wrong: the number of params, or else each that has another shape."""
+        if len(self.net) != len(self.model):
+            has, expected = len(self.model), len(self.net)
+            return [f"{where} has {has} params for it, expected {expected}{self.blame}"]
+        return [
+            other_shape(index, self.model[index], self.net[index], where) + self.blame
+            for index in self.wrong
+        ]
+
+
+def other_shape(index: int, found: Shape, expected: Shape, where: str = "the model") -> str:
+    """What is wrong with a param that is stored in another shape."""
+    return f"param {index} is {describe(found)} in {where}, expected {describe(expected)}"
+
+
+def mismatch(
+    layer: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape]
+) -> ParamMismatch | None:
+    """How the params stored for a layer differ from those that its net has; None if they fit.
+
+    The one comparison of number and shapes: whatever computes from a layer's params, or gives
+    them to an engine, asks it first.
+    """
+    wrong: tuple[int, ...] = ()
+    if len(blobs) == len(shapes):
+        pairs = enumerate(zip(blobs, shapes, strict=True))
+        wrong = tuple(i for i, (blob, shape) in pairs if blob.shape != stored_shape(blob, shape))
+        if not wrong:
+            return None
+    return ParamMismatch(layer, tuple(shapes), tuple(blob.shape for blob in blobs), wrong)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the weights of a model fit its net.
+
+    expected: layer -> the shapes of its params, () for none; a layer of which the net does not
+    tell them is not in it. missing: layers with params that the weights have not. mismatches:
+    layer -> how its params in the weights differ from the net's.
+    """
+
+    expected: Mapping[str, tuple[Shape, ...]]
+    missing: tuple[str, ...]
+    mismatches: Mapping[str, ParamMismatch]
+
+
+class Model(Closing):
+    """A net and its weights, or a net alone; a context manager.
+
+    The weights are opened, and their index read, when they are first asked for.
+    """
+
+    def __init__(self, net: Net, weights: WeightsFile | Path | str | None = None) -> None:
+        """weights: a file's name, a file that is open already (and closed with this), or None."""
+        self.net = net
+        self._file: WeightsFile | None = None
+        self._path: str | None = None
+        if isinstance(weights, (str, Path)):
+            self._path = str(weights)
+        elif weights is not None:
+            self._file, self._path = weights, weights.path
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls, prototxt: Path | str, weights: Path | str | None = None, state: NetState = TEST
+    ) -> Self:
+        """The net of a prototxt ("-": from standard input) in `state`, with its weights or without.
+
+        Raises what `Net.read` raises; what is wrong with the weights shows when they are read.
+        """
+        return cls(Net.read(prototxt, state), weights)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether weights were given; without any the params are what the fillers give."""
+        return self._path is not None
+
+    @property
+    def path(self) -> str:
+        """The name of the weights' file. Raises NetError where there are none."""
+        if self._path is None:
+            raise NetError(f"{self.net.prototxt.path}: no weights are given")
+        return self._path
+
+    @property
+    def weights(self) -> WeightsFile:
+        """The open weights.
+
+        Raises CaffemodelError where they cannot be read, NetError where there are none or the
+        model is closed.
+        """
+        path = self.path
+        if self._closed:
+            raise NetError(f"{self.net.prototxt.path}: the net is closed")
+        if self._file is None:
+            self._file = open_weights(path, shared_params(self.net))
+        return self._file
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the prototxt and of the weights, where there are some."""
+        return [self.net.prototxt.path, *([] if self._path is None else [self._path])]
+
+    def check_unchanged(self) -> None:
+        """Raise CaffemodelError if the weights are not what they were when they were opened."""
+        if self._file is not None:
+            self._file.check_unchanged()
+
+    def close(self) -> None:
+        """Close the weights; arrays that were handed out stay valid."""
+        self._closed = True
+        if self._file is not None:
+            self._file.close()
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The net's shapes at the inputs that it declares. Raises PrototxtError."""
+        return infer(self.net)
+
+    @cached_property
+    def stored(self) -> Mapping[str, WeightsLayer]:
+        """Name -> the layer in the weights, of those with params; of several the one Caffe keeps.
+
+        That is the last. Empty without weights.
+        """
+        if not self.has_weights:
+            return {}
+        return {layer.name: layer for layer in self.weights.layers if layer.blobs}
+
+    @cached_property
+    def extra(self) -> tuple[str, ...]:
+        """The layers with params in the weights that the net has not."""
+        names = {layer.name for layer in self.net.layers}
+        return tuple(name for name in self.stored if name not in names)
+
+    @cached_property
+    def fit(self) -> Fit:
+        """How weights and net fit, at the inputs that the net declares. Raises PrototxtError."""
+        return self.fit_at(self.shapes)
+
+    def fit_at(self, shapes: Shapes) -> Fit:
+        """How weights and net fit where the net has these shapes."""
+        expected: dict[str, tuple[Shape, ...]] = dict(shapes.params)
+        for layer in self.net.layers:
+            if not shapes.why_no_params(layer):
+                expected.setdefault(layer.name, ())
+        found: dict[str, ParamMismatch] = {}
+        for name, params in expected.items():
+            blobs = self.stored[name].blobs if name in self.stored else None
+            one = None if blobs is None else mismatch(name, blobs, params)
+            if one is not None:
+                found[name] = replace(one, blame=suspect(self.net, name))
+        missing = (name for name in shapes.params if name not in self.stored)
+        return Fit(expected, tuple(missing) if self.has_weights else (), found)
+
+
+def shared_params(net: Net) -> dict[tuple[str, int], tuple[str, int]]:
+    """(layer, param) -> the (layer, param) it shares: the first, in file order, of that name.
+
+    Params without a name, and the first ones themselves, are not in it.
+    """
+    owners: dict[str, tuple[str, int]] = {}
+    shared = {}
+    for layer in net.layers:
+        for index, name in enumerate(layer.param_names):
+            if name and owners.setdefault(name, (layer.name, index)) != (layer.name, index):
+                shared[layer.name, index] = owners[name]
+    return shared
