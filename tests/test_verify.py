@@ -320,6 +320,20 @@ def test_a_softmax_hides_no_difference(digits: Model, tmp_path: Path) -> None:
     assert not found.same
 
 
+def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
+    digits: Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "in_place.prototxt"
+    text = digits.prototxt.read_text()
+    path.write_text(text.replace('top: "prob"', 'top: "ip2"'))
+    found = compared(Model(path, digits.weights), Model(path, digits.weights))
+    assert [(one.blob, one.other) for one in found.outputs] == [("ip2", "ip2")]
+    assert found.notes == (
+        "Softmax 'prob' makes 'ip2' in place and may hide differences: what goes into it was not "
+        "compared",
+    )
+
+
 def test_a_blob_that_departs_within_is_told_and_does_not_decide(
     digits: Model, tmp_path: Path
 ) -> None:

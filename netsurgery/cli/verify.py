@@ -100,11 +100,12 @@ def command(
     with A's answer on that cell's window. Where a layer of A pads, or a pooling's last window
     hangs over the edge, the two are not meant to be equal: A finds padding where the map has the
     pixels beside the window, at every cell, not only at the map's border. The map is then reported
-    and does not decide; where no layer does so it must agree as the outputs must.
+    and does not decide; where no layer does so it must agree as the outputs must. A map that B
+    gives of the input it declares, but that could not be compared, is named with the reason.
 
     Pictures are made ready by --mean and the like; what is left out is taken from the nearest
     netsurgery.toml. Exits with 0 if no output departs by more than --tolerance, nor a map that must
-    agree, 1 if one does, 2 in case of trouble.
+    agree, 1 if one does, 2 if a map could not be compared and in case of trouble.
 
     \b
     Example:
@@ -129,4 +130,4 @@ def command(
         click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
     elif not quiet:
         report.show(found)
-    raise click.exceptions.Exit(0 if found.same else 1)
+    raise click.exceptions.Exit(0 if found.verified else 2 if found.same else 1)

@@ -26,7 +26,7 @@ _KEPT = ("equal", "reshaped")
 def facts(found: Verification) -> dict[str, Any]:
     """Everything there is to tell, as plain values; infinite differences are None."""
     return {
-        "same": found.same,
+        "same": None if found.same and found.unchecked else found.same,
         "engines": list(found.engines),
         "inputs": {name: list(shape) for name, shape in found.inputs.items()},
         "samples": found.samples,
@@ -34,6 +34,9 @@ def facts(found: Verification) -> dict[str, Any]:
         "outputs": [_blob(one) for one in found.outputs],
         "first_departing": None if found.departs is None else _blob(found.departs),
         "maps": [_map(one) for one in found.maps],
+        "unchecked": [
+            {"blob": one.blob, "other": one.other, "why": one.why} for one in found.unchecked
+        ],
         "params": [
             {
                 "layer": one.layer,
@@ -104,6 +107,7 @@ def _lines(found: Verification) -> Iterator[str]:
         for one in maps:
             yield from _map_lines(one)
         yield from _reason_lines(reasons)
+    yield from map(str, found.unchecked)
     for note in found.notes:
         yield f"note: {note}"
     yield f"{_verdict(found)} (tolerance {found.tolerance:g} relative)"
@@ -114,6 +118,8 @@ def _verdict(found: Verification) -> str:
     if not found.same:
         return "not the same function"
     told = f"no difference in the outputs on {_inputs(found)}"
+    if found.unchecked:
+        told += "; a map could not be checked, so the nets are not verified"
     if found.departs is not None:
         told += "; inner blobs differ while the outputs agree"
     if any(one.status not in _KEPT for one in found.params):
@@ -168,7 +174,10 @@ def verified_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"verified: output {one['blob']} agrees, to {one['relative']:.3g} relative"
     for one in found["maps"]:
         reasons = one["inexact_because"]
-        exact = "" if reasons else f", to {one['relative']:.3g} relative"
-        reason = f" (not meant to be equal: {reasons[0]})" if reasons else ""
-        agree = f"in {one['top_class_agrees']} of {one['cells']} cells"
-        yield f"verified: map {one['other']} has each window's top class {agree}{exact}{reason}"
+        agree = f"has each window's top class in {one['top_class_agrees']} of {one['cells']} cells"
+        if reasons:
+            yield f"not verified: map {one['other']} {agree} (not meant to be equal: {reasons[0]})"
+        else:
+            yield f"verified: map {one['other']} {agree}, to {one['relative']:.3g} relative"
+    for one in found["unchecked"]:
+        yield f"not verified: map {one['other']} could not be checked: {one['why']}"

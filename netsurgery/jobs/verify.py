@@ -15,7 +15,7 @@ from netsurgery.errors import NetError
 from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
-from netsurgery.jobs.verify_map import MapCheck, MapGap, compare_maps, plan_map
+from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
 from netsurgery.net.model import Model as NetWithWeights
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
@@ -65,7 +65,8 @@ class Verification:
     numbers. outputs: of every output, and of what goes into a Softmax or the like that makes one
     (which would hide differences), the largest gap of all samples. departs: the first blob, in
     file order, that is further apart than `tolerance`; it may be inside, and no output with it.
-    maps: of the outputs, where the second net is full-conv. notes: what the user should know.
+    maps: of the outputs, where the second net is full-conv; unchecked: those that it gives of its
+    own input, but that could not be compared. notes: what the user should know.
     """
 
     engines: tuple[str, str]
@@ -78,6 +79,7 @@ class Verification:
     params: tuple[ParamDifference, ...]
     maps: tuple[MapGap, ...]
     notes: tuple[str, ...] = ()
+    unchecked: tuple[Unchecked, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -86,11 +88,16 @@ class Verification:
 
     @property
     def same(self) -> bool:
-        """Whether every output agrees, and every map that has no reason not to."""
+        """Whether every output agrees, and every map compared that has no reason not to."""
         outputs = all(one.gap.within(self.tolerance) for one in self.outputs)
         return outputs and all(
             one.check.reasons or one.gap.within(self.tolerance) for one in self.maps
         )
+
+    @property
+    def verified(self) -> bool:
+        """Whether all agrees, and nothing was left that could not be compared."""
+        return self.same and not self.unchecked
 
     @property
     def worst(self) -> str:
@@ -139,7 +146,7 @@ def verify(
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         gaps = runner.outputs(samples, outputs)
         departs = runner.departs(samples, pairs)
-        maps = runner.maps(samples, outputs)
+        maps, unchecked = runner.maps(samples, outputs)
         return Verification(
             (opened[0].description, opened[1].description),
             shapes,
@@ -152,9 +159,11 @@ def verify(
             tuple(maps),
             _once(
                 *(engine.note for engine in opened),
-                *_notes(nets, shapes, inputs, outputs, maps),
+                *_notes(nets, shapes, inputs, outputs, [*maps, *unchecked]),
+                *_not_seen(nets, outputs),
                 *_blank(gaps),
             ),
+            tuple(unchecked),
         )
 
 
@@ -207,6 +216,21 @@ def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
     return {one.bottoms[0]: two.bottoms[0]} if hiding else {}
 
 
+def _not_seen(nets: tuple[Net, Net], outputs: Mapping[str, str]) -> list[str]:
+    """Outputs made by a layer that hides differences, in place, so that none can be seen."""
+    notes = []
+    for blob in nets[0].outputs:
+        writers = _last_writer(nets[0], blob), _last_writer(nets[1], outputs[blob])
+        for one in writers:
+            if one is not None and one.in_place and one.type in _HIDING:
+                notes.append(
+                    f"{one.type} {one.name!r} makes {blob!r} in place and may hide differences: "
+                    "what goes into it was not compared"
+                )
+                break
+    return notes
+
+
 def _last_writer(net: Net, blob: str) -> Layer | None:
     return next((layer for layer in reversed(net.layers) if blob in layer.tops), None)
 
@@ -216,7 +240,7 @@ def _notes(
     shapes: Mapping[str, Shape],
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
-    maps: Sequence[MapGap],
+    maps: Sequence[MapGap | Unchecked],
 ) -> list[str]:
     notes = [f"{net.prototxt.path}: {note}" for net in nets for note in net.notes]
     for blob in nets[1].outputs:
@@ -305,14 +329,17 @@ class _Runner:
         one, two = (net.blobs.get(b) for net, b in zip(self.loaded, (blob, other), strict=True))
         return one is not None and two is not None and prod(one) == prod(two)
 
-    def maps(self, samples: Samples, outputs: Mapping[str, str]) -> list[MapGap]:
-        """Of every output that is a map of a larger input."""
-        plans = (plan_map(*self.nets, self.inputs, self.shapes, pair) for pair in outputs.items())
+    def maps(
+        self, samples: Samples, outputs: Mapping[str, str]
+    ) -> tuple[list[MapGap], list[Unchecked]]:
+        """Of every output that is a map of a larger input; and those that cannot be compared."""
+        plans = [plan_map(*self.nets, self.inputs, self.shapes, pair) for pair in outputs.items()]
         groups: dict[object, list[MapCheck]] = {}
         for check in plans:
-            if check is not None:
+            if isinstance(check, MapCheck):
                 groups.setdefault((check.shape, check.stride, check.cells), []).append(check)
-        return [gap for checks in groups.values() for gap in self._maps(samples, checks)]
+        gaps = [gap for checks in groups.values() for gap in self._maps(samples, checks)]
+        return gaps, [one for one in plans if isinstance(one, Unchecked)]
 
     def _maps(self, samples: Samples, checks: Sequence[MapCheck]) -> list[MapGap]:
         """Of outputs whose cells lie alike; each net runs once a sample for all of them."""

@@ -13,7 +13,7 @@ from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import Field, fields
 from netsurgery.net.net import Net, Shape
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import Shapes, describe, infer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["MapCheck", "MapGap", "compare_maps", "plan_map"]
+__all__ = ["MapCheck", "MapGap", "Unchecked", "compare_maps", "plan_map"]
 
 #: How many numbers of windows are put into the classifier at once.
 _AT_ONCE = 1 << 22
@@ -71,38 +71,87 @@ class MapGap:
         )
 
 
+@dataclass(frozen=True)
+class Unchecked:
+    """A map that could not be compared, outputs `blob` and `other` as in `MapCheck`, and why."""
+
+    blob: str
+    other: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"map {self.other}: could not be checked: {self.why}"
+
+
 def plan_map(
     old: Net, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], out: tuple[str, str]
-) -> MapCheck | None:
+) -> MapCheck | Unchecked | None:
     """The map that `new` gives of a larger input, to be compared for the outputs `out` of both.
 
-    inputs: input of `old` -> of `new`; shapes: what both were compared at. None where there is
-    no such map: several inputs or no image, an output that does not grow with the input, or a
-    total stride that is not known or not whole.
+    inputs: input of `old` -> of `new`; shapes: what both were compared at. Where that map cannot
+    be compared, the reason, or None where `new` declares no input of which it would give one.
     """
+    made = _planned(old, new, inputs, shapes, out)
+    if isinstance(made, MapCheck):
+        return made
+    return Unchecked(*out, made) if _gives_a_map(new, inputs, shapes, out[1]) else None
+
+
+def _gives_a_map(
+    new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], blob: str
+) -> bool:
+    """Whether an output of one cell, at what was compared, has more at the shapes `new` declares.
+
+    Where its shape is not known it may.
+    """
+    small = {inputs[name]: shape for name, shape in shapes.items()}
+    declared = {one.name: one.shape for one in new.inputs if one.shape is not None}
+    if all(declared.get(name, shape)[2:] == shape[2:] for name, shape in small.items()):
+        return False
+    try:
+        before, after = (infer(new, at).blobs.get(blob) for at in (small, declared))
+    except PrototxtError:
+        return True
+    if before is None or after is None:
+        return True
+    return len(before) == 4 and before[2:] == (1, 1) != after[2:]
+
+
+def _planned(
+    old: Net, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], out: tuple[str, str]
+) -> MapCheck | str:
+    """The comparison, or why there is none."""
     (name, other_name), *more = inputs.items()
     window = (1, *shapes[name][1:])
     if more or len(window) != 4:
-        return None
+        return "a window can be cut out of one input, N x C x H x W, only"
     try:
         before, small = infer(old, {name: window}), infer(new, {other_name: window})
-    except PrototxtError:  # a net made for one batch
-        return None
-    classes = before.blobs.get(out[0], ())
-    if not classes or small.blobs.get(out[1]) != (1, prod(classes), 1, 1):
-        return None
+    except PrototxtError as error:
+        return f"the nets do not take one window at once: {error}"
+    classes = before.blobs.get(out[0])
+    if classes is None or out[1] not in small.blobs:
+        return "the shape of the output is not known"
+    if not classes or small.blobs[out[1]] != (1, prod(classes), 1, 1):
+        return "the first net gives no single answer for one window"
     field = fields(new, {other_name: window}).get(out[1])
-    if field is None or any(step.denominator != 1 or step < 1 for step in field.stride):
-        return None
+    if field is None:
+        return "its total stride is not known"
     stride = (int(field.stride[0]), int(field.stride[1]))
+    if any(step.denominator != 1 or step < 1 for step in field.stride):
+        return f"its total stride is {_pair(field)} pixels, no whole number"
     declared = next(one.shape for one in new.inputs if one.name == other_name)
     shape = _larger(window, declared, stride)
     large = _grown(new, other_name, shape, small)
-    rows, columns = _whole_windows(
-        large.blobs.get(out[1], ()) if large else (), window, shape, stride
-    )
+    if large is None:
+        return f"the net does not take an input of {describe(shape)}"
+    after = fields(new, {other_name: shape}).get(out[1])
+    if after is None or after.stride != field.stride:
+        at = describe(shape)
+        return f"its total stride is another one at an input of {at} than at the window"
+    rows, columns = _whole_windows(large.blobs.get(out[1], ()), window, shape, stride)
     if rows * columns < 2:
-        return None
+        return f"an input of {describe(shape)} has no second window, {_pair(field)} pixels on"
     return MapCheck(
         *out,
         name,
@@ -114,6 +163,10 @@ def plan_map(
         batch=_batch(old, name, window, out[0], rows * columns),
         reasons=_reasons(old, before, new, small, out, field),
     )
+
+
+def _pair(field: Field) -> str:
+    return " x ".join(f"{float(step):g}" for step in field.stride)
 
 
 def _larger(window: Shape, declared: Shape | None, stride: tuple[int, int]) -> Shape:
@@ -165,7 +218,34 @@ def _reasons(
     reasons = [str(effect) for effect in found]
     if field.whole:
         reasons.append("a layer looks at the whole map at once")
+    reasons += _coarser(new, {blob: small.blobs[blob] for blob in _inputs(new, small)}, out, field)
     return tuple(reasons)
+
+
+def _inputs(net: Net, shapes: Shapes) -> list[str]:
+    return [one.name for one in net.inputs if one.name in shapes.blobs]
+
+
+def _coarser(
+    new: Net, inputs: Mapping[str, Shape], out: tuple[str, str], field: Field
+) -> list[str]:
+    """The layers before the map whose cells are not as near, or not in step with its own.
+
+    Behind an Interp or a Deconvolution, windows begin between the cells of the layers before it;
+    the classifier has other cells there.
+    """
+    known = fields(new, inputs)
+    wanted, reasons = {out[1]}, []
+    for layer in reversed(new.layers):
+        if not wanted.intersection(layer.tops):
+            continue
+        wanted.update(layer.bottoms)
+        for top in layer.tops:
+            steps = known[top].stride if top in known else field.stride
+            if any(a % b for a, b in zip(field.stride, steps, strict=True) if b):
+                reasons.append(f"{layer.name!r} has a cell every {_pair(known[top])} pixels only")
+                break
+    return reasons[::-1]
 
 
 def compare_maps(

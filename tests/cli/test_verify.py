@@ -277,3 +277,105 @@ def test_verify_and_dry_run_exclude_each_other(folder: Path) -> None:
 def test_a_tolerance_is_a_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", *OLD, *NEW, "--tolerance", "nan"]) == 2
     assert "Invalid value for '--tolerance': 'nan' is not a number" in capsys.readouterr().err
+
+
+CONV = (
+    'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 3 '
+)
+CONV += 'kernel_size: 3 stride: 3 weight_filler { type: "xavier" } } }\n'
+SHRUNK = (
+    'input: "x" input_shape { dim: [1, 1, 21, 21] }\n'
+    + CONV
+    + 'layer { name: "i" type: "Interp" bottom: "c" top: "i" interp_param { %s } }\n'
+    + 'layer { name: "fc" type: "InnerProduct" bottom: "i" top: "fc" inner_product_param { '
+    + 'num_output: 4 weight_filler { type: "xavier" } } }\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("interp", "size", "why"),
+    [
+        ("zoom_factor: 2", "39x39", "its total stride is 1.5 x 1.5 pixels, no whole number"),
+        ("shrink_factor: 2", "38x38",
+         "its total stride is another one at an input of 1x1x38x38 than at the window"),
+    ],
+)  # fmt: skip
+def test_a_map_that_cannot_be_compared_is_not_verified(
+    folder: Path, capsys: pytest.CaptureFixture[str], interp: str, size: str, why: str
+) -> None:
+    Path("s.prototxt").write_text(SHRUNK % interp)
+    old = ["s.prototxt", "s.caffemodel"]
+    assert run(["init", old[0], "-o", old[1], "-q"]) == 0
+    assert run(["convert", *old, "--input-size", size, "--verify", "--force"]) == 0
+    said = f"not verified: map fc-conv could not be checked: {why}"
+    out = capsys.readouterr().out
+    assert said in out
+    assert "verified: output fc agrees" in out
+    assert "verified: map" not in out.replace(said, "")
+    new = ["s_full_conv.prototxt", "s_full_conv.caffemodel"]
+    assert run(["verify", *old, *new]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert f"map fc-conv: could not be checked: {why}" in lines
+    assert "a map could not be checked, so the nets are not verified" in lines[-1]
+    facts = as_json([*old, *new], capsys, 2)
+    assert facts["same"] is None
+    assert facts["unchecked"] == [{"blob": "fc", "other": "fc-conv", "why": why}]
+    tamper_last(new[1])
+    assert run(["verify", *old, *new, "-q"]) == 1
+
+
+def tamper_last(path: str) -> None:
+    with Caffemodel.open(path) as weights:
+        packed = weights.layer("fc-conv").blobs[0].packed
+    assert packed is not None
+    content = bytearray(Path(path).read_bytes())
+    content[packed[0] : packed[0] + 4] = np.float32(9).tobytes()
+    Path(path).write_bytes(content)
+
+
+def test_a_map_of_two_inputs_is_not_verified(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each grows; which windows of the two a cell is of, nothing says."""
+    text = CONV.replace("num_output", "bias_term: false num_output")
+    both = text + text.replace('"x"', '"y"').replace('"c"', '"d"')
+    both += 'layer { name: "j" type: "Eltwise" bottom: "c" bottom: "d" top: "j" }\n'
+    head = "".join(f'input: "{name}" input_shape {{ dim: [1, 1, 9, 9] }} ' for name in "xy")
+    dense = SHRUNK.splitlines()[-1].replace('bottom: "i"', 'bottom: "j"')
+    Path("two.prototxt").write_text(f"{head}\n{both}{dense}\n")
+    old = ["two.prototxt", "two.caffemodel"]
+    assert run(["init", old[0], "-o", old[1], "-q"]) == 0
+    assert run(["convert", *old, "--map-size", "2x2", "--verify", "-q"]) == 0
+    new = ["two_full_conv.prototxt", "two_full_conv.caffemodel"]
+    facts = as_json([*old, *new], capsys, 2)
+    why = "a window can be cut out of one input, N x C x H x W, only"
+    assert facts["unchecked"] == [{"blob": "fc", "other": "fc-conv", "why": why}]
+
+
+def test_cells_between_those_of_a_layer_before_are_not_meant_to_be_equal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (SHRUNK % "zoom_factor: 2").replace("stride: 3", "stride: 2")
+    Path("s.prototxt").write_text(text)
+    old = ["s.prototxt", "s.caffemodel"]
+    assert run(["init", old[0], "-o", old[1], "-q"]) == 0
+    assert run(["convert", *old, "--map-size", "3x3", "--verify"]) == 0
+    reason = "'c' has a cell every 2 x 2 pixels only"
+    assert "not verified: map fc-conv has each" in capsys.readouterr().out
+    new = ["s_full_conv.prototxt", "s_full_conv.caffemodel"]
+    (made,) = as_json([*old, *new], capsys)["maps"]
+    assert made["inexact_because"] == [reason]
+    assert made["relative"] > 1e-3
+
+
+def test_a_padded_map_is_not_called_verified(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("padded.prototxt").write_text(PADDED)
+    padded = ["padded.prototxt", "padded.caffemodel"]
+    assert run(["init", padded[0], "-o", padded[1], "-q", "--seed", "1"]) == 0
+    assert run(["convert", *padded, "--verify"]) == 0
+    maps = [line for line in capsys.readouterr().out.splitlines() if "verified: map" in line]
+    assert len(maps) == 1
+    assert maps[0].startswith("not verified: map ")
+    assert maps[0].endswith("(not meant to be equal: 'conv' pads by 1)")
