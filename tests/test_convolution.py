@@ -366,8 +366,7 @@ def test_layers_that_may_follow(behind: str) -> None:
             SMALL
             + fc("fc", "data")
             + layer("ArgMax", "fc", "p", "argmax_param { out_max_val: true }"),
-            "layer 'ArgMax-p': an ArgMax without an axis gives pairs with out_max_val, with one it "
-            "cannot",
+            "layer 'ArgMax-p': without an axis out_max_val gives pairs, with one it cannot",
         ),
         (
             SMALL
@@ -424,7 +423,7 @@ def test_layers_that_may_follow(behind: str) -> None:
         ),
         (
             SMALL + fc("fc", "data") + layer("Normalize", "fc", "p"),
-            "layer 'Normalize-p': its norm is over all positions of a map (across_spatial)",
+            "layer 'Normalize-p': a Normalize looks at the whole map at once",
         ),
         (
             SMALL

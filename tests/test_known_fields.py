@@ -9,11 +9,10 @@ from caffe_schema import caffe_messages
 
 from netsurgery.cli import run
 from netsurgery.errors import PrototxtError
-from netsurgery.export.forks import EMITTERS as FORKS
 from netsurgery.export.layers import EMITTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
-from netsurgery.net.known_fields import FIELDS, field_of, suspect, unknown_fields
+from netsurgery.net import Net, types
+from netsurgery.net.known_fields import FIELDS, unknown_fields
 from netsurgery.net.shapes import infer
 
 #: Types whose layers take nothing, or whose own definition checks its fields.
@@ -29,8 +28,10 @@ def test_fields_are_caffes(name: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(EMITTERS))
 def test_every_type_has_its_message(kind: str) -> None:
-    own = set(FORKS) - {"DepthwiseConvolution"}
-    assert (field_of(kind) is None) == (kind in WITHOUT | own)
+    record = types.record(kind)
+    assert record is not None
+    assert (record.message is None) == (kind in WITHOUT | {"Axpy"})
+    assert record.message in FIELDS or record.origin != types.STOCK or kind in WITHOUT
 
 
 @pytest.mark.parametrize("version", ["layer", "layers"])
@@ -43,8 +44,8 @@ def test_a_field_of_a_fork_is_refused(version: str) -> None:
     with pytest.raises(PrototxtError) as caught:
         check_types(Net.of(Prototxt.parse(text, "n.prototxt")))
     assert str(caught.value) == (
-        "n.prototxt:4:9: layer 'c' (Convolution): convolution_param has a field pad_l, which "
-        "Caffe 1.0 does not know, nor what it changes; take it out if that is nothing"
+        "n.prototxt:4:9: layer 'c' (Convolution): convolution_param has a field pad_l, which is "
+        "not known and may change all that is behind it; take it out if it changes nothing"
     )
 
 
@@ -55,8 +56,8 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
 """
 BLAME = (
-    "; layer 'conv' (line 3) has a field pad_l, which Caffe 1.0 does not know and which may "
-    "change that shape\n"
+    "layer 'conv' (Convolution): convolution_param has a field pad_l, which is not known and may "
+    "change all that is behind it; take it out if it changes nothing"
 )
 
 
@@ -78,7 +79,9 @@ def test_an_unknown_field_is_blamed_where_weights_do_not_fit(
         assert "convolution_param has a field pad_l" in capsys.readouterr().err
         return
     assert run(["convert", *fork, "--engine", "embedded"]) == 1
-    assert capsys.readouterr().err.endswith(f"is 2x64 in the model, expected 2x36{BLAME}")
+    error = capsys.readouterr().err
+    assert "layer 'fc': the shape of its bottom 'conv' is not known" in error
+    assert BLAME in error
 
 
 def test_an_unknown_field_is_blamed_where_shapes_contradict() -> None:
@@ -86,25 +89,26 @@ def test_an_unknown_field_is_blamed_where_shapes_contradict() -> None:
         'layer { name: "r" type: "Reshape" bottom: "conv" top: "r" '
         "reshape_param { shape { dim: [1, 64] } } }"
     )
-    with pytest.raises(PrototxtError, match=r"layer 'r' .*; layer 'conv' \(line 3\) has a field"):
-        infer(Net.of(Prototxt.parse(net, "n.prototxt")))
+    shapes = infer(Net.of(Prototxt.parse(net, "n.prototxt")))
+    assert set(shapes.unknown) == {"conv", "fc", "r"}
+    assert set(shapes.unknown.values()) == {f"{BLAME}; --input-shape conv=NxCxHxW gives it"}
+    assert "fc" not in shapes.params
 
 
-def test_only_what_a_layer_depends_on_is_blamed() -> None:
-    net = Net.of(Prototxt.parse(PADDED.replace("PAD", "pad_l: 1"), "n.prototxt"))
-    assert suspect(net, "fc") == BLAME.rstrip("\n")
-    assert suspect(Net.of(Prototxt.parse(PADDED.replace("PAD", ""), "n.prototxt")), "fc") == ""
+def test_only_what_depends_on_the_layer_is_unknown() -> None:
     beside = PADDED.replace("PAD", "pad_l: 1") + (
         'layer { name: "other" type: "InnerProduct" bottom: "data" top: "other" '
         "inner_product_param { num_output: 2 } }"
     )
-    assert suspect(Net.of(Prototxt.parse(beside, "n.prototxt")), "other") == ""
+    shapes = infer(Net.of(Prototxt.parse(beside, "n.prototxt")))
+    assert shapes.blobs["other"] == (1, 2)
+    assert shapes.params == {"other": ((2, 64), (2,))}
 
 
 @pytest.mark.parametrize(
     ("kind", "message", "unknown"),
     [
-        ("Convolution", "convolution_param { kernel_size: 3 hole: 2 pad_l: 1 }", ["hole", "pad_l"]),
+        ("Convolution", "convolution_param { kernel_size: 3 hole: 2 pad_l: 1 }", ["pad_l"]),
         ("Pooling", "pooling_param { kernel_size: 3 ceil_mode: false }", []),
         ("InnerProduct", "inner_product_param { normalize: true }", ["normalize"]),
         ("Upsample", "upsample_param { scale: 2 mode: 1 }", ["mode"]),

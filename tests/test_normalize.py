@@ -48,6 +48,5 @@ def test_a_norm_over_all_positions_is_refused(capsys: pytest.CaptureFixture[str]
     make("true", "true")
     assert run(["convert", "net.prototxt", "net.caffemodel"]) == 1
     assert capsys.readouterr().err == (
-        "error: net.prototxt: layer 'norm': its norm is over all positions of a map "
-        "(across_spatial)\n"
+        "error: net.prototxt: layer 'norm': a Normalize looks at the whole map at once\n"
     )

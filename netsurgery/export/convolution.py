@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.export.site import Emitter, Site, only_caffe
-from netsurgery.net.shape_rules import axis_of
+from netsurgery.net.types.axes import axis_of
 from netsurgery.net.windows import Window, conv_window
 
 if TYPE_CHECKING:

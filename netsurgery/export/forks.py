@@ -1,4 +1,4 @@
-"""Layers of common forks of Caffe; net/fork_rules.py says whose definitions they follow."""
+"""Layers of common forks of Caffe; their records in net/types say whose definitions they follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from netsurgery.export.convolution import EMITTERS as CONVOLUTIONS
 from netsurgery.export.site import Emitter, Site
-from netsurgery.net.fork_rules import interp_crop, permutation, upsample_factors
+from netsurgery.net.types.resampling import interp_crop, upsample_factors
+from netsurgery.net.types.shaping import permutation
 
 __all__ = ["EMITTERS"]
 

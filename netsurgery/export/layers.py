@@ -16,10 +16,12 @@ from netsurgery.export import (
 )
 from netsurgery.export.graph import Graph
 from netsurgery.export.site import Emitter, Param, Site
+from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.layer_blobs import check_blobs
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.types.record import Source
 
 __all__ = ["EMITTERS", "check_types", "needed", "write_net"]
 
@@ -34,8 +36,6 @@ EMITTERS: dict[str, Emitter] = {
     **shaping.EMITTERS,
 }
 
-_DATA = frozenset("Data HDF5Data ImageData MemoryData WindowData AnnotatedData".split())
-
 #: Gives the params of a layer, of the shapes named.
 ParamsOf = Callable[[Layer, tuple[Shape, ...]], tuple[Param, ...]]
 
@@ -49,17 +49,18 @@ def check_types(net: Net, *, exporting: bool = False) -> None:
     exporting: say it of a net that is to be written, for which no other engine can be asked.
     """
     for layer in net.layers:
-        if layer.type in EMITTERS or layer.type == "Input":
-            check_fields(layer)
-            check_blobs(layer)
-            continue
-        raise layer.error(_why_not(layer.type, exporting))
+        record = types.of(layer)
+        if record is None or not record.runs:
+            raise layer.error(_why_not(layer, exporting))
+        check_fields(layer)
+        check_blobs(layer)
 
 
-def _why_not(kind: str, exporting: bool) -> str:
-    if kind in _DATA:
+def _why_not(layer: Layer, exporting: bool) -> str:
+    record = types.of(layer)
+    if types.source(layer) is Source.DATA:
         why = "it reads data of its own"
-    elif kind.endswith("Loss") or kind == "Accuracy":
+    elif record.training if record else layer.type.endswith("Loss"):
         why = "it is there for training"
     elif exporting:
         return "export does not know this type"
@@ -79,7 +80,7 @@ def needed(net: Net, outputs: Sequence[str]) -> tuple[list[Layer], list[str]]:
     """The layers that `outputs`, blobs after their last writer, depend on, and the net inputs."""
     wanted, layers = set(outputs), []
     for layer in reversed(net.layers):
-        if layer.type != "Input" and wanted.intersection(layer.tops):
+        if not types.is_input(layer) and wanted.intersection(layer.tops):
             layers.append(layer)
             wanted.difference_update(layer.tops)
             wanted.update(layer.bottoms)
@@ -121,11 +122,17 @@ def write_net(
             dynamic=dynamic,
         )
         _check_elements(site)
-        tops = EMITTERS[layer.type](site)
+        tops = _emitter(layer)(site)
         values.update(zip(layer.tops, tops, strict=True))
         known.update(zip(layer.tops, site.tops, strict=True))
     _name_outputs(graph, values, known, outputs)
     return graph
+
+
+def _emitter(layer: Layer) -> Emitter:
+    record = types.of(layer)
+    assert record is not None
+    return EMITTERS[record.name]
 
 
 def _check_elements(site: Site) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from netsurgery.export.pooling import average
 from netsurgery.export.site import Emitter, Site
 from netsurgery.net.net import Shape
-from netsurgery.net.shape_rules import axis_of
 from netsurgery.net.shapes import describe
+from netsurgery.net.types.axes import axis_of
 from netsurgery.net.windows import lrn_window
 
 __all__ = ["EMITTERS"]

@@ -7,7 +7,7 @@ import numpy as np
 from netsurgery.export.site import Emitter, Site, only_caffe
 from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer
-from netsurgery.net.shape_rules import axis_of
+from netsurgery.net.types.axes import axis_of
 
 __all__ = ["EMITTERS"]
 

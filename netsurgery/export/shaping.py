@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.export.site import Emitter, Site
-from netsurgery.net.shape_rules import axis_of, cut_axis
+from netsurgery.net.types.axes import axis_of, cut_axis
 
 __all__ = ["EMITTERS"]
 

@@ -17,18 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import Shapes, rule_of
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.types.fields import free
+from netsurgery.net.types.record import Blobs, Values
 
 __all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "total"]
 
 #: Caffe computes in float32.
 NUMBER_BYTES = 4
-
-_CONVOLUTIONS = frozenset({"Convolution", "DepthwiseConvolution"})
-_WEIGHTED = _CONVOLUTIONS | {"Deconvolution", "InnerProduct", "LSTM", "RNN"}
-#: Their tops are their bottom's memory under another shape or name.
-_SHARING = frozenset({"Flatten", "Reshape", "Split"})
 
 
 @dataclass(frozen=True)
@@ -66,38 +64,27 @@ def costs(net: Net, shapes: Shapes) -> tuple[Cost, ...]:
 
 def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
     """The layer's multiply-adds in one forward pass of the whole batch; None if not known."""
-    if layer.type not in _WEIGHTED:
-        return 0 if rule_of(layer.type) or not layer.bottoms else None
-    tops = [shapes.blobs.get(top) for top in layer.tops]
-    bottoms = [shapes.blobs.get(bottom) for bottom in layer.bottoms]
-    params = shapes.params_of(layer)
-    if not params or None in tops or None in bottoms:
+    record = types.of(layer)
+    if record is None or record.multiply_adds is None:
         return None
-    known = [shape for shape in bottoms if shape is not None]
-    if layer.type in ("LSTM", "RNN"):
-        return _recurrent(layer.type, known[0], params)
-    if layer.type == "Deconvolution":
-        # Each of the weight's channels is applied at every place of the bottom.
-        return sum(prod(shape) // params[0][0] * prod(params[0]) for shape in known)
-    message = "convolution_param" if layer.type in _CONVOLUTIONS else "inner_product_param"
-    outputs = layer.param(message).integer("num_output", 1, 1)
-    return sum(prod(shape or ()) // outputs * prod(params[0]) for shape in tops)
+    if record.multiply_adds is free:
+        return 0
+    tops, bottoms = _all_known(layer.tops, shapes), _all_known(layer.bottoms, shapes)
+    params = shapes.params_of(layer)
+    if not params or tops is None or bottoms is None:
+        return None
+    return record.multiply_adds(layer, Blobs(bottoms, tops, params))
 
 
-def _recurrent(kind: str, bottom: Shape, params: Sequence[Shape]) -> int:
-    steps, streams = bottom[:2]
-    # With a static input, which is weighed once, the third param is its weight.
-    static = prod(params[2]) if len(params) == {"LSTM": 4, "RNN": 6}[kind] else 0
-    weights = sum(prod(shape) for shape in params if len(shape) == 2) - static
-    return streams * (steps * weights + static)
+def _all_known(blobs: Sequence[str], shapes: Shapes) -> tuple[Shape, ...] | None:
+    known = [shapes.blobs[blob] for blob in blobs if blob in shapes.blobs]
+    return tuple(known) if len(known) == len(blobs) else None
 
 
 def _memory(layer: Layer, shapes: Shapes) -> int | None:
-    shared = layer.tops if layer.type in _SHARING else layer.bottoms
-    own = [top for top in layer.tops if top not in shared]
-    found = [shapes.blobs.get(top) for top in own]
-    known = [shape for shape in found if shape is not None]
-    return NUMBER_BYTES * sum(map(prod, known)) if len(known) == len(found) else None
+    shared = layer.tops if types.values(layer) is Values.KEPT else layer.bottoms
+    own = _all_known([top for top in layer.tops if top not in shared], shapes)
+    return None if own is None else NUMBER_BYTES * sum(map(prod, own))
 
 
 def total(net: Net, shapes: Shapes) -> Total:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.windows import Window, conv_window, lrn_window, pool_rounds_up, pool_window
 
 __all__ = ["EdgeEffect", "edge_effects"]
 
@@ -47,28 +47,7 @@ def _why(layer: Layer, bottom: Shape) -> str:
     """How the layer treats the edge of its bottom; "" for not at all."""
     if len(bottom) != 4:
         return ""
-    size = bottom[2:]
-    if layer.type in ("Convolution", "DepthwiseConvolution", "Im2col"):
-        pad = conv_window(layer, 2).pad
-        return f"pads by {_told(pad)}" if any(pad) else ""
-    if layer.type == "Pooling":
-        window = pool_window(layer, size)
-        if any(window.pad):
-            return f"pads by {_told(window.pad)}"
-        hangs = pool_rounds_up(layer) and _leaves_rest(window, size)
-        return "has a last window that hangs over the edge" if hangs else ""
-    if layer.type == "Deconvolution":
-        return "spreads cells past the window's edge"
-    if layer.type == "LRN":
-        return "normalizes over neighbours, with padding" if lrn_window(layer) else ""
-    return ""
-
-
-def _leaves_rest(window: Window, size: Shape) -> bool:
-    """Whether windows without padding stop short of the edge, so that rounding up adds one."""
-    axes = zip(size, window.kernel, window.stride, strict=True)
-    return any((n - k) % s for n, k, s in axes)
-
-
-def _told(pad: Shape) -> str:
-    return str(pad[0]) if len(set(pad)) == 1 else "x".join(map(str, pad))
+    record = types.of(layer)
+    if record is None or record.edges is None:
+        return "is not known to treat an edge as any other place"
+    return record.edges(layer, bottom[2:])

@@ -8,9 +8,10 @@ other numbers than the fork that knows them.
 from __future__ import annotations
 
 from netsurgery.formats.textformat import Field
-from netsurgery.net.net import Layer, Net
+from netsurgery.net import types
+from netsurgery.net.layer import Layer
 
-__all__ = ["FIELDS", "check_fields", "field_of", "suspect", "unknown_fields"]
+__all__ = ["FIELDS", "check_fields", "unknown_fields"]
 
 #: The message with a layer's parameters -> its fields in Caffe 1.0; and ceil_mode, a fork's.
 FIELDS: dict[str, str] = {
@@ -57,70 +58,16 @@ FIELDS: dict[str, str] = {
     "tile_param": "axis tiles",
 }
 
-#: The same of the layers that common forks have and Caffe 1.0 has not.
-_OF_FORKS: dict[str, str] = {
-    "interp_param": "height width zoom_factor shrink_factor pad_beg pad_end",
-    "norm_param": "across_spatial scale_filler channel_shared eps",
-    "permute_param": "order",
-    "shuffle_channel_param": "group",
-    "upsample_param": "scale scale_h scale_w pad_out_h pad_out_w upsample_h upsample_w",
-}
-_MESSAGE_OF_FORKS_TYPE = {
-    "Interp": "interp_param",
-    "Normalize": "norm_param",
-    "Permute": "permute_param",
-    "ShuffleChannel": "shuffle_channel_param",
-    "Upsample": "upsample_param",
-}
-
-#: Types whose message is not called as they are.
-_FIELD_OF = {
-    "Deconvolution": "convolution_param",
-    "DepthwiseConvolution": "convolution_param",
-    "Im2col": "convolution_param",
-    "LSTM": "recurrent_param",
-    "RNN": "recurrent_param",
-}
-_BY_TYPE = {name.removesuffix("_param").replace("_", ""): name for name in FIELDS}
-
-
-def field_of(kind: str) -> str | None:
-    """The name of the message with the parameters of a layer of this type; None for none."""
-    return _FIELD_OF.get(kind) or _BY_TYPE.get(kind.lower())
-
 
 def check_fields(layer: Layer) -> None:
-    """Raise PrototxtError, with its place, for a field that Caffe's layer has not."""
-    found = _unknown(layer)
-    if found is not None:
+    """Raise PrototxtError, with its place, for a field that the type's definition does not have."""
+    for field in unknown_fields(layer):
         raise layer.message.source.error(
-            f"layer {layer.name!r} ({layer.type}): {field_of(layer.type)} has a field "
-            f"{found.name}, which Caffe 1.0 does not know, nor what it changes; take it out if "
-            "that is nothing",
-            found.start,
+            f"layer {layer.name!r} ({layer.type}): {types.message_of(layer)} has a field "
+            f"{field.name}, which is not known and may change all that is behind it; take it out "
+            "if it changes nothing",
+            field.start,
         )
-
-
-def suspect(net: Net, name: str) -> str:
-    """Who else may be to blame where layer `name` does not fit: "; ..." to end a message, or "".
-
-    That is a field that Caffe 1.0 does not know, of the layer or of one that it depends on; the
-    shapes were told as if it were not there.
-    """
-    wanted: set[str] = set()
-    blame = ""
-    for layer in reversed(net.layers):
-        if layer.name != name and not wanted.intersection(layer.tops):
-            continue
-        wanted.update(layer.bottoms)
-        found = _unknown(layer)
-        if found is not None:
-            line = layer.message.source.error("", found.start).line
-            blame = (
-                f"; layer {layer.name!r} (line {line}) has a field {found.name}, which Caffe 1.0 "
-                "does not know and which may change that shape"
-            )
-    return blame
 
 
 def unknown_fields(layer: Layer) -> tuple[Field, ...]:
@@ -129,13 +76,10 @@ def unknown_fields(layer: Layer) -> tuple[Field, ...]:
     The definition is Caffe 1.0's, or that of the fork that has the layer's type. Empty for a type
     that is known to neither.
     """
-    name = field_of(layer.type) or _MESSAGE_OF_FORKS_TYPE.get(layer.type)
-    if name is None:
+    record = types.of(layer)
+    if record is None or record.message is None:
         return ()
-    known = (FIELDS.get(name) or _OF_FORKS[name]).split()
-    return tuple(field for field in layer.param(name).fields if field.name not in known)
-
-
-def _unknown(layer: Layer) -> Field | None:
-    """The first field that Caffe's layer has not."""
-    return next(iter(unknown_fields(layer)), None) if field_of(layer.type) else None
+    if record.origin == types.STOCK and record.message not in FIELDS:
+        return ()
+    known = {*FIELDS.get(record.message, "").split(), *record.fields}
+    return tuple(field for field in layer.param(record.message).fields if field.name not in known)

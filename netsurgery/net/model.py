@@ -8,7 +8,7 @@ what reads its params; see `Model.fit`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,6 @@ from netsurgery.formats.weights import (
     stored_shape,
 )
 from netsurgery.io.closing import Closing
-from netsurgery.net.known_fields import suspect
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.state import TEST, NetState
@@ -37,24 +36,21 @@ __all__ = ["Fit", "Model", "ParamMismatch", "mismatch", "other_shape", "shared_p
 class ParamMismatch:
     """A layer whose params in the weights are not those of the net: shapes in order.
 
-    wrong: which have another shape; none where there are more or fewer. blame: "; ..." where a
-    field that is not known may be why.
+    wrong: which have another shape; none where there are more or fewer.
     """
 
     layer: str
     net: tuple[Shape, ...]
     model: tuple[Shape, ...]
     wrong: tuple[int, ...] = ()
-    blame: str = ""
 
     def reasons(self, where: str = "the model") -> list[str]:
         """What is wrong: the number of params, or else each that has another shape."""
         if len(self.net) != len(self.model):
             has, expected = len(self.model), len(self.net)
-            return [f"{where} has {has} params for it, expected {expected}{self.blame}"]
+            return [f"{where} has {has} params for it, expected {expected}"]
         return [
-            other_shape(index, self.model[index], self.net[index], where) + self.blame
-            for index in self.wrong
+            other_shape(index, self.model[index], self.net[index], where) for index in self.wrong
         ]
 
 
@@ -200,7 +196,7 @@ class Model(Closing):
             blobs = self.stored[name].blobs if name in self.stored else None
             one = None if blobs is None else mismatch(name, blobs, params)
             if one is not None:
-                found[name] = replace(one, blame=suspect(self.net, name))
+                found[name] = one
         missing = (name for name in shapes.params if name not in self.stored)
         return Fit(expected, tuple(missing) if self.has_weights else (), found)
 

@@ -10,63 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from netsurgery.errors import NetError, PrototxtError
+from netsurgery.errors import NetError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
+from netsurgery.net import types
+from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.state import TEST, NetState
 
-__all__ = ["Layer", "Net", "NetInput", "Shape"]
-
-Shape = tuple[int, ...]
-
-#: DimCheckMode, which may be written as its number.
-_PERMISSIVE = ("PERMISSIVE", "1")
-
-#: Caffe's limits: a dimension is an int, an element count too.
-MAX_DIM = 2**31 - 1
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One layer: ``type`` is Caffe 1.0's name for it whatever the dialect says."""
-
-    index: int
-    name: str
-    type: str
-    bottoms: tuple[str, ...]
-    tops: tuple[str, ...]
-    message: Message = field(repr=False)
-
-    def param(self, field: str) -> Message:
-        """The layer's ``field { ... }``, or an empty message where it is left out."""
-        found = self.message.message(field)
-        return found or Message(self.message.source, self.message.start, self.message.start)
-
-    def error(self, what: str) -> PrototxtError:
-        """An error at this layer's place in the text."""
-        return self.message.error(f"layer {self.name!r} ({self.type}): {what}")
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """The names under which the layer shares its params; "" for one it does not share."""
-        values = [field.value for field in self.message.all("param")]
-        return tuple(
-            value.string("name") if isinstance(value, Message) else value.as_string()
-            for value in values
-        )
-
-    def shares_by_count(self, index: int) -> bool:
-        """Whether param `index`, if shared, only has to be as many numbers (PERMISSIVE)."""
-        params, modes = self.message.messages("param"), self.message.scalars("blob_share_mode")
-        if index < len(params):
-            return params[index].word("share_mode", "STRICT") in _PERMISSIVE
-        return index < len(modes) and modes[index].as_word() in _PERMISSIVE
-
-    @property
-    def in_place(self) -> bool:
-        """Whether some top is one of the bottoms."""
-        return any(top in self.bottoms for top in self.tops)
+__all__ = ["MAX_DIM", "Layer", "Net", "NetInput", "Shape"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +210,7 @@ def _inputs(
 
 def _input_layers(layers: tuple[Layer, ...]) -> Iterator[NetInput]:
     for layer in layers:
-        if layer.type != "Input":
+        if not types.is_input(layer):
             continue
         shapes = layer.param("input_param").messages("shape")
         if len(shapes) not in (0, 1, len(layer.tops)):

@@ -8,39 +8,12 @@ from math import prod
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob
-from netsurgery.net.known_fields import suspect
+from netsurgery.net import types
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 
 __all__ = ["ParamSources", "check_own_names"]
-
-#: The params that a layer fills by itself where the net names no filler.
-_FILLED = {
-    "BatchNorm": (0.0, 0.0, 0.0),
-    "Bias": (0.0,),
-    "Normalize": (1.0,),
-    "PReLU": (0.25,),
-    "Scale": (1.0, 0.0),
-}
-_FILLERS = ("weight_filler", "bias_filler")
-
-_PARAM_FIELDS: Mapping[str, str] = {
-    "Bias": "bias_param",
-    "Convolution": "convolution_param",
-    "Deconvolution": "convolution_param",
-    "DepthwiseConvolution": "convolution_param",
-    "Embed": "embed_param",
-    "InnerProduct": "inner_product_param",
-    "LSTM": "recurrent_param",
-    "Normalize": "norm_param",
-    "PReLU": "prelu_param",
-    "RNN": "recurrent_param",
-    "Scale": "scale_param",
-}
-
-#: Types with at least one param; Bias and Scale have none where a second bottom brings it.
-_WITH_PARAMS = frozenset({*_PARAM_FIELDS, "BatchNorm"})
 
 
 def check_own_names(net: Net) -> None:
@@ -132,7 +105,6 @@ class ParamSources:
             raise NetError(
                 f"layer {layer.name!r} ({layer.type}), param {index}: the net wants "
                 f"{describe(shape)}, {self._model.path} has {describe(blob.shape)}"
-                f"{suspect(self._net, layer.name)}"
             )
         return blob
 
@@ -151,9 +123,7 @@ class ParamSources:
 
 
 def _has_params(layer: Layer) -> bool:
-    if layer.type in ("Bias", "Scale"):
-        return len(layer.bottoms) == 1
-    return layer.type in _WITH_PARAMS
+    return bool(types.params(layer))
 
 
 def _same_shape(blob: WeightsBlob, wanted: Shape) -> bool:
@@ -165,7 +135,7 @@ def _same_shape(blob: WeightsBlob, wanted: Shape) -> bool:
 
 def _filled(layer: Layer, index: int, weights: bool) -> float:
     """What the layer's own filler gives the param, if that is a constant."""
-    message, defaults = _filler_of(layer, index), _FILLED.get(layer.type)
+    message, fills = _filler_of(layer, index)
     kind = "constant" if message is None else message.string("type", "constant")
     if weights and (message is None or kind != "constant"):
         raise layer.error("the weights have no layer of this name")
@@ -174,21 +144,14 @@ def _filled(layer: Layer, index: int, weights: bool) -> float:
             f"its filler {kind!r} draws at random; the embedded engine runs nets with their "
             "weights (--engine caffe runs this one)"
         )
-    if message is not None:
-        return message.number("value", 0.0)
-    return defaults[index] if defaults else 0.0
+    return fills if message is None else message.number("value", 0.0)
 
 
-def _filler_of(layer: Layer, index: int) -> Message | None:
-    """The message that says how to fill param `index`."""
-    field = _PARAM_FIELDS.get(layer.type, "")
-    message = layer.param(field) if field else None
-    if message is None:
-        return None
-    if layer.type == "Normalize":
-        return message.message("scale_filler")
-    if layer.type in ("Scale", "Bias", "PReLU"):
-        return message.message("filler" if index == 0 else "bias_filler")
-    recurrent_bias = layer.type in ("LSTM", "RNN") and index % 2 == 1
-    name = _FILLERS[1 if recurrent_bias or (layer.type not in ("LSTM", "RNN") and index) else 0]
-    return message.message(name)
+def _filler_of(layer: Layer, index: int) -> tuple[Message | None, float]:
+    """The message that says how to fill param `index`, and what fills it without."""
+    known = types.params(layer) or ()
+    if index >= len(known):
+        return None, 0.0
+    param, field = known[index], types.message_of(layer)
+    message = layer.param(field).message(param.filler) if field and param.filler else None
+    return message, param.fills

@@ -1,8 +1,9 @@
 """The shape of every blob and param of a net, by Caffe 1.0's own arithmetic.
 
-A layer type that is not understood makes the shapes behind it unknown, with the reason, and no
-more: what does not depend on it is still told. So does a layer of a fork of Caffe that is not as
-the fork's definition has it: another fork may have it so.
+A layer type that is not known, and a field that its definition does not have, make the shapes
+behind it unknown, with the reason, and no more: what does not depend on it is still inferred. So
+does a layer of a fork of Caffe that is not as the fork's definition has it: another fork may have
+it so.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass, field
 from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
-from netsurgery.net import fork_rules, shape_rules
-from netsurgery.net.data_layers import DATA_LAYERS, data_shapes
-from netsurgery.net.known_fields import suspect
-from netsurgery.net.net import MAX_DIM, Layer, Net, Shape
+from netsurgery.net import types
+from netsurgery.net.known_fields import check_fields, unknown_fields
+from netsurgery.net.layer import MAX_DIM, Layer, Shape
+from netsurgery.net.net import Net
+from netsurgery.net.types.record import Result, ShapeRule, Source
 
-__all__ = ["Shapes", "describe", "givable", "infer", "remedy", "rule_of"]
+__all__ = ["Shapes", "describe", "givable", "has_rule", "infer", "remedy"]
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,12 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
             else:
                 found.blobs[declared.name] = declared.shape
     for layer in net.layers:
-        if layer.type == "Input":
+        if types.is_input(layer):
             continue
-        try:
-            if layer.type in DATA_LAYERS:
-                _infer_data(layer, found, given)
-            else:
-                _infer_layer(layer, found, given)
-        except PrototxtError as error:
-            raise error.more(suspect(net, layer.name)) from None
+        if types.source(layer) is Source.DATA:
+            _infer_data(layer, found, given)
+        else:
+            _infer_layer(layer, found, given)
     for blob, _ in net.state.shapes:
         if blob not in found.used:
             names = ", ".join(map(repr, givable(net, found))) or "none"
@@ -108,14 +107,15 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
 
 def givable(net: Net, shapes: Shapes) -> tuple[str, ...]:
     """The blobs whose shapes may be given: inputs, data layers' tops, and those not known."""
-    tops = [top for layer in net.layers if layer.type in DATA_LAYERS for top in layer.tops]
+    tops = [top for layer in net.layers if types.source(layer) is Source.DATA for top in layer.tops]
     given = [blob for blob, _ in net.state.shapes if blob in shapes.used]
     return tuple(dict.fromkeys([*(i.name for i in net.inputs), *tops, *shapes.origins, *given]))
 
 
-def rule_of(kind: str) -> shape_rules.Rule | None:
-    """The rule of a layer type, of Caffe 1.0's or a fork's; None for one that is not known."""
-    return shape_rules.RULES.get(kind) or fork_rules.RULES.get(kind)
+def has_rule(layer: Layer) -> bool:
+    """Whether the shapes of the layer's tops follow from those of its bottoms."""
+    record = types.of(layer)
+    return record is not None and record.shapes is not None
 
 
 def remedy(blob: str) -> str:
@@ -125,9 +125,11 @@ def remedy(blob: str) -> str:
 
 def _infer_data(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     what = f"layer {layer.name!r} is of type {layer.type}, which reads it from its files"
-    shapes: tuple[Shape | None, ...] = (None,) * len(layer.tops)
+    record = types.of(layer)
+    shapes: Sequence[Shape | None] = (None,) * len(layer.tops)
     try:
-        shapes = data_shapes(layer)
+        if record is not None and record.shapes is not None:
+            shapes, _ = record.shapes(layer, [])
     except PrototxtError as error:  # who runs the net by its own data finds out
         what = error.what
     for top, shape in zip(layer.tops, shapes, strict=True):
@@ -141,13 +143,15 @@ def _infer_data(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None
 
 def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
     missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
-    rule = rule_of(layer.type)
+    record = types.of(layer)
+    rule = record.shapes if record else None
     if rule is not None and not missing:
         try:
+            check_fields(layer)
             bottoms = [found.blobs[bottom] for bottom in layer.bottoms]
             _keep(layer, *_ruled(rule, layer, bottoms), found)
         except PrototxtError as error:
-            if layer.type in shape_rules.RULES:
+            if types.is_stock(layer) and not unknown_fields(layer):
                 raise
             _give_up(layer, layer.tops, found, given, error.what, error)
         return
@@ -199,7 +203,7 @@ def _take_given(top: str, found: Shapes, given: Mapping[str, Shape]) -> bool:
     return top in given
 
 
-def _ruled(rule: shape_rules.Rule, layer: Layer, bottoms: list[Shape]) -> shape_rules.Result:
+def _ruled(rule: ShapeRule, layer: Layer, bottoms: list[Shape]) -> Result:
     try:
         return rule(layer, bottoms)
     except (IndexError, ValueError):  # the rule reached for a bottom or an axis that is not there
@@ -207,8 +211,9 @@ def _ruled(rule: shape_rules.Rule, layer: Layer, bottoms: list[Shape]) -> shape_
         raise layer.error(f"found bottoms {shapes}; this layer takes more, or more axes") from None
 
 
-def _keep(layer: Layer, tops: list[Shape], params: list[Shape], found: Shapes) -> None:
+def _keep(layer: Layer, tops: Sequence[Shape | None], params: list[Shape], found: Shapes) -> None:
     for top, shape in zip(layer.tops, tops, strict=False):
+        assert shape is not None
         _keep_top(layer, top, shape, found)
     if params:
         found._own[layer.index] = tuple(params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
 from netsurgery.net.shapes import Shapes
 
@@ -33,7 +34,7 @@ def _sources(net: Net, shapes: Shapes, layer: Layer) -> Iterator[tuple[str, Laye
         if (reader.index, blob) in seen:
             continue
         seen.add((reader.index, blob))
-        if maker is None or maker.type == "Input":
+        if maker is None or types.is_input(maker):
             yield blob, None
         elif blob in shapes.origins and blob not in shapes.faults:
             yield blob, maker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netsurgery.formats.textformat import Message
-from netsurgery.net.net import Layer, Shape
+from netsurgery.net.layer import Layer, Shape
 
 __all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_rounds_up", "pool_window"]
 
@@ -47,8 +47,17 @@ def conv_window(layer: Layer, axes: int) -> Window:
         kernel,
         _per_axis(layer, message, "stride", "stride", axes, 1),
         _per_axis(layer, message, "pad", "pad", axes, 0),
-        _per_axis(layer, message, "", "dilation", axes, 1),
+        _dilation(layer, message, axes),
     )
+
+
+def _dilation(layer: Layer, message: Message, axes: int) -> Shape:
+    """``dilation``, or ``hole`` and ``hole_h`` with ``hole_w``, as DeepLab's Caffe calls it."""
+    if not any(message.scalar(name) for name in ("hole", "hole_h", "hole_w")):
+        return _per_axis(layer, message, "", "dilation", axes, 1)
+    if message.scalar("dilation"):
+        raise layer.error("hole and dilation are both given")
+    return _per_axis(layer, message, "hole", "hole", axes, 1)
 
 
 def _per_axis(

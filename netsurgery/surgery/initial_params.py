@@ -6,37 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.param_sources import check_own_names
-from netsurgery.net.shape_rules import RULES
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
+from netsurgery.net.types.record import Param
 from netsurgery.net.unknown_shapes import unknown_sources
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["InitialParam", "InitialPlan", "plan_initial_params"]
 
-_ZERO, _ONE, _QUARTER = Filler(value=0.0), Filler(value=1.0), Filler(value=0.25)
-
-#: type -> (its parameter message, [(filler field, default) of params 0 and 1]).
-_FILLED = {
-    "Convolution": ("convolution_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
-    "Deconvolution": ("convolution_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
-    "DepthwiseConvolution": (
-        "convolution_param",
-        [("weight_filler", _ZERO), ("bias_filler", _ZERO)],
-    ),
-    "InnerProduct": ("inner_product_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
-    "Embed": ("embed_param", [("weight_filler", _ZERO), ("bias_filler", _ZERO)]),
-    "Bias": ("bias_param", [("filler", _ZERO)]),
-    "Scale": ("scale_param", [("filler", _ONE), ("bias_filler", _ZERO)]),
-    "Normalize": ("norm_param", [("scale_filler", _ONE)]),
-    "PReLU": ("prelu_param", [("filler", _QUARTER)]),
-}
-
-#: Types whose params all begin as zeros, whatever the prototxt says.
-_ZEROS = ("BatchNorm", "Parameter")
-_RECURRENT = ("LSTM", "RNN")
+_ZERO = Filler(value=0.0)
 
 
 @dataclass(frozen=True)
@@ -84,9 +65,9 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
                 refusals += [Refusal(layer.name, f"param {param.index}: {why}")] if why else []
                 same = InitialParam(layer.name, param.index, found.shape, found.filler, param.key)
                 params.append(same)
-        elif layer.type in (*_FILLED, *_ZEROS, *_RECURRENT) and _bears(layer):
+        elif types.params(layer):
             unknown.append(layer)
-        elif layer.type not in RULES and layer.bottoms:
+        elif types.params(layer) is None and layer.bottoms:
             notes.append(
                 f"layer {layer.name!r} is of type {layer.type}; params it may have are not filled"
             )
@@ -116,13 +97,6 @@ def _refuse(
         raise SurgeryError(f"{net.prototxt.path}: " + "; ".join([*told, *map(str, refusals)]))
 
 
-def _bears(layer: Layer) -> bool:
-    """Whether the layer has params of its own: a Scale or Bias of two bottoms may have none."""
-    if layer.type == "Scale" and len(layer.bottoms) > 1:
-        return layer.param("scale_param").boolean("bias_term", False)
-    return layer.type != "Bias" or len(layer.bottoms) == 1
-
-
 def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
     if owner.shape == param.shape:
         return ""
@@ -132,20 +106,15 @@ def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
 
 def _params(layer: Layer, shapes: tuple[Shape, ...]) -> Iterator[InitialParam]:
     names = layer.param_names
-    for index, shape in enumerate(shapes):
+    known = types.params(layer) or ()
+    for index, (shape, param) in enumerate(zip(shapes, known, strict=True)):
         shared = names[index] if index < len(names) else ""
         key = f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
-        yield InitialParam(layer.name, index, shape, _filler(layer, index, shape), key)
+        yield InitialParam(layer.name, index, shape, _filler(layer, param), key)
 
 
-def _filler(layer: Layer, index: int, shape: Shape) -> Filler:
-    if layer.type in _ZEROS:
-        return _ZERO
-    if layer.type in _RECURRENT:
-        field = "bias_filler" if len(shape) == 1 else "weight_filler"
-        return read_filler(layer.param("recurrent_param").message(field), _ZERO)
-    message, fillers = _FILLED[layer.type]
-    # A Scale whose factors are its second bottom has its bias as param 0.
-    skipped = layer.type == "Scale" and len(layer.bottoms) > 1
-    field, default = fillers[index + skipped]
-    return read_filler(layer.param(message).message(field), default)
+def _filler(layer: Layer, param: Param) -> Filler:
+    message, default = types.message_of(layer), Filler(value=param.fills)
+    if message is None or not param.filler:
+        return default
+    return read_filler(layer.param(message).message(param.filler), default)

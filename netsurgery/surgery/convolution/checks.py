@@ -8,8 +8,8 @@ from math import prod
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shape_rules import keeps_turned
-from netsurgery.net.shapes import Shapes, describe, infer, rule_of
+from netsurgery.net.shapes import Shapes, describe, has_rule, infer
+from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.plan import Refusal, refuse
 
@@ -40,7 +40,7 @@ def unknown_types(net: Net) -> list[str]:
         f"layer {layer.name!r} is of type {layer.type}, which is not known: it is kept as it is, "
         "and taken to do the same at every position, as it works in place"
         for layer in net.layers
-        if layer.in_place and rule_of(layer.type) is None
+        if layer.in_place and not has_rule(layer)
     ]
 
 

@@ -23,8 +23,8 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.param_sources import check_own_names
-from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey, survey

@@ -9,84 +9,74 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from netsurgery.formats.textformat import Scalar
+from netsurgery.net import types
 from netsurgery.net.net import Layer
+from netsurgery.net.types.record import Channels, Role, Space
 
 __all__ = ["compares_with_labels", "is_pointwise", "mixes_positions", "why_not_behind"]
 
-#: Layers that look at one number at a time.
-_POINTWISE = frozenset(
-    """
-    AbsVal BNLL Clip Dropout ELU Exp Log Power ReLU ReLU6 Sigmoid Silence Split Swish TanH Threshold
-    """.split()
-)
-
-#: Layers that look at a number and at which channel it is in.
-_BY_CHANNEL = frozenset({"BatchNorm", "PReLU"})
-
-#: Layers that work along one axis, which has to be the channels: type -> its parameter message.
-_ALONG_CHANNELS = {
-    "Accuracy": "accuracy_param",
-    "ArgMax": "argmax_param",
-    "Bias": "bias_param",
-    "Concat": "concat_param",
-    "Scale": "scale_param",
-    "Slice": "slice_param",
-    "Softmax": "softmax_param",
-    "SoftmaxWithLoss": "softmax_param",
-}
-
-#: Losses that compare number with number, so that maps are compared with maps.
-_COMPARING = frozenset({"EuclideanLoss", "SigmoidCrossEntropyLoss"})
-
-#: Layers whose bottoms must all be maps of one size.
-_JOINING = frozenset({"Concat", "Eltwise"})
-
-
-#: Layers that put the positions of a map elsewhere; no window slides over what they make.
-_MIXING = frozenset("Im2col Permute Reduction Reshape Tile".split())
-
 
 def mixes_positions(layer: Layer) -> bool:
-    """Whether it moves numbers from position to position."""
-    return layer.type in _MIXING
+    """Whether it moves numbers from position to position, or may.
+
+    An unknown type in place keeps the shape of its blob, and is kept as it is.
+    """
+    space = types.space(layer)
+    return space is Space.MIXING or (space is Space.UNKNOWN and not layer.in_place)
 
 
 def compares_with_labels(layer: Layer) -> bool:
-    """Whether it holds what it reads against labels of the same size."""
-    return layer.type in _COMPARING or layer.type in ("Accuracy", "SoftmaxWithLoss")
+    """Whether it compares each cell of a map with a label of its own."""
+    return types.space(layer) is Space.JOINING and Role.LABEL in types.roles(layer)
 
 
 def is_pointwise(layer: Layer, *, joining: bool = False) -> bool:
     """Whether it does the same to every number (`joining`: or to every pair, or puts in a row)."""
-    return layer.type in _POINTWISE or (joining and layer.type in _JOINING)
+    if joining and _joins(layer):
+        return True
+    alike = types.channels(layer) is Channels.ALIKE
+    return types.space(layer) is Space.POINTWISE and alike and not _training(layer)
+
+
+def _joins(layer: Layer) -> bool:
+    """Whether its bottoms must all be maps of one size."""
+    roles = set(types.roles(layer))
+    return types.space(layer) is Space.JOINING and roles == {Role.VALUE}
+
+
+def _training(layer: Layer) -> bool:
+    record = types.of(layer)
+    return layer.type.endswith("Loss") if record is None else record.training
 
 
 def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
     """Why `layer`, some of whose bottoms become maps, cannot follow; "" if it can."""
-    if layer.type in _JOINING and not set(layer.bottoms).issubset(maps):
+    if _joins(layer) and not set(layer.bottoms).issubset(maps):
         other = next(bottom for bottom in layer.bottoms if bottom not in maps)
         return f"it joins a map with {other!r}, which does not become one"
-    if layer.type in _POINTWISE | _BY_CHANNEL | _COMPARING or layer.type == "Eltwise":
-        return ""
-    if layer.type in _ALONG_CHANNELS:
-        return _along_channels(layer)
-    if layer.type == "Normalize":
-        across = layer.param("norm_param").boolean("across_spatial", True)
-        return "its norm is over all positions of a map (across_spatial)" if across else ""
-    if layer.type.endswith("Loss"):
+    roles = set(types.roles(layer))
+    if Role.GATE in roles:
+        return f"a {layer.type} of two bottoms may not treat every position of a map alike"
+    space = types.space(layer)
+    by_cell = space is Space.POINTWISE or _joins(layer) or compares_with_labels(layer)
+    if by_cell and roles <= {Role.VALUE, Role.LABEL, Role.SIZE}:
+        return _along_channels(layer) if types.channels(layer) is Channels.ALONG else ""
+    if _training(layer):
         return f"a {layer.type} is for training; give the deploy prototxt"
+    if space is Space.WHOLE:
+        return f"a {layer.type} looks at the whole map at once"
     return f"a {layer.type} may not treat every position of a map alike"
 
 
 def _along_channels(layer: Layer) -> str:
-    if len(layer.bottoms) > 1 and layer.type in ("Scale", "Bias"):
-        return f"a {layer.type} of two bottoms may not treat every position of a map alike"
-    message = layer.param(_ALONG_CHANNELS[layer.type])
-    legacy = {"Concat": "concat_dim", "Slice": "slice_dim"}.get(layer.type, "")
-    given = message.scalar("axis") or (message.scalar(legacy) if legacy else None)
-    if given is None:
-        if layer.type == "ArgMax" and message.boolean("out_max_val", False):
-            return "an ArgMax without an axis gives pairs with out_max_val, with one it cannot"
+    message = layer.param(types.message_of(layer) or "")
+    given = message.scalar("axis") or next(
+        (field.value for field in message.fields if field.name.endswith("_dim")), None
+    )
+    if not isinstance(given, Scalar):
+        if message.boolean("out_max_val", False):
+            return "without an axis out_max_val gives pairs, with one it cannot"
         return ""
     # The blob had two axes, so -1 was its channels too; the rewrite makes it 1.
     axis = given.as_int()

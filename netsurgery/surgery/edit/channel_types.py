@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from netsurgery.net.net import Layer
-from netsurgery.net.shape_rules import keeps_turned
+from netsurgery.net.types import keeps_turned
 from netsurgery.net.windows import lrn_window
 from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.follow import Follower

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.mean import load_mean
 from netsurgery.net.net import Layer, NetInput, Shape
-from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import describe
+from netsurgery.net.types import keeps_turned
 from netsurgery.net.windows import conv_window
 from netsurgery.surgery.edit.fold import add_bias
 from netsurgery.surgery.edit.layer_text import PARAM, give_bias

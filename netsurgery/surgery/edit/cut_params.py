@@ -10,8 +10,8 @@ from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits
 from netsurgery.net.net import Layer, Shape
-from netsurgery.net.shape_rules import cut_axis
 from netsurgery.net.shapes import describe
+from netsurgery.net.types.axes import cut_axis
 from netsurgery.surgery.edit.channel_types import (
     WEIGHTED,
     Path,

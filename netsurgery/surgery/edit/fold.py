@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer
-from netsurgery.net.shape_rules import keeps_turned
+from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.edit.layer_text import (
     PARAM,
     give_bias,

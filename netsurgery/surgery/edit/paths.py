@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from netsurgery.net.fork_rules import permutation
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer
-from netsurgery.net.shape_rules import cut_axis
+from netsurgery.net.types.axes import cut_axis
+from netsurgery.net.types.shaping import permutation
 from netsurgery.surgery.edit.channel_types import (
     Path,
     Role,

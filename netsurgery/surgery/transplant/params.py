@@ -19,8 +19,8 @@ from math import prod
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shape_rules import keeps_turned
 from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["SLICE_HINT", "LayerParams", "Side", "overlap", "plain", "verdict"]

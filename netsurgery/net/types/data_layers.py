@@ -11,26 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netsurgery.formats.textformat import Message
-from netsurgery.net.net import MAX_DIM, Layer, Shape
+from netsurgery.net.layer import MAX_DIM, Layer, Shape
+from netsurgery.net.types.record import Result, ShapeRule
 
-__all__ = ["DATA_LAYERS", "data_shapes"]
+__all__ = ["database", "images", "memory", "windows"]
 
 #: The shape of the first top, None where the text does not say it, and the batch size.
 _Rule = Callable[[Layer, Message], tuple[Shape | None, int | None]]
 
 
-def data_shapes(layer: Layer) -> tuple[Shape | None, ...]:
-    """The shape of each top of a layer of one of `DATA_LAYERS`, None where the text has none.
+def _with_labels(field: str, rule: _Rule) -> ShapeRule:
+    """The shape rule of a layer of message `field`: one label for each picture in a second top.
 
-    Raises PrototxtError for sizes that Caffe refuses.
+    It raises PrototxtError for sizes that Caffe refuses.
     """
-    field, rule = DATA_LAYERS[layer.type]
-    if rule is None:
-        return (None,) * len(layer.tops)
-    pictures, batch = rule(layer, layer.param(field))
-    labels = None if batch is None else (batch,)
-    tops: list[Shape | None] = [pictures, labels, *[None] * len(layer.tops)]
-    return tuple(tops[: len(layer.tops)])
+
+    def shapes(layer: Layer, bottoms: list[Shape]) -> Result:
+        pictures, batch = rule(layer, layer.param(field))
+        labels = None if batch is None else (batch,)
+        tops: list[Shape | None] = [pictures, labels, *[None] * len(layer.tops)]
+        return tops[: len(layer.tops)], []
+
+    return shapes
 
 
 def _memory(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
@@ -90,11 +92,7 @@ def _of_v1(layer: Layer) -> bool:
     return kind is not None and kind.kind != "string"
 
 
-#: Layer type -> its parameter message and the rule of its shapes, None where files alone say them.
-DATA_LAYERS: dict[str, tuple[str, _Rule | None]] = {
-    "Data": ("data_param", _database),
-    "HDF5Data": ("hdf5_data_param", None),
-    "ImageData": ("image_data_param", _images),
-    "MemoryData": ("memory_data_param", _memory),
-    "WindowData": ("window_data_param", _windows),
-}
+database = _with_labels("data_param", _database)
+images = _with_labels("image_data_param", _images)
+memory = _with_labels("memory_data_param", _memory)
+windows = _with_labels("window_data_param", _windows)

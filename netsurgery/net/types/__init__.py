@@ -1,0 +1,190 @@
+"""What is known of every layer type: one record each, Caffe's own beside those of its forks.
+
+    of(layer)     its type's record, None for a type that is not known
+    record(name)  the same by name
+
+The functions here answer, for one layer, what several rooms ask; a type that is not known gives
+each enum's UNKNOWN. How to add a type: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netsurgery.net.layer import Layer
+from netsurgery.net.types import (
+    data,
+    elementwise,
+    linear,
+    normalization,
+    pooling,
+    recurrent,
+    reducing,
+    resampling,
+    shaping,
+    training,
+)
+from netsurgery.net.types.data import INPUT
+from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
+from netsurgery.net.types.pooling import POOLING
+from netsurgery.net.types.record import (
+    Channels,
+    Count,
+    InPlace,
+    LayerType,
+    Layout,
+    Param,
+    Role,
+    Source,
+    Space,
+    Values,
+    ask,
+)
+
+__all__ = [
+    "CONVOLUTION",
+    "INNER_PRODUCT",
+    "INPUT",
+    "POOLING",
+    "RECORDS",
+    "STOCK",
+    "channels",
+    "counts",
+    "in_place",
+    "is_a",
+    "is_input",
+    "is_stock",
+    "keeps_turned",
+    "layout",
+    "message_of",
+    "of",
+    "params",
+    "record",
+    "roles",
+    "source",
+    "space",
+    "values",
+]
+
+STOCK = "Caffe 1.0"
+
+#: Every record, by name.
+RECORDS: dict[str, LayerType] = {
+    each.name: each
+    for each in sorted(
+        (
+            *data.TYPES,
+            *elementwise.TYPES,
+            *linear.TYPES,
+            *normalization.TYPES,
+            *pooling.TYPES,
+            *recurrent.TYPES,
+            *reducing.TYPES,
+            *resampling.TYPES,
+            *shaping.TYPES,
+            *training.TYPES,
+        ),
+        key=lambda each: each.name,
+    )
+}
+
+
+def _by_every_name(records: Iterable[LayerType]) -> dict[str, LayerType]:
+    return {name: each for each in records for name in (each.name, *each.aliases)}
+
+
+_NAMES = _by_every_name(RECORDS.values())
+
+
+def record(name: str) -> LayerType | None:
+    """The record of the type that is called `name`; None for one that is not known."""
+    return _NAMES.get(name)
+
+
+def of(layer: Layer) -> LayerType | None:
+    """The record of the layer's type; None for one that is not known."""
+    return _NAMES.get(layer.type)
+
+
+def is_a(layer: Layer, kind: LayerType) -> bool:
+    """Whether the layer is of the type, by whichever of its names."""
+    return of(layer) is kind
+
+
+def is_input(layer: Layer) -> bool:
+    """Whether the layer's tops are inputs of the net."""
+    return of(layer) is INPUT
+
+
+def is_stock(layer: Layer) -> bool:
+    """Whether Caffe 1.0 itself has the layer's type."""
+    found = of(layer)
+    return found is not None and found.origin == STOCK
+
+
+def message_of(layer: Layer) -> str | None:
+    """The field with the layer's own parameters; None where it has none, or is not known."""
+    found = of(layer)
+    return found.message if found else None
+
+
+def counts(layer: Layer) -> tuple[Count, Count] | None:
+    """How many bottoms and tops it may have; None where its type is not known."""
+    found = of(layer)
+    return (ask(found.bottoms, layer), ask(found.tops, layer)) if found else None
+
+
+def roles(layer: Layer) -> tuple[Role, ...]:
+    """What each of its bottoms is read for."""
+    found = of(layer)
+    known = ask(found.roles, layer) if found else (Role.UNKNOWN,)
+    known = known or (Role.UNKNOWN,)
+    more = len(layer.bottoms) - len(known)
+    return (*known, *known[-1:] * more)[: len(layer.bottoms)]
+
+
+def in_place(layer: Layer) -> InPlace:
+    """Whether a top of it may be its bottom."""
+    found = of(layer)
+    return ask(found.in_place, layer) if found else InPlace.UNKNOWN
+
+
+def space(layer: Layer) -> Space:
+    """What it does over height and width."""
+    found = of(layer)
+    return ask(found.space, layer) if found else Space.UNKNOWN
+
+
+def channels(layer: Layer) -> Channels:
+    """What it does over channels."""
+    found = of(layer)
+    return ask(found.channels, layer) if found else Channels.UNKNOWN
+
+
+def values(layer: Layer) -> Values:
+    """What becomes of the numbers it reads."""
+    found = of(layer)
+    return ask(found.values, layer) if found else Values.UNKNOWN
+
+
+def source(layer: Layer) -> Source:
+    """Where its numbers come from, if it has no bottoms."""
+    found = of(layer)
+    return found.source if found else Source.UNKNOWN
+
+
+def params(layer: Layer) -> tuple[Param, ...] | None:
+    """Its params, in order; None where they are not known."""
+    found = of(layer)
+    return ask(found.params, layer) if found else None
+
+
+def keeps_turned(layer: Layer) -> bool:
+    """Whether it keeps its weight as inputs x outputs: an InnerProduct of ``transpose: true``."""
+    return layout(layer) is Layout.TURNED
+
+
+def layout(layer: Layer) -> Layout | None:
+    """How its weight is laid out; None where it has none of a linear layer."""
+    found = of(layer)
+    return ask(found.layout, layer) if found else None

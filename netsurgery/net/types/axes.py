@@ -1,0 +1,26 @@
+"""The axis that a layer's message names."""
+
+from __future__ import annotations
+
+from netsurgery.formats.textformat import Message
+from netsurgery.net.layer import Layer, Shape
+
+__all__ = ["axis_of", "cut_axis"]
+
+
+def axis_of(layer: Layer, message: Message, shape: Shape, default: int, name: str = "axis") -> int:
+    """The axis that `message` names, counted from the front; raises where there is none."""
+    axis = message.integer(name, default, -(2**31))
+    if not -len(shape) <= axis < len(shape):
+        raise layer.error(f"{name} {axis} of a blob with {len(shape)} axes")
+    return axis % len(shape)
+
+
+def cut_axis(layer: Layer, shape: Shape) -> int:
+    """Where a Concat joins or a Slice cuts; ``axis`` was ``concat_dim`` and ``slice_dim`` once."""
+    kind = layer.type.lower()
+    message, old = layer.param(f"{kind}_param"), f"{kind}_dim"
+    named = old if message.scalar(old) else "axis"
+    if message.scalar(old) and message.scalar("axis"):
+        raise layer.error(f"axis and {old} are both given")
+    return axis_of(layer, message, shape, 1, named)

@@ -1,0 +1,193 @@
+"""Types that look at one number at a time, and those that join bottoms number by number."""
+
+from __future__ import annotations
+
+from netsurgery.net import geometry
+from netsurgery.net.geometry import Field
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.types.fields import free, same
+from netsurgery.net.types.record import (
+    MANY,
+    NO_PARAMS,
+    Channels,
+    InPlace,
+    LayerType,
+    Param,
+    ParamRole,
+    Params,
+    Result,
+    Role,
+    ShapeRule,
+    Source,
+    Space,
+    Values,
+)
+from netsurgery.net.types.seen import Seen, first_field, joining_field
+
+__all__ = ["TYPES", "no_edges"]
+
+
+def _elementwise(
+    name: str,
+    message: str | None,
+    values: Values,
+    *,
+    origin: str = "Caffe 1.0",
+    shapes: ShapeRule = same,
+    channels: Channels = Channels.ALIKE,
+    params: Params = NO_PARAMS,
+) -> LayerType:
+    return LayerType(
+        name=name,
+        aliases=(),
+        origin=origin,
+        message=message,
+        fields=(),
+        shapes=shapes,
+        bottoms=(1, 1),
+        tops=(1, 1),
+        roles=(Role.VALUE,),
+        in_place=InPlace.ALLOWED,
+        space=Space.POINTWISE,
+        window=None,
+        field=first_field,
+        edges=no_edges,
+        channels=channels,
+        values=values,
+        source=Source.NONE,
+        params=params,
+        layout=None,
+        affine=None,
+        multiply_adds=free,
+        training=False,
+        runs=True,
+    )
+
+
+def no_edges(layer: Layer, size: Shape) -> str:
+    """Edge rule: an edge is treated as any other place."""
+    return ""
+
+
+def _prelu(layer: Layer, bottoms: list[Shape]) -> Result:
+    shared = layer.param("prelu_param").boolean("channel_shared", False)
+    return [bottoms[0]], [() if shared else (bottoms[0][1],)]
+
+
+def _relu6(layer: Layer, bottoms: list[Shape]) -> Result:
+    for field in layer.param("relu_param").fields:
+        raise layer.error(f"relu_param has a field {field.name}; expected none")
+    return [bottoms[0]], []
+
+
+def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
+    for shape in bottoms[1:]:
+        if shape != bottoms[0]:
+            raise layer.error(f"its bottoms differ in shape: {bottoms[0]} and {shape}")
+    return [bottoms[0]], []
+
+
+def _eltwise_in_place(layer: Layer) -> InPlace:
+    """A product reads all of an element before it writes it, if what it writes comes early."""
+    product = layer.param("eltwise_param").word("operation", "SUM") in ("PROD", "0")
+    early = layer.tops and layer.tops[0] not in layer.bottoms[2:]
+    return InPlace.ALLOWED if product and early else InPlace.LOSES
+
+
+def _axpy(layer: Layer, bottoms: list[Shape]) -> Result:
+    if len(bottoms) != 3:
+        raise layer.error(f"{len(bottoms)} bottoms; expected a factor for each channel, x and y")
+    factor, x, y = bottoms
+    if x != y or factor[:2] != x[:2] or any(dim != 1 for dim in factor[2:]):
+        raise layer.error(f"bottoms of {factor}, {x} and {y}; expected N x C, and two alike")
+    return [x], []
+
+
+def _axpy_field(seen: Seen, layer: Layer) -> Field | None:
+    """A factor for each channel, and two maps."""
+    values, gate = seen.values(layer.bottoms[1:]), layer.bottoms[0]
+    if values is None or not seen.depends(gate):
+        return values
+    return geometry.gated(values, seen.known.get(gate))
+
+
+_SLOPE = (Param(ParamRole.SLOPE, "filler", 0.25, linear=False),)
+
+_ELTWISE = LayerType(
+    name="Eltwise",
+    aliases=(),
+    origin="Caffe 1.0",
+    message="eltwise_param",
+    fields=(),
+    shapes=_eltwise,
+    bottoms=(2, MANY),
+    tops=(1, 1),
+    roles=(Role.VALUE,),
+    in_place=_eltwise_in_place,
+    space=Space.JOINING,
+    window=None,
+    field=joining_field,
+    edges=no_edges,
+    channels=Channels.ALIKE,
+    values=Values.CHANGED,
+    source=Source.NONE,
+    params=NO_PARAMS,
+    layout=None,
+    affine=None,
+    multiply_adds=free,
+    training=False,
+    runs=True,
+)
+
+_AXPY = LayerType(
+    name="Axpy",
+    aliases=(),
+    origin="SENet",
+    message=None,
+    fields=(),
+    shapes=_axpy,
+    bottoms=(3, 3),
+    tops=(1, 1),
+    roles=(Role.GATE, Role.VALUE, Role.VALUE),
+    in_place=InPlace.UNKNOWN,
+    space=Space.JOINING,
+    window=None,
+    field=_axpy_field,
+    edges=no_edges,
+    channels=Channels.BY_CHANNEL,
+    values=Values.CHANGED,
+    source=Source.NONE,
+    params=NO_PARAMS,
+    layout=None,
+    affine=None,
+    multiply_adds=free,
+    training=False,
+    runs=True,
+)
+
+TYPES = (
+    _elementwise("AbsVal", None, Values.HIDDEN),
+    _elementwise("BNLL", None, Values.CHANGED),
+    _elementwise("Clip", "clip_param", Values.HIDDEN),
+    _elementwise("Dropout", "dropout_param", Values.PASSED),
+    _elementwise("ELU", "elu_param", Values.CHANGED),
+    _elementwise("Exp", "exp_param", Values.CHANGED),
+    _elementwise("Log", "log_param", Values.CHANGED),
+    _elementwise("Power", "power_param", Values.CHANGED),
+    _elementwise(
+        "PReLU",
+        "prelu_param",
+        Values.CHANGED,
+        shapes=_prelu,
+        channels=Channels.BY_CHANNEL,
+        params=_SLOPE,
+    ),
+    _elementwise("ReLU", "relu_param", Values.HIDDEN),
+    _elementwise("ReLU6", "relu6_param", Values.HIDDEN, origin="MobileNet", shapes=_relu6),
+    _elementwise("Sigmoid", "sigmoid_param", Values.HIDDEN),
+    _elementwise("Swish", "swish_param", Values.CHANGED),
+    _elementwise("TanH", "tanh_param", Values.HIDDEN),
+    _elementwise("Threshold", "threshold_param", Values.HIDDEN),
+    _AXPY,
+    _ELTWISE,
+)

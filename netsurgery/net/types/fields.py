@@ -1,0 +1,59 @@
+"""Fields that several types have, read as Caffe reads them."""
+
+from __future__ import annotations
+
+from math import prod
+
+from netsurgery.formats.textformat import Message
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.types.record import Blobs, Result
+
+__all__ = [
+    "bias",
+    "free",
+    "images",
+    "num_output",
+    "per_weight",
+    "same",
+    "with_size",
+]
+
+
+def num_output(layer: Layer, message: Message) -> int:
+    """num_output, which must be there and be positive."""
+    found = message.scalar("num_output")
+    if found is None:
+        raise layer.error("num_output is missing")
+    return found.as_int(1, 2**31 - 1)
+
+
+def bias(message: Message, outputs: int) -> list[Shape]:
+    """The bias param's shape, unless bias_term is false."""
+    return [(outputs,)] if message.boolean("bias_term", True) else []
+
+
+def same(layer: Layer, bottoms: list[Shape]) -> Result:
+    """Shape rule: every top as the first bottom."""
+    return [bottoms[0]] * len(layer.tops), []
+
+
+def free(layer: Layer, blobs: Blobs) -> int:
+    """Cost rule: no weights are applied."""
+    return 0
+
+
+def images(layer: Layer, shape: Shape) -> Shape:
+    """`shape`, which must be N x C x H x W."""
+    if len(shape) != 4:
+        raise layer.error(f"its bottom has {len(shape)} axes; expected N x C x H x W")
+    return shape
+
+
+def with_size(shape: Shape, axis: int, size: int) -> Shape:
+    """`shape` with another size along an axis."""
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def per_weight(blobs: Blobs, outputs: int) -> int:
+    """Multiply-adds of a weight that is applied once for each cell of the tops."""
+    return sum(prod(top) // outputs * prod(blobs.params[0]) for top in blobs.tops)

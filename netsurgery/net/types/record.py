@@ -1,0 +1,247 @@
+"""What is known of one layer type: a record that every room asks.
+
+No field has a default: whoever adds a type answers every question, if only with "not known", and
+whoever adds a question answers it for every type. An answer that depends on the layer's own
+parameters is a function of the layer; `ask` takes either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.types.seen import FieldRule
+from netsurgery.net.windows import Window
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Wide = NDArray[np.float64]
+
+__all__ = [
+    "MANY",
+    "NO_PARAMS",
+    "UNKNOWN_PARAMS",
+    "Affine",
+    "Blobs",
+    "Channels",
+    "CostRule",
+    "Count",
+    "InPlace",
+    "LayerType",
+    "Layout",
+    "Param",
+    "ParamRole",
+    "Result",
+    "Role",
+    "ShapeRule",
+    "Source",
+    "Space",
+    "Values",
+    "ask",
+]
+
+T = TypeVar("T")
+
+#: As many as one likes.
+MANY = 2**31
+
+#: (fewest, most) bottoms or tops.
+Count: TypeAlias = tuple[int, int]
+
+#: (shapes of the tops, None for one that files alone say, and shapes of the params).
+Result: TypeAlias = tuple[Sequence[Shape | None], list[Shape]]
+
+#: The layer and the shapes of its bottoms -> the shapes of its tops and params, by Caffe's own
+#: arithmetic. Raises PrototxtError for what Caffe, or the fork, refuses.
+ShapeRule: TypeAlias = Callable[[Layer, list[Shape]], Result]
+
+
+class Role(Enum):
+    """What a bottom is read for."""
+
+    VALUE = "value"  #: its numbers are computed with
+    SIZE = "size"  #: only its shape counts
+    GATE = "gate"  #: one number for each channel (or cell) that others are multiplied by, or added
+    INDEX = "index"  #: its numbers say which: words, rows, marks, boxes
+    LABEL = "label"  #: what the values are compared with in training
+    UNKNOWN = "not known"
+
+
+class Space(Enum):
+    """What a layer does over height and width."""
+
+    POINTWISE = "pointwise"  #: a cell depends on the same cell of one bottom
+    JOINING = "joining"  #: ... of all the bottoms
+    SLIDING = "sliding"  #: a window slides over the bottom
+    SPREADING = "spreading"  #: every cell is spread over a window
+    RESAMPLING = "resampling"  #: cells are taken, repeated or interpolated on another grid
+    WHOLE = "whole map"  #: a cell depends on the whole map
+    MIXING = "mixing"  #: numbers go from position to position
+    NOWHERE = "none"  #: it has no bottom, or no top
+    UNKNOWN = "not known"
+
+
+class Channels(Enum):
+    """What a layer does over channels."""
+
+    ALIKE = "alike"  #: every channel alike, whichever and however many there are
+    BY_CHANNEL = "by channel"  #: every channel by itself, with params of its own
+    ALONG = "along an axis"  #: it looks along the axis that its message names
+    MIXING = "mixing"  #: a channel depends on others
+    NONE = "none"  #: it has no bottom, or no top
+    UNKNOWN = "not known"
+
+
+class InPlace(Enum):
+    """Whether a top may be the bottom."""
+
+    ALLOWED = "yes"
+    LOSES = "loses values"  #: Caffe takes it, and writes what it has yet to read
+    UNKNOWN = "not known"
+
+
+class Values(Enum):
+    """What becomes of the numbers themselves, in TEST."""
+
+    KEPT = "kept"  #: the same numbers, the same memory: under another name or shape
+    PASSED = "passed"  #: the same numbers (Dropout)
+    MOVED = "moved"  #: the same numbers at other places
+    HIDDEN = "hidden"  #: different numbers can become one (ReLU, a saturated Softmax)
+    CHANGED = "changed"
+    NONE = "none"  #: it has no bottom, or no top
+    UNKNOWN = "not known"
+
+
+class Source(Enum):
+    """Where a layer without bottoms has its numbers from."""
+
+    NONE = "none"  #: it has bottoms
+    INPUT = "input"  #: whoever runs the net
+    DATA = "data"  #: files or memory of its own
+    CONSTANT = "constant"  #: the prototxt, or a param
+    UNKNOWN = "not known"
+
+
+class ParamRole(Enum):
+    """What a param is in the layer's formula."""
+
+    WEIGHT = "weight"
+    BIAS = "bias"
+    MEAN = "mean"
+    VARIANCE = "variance"
+    FACTOR = "factor"  #: what the stored mean and variance are divided by
+    SCALE = "scale"
+    SHIFT = "shift"
+    SLOPE = "slope"
+    TABLE = "table"
+    CONSTANT = "constant"
+
+
+class Layout(Enum):
+    """How a linear layer's weight is laid out."""
+
+    OUTPUTS_FIRST = "outputs x inputs"
+    INPUTS_FIRST = "inputs x outputs of a group"  #: Deconvolution
+    TURNED = "inputs x outputs"  #: InnerProduct of transpose: true
+
+
+@dataclass(frozen=True)
+class Param:
+    """One param.
+
+    filler: the field of the layer's message that says how to fill it, "" for none. fills: the
+    constant that it is filled with where that is left out. linear: the layer's output is linear in
+    it, row by row, so that it can take up a factor for each output.
+    """
+
+    role: ParamRole
+    filler: str
+    fills: float
+    linear: bool
+
+
+#: The params that a layer of this type has, whatever its bottoms' shapes. None: not known.
+Params: TypeAlias = "tuple[Param, ...] | None"
+NO_PARAMS: tuple[Param, ...] = ()
+UNKNOWN_PARAMS = None
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """The shapes of a layer's bottoms, tops and params, all known."""
+
+    bottoms: tuple[Shape, ...]
+    tops: tuple[Shape, ...]
+    params: tuple[Shape, ...]
+
+
+#: Multiply-adds of one forward pass.
+CostRule: TypeAlias = Callable[[Layer, Blobs], int]
+
+#: The window over a bottom of (height, width).
+WindowRule: TypeAlias = Callable[[Layer, Shape], Window]
+
+#: How the layer treats the edge of a bottom of (height, width) in a way of its own; "": not at all.
+EdgeRule: TypeAlias = Callable[[Layer, Shape], str]
+
+#: (layer, param index -> its values as a vector, channels) -> factor and shift of each channel.
+Affine: TypeAlias = "Callable[[Layer, Callable[[int], Wide], int], tuple[Wide, Wide]]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerType:
+    """All that any room asks of a layer type.
+
+    name: as prototxts write it; aliases: other names of the same thing.
+    origin: "Caffe 1.0", or the fork that defines it.
+    message: the field of a layer with its parameters, None for none.
+    fields: fields of that message which `origin` has not, but which are understood here.
+    shapes: the shape rule, None where it is not known.
+    bottoms, tops: how many. roles: what each bottom is read for; the last is that of all others.
+    in_place: whether a top may be a bottom.
+    space: over height and width. window: of SLIDING and SPREADING; None for others.
+    field: what a cell of its tops sees of the net's input; None: not known.
+    edges: how it treats the edge of its bottom; None: not known.
+    channels: over channels.
+    values: what becomes of the numbers.
+    source: where numbers come from without bottoms.
+    params: in order, None where they are not known. layout: of the weight, None where it has none.
+    affine: y = factor x + shift by channel, worked out from the params; None where it is not so.
+    multiply_adds: None: not known.
+    training: whether it is for training: losses, accuracy.
+    runs: whether export/ has an emitter for it.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    origin: str
+    message: str | None
+    fields: tuple[str, ...]
+    shapes: ShapeRule | None
+    bottoms: Count | Callable[[Layer], Count]
+    tops: Count | Callable[[Layer], Count]
+    roles: tuple[Role, ...] | Callable[[Layer], tuple[Role, ...]]
+    in_place: InPlace | Callable[[Layer], InPlace]
+    space: Space | Callable[[Layer], Space]
+    window: WindowRule | None
+    field: FieldRule | None
+    edges: EdgeRule | None
+    channels: Channels | Callable[[Layer], Channels]
+    values: Values | Callable[[Layer], Values]
+    source: Source
+    params: Params | Callable[[Layer], Params]
+    layout: Layout | Callable[[Layer], Layout] | None
+    affine: Affine | None
+    multiply_adds: CostRule | None
+    training: bool
+    runs: bool
+
+
+def ask(answer: T | Callable[[Layer], T], layer: Layer) -> T:
+    """An answer of a record for this layer: itself, or what it says of the layer."""
+    return answer(layer) if callable(answer) else answer

@@ -1,0 +1,67 @@
+"""Types that make one number of many: ArgMax, Reduction."""
+
+from __future__ import annotations
+
+from netsurgery.net import geometry
+from netsurgery.net.geometry import Field
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.types.axes import axis_of
+from netsurgery.net.types.fields import with_size
+from netsurgery.net.types.record import Channels, Result, Space, Values
+from netsurgery.net.types.seen import Seen, first_field, whole_field
+from netsurgery.net.types.shaping import moving
+
+__all__ = ["TYPES"]
+
+
+def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
+    message, shape = layer.param("argmax_param"), bottoms[0]
+    top_k, with_value = message.integer("top_k", 1, 1), message.boolean("out_max_val", False)
+    if message.scalar("axis"):
+        return [with_size(shape, axis_of(layer, message, shape, 0), top_k)], []
+    axes = max(len(shape), 3)
+    made = [1] * axes
+    made[0], made[2] = shape[0], top_k
+    if with_value:
+        made[1] = 2
+    return [tuple(made)], []
+
+
+def _reduction(layer: Layer, bottoms: list[Shape]) -> Result:
+    return [bottoms[0][: axis_of(layer, layer.param("reduction_param"), bottoms[0], 0)]], []
+
+
+def _argmax_field(seen: Seen, layer: Layer) -> Field | None:
+    first, message = first_field(seen, layer), layer.param("argmax_param")
+    shape = seen.shapes[layer.bottoms[0]]
+    if first is None or not message.scalar("axis"):
+        return first and geometry.whole(first, seen.size(layer.bottoms[0]))
+    return first if axis_of(layer, message, shape, 0) < 2 else None
+
+
+def _reduction_field(seen: Seen, layer: Layer) -> Field | None:
+    shape = seen.shapes[layer.bottoms[0]]
+    axis = axis_of(layer, layer.param("reduction_param"), shape, 0)
+    return whole_field(seen, layer) if axis < 3 else None
+
+
+TYPES = (
+    moving(
+        "ArgMax",
+        "argmax_param",
+        _argmax,
+        space=Space.POINTWISE,
+        channels=Channels.ALONG,
+        values=Values.HIDDEN,
+        field=_argmax_field,
+    ),
+    moving(
+        "Reduction",
+        "reduction_param",
+        _reduction,
+        space=Space.MIXING,
+        channels=Channels.MIXING,
+        values=Values.HIDDEN,
+        field=_reduction_field,
+    ),
+)

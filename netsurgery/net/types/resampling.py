@@ -1,0 +1,208 @@
+"""Types that put a map on another grid: Crop, Interp, Upsample."""
+
+from __future__ import annotations
+
+from netsurgery.net import geometry
+from netsurgery.net.geometry import Field
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.types.axes import axis_of
+from netsurgery.net.types.elementwise import no_edges
+from netsurgery.net.types.fields import free, images
+from netsurgery.net.types.record import (
+    NO_PARAMS,
+    Channels,
+    Count,
+    InPlace,
+    LayerType,
+    Result,
+    Role,
+    ShapeRule,
+    Source,
+    Space,
+    Values,
+)
+from netsurgery.net.types.seen import FieldRule, Seen, first_field
+from netsurgery.net.windows import Window
+
+__all__ = ["TYPES", "interp_crop", "upsample_factors"]
+
+
+def _resampling(
+    name: str,
+    message: str,
+    shapes: ShapeRule,
+    *,
+    origin: str,
+    fields: tuple[str, ...],
+    bottoms: Count,
+    roles: tuple[Role, ...],
+    in_place: InPlace,
+    values: Values,
+    field: FieldRule | None,
+) -> LayerType:
+    return LayerType(
+        name=name,
+        aliases=(),
+        origin=origin,
+        message=message,
+        fields=fields,
+        shapes=shapes,
+        bottoms=bottoms,
+        tops=(1, 1),
+        roles=roles,
+        in_place=in_place,
+        space=Space.RESAMPLING,
+        window=None,
+        field=field,
+        edges=no_edges,
+        channels=Channels.ALIKE,
+        values=values,
+        source=Source.NONE,
+        params=NO_PARAMS,
+        layout=None,
+        affine=None,
+        multiply_adds=free,
+        training=False,
+        runs=True,
+    )
+
+
+def _crop(layer: Layer, bottoms: list[Shape]) -> Result:
+    shape, like = bottoms
+    axis = axis_of(layer, layer.param("crop_param"), shape, 2)
+    if len(like) < len(shape):
+        raise layer.error(f"its bottoms have {len(shape)} and {len(like)} axes")
+    return [(*shape[:axis], *like[axis : len(shape)])], []
+
+
+def interp_crop(layer: Layer) -> tuple[int, int]:
+    """Rows and columns that Interp leaves out before and behind its bottom."""
+    message = layer.param("interp_param")
+    low = -(2**31)
+    return -message.integer("pad_beg", 0, low, 0), -message.integer("pad_end", 0, low, 0)
+
+
+_INTERP = ("height", "width", "zoom_factor", "shrink_factor", "pad_beg", "pad_end")
+
+
+def _interp(layer: Layer, bottoms: list[Shape]) -> Result:
+    message, shape = layer.param("interp_param"), images(layer, bottoms[0])
+    sizes = [size - sum(interp_crop(layer)) for size in shape[2:]]
+    shrink, zoom = (message.integer(f"{name}_factor", 1, 1) for name in ("shrink", "zoom"))
+    given = {name for name in _INTERP if message.scalar(name)}
+    factors = given & {"shrink_factor", "zoom_factor"}
+    if len(factors) != 1 and {"height", "width"} <= given:
+        made = [message.integer(name, 0, 1) for name in ("height", "width")]
+    elif factors:
+        made = [(size - 1) // shrink + 1 for size in sizes]
+        made = [size + (size - 1) * (zoom - 1) for size in made]
+    else:
+        raise layer.error("expected height and width, or zoom_factor, or shrink_factor")
+    if min(sizes) < 1:
+        raise layer.error(f"pad_beg and pad_end leave nothing of {shape[2]}x{shape[3]}")
+    return [(*shape[:2], *made)], []
+
+
+_UPSAMPLE = (
+    *("scale", "scale_h", "scale_w", "pad_out_h", "pad_out_w"),
+    *("upsample_h", "upsample_w"),
+)
+
+
+def upsample_factors(layer: Layer) -> tuple[int, int]:
+    """How many times higher and wider."""
+    message = layer.param("upsample_param")
+    both = message.integer("scale", 2, 1)
+    return message.integer("scale_h", both, 1), message.integer("scale_w", both, 1)
+
+
+def _upsample(layer: Layer, bottoms: list[Shape]) -> Result:
+    shape, factors = images(layer, bottoms[0]), upsample_factors(layer)
+    message = layer.param("upsample_param")
+    if len(bottoms) == 1:
+        if not message.scalar("scale") or len(message.fields) > 1:
+            raise layer.error("expected scale alone, or a second bottom that says where values go")
+        return [(*shape[:2], shape[2] * factors[0], shape[3] * factors[1])], []
+    if bottoms[1] != shape:
+        raise layer.error(f"its bottoms differ in shape: {shape} and {bottoms[1]}")
+    made = [
+        message.integer(f"upsample_{side}", shape[2 + i] * factors[i] - _left_out(layer, side), 1)
+        for i, side in enumerate("hw")
+    ]
+    return [(*shape[:2], *made)], []
+
+
+def _left_out(layer: Layer, side: str) -> int:
+    """SegNet's pad_out_h and pad_out_w: bools, one row or column less."""
+    return int(layer.param("upsample_param").boolean(f"pad_out_{side}", False))
+
+
+def _crop_field(seen: Seen, layer: Layer) -> Field | None:
+    """Its second bottom gives the size alone."""
+    first, message = first_field(seen, layer), layer.param("crop_param")
+    axis = axis_of(layer, message, seen.shapes[layer.bottoms[0]], 2)
+    given = [offset.as_int(0) for offset in message.scalars("offset")] or [0]
+    if first is None or len(given) not in (1, 4 - axis):
+        return None
+    each = given * (4 - axis) if len(given) == 1 else given
+    rows, columns = ([0] * axis + each)[2:]
+    return geometry.cropped(first, (rows, columns))
+
+
+def _interp_field(seen: Seen, layer: Layer) -> Field | None:
+    first, (before, behind) = first_field(seen, layer), interp_crop(layer)
+    (rows, columns), made = seen.size(layer.bottoms[0]), seen.size(layer.tops[0])
+    size = (rows - before - behind, columns - before - behind)
+    return first and geometry.resampled(geometry.cropped(first, (before, before)), size, made)
+
+
+def _upsample_field(seen: Seen, layer: Layer) -> Field | None:
+    """Values are repeated, or put back to where a Pooling took them from, says the second bottom.
+
+    Where that Pooling is not known, nor are the cells that can reach one.
+    """
+    if len(layer.bottoms) == 1:
+        first, factors = first_field(seen, layer), upsample_factors(layer)
+        return first and geometry.spread(first, Window(factors, factors, (0, 0), (1, 1)))
+    window, read = seen.masks.get(layer.bottoms[1]), seen.values(layer.bottoms)
+    return read and (geometry.spread(read, window) if window else None)
+
+
+TYPES = (
+    _resampling(
+        "Crop",
+        "crop_param",
+        _crop,
+        origin="Caffe 1.0",
+        fields=(),
+        bottoms=(2, 2),
+        roles=(Role.VALUE, Role.SIZE),
+        in_place=InPlace.ALLOWED,
+        values=Values.MOVED,
+        field=_crop_field,
+    ),
+    _resampling(
+        "Interp",
+        "interp_param",
+        _interp,
+        origin="DeepLab",
+        fields=_INTERP,
+        bottoms=(1, 1),
+        roles=(Role.VALUE,),
+        in_place=InPlace.UNKNOWN,
+        values=Values.CHANGED,
+        field=_interp_field,
+    ),
+    _resampling(
+        "Upsample",
+        "upsample_param",
+        _upsample,
+        origin="SegNet",
+        fields=_UPSAMPLE,
+        bottoms=(1, 2),
+        roles=(Role.VALUE, Role.INDEX),
+        in_place=InPlace.UNKNOWN,
+        values=Values.MOVED,
+        field=_upsample_field,
+    ),
+)

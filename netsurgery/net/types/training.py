@@ -1,0 +1,123 @@
+"""Types for training: losses and accuracy."""
+
+from __future__ import annotations
+
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.types.axes import axis_of
+from netsurgery.net.types.elementwise import no_edges
+from netsurgery.net.types.fields import free
+from netsurgery.net.types.record import (
+    NO_PARAMS,
+    Channels,
+    Count,
+    InPlace,
+    LayerType,
+    Result,
+    Role,
+    ShapeRule,
+    Source,
+    Space,
+    Values,
+)
+
+__all__ = ["TYPES"]
+
+
+def _loss(
+    name: str,
+    message: str | None,
+    shapes: ShapeRule,
+    *,
+    bottoms: Count = (2, 2),
+    tops: Count = (0, 1),
+    roles: tuple[Role, ...] = (Role.VALUE, Role.LABEL),
+    space: Space = Space.WHOLE,
+    channels: Channels,
+) -> LayerType:
+    return LayerType(
+        name=name,
+        aliases=(),
+        origin="Caffe 1.0",
+        message=message,
+        fields=(),
+        shapes=shapes,
+        bottoms=bottoms,
+        tops=tops,
+        roles=roles,
+        in_place=InPlace.ALLOWED,
+        space=space,
+        window=None,
+        field=None,
+        edges=no_edges,
+        channels=channels,
+        values=Values.HIDDEN,
+        source=Source.NONE,
+        params=NO_PARAMS,
+        layout=None,
+        affine=None,
+        multiply_adds=free,
+        training=True,
+        runs=False,
+    )
+
+
+def _scalar(layer: Layer, bottoms: list[Shape]) -> Result:
+    return [()] * len(layer.tops), []
+
+
+def _with_values(layer: Layer, bottoms: list[Shape]) -> Result:
+    """The loss; and, as a second top, what it was reckoned from."""
+    return [(), bottoms[0]][: len(layer.tops)], []
+
+
+def _accuracy(layer: Layer, bottoms: list[Shape]) -> Result:
+    axis = axis_of(layer, layer.param("accuracy_param"), bottoms[0], 1)
+    return [(), (bottoms[0][axis],)][: len(layer.tops)], []
+
+
+TYPES = (
+    _loss(
+        "Accuracy",
+        "accuracy_param",
+        _accuracy,
+        tops=(1, 2),
+        space=Space.JOINING,
+        channels=Channels.ALONG,
+    ),
+    _loss(
+        "ContrastiveLoss",
+        "contrastive_loss_param",
+        _scalar,
+        bottoms=(3, 3),
+        roles=(Role.VALUE, Role.VALUE, Role.LABEL),
+        channels=Channels.MIXING,
+    ),
+    _loss("EuclideanLoss", None, _scalar, space=Space.JOINING, channels=Channels.ALIKE),
+    _loss("HingeLoss", "hinge_loss_param", _scalar, channels=Channels.MIXING),
+    _loss(
+        "InfogainLoss",
+        "infogain_loss_param",
+        _scalar,
+        bottoms=(2, 3),
+        tops=(0, 2),
+        channels=Channels.MIXING,
+    ),
+    _loss("MultinomialLogisticLoss", None, _scalar, channels=Channels.MIXING),
+    _loss(
+        "SigmoidCrossEntropyLoss",
+        None,
+        _with_values,
+        tops=(0, 2),
+        space=Space.JOINING,
+        channels=Channels.ALIKE,
+    ),
+    _loss(
+        "SoftmaxWithLoss",
+        "softmax_param",
+        _with_values,
+        bottoms=(2, 3),
+        tops=(0, 2),
+        space=Space.JOINING,
+        channels=Channels.ALONG,
+    ),
+)

@@ -1,0 +1,72 @@
+"""The records of layer types: complete, consistent with each other and with what runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from parity.configurations import TRIALS
+from parity.conformance import Trial, prototxt
+
+from netsurgery.export.layers import EMITTERS
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Layer, Net, types
+from netsurgery.net.cost import costs
+from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.shapes import infer
+from netsurgery.net.types.record import Channels, InPlace, LayerType, Role, Space, Values
+
+KINDS = sorted(types.RECORDS)
+
+
+def test_no_answer_has_a_default() -> None:
+    assert all(field.default is dataclasses.MISSING for field in dataclasses.fields(LayerType))
+
+
+def test_names_are_given_once() -> None:
+    names = [name for each in types.RECORDS.values() for name in (each.name, *each.aliases)]
+    assert len(names) == len(set(names))
+    assert all(types.record(name) is not None for name in names)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_type_runs_if_and_only_if_it_has_an_emitter(kind: str) -> None:
+    record = types.RECORDS[kind]
+    assert record.runs == (kind in EMITTERS or record is types.INPUT)
+
+
+def test_every_emitter_is_of_a_known_type() -> None:
+    assert set(EMITTERS) <= set(types.RECORDS)
+
+
+def trial_layer(trial: Trial) -> tuple[Net, Layer]:
+    net = Net.of(Prototxt.parse(prototxt(trial)))
+    return net, net.layers[-1]
+
+
+@pytest.mark.parametrize("kind", sorted(TRIALS))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@given(data=st.data())
+def test_a_records_answers_agree_with_each_other(kind: str, data: st.DataObject) -> None:
+    """On what both engines run: shapes, params, counts and fields of one and the same layer."""
+    net, layer = trial_layer(data.draw(TRIALS[kind]))
+    shapes = infer(net)
+    assert set(layer.tops) <= set(shapes.blobs)
+    assert unknown_fields(layer) == ()
+    params = types.params(layer)
+    assert params is not None
+    assert len(params) == len(shapes.params_of(layer))
+    known = types.counts(layer)
+    assert known is not None
+    assert known[0][0] <= len(layer.bottoms) <= known[0][1]
+    assert known[1][0] <= len(layer.tops) <= known[1][1]
+    assert len(types.roles(layer)) == len(layer.bottoms)
+    assert Role.UNKNOWN not in types.roles(layer)
+    assert types.space(layer) is not Space.UNKNOWN
+    assert types.channels(layer) is not Channels.UNKNOWN
+    assert types.values(layer) is not Values.UNKNOWN
+    assert costs(net, shapes)[-1].multiply_adds is not None
+    if layer.in_place:
+        assert types.in_place(layer) is not InPlace.LOSES
