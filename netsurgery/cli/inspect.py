@@ -92,6 +92,8 @@ def command(
     the batch that the net declares, once where tops are in place; gradients would take as much
     again.
 
+    Exits with 1 if the weights do not fit the net.
+
     \b
     Example:
       netsurgery inspect deploy.prototxt model.caffemodel --field
@@ -120,6 +122,8 @@ def command(
         click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
     elif not quiet:
         report.show(found, with_fields)
+    if found.fits is False:
+        raise click.exceptions.Exit(1)
 
 
 def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:

@@ -32,6 +32,7 @@ def facts(found: Inspection) -> dict[str, Any]:
         "outputs": list(found.outputs),
         "layers": [_layer(layer) for layer in found.layers],
         "unknown": [{"reason": one.reason, "blobs": list(one.blobs)} for one in found.unknown],
+        "fits": found.fits,
         "layers_without_params": list(found.missing),
         "params_without_layer": list(found.extra),
         "differing": [

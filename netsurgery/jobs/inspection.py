@@ -98,6 +98,16 @@ class Inspection:
     extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def fits(self) -> bool | None:
+        """Whether Caffe would load the weights into the net; None for one of them alone.
+
+        Params of layers that the net does not have are no hindrance: Caffe leaves them.
+        """
+        if self.prototxt is None or self.weights is None:
+            return None
+        return not self.missing and not self.differing
+
 
 def inspect_weights(model: WeightsFile, with_statistics: bool = False) -> Inspection:
     """What a file of weights tells alone: layers and params, no shapes of blobs, no costs.

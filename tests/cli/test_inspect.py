@@ -28,9 +28,9 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def inspected(capsys: pytest.CaptureFixture[str], *args: str) -> list[str]:
+def inspected(capsys: pytest.CaptureFixture[str], *args: str, code: int = 0) -> list[str]:
     """The lines printed; nothing on standard error."""
-    assert run(["inspect", *args]) == 0
+    assert run(["inspect", *args]) == code
     out, err = capsys.readouterr()
     assert err == ""
     return out.splitlines()
@@ -205,10 +205,19 @@ def test_other_sizes(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]
     for size, shape in [("40x56", "1x1x40x56"), ("40", "1x1x40x40"), ("data=4x1x40x56",) * 2]:
         lines = inspected(capsys, digits[0], "--size", size)
         assert lines[1].split()[3] == shape.removeprefix("data=")
-    lines = inspected(capsys, *digits, "--size", "40")
+    lines = inspected(capsys, *digits, "--size", "40", code=1)
     assert lines[-2] == (
         "note: params of layer 'ip1': 96x288, 96 in the net, 96x128, 96 in the model"
     )
+
+
+def test_fits_is_said_of_a_net_with_its_weights(
+    capsys: pytest.CaptureFixture[str], digits: tuple[str, str]
+) -> None:
+    assert json.loads("\n".join(inspected(capsys, *digits, "--json")))["fits"] is True
+    for alone in digits:
+        assert json.loads("\n".join(inspected(capsys, alone, "--json")))["fits"] is None
+    inspected(capsys, *digits, "--size", "40", "-q", code=1)
 
 
 TWO = """
@@ -303,7 +312,7 @@ def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: P
         model_layer("f", "ReLU"),
     ]
     write_model(written / "m", *model)
-    lines = inspected(capsys, "n", "m")
+    lines = inspected(capsys, "n", "m", code=1)
     assert lines[-5:] == [
         "note: no shape of 'd': layer 'd' is of type Forked, which Caffe 1.0 gives no fixed shape"
         "; --input-shape d=NxCxHxW gives it",
@@ -312,7 +321,8 @@ def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: P
         "note: params of layer 'c': 3x4, 3 in the net, 2x4 in the model",
         "total: 4 layers, 38 params (152 B), at least 28 multiply-adds, at least 44 B of blobs",
     ]
-    facts = json.loads("\n".join(inspected(capsys, "n", "m", "--json", "--stats")))
+    facts = json.loads("\n".join(inspected(capsys, "n", "m", "--json", "--stats", code=1)))
+    assert facts["fits"] is False
     assert facts["layers_without_params"] == ["a"]
     assert facts["params_without_layer"] == ["e\x1b"]
     assert facts["differing"] == [{"layer": "c", "net": [[3, 4], [3]], "model": [[2, 4]]}]
