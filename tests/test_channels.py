@@ -189,6 +189,97 @@ def test_a_layer_without_bias_gets_one(tmp_path: Path) -> None:
     assert bias.shape == (4,)
 
 
+GREY = INPUT % 1 + conv("c", "x", "pad: 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        INPUT % 3,
+        'input: "x" input_dim: 1 input_dim: 3 input_dim: 6 input_dim: 6\n',
+        'input: "x" input_shape { dim: 1 dim: 3 dim: 6 dim: 6 }\n',
+    ],
+)
+def test_the_declared_channels_follow(tmp_path: Path, text: str) -> None:
+    text += layer("Pooling", "p", "x", "pooling_param { kernel_size: 1 }") + conv("c", "p")
+    plan = planned(tmp_path, text, "rgb-to-grey")
+    first, rest = text.split("\n", 1)
+    grey = first.replace("dim: [1, 3", "dim: [1, 1").replace("dim: 3", "dim: 1")
+    assert grey != first
+    assert plan.text == f"{grey}\n{rest}"
+    (weight, _) = plan.changes["c"].blobs or ()
+    assert weight.shape == (4, 1, 3, 3)
+    assert planned(tmp_path, PLAIN, "rgb-to-grey", "grey-to-rgb").text is None
+
+
+BLIND = {
+    "a layer that only takes the size": layer("PriorBox", "b", "c x"),
+    "a crop like the input": layer("Crop", "k", "c x", "crop_param { axis: 2 }"),
+    "nothing at all": layer("Silence", "q", "x").replace('top: "q"', ""),
+}
+
+
+@pytest.mark.parametrize("word", ["swap-input-channels", "fold-scale:2", "fold-mean:3",
+                                  "rgb-to-grey", "outputs:c:drop=1"])  # fmt: skip
+@pytest.mark.parametrize("behind", list(BLIND))
+def test_who_reads_a_size_stops_nothing(tmp_path: Path, behind: str, word: str) -> None:
+    text = INPUT % 3 + conv("c", "x") + conv("d", "c", "pad: 1") + BLIND[behind]
+    text = text.replace('bottom: "c" bottom: "x"', 'bottom: "d" bottom: "x"')
+    assert "c" in planned(tmp_path, text.replace("kernel_size: 3", "kernel_size: 1"), word).changes
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "what"),
+    [
+        (GREY, "rgb-to-grey", "the net's input 'x' has 1 channels, expected 3"),
+        (PLAIN, "grey-to-rgb", "the net's input 'x' has 3 channels, expected 1"),
+        (PLAIN, "rgb-to-grey:c", "found 'c' behind the colon, expected nothing"),
+        (GREY, "grey-to-rgb:gbr", "found 'gbr', expected bgr, rgb, mean or three numbers"),
+        (GREY, "grey-to-rgb:1,2", "found '1,2', expected bgr, rgb, mean or three numbers"),
+        (GREY, "grey-to-rgb:1,2,3,4", "found '1,2,3,4', expected bgr, rgb, mean or three numbers"),
+        (
+            PLAIN + layer("Eltwise", "e", "x x"),
+            "rgb-to-grey",
+            "layer 'e': it (Eltwise) reads the net's input and the number of its channels with it",
+        ),
+        (
+            GREY + layer("Pooling", "p", "x", "pooling_param { kernel_size: 1 }") + conv("d", "p"),
+            "grey-to-rgb",
+            "layer 'p': it (Pooling) reads the net's input and the number of its channels with it",
+        ),
+        (
+            INPUT % 3 + conv("c", "x", "group: 3").replace("num_output: 4", "num_output: 3"),
+            "rgb-to-grey",
+            "layer 'c': its channels are in groups, each with filters of its own",
+        ),
+        (
+            PLAIN + layer("Crop", "k", "c x", "crop_param { axis: 1 }"),
+            "rgb-to-grey",
+            "blob 'k' would be 1x1x6x6, expected 1x3x6x6",
+        ),
+        (
+            (INPUT % 3).replace('top: "x"', 'top: "x" top: "y"') + conv("c", "x"),
+            "rgb-to-grey",
+            "the net has no one image among its inputs ('x', 'y')",
+        ),
+        (
+            PLAIN + layer("Data", "x", "", "include { phase: TRAIN }"),
+            "rgb-to-grey",
+            "layer 'x' of another phase or stage names 'x'",
+        ),
+        (
+            INPUT % 3 + ip("a", "x", SHARING) + ip("b", "x", SHARING),
+            "rgb-to-grey",
+            "layer 'a': it shares its param 0 with layer 'b'",
+        ),
+    ],
+)
+def test_what_cannot_be_made_grey_is_refused(
+    tmp_path: Path, text: str, word: str, what: str
+) -> None:
+    assert refused(tmp_path, text, word) == what
+
+
 CLASSIFIER = INPUT % 3 + ip("fc", "x") + layer("Softmax", "p", "fc")
 
 

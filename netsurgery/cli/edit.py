@@ -51,6 +51,11 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
                              (where there is a scale, fold-scale goes before it)
       fold-scale:0.017       the input's scale into the first weights; before fold-mean, since
                              Caffe's input is (x - mean) * scale
+      rgb-to-grey            one input channel for three, the first weights summed: what the net
+                             gave for a grey picture in all three (*); fold-mean goes before it
+      grey-to-rgb            three for one, which the net makes grey of by itself: .114 of the first
+                             channel, .587, .299 (BGR); :rgb the other way round, :mean a third
+                             each, :0.1,0.6,0.3 shares of your own (*)
       outputs:conv2:keep=0,4-9   these outputs alone, in this order (*)
       outputs:conv2:drop=1,3-7   all outputs but these (*)
       outputs:fc8:add=5          five outputs more, of zeros (*)
@@ -64,7 +69,8 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     Normalize), or is not known, the operation is refused.
 
     `=` and fold change nothing when they are done again on their own result. All others do:
-    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, and outputs.
+    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs (rgb-to-grey and grey-to-rgb are
+    refused then).
 
     \b
     Example:

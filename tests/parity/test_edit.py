@@ -118,6 +118,55 @@ def test_a_padded_mean_is_off_at_the_borders_alone(edited: Edited) -> None:
     assert difference.max() > 1
 
 
+NOT_GROUPED = [name for name in FIRST if name != "grouped"]
+
+
+def test_a_grey_picture_is_one_of_three_equal_channels(edited: Edited) -> None:
+    edited(net_text(*NOT_GROUPED), "rgb-to-grey")
+    grey = image()[:, :1]
+    old, new = edited.run(edited.old, grey.repeat(3, axis=1)), edited.run(edited.new, grey)
+    close(old, new)
+
+
+@pytest.mark.parametrize(
+    ("operation", "shares"),
+    [
+        ("grey-to-rgb", (0.114, 0.587, 0.299)),
+        ("grey-to-rgb:bgr", (0.114, 0.587, 0.299)),
+        ("grey-to-rgb:rgb", (0.299, 0.587, 0.114)),
+        ("grey-to-rgb:mean", (1 / 3, 1 / 3, 1 / 3)),
+        ("grey-to-rgb:1,-0.5,2e-1", (1, -0.5, 0.2)),
+    ],
+)
+def test_a_color_picture_is_made_grey_by_the_net(
+    operation: str, shares: tuple[float, ...], edited: Edited
+) -> None:
+    edited(net_text(*NOT_GROUPED).replace("[2, 3, 8, 7]", "[2, 1, 8, 7]"), operation)
+    color = image()
+    grey = np.tensordot(np.array(shares, dtype=np.float32), color, (0, 1))[:, None]
+    close(edited.run(edited.old, grey), edited.run(edited.new, color))
+
+
+def test_there_and_back_is_the_same_for_grey_pictures(edited: Edited) -> None:
+    edited(net_text(*NOT_GROUPED), "rgb-to-grey", "grey-to-rgb")
+    grey = image()[:, :1].repeat(3, axis=1)
+    close(edited.run(edited.old, grey), edited.run(edited.new, grey))
+
+
+def test_several_means_are_folded_in_before(edited: Edited) -> None:
+    edited(net_text("convolution", "inner product"), "fold-mean:104,117,123", "rgb-to-grey")
+    grey = image()[:, :1]
+    close(edited.run(edited.old, grey.repeat(3, axis=1) - MEAN), edited.run(edited.new, grey))
+
+
+def close(old: dict[str, Array], new: dict[str, Array]) -> None:
+    assert list(old) == list(new)
+    for name, values in old.items():
+        size = np.abs(values).max()
+        assert size > 0
+        assert np.abs(values - new[name]).max() <= 2e-5 * size, name
+
+
 BEHIND = """
 layer { name: "r" type: "ReLU" bottom: "inner product" top: "inner product" }
 layer { name: "p" type: "Softmax" bottom: "inner product" top: "p" }

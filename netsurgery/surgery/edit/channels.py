@@ -24,6 +24,7 @@ from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.types import keeps_turned
 from netsurgery.net.windows import conv_window
+from netsurgery.surgery.edit.channel_types import Role, bottom_role, group_of
 from netsurgery.surgery.edit.fold import add_bias
 from netsurgery.surgery.edit.layer_text import PARAM, give_bias
 from netsurgery.surgery.edit.values import parse_number
@@ -35,14 +36,22 @@ if TYPE_CHECKING:
 
     Wide = NDArray[np.float64]
 
-__all__ = ["fold_mean", "fold_scale", "swap_input_channels"]
+__all__ = [
+    "PASS_ALL",
+    "PASS_SWAP",
+    "change_weight",
+    "first_layers",
+    "fold_mean",
+    "fold_scale",
+    "image_blobs",
+    "image_of",
+    "swap_input_channels",
+]
 
 #: Layers that may stand between the input and a first layer: what they do, they do alike before
 #: and after.
-_PASS_ALL = frozenset({"Dropout", "Split"})
-_PASS_SWAP = _PASS_ALL | {"Pooling", "Power"}
-#: Readers of the input that do not look at its values.
-_BLIND = frozenset({"Silence"})
+PASS_ALL = frozenset({"Dropout", "Split"})
+PASS_SWAP = PASS_ALL | {"Pooling", "Power"}
 
 _APPROXIMATE = ":padding=approximate"
 
@@ -54,15 +63,17 @@ def swap_input_channels(work: Workpiece, name: str) -> None:
     channels cannot be turned.
     """
     named = [work.layer(name)] if name else None
-    for layer in named or _first_layers(work, _PASS_SWAP, "the order of its channels"):
+    for layer in named or first_layers(work, PASS_SWAP, "the order of its channels"):
         if layer.type not in PARAM:
             raise stop(layer.name, f"it is of type {layer.type}, expected {', '.join(PARAM)}")
-        channels = _bottom(work, layer)[1]
+        channels = image_bottom(work, layer)[1]
         if channels != 3:
             raise stop(layer.name, f"its input has {channels} channels, expected 3")
-        if _group(layer) != 1:
+        if group_of(layer) != 1:
             raise stop(layer.name, "its channels are in groups, each with filters of its own")
-        _change(work, layer, lambda weight: weight[:, :, ::-1], "input channels in opposite order")
+        change_weight(
+            work, layer, lambda weight: weight[:, :, ::-1], "input channels in opposite order"
+        )
     work.notes.append(
         "the net takes its channels in the opposite order now; its preprocessing has to follow "
         "(--channel-swap)"
@@ -74,8 +85,8 @@ def fold_scale(work: Workpiece, argument: str) -> None:
     number = parse_number(argument)
     if number is None or number == 0:
         raise SurgeryError(f"found {argument!r}, expected a number other than 0")
-    for layer in _first_layers(work, _PASS_ALL, "the scale of its values"):
-        _change(work, layer, lambda weight: weight * number, f"weights times {number:g}")
+    for layer in first_layers(work, PASS_ALL, "the scale of its values"):
+        change_weight(work, layer, lambda weight: weight * number, f"weights times {number:g}")
     work.notes.append(f"the net takes what it took before divided by {number:g}")
 
 
@@ -88,7 +99,7 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     """
     approximate = argument.endswith(_APPROXIMATE)
     mean = load_mean(argument.removesuffix(_APPROXIMATE))
-    layers = _first_layers(work, _PASS_ALL, "the mean of its values")
+    layers = first_layers(work, PASS_ALL, "the mean of its values")
     shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]
     edits = work.net.prototxt.edits()
     for layer, shift in zip(layers, shifts, strict=True):
@@ -105,33 +116,46 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
 
 
-def _first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[Layer]:
+def image_blobs(work: Workpiece, passing: Collection[str]) -> set[str]:
+    """The net's image, and what `passing` layers make of it."""
+    blobs = {image_of(work).name}
+    for layer in work.net.layers:
+        if layer.type in passing and blobs.intersection(layer.bottoms):
+            blobs.update(layer.tops)
+    return blobs
+
+
+def first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[Layer]:
     """The layers with weights that read the net's image, through `passing` layers or not.
 
     Raises SurgeryError where another layer looks at `what` of the image.
     """
-    image = _image(work)
+    blobs = image_blobs(work, passing)
     found: list[Layer] = []
-    open_blobs = {image.name}
     for layer in work.net.layers:
-        if not open_blobs.intersection(layer.bottoms):
+        if layer.type in passing or not _reads_values(layer, blobs):
             continue
-        if layer.type in PARAM and len(layer.bottoms) == 1:
-            _bottom(work, layer)
-            found.append(layer)
-        elif layer.type in passing:
-            open_blobs.update(layer.tops)
-        elif layer.type not in _BLIND:
+        if layer.type not in PARAM or len(layer.bottoms) > 1:
             raise stop(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")
+        image_bottom(work, layer)
+        found.append(layer)
     if not found:
-        raise SurgeryError(f"no layer with weights reads the net's input {image.name!r}")
-    outputs = sorted(open_blobs.intersection(work.net.outputs))
+        raise SurgeryError(f"no layer with weights reads the net's input {image_of(work).name!r}")
+    outputs = sorted(blobs.intersection(work.net.outputs))
     if outputs:
         raise SurgeryError(f"the input is itself an output of the net, as {outputs[0]!r}")
     return found
 
 
-def _image(work: Workpiece) -> NetInput:
+def _reads_values(layer: Layer, blobs: Collection[str]) -> bool:
+    """Whether one of `blobs` is more to the layer than a size."""
+    return any(
+        bottom in blobs and bottom_role(layer, index) is not Role.SIZE
+        for index, bottom in enumerate(layer.bottoms)
+    )
+
+
+def image_of(work: Workpiece) -> NetInput:
     images = [one for one in work.net.inputs if one.shape is not None and len(one.shape) > 1]
     if len(images) > 1:
         # Of several, only pictures count: rois, sequence markers and the like have fewer axes.
@@ -142,7 +166,7 @@ def _image(work: Workpiece) -> NetInput:
     return images[0]
 
 
-def _bottom(work: Workpiece, layer: Layer) -> Shape:
+def image_bottom(work: Workpiece, layer: Layer) -> Shape:
     shape = work.shapes.blobs.get(layer.bottoms[0], ())
     axis = layer.param(PARAM[layer.type]).integer("axis", 1, -(2**31))
     if len(shape) < 2 or axis % len(shape) != 1:
@@ -150,24 +174,23 @@ def _bottom(work: Workpiece, layer: Layer) -> Shape:
     return shape
 
 
-def _group(layer: Layer) -> int:
-    return layer.param(PARAM[layer.type]).integer("group", 1, 1)
+def change_weight(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
+    """Put the weight through `make`: group x outputs x channels of the group x the rest.
 
-
-def _change(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
-    """Put the weight through `make`, which sees it as outputs x 1 x channels x the rest."""
+    `make` may give more or fewer channels.
+    """
     import numpy as np
 
     work.refuse_shared(layer.name, 0)
     old = work.peek(layer.name, 0)
-    new = make(_by_channels(work, layer, old.astype(np.float64)))
+    new = make(by_channels(work, layer, old.astype(np.float64)))
     work.set_param(layer.name, 0, _back(layer, new, old.shape))
     work.effects.append(Effect(layer.name, 0, what))
 
 
-def _by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
+def by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
     """The weight as group x outputs of the group x channels of the group x the rest."""
-    channels, group = _bottom(work, layer)[1], _group(layer)
+    channels, group = image_bottom(work, layer)[1], group_of(layer)
     made: Wide
     if layer.type == "InnerProduct":
         made = weight.T if keeps_turned(layer) else weight
@@ -180,28 +203,30 @@ def _by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
 
 
 def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
-    """The inverse of `_by_channels`."""
+    """The inverse of `by_channels`: as a weight of `shape`, but for the number of channels."""
     made: Wide
+    group, outputs, channels = weight.shape[:3]
     if layer.type == "Deconvolution":
-        made = weight.swapaxes(1, 2).reshape(shape)
-    elif keeps_turned(layer):
-        made = weight.reshape(shape[::-1]).T
+        made = weight.swapaxes(1, 2).reshape(group * channels, *shape[1:])
+    elif layer.type == "InnerProduct":
+        made = weight.reshape(outputs, -1)
+        made = made.T if keeps_turned(layer) else made
     else:
-        made = weight.reshape(shape)
+        made = weight.reshape(shape[0], channels, *shape[2:])
     return made
 
 
 def _padded(work: Workpiece, layer: Layer) -> bool:
     if layer.type == "InnerProduct":
         return False
-    return any(conv_window(layer, len(_bottom(work, layer)) - 2).pad)
+    return any(conv_window(layer, len(image_bottom(work, layer)) - 2).pad)
 
 
 def _shift(work: Workpiece, layer: Layer, mean: Wide, approximate: bool) -> Wide:
     """The sum of W times the mean, for each output."""
     import numpy as np
 
-    shape = _bottom(work, layer)
+    shape = image_bottom(work, layer)
     if layer.type == "Deconvolution":
         raise stop(layer.name, "a Deconvolution's mean differs from place to place: no bias is it")
     if _padded(work, layer) and not approximate:
@@ -210,7 +235,7 @@ def _shift(work: Workpiece, layer: Layer, mean: Wide, approximate: bool) -> Wide
             "it is padded, so that no bias gives the same at the borders",
             f"{_APPROXIMATE[1:]} behind another colon lets it pass",
         )
-    weight = _by_channels(work, layer, work.peek(layer.name, 0).astype(np.float64))
+    weight = by_channels(work, layer, work.peek(layer.name, 0).astype(np.float64))
     values = _values(layer, mean, shape)
     if values.ndim == 3 and layer.type != "InnerProduct":
         means = ",".join(f"{value:g}" for value in mean.reshape(len(mean), -1).mean(axis=1))

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import PrototxtError
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits
 from netsurgery.net.net import Layer, Shape
-from netsurgery.net.shapes import describe
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.surgery.edit.channel_types import (
     WEIGHTED,
@@ -32,6 +31,7 @@ from netsurgery.surgery.edit.cuts import (
     take,
     whole_groups,
 )
+from netsurgery.surgery.edit.expected import edit_as_expected
 from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.workpiece import Effect, stop
 
@@ -55,48 +55,29 @@ def apply_cuts(follow: Follower) -> None:
     """
     net = follow.work.net
     edits = net.prototxt.edits()
-    blobs, params = _expected_blobs(follow), dict(follow.work.shapes.params)
     for layer in net.layers:
         if any(blob in follow.cuts for blob in (*follow.bottoms(layer), *follow.tops(layer))):
             _cut_layer(follow, layer, edits)
-    for (name, index), array in follow.work.arrays.items():
-        if index < len(params.get(name, ())):
-            params[name] = (*params[name][:index], array.shape, *params[name][index + 1 :])
-    follow.work.edited(edits)
-    _check(follow, blobs, params)
+    try:
+        edit_as_expected(follow.work, edits, _new_shapes(follow))
+    except SurgeryError as error:
+        raise stop(follow.seed.name, str(error)) from None
 
 
-def _expected_blobs(follow: Follower) -> dict[str, Shape]:
-    """The new shape of every blob whose shape is known."""
-    expected = dict(follow.work.shapes.blobs)
+def _new_shapes(follow: Follower) -> dict[str, Shape]:
+    """The new shape of every blob that is cut and whose shape is known."""
+    found = {}
     for layer in follow.work.net.layers:
         for blob in follow.tops(layer):
             cut = follow.cuts.get(blob)
             shape = follow.work.shapes.blobs.get(blob.name)
             if shape is not None and cut is not None and cut.axis >= 0:
-                expected[blob.name] = _with(shape, cut)
-    return expected
+                found[blob.name] = _with(shape, cut)
+    return found
 
 
 def _with(shape: Shape, cut: Cut) -> Shape:
     return (*shape[: cut.axis], len(cut.rows), *shape[cut.axis + 1 :])
-
-
-def _check(follow: Follower, blobs: dict[str, Shape], params: dict[str, tuple[Shape, ...]]) -> None:
-    """The net as its new text has it, against what was to come out."""
-    seed = follow.seed.name
-    try:
-        shapes = follow.work.shapes
-    except PrototxtError as error:
-        raise stop(seed, f"the net would not fit together any more: {error}") from None
-    for name, shape in blobs.items():
-        found = shapes.blobs.get(name)
-        if found != shape:
-            new = "of no known shape" if found is None else describe(found)
-            raise stop(seed, f"blob {name!r} would be {new}, expected {describe(shape)}")
-    for name, expected in params.items():
-        if shapes.params.get(name) != expected:
-            raise stop(seed, f"the params of layer {name!r} depend on its outputs")
 
 
 def _cut_layer(follow: Follower, layer: Layer, edits: Edits) -> None:

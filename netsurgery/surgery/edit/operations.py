@@ -4,6 +4,7 @@
     save:LAYER[BLOB]=FILE.npy                                 write it to a file
     fold   fold:LAYER         swap-input-channels[:LAYER]
     fold-mean:MEAN            fold-scale:NUMBER
+    rgb-to-grey               grey-to-rgb[:bgr|:rgb|:mean|:0.1,0.6,0.3]
     outputs:LAYER:keep=0,2-5  :drop=1  :add=5                 structure
 
 Names hold ``/``, ``-``, ``=``, ``:`` and brackets, so the layer is the longest name of the net
@@ -31,7 +32,9 @@ _STRUCTURAL = {
     "fold": False,
     "fold-mean": True,
     "fold-scale": True,
+    "grey-to-rgb": False,
     "outputs": True,
+    "rgb-to-grey": False,
     "swap-input-channels": False,
 }
 

@@ -121,12 +121,15 @@ def _do(work: Workpiece, operation: ParamOperation | Structural) -> None:
 def _structural() -> dict[str, Callable[[Workpiece, str], None]]:
     from netsurgery.surgery.edit.channels import fold_mean, fold_scale, swap_input_channels
     from netsurgery.surgery.edit.fold import fold
+    from netsurgery.surgery.edit.grey import grey_to_rgb, rgb_to_grey
     from netsurgery.surgery.edit.outputs import change_outputs
 
     return {
         "fold": fold,
         "fold-mean": fold_mean,
         "fold-scale": fold_scale,
+        "grey-to-rgb": grey_to_rgb,
         "outputs": change_outputs,
+        "rgb-to-grey": rgb_to_grey,
         "swap-input-channels": swap_input_channels,
     }

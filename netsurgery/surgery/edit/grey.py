@@ -1,0 +1,137 @@
+"""A net of color pictures made one of grey pictures, and back.
+
+rgb-to-grey        one input channel for three: W' = the sum of W over its channels
+grey-to-rgb:WORD   three for one: W'c = wc W
+
+A net behind ``rgb-to-grey`` gives for a grey picture what it gave for that picture in all three
+channels. A net behind ``grey-to-rgb`` gives for a color picture x what it gave for the grey picture
+w0 x0 + w1 x1 + w2 x2. Both hold with padding too, and to the rounding of the weights.
+
+The shares w are in the order of the channels that the new net is to be given. They are of ITU-R
+BT.601, red .299, green .587, blue .114, as OpenCV's grey is made (Caffe's own way to read grey
+pictures): ``bgr`` (the default) or ``rgb`` says in which order. ``mean`` is a third each, and three
+numbers are the shares themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import SurgeryError
+from netsurgery.surgery.edit.channel_types import group_of
+from netsurgery.surgery.edit.channels import (
+    PASS_ALL,
+    PASS_SWAP,
+    change_weight,
+    first_layers,
+    image_blobs,
+    image_of,
+)
+from netsurgery.surgery.edit.expected import edit_as_expected
+from netsurgery.surgery.edit.layer_text import other_phases_read
+from netsurgery.surgery.edit.values import parse_number
+from netsurgery.surgery.edit.workpiece import Workpiece, stop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Wide = NDArray[np.float64]
+
+__all__ = ["grey_to_rgb", "rgb_to_grey"]
+
+_BGR = (0.114, 0.587, 0.299)
+
+_SHARES = {
+    "": _BGR,
+    "bgr": _BGR,
+    "rgb": _BGR[::-1],
+    "mean": (1 / 3, 1 / 3, 1 / 3),
+}
+
+
+def rgb_to_grey(work: Workpiece, argument: str) -> None:
+    """Sum the first layers' weights over the three channels of the image.
+
+    Raises SurgeryError for an input of other than three channels, and where something else reads
+    them.
+    """
+    if argument:
+        raise SurgeryError(f"found {argument!r} behind the colon, expected nothing")
+    _change(
+        work,
+        (3, 1),
+        PASS_SWAP,
+        lambda weight: weight.sum(axis=2, keepdims=True),
+        "weights of three input channels summed",
+    )
+    work.notes.append(
+        "the net takes one channel now, and gives what it gave for that channel in all three; "
+        "a mean of three values has to be folded in before (fold-mean), and its preprocessing to "
+        "follow (no --channel-swap)"
+    )
+
+
+def grey_to_rgb(work: Workpiece, argument: str) -> None:
+    """Share the first layers' weights out to three channels.
+
+    argument: "bgr" ("" too), "rgb", "mean", or three numbers. Raises SurgeryError for an input of
+    other than one channel, and where something else reads it.
+    """
+    import numpy as np
+
+    shares = _shares(argument)
+    text = ", ".join(f"{share:.4g}" for share in shares)
+    column = np.array(shares).reshape(1, 1, 3, 1)
+    _change(
+        work,
+        (1, 3),
+        PASS_ALL,
+        lambda weight: weight * column,
+        f"weights times {text} for three input channels",
+    )
+    work.notes.append(
+        f"the net takes three channels now, and makes one of them by {text} in the order they come "
+        "in; its preprocessing has to follow"
+    )
+
+
+def _shares(argument: str) -> tuple[float, ...]:
+    if argument in _SHARES:
+        return _SHARES[argument]
+    numbers = [parse_number(piece) for piece in argument.split(",")]
+    shares = tuple(number for number in numbers if number is not None)
+    if len(numbers) != 3 or len(shares) != 3:
+        raise SurgeryError(f"found {argument!r}, expected bgr, rgb, mean or three numbers")
+    return shares
+
+
+def _change(
+    work: Workpiece,
+    channels: tuple[int, int],
+    passing: Collection[str],
+    make: Callable[[Wide], Wide],
+    what: str,
+) -> None:
+    """Put the first layers' weights through `make`; the image has other channels then."""
+    old, new = channels
+    image = image_of(work)
+    found = image.shape[1] if image.shape is not None else 0
+    if found != old:
+        raise SurgeryError(f"the net's input {image.name!r} has {found} channels, expected {old}")
+    for layer in first_layers(work, passing, "the number of its channels"):
+        if group_of(layer) != 1:
+            raise stop(layer.name, "its channels are in groups, each with filters of its own")
+        change_weight(work, layer, make, what)
+    blobs = {}
+    for name in image_blobs(work, passing):
+        if other := other_phases_read(work.net, name):
+            raise SurgeryError(f"layer {other!r} of another phase or stage names {name!r}")
+        batch, _, *rest = work.shapes.of(name)
+        blobs[name] = (batch, new, *rest)
+    edits = work.net.prototxt.edits()
+    if len(image.dims) < 2:
+        raise SurgeryError(f"the prototxt declares no shape for its input {image.name!r}")
+    edits.replace(image.dims[1].start, image.dims[1].end, str(new))
+    edit_as_expected(work, edits, blobs)
