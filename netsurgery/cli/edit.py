@@ -69,8 +69,8 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     Normalize), or is not known, the operation is refused.
 
     `=` and fold change nothing when they are done again on their own result. All others do:
-    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs (rgb-to-grey and grey-to-rgb are
-    refused then).
+    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs; rgb-to-grey and
+    grey-to-rgb are refused then.
 
     \b
     Example:
