@@ -156,6 +156,7 @@ def _reads_values(layer: Layer, blobs: Collection[str]) -> bool:
 
 
 def image_of(work: Workpiece) -> NetInput:
+    """The net's one input of pictures. Raises SurgeryError where there is none, or several."""
     images = [one for one in work.net.inputs if one.shape is not None and len(one.shape) > 1]
     if len(images) > 1:
         # Of several, only pictures count: rois, sequence markers and the like have fewer axes.
