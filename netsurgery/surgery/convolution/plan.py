@@ -26,9 +26,11 @@ from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
+from netsurgery.surgery.convolution.poolings import Poolings, find_poolings
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
-from netsurgery.surgery.convolution.survey import Cast, Survey, survey
+from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import rewrite
+from netsurgery.surgery.convolution.walk import survey
 from netsurgery.surgery.plan import refuse
 
 __all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]
@@ -107,7 +109,11 @@ def plan_convolution(
     net = net.at(input_shapes)
     check_own_names(net)
     shapes = infer(net)
-    found, notes = _surveyed(net, _chosen(net, layers), shapes, keep_global_pooling, skip_refused)
+    poolings = find_poolings(net, shapes)
+    chosen = _chosen(net, layers, poolings)
+    if not keep_global_pooling:
+        chosen = sorted([*chosen, *poolings.windows], key=lambda layer: layer.index)
+    found, notes = _surveyed(net, chosen, shapes, poolings, skip_refused)
     if not found.changed:
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
     check_names(net, found.casts, suffix)
@@ -135,18 +141,18 @@ def plan_convolution(
 
 
 def _surveyed(
-    net: Net, chosen: list[Layer], shapes: Shapes, keep_global: bool, skip_refused: bool
+    net: Net, chosen: list[Layer], shapes: Shapes, poolings: Poolings, skip_refused: bool
 ) -> tuple[Survey, list[str]]:
     """The survey; what is refused is left as it is, and told, or refuses all."""
     notes: list[str] = []
-    found = survey(net, chosen, shapes, keep_global=keep_global)
+    found = survey(net, chosen, shapes, poolings)
     while found.refusals:
         rest = _without_refused(net, chosen, found) if skip_refused else chosen
         if len(rest) in (0, len(chosen)):
             refuse(net.prototxt.path, found.refusals)
         notes += [f"left as it is: {refusal}" for refusal in found.refusals]
         chosen = rest
-        found = survey(net, chosen, shapes, keep_global=keep_global)
+        found = survey(net, chosen, shapes, poolings)
     return found, notes
 
 
@@ -170,12 +176,25 @@ def _changes(found: Survey) -> list[str]:
         f"global pooling {cast.layer.name!r} becomes a window of {cast.kernel[0]}x{cast.kernel[1]}"
         for cast in found.windows
     ]
+    notes += [
+        f"Reduction {layer.name!r}, the mean over a map, becomes a Pooling"
+        for layer in (*(cast.layer for cast in found.windows), *found.averaged)
+        if layer.type != "Pooling"
+    ]
     notes += [f"layer {layer.name!r} only flattens and is taken out" for layer in found.flattenings]
     notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in found.argmaxes]
     notes += [
         f"global pooling {layer.name!r} stays: what it pools is joined with the map again, so "
         "every cell depends on the whole picture"
         for layer in found.gates
+    ]
+    readers: dict[Layer, list[str]] = {}
+    for layer, reader in found.products.items():
+        readers.setdefault(reader, []).append(repr(layer.name))
+    notes += [
+        f"InnerProduct {' and '.join(names)} stay{'s' if len(names) == 1 else ''}: what comes of "
+        f"it scales a map in layer {reader.name!r}, and classifies nothing"
+        for reader, names in readers.items()
     ]
     return notes
 
@@ -203,8 +222,8 @@ class _Writer:
         return Net.of(Prototxt.parse(text, prototxt.path), self._old.state)
 
 
-def _chosen(net: Net, names: Sequence[str] | None) -> list[Layer]:
-    """The InnerProduct layers to convert, in file order."""
+def _chosen(net: Net, names: Sequence[str] | None, poolings: Poolings) -> list[Layer]:
+    """The InnerProduct layers to convert, in file order; those of gates only where named."""
     found = [layer for layer in net.layers if layer.type == "InnerProduct"]
     for name in names or ():
         if net.layer(name).type != "InnerProduct":
@@ -212,7 +231,9 @@ def _chosen(net: Net, names: Sequence[str] | None) -> list[Layer]:
                 f"{net.prototxt.path}: layer {name!r} is of type {net.layer(name).type}, expected "
                 f"InnerProduct; there are {', '.join(layer.name for layer in found) or 'none'}"
             )
-    return [layer for layer in found if names is None or layer.name in names]
+    if names is None:
+        return [layer for layer in found if layer not in poolings.products]
+    return [layer for layer in found if layer.name in names]
 
 
 def _why_nothing(net: Net, keep_global_pooling: bool) -> str:

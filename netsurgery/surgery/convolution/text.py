@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.net.net import NetInput, Shape
+from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.surgery.convolution.survey import Cast, Survey
 
 __all__ = ["rewrite"]
@@ -41,6 +41,7 @@ class _Rewriter:
         self.edits, self.suffix = edits, suffix
         self.casts = {id(cast.layer.message): cast for cast in found.casts}
         self.windows = {id(cast.layer.message): cast for cast in found.windows}
+        self.averaged = {id(layer.message): layer for layer in found.averaged}
         self.flattenings = {id(layer.message): layer for layer in found.flattenings}
         self.argmaxes = {id(layer.message) for layer in found.argmaxes}
         self.behind = {id(layer.message) for layer in found.behind}
@@ -67,6 +68,8 @@ class _Rewriter:
             self.convolve(self.casts[key])
         elif key in self.windows:
             self.open_window(self.windows[key])
+        elif key in self.averaged:
+            self.average(self.averaged[key], ["global_pooling: true"])
         elif key in self.argmaxes:
             self.give_axis(message)
         elif key in self.behind:
@@ -102,13 +105,42 @@ class _Rewriter:
         self.make_one(param.value.scalar("axis"))
 
     def open_window(self, cast: Cast) -> None:
-        """A global Pooling as one over a window of the size it had, stride 1."""
-        everything = cast.layer.param("pooling_param").one("global_pooling")
-        if everything is not None:
-            first, *more = _kernel_fields(cast)
-            self.edits.replace(everything.start, everything.end, first)
-            for line in more:
-                self.edits.insert(everything.end, " " + line)
+        """A global pooling as one over a window of the size it had, stride 1."""
+        if cast.layer.type != "Pooling":
+            self.average(cast.layer, _kernel_fields(cast))
+            return
+        message = cast.layer.param("pooling_param")
+        everything = message.one("global_pooling")
+        if everything is not None and message.boolean("global_pooling", False):
+            self.replace_field(everything, _kernel_fields(cast))
+            return
+        written = [field for field in message.fields if field.name in _KERNEL]
+        sizes = {field.name: message.integer(field.name, 0) for field in written}
+        if any(sizes.get(name, size) != size for name, size in _sides(cast.kernel)):
+            self.replace_field(written[0], _kernel_fields(cast))
+            for field in written[1:]:
+                remove_field(self.edits, field)
+        for name in _STRIDE:
+            self.make_one(message.scalar(name))
+
+    def average(self, layer: Layer, lines: list[str]) -> None:
+        """A Reduction to the mean over height and width as a Pooling; lines: its window."""
+        kind, param = layer.message.scalar("type"), layer.message.one("reduction_param")
+        message = layer.param("reduction_param")
+        if kind is None or param is None:
+            raise layer.error("reduction_param is missing")
+        self.edits.replace(kind.start, kind.end, quoted("Pooling", kind))
+        self.edits.replace(param.start, param.start + len(param.name), "pooling_param")
+        for field in message.fields:
+            if field.name == "operation":
+                self.replace_field(field, ["pool: AVE"])
+            elif field.name == "axis":
+                self.replace_field(field, lines)
+            else:
+                remove_field(self.edits, field)
+
+    def replace_field(self, field: Field, lines: list[str]) -> None:
+        self.edits.replace(field.start, field.end, " ".join(lines))
 
     def give_axis(self, message: Message) -> None:
         """An ArgMax over what was one vector: over the channels."""
@@ -131,6 +163,17 @@ class _Rewriter:
     def make_one(self, axis: Scalar | None) -> None:
         if axis is not None and axis.as_int() != 1:
             self.edits.replace(axis.start, axis.end, "1")
+
+
+_KERNEL = ("kernel_size", "kernel_h", "kernel_w")
+_STRIDE = ("stride", "stride_h", "stride_w")
+
+
+def _sides(kernel: tuple[int, int]) -> list[tuple[str, int]]:
+    """What each field of a kernel has to say, where it is there."""
+    height, width = kernel
+    both = [("kernel_size", height), ("kernel_size", width)]
+    return [*both, ("kernel_h", height), ("kernel_w", width)]
 
 
 def _kernel_fields(cast: Cast) -> list[str]:

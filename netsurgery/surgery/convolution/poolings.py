@@ -1,0 +1,134 @@
+"""The global poolings of a net, and the gates that are made of what some of them pool.
+
+A global pooling at the net's end can become a window that slides. One whose numbers go back into
+a map, as factors of its channels (squeeze and excitation), is part of a *gate* and stays, and with
+it the InnerProduct layers between it and the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shape_rules import axis_of
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.windows import pool_window
+
+__all__ = ["Poolings", "find_poolings", "is_reduction"]
+
+
+@dataclass
+class Poolings:
+    """The global poolings of a net.
+
+    windows: layer -> (H, W) of the map that it pools, of those that may become windows.
+    gates: those that stay, as what they pool goes back into a map. products: InnerProduct layer ->
+    the layer that reads the gate it belongs to, of those that do nothing else than gating.
+    """
+
+    windows: dict[Layer, tuple[int, int]] = field(default_factory=dict)
+    gates: list[Layer] = field(default_factory=list)
+    products: dict[Layer, Layer] = field(default_factory=dict)
+
+
+def find_poolings(net: Net, shapes: Shapes) -> Poolings:
+    """Look at every layer of `net` once, in file order."""
+    walk = _Walk(shapes)
+    for layer in net.layers:
+        walk.step(layer)
+    result = Poolings()
+    for layer, size in walk.sizes.items():
+        if layer not in walk.gates:
+            result.windows[layer] = size
+        elif layer.type != "Pooling" or _says_global(layer):
+            result.gates.append(layer)
+    direct = frozenset().union(*(walk.direct.get(blob, frozenset()) for blob in net.outputs))
+    for layer in sorted(walk.gates.keys() - walk.sizes.keys() - direct, key=lambda one: one.index):
+        before = walk.sources[layer] & walk.gates.keys()
+        of_cells = any(walk.has_cells(bottom) for bottom in layer.bottoms)
+        if not of_cells and before and before <= walk.sizes.keys() | result.products.keys():
+            result.products[layer] = walk.gates[layer]
+    return result
+
+
+class _Walk:
+    """One pass over the layers.
+
+    sizes: global pooling -> (H, W) that it pools. gates: poolings and InnerProduct layers whose
+    numbers go back into a map -> the first layer that puts them there. sources: of these, the
+    poolings and InnerProduct layers before them. derived: blob -> those that it depends on; direct:
+    the same, without what it depends on as on a gate only.
+    """
+
+    def __init__(self, shapes: Shapes) -> None:
+        self.shapes = shapes
+        self.sizes: dict[Layer, tuple[int, int]] = {}
+        self.gates: dict[Layer, Layer] = {}
+        self.sources: dict[Layer, frozenset[Layer]] = {}
+        self.derived: dict[str, frozenset[Layer]] = {}
+        self.direct: dict[str, frozenset[Layer]] = {}
+
+    def step(self, layer: Layer) -> None:
+        joined, direct = (self._union(known, layer) for known in (self.derived, self.direct))
+        for bottom in layer.bottoms:
+            if self.has_cells(bottom):
+                gating = joined - self.derived.get(bottom, frozenset())
+                direct -= gating
+                for source in gating:
+                    self.gates.setdefault(source, layer)
+        self.sources[layer] = joined
+        size = pooled_size(layer, self.shapes.blobs)
+        if size is not None:
+            self.sizes[layer] = size
+        if size is not None or layer.type == "InnerProduct":
+            joined, direct = joined | {layer}, direct | {layer}
+        for top in layer.tops:
+            self.derived[top], self.direct[top] = joined, direct
+
+    def _union(self, known: Mapping[str, frozenset[Layer]], layer: Layer) -> frozenset[Layer]:
+        return frozenset().union(*(known.get(bottom, frozenset()) for bottom in layer.bottoms))
+
+    def has_cells(self, blob: str) -> bool:
+        """Whether the blob is a map of several cells, or not known to be none."""
+        shape = self.shapes.blobs.get(blob)
+        return shape is None or (len(shape) == 4 and shape[2:] != (1, 1))
+
+
+def pooled_size(layer: Layer, blobs: Mapping[str, Shape]) -> tuple[int, int] | None:
+    """(H, W) of the map that a global pooling pools; None for any other layer.
+
+    Poolings whose window and stride are the whole map count, and the mean over a map that a
+    Reduction gives.
+    """
+    shape = blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
+    if len(shape) != 4 or 0 in shape:
+        return None
+    whole = (layer.type == "Pooling" and _pools_all(layer, shape)) or is_reduction(layer, shape)
+    return (shape[2], shape[3]) if whole else None
+
+
+def _says_global(layer: Layer) -> bool:
+    return layer.param("pooling_param").boolean("global_pooling", False)
+
+
+def _pools_all(layer: Layer, shape: Shape) -> bool:
+    """Whether a Pooling looks at its whole bottom, and would not slide over a larger one.
+
+    A window of the map's size that slides on by one cell is what a global pooling becomes.
+    """
+    if _says_global(layer):
+        return True
+    window, size = pool_window(layer, shape[2:]), shape[2:]
+    covers = all(a >= b for a, b in zip((*window.kernel, *window.stride), size * 2, strict=True))
+    slides = window.kernel == size and window.stride == (1, 1)
+    return covers and not slides and not any(window.pad) and len(layer.tops) == 1
+
+
+def is_reduction(layer: Layer, shape: Shape) -> bool:
+    """Whether it is a Reduction that gives the mean over height and width, `shape` its bottom's."""
+    if layer.type != "Reduction" or len(shape) != 4:
+        return False
+    message = layer.param("reduction_param")
+    mean = message.word("operation", "SUM") in ("MEAN", "4") and message.number("coeff", 1.0) == 1
+    return mean and axis_of(layer, message, shape, 0) == 2

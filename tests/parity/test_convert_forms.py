@@ -1,0 +1,120 @@
+"""Classifiers written in other ways, converted: real Caffe judges, cell by cell where it can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from random_weights import fill_randomly
+
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.formats.settings import Settings
+from netsurgery.jobs.convert import Conversion, convert, output_places
+from netsurgery.net import Net
+from netsurgery.surgery.convolution.plan import plan_convolution
+
+pytestmark = pytest.mark.caffe
+
+INPUT = 'input: "data" input_shape { dim: [2, 3, 18, 20] }\n'
+CONV = """
+layer { name: "c" type: "Convolution" bottom: "data" top: "c"
+  convolution_param { num_output: 6 kernel_size: 4 stride: 2 } }
+"""  # 6 x 8 x 9
+
+
+def fc(name: str, bottom: str, outputs: int = 5, more: str = "") -> str:
+    return (
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{name}" '
+        f"inner_product_param {{ num_output: {outputs} {more} }} }}\n"
+    )
+
+
+def pool(param: str, bottom: str = "c", top: str = "p") -> str:
+    return (
+        f'layer {{ name: "{top}" type: "Pooling" bottom: "{bottom}" top: "{top}" '
+        f"pooling_param {{ {param} }} }}\n"
+    )
+
+
+def squeeze(reader: str) -> str:
+    """Squeeze and excitation, `reader` with the gate and the map."""
+    return (
+        pool("pool: AVE global_pooling: true", top="g")
+        + fc("g1", "g", 2)
+        + 'layer { name: "r" type: "ReLU" bottom: "g1" top: "g1" }\n'
+        + fc("g2", "g1", 6)
+        + 'layer { name: "s" type: "Sigmoid" bottom: "g2" top: "g2" }\n'
+        + reader
+        + pool("pool: AVE global_pooling: true", bottom="e")
+        + fc("fc", "p")
+    )
+
+
+FC = fc("a", "p")
+MEAN = """
+layer { name: "p" type: "Reduction" bottom: "c" top: "p"
+  reduction_param { operation: MEAN axis: 2 } }
+"""
+SCALE = """
+layer { name: "e" type: "Scale" bottom: "c" bottom: "g2" top: "e" scale_param { axis: 0 } }
+"""
+
+#: A net -> whether every cell of its map has to be the classifier on the cell's window.
+FORMS = {
+    "pooling of the map": (pool("pool: AVE kernel_h: 8 kernel_w: 9 stride: 9") + FC, True),
+    "pooling past the map": (pool("pool: AVE kernel_size: 10 stride: 11") + FC, True),
+    "maximum of the map": (pool("kernel_h: 8 kernel_w: 9 stride: 9") + FC, True),
+    "mean": (MEAN + FC, True),
+    "gate of inner products": (squeeze(SCALE), False),
+}
+
+
+@pytest.fixture(params=FORMS)
+def form(
+    request: pytest.FixtureRequest, tmp_path: Path, caffe_engine: PycaffeEngine
+) -> tuple[Path, Path, bool]:
+    """A prototxt, random weights for it, and whether its map is exact."""
+    text, exact = FORMS[request.param]
+    prototxt = tmp_path / "net.prototxt"
+    prototxt.write_text(INPUT + CONV + text)
+    return prototxt, fill_randomly(caffe_engine, prototxt, tmp_path / "m.caffemodel"), exact
+
+
+def converted(form: tuple[Path, Path, bool], mover: str, caffe_python: str) -> Conversion:
+    """Convert by one engine, and have real Caffe say whether it is the same function."""
+    prototxt, weights, _ = form
+    options = EngineOptions(choice=mover, caffe_python=caffe_python)
+    places = output_places(prototxt, weights, folder=prototxt.parent / mover)
+    plan = plan_convolution(Net.read(prototxt))
+    return convert(plan, weights, places, settings=Settings(), engine=options, verify=True)
+
+
+def test_caffe_moves_and_finds_the_same_function(
+    form: tuple[Path, Path, bool], caffe_python: str
+) -> None:
+    made = converted(form, "caffe", caffe_python)
+    assert made.verified is not None
+    assert made.verified.same
+    (one,) = made.verified.maps
+    assert one.compared > 1
+    if form[2]:
+        assert one.gap.within(made.verified.tolerance)
+    else:
+        assert "a layer looks at the whole map at once" in one.check.reasons
+        assert one.gap.absolute > 0
+
+
+def test_the_wire_gives_the_same_params_as_caffe(
+    form: tuple[Path, Path, bool], caffe_python: str, caffe_engine: PycaffeEngine
+) -> None:
+    both = [converted(form, mover, caffe_python).places for mover in ("caffe", "embedded")]
+    assert both[0].prototxt.read_bytes() == both[1].prototxt.read_bytes()
+    with (
+        caffe_engine.load(both[0].prototxt, both[0].weights) as one,
+        caffe_engine.load(both[1].prototxt, both[1].weights) as other,
+    ):
+        assert one.params == other.params
+        for layer, shapes in one.params.items():
+            for index in range(len(shapes)):
+                assert one.param(layer, index).tobytes() == other.param(layer, index).tobytes()
