@@ -40,13 +40,18 @@ from netsurgery.net.types.record import (
     Values,
     ask,
 )
+from netsurgery.net.types.reducing import ARGMAX, REDUCTION, map_mean
+from netsurgery.net.types.shaping import PERMUTE, permutation
 
 __all__ = [
+    "ARGMAX",
     "CONVOLUTION",
     "INNER_PRODUCT",
     "INPUT",
+    "PERMUTE",
     "POOLING",
     "RECORDS",
+    "REDUCTION",
     "STOCK",
     "channels",
     "counts",
@@ -56,9 +61,11 @@ __all__ = [
     "is_stock",
     "keeps_turned",
     "layout",
+    "map_mean",
     "message_of",
     "of",
     "params",
+    "permutation",
     "record",
     "roles",
     "source",

@@ -11,7 +11,7 @@ from netsurgery.net.types.record import Channels, Result, Space, Values
 from netsurgery.net.types.seen import Seen, first_field, whole_field
 from netsurgery.net.types.shaping import moving
 
-__all__ = ["TYPES"]
+__all__ = ["ARGMAX", "REDUCTION", "TYPES", "map_mean"]
 
 
 def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -31,6 +31,13 @@ def _reduction(layer: Layer, bottoms: list[Shape]) -> Result:
     return [bottoms[0][: axis_of(layer, layer.param("reduction_param"), bottoms[0], 0)]], []
 
 
+def map_mean(layer: Layer, shape: Shape) -> bool:
+    """Whether a Reduction gives the mean over height and width of its bottom, of `shape`."""
+    message = layer.param("reduction_param")
+    mean = message.word("operation", "SUM") in ("MEAN", "4") and message.number("coeff", 1.0) == 1
+    return mean and len(shape) == 4 and axis_of(layer, message, shape, 0) == 2
+
+
 def _argmax_field(seen: Seen, layer: Layer) -> Field | None:
     first, message = first_field(seen, layer), layer.param("argmax_param")
     shape = seen.shapes[layer.bottoms[0]]
@@ -45,23 +52,24 @@ def _reduction_field(seen: Seen, layer: Layer) -> Field | None:
     return whole_field(seen, layer) if axis < 3 else None
 
 
-TYPES = (
-    moving(
-        "ArgMax",
-        "argmax_param",
-        _argmax,
-        space=Space.POINTWISE,
-        channels=Channels.ALONG,
-        values=Values.HIDDEN,
-        field=_argmax_field,
-    ),
-    moving(
-        "Reduction",
-        "reduction_param",
-        _reduction,
-        space=Space.MIXING,
-        channels=Channels.MIXING,
-        values=Values.HIDDEN,
-        field=_reduction_field,
-    ),
+REDUCTION = moving(
+    "Reduction",
+    "reduction_param",
+    _reduction,
+    space=Space.MIXING,
+    channels=Channels.MIXING,
+    values=Values.HIDDEN,
+    field=_reduction_field,
 )
+
+ARGMAX = moving(
+    "ArgMax",
+    "argmax_param",
+    _argmax,
+    space=Space.POINTWISE,
+    channels=Channels.ALONG,
+    values=Values.HIDDEN,
+    field=_argmax_field,
+)
+
+TYPES = (ARGMAX, REDUCTION)

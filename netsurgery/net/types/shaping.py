@@ -35,7 +35,7 @@ from netsurgery.net.types.seen import (
     same_shape_field,
 )
 
-__all__ = ["TYPES", "moving", "permutation"]
+__all__ = ["PERMUTE", "TYPES", "moving", "permutation"]
 
 
 def _not_known(name: str, message: str | None, bottoms: Count, tops: Count) -> LayerType:
@@ -240,6 +240,19 @@ def _tile_field(seen: Seen, layer: Layer) -> Field | None:
     return replace(first, stride=stand)
 
 
+PERMUTE = moving(
+    "Permute",
+    "permute_param",
+    _permute,
+    origin="SSD",
+    fields=("order",),
+    in_place=InPlace.UNKNOWN,
+    space=Space.MIXING,
+    channels=Channels.MIXING,
+    values=Values.MOVED,
+    field=None,
+)
+
 TYPES = (
     moving(
         "BatchReindex",
@@ -274,18 +287,7 @@ TYPES = (
         values=Values.KEPT,
         field=same_shape_field,
     ),
-    moving(
-        "Permute",
-        "permute_param",
-        _permute,
-        origin="SSD",
-        fields=("order",),
-        in_place=InPlace.UNKNOWN,
-        space=Space.MIXING,
-        channels=Channels.MIXING,
-        values=Values.MOVED,
-        field=None,
-    ),
+    PERMUTE,
     _not_known("Python", "python_param", (0, MANY), (0, MANY)),
     moving(
         "Reshape",

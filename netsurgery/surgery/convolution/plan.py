@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, infer
-from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
-from netsurgery.surgery.convolution.poolings import Poolings, find_poolings
+from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import rewrite
@@ -115,6 +115,7 @@ def plan_convolution(
         chosen = sorted([*chosen, *poolings.windows], key=lambda layer: layer.index)
     found, notes = _surveyed(net, chosen, shapes, poolings, skip_refused)
     if not found.changed:
+        refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
     check_names(net, found.casts, suffix)
     writer = _Writer(net, found, suffix)
@@ -179,7 +180,7 @@ def _changes(found: Survey) -> list[str]:
     notes += [
         f"Reduction {layer.name!r}, the mean over a map, becomes a Pooling"
         for layer in (*(cast.layer for cast in found.windows), *found.averaged)
-        if layer.type != "Pooling"
+        if not types.is_a(layer, types.POOLING)
     ]
     notes += [f"layer {layer.name!r} only flattens and is taken out" for layer in found.flattenings]
     notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in found.argmaxes]
@@ -224,9 +225,9 @@ class _Writer:
 
 def _chosen(net: Net, names: Sequence[str] | None, poolings: Poolings) -> list[Layer]:
     """The InnerProduct layers to convert, in file order; those of gates only where named."""
-    found = [layer for layer in net.layers if layer.type == "InnerProduct"]
+    found = [layer for layer in net.layers if types.is_a(layer, types.INNER_PRODUCT)]
     for name in names or ():
-        if net.layer(name).type != "InnerProduct":
+        if net.layer(name) not in found:
             raise SurgeryError(
                 f"{net.prototxt.path}: layer {name!r} is of type {net.layer(name).type}, expected "
                 f"InnerProduct; there are {', '.join(layer.name for layer in found) or 'none'}"
@@ -237,7 +238,7 @@ def _chosen(net: Net, names: Sequence[str] | None, poolings: Poolings) -> list[L
 
 
 def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
-    dense = any(layer.type == "Convolution" for layer in net.layers)
+    dense = any(types.is_a(layer, types.CONVOLUTION) for layer in net.layers)
     already = "it is already convolutional" if dense else "there is nothing to convert"
     kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
     return f"the net has no InnerProduct layer; {already}{kept}{net.stage_hint}"
@@ -245,7 +246,7 @@ def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
 
 def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:
     old = shapes.params[cast.layer.name]
-    transpose = keeps_turned(cast.layer)
+    transpose = types.keeps_turned(cast.layer)
     inputs, outputs = old[0] if transpose else old[0][::-1]
     height, width = cast.kernel
     weight = (outputs, inputs // (height * width), height, width)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shape_rules import axis_of
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.windows import pool_window
+from netsurgery.surgery.plan import Refusal
 
-__all__ = ["Poolings", "find_poolings", "is_reduction"]
+__all__ = ["Poolings", "find_poolings", "unknown_poolings"]
 
 
 @dataclass
@@ -41,7 +42,7 @@ def find_poolings(net: Net, shapes: Shapes) -> Poolings:
     for layer, size in walk.sizes.items():
         if layer not in walk.gates:
             result.windows[layer] = size
-        elif layer.type != "Pooling" or _says_global(layer):
+        elif not types.is_a(layer, types.POOLING) or _says_global(layer):
             result.gates.append(layer)
     direct = frozenset().union(*(walk.direct.get(blob, frozenset()) for blob in net.outputs))
     for layer in sorted(walk.gates.keys() - walk.sizes.keys() - direct, key=lambda one: one.index):
@@ -50,6 +51,17 @@ def find_poolings(net: Net, shapes: Shapes) -> Poolings:
         if not of_cells and before and before <= walk.sizes.keys() | result.products.keys():
             result.products[layer] = walk.gates[layer]
     return result
+
+
+def unknown_poolings(net: Net, shapes: Shapes) -> list[Refusal]:
+    """The global poolings over a map of unknown size, and why."""
+    return [
+        Refusal(layer.name, f"the shape of its bottom {bottom!r} is not known: {why}")
+        for layer in net.layers
+        if types.is_a(layer, types.POOLING) and _says_global(layer)
+        for bottom, why in ((layer.bottoms[0], shapes.unknown.get(layer.bottoms[0])),)
+        if why
+    ]
 
 
 class _Walk:
@@ -81,7 +93,7 @@ class _Walk:
         size = pooled_size(layer, self.shapes.blobs)
         if size is not None:
             self.sizes[layer] = size
-        if size is not None or layer.type == "InnerProduct":
+        if size is not None or types.is_a(layer, types.INNER_PRODUCT):
             joined, direct = joined | {layer}, direct | {layer}
         for top in layer.tops:
             self.derived[top], self.direct[top] = joined, direct
@@ -104,7 +116,10 @@ def pooled_size(layer: Layer, blobs: Mapping[str, Shape]) -> tuple[int, int] | N
     shape = blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
     if len(shape) != 4 or 0 in shape:
         return None
-    whole = (layer.type == "Pooling" and _pools_all(layer, shape)) or is_reduction(layer, shape)
+    if types.is_a(layer, types.POOLING):
+        whole = _pools_all(layer, shape)
+    else:
+        whole = types.is_a(layer, types.REDUCTION) and types.map_mean(layer, shape)
     return (shape[2], shape[3]) if whole else None
 
 
@@ -123,12 +138,3 @@ def _pools_all(layer: Layer, shape: Shape) -> bool:
     covers = all(a >= b for a, b in zip((*window.kernel, *window.stride), size * 2, strict=True))
     slides = window.kernel == size and window.stride == (1, 1)
     return covers and not slides and not any(window.pad) and len(layer.tops) == 1
-
-
-def is_reduction(layer: Layer, shape: Shape) -> bool:
-    """Whether it is a Reduction that gives the mean over height and width, `shape` its bottom's."""
-    if layer.type != "Reduction" or len(shape) != 4:
-        return False
-    message = layer.param("reduction_param")
-    mean = message.word("operation", "SUM") in ("MEAN", "4") and message.number("coeff", 1.0) == 1
-    return mean and axis_of(layer, message, shape, 0) == 2

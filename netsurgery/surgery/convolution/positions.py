@@ -12,9 +12,9 @@ from collections.abc import Collection
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
 from netsurgery.net.net import Layer
-from netsurgery.net.types.record import Channels, Role, Space
+from netsurgery.net.types.record import Channels, Role, Space, Values
 
-__all__ = ["compares_with_labels", "is_pointwise", "mixes_positions", "why_not_behind"]
+__all__ = ["compares_with_labels", "is_pointwise", "mixes_positions", "reshapes", "why_not_behind"]
 
 
 def mixes_positions(layer: Layer) -> bool:
@@ -24,6 +24,11 @@ def mixes_positions(layer: Layer) -> bool:
     """
     space = types.space(layer)
     return space is Space.MIXING or (space is Space.UNKNOWN and not layer.in_place)
+
+
+def reshapes(layer: Layer) -> bool:
+    """Whether it gives the same numbers in the same order, and may give them another shape."""
+    return types.space(layer) is Space.MIXING and types.values(layer) is Values.KEPT
 
 
 def compares_with_labels(layer: Layer) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.net import types
 from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.surgery.convolution.survey import Cast, Survey
 
@@ -106,7 +107,7 @@ class _Rewriter:
 
     def open_window(self, cast: Cast) -> None:
         """A global pooling as one over a window of the size it had, stride 1."""
-        if cast.layer.type != "Pooling":
+        if not types.is_a(cast.layer, types.POOLING):
             self.average(cast.layer, _kernel_fields(cast))
             return
         message = cast.layer.param("pooling_param")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.surgery.convolution.poolings import Poolings
-from netsurgery.surgery.convolution.positions import is_pointwise, mixes_positions, why_not_behind
+from netsurgery.surgery.convolution.positions import (
+    is_pointwise,
+    mixes_positions,
+    reshapes,
+    why_not_behind,
+)
 from netsurgery.surgery.convolution.survey import Cast, Loose, Survey
 from netsurgery.surgery.plan import Refusal
 
@@ -179,7 +185,7 @@ class _Walk:
         maker: Layer | None = layer
         while maker is not None and maker.bottoms:
             maker = self.net.producer(maker, maker.bottoms[0])
-            if maker is not None and maker.type == "InnerProduct":
+            if maker is not None and types.is_a(maker, types.INNER_PRODUCT):
                 return None if maker in self.chosen else maker
         return None
 
@@ -188,7 +194,7 @@ class _Walk:
         if layer in self.sizes:
             mean = len(self.shapes.blobs.get(layer.tops[0], ())) == 2
             return Loose(flattenings=frozenset({layer}), behind=False) if mean else None
-        if layer.type not in ("Flatten", "Reshape") or len(layer.tops) != 1:
+        if not reshapes(layer) or len(layer.tops) != 1:
             return None
         bottom, top = layer.bottoms[0], layer.tops[0]
         before, after = (self.shapes.blobs.get(blob) for blob in (bottom, top))
@@ -207,7 +213,7 @@ class _Walk:
 
     def passed(self, layer: Layer, loose: list[Loose]) -> Loose | None:
         """A layer that reads loose blobs: its tops are loose as well, or it is refused."""
-        if layer.type == "InnerProduct":
+        if types.is_a(layer, types.INNER_PRODUCT):
             return None  # kept; whether the map may grow before it is found out later
         behind = any(one.behind for one in loose)
         flattenings = frozenset().union(*(one.flattenings for one in loose))
@@ -228,7 +234,7 @@ class _Walk:
                 self.pinned.setdefault(flattening, refusal)
             return None
         self.found.behind.append(layer)
-        if layer.type == "ArgMax" and layer.param("argmax_param").scalar("axis") is None:
+        if types.is_a(layer, types.ARGMAX) and layer.param("argmax_param").scalar("axis") is None:
             self.found.argmaxes.append(layer)
         return Loose(kernels.pop(), flattenings, behind)
 
