@@ -10,7 +10,7 @@ import pytest
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
-from netsurgery.net.shapes import infer
+from netsurgery.net.shapes import ShapesAt, infer
 from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.checks import ensure_same
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
@@ -270,7 +270,7 @@ def test_a_net_that_came_out_otherwise_is_refused(other: str, what: str) -> None
     made = Net.of(Prototxt.parse(SMALL + other, "n.prototxt"))
     for loose in ({}, {"fc": Loose()}):
         with pytest.raises(SurgeryError) as caught:
-            ensure_same(net, made, Survey(loose=loose), infer(net), {})
+            ensure_same(net, ShapesAt(made), Survey(loose=loose), infer(net), {})
         assert str(caught.value) == f"n.prototxt: {what}"
 
 

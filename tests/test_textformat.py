@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.textformat import MAX_DEPTH, Edits, Message, Scalar, parse
+from netsurgery.formats.texttree import respelled
 
 
 def only(text: str) -> Scalar:
@@ -251,3 +252,43 @@ def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     except PrototxtError as error:
         bad = error
     assert bad is None or (1 <= bad.line <= text.count("\n") + 1 and bad.column >= 1)
+
+
+def tree(message: Message) -> object:
+    """All of a message: names, places and texts."""
+    return (
+        message.start,
+        message.end,
+        [
+            (
+                field.name,
+                field.start,
+                field.end,
+                field.in_list,
+                tree(field.value)
+                if isinstance(field.value, Message)
+                else (field.value.kind, field.value.start, field.value.end, field.value.text),
+            )
+            for field in message.fields
+        ],
+        message.empty_lists,
+    )
+
+
+@given(st.lists(st.sampled_from(["1", "22", "4321", "0x1f"]), min_size=5, max_size=5))
+def test_respelling_is_parsing_the_new_text(new: list[str]) -> None:
+    form = 'a: {} # one\nb {{ dim: [{}, {}] c <d: {};>, e: [] f: "s" }}\ninput_dim:{}\ng: true'
+    root = parse(form.format(*["100"] * 5), "n.prototxt")
+    numbers = [scalar for scalar in scalars(root) if scalar.kind == "number"]
+    made = respelled(root, dict(zip(numbers, new, strict=True)))
+    assert made.source.text == form.format(*new)
+    assert tree(made) == tree(parse(form.format(*new)))
+    assert made.source.path == "n.prototxt"
+    assert root.source.text == form.format(*["100"] * 5)
+
+
+def scalars(message: Message) -> list[Scalar]:
+    found: list[Scalar] = []
+    for field in message.fields:
+        found += scalars(field.value) if isinstance(field.value, Message) else [field.value]
+    return found

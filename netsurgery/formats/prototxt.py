@@ -12,12 +12,14 @@ A file that mixes ``layer`` and ``layers`` is refused, as Caffe 1.0 refuses it.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
 from netsurgery.formats.not_a_net import check_is_net
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
+from netsurgery.formats.texttree import respelled
 
 __all__ = ["Prototxt", "insert_field", "quoted", "remove_field"]
 
@@ -91,6 +93,12 @@ class Prototxt:
     def edits(self) -> Edits:
         """An empty set of edits over this text."""
         return Edits(self.root.source)
+
+    def respelled(self, spellings: Mapping[Scalar, str]) -> Prototxt:
+        """The same with some scalars of it spelled otherwise, without parsing it again."""
+        root = respelled(self.root, spellings)
+        layers, _ = _layers(root)
+        return replace(self, text=root.source.text, root=root, layers=layers)
 
     def to_bytes(self, text: str | None = None) -> bytes:
         """`text` (default: the document's own) as it is written to a file, never with a BOM."""

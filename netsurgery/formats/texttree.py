@@ -7,11 +7,13 @@ characters of it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsurgery.errors import PrototxtError
 
-__all__ = ["STRING", "EmptyList", "Field", "Message", "Scalar", "Source", "shortened"]
+__all__ = ["STRING", "EmptyList", "Field", "Message", "Scalar", "Source", "respelled", "shortened"]
 
 #: One quoted string on one line.
 STRING = r"""(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')"""
@@ -272,3 +274,41 @@ class Message:
         if isinstance(found.value, Scalar):
             raise found.value.error(f"found {found.value.shown}, expected {found.name} {{ ... }}")
         return found.value
+
+
+def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
+    """The document `root` with some of its scalars spelled otherwise, without parsing it again.
+
+    A spelling has to be of the scalar's kind, and not empty.
+    """
+    text, at = root.source.text, 0
+    pieces: list[str] = []
+    ends, shifts = [0], [0]
+    for scalar in sorted(spellings, key=lambda each: each.start):
+        new = spellings[scalar]
+        pieces += [text[at : scalar.start], new]
+        at = scalar.end
+        ends.append(scalar.end)
+        shifts.append(shifts[-1] + len(new) - (scalar.end - scalar.start))
+    source = Source(root.source.path, "".join([*pieces, text[at:]]))
+
+    def moved(offset: int) -> int:
+        return offset + shifts[bisect_right(ends, offset) - 1]
+
+    def copied(message: Message) -> Message:
+        made = Message(source, moved(message.start), moved(message.end))
+        for each in message.fields:
+            old = each.value
+            value: Scalar | Message = (
+                copied(old)
+                if isinstance(old, Message)
+                else Scalar(source, old.kind, moved(old.start), moved(old.end))
+            )
+            field = Field(each.name, moved(each.start), moved(each.end), value, each.in_list)
+            made.fields.append(field)
+        made.empty_lists += [
+            EmptyList(each.name, moved(each.start), moved(each.end)) for each in message.empty_lists
+        ]
+        return made
+
+    return copied(root)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from netsurgery.net import types
 from netsurgery.net.geometry import Field
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import givable, infer
+from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.types import POOLING
 from netsurgery.net.types.record import Role
 from netsurgery.net.types.seen import Seen
@@ -19,15 +19,20 @@ __all__ = ["Field", "fields"]
 
 
 def fields(
-    net: Net, inputs: Mapping[str, Shape] | None = None, *, of: str | None = None
+    net: Net,
+    inputs: Mapping[str, Shape] | None = None,
+    *,
+    of: str | None = None,
+    shapes: Shapes | None = None,
 ) -> dict[str, Field]:
     """The field of every blob whose cells depend on one input by windows that move evenly.
 
     of: the input in which the fields lie, as if the others were constants; None for all of them.
-    A blob that mixes positions in a way no window describes (Reshape, Permute, layers that are
-    not understood), or that meets another of different stride, is left out.
+    shapes: those at `inputs`, where they are known already. A blob that mixes positions in a way
+    no window describes (Reshape, Permute, layers that are not understood), or that meets another
+    of different stride, is left out.
     """
-    shapes = infer(net, inputs)
+    shapes = infer(net, inputs) if shapes is None else shapes
     seen = Seen(shapes.blobs, net.state.phase == "TRAIN")
     for name in (*givable(net, shapes), *(inputs or {})):
         if len(shapes.blobs.get(name, ())) == 4 and of in (None, name):

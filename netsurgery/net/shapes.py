@@ -19,7 +19,7 @@ from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.net import Net
 from netsurgery.net.types.record import Result, ShapeRule, Source
 
-__all__ = ["Shapes", "describe", "givable", "has_rule", "infer", "remedy"]
+__all__ = ["Shapes", "ShapesAt", "describe", "givable", "has_rule", "infer", "remedy"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,27 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
                 f"of a data layer or a blob whose shape is not known: {names}{net.stage_hint}"
             )
     return found
+
+
+class ShapesAt:
+    """The shapes of one net at several sizes of its inputs, each inferred once."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self._found: dict[tuple[tuple[str, Shape], ...], Shapes] = {}
+
+    def __call__(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
+        """What `infer` finds; `inputs` may name blobs at the shapes they have anyway."""
+        own = self._found.get(())
+        if own is None:
+            own = self._found[()] = infer(self.net)
+        new = {
+            blob: shape for blob, shape in (inputs or {}).items() if own.blobs.get(blob) != shape
+        }
+        key = tuple(sorted(new.items()))
+        if key not in self._found:
+            self._found[key] = infer(self.net, new)
+        return self._found[key]
 
 
 def givable(net: Net, shapes: Shapes) -> tuple[str, ...]:

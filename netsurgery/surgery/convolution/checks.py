@@ -8,7 +8,7 @@ from math import prod
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import Shapes, describe, has_rule, infer
+from netsurgery.net.shapes import Shapes, ShapesAt, describe, has_rule
 from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.plan import Refusal, refuse
@@ -46,7 +46,7 @@ def unknown_types(net: Net) -> list[str]:
 
 def ensure_same(
     net: Net,
-    made: Net,
+    made: ShapesAt,
     found: Survey,
     old: Shapes,
     renames: Mapping[str, str],
@@ -55,7 +55,7 @@ def ensure_same(
 
     `made` is the new net with its inputs unchanged. Raises SurgeryError.
     """
-    new = infer(made)
+    new = made()
     path = net.prototxt.path
     counted = {*found.loose, *(top for layer in found.argmaxes for top in layer.tops)}
     for blob, before in old.blobs.items():
@@ -73,7 +73,7 @@ def ensure_same(
         for layer, shapes in old.params.items()
         if layer not in converted and new.params.get(layer) != shapes
     ]
-    refuse(path, changed + _torn(made, new) + _turned_alone(net, found))
+    refuse(path, changed + _torn(made.net, new) + _turned_alone(net, found))
 
 
 def _torn(made: Net, shapes: Shapes) -> list[Refusal]:

@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import ceil
 
 from netsurgery.errors import PrototxtError, SurgeryError
-from netsurgery.net.net import Net, Shape
-from netsurgery.net.shapes import infer
+from netsurgery.net.net import Shape
+from netsurgery.net.shapes import ShapesAt
 
 __all__ = ["MapOf", "size_for_map"]
 
@@ -23,7 +23,7 @@ _STRIDES = 3
 class MapOf:
     """The map `output` of a net as its input `name` changes; other blobs keep `sources`' shapes."""
 
-    net: Net
+    made: ShapesAt
     name: str
     output: str
     sources: Mapping[str, Shape]
@@ -32,7 +32,7 @@ class MapOf:
         """Rows and columns at an input of `size`; 0 where it does not go through the net."""
         channels = self.sources[self.name][1]
         try:
-            blobs = infer(self.net, {**self.sources, self.name: (1, channels, *size)}).blobs
+            blobs = self.made({**self.sources, self.name: (1, channels, *size)}).blobs
         except PrototxtError:
             return (0, 0)
         shape = blobs.get(self.output, ())
@@ -76,7 +76,7 @@ def size_for_map(
         if rows
     ]
     raise SurgeryError(
-        f"{of.net.prototxt.path}: no size of input {of.name!r} gives a map {of.output!r} of "
+        f"{of.made.net.prototxt.path}: no size of input {of.name!r} gives a map {of.output!r} of "
         f"{asked[0]}x{asked[1]} ({', '.join(gives) or 'none near by goes through the net'}); give "
         "another --map-size, or --input-size"
     )

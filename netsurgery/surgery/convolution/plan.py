@@ -21,10 +21,11 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.param_sources import check_own_names
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import Shapes, ShapesAt, infer
 from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
@@ -118,25 +119,23 @@ def plan_convolution(
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
     check_names(net, found.casts, suffix)
-    writer = _Writer(net, found, suffix)
-    made = writer.net({})
-    ensure_same(net, made, found, shapes, writer.renames)
-    resizes, told = resize(net, made, found, shapes, Wanted(input_size, map_size))
+    text, renames = rewrite(net.prototxt, found, suffix)
+    made = Net.of(Prototxt.parse(text, net.prototxt.path), net.state)
+    shapes_at = ShapesAt(made)
+    ensure_same(net, shapes_at, found, shapes, renames)
+    resizes, told = resize(net, shapes_at, found, shapes, Wanted(input_size, map_size))
     new = {one.name: one.new for one in resizes}
-    made = writer.net(
-        {declared: new[declared.name] for declared in net.inputs if declared.name in new}
-    )
-    blobs = infer(made, new).blobs
+    blobs = shapes_at(new).blobs
     return ConvolutionPlan(
         net=net,
-        new=made,
+        new=_with_inputs(made, new),
         shapes=shapes,
         moves=tuple(_move(cast, suffix, shapes) for cast in found.casts),
         windows={cast.layer.name: cast.kernel for cast in found.windows},
         removed=tuple(layer.name for layer in found.flattenings),
         inputs=tuple(resizes),
         maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
-        renames=writer.renames,
+        renames=renames,
         notes=(*net.notes, *notes, *unknown_types(net), *_changes(found), *told, *_stages(net)),
     )
 
@@ -209,18 +208,15 @@ def _stages(net: Net) -> list[str]:
     ]
 
 
-class _Writer:
-    """The new net at whatever input shapes."""
-
-    def __init__(self, net: Net, found: Survey, suffix: str) -> None:
-        self._old, self._found, self._suffix = net, found, suffix
-        self.renames: dict[str, str] = {}
-
-    def net(self, inputs: Mapping[NetInput, Shape]) -> Net:
-        """The new net; PrototxtError where it contradicts itself."""
-        prototxt = self._old.prototxt
-        text, self.renames = rewrite(prototxt, self._found, self._suffix, inputs)
-        return Net.of(Prototxt.parse(text, prototxt.path), self._old.state)
+def _with_inputs(made: Net, shapes: Mapping[str, Shape]) -> Net:
+    """The net with its inputs declared at these shapes. Raises PrototxtError."""
+    spellings: dict[Scalar, str] = {}
+    for declared in made.inputs:
+        for dim, size in zip(declared.dims, shapes.get(declared.name, ()), strict=False):
+            if spellings.setdefault(dim, str(size)) != str(size):
+                raise dim.error(f"{size} for input {declared.name!r}, {spellings[dim]} for another")
+    changed = {dim: text for dim, text in spellings.items() if dim.as_int() != int(text)}
+    return Net.of(made.prototxt.respelled(changed), made.state) if changed else made
 
 
 def _chosen(net: Net, names: Sequence[str] | None, poolings: Poolings) -> list[Layer]:

@@ -10,7 +10,7 @@ from math import ceil, prod
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, ShapesAt, describe
 from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.convolution.survey import Survey
@@ -49,11 +49,11 @@ class Wanted:
 
 
 def resize(
-    net: Net, made: Net, found: Survey, shapes: Shapes, wanted: Wanted
+    net: Net, made: ShapesAt, found: Survey, shapes: Shapes, wanted: Wanted
 ) -> tuple[list[Resize], list[str]]:
     """The new shapes of the inputs that lead to what is converted, and what to say of them.
 
-    `made` is the new net with its inputs unchanged, `shapes` those of the old one. Raises
+    made: the new net, its inputs unchanged. shapes: those of the old one. Raises
     SurgeryError where what is wanted cannot be.
     """
     compared = [layer for layer in found.behind if compares_with_labels(layer)]
@@ -144,11 +144,11 @@ def _check_wanted(net: Net, driving: list[NetInput], wanted: Wanted) -> None:
 
 
 def _moving_strides(
-    made: Net, name: str, sources: Mapping[str, Shape]
+    made: ShapesAt, name: str, sources: Mapping[str, Shape]
 ) -> dict[str, tuple[Fraction, Fraction]]:
     """The total stride of every output that moves with an input, as far as it is known."""
-    known = fields(made, sources, of=name)
-    return {output: known[output].stride for output in made.outputs if output in known}
+    known = fields(made.net, sources, of=name, shapes=made(sources))
+    return {output: known[output].stride for output in made.net.outputs if output in known}
 
 
 def _last(strides: Mapping[str, tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
@@ -179,7 +179,7 @@ def _new_shape(
 
 
 def _giving_the_map(
-    made: Net, one: Resize, all_: list[Resize], sources: Mapping[str, Shape], wanted: Wanted
+    made: ShapesAt, one: Resize, all_: list[Resize], sources: Mapping[str, Shape], wanted: Wanted
 ) -> Resize:
     """The input at the size that gives the map wanted, or no smaller one where none was asked for.
 
@@ -198,7 +198,7 @@ def _giving_the_map(
 
 
 def _with_true_strides(
-    made: Net, sources: Mapping[str, Shape], resizes: list[Resize]
+    made: ShapesAt, sources: Mapping[str, Shape], resizes: list[Resize]
 ) -> list[Resize]:
     """The strides that hold at the new size as well; others are not known.
 
@@ -214,15 +214,15 @@ def _with_true_strides(
 
 
 def _effects(
-    net: Net, made: Net, found: Survey, sources: Mapping[str, Shape], resizes: list[Resize]
+    net: Net, made: ShapesAt, found: Survey, sources: Mapping[str, Shape], resizes: list[Resize]
 ) -> tuple[list[Refusal], bool]:
     """The layers whose params have their shape at the old sizes only; whether any output grows."""
-    before = infer(made, sources)
+    before = made(sources)
     try:
-        after = infer(made, {**sources, **{one.name: one.new for one in resizes}})
+        after = made({**sources, **{one.name: one.new for one in resizes}})
     except PrototxtError as error:
         sizes = ", ".join(f"{one.new[2]}x{one.new[3]}" for one in resizes)
-        told = _in_the_original(net, made, found, error)
+        told = _in_the_original(net, made.net, found, error)
         raise SurgeryError(f"an input of {sizes} does not go through this net: {told}") from None
     fixed = [
         Refusal(
@@ -233,7 +233,7 @@ def _effects(
         for layer, shapes in before.params.items()
         if after.params.get(layer) != shapes
     ]
-    known = [blob for blob in made.outputs if blob in before.blobs and blob in after.blobs]
+    known = [blob for blob in made.net.outputs if blob in before.blobs and blob in after.blobs]
     return fixed, any(before.blobs[blob][2:] != after.blobs[blob][2:] for blob in known)
 
 

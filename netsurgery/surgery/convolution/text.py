@@ -5,27 +5,19 @@ All is done by splices over the author's text, so what is not named here stays b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
 from netsurgery.net import types
-from netsurgery.net.net import Layer, NetInput, Shape
+from netsurgery.net.net import Layer
 from netsurgery.surgery.convolution.survey import Cast, Survey
 
 __all__ = ["rewrite"]
 
 
-def rewrite(
-    prototxt: Prototxt, found: Survey, suffix: str, inputs: Mapping[NetInput, Shape]
-) -> tuple[str, dict[str, str]]:
-    """The new text, the inputs at the shapes given, and the blobs renamed on the way."""
+def rewrite(prototxt: Prototxt, found: Survey, suffix: str) -> tuple[str, dict[str, str]]:
+    """The new text, its inputs as they were, and the blobs renamed on the way."""
     edits = prototxt.edits()
     _rename_net(edits, prototxt.root)
-    for declared, shape in inputs.items():
-        for dim, size in zip(declared.dims, shape, strict=True):
-            if dim.as_int() != size:
-                edits.replace(dim.start, dim.end, str(size))
     return _Rewriter(edits, found, suffix).layers(prototxt)
 
 

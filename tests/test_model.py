@@ -1,0 +1,234 @@
+"""A net with its weights, and what reads params that are not those of the net."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.errors import CaffemodelError, NetError
+from netsurgery.formats import weights as formats
+from netsurgery.formats.textformat import parse
+from netsurgery.net import model as models
+from netsurgery.net.model import Model
+from netsurgery.net.shapes import infer
+
+NET = """
+name: "n" input: "data" input_shape { dim: [1, 3, 8, 8] }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 CONV } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }
+layer { name: "scale" type: "Scale" bottom: "bn" top: "bn" SCALE }
+layer { name: "relu" type: "ReLU" bottom: "bn" top: "bn" }
+layer { name: "fc" type: "InnerProduct" bottom: "bn" top: "fc"
+  inner_product_param { num_output: 5 FC } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+BARE = {"CONV": "bias_term: false", "SCALE": "", "FC": "bias_term: false"}
+BIASED = {"CONV": "", "SCALE": "scale_param { bias_term: true }", "FC": ""}
+
+
+def text(kept: dict[str, str]) -> str:
+    made = NET
+    for word, value in kept.items():
+        made = made.replace(word, value)
+    return made
+
+
+def biased(*layers: str) -> str:
+    """The net in which these layers have a bias, "CONV", "SCALE" and "FC"."""
+    return text({word: (BIASED if word in layers else BARE)[word] for word in BARE})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(biased())
+    return tmp_path
+
+
+def model_of(*layers: str) -> str:
+    """A model in which these layers have a bias, as those of net.prototxt have not."""
+    Path("as_trained.prototxt").write_text(biased(*layers))
+    assert run(["init", "-q", "as_trained.prototxt", "-o", "m.caffemodel", "--force"]) == 0
+    return "m.caffemodel"
+
+
+def with_five_params(path: str) -> None:
+    """Give the BatchNorm of a model the scale and bias that NVCaffe's has."""
+    from caffe_schema import caffe_messages
+
+    net = caffe_messages().NetParameter.FromString(Path(path).read_bytes())
+    (bn,) = (layer for layer in net.layer if layer.name == "bn")
+    for _ in range(2):
+        bn.blobs.add(data=[1.0] * 4).shape.dim.append(4)
+    Path(path).write_bytes(net.SerializeToString())
+
+
+def edit(operation: str) -> list[str]:
+    return ["edit", "net.prototxt", "m.caffemodel", "-o", "e", "--prototxt-out", "e.txt", operation]
+
+
+VERIFY = ["verify", *["net.prototxt", "m.caffemodel"] * 2, "--engine", "embedded"]
+CONVERT = ["convert", "net.prototxt", "m.caffemodel", "-o", "o", "--engine", "embedded"]
+EXPORT = ["export", "net.prototxt", "m.caffemodel", "-o", "e.onnx"]
+FROM, ONTO = (
+    ["transplant", *pair, "-o", "e"]
+    for pair in (
+        ["net.prototxt", "m.caffemodel", "net.prototxt", "whole.caffemodel"],
+        ["net.prototxt", "whole.caffemodel", "net.prototxt", "m.caffemodel"],
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("layer", "command"),
+    [
+        ("SCALE", edit("fold")),
+        ("SCALE", edit("fold:scale")),
+        ("SCALE", edit("fold:bn")),
+        ("SCALE", edit("outputs:conv:keep=0,1")),
+        ("CONV", edit("fold")),
+        ("CONV", edit("fold-mean:1,2,3")),
+        ("CONV", edit("fold-scale:2")),
+        ("CONV", edit("swap-input-channels")),
+        ("CONV", edit("swap-input-channels:conv")),
+        ("CONV", edit("outputs:conv:keep=0,1")),
+        ("FC", edit("outputs:fc:keep=0,1")),
+        ("FC", edit("outputs:conv:drop=0")),
+        ("FC", CONVERT),
+        ("FC", FROM),
+        ("FC", ONTO),
+        ("BN", edit("fold")),
+        ("BN", edit("fold:bn")),
+        ("BN", edit("outputs:conv:keep=0,1")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:1] + value[7:8]),
+)
+def test_whatever_computes_from_a_layers_params_holds_them_against_the_net(
+    folder: Path, capsys: pytest.CaptureFixture[str], layer: str, command: list[str]
+) -> None:
+    """One param more in the model than in the net, two for a BatchNorm: none is thrown away."""
+    model_of()
+    Path("m.caffemodel").rename("whole.caffemodel")
+    with_five_params(model_of()) if layer == "BN" else model_of(layer)
+    before = sorted(folder.iterdir())
+    assert run(command) == (2 if command is VERIFY else 1)
+    told = capsys.readouterr().err
+    name = {"SCALE": "scale", "CONV": "conv", "FC": "fc", "BN": "bn"}[layer]
+    has, expected = (5, 3) if layer == "BN" else (2, 1)
+    assert f"layer {name!r}" in told
+    assert f" has {has} params for it, expected {expected}" in told
+    assert sorted(folder.iterdir()) == before
+
+
+def test_layers_that_an_operation_does_not_touch_do_not_stop_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_five_params(model_of())
+    assert run(edit("outputs:fc:keep=0,1")) == 0
+    assert run([*edit("conv[0]*=2"), "--force"]) == 0
+    capsys.readouterr()
+    assert run(CONVERT) == 0
+    note = "layer 'bn': the model has 5 params for it, expected 3: kept as it is in the model"
+    assert note in " ".join(capsys.readouterr().out.split())
+    for path in ("e", "o/m_full_conv.caffemodel"):
+        with (
+            Model.open("net.prototxt", path) as made,
+            Model.open("net.prototxt", "m.caffemodel") as model,
+        ):
+            new, old = made.stored["bn"].blobs, model.stored["bn"].blobs
+            assert [blob.numpy().tolist() for blob in new] == [b.numpy().tolist() for b in old]
+
+
+def test_weights_are_opened_when_they_are_asked_for(folder: Path) -> None:
+    with Model.open("net.prototxt", "absent.caffemodel") as model:
+        assert model.net.name == "n"
+        assert model.files == ["net.prototxt", "absent.caffemodel"]
+        with pytest.raises(CaffemodelError):
+            _ = model.weights
+    with Model.open("net.prototxt") as alone:
+        assert not alone.has_weights
+        assert alone.stored == {}
+        assert alone.fit.missing == ()
+        with pytest.raises(NetError):
+            _ = alone.weights
+    model_of()
+    with Model.open("net.prototxt", "m.caffemodel") as model:
+        pass
+    with pytest.raises(NetError):
+        _ = model.weights
+
+
+@pytest.mark.parametrize("command", [CONVERT, edit("fold"), EXPORT, VERIFY[:3]], ids=lambda c: c[0])
+def test_weights_are_walked_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Beside what is read back of the outputs."""
+    model_of()
+    opened: list[str] = []
+    original = formats.open_weights
+
+    def counted(path: str, *more: object) -> object:
+        opened.append(str(path))
+        return original(path, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(models, "open_weights", counted)
+    if command[0] == "verify":
+        command = ["inspect", *command[1:3]]
+    assert run(command) == 0
+    assert opened.count("m.caffemodel") == 1
+
+
+def test_opening_a_model_costs_no_numpy(folder: Path) -> None:
+    model_of()
+    code = (
+        "import sys; from netsurgery.net.model import Model\n"
+        "with Model.open('net.prototxt', 'm.caffemodel') as model: model.fit\n"
+        "print('numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def calls(function: Callable[..., object], command: list[str]) -> int:
+    """How often the function is called while the command runs."""
+    code, count = function.__code__, 0
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code is code
+
+    sys.setprofile(profile)
+    try:
+        assert run(command) == 0
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("command", "parsed", "inferred"),
+    [
+        (CONVERT, 2, 3),
+        ([*CONVERT, "--dry-run"], 2, 3),
+        (edit("fold"), 2, 1),
+        (edit("conv[0]*=2"), 1, 1),
+        (["transplant", *CONVERT[1:3], *CONVERT[1:3], "-o", "e"], 2, 2),
+        (["inspect", *CONVERT[1:3]], 1, 1),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_net_is_parsed_and_its_shapes_inferred_no_more_than_needed(
+    folder: Path, command: list[str], parsed: int, inferred: int
+) -> None:
+    """A convert parses the old net and the new; it infers the old, the new and the new grown."""
+    model_of()
+    forced = [] if command[0] == "inspect" else ["--force"]
+    assert calls(parse, [*command, *forced]) == parsed
+    assert calls(infer, [*command, *forced]) == inferred
