@@ -16,6 +16,7 @@ from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
+from netsurgery.net import types
 from netsurgery.net.model import Model as NetWithWeights
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed
 
 __all__ = ["TOLERANCE", "BlobGap", "Model", "Verification", "verify"]
-
-#: Layers that hide differences: a saturated Softmax answers 1 whatever goes into it.
-_HIDING = frozenset({"ArgMax", "Sigmoid", "Softmax", "TanH", "Threshold"})
 
 #: The largest relative difference that rounding explains.
 TOLERANCE = 1e-5
@@ -212,7 +210,7 @@ def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
     one, two = _last_writer(nets[0], blob), _last_writer(nets[1], other)
     if one is None or two is None or one.in_place or two.in_place:
         return {}
-    hiding = one.type == two.type and one.type in _HIDING
+    hiding = one.type == two.type and types.hides_values(one)
     return {one.bottoms[0]: two.bottoms[0]} if hiding else {}
 
 
@@ -222,7 +220,7 @@ def _not_seen(nets: tuple[Net, Net], outputs: Mapping[str, str]) -> list[str]:
     for blob in nets[0].outputs:
         writers = _last_writer(nets[0], blob), _last_writer(nets[1], outputs[blob])
         for one in writers:
-            if one is not None and one.in_place and one.type in _HIDING:
+            if one is not None and one.in_place and types.hides_values(one):
                 notes.append(
                     f"{one.type} {one.name!r} makes {blob!r} in place and may hide differences: "
                     "what goes into it was not compared"

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import NetError
+from netsurgery.net import types
 from netsurgery.net.cells import Cells, place_cells
 from netsurgery.net.net import Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer
@@ -64,7 +65,7 @@ class MapNet:
     def scored(self) -> str:
         """ "probability" where a Softmax over the channels is the last to write the blob."""
         writers = [layer for layer in self.net.layers if self.blob in layer.tops]
-        if not writers or writers[-1].type != "Softmax":
+        if not writers or not types.is_a(writers[-1], types.SOFTMAX):
             return "score"
         axis = writers[-1].param("softmax_param").integer("axis", 1, -4)
         return "probability" if axis in (1, -3) else "score"

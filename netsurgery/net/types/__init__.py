@@ -26,6 +26,7 @@ from netsurgery.net.types import (
 )
 from netsurgery.net.types.data import INPUT
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
+from netsurgery.net.types.normalization import SOFTMAX
 from netsurgery.net.types.pooling import POOLING
 from netsurgery.net.types.record import (
     Channels,
@@ -52,14 +53,17 @@ __all__ = [
     "POOLING",
     "RECORDS",
     "REDUCTION",
+    "SOFTMAX",
     "STOCK",
     "channels",
     "counts",
+    "hides_values",
     "in_place",
     "is_a",
     "is_input",
     "is_stock",
     "keeps_turned",
+    "keeps_values",
     "layout",
     "map_mean",
     "message_of",
@@ -127,6 +131,17 @@ def is_stock(layer: Layer) -> bool:
     """Whether Caffe 1.0 itself has the layer's type."""
     found = of(layer)
     return found is not None and found.origin == STOCK
+
+
+def hides_values(layer: Layer) -> bool:
+    """Whether other numbers can give the same: a saturated Softmax answers 1 whatever it reads."""
+    return values(layer) is Values.HIDDEN
+
+
+def keeps_values(kind: str) -> bool:
+    """Whether layers of the type called `kind` pass on the same numbers in the same order."""
+    known = record(kind)
+    return known is not None and known.values in (Values.KEPT, Values.PASSED)
 
 
 def message_of(layer: Layer) -> str | None:

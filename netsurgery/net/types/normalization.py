@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
     Read = Callable[[int], Wide]
 
-__all__ = ["TYPES"]
+__all__ = ["SOFTMAX", "TYPES"]
 
 #: Caffe fills the statistics with zeros, whatever the prototxt says.
 _STATISTICS = (
@@ -276,7 +276,7 @@ _MVN = LayerType(
     runs=True,
 )
 
-_SOFTMAX = LayerType(
+SOFTMAX = LayerType(
     name="Softmax",
     aliases=(),
     origin="Caffe 1.0",
@@ -328,4 +328,4 @@ _NORMALIZE = LayerType(
     runs=True,
 )
 
-TYPES = (_BATCH_NORM, _BIAS_TYPE, _MVN, _NORMALIZE, _SCALE_TYPE, _SOFTMAX)
+TYPES = (_BATCH_NORM, _BIAS_TYPE, _MVN, _NORMALIZE, _SCALE_TYPE, SOFTMAX)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
 
 __all__ = ["first_writers", "pair_blobs"]
-
-#: They change a blob's shape and none of its numbers.
-_RESHAPING = frozenset({"Flatten", "Reshape"})
 
 
 def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]:
@@ -26,7 +24,7 @@ def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]
         writer = writers.get(blob)
         if there in here and (blob in renames or there not in taken):
             pairs[blob] = there
-        elif writer is not None and writer.type in _RESHAPING and writer.bottoms[0] in pairs:
+        elif writer is not None and types.keeps_values(writer.type) and writer.bottoms[0] in pairs:
             pairs[blob] = pairs[writer.bottoms[0]]
     return pairs
 

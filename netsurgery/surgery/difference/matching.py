@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from netsurgery.net import types
 from netsurgery.surgery.difference.records import LayerRecord
 
 __all__ = ["Matching", "match_layers"]
 
-#: Layers that can go, or come, without a change to what the one behind them reads.
-_PASSING = frozenset({"Dropout", "Flatten", "Reshape", "Split"})
-_CONVOLVED = {("InnerProduct", "Convolution"), ("Convolution", "InnerProduct")}
+_CONVOLVED = {types.INNER_PRODUCT.name, types.CONVOLUTION.name}
 
 
 def match_layers(old: Sequence[LayerRecord], new: Sequence[LayerRecord]) -> Matching:
@@ -160,7 +159,7 @@ def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
 def _passes(layer: LayerRecord) -> bool:
     """Whether the layer stands between one bottom and another top, and could be left out."""
     one = len(layer.bottoms) == len(layer.tops) == 1 and layer.bottoms != layer.tops
-    return one and layer.type in _PASSING
+    return one and types.keeps_values(layer.type)
 
 
 def _through(layers: Sequence[LayerRecord]) -> dict[str, str]:
@@ -176,7 +175,7 @@ def _over(
     old: LayerRecord, new: LayerRecord, bottoms: tuple[str, ...], through: dict[str, str]
 ) -> bool:
     """Whether the two could be one layer, judged by type and bottoms."""
-    if old.type != new.type and (old.type, new.type) not in _CONVOLVED:
+    if old.type != new.type and {old.type, new.type} != _CONVOLVED:
         return False
     if (old.tops == old.bottoms) != (new.tops == new.bottoms):
         return False

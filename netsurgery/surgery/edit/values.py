@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.npy import read_npy
+from netsurgery.net import types
 from netsurgery.net.shapes import describe
+from netsurgery.net.types.record import Layout, Space
 from netsurgery.surgery.edit.filters import KERNELS, kernel
 from netsurgery.surgery.edit.operations import ParamOperation, Target
 from netsurgery.surgery.edit.slices import axes_left
@@ -165,12 +167,13 @@ def _filled(
     """A designed kernel in every filter chosen, on the channels chosen; the others stay."""
     import numpy as np
 
-    kind = work.layer(target.layer).type
+    layer = work.layer(target.layer)
+    slides = types.space(layer) in (Space.SLIDING, Space.SPREADING)
     shape = work.peek_alone(target.layer, target.blob).shape
-    if kind not in ("Convolution", "Deconvolution") or target.blob or len(shape) != 4:
+    if not slides or types.layout(layer) is None or target.blob or len(shape) != 4:
         raise stop(
             target.layer,
-            f"param {target.blob} is {describe(shape)} ({kind}); {name} fills the H x W "
+            f"param {target.blob} is {describe(shape)} ({layer.type}); {name} fills the H x W "
             "filters of a Convolution's or Deconvolution's weights",
         )
     axes = axes_left(shape, target.indices)
@@ -185,7 +188,7 @@ def _filled(
     if channels is None:
         new[...] = made
         return new
-    axis = 1 if kind == "Convolution" else 0
+    axis = 1 if types.layout(layer) is Layout.OUTPUTS_FIRST else 0
     if axis not in axes or view.shape[axes.index(axis)] != shape[axis]:
         raise SurgeryError(f"{target.text} has chosen channels already; leave out channels=")
     first = np.moveaxis(new, axes.index(axis), 0)  # a view, channels first

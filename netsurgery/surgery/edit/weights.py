@@ -10,6 +10,7 @@ from netsurgery.formats.caffemodel_new import Chunks, NewBlob
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsLayer, numbers
 from netsurgery.io.wire import varint_field
+from netsurgery.net import types
 from netsurgery.surgery.edit.workpiece import Workpiece
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, 
     if not isinstance(layer, ModelLayer) or not fields:
         return {}
     numbers = FIELDS[layer.generation]
-    inner = layer.type == "InnerProduct"
+    record = types.record(layer.type)
+    inner = record is types.INNER_PRODUCT
     number = numbers.inner_product_param if inner else numbers.convolution_param
     reader = layer.reader
     kept = [

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from netsurgery.errors import SurgeryError
+from netsurgery.net import types
 from netsurgery.net.model import Model, shared_params
 from netsurgery.net.net import Shape
 from netsurgery.surgery.plan import Refusal, refuse
@@ -276,4 +277,4 @@ class _Planner:
 
 
 def _of_one_kind(one: str, other: str) -> bool:
-    return one == other or {one, other} == {"InnerProduct", "Convolution"}
+    return one == other or {one, other} == {types.INNER_PRODUCT.name, types.CONVOLUTION.name}
