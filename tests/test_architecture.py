@@ -138,3 +138,23 @@ def test_planning_a_conversion_costs_no_numpy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_goes_well_costs_no_protobuf(tmp_path: Path, repo_root: Path) -> None:
+    """convert, inspect and export look fields up in the index; the schemas stay unread."""
+    net = f"{repo_root}/prototxt/digits_deploy.prototxt"
+    model = f"{repo_root}/models/digits/digits.caffemodel"
+    code = f"""
+import sys
+from netsurgery.cli import run
+assert run(["convert", {net!r}, {model!r}, "-o", "out", "-q", "--engine", "embedded"]) == 0
+assert run(["inspect", {net!r}, {model!r}, "-q"]) == 0
+assert run(["export", {net!r}, {model!r}, "-o", "net.onnx", "-q"]) == 0
+print("google.protobuf" in sys.modules)
+assert run(["diff", {net!r}, {net!r}, "-q"]) == 0
+print("google.protobuf" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True"]

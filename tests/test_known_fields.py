@@ -1,29 +1,36 @@
-"""The fields Caffe's layers have are those of its own schema."""
+"""The fields of layers that are known, and what is said of others."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from caffe_schema import caffe_messages
 
 from netsurgery.cli import run
 from netsurgery.errors import PrototxtError
 from netsurgery.export.layers import EMITTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.schema.index import caffe_fields, fields_of_forks, forks
 from netsurgery.net import Net, types
-from netsurgery.net.known_fields import FIELDS, unknown_fields
+from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.shapes import infer
 
 #: Types whose layers take nothing, or whose own definition checks its fields.
 WITHOUT = {"AbsVal", "BNLL", "BatchReindex", "Silence", "Split"}
 
 
-@pytest.mark.parametrize("name", sorted(FIELDS))
-def test_fields_are_caffes(name: str) -> None:
-    found = caffe_messages().LayerParameter.DESCRIPTOR.fields_by_name[name].message_type
-    extra = {"ceil_mode"} if name == "pooling_param" else set()
-    assert set(FIELDS[name].split()) == {field.name for field in found.fields} | extra
+@pytest.mark.parametrize("name", sorted(types.RECORDS))
+def test_records_name_what_the_schemas_have(name: str) -> None:
+    record = types.RECORDS[name]
+    stock = record.origin == types.STOCK
+    names = {fork.name for fork in forks()}
+    assert stock or record.origin in names
+    if record.message is None:
+        return
+    message = caffe_fields("LayerParameter").get(record.message)
+    assert message if stock else True
+    message = message or fields_of_forks("LayerParameter")[record.message]
+    assert all(field in fields_of_forks(message) for field in record.fields)
 
 
 @pytest.mark.parametrize("kind", sorted(EMITTERS))
@@ -31,7 +38,6 @@ def test_every_type_has_its_message(kind: str) -> None:
     record = types.record(kind)
     assert record is not None
     assert (record.message is None) == (kind in WITHOUT | {"Axpy"})
-    assert record.message in FIELDS or record.origin != types.STOCK or kind in WITHOUT
 
 
 @pytest.mark.parametrize("version", ["layer", "layers"])
@@ -45,7 +51,8 @@ def test_a_field_of_a_fork_is_refused(version: str) -> None:
         check_types(Net.of(Prototxt.parse(text, "n.prototxt")))
     assert str(caught.value) == (
         "n.prototxt:4:9: layer 'c' (Convolution): convolution_param has a field pad_l, which is "
-        "not known and may change all that is behind it; take it out if it changes nothing"
+        "not known (Synopsys Caffe has it) and may change all that is behind it; take it out if it "
+        "changes nothing"
     )
 
 
@@ -56,8 +63,8 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
 """
 BLAME = (
-    "layer 'conv' (Convolution): convolution_param has a field pad_l, which is not known and may "
-    "change all that is behind it; take it out if it changes nothing"
+    "layer 'conv' (Convolution): convolution_param has a field pad_l, which is not known (Synopsys "
+    "Caffe has it) and may change all that is behind it; take it out if it changes nothing"
 )
 
 
@@ -114,6 +121,20 @@ def test_only_what_depends_on_the_layer_is_unknown() -> None:
         ("Upsample", "upsample_param { scale: 2 mode: 1 }", ["mode"]),
         ("Interp", "interp_param { zoom_factor: 2 }", []),
         ("Strange", "strange_param { zoom_factor: 2 }", []),
+        ("Convolution", "convolution_param { weight_filler { strange: 1 } }", []),
+        ("Reshape", "reshape_param { shape { dim: 1 dims: 2 } }", ["dims"]),
+        ("ReLU6", "relu6_param { negative_slope: 1 }", ["negative_slope"]),
+        (
+            "Normalize",
+            "norm_param { eps: 1 } normalize_param { bp_norm: true }",
+            ["normalize_param"],
+        ),
+        ("ReLU", "permute_param { order: 1 } forward_type: FLOAT16 blobs_lr: 1", []),
+        ("Convolution", "strange_param { a: 1 } strange: 1", []),
+        ("Convolution", "pad: 1 convolution_param { kernel_size: 3 }", ["pad"]),
+        ("Convolution", "hole: 1 convolution_param { kernel_size: 3 }", ["hole"]),
+        ("AbsVal", "absval_param { a: 1 }", ["absval_param"]),
+        ("Data", "data_param { batch_size: 1 shuffle: true }", ["shuffle"]),
     ],
 )
 def test_fields_that_the_definition_of_a_type_does_not_have(

@@ -1,85 +1,115 @@
-"""The fields that Caffe's layers have, and the refusal of those they have not.
+"""The fields of a layer whose meaning is known, and the refusal of others.
 
 Real Caffe refuses a net with a field it does not know. Here a prototxt is read with all its
 fields, and to run it as if the unknown ones (``pad_l``, ``relu: true``) were not there would give
-other numbers than the fork that knows them.
+other numbers than the fork that knows them. Known are Caffe 1.0's, by its schema, and those of
+forks that the record of the layer's type names.
 """
 
 from __future__ import annotations
 
-from netsurgery.formats.textformat import Field
+import re
+from collections.abc import Iterable, Iterator
+
+from netsurgery.errors import PrototxtError
+from netsurgery.formats.schema.index import caffe_fields, fields_of_forks
+from netsurgery.formats.textformat import Field, Message
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
+from netsurgery.net.types.record import LayerType
 
-__all__ = ["FIELDS", "check_fields", "unknown_fields"]
+__all__ = ["check_fields", "unknown_fields"]
 
-#: The message with a layer's parameters -> its fields in Caffe 1.0; and ceil_mode, a fork's.
-FIELDS: dict[str, str] = {
-    "argmax_param": "out_max_val top_k axis",
-    "batch_norm_param": "use_global_stats moving_average_fraction eps",
-    "bias_param": "axis num_axes filler",
-    "clip_param": "min max",
-    "concat_param": "axis concat_dim",
-    "convolution_param": """
-        num_output bias_term pad kernel_size stride dilation pad_h pad_w kernel_h kernel_w
-        stride_h stride_w group weight_filler bias_filler engine axis force_nd_im2col
-    """,
-    "crop_param": "axis offset",
-    "dropout_param": "dropout_ratio",
-    "dummy_data_param": "data_filler shape num channels height width",
-    "eltwise_param": "operation coeff stable_prod_grad",
-    "elu_param": "alpha",
-    "embed_param": "num_output input_dim bias_term weight_filler bias_filler",
-    "exp_param": "base scale shift",
-    "flatten_param": "axis end_axis",
-    "inner_product_param": "num_output bias_term weight_filler bias_filler axis transpose",
-    "log_param": "base scale shift",
-    "lrn_param": "local_size alpha beta norm_region k engine",
-    "mvn_param": "normalize_variance across_channels eps",
-    "parameter_param": "shape",
-    "pooling_param": """
-        pool pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w engine
-        global_pooling round_mode ceil_mode
-    """,
-    "power_param": "power scale shift",
-    "prelu_param": "filler channel_shared",
-    "recurrent_param": "num_output weight_filler bias_filler debug_info expose_hidden",
-    "reduction_param": "operation axis coeff",
-    "relu_param": "negative_slope engine",
-    "reshape_param": "shape axis num_axes",
-    "scale_param": "axis num_axes filler bias_term bias_filler",
-    "sigmoid_param": "engine",
-    "slice_param": "axis slice_point slice_dim",
-    "softmax_param": "engine axis",
-    "spp_param": "pyramid_height pool engine",
-    "swish_param": "beta",
-    "tanh_param": "engine",
-    "threshold_param": "threshold",
-    "tile_param": "axis tiles",
-}
+#: The messages that a layer is, in today's nets and in those of 2014.
+_LAYERS = ("LayerParameter", "V1LayerParameter")
+
+#: How a param begins, before a file of weights is read: nothing else depends on it.
+_FILLER = "FillerParameter"
 
 
 def check_fields(layer: Layer) -> None:
-    """Raise PrototxtError, with its place, for a field that the type's definition does not have."""
+    """Raise PrototxtError, with its place, for the first of `unknown_fields`."""
     for field in unknown_fields(layer):
-        raise layer.message.source.error(
-            f"layer {layer.name!r} ({layer.type}): {types.message_of(layer)} has a field "
-            f"{field.name}, which is not known and may change all that is behind it; take it out "
-            "if it changes nothing",
-            field.start,
-        )
+        raise _refusal(layer, field)
 
 
 def unknown_fields(layer: Layer) -> tuple[Field, ...]:
-    """The fields of the layer's own message that its definition does not have.
+    """The fields of the layer that its definition does not have, in file order.
 
-    The definition is Caffe 1.0's, or that of the fork that has the layer's type. Empty for a type
-    that is known to neither.
+    Those are fields of its own message, at any depth, that neither Caffe 1.0 has nor the record of
+    its type names; a message that another fork reads for a type of this name; and fields of the
+    layer itself that belong in its own message. Empty for a type without a record.
     """
     record = types.of(layer)
-    if record is None or record.message is None:
-        return ()
-    if record.origin == types.STOCK and record.message not in FIELDS:
-        return ()
-    known = {*FIELDS.get(record.message, "").split(), *record.fields}
-    return tuple(field for field in layer.param(record.message).fields if field.name not in known)
+    return () if record is None else tuple(_unknown(layer, record))
+
+
+def _unknown(layer: Layer, record: LayerType) -> Iterator[Field]:
+    for field in layer.message.fields:
+        if field.name == record.message:
+            if isinstance(field.value, Message):
+                name = caffe_fields(_LAYERS[0]).get(field.name, "")
+                known = {*caffe_fields(name), *record.fields}
+                yield from _inside(field.value, name or _of_forks(field.name), known)
+        elif _is_params_of(field.name, record) or _is_misplaced(field.name, record):
+            yield field
+
+
+def _inside(message: Message, name: str, known: Iterable[str]) -> Iterator[Field]:
+    """The fields of a message of this name that are not called as in `known`."""
+    kinds = caffe_fields(name) or fields_of_forks(name)
+    for field in message.fields:
+        kind = kinds.get(field.name, "")
+        if field.name not in known:
+            yield field
+        elif kind and kind != _FILLER and isinstance(field.value, Message):
+            yield from _inside(field.value, kind, caffe_fields(kind) or fields_of_forks(kind))
+
+
+def _of_forks(field: str) -> str:
+    """The name of the message that a field of forks' layers is."""
+    return fields_of_forks(_LAYERS[0]).get(field, "")
+
+
+def _is_misplaced(field: str, record: LayerType) -> bool:
+    """Whether no layer has the field, and the message of this type has it: ``pad``."""
+    if record.message is None or any(field in caffe_fields(name) for name in _LAYERS):
+        return False
+    own = caffe_fields(_LAYERS[0]).get(record.message, "")
+    return field in caffe_fields(own) or field in record.fields
+
+
+def _is_params_of(field: str, record: LayerType) -> bool:
+    """Whether the field is called as the type is: some fork's own parameters of it."""
+    return field.endswith("_param") and _folded(field) in map(
+        _folded, (record.name, *record.aliases)
+    )
+
+
+def _folded(name: str) -> str:
+    return re.sub("_param$|[^a-z0-9]", "", name.lower())
+
+
+def _refusal(layer: Layer, field: Field) -> PrototxtError:
+    """What a field is that the layer's definition does not have, and who has it."""
+    from netsurgery.formats.schema.problems import layer_hint
+
+    hint = layer_hint(layer.message, field)
+    return layer.message.source.error(
+        f"layer {layer.name!r} ({layer.type}): {_where(layer, field)} has a field {field.name}, "
+        f"which is not known{hint} and may change all that is behind it; take it out if it changes "
+        "nothing",
+        field.start,
+    )
+
+
+def _where(layer: Layer, field: Field) -> str:
+    """The name of the message that the field stands in."""
+    return next(
+        (
+            outer.name
+            for outer in layer.message.fields
+            if isinstance(outer.value, Message) and outer.start < field.start < outer.end
+        ),
+        "it",
+    )

@@ -26,7 +26,7 @@ from netsurgery.formats.schema.descriptors import (
 from netsurgery.formats.schema.index import fields_of_forks, forks, forks_with
 from netsurgery.formats.textformat import EmptyList, Field, Message, Scalar
 
-__all__ = ["NET", "Problem", "nearest", "problems"]
+__all__ = ["NET", "Problem", "layer_hint", "nearest", "problems"]
 
 #: The message that a net's prototxt is.
 NET = "NetParameter"
@@ -159,6 +159,19 @@ def _hint(message: Message, name: str, schemas: Sequence[_Schema]) -> str:
 
 def _folded(name: str) -> str:
     return re.sub("_param$|[^a-z0-9]", "", name.lower())
+
+
+def layer_hint(layer: Message, field: Field) -> str:
+    """What is to be said of a field anywhere in a layer that Caffe 1.0 does not have.
+
+    " (DeepLab has it)", " (did you mean pad?)", or "" where no Caffe has it nor one like it.
+    """
+    for name in ("LayerParameter", "V1LayerParameter"):
+        for problem in problems(layer, name):
+            if problem.at == field.start:
+                way = problem.error.what.partition("; ")[2]
+                return f" ({way})" if way else ""
+    return ""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
