@@ -197,6 +197,9 @@ def test_unpooling_puts_values_back_where_its_pooling_took_them() -> None:
     # Cell j is of the window of cell j / 2, so it sees pixels j - 1 to j + 1.
     assert along_height(of(pool + narrow + back)["u"]) == [3, 1, -1]
     assert along_height(of(pool + wide + back)["u"]) == [7, 1, -3]
+    odd = layer("Upsample", 'bottom: "m" upsample_param { upsample_h: 12 upsample_w: 18 }', "c",
+                "u")  # fmt: skip
+    assert "u" not in of(pool + narrow + odd)  # places are numbered in rows of 20
     stray = layer("Upsample", 'bottom: "c" upsample_param { scale: 2 }', "c", "u")
     assert "u" not in of(pool + narrow + stray)
 

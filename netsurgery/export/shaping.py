@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netsurgery.export.site import Emitter, Site
 from netsurgery.net.types.axes import axis_of, cut_axis
+from netsurgery.net.types.resampling import crop_offsets
 
 __all__ = ["EMITTERS"]
 
@@ -54,20 +55,14 @@ def _tile(site: Site) -> list[str]:
 
 def _crop(site: Site) -> list[str]:
     """The part of the first bottom that is as large as the second from `axis` on."""
-    message, shape, like = site.layer.param("crop_param"), site.shape, site.shapes[1]
-    axis = axis_of(site.layer, message, shape, 2)
-    offsets = [s.as_int(0) for s in message.scalars("offset")] or [0]
+    shape, like = site.shape, site.shapes[1]
+    axis = axis_of(site.layer, site.layer.param("crop_param"), shape, 2)
     axes = list(range(axis, len(shape)))
-    if len(offsets) not in (1, len(axes)):
-        raise site.layer.error(f"{len(offsets)} offsets for {len(axes)} axes from axis {axis} on")
-    starts = offsets * len(axes) if len(offsets) == 1 else offsets
+    starts = crop_offsets(site.layer, axis, len(shape))
     ends = [start + like[a] for start, a in zip(starts, axes, strict=True)]
     last = site.ints(ends)
     if site.dynamic:
         last = site.op("Add", site.op("Shape", site.bottoms[1], start=axis), site.ints(starts))
-    for a, end in zip(axes, ends, strict=True):
-        if end > shape[a]:
-            raise site.layer.error(f"the crop ends at {end} of axis {a}, which has {shape[a]}")
     return [site.op("Slice", site.bottom, site.ints(starts), last, site.ints(axes))]
 
 

@@ -64,4 +64,5 @@ def _step(layer: Layer, seen: Seen) -> None:
         elif reads:
             seen.lost.add(top)
     if record and record.window and len(layer.tops) > 1 and answered and types.is_a(layer, POOLING):
-        seen.masks[layer.tops[1]] = record.window(layer, seen.size(layer.bottoms[0]))
+        size = seen.size(layer.bottoms[0])
+        seen.masks[layer.tops[1]] = record.window(layer, size), size

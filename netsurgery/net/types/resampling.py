@@ -24,7 +24,7 @@ from netsurgery.net.types.record import (
 from netsurgery.net.types.seen import FieldRule, Seen, first_field
 from netsurgery.net.windows import Window
 
-__all__ = ["TYPES", "interp_crop", "upsample_factors"]
+__all__ = ["TYPES", "crop_offsets", "interp_crop", "upsample_factors"]
 
 
 def _resampling(
@@ -72,7 +72,19 @@ def _crop(layer: Layer, bottoms: list[Shape]) -> Result:
     axis = axis_of(layer, layer.param("crop_param"), shape, 2)
     if len(like) < len(shape):
         raise layer.error(f"its bottoms have {len(shape)} and {len(like)} axes")
+    for index, start in enumerate(crop_offsets(layer, axis, len(shape)), axis):
+        end = start + like[index]
+        if end > shape[index]:
+            raise layer.error(f"the crop ends at {end} of axis {index}, which has {shape[index]}")
     return [(*shape[:axis], *like[axis : len(shape)])], []
+
+
+def crop_offsets(layer: Layer, axis: int, axes: int) -> list[int]:
+    """Where each of the axes cropped, of `axis` and those behind it, begins."""
+    offsets = [offset.as_int(0) for offset in layer.param("crop_param").scalars("offset")] or [0]
+    if len(offsets) not in (1, axes - axis):
+        raise layer.error(f"{len(offsets)} offsets for {axes - axis} axes from axis {axis} on")
+    return offsets * (axes - axis) if len(offsets) == 1 else offsets
 
 
 def interp_crop(layer: Layer) -> tuple[int, int]:
@@ -139,13 +151,11 @@ def _left_out(layer: Layer, side: str) -> int:
 
 def _crop_field(seen: Seen, layer: Layer) -> Field | None:
     """Its second bottom gives the size alone."""
-    first, message = first_field(seen, layer), layer.param("crop_param")
-    axis = axis_of(layer, message, seen.shapes[layer.bottoms[0]], 2)
-    given = [offset.as_int(0) for offset in message.scalars("offset")] or [0]
-    if first is None or len(given) not in (1, 4 - axis):
+    first = first_field(seen, layer)
+    axis = axis_of(layer, layer.param("crop_param"), seen.shapes[layer.bottoms[0]], 2)
+    if first is None:
         return None
-    each = given * (4 - axis) if len(given) == 1 else given
-    rows, columns = ([0] * axis + each)[2:]
+    rows, columns = ([0] * axis + crop_offsets(layer, axis, 4))[2:]
     return geometry.cropped(first, (rows, columns))
 
 
@@ -159,13 +169,16 @@ def _interp_field(seen: Seen, layer: Layer) -> Field | None:
 def _upsample_field(seen: Seen, layer: Layer) -> Field | None:
     """Values are repeated, or put back to where a Pooling took them from, says the second bottom.
 
-    Where that Pooling is not known, nor are the cells that can reach one.
+    Where that Pooling is not known, nor are the cells that can reach one; nor if what it pooled is
+    of another size, since the places are numbered row by row.
     """
     if len(layer.bottoms) == 1:
         first, factors = first_field(seen, layer), upsample_factors(layer)
         return first and geometry.spread(first, Window(factors, factors, (0, 0), (1, 1)))
-    window, read = seen.masks.get(layer.bottoms[1]), seen.values(layer.bottoms)
-    return read and (geometry.spread(read, window) if window else None)
+    mask, read = seen.masks.get(layer.bottoms[1]), seen.values(layer.bottoms)
+    if read is None or mask is None or mask[1] != seen.size(layer.tops[0]):
+        return None
+    return geometry.spread(read, mask[0])
 
 
 TYPES = (

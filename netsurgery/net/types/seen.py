@@ -35,14 +35,15 @@ class Seen:
 
     shapes: blob -> its shape. training: whether the net is in phase TRAIN. known: blob -> its
     field. lost: blobs that depend on the input in a way that is not known; a blob in neither
-    depends on no picture. masks: blob of a Pooling's indices -> its window.
+    depends on no picture. masks: blob of a Pooling's indices -> its window, and the rows and
+    columns of what it pooled, which the indices count.
     """
 
     shapes: Mapping[str, Shape]
     training: bool
     known: dict[str, Field] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
-    masks: dict[str, Window] = field(default_factory=dict)
+    masks: dict[str, tuple[Window, tuple[int, int]]] = field(default_factory=dict)
 
     def depends(self, blob: str) -> bool:
         """Whether the blob depends on the input."""
