@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from netsurgery.io.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
-__all__ = ["model_layer", "sparse_model", "write_hdf5", "write_model"]
+__all__ = ["RAW", "model_layer", "sparse_model", "write_hdf5", "write_model"]
 
 Array = NDArray[np.float32]
+
+#: How raw numbers are kept -> NVIDIA's enum value, numpy's type.
+RAW = {"raw double": (0, "<f8"), "raw": (1, "<f4"), "raw half": (2, "<f2")}
 
 
 def model_layer(
@@ -23,7 +26,11 @@ def model_layer(
     tops: Sequence[str] = (),
     how: str = "packed",
 ) -> bytes:
-    """A V2 layer, encoded. `how` its numbers are: packed, single, double or legacy (4 axes)."""
+    """A V2 layer, encoded.
+
+    how: its numbers are packed, single, double, legacy (4 axes), or as in NVIDIA's Caffe raw,
+    raw double or raw half.
+    """
     data = delimited(1, name.encode()) + delimited(2, kind.encode())
     data += b"".join(delimited(3, bottom.encode()) for bottom in bottoms)
     data += b"".join(delimited(4, top.encode()) for top in tops)
@@ -38,6 +45,9 @@ def _blob(values: Array, how: str) -> bytes:
             5, values.astype("<f4").tobytes()
         )
     shape = delimited(7, packed_varints(1, values.shape))
+    if how in RAW:
+        kind, dtype = RAW[how]
+        return shape + varint_field(10, kind) + delimited(12, values.astype(dtype).tobytes())
     if how == "double":
         return shape + delimited(8, values.astype("<f8").tobytes())
     if how == "single":

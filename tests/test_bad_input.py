@@ -517,13 +517,13 @@ MODELS: Table = [
         "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -5 x 0 x 0 x 0",
     ),
     (
-        "half precision",
+        "raw integers",
         layer(
             "a",
             "ReLU",
-            delimited(7, packed_varints(1, (2,))) + varint_field(10, 2) + delimited(12, bytes(4)),
+            delimited(7, packed_varints(1, (2,))) + varint_field(10, 3) + delimited(12, bytes(8)),
         ),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: its numbers are in half precision (NVIDIA's Caffe), which is not read; save the model as float32 with the Caffe that made it",
+        "bad.caffemodel: byte 21: layer 'a', blob 0: raw_data of type INT (raw_data_type, NVIDIA's Caffe); expected FLOAT, DOUBLE or FLOAT16",
     ),
     (
         "layers of two generations",

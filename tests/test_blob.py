@@ -184,9 +184,43 @@ def test_diffs_are_stepped_over(folder: Path) -> None:
             "field 5 has wire type 0 instead of 2 or 5",
         ),
         (
-            [shape(2), varint_field(10, 2), delimited(12, b"1234")],
-            "layer 'x', blob 0: its numbers are in half precision (NVIDIA's Caffe), which is not "
-            "read; save the model as float32 with the Caffe that made it",
+            [shape(2), varint_field(10, 2), delimited(12, b"12345")],
+            "layer 'x', blob 0: 5 bytes of numbers of 2 bytes each",
+        ),
+        (
+            [shape(2), varint_field(10, 1), delimited(12, b"1234")],
+            "layer 'x', blob 0: 1 numbers for a shape of 2, which takes 2",
+        ),
+        (
+            [shape(2), varint_field(10, 0), delimited(12, bytes(24))],
+            "layer 'x', blob 0: 3 numbers for a shape of 2, which takes 2",
+        ),
+        (
+            [shape(2), delimited(12, bytes(8))],
+            "layer 'x', blob 0: raw_data of no type (raw_data_type, NVIDIA's Caffe); expected "
+            "FLOAT, DOUBLE or FLOAT16",
+        ),
+        (
+            [shape(2), varint_field(10, 3), delimited(12, bytes(8))],
+            "layer 'x', blob 0: raw_data of type INT (raw_data_type, NVIDIA's Caffe); expected "
+            "FLOAT, DOUBLE or FLOAT16",
+        ),
+        (
+            [shape(2), varint_field(10, 6), delimited(12, bytes(8))],
+            "layer 'x', blob 0: raw_data of type 6 (raw_data_type, NVIDIA's Caffe); expected "
+            "FLOAT, DOUBLE or FLOAT16",
+        ),
+        (
+            [shape(2), varint_field(10, 1), varint_field(12, 5)],
+            "field 12 has wire type 0 instead of 2",
+        ),
+        (
+            [shape(2), delimited(10, b"\x01"), delimited(12, bytes(8))],
+            "field 10 has wire type 2 instead of 0",
+        ),
+        (
+            [shape(2), varint_field(10, 1), header(12, 1 << 40)],
+            f"field 12 has {1 << 40} bytes, 0 are left: the file is cut short",
         ),
     ],
 )
@@ -198,13 +232,49 @@ def test_as_many_axes_as_caffe_knows(folder: Path) -> None:
     assert blob(folder, shape(*[1] * 32), data(7)).numpy().ravel().tolist() == [7]
 
 
-def test_too_few_floats_beside_half_precision(folder: Path) -> None:
+def test_too_few_floats_beside_raw_numbers(folder: Path) -> None:
     what = "layer 'x', blob 0: 1 numbers for a shape of 2, which takes 2"
     assert refused(folder, shape(2), data(1), delimited(10, b"ab")).endswith(what)
 
 
-def test_floats_beside_half_precision_are_read(folder: Path) -> None:
-    assert blob(folder, shape(1), data(5), varint_field(10, 2)).numpy().tolist() == [5]
+def test_floats_beside_raw_numbers_are_read(folder: Path) -> None:
+    """As in NVIDIA's Caffe, which looks at raw_data last."""
+    found = blob(folder, shape(1), data(5), varint_field(10, 2), delimited(12, b"12"))
+    assert (found.numpy().tolist(), found.raw) == ([5], False)
+
+
+def test_raw_floats_are_a_view_of_the_file(folder: Path) -> None:
+    found = blob(folder, delimited(12, floats(1, 2)), varint_field(10, 1), shape(2))
+    assert (found.packed, found.width, found.raw) == ((2, 8), 4, True)
+    assert found.numpy().tolist() == [1, 2]
+    assert found.numpy().base is not None
+
+
+def test_raw_doubles_are_rounded(folder: Path) -> None:
+    values = np.array([1 / 3, 1e300, -2], "<f8")
+    found = blob(folder, shape(3), varint_field(10, 0), delimited(12, values.tobytes()))
+    assert (found.packed, found.width, found.raw) == (None, 8, True)
+    assert found.numpy().tolist() == [np.float32(1 / 3), np.inf, -2]
+
+
+def test_every_half_is_widened_exactly(folder: Path) -> None:
+    """All 65,536, subnormals, infinities and NaNs among them, against IEEE 754's own words."""
+    bits = np.arange(1 << 16, dtype="<u2")
+    found = blob(folder, shape(1 << 16), varint_field(10, 2), delimited(12, bits.tobytes()))
+    assert found.packed is None
+    sign, exponent, fraction = bits >> 15, bits >> 10 & 31, (bits & 1023).astype("f8")
+    value = np.where(exponent > 0, 2.0 ** (exponent - 15.0) * (1 + fraction / 1024), 0)
+    value = np.where(exponent == 0, 2.0**-14 * fraction / 1024, value)
+    value = np.where(exponent == 31, np.where(fraction > 0, np.nan, np.inf), value)
+    expected = np.where(sign == 1, -value, value)
+    values = found.numpy()
+    np.testing.assert_array_equal(values, expected)
+    assert (np.signbit(values) == (sign == 1))[~np.isnan(expected)].all()
+
+
+def test_of_raw_data_given_twice_the_last_counts(folder: Path) -> None:
+    twice = [delimited(12, floats(1)), delimited(12, floats(2)), varint_field(10, 0)]
+    assert blob(folder, shape(1), *twice, varint_field(10, 1)).numpy().tolist() == [2]
 
 
 def test_shapes_in_words() -> None:

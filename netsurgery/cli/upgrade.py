@@ -41,8 +41,9 @@ def command(
 
     Layers of 2013 (V0) and 2014 (V1), input fields, the transformation of data layers and the
     rates of old BatchNorm layers become what Caffe 1.0 writes; the message is the one that
-    Caffe's own upgrade_net_proto_text and upgrade_net_proto_binary give. A prototxt keeps its
-    comments, order and layout. Which of the two NET is, its content tells.
+    Caffe's own upgrade_net_proto_text and upgrade_net_proto_binary give. Weights that NVIDIA's
+    Caffe wrote (raw_data, half precision too) become data, which Caffe 1.0 reads. A prototxt
+    keeps its comments, order and layout. Which of the two NET is, its content tells.
 
     \b
     Example:

@@ -3,7 +3,9 @@
 A BlobProto has its shape either as a BlobShape (field 7) or, until 2015, as num, channels, height
 and width (fields 1 to 4, always four axes); Caffe looks at the latter first, and so do we. Its
 numbers are float (field 5) or double (field 8, preferred by Caffe where there are any), packed
-into one run of bytes or several, or a tag before each.
+into one run of bytes or several, or a tag before each. NVIDIA's Caffe has them as bytes
+(raw_data, field 12) of a type of their own (raw_data_type, field 10), which count where there are
+no others; Caffe 1.0 does not know these fields.
 """
 
 from __future__ import annotations
@@ -19,14 +21,27 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Blob", "Shape", "Span", "blob_fields", "read_blob", "shape_text"]
+__all__ = [
+    "Blob",
+    "Shape",
+    "Span",
+    "blob_fields",
+    "raw_width",
+    "read_blob",
+    "shape_text",
+]
 
 Shape = tuple[int, ...]
 
 DATA, DIFF, SHAPE, DOUBLE_DATA, DOUBLE_DIFF = 5, 6, 7, 8, 9
 LEGACY = (1, 2, 3, 4)
-_HALF = (10, 12)
+RAW_DATA_TYPE, RAW_DIFF_TYPE, RAW_DATA, RAW_DIFF = 10, 11, 12, 13
 NUMBERS = (DATA, DIFF, DOUBLE_DATA, DOUBLE_DIFF)
+#: NVCaffe's enum Type, by its values, and the bytes of a number of those that hold weights.
+_RAW_TYPES = ("DOUBLE", "FLOAT", "FLOAT16", "INT", "UINT", "BOOL")
+_RAW_WIDTHS = {0: 8, 1: 4, 2: 2}
+#: Bytes of a number -> how numpy calls it.
+_DTYPES = {2: "<f2", 4: "<f4", 8: "<f8"}
 #: Caffe counts in an int, and knows no more axes than this.
 LARGEST = 2**31 - 1
 MAX_AXES = 32
@@ -49,8 +64,9 @@ class Blob:
     """A param blob (or a mean) in a file.
 
     shape: its axes, four for a `legacy` blob. where: for messages, "layer 'fc6', blob 0".
-    width: bytes a number, 4 for float, 8 for double. spans: where the numbers are, in order.
-    start, end: the bytes of the BlobProto's fields.
+    width: bytes a number, 2 for half, 4 for float, 8 for double. spans: where the numbers are, in
+    order. start, end: the bytes of the BlobProto's fields. raw: whether the numbers are in
+    raw_data of NVIDIA's Caffe, where Caffe 1.0 does not find them.
     """
 
     reader: WireReader = field(repr=False, compare=False)
@@ -61,6 +77,7 @@ class Blob:
     spans: tuple[Span, ...]
     start: int
     end: int
+    raw: bool = False
 
     @property
     def count(self) -> int:
@@ -78,7 +95,8 @@ class Blob:
         """The numbers, float32 of the blob's shape.
 
         A read-only view of the mapped file where `packed`, else an array of its own (doubles are
-        rounded, as Caffe does). Raises CaffemodelError where the file has changed since.
+        rounded, as Caffe does; half is widened, exactly). Raises CaffemodelError where the file
+        has changed since.
         """
         import numpy as np
 
@@ -94,16 +112,18 @@ class Blob:
         return values.reshape(self.shape)
 
     def _pieces(self) -> Iterator[NDArray[np.float32] | NDArray[np.float64]]:
+        """The numbers in order, at most a million at a time; half is widened to float32."""
         import numpy as np
 
-        kind = np.dtype("<f4" if self.width == 4 else "<f8")
+        kind = np.dtype(_DTYPES[self.width])
         for span in self.spans:
             for first in range(0, span.count, _AT_ONCE):
                 count = min(_AT_ONCE, span.count - first)
                 start = span.offset + first * span.step
                 length = (count - 1) * span.step + self.width
                 raw = self.reader.exactly(start, start + length)
-                yield np.ndarray((count,), dtype=kind, buffer=raw, strides=(span.step,))
+                piece = np.ndarray((count,), dtype=kind, buffer=raw, strides=(span.step,))
+                yield piece.astype("<f4") if self.width == 2 else piece
 
 
 def shape_text(shape: Shape) -> str:
@@ -125,13 +145,12 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
     """The blob whose BlobProto has the bytes `start` to `end`. Raises CaffemodelError.
 
     Refused: numbers that do not agree with the shape in their count (none included), shapes that
-    Caffe could not hold, half precision.
+    Caffe could not hold, raw data of a type that is no weight's.
     """
     legacy: dict[int, int] = {}
     dims: list[int] = []
-    floats: list[Span] = []
-    doubles: list[Span] = []
-    half = False
+    spans: dict[int, list[Span]] = {4: [], 8: []}
+    raw: dict[int, Field] = {}
     for found in blob_fields(reader, start, end):
         if found.number in LEGACY:
             reader.expect(found, Wire.VARINT)
@@ -141,44 +160,63 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
             dims += _dims(reader, found, where)
             if len(dims) > MAX_AXES:
                 break  # told below
-        elif found.number == DATA:
-            floats.append(_span(reader, found, 4, where))
-        elif found.number == DOUBLE_DATA:
-            doubles.append(_span(reader, found, 8, where))
-        half = half or found.number in _HALF
-        if len(floats) + len(doubles) > _PIECES:
+        elif found.number in (DATA, DOUBLE_DATA):
+            width = 4 if found.number == DATA else 8
+            spans[width].append(_span(reader, found, width, where))
+        elif found.number in (RAW_DATA_TYPE, RAW_DATA):
+            raw[found.number] = found
+        if len(spans[4]) + len(spans[8]) > _PIECES:
             raise reader.error(f"{where}: numbers in more than {_PIECES} pieces", start)
     shape = [legacy.get(axis, 0) for axis in LEGACY] if legacy else dims
-    floats, doubles = ([span for span in spans if span.count] for spans in (floats, doubles))
+    kept = {width: [span for span in each if span.count] for width, each in spans.items()}
+    width = 8 if kept[8] else 4
+    is_raw = RAW_DATA in raw and not kept[width]
+    if is_raw:
+        width = raw_width(reader, raw.get(RAW_DATA_TYPE), raw[RAW_DATA], where)
+        kept = {width: [_span(reader, raw[RAW_DATA], width, where)]}
     blob = Blob(
         reader=reader,
         where=where,
         shape=_checked_shape(reader, shape, start, where),
         legacy=bool(legacy),
-        width=8 if doubles else 4,
-        spans=tuple(doubles or floats),
+        width=width,
+        spans=tuple(kept[width]),
         start=start,
         end=end,
+        raw=is_raw,
     )
-    _check_count(blob, half)
+    count = sum(span.count for span in blob.spans)
+    if count != blob.count:
+        raise reader.error(
+            f"{where}: {count} numbers for a shape of {shape_text(blob.shape)}, "
+            f"which takes {blob.count}",
+            start,
+        )
     return blob
 
 
-def _check_count(blob: Blob, half: bool) -> None:
-    there = sum(span.count for span in blob.spans)
-    if there == blob.count:
-        return
-    if half and not there:
-        raise blob.reader.error(
-            f"{blob.where}: its numbers are in half precision (NVIDIA's Caffe), which is not "
-            "read; save the model as float32 with the Caffe that made it",
-            blob.start,
-        )
-    raise blob.reader.error(
-        f"{blob.where}: {there} numbers for a shape of {shape_text(blob.shape)}, "
-        f"which takes {blob.count}",
-        blob.start,
+def raw_width(reader: WireReader, kind: Field | None, data: Field, where: str) -> int:
+    """Bytes of a number of NVCaffe's raw data or diff `data`, whose type is in the field `kind`.
+
+    Raises CaffemodelError for a type that is missing, unknown or no weight's.
+    """
+    reader.expect(data, Wire.DELIMITED)
+    if kind is not None:
+        reader.expect(kind, Wire.VARINT)
+        if kind.value in _RAW_WIDTHS:
+            return _RAW_WIDTHS[kind.value]
+    name = "raw_data" if data.number == RAW_DATA else "raw_diff"
+    raise reader.error(
+        f"{where}: {name} of {_raw_type(kind)} ({name}_type, NVIDIA's Caffe); expected FLOAT, "
+        "DOUBLE or FLOAT16",
+        data.start,
     )
+
+
+def _raw_type(kind: Field | None) -> str:
+    if kind is None:
+        return "no type"
+    return f"type {_RAW_TYPES[kind.value] if kind.value < len(_RAW_TYPES) else kind.value}"
 
 
 def _dims(reader: WireReader, shape: Field, where: str) -> list[int]:
@@ -218,9 +256,8 @@ def _checked_shape(reader: WireReader, dims: Iterable[int], offset: int, where: 
 
 
 def _span(reader: WireReader, found: Field, width: int, where: str) -> Span:
-    single = Wire.FIXED32 if width == 4 else Wire.FIXED64
-    reader.expect(found, Wire.DELIMITED, single)
-    if found.wire == single:
+    if found.wire != Wire.DELIMITED:
+        reader.expect(found, Wire.DELIMITED, Wire.FIXED32 if width == 4 else Wire.FIXED64)
         step = width + found.body - found.start
         return Span(found.body, (found.end - found.start) // step, step)
     if (found.end - found.body) % width:

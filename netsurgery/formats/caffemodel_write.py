@@ -2,7 +2,8 @@
 
 What is not changed, unknown fields included, is copied as ranges of the old file; only the
 changed fields, and the lengths of the messages around them, are new bytes. Fields keep their
-order; a field that was not there before goes where its number puts it.
+order; a field that was not there before goes where its number puts it. Numbers that Caffe 1.0
+would not find (NVCaffe's raw_data) are written where it does, in every layer.
 """
 
 from __future__ import annotations
@@ -38,10 +39,19 @@ from netsurgery.formats.caffemodel_new import (
     numbers_segment,
     type_field,
 )
+from netsurgery.formats.raw_numbers import RAW_FIELDS, plain_numbers
 from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
 from netsurgery.io.wire import Field, delimited, header, packed_varints, text_field
 
-__all__ = ["Chunks", "LayerChange", "LayerFacts", "check_written", "planned", "rewrite"]
+__all__ = [
+    "Chunks",
+    "LayerChange",
+    "LayerFacts",
+    "check_written",
+    "plain_blob",
+    "planned",
+    "rewrite",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,9 @@ def rewrite(
             removed.add(layer.start)
         else:
             changed[layer.start] = _layer(layer, change)
+    for layer in model.layers:
+        if layer.start not in {*changed, *removed} and any(blob.raw for blob in layer.blobs):
+            changed[layer.start] = _layer(layer, LayerChange())
     new_name = {} if net_name is None else {NET_NAME: [net_name]}
     fields = [
         found for found in model.reader.fields(0, model.reader.size) if found.start not in removed
@@ -230,10 +243,19 @@ def _blobs(layer: ModelLayer, change: LayerChange) -> dict[int, _Pieces]:
                 f"layer {layer.name!r}: there is no blob {index}, only {len(layer.blobs)}",
                 layer.start,
             )
+    raw = {index for index, blob in enumerate(layer.blobs) if blob.raw}
     return {
         index: _blob(layer.blobs[index], shapes.get(index), change.data.get(index))
-        for index in sorted({*shapes, *change.data})
+        for index in sorted({*shapes, *change.data, *raw})
     }
+
+
+def plain_blob(blob: Blob) -> list[Segment]:
+    """The body of a `raw` blob's message with its numbers where Caffe 1.0 reads them.
+
+    Raises CaffemodelError for a raw_diff that does not fit the numbers.
+    """
+    return _blob(blob, None, None).segments
 
 
 def _blob(blob: Blob, shape: Shape | None, data: Chunks | Copy | None) -> _Pieces:
@@ -250,9 +272,14 @@ def _blob(blob: Blob, shape: Shape | None, data: Chunks | Copy | None) -> _Piece
         replaced |= {number: _Pieces(source) for number in LEGACY}
         replaced[SHAPE] = _literal(source, delimited(SHAPE, packed_varints(1, shape)))
     if data is not None:
-        replaced |= {number: _Pieces(source) for number in NUMBERS}
+        replaced |= {number: _Pieces(source) for number in (*NUMBERS, *RAW_FIELDS)}
         replaced[DATA].add(header(DATA, 4 * blob.count))
         replaced[DATA].segments.append(numbers_segment(NewBlob(blob.shape, data)))
+    elif blob.raw:
+        replaced |= {number: _Pieces(source) for number in RAW_FIELDS}
+        for number, segment in plain_numbers(blob).items():
+            replaced[number] = _literal(source, header(number, segment.length))
+            replaced[number].segments.append(segment)
     return _edited(source, list(blob_fields(blob.reader, blob.start, blob.end)), replaced, {})
 
 

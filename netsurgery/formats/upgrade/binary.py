@@ -15,7 +15,7 @@ from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, open_protobu
 from netsurgery.formats.upgrade.inputs import told_beyond, told_left_out
 from netsurgery.formats.upgrade.layers import OldLayer, read_old_layer
 from netsurgery.formats.upgrade.numbers import SPEC_NUMBERS, V2_NUMBERS
-from netsurgery.formats.upgrade.parts import Joined, last_text, parts
+from netsurgery.formats.upgrade.parts import Joined, last_text, part, parts, plain_words
 from netsurgery.formats.upgrade.splices import Change
 from netsurgery.formats.upgrade.v0_fields import fold_padding
 from netsurgery.io.segments import Copy, Segment, Source
@@ -176,38 +176,51 @@ def _converted(layer: OldLayer, transform: bool) -> _Layer:
 
 
 def _new_layers(net: _Net) -> dict[int, _Layer]:
-    """The layers of V2; those of old BatchNorms anew."""
+    """The layers of V2; those of old BatchNorms, and with numbers of NVIDIA's Caffe, anew."""
     layers = {}
     for found in net.new:
         outline = _outline(net.reader, found)
-        body = _batch_norm(net.reader, found) if outline.type == "BatchNorm" else None
-        what = "lr_mult and decay_mult of its three params become 0"
-        changes = (Change(outline.name, what),) if body is not None else ()
-        layers[found.start] = _Layer(body, changes, outline)
+        fields = list(net.reader.fields(found.body, found.end))
+        blobs = {
+            each.start: part(net.reader, each, "blobs")
+            for each in fields
+            if each.number == V2_NUMBERS["blobs"]
+        }
+        specs = _rates(net.reader, fields) if outline.type == "BatchNorm" else {}
+        done = ["lr_mult and decay_mult of its three params become 0"] if specs else []
+        done += filter(None, [plain_words(blobs.values())])
+        body = Joined(net.reader.source)
+        for each in fields:
+            if each.start in blobs:
+                body.field(each.number, blobs[each.start])
+            elif each.start in specs:
+                body.add(delimited(each.number, specs[each.start]))
+            else:
+                body.copy(each.start, each.end)
+        changes = tuple(Change(outline.name, what) for what in done)
+        layers[found.start] = _Layer(body if done else None, changes, outline)
     return layers
 
 
-def _batch_norm(reader: WireReader, layer: Field) -> Joined | None:
-    """The layer with rates of 0 for its params if it lists three; None where nothing changes."""
-    fields = list(reader.fields(layer.body, layer.end))
+def _rates(reader: WireReader, fields: list[Field]) -> dict[int, bytes]:
+    """The `param` messages of a BatchNorm that lists three, by their places, with rates of 0.
+
+    Empty where nothing changes.
+    """
     specs = [found for found in fields if found.number == V2_NUMBERS["param"]]
     rates = {number: _ZERO for key, number in SPEC_NUMBERS.items() if key.endswith("_mult")}
     zero = b"".join(tag(number, Wire.FIXED32) + data for number, data in rates.items())
     if len(specs) != 3:
-        return None
-    out, changed = Joined(reader.source), False
-    for found in fields:
-        if found in specs:
-            reader.expect(found, Wire.DELIMITED)
-            inside = list(reader.fields(found.body, found.end))
-            given = {each.number: reader.read(each.body, each.end) for each in inside}
-            changed = changed or any(given.get(number) != _ZERO for number in rates)
-            kept = [each for each in inside if each.number not in rates]
-            body = b"".join(reader.read(each.start, each.end) for each in kept) + zero
-            out.add(delimited(found.number, body))
-        else:
-            out.copy(found.start, found.end)
-    return out if changed else None
+        return {}
+    made, changed = {}, False
+    for found in specs:
+        reader.expect(found, Wire.DELIMITED)
+        inside = list(reader.fields(found.body, found.end))
+        given = {each.number: reader.read(each.body, each.end) for each in inside}
+        changed = changed or any(given.get(number) != _ZERO for number in rates)
+        kept = [each for each in inside if each.number not in rates]
+        made[found.start] = b"".join(reader.read(each.start, each.end) for each in kept) + zero
+    return made if changed else {}
 
 
 def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[Change]]:

@@ -20,6 +20,7 @@ from netsurgery.formats.upgrade.parts import (
     fixed32s,
     last_text,
     parts,
+    plain_words,
     text_part,
 )
 from netsurgery.formats.upgrade.splices import Change
@@ -106,6 +107,8 @@ class OldLayer:
             own, moved = _move_transform(self.reader, own, data)
             what = f"{moved} of {data}: now in transform_param" if moved else ""
             changes.append(Change(self.name, what or f"has {data} and transform_param"))
+        plain = plain_words(own)
+        changes += [Change(self.name, plain)] if plain else []
         own += [Part("param", Wire.DELIMITED, spec) for spec in specs]
         if self.type is not None:
             own.append(text_part("type", self.type))

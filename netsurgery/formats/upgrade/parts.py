@@ -1,7 +1,7 @@
 """Fields of a binary layer as they are carried from one generation to the next.
 
-Weights stay where they are: a blob is a range of the old file. All else of a layer is small, and
-read.
+Weights stay where they are: a blob is a range of the old file, or several where NVCaffe's raw
+numbers become what Caffe 1.0 reads. All else of a layer is small, and read.
 """
 
 from __future__ import annotations
@@ -9,10 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from netsurgery.formats.caffemodel_write import plain_blob
+from netsurgery.formats.raw_numbers import raw_blob
 from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
 from netsurgery.io.wire import Field, Wire, WireReader, header, tag
 
-__all__ = ["Joined", "Part", "encoded", "fixed32s", "last_text", "part", "parts", "text_part"]
+__all__ = [
+    "Joined",
+    "Part",
+    "encoded",
+    "fixed32s",
+    "last_text",
+    "part",
+    "parts",
+    "plain_words",
+    "text_part",
+]
 
 
 _FLOATS = frozenset(
@@ -30,7 +42,8 @@ _INTEGERS = frozenset(
 class Part:
     """A field by its name: its value, for blobs (`data` is None) only where the value lies.
 
-    start, end: the bytes of the value in the file; 0 for what was made anew.
+    start, end: the bytes of the value in the file; 0 for what was made anew. plain: of a blob with
+    raw numbers, its message as Caffe 1.0 has it.
     """
 
     name: str
@@ -38,10 +51,13 @@ class Part:
     data: bytes | None
     start: int = 0
     end: int = 0
+    plain: tuple[Segment, ...] | None = None
 
     @property
     def length(self) -> int:
         """How many bytes the value has."""
+        if self.plain is not None:
+            return segments_length(self.plain)
         return self.end - self.start if self.data is None else len(self.data)
 
     @property
@@ -64,7 +80,9 @@ def part(reader: WireReader, found: Field, name: str) -> Part:
     """The field `found` under a name. Raises CaffemodelError for a wire type it never has."""
     reader.expect(found, *_wires(name))
     if name == "blobs":
-        return Part(name, found.wire, None, found.body, found.end)
+        raw = raw_blob(reader, found.body, found.end, "a blob")
+        plain = None if raw is None else tuple(plain_blob(raw))
+        return Part(name, found.wire, None, found.body, found.end, plain)
     return Part(name, found.wire, reader.read(found.body, found.end), found.body, found.end)
 
 
@@ -79,6 +97,14 @@ def _wires(name: str) -> tuple[Wire, ...]:
     return (
         (Wire.VARINT, Wire.DELIMITED) if name in ("type", "blob_share_mode") else (Wire.DELIMITED,)
     )
+
+
+def plain_words(found: Iterable[Part]) -> str:
+    """What is done to raw numbers of a layer's blobs; "" where there are none."""
+    count = sum(each.plain is not None for each in found)
+    if not count:
+        return ""
+    return f"raw_data of {count} blob{'s' * (count > 1)} (NVIDIA's Caffe) becomes data"
 
 
 def last_text(found: Sequence[Part], name: str) -> str:
@@ -136,7 +162,10 @@ class Joined:
 
     def field(self, number: int, each: Part) -> None:
         """Append a part as a field."""
-        if each.data is None:
+        if each.plain is not None:
+            self.add(header(number, each.length))
+            self.extend(each.plain)
+        elif each.data is None:
             self.add(header(number, each.length))
             self.copy(each.start, each.end)
         else:
@@ -146,11 +175,18 @@ class Joined:
         """Append a message."""
         inside = body.done()
         self.add(header(number, segments_length(inside)))
-        for segment in inside:
+        self.extend(inside)
+
+    def extend(self, segments: Iterable[Segment]) -> None:
+        """Append segments of the same file."""
+        for segment in segments:
             if isinstance(segment, Copy):
                 self.copy(segment.offset, segment.offset + segment.length)
             elif isinstance(segment, Literal):
                 self.add(segment.data)
+            else:
+                self._flush()
+                self.segments.append(segment)
 
     def done(self) -> list[Segment]:
         """All of it."""
