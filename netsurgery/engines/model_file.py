@@ -27,6 +27,7 @@ __all__ = [
     "check_params",
     "check_saved",
     "lost_by_caffe",
+    "raw_hint",
 ]
 
 
@@ -86,6 +87,20 @@ def lost_by_caffe(model: Model) -> str:
         if layer.blobs and "/" in layer.name and layer.name in names:
             return f"Caffe does not find layer {layer.name!r} in HDF5, for the / in its name"
     return ""
+
+
+def raw_hint(path: Path | None) -> str:
+    """What to add to Caffe's words about weights that NVIDIA's Caffe wrote; "" for others."""
+    if path is None or is_hdf5(path):
+        return ""
+    try:
+        with Caffemodel.open(path) as model:
+            raw = any(blob.raw for layer in model.layers for blob in layer.blobs)
+    except CaffemodelError:
+        return ""
+    if not raw:
+        return ""
+    return f"; {path} holds raw_data of NVIDIA's Caffe, which `netsurgery upgrade` writes as data"
 
 
 def check_saved(path: Path, layers: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.discovery import locate_caffe
-from netsurgery.engines.model_file import check_model, check_params, check_saved
+from netsurgery.engines.model_file import check_model, check_params, check_saved, raw_hint
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.io.closing import Closing
@@ -24,10 +24,14 @@ from netsurgery.net.state import TEST, NetState
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
 
-__all__ = ["CaffeNet", "Move", "Moved", "PycaffeEngine", "open_engine"]
+__all__ = ["CaffeNet", "Move", "Moved", "PycaffeEngine", "RefusedToLoad", "open_engine"]
 
 #: layer, target layer, and for each param its old and new shape.
 Moved = tuple[str, str, list[tuple[Shape, Shape]]]
+
+
+class RefusedToLoad(EngineFailed):
+    """Caffe gave up loading a net, which another engine may run; carries Caffe's own words."""
 
 
 class Move(NamedTuple):
@@ -60,6 +64,7 @@ class PycaffeEngine(Closing):
         """Start `python`, an absolute path, and import Caffe there."""
         self._options = options
         self._net_ids = itertools.count(1)
+        self._prepared: dict[_Load, CaffeNet] = {}
         self._worker = WorkerProcess(python, options)
         try:
             self._info = self._started()
@@ -134,10 +139,13 @@ class PycaffeEngine(Closing):
 
         `weights` is a caffemodel, or HDF5 if its name ends in .h5. Layers that the net lacks are
         left alone, and with `partial` also those that the weights lack. Else these raise, as does
-        whatever does not fit: NetError and PrototxtError, naming the layer. Raises EngineFailed
-        with Caffe's own words, and CaffemodelError for weights that are no caffemodel, which
-        Caffe may load without a word.
+        whatever does not fit: NetError and PrototxtError, naming the layer. Raises RefusedToLoad
+        with Caffe's own words, EngineFailed for files that are not there, and CaffemodelError for
+        weights that are no caffemodel, which Caffe may load without a word.
         """
+        ready = self._prepared.pop(_Load(prototxt, weights, state), None)
+        if ready is not None:
+            return ready
         for path in (prototxt, weights):
             if path is not None and not path.is_file():
                 raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
@@ -147,12 +155,21 @@ class PycaffeEngine(Closing):
                 check_params(prototxt, weights, state)
         net = next(self._net_ids)
         doing = f"loading {prototxt}" + (f" with {weights}" if weights is not None else "")
-        facts = self._request(
-            "load", doing, net=net, prototxt=wire_path(prototxt),
-            weights=None if weights is None else wire_path(weights),
-            phase=state.phase, level=state.level, stages=[wire_text(one) for one in state.stages],
-        )  # fmt: skip
+        try:
+            facts = self._request(
+                "load", doing, net=net, prototxt=wire_path(prototxt),
+                weights=None if weights is None else wire_path(weights), phase=state.phase,
+                level=state.level, stages=[wire_text(one) for one in state.stages],
+            )  # fmt: skip
+        except EngineFailed as failed:
+            raise RefusedToLoad(f"{failed}{raw_hint(weights)}") from None
         return CaffeNet(self, net, str(prototxt), facts)
+
+    def prepare(self, prototxt: Path, weights: Path | None, state: NetState) -> None:
+        """Load a net now, for the next `load` of the same. Raises what `load` raises."""
+        key = _Load(prototxt, weights, state)
+        if key not in self._prepared:
+            self._prepared[key] = self.load(prototxt, weights, state=state)
 
     def transplant(
         self, original: CaffeNet, target: CaffeNet, moves: Sequence[Move]
@@ -180,6 +197,14 @@ class PycaffeEngine(Closing):
     def close(self) -> None:
         """Kill the worker and wait for it; every net is gone with it."""
         self._worker.close()
+
+
+class _Load(NamedTuple):
+    """A net to load."""
+
+    prototxt: Path
+    weights: Path | None
+    state: NetState
 
 
 class CaffeNet(Closing):

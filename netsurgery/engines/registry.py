@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions
@@ -12,7 +14,7 @@ from netsurgery.net.model import Model
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import PycaffeEngine
 
-__all__ = ["open_caffe", "open_engine"]
+__all__ = ["fall_back", "open_caffe", "open_engine"]
 
 ENGINES = ("caffe", "embedded")
 
@@ -20,9 +22,10 @@ ENGINES = ("caffe", "embedded")
 def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
     """Start the engine that `options.choice` names.
 
-    "auto" is Caffe if there is one that knows all of `models`, else the embedded engine, whose
-    `note` then says what Caffe lacks. Raises EngineMissing when there is none, and whatever the
-    engine itself raises when it cannot start.
+    "auto" is Caffe if there is one that knows and loads all of `models`, else the embedded engine,
+    whose `note` then says what Caffe lacks, or gives its words. Raises EngineMissing when there is
+    none, whatever the engine itself raises when it cannot start, and under "auto" what is wrong
+    with `models` whatever runs them.
     """
     if options.choice not in ("auto", *ENGINES):
         raise EngineMissing(f"no engine {options.choice!r} here; there is {', '.join(ENGINES)}")
@@ -35,7 +38,8 @@ def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
                 raise
             missing = str(error)
         else:
-            if caffe is not None:
+            note = note if caffe is None else _loads(caffe, options, models)
+            if caffe is not None and not note:
                 return caffe
     from netsurgery.engines import ort
 
@@ -67,3 +71,38 @@ def open_caffe(
         return caffe, ""
     caffe.close()
     return None, f"{lacks}: the embedded engine was used"
+
+
+def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]) -> str:
+    """Have Caffe load the models, under "auto"; "" or why it does not, and then it is closed."""
+    if options.choice != "auto":
+        return ""
+    try:
+        with fall_back(options) as notes:
+            for model in models:
+                weights = Path(model.path) if model.has_weights else None
+                caffe.prepare(Path(model.net.prototxt.path), weights, model.net.state)
+    except BaseException:
+        caffe.close()
+        raise
+    if notes:
+        caffe.close()
+    return "".join(notes)
+
+
+@contextmanager
+def fall_back(options: EngineOptions) -> Iterator[list[str]]:
+    """Under "auto" a net that Caffe refuses to load ends the block, with a note in the list.
+
+    The note is for the user of the embedded engine, which has to do what is left to do. Under
+    "caffe" Caffe's refusal is raised as it is.
+    """
+    from netsurgery.engines.pycaffe import RefusedToLoad
+
+    notes: list[str] = []
+    try:
+        yield notes
+    except RefusedToLoad as refused:
+        if options.choice != "auto":
+            raise
+        notes.append(f"{refused}: the embedded engine was used")

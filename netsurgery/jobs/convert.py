@@ -206,7 +206,7 @@ def _move(
     elif options.choice != "embedded":
         from netsurgery.engines.model_file import check_found_by_caffe
         from netsurgery.engines.pycaffe import Move
-        from netsurgery.engines.registry import open_caffe
+        from netsurgery.engines.registry import fall_back, open_caffe
 
         if options.choice == "caffe":
             check_found_by_caffe(model)
@@ -217,27 +217,30 @@ def _move(
                 raise
             caffe = None
         if caffe is not None:
-            with caffe:
+            with fall_back(options) as notes, caffe:
                 new, state = Path(outputs[places.prototxt].temporary), plan.net.state
-                # Renamed layers have no params yet; what else has none is told by the match.
-                with _as_file(plan.net.prototxt) as old, _way_out():
+                # Renamed layers have no params yet; the match has refused what else has none.
+                with _as_file(plan.net.prototxt) as old, _way_out(options):
                     before = caffe.load(old, Path(model.path), state=state, partial=True)
                     after = caffe.load(new, Path(model.path), state=state, partial=True)
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
                 caffe.transplant(before, after, moves)
                 _save(after.save, target)
                 return caffe.description, ""
+            note = "".join(notes)
     change = ModelChange(plan.new, convolution_changes(plan, model.weights))
     write_model(target, model, change, progress)
     return "embedded", note
 
 
 @contextmanager
-def _way_out() -> Iterator[None]:
+def _way_out(options: EngineOptions) -> Iterator[None]:
     """Where Caffe refuses a net, a fork's layers in it perhaps, say what needs no Caffe."""
     try:
         yield
     except EngineFailed as error:
+        if options.choice == "auto":
+            raise
         raise EngineFailed(f"{error}; --engine embedded converts without Caffe") from None
 
 
