@@ -136,11 +136,44 @@ def test_a_file_made_anew_has_the_layers_of_the_new_net_and_what_else_there_was(
     assert "scale" not in found
 
 
+#: What MODEL lacks.
+SCALE = model_layer("scale", "Scale", "out", "out", blob(b"", 1))
+
+
 def test_what_the_model_has_and_what_the_net_has(old: Path) -> None:
+    old.write_bytes(MODEL + SCALE)
     plan = planned()
     with Model(plan.net, old) as model:
         found = match_weights(plan, model)
-    assert (found.missing, found.extra) == (("scale",), ("loss1",))
+    assert (found.missing, found.extra) == ((), ("loss1",))
+
+
+@pytest.mark.parametrize("filler", ["", 'scale_param { filler { type: "constant" value: 3 } }'])
+def test_a_layer_without_params_is_refused(old: Path, filler: str) -> None:
+    """Whatever fills it: the weights are not all of the net."""
+    text = NET.replace('bottom: "out" top: "out" }', f'bottom: "out" top: "out" {filler} }}')
+    assert filler in text
+    plan = plan_convolution(Net.of(Prototxt.parse(text)))
+    with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
+        match_weights(plan, model)
+    assert str(caught.value) == f"{old}: layer 'scale': the model has no params for it"
+
+
+def test_a_layer_that_shares_all_of_its_params_needs_none(old: Path) -> None:
+    """Of a layer whose first param is shared and whose second is not, the second is missing."""
+    twin = 'layer { name: "twin" type: "Scale" bottom: "out" top: "out" param { name: "s" } }'
+    text = NET.replace('name: "scale" ', 'name: "scale" param { name: "s" } ') + twin
+    old.write_bytes(MODEL + SCALE)
+    plan = plan_convolution(Net.of(Prototxt.parse(text)))
+    with Model(plan.net, old) as model:
+        assert match_weights(plan, model).missing == ("twin",)
+    bias = text.replace(
+        'param { name: "s" } }', 'param { name: "s" } scale_param { bias_term: true } }'
+    )
+    plan = plan_convolution(Net.of(Prototxt.parse(bias)))
+    with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
+        match_weights(plan, model)
+    assert str(caught.value) == f"{old}: layer 'twin': the model has no params for it"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +190,7 @@ def test_what_the_model_has_and_what_the_net_has(old: Path) -> None:
     ],
 )
 def test_names_that_do_not_tell_which_layer_is_meant(old: Path, more: bytes, what: str) -> None:
-    old.write_bytes(MODEL + more)
+    old.write_bytes(MODEL + SCALE + more)
     plan = planned()
     with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
         match_weights(plan, model)

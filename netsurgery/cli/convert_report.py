@@ -64,8 +64,6 @@ def _bom(plan: ConvolutionPlan) -> list[str]:
 def _notes(made: Conversion | Rehearsal) -> list[str]:
     notes = [made.engine_note] if isinstance(made, Conversion) and made.engine_note else []
     notes += made.weights.notes
-    for name in made.weights.missing:
-        notes.append(f"the model has no params for layer {name!r}; Caffe will fill them")
     extra = ", ".join(repr(name) for name in made.weights.extra)
     if extra and isinstance(made, Conversion):
         kept = made.engine == "embedded"

@@ -9,7 +9,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small_models import model_layer
 
 from netsurgery.cli import run
 from netsurgery.errors import EngineFailed
@@ -343,17 +345,26 @@ def test_weights_that_do_not_fit_the_net(
     assert made() == set()
 
 
-def test_layers_without_params_and_params_without_layer_are_told(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("more", [["--engine", "embedded"], ["--dry-run"]])
+def test_layers_without_params_are_refused(
+    more: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("deploy.prototxt").read_text()
     Path("deploy.prototxt").write_text(text.replace('name: "conv2"', 'name: "other"'))
+    assert run(["convert", "deploy.prototxt", "model.caffemodel", *more]) == 1
+    told = "error: model.caffemodel: layer 'other': the model has no params for it\n"
+    assert capsys.readouterr() == ("", told)
+    assert made() == set()
+
+
+def test_params_without_layer_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    extra = model_layer("aux", "Bias", np.ones(3, "f4"))
+    Path("model.caffemodel").write_bytes(Path("model.caffemodel").read_bytes() + extra)
     assert convert() == 0
     out = capsys.readouterr().out
-    assert "note: the model has no params for layer 'other'; Caffe will fill them\n" in out
-    assert "note: params of layers that the net has not ('conv2') are kept in the new one\n" in out
+    assert "note: params of layers that the net has not ('aux') are kept in the new one\n" in out
     with Caffemodel.open(WEIGHTS) as new:
-        assert len(new.layer("conv2").blobs) == 2
+        assert len(new.layer("aux").blobs) == 1
 
 
 def test_files_given_the_wrong_way_round(capsys: pytest.CaptureFixture[str]) -> None:

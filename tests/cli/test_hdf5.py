@@ -93,14 +93,13 @@ def test_export_gives_the_same_from_both(capsys: pytest.CaptureFixture[str]) -> 
     assert Path("net.onnx").read_bytes() == Path("hdf5/net.onnx").read_bytes()
 
 
-def test_a_layer_missing_from_hdf5_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_layer_missing_from_hdf5_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with h5py.File("model.caffemodel.h5", "a") as file:
         del file["data/conv2"]
-    assert run(["convert", "deploy.prototxt", "model.caffemodel.h5"]) == 0
-    assert "note: the model has no params for layer 'conv2'; Caffe will fill them" in (
-        capsys.readouterr().out
-    )
-    assert "conv2" not in numbers("model_full_conv.caffemodel.h5")
+    assert run(["convert", "deploy.prototxt", "model.caffemodel.h5"]) == 1
+    told = "error: model.caffemodel.h5: layer 'conv2': the model has no params for it\n"
+    assert capsys.readouterr().err == told
+    assert not Path("model_full_conv.caffemodel.h5").exists()
 
 
 def test_a_file_cut_short_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_models import model_layer, write_model
 
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
+from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.io.wire import delimited
 
 pytestmark = pytest.mark.caffe
 
@@ -142,6 +145,140 @@ def write_as_hdf5(model: str, path: Path) -> None:
         for layer in weights.layers:
             for i, blob in enumerate(layer.blobs):
                 file[f"data/{layer.name}/{i}"] = blob.numpy()
+
+
+#: What Caffe gives up loading, although it knows every type and field: (net, edit of the model).
+REFUSED = {
+    "engine: CUDNN": (
+        RELU.replace("ReLU", "Sigmoid").replace("top:", "sigmoid_param { engine: CUDNN } top:"),
+        "Layer relu has unknown engine.",
+    ),
+    "a rate of BatchNorm": (
+        'layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" param { lr_mult: 1 } }',
+        "Cannot configure batch normalization statistics as layer parameters.",
+    ),
+    "a field of the model that Ristretto reads otherwise": (
+        RELU,
+        "is missing required fields: layer",
+    ),
+    "raw numbers": (
+        RELU,
+        "net.caffemodel holds raw_data of NVIDIA's Caffe, which `netsurgery upgrade` writes as ",
+    ),
+}
+
+
+def make_refused(name: str) -> str:
+    """net.prototxt and weights that Caffe gives up loading; returns its words."""
+    middle, words = REFUSED[name]
+    make(middle)
+    path = Path("net.caffemodel")
+    if "Ristretto" in name:
+        # In Caffe 1.0 field 148 of a layer is clip_param, of which both fields are required.
+        layer = delimited(100, delimited(1, b"relu") + delimited(148, b"\x08\x08"))
+        path.write_bytes(path.read_bytes() + layer)
+    if name == "raw numbers":
+        with Caffemodel.open(path) as model:
+            layers = [
+                model_layer(one.name, one.type, *(blob.numpy() for blob in one.blobs), how="raw")
+                for one in model.layers
+            ]
+            write_model(path, *layers)
+    return words
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_caffes_refusal_is_a_note_in_every_command_that_runs_nets(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = make_refused(name)
+    assert run(["convert", "net.prototxt", "net.caffemodel", "--verify"]) == 0
+    out = capsys.readouterr().out
+    assert "note: Caffe gave up loading net.prototxt with net.caffemodel: " in out
+    assert f"{words}" in out
+    assert ": the embedded engine was used\n" in out
+    assert "by embedded in " in out
+    both = ["net.prototxt", "net.caffemodel", "net_full_conv.prototxt"]
+    assert run(["verify", *both, "net_full_conv.caffemodel"]) == 0
+    assert words in capsys.readouterr().out
+    assert run(["verify", *both[2:], "net_full_conv.caffemodel", *both[:2], "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert {one.split()[0] for one in facts["engines"]} == {"embedded"}
+    assert any(words in note for note in facts["notes"])
+    assert run(["classify-map", "a.png"]) == 0
+    # Raw numbers are written so that Caffe reads them.
+    by = "caffe 1.0" if name == "raw numbers" else "embedded (ONNX Runtime"
+    assert f"by {by}" in capsys.readouterr().out
+    given = ["--prototxt", "net.prototxt", "--weights", "net.caffemodel"]
+    assert run(["features", "a.png", *given, "--blob", "conv", "-o", "a.npz"]) == 0
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_caffe_given_outright_gives_its_own_words(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = make_refused(name)
+    both = ["net.prototxt", "net.caffemodel"]
+    for command in (["convert", *both, "-o", "o"], ["verify", *both, *both]):
+        assert run([*command, "--engine", "caffe"]) == (1 if command[0] == "convert" else 2)
+        err = capsys.readouterr().err
+        assert words in err
+        assert err.count("\n") == 1
+    assert not Path("o").exists()
+
+
+def test_data_whose_source_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """convert needs no data, and Caffe refuses a net without it."""
+    make(RELU)
+    data = 'layer { name: "data" type: "ImageData" top: "data" top: "label" transform_param {'
+    data += ' crop_size: 8 } image_data_param { source: "none.txt" batch_size: 1 } }'
+    text = Path("net.prototxt").read_text()
+    start, end = text.index("layer {"), text.index('layer { name: "conv/a"')
+    Path("net.prototxt").write_text(text[:start] + data + text[end:])
+    assert run(["convert", "net.prototxt", "net.caffemodel"]) == 0
+    out = capsys.readouterr().out
+    assert "note: Caffe gave up loading net.prototxt with net.caffemodel: " in out
+    assert "by embedded in " in out
+    assert run(["convert", "net.prototxt", "net.caffemodel", "--engine", "caffe", "-o", "o"]) == 1
+    assert "; --engine embedded converts without Caffe\n" in capsys.readouterr().err
+
+
+def test_a_net_that_neither_engine_runs_tells_of_both(capsys: pytest.CaptureFixture[str]) -> None:
+    make(RELU)
+    loss = 'layer { name: "loss" type: "HingeLoss" bottom: "ip" bottom: "label" top: "loss" }'
+    label = 'layer { name: "data" type: "HDF5Data" top: "label" hdf5_data_param { source: "no" } }'
+    Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU) + label + loss)
+    assert run(["verify", *["net.prototxt", "net.caffemodel"] * 2]) == 2
+    err = capsys.readouterr().err
+    assert "layer 'data' (HDF5Data): it reads data of its own" in err
+    assert "Failed to open source file: no" in err
+
+
+def test_what_is_wrong_with_the_files_is_no_reason_to_fall_back(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make(RELU)
+    Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU).replace('"conv/a"', '"conv/b"'))
+    assert run(["verify", *["net.prototxt", "net.caffemodel"] * 2]) == 2
+    assert "layer 'conv/b' (Convolution): the weights have no layer of this name" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("engine", ["auto", "caffe", "embedded"])
+@pytest.mark.parametrize("filler", ["", 'bias_filler { type: "constant" value: 2 }'])
+def test_params_that_the_model_lacks_are_never_made_up(
+    engine: str, filler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(RELU)
+    net = NET.replace("MIDDLE", RELU).replace('"conv/a"', '"conv/b"')
+    Path("net.prototxt").write_text(net.replace("kernel_size: 3", f"kernel_size: 3 {filler}"))
+    given = ["net.prototxt", "net.caffemodel", "--engine", engine, "-o", "o"]
+    assert run(["convert", *given]) == 1
+    told = "error: net.caffemodel: layer 'conv/b': the model has no params for it\n"
+    assert capsys.readouterr().err == told
+    assert not Path("o").exists()
 
 
 def test_hdf5_that_caffe_reads_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:

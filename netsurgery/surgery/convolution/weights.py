@@ -12,7 +12,7 @@ from netsurgery.formats.caffemodel import FIELDS, ModelLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer
 from netsurgery.io.wire import Wire, delimited, varint_field
-from netsurgery.net.model import Model, ParamMismatch
+from netsurgery.net.model import Model, ParamMismatch, shared_params
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.weights import turned
@@ -24,7 +24,7 @@ __all__ = ["WeightsMatch", "convolution_changes", "match_weights"]
 class WeightsMatch:
     """How the layers of a caffemodel and of a net match, by name.
 
-    missing: layers of the net with params that the model has not; Caffe leaves theirs to fillers.
+    missing: layers of the net that have no params in the model, but share those of one that has.
     extra: layers of the model with params that the net has not; Caffe drops them when it saves.
     unfit: layers that stay as they are and whose params in the model are not those of the net;
     Caffe loads no such model.
@@ -46,16 +46,23 @@ class WeightsMatch:
 def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
     """Match the model's params with the net's, as Caffe does when it loads them.
 
-    Raises SurgeryError where a layer to convert has no params in the model, or others than in the
-    net, or where a new layer's name is taken in the model.
+    Raises SurgeryError where the model has no params for a layer, which Caffe would leave to its
+    fillers and save, where those of a layer to convert are others than in the net, and where a new
+    layer's name is taken in the model.
     """
     fit = model.fit_at(plan.shapes)
     names = [layer.name for layer in model.weights.layers if layer.blobs]
-    refusals = []
+    moved = {move.layer for move in plan.moves}
+    sharing = _sharing(model)
+    refusals = [
+        Refusal(name, "the model has no params for it")
+        for name in fit.missing
+        if name in moved or name not in sharing
+    ]
     for move in plan.moves:
         if move.layer not in model.stored:
-            refusals.append(Refusal(move.layer, "the model has no params for it"))
-        elif names.count(move.layer) > 1:
+            continue
+        if names.count(move.layer) > 1:
             many = f"the model has {names.count(move.layer)} layers of that name"
             refusals.append(Refusal(move.layer, many))
         elif move.layer in fit.mismatches:
@@ -66,6 +73,20 @@ def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
             refusals.append(Refusal(move.target, taken, "try another --suffix"))
     refuse(model.path, refusals)
     return WeightsMatch(fit.missing, model.extra, tuple(fit.mismatches.values()))
+
+
+def _sharing(model: Model) -> set[str]:
+    """The layers that share all of their params with layers of which the model has them."""
+    shared = shared_params(model.net)
+    found = set()
+    for layer in model.net.layers:
+        owners = [
+            shared.get((layer.name, i), ("", 0))[0]
+            for i in range(len(model.shapes.params_of(layer)))
+        ]
+        if owners and all(owner in model.stored for owner in owners):
+            found.add(layer.name)
+    return found
 
 
 def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, LayerChange]:
