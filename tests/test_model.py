@@ -104,6 +104,10 @@ FROM, ONTO = (
         ("FC", CONVERT),
         ("FC", FROM),
         ("FC", ONTO),
+        ("SCALE", VERIFY),
+        ("SCALE", EXPORT),
+        ("BN", VERIFY),
+        ("BN", EXPORT),
         ("BN", edit("fold")),
         ("BN", edit("fold:bn")),
         ("BN", edit("outputs:conv:keep=0,1")),
@@ -232,3 +236,17 @@ def test_a_net_is_parsed_and_its_shapes_inferred_no_more_than_needed(
     forced = [] if command[0] == "inspect" else ["--force"]
     assert calls(parse, [*command, *forced]) == parsed
     assert calls(infer, [*command, *forced]) == inferred
+
+
+def test_how_many_params_a_layer_has_is_known_without_the_inputs_shape(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_of("SCALE")
+    text = biased().replace("input_shape { dim: [1, 3, 8, 8] }", "")
+    Path("net.prototxt").write_text(text)
+    assert run(edit("fold")) == 1
+    assert "'scale': the model has 2 params for it, expected 1" in capsys.readouterr().err
+    with Model.open("net.prototxt", "m.caffemodel") as model:
+        assert list(model.fit.mismatches) == ["scale"]
+        assert model.fit.mismatches["scale"].net == (None,)
+        assert model.fit.expected["bn"] == (None, None, None)

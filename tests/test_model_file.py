@@ -135,10 +135,10 @@ def test_weights_that_lack_a_layer(path: Path, text: str) -> None:
 
 def test_weights_of_other_shapes_and_numbers(path: Path) -> None:
     assert checked(path, NET.replace("dim: 3", "dim: 4")) == (
-        "layer 'ip1' (InnerProduct), param 0: the net wants 2x4, MODEL has 2x3"
+        "layer 'ip1' (InnerProduct): param 0 is 2x3 in MODEL, expected 2x4"
     )
     assert checked(path, NET, more="bias_term: false") == (
-        "layer 'ip1' (InnerProduct) has 1 params, MODEL has 2 for it"
+        "layer 'ip1' (InnerProduct): MODEL has 2 params for it, expected 1"
     )
 
 
@@ -150,7 +150,7 @@ def test_shared_params_need_one_layer_of_the_weights(path: Path) -> None:
 def test_a_layer_that_shares_and_has_no_params_in_the_file(path: Path) -> None:
     bare = b"\xa2\x06\x07\n\x05again"
     assert checked(path, SHARED, V2 + bare) == (
-        "layer 'again' (InnerProduct) has 2 params, MODEL has 0 for it"
+        "layer 'again' (InnerProduct): MODEL has 0 params for it, expected 2"
     )
 
 

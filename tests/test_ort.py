@@ -157,7 +157,7 @@ def test_a_size_that_the_weights_do_not_fit(engine: EmbeddedEngine, net: Path, m
         with pytest.raises(NetError) as caught:
             loaded.reshape({"data": (1, 4)})
         assert str(caught.value) == (
-            f"layer 'ip1' (InnerProduct), param 0: the net wants 2x4, {model} has 2x3"
+            f"layer 'ip1' (InnerProduct): param 0 is 2x3 in {model}, expected 2x4"
         )
         assert loaded.inputs == {"data": (1, 3)}
         np.testing.assert_array_equal(loaded.forward({}, ["ip1"])["ip1"], row(*BIAS))
@@ -272,7 +272,7 @@ def test_numbers_with_a_tag_each_and_four_axes(
     with pytest.raises(NetError) as caught:
         engine.load(net, path)
     assert str(caught.value) == (
-        f"layer 'ip1' (InnerProduct), param 1: the net wants 2, {path} has 1x1x1x1"
+        f"layer 'ip1' (InnerProduct): param 1 is 1x1x1x1 in {path}, expected 2"
     )
     one = V1.replace(b"\x08\x01\x10\x01\x18\x02\x20\x03", b"\x08\x01\x10\x01\x18\x01\x20\x03")
     one = one.replace(b"\x2a\x18" + floats(1, 2, 3, 4, 5, 6), b"\x2a\x0c" + floats(1, 2, 3))
@@ -470,7 +470,9 @@ def test_another_number_of_params(engine: EmbeddedEngine, tmp_path: Path, model:
     text = NET.replace("num_output: 2", "num_output: 2 bias_term: false")
     with pytest.raises(NetError) as caught:
         engine.load(written(tmp_path, text), model)
-    assert str(caught.value) == (f"layer 'ip1' (InnerProduct) has 1 params, {model} has 2 for it")
+    assert str(caught.value) == (
+        f"layer 'ip1' (InnerProduct): {model} has 2 params for it, expected 1"
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def facts(found: Inspection) -> dict[str, Any]:
         "differing": [
             {
                 "layer": one.layer,
-                "net": [list(shape) for shape in one.net],
+                "net": [None if shape is None else list(shape) for shape in one.net],
                 "model": [list(shape) for shape in one.model],
             }
             for one in found.differing
@@ -202,8 +202,8 @@ def _notes(found: Inspection) -> Iterable[str]:
         yield f"params of layer {difference.layer!r}: {net} in the net, {model} in the model"
 
 
-def _shapes(shapes: Sequence[Shape]) -> str:
-    return ", ".join(map(describe, shapes)) or "none"
+def _shapes(shapes: Sequence[Shape | None]) -> str:
+    return ", ".join("?" if of is None else describe(of) for of in shapes) or "none"
 
 
 def _total(found: Inspection) -> str:

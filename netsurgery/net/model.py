@@ -22,6 +22,8 @@ from netsurgery.formats.weights import (
     stored_shape,
 )
 from netsurgery.io.closing import Closing
+from netsurgery.net import types
+from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.state import TEST, NetState
@@ -29,18 +31,22 @@ from netsurgery.net.state import TEST, NetState
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+#: The shapes of a layer's params in order, None for one that is not known.
+ParamShapes = tuple[Shape | None, ...]
+
 __all__ = ["Fit", "Model", "ParamMismatch", "mismatch", "other_shape", "shared_params"]
 
 
 @dataclass(frozen=True)
 class ParamMismatch:
-    """A layer whose params in the weights are not those of the net: shapes in order.
+    """A layer whose params in the weights are not those of the net.
 
-    wrong: which have another shape; none where there are more or fewer.
+    net, model: their shapes in order, None for one that the net does not tell. wrong: which have
+    another shape; none where there are more or fewer.
     """
 
     layer: str
-    net: tuple[Shape, ...]
+    net: ParamShapes
     model: tuple[Shape, ...]
     wrong: tuple[int, ...] = ()
 
@@ -54,13 +60,14 @@ class ParamMismatch:
         ]
 
 
-def other_shape(index: int, found: Shape, expected: Shape, where: str = "the model") -> str:
+def other_shape(index: int, found: Shape, expected: Shape | None, where: str = "the model") -> str:
     """What is wrong with a param that is stored in another shape."""
-    return f"param {index} is {describe(found)} in {where}, expected {describe(expected)}"
+    known = "?" if expected is None else describe(expected)
+    return f"param {index} is {describe(found)} in {where}, expected {known}"
 
 
 def mismatch(
-    layer: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape]
+    layer: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape | None]
 ) -> ParamMismatch | None:
     """How the params stored for a layer differ from those that its net has; None if they fit.
 
@@ -69,8 +76,11 @@ def mismatch(
     """
     wrong: tuple[int, ...] = ()
     if len(blobs) == len(shapes):
-        pairs = enumerate(zip(blobs, shapes, strict=True))
-        wrong = tuple(i for i, (blob, shape) in pairs if blob.shape != stored_shape(blob, shape))
+        wrong = tuple(
+            index
+            for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True))
+            if shape is not None and blob.shape != stored_shape(blob, shape)
+        )
         if not wrong:
             return None
     return ParamMismatch(layer, tuple(shapes), tuple(blob.shape for blob in blobs), wrong)
@@ -81,11 +91,11 @@ class Fit:
     """How the weights of a model fit its net.
 
     expected: layer -> the shapes of its params, () for none; a layer of which the net does not
-    tell them is not in it. missing: layers with params that the weights have not. mismatches:
-    layer -> how its params in the weights differ from the net's.
+    tell how many it has is not in it. missing: layers with params that the weights have not.
+    mismatches: layer -> how its params in the weights differ from the net's.
     """
 
-    expected: Mapping[str, tuple[Shape, ...]]
+    expected: Mapping[str, ParamShapes]
     missing: tuple[str, ...]
     mismatches: Mapping[str, ParamMismatch]
 
@@ -187,17 +197,20 @@ class Model(Closing):
 
     def fit_at(self, shapes: Shapes) -> Fit:
         """How weights and net fit where the net has these shapes."""
-        expected: dict[str, tuple[Shape, ...]] = dict(shapes.params)
+        expected: dict[str, ParamShapes] = dict(shapes.params)
         for layer in self.net.layers:
+            known = types.params(layer)
             if not shapes.why_no_params(layer):
                 expected.setdefault(layer.name, ())
+            elif known is not None and not unknown_fields(layer):
+                expected.setdefault(layer.name, (None,) * len(known))
         found: dict[str, ParamMismatch] = {}
         for name, params in expected.items():
             blobs = self.stored[name].blobs if name in self.stored else None
             one = None if blobs is None else mismatch(name, blobs, params)
             if one is not None:
                 found[name] = one
-        missing = (name for name in shapes.params if name not in self.stored)
+        missing = (name for name, has in expected.items() if has and name not in self.stored)
         return Fit(expected, tuple(missing) if self.has_weights else (), found)
 
 

@@ -130,8 +130,9 @@ def _blobs(model: Model, layer: WeightsLayer, change: LayerChange) -> tuple[NewB
     if not layer.blobs:
         return ()
     shapes: list[Shape] = [blob.shape for blob in layer.blobs]
-    if model.fit.expected.get(layer.name) and layer.name not in model.fit.mismatches:
-        shapes = list(model.fit.expected[layer.name])
+    known = model.fit.expected.get(layer.name)
+    if known is not None and layer.name not in model.fit.mismatches:
+        shapes = [own if of is None else of for of, own in zip(known, shapes, strict=True)]
     for index, shape in enumerate(change.shapes):
         shapes[index] = shapes[index] if shape is None else shape
     return tuple(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
-from netsurgery.formats.weights import WeightsBlob
+from netsurgery.formats.weights import WeightsBlob, stored_shape
 from netsurgery.net import types
-from netsurgery.net.model import Model
+from netsurgery.net.model import Model, mismatch, other_shape
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.shapes import describe
 
 __all__ = ["ParamSources", "check_own_names"]
 
@@ -50,7 +50,7 @@ class ParamSources:
                     self._sharers.setdefault(name, []).append((layer, index))
         layers = () if self._model is None else self._model.layers
         self._place = {layer.name: place for place, layer in enumerate(layers)}
-        self._stored = {layer.name: len(layer.blobs) for layer in layers if layer.blobs}
+        self._stored = model.stored
         self._first = {layer.name: layer for layer in reversed(net.layers)}
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[WeightsBlob | float, ...]:
@@ -59,8 +59,7 @@ class ParamSources:
         Raises NetError where the file's differ, naming layer, blob and both shapes, and
         PrototxtError where neither the file nor the net says what a param holds.
         """
-        if not shapes and self._first[layer.name] is layer and layer.name in self._stored:
-            raise self._of_other_number(layer, 0, self._stored[layer.name])
+        self._check_own(layer, shapes)
         names = [*layer.param_names]
         names += [""] * (len(shapes) - len(names))
         return tuple(
@@ -91,21 +90,36 @@ class ParamSources:
         holder = max(known, key=lambda pair: self._place[pair[0].name]) if known else sharers[0]
         return *holder, sharers[0][0]
 
+    def _check_own(self, layer: Layer, shapes: tuple[Shape, ...]) -> None:
+        """Raise NetError where what the file has under the layer's name is not of these shapes."""
+        if self._first[layer.name] is not layer or layer.name not in self._place:
+            return
+        if not shapes and layer.name not in self._stored:
+            return
+        assert self._model is not None
+        blobs = self._model.layer(layer.name).blobs
+        found = mismatch(layer.name, blobs, shapes)
+        if found is None:
+            return
+        fitting = [i for i in found.wrong if self._as_many(layer, i, blobs[i], shapes[i])]
+        wrong = tuple(index for index in found.wrong if index not in fitting)
+        if wrong or not fitting:
+            raise self._unfit(layer, *replace(found, wrong=wrong).reasons(self._model.path))
+
     def _source(
         self, layer: Layer, index: int, owner: Layer, shape: Shape, count: int
     ) -> WeightsBlob | float:
         if layer.name not in self._place:
             return _filled(owner, index, self._model is not None)
         assert self._model is not None
-        blobs: Sequence[WeightsBlob] = self._model.layer(layer.name).blobs
-        if (layer is owner and len(blobs) != count) or len(blobs) <= index:
-            raise self._of_other_number(layer, count, len(blobs))
+        path, blobs = self._model.path, self._model.layer(layer.name).blobs
+        if len(blobs) <= index:
+            what = f"{path} has {len(blobs)} params for it, expected {count}"
+            raise self._unfit(layer, what)
         blob = blobs[index]
-        if not _same_shape(blob, shape) and not self._as_many(layer, index, blob, shape):
-            raise NetError(
-                f"layer {layer.name!r} ({layer.type}), param {index}: the net wants "
-                f"{describe(shape)}, {self._model.path} has {describe(blob.shape)}"
-            )
+        fits = blob.shape == stored_shape(blob, shape)
+        if not fits and not self._as_many(layer, index, blob, shape):
+            raise self._unfit(layer, other_shape(index, blob.shape, shape, path))
         return blob
 
     def _as_many(self, layer: Layer, index: int, blob: WeightsBlob, shape: Shape) -> bool:
@@ -114,23 +128,12 @@ class ParamSources:
         permissive = any(sharer.shares_by_count(place) for sharer, place in sharers)
         return permissive and prod(blob.shape) == prod(shape)
 
-    def _of_other_number(self, layer: Layer, count: int, stored: int) -> NetError:
-        assert self._model is not None
-        return NetError(
-            f"layer {layer.name!r} ({layer.type}) has {count} params, "
-            f"{self._model.path} has {stored} for it"
-        )
+    def _unfit(self, layer: Layer, *reasons: str) -> NetError:
+        return NetError(f"layer {layer.name!r} ({layer.type}): {'; '.join(reasons)}")
 
 
 def _has_params(layer: Layer) -> bool:
     return bool(types.params(layer))
-
-
-def _same_shape(blob: WeightsBlob, wanted: Shape) -> bool:
-    """Whether Caffe takes the blob for `wanted`: old files write four axes, the first ones 1."""
-    if blob.legacy and len(wanted) < 4:
-        return blob.shape == (*[1] * (4 - len(wanted)), *wanted)
-    return blob.shape == wanted
 
 
 def _filled(layer: Layer, index: int, weights: bool) -> float:

@@ -14,6 +14,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
 from netsurgery.formats.weights import WeightsLayer, stored_shape
+from netsurgery.net.known_fields import check_fields
 from netsurgery.net.model import Model, other_shape, shared_params
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, infer
@@ -134,7 +135,11 @@ class Workpiece:
         return self.arrays[owner]
 
     def check_params(self, layer: str) -> None:
-        """Raise SurgeryError where the layer's params in the model are not those of its net."""
+        """Raise SurgeryError where the layer's params in the model are not those of its net.
+
+        And PrototxtError for a field of the layer that is not known: it may be why.
+        """
+        check_fields(self.layer(layer))
         found = self.model.fit.mismatches.get(layer)
         if found is not None:
             raise UnfitParams(str(Refusal(layer, "; ".join(found.reasons()))))
