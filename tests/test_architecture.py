@@ -72,6 +72,17 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_cells_are_placed_by_net_alone(path: Path) -> None:
+    """Strides and offsets are worked out in net/; other rooms ask net.field and net.cells."""
+    room = path.relative_to(PACKAGE).parts[0]
+    if room != "net":
+        names = {name for name, _ in imports(path)}
+        assert "netsurgery.net.geometry" not in names
+    if room in ("maps", "jobs", "library", "cli"):
+        assert "netsurgery.net.windows" not in names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_library_has_its_place(path: Path) -> None:
     place = path.relative_to(PACKAGE).as_posix()
     for name, line in imports(path):

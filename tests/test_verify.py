@@ -236,6 +236,10 @@ def test_the_larger_net_may_come_first(digits: Model, full_conv: Model) -> None:
     assert found.same
     assert found.inputs == {"data": (1, 1, 32, 32)}
     assert found.maps == ()
+    assert found.notes == (
+        f"{full_conv.prototxt} declares 1x1x88x88, compared at 1x1x32x32: what it gives of a "
+        "larger input is compared only where it is the second net",
+    )
 
 
 def test_a_map_decides_unless_there_is_a_reason(digits: Model, full_conv: Model) -> None:
@@ -277,6 +281,15 @@ def test_outputs_of_other_names_are_paired_in_order(digits: Model, tmp_path: Pat
         ("prob", "answer"),
     ]
     assert found.same
+
+
+def test_nets_without_outputs_are_not_the_same_for_that(digits: Model, tmp_path: Path) -> None:
+    path = tmp_path / "silent.prototxt"
+    text = digits.prototxt.read_text()
+    path.write_text(text + 'layer { name: "s" type: "Silence" bottom: "prob" }\n')
+    silent = Model(path, digits.weights)
+    with pytest.raises(NetError, match=r"silent\.prototxt: the net has no output that could be"):
+        compared(silent, silent)
 
 
 def test_an_output_without_a_partner(digits: Model, tmp_path: Path) -> None:

@@ -198,6 +198,8 @@ def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, 
             f"output {rest[0]!r} of {nets[0].prototxt.path} has no partner in "
             f"{nets[1].prototxt.path}: the outputs are {told[0]} and {told[1]}"
         )
+    if not found:
+        raise NetError(f"{nets[0].prototxt.path}: the net has no output that could be compared")
     ordered: dict[str, str] = {}
     for blob in nets[0].outputs:
         ordered |= _hidden(nets, blob, found[blob])
@@ -251,6 +253,14 @@ def _notes(
             notes.append(
                 f"{nets[1].prototxt.path} declares {describe(own)}, but no output is known to be "
                 "a map of which each cell is the first net's answer on one window"
+            )
+    for one in nets[0].inputs:
+        smaller = shapes[one.name]
+        if one.shape is not None and one.shape[2:] != smaller[2:] and not maps:
+            notes.append(
+                f"{nets[0].prototxt.path} declares {describe(one.shape)}, compared at "
+                f"{describe(smaller)}: what it gives of a larger input is compared only where it "
+                "is the second net"
             )
     return notes
 
