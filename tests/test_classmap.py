@@ -266,7 +266,8 @@ def test_a_softmax_over_places_makes_no_probabilities_of_classes(tmp_path: Path,
         ("dim: 3 ", "dim: 4 ", None, "{path}: the input 'data' is 10 x 4 x 12 x 16; a picture "
          "needs N x 1 x H x W (grey) or N x 3 x H x W"),
         ("input_shape { dim: 10 dim: 3 dim: 12 dim: 16 }\n", "", None,
-         "{path}: the prototxt declares no shape for its input 'data'"),
+         "{path}: the prototxt declares no shape for its input 'data'; "
+         "--input-shape data=NxCxHxW gives it"),
         ('top: "prob"', 'top: "prob" top: "more"', None, "{path}: the last layer, 'prob', has "
          "several tops; choose one with --blob: prob, more"),
     ],

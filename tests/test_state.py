@@ -88,7 +88,7 @@ def test_no_such_phase_and_no_such_level() -> None:
 
 
 HINT = (
-    "; its layers have rules for the stages 'a', 'b': try --stage a (inspect, convert), or state "
+    "; its layers have rules for the stages 'a', 'b': try --stage a, or state "
     '{ stage: "a" } in the prototxt'
 )
 
@@ -116,7 +116,26 @@ def test_one_top_for_two_stages() -> None:
         net(text)
     assert str(caught.value) == (
         "n.prototxt:2:7: layer 'y2' (ReLU): its top 'y' is made by a layer before it too; its "
-        "layers have rules for the stage 'a': try --stage a (inspect, convert), or state "
+        "layers have rules for the stage 'a': try --stage a, or state "
         '{ stage: "a" } in the prototxt'
     )
     assert [layer.name for layer in net(text, "TEST", 0, ("a",)).layers] == ["y2"]
+
+
+def test_a_layer_of_the_other_phase_is_named() -> None:
+    train = 'layer { name: "d" type: "DummyData" top: "x" include { phase: TRAIN } }\n'
+    level = train.replace("phase: TRAIN", "min_level: 2")
+    relu = 'layer { name: "r" type: "ReLU" bottom: "x" top: "y" }'
+    for text, what in (
+        (train + relu, "layer 'd' in line 1 is for training (phase TRAIN): try --phase train"),
+        (level + relu, "layer 'd' in line 1 is for level 2: try --level 2"),
+    ):
+        with pytest.raises(NetsurgeryError) as caught:
+            net(text)
+        assert str(caught.value).endswith(f"is made by no layer before it; {what}")
+    with pytest.raises(
+        NetsurgeryError, match="no layer named 'd'; layer 'd' in line 1 is for train"
+    ):
+        net(train).layer("d")
+    with pytest.raises(NetsurgeryError, match="is for the phase TEST: try --phase test"):
+        net(train.replace("TRAIN", "TEST") + relu, "TRAIN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from netsurgery.cli.options import (
     force_option,
     json_option,
     quiet_option,
+    settings_of_state,
+    state_options,
 )
 from netsurgery.cli.preprocess_options import merged, preprocess_options, with_settings_file
 from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable
@@ -27,6 +29,7 @@ from netsurgery.cli.terminal import stdout_in_color
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.settings import Settings
+from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
@@ -43,6 +46,7 @@ OUTPUT = click.Path(allow_dash=True)
     "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
 @model_options
+@state_options
 @preprocess_options
 @picture_options
 @click.option(
@@ -96,6 +100,7 @@ def command(
     images: tuple[str, ...],
     prototxt: Path | None,
     weights: Path | None,
+    state: NetState,
     preprocess: Settings,
     fit: str,
     antialias: bool,
@@ -124,11 +129,14 @@ def command(
     _import_numpy()
     from netsurgery.maps.mapper import make_mapper
 
-    given = merged(Settings(prototxt=prototxt, weights=weights, window=window), preprocess)
+    given = merged(
+        replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
+        preprocess,
+    )
     settings = with_settings_file(given, quiet)
     drop = blob is not None and given.labels is None  # those of the settings file, for its own blob
     mapper = make_mapper(
-        settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop
+        settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop, state=state
     )
     if not quiet:
         echo_notes(mapper.net.net.notes, err=True)

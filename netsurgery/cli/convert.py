@@ -13,7 +13,6 @@ from netsurgery.cli.options import (
     dry_run_option,
     engine_options,
     force_option,
-    input_shape_option,
     json_option,
     quiet_option,
     state_options,
@@ -23,7 +22,7 @@ from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places, rehearse
-from netsurgery.net import NetState, Shape
+from netsurgery.net import NetState
 from netsurgery.net.net import Net
 from netsurgery.surgery.convolution.plan import plan_convolution
 
@@ -57,7 +56,6 @@ FILE = click.Path(path_type=Path)
     help="Leave a global pooling before the classifier; the map then has one cell.",
 )
 @state_options
-@input_shape_option
 @click.option("--input-size", type=SIZE, help="Size of the new input.")
 @click.option(
     "--map-size",
@@ -87,7 +85,6 @@ def command(
     on_refusal: str,
     keep_global_pooling: bool,
     state: NetState,
-    input_shapes: tuple[tuple[str, Shape], ...],
     input_size: tuple[int, int] | None,
     map_size: tuple[int, int] | None,
     verify: bool,
@@ -119,7 +116,6 @@ def command(
         layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
         input_size=input_size,
         map_size=map_size,
-        input_shapes=dict(input_shapes),
         keep_global_pooling=keep_global_pooling,
         skip_refused=on_refusal == "skip",
     )

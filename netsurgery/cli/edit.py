@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import dry_run_option, force_option, json_option, quiet_option
+from netsurgery.cli.options import (
+    dry_run_option,
+    force_option,
+    json_option,
+    quiet_option,
+    state_options,
+)
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
 from netsurgery.net.model import Model
+from netsurgery.net.state import NetState
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 
 __all__ = ["command"]
@@ -99,6 +106,7 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     metavar="FILE",
     help="Where the new prototxt goes, needed where the structure changes.",
 )
+@state_options
 @dry_run_option
 @json_option
 @quiet_option
@@ -109,6 +117,7 @@ def command(
     operations: tuple[str, ...],
     weights_out: Path,
     prototxt_out: Path | None,
+    state: NetState,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -116,7 +125,7 @@ def command(
 ) -> None:
     """See _OPERATIONS."""
     places = EditPlaces(weights_out, prototxt_out)
-    with Model.open(prototxt, weights) as model:
+    with Model.open(prototxt, weights, state) as model:
         plan = plan_edit(model, operations)
         check_edit_places(plan, places)
         written: tuple[str, ...] = ()

@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import check_printed, force_option, json_option, quiet_option
+from netsurgery.cli.options import (
+    check_printed,
+    force_option,
+    json_option,
+    quiet_option,
+    state_options,
+)
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.errors import SettingsError
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, find_settings, load_settings
 from netsurgery.io.files import STDOUT
 from netsurgery.jobs.export import Exported, export
+from netsurgery.net.state import NetState
 
 __all__ = ["command"]
 
@@ -40,6 +47,7 @@ FILE = click.Path(path_type=Path)
     is_flag=True,
     help=f"Fold in what {SETTINGS_NAME} says of pictures: the model takes RGB, 0..255.",
 )
+@state_options
 @json_option
 @quiet_option
 @force_option
@@ -49,6 +57,7 @@ def command(
     output: Path,
     place: str,
     with_preprocess: bool,
+    state: NetState,
     as_json: bool,
     quiet: bool,
     force: bool,
@@ -66,7 +75,13 @@ def command(
     check_printed(printed, as_json)
     settings = settings_for(prototxt) if with_preprocess else None
     made = export(
-        prototxt, weights, output, linked=place == "linked", preprocess=settings, force=force
+        prototxt,
+        weights,
+        output,
+        linked=place == "linked",
+        preprocess=settings,
+        state=state,
+        force=force,
     )
     if as_json:
         click.echo(json.dumps(facts(made), indent=2))

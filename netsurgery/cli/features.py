@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,14 @@ import click
 
 from netsurgery.cli.map_outputs import is_folder, make_folder, stems
 from netsurgery.cli.model_options import model_options, picture_options
-from netsurgery.cli.options import engine_options, force_option, json_option, quiet_option
+from netsurgery.cli.options import (
+    engine_options,
+    force_option,
+    json_option,
+    quiet_option,
+    settings_of_state,
+    state_options,
+)
 from netsurgery.cli.preprocess_options import merged, pixel_options, with_settings_file
 from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable
 from netsurgery.cli.progress import Progress
@@ -23,6 +30,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs, check_outputs
+from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.jobs.features import FeatureFile
@@ -57,6 +65,7 @@ __all__ = ["command"]
     help="Draw the blob's channels as a grid; a folder for several images or blobs.",
 )
 @model_options
+@state_options
 @pixel_options
 @picture_options
 @engine_options
@@ -70,6 +79,7 @@ def command(
     picture: str | None,
     prototxt: Path | None,
     weights: Path | None,
+    state: NetState,
     preprocess: Settings,
     fit: str,
     antialias: bool,
@@ -107,9 +117,10 @@ def command(
         raise click.UsageError("give --output, --picture, or both")
     blobs = tuple(dict.fromkeys(blobs))
     settings = with_settings_file(
-        merged(Settings(prototxt=prototxt, weights=weights), preprocess), quiet
+        merged(replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess),
+        quiet,
     )
-    extractor = make_extractor(settings, engine, blobs, fit=fit, antialias=antialias)
+    extractor = make_extractor(settings, engine, blobs, fit=fit, antialias=antialias, state=state)
     if not quiet:
         echo_notes(extractor.mapper.net.net.notes, err=True)
     paths = feature_paths(output, len(images), len(blobs)) if output else []

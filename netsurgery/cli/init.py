@@ -12,18 +12,18 @@ from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
     force_option,
-    input_shape_option,
     json_option,
     quiet_option,
     seed_option,
+    state_options,
 )
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.table import echo_table
 from netsurgery.io.files import STDOUT
 from netsurgery.jobs.init import initialize
-from netsurgery.net import Shape
 from netsurgery.net.net import Net
+from netsurgery.net.state import NetState
 from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
 
 __all__ = ["command"]
@@ -40,7 +40,7 @@ __all__ = ["command"]
     help="Where the weights go; HDF5 if it ends in .h5; - prints them.",
 )
 @seed_option("The same seed gives the same params.")
-@input_shape_option
+@state_options
 @dry_run_option
 @json_option
 @quiet_option
@@ -49,7 +49,7 @@ def command(
     prototxt: Path,
     weights_out: Path,
     seed: int,
-    input_shapes: tuple[tuple[str, Shape], ...],
+    state: NetState,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -67,7 +67,7 @@ def command(
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(Net.read(prototxt), dict(input_shapes))
+    plan = plan_initial_params(Net.read(prototxt, state))
     size = None
     if not dry_run:
         with bytes_written(quiet) as progress:

@@ -10,7 +10,6 @@ import click
 from netsurgery.cli import inspect_report as report
 from netsurgery.cli.options import (
     WordType,
-    input_shape_option,
     json_option,
     quiet_option,
     state_options,
@@ -20,7 +19,7 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.inspection import InputSize, inspect_net, inspect_weights
 from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.model import Model
-from netsurgery.net.net import MAX_DIM, Shape
+from netsurgery.net.net import MAX_DIM
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["command"]
@@ -56,7 +55,6 @@ def input_size(text: str) -> InputSize:
     multiple=True,
     help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",
 )
-@input_shape_option
 @state_options
 @click.option(
     "--field",
@@ -75,7 +73,6 @@ def input_size(text: str) -> InputSize:
 def command(
     files: tuple[Path, ...],
     sizes: tuple[InputSize, ...],
-    input_shapes: tuple[tuple[str, Shape], ...],
     state: NetState,
     with_fields: bool,
     with_statistics: bool,
@@ -99,7 +96,7 @@ def command(
       netsurgery inspect deploy.prototxt model.caffemodel --field
     """
     prototxt, weights = told_apart(files)
-    if prototxt is None and (sizes or input_shapes or with_fields or state != TEST):
+    if prototxt is None and (sizes or with_fields or state != TEST):
         raise click.UsageError(
             "--size, --input-shape, --phase, --stage, --level and --field need a prototxt"
         )
@@ -114,7 +111,6 @@ def command(
             found = inspect_net(
                 model,
                 sizes=sizes,
-                input_shapes=dict(input_shapes),
                 with_fields=with_fields,
                 with_statistics=with_statistics,
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ __all__ = [
     "dry_run_option",
     "engine_options",
     "force_option",
-    "input_shape_option",
     "json_option",
     "parse_size",
     "quiet_option",
     "seed_option",
+    "settings_of_state",
     "state_options",
     "whole_numbers",
 ]
@@ -192,17 +193,6 @@ def check_printed(printed: bool, as_json: bool) -> None:
         raise click.UsageError("--json and -o - both print; give the output a file")
 
 
-def input_shape_option(command: F) -> F:
-    """--input-shape, several times; the command gets `input_shapes`."""
-    return click.option(
-        "--input-shape",
-        "input_shapes",
-        type=NAMED_SHAPE,
-        multiple=True,
-        help="The shape of an input that the prototxt does not tell, such as a Data layer's top.",
-    )(command)
-
-
 def seed_option(told: str) -> Callable[[F], F]:
     """--seed, which is for what is `told`; the command gets `seed`."""
     return click.option(
@@ -216,7 +206,7 @@ def seed_option(told: str) -> Callable[[F], F]:
 
 
 def state_options(command: F) -> F:
-    """--phase, --stage and --level; the command gets `state`."""
+    """--phase, --stage, --level and --input-shape: how a net is read; the command gets `state`."""
 
     @click.option(
         "--phase",
@@ -235,16 +225,37 @@ def state_options(command: F) -> F:
     @click.option(
         "--level",
         type=click.IntRange(-(2**31), 2**31 - 1),
-        default=0,
-        show_default=True,
         metavar="N",
-        help="The level that min_level and max_level in rules are held against.",
+        help="The level that min_level and max_level in rules are held against  [default: 0]",
+    )
+    @click.option(
+        "--input-shape",
+        "input_shapes",
+        type=NAMED_SHAPE,
+        multiple=True,
+        help="The shape of an input, of a data layer's top, or of a blob whose shape the net does "
+        "not say; may be given several times.",
     )
     @functools.wraps(command)
-    def wrapped(*args: Any, phase: str, stages: tuple[str, ...], level: int, **kwargs: Any) -> Any:
-        return command(*args, state=NetState(phase.upper(), level, stages), **kwargs)
+    def wrapped(
+        *args: Any,
+        phase: str,
+        stages: tuple[str, ...],
+        level: int | None,
+        input_shapes: tuple[tuple[str, Shape], ...],
+        **kwargs: Any,
+    ) -> Any:
+        shapes = tuple(dict(input_shapes).items())
+        state = NetState(phase.upper(), level or 0, stages, shapes)
+        return command(*args, state=state, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def settings_of_state(state: NetState) -> Settings:
+    """What of the state a netsurgery.toml may say too, as far as options gave it."""
+    level = click.get_current_context().params.get("level")
+    return Settings(stages=state.stages or None, level=level)
 
 
 def dry_run_option(command: F) -> F:

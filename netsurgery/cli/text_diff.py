@@ -11,6 +11,6 @@ def text_diff(old: Prototxt, new: str, name: str) -> str:
     """The unified diff to the text `new`, called `name`; comments and layout included."""
     import difflib
 
-    before, after = (text.splitlines(keepends=True) for text in (old.text, new))
+    before, after = (text.splitlines(keepends=True) for text in (old.original or old.text, new))
     lines = difflib.unified_diff(before, after, str(old.path), name)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

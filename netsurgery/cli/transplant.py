@@ -8,12 +8,19 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import dry_run_option, force_option, json_option, quiet_option
+from netsurgery.cli.options import (
+    dry_run_option,
+    force_option,
+    json_option,
+    quiet_option,
+    state_options,
+)
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
 from netsurgery.net.net import Net
+from netsurgery.net.state import NetState
 from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
 
 __all__ = ["command"]
@@ -51,6 +58,7 @@ FILE = click.Path(path_type=Path)
     "--slice", "cut", is_flag=True, help="Where sizes differ, copy the part that overlaps."
 )
 @click.option("--strict", is_flag=True, help="Refuse to leave a layer of TO without its params.")
+@state_options
 @dry_run_option
 @json_option
 @quiet_option
@@ -66,6 +74,7 @@ def command(
     prefix: str,
     cut: bool,
     strict: bool,
+    state: NetState,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -86,9 +95,14 @@ def command(
       netsurgery transplant lenet.prototxt lenet.caffemodel lenet_full_conv.prototxt \\
         -o dense.caffemodel --suffix -conv
     """
-    rule = NameRule(_pairs(pairs, from_net), prefix, suffix)
+    rule = NameRule(_pairs(pairs, from_net, state), prefix, suffix)
     with planned_transplant(
-        (from_net, from_weights), (to_net, to_weights), rule, cut=cut, strict=strict
+        (from_net, from_weights),
+        (to_net, to_weights),
+        rule,
+        state=state,
+        cut=cut,
+        strict=strict,
     ) as plan:
         made = None
         if not dry_run:
@@ -101,13 +115,13 @@ def command(
         _show(found)
 
 
-def _pairs(given: tuple[str, ...], from_net: Path) -> dict[str, str]:
+def _pairs(given: tuple[str, ...], from_net: Path, state: NetState) -> dict[str, str]:
     """``LAYER=LAYER``, several of them, as a dict; of several = the one behind a layer divides."""
     pairs: dict[str, str] = {}
     for pair in given:
         name, mark, goal = pair.partition("=")
         if "=" in goal:
-            layers = {layer.name for layer in Net.read(from_net).layers}
+            layers = {layer.name for layer in Net.read(from_net, state).layers}
             parts = pair.split("=")
             names = ["=".join(parts[:end]) for end in range(1, len(parts))]
             name = max((each for each in names if each in layers), key=len, default=name)

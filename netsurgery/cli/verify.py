@@ -17,10 +17,12 @@ from netsurgery.cli.options import (
     json_option,
     quiet_option,
     seed_option,
+    state_options,
 )
 from netsurgery.cli.preprocess_options import merged, pixel_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.net.state import NetState
 
 __all__ = ["command"]
 
@@ -69,6 +71,7 @@ def two_engines(text: str) -> tuple[str, str]:
     type=WordType("A,B", two_engines),
     help="Run A in one engine and B in another, as in caffe,embedded; wins over --engine.",
 )
+@state_options
 @pixel_options
 @engine_options
 @json_option
@@ -83,6 +86,7 @@ def command(
     seed: int,
     tolerance: float,
     engines: tuple[str, str] | None,
+    state: NetState,
     preprocess: Settings,
     engine: EngineOptions,
     as_json: bool,
@@ -120,9 +124,9 @@ def command(
         settings = preprocess if path is None else merged(preprocess, load_settings(path))
         choices = engines or (engine.choice,)
         found = verify(
-            Model(prototxt_a, weights_a),
-            Model(prototxt_b, weights_b),
-            make_samples(prototxt_a, images, settings, random=random, seed=seed),
+            Model(prototxt_a, weights_a, state),
+            Model(prototxt_b, weights_b, state),
+            make_samples(prototxt_a, images, settings, random=random, seed=seed, state=state),
             [replace(engine, choice=choice) for choice in choices],
             tolerance=tolerance,
         )

@@ -12,7 +12,8 @@ A file that mixes ``layer`` and ``layers`` is refused, as Caffe 1.0 refuses it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from netsurgery.formats.not_a_net import check_is_net
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 from netsurgery.formats.texttree import respelled
 
-__all__ = ["Prototxt", "insert_field", "quoted", "remove_field"]
+__all__ = ["Prototxt", "as_file", "insert_field", "quoted", "remove_field"]
 
 #: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
 MAX_BYTES = 16 << 20
@@ -40,7 +41,8 @@ class Prototxt:
     """One prototxt: its text, and the messages in it with their places.
 
     ``bom`` tells that the file begins with a byte order mark, which Caffe cannot read; it is not
-    part of ``text``. ``generation`` is "V0", "V1" or "V2".
+    part of ``text``. ``generation`` is "V0", "V1" or "V2". ``original`` is the author's text where
+    ``text`` is what was made of it, None where that is the author's.
     """
 
     path: str
@@ -49,6 +51,7 @@ class Prototxt:
     layers: tuple[Message, ...] = field(repr=False)
     generation: str
     bom: bool = False
+    original: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, path: Path | str) -> Prototxt:
@@ -103,6 +106,24 @@ class Prototxt:
     def to_bytes(self, text: str | None = None) -> bytes:
         """`text` (default: the document's own) as it is written to a file, never with a BOM."""
         return (self.text if text is None else text).encode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def as_file(prototxt: Prototxt) -> Iterator[Path]:
+    """The prototxt as a file that Caffe reads: its own, if it has one of this text without a BOM.
+
+    A file that is made for it goes with the context.
+    """
+    path = Path(prototxt.path)
+    if path.is_file() and not prototxt.bom and prototxt.original is None:
+        yield path
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / (path.name if path.suffix == ".prototxt" else "net.prototxt")
+        plain.write_bytes(prototxt.to_bytes())
+        yield plain
 
 
 def _standard_input() -> bytes:

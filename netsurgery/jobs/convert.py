@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
-from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
 from netsurgery.io.files import Output, Outputs, check_outputs
@@ -175,21 +175,6 @@ def _folders(paths: list[Path]) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _as_file(prototxt: Prototxt) -> Iterator[Path]:
-    """The prototxt as a file that Caffe reads: its own, unless it has none or a BOM."""
-    path = Path(prototxt.path)
-    if path.is_file() and not prototxt.bom:
-        yield path
-        return
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "deploy.prototxt"
-        plain.write_bytes(prototxt.to_bytes())
-        yield plain
-
-
 def _move(
     plan: ConvolutionPlan,
     model: Model,
@@ -220,7 +205,7 @@ def _move(
             with fall_back(options) as notes, caffe:
                 new, state = Path(outputs[places.prototxt].temporary), plan.net.state
                 # Renamed layers have no params yet; the match has refused what else has none.
-                with _as_file(plan.net.prototxt) as old, _way_out(options):
+                with as_file(plan.net.prototxt) as old, _way_out(options):
                     before = caffe.load(old, Path(model.path), state=state, partial=True)
                     after = caffe.load(new, Path(model.path), state=state, partial=True)
                 moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
@@ -279,7 +264,7 @@ def _verified(
 
     new = Path(outputs[places.prototxt].temporary)
     state = plan.net.state
-    with _as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
+    with as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
         models = job.Model(old, Path(model.path), state), job.Model(new, made, state)
         found = job.verify(*models, Samples(), [options])
     if not found.same or found.departs is not None:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import SettingsError
+from netsurgery.errors import PrototxtError, SettingsError
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
 from netsurgery.net.model import Model
+from netsurgery.net.net import Net
+from netsurgery.net.state import TEST, NetState
+from netsurgery.surgery.inputs import declare_inputs, why_no_input
 
 if TYPE_CHECKING:
     from netsurgery.export.preprocess import Preprocess
@@ -42,23 +45,28 @@ def export(
     *,
     linked: bool = False,
     preprocess: Settings | None = None,
+    state: NetState = TEST,
     force: bool = False,
 ) -> Exported:
     """Write the net as an ONNX model at `output`; "-" is standard output, if nothing is linked.
 
     linked: leave the weights in the caffemodel, of which the model names ranges of bytes.
     preprocess: fold these settings in as the first operations; the model then takes pixels,
-    0..255, in the order of channels that the settings are for. Raises NetsurgeryError, and then
+    0..255, in the order of channels that the settings are for. state: in which the net is read;
+    data layers of known shapes become inputs. Raises NetsurgeryError, and then
     nothing was written.
     """
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
-    with Model.open(prototxt, weights) as model:
+    with Model(declare_inputs(Net.read(prototxt, state)), weights) as model:
         outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
         location = linked_location(weights, output) if linked else None
         prepare = None if preprocess is None else _preprocess(preprocess)
-        made = export_net(model, prepare)
+        try:
+            made = export_net(model, prepare)
+        except PrototxtError as error:
+            raise error.more(why_no_input(model.net)) from None
         segments = made.segments(location)
         with outputs:
             size = outputs[output].write_segments(segments)

@@ -11,6 +11,9 @@ from pathlib import Path
 from netsurgery.io.files import Outputs
 from netsurgery.net.model import Model
 from netsurgery.net.model_write import write_model
+from netsurgery.net.net import Net
+from netsurgery.net.state import TEST, NetState
+from netsurgery.surgery.inputs import given_to_either
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
 from netsurgery.surgery.transplant.weights import model_change
 
@@ -33,16 +36,19 @@ def planned_transplant(
     target: tuple[Path, Path | None],
     rule: NameRule,
     *,
+    state: NetState = TEST,
     cut: bool = False,
     strict: bool = False,
 ) -> Iterator[TransplantPlan]:
     """Open both nets and their weights, and plan; the files are closed with the context.
 
-    source, target: prototxt and weights, the target's may be None. cut: where sizes differ, the
+    source, target: prototxt and weights, the target's may be None. state: in which both nets are
+    read, a shape being given to whichever has the blob. cut: where sizes differ, the
     part that overlaps goes. strict: every layer of the target must have its params. Raises
     FormatError, NetError, and SurgeryError with every refusal.
     """
-    with Model.open(*source) as one, Model.open(*target) as other:
+    nets = given_to_either(Net.read(source[0], state), Net.read(target[0], state))
+    with Model(nets[0], source[1]) as one, Model(nets[1], target[1]) as other:
         yield plan_transplant(one, other, rule, cut=cut, strict=strict)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
+from netsurgery.formats.prototxt import as_file
 from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
@@ -22,6 +23,7 @@ from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
+from netsurgery.surgery.inputs import declare_inputs, given_to_either
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed
@@ -129,7 +131,7 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = (Net.read(old.prototxt, old.state), Net.read(new.prototxt, new.state))
+    nets = _read(old, new)
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)
@@ -138,8 +140,12 @@ def verify(
         models = [NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)]
         opened = _opened(engines, models, stack)
         loaded = tuple(
-            stack.enter_context(engine.load(model.prototxt, model.weights, state=model.state))
-            for engine, model in zip(opened, (old, new), strict=True)
+            stack.enter_context(
+                engine.load(
+                    stack.enter_context(as_file(net.prototxt)), model.weights, state=net.state
+                )
+            )
+            for engine, net, model in zip(opened, nets, (old, new), strict=True)
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         gaps = runner.outputs(samples, outputs)
@@ -163,6 +169,14 @@ def verify(
             ),
             tuple(unchecked),
         )
+
+
+def _read(old: Model, new: Model) -> tuple[Net, Net]:
+    """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
+    one, other = Net.read(old.prototxt, old.state), Net.read(new.prototxt, new.state)
+    if old.state == new.state:
+        one, other = given_to_either(one, other)
+    return declare_inputs(one), declare_inputs(other)
 
 
 def _once(*notes: str) -> tuple[str, ...]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings
 from netsurgery.net.net import Net, Shape
-from netsurgery.net.shapes import describe
+from netsurgery.net.shapes import describe, remedy
+from netsurgery.net.state import TEST, NetState
+from netsurgery.surgery.inputs import declare_inputs, why_no_input, with_own_shapes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,12 +70,19 @@ class Samples:
 
 
 def make_samples(
-    prototxt: Path, images: Sequence[str], settings: Settings, *, random: int | None, seed: int
+    prototxt: Path,
+    images: Sequence[str],
+    settings: Settings,
+    *,
+    random: int | None,
+    seed: int,
+    state: NetState = TEST,
 ) -> Samples:
     """The pictures, read, and made ready as `settings` say; `random` times random numbers besides.
 
-    random: None for once, or not at all where there are pictures. Raises NetError where that is
-    nothing, or the net of `prototxt` takes no picture; what is wrong with a picture or a setting.
+    state: in which the net is read. random: None for once, or not at all where there are pictures.
+    Raises NetError where that is nothing, or the net of `prototxt` takes no picture; what is wrong
+    with a picture or a setting.
     """
     count = int(not images) if random is None else random
     if count < 0 or not (images or count):
@@ -83,7 +92,8 @@ def make_samples(
     from netsurgery.maps.image import read_picture
     from netsurgery.maps.mapper import make_transformer
 
-    shape = next((one.shape for one in Net.read(prototxt).inputs), None)
+    net = declare_inputs(with_own_shapes(Net.read(prototxt, state)))
+    shape = next((one.shape for one in net.inputs), None)
     if shape is None or len(shape) != 4:
         raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
     transformer = make_transformer(settings, shape[1])
@@ -144,7 +154,10 @@ def pair_inputs(old: Net, new: Net) -> tuple[dict[str, str], dict[str, Shape]]:
     """
     if len(old.inputs) != len(new.inputs) or not old.inputs:
         counts = f"{_counted(old)}, {new.prototxt.path} {_counted(new, '')}"
-        raise NetError(f"{old.prototxt.path} declares {counts}; the same input must go into both")
+        why = "".join(why_no_input(net) for net in (old, new) if not net.inputs)
+        raise NetError(
+            f"{old.prototxt.path} declares {counts}; the same input must go into both{why}"
+        )
     here, there = ([one.name for one in net.inputs] for net in (old, new))
     names = dict(zip(here, here if set(here) == set(there) else there, strict=True))
     known = {one.name: one.shape for one in new.inputs}
@@ -153,7 +166,11 @@ def pair_inputs(old: Net, new: Net) -> tuple[dict[str, str], dict[str, Shape]]:
         other = known[names[one.name]]
         for net, shape in ((old, one.shape), (new, other)):
             if shape is None:
-                raise NetError(f"{net.prototxt.path}: no shape is declared for its input")
+                name = one.name if net is old else names[one.name]
+                raise NetError(
+                    f"{net.prototxt.path}: no shape is declared for its input {name!r}; "
+                    f"{remedy(name)}"
+                )
         assert one.shape is not None
         assert other is not None
         if not _alike(one.shape, other):

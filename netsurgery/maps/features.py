@@ -16,6 +16,7 @@ from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.cells import Cells
 from netsurgery.net.field import Field
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,13 +138,16 @@ def make_extractor(
     *,
     fit: str = "warp",
     antialias: bool = True,
+    state: NetState = TEST,
 ) -> Extractor:
     """An extractor for the model and preprocessing of `settings`; no engine is started yet.
+
+    state: the phase and the shapes to read the net with; stages and level are the settings'.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files.
     """
     prototxt, weights = check_model(settings)
-    net = MapNet.for_any_blob(prototxt, state_of(settings))
+    net = MapNet.for_any_blob(prototxt, state_of(settings, state))
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
     return Extractor(Mapper(net, weights, transformer, options), blobs)
 

@@ -11,8 +11,9 @@ from netsurgery.errors import NetError
 from netsurgery.net import types
 from netsurgery.net.cells import Cells, place_cells
 from netsurgery.net.net import Net, NetInput, Shape
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import Shapes, infer, remedy
 from netsurgery.net.state import TEST, NetState
+from netsurgery.surgery.inputs import declare_inputs, why_no_input
 
 __all__ = ["MapNet", "refuse_blob"]
 
@@ -38,7 +39,7 @@ class MapNet:
         Raises PrototxtError, FormatError, and NetError: not one input of N x C x H x W with one or
         three channels, no such blob, a blob that is not N x C x H x W.
         """
-        net = Net.read(prototxt, state)
+        net = declare_inputs(Net.read(prototxt, state))
         found, shape = _image_input(net)
         made = cls(net, found, shape, _last_top(net) if blob is None else blob)
         made._check_blob()
@@ -47,7 +48,7 @@ class MapNet:
     @classmethod
     def for_any_blob(cls, prototxt: Path | str, state: NetState = TEST) -> MapNet:
         """Read a net whose blobs need be no maps; the `blob` is its input. Raises as `read`."""
-        net = Net.read(prototxt, state)
+        net = declare_inputs(Net.read(prototxt, state))
         found, shape = _image_input(net)
         return cls(net, found, shape, found.name)
 
@@ -125,7 +126,8 @@ def _image_input(net: Net) -> tuple[NetInput, Shape]:
     path = net.prototxt.path
     if not net.inputs:
         raise NetError(
-            f"{path}: the net declares no input; expected a deploy prototxt{net.stage_hint}"
+            f"{path}: the net declares no input; expected a deploy prototxt{why_no_input(net)}"
+            f"{net.stage_hint}"
         )
     if len(net.inputs) > 1:
         raise NetError(
@@ -134,7 +136,10 @@ def _image_input(net: Net) -> tuple[NetInput, Shape]:
         )
     found = net.inputs[0]
     if found.shape is None:
-        raise NetError(f"{path}: the prototxt declares no shape for its input {found.name!r}")
+        raise NetError(
+            f"{path}: the prototxt declares no shape for its input {found.name!r}; "
+            f"{remedy(found.name)}"
+        )
     if len(found.shape) != 4 or 0 in found.shape[1:] or found.shape[1] not in (1, 3):
         told = " x ".join(map(str, found.shape))
         raise NetError(

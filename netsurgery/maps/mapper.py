@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineError, NetError, NetsurgeryError, SettingsError
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
+from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.closing import Closing
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
@@ -19,7 +21,7 @@ from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Transformer
 from netsurgery.net.cells import Cells
 from netsurgery.net.model import Model
-from netsurgery.net.state import NetState
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,16 +42,18 @@ def make_mapper(
     fit: str = "warp",
     antialias: bool = True,
     drop_labels: bool = False,
+    state: NetState = TEST,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
     drop_labels: leave out labels that are more or fewer than the blob's classes, as those of a
     netsurgery.toml are for any blob but the one they were meant for; else they are an error.
+    state: the phase and the shapes to read the net with; stages and level are the settings'.
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
     """
     prototxt, weights = check_model(settings)
-    net = MapNet.read(prototxt, blob, state_of(settings))
+    net = MapNet.read(prototxt, blob, state_of(settings, state))
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
     labels = None if settings.labels is None else read_labels(settings.labels)
     if labels is not None and net.classes is not None:
@@ -74,9 +78,11 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
     return settings.prototxt, settings.weights
 
 
-def state_of(settings: Settings) -> NetState:
-    """The state in which the net of `settings` is used."""
-    return NetState(level=settings.level or 0, stages=tuple(settings.stages or ()))
+def state_of(settings: Settings, state: NetState = TEST) -> NetState:
+    """The state in which the net of `settings` is used: their stages and level, else `state`'s."""
+    level = state.level if settings.level is None else settings.level
+    stages = state.stages if settings.stages is None else tuple(settings.stages)
+    return replace(state, level=level, stages=stages)
 
 
 def make_transformer(
@@ -191,8 +197,8 @@ class Mapper(Closing):
             self.engine, self.note = self._engine.description, self._engine.note
             try:
                 net = self.net.net
-                path = Path(net.prototxt.path)
-                self._loaded = self._engine.load(path, self.weights, state=net.state)
+                with as_file(net.prototxt) as path:
+                    self._loaded = self._engine.load(path, self.weights, state=net.state)
             except BaseException:
                 self.close()
                 raise

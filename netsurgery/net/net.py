@@ -90,7 +90,8 @@ class Net:
         found = [layer for layer in self.layers if layer.name == name]
         if len(found) != 1:
             many = "no layer" if not found else f"{len(found)} layers"
-            raise NetError(f"{self.prototxt.path}: {many} named {name!r}{self.stage_hint}")
+            hint = self._hint("name", name) if not found else ""
+            raise NetError(f"{self.prototxt.path}: {many} named {name!r}{self.stage_hint}{hint}")
         return found[0]
 
     def producer(self, layer: Layer, bottom: str) -> Layer | None:
@@ -112,8 +113,7 @@ class Net:
 
     def at(self, shapes: Mapping[str, Shape] | None) -> Net:
         """The same net with these shapes of blobs besides those given before."""
-        given = {**dict(self.state.shapes), **{k: tuple(v) for k, v in (shapes or {}).items()}}
-        return replace(self, state=replace(self.state, shapes=tuple(given.items())))
+        return replace(self, state=self.state.at(shapes))
 
     @property
     def given_stages(self) -> tuple[str, ...]:
@@ -142,9 +142,24 @@ class Net:
             return ""
         stages = f"stage{'s' if len(named) > 1 else ''} {', '.join(map(repr, named))}"
         return (
-            f"; its layers have rules for the {stages}: try --stage {named[0]} (inspect, "
-            f"convert), or state {{ stage: {quoted(named[0])} }} in the prototxt"
+            f"; its layers have rules for the {stages}: try --stage {named[0]}, or state "
+            f"{{ stage: {quoted(named[0])} }} in the prototxt"
         )
+
+    def _hint(self, field: str, value: str) -> str:
+        """What to add to an error about a layer that another state includes; "" for none.
+
+        The layer is one whose `field` has the value.
+        """
+        for message in self.prototxt.layers:
+            values = [scalar.as_string() for scalar in message.scalars(field)]
+            if value not in values or self.state.includes(message):
+                continue
+            name, line = message.string("name"), message.error("").line
+            for option, what, state in self.state.others(message):
+                if state.includes(message):
+                    return f"; layer {name!r} in line {line} is for {what}: try {option}"
+        return ""
 
     def _check(self) -> None:
         """Every bottom is made before it is read, and no top is made twice."""
@@ -154,9 +169,8 @@ class Net:
         for layer in self.layers:
             for bottom in layer.bottoms:
                 if bottom not in made:
-                    raise layer.error(
-                        f"its bottom {bottom!r} is made by no layer before it{self.stage_hint}"
-                    )
+                    hint = self.stage_hint + self._hint("top", bottom)
+                    raise layer.error(f"its bottom {bottom!r} is made by no layer before it{hint}")
             for top in layer.tops:
                 if top in made and top not in layer.bottoms:
                     raise layer.error(

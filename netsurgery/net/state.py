@@ -6,7 +6,7 @@ nothing of. The rules are those of ``Net::FilterNet`` and ``Net::StateMeetsRule`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from netsurgery.errors import NetError
@@ -39,6 +39,11 @@ class NetState:
             raise NetError(f"found the phase {self.phase!r}, expected TEST or TRAIN")
         if not _INT32[0] <= self.level <= _INT32[1]:
             raise NetError(f"found the level {self.level}, expected one from -2^31 to 2^31 - 1")
+
+    def at(self, shapes: Mapping[str, tuple[int, ...]] | None) -> NetState:
+        """The same state with these shapes of blobs besides those given before."""
+        given = {**dict(self.shapes), **{k: tuple(v) for k, v in (shapes or {}).items()}}
+        return replace(self, shapes=tuple(given.items()))
 
     def within(self, root: Message) -> NetState:
         """The state of the net that `root` is the text of, when it is asked for in this state.
@@ -82,6 +87,20 @@ class NetState:
             and wanted.issubset(self.stages)
             and unwanted.isdisjoint(self.stages)
         )
+
+    def others(self, layer: Message) -> Iterator[tuple[str, str, NetState]]:
+        """States of the other phase, or of a level that the layer's rules name.
+
+        Each with the option that leads there, and what it is for.
+        """
+        rules = [*layer.messages("include"), *layer.messages("exclude")]
+        other = "TRAIN" if self.phase == "TEST" else "TEST"
+        what = "training (phase TRAIN)" if other == "TRAIN" else "the phase TEST"
+        yield f"--phase {other.lower()}", what, replace(self, phase=other)
+        for key in ("min_level", "max_level"):
+            for rule in rules:
+                level = rule.integer(key, self.level, *_INT32)
+                yield f"--level {level}", f"level {level}", replace(self, level=level)
 
     def untried(self, layers: Iterable[Message]) -> tuple[str, ...]:
         """The stages that rules of the layers name, if this state has none of them."""

@@ -190,7 +190,13 @@ def test_a_training_net_is_told_its_inputs_shape(capsys: pytest.CaptureFixture[s
     assert "--input-shape data=NxCxHxW gives it" in capsys.readouterr().err
     assert convert("--phase", "TRAIN", "--input-shape", "data=7x1x32x32") == 0
     out = capsys.readouterr().out
-    assert "note: no input of the prototxt leads to what is converted, so none is resized" in out
+    assert (
+        "note: data layer 'data' (Data) becomes an Input of 7x1x32x32, without its 'label'" in out
+    )
+    assert "note: the batch of 7 of input 'data' becomes 1" in out
+    text = Path("deploy_full_conv.prototxt").read_text()
+    assert 'type: "Input" input_param { shape { dim: 1 dim: 1 dim: 88 dim: 88 } }' in text
+    assert "label" not in text
 
 
 def test_layers_that_cannot_be_converted_can_be_skipped(

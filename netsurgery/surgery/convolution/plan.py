@@ -32,6 +32,7 @@ from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import rewrite
 from netsurgery.surgery.convolution.walk import survey
+from netsurgery.surgery.inputs import declare_inputs
 from netsurgery.surgery.plan import refuse
 
 __all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]
@@ -107,7 +108,7 @@ def plan_convolution(
     net contradicts itself or layers with params bear one name, NetError for a shape of a blob that
     takes none.
     """
-    net = net.at(input_shapes)
+    net = declare_inputs(net.at(input_shapes))
     check_own_names(net)
     shapes = infer(net)
     poolings = find_poolings(net, shapes)

@@ -1,0 +1,249 @@
+"""A net by whose text every input has a shape: what is run, converted or exported begins with it.
+
+A data layer of a known shape becomes an Input layer in its place, in the author's own text; its
+labels go, where no layer reads them. Shapes that were given are written where the text declares
+them, so that from here on they are the net's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
+from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.net import types
+from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.types.record import MANY, Source
+
+__all__ = ["declare_inputs", "given_to_either", "why_no_input", "with_own_shapes"]
+
+
+def declare_inputs(net: Net) -> Net:
+    """`net` with Input layers for its data layers, and with the shapes given written out.
+
+    The net itself where there is nothing to do. Its notes say what was done, and why a data layer
+    stays: its shape is not known, or layers read its labels. A net of V1, which has no Input
+    layers, is upgraded if it needs one. Raises what `infer` raises.
+    """
+    data, given = _data_layers(net), dict(net.state.shapes)
+    if not data and not given:
+        return net
+    shapes = infer(net)
+    plans = [_planned(net, shapes, layer) for layer in data]
+    if not any(plan.tops for plan in plans) and not given:
+        notes = [plan.note for plan in plans if plan.note]
+        return replace(net, notes=(*net.notes, *notes)) if notes else net
+    if net.prototxt.generation == "V1" and any(plan.tops for plan in plans):
+        return declare_inputs(_upgraded(net))
+    edits = net.prototxt.edits()
+    written: set[str] = set()
+    for plan in plans:
+        written |= _replace_layer(edits, plan) if plan.tops else set()
+    for layer in [layer for plan in plans for layer in plan.removed]:
+        _remove_layer(edits, net, layer)
+    written |= _write_dims(edits, net, given)
+    notes = [note for plan in plans for note in plan.notes()]
+    return _edited(net, edits.apply(), written, notes)
+
+
+def why_no_input(net: Net) -> str:
+    """What to add to an error about inputs that are not there: why data layers make none.
+
+    "" for a net without them.
+    """
+    data = _data_layers(net)
+    shapes = infer(net) if data else Shapes()
+    for layer in data:
+        why = _planned(net, shapes, layer).note or shapes.unknown.get(layer.tops[0], "")
+        if why:
+            return f"; {why}"
+    return ""
+
+
+def _data_layers(net: Net) -> list[Layer]:
+    """The layers that read data of their own."""
+    return [layer for layer in net.layers if layer.tops and types.source(layer) is Source.DATA]
+
+
+def given_to_either(one: Net, other: Net) -> tuple[Net, Net]:
+    """Two nets read in one state, each with those of the shapes given that name a blob of its own.
+
+    A shape that names a blob of neither stays with the first, whose `infer` refuses it.
+    """
+    own, others = with_own_shapes(one), with_own_shapes(other)
+    idle = [pair for pair in one.state.shapes if pair not in others.state.shapes]
+    return own.at(dict(idle)), others
+
+
+def with_own_shapes(net: Net) -> Net:
+    """The net with those of the shapes given that name a blob of its own."""
+    blobs = {*(i.name for i in net.inputs), *(top for layer in net.layers for top in layer.tops)}
+    shapes = tuple(pair for pair in net.state.shapes if pair[0] in blobs)
+    return replace(net, state=replace(net.state, shapes=shapes))
+
+
+def _edited(net: Net, text: str, written: set[str], notes: Sequence[str]) -> Net:
+    old = net.prototxt
+    prototxt = Prototxt.parse(text, old.path)
+    prototxt = replace(prototxt, bom=old.bom, original=old.original or old.text)
+    left = tuple(pair for pair in net.state.shapes if pair[0] not in written)
+    made = Net.of(prototxt, replace(net.state, shapes=left))
+    return replace(made, notes=(*net.notes, *notes))
+
+
+def _upgraded(net: Net) -> Net:
+    from netsurgery.formats.upgrade.text import plan_upgrade
+
+    old = net.prototxt
+    new = replace(plan_upgrade(old).result, bom=old.bom, original=old.original or old.text)
+    note = "the net is of Caffe's second generation (V1), which has no Input layer: it was upgraded"
+    return replace(Net.of(new, net.state), notes=(*net.notes, note))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What becomes of a data layer: an Input with `tops` and their shapes, or, without, itself.
+
+    dropped: its tops that no layer reads. removed: the layers that read nothing but those. note:
+    why it stays, "" where that needs no word.
+    """
+
+    layer: Layer
+    tops: Mapping[str, Shape] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    removed: tuple[Layer, ...] = ()
+    note: str = ""
+
+    def notes(self) -> Iterator[str]:
+        if not self.tops:
+            yield from [self.note] if self.note else []
+            return
+        shapes = " and ".join(map(describe, self.tops.values()))
+        told = f"data layer {self.layer.name!r} ({self.layer.type}) becomes an Input of {shapes}"
+        if self.dropped:
+            told += f", without its {', '.join(map(repr, self.dropped))}"
+        prepares = self.layer.param("transform_param").fields
+        if prepares:
+            fields = ", ".join(dict.fromkeys(one.name for one in prepares))
+            told += f"; what its transform_param did ({fields}) is for whoever feeds it"
+        yield told
+        for layer in self.removed:
+            yield f"layer {layer.name!r} ({layer.type}) reads nothing else and is removed"
+
+
+def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
+    """The Input that takes the layer's place, if its shape is known and nobody reads labels."""
+    readers = {top: net.readers(layer, top) for top in layer.tops}
+    counts = types.counts(layer)
+    several = counts is not None and counts[1][1] >= MANY  # no top is set apart for labels
+    labels = () if several else layer.tops[1:]
+    idle = {top: r for top, r in readers.items() if top in labels or not r}
+    removed = []
+    for top, reading in idle.items():
+        for reader in reading:
+            if reader.tops or not set(reader.bottoms) <= set(labels):
+                what = f"layer {reader.name!r} ({reader.type}) reads its top {top!r}"
+                return _Plan(layer, note=f"data layer {layer.name!r} stays: {what}")
+            removed.append(reader)
+    wanted = [top for top in layer.tops if top not in idle]
+    known = {top: shapes.blobs[top] for top in wanted if top in shapes.blobs}
+    if not wanted or len(known) < len(wanted):
+        return _Plan(layer)
+    return _Plan(layer, known, tuple(idle), tuple(dict.fromkeys(removed)))
+
+
+def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
+    """Write the Input in the data layer's own lines; the blobs that are declared so."""
+    message = plan.layer.message
+    kind = message.one("type")
+    if kind is None or not isinstance(kind.value, Scalar):
+        return set()
+    edits.replace(kind.value.start, kind.value.end, quoted("Input", kind.value))
+    _keep_tops(edits, message, plan)
+    shapes = " ".join(_shape("shape", shape) for shape in plan.tops.values())
+    input_param = f"input_param {{ {shapes} }}"
+    own = message.one(types.message_of(plan.layer) or "")
+    if own is None:
+        insert_field(edits, kind, input_param)
+    else:
+        edits.replace(own.start, own.end, input_param)
+    transform = message.one("transform_param")
+    if transform is not None:
+        remove_field(edits, transform)
+    return set(plan.tops)
+
+
+def _keep_tops(edits: Edits, message: Message, plan: _Plan) -> None:
+    tops = [found for found in message.all("top") if isinstance(found.value, Scalar)]
+    if any(found.in_list for found in tops):
+        kept = ", ".join(quoted(top) for top in plan.tops)
+        for start, end in dict.fromkeys((found.start, found.end) for found in tops):
+            edits.replace(start, end, f"top: [{kept}]" if (start, end) == _first(tops) else "")
+        return
+    for found, name in zip(tops, plan.layer.tops, strict=True):
+        if name not in plan.tops:
+            remove_field(edits, found)
+
+
+def _first(fields: Sequence[Field]) -> tuple[int, int]:
+    return fields[0].start, fields[0].end
+
+
+def _remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
+    for found in net.prototxt.root.all("layer"):
+        if found.value is layer.message:
+            remove_field(edits, found)
+
+
+def _shape(name: str, shape: Shape) -> str:
+    return f"{name} {{ {' '.join(f'dim: {dim}' for dim in shape)} }}"
+
+
+def _write_dims(edits: Edits, net: Net, given: Mapping[str, Shape]) -> set[str]:
+    """Write the shapes given for inputs that the text declares; the blobs that are declared so."""
+    written: set[str] = set()
+    sharing: dict[tuple[int, ...], list[NetInput]] = {}
+    for one in net.inputs:
+        if one.dims:
+            sharing.setdefault(tuple(dim.start for dim in one.dims), []).append(one)
+    for several in sharing.values():
+        shapes = {given.get(one.name, one.shape) for one in several}
+        shape = shapes.pop()
+        if shapes or shape is None or len(shape) != len(several[0].dims):
+            continue  # one shape for several tops, or of other axes: it stays with the state
+        for dim, size in zip(several[0].dims, shape, strict=True):
+            if dim.as_int() != size:
+                edits.replace(dim.start, dim.end, str(size))
+        written.update(one.name for one in several)
+    return written | _write_missing(edits, net, given)
+
+
+def _write_missing(edits: Edits, net: Net, given: Mapping[str, Shape]) -> set[str]:
+    """Declare the shapes given for inputs that have none in the text."""
+    written: set[str] = set()
+    for layer in net.layers:
+        kind = layer.message.one("type")
+        bare = layer.type == "Input" and not layer.param("input_param").messages("shape")
+        if bare and kind is not None and set(layer.tops) <= set(given):
+            shapes = " ".join(_shape("shape", given[top]) for top in layer.tops)
+            own = layer.message.one("input_param")
+            if own is None:
+                insert_field(edits, kind, f"input_param {{ {shapes} }}")
+            else:
+                edits.replace(own.start, own.end, f"input_param {{ {shapes} }}")
+            written.update(layer.tops)
+    root = net.prototxt.root
+    names = [scalar.as_string() for scalar in root.scalars("input")]
+    if (
+        names
+        and not (root.all("input_dim") or root.all("input_shape"))
+        and set(names) <= set(given)
+    ):
+        last = root.all("input")[-1]
+        lines = [_shape("input_shape", given[name]) for name in names]
+        for line in lines:
+            insert_field(edits, last, line)
+        written.update(names)
+    return written

@@ -1,0 +1,178 @@
+"""A net whose inputs its own text declares: data layers replaced, shapes given written out."""
+
+from __future__ import annotations
+
+import pytest
+
+from netsurgery.formats.prototxt import Prototxt, as_file
+from netsurgery.net.net import Net, Shape
+from netsurgery.net.shapes import infer
+from netsurgery.net.state import NetState
+from netsurgery.surgery.inputs import declare_inputs, given_to_either
+
+MEMORY = "memory_data_param { batch_size: 2 channels: 3 height: 6 width: 6 }"
+CONV = (
+    'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
+    "convolution_param { num_output: 1 kernel_size: 3 } }\n"
+)
+INPUT = "input_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } }"
+#: What is said of a MemoryData, but for its end.
+SAID = "data layer 'd' (MemoryData) becomes an Input of 2x3x6x6"
+
+
+def declared(text: str, **shapes: Shape) -> Net:
+    state = NetState(shapes=tuple(shapes.items()))
+    return declare_inputs(Net.of(Prototxt.parse(text, "n.prototxt"), state))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            f'layer {{ name: "d" type: "MemoryData" top: "data" {MEMORY} }}',
+            f'layer {{ name: "d" type: "Input" top: "data" {INPUT} }}',
+            SAID,
+        ),
+        (
+            f'layer {{ name: "d" type: "MemoryData" top: "data" top: "label" {MEMORY} }}',
+            f'layer {{ name: "d" type: "Input" top: "data" {INPUT} }}',
+            f"{SAID}, without its 'label'",
+        ),
+        (
+            f'layer {{ name: "d" type: "MemoryData" top: ["data", "label"] {MEMORY} }}',
+            f'layer {{ name: "d" type: "Input" top: ["data"] {INPUT} }}',
+            f"{SAID}, without its 'label'",
+        ),
+        (
+            "# in\nlayer {\n  name: 'd'  # its name\n  type: 'MemoryData'\n  top: 'data'\n"
+            "  top: 'label'  # unread\n  include { phase: TEST }\n  transform_param {\n"
+            "    scale: 0.5\n    mean_value: 1\n    mean_value: 2\n  }\n"
+            f"  # all of it\n  {MEMORY}\n}}",
+            "# in\nlayer {\n  name: 'd'  # its name\n  type: 'Input'\n  top: 'data'\n"
+            f"  include {{ phase: TEST }}\n  # all of it\n  {INPUT}\n}}",
+            f"{SAID}, without its 'label'; what its transform_param did (scale, mean_value) is for "
+            "whoever feeds it",
+        ),
+        (
+            'layer { name: "d" type: "WindowData" top: "data" top: "l" window_data_param '
+            "{ batch_size: 2 } transform_param { crop_size: 6 } }",
+            f'layer {{ name: "d" type: "Input" top: "data" {INPUT} }}',
+            "data layer 'd' (WindowData) becomes an Input of 2x3x6x6, without its 'l'; what its "
+            "transform_param did (crop_size) is for whoever feeds it",
+        ),
+    ],
+)
+def test_an_input_in_the_place_of_a_data_layer(old: str, new: str, said: str) -> None:
+    net = declared(old + CONV)
+    assert net.prototxt.text == new + CONV
+    assert net.prototxt.original == old + CONV
+    assert net.notes == (said,)
+    assert infer(net).blobs == {"data": (2, 3, 6, 6), "c": (2, 1, 4, 4)}
+    assert [one.shape for one in net.inputs] == [(2, 3, 6, 6)]
+    assert declare_inputs(net) is net
+
+
+def test_a_layer_that_reads_labels_alone_goes_with_them() -> None:
+    data = f'layer {{ name: "d" type: "MemoryData" top: "data" top: "label" {MEMORY} }}\n'
+    silence = 'layer { name: "s" type: "Silence" bottom: "label" }\n'
+    net = declared(data + silence + CONV)
+    assert "Silence" not in net.prototxt.text
+    assert net.notes[1] == "layer 's' (Silence) reads nothing else and is removed"
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        'layer { name: "x" type: "SoftmaxWithLoss" bottom: "c" bottom: "label" top: "x" }',
+        'layer { name: "x" type: "Silence" bottom: "c" bottom: "label" }',
+    ],
+)
+def test_a_data_layer_whose_labels_are_read_stays(reader: str) -> None:
+    text = f'layer {{ name: "d" type: "MemoryData" top: "data" top: "label" {MEMORY} }}{CONV}'
+    net = declared(text + reader)
+    assert net.prototxt.text == text + reader
+    kind = reader.split('"')[3]
+    assert net.notes == (f"data layer 'd' stays: layer 'x' ({kind}) reads its top 'label'",)
+
+
+def test_a_data_layer_of_unknown_shape_stays_until_it_is_given() -> None:
+    data = 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { backend: LMDB } }'
+    assert declared(data + CONV).prototxt.text == data + CONV
+    made = declared(data + CONV, data=(1, 3, 8, 8))
+    assert made.inputs[0].shape == (1, 3, 8, 8)
+    assert made.state.shapes == ()
+
+
+def test_every_top_of_hdf5_data_is_an_input() -> None:
+    data = 'layer { name: "h" type: "HDF5Data" top: "data" top: "more" top: "idle" }'
+    text = data + CONV + 'layer { name: "r" type: "ReLU" bottom: "more" top: "r" }'
+    assert declared(text, data=(1, 3, 8, 8)).prototxt.text == text
+    made = declared(text, data=(1, 3, 8, 8), more=(4, 5))
+    assert {one.name: one.shape for one in made.inputs} == {"data": (1, 3, 8, 8), "more": (4, 5)}
+    assert infer(made).blobs["r"] == (4, 5)
+
+
+def test_a_net_of_2014_is_upgraded_for_it() -> None:
+    net = declared(
+        f'layers {{ name: "d" type: MEMORY_DATA top: "data" top: "label" {MEMORY} }}'
+        'layers { name: "r" type: RELU bottom: "data" top: "r" }'
+    )
+    assert net.prototxt.generation == "V2"
+    assert net.inputs[0].shape == (2, 3, 6, 6)
+    assert net.notes[0].endswith("which has no Input layer: it was upgraded")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('input: "data" input_dim: [1, 3, 5, 5]', 'input: "data" input_dim: [2, 3, 6, 6]'),
+        (
+            'input: "data" input_shape { dim: 1 dim: 3 dim: 5 dim: 6 }',
+            'input: "data" input_shape { dim: 2 dim: 3 dim: 6 dim: 6 }',
+        ),
+        (
+            'input: "data"',
+            'input: "data"\ninput_shape { dim: 2 dim: 3 dim: 6 dim: 6 }',
+        ),
+        (
+            'layer { name: "d" type: "Input" top: "data" }',
+            f'layer {{ name: "d" type: "Input" {INPUT} top: "data" }}',
+        ),
+        (
+            'layer { name: "d" type: "Input" top: "data" input_param { } }',
+            f'layer {{ name: "d" type: "Input" top: "data" {INPUT} }}',
+        ),
+    ],
+)
+def test_shapes_that_are_given_are_written(old: str, new: str) -> None:
+    net = declared(f"{old}\n{CONV}", data=(2, 3, 6, 6))
+    assert net.prototxt.text == f"{new}\n{CONV}"
+    assert net.state.shapes == ()
+    assert infer(net).blobs["c"] == (2, 1, 4, 4)
+
+
+def test_a_shape_of_an_unknown_layers_top_stays_with_the_state() -> None:
+    text = 'layer { name: "m" type: "Mystery" top: "data" }' + CONV
+    net = declared(text, data=(2, 3, 6, 6))
+    assert (net.prototxt.text, infer(net).blobs["c"]) == (text, (2, 1, 4, 4))
+
+
+def test_one_shape_for_several_tops_is_written_if_it_is_theirs() -> None:
+    two = 'layer { name: "d" type: "Input" top: ["a", "b"] input_param { shape { dim: 2 } } }'
+    assert declared(two, a=(3,)).state.shapes == (("a", (3,)),)
+    assert "dim: 3" in declared(two, a=(3,), b=(3,)).prototxt.text
+
+
+def test_a_shape_goes_to_the_net_that_has_the_blob() -> None:
+    state = NetState(shapes=(("a", (1,)), ("b", (2,)), ("none", (3,))))
+    nets = [Net.of(Prototxt.parse(f'input: "{name}"'), state) for name in "ab"]
+    one, other = given_to_either(nets[0], nets[1])
+    assert one.state.shapes == (("a", (1,)), ("none", (3,)))
+    assert other.state.shapes == (("b", (2,)),)
+
+
+def test_an_edited_text_is_a_file_for_as_long_as_it_is_used() -> None:
+    net = declared('input: "data"\n' + CONV, data=(2, 3, 6, 6))
+    with as_file(net.prototxt) as path:
+        assert path.read_text() == net.prototxt.text
+    assert not path.exists()

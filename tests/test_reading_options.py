@@ -1,0 +1,116 @@
+"""--phase, --stage, --level and --input-shape, in every command that reads a net's state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+import netsurgery
+from netsurgery.cli import run
+from netsurgery.cli.options import state_options
+
+#: They take text as it is: all layers are compared, all are upgraded.
+WITHOUT = {"diff", "upgrade"}
+CASES = [
+    (name, words) for name, several in COMMANDS.items() if name not in WITHOUT for words in several
+]
+STATED = GOOD.replace(
+    'layer { name: "data" type: "Input" top: "data"\n'
+    "  input_param { shape { dim: 1 dim: 1 dim: 8 dim: 8 } } }",
+    'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST } }',
+).replace('top: "conv"', 'top: "conv" include { stage: "deploy" min_level: 3 }')
+OPTIONS = ["--phase", "test", "--stage", "deploy", "--level", "3", "--input-shape", "data=1x1x8x8"]
+#: Commands that need no shape where they only move params.
+SHAPELESS = ("inspect", "edit")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("good.prototxt").write_text(GOOD)
+    Path("it.prototxt").write_text(STATED)
+    netsurgery.init("good.prototxt", "good.caffemodel")
+    Image.new("L", (8, 8), 7).save("grey.png")
+    return tmp_path
+
+
+def words_of(command: str, words: str) -> list[str]:
+    return [command, *words.replace("NET", "it.prototxt").split()]
+
+
+@pytest.mark.parametrize(("command", "words"), CASES)
+def test_every_command_reads_the_net_so(
+    command: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words_of(command, words), *OPTIONS]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--stage", "--level"])
+@pytest.mark.parametrize(("command", "words"), CASES)
+def test_each_option_counts(
+    command: str, words: str, option: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = OPTIONS.index(option)
+    rest = OPTIONS[:at] + OPTIONS[at + 2 :]
+    assert run([*words_of(command, words), *rest]) in (1, 2)
+    assert "its bottom 'conv' is made by no layer before it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "words"), CASES)
+def test_the_phase_counts(
+    command: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["TRAIN" if word == "test" else word for word in OPTIONS]
+    assert run([*words_of(command, words), *options]) in (1, 2)
+    error = capsys.readouterr().err
+    assert "its bottom 'data' is made by no layer before it" in error
+    assert "layer 'data' in line 3 is for the phase TEST: try --phase test" in error
+
+
+@pytest.mark.parametrize(("command", "words"), CASES)
+def test_the_shape_counts(
+    command: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it what needs it says which one; one that does not fit the model is refused."""
+    code = run([*words_of(command, words), *OPTIONS[:-2]])
+    out = capsys.readouterr()
+    if code:
+        assert "--input-shape data=NxCxHxW gives it" in out.err
+    else:
+        assert command in (*SHAPELESS, "transplant")
+    assert run([*words_of(command, words), *OPTIONS[:-1], "nothing=1x1x8x8"]) in (1, 2)
+    assert "a shape is given for 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "words"), [case for case in CASES if "good" in case[1]])
+def test_the_shape_is_held_against_the_model(
+    command: str, words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run([*words_of(command, words), *OPTIONS[:-1], "data=1x1x9x9"])
+    out = capsys.readouterr()
+    told = out.out + out.err
+    if command != "edit":  # what it changes, conv, has no other shape at that size
+        assert "3x98" in told or "3 x 98" in told, told
+    assert command in (*SHAPELESS, "features", "classify-map") or code
+
+
+def test_it_is_one_decorator() -> None:
+    import click
+
+    from netsurgery.cli import cli
+
+    @click.command()
+    @state_options
+    def bare(**_: object) -> None:
+        """Nothing."""
+
+    names = {param.name for param in bare.params}
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        own = {param.name for param in command.params}
+        assert names.isdisjoint(own) if name in WITHOUT else names <= own, name
