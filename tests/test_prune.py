@@ -42,7 +42,7 @@ def planned(folder: Path, text: str, *operations: str) -> EditPlan:
         return plan
 
 
-LOST = "normalizes across channels: without some the others would change"
+LOST = "computes with several channels at once: without some the others would change"
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ LOST = "normalizes across channels: without some the others would change"
         (
             layer("Strange", "s", "c"),
             "c:drop=0",
-            "layer 's' (Strange) depends on its channels in a way that is not known",
+            "layer 's' (Strange) does with its channels what is not known",
         ),
         (
             layer("ReLU", "r", "c") + layer("SPP", "s", "r", "spp_param { pyramid_height: 2 }"),
             "c:drop=0",
-            "layer 's' (SPP) depends on its channels in a way that is not known",
+            f"layer 's' (SPP) {LOST}",
         ),
         (
             layer("Eltwise", "e", "c x"),
@@ -74,7 +74,7 @@ LOST = "normalizes across channels: without some the others would change"
             layer("DummyData", "d", "", "dummy_data_param { shape { dim: [1, 4, 6, 6] } }")
             + layer("Eltwise", "e", "c d"),
             "c:drop=0",
-            "layer 'd' (DummyData) depends on its channels in a way that is not known",
+            "layer 'd' (DummyData) does with its channels what is not known",
         ),
         (
             layer("ReLU", "r", "c") + layer("Accuracy", "a", "r x", "include { phase: TRAIN }"),
@@ -161,7 +161,12 @@ LOST = "normalizes across channels: without some the others would change"
         (
             layer("Tile", "t", "c", "tile_param { tiles: 2 }"),
             "c:drop=0",
-            "layer 't' (Tile) works along axis 1",
+            f"layer 't' (Tile) {LOST}",
+        ),
+        (
+            layer("Crop", "k", "c x", "crop_param { axis: 1 }"),
+            "c:drop=0",
+            "layer 'k' (Crop) works along axis 1",
         ),
         (
             layer("Permute", "p", "c", "permute_param { order: [0, 2, 3, 1] }")
@@ -182,7 +187,7 @@ LOST = "normalizes across channels: without some the others would change"
         (
             layer("ReLU", "r", "c", "relu_param { upto: 6 }"),
             "c:drop=0",
-            "layer 'r' (ReLU) has a field upto (line 3) that is not known",
+            "n.prototxt:3:66: layer 'r' (ReLU): relu_param has a field upto, which is not known",
         ),
         (layer("Slice", "s", "c", top="l r"), "s:drop=0", "it has 2 tops; name a layer behind it"),
         (layer("Silence", "s", "c").replace('top: "s"', ""), "s:drop=0", "computes no outputs"),
@@ -194,7 +199,7 @@ def test_what_cannot_be_followed_is_refused(
     with pytest.raises(SurgeryError) as caught:
         planned(tmp_path, FIRST + behind, f"outputs:{word}")
     assert what in str(caught.value)
-    assert str(caught.value).startswith(f"outputs:{word}: layer '")
+    assert str(caught.value).startswith((f"outputs:{word}: layer '", f"outputs:{word}: n.proto"))
     assert not (tmp_path / "new").exists()
 
 

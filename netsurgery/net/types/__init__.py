@@ -42,7 +42,7 @@ from netsurgery.net.types.record import (
     ask,
 )
 from netsurgery.net.types.reducing import ARGMAX, REDUCTION, map_mean
-from netsurgery.net.types.shaping import PERMUTE, permutation
+from netsurgery.net.types.shaping import PERMUTE, SHUFFLE, permutation
 
 __all__ = [
     "ARGMAX",
@@ -53,6 +53,7 @@ __all__ = [
     "POOLING",
     "RECORDS",
     "REDUCTION",
+    "SHUFFLE",
     "SOFTMAX",
     "STOCK",
     "channels",

@@ -46,6 +46,11 @@ def _argmax_field(seen: Seen, layer: Layer) -> Field | None:
     return first if axis_of(layer, message, shape, 0) < 2 else None
 
 
+def _reduction_channels(layer: Layer) -> Channels:
+    axis = layer.param("reduction_param").integer("axis", 0, -(2**31))
+    return Channels.ALIKE if axis > 1 else Channels.MIXING
+
+
 def _reduction_field(seen: Seen, layer: Layer) -> Field | None:
     shape = seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param("reduction_param"), shape, 0)
@@ -57,7 +62,7 @@ REDUCTION = moving(
     "reduction_param",
     _reduction,
     space=Space.MIXING,
-    channels=Channels.MIXING,
+    channels=_reduction_channels,
     values=Values.HIDDEN,
     field=_reduction_field,
 )

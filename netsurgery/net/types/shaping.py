@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -35,7 +36,7 @@ from netsurgery.net.types.seen import (
     same_shape_field,
 )
 
-__all__ = ["PERMUTE", "TYPES", "moving", "permutation"]
+__all__ = ["PERMUTE", "SHUFFLE", "TYPES", "moving", "permutation"]
 
 
 def _not_known(name: str, message: str | None, bottoms: Count, tops: Count) -> LayerType:
@@ -79,7 +80,7 @@ def moving(
     roles: tuple[Role, ...] = (Role.VALUE,),
     in_place: InPlace = InPlace.ALLOWED,
     space: Space,
-    channels: Channels,
+    channels: Channels | Callable[[Layer], Channels],
     values: Values,
     field: FieldRule | None,
     runs: bool = True,
@@ -227,6 +228,11 @@ def _slice_field(seen: Seen, layer: Layer) -> Made:
     return made
 
 
+def _tile_channels(layer: Layer) -> Channels:
+    axis = layer.param("tile_param").integer("axis", 1, -(2**31))
+    return Channels.ALIKE if axis > 1 else Channels.MIXING
+
+
 def _tile_field(seen: Seen, layer: Layer) -> Field | None:
     """Repeats: one row or column becomes many that look at the same."""
     first, shape = first_field(seen, layer), seen.shapes[layer.bottoms[0]]
@@ -239,6 +245,19 @@ def _tile_field(seen: Seen, layer: Layer) -> Field | None:
     stand = (Fraction(0), width) if axis == 2 else (height, Fraction(0))
     return replace(first, stride=stand)
 
+
+SHUFFLE = moving(
+    "ShuffleChannel",
+    "shuffle_channel_param",
+    _shuffle,
+    origin="ShuffleNet",
+    fields=("group",),
+    in_place=InPlace.UNKNOWN,
+    space=Space.POINTWISE,
+    channels=Channels.MIXING,
+    values=Values.MOVED,
+    field=first_field,
+)
 
 PERMUTE = moving(
     "Permute",
@@ -298,18 +317,7 @@ TYPES = (
         values=Values.KEPT,
         field=same_shape_field,
     ),
-    moving(
-        "ShuffleChannel",
-        "shuffle_channel_param",
-        _shuffle,
-        origin="ShuffleNet",
-        fields=("group",),
-        in_place=InPlace.UNKNOWN,
-        space=Space.POINTWISE,
-        channels=Channels.MIXING,
-        values=Values.MOVED,
-        field=first_field,
-    ),
+    SHUFFLE,
     moving(
         "Silence",
         None,
@@ -347,7 +355,7 @@ TYPES = (
         "tile_param",
         _tile,
         space=Space.MIXING,
-        channels=Channels.MIXING,
+        channels=_tile_channels,
         values=Values.MOVED,
         field=_tile_field,
     ),

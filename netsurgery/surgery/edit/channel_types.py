@@ -1,39 +1,34 @@
-"""What is known of each layer type's channels; `paths` are the rules that ask."""
+"""What the records of layer types say of channels; `paths` are the rules that ask."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-from netsurgery.net.net import Layer
-from netsurgery.net.types import keeps_turned
-from netsurgery.net.windows import lrn_window
+from netsurgery.net import types
+from netsurgery.net.layer import Layer, Shape
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.types.record import Channels, Layout, ParamRole, Role, Space, Values
 from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.follow import Follower
+from netsurgery.surgery.edit.layer_text import own_message
 
 __all__ = [
-    "WEIGHTED",
     "Path",
-    "Role",
-    "bottom_role",
+    "axis_in",
     "channel_axis",
     "gate_axis",
     "group_of",
     "inputs_first",
+    "is_linear",
+    "is_weighted",
+    "looks_at_values",
     "mixes",
     "outputs_of",
     "param_axes",
     "path_of",
+    "spreads",
     "takes_all_behind",
 ]
-
-
-class Role(Enum):
-    """What a bottom is read for."""
-
-    VALUE = "value"
-    SIZE = "size"
-    GATE = "gate"
-    INDEX = "index"
 
 
 class Path(Enum):
@@ -50,140 +45,158 @@ class Path(Enum):
     RANKED = "the numbers of the largest channels"
 
 
-_ROLES = {
-    "Axpy": (Role.GATE, Role.VALUE, Role.VALUE),
-    "BatchReindex": (Role.VALUE, Role.INDEX),
-    "Bias": (Role.VALUE, Role.GATE),
-    "Crop": (Role.VALUE, Role.SIZE),
-    "PriorBox": (Role.SIZE, Role.SIZE),
-    "Scale": (Role.VALUE, Role.GATE),
-    "Silence": (Role.SIZE,),
-    "Upsample": (Role.VALUE, Role.INDEX),
-}
+def path_of(layer: Layer) -> Path | None:
+    """What the layer does with channels; None where that is not known, or cannot be followed."""
+    record = types.of(layer)
+    if record is None or record.training:
+        return None
+    if is_weighted(layer):
+        return Path.WEIGHTED
+    match types.channels(layer):
+        case Channels.ALIKE | Channels.BY_CHANNEL:
+            return Path.SAME
+        case Channels.ALONG:
+            return _along(layer)
+        case Channels.MIXING:
+            return _mixing(layer)
+        case _:
+            return None
 
 
-def bottom_role(layer: Layer, index: int) -> Role:
-    """What the layer reads a bottom for."""
-    roles = _ROLES.get(layer.type, (Role.VALUE,))
-    return roles[min(index, len(roles) - 1)]
+def _along(layer: Layer) -> Path | None:
+    """Of a layer that looks along an axis that its message names."""
+    values = types.values(layer)
+    if values is Values.CHANGED:
+        return Path.SAME
+    if values is Values.MOVED:
+        (_, most), _ = types.counts(layer) or ((0, 0), (0, 0))
+        return Path.JOINED if most > 1 else Path.DIVIDED
+    return Path.RANKED if types.is_a(layer, types.ARGMAX) else Path.COMPARED
 
 
-def gate_axis(follow: Follower, layer: Layer) -> int:
+def _mixing(layer: Layer) -> Path | None:
+    """Of a layer whose channels depend on one another, or change places."""
+    values = types.values(layer)
+    if values is Values.KEPT:
+        return Path.RESHAPED
+    if types.is_a(layer, types.PERMUTE):
+        return Path.PERMUTED
+    return Path.SHUFFLED if types.is_a(layer, types.SHUFFLE) else None
+
+
+def mixes(layer: Layer, axis: int) -> str:
+    """Why the layer, otherwise alike, is not so over this axis; "" where it is."""
+    if types.space(layer) in (Space.POINTWISE, Space.JOINING):
+        return ""
+    if axis != 1:
+        return f"does not treat axis {axis} place by place"
+    given = own_message(layer).scalar("axis")
+    along = 2 if given is None else given.as_int(-(2**31))
+    return f"works along axis {along}" if along < 2 else ""
+
+
+def looks_at_values(layer: Layer, index: int) -> bool:
+    """Whether a bottom is more to the layer than a size."""
+    # Until it has a record.
+    return types.roles(layer)[index] is not Role.SIZE and layer.type != "PriorBox"
+
+
+def is_linear(layer: Layer) -> bool:
+    """Whether its outputs are a weight times its bottom."""
+    return types.layout(layer) is not None
+
+
+def is_weighted(layer: Layer) -> bool:
+    """Whether its outputs are a weight times its bottom, or rows of it."""
+    params = types.params(layer) or ()
+    table = bool(params) and params[0].role is ParamRole.TABLE
+    return is_linear(layer) or table
+
+
+def takes_all_behind(layer: Layer) -> bool:
+    """Whether all axes from the channels' on are its inputs: an InnerProduct."""
+    return types.space(layer) is Space.WHOLE
+
+
+def inputs_first(layer: Layer) -> bool:
+    """Whether the weight is inputs x outputs."""
+    return types.layout(layer) in (None, Layout.TURNED)
+
+
+def spreads(layer: Layer) -> bool:
+    """Whether the weight is inputs x outputs of a group x the rest: a Deconvolution."""
+    return types.layout(layer) is Layout.INPUTS_FIRST
+
+
+def gate_axis(shapes: Shapes, layer: Layer) -> int:
     """The axis of the value that is a gate's first."""
-    field = {"Scale": "scale_param", "Bias": "bias_param"}.get(layer.type)
-    return 0 if field is None else axis_in(follow, layer, field, 1)
+    return 0 if types.message_of(layer) is None else axis_in(shapes, layer)
 
 
-def axis_in(follow: Follower, layer: Layer, field: str, default: int) -> int:
-    """The axis that a message names, from the front."""
-    axis = layer.param(field).integer("axis", default, -(2**31))
-    return axis if axis >= 0 else axis % len(follow.shape(follow.bottoms(layer)[0], layer))
+def axis_in(shapes: Shapes, layer: Layer) -> int:
+    """The axis that its message names, 1 by default, from the front."""
+    axis = own_message(layer).integer("axis", 1, -(2**31))
+    return axis if axis >= 0 else axis % len(shapes.of(layer.bottoms[0]))
 
 
-def channel_axis(follow: Follower, layer: Layer) -> int:
+def channel_axis(shapes: Shapes, layer: Layer) -> int:
     """The axis of a weighted layer's outputs, and of its first inputs."""
-    if layer.type == "Embed":
-        return len(follow.shape(follow.bottoms(layer)[0], layer))
-    return axis_in(follow, layer, WEIGHTED[layer.type], 1)
+    if types.layout(layer) is None:
+        return len(shapes.of(layer.bottoms[0]))
+    return axis_in(shapes, layer)
 
 
-def group_of(layer: Layer) -> int:
-    """The groups of a weighted layer's channels."""
-    return layer.param(WEIGHTED[layer.type]).integer("group", 1, 1)
+def group_of(shapes: Shapes, layer: Layer) -> int:
+    """The groups of a weighted layer's channels; some forks' have one for each, not written."""
+    written = own_message(layer).scalar("group")
+    params = shapes.params_of(layer)
+    if written is not None:
+        return written.as_int(1)
+    if takes_all_behind(layer) or types.layout(layer) is not Layout.OUTPUTS_FIRST or not params:
+        return 1
+    axis = channel_axis(shapes, layer)
+    return shapes.of(layer.bottoms[0])[axis] // params[0][1]
 
 
-def outputs_of(layer: Layer) -> int:
-    """A weighted layer's num_output."""
-    return layer.param(WEIGHTED[layer.type]).integer("num_output", 0)
+def outputs_of(shapes: Shapes, layer: Layer) -> int:
+    """How many outputs a weighted layer has."""
+    written = own_message(layer).scalar("num_output")
+    if written is not None:
+        return written.as_int(1)
+    return shapes.of(layer.tops[0])[channel_axis(shapes, layer)]
 
 
 def param_axes(follow: Follower, layer: Layer) -> dict[int, int]:
     """The params that go by channel: number -> the axis that the cut of its top is on."""
     cut = follow.cuts.get(follow.tops(layer)[0]) if layer.tops else None
-    if cut is None or cut.axis < 0:
+    params = types.params(layer) or ()
+    if cut is None or cut.axis < 0 or is_weighted(layer):
         return {}
-    if layer.type == "BatchNorm" and cut.axis == 1:
-        return {0: 0, 1: 0}
-    if layer.type == "PReLU" and cut.axis == 1:
-        return {} if layer.param("prelu_param").boolean("channel_shared", False) else {0: 0}
-    if layer.type in ("Scale", "Bias"):
-        return _along(follow, layer, cut)
-    return {}
+    if types.channels(layer) is Channels.ALONG:
+        return _axes_along(follow, layer, cut, len(params))
+    shapes = follow.work.shapes.params_of(layer)
+    if not shapes and params:
+        shapes = tuple(follow.work.peek(layer.name, index).shape for index in range(len(params)))
+    found = {}
+    for index, (param, shape) in enumerate(zip(params, shapes, strict=False)):
+        axis = _channels_of(shape, cut.old)
+        if cut.axis == 1 and param.role is not ParamRole.FACTOR and axis is not None:
+            found[index] = axis
+    return found
 
 
-def _along(follow: Follower, layer: Layer, cut: Cut) -> dict[int, int]:
+def _channels_of(shape: Shape, channels: int) -> int | None:
+    """The axis of one number a channel: 0 of C, 1 of 1 x C x 1 x 1; None where it is not that."""
+    if not shape or max(shape) != channels or shape.count(1) < len(shape) - 1:
+        return None
+    return shape.index(channels)
+
+
+def _axes_along(follow: Follower, layer: Layer, cut: Cut, count: int) -> dict[int, int]:
     """The params of a Scale or Bias: one for each number on `num_axes` axes from `axis` on."""
-    field = "scale_param" if layer.type == "Scale" else "bias_param"
-    its = cut.axis - axis_in(follow, layer, field, 1)
-    count = (len(layer.bottoms) == 1) + layer.param(field).boolean("bias_term", False)
-    axes = layer.param(field).integer("num_axes", 1, -1)
+    its = cut.axis - axis_in(follow.work.shapes, layer)
+    axes = own_message(layer).integer("num_axes", 1, -1)
     if len(layer.bottoms) > 1:
         axes = len(follow.shape(follow.bottoms(layer)[1], layer))
     inside = its >= 0 and (axes < 0 or its < axes)
     return dict.fromkeys(range(count), its) if inside else {}
-
-
-#: Types that compute outputs by a weight -> their message.
-WEIGHTED = {
-    "Convolution": "convolution_param",
-    "Deconvolution": "convolution_param",
-    "DepthwiseConvolution": "convolution_param",
-    "Embed": "embed_param",
-    "InnerProduct": "inner_product_param",
-}
-
-#: Types that look at one number, or one number of each bottom, at a time.
-_POINTWISE = """
-    AbsVal Axpy BNLL BatchNorm Bias Clip Dropout ELU Eltwise Exp Log PReLU Power ReLU ReLU6 Scale
-    Sigmoid Silence Split Swish TanH Threshold ArgMax Concat Slice Softmax
-""".split()
-_BY_CHANNEL = "BatchReindex Crop Interp LRN MVN Normalize Pooling Reduction Tile Upsample".split()
-
-
-def mixes(layer: Layer, axis: int) -> str:
-    """Why the layer, otherwise alike, is not so over this axis; "" where it is."""
-    if layer.type in _POINTWISE:
-        return ""
-    if axis != 1:
-        return f"does not treat axis {axis} place by place"
-    across = layer.param("mvn_param").boolean("across_channels", False)
-    if (layer.type == "LRN" and lrn_window(layer) is None) or across or layer.type == "Normalize":
-        return "normalizes across channels: without some the others would change"
-    if layer.type in ("Crop", "Reduction", "Tile"):
-        return _axis_mixes(layer)
-    return ""
-
-
-def _axis_mixes(layer: Layer) -> str:
-    default = {"Crop": 2, "Reduction": 0, "Tile": 1}[layer.type]
-    axis = layer.param(f"{layer.type.lower()}_param").integer("axis", default, -(2**31))
-    return "" if axis > 1 else f"works along axis {axis}"
-
-
-_PATHS = {
-    **dict.fromkeys((*_POINTWISE, *_BY_CHANNEL), Path.SAME),
-    **dict.fromkeys(WEIGHTED, Path.WEIGHTED),
-    "ArgMax": Path.RANKED,
-    "Concat": Path.JOINED,
-    "Flatten": Path.RESHAPED,
-    "Permute": Path.PERMUTED,
-    "Reshape": Path.RESHAPED,
-    "ShuffleChannel": Path.SHUFFLED,
-    "Slice": Path.DIVIDED,
-    "Softmax": Path.COMPARED,
-}
-
-
-def path_of(layer: Layer) -> Path | None:
-    """What the layer does with channels; None where that is not known, or cannot be followed."""
-    return _PATHS.get(layer.type)
-
-
-def takes_all_behind(layer: Layer) -> bool:
-    """Whether all axes from the channels' on are its inputs: InnerProduct."""
-    return layer.type == "InnerProduct"
-
-
-def inputs_first(layer: Layer) -> bool:
-    """Whether the weight is inputs x outputs."""
-    return layer.type == "Embed" or keeps_turned(layer)

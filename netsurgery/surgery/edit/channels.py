@@ -20,13 +20,22 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.mean import load_mean
+from netsurgery.net import types
+from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetInput, Shape
 from netsurgery.net.shapes import describe
-from netsurgery.net.types import keeps_turned
+from netsurgery.net.types.record import Channels, Role, Values
 from netsurgery.net.windows import conv_window
-from netsurgery.surgery.edit.channel_types import Role, bottom_role, group_of
+from netsurgery.surgery.edit.channel_types import (
+    group_of,
+    is_linear,
+    looks_at_values,
+    mixes,
+    spreads,
+    takes_all_behind,
+)
 from netsurgery.surgery.edit.fold import add_bias
-from netsurgery.surgery.edit.layer_text import PARAM, give_bias
+from netsurgery.surgery.edit.layer_text import give_bias, own_message
 from netsurgery.surgery.edit.values import parse_number
 from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
@@ -37,8 +46,8 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
 
 __all__ = [
-    "PASS_ALL",
-    "PASS_SWAP",
+    "Passing",
+    "alike",
     "change_weight",
     "first_layers",
     "fold_mean",
@@ -46,14 +55,25 @@ __all__ = [
     "image_blobs",
     "image_of",
     "swap_input_channels",
+    "unchanged",
 ]
 
-#: Layers that may stand between the input and a first layer: what they do, they do alike before
-#: and after.
-PASS_ALL = frozenset({"Dropout", "Split"})
-PASS_SWAP = PASS_ALL | {"Pooling", "Power"}
+#: Whether a layer may stand between the input and a first layer.
+Passing = Callable[[Layer], bool]
 
 _APPROXIMATE = ":padding=approximate"
+
+
+def alike(layer: Layer) -> bool:
+    """Whether the layer does the same to every channel of its one bottom."""
+    several = [role for role in types.roles(layer) if role is not Role.SIZE]
+    same = types.channels(layer) is Channels.ALIKE and not mixes(layer, 1)
+    return same and several == [Role.VALUE]
+
+
+def unchanged(layer: Layer) -> bool:
+    """Whether the layer's top is its bottom, number by number."""
+    return alike(layer) and types.values(layer) in (Values.KEPT, Values.PASSED)
 
 
 def swap_input_channels(work: Workpiece, name: str) -> None:
@@ -63,13 +83,14 @@ def swap_input_channels(work: Workpiece, name: str) -> None:
     channels cannot be turned.
     """
     named = [work.layer(name)] if name else None
-    for layer in named or first_layers(work, PASS_SWAP, "the order of its channels"):
-        if layer.type not in PARAM:
-            raise stop(layer.name, f"it is of type {layer.type}, expected {', '.join(PARAM)}")
+    for layer in named or first_layers(work, alike, "the order of its channels"):
+        if not is_linear(layer):
+            expected = "Convolution, Deconvolution, InnerProduct"
+            raise stop(layer.name, f"it is of type {layer.type}, expected {expected}")
         channels = image_bottom(work, layer)[1]
         if channels != 3:
             raise stop(layer.name, f"its input has {channels} channels, expected 3")
-        if group_of(layer) != 1:
+        if group_of(work.shapes, layer) != 1:
             raise stop(layer.name, "its channels are in groups, each with filters of its own")
         change_weight(
             work, layer, lambda weight: weight[:, :, ::-1], "input channels in opposite order"
@@ -85,7 +106,7 @@ def fold_scale(work: Workpiece, argument: str) -> None:
     number = parse_number(argument)
     if number is None or number == 0:
         raise SurgeryError(f"found {argument!r}, expected a number other than 0")
-    for layer in first_layers(work, PASS_ALL, "the scale of its values"):
+    for layer in first_layers(work, unchanged, "the scale of its values"):
         change_weight(work, layer, lambda weight: weight * number, f"weights times {number:g}")
     work.notes.append(f"the net takes what it took before divided by {number:g}")
 
@@ -99,12 +120,12 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     """
     approximate = argument.endswith(_APPROXIMATE)
     mean = load_mean(argument.removesuffix(_APPROXIMATE))
-    layers = first_layers(work, PASS_ALL, "the mean of its values")
+    layers = first_layers(work, unchanged, "the mean of its values")
     shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]
     edits = work.net.prototxt.edits()
     for layer, shift in zip(layers, shifts, strict=True):
         work.refuse_shared(layer.name, 1)
-        if layer.param(PARAM[layer.type]).boolean("bias_term", True):
+        if own_message(layer).boolean("bias_term", True):
             old = work.peek(layer.name, 1)
             work.set_param(layer.name, 1, old - shift.reshape(old.shape))
         else:
@@ -116,16 +137,17 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
 
 
-def image_blobs(work: Workpiece, passing: Collection[str]) -> set[str]:
+def image_blobs(work: Workpiece, passing: Passing) -> set[str]:
     """The net's image, and what `passing` layers make of it."""
     blobs = {image_of(work).name}
     for layer in work.net.layers:
-        if layer.type in passing and blobs.intersection(layer.bottoms):
+        if passing(layer) and _reads_values(layer, blobs):
+            check_fields(layer)
             blobs.update(layer.tops)
     return blobs
 
 
-def first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[Layer]:
+def first_layers(work: Workpiece, passing: Passing, what: str) -> list[Layer]:
     """The layers with weights that read the net's image, through `passing` layers or not.
 
     Raises SurgeryError where another layer looks at `what` of the image.
@@ -133,10 +155,11 @@ def first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[L
     blobs = image_blobs(work, passing)
     found: list[Layer] = []
     for layer in work.net.layers:
-        if layer.type in passing or not _reads_values(layer, blobs):
+        if not _reads_values(layer, blobs) or passing(layer):
             continue
-        if layer.type not in PARAM or len(layer.bottoms) > 1:
+        if not is_linear(layer) or len(layer.bottoms) > 1:
             raise stop(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")
+        check_fields(layer)
         image_bottom(work, layer)
         found.append(layer)
     if not found:
@@ -150,7 +173,7 @@ def first_layers(work: Workpiece, passing: Collection[str], what: str) -> list[L
 def _reads_values(layer: Layer, blobs: Collection[str]) -> bool:
     """Whether one of `blobs` is more to the layer than a size."""
     return any(
-        bottom in blobs and bottom_role(layer, index) is not Role.SIZE
+        bottom in blobs and looks_at_values(layer, index)
         for index, bottom in enumerate(layer.bottoms)
     )
 
@@ -169,7 +192,7 @@ def image_of(work: Workpiece) -> NetInput:
 
 def image_bottom(work: Workpiece, layer: Layer) -> Shape:
     shape = work.shapes.blobs.get(layer.bottoms[0], ())
-    axis = layer.param(PARAM[layer.type]).integer("axis", 1, -(2**31))
+    axis = own_message(layer).integer("axis", 1, -(2**31))
     if len(shape) < 2 or axis % len(shape) != 1:
         raise stop(layer.name, f"its bottom is {describe(shape)} with axis {axis}, expected N x C")
     return shape
@@ -191,12 +214,12 @@ def change_weight(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], w
 
 def by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
     """The weight as group x outputs of the group x channels of the group x the rest."""
-    channels, group = image_bottom(work, layer)[1], group_of(layer)
+    channels, group = image_bottom(work, layer)[1], group_of(work.shapes, layer)
     made: Wide
-    if layer.type == "InnerProduct":
-        made = weight.T if keeps_turned(layer) else weight
+    if takes_all_behind(layer):
+        made = weight.T if types.keeps_turned(layer) else weight
         made = made.reshape(1, len(made), channels, -1)
-    elif layer.type == "Deconvolution":
+    elif spreads(layer):
         made = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
     else:
         made = weight.reshape(group, len(weight) // group, channels // group, -1)
@@ -207,18 +230,18 @@ def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
     """The inverse of `by_channels`: as a weight of `shape`, but for the number of channels."""
     made: Wide
     group, outputs, channels = weight.shape[:3]
-    if layer.type == "Deconvolution":
+    if spreads(layer):
         made = weight.swapaxes(1, 2).reshape(group * channels, *shape[1:])
-    elif layer.type == "InnerProduct":
+    elif takes_all_behind(layer):
         made = weight.reshape(outputs, -1)
-        made = made.T if keeps_turned(layer) else made
+        made = made.T if types.keeps_turned(layer) else made
     else:
         made = weight.reshape(shape[0], channels, *shape[2:])
     return made
 
 
 def _padded(work: Workpiece, layer: Layer) -> bool:
-    if layer.type == "InnerProduct":
+    if takes_all_behind(layer):
         return False
     return any(conv_window(layer, len(image_bottom(work, layer)) - 2).pad)
 
@@ -228,7 +251,7 @@ def _shift(work: Workpiece, layer: Layer, mean: Wide, approximate: bool) -> Wide
     import numpy as np
 
     shape = image_bottom(work, layer)
-    if layer.type == "Deconvolution":
+    if spreads(layer):
         raise stop(layer.name, "a Deconvolution's mean differs from place to place: no bias is it")
     if _padded(work, layer) and not approximate:
         raise stop(
@@ -238,7 +261,7 @@ def _shift(work: Workpiece, layer: Layer, mean: Wide, approximate: bool) -> Wide
         )
     weight = by_channels(work, layer, work.peek(layer.name, 0).astype(np.float64))
     values = _values(layer, mean, shape)
-    if values.ndim == 3 and layer.type != "InnerProduct":
+    if values.ndim == 3 and not takes_all_behind(layer):
         means = ",".join(f"{value:g}" for value in mean.reshape(len(mean), -1).mean(axis=1))
         raise stop(
             layer.name,
@@ -258,7 +281,7 @@ def _values(layer: Layer, mean: Wide, shape: Shape) -> Wide:
         mean = mean[:, 0, 0]
     if mean.ndim == 1 and len(mean) in (1, shape[1]):
         return np.broadcast_to(mean, (shape[1],))
-    inner = layer.type == "InnerProduct"
+    inner = takes_all_behind(layer)
     if mean.ndim == 3 and (mean.shape == shape[1:] if inner else mean.shape[0] == shape[1]):
         return mean
     raise stop(layer.name, f"a mean of {describe(mean.shape)}; its bottom is {describe(shape)}")

@@ -12,13 +12,14 @@ from netsurgery.formats.textformat import Edits
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.surgery.edit.channel_types import (
-    WEIGHTED,
     Path,
     channel_axis,
     group_of,
     inputs_first,
+    is_weighted,
     param_axes,
     path_of,
+    spreads,
     takes_all_behind,
 )
 from netsurgery.surgery.edit.cuts import (
@@ -33,6 +34,7 @@ from netsurgery.surgery.edit.cuts import (
 )
 from netsurgery.surgery.edit.expected import edit_as_expected
 from netsurgery.surgery.edit.follow import Follower
+from netsurgery.surgery.edit.layer_text import own_message
 from netsurgery.surgery.edit.workpiece import Effect, stop
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def _with(shape: Shape, cut: Cut) -> Shape:
 
 
 def _cut_layer(follow: Follower, layer: Layer, edits: Edits) -> None:
-    if layer.type in WEIGHTED:
+    if is_weighted(layer):
         _cut_weighted(follow, layer, edits)
         return
     _cut_by_channel(follow, layer)
@@ -134,9 +136,9 @@ class _Rows:
 
 def _cut_weighted(follow: Follower, layer: Layer, edits: Edits) -> None:
     """A layer's weight, bias, num_output and group."""
-    work, name, group = follow.work, layer.name, group_of(layer)
+    work, name, group = follow.work, layer.name, group_of(follow.work.shapes, layer)
     weight, *bias = _params(follow, layer)
-    blocks = _by_group(layer, weight)
+    blocks = _by_group(layer, weight, group)
     rows = _rows(follow, layer, blocks)
     work.set_param(name, 0, _back(layer, _cut_blocks(blocks, rows)))
     what = [
@@ -160,9 +162,9 @@ def _cut_weighted(follow: Follower, layer: Layer, edits: Edits) -> None:
 def _set_number(
     follow: Follower, layer: Layer, edits: Edits, field: str, number: int, value: int
 ) -> None:
-    scalar = layer.param(WEIGHTED[layer.type]).scalar(field)
-    if scalar is None:
-        raise stop(layer.name, f"{field} is missing")
+    scalar = own_message(layer).scalar(field)
+    if scalar is None:  # a fork's, which has one for each channel
+        return
     edits.replace(scalar.start, scalar.end, str(value))
     follow.work.fields.setdefault(layer.name, {})[number] = value
 
@@ -188,18 +190,17 @@ def _rows(follow: Follower, layer: Layer, blocks: Array) -> _Rows:
 
 def _columns(follow: Follower, layer: Layer, cut: Cut) -> Rows:
     """Of an InnerProduct, whose axes are all one behind `axis`, the columns; of others `cut`."""
-    axis, blob = channel_axis(follow, layer), follow.bottoms(layer)[0]
+    axis, blob = channel_axis(follow.work.shapes, layer), follow.bottoms(layer)[0]
     if not takes_all_behind(layer):
         return cut.rows
     shape = follow.shape(blob, layer)
     return merged(cut, shape, axis, len(shape)).rows
 
 
-def _by_group(layer: Layer, weight: Array) -> Array:
+def _by_group(layer: Layer, weight: Array, group: int) -> Array:
     """The weight as group x outputs of the group x inputs of the group x the rest."""
-    group = group_of(layer)
     blocks: Array
-    if layer.type == "Deconvolution":
+    if spreads(layer):
         blocks = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:]).swapaxes(1, 2)
     elif inputs_first(layer):
         blocks = weight.T[None]
@@ -214,7 +215,7 @@ def _back(layer: Layer, blocks: Array) -> Array:
     if inputs_first(layer):
         weight = blocks[0].T
     else:
-        blocks = blocks.swapaxes(1, 2) if layer.type == "Deconvolution" else blocks
+        blocks = blocks.swapaxes(1, 2) if spreads(layer) else blocks
         weight = blocks.reshape(blocks.shape[0] * blocks.shape[1], *blocks.shape[2:])
     return weight
 

@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
+from netsurgery.net import types
 from netsurgery.net.net import Layer
-from netsurgery.net.types import keeps_turned
+from netsurgery.net.types.record import Layout
 from netsurgery.surgery.edit.layer_text import (
-    PARAM,
     give_bias,
     other_phases_read,
+    own_message,
     param_message,
     remove_layer,
     rename_top,
@@ -128,7 +129,7 @@ def _target(work: Workpiece, first: Layer) -> Layer:
         raise stop(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
     bottom = first.bottoms[0]
     target = work.net.producer(first, bottom)
-    if target is None or target.type not in PARAM:
+    if target is None or types.layout(target) is None:
         made = "the net's input" if target is None else f"of layer {target.name!r} ({target.type})"
         raise stop(
             first.name,
@@ -143,7 +144,7 @@ def _target(work: Workpiece, first: Layer) -> Layer:
         raise stop(
             first.name, f"layer {other!r} of another phase or stage names its bottom {bottom!r}"
         )
-    axis = target.param(PARAM[target.type]).integer("axis", 1, -(2**31))
+    axis = own_message(target).integer("axis", 1, -(2**31))
     if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
         raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
     work.refuse_shared(target.name, *range(work.count(target.name)))
@@ -216,11 +217,11 @@ def _rewrite_params(work: Workpiece, target: Layer, factor: Wide, shift: Wide) -
     import numpy as np
 
     weight = work.peek(target.name, 0).astype(np.float64)
-    if target.type == "Deconvolution":
+    if types.layout(target) is Layout.INPUTS_FIRST:
         group = param_message(target).integer("group", 1, 1)
         blocks = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
         scaled = blocks * factor.reshape(group, 1, -1, 1)
-    elif keeps_turned(target):
+    elif types.keeps_turned(target):
         scaled = weight * factor
     else:
         scaled = weight.reshape(len(factor), -1) * factor[:, None]

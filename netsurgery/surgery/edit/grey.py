@@ -15,18 +15,19 @@ numbers are the shares themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.surgery.edit.channel_types import group_of
 from netsurgery.surgery.edit.channels import (
-    PASS_ALL,
-    PASS_SWAP,
+    Passing,
+    alike,
     change_weight,
     first_layers,
     image_blobs,
     image_of,
+    unchanged,
 )
 from netsurgery.surgery.edit.expected import edit_as_expected
 from netsurgery.surgery.edit.layer_text import other_phases_read
@@ -62,7 +63,7 @@ def rgb_to_grey(work: Workpiece, argument: str) -> None:
     _change(
         work,
         (3, 1),
-        PASS_SWAP,
+        alike,
         lambda weight: weight.sum(axis=2, keepdims=True),
         "weights of three input channels summed",
     )
@@ -87,7 +88,7 @@ def grey_to_rgb(work: Workpiece, argument: str) -> None:
     _change(
         work,
         (1, 3),
-        PASS_ALL,
+        unchanged,
         lambda weight: weight * column,
         f"weights times {text} for three input channels",
     )
@@ -110,7 +111,7 @@ def _shares(argument: str) -> tuple[float, ...]:
 def _change(
     work: Workpiece,
     channels: tuple[int, int],
-    passing: Collection[str],
+    passing: Passing,
     make: Callable[[Wide], Wide],
     what: str,
 ) -> None:
@@ -121,7 +122,7 @@ def _change(
     if found != old:
         raise SurgeryError(f"the net's input {image.name!r} has {found} channels, expected {old}")
     for layer in first_layers(work, passing, "the number of its channels"):
-        if group_of(layer) != 1:
+        if group_of(work.shapes, layer) != 1:
             raise stop(layer.name, "its channels are in groups, each with filters of its own")
         change_weight(work, layer, make, what)
     blobs = {}

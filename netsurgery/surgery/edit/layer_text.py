@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from netsurgery.formats.prototxt import quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
 from netsurgery.surgery.edit.workpiece import stop
 
 __all__ = [
-    "PARAM",
     "give_bias",
     "other_phases_read",
+    "own_message",
     "param_message",
     "remove_layer",
     "rename_top",
     "set_outputs",
 ]
 
-#: type -> its parameter message.
-PARAM = {
-    "Convolution": "convolution_param",
-    "Deconvolution": "convolution_param",
-    "InnerProduct": "inner_product_param",
-}
+
+def own_message(layer: Layer) -> Message:
+    """The layer's own parameters, empty where they are left out or its type is not known."""
+    return layer.param(types.message_of(layer) or "")
 
 
 def param_message(layer: Layer) -> Message:
     """The message with num_output in it. Raises SurgeryError where it is left out."""
-    found = layer.message.message(PARAM[layer.type])
+    name = types.message_of(layer) or ""
+    found = layer.message.message(name)
     if found is None:
-        raise stop(layer.name, f"{PARAM[layer.type]} is missing")
+        raise stop(layer.name, f"{name} is missing")
     return found
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net.net import Layer
-from netsurgery.surgery.edit.channel_types import WEIGHTED, channel_axis, outputs_of
+from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, outputs_of
 from netsurgery.surgery.edit.cut_params import apply_cuts
 from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
 from netsurgery.surgery.edit.follow import Follower
@@ -53,8 +53,8 @@ def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
     """The axis of the layer's channels, and how many there are."""
     if not layer.tops or not layer.bottoms:
         raise stop(layer.name, f"it is of type {layer.type}, which computes no outputs")
-    if layer.type in WEIGHTED:
-        return channel_axis(follow, layer), outputs_of(layer)
+    if is_weighted(layer):
+        return channel_axis(follow.work.shapes, layer), outputs_of(follow.work.shapes, layer)
     if len(layer.tops) > 1:
         raise stop(layer.name, f"it has {len(layer.tops)} tops; name a layer behind it")
     shape = follow.shape(follow.tops(layer)[0], layer)

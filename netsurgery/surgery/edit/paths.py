@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net import types
+from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer
 from netsurgery.net.types.axes import cut_axis
-from netsurgery.net.types.shaping import permutation
+from netsurgery.net.types.record import Channels, Role
 from netsurgery.surgery.edit.channel_types import (
     Path,
-    Role,
-    bottom_role,
     channel_axis,
     gate_axis,
     group_of,
+    looks_at_values,
     mixes,
     outputs_of,
     param_axes,
@@ -51,24 +51,26 @@ def relate(follow: Follower, layer: Layer) -> None:
     """Put the cuts that follow from those of the layer's blobs. Raises SurgeryError."""
     if not _reads_values(follow, layer):
         return
+    check_fields(layer)
     path = path_of(layer)
-    for field in unknown_fields(layer):
-        line = layer.message.source.error("", field.start).line
-        raise follow.refusal(layer, f"has a field {field.name} (line {line}) that is not known")
     if path is None:
-        raise follow.refusal(layer, "depends on its channels in a way that is not known")
+        raise follow.refusal(layer, _why_not(layer))
     if any(cut.axis < 0 for cut in _cuts(follow, follow.bottoms(layer))):
         _behind_numbers(follow, layer, path)
         return
     _RULES[path](follow, layer)
 
 
+def _why_not(layer: Layer) -> str:
+    if types.channels(layer) is Channels.MIXING:
+        return "computes with several channels at once: without some the others would change"
+    return "does with its channels what is not known"
+
+
 def _reads_values(follow: Follower, layer: Layer) -> bool:
     """Whether a blob with a cut is more to the layer than a size."""
     values = [
-        blob
-        for index, blob in enumerate(follow.bottoms(layer))
-        if bottom_role(layer, index) is not Role.SIZE
+        blob for index, blob in enumerate(follow.bottoms(layer)) if looks_at_values(layer, index)
     ]
     return bool(_cuts(follow, (*values, *follow.tops(layer))))
 
@@ -106,11 +108,11 @@ def _ties(follow: Follower, layer: Layer) -> Iterator[tuple[Blob, int]]:
     """Blobs with the same channels, and the axis of the first bottom that is their axis 0."""
     bottoms = follow.bottoms(layer)
     for index, blob in enumerate(bottoms):
-        role = bottom_role(layer, index)
+        role = types.roles(layer)[index]
         if role is Role.VALUE:
             yield blob, 0
         elif role is Role.GATE:
-            yield blob, gate_axis(follow, layer)
+            yield blob, gate_axis(follow.work.shapes, layer)
         elif role is Role.INDEX and _alike(follow, bottoms[0], blob):
             yield blob, 0
     yield from ((blob, 0) for blob in follow.tops(layer))
@@ -133,7 +135,7 @@ def _weighted(follow: Follower, layer: Layer) -> None:
     bottoms, tops = follow.bottoms(layer), follow.tops(layer)
     inputs = _one_cut(follow, layer, bottoms)
     outputs = _one_cut(follow, layer, tops)
-    axis = channel_axis(follow, layer)
+    axis = channel_axis(follow.work.shapes, layer)
     if inputs is not None:
         whole = takes_all_behind(layer)
         if inputs.axis != axis and not (whole and inputs.axis > axis):
@@ -142,7 +144,7 @@ def _weighted(follow: Follower, layer: Layer) -> None:
             raise _after_comparison(follow, layer, inputs)
     if outputs is not None and outputs.axis != axis:
         raise follow.refusal(layer, f"has its outputs on axis {axis}, not {outputs.axis}")
-    group = group_of(layer)
+    group = group_of(follow.work.shapes, layer)
     if group > 1:
         _grouped(follow, layer, inputs, outputs)
 
@@ -157,8 +159,11 @@ def _one_cut(follow: Follower, layer: Layer, blobs: Sequence[Blob]) -> Cut | Non
 
 def _grouped(follow: Follower, layer: Layer, inputs: Cut | None, outputs: Cut | None) -> None:
     """Every group loses as many channels, or whole groups go, inputs and outputs."""
-    axis, group = channel_axis(follow, layer), group_of(layer)
-    old = (follow.shape(follow.bottoms(layer)[0], layer)[axis], outputs_of(layer))
+    axis, group = channel_axis(follow.work.shapes, layer), group_of(follow.work.shapes, layer)
+    old = (
+        follow.shape(follow.bottoms(layer)[0], layer)[axis],
+        outputs_of(follow.work.shapes, layer),
+    )
     blobs = (follow.bottoms(layer), follow.tops(layer))
     for side, cut in enumerate((inputs, outputs)):
         size, other = old[side] // group, old[1 - side]
@@ -226,7 +231,7 @@ def _permuted(follow: Follower, layer: Layer) -> None:
     (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
     if layer.in_place:
         raise follow.refusal(layer, "changes the shape of a blob in place")
-    order = permutation(layer, len(follow.shape(bottom, layer)))
+    order = types.permutation(layer, len(follow.shape(bottom, layer)))
     if bottom in follow.cuts:
         cut = follow.cuts[bottom]
         follow.put(top, cut.at(order.index(cut.axis)), layer)
