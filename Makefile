@@ -4,6 +4,7 @@
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
+# make mutants answers taken away from the records of layer types: a test must fail each time
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make check   lint, types and tests: what has to hold before a change goes in
@@ -14,6 +15,7 @@ STAMP := .venv/.installed
 PYTEST_ARGS ?=
 ENGINE ?= embedded
 SECONDS ?= 60
+MUTANTS ?= 60
 FUZZ_ARGS ?=
 
 .PHONY: demo test bench docs schema conformance fuzz torture check lint types caffe clean
@@ -54,6 +56,9 @@ fuzz: $(STAMP)
 torture: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	  && $(BIN)/python tests/torture.py "$$folder" --megabytes 1024 --rounds 100
+
+mutants: $(STAMP)
+	$(BIN)/python tests/mutate_types.py $(MUTANTS)
 
 docs: $(STAMP)
 	$(BIN)/python -m pdoc --no-show-source --output-directory docs/api netsurgery

@@ -92,6 +92,19 @@ def test_what_exists_is_not_replaced_unless_forced() -> None:
     assert Path("model").read_text() == "new"
 
 
+def test_what_a_repeatable_run_has_written_is_left_as_it_is() -> None:
+    Path("model").write_bytes(b"same")
+    with Outputs(["model", "net"], repeatable=True) as outputs:
+        outputs["model"].write(b"same")
+        outputs["net"].write(b"new")
+    assert Path("net").read_bytes() == b"new"
+    other = r"^model: exists already, with another content; --force replaces it$"
+    with pytest.raises(OutputError, match=other), Outputs(["model"], repeatable=True) as outputs:
+        outputs["model"].write(b"other")
+    assert Path("model").read_bytes() == b"same"
+    assert names() == ["model", "net"]
+
+
 def test_what_came_to_exist_meanwhile_is_not_replaced() -> None:
     outputs = Outputs(["model", "net"])
     with pytest.raises(OutputError, match=r"^net: exists already; --force replaces it$"), outputs:

@@ -10,6 +10,7 @@ What is to be written as ranges of other files is `netsurgery.io.segments`.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import re
 import shutil
@@ -165,6 +166,8 @@ class Outputs:
     files, a power cut is the file system's to answer for. Raises OutputError.
 
     stdout: take "-", alone, for standard output, which gets the whole output at the end.
+    repeatable: an existing file is no obstacle where it holds, byte for byte, what would be
+    written; it is left as it is then. For outputs that the same run makes again.
     """
 
     def __init__(
@@ -174,11 +177,12 @@ class Outputs:
         inputs: Iterable[str | Path] = (),
         force: bool = False,
         stdout: bool = False,
+        repeatable: bool = False,
     ) -> None:
-        self.force = force
+        self.force, self._repeatable = force, repeatable
         self._printed = stdout and list(map(str, paths)) == [STDOUT]
         to_check = [] if self._printed else paths
-        self._targets = check_outputs(to_check, inputs=inputs, force=force)
+        self._targets = check_outputs(to_check, inputs=inputs, force=force or repeatable)
         self._made: dict[str, Output] = {}
         self._folders = contextlib.ExitStack()
 
@@ -221,9 +225,7 @@ class Outputs:
     def _replace(self) -> None:
         outputs = list(self._made.values())
         if not self.force:
-            for output in outputs:
-                if os.path.lexists(output.target):
-                    raise OutputError(f"{output.path}: exists already; --force replaces it")
+            outputs = [output for output in outputs if not self._is_there(output)]
         undo: list[tuple[str | None, Output]] = []
         try:
             for output in outputs:
@@ -240,6 +242,20 @@ class Outputs:
         finally:
             for kept, _ in undo:
                 _unlink(kept)
+
+    def _is_there(self, output: Output) -> bool:
+        """Whether the target holds the output already. Raises OutputError for another content."""
+        if not os.path.lexists(output.target):
+            return False
+        if not self._repeatable:
+            raise OutputError(f"{output.path}: exists already; --force replaces it")
+        with _one_line(output.path):
+            same = filecmp.cmp(output.temporary, output.target, shallow=False)
+        if not same:
+            raise OutputError(
+                f"{output.path}: exists already, with another content; --force replaces it"
+            )
+        return True
 
     def _discard(self) -> None:
         for output in self._made.values():

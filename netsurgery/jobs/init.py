@@ -26,13 +26,15 @@ def initialize(
     """Write the params that `plan` tells to `weights`, HDF5 if it ends in .h5; returns its bytes.
 
     weights: "-" is standard output. seed: the same one gives the same file. progress: called with
-    the number of bytes written. Raises OutputError; nothing is written then.
+    the number of bytes written. A file that holds these params already is left as it is; another
+    is replaced by `force` alone. Raises OutputError; nothing is written then.
     """
     # A second layer of a name, which has no params, would be loaded into the first too.
     first = {layer.name: layer for layer in reversed(plan.net.layers)}
     kept = [layer for layer in plan.net.layers if first[layer.name] is layer]
     layers = [_layer(layer, plan, seed) for layer in kept]
-    with Outputs([weights], inputs=[plan.net.prototxt.path], force=force, stdout=True) as outputs:
+    inputs = [plan.net.prototxt.path]
+    with Outputs([weights], inputs=inputs, force=force, stdout=True, repeatable=True) as outputs:
         return write_weights(outputs[weights], layers, net_name=plan.net.name, progress=progress)
 
 

@@ -161,9 +161,18 @@ def test_shared_params_of_two_shapes_are_refused(capsys: pytest.CaptureFixture[s
 def test_an_output_that_exists_needs_force(capsys: pytest.CaptureFixture[str]) -> None:
     Path("n.caffemodel").write_text("mine")
     assert init() == 1
-    error = "error: n.caffemodel: exists already; --force replaces it\n"
+    error = "error: n.caffemodel: exists already, with another content; --force replaces it\n"
     assert capsys.readouterr().err == error
     assert Path("n.caffemodel").read_text() == "mine"
+
+
+def test_the_same_params_again_need_no_force(folder: Path) -> None:
+    assert init("-q", "--seed", "3") == 0
+    before = (folder / "n.caffemodel").stat()
+    assert init("-q", "--seed", "3") == 0
+    assert (folder / "n.caffemodel").stat() == before
+    assert init("-q", "--seed", "4") == 1
+    assert (folder / "n.caffemodel").stat() == before
 
 
 @pytest.mark.parametrize("options", [["--seed", "-1"], ["--seed", "x"], ["--nonsense"]])
