@@ -95,7 +95,8 @@ def command(
     number). An array is float32, C x H x W for a map. Its geometry is beside it, along height and
     width: image_size, input_size, resized and placed (how the image lies in the input), stride,
     offset and field (cell i depends on the input's pixels from offset + i x stride on, field of
-    them, padding included), window (the pixels from i x stride on that a cell stands for).
+    them, padding included), window (the pixels from i x stride on that a cell stands for). What is
+    not known, or not so (cells that each see the whole picture), is left out, null in JSON.
 
     \b
     .npz  NAME/BLOB, and NAME/BLOB:stride and the like

@@ -55,19 +55,27 @@ class Features:
         plus field (padding included, so that offset may be negative). window: cell i stands for
         pixels i x stride to that plus window, the classifier's old input for its own maps; None
         where an input of that size would not give one cell (the field is all there is to say).
+        Of several cells that each depend on the whole picture (behind the gate of a squeeze and
+        excitation), field and offset are None.
         """
         put, field = self.placement, self.field
+        seen = None if field is not None and field.whole and self._moves(field) else field
         made: dict[str, list[float] | None] = {
             "image_size": list(put.image),
             "input_size": list(put.input),
             "resized": list(put.resized),
             "placed": list(put.offset),
         }
-        for name in ("stride", "offset"):
-            made[name] = None if field is None else [float(v) for v in getattr(field, name)]
-        made["field"] = None if field is None else [float(v) for v in field.size]
+        made["stride"] = None if field is None else [float(v) for v in field.stride]
+        made["offset"] = None if seen is None else [float(v) for v in seen.offset]
+        made["field"] = None if seen is None else [float(v) for v in seen.size]
         made["window"] = None if self.window is None else list(self.window)
         return made
+
+    def _moves(self, field: Field) -> bool:
+        """Whether there are cells whose fields differ."""
+        cells = zip(self.values.shape[-2:], field.stride, strict=True)
+        return any(count > 1 and stride for count, stride in cells)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the values, as plain values."""

@@ -95,3 +95,27 @@ def test_the_first_cell_lies_where_the_padding_begins(
     assert facts(args, capsys)["cells"][0]["window"] == [-50, -50, -43, -43]
     cells = facts([*args, "--window", "17x9"], capsys)["cells"]
     assert cells[0]["window"] == [-51, -55, -42, -38]
+
+
+GATED = (
+    HEAD
+    + conv("conv1", "data", "kernel_size: 3 stride: 2")
+    + layer("Pooling", "pooled", "conv1", "pooling_param { pool: AVE global_pooling: true }")
+    + layer("Reshape", "gate", "pooled", "reshape_param { shape { dim: [0, 0] } }")
+    + layer("Scale", "scaled", "conv1 gate", "scale_param { axis: 0 }")
+)
+
+
+def test_cells_behind_a_gate_see_the_whole_picture(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("net.prototxt").write_text(GATED)
+    assert run(["init", "net.prototxt", "-o", "net.caffemodel", "-q", "--force"]) == 0
+    layers = facts(["inspect", "net.prototxt", "--field"], capsys)["layers"]
+    whole = {one["name"]: one["fields"][0]["whole"] for one in layers if one["fields"][0]}
+    assert whole == {"conv1": False, "pooled": True, "scaled": True}
+    args = ["features", "p.png", *MODEL, "--size", "image", "-o", "f.npz"]
+    found = facts([*args, "--blob", "scaled", "--blob", "pooled"], capsys)["features"]
+    scaled, pooled = ({key: one[key] for key in ("stride", "offset", "field")} for one in found)
+    assert scaled == {"stride": [2, 2], "offset": None, "field": None}
+    assert pooled == {"stride": [2, 2], "offset": [0, 0], "field": [39, 59]}
