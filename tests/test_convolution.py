@@ -394,7 +394,8 @@ def test_layers_that_may_follow(behind: str) -> None:
         (
             SMALL
             + layer("Permute", "data", "t", "permute_param { order: [0, 2, 3, 1] }")
-            + fc("f", "t"),
+            + layer("LRN", "t", "u", "lrn_param { norm_region: WITHIN_CHANNEL }")
+            + fc("f", "u"),
             "layer 'f': layer 'Permute-t' (Permute) moves numbers from position to position before "
             "it, so no window slides over the input",
         ),
@@ -486,12 +487,13 @@ def test_a_flatten_behind_the_classifier_goes_too() -> None:
     [
         (
             layer("BatchNorm", "flat", "y") + fc("fc", "y"),
-            "layer 'fc': its bottom 'y' is 5x64, made by layer 'BatchNorm-y' (BatchNorm): no map",
+            "layer 'fc': its bottom 'y' is 5x64, made by layer 'BatchNorm-y' (BatchNorm): no map; "
+            "it works along the channels of what was flattened",
         ),
         (
             layer("BatchNorm", "flat", "flat") + fc("fc", "flat"),
             "layer 'fc': its bottom 'flat' is 5x64, made by layer 'BatchNorm-flat' (BatchNorm): "
-            "no map",
+            "no map; it works along the channels of what was flattened",
         ),
         (
             fc("fc", "flat") + layer("Softmax", "flat", "y"),

@@ -18,7 +18,8 @@ from netsurgery.io.files import Output, Outputs, check_outputs
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
 from netsurgery.net.model import Model
 from netsurgery.net.model_write import ModelChange, write_model
-from netsurgery.surgery.convolution.plan import ConvolutionPlan
+from netsurgery.surgery.columns import taken, to_natural
+from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.convolution.weights import (
     WeightsMatch,
     convolution_changes,
@@ -26,6 +27,7 @@ from netsurgery.surgery.convolution.weights import (
 )
 
 if TYPE_CHECKING:
+    from netsurgery.engines.pycaffe import CaffeNet
     from netsurgery.jobs.verify import Verification
 
 __all__ = ["Conversion", "Places", "Rehearsal", "convert", "output_places", "rehearse"]
@@ -190,7 +192,7 @@ def _move(
         note = f"Caffe does not load layer {matched.unfit[0].layer!r}: the embedded engine was used"
     elif options.choice != "embedded":
         from netsurgery.engines.model_file import check_found_by_caffe
-        from netsurgery.engines.pycaffe import Move
+        from netsurgery.engines.pycaffe import Move as CaffeMove
         from netsurgery.engines.registry import fall_back, open_caffe
 
         if options.choice == "caffe":
@@ -208,14 +210,27 @@ def _move(
                 with as_file(plan.net.prototxt) as old, _way_out(options):
                     before = caffe.load(old, Path(model.path), state=state, partial=True)
                     after = caffe.load(new, Path(model.path), state=state, partial=True)
-                moves = [Move(move.layer, move.target, move.transpose) for move in plan.moves]
+                plain = [move for move in plan.moves if move.columns is None]
+                moves = [CaffeMove(move.layer, move.target, move.transpose) for move in plain]
                 caffe.transplant(before, after, moves)
+                for move in plan.moves:
+                    if move.columns is not None:
+                        _gather(before, after, move)
                 _save(after.save, target)
                 return caffe.description, ""
             note = "".join(notes)
     change = ModelChange(plan.new, convolution_changes(plan, model.weights))
     write_model(target, model, change, progress)
     return "embedded", note
+
+
+def _gather(before: CaffeNet, after: CaffeNet, move: Move) -> None:
+    """Move the params of an InnerProduct whose columns go elsewhere."""
+    for index, shape in enumerate(move.new):
+        values = before.param(move.layer, index)
+        if index == 0 and move.columns is not None:
+            values = taken(values, to_natural(move.columns), turned=move.transpose)
+        after.set_param(move.target, index, values.reshape(shape))
 
 
 @contextmanager

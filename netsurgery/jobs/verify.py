@@ -22,7 +22,7 @@ from netsurgery.net.model import Model as NetWithWeights
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
+from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs, same_order
 from netsurgery.surgery.inputs import declare_inputs, given_to_either
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def verify(
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         gaps = runner.outputs(samples, outputs)
-        departs = runner.departs(samples, pairs)
+        departs = runner.departs(samples, same_order(*nets, pairs))
         maps, unchecked = runner.maps(samples, outputs)
         return Verification(
             (opened[0].description, opened[1].description),

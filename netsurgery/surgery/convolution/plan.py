@@ -24,6 +24,7 @@ from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.order import Order
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, ShapesAt, infer
 from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
@@ -43,7 +44,8 @@ class Move:
     """The params of one InnerProduct and where they go.
 
     ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` tells
-    that the weight is stored K x O and has to be turned on the way.
+    that the weight is stored K x O and has to be turned on the way. ``columns`` is the order of
+    the columns where they have to be brought into the order C, H, W on the way.
     """
 
     layer: str
@@ -51,6 +53,7 @@ class Move:
     old: tuple[Shape, ...]
     new: tuple[Shape, ...]
     transpose: bool
+    columns: Order | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,14 @@ def _changes(found: Survey) -> list[str]:
         for layer in (*(cast.layer for cast in found.windows), *found.averaged)
         if not types.is_a(layer, types.POOLING)
     ]
-    notes += [f"layer {layer.name!r} only flattens and is taken out" for layer in found.flattenings]
+    notes += [
+        f"layer {layer.name!r} only {_does(layer)} and is taken out" for layer in found.flattenings
+    ]
+    notes += [
+        f"the columns of {cast.layer.name!r} are put into the order of channels, rows and columns"
+        for cast in found.casts
+        if cast.columns is not None
+    ]
     notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in found.argmaxes]
     notes += [
         f"global pooling {layer.name!r} stays: what it pools is joined with the map again, so "
@@ -198,6 +208,10 @@ def _changes(found: Survey) -> list[str]:
         for reader, names in readers.items()
     ]
     return notes
+
+
+def _does(layer: Layer) -> str:
+    return "permutes the axes" if types.is_a(layer, types.PERMUTE) else "flattens"
 
 
 def _stages(net: Net) -> list[str]:
@@ -247,4 +261,5 @@ def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:
     inputs, outputs = old[0] if transpose else old[0][::-1]
     height, width = cast.kernel
     weight = (outputs, inputs // (height * width), height, width)
-    return Move(cast.layer.name, cast.layer.name + suffix, old, (weight, *old[1:]), transpose)
+    name = cast.layer.name
+    return Move(name, name + suffix, old, (weight, *old[1:]), transpose, cast.columns)

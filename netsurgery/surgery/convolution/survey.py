@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from netsurgery.net.net import Layer
+from netsurgery.net.order import Order
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["Cast", "Loose", "Survey"]
@@ -19,18 +20,22 @@ __all__ = ["Cast", "Loose", "Survey"]
 
 @dataclass(frozen=True)
 class Cast:
-    """A layer that gets a kernel (H, W): an InnerProduct, or a global Pooling made a window."""
+    """A layer that gets a kernel (H, W): an InnerProduct, or a global Pooling made a window.
+
+    columns: the order of an InnerProduct's columns where that is not C, H, W.
+    """
 
     layer: Layer
     kernel: tuple[int, int]
+    columns: Order | None = None
 
 
 @dataclass(frozen=True)
 class Loose:
-    """How a blob of two axes can be had as a map.
+    """How a blob of two axes, or one whose axes are permuted, can be had as a map.
 
     kernel: height and width of that map at the net's original size. flattenings: the layers that
-    have to be taken out for it. behind: a converted InnerProduct made it.
+    have to be taken out for it, or changed. behind: a converted InnerProduct made it.
     """
 
     kernel: tuple[int, int] = (1, 1)

@@ -8,7 +8,9 @@ from math import prod
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
 from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.types.record import Space, Values
 from netsurgery.surgery.convolution.poolings import Poolings
 from netsurgery.surgery.convolution.positions import (
     is_pointwise,
@@ -59,13 +61,20 @@ class _Walk:
         self.cells: list[Layer] = []
         #: blobs of three axes, N x 1 x K, behind an ArgMax that is given axis 1.
         self.picked: set[str] = set()
+        #: what flattens and what undoes it: a group goes where nothing needs one of it to stay.
+        self.undone: list[frozenset[Layer]] = []
         #: flattening -> the first layer that needs it to stay.
         self.pinned: dict[Layer, Refusal] = {}
         self.needed: set[Layer] = set()
+        #: layer -> why it needs what was flattened to stay so.
+        self.reasons: dict[Layer, str] = {}
         #: blob -> why no window slides over the input to give it.
         self.barred: dict[str, str] = {}
         #: blobs that stay as large as they are: they hold what a layer makes of a whole map.
         self.fixed: set[str] = set()
+        self.orders = Orders(shapes)
+        for declared in net.inputs:
+            self.orders.begin(declared.name)
 
     def step(self, layer: Layer) -> None:
         found = self.found
@@ -77,18 +86,28 @@ class _Walk:
                 self.open_window(layer)
             else:
                 self.cast(layer)
+            self.orders.step(layer)
             return
+        before = {bottom: self.orders.known.get(bottom) for bottom in layer.bottoms}
+        self.orders.step(layer)
         loose = [found.loose[bottom] for bottom in layer.bottoms if bottom in found.loose]
+        if self.restores(layer, before[layer.bottoms[0]] if before else None):
+            self.bar(layer, True)
+            for top in layer.tops:
+                found.loose.pop(top, None)
+            return
         flattened = self.flattened(layer)
         self.bar(layer, flattened is not None)
         passed = self.passed(layer, loose) if loose and flattened is None else None
+        if loose and passed is None and flattened is None:
+            self.bar_moved(layer, loose)
         picks = flattened is None and self.picks(layer)
         for top in layer.tops:
             found.loose.pop(top, None)
             self.picked.discard(top)
             if flattened is not None:
                 found.loose[top] = flattened
-            elif passed is not None and (picks or len(self.shapes.blobs.get(top, ())) == 2):
+            elif passed is not None and (picks or self.stays_loose(top)):
                 found.loose[top] = passed
             if picks:
                 self.picked.add(top)
@@ -102,7 +121,7 @@ class _Walk:
         gathers = layer in self.gathering
         fixed = gathers or (bool(layer.bottoms) and self.fixed.issuperset(layer.bottoms))
         if not why and not flattens and not fixed and mixes_positions(layer):
-            why = f"layer {layer.name!r} ({layer.type}) moves numbers from position to position"
+            why = _mixes(layer)
         for top in layer.tops:
             self.barred.pop(top, None)
             self.fixed.discard(top)
@@ -112,6 +131,19 @@ class _Walk:
                 self.fixed.add(top)
         if not self.pooled.isdisjoint(layer.bottoms):
             self.pooled.update(layer.tops)
+
+    def bar_moved(self, layer: Layer, loose: list[Loose]) -> None:
+        """No window slides behind a layer that needs permuted axes to stay so."""
+        flattenings = (flattening for one in loose for flattening in one.flattenings)
+        moved = [layer for layer in flattenings if types.is_a(layer, types.PERMUTE)]
+        if moved and not types.is_a(layer, types.INNER_PRODUCT):
+            for top in layer.tops:
+                self.barred.setdefault(top, _mixes(moved[0]))
+
+    def stays_loose(self, top: str) -> bool:
+        """Whether what is made of a loose blob is no map, but one flattened or permuted."""
+        shape, order = self.shapes.blobs.get(top, ()), self.orders.known.get(top, ())
+        return len(shape) == 2 or (len(shape) == 4 and is_permuted(order))
 
     def open_window(self, layer: Layer) -> None:
         """A global pooling to make a window of the size it had, or why it can be none."""
@@ -144,7 +176,8 @@ class _Walk:
             loose, shape = self.found.loose.get(bottom), self.shapes.blobs[bottom]
             kernel = (shape[2], shape[3]) if loose is None else loose.kernel
             self.need(loose.flattenings if loose is not None else frozenset())
-            self.found.casts.append(Cast(layer, kernel))
+            order = self.orders.known.get(bottom, ())
+            self.found.casts.append(Cast(layer, kernel, None if is_natural(order) else order))
         for top in layer.tops:
             self.found.loose[top] = Loose()
             self.barred.pop(top, None)  # of one refusal enough has been said
@@ -169,7 +202,11 @@ class _Walk:
             return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}: it is empty")
         if len(shape) != 4 and bottom not in self.found.loose:
             return self.no_map(layer, bottom, shape)
-        return _no_slide(layer, self.barred[bottom]) if bottom in self.barred else None
+        if bottom in self.barred:
+            return _no_slide(layer, self.barred[bottom])
+        if bottom not in self.picked and as_map(self.orders.known.get(bottom, ())) is None:
+            return Refusal(layer.name, f"in which order the numbers of {bottom!r} lie is not known")
+        return None
 
     def no_map(self, layer: Layer, bottom: str, shape: Shape) -> Refusal:
         kept = self.kept(layer)
@@ -178,7 +215,9 @@ class _Walk:
             return Refusal(layer.name, why)
         maker = self.net.producer(layer, bottom)
         by = "the net's input" if maker is None else f"made by layer {maker.name!r} ({maker.type})"
-        return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}, {by}: no map")
+        reason = self.reasons.get(maker, "") if maker is not None else ""
+        no_map = f"its bottom {bottom!r} is {describe(shape)}, {by}: no map"
+        return Refusal(layer.name, f"{no_map}; {reason}" if reason else no_map)
 
     def kept(self, layer: Layer) -> Layer | None:
         """The InnerProduct not to be converted that made what `layer` reads, if one did."""
@@ -194,11 +233,14 @@ class _Walk:
         if layer in self.sizes:
             mean = len(self.shapes.blobs.get(layer.tops[0], ())) == 2
             return Loose(flattenings=frozenset({layer}), behind=False) if mean else None
-        if not reshapes(layer) or len(layer.tops) != 1:
+        if len(layer.tops) != 1 or len(layer.bottoms) != 1:
             return None
         bottom, top = layer.bottoms[0], layer.tops[0]
         before, after = (self.shapes.blobs.get(blob) for blob in (bottom, top))
-        if before is None or after is None or not _only_flattens(before, after):
+        if before is None or after is None:
+            return None
+        only_flattens = reshapes(layer) and _only_flattens(before, after)
+        if not only_flattens and not self.permutes(layer, after):
             return None
         if bottom in self.found.loose:
             loose = self.found.loose[bottom]
@@ -207,9 +249,33 @@ class _Walk:
             return Loose(loose.kernel, loose.flattenings | {layer}, loose.behind)
         if len(before) != 4:
             return None
-        if bottom in self.pooled and before[2:] == (1, 1):
+        if only_flattens and bottom in self.pooled and before[2:] == (1, 1):
             self.cells.append(layer)
         return Loose((before[2], before[3]), frozenset({layer}), behind=False)
+
+    def permutes(self, layer: Layer, after: Shape) -> bool:
+        """Whether it lays the numbers of a map, flattened or not, as a map with permuted axes."""
+        order = self.orders.known.get(layer.tops[0], ())
+        if len(after) != 4 or len(order) != 1 or order[0].dims != after[1:]:
+            return False
+        return types.is_a(layer, types.PERMUTE) or (reshapes(layer) and is_permuted(order))
+
+    def restores(self, layer: Layer, before: Order | None) -> bool:
+        """Whether a Reshape gives the map again that was flattened, or that is its bottom.
+
+        It goes, and with it what flattened, so that the map may grow; but for one cell that stays.
+        """
+        if not reshapes(layer) or len(layer.tops) != 1 or layer.in_place or not before:
+            return False
+        bottom, shape = layer.bottoms[0], self.shapes.blobs.get(layer.tops[0], ())
+        if len(shape) != 4 or (*shape[1:],) != as_map(before) or not is_natural(before):
+            return False
+        loose = self.found.loose.get(bottom, Loose(shape[2:], behind=False))
+        if loose.behind:
+            self.need(loose.flattenings | {layer})
+        elif shape[2:] != (1, 1) or bottom in self.pooled:
+            self.undone.append(loose.flattenings | {layer})
+        return True
 
     def passed(self, layer: Layer, loose: list[Loose]) -> Loose | None:
         """A layer that reads loose blobs: its tops are loose as well, or it is refused."""
@@ -219,6 +285,8 @@ class _Walk:
         flattenings = frozenset().union(*(one.flattenings for one in loose))
         reason = unknown_field(layer) or why_not_behind(layer, set(self.found.loose))
         kernels = {one.kernel for one in loose}
+        if not reason:
+            reason = self.why_not_permuted(layer)
         if not reason and len(kernels) > 1:
             reason = "it joins maps of different sizes"
         if not reason and kernels != {(1, 1)} and not is_pointwise(layer, joining=True):
@@ -230,6 +298,7 @@ class _Walk:
             if behind:
                 self.found.refusals.append(refusal)
                 return Loose()
+            self.reasons[layer] = reason
             for flattening in flattenings:
                 self.pinned.setdefault(flattening, refusal)
             return None
@@ -237,6 +306,22 @@ class _Walk:
         if types.is_a(layer, types.ARGMAX) and layer.param("argmax_param").scalar("axis") is None:
             self.found.argmaxes.append(layer)
         return Loose(kernels.pop(), flattenings, behind)
+
+    def why_not_permuted(self, layer: Layer) -> str:
+        """Why it needs the order in which numbers lie to stay; "" where it does not."""
+        loose = [bottom for bottom in layer.bottoms if bottom in self.found.loose]
+        orders = [self.orders.known.get(bottom) for bottom in loose]
+        four = any(
+            len(self.shapes.blobs.get(bottom, ())) == 4 and is_permuted(order or ())
+            for bottom, order in zip(loose, orders, strict=True)
+        )
+        moves = types.values(layer) is Values.MOVED
+        if four and (moves or not is_pointwise(layer, joining=True)):
+            return "it works along axes that a Permute has moved"
+        joins = types.space(layer) is Space.JOINING and not moves
+        if joins and len(set(orders)) > 1:
+            return "it joins numbers that lie in different orders"
+        return ""
 
     def need(self, flattenings: frozenset[Layer] | set[Layer]) -> None:
         """These have to go; each only if nothing needs it to stay."""
@@ -247,12 +332,15 @@ class _Walk:
         """Refuse the flattenings that have to go and to stay."""
         only_windows = self.chosen <= self.sizes.keys()
         self.need({layer for layer in self.cells if layer not in self.pinned or only_windows})
+        for group in self.undone:
+            if group.isdisjoint(self.pinned) and not any(map(self.overwrites, group)):
+                self.need(group)
         self.found.averaged = [one for one in self.found.flattenings if one in self.sizes]
         self.found.flattenings = [one for one in self.found.flattenings if one not in self.sizes]
         for layer in (*self.found.flattenings, *self.found.averaged):
             if layer in self.pinned:
                 self.found.refusals.append(self.pinned[layer])
-            elif layer not in self.sizes and _overwrites(self.net, layer):
+            elif layer not in self.sizes and self.overwrites(layer):
                 self.found.refusals.append(
                     Refusal(
                         layer.name,
@@ -260,6 +348,28 @@ class _Walk:
                         "read again behind it",
                     )
                 )
+
+    def overwrites(self, flattening: Layer) -> bool:
+        """Whether, what flattens gone, some layer in place would spoil its bottom for another."""
+        made = {layer.tops[0]: layer for layer in self.needed | {flattening}}
+
+        def root(blob: str) -> str:
+            return root(made[blob].bottoms[0]) if blob in made else blob
+
+        one = root(flattening.tops[0])
+        alike = {blob: layer.index for blob, layer in made.items() if root(blob) == one}
+        alike[one] = min(alike.values())
+        for writer in self.net.layers:
+            mine = [blob for blob in writer.tops if blob in writer.bottoms and blob in alike]
+            before = {blob for blob, index in alike.items() if index < writer.index} - {*mine}
+            later = (layer for layer in self.net.layers if layer.index > writer.index)
+            if mine and any(not before.isdisjoint(layer.bottoms) for layer in later):
+                return True
+        return False
+
+
+def _mixes(layer: Layer) -> str:
+    return f"layer {layer.name!r} ({layer.type}) moves numbers from position to position"
 
 
 def _no_slide(layer: Layer, why: str) -> Refusal:
@@ -277,13 +387,3 @@ def unknown_field(layer: Layer) -> str:
 def _only_flattens(before: Shape, after: Shape) -> bool:
     """Whether N x ... becomes N x K; as many numbers as before leave only ones behind K."""
     return len(before) >= 2 and after[:2] == (before[0], prod(before[1:]))
-
-
-def _overwrites(net: Net, flattening: Layer) -> bool:
-    """Whether, the flattening gone, some layer in place would spoil its bottom for another."""
-    source, top = flattening.bottoms[0], flattening.tops[0]
-    behind = [layer for layer in net.layers if layer.index > flattening.index]
-    writers = [layer.index for layer in behind if top in layer.tops and top in layer.bottoms]
-    return bool(writers) and any(
-        source in layer.bottoms and layer.index > min(writers) for layer in behind
-    )

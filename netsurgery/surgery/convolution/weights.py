@@ -7,12 +7,15 @@ weight that is kept K x O (``transpose: true``) is turned on the way.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
+from netsurgery.formats.caffemodel_new import Chunks
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net.model import Model, ParamMismatch, shared_params
+from netsurgery.surgery.columns import gathered, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.weights import turned
@@ -121,7 +124,7 @@ def _convolved(
         bottoms=bottoms,
         tops=tops,
         shapes=move.new,
-        data={0: turned(weight, _matrix(weight))} if move.transpose else {},
+        data=_data(weight, move),
         messages=_messages(layer, move) if isinstance(layer, ModelLayer) else {},
     )
 
@@ -132,6 +135,16 @@ def _messages(layer: ModelLayer, move: Move) -> dict[int, bytes | None]:
         numbers.inner_product_param: None,
         numbers.convolution_param: _convolution_param(layer, move),
     }
+
+
+def _data(weight: WeightsBlob, move: Move) -> dict[int, Chunks]:
+    """The new numbers of the weight, where they are not the old ones as they lie."""
+    inputs, outputs = weight.shape[-2:] if move.transpose else weight.shape[-2:][::-1]
+    if move.columns is not None:
+        order, matrix = move.columns, (inputs, outputs) if move.transpose else (outputs, inputs)
+        columns = partial(to_natural, order)
+        return {0: gathered(weight, matrix, columns, turned=(move.transpose, False))}
+    return {0: turned(weight, (inputs, outputs))} if move.transpose else {}
 
 
 #: InnerProductParameter field -> ConvolutionParameter field: num_output, bias_term, the fillers.
@@ -156,9 +169,3 @@ def _convolution_param(layer: ModelLayer, move: Move) -> bytes:
     if height == width:
         return kept + varint_field(_KERNEL_SIZE, height)
     return kept + varint_field(_KERNEL_H, height) + varint_field(_KERNEL_W, width)
-
-
-def _matrix(weight: WeightsBlob) -> tuple[int, int]:
-    """K x O; a legacy blob has ones before them."""
-    inputs, outputs = weight.shape[-2:]
-    return inputs, outputs

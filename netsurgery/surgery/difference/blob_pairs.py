@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
+from netsurgery.net.order import last_orders, lie_alike
+from netsurgery.net.shapes import infer
 
-__all__ = ["first_writers", "pair_blobs"]
+__all__ = ["first_writers", "pair_blobs", "same_order"]
 
 
 def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]:
@@ -27,6 +29,21 @@ def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]
         elif writer is not None and types.keeps_values(writer.type) and writer.bottoms[0] in pairs:
             pairs[blob] = pairs[writer.bottoms[0]]
     return pairs
+
+
+def same_order(old: Net, new: Net, pairs: Mapping[str, str]) -> dict[str, str]:
+    """The pairs whose numbers lie in one order, as far as is known.
+
+    A Permute that one net has before an InnerProduct, and the other not, lays them otherwise.
+    """
+    orders = [last_orders(net, infer(net)) for net in (old, new)]
+    return {
+        blob: other
+        for blob, other in pairs.items()
+        if blob not in orders[0]
+        or other not in orders[1]
+        or lie_alike(orders[0][blob], orders[1][other])
+    }
 
 
 def first_writers(net: Net) -> dict[str, Layer]:

@@ -1,0 +1,236 @@
+"""In which order the numbers of a blob lie.
+
+Those of a map lie channel by channel, row by row. A Permute lays them otherwise, a Flatten keeps
+them as they lie, a Concat puts those of several maps one behind the other; and so lie the columns
+of an InnerProduct's weight that reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from netsurgery.net import types
+from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.types.axes import cut_axis
+from netsurgery.net.types.record import Role, Space, Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Order",
+    "Orders",
+    "Part",
+    "as_map",
+    "bottom_orders",
+    "count",
+    "is_natural",
+    "is_permuted",
+    "last_orders",
+    "lie_alike",
+    "places",
+]
+
+_NATURAL = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A map, C x H x W, that lies with its axes in `order`: (1, 2, 0) is H, W, C."""
+
+    map: Shape
+    order: tuple[int, ...] = _NATURAL
+
+    @property
+    def dims(self) -> Shape:
+        """The sizes of the axes as they lie."""
+        return tuple(self.map[axis] for axis in self.order)
+
+
+#: The numbers of one image: parts that follow one another.
+Order = tuple[Part, ...]
+
+
+def count(order: Order) -> int:
+    """How many numbers."""
+    return sum(prod(part.map) for part in order)
+
+
+def is_natural(order: Order) -> bool:
+    """Whether all numbers lie channel by channel, row by row; axes of size 1 lie anywhere."""
+    return all(
+        [axis for axis in part.order if part.map[axis] > 1]
+        == [axis for axis in _NATURAL if part.map[axis] > 1]
+        for part in order
+    )
+
+
+def is_permuted(order: Order) -> bool:
+    """Whether axes lie elsewhere, be they of size 1: those of a larger map may not be."""
+    return any(part.order != _NATURAL for part in order)
+
+
+def as_map(order: Order) -> Shape | None:
+    """C x H x W of the one map that the parts are with their channels joined; None for none."""
+    if not order or len({part.map[1:] for part in order}) != 1:
+        return None
+    return (sum(part.map[0] for part in order), *order[0].map[1:])
+
+
+def places(order: Order) -> NDArray[np.int64]:
+    """For each number as it lies its place among those of the parts laid naturally."""
+    import numpy as np
+
+    start, found = 0, []
+    for part in order:
+        inside = np.arange(prod(part.map), dtype=np.int64).reshape(part.map)
+        found.append(start + inside.transpose(part.order).ravel())
+        start += inside.size
+    return np.concatenate(found)
+
+
+def bottom_orders(net: Net, shapes: Shapes) -> dict[Layer, Order]:
+    """The order of each layer's first bottom when the layer reads it, where it is known."""
+    orders, found = Orders(shapes), {}
+    for declared in net.inputs:
+        orders.begin(declared.name)
+    for layer in net.layers:
+        order = orders.known.get(layer.bottoms[0]) if layer.bottoms else None
+        if order is not None:
+            found[layer] = order
+        orders.step(layer)
+    return found
+
+
+def last_orders(net: Net, shapes: Shapes) -> dict[str, Order]:
+    """The order of each blob as its last writer leaves it, where it is known."""
+    orders = Orders(shapes)
+    for declared in net.inputs:
+        orders.begin(declared.name)
+    for layer in net.layers:
+        orders.step(layer)
+    return orders.known
+
+
+def lie_alike(one: Order, other: Order) -> bool:
+    """Whether the numbers of two blobs of one meaning lie in the same order."""
+    if is_natural(one) and is_natural(other):
+        return True
+    first, second = places(one), places(other)
+    return first.shape == second.shape and bool((first == second).all())
+
+
+class Orders:
+    """The orders of blobs on a walk over a net's layers.
+
+    known: blob -> the order of its numbers as its last writer left it; not in it where that is
+    not known, or where it is neither a map nor what was one.
+    """
+
+    def __init__(self, shapes: Shapes) -> None:
+        self.shapes = shapes
+        self.known: dict[str, Order] = {}
+
+    def begin(self, blob: str) -> None:
+        """An input."""
+        self._note(blob, self._own(blob))
+
+    def step(self, layer: Layer) -> None:
+        """Note the orders of the layer's tops."""
+        found = self._tops(layer)
+        for top, order in zip(layer.tops, found, strict=True):
+            shape = self.shapes.blobs.get(top, ())
+            fits = order is not None and len(shape) > 1 and count(order) == prod(shape[1:])
+            self._note(top, order if fits else None)
+
+    def _note(self, blob: str, order: Order | None) -> None:
+        self.known.pop(blob, None)
+        if order is not None:
+            self.known[blob] = order
+
+    def _own(self, blob: str) -> Order | None:
+        """The order of a blob that some layer makes as a map, or as a vector, of its own."""
+        shape = self.shapes.blobs.get(blob, ())
+        if 0 in shape or len(shape) not in (2, 4):
+            return None
+        return (Part((*shape[1:], 1, 1)[:3]),)
+
+    def _tops(self, layer: Layer) -> Sequence[Order | None]:
+        if not layer.bottoms or not layer.tops or layer.bottoms[0] not in self.shapes.blobs:
+            return [self._own(top) for top in layer.tops]
+        values, space = types.values(layer), types.space(layer)
+        if types.is_a(layer, types.PERMUTE):
+            return [self._permuted(layer)]
+        if values is Values.KEPT:
+            return [self._reshaped(layer, top) for top in layer.tops]
+        if space is Space.JOINING and values is Values.MOVED:
+            return [self._joined(layer)]
+        if space is Space.POINTWISE and values is Values.MOVED and len(layer.tops) > 1:
+            return self._cut(layer)
+        if space in (Space.POINTWISE, Space.JOINING):
+            return [self._same(layer, top) for top in layer.tops]
+        return [self._own(top) for top in layer.tops]
+
+    def _permuted(self, layer: Layer) -> Order | None:
+        shape, order = self._first(layer)
+        axes = types.permutation(layer, len(shape))
+        if order is None or len(order) != 1 or order[0].dims != shape[1:] or axes[0] != 0:
+            return None
+        (part,) = order
+        return (Part(part.map, tuple(part.order[axis - 1] for axis in axes[1:])),)
+
+    def _reshaped(self, layer: Layer, top: str) -> Order | None:
+        """As it was, but that N x C x H x W of other sizes is a map of its own."""
+        before, order = self._first(layer)
+        after = self.shapes.blobs.get(top, ())
+        as_it_lies = order is not None and len(order) == 1 and order[0].dims == after[1:]
+        if layer.in_place or before[:1] != after[:1] or (len(after) == 4 and not as_it_lies):
+            return self._own(top) if len(after) == 4 else None
+        return order
+
+    def _joined(self, layer: Layer) -> Order | None:
+        shape, _ = self._first(layer)
+        orders = [self.known.get(bottom) for bottom in layer.bottoms]
+        known = [order for order in orders if order is not None]
+        if len(known) < len(orders) or cut_axis(layer, shape) != 1:
+            natural = len(known) == len(orders) and all(map(is_natural, known))
+            return self._own(layer.tops[0]) if natural and len(shape) == 4 else None
+        parts: list[Part] = []
+        for part in (part for order in known for part in order):
+            last = parts[-1] if parts else None
+            if last and last.order == part.order == _NATURAL and last.map[1:] == part.map[1:]:
+                parts[-1] = Part((last.map[0] + part.map[0], *part.map[1:]))
+            else:
+                parts.append(part)
+        return tuple(parts)
+
+    def _cut(self, layer: Layer) -> Sequence[Order | None]:
+        """Whole channels of a map, where that is what is cut."""
+        shape, order = self._first(layer)
+        made = as_map(order) if order is not None and is_natural(order) else None
+        if made is None:
+            return [None] * len(layer.tops)
+        if len(shape) == 4:
+            return [self._own(top) for top in layer.tops]
+        cell = prod(made[1:])
+        sizes = [prod(self.shapes.blobs.get(top, ())[1:]) for top in layer.tops]
+        whole = all(size and size % cell == 0 for size in sizes)
+        return [(Part((size // cell, *made[1:])),) if whole else None for size in sizes]
+
+    def _same(self, layer: Layer, top: str) -> Order | None:
+        """Numbers that stay where they are; of several bottoms they must lie alike."""
+        shape, order = self._first(layer)
+        if self.shapes.blobs.get(top) != shape:
+            return self._own(top)
+        roles = zip(layer.bottoms, types.roles(layer), strict=True)
+        values = [self.known.get(bottom) for bottom, role in roles if role is Role.VALUE]
+        return order if all(other == order for other in values) else None
+
+    def _first(self, layer: Layer) -> tuple[Shape, Order | None]:
+        bottom = layer.bottoms[0]
+        return self.shapes.blobs.get(bottom, ()), self.known.get(bottom)

@@ -1,0 +1,70 @@
+"""Columns of an InnerProduct's weight picked and put into another order, without computing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from netsurgery.formats.caffemodel_new import Chunks
+from netsurgery.formats.weights import WeightsBlob
+from netsurgery.net.order import Order, places
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Columns = NDArray[np.int64]
+
+__all__ = ["gathered", "taken", "to_natural", "to_order"]
+
+_AT_ONCE = 4 << 20
+
+
+def to_natural(order: Order, first: int = 0) -> Columns:
+    """Which column goes where, so that columns in `order` come to lie channel by channel.
+
+    first: where they begin. Element j is the column that goes to place j.
+    """
+    import numpy as np
+
+    return first + np.argsort(places(order))
+
+
+def to_order(source: Order, target: Order) -> Columns:
+    """The same for columns in the order `source` that shall lie in the order `target`."""
+    return to_natural(source)[places(target)]
+
+
+def taken(weight: NDArray[np.float32], columns: Columns, *, turned: bool) -> NDArray[np.float32]:
+    """The columns of a weight of two axes, kept K x O where `turned`: outputs x columns."""
+    return (weight.T if turned else weight)[:, columns]
+
+
+def gathered(
+    blob: WeightsBlob,
+    matrix: tuple[int, int],
+    columns: Callable[[], Columns],
+    *,
+    turned: tuple[bool, bool] = (False, False),
+) -> Chunks:
+    """The columns of a weight, seen as `matrix` as it is stored, a few rows at a time.
+
+    turned: whether the weight is kept inputs x outputs, and whether the result shall be.
+    """
+
+    def chunks() -> Iterator[memoryview]:
+        import numpy as np
+
+        picked, values = columns(), blob.numpy().reshape(matrix)
+        weight = values.T if turned[0] else values
+        outputs = matrix[1] if turned[0] else matrix[0]
+        across = outputs if turned[1] else len(picked)
+        step = max(1, _AT_ONCE // (4 * max(across, 1)))
+        for start in range(0, len(picked) if turned[1] else outputs, step):
+            if turned[1]:
+                some = weight[:, picked[start : start + step]].T
+            else:
+                some = weight[start : start + step][:, picked]
+            yield np.ascontiguousarray(some, dtype="<f4").data.cast("B")
+
+    return chunks
