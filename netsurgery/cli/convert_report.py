@@ -25,7 +25,7 @@ def facts(plan: ConvolutionPlan, places: Places, made: Conversion | Rehearsal) -
                 "old": [list(old) for old in move.old],
                 "new": [list(new) for new in move.new],
                 "transpose": move.transpose,
-                "reordered": move.columns is not None,
+                **({"reordered": True} if move.columns is not None else {}),
             }
             for move in plan.moves
         ],
