@@ -253,7 +253,9 @@ def test_who_reads_a_size_stops_nothing(tmp_path: Path, behind: str, word: str) 
             "layer 'c': its channels are in groups, each with filters of its own",
         ),
         (
-            PLAIN + layer("Crop", "k", "c x", "crop_param { axis: 1 }"),
+            INPUT % 3
+            + conv("c", "x", "pad: 1")
+            + layer("Crop", "k", "c x", "crop_param { axis: 1 }"),
             "rgb-to-grey",
             "blob 'k' would be 1x1x6x6, expected 1x3x6x6",
         ),

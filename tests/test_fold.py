@@ -196,6 +196,12 @@ TRAIN = "include { phase: TRAIN }"
             "layer 'bn': use_global_stats: false: its statistics are each batch's own",
         ),
         (
+            BEFORE.replace("bias_term: true", "axle: 1"),
+            "fold:bn",
+            "n.prototxt:27:69: layer 's' (Scale): scale_param has a field axle, which is not known "
+            "and may change all that is behind it; take it out if it changes nothing",
+        ),
+        (
             BEFORE.replace("bias_term: true", "axis: 2"),
             "fold:bn",
             "layer 's': axis 2, num_axes 1; only axis 1 alone can be folded",

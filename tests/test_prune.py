@@ -267,11 +267,10 @@ def test_the_text_follows(tmp_path: Path) -> None:
 
 def test_the_models_record_follows(tmp_path: Path) -> None:
     """A caffemodel holds the layers' own messages too: num_output and group."""
-    text = (
-        FIRST
-        + conv("d", "c", 4, "group: 4 bias_term: false")
-        + layer("InnerProduct", "i", "d", "inner_product_param { num_output: 5 }")
-    )
+    text = FIRST + conv("d", "c", 4, "group: 4 bias_term: false")
+    text += layer("InnerProduct", "i", "d", "inner_product_param { num_output: 5 }")
+    text += layer("ArgMax", "w", "x", "argmax_param { axis: 1 }")
+    text += layer("Embed", "e", "w", "embed_param { num_output: 3 input_dim: 4 }")
     net = Net.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), tmp_path / "filled", seed=1)
     record = caffe_messages().NetParameter.FromString((tmp_path / "filled").read_bytes())
@@ -281,13 +280,14 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
         each.blobs.extend(blobs)
     (tmp_path / "m").write_bytes(record.SerializeToString())
     with Model(net, tmp_path / "m") as model:
-        plan = plan_edit(model, ["outputs:c:drop=0", "outputs:i:keep=0-1"])
+        plan = plan_edit(model, ["outputs:c:drop=0", "outputs:i:keep=0-1", "outputs:e:add=1"])
         write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
     new = caffe_messages().NetParameter.FromString((tmp_path / "new").read_bytes())
     assert plan.text is not None
     for each, written in zip(new.layer, net_parameter(plan.text).layer, strict=True):
         assert each.convolution_param == written.convolution_param
         assert each.inner_product_param == written.inner_product_param
+        assert each.embed_param == written.embed_param
 
 
 def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> None:

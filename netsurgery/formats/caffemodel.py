@@ -47,12 +47,13 @@ class LayerFields(NamedTuple):
     param: int
     convolution_param: int
     inner_product_param: int
+    embed_param: int | None
 
 
 #: generation -> the numbers of a layer's fields. V1's `param` is a list of names, not messages.
 FIELDS = {
-    "V1": LayerFields(4, 5, 2, 3, 6, 1001, 10, 17),
-    "V2": LayerFields(1, 2, 3, 4, 7, 6, 106, 117),
+    "V1": LayerFields(4, 5, 2, 3, 6, 1001, 10, 17, None),
+    "V2": LayerFields(1, 2, 3, 4, 7, 6, 106, 117, 137),
 }
 
 NET_NAME, NET_V1, NET_V2 = 1, 2, 100

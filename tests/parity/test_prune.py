@@ -155,6 +155,11 @@ AUTO = net(
     layer("Reduction", "rows", "tile", "reduction_param { axis: 3 }"),
     dense("out", "rows", 3, "axis: 1"),
 )
+WORDS = net(
+    layer("ArgMax", "word", "x", "argmax_param { axis: 1 }"),
+    layer("Embed", "embed", "word", f"embed_param {{ num_output: 5 input_dim: 3 {FILL} }}"),
+    dense("out", "embed", 2, "axis: 4"),
+)
 OF_FORKS = net(
     conv("c1", "x", 6),
     layer("ShuffleChannel", "shuffle", "c1", "shuffle_channel_param { group: 3 }"),
@@ -304,6 +309,7 @@ CASES = {
     "decoder": Case(
         AUTO, "outputs:dec:drop=3", [("out", 0, (ALL, maps([3], 6)))], "dec out"
     ),
+    "words": Case(WORDS, "outputs:embed:drop=1,4", [("out", 0, (ALL, [1, 4]))], "embed out"),
     "an output": Case(
         AUTO, "outputs:out:keep=2,0", [], "out", {"out": (1, [2, 0])}
     ),

@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net import types
+from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer
-from netsurgery.net.types.record import Layout
+from netsurgery.net.types.record import Layout, ParamRole
+from netsurgery.surgery.edit.channel_types import outputs_of
 from netsurgery.surgery.edit.layer_text import (
     give_bias,
     other_phases_read,
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
 
 __all__ = ["add_bias", "fold"]
-
-_AFFINE = ("BatchNorm", "Bias", "Scale")
 
 #: Field number of bias_term in ConvolutionParameter and InnerProductParameter.
 _BIAS_TERM = 2
@@ -60,7 +60,7 @@ def fold(work: Workpiece, name: str) -> None:
         return
     left: set[str] = set()
     while True:
-        heads = [_first(work, layer) for layer in work.net.layers if layer.type in _AFFINE]
+        heads = [_first(work, layer) for layer in work.net.layers if _folds(layer)]
         heads = [head for head in heads if head.name not in left]
         if not heads:
             break
@@ -69,7 +69,7 @@ def fold(work: Workpiece, name: str) -> None:
             _fold_one(work, heads[0])
         except UnfitParams:
             raise  # to leave it would pass over params that the model has and the net has not
-        except SurgeryError as error:
+        except (PrototxtError, SurgeryError) as error:
             work.arrays, work.fields, work.effects = before
             left.update(layer.name for layer in _chain(work, heads[0]))
             work.notes.append(f"not folded: {error}")
@@ -80,16 +80,27 @@ def _affine(work: Workpiece, name: str) -> Layer:
     if not found:
         raise stop(name, "the net has no such layer: nothing to fold, or it is folded already")
     layer = work.layer(name)
-    if layer.type not in _AFFINE:
-        raise stop(name, f"it is of type {layer.type}, expected {', '.join(_AFFINE)}")
+    if not _folds(layer):
+        raise stop(name, f"it is of type {layer.type}, expected BatchNorm, Bias, Scale")
     return layer
+
+
+def _folds(layer: Layer) -> bool:
+    """Whether it gives a factor and a shift for each channel."""
+    record = types.of(layer)
+    return record is not None and record.affine is not None
+
+
+def _measured(layer: Layer) -> bool:
+    """Whether it has statistics, as a BatchNorm has."""
+    return ParamRole.MEAN in [param.role for param in types.params(layer) or ()]
 
 
 def _first(work: Workpiece, layer: Layer) -> Layer:
     """The layer that folding `layer` begins with: the BatchNorm before a Scale."""
     while True:
         before = work.net.producer(layer, layer.bottoms[0]) if layer.bottoms else None
-        if before is None or before.type not in _AFFINE or len(before.bottoms) != 1:
+        if before is None or not _folds(before) or len(before.bottoms) != 1:
             return layer
         layer = before
 
@@ -99,7 +110,7 @@ def _chain(work: Workpiece, first: Layer) -> list[Layer]:
     chain = [first]
     while True:
         readers = work.net.readers(chain[-1], chain[-1].tops[0])
-        if len(readers) != 1 or readers[0].type not in ("Bias", "Scale"):
+        if len(readers) != 1 or not _folds(readers[0]) or _measured(readers[0]):
             return chain
         if len(readers[0].bottoms) != 1 or other_phases_read(work.net, chain[-1].tops[0]):
             return chain
@@ -111,8 +122,7 @@ def _fold_one(work: Workpiece, first: Layer) -> None:
     chain = _chain(work, first)
     for layer in chain:
         _check(work, layer)
-    outputs = param_message(target).integer("num_output", 0)
-    factor, shift = _numbers(work, chain, outputs)
+    factor, shift = _numbers(work, chain, outputs_of(work.shapes, target))
     _rewrite_params(work, target, factor, shift)
     _rewrite_text(work, target, chain)
     names = " and ".join(repr(layer.name) for layer in chain)
@@ -144,6 +154,7 @@ def _target(work: Workpiece, first: Layer) -> Layer:
         raise stop(
             first.name, f"layer {other!r} of another phase or stage names its bottom {bottom!r}"
         )
+    check_fields(target)
     axis = own_message(target).integer("axis", 1, -(2**31))
     if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
         raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
@@ -161,11 +172,8 @@ def _check(work: Workpiece, layer: Layer) -> None:
     named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
     if len(named) > 1:
         raise stop(layer.name, "a layer of another phase or stage has its name")
-    if layer.type == "BatchNorm":
-        if not layer.param("batch_norm_param").boolean("use_global_stats", True):
-            raise stop(layer.name, "use_global_stats: false: its statistics are each batch's own")
-        return
-    message = layer.param("scale_param" if layer.type == "Scale" else "bias_param")
+    check_fields(layer)
+    message = own_message(layer)
     axis, axes = message.integer("axis", 1, -(2**31)), message.integer("num_axes", 1, -1)
     if (axis != 1 and axis + _axes(work, layer.bottoms[0]) != 1) or axes != 1:
         raise stop(layer.name, f"axis {axis}, num_axes {axes}; only axis 1 alone can be folded")
@@ -177,31 +185,23 @@ def _numbers(work: Workpiece, chain: Sequence[Layer], outputs: int) -> tuple[Wid
 
     factor, shift = np.ones(outputs), np.zeros(outputs)
     for layer in chain:
-        if layer.type == "BatchNorm":
-            times, plus = _batch_norm(work, layer, outputs)
-        elif layer.type == "Scale":
-            times = _vector(work, layer, 0, outputs)
-            biased = layer.param("scale_param").boolean("bias_term", False)
-            plus = _vector(work, layer, 1, outputs) if biased else np.zeros(outputs)
-        else:
-            times, plus = np.ones(outputs), _vector(work, layer, 0, outputs)
+        times, plus = _of_one(work, layer, outputs)
         factor, shift = factor * times, shift * times + plus
     return factor, shift
 
 
-def _batch_norm(work: Workpiece, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
-    import numpy as np
-
-    mean, variance = (_vector(work, layer, index, outputs) for index in (0, 1))
-    stored = float(_vector(work, layer, 2, 1)[0])
-    scale = 0.0 if stored == 0 else 1 / stored
-    eps = layer.param("batch_norm_param").number("eps", 1e-5)
-    with np.errstate(all="ignore"):
-        times = 1 / np.sqrt(variance * scale + eps)
-    if not np.isfinite(times).all():
-        channel = int(np.flatnonzero(~np.isfinite(times))[0])
-        raise stop(layer.name, f"variance + eps of channel {channel} is not above 0")
-    return times, -mean * scale * times
+def _of_one(work: Workpiece, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
+    record, params = types.of(layer), types.params(layer) or ()
+    assert record is not None
+    assert record.affine is not None
+    vectors = [
+        _vector(work, layer, index, 1 if param.role is ParamRole.FACTOR else outputs)
+        for index, param in enumerate(params)
+    ]
+    try:
+        return record.affine(layer, vectors.__getitem__, outputs)
+    except SurgeryError as error:
+        raise stop(layer.name, str(error)) from None
 
 
 def _vector(work: Workpiece, layer: Layer, index: int, size: int) -> Wide:

@@ -82,13 +82,14 @@ def _chunks(array: Array) -> Chunks:
 
 
 def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, bytes]:
-    """The layer's own ``convolution_param`` with some of its numbers changed, where it has one."""
+    """The layer's own message with some of its numbers changed, where it has one."""
     if not isinstance(layer, ModelLayer) or not fields:
         return {}
-    numbers = FIELDS[layer.generation]
     record = types.record(layer.type)
-    inner = record is types.INNER_PRODUCT
-    number = numbers.inner_product_param if inner else numbers.convolution_param
+    message = "" if record is None else record.message or ""
+    number = FIELDS[layer.generation]._asdict().get(message)
+    if number is None:
+        return {}
     reader = layer.reader
     kept = [
         reader.read(field.start, field.end)
