@@ -52,13 +52,14 @@ if TYPE_CHECKING:
         SurgeryError,
     )
     from netsurgery.formats.settings import Settings, load_settings
+    from netsurgery.jobs.check import Check
     from netsurgery.jobs.convert import Conversion
     from netsurgery.jobs.diff import Comparison
     from netsurgery.jobs.export import Exported
     from netsurgery.jobs.inspection import Inspection
     from netsurgery.jobs.upgrade import Upgrade
     from netsurgery.jobs.verify import Verification
-    from netsurgery.library.comparisons import diff, inspect, verify
+    from netsurgery.library.comparisons import check, diff, inspect, verify
     from netsurgery.library.opened import Net
     from netsurgery.library.params import LayerParams, Params
     from netsurgery.library.pictures import classify_map, features
@@ -109,9 +110,11 @@ _PLACES = {
     "transplant": "library.surgeries",
     "upgrade": "library.surgeries",
     # looking and comparing
+    "Check": "jobs.check",
     "Comparison": "jobs.diff",
     "Inspection": "jobs.inspection",
     "Verification": "jobs.verify",
+    "check": "library.comparisons",
     "diff": "library.comparisons",
     "inspect": "library.comparisons",
     "verify": "library.comparisons",
@@ -159,6 +162,7 @@ _PLACES = {
 __all__ = [
     "Caffe",
     "CaffemodelError",
+    "Check",
     "ClassMap",
     "Comparison",
     "Conversion",
@@ -202,6 +206,7 @@ __all__ = [
     "Verification",
     "__version__",
     "caffe_documentation",
+    "check",
     "classify_map",
     "convert",
     "diff",

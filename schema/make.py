@@ -33,7 +33,7 @@ TARGET = HERE.parent / "netsurgery" / "formats" / "schema"
 
 #: The order in which forks are named where several have a field.
 ORDER = """
-    ssd deeplab segnet pspnet enet nvcaffe intel rfcn yolo mobilenet_yolo mobilenet senet shufflenet
+    ssd deeplab segnet pspnet enet rfcn nvcaffe intel yolo mobilenet_yolo mobilenet senet shufflenet
     caffe_windows sphereface caffe_face greentea ristretto tsn ctpn openpose flownet2 synopsys
 """.split()
 

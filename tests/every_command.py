@@ -29,6 +29,7 @@ COMMANDS: dict[str, list[str]] = {
         "grey.png --prototxt NET --weights good.caffemodel --blob conv --npy out.npy "
         "--engine embedded"
     ],
+    "check": ["NET", "NET good.caffemodel"],
     "inspect": ["NET", "NET good.caffemodel"],
     "init": ["NET -o out.caffemodel"],
     "edit": ["NET good.caffemodel conv[0]*=2 -o out.caffemodel"],
@@ -59,6 +60,7 @@ def _settings(net: str) -> netsurgery.Settings:
 #: The same for the library: name -> what to call with the net asked about.
 CALLS: dict[str, Callable[[str], object]] = {
     "Net": netsurgery.Net,
+    "check": netsurgery.check,
     "classify_map": lambda net: netsurgery.classify_map("grey.png", _settings(net), blob="conv"),
     "convert": lambda net: netsurgery.convert(net, _WEIGHTS, "out", engine=_EMBEDDED),
     "diff": lambda net: netsurgery.diff(net, _PROTOTXT),

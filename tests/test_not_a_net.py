@@ -77,7 +77,7 @@ def test_every_command_says_so(
     (folder / "it.prototxt").write_text(text)
     before = sorted(os.listdir())
     code = run([command, *words.replace("NET", "it.prototxt").split()])
-    assert code == (2 if command in ("diff", "verify") else 1)
+    assert code == (2 if command in ("check", "diff", "verify") else 1)
     assert capsys.readouterr() == ("", f"error: it.prototxt: {what}\n")
     assert sorted(os.listdir()) == before
 

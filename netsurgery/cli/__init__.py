@@ -30,6 +30,7 @@ COMMANDS = {
     "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
     "classify-map": ("classify_map", "A class for every window of an image, and a picture."),
     "inspect": ("inspect", "Layers, shapes, params and costs of a net; do its weights fit."),
+    "check": ("check", "Whether a net and its weights are right, as far as can be known unrun."),
     "init": ("init", "Give a net params from its prototxt's own fillers."),
     "edit": ("edit", "Change params one by one, fold, swap, cut and grow."),
     "export": ("export", "A net and its weights as ONNX, for other programs."),

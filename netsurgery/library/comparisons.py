@@ -12,14 +12,16 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.library.given import AnyPath, as_settings
 from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
+    from netsurgery.jobs.check import Check
     from netsurgery.jobs.diff import Comparison
     from netsurgery.jobs.inspection import Inspection
     from netsurgery.jobs.verify import Verification
 
-__all__ = ["diff", "inspect", "verify"]
+__all__ = ["check", "diff", "inspect", "verify"]
 
 
 def inspect(
@@ -61,6 +63,29 @@ def inspect(
             with_fields=fields,
             with_statistics=statistics,
         )
+
+
+def check(
+    path: AnyPath,
+    weights: AnyPath | None = None,
+    *,
+    input_shapes: Mapping[str, Shape] | None = None,
+) -> Check:
+    """Everything that can be known of a net, with its weights or without, unrun.
+
+    The result's `findings` are errors (what no Caffe takes), warnings (what only a fork takes and
+    is not understood here, shapes that cannot be known) and notes, each with its place; `ok` says
+    that there is no error, `fits` whether the weights fit, `engines` which can run the net and why
+    not. Without weights those that netsurgery.toml names for this net are checked. input_shapes:
+    blob -> whole shape, for inputs that the net does not tell.
+
+    Raises FormatError, PrototxtError and CaffemodelError for a file that cannot be read.
+    """
+    from netsurgery.jobs.check import check as checked
+
+    shapes = tuple((blob, tuple(shape)) for blob, shape in (input_shapes or {}).items())
+    state = NetState(shapes=shapes)
+    return checked(Path(path), None if weights is None else Path(weights), state)
 
 
 def diff(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from netsurgery.errors import NetError
+from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
@@ -66,8 +66,11 @@ class Net:
         return replace(net, notes=(note, *net.notes))
 
     @classmethod
-    def of(cls, prototxt: Prototxt, state: NetState = TEST) -> Net:
-        """The net that `prototxt` describes in `state`, the text's own ``state { }`` merged in."""
+    def of(cls, prototxt: Prototxt, state: NetState = TEST, *, wired: bool = True) -> Net:
+        """The net that `prototxt` describes in `state`, the text's own ``state { }`` merged in.
+
+        wired: raise the first of its `wiring_errors`.
+        """
         if prototxt.generation == "V0":
             raise prototxt.layers[0].error(
                 "found a layer of Caffe's first generation (2013), expected layer { type: "
@@ -82,7 +85,8 @@ class Net:
         inputs, left_out = _inputs(prototxt.root, layers)
         notes = (*left_out, *_of_one_name(layers))
         net = cls(prototxt, prototxt.name, inputs, layers, state, notes)
-        net._check()
+        for error in net.wiring_errors() if wired else ():
+            raise error
         return net
 
     def layer(self, name: str) -> Layer:
@@ -161,19 +165,19 @@ class Net:
                     return f"; layer {name!r} in line {line} is for {what}: try {option}"
         return ""
 
-    def _check(self) -> None:
-        """Every bottom is made before it is read, and no top is made twice."""
-        own = {top for layer in self.layers if layer.type == "Input" for top in layer.tops}
+    def wiring_errors(self) -> Iterator[PrototxtError]:
+        """Every bottom that is made by no layer before it, and every top that is made twice."""
+        own = {top for layer in self.layers if types.is_input(layer) for top in layer.tops}
         made = {i.name for i in self.inputs if i.name not in own}
         made.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
         for layer in self.layers:
             for bottom in layer.bottoms:
                 if bottom not in made:
                     hint = self.stage_hint + self._hint("top", bottom)
-                    raise layer.error(f"its bottom {bottom!r} is made by no layer before it{hint}")
+                    yield layer.error(f"its bottom {bottom!r} is made by no layer before it{hint}")
             for top in layer.tops:
                 if top in made and top not in layer.bottoms:
-                    raise layer.error(
+                    yield layer.error(
                         f"its top {top!r} is made by a layer before it too{self.stage_hint}"
                     )
             made.update(layer.tops)

@@ -1,0 +1,213 @@
+"""Everything that can be known of a net, and of its weights, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from netsurgery.errors import FormatError, NetsurgeryError, PrototxtError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
+from netsurgery.jobs.check_engines import EngineReport, embedded_report, stock_report
+from netsurgery.jobs.check_schema import Finding, deprecated_findings, schema_findings
+from netsurgery.jobs.check_settings import settings_findings, settings_of
+from netsurgery.net.layer_blobs import check_blobs
+from netsurgery.net.model import Model
+from netsurgery.net.net import Net, Shape
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.state import TEST, NetState
+
+__all__ = ["Check", "Finding", "check"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found.
+
+    weights, settings: the files that the net was held against, None for none. inputs, outputs:
+    blob -> shape, None where it is not known. fits: whether Caffe would load the weights; None
+    where there are none, or the shapes are not known. engines: name -> whether it runs the net.
+    """
+
+    prototxt: str
+    weights: str | None
+    settings: str | None
+    generation: str
+    state: NetState
+    findings: tuple[Finding, ...]
+    inputs: Mapping[str, Shape | None] = field(default_factory=dict)
+    outputs: Mapping[str, Shape | None] = field(default_factory=dict)
+    fits: bool | None = None
+    engines: Mapping[str, EngineReport] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: no finding is an error."""
+        return self.count("error") == 0
+
+    def count(self, level: str) -> int:
+        """How many findings are of a level: "error", "warning" or "note"."""
+        return sum(finding.level == level for finding in self.findings)
+
+
+def check(prototxt: Path, weights: Path | None = None, state: NetState = TEST) -> Check:
+    """Check a net, with its weights where there are some, and the netsurgery.toml that names it.
+
+    Errors are what no Caffe takes; warnings what only a fork takes, or what cannot be known here.
+    Raises FormatError (PrototxtError, CaffemodelError) for a file that cannot be read at all.
+    """
+    text = Prototxt.read(prototxt)
+    settings, findings = settings_of(prototxt)
+    if settings is not None:
+        weights = weights or settings.weights
+        if not (state.stages or state.level or state.phase != TEST.phase):
+            state = replace(state, stages=settings.stages or (), level=settings.level or 0)
+    if weights is not None and settings is not None and not weights.exists():
+        findings.append(Finding("settings", "error", f"{settings.path}: no file {weights}"))
+        weights = None
+    upgrade = _upgrade(text, findings)
+    net = _net(text, upgrade, state, findings)
+    findings[:0] = schema_findings(text, net)
+    if upgrade is not None:
+        findings += deprecated_findings(text, upgrade)
+    made = Check(
+        prototxt=str(prototxt),
+        weights=None if weights is None else str(weights),
+        settings=None if settings is None else str(settings.path),
+        generation=text.generation,
+        state=state,
+        findings=(),
+    )
+    if net is None:
+        return replace(made, findings=tuple(findings))
+    with Model(net, weights) as model:
+        made = _checked(made, model, findings)
+        shapes = _shapes(model)
+        if settings is not None:
+            findings += settings_findings(settings, net, shapes)
+    return replace(made, findings=tuple(findings))
+
+
+def _upgrade(text: Prototxt, findings: list[Finding]) -> TextUpgrade | None:
+    try:
+        return plan_upgrade(text)
+    except PrototxtError as error:
+        findings.append(Finding.of("structure", "error", error))
+        return None
+
+
+def _net(
+    text: Prototxt, upgrade: TextUpgrade | None, state: NetState, findings: list[Finding]
+) -> Net | None:
+    """The net, whatever is wrong with its blobs; None where it is none."""
+    if text.generation == "V0":
+        if upgrade is None:
+            return None
+        text = upgrade.result
+    try:
+        return Net.of(text, state, wired=False)
+    except PrototxtError as error:
+        if upgrade is not None or text.generation != "V0":
+            findings.append(Finding.of("structure", "error", error))
+        return None
+
+
+def _shapes(model: Model) -> Shapes:
+    """The shapes, as far as they are known where the net contradicts itself."""
+    try:
+        return model.shapes
+    except NetsurgeryError:
+        return Shapes()
+
+
+def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
+    """What is known of the net as a net, its findings added to `findings`."""
+    net = model.net
+    wiring = list(net.wiring_errors())
+    findings += [Finding.of("structure", "error", error) for error in wiring]
+    findings += [Finding("structure", "note", note) for note in net.notes]
+    findings += _counts(net)
+    if wiring:
+        reason = "its layers do not fit together"
+        engines = {name: EngineReport(False, (reason,)) for name in ("embedded", "Caffe 1.0")}
+        return replace(made, engines=engines)
+    try:
+        shapes = model.shapes
+    except NetsurgeryError as error:
+        findings.append(Finding.of("shapes", "error", error))
+        engines = {
+            name: EngineReport(False, ("its shapes contradict each other",))
+            for name in ("embedded", "Caffe 1.0")
+        }
+        return replace(made, engines=engines)
+    findings += _unknown(shapes)
+    findings += _unread(net)
+    fits = None
+    if model.has_weights:
+        params = list(_params(model))
+        findings += params
+        fits = not any(finding.level == "error" for finding in params)
+    return replace(
+        made,
+        inputs={one.name: shapes.blobs.get(one.name) for one in net.inputs},
+        outputs={blob: shapes.blobs.get(blob) for blob in net.outputs},
+        fits=fits,
+        engines={
+            "embedded": embedded_report(net, shapes, fits),
+            "Caffe 1.0": stock_report(findings, fits),
+        },
+    )
+
+
+def _counts(net: Net) -> Iterator[Finding]:
+    """Layers with bottoms or tops that their types do not take."""
+    for layer in net.layers:
+        try:
+            check_blobs(layer)
+        except PrototxtError as error:
+            yield Finding.of("structure", "error", error, layer.name)
+
+
+def _unknown(shapes: Shapes) -> Iterator[Finding]:
+    """Each reason for which shapes are not known, once."""
+    reasons: dict[str, list[str]] = {}
+    for blob, reason in shapes.unknown.items():
+        reasons.setdefault(reason, []).append(blob)
+    for reason, blobs in reasons.items():
+        several = ", ".join(map(repr, blobs[:5])) + f" and {len(blobs) - 5} more" * (len(blobs) > 5)
+        yield Finding("shapes", "warning", f"no shape of {several}: {reason}")
+
+
+def _unread(net: Net) -> Iterator[Finding]:
+    """Tops that nobody reads, but for those of the last layer."""
+    last = net.layers[-1] if net.layers else None
+    for blob in net.outputs:
+        maker = next((layer for layer in reversed(net.layers) if blob in layer.tops), None)
+        if maker is None and net.layers:
+            yield Finding("structure", "warning", f"input {blob!r} is read by no layer")
+        elif maker is not None and maker is not last:
+            yield Finding(
+                "structure",
+                "note",
+                f"top {blob!r} of layer {maker.name!r} ({maker.type}) is read by no layer: it is "
+                "an output of the net",
+                maker.name,
+            )
+
+
+def _params(model: Model) -> Iterator[Finding]:
+    """How the weights do not fit."""
+    where = model.path
+    for name in model.fit.missing:
+        yield Finding("params", "error", f"{where}: no params for layer {name!r}", name)
+    for name, one in model.fit.mismatches.items():
+        for reason in one.reasons(where):
+            yield Finding("params", "error", f"layer {name!r}: {reason}", name)
+    for name in model.extra:
+        what = f"{where}: params of a layer {name!r}, which the net does not have; Caffe skips them"
+        yield Finding("params", "note", what, name)
+    try:
+        model.check_unchanged()
+    except FormatError as error:
+        yield Finding.of("params", "error", error)

@@ -1,0 +1,164 @@
+"""What the schemas say of a net: fields, values and layer types that only forks have, or no Caffe.
+
+And what is written as an earlier Caffe had it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from netsurgery.errors import NetsurgeryError, PrototxtError
+from netsurgery.formats.generations import layer_type
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.schema.index import caffe_fields, forks_with
+from netsurgery.formats.schema.problems import Problem, nearest, problems
+from netsurgery.formats.textformat import Message
+from netsurgery.formats.upgrade.text import TextUpgrade
+from netsurgery.net import types
+from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.net import Net
+
+__all__ = ["Finding", "deprecated_findings", "schema_findings"]
+
+#: Fields of Caffe 1.0 that its own comments call deprecated, and what to write.
+_DEPRECATED = {
+    ("ConcatParameter", "concat_dim"): "axis",
+    ("SliceParameter", "slice_dim"): "axis",
+    ("LossParameter", "normalize"): "normalization",
+    ("DummyDataParameter", "num"): "shape",
+    ("DummyDataParameter", "channels"): "shape",
+    ("DummyDataParameter", "height"): "shape",
+    ("DummyDataParameter", "width"): "shape",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to say of a net.
+
+    kind: "schema", "structure", "shapes", "params", "settings" or "deprecated". level: "error",
+    "warning" or "note". message: the whole line, its place in front. layer: its name, where it is
+    of one. line, column: from 1, in the prototxt; None where it is of no place there.
+    """
+
+    kind: str
+    level: str
+    message: str
+    layer: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    @classmethod
+    def of(cls, kind: str, level: str, error: NetsurgeryError, layer: str | None = None) -> Finding:
+        """The finding that an error is."""
+        if isinstance(error, PrototxtError) and error.line:
+            return cls(kind, level, str(error), layer, error.line, error.column)
+        return cls(kind, level, str(error), layer)
+
+
+def schema_findings(text: Prototxt, net: Net | None) -> Iterator[Finding]:
+    """Every field and value that is not Caffe 1.0's, and every type of layer.
+
+    A field of a fork whose meaning is known here is a note, of another fork's a warning.
+    """
+    known = {} if net is None or net.prototxt is not text else _known(net)
+    for problem in problems(text.root):
+        layer = _layer_at(text, problem.at)
+        if layer is not None and problem.forks and _is_of_type(problem, layer, text.generation):
+            continue
+        level = "warning" if problem.forks else "error"
+        unknown = known.get(layer)
+        inside = unknown is None or any(start <= problem.at < end for start, end in unknown)
+        if problem.forks and not inside:
+            level = "note"
+        name = None if layer is None else layer.string("name")
+        yield Finding.of("schema", level, problem.error, name)
+    yield from _types(text)
+
+
+def _is_of_type(problem: Problem, layer: Message, generation: str) -> bool:
+    """Whether it is the message of a type that Caffe 1.0 does not have: the type says it all."""
+    kind = layer_type(layer, generation)
+    record = types.record(kind)
+    if record is not None and record.origin == types.STOCK:
+        return False
+    own = [record.message] if record is not None else _params_of(kind)
+    return problem.path.rpartition(".")[2] in own and problem.path.count(".") == 1
+
+
+def _known(net: Net) -> dict[Message | None, list[tuple[int, int]]]:
+    """Each layer whose type has a record -> where the fields are whose meaning is not known."""
+    return {
+        layer.message: [(field.start, field.end) for field in unknown_fields(layer)]
+        for layer in net.layers
+        if types.of(layer) is not None
+    }
+
+
+def _layer_at(text: Prototxt, at: int) -> Message | None:
+    return next((layer for layer in text.layers if layer.start <= at < layer.end), None)
+
+
+def _types(text: Prototxt) -> Iterator[Finding]:
+    """Layers of a type that Caffe 1.0 does not have."""
+    for message in text.layers:
+        kind = layer_type(message, text.generation)
+        record = types.record(kind)
+        if not kind or (record is not None and record.origin == types.STOCK):
+            continue
+        name, place = message.string("name"), f"layer {message.string('name')!r}: "
+        level, who = "warning", ""
+        if record is not None:
+            level, who = "note", f"; {record.origin} has it"
+        else:
+            forks = [
+                fork for field in _params_of(kind) for fork in forks_with("LayerParameter", field)
+            ]
+            near = nearest(kind, list(types.RECORDS))
+            if forks:
+                who = f"; {forks[0]} has it, and what it does is not known here"
+            elif near:
+                level, who = "error", f"; did you mean {near}?"
+            else:
+                who = ", nor has any fork that is known here"
+        yield Finding.of(
+            "schema",
+            level,
+            message.error(f"{place}Caffe 1.0 has no layer type {kind!r}{who}"),
+            name,
+        )
+
+
+def _params_of(kind: str) -> list[str]:
+    """The fields that would hold the parameters of a type: ROIPooling's roi_pooling_param."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+", kind)
+    return [f"{'_'.join(words).lower()}_param", f"{kind.lower()}_param"]
+
+
+def deprecated_findings(text: Prototxt, upgrade: TextUpgrade) -> Iterator[Finding]:
+    """What is written as an earlier Caffe had it, and what writes it anew."""
+    for change in upgrade.changes:
+        yield Finding(
+            "deprecated",
+            "note",
+            f"{change} (`netsurgery upgrade`)",
+            change.layer,
+        )
+    name = "NetParameter"
+    yield from _fields(text, text.root, name)
+
+
+def _fields(text: Prototxt, message: Message, name: str) -> Iterator[Finding]:
+    kinds = caffe_fields(name)
+    for field in message.fields:
+        new = _DEPRECATED.get((name, field.name))
+        if new is not None:
+            what = f"{field.name} is deprecated; write {new}"
+            error = text.root.source.error(what, field.start)
+            layer = _layer_at(text, field.start)
+            own = None if layer is None else layer.string("name")
+            yield Finding.of("deprecated", "note", error, own)
+        if isinstance(field.value, Message) and kinds.get(field.name):
+            yield from _fields(text, field.value, kinds[field.name])

@@ -1,0 +1,284 @@
+"""The command `check`: what it finds, where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netsurgery.cli import run
+
+NET = """name: "n"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 8, 8] } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+RUNS = ["embedded engine: can run it", "Caffe 1.0: can run it"]
+SHAPES = ["inputs: data 1x3x8x8", "outputs: prob 1x4"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("good.prototxt").write_text(NET)
+    assert run(["init", "-q", "good.prototxt", "-o", "m.caffemodel"]) == 0
+    return tmp_path
+
+
+def checked(
+    capsys: pytest.CaptureFixture[str], net: str, *more: str, code: int = 0, name: str = "n"
+) -> list[str]:
+    """The lines printed for a net; nothing on standard error."""
+    Path(name).write_text(net)
+    capsys.readouterr()
+    assert run(["check", name, *more]) == code
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out.splitlines()
+
+
+def facts(capsys: pytest.CaptureFixture[str], net: str, *more: str, code: int = 0) -> Any:
+    return json.loads("\n".join(checked(capsys, net, *more, "--json", code=code)))
+
+
+def test_a_net_with_nothing_to_say_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked(capsys, NET) == [*SHAPES, *RUNS, "n: nothing to report"]
+    assert checked(capsys, NET, "m.caffemodel") == [
+        *SHAPES,
+        "m.caffemodel: fits",
+        *RUNS,
+        "n: nothing to report",
+    ]
+    assert checked(capsys, NET, "-q") == []
+
+
+def test_fields_and_values_that_no_caffe_has(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace("kernel_size: 3", "kernel_sise: 3").replace(
+        "global_pooling: true", "pool: MXA"
+    )
+    net = net.replace(
+        '{ type: "xavier" } } }\nlayer { name: "prob"', '{ std: x } } }\nlayer { name: "prob"'
+    )
+    lines = checked(capsys, net, code=1)
+    assert lines[:3] == [
+        "error: n:4:37: ConvolutionParameter of Caffe 1.0 has no field kernel_sise; did you mean "
+        "kernel_size?",
+        "error: n:6:25: found MXA, expected MAX, AVE or STOCHASTIC for pool; did you mean MAX?",
+        "error: n:8:60: found x, expected a number for std",
+    ]
+    assert lines[-1].startswith("n: 3 errors, ")
+
+
+def test_what_only_forks_have(capsys: pytest.CaptureFixture[str]) -> None:
+    """A field whose meaning is known here is a note, another a warning."""
+    dilated = NET.replace("kernel_size: 3", "kernel_size: 3 hole: 2")
+    where = "n:4:52: ConvolutionParameter of Caffe 1.0 has no field hole; DeepLab has it"
+    assert checked(capsys, dilated) == [
+        f"note: {where}",
+        *SHAPES,
+        RUNS[0],
+        f"Caffe 1.0: cannot run it: {where}",
+        "n: 1 note",
+    ]
+    padded = checked(capsys, NET.replace("kernel_size: 3", "kernel_size: 3 pad_l: 2"))
+    assert padded[0] == (
+        "warning: n:4:52: ConvolutionParameter of Caffe 1.0 has no field pad_l; Synopsys Caffe has "
+        "it"
+    )
+    assert padded[1].startswith("warning: no shape of 'conv', 'pool', 'fc', 'prob': layer 'conv' ")
+    assert padded[3] == "outputs: prob ?"
+    assert padded[4].startswith(
+        "embedded engine: cannot run it: n:4:52: layer 'conv' (Convolution)"
+    )
+
+
+def test_types_that_caffe_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+    def first(kind: str, more: str = "", code: int = 0) -> str:
+        layer = f'layer {{ name: "x" type: "{kind}" bottom: "conv" top: "x" {more} }}\n'
+        return checked(capsys, NET + layer, code=code)[0]
+
+    at = "n:10:7: layer 'x': Caffe 1.0 has no layer type"
+    assert first("Permute", "permute_param { order: 0 }") == f"note: {at} 'Permute'; SSD has it"
+    assert first("Convolutoin", code=1) == f"error: {at} 'Convolutoin'; did you mean Convolution?"
+    assert first("Zigzag") == f"warning: {at} 'Zigzag', nor has any fork that is known here"
+    assert first("Correlation", "correlation_param { kernel_size: 1 }") == (
+        f"warning: {at} 'Correlation'; FlowNet2 has it, and what it does is not known here"
+    )
+    # What is in a fork's own message is held against the fork's schema.
+    assert first("Permute", "permute_param { ordr: 0 }", code=1) == (
+        "error: n:10:75: PermuteParameter of SSD, NVCaffe, Intel Caffe or 4 others has no field "
+        "ordr; did you mean order?"
+    )
+
+
+def test_every_blob_that_is_not_made_or_made_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace('bottom: "pool"', 'bottom: "pol"').replace('top: "prob"', 'top: "conv"')
+    lines = checked(capsys, net, code=1)
+    assert lines[:2] == [
+        "error: n:7:7: layer 'fc' (InnerProduct): its bottom 'pol' is made by no layer before it",
+        "error: n:9:7: layer 'prob' (Softmax): its top 'conv' is made by a layer before it too",
+    ]
+    assert "embedded engine: cannot run it: its layers do not fit together" in lines
+    two = NET.replace('bottom: "fc"', 'bottom: "fc" bottom: "data"')
+    assert checked(capsys, two, code=1)[0] == (
+        "error: n:9:7: layer 'prob' (Softmax): 2 bottoms; it takes 1"
+    )
+
+
+def test_shapes_that_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace("kernel_size: 3", "kernel_size: 9")
+    assert checked(capsys, net, code=1)[0].startswith("error: n:3:7: layer 'conv' (Convolution): ")
+
+
+def test_unread_tops_and_inputs(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace(
+        'layer { name: "prob"',
+        'layer { name: "more" type: "ReLU" bottom: "conv" top: "more" }\nlayer { name: "prob"',
+    )
+    assert checked(capsys, net)[0] == (
+        "note: top 'more' of layer 'more' (ReLU) is read by no layer: it is an output of the net"
+    )
+
+
+def test_params_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace("num_output: 4", "num_output: 5").replace('"conv"', '"conv0"')
+    lines = checked(capsys, net, "m.caffemodel", code=1)
+    assert lines[:3] == [
+        "error: m.caffemodel: no params for layer 'conv0'",
+        "error: layer 'fc': param 0 is 4x2 in m.caffemodel, expected 5x2",
+        "error: layer 'fc': param 1 is 4 in m.caffemodel, expected 5",
+    ]
+    assert lines[3] == (
+        "note: m.caffemodel: params of a layer 'conv', which the net does not have; Caffe skips "
+        "them"
+    )
+    assert "m.caffemodel: does not fit" in lines
+    assert "embedded engine: cannot run it: the weights do not fit" in lines
+    assert facts(capsys, net, "m.caffemodel", code=1)["fits"] is False
+    assert facts(capsys, NET, "m.caffemodel")["fits"] is True
+    assert facts(capsys, NET)["fits"] is None
+
+
+SETTINGS = '[model]\nprototxt = "n"\nweights = "m.caffemodel"\n[preprocess]\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("mean = [1.0, 2.0]\n", "the mean has 2 channels, the net's input 3"),
+        (
+            "channel_swap = [1, 0]\n",
+            "channel swap 1,0: the net's input has 3 channels; expected each of 0..2 once",
+        ),
+        ("raw_scale = 0.0\n", "a scale of 0 leaves nothing of a picture"),
+        ('[classes]\nlabels = "l"\n', "l: 3 labels, but blob 'prob' has 4 classes"),
+        ('[classes]\nlabels = "none"\n', "none: No such file or directory"),
+    ],
+)
+def test_settings_that_do_not_fit(
+    more: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "l").write_text("a\nb\nc\n")
+    (folder / "netsurgery.toml").write_text(SETTINGS + more)
+    errors = [one["message"] for one in facts(capsys, NET, code=1)["findings"]]
+    assert len(errors) == 1
+    assert errors[0].startswith(str(folder / "netsurgery.toml"))
+    assert message in errors[0]
+
+
+def test_settings_of_this_net(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "l").write_text("a\nb\nc\nd\n")
+    (folder / "netsurgery.toml").write_text(
+        SETTINGS + 'mean = [1.0, 2.0, 3.0]\n[classes]\nlabels = "l"\n'
+    )
+    found = facts(capsys, NET)
+    assert found["fits"] is True
+    assert Path(found["weights"]).name == "m.caffemodel"
+    (folder / "other").mkdir()
+    checked(capsys, NET, name="other/n")
+    assert facts(capsys, NET, "m.caffemodel")["settings"] == str(folder / "netsurgery.toml")
+    (folder / "netsurgery.toml").write_text("[model]\nprototxt = 3\n")
+    assert facts(capsys, NET, code=1)["findings"][0]["kind"] == "settings"
+    (folder / "netsurgery.toml").write_text('[model]\nprototxt = "other"\nweights = "nowhere"\n')
+    assert facts(capsys, NET)["settings"] is None
+    (folder / "netsurgery.toml").write_text('[model]\nprototxt = "n"\nweights = "nowhere"\n')
+    (error,) = facts(capsys, NET, code=1)["findings"]
+    assert "nowhere" in error["message"]
+
+
+def test_deprecated_spellings(capsys: pytest.CaptureFixture[str], repo_root: Path) -> None:
+    net = """input: "data" input_dim: [1, 4, 8, 8]
+layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
+  convolution_param { num_output: 2 kernel_size: 3 } }
+layers { name: "slice" type: SLICE bottom: "conv" top: "a" top: "b" slice_param { slice_dim: 1 } }
+layers { name: "cat" type: CONCAT bottom: "a" bottom: "b" top: "c" concat_param { concat_dim: 1 } }
+"""
+    assert checked(capsys, net) == [
+        "note: layer 'conv': `layers` becomes `layer`, CONVOLUTION becomes \"Convolution\" "
+        "(`netsurgery upgrade`)",
+        "note: layer 'conv': blobs_lr: now in 1 `param { ... }` (`netsurgery upgrade`)",
+        "note: layer 'slice': `layers` becomes `layer`, SLICE becomes \"Slice\" "
+        "(`netsurgery upgrade`)",
+        "note: n:4:83: slice_dim is deprecated; write axis",
+        "note: n:5:83: concat_dim is deprecated; write axis",
+        "note: ... and 2 more that `netsurgery upgrade` changes",
+        "inputs: data 1x4x8x8",
+        "outputs: c 1x2x6x6",
+        *RUNS,
+        "n: 7 notes",
+    ]
+
+
+def test_a_net_of_2013(capsys: pytest.CaptureFixture[str], shared_data: Path) -> None:
+    (net,) = (shared_data / "prototxts").glob("*V0_2013*")
+    found = facts(capsys, net.read_text())
+    assert (found["generation"], found["errors"]) == ("V0", 0)
+    assert any(one["kind"] == "deprecated" for one in found["findings"])
+    assert found["engines"]["embedded"]["runs"] is True
+
+
+def test_json_has_every_place(capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(capsys, NET.replace("kernel_size", "kernel_sise"), code=1)
+    assert (found["ok"], found["errors"], found["prototxt"]) == (False, 1, "n")
+    first = found["findings"][0]
+    assert (first["kind"], first["level"], first["layer"]) == ("schema", "error", "conv")
+    assert (first["line"], first["column"]) == (4, 37)
+    assert found["engines"]["Caffe 1.0"]["runs"] is False
+
+
+def test_states_and_shapes(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace('top: "data" input_param { shape { dim: [1, 3, 8, 8] } }', 'top: "data"')
+    net = net.replace('type: "Input"', 'type: "Data" include { phase: TRAIN }')
+    assert checked(capsys, net, code=1)[0].startswith("error: n:3:7: layer 'conv' (Convolution): ")
+    lines = checked(capsys, net, "--phase", "TRAIN")
+    assert lines[0].startswith("warning: no shape of 'data', 'conv'")
+    lines = checked(
+        capsys, net, "--phase", "TRAIN", "--input-shape", "data=1x3x8x8", "m.caffemodel"
+    )
+    assert "outputs: prob 1x4" in lines
+    assert "m.caffemodel: fits" in lines
+
+
+def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    def trouble(*words: str) -> str:
+        assert run(["check", *words]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.strip().splitlines()[-1]
+
+    (folder / "broken").write_text("layer {")
+    capsys.readouterr()
+    assert trouble("broken").startswith("error: broken:1:7: ")
+    assert trouble("nowhere").startswith("error: nowhere: ")
+    (folder / "solver").write_text('net: "x" base_lr: 1')
+    assert trouble("solver") == "error: solver: is a solver, not a net; its net is 'x'"
+    assert trouble("m.caffemodel").startswith("Error: expected a prototxt")
+    (folder / "torn").write_bytes(Path("m.caffemodel").read_bytes()[:100])
+    assert trouble("good.prototxt", "torn").startswith("error: torn: ")
