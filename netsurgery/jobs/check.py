@@ -155,7 +155,7 @@ def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
         fits=fits,
         engines={
             "embedded": embedded_report(net, shapes, fits),
-            "Caffe 1.0": stock_report(findings, fits),
+            "Caffe 1.0": stock_report(model, findings, fits),
         },
     )
 

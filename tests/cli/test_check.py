@@ -282,3 +282,33 @@ def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path
     assert trouble("m.caffemodel").startswith("Error: expected a prototxt")
     (folder / "torn").write_bytes(Path("m.caffemodel").read_bytes()[:100])
     assert trouble("good.prototxt", "torn").startswith("error: torn: ")
+
+
+def test_which_engines_run_it(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """A data layer of a known shape is run as an input; Caffe needs what it reads."""
+    data = 'type: "ImageData" top: "data" top: "label" image_data_param { source: "list" '
+    net = NET.replace(
+        'type: "Input" top: "data" input_param { shape { dim: [1, 3, 8, 8] } }',
+        data + "new_height: 8 new_width: 8 }",
+    )
+    assert net != NET
+    engines = facts(capsys, net)["engines"]
+    assert engines["embedded"] == {"runs": True, "reasons": []}
+    assert engines["Caffe 1.0"]["reasons"] == [
+        "n:2:7: layer 'data' (ImageData): there is no 'list', which it reads"
+    ]
+    (folder / "list").write_text("x.png 0\n")
+    assert facts(capsys, net)["engines"]["Caffe 1.0"]["runs"] is True
+    trained = NET.replace('type: "Softmax"', 'type: "SoftmaxWithLoss" bottom: "data"')
+    reasons = facts(capsys, trained)["engines"]["embedded"]["reasons"]
+    assert "it is there for training" in reasons[0]
+
+
+def test_weights_that_caffe_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "-q", "good.prototxt", "-o", "m.caffemodel.h5"]) == 0
+    found = facts(capsys, NET, "m.caffemodel.h5")
+    assert found["engines"]["Caffe 1.0"]["runs"] is True
+    Path("m.caffemodel.h5").rename("m.hdf")
+    found = facts(capsys, NET, "m.hdf")
+    assert (found["fits"], found["engines"]["embedded"]["runs"]) == (True, True)
+    assert "a name that ends in .h5" in found["engines"]["Caffe 1.0"]["reasons"][0]
