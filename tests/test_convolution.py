@@ -242,6 +242,31 @@ def test_an_interpolation_to_one_size_has_no_stride_that_moves() -> None:
     assert plan(text, input_size=(12, 12)).inputs[0].stride is None
 
 
+def test_the_map_asked_for_is_that_of_an_output_that_grows() -> None:
+    """Not of one that has one cell whatever the input's size."""
+    pooled = layer("Pooling", "data", "g", "pooling_param { global_pooling: true }")
+    halved = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
+    text = SMALL + halved + fc("fc", "p") + pooled
+    made = plan(text, map_size=(3, 5), keep_global_pooling=True)
+    assert made.maps == {"fc-conv": (1, 3, 3, 5), "g": (1, 2, 1, 1)}
+    assert steps(made.inputs[0]) == [2, 2]
+    behind = layer("Pooling", "fc", "h", "pooling_param { global_pooling: true }")
+    alone = SMALL + halved + fc("fc", "p") + behind.replace("fc", "p")
+    assert plan(alone, keep_global_pooling=True).maps["fc-conv"] == (1, 3, 8, 8)
+
+
+def test_a_map_of_one_cell_has_no_stride() -> None:
+    halved = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
+    behind = layer("Pooling", "p", "g", "pooling_param { global_pooling: true }")
+    text = SMALL + halved + behind + fc("fc", "g")
+    made = plan(text, keep_global_pooling=True)
+    assert (made.inputs[0].new, made.inputs[0].stride) == ((1, 2, 6, 6), None)
+    made = plan(text, keep_global_pooling=True, input_size=(9, 9))
+    assert (made.maps, made.inputs[0].stride) == ({"fc-conv": (1, 3, 1, 1)}, None)
+    with pytest.raises(SurgeryError, match="gives a map 'fc-conv' of 2x2"):
+        plan(text, keep_global_pooling=True, map_size=(2, 2))
+
+
 def test_a_size_that_stays_is_spelled_as_it_was() -> None:
     made = plan(INPUT % "dim: 0x5 dim: 0x2 dim: 06 dim: 6" + fc("fc", "data"))
     assert "dim: 1 dim: 0x2 dim: 13 dim: 13" in made.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, prod
@@ -146,9 +146,30 @@ def _check_wanted(net: Net, driving: list[NetInput], wanted: Wanted) -> None:
 def _moving_strides(
     made: ShapesAt, name: str, sources: Mapping[str, Shape]
 ) -> dict[str, tuple[Fraction, Fraction]]:
-    """The total stride of every output that moves with an input, as far as it is known."""
+    """The total stride of every output that moves with an input, as far as it is known.
+
+    Without those that have one cell whatever the input's size, behind a global pooling that is
+    kept, unless there are no others.
+    """
     known = fields(made.net, sources, of=name, shapes=made(sources))
-    return {output: known[output].stride for output in made.net.outputs if output in known}
+    strides = {output: known[output].stride for output in made.net.outputs if output in known}
+    growing = {
+        output: stride
+        for output, stride in strides.items()
+        if not known[output].whole or _grows(made, name, sources, output)
+    }
+    return growing or strides
+
+
+def _grows(made: ShapesAt, name: str, sources: Mapping[str, Shape], output: str) -> bool:
+    """Whether an output has more cells of an input twice as large, or may have."""
+    batch, channels, height, width = sources[name]
+    try:
+        larger = made({**sources, name: (batch, channels, 2 * height, 2 * width)})
+    except PrototxtError:
+        return True
+    before, after = (shapes.blobs.get(output) for shapes in (made(sources), larger))
+    return before is None or after is None or before[2:] != after[2:]
 
 
 def _last(strides: Mapping[str, tuple[Fraction, Fraction]]) -> tuple[Fraction, Fraction] | None:
@@ -200,17 +221,31 @@ def _giving_the_map(
 def _with_true_strides(
     made: ShapesAt, sources: Mapping[str, Shape], resizes: list[Resize]
 ) -> list[Resize]:
-    """The strides that hold at the new size as well; others are not known.
+    """The strides that hold at the new size as well, of maps that grow; others are not known.
 
     An interpolation keeps its corners in place, so that its stride may change with the size.
     """
     after = {**sources, **{one.name: one.new for one in resizes}}
-    return [
-        one
-        if _last(_moving_strides(made, one.name, after)) == one.stride
-        else replace(one, stride=None)
-        for one in resizes
-    ]
+    checked = []
+    for one in resizes:
+        strides = _moving_strides(made, one.name, after)
+        true = _last(strides) == one.stride and _is_larger(made, one.name, sources, after, strides)
+        checked.append(one if true else replace(one, stride=None))
+    return checked
+
+
+def _is_larger(
+    made: ShapesAt,
+    name: str,
+    sources: Mapping[str, Shape],
+    after: Mapping[str, Shape],
+    outputs: Collection[str],
+) -> bool:
+    """Whether the last of the outputs has more cells at the new size, or of a larger input."""
+    output = list(outputs)[-1] if outputs else ""
+    before, behind = (made(shapes).blobs.get(output) for shapes in (sources, after))
+    changed = before is not None and behind is not None and before[2:] != behind[2:]
+    return changed or _grows(made, name, sources, output)
 
 
 def _effects(
