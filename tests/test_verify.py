@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,9 +18,10 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings
 from netsurgery.jobs.convert import convert, output_places
-from netsurgery.jobs.verify import Model, Verification, verify
+from netsurgery.jobs.verify import Verification, verify
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
+from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.surgery.convolution.plan import plan_convolution
 
@@ -141,25 +142,32 @@ def test_inputs_that_are_not_just_any_numbers() -> None:
     assert feed["cont"].ravel().tolist() == [0, *[1] * 49]
 
 
+class Files(NamedTuple):
+    """A prototxt and its weights."""
+
+    prototxt: Path
+    weights: Path
+
+
 @pytest.fixture
-def digits(repo_root: Path) -> Model:
-    return Model(
+def digits(repo_root: Path) -> Files:
+    return Files(
         repo_root / "prototxt" / "digits_deploy.prototxt",
         repo_root / "models" / "digits" / "digits.caffemodel",
     )
 
 
 @pytest.fixture
-def full_conv(digits: Model, tmp_path: Path) -> Model:
+def full_conv(digits: Files, tmp_path: Path) -> Files:
     places = output_places(digits.prototxt, digits.weights, folder=tmp_path)
     plan = plan_convolution(Net.read(digits.prototxt))
     convert(plan, digits.weights, places, settings=Settings(), engine=EMBEDDED)
-    return Model(places.prototxt, places.weights)
+    return Files(places.prototxt, places.weights)
 
 
 def tampered(
-    model: Model, layer: str, value: float, folder: Path, *, blob: int = 0, at: int = 288
-) -> Model:
+    model: Files, layer: str, value: float, folder: Path, *, blob: int = 0, at: int = 288
+) -> Files:
     """A copy in which one number of a layer's params is another."""
     with Caffemodel.open(model.weights) as weights:
         packed = weights.layer(layer).blobs[blob].packed
@@ -169,14 +177,15 @@ def tampered(
     content[start : start + 4] = np.float32(value).tobytes()
     path = folder / f"tampered_{layer}.caffemodel"
     path.write_bytes(content)
-    return replace(model, weights=path)
+    return model._replace(weights=path)
 
 
-def compared(old: Model, new: Model, **options: Any) -> Verification:
-    return verify(old, new, Samples(), [EMBEDDED], **options)
+def compared(old: Files, new: Files, **options: Any) -> Verification:
+    with Model.open(*old) as one, Model.open(*new) as other:
+        return verify(one, other, Samples(), [EMBEDDED], **options)
 
 
-def test_a_converted_net_is_the_same_function(digits: Model, full_conv: Model) -> None:
+def test_a_converted_net_is_the_same_function(digits: Files, full_conv: Files) -> None:
     found = compared(digits, full_conv)
     assert found.same
     assert found.departs is None
@@ -195,7 +204,7 @@ def test_a_converted_net_is_the_same_function(digits: Model, full_conv: Model) -
 
 
 def test_the_first_blob_that_departs_is_named(
-    digits: Model, full_conv: Model, tmp_path: Path
+    digits: Files, full_conv: Files, tmp_path: Path
 ) -> None:
     found = compared(digits, tampered(full_conv, "conv2", 3.0, tmp_path))
     assert not found.same
@@ -210,20 +219,20 @@ def test_the_first_blob_that_departs_is_named(
     )
 
 
-def test_a_renamed_layer_departs_too(digits: Model, full_conv: Model, tmp_path: Path) -> None:
+def test_a_renamed_layer_departs_too(digits: Files, full_conv: Files, tmp_path: Path) -> None:
     found = compared(digits, tampered(full_conv, "ip1-conv", 30.0, tmp_path, blob=1, at=3))
     assert found.departs is not None
     assert (found.departs.blob, found.departs.other) == ("ip1", "ip1-conv")
 
 
-def test_nan_is_different_even_from_nan(digits: Model, tmp_path: Path) -> None:
+def test_nan_is_different_even_from_nan(digits: Files, tmp_path: Path) -> None:
     broken = tampered(digits, "ip2", math.nan, tmp_path)
     found = compared(broken, broken)
     assert not found.same
     assert found.outputs[0].gap.relative == math.inf
 
 
-def test_tolerance(digits: Model, tmp_path: Path) -> None:
+def test_tolerance(digits: Files, tmp_path: Path) -> None:
     other = tampered(digits, "conv2", 3.0, tmp_path)
     far = max(one.gap.relative for one in compared(digits, other).outputs)
     assert far > 1e-5
@@ -231,7 +240,7 @@ def test_tolerance(digits: Model, tmp_path: Path) -> None:
     assert not compared(digits, other, tolerance=far / 2).same
 
 
-def test_the_larger_net_may_come_first(digits: Model, full_conv: Model) -> None:
+def test_the_larger_net_may_come_first(digits: Files, full_conv: Files) -> None:
     found = compared(full_conv, digits)
     assert found.same
     assert found.inputs == {"data": (1, 1, 32, 32)}
@@ -242,7 +251,7 @@ def test_the_larger_net_may_come_first(digits: Model, full_conv: Model) -> None:
     )
 
 
-def test_a_map_decides_unless_there_is_a_reason(digits: Model, full_conv: Model) -> None:
+def test_a_map_decides_unless_there_is_a_reason(digits: Files, full_conv: Files) -> None:
     found = compared(digits, full_conv)
     made = found.maps[0]
     apart = replace(made, gap=Gap(made.gap.shape, made.gap.other_shape, 1.0, 0.25))
@@ -255,7 +264,7 @@ def test_a_map_decides_unless_there_is_a_reason(digits: Model, full_conv: Model)
     assert replace(found, maps=(padded,)).same
 
 
-def test_a_net_that_is_small_but_grows(digits: Model, full_conv: Model) -> None:
+def test_a_net_that_is_small_but_grows(digits: Files, full_conv: Files) -> None:
     """Its own input is no larger than A's: a map of a few cells is asked for all the same."""
     text = full_conv.prototxt.read_text().replace("dim: 88 dim: 88", "dim: 32 dim: 32")
     full_conv.prototxt.write_text(text)
@@ -264,18 +273,18 @@ def test_a_net_that_is_small_but_grows(digits: Model, full_conv: Model) -> None:
     assert made.check.cells == (3, 3)
 
 
-def test_a_classifier_gives_no_map(digits: Model) -> None:
+def test_a_classifier_gives_no_map(digits: Files) -> None:
     found = compared(digits, digits)
     assert found.same
     assert found.maps == ()
     assert found.outputs[0].gap.absolute == 0
 
 
-def test_outputs_of_other_names_are_paired_in_order(digits: Model, tmp_path: Path) -> None:
+def test_outputs_of_other_names_are_paired_in_order(digits: Files, tmp_path: Path) -> None:
     text = digits.prototxt.read_text()
     path = tmp_path / "renamed.prototxt"
     path.write_text(text.replace('top: "prob"', 'top: "answer"'))
-    found = compared(digits, Model(path, digits.weights))
+    found = compared(digits, Files(path, digits.weights))
     assert [(one.blob, one.other) for one in found.outputs] == [
         ("ip2", "ip2"),
         ("prob", "answer"),
@@ -283,43 +292,43 @@ def test_outputs_of_other_names_are_paired_in_order(digits: Model, tmp_path: Pat
     assert found.same
 
 
-def test_nets_without_outputs_are_not_the_same_for_that(digits: Model, tmp_path: Path) -> None:
+def test_nets_without_outputs_are_not_the_same_for_that(digits: Files, tmp_path: Path) -> None:
     path = tmp_path / "silent.prototxt"
     text = digits.prototxt.read_text()
     path.write_text(text + 'layer { name: "s" type: "Silence" bottom: "prob" }\n')
-    silent = Model(path, digits.weights)
+    silent = Files(path, digits.weights)
     with pytest.raises(NetError, match=r"silent\.prototxt: the net has no output that could be"):
         compared(silent, silent)
 
 
-def test_an_output_without_a_partner(digits: Model, tmp_path: Path) -> None:
+def test_an_output_without_a_partner(digits: Files, tmp_path: Path) -> None:
     text = digits.prototxt.read_text()
     path = tmp_path / "split.prototxt"
     path.write_text(
         text.replace('top: "prob"', 'top: "a"')
         + 'layer { name: "again" type: "TanH" bottom: "ip2" top: "b" }\n'
     )
-    found = compared(digits, Model(path, digits.weights))
+    found = compared(digits, Files(path, digits.weights))
     assert found.outputs[-1].other == "a"  # the layer of its name makes it
     with pytest.raises(NetError) as caught:
-        compared(Model(path, digits.weights), digits)
+        compared(Files(path, digits.weights), digits)
     assert str(caught.value) == (
         f"output 'b' of {path} has no partner in {digits.prototxt}: "
         "the outputs are 'a', 'b' and 'prob'"
     )
 
 
-def test_outputs_more_are_told(digits: Model, tmp_path: Path) -> None:
+def test_outputs_more_are_told(digits: Files, tmp_path: Path) -> None:
     path = tmp_path / "more.prototxt"
     path.write_text(
         digits.prototxt.read_text() + 'layer { name: "t" type: "TanH" bottom: "ip2" top: "t" }\n'
     )
-    assert compared(digits, Model(path, digits.weights)).notes == (
+    assert compared(digits, Files(path, digits.weights)).notes == (
         f"{path} has an output more, 't'",
     )
 
 
-def test_a_softmax_hides_no_difference(digits: Model, tmp_path: Path) -> None:
+def test_a_softmax_hides_no_difference(digits: Files, tmp_path: Path) -> None:
     """Where one class is certain beyond float32, its probability is 1 whatever its score."""
     sure = []
     for score in (1e4, 2e4):
@@ -334,12 +343,12 @@ def test_a_softmax_hides_no_difference(digits: Model, tmp_path: Path) -> None:
 
 
 def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
-    digits: Model, tmp_path: Path
+    digits: Files, tmp_path: Path
 ) -> None:
     path = tmp_path / "in_place.prototxt"
     text = digits.prototxt.read_text()
     path.write_text(text.replace('top: "prob"', 'top: "ip2"'))
-    found = compared(Model(path, digits.weights), Model(path, digits.weights))
+    found = compared(Files(path, digits.weights), Files(path, digits.weights))
     assert [(one.blob, one.other) for one in found.outputs] == [("ip2", "ip2")]
     assert found.notes == (
         "Softmax 'prob' makes 'ip2' in place and may hide differences: what goes into it was not "
@@ -348,7 +357,7 @@ def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
 
 
 def test_a_blob_that_departs_within_is_told_and_does_not_decide(
-    digits: Model, tmp_path: Path
+    digits: Files, tmp_path: Path
 ) -> None:
     """Twice the numbers, and half the weights behind them."""
     text = digits.prototxt.read_text()
@@ -362,7 +371,7 @@ def test_a_blob_that_departs_within_is_told_and_does_not_decide(
             f'layer {{ name: "down" type: "Power" bottom: "up" top: "down" {two} }}\n'
             'layer { name: "prob" type: "Softmax" bottom: "down" top: "prob" }\n'
         )
-        scaled.append(Model(path, digits.weights))
+        scaled.append(Files(path, digits.weights))
     found = compared(*scaled)
     assert found.same
     assert found.departs is not None
@@ -379,7 +388,7 @@ def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
         "inner_product_param { num_output: 2 } }\n"
     )
     assert run(["init", str(path), "-o", str(tmp_path / "zero.caffemodel"), "-q"]) == 0
-    zero = Model(path, tmp_path / "zero.caffemodel")
+    zero = Files(path, tmp_path / "zero.caffemodel")
     found = compared(zero, zero)
     assert found.same
     assert found.notes == (
@@ -397,7 +406,7 @@ def test_a_net_for_one_batch_alone_is_compared_without_a_map(tmp_path: Path) -> 
         'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }\n'
     )
     assert run(["init", str(path), "-o", str(tmp_path / "batch.caffemodel"), "-q"]) == 0
-    found = compared(*[Model(path, tmp_path / "batch.caffemodel")] * 2)
+    found = compared(*[Files(path, tmp_path / "batch.caffemodel")] * 2)
     assert found.same
     assert found.inputs == {"x": (4, 1, 6, 6)}
     assert found.maps == ()

@@ -14,7 +14,7 @@ from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.cli.text_diff import text_diff
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.jobs.diff import compare
+from netsurgery.jobs.diff import compare_files
 from netsurgery.jobs.kinds import is_prototxt
 
 __all__ = ["command"]
@@ -65,7 +65,7 @@ def command(
         if with_text and prototxts is None:
             raise click.UsageError("--text needs two prototxts")
         nets = (Prototxt.read(prototxts[0]), Prototxt.read(prototxts[1])) if prototxts else None
-        found = compare(nets, models, strict)
+        found = compare_files(nets, models, strict)
         text = text_diff(nets[0], nets[1].text, nets[1].path) if with_text and nets else None
     if as_json:
         click.echo(json.dumps(report.facts(found, files, text), indent=2, allow_nan=False))

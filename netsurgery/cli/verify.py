@@ -22,6 +22,7 @@ from netsurgery.cli.options import (
 from netsurgery.cli.preprocess_options import merged, pixel_options
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.net.model import Model
 from netsurgery.net.state import NetState
 
 __all__ = ["command"]
@@ -117,19 +118,24 @@ def command(
         deploy_full_conv.prototxt model_full_conv.caffemodel --image cat.jpg
     """
     with trouble_is_two():
-        from netsurgery.jobs.verify import Model, verify
+        from netsurgery.jobs.verify import verify
         from netsurgery.jobs.verify_inputs import make_samples
 
         path = find_settings(Path()) if images else None
         settings = preprocess if path is None else merged(preprocess, load_settings(path))
         choices = engines or (engine.choice,)
-        found = verify(
-            Model(prototxt_a, weights_a, state),
-            Model(prototxt_b, weights_b, state),
-            make_samples(prototxt_a, images, settings, random=random, seed=seed, state=state),
-            [replace(engine, choice=choice) for choice in choices],
-            tolerance=tolerance,
+        old, new = (
+            Model.open(prototxt, weights, state)
+            for prototxt, weights in ((prototxt_a, weights_a), (prototxt_b, weights_b))
         )
+        with old, new:
+            found = verify(
+                old,
+                new,
+                make_samples(old.net, images, settings, random=random, seed=seed),
+                [replace(engine, choice=choice) for choice in choices],
+                tolerance=tolerance,
+            )
     if as_json:
         click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
     elif not quiet:

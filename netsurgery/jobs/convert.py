@@ -274,14 +274,18 @@ def _verified(
     options: EngineOptions,
 ) -> Verification:
     """Run the net and what was made of it. Raises SurgeryError where they differ."""
-    from netsurgery.jobs import verify as job
+    from netsurgery.jobs.verify import verify
     from netsurgery.jobs.verify_inputs import Samples
 
     new = Path(outputs[places.prototxt].temporary)
     state = plan.net.state
-    with as_file(plan.net.prototxt) as old, _weights_as_file(outputs[places.weights]) as made:
-        models = job.Model(old, Path(model.path), state), job.Model(new, made, state)
-        found = job.verify(*models, Samples(), [options])
+    with (
+        as_file(plan.net.prototxt) as old,
+        _weights_as_file(outputs[places.weights]) as made,
+        Model.open(old, model.path, state) as one,
+        Model.open(new, made, state) as other,
+    ):
+        found = verify(one, other, Samples(), [options])
     if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found

@@ -20,7 +20,7 @@ from netsurgery.surgery.difference.compare import NetDifference, compare_nets, c
 from netsurgery.surgery.difference.fields import Change
 from netsurgery.surgery.difference.records import model_records
 
-__all__ = ["Comparison", "ParamDifference", "compare"]
+__all__ = ["Comparison", "ParamDifference", "compare", "compare_files"]
 
 Nets = tuple[Prototxt, Prototxt]
 
@@ -60,10 +60,21 @@ class Comparison:
         return self.net.same and all(param.status == "equal" for param in self.params)
 
 
-def compare(
+def compare_files(
     nets: Nets | None, models: tuple[Path, Path] | None, strict: bool = False
 ) -> Comparison:
-    """Compare two prototxts, two files of weights, or both; at least one of the two is given.
+    """`compare` of files of weights that are not open yet. Raises CaffemodelError, too."""
+    if models is None:
+        return compare(nets, None, strict)
+    shared = (None, None) if nets is None else (_shared(nets[0]), _shared(nets[1]))
+    with open_weights(models[0], shared[0]) as old, open_weights(models[1], shared[1]) as new:
+        return compare(nets, (old, new), strict)
+
+
+def compare(
+    nets: Nets | None, models: tuple[WeightsFile, WeightsFile] | None, strict: bool = False
+) -> Comparison:
+    """Compare two prototxts, two open files of weights, or both; at least one of them is given.
 
     strict: a field that is written out at its default is a difference. Params are matched by the
     layers' names, new names included. Memory does not grow with the models. Raises FormatError,
@@ -72,15 +83,14 @@ def compare(
     if models is None:
         assert nets is not None
         return Comparison(compare_nets(*nets, strict=strict), ())
-    shared = (None, None) if nets is None else (_shared(nets[0]), _shared(nets[1]))
-    with open_weights(models[0], shared[0]) as old, open_weights(models[1], shared[1]) as new:
-        if nets is None:
-            net = _models(old, new)
-        else:
-            net = compare_nets(*nets, (_counts(old), _counts(new)), strict)
-        params = tuple(_params(old, new, dict(net.matched)))
-        old.check_unchanged()
-        new.check_unchanged()
+    old, new = models
+    if nets is None:
+        net = _models(old, new)
+    else:
+        net = compare_nets(*nets, (_counts(old), _counts(new)), strict)
+    params = tuple(_params(old, new, dict(net.matched)))
+    old.check_unchanged()
+    new.check_unchanged()
     return Comparison(net, params)
 
 

@@ -18,29 +18,19 @@ from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
 from netsurgery.net import types
-from netsurgery.net.model import Model as NetWithWeights
+from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
-from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs, same_order
 from netsurgery.surgery.inputs import declare_inputs, given_to_either
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed
 
-__all__ = ["TOLERANCE", "BlobGap", "Model", "Verification", "verify"]
+__all__ = ["TOLERANCE", "BlobGap", "Verification", "verify"]
 
 #: The largest relative difference that rounding explains.
 TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Model:
-    """A net in a state, and its weights."""
-
-    prototxt: Path
-    weights: Path
-    state: NetState = TEST
 
 
 @dataclass(frozen=True)
@@ -137,15 +127,17 @@ def verify(
     pairs = pair_blobs(*nets, found.net.blobs)
     outputs = _pair_outputs(nets, pairs)
     with ExitStack() as stack:
-        models = [NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)]
+        models = Model(nets[0], old.weights), Model(nets[1], new.weights)
         opened = _opened(engines, models, stack)
         loaded = tuple(
             stack.enter_context(
                 engine.load(
-                    stack.enter_context(as_file(net.prototxt)), model.weights, state=net.state
+                    stack.enter_context(as_file(model.net.prototxt)),
+                    Path(model.path),
+                    state=model.net.state,
                 )
             )
-            for engine, net, model in zip(opened, nets, (old, new), strict=True)
+            for engine, model in zip(opened, models, strict=True)
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         gaps = runner.outputs(samples, outputs)
@@ -173,8 +165,8 @@ def verify(
 
 def _read(old: Model, new: Model) -> tuple[Net, Net]:
     """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
-    one, other = Net.read(old.prototxt, old.state), Net.read(new.prototxt, new.state)
-    if old.state == new.state:
+    one, other = old.net, new.net
+    if one.state.shapes == other.state.shapes:
         one, other = given_to_either(one, other)
     return declare_inputs(one), declare_inputs(other)
 
@@ -185,7 +177,7 @@ def _once(*notes: str) -> tuple[str, ...]:
 
 
 def _opened(
-    options: Sequence[EngineOptions], models: Sequence[NetWithWeights], stack: ExitStack
+    options: Sequence[EngineOptions], models: Sequence[Model], stack: ExitStack
 ) -> tuple[Engine, Engine]:
     """An engine for each of the two models, or the same one twice."""
     each = [models] if len(options) == 1 else [[model] for model in models]

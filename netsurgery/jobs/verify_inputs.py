@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import describe, remedy
-from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.inputs import declare_inputs, why_no_input, with_own_shapes
 
 if TYPE_CHECKING:
@@ -70,19 +68,12 @@ class Samples:
 
 
 def make_samples(
-    prototxt: Path,
-    images: Sequence[str],
-    settings: Settings,
-    *,
-    random: int | None,
-    seed: int,
-    state: NetState = TEST,
+    net: Net, images: Sequence[str], settings: Settings, *, random: int | None, seed: int
 ) -> Samples:
     """The pictures, read, and made ready as `settings` say; `random` times random numbers besides.
 
-    state: in which the net is read. random: None for once, or not at all where there are pictures.
-    Raises NetError where that is nothing, or the net of `prototxt` takes no picture; what is wrong
-    with a picture or a setting.
+    random: None for once, or not at all where there are pictures. Raises NetError where that is
+    nothing, or the net takes no picture; what is wrong with a picture or a setting.
     """
     count = int(not images) if random is None else random
     if count < 0 or not (images or count):
@@ -92,10 +83,12 @@ def make_samples(
     from netsurgery.maps.image import read_picture
     from netsurgery.maps.mapper import make_transformer
 
-    net = declare_inputs(with_own_shapes(Net.read(prototxt, state)))
+    net = declare_inputs(with_own_shapes(net))
     shape = next((one.shape for one in net.inputs), None)
     if shape is None or len(shape) != 4:
-        raise NetError(f"{prototxt}: the net takes no picture; compare with random numbers")
+        raise NetError(
+            f"{net.prototxt.path}: the net takes no picture; compare with random numbers"
+        )
     transformer = make_transformer(settings, shape[1])
     return Samples([read_picture(image) for image in images], transformer, count, seed)
 

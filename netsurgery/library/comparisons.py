@@ -105,7 +105,7 @@ def diff(
     kind.
     """
     from netsurgery.formats.prototxt import Prototxt
-    from netsurgery.jobs.diff import compare
+    from netsurgery.jobs.diff import compare_files
 
     (net, model), (other_net, other_model) = _pair(old), _pair(new)
     if (net is None) != (other_net is None) or (model is None) != (other_model is None):
@@ -116,7 +116,7 @@ def diff(
     models = None
     if model is not None and other_model is not None:
         models = model, other_model
-    return compare(nets, models, strict)
+    return compare_files(nets, models, strict)
 
 
 def _pair(given: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:
@@ -156,7 +156,7 @@ def verify(
     from netsurgery.jobs.verify_inputs import make_samples
 
     names, given = [str(image) for image in images], as_settings(settings)
-    samples = make_samples(Path(old[0]), names, given, random=random, seed=seed)
-    one, other = (job.Model(Path(prototxt), Path(weights)) for prototxt, weights in (old, new))
     chosen = engines if isinstance(engines, tuple) else (engines or EngineOptions(),)
-    return job.verify(one, other, samples, chosen, tolerance=tolerance)
+    with Model.open(*old) as one, Model.open(*new) as other:
+        samples = make_samples(one.net, names, given, random=random, seed=seed)
+        return job.verify(one, other, samples, chosen, tolerance=tolerance)

@@ -14,7 +14,7 @@ from netsurgery.formats.caffemodel_new import Chunks
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer
 from netsurgery.io.wire import Wire, delimited, varint_field
-from netsurgery.net.model import Model, ParamMismatch, shared_params
+from netsurgery.net.model import Fit, Model, ParamMismatch, shared_params
 from netsurgery.surgery.columns import gathered, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
@@ -56,7 +56,7 @@ def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
     fit = model.fit_at(plan.shapes)
     names = [layer.name for layer in model.weights.layers if layer.blobs]
     moved = {move.layer for move in plan.moves}
-    sharing = _sharing(model)
+    sharing = _sharing(model, fit)
     refusals = [
         Refusal(name, "the model has no params for it")
         for name in fit.missing
@@ -78,15 +78,13 @@ def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
     return WeightsMatch(fit.missing, model.extra, tuple(fit.mismatches.values()))
 
 
-def _sharing(model: Model) -> set[str]:
+def _sharing(model: Model, fit: Fit) -> set[str]:
     """The layers that share all of their params with layers of which the model has them."""
     shared = shared_params(model.net)
     found = set()
     for layer in model.net.layers:
-        owners = [
-            shared.get((layer.name, i), ("", 0))[0]
-            for i in range(len(model.shapes.params_of(layer)))
-        ]
+        count = len(fit.expected.get(layer.name, ()))
+        owners = [shared.get((layer.name, index), ("", 0))[0] for index in range(count)]
         if owners and all(owner in model.stored for owner in owners):
             found.add(layer.name)
     return found
