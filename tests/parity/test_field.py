@@ -8,6 +8,7 @@ them the cells must depend on the first and the last of theirs.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,7 @@ from netsurgery.engines.ort import open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import types
 from netsurgery.net.field import Field, fields
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
@@ -258,7 +260,7 @@ class Pixels:
         for column in range(width):
             batch[1 + height + column, :, :, column] += far[:, :, column]
         others = {
-            one.name: np.zeros(one.shape, np.float32)
+            one.name: np.arange(np.prod(one.shape), dtype=np.float32).reshape(one.shape)
             for one in net.inputs[1:]
             if one.shape is not None
         }
@@ -423,6 +425,31 @@ FORKS_WHOLES = {
 }
 
 
+#: Types whose cells see one cell each, of numbers that do not saturate.
+SMALL = layer("Power", "p", "x", "power_param { scale: 0.001 }")
+POINTS = {
+    "AbsVal": SMALL + layer("AbsVal", "a", "p"),
+    "ArgMax": SMALL + layer("ArgMax", "a", "p", "argmax_param { axis: 1 out_max_val: true }"),
+    "BNLL": SMALL + layer("BNLL", "a", "p"),
+    "BatchNorm": SMALL + layer("BatchNorm", "a", "p"),
+    "BatchReindex": 'input: "i" input_shape { dim: 63 }\n' + layer("BatchReindex", "a", "x i"),
+    "Clip": SMALL + layer("Clip", "a", "p", "clip_param { min: 0 max: 9 }"),
+    "Dropout": SMALL + layer("Dropout", "a", "p"),
+    "ELU": SMALL + layer("ELU", "a", "p"),
+    "Exp": SMALL + layer("Exp", "a", "p"),
+    "Flatten": layer("Flatten", "a", "x", "flatten_param { axis: 1 end_axis: 1 }"),
+    "Log": layer("Power", "p", "x", "power_param { power: 2 }") + layer("Log", "a", "p"),
+    "PReLU": SMALL + layer("PReLU", "a", "p"),
+    "ReLU": SMALL + layer("ReLU", "a", "p"),
+    "ReLU6": SMALL + layer("ReLU6", "a", "p"),
+    "Reshape": layer("Reshape", "a", "x", "reshape_param { shape { dim: [0, 2, 29, 33] } }"),
+    "Sigmoid": SMALL + layer("Sigmoid", "a", "p"),
+    "Swish": SMALL + layer("Swish", "a", "p"),
+    "TanH": SMALL + layer("TanH", "a", "p"),
+    "Threshold": SMALL + layer("Threshold", "a", "p", "threshold_param { threshold: 0.1 }"),
+}
+
+
 def of_the_last(pixels: Pixels, layers: str) -> tuple[Field, list[list[set[int]]]]:
     """The field of the last layer's last top, and what its cells see whichever way pixels go."""
     text = header(29, 33) + layers
@@ -444,6 +471,28 @@ def hold_whole(pixels: Pixels, layers: str) -> None:
     assert field.whole
     for axis, size in enumerate((29, 33)):
         assert all(cell == set(range(size)) for cell in seen[axis])
+
+
+@pytest.mark.caffe
+@pytest.mark.parametrize(
+    "name", [name for name in POINTS if types.RECORDS[name].origin == "Caffe 1.0"]
+)
+def test_cells_that_see_one_cell(in_caffe: Pixels, name: str) -> None:
+    hold_part(in_caffe, POINTS[name])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in POINTS if types.RECORDS[name].origin != "Caffe 1.0"]
+)
+def test_cells_of_forks_that_see_one_cell(tmp_path: Path, name: str) -> None:
+    with open_engine(EngineOptions(threads=1)) as engine:
+        hold_part(Pixels(engine, tmp_path), POINTS[name])
+
+
+def test_every_type_with_a_field_is_tried() -> None:
+    nets = [*POINTS.values(), *PARTS.values(), *WHOLES.values(), *FORKS.values()]
+    tried = set(re.findall(r'type: "(\w+)"', "".join([*nets, *FORKS_WHOLES.values()])))
+    assert {name for name, record in types.RECORDS.items() if record.field} - tried == set()
 
 
 @pytest.mark.caffe
