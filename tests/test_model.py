@@ -101,6 +101,7 @@ FROM, ONTO = (
         ("CONV", edit("outputs:conv:keep=0,1")),
         ("FC", edit("outputs:fc:keep=0,1")),
         ("FC", edit("outputs:conv:drop=0")),
+        ("CONV", edit("rgb-to-grey")),
         ("FC", CONVERT),
         ("FC", FROM),
         ("FC", ONTO),

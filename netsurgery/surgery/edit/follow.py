@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.layer_text import other_phases_read
@@ -118,10 +119,10 @@ class Follower:
 
     def shape(self, blob: Blob, layer: Layer) -> Shape:
         """The blob's shape before anything is cut. Raises SurgeryError where it is not known."""
-        shape = self.work.shapes.blobs.get(blob.name)
-        if shape is None:
-            raise self.refusal(layer, f"stands at {blob.name!r}, whose shape is not known")
-        return shape
+        try:
+            return self.work.shapes.of(blob.name)
+        except (NetError, PrototxtError) as error:
+            raise self.refusal(layer, f"cannot be followed: {error}") from None
 
     def refusal(self, layer: Layer, reason: str) -> Exception:
         """The error to raise: the seed's channels cannot be changed because `layer` `reason`."""
