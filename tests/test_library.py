@@ -526,6 +526,10 @@ def test_the_readmes_example_runs(
     exec(compile(found[1], "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.endswith("[ 0.  0. 32. 32.]\n(1, 11) (96, 128)\n")
     assert Path("map.png").stat().st_size > 10_000
+    with ns.Net("smaller.prototxt", "smaller.caffemodel") as smaller:
+        shapes = {name: [each.shape for each in its] for name, its in smaller.params.items()}
+    assert shapes["conv1"][0][0] == shapes["conv2"][0][1] == 16 - 4
+    assert shapes["ip1"][0][0] == shapes["ip2"][0][1] == 96 - 6
     same = ns.diff("digits.caffemodel", "less_background.caffemodel").params
     assert [(one.layer, one.index) for one in same if one.status != "equal"] == [("ip2", 1)]
 

@@ -96,7 +96,7 @@ edit deploy.prototxt model.caffemodel -o out.caffemodel conv[0][0,0]=npy:three.n
 edit deploy.prototxt model.caffemodel -o out.caffemodel fold-mean:104 ip1[0]=normalize
 edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out outputs:ip2:keep=2,0 fold
 edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out outputs:conv:drop=0
-edit deploy.prototxt model.caffemodel -o out.caffemodel --prototxt-out out grey-to-rgb outputs:ip1:add=1
+edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out grey-to-rgb outputs:ip1:add=1
 transplant deploy.prototxt model.caffemodel dense.prototxt -o out.caffemodel --suffix -conv
 transplant deploy.prototxt model.caffemodel dense.prototxt dense.caffemodel -o out.h5 --slice
 verify deploy.prototxt model.caffemodel dense.prototxt dense.caffemodel
