@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from netsurgery.net.field import Field
     from netsurgery.net.net import Layer, NetInput
     from netsurgery.net.shapes import Shapes
+    from netsurgery.net.state import NetState
     from netsurgery.surgery.convolution.plan import ConvolutionPlan
     from netsurgery.surgery.edit.plan import EditPlan
     from netsurgery.surgery.initial_params import InitialPlan
@@ -92,6 +93,7 @@ _PLACES = {
     "LayerParams": "library.params",
     "Net": "library.opened",
     "NetInput": "net.net",
+    "NetState": "net.state",
     "Params": "library.params",
     "Shapes": "net.shapes",
     # surgery: plans, and what carries them out
@@ -192,6 +194,7 @@ __all__ = [
     "Net",
     "NetError",
     "NetInput",
+    "NetState",
     "NetsurgeryError",
     "OutputError",
     "Params",

@@ -57,25 +57,41 @@ def _settings(net: str) -> netsurgery.Settings:
     return netsurgery.Settings(prototxt=Path(net), weights=Path(_WEIGHTS))
 
 
-#: The same for the library: name -> what to call with the net asked about.
-CALLS: dict[str, Callable[[str], object]] = {
-    "Net": netsurgery.Net,
-    "check": netsurgery.check,
-    "classify_map": lambda net: netsurgery.classify_map("grey.png", _settings(net), blob="conv"),
-    "convert": lambda net: netsurgery.convert(net, _WEIGHTS, "out", engine=_EMBEDDED),
-    "diff": lambda net: netsurgery.diff(net, _PROTOTXT),
-    "diff, the other": lambda net: netsurgery.diff(_PROTOTXT, net),
-    "edit": lambda net: netsurgery.edit(net, _WEIGHTS, ["conv[0]*=2"], "out.caffemodel"),
-    "export_onnx": lambda net: netsurgery.export_onnx(net, _WEIGHTS, "out.onnx"),
-    "features": lambda net: netsurgery.features("grey.png", ["conv"], _settings(net)),
-    "init": lambda net: netsurgery.init(net, "out.caffemodel"),
-    "inspect": netsurgery.inspect,
-    "plan_convolution": netsurgery.plan_convolution,
-    "transplant": lambda net: netsurgery.transplant(
-        (net, _WEIGHTS), (_PROTOTXT, None), "out.caffemodel"
+#: The same for the library: name -> what to call with the net asked about, and its state.
+CALLS: dict[str, Callable[..., object]] = {
+    "Net": lambda net, state: netsurgery.Net(
+        net,
+        phase=state.phase,
+        stages=state.stages,
+        level=state.level,
+        input_shapes=dict(state.shapes),
     ),
-    "upgrade": lambda net: netsurgery.upgrade(net, "out.prototxt"),
-    "verify": lambda net: netsurgery.verify(
-        (net, _WEIGHTS), (_PROTOTXT, _WEIGHTS), engines=_EMBEDDED
+    "check": lambda net, state: netsurgery.check(net, _WEIGHTS, state=state),
+    "classify_map": lambda net, state: netsurgery.classify_map(
+        "grey.png", _settings(net), blob="conv", engine=_EMBEDDED, state=state
+    ),
+    "convert": lambda net, state: netsurgery.convert(
+        netsurgery.plan_convolution(net, state=state), _WEIGHTS, "out", engine=_EMBEDDED
+    ),
+    "diff": lambda net, _: netsurgery.diff(net, _PROTOTXT),
+    "diff, the other": lambda net, _: netsurgery.diff(_PROTOTXT, net),
+    "edit": lambda net, state: netsurgery.edit(
+        net, _WEIGHTS, ["conv[0]*=2"], "out.caffemodel", state=state
+    ),
+    "export_onnx": lambda net, state: netsurgery.export_onnx(
+        net, _WEIGHTS, "out.onnx", state=state
+    ),
+    "features": lambda net, state: netsurgery.features(
+        "grey.png", ["conv"], _settings(net), engine=_EMBEDDED, state=state
+    ),
+    "init": lambda net, state: netsurgery.init(net, "out.caffemodel", state=state),
+    "inspect": lambda net, state: netsurgery.inspect(net, _WEIGHTS, state=state),
+    "plan_convolution": lambda net, state: netsurgery.plan_convolution(net, state=state),
+    "transplant": lambda net, state: netsurgery.transplant(
+        (_PROTOTXT, _WEIGHTS), (net, None), "out.caffemodel", state=state
+    ),
+    "upgrade": lambda net, _: netsurgery.upgrade(net, "out.prototxt"),
+    "verify": lambda net, state: netsurgery.verify(
+        (net, _WEIGHTS), (_PROTOTXT, _WEIGHTS), engines=_EMBEDDED, state=state
     ),
 }

@@ -8,7 +8,7 @@ from netsurgery.formats.prototxt import Prototxt, as_file
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import NetState
-from netsurgery.surgery.inputs import declare_inputs, given_to_either
+from netsurgery.surgery.inputs import assume_input, declare_inputs, given_to_either
 
 MEMORY = "memory_data_param { batch_size: 2 channels: 3 height: 6 width: 6 }"
 CONV = (
@@ -112,6 +112,39 @@ def test_every_top_of_hdf5_data_is_an_input() -> None:
     assert infer(made).blobs["r"] == (4, 5)
 
 
+def test_a_source_of_an_unknown_type_is_an_input_once_its_shape_is_given() -> None:
+    data = (
+        'layer { name: "p" type: "Python" top: "data" top: "label" '
+        'python_param { module: "m" } other_param { x: 1 } }'
+    )
+    made = declared(data + CONV, data=(2, 3, 6, 6))
+    new = f'layer {{ name: "p" type: "Input" top: "data" {INPUT} }}'
+    assert made.prototxt.text == new + CONV
+    loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "c" bottom: "label" top: "l" }'
+    made = declared(data + CONV + loss, data=(2, 3, 6, 6))
+    assert made.prototxt.text == data + CONV + loss
+    assert made.notes == (
+        "data layer 'p' stays: layer 'p' is of type Python, which Caffe 1.0 gives no fixed shape; "
+        "--input-shape label=NxCxHxW gives it",
+    )
+    made = declared(data + CONV + loss, data=(2, 3, 6, 6), label=(2, 1, 4, 4))
+    assert [one.name for one in made.inputs] == ["data", "label"]
+
+
+def test_an_input_of_unknown_shape_is_assumed_to_be_the_one_of_another_net() -> None:
+    one = Net.of(Prototxt.parse('input: "x" input_dim: [1, 3, 8, 8]', "one"))
+    data = 'layer { name: "d" type: "Data" top: "data" top: "label" }' + CONV
+    other = Net.of(Prototxt.parse(data, "other"))
+    made = assume_input(other, one)
+    assert infer(made).blobs["c"] == (1, 1, 6, 6)
+    assert made.notes == (
+        "the shape of 'data' is not known; it is taken to be 1x3x8x8, as of 'x' in one",
+    )
+    assert assume_input(one, other) is one
+    two = Net.of(Prototxt.parse('input: ["x", "y"] input_dim: [1, 3, 8, 8, 1, 3, 8, 8]', "two"))
+    assert assume_input(other, two) is other
+
+
 def test_a_net_of_2014_is_upgraded_for_it() -> None:
     net = declared(
         f'layers {{ name: "d" type: MEMORY_DATA top: "data" top: "label" {MEMORY} }}'
@@ -152,7 +185,8 @@ def test_shapes_that_are_given_are_written(old: str, new: str) -> None:
 
 
 def test_a_shape_of_an_unknown_layers_top_stays_with_the_state() -> None:
-    text = 'layer { name: "m" type: "Mystery" top: "data" }' + CONV
+    text = 'input: "x" input_dim: [1, 2, 3, 4] '
+    text += 'layer { name: "m" type: "Mystery" bottom: "x" top: "data" }' + CONV
     net = declared(text, data=(2, 3, 6, 6))
     assert (net.prototxt.text, infer(net).blobs["c"]) == (text, (2, 1, 4, 4))
 

@@ -87,9 +87,9 @@ def test_every_call_says_so(call: str, folder: Path) -> None:
     (folder / "it.prototxt").write_text(KINDS["solver"][0])
     before = sorted(os.listdir())
     with pytest.raises(netsurgery.PrototxtError, match="is a solver, not a net"):
-        CALLS[call]("it.prototxt")
+        CALLS[call]("it.prototxt", netsurgery.NetState())
     assert sorted(os.listdir()) == before
-    CALLS[call]("good.prototxt")
+    CALLS[call]("good.prototxt", netsurgery.NetState())
 
 
 @pytest.mark.parametrize(

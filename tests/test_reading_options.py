@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from every_command import COMMANDS, GOOD
+from every_command import CALLS, COMMANDS, GOOD
 from PIL import Image
 
 import netsurgery
@@ -95,6 +95,14 @@ def test_the_shape_is_held_against_the_model(
     if command != "edit":  # what it changes, conv, has no other shape at that size
         assert "3x98" in told or "3 x 98" in told, told
     assert command in (*SHAPELESS, "features", "classify-map") or code
+
+
+@pytest.mark.parametrize("call", sorted(CALLS.keys() - {"diff", "diff, the other", "upgrade"}))
+def test_every_call_reads_the_net_so(call: str, folder: Path) -> None:
+    state = netsurgery.NetState(level=3, stages=("deploy",)).at({"data": (1, 1, 8, 8)})
+    CALLS[call]("it.prototxt", state)
+    with pytest.raises(netsurgery.PrototxtError, match="its bottom 'conv' is made by no layer"):
+        CALLS[call]("it.prototxt", netsurgery.NetState(level=3))
 
 
 def test_it_is_one_decorator() -> None:

@@ -13,7 +13,7 @@ from netsurgery.net.model import Model
 from netsurgery.net.model_write import write_model
 from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.inputs import given_to_either
+from netsurgery.surgery.inputs import assume_input, given_to_either
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
 from netsurgery.surgery.transplant.weights import model_change
 
@@ -43,12 +43,14 @@ def planned_transplant(
     """Open both nets and their weights, and plan; the files are closed with the context.
 
     source, target: prototxt and weights, the target's may be None. state: in which both nets are
-    read, a shape being given to whichever has the blob. cut: where sizes differ, the
+    read, a shape being given to whichever has the blob; the input of a target without weights, if
+    its shape is not known, is taken to be the source's. cut: where sizes differ, the
     part that overlaps goes. strict: every layer of the target must have its params. Raises
     FormatError, NetError, and SurgeryError with every refusal.
     """
     nets = given_to_either(Net.read(source[0], state), Net.read(target[0], state))
-    with Model(nets[0], source[1]) as one, Model(nets[1], target[1]) as other:
+    goal = nets[1] if target[1] is not None else assume_input(nets[1], nets[0])
+    with Model(nets[0], source[1]) as one, Model(goal, target[1]) as other:
         yield plan_transplant(one, other, rule, cut=cut, strict=strict)
 
 

@@ -12,7 +12,7 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.library.given import AnyPath, as_settings
 from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
-from netsurgery.net.state import NetState
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -30,6 +30,7 @@ def inspect(
     *,
     sizes: Mapping[str, Shape] | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
+    state: NetState = TEST,
     fields: bool = False,
     statistics: bool = False,
 ) -> Inspection:
@@ -37,7 +38,8 @@ def inspect(
 
     path: a prototxt, or weights alone; its content tells. sizes: input -> another shape, whole or
     (height, width). input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and
-    for tops that the net does not tell, such as a data layer's. fields: what a cell of each blob
+    for tops that the net does not tell, such as a data layer's. state: phase, stages and level to
+    read the net in. fields: what a cell of each blob
     sees of the input. statistics: minimum, maximum, mean, standard deviation, zeros, NaN and
     infinities of every param, for which all weights are read. Memory is in bytes, multiply-adds
     are those of one forward pass.
@@ -55,7 +57,7 @@ def inspect(
             return inspect_weights(alone, with_statistics=statistics)
     given = [InputSize(name, tuple(dims)) for name, dims in (sizes or {}).items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
-    with Model.open(path, weights) as model:
+    with Model.open(path, weights, state) as model:
         return inspect_net(
             model,
             sizes=given,
@@ -70,6 +72,7 @@ def check(
     weights: AnyPath | None = None,
     *,
     input_shapes: Mapping[str, Shape] | None = None,
+    state: NetState = TEST,
 ) -> Check:
     """Everything that can be known of a net, with its weights or without, unrun.
 
@@ -77,15 +80,15 @@ def check(
     is not understood here, shapes that cannot be known) and notes, each with its place; `ok` says
     that there is no error, `fits` whether the weights fit, `engines` which can run the net and why
     not. Without weights those that netsurgery.toml names for this net are checked. input_shapes:
-    blob -> whole shape, for inputs that the net does not tell.
+    blob -> whole shape, for inputs that the net does not tell. state: phase, stages and level to
+    read the net in.
 
     Raises FormatError, PrototxtError and CaffemodelError for a file that cannot be read.
     """
     from netsurgery.jobs.check import check as checked
 
-    shapes = tuple((blob, tuple(shape)) for blob, shape in (input_shapes or {}).items())
-    state = NetState(shapes=shapes)
-    return checked(Path(path), None if weights is None else Path(weights), state)
+    given = None if weights is None else Path(weights)
+    return checked(Path(path), given, state.at(input_shapes))
 
 
 def diff(
@@ -139,6 +142,7 @@ def verify(
     settings: Settings | AnyPath | None = None,
     tolerance: float = 1e-5,
     engines: EngineOptions | tuple[EngineOptions, EngineOptions] | None = None,
+    state: NetState = TEST,
 ) -> Verification:
     """Run two nets, (prototxt, weights) each, on the same inputs and compare what comes out.
 
@@ -146,7 +150,8 @@ def verify(
     normal random numbers besides (default: 1, or none with images), drawn from `seed`. tolerance:
     the largest max|a-b| / max|a| over a blob that is no difference. engines: one for both nets, or
     one for each. If `new` is `old` made fully convolutional, every cell of its map of a larger
-    input is compared with the classifier on that cell's window.
+    input is compared with the classifier on that cell's window. state: phase, stages, level and
+    shapes to read both nets in.
 
     The result's `same` is the verdict, `outputs` and `maps` are the gaps, `departs` is the first
     blob that differs. Raises NetError where the nets' inputs or outputs cannot be set side by
@@ -157,6 +162,6 @@ def verify(
 
     names, given = [str(image) for image in images], as_settings(settings)
     chosen = engines if isinstance(engines, tuple) else (engines or EngineOptions(),)
-    with Model.open(*old) as one, Model.open(*new) as other:
+    with Model.open(*old, state) as one, Model.open(*new, state) as other:
         samples = make_samples(one.net, names, given, random=random, seed=seed)
         return job.verify(one, other, samples, chosen, tolerance=tolerance)

@@ -34,6 +34,7 @@ class Net(Closing):
     prototxt: text as of today or of 2014 (V1); one of 2013 (V0) is upgraded first. weights: a
     caffemodel or Caffe's HDF5, None to look at the net alone. phase ("TEST" or "TRAIN"), stages
     and level: which of the layers count, by their include and exclude rules, as Caffe has it.
+    input_shapes: blob -> shape, for inputs and data layers' tops, as if the prototxt declared them.
     Nothing of the weights is read before it is asked for, and neither file ever changes. Engines
     and the verbs that take weights read files: save what was changed before.
 
@@ -49,10 +50,13 @@ class Net(Closing):
         phase: str = "TEST",
         stages: Sequence[str] = (),
         level: int = 0,
+        input_shapes: Mapping[str, Shape] | None = None,
     ) -> None:
         if isinstance(stages, str):
             stages = [stages]
-        model = Model.open(prototxt, weights, NetState(phase, level, tuple(stages)))
+        model = Model.open(
+            prototxt, weights, NetState(phase, level, tuple(stages)).at(input_shapes)
+        )
         self._view = model.net
         self._store = Store(model) if model.has_weights else None
 

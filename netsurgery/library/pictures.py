@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.library.given import AnyPath, as_settings
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -29,6 +30,7 @@ def classify_map(
     fit: str = "warp",
     antialias: bool = True,
     engine: EngineOptions | None = None,
+    state: NetState = TEST,
 ) -> ClassMap:
     """A class for every window of a picture.
 
@@ -37,7 +39,8 @@ def classify_map(
     prototxt declares. blob: the one that holds the map (default: the last layer's top); labels that
     are more or fewer than its classes are left out where it is given. fit: "warp", "crop" or
     "pad". antialias: smooth before shrinking, as caffe.io does today. engine: what runs the net,
-    real Caffe by default where there is one that knows it.
+    real Caffe by default where there is one that knows it. state: the phase and the shapes to read
+    the net in; the settings' stages and level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError, MeanError, PrototxtError, NetError, EngineError.
@@ -48,7 +51,7 @@ def classify_map(
     chosen = engine or EngineOptions()
     drop = blob is not None
     with make_mapper(
-        given, chosen, blob=blob, fit=fit, antialias=antialias, drop_labels=drop
+        given, chosen, blob=blob, fit=fit, antialias=antialias, drop_labels=drop, state=state
     ) as mapper:
         return mapper.map(_read(image), mapper.net.size if size is None else size)
 
@@ -62,12 +65,13 @@ def features(
     fit: str = "warp",
     antialias: bool = True,
     engine: EngineOptions | None = None,
+    state: NetState = TEST,
 ) -> dict[str, Features]:
     """Blob -> its values for a picture, float32 C x H x W, and where its cells lie in it.
 
-    blobs: names of the net's blobs. settings, size, fit, antialias, engine: as in `classify_map`.
-    The geometry of each, in pixels, is its `geometry()`. Raises NetError for a blob
-    that the net has not, and what `classify_map` raises.
+    blobs: names of the net's blobs. settings, size, fit, antialias, engine, state: as in
+    `classify_map`. The geometry of each, in pixels, is its `geometry()`. Raises NetError for a
+    blob that the net has not, and what `classify_map` raises.
     """
     from netsurgery.maps.features import make_extractor
 
@@ -75,7 +79,9 @@ def features(
         blobs = [blobs]
     given = as_settings(settings)
     chosen = engine or EngineOptions()
-    with make_extractor(given, chosen, blobs, fit=fit, antialias=antialias) as extractor:
+    with make_extractor(
+        given, chosen, blobs, fit=fit, antialias=antialias, state=state
+    ) as extractor:
         declared = extractor.mapper.net.size
         found = extractor.extract(_read(image), declared if size is None else size)
     return {one.blob: one for one in found}

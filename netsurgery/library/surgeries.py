@@ -16,6 +16,7 @@ from netsurgery.library.opened import Net
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net as NetView
 from netsurgery.net.net import Shape
+from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -42,6 +43,7 @@ def plan_convolution(
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
     skip_refused: bool = False,
+    state: NetState = TEST,
 ) -> ConvolutionPlan:
     """What making a classifier fully convolutional would do: each InnerProduct a Convolution.
 
@@ -51,7 +53,8 @@ def plan_convolution(
     `map_size` (rows, columns), 8 x 8 by default: old size + total stride x (cells - 1).
     input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell.
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
-    skip_refused: leave layers that cannot be converted, instead of refusing all.
+    skip_refused: leave layers that cannot be converted, instead of refusing all. state: in which a
+    prototxt is read; an open net is in its own.
 
     The plan tells the new `text`, the `moves` of params with their shapes, the `inputs` that grow
     and the `maps` that come out, and `notes`. Raises SurgeryError naming each layer that stands in
@@ -60,7 +63,7 @@ def plan_convolution(
     from netsurgery.surgery.convolution import plan as planning
 
     return planning.plan_convolution(
-        net.view if isinstance(net, Net) else NetView.read(net),
+        net.view if isinstance(net, Net) else NetView.read(net, state),
         suffix=suffix,
         layers=[layers] if isinstance(layers, str) else layers,
         input_size=input_size,
@@ -123,6 +126,7 @@ def init(
     *,
     seed: int = 0,
     input_shapes: Mapping[str, Shape] | None = None,
+    state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
 ) -> InitialPlan:
@@ -130,14 +134,15 @@ def init(
 
     weights_out: HDF5 if its name ends in .h5, else a caffemodel. seed: from 0; the same one gives
     the same numbers on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for
-    inputs and data layers' tops whose shape the prototxt does not tell. Raises SurgeryError naming
+    inputs and data layers' tops whose shape the prototxt does not tell. state: phase, stages and
+    level to read the net in. Raises SurgeryError naming
     each layer whose params cannot be told or filled, PrototxtError, NetError (for a shape of a blob
     that takes none, too), OutputError.
     """
     from netsurgery.jobs.init import initialize
     from netsurgery.surgery.initial_params import plan_initial_params
 
-    plan = plan_initial_params(NetView.read(prototxt), input_shapes)
+    plan = plan_initial_params(NetView.read(prototxt, state), input_shapes)
     if not dry_run:
         initialize(plan, Path(weights_out), seed=seed, force=force)
     return plan
@@ -150,6 +155,7 @@ def edit(
     weights_out: AnyPath,
     prototxt_out: AnyPath | None = None,
     *,
+    state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
 ) -> EditPlan:
@@ -158,6 +164,7 @@ def edit(
     operations: done from left to right, all or none; ``conv[0][2]=gaussian:sigma=1``,
     ``conv[1]+=1``, ``fold``, ``outputs:conv2:drop=1,3-7``. `Net` is the way to numbers of one's
     own; this one knows kernels and structure. prototxt_out: needed where the structure changes.
+    state: phase, stages, level and shapes to read the net in.
 
     The plan's `steps` tell what each operation did, `text` is the new prototxt (None where it is
     the old). Raises SurgeryError with every operation that cannot be done and why, FormatError,
@@ -169,7 +176,7 @@ def edit(
     if isinstance(operations, str):
         operations = [operations]
     places = EditPlaces(Path(weights_out), as_path(prototxt_out))
-    with Model.open(prototxt, weights) as model:
+    with Model.open(prototxt, weights, state) as model:
         plan = plan_edit(model, operations)
         check_edit_places(plan, places)
         if not dry_run:
@@ -187,6 +194,7 @@ def transplant(
     suffix: str = "",
     cut: bool = False,
     strict: bool = False,
+    state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
 ) -> TransplantPlan:
@@ -197,7 +205,8 @@ def transplant(
     numbers in another (O x C*H*W of an InnerProduct in O x C x H x W); one of another size is
     refused, never repeated or cut, unless `cut` asks for the part that overlaps. names: layer ->
     target layer, "" for none. prefix, suffix: put before or behind every other name. strict:
-    every layer of the target must have its params.
+    every layer of the target must have its params. state: phase, stages, level and shapes to read
+    both nets in.
 
     The plan's `transfers` tell each param's verdict: copied, reshaped, turned, sliced, dropped or
     left. Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
@@ -208,7 +217,7 @@ def transplant(
     rule = NameRule(dict(names or {}), prefix, suffix)
     one = (Path(source[0]), Path(source[1]))
     other = (Path(target[0]), as_path(target[1]))
-    with job.planned_transplant(one, other, rule, cut=cut, strict=strict) as plan:
+    with job.planned_transplant(one, other, rule, state=state, cut=cut, strict=strict) as plan:
         if not dry_run:
             job.transplant(plan, Path(weights_out), force=force)
     return plan
@@ -239,17 +248,19 @@ def export_onnx(
     *,
     linked: bool = False,
     preprocess: Settings | AnyPath | None = None,
+    state: NetState = TEST,
     force: bool = False,
 ) -> Exported:
     """Write a net and its weights as one ONNX model, its values called as Caffe's blobs are.
 
     linked: leave the weights in the caffemodel, which must lie in the output's folder or below.
     preprocess: fold these settings in, so that the model takes RGB pixels, 0..255. Height, width
-    and batch are dynamic where the net allows it. Raises NetsurgeryError for a layer that ONNX
-    has no words for, FormatError, OutputError.
+    and batch are dynamic where the net allows it. state: phase, stages, level and shapes to read
+    the net in; data layers of known shapes become inputs. Raises NetsurgeryError for a layer that
+    ONNX has no words for, FormatError, OutputError.
     """
     from netsurgery.jobs.export import export
 
     settings = None if preprocess is None else as_settings(preprocess)
     paths = Path(prototxt), Path(weights), Path(output)
-    return export(*paths, linked=linked, preprocess=settings, force=force)
+    return export(*paths, linked=linked, preprocess=settings, state=state, force=force)

@@ -17,7 +17,7 @@ from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.net import Net
-from netsurgery.net.types.record import Result, ShapeRule, Source
+from netsurgery.net.types.record import NO_PARAMS, Result, ShapeRule, Source
 
 __all__ = ["Shapes", "ShapesAt", "describe", "givable", "has_rule", "infer", "remedy"]
 
@@ -50,7 +50,7 @@ class Shapes:
 
     def why_no_params(self, layer: Layer) -> str:
         """Why it is not known whether the layer has params; "" where it is."""
-        return self._opaque.get(layer.index, "")
+        return "" if types.params(layer) == NO_PARAMS else self._opaque.get(layer.index, "")
 
     def _begin(self, blob: str, what: str) -> None:
         self.unknown[blob] = f"{what}; {remedy(blob)}"

@@ -17,7 +17,7 @@ from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.types.record import MANY, Source
 
-__all__ = ["declare_inputs", "given_to_either", "why_no_input", "with_own_shapes"]
+__all__ = ["assume_input", "declare_inputs", "given_to_either", "why_no_input", "with_own_shapes"]
 
 
 def declare_inputs(net: Net) -> Net:
@@ -63,8 +63,12 @@ def why_no_input(net: Net) -> str:
 
 
 def _data_layers(net: Net) -> list[Layer]:
-    """The layers that read data of their own."""
-    return [layer for layer in net.layers if layer.tops and types.source(layer) is Source.DATA]
+    """The layers that read data of their own: known to, or of an unknown type without bottoms."""
+    return [
+        layer
+        for layer in net.layers
+        if layer.tops and not layer.bottoms and types.source(layer) in (Source.DATA, Source.UNKNOWN)
+    ]
 
 
 def given_to_either(one: Net, other: Net) -> tuple[Net, Net]:
@@ -75,6 +79,28 @@ def given_to_either(one: Net, other: Net) -> tuple[Net, Net]:
     own, others = with_own_shapes(one), with_own_shapes(other)
     idle = [pair for pair in one.state.shapes if pair not in others.state.shapes]
     return own.at(dict(idle)), others
+
+
+def assume_input(net: Net, like: Net) -> Net:
+    """`net` with its one input of unknown shape assumed to be as large as the one that `like` has.
+
+    The net itself where that is not so on both sides. A note says what is assumed.
+    """
+    shapes, others = infer(net), infer(like)
+    unknown = [blob for blob in _sources(net) if blob in shapes.origins]
+    known = {b: others.blobs[b] for b in _sources(like) if len(others.blobs.get(b, ())) > 1}
+    if len(unknown) != 1 or len(known) != 1:
+        return net
+    ((blob, shape),) = known.items()
+    note = f"the shape of {unknown[0]!r} is not known; it is taken to be {describe(shape)}, as of "
+    made = net.at({unknown[0]: shape})
+    return replace(made, notes=(*net.notes, f"{note}{blob!r} in {like.prototxt.path}"))
+
+
+def _sources(net: Net) -> list[str]:
+    """The net's inputs, and the first top of each layer that makes its numbers itself."""
+    tops = [layer.tops[0] for layer in net.layers if layer.tops and not layer.bottoms]
+    return list(dict.fromkeys([*(one.name for one in net.inputs), *tops]))
 
 
 def with_own_shapes(net: Net) -> Net:
@@ -137,7 +163,7 @@ def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
     """The Input that takes the layer's place, if its shape is known and nobody reads labels."""
     readers = {top: net.readers(layer, top) for top in layer.tops}
     counts = types.counts(layer)
-    several = counts is not None and counts[1][1] >= MANY  # no top is set apart for labels
+    several = counts is None or counts[1][1] >= MANY  # no top is set apart for labels
     labels = () if several else layer.tops[1:]
     idle = {top: r for top, r in readers.items() if top in labels or not r}
     removed = []
@@ -150,7 +176,9 @@ def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
     wanted = [top for top in layer.tops if top not in idle]
     known = {top: shapes.blobs[top] for top in wanted if top in shapes.blobs}
     if not wanted or len(known) < len(wanted):
-        return _Plan(layer)
+        lacks = next((top for top in wanted if top not in known), "")
+        why = shapes.unknown.get(lacks, "")
+        return _Plan(layer, note=f"data layer {layer.name!r} stays: {why}" if known else "")
     return _Plan(layer, known, tuple(idle), tuple(dict.fromkeys(removed)))
 
 
@@ -169,9 +197,9 @@ def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
         insert_field(edits, kind, input_param)
     else:
         edits.replace(own.start, own.end, input_param)
-    transform = message.one("transform_param")
-    if transform is not None:
-        remove_field(edits, transform)
+    for other in message.fields:
+        if other.name.endswith("_param") and other is not own:
+            remove_field(edits, other)
     return set(plan.tops)
 
 

@@ -265,7 +265,7 @@ def test_inputs_without_shapes(capsys: pytest.CaptureFixture[str], written: Path
         "--input-shape a=NxCxHxW gives it",
         "note: no shape of 'b', 'r': the prototxt declares no shape for this input; "
         "--input-shape b=NxCxHxW gives it",
-        "total: 1 layers, at least 0 params (0 B), at least 0 multiply-adds, at least 0 B of blobs",
+        "total: 1 layers, 0 params (0 B), at least 0 multiply-adds, at least 0 B of blobs",
     ]
     lines = inspected(capsys, "n", "--size", "a=1x2x1", "--size", "b=1x2x3")
     assert lines[-1] == "total: 1 layers, 0 params (0 B), 0 multiply-adds, 56 B of blobs"

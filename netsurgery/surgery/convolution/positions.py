@@ -20,10 +20,11 @@ __all__ = ["compares_with_labels", "is_pointwise", "mixes_positions", "reshapes"
 def mixes_positions(layer: Layer) -> bool:
     """Whether it moves numbers from position to position, or may.
 
-    An unknown type in place keeps the shape of its blob, and is kept as it is.
+    An unknown type in place keeps the shape of its blob, and is kept as it is; one without bottoms
+    has nothing to move.
     """
-    space = types.space(layer)
-    return space is Space.MIXING or (space is Space.UNKNOWN and not layer.in_place)
+    space, reads = types.space(layer), bool(layer.bottoms) and not layer.in_place
+    return space is Space.MIXING or (space is Space.UNKNOWN and reads)
 
 
 def reshapes(layer: Layer) -> bool:
