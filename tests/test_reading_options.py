@@ -23,8 +23,10 @@ STATED = GOOD.replace(
     'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST } }',
 ).replace('top: "conv"', 'top: "conv" include { stage: "deploy" min_level: 3 }')
 OPTIONS = ["--phase", "test", "--stage", "deploy", "--level", "3", "--input-shape", "data=1x1x8x8"]
+UNSTATED = {"diff", "diff, the other", "upgrade"}
+
 #: Commands that need no shape where they only move params.
-SHAPELESS = ("inspect", "edit")
+SHAPELESS = ("inspect", "edit", "check")
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_each_option_counts(
     at = OPTIONS.index(option)
     rest = OPTIONS[:at] + OPTIONS[at + 2 :]
     assert run([*words_of(command, words), *rest]) in (1, 2)
-    assert "its bottom 'conv' is made by no layer before it" in capsys.readouterr().err
+    assert "its bottom 'conv' is made by no layer before it" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(("command", "words"), CASES)
@@ -65,7 +67,7 @@ def test_the_phase_counts(
 ) -> None:
     options = ["TRAIN" if word == "test" else word for word in OPTIONS]
     assert run([*words_of(command, words), *options]) in (1, 2)
-    error = capsys.readouterr().err
+    error = "".join(capsys.readouterr())
     assert "its bottom 'data' is made by no layer before it" in error
     assert "layer 'data' in line 3 is for the phase TEST: try --phase test" in error
 
@@ -82,7 +84,7 @@ def test_the_shape_counts(
     else:
         assert command in (*SHAPELESS, "transplant")
     assert run([*words_of(command, words), *OPTIONS[:-1], "nothing=1x1x8x8"]) in (1, 2)
-    assert "a shape is given for 'nothing'" in capsys.readouterr().err
+    assert "a shape is given for 'nothing'" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(("command", "words"), [case for case in CASES if "good" in case[1]])
@@ -97,11 +99,16 @@ def test_the_shape_is_held_against_the_model(
     assert command in (*SHAPELESS, "features", "classify-map") or code
 
 
-@pytest.mark.parametrize("call", sorted(CALLS.keys() - {"diff", "diff, the other", "upgrade"}))
+@pytest.mark.parametrize("call", sorted(CALLS.keys() - UNSTATED))
 def test_every_call_reads_the_net_so(call: str, folder: Path) -> None:
     state = netsurgery.NetState(level=3, stages=("deploy",)).at({"data": (1, 1, 8, 8)})
     CALLS[call]("it.prototxt", state)
-    with pytest.raises(netsurgery.PrototxtError, match="its bottom 'conv' is made by no layer"):
+    lost = "its bottom 'conv' is made by no layer"
+    if call == "check":
+        found = netsurgery.check("it.prototxt", state=netsurgery.NetState(level=3))
+        assert lost in found.findings[0].message
+        return
+    with pytest.raises(netsurgery.PrototxtError, match=lost):
         CALLS[call]("it.prototxt", netsurgery.NetState(level=3))
 
 
