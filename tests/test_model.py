@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,6 +152,27 @@ def test_layers_that_an_operation_does_not_touch_do_not_stop_it(
             assert [blob.numpy().tolist() for blob in new] == [b.numpy().tolist() for b in old]
 
 
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_a_transplant_keeps_layers_that_it_does_not_touch(
+    folder: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    """The BatchNorm is in either net: in the source it goes nowhere, in the target it stays."""
+    Path(model_of()).rename("whole.caffemodel")
+    with_five_params(model_of())
+    Path("other.prototxt").write_text(biased().replace('name: "bn"', 'name: "other"'))
+    odd, whole = ["net.prototxt", "m.caffemodel"], ["other.prototxt", "whole.caffemodel"]
+    assert run(["init", "-q", "other.prototxt", "-o", "whole.caffemodel", "--force"]) == 0
+    what = "the model has 5 params for it, expected 3".replace("the model", "m.caffemodel")
+    assert run(["transplant", *odd, *whole, "-o", f"a{suffix}"]) == 0
+    assert f"layer 'bn': {what}: left out" in " ".join(capsys.readouterr().out.split())
+    assert run(["transplant", *whole, *odd, "-o", f"b{suffix}"]) == 0
+    assert f"layer 'bn': {what}: kept as it is" in " ".join(capsys.readouterr().out.split())
+    with Model.open("other.prototxt", f"a{suffix}") as made:
+        assert "bn" not in made.stored
+    with Model.open("net.prototxt", f"b{suffix}") as made:
+        assert len(made.stored["bn"].blobs) == 5
+
+
 def test_weights_are_opened_when_they_are_asked_for(folder: Path) -> None:
     with Model.open("net.prototxt", "absent.caffemodel") as model:
         assert model.net.name == "n"
@@ -251,3 +273,36 @@ def test_how_many_params_a_layer_has_is_known_without_the_inputs_shape(
         assert list(model.fit.mismatches) == ["scale"]
         assert model.fit.mismatches["scale"].net == (None,)
         assert model.fit.expected["bn"] == (None, None, None)
+
+
+PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
+
+
+def users(name: str) -> set[str]:
+    """The modules outside formats/ that import this name."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for item in ast.walk(ast.parse(path.read_text())):
+            if isinstance(item, ast.ImportFrom) and name in {each.name for each in item.names}:
+                found.add(path.relative_to(PACKAGE).as_posix())
+    return {path for path in found if not path.startswith("formats/")}
+
+
+def test_who_has_a_net_opens_its_weights_by_model() -> None:
+    """The others have weights alone: of two files, of one, or what Caffe has just saved."""
+    without_a_net = {"cli/inspect.py", "jobs/convert.py", "jobs/diff.py", "library/comparisons.py"}
+    assert users("open_weights") == {"net/model.py", *without_a_net}
+    assert users("shared_params") <= {
+        "jobs/diff.py",
+        "library/arrays.py",
+        "surgery/convolution/weights.py",
+        "surgery/edit/workpiece.py",
+        "surgery/transplant/plan.py",
+    }
+
+
+def test_one_function_writes_a_changed_model() -> None:
+    """`init` and what Caffe saved are new models, of no other file."""
+    assert users("write_weights") == {"net/model_write.py", "jobs/convert.py", "jobs/init.py"}
+    assert users("rewrite") - {"surgery/convolution/plan.py"} == {"net/model_write.py"}
+    assert users("check_written") == {"net/model_write.py"}

@@ -111,7 +111,7 @@ def plan_transplant(
             Refusal(name, "nothing comes for its params, and --strict wants all") for name in absent
         ]
     between = f"{source.net.prototxt.path} to {target.net.prototxt.path}"
-    refuse(between, planner.refusals)
+    refuse(between, [*planner.touched, *planner.refusals])
     if not planner.coming:
         raise SurgeryError(f"{between}: nothing would be copied; {planner.why_nothing()}")
     order = [(name, i) for name, of in other.layers.items() for i in range(len(of.shapes or ()))]
@@ -131,9 +131,11 @@ class _Planner:
         self.dropped: list[Transfer] = []
         #: Whether --slice was spoken of: once is enough.
         self.hinted = False
-        self.refusals = [*source.refusals, *target.refusals, *self._unknown_pairs()]
+        self.refusals = [*self._unknown_pairs()]
         #: Layers of the target of which enough has been said.
-        self.refused: set[str] = {refusal.layer for refusal in target.refusals}
+        self.refused: set[str] = set()
+        #: Refusals of layers whose params are not those of their own net, once they are touched.
+        self.touched: dict[Refusal, None] = {}
 
     def _unknown_pairs(self) -> Iterator[Refusal]:
         for name, goal in self.rule.pairs.items():
@@ -146,14 +148,15 @@ class _Planner:
     def match(self) -> None:
         """Send each layer of the source to one of the target, or nowhere."""
         here = {layer.name for layer in self.target.net.layers}
-        wrong = {refusal.layer for refusal in self.source.refusals}
         taken: dict[str, str] = {}
         for old in self.source.layers.values():
-            if not old.blobs or old.shapes is None or old.name in wrong:
+            if not old.blobs or old.shapes is None:
                 continue
             goal = next((name for name in self.rule.names(old.name) if name in here), None)
             if goal is None:
                 self._drop(old, "the target has no such layer")
+            elif self._touch(old.name, goal):
+                continue
             elif goal in taken:
                 also = f"goes to {goal!r}, and so does {taken[goal]!r}"
                 self._refuse(goal, Refusal(old.name, also, f"--map '{old.name}=' leaves it out"))
@@ -162,6 +165,15 @@ class _Planner:
                 self._send(old, goal)
         for name in self.source.model.extra:
             self._drop_extra(name)
+
+    def _touch(self, old: str, goal: str) -> bool:
+        """Whether the params of one of the two are not those of its own net, which is refused."""
+        found = [one for one in self.source.refusals if one.layer == old]
+        found += [one for one in self.target.refusals if one.layer == goal]
+        self.touched |= dict.fromkeys(found)
+        if found:
+            self.refused.add(goal)
+        return bool(found)
 
     def _refuse(self, goal: str, refusal: Refusal) -> None:
         self.refused.add(goal)
@@ -270,6 +282,10 @@ class _Planner:
         for layer in self.source.layers.values():
             if layer.shapes and not layer.blobs and self.source.model.has_weights:
                 yield f"{self.source.model.path} has no params for layer {layer.name!r}"
+        for one in self.source.refusals:
+            yield f"layer {one.layer!r}: {one.reason}: left out"
+        for one in self.target.refusals:
+            yield f"layer {one.layer!r}: {one.reason}: kept as it is"
         hidden = [layer for layer in self.target.layers.values() if layer.shapes is None]
         if hidden:
             names = ", ".join(repr(layer.name) for layer in hidden)
