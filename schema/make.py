@@ -33,8 +33,9 @@ TARGET = HERE.parent / "netsurgery" / "formats" / "schema"
 
 #: The order in which forks are named where several have a field.
 ORDER = """
-    ssd deeplab segnet pspnet enet rfcn nvcaffe intel yolo mobilenet_yolo mobilenet senet shufflenet
-    caffe_windows sphereface caffe_face greentea ristretto tsn ctpn openpose flownet2 synopsys
+    ssd deeplab deeplab_v2 segnet pspnet enet rfcn nvcaffe intel yolo mobilenet_yolo mobilenet
+    senet shufflenet caffe_windows sphereface caffe_face greentea ristretto tsn ctpn openpose
+    flownet2 synopsys
 """.split()
 
 LABELS = {
@@ -145,7 +146,7 @@ def add_field(message: DescriptorProto, name: str, spelled: str) -> None:
     field = message.field.add(name=name, number=int(number), type_name=kind)
     field.label = LABELS[label[0]] if label else FieldDescriptorProto.LABEL_OPTIONAL
     if default:
-        field.default_value = "" if default == '""' else default
+        field.default_value = default.strip('"')
 
 
 def add_enum(into: Any, name: str, words: dict[str, int]) -> None:

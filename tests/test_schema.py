@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -72,6 +73,7 @@ FACTS = [
     ("ssd", "LayerParameter", "norm_param", 206, "NormalizeParameter", None),
     ("deeplab", "ConvolutionParameter", "hole", 17, "uint32", 1),
     ("deeplab", "InterpParameter", "pad_beg", 5, "int32", 0),
+    ("deeplab_v2", "DenseCRFParameter", "output_probability", 7, "bool", True),
     ("segnet", "UpsampleParameter", "pad_out_h", 4, "bool", False),
     ("segnet", "BNParameter", "bn_mode", 3, "BNMode", 0),
     ("enet", "UpsampleParameter", "scale", 1, "uint32", 2),
@@ -80,6 +82,9 @@ FACTS = [
     ("nvcaffe", "BatchNormParameter", "scale_bias", 7, "bool", False),
     ("nvcaffe", "BlobProto", "raw_data", 12, "bytes", None),
     ("intel", "ConvolutionParameter", "relu", 19, "bool", False),
+    ("intel", "ConvolutionParameter", "conv_algorithm", 21, "string", "direct"),
+    ("yolo", "PriorBoxParameter", "clip", 5, "bool", True),
+    ("tsn", "ConvolutionParameter", "dilation", 16, "uint32", 1),
     ("rfcn", "PSROIPoolingParameter", "group_size", 3, "int32", None),
     ("rfcn", "ROIPoolingParameter", "spatial_scale", 3, "float", 1.0),
     ("yolo", "PoolingParameter", "ceil_mode", 13, "bool", True),
@@ -335,3 +340,13 @@ def test_the_index_is_quick() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert time.perf_counter() - began < 5
+
+
+def test_the_docs_name_every_fork(repo_root: Path) -> None:
+    docs = (repo_root / "docs" / "formats.md").read_text()
+    for fork in index.forks():
+        source = re.search(
+            'source = "(.+)"', (repo_root / "schema" / f"{fork.key}.toml").read_text()
+        )
+        assert source is not None
+        assert f"| {fork.name} | {source[1]} |" in docs

@@ -143,6 +143,7 @@ def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
         return replace(made, engines=engines)
     findings += _unknown(shapes)
     findings += _unread(net)
+    findings += _modules(net)
     fits = None
     if model.has_weights:
         params = list(_params(model))
@@ -167,6 +168,15 @@ def _counts(net: Net) -> Iterator[Finding]:
             check_blobs(layer)
         except PrototxtError as error:
             yield Finding.of("structure", "error", error, layer.name)
+
+
+def _modules(net: Net) -> Iterator[Finding]:
+    """The Python modules that Caffe needs for layers written in Python."""
+    for layer in net.layers:
+        module = layer.param("python_param").scalar("module")
+        if module is not None:
+            what = f"Caffe runs it if its Python can import the module {module.as_string()!r}"
+            yield Finding.of("structure", "note", layer.error(what), layer.name)
 
 
 def _unknown(shapes: Shapes) -> Iterator[Finding]:

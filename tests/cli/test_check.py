@@ -312,3 +312,13 @@ def test_weights_that_caffe_does_not_take(capsys: pytest.CaptureFixture[str]) ->
     found = facts(capsys, NET, "m.hdf")
     assert (found["fits"], found["engines"]["embedded"]["runs"]) == (True, True)
     assert "a name that ends in .h5" in found["engines"]["Caffe 1.0"]["reasons"][0]
+
+
+def test_a_layer_written_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    layer = (
+        'layer { name: "x" type: "Python" bottom: "prob" top: "x" python_param { module: "m" } }'
+    )
+    assert (
+        "note: n:10:7: layer 'x' (Python): Caffe runs it if its Python can import the module 'm'"
+        in (checked(capsys, NET + layer))
+    )

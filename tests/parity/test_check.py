@@ -1,0 +1,134 @@
+"""What `check` says of Caffe 1.0 is what real Caffe does: it loads the net, or it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.jobs.check import check
+
+pytestmark = pytest.mark.caffe
+
+NET = """name: "n" TOP
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 8, 8] } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" LAYER
+  convolution_param { num_output: 2 kernel_size: 3 CONV } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { kernel_size: 2 POOL } }
+"""
+
+#: What is put into the net, and where.
+CHANGES = [
+    ("TOP", ""),
+    ("TOP", "strange: 1"),
+    ("TOP", "force_backward: 2"),
+    ("TOP", 'state { phase: TEST stage: "x" }'),
+    ("TOP", "input: []"),
+    ("LAYER", "kernel_size: 3"),
+    ("LAYER", "blobs_lr: 1"),
+    ("LAYER", "loss_weight: x"),
+    ("LAYER", "phase: TST"),
+    ("LAYER", "phase: 1"),
+    ("LAYER", "phase: 7"),
+    ("LAYER", "permute_param { }"),
+    ("LAYER", "relu_param { negative_slope: 0.1 }"),
+    ("LAYER", "param { lr_mult: 1 lr_mult: 2 }"),
+    ("LAYER", 'bottom: "nowhere"'),
+    ("LAYER", 'bottom: "data"'),
+    ("LAYER", 'top: "more"'),
+    ("CONV", "hole: 2"),
+    ("CONV", "pad: [1, 2]"),
+    ("CONV", "pad: -1"),
+    ("CONV", "pad: 1.5"),
+    ("CONV", "pad: 0x1"),
+    ("CONV", "group: 3"),
+    ("CONV", "group: [1]"),
+    ("CONV", "bias_term: 0"),
+    ("CONV", "bias_term: 2"),
+    ("CONV", "bias_term: True"),
+    ("CONV", "engine: CAFFE"),
+    ("CONV", 'engine: "CAFFE"'),
+    ("CONV", "engine: MKLDNN"),
+    ("CONV", "kernel_h: 3"),
+    ("CONV", "stride: []"),
+    ("CONV", "weight_filler { type: xavier }"),
+    ("CONV", 'weight_filler { type: "xavier" std: 0x10 }'),
+    ("CONV", 'weight_filler { type: "xavier" std: 1f }'),
+    ("CONV", "weight_filler { strange: 1 }"),
+    ("CONV", "weight_filler: 3"),
+    ("POOL", "pool: MAX"),
+    ("POOL", "pool: 1"),
+    ("POOL", "pool: 9"),
+    ("POOL", "pool: MXA"),
+    ("POOL", "pad: 1 pad: 1"),
+    ("POOL", "ceil_mode: false"),
+    ("POOL", "stride: 5000000000"),
+    ("POOL", "global_pooling: true"),
+    ("POOL", "round_mode: FLOOR"),
+]
+
+LOADING = """
+import json, os, sys
+import caffe
+found = []
+with open(sys.argv[1]) as file:
+    paths = json.load(file)
+os.environ['GLOG_minloglevel'] = '3'
+for path in paths:
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        try:
+            caffe.Net(str(path), caffe.TEST)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    found.append(os.waitpid(child, 0)[1] == 0)
+print(json.dumps(found))
+"""
+
+
+def loaded(run_in_caffe: Callable[..., str], paths: list[Path], folder: Path) -> list[bool]:
+    """Which of the prototxts real Caffe loads."""
+    (folder / "paths.json").write_text(json.dumps([str(path) for path in paths]))
+    found: list[bool] = json.loads(run_in_caffe(LOADING, folder / "paths.json").splitlines()[-1])
+    return found
+
+
+def said(path: Path) -> bool:
+    """Whether `check` says that Caffe 1.0 runs it."""
+    try:
+        return check(path).engines["Caffe 1.0"].runs
+    except (NetsurgeryError, KeyError):
+        return False
+
+
+def test_nets_of_every_kind(run_in_caffe: Callable[..., str], tmp_path: Path) -> None:
+    paths = []
+    for number, (place, text) in enumerate(CHANGES):
+        paths.append(tmp_path / f"{number}.prototxt")
+        net = NET.replace(place, text)
+        for other in ("TOP", "LAYER", "CONV", "POOL"):
+            net = net.replace(f" {other}", "")
+        paths[-1].write_text(net)
+    real = loaded(run_in_caffe, paths, tmp_path)
+    wrong = [
+        change for change, path, it in zip(CHANGES, paths, real, strict=True) if said(path) != it
+    ]
+    assert wrong == []
+    assert 12 < sum(real) < 30
+
+
+def test_nets_of_others(
+    run_in_caffe: Callable[..., str], tmp_path: Path, shared_data: Path, repo_root: Path
+) -> None:
+    paths = sorted([*(repo_root / "prototxt").glob("*.prototxt"), *shared_data.rglob("*.prototxt")])
+    real = loaded(run_in_caffe, paths, tmp_path)
+    # Whether Caffe's Python has the module of a Python layer is not asked; check says so.
+    wrong = [path for path, it in zip(paths, real, strict=True) if said(path) != it]
+    assert [path for path in wrong if "python_param" not in path.read_text()] == []
+    assert {True, False} <= set(real)
