@@ -448,7 +448,7 @@ def test_layers_that_may_follow(behind: str) -> None:
             "layer 'Scale-p': a Scale of two bottoms may not treat every position of a map alike",
         ),
         (
-            SMALL + fc("fc", "data") + layer("Normalize", "fc", "p"),
+            SMALL + fc("fc", "data") + layer("Normalize", "fc", "p", "norm_param { }"),
             "layer 'Normalize-p': a Normalize looks at the whole map at once",
         ),
         (

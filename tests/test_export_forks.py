@@ -80,7 +80,7 @@ def test_normalize(tmp_path: Path, across: bool, shared: bool) -> None:
 
 def test_normalize_by_default(tmp_path: Path) -> None:
     x = drawn(1, 3, 4, 5)
-    made = run(tmp_path, "type: 'Normalize'", x)
+    made = run(tmp_path, "type: 'Normalize' norm_param { }", x)
     np.testing.assert_allclose(made, normalized(x, True, 1e-10, 1), rtol=1e-5)
 
 
@@ -251,4 +251,4 @@ def test_a_normalize_of_fewer_axes(tmp_path: Path, across: bool, shape: Shape) -
 
 def test_a_normalize_of_one_axis_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(PrototxtError, match="more, or more axes"):
-        run(tmp_path, "type: 'Normalize'", drawn(2))
+        run(tmp_path, "type: 'Normalize' norm_param { }", drawn(2))

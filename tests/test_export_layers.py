@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from parity.configurations import TRIALS, convolution, lrn, mvn, pooling
 from parity.conformance import Trial, difference, prototxt, tops
+from parity.fork_configurations import FORK_TRIALS
 
 from netsurgery.errors import PrototxtError
 from netsurgery.export import protobuf
-from netsurgery.export.forks import EMITTERS as FORKS
 from netsurgery.export.graph import Graph
 from netsurgery.export.layers import EMITTERS, needed, write_net
 from netsurgery.export.weights import Weights
@@ -56,12 +56,15 @@ def run(graph: Graph, feed: dict[str, Array]) -> list[Array]:
     return list(ort.InferenceSession(model_of(graph), quiet).run(list(graph.outputs), feed))
 
 
-@pytest.mark.parametrize("kind", sorted(TRIALS))
+ALL_TRIALS = {**TRIALS, **FORK_TRIALS}
+
+
+@pytest.mark.parametrize("kind", sorted(ALL_TRIALS))
 def test_valid_onnx(kind: str) -> None:
     """onnx.checker, shape inference included, agrees with the shapes that are declared."""
 
     @few
-    @given(TRIALS[kind])
+    @given(ALL_TRIALS[kind])
     def valid(trial: Trial) -> None:
         net = net_of(prototxt(trial))
         for dynamic in (False, True):
@@ -74,7 +77,7 @@ def test_valid_onnx(kind: str) -> None:
 
 
 def test_every_emitter_is_tried() -> None:
-    assert set(EMITTERS) - set(FORKS) - {"Silence"} == set(TRIALS)
+    assert set(EMITTERS) - {"Silence"} == set(ALL_TRIALS)
 
 
 SLIDING = {

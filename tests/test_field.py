@@ -82,7 +82,7 @@ def test_one_layer(text: str, expected: tuple[float, float, float]) -> None:
     [
         layer("Softmax", "softmax_param { axis: 2 }"),
         layer("MVN"),
-        layer("Normalize"),
+        layer("Normalize", "norm_param { }"),
         layer("BatchNorm", "batch_norm_param { use_global_stats: false }"),
         layer("Pooling", "pooling_param { global_pooling: true }"),
         layer("InnerProduct", "inner_product_param { num_output: 1 }"),

@@ -13,7 +13,7 @@ def test_params_of_forks_layers() -> None:
         Net.of(
             Prototxt.parse(
                 'input: "x" input_shape { dim: [1, 4, 5, 6] } '
-                'layer { name: "n" type: "Normalize" bottom: "x" top: "n" } '
+                'layer { name: "n" type: "Normalize" bottom: "x" top: "n" norm_param { } } '
                 'layer { name: "m" type: "Normalize" bottom: "x" top: "m" norm_param { '
                 "channel_shared: false scale_filler { value: 20 } } } "
                 'layer { name: "d" type: "DepthwiseConvolution" bottom: "x" top: "d" '

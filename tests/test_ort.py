@@ -386,9 +386,14 @@ def layer(kind: str, rest: str = "") -> str:
     ("text", "what"),
     [
         (
-            layer("ROIPooling"),
-            "layer 'l' (ROIPooling): the embedded engine does not know this type; --engine caffe "
+            layer("Mystery"),
+            "layer 'l' (Mystery): the embedded engine does not know this type; --engine caffe "
             "runs what your Caffe knows",
+        ),
+        (
+            layer("PSROIPooling"),
+            "layer 'l' (PSROIPooling): the embedded engine does not run this type of R-FCN; "
+            "--engine caffe runs what your Caffe knows",
         ),
         (
             layer("EuclideanLoss"),

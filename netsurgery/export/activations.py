@@ -103,6 +103,33 @@ def _swish(site: Site) -> list[str]:
     return [site.op("Mul", site.bottom, site.op("Sigmoid", site.scaled(site.bottom, beta)))]
 
 
+def _selu(site: Site) -> list[str]:
+    """lambda x above 0, lambda alpha (e^x - 1) below."""
+    message = site.layer.param("selu_param")
+    alpha, factor = message.number("alpha", 1.67326324), message.number("lambda", 1.050700987)
+    return [site.op("Selu", site.bottom, alpha=alpha, gamma=factor)]
+
+
+def _hard_sigmoid(site: Site) -> list[str]:
+    """alpha x + beta, between 0 and 1."""
+    message = site.layer.param("hard_sigmoid_param")
+    alpha, beta = message.number("alpha", 0.2), message.number("beta", 0.5)
+    return [site.op("HardSigmoid", site.bottom, alpha=alpha, beta=beta)]
+
+
+def _hard_swish(site: Site) -> list[str]:
+    """x / 6, multiplied by x + 3 between 0 and 6."""
+    shifted = site.op("Add", site.bottom, site.floats(3.0))
+    gate = site.op("Clip", shifted, site.floats(0.0), site.floats(6.0))
+    return [site.op("Div", site.op("Mul", site.bottom, gate), site.floats(6.0))]
+
+
+def _mish(site: Site) -> list[str]:
+    """x tanh(log(1 + e^x))."""
+    gate = site.op("Tanh", site.op("Softplus", site.bottom))
+    return [site.op("Mul", site.bottom, gate)]
+
+
 def _plain(kind: str) -> Emitter:
     """A layer that is one operation of ONNX as it stands."""
     return lambda site: [site.op(kind, site.bottom)]
@@ -124,12 +151,18 @@ EMITTERS: dict[str, Emitter] = {
     "Dropout": _as_it_is,
     "ELU": _elu,
     "Exp": _exp,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
     "Log": _log,
+    "Mish": _mish,
     "PReLU": _prelu,
     "Power": _power,
     "ReLU": _relu,
+    "SeLU": _selu,
     "Sigmoid": _plain("Sigmoid"),
     "Silence": _nothing,
+    "Softplus": _plain("Softplus"),
+    "Softsign": _plain("Softsign"),
     "Split": _as_it_is,
     "Swish": _swish,
     "TanH": _plain("Tanh"),

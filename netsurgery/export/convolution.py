@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.export.site import Emitter, Site, only_caffe
+from netsurgery.net import types
 from netsurgery.net.types.axes import axis_of
+from netsurgery.net.types.record import Space
 from netsurgery.net.windows import Window, conv_window
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ def _window(site: Site) -> Window:
 
 
 def _convolution(site: Site) -> list[str]:
-    window, message = _window(site), site.layer.param("convolution_param")
-    kind = "ConvTranspose" if site.layer.type == "Deconvolution" else "Conv"
+    window, spreads = _window(site), types.space(site.layer) is Space.SPREADING
+    kind = "ConvTranspose" if spreads else "Conv"
     params = [site.param(i) for i in range(len(site.params))]
     return [
         site.op(
@@ -45,7 +47,7 @@ def _convolution(site: Site) -> list[str]:
             strides=window.stride,
             pads=window.pad * 2,
             dilations=window.dilation,
-            group=message.integer("group", 1, 1),
+            group=(site.tops[0] if spreads else site.shape)[1] // site.params[0].shape[1],
         )
         for bottom in site.bottoms
     ]

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from netsurgery.export import (
     activations,
     convolution,
+    detection,
+    fork_norms,
     forks,
     normalization,
     pooling,
+    rearranging,
     recurrent,
     reductions,
     shaping,
@@ -28,9 +31,12 @@ __all__ = ["EMITTERS", "check_types", "needed", "write_net"]
 EMITTERS: dict[str, Emitter] = {
     **activations.EMITTERS,
     **convolution.EMITTERS,
+    **detection.EMITTERS,
+    **fork_norms.EMITTERS,
     **forks.EMITTERS,
     **normalization.EMITTERS,
     **pooling.EMITTERS,
+    **rearranging.EMITTERS,
     **recurrent.EMITTERS,
     **reductions.EMITTERS,
     **shaping.EMITTERS,
@@ -62,12 +68,11 @@ def _why_not(layer: Layer, exporting: bool) -> str:
         why = "it reads data of its own"
     elif record.training if record else layer.type.endswith("Loss"):
         why = "it is there for training"
-    elif exporting:
-        return "export does not know this type"
     else:
-        return (
-            "the embedded engine does not know this type; --engine caffe runs what your Caffe knows"
-        )
+        which = f"run this type of {record.origin}" if record else "know this type"
+        if exporting:
+            return f"export does not {which.replace('run', 'write')}"
+        return f"the embedded engine does not {which}; --engine caffe runs what your Caffe knows"
     if exporting:
         return f"{why}; a deploy net, whose inputs are given, can be exported"
     return (

@@ -170,7 +170,7 @@ def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> Non
         try:
             check_fields(layer)
             bottoms = [found.blobs[bottom] for bottom in layer.bottoms]
-            _keep(layer, *_ruled(rule, layer, bottoms), found)
+            _keep(layer, *_ruled(rule, layer, bottoms), found, given)
         except PrototxtError as error:
             if types.is_stock(layer) and not unknown_fields(layer):
                 raise
@@ -232,10 +232,19 @@ def _ruled(rule: ShapeRule, layer: Layer, bottoms: list[Shape]) -> Result:
         raise layer.error(f"found bottoms {shapes}; this layer takes more, or more axes") from None
 
 
-def _keep(layer: Layer, tops: Sequence[Shape | None], params: list[Shape], found: Shapes) -> None:
+def _keep(
+    layer: Layer,
+    tops: Sequence[Shape | None],
+    params: list[Shape],
+    found: Shapes,
+    given: Mapping[str, Shape],
+) -> None:
     for top, shape in zip(layer.tops, tops, strict=False):
-        assert shape is not None
-        _keep_top(layer, top, shape, found)
+        if shape is not None:
+            _keep_top(layer, top, shape, found)
+        elif not _take_given(top, found, given):
+            what = f"layer {layer.name!r} is of type {layer.type}, and it depends on the numbers"
+            found._begin(top, f"{what} that the layer reads")
     if params:
         found._own[layer.index] = tuple(params)
         found.params.setdefault(layer.name, tuple(params))

@@ -239,7 +239,7 @@ def test_a_net_whose_graph_depends_on_the_size(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("Python", "export does not know this type"),
+        ("Python", "export does not write this type of Caffe 1.0"),
         (
             "Accuracy",
             "it is there for training; a deploy net, whose inputs are given, can be exported",

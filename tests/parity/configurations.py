@@ -15,8 +15,10 @@ Shape = tuple[int, ...]
 
 #: Types whose arithmetic loses more: powers, exponentials, differences of near values.
 LOOSE = frozenset(
-    "BNLL BatchNorm ELU Exp LRN LSTM Log MVN Power RNN Sigmoid Softmax Swish TanH".split()
-)
+    """
+    BNLL BatchNorm ELU Exp LRN LSTM Log MVN Mish Power RNN SeLU Sigmoid Softmax Swish TanH
+    """.split()
+) | {"BN (PSPNet)", "BN (SegNet)", "BatchNorm (NVCaffe)"}
 
 
 def tolerance(kind: str) -> float:

@@ -1,8 +1,9 @@
 """Both engines on the same net, random shapes, parameters, weights and inputs: how far apart?
 
-    python tests/parity/conformance.py [CONFIGURATIONS]
+    python tests/parity/conformance.py [CONFIGURATIONS [TYPE ...]]
 
-prints a table: layer type, configurations tried, largest relative difference.
+prints two tables: layer type, configurations tried, largest relative difference. For a type of a
+fork, which Caffe has not, a reference written from the fork's definition stands for Caffe.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +21,27 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from small_models import model_layer, write_model
+
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.pycaffe import open_engine as opened_caffe
 from netsurgery.errors import NetsurgeryError
+from netsurgery.net import Net, types
 
-__all__ = ["Engines", "Trial", "compare", "difference", "engines", "measure", "prototxt"]
+__all__ = [
+    "Engines",
+    "Trial",
+    "compare",
+    "compare_reference",
+    "difference",
+    "engines",
+    "measure",
+    "prototxt",
+]
 
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -41,7 +57,9 @@ class Trial:
     body: its fields but name, type, bottom and top. bottoms: the shapes. values: how each
     bottom is drawn: "normal", "positive", "distinct" (no two alike), "below N" (whole numbers),
     or "cont" (the sequence markers of a recurrent layer; "cont anywhere" where the first may go
-    on). tops: how many. positive_params: params that are drawn above 0.
+    on), "boxes N SIZE" (regions of N pictures of that size), "places N" (no two alike below N in
+    one map). tops: how many. positive_params: params that are drawn above 0. fixed_params: params
+    that are one number throughout.
     """
 
     type: str
@@ -51,6 +69,7 @@ class Trial:
     tops: int = 1
     in_place: bool = False
     positive_params: tuple[int, ...] = ()
+    fixed_params: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass
@@ -86,6 +105,12 @@ def drawn(how: str, shape: Shape, rng: np.random.Generator) -> Array:
     kind, _, limit = how.partition(" ")
     if kind == "below":
         return rng.integers(0, int(limit), shape).astype(np.float32)
+    if kind == "boxes":
+        pictures, size = map(int, limit.split())
+        return _boxes(pictures, size, shape, rng)
+    if kind == "places":
+        rows = [rng.permutation(int(limit))[: shape[2] * shape[3]] for _ in range(prod(shape[:2]))]
+        return np.array(rows, np.float32).reshape(shape)
     if kind == "cont":
         # Whole sequences begin with 0; later zeros begin a new one.
         made = (rng.random(shape) < 0.7).astype(np.float32)
@@ -102,6 +127,14 @@ def drawn(how: str, shape: Shape, rng: np.random.Generator) -> Array:
         near = np.abs(values - step) < 1e-3
         values = np.where(near, step + 2e-3, values)
     return values.astype(np.float32)
+
+
+def _boxes(pictures: int, size: int, shape: Shape, rng: np.random.Generator) -> Array:
+    """Rows of a picture's number and two corners, some of them outside or the wrong way round."""
+    made = rng.integers(-size // 4, size + size // 4 + 1, (shape[0], 5)).astype(np.float32)
+    made += rng.integers(0, 3, made.shape).astype(np.float32) / 4
+    made[:, 0] = rng.integers(0, pictures, shape[0])
+    return made.reshape(shape)
 
 
 def difference(ours: Array, theirs: Array) -> float:
@@ -141,16 +174,46 @@ def compare(engines: Engines, trial: Trial, seed: int) -> float:
 def randomize(net: CaffeNet, trial: Trial, rng: np.random.Generator) -> None:
     for layer, shapes in net.params.items():
         for index, shape in enumerate(shapes):
-            values = rng.standard_normal(shape)
-            if index in trial.positive_params:
-                values = np.abs(values) + 0.1
-            net.set_param(layer, index, np.asarray(values, np.float32))
+            net.set_param(layer, index, _param(trial, index, shape, rng))
+
+
+def _param(trial: Trial, index: int, shape: Shape, rng: np.random.Generator) -> Array:
+    values = rng.standard_normal(shape)
+    if index in trial.positive_params:
+        values = np.abs(values) + 0.1
+    return np.asarray(np.full(shape, dict(trial.fixed_params).get(index, values)), np.float32)
+
+
+def compare_reference(engines: Engines, kind: str, trial: Trial, seed: int) -> float:
+    """The same between the embedded engine and the reference of a fork's type."""
+    from parity.references import PARAMS, REFERENCES
+
+    rng = np.random.default_rng(seed)
+    path, weights = engines.folder / "net.prototxt", engines.folder / "net.caffemodel"
+    path.write_text(prototxt(trial))
+    layer = Net.read(path).layers[-1]
+    hows = (*trial.values, *["normal"] * len(trial.bottoms))
+    inputs = {f"in{i}": drawn(hows[i], shape, rng) for i, shape in enumerate(trial.bottoms)}
+    shapes = PARAMS[kind](layer, list(trial.bottoms)) if kind in PARAMS else []
+    params = [_param(trial, index, shape, rng) for index, shape in enumerate(shapes)]
+    write_model(weights, model_layer("tried", trial.type, *params))
+    wanted = REFERENCES[kind](layer, list(inputs.values()), params)
+    with engines.embedded.load(path, weights) as ours:
+        made = ours.forward(inputs, tops(trial))
+        for top, expected in zip(tops(trial), wanted, strict=True):
+            assert ours.blobs[top] == expected.shape, f"{ours.blobs[top]}, not {expected.shape}"
+    return max(
+        difference(made[top], expected.astype(np.float32))
+        for top, expected in zip(tops(trial), wanted, strict=True)
+    )
 
 
 def measure(
     engines: Engines, kind: str, trials: st.SearchStrategy[Trial], count: int, within: float
 ) -> float:
     """Try `count` configurations; returns the largest difference.
+
+    Against Caffe, or against the reference where the type is a fork's.
 
     Raises AssertionError for one that is more than `within` apart, or that an engine refuses.
     """
@@ -167,7 +230,10 @@ def measure(
     @given(trials, st.integers(0, 2**32 - 1))
     def attempt(trial: Trial, seed: int) -> None:
         try:
-            apart = compare(engines, trial, seed)
+            if types.RECORDS[kind].origin == types.STOCK:
+                apart = compare(engines, trial, seed)
+            else:
+                apart = compare_reference(engines, kind, trial, seed)
         except NetsurgeryError as error:
             raise AssertionError(f"{error}\n{prototxt(trial)}") from error
         engines.tried[kind] += 1
@@ -188,12 +254,10 @@ def engines(caffe: Callable[[], PycaffeEngine]) -> Iterator[Engines]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the table; 1 if some type was too far apart."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from parity.configurations import TRIALS, tolerance
+    from parity.fork_configurations import FORK_TRIALS
 
     count = int(arguments[0]) if arguments else 200
-    wanted = arguments[1:] or sorted(TRIALS)
-    print("| layer type | configurations | largest difference |\n|---|---|---|", flush=True)
     bad = 0
     opened: list[PycaffeEngine] = []
 
@@ -204,13 +268,16 @@ def main(arguments: Sequence[str]) -> int:
         return opened[-1]
 
     with ExitStack() as stack, engines(live) as both:
-        for kind in wanted:
-            try:
-                apart = measure(both, kind, TRIALS[kind], count, tolerance(kind))
-                print(f"| {kind} | {both.tried[kind]} | {apart:.1e} |", flush=True)
-            except AssertionError as error:
-                bad = 1
-                print(f"| {kind} | FAILED | {error} |", flush=True)
+        for trials in (TRIALS, FORK_TRIALS):
+            wanted = [kind for kind in sorted(trials) if kind in (arguments[1:] or trials)]
+            print("\n| layer type | configurations | largest difference |\n|---|---|---|")
+            for kind in wanted:
+                try:
+                    apart = measure(both, kind, trials[kind], count, tolerance(kind))
+                    print(f"| {kind} | {both.tried[kind]} | {apart:.1e} |", flush=True)
+                except AssertionError as error:
+                    bad = 1
+                    print(f"| {kind} | FAILED | {error} |", flush=True)
     return bad
 
 

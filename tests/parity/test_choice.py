@@ -82,7 +82,10 @@ def test_a_type_that_neither_engine_knows(capsys: pytest.CaptureFixture[str]) ->
     make('layer { name: "roi" type: "ROIAlign" bottom: "data" top: "roi" }')
     assert run(["verify", *["net.prototxt", "net.caffemodel"] * 2]) == 2
     err = capsys.readouterr().err
-    assert "layer 'roi' (ROIAlign): the embedded engine does not know this type" in err
+    assert (
+        "layer 'roi' (ROIAlign): the embedded engine does not run this type of Synopsys Caffe"
+        in err
+    )
     assert "(this Caffe does not know layer type 'ROIAlign' (layer 'roi'): the embedded" in err
 
 

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from parity.configurations import TRIALS, tolerance
 from parity.conformance import Engines, difference, engines, measure
+from parity.fork_configurations import FORK_TRIALS
+from parity.references import PARAMS, REFERENCES
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.export.layers import EMITTERS
+from netsurgery.net import types
 
 COUNT = int(os.environ.get("NETSURGERY_CONFORMANCE", "25"))
 
@@ -34,6 +37,30 @@ def test_embedded_agrees_with_caffe(both: Engines, kind: str) -> None:
     apart = measure(both, kind, TRIALS[kind], COUNT, tolerance(kind))
     assert both.tried[kind] >= min(COUNT, 10)
     assert apart <= tolerance(kind)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Engines]:
+    def no_caffe() -> PycaffeEngine:
+        raise AssertionError("a fork's type is held against its reference")
+
+    with engines(no_caffe) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("kind", sorted(FORK_TRIALS))
+def test_embedded_agrees_with_a_forks_definition(embedded: Engines, kind: str) -> None:
+    apart = measure(embedded, kind, FORK_TRIALS[kind], COUNT, tolerance(kind))
+    assert embedded.tried[kind] >= min(COUNT, 10)
+    assert apart <= tolerance(kind)
+
+
+def test_every_type_of_a_fork_that_runs_has_a_reference() -> None:
+    running = {kind for kind, each in types.RECORDS.items() if each.runs}
+    of_forks = {kind for kind in running if types.RECORDS[kind].origin != types.STOCK}
+    assert of_forks == set(FORK_TRIALS) == set(REFERENCES)
+    with_params = {kind for kind in of_forks if types.RECORDS[kind].params != ()}
+    assert with_params == set(PARAMS)
 
 
 #: What Caffe has and the embedded engine refuses: data of their own, training, code in Python,

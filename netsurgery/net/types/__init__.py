@@ -14,10 +14,13 @@ from collections.abc import Iterable
 from netsurgery.net.layer import Layer
 from netsurgery.net.types import (
     data,
+    detection,
     elementwise,
+    fork_norms,
     linear,
     normalization,
     pooling,
+    rearranging,
     recurrent,
     reducing,
     resampling,
@@ -86,10 +89,13 @@ RECORDS: dict[str, LayerType] = {
     for each in sorted(
         (
             *data.TYPES,
+            *detection.TYPES,
             *elementwise.TYPES,
+            *fork_norms.TYPES,
             *linear.TYPES,
             *normalization.TYPES,
             *pooling.TYPES,
+            *rearranging.TYPES,
             *recurrent.TYPES,
             *reducing.TYPES,
             *resampling.TYPES,
@@ -109,13 +115,17 @@ _NAMES = _by_every_name(RECORDS.values())
 
 
 def record(name: str) -> LayerType | None:
-    """The record of the type that is called `name`; None for one that is not known."""
+    """The record of the type that is called `name`; None for one that is not known.
+
+    Types of several forks that prototxts call alike have the fork in their names here.
+    """
     return _NAMES.get(name)
 
 
 def of(layer: Layer) -> LayerType | None:
     """The record of the layer's type; None for one that is not known."""
-    return _NAMES.get(layer.type)
+    choice = fork_norms.which(layer)
+    return choice[0] if choice else _NAMES.get(layer.type)
 
 
 def is_a(layer: Layer, kind: LayerType) -> bool:

@@ -9,6 +9,7 @@ from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.record import Blobs, Result
 
 __all__ = [
+    "as_image",
     "bias",
     "free",
     "images",
@@ -47,6 +48,13 @@ def images(layer: Layer, shape: Shape) -> Shape:
     if len(shape) != 4:
         raise layer.error(f"its bottom has {len(shape)} axes; expected N x C x H x W")
     return shape
+
+
+def as_image(layer: Layer, shape: Shape) -> Shape:
+    """`shape` with ones behind it, N x C x H x W, as a Blob's num() ... width() have it."""
+    if not 2 <= len(shape) <= 4:
+        raise layer.error(f"its bottom has {len(shape)} axes; expected N x C, and at most H x W")
+    return (*shape, *[1] * (4 - len(shape)))
 
 
 def with_size(shape: Shape, axis: int, size: int) -> Shape:

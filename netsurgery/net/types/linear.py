@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 from netsurgery.net import geometry
@@ -10,7 +11,7 @@ from netsurgery.net.geometry import Field
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
-from netsurgery.net.types.fields import bias, free, num_output, per_weight
+from netsurgery.net.types.fields import bias, free, images, num_output, per_weight
 from netsurgery.net.types.record import (
     MANY,
     NO_PARAMS,
@@ -52,6 +53,22 @@ def _convolution(layer: Layer, bottoms: list[Shape]) -> Result:
     return tops, [weight, *bias(message, outputs)]
 
 
+def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
+    """A group for each channel, and as many outputs, whatever is left out."""
+    channels, message = images(layer, bottoms[0])[1], layer.param("convolution_param")
+    for name in ("group", "num_output"):
+        given = message.integer(name, channels, 1)
+        if given != channels:
+            raise layer.error(f"{name} {given}; a depthwise one of {channels} channels has as many")
+    window = conv_window(layer, 2)
+    tops = [(*b[:2], *window.convolved(b[2:])) for b in bottoms]
+    return tops, [(channels, 1, *window.kernel), *bias(message, channels)]
+
+
+def _depthwise_cost(layer: Layer, blobs: Blobs) -> int:
+    return per_weight(blobs, blobs.params[0][0])
+
+
 def _deconvolution(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("convolution_param")
     axis = axis_of(layer, message, bottoms[0], 1)
@@ -65,9 +82,8 @@ def _deconvolution(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def _outputs(layer: Layer, bottom: Shape, axis: int) -> tuple[int, int]:
     """num_output and group, which must divide it and the channels."""
-    message = layer.param("convolution_param")
+    message, channels = layer.param("convolution_param"), bottom[axis]
     outputs, group = num_output(layer, message), message.integer("group", 1, 1)
-    channels = bottom[axis]
     if channels % group or outputs % group:
         raise layer.error(
             f"group {group} divides not both its {channels} channels and its {outputs} outputs"
@@ -215,7 +231,7 @@ CONVOLUTION = LayerType(
 
 _DEPTHWISE = LayerType(
     name="DepthwiseConvolution",
-    aliases=("DepthwiseConv", "ConvolutionDepthwise"),
+    aliases=("DepthwiseConv",),
     origin="MobileNet",
     message="convolution_param",
     fields=(),
@@ -237,6 +253,17 @@ _DEPTHWISE = LayerType(
     multiply_adds=_convolution_cost,
     training=False,
     runs=True,
+)
+
+#: Its text names no group: it has one for each channel.
+_CONVOLUTION_DEPTHWISE = replace(
+    _DEPTHWISE,
+    name="ConvolutionDepthwise",
+    aliases=(),
+    shapes=_depthwise,
+    bottoms=(1, 1),
+    tops=(1, 1),
+    multiply_adds=_depthwise_cost,
 )
 
 _DECONVOLUTION = LayerType(
@@ -343,4 +370,12 @@ _EMBED = LayerType(
     runs=True,
 )
 
-TYPES = (CONVOLUTION, _DECONVOLUTION, _DEPTHWISE, _EMBED, _IM2COL, INNER_PRODUCT)
+TYPES = (
+    CONVOLUTION,
+    _CONVOLUTION_DEPTHWISE,
+    _DECONVOLUTION,
+    _DEPTHWISE,
+    _EMBED,
+    _IM2COL,
+    INNER_PRODUCT,
+)

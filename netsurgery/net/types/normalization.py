@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
     Read = Callable[[int], Wide]
 
-__all__ = ["SOFTMAX", "TYPES"]
+__all__ = ["BATCH_NORM", "NORMALIZE", "SOFTMAX", "TYPES", "normalizing"]
 
 #: Caffe fills the statistics with zeros, whatever the prototxt says.
 _STATISTICS = (
@@ -63,19 +63,26 @@ def _batch_norm_space(layer: Layer) -> Space:
 
 def _batch_norm_affine(layer: Layer, read: Read, channels: int) -> tuple[Wide, Wide]:
     """(x - mean) / sqrt(variance + eps), both divided by the third param; 0 there means 0."""
-    import numpy as np
 
     if not _stored(layer):
         raise SurgeryError("use_global_stats: false: its statistics are each batch's own")
     mean, variance, stored = read(0), read(1), float(read(2)[0])
     scale = 0.0 if stored == 0 else 1 / stored
     eps = layer.param("batch_norm_param").number("eps", 1e-5)
+    factor = normalizing(variance * scale, eps)
+    return factor, -mean * scale * factor
+
+
+def normalizing(variance: Wide, eps: float) -> Wide:
+    """1 / sqrt(variance + eps). Raises SurgeryError where that is no number."""
+    import numpy as np
+
     with np.errstate(all="ignore"):
-        factor = 1 / np.sqrt(variance * scale + eps)
+        factor: Wide = 1 / np.sqrt(variance + eps)
     if not np.isfinite(factor).all():
         channel = int(np.flatnonzero(~np.isfinite(factor))[0])
         raise SurgeryError(f"variance + eps of channel {channel} is not above 0")
-    return factor, -mean * scale * factor
+    return factor
 
 
 def _scale(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -172,7 +179,7 @@ def _batch_norm_field(seen: Seen, layer: Layer) -> Field | None:
     return first_field(seen, layer) if stored else kept_whole_field(seen, layer)
 
 
-_BATCH_NORM = LayerType(
+BATCH_NORM = LayerType(
     name="BatchNorm",
     aliases=(),
     origin="Caffe 1.0",
@@ -302,7 +309,7 @@ SOFTMAX = LayerType(
     runs=True,
 )
 
-_NORMALIZE = LayerType(
+NORMALIZE = LayerType(
     name="Normalize",
     aliases=(),
     origin="SSD",
@@ -328,4 +335,4 @@ _NORMALIZE = LayerType(
     runs=True,
 )
 
-TYPES = (_BATCH_NORM, _BIAS_TYPE, _MVN, _NORMALIZE, _SCALE_TYPE, SOFTMAX)
+TYPES = (BATCH_NORM, _BIAS_TYPE, _MVN, NORMALIZE, _SCALE_TYPE, SOFTMAX)

@@ -31,6 +31,7 @@ __all__ = [
     "Channels",
     "CostRule",
     "Count",
+    "EdgeRule",
     "InPlace",
     "LayerType",
     "Layout",
@@ -82,7 +83,7 @@ class Space(Enum):
     RESAMPLING = "resampling"  #: cells are taken, repeated or interpolated on another grid
     WHOLE = "whole map"  #: a cell depends on the whole map
     MIXING = "mixing"  #: numbers go from position to position
-    NOWHERE = "none"  #: it has no bottom, or no top
+    NOWHERE = "none"  #: it has no top, or reads no numbers
     UNKNOWN = "not known"
 
 
@@ -93,7 +94,7 @@ class Channels(Enum):
     BY_CHANNEL = "by channel"  #: every channel by itself, with params of its own
     ALONG = "along an axis"  #: it looks along the axis that its message names
     MIXING = "mixing"  #: a channel depends on others
-    NONE = "none"  #: it has no bottom, or no top
+    NONE = "none"  #: it has no top, or reads no numbers
     UNKNOWN = "not known"
 
 
@@ -113,7 +114,7 @@ class Values(Enum):
     MOVED = "moved"  #: the same numbers at other places
     HIDDEN = "hidden"  #: different numbers can become one (ReLU, a saturated Softmax)
     CHANGED = "changed"
-    NONE = "none"  #: it has no bottom, or no top
+    NONE = "none"  #: it has no top, or reads no numbers
     UNKNOWN = "not known"
 
 
