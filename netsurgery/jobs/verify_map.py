@@ -91,10 +91,10 @@ def plan_map(
     inputs: input of `old` -> of `new`; shapes: what both were compared at. Where that map cannot
     be compared, the reason, or None where `new` declares no input of which it would give one.
     """
-    made = _planned(old, new, inputs, shapes, out)
-    if isinstance(made, MapCheck):
-        return made
-    return Unchecked(*out, made) if _gives_a_map(new, inputs, shapes, out[1]) else None
+    plan = _planned(old, new, inputs, shapes, out)
+    if isinstance(plan, MapCheck):
+        return plan
+    return Unchecked(*out, plan) if _gives_a_map(new, inputs, shapes, out[1]) else None
 
 
 def _gives_a_map(
@@ -235,11 +235,11 @@ def _coarser(
     the classifier has other cells there.
     """
     known = fields(new, inputs)
-    wanted, reasons = {out[1]}, []
+    ancestors, reasons = {out[1]}, []
     for layer in reversed(new.layers):
-        if not wanted.intersection(layer.tops):
+        if not ancestors.intersection(layer.tops):
             continue
-        wanted.update(layer.bottoms)
+        ancestors.update(layer.bottoms)
         for top in layer.tops:
             steps = known[top].stride if top in known else field.stride
             if any(a % b for a, b in zip(field.stride, steps, strict=True) if b):

@@ -153,9 +153,10 @@ def verify(
     input is compared with the classifier on that cell's window. state: phase, stages, level and
     shapes to read both nets in.
 
-    The result's `same` is the verdict, `outputs` and `maps` are the gaps, `departs` is the first
-    blob that differs. Raises NetError where the nets' inputs or outputs cannot be set side by
-    side, or there is nothing to compare on, FormatError, EngineError.
+    The result's `same` says whether all that was compared agrees, `unchecked` names maps that
+    could not be compared, `verified` says both in one; `outputs` and `maps` are the gaps, `departs`
+    is the first blob that differs. Raises NetError where the nets' inputs or outputs cannot be set
+    side by side, or there is nothing to compare on, FormatError, EngineError.
     """
     from netsurgery.jobs import verify as job
     from netsurgery.jobs.verify_inputs import make_samples

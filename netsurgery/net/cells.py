@@ -1,7 +1,7 @@
 """Where the cells of a map lie in the net's input: a box for each, by `net.field` alone.
 
 Cell (row, column) has the box that begins at start + (row, column) x stride. That is its window
-where the net is a classifier made fully convolutional: as large as the classifier's input, and the
+where the net is a fully convolutional classifier: as large as the classifier's input, and the
 first one, from 0 on, is that input, which gives one cell. Else it is the cell's field, or a window
 of a given size about the middle of it: FCN's first layer pads by 100 to have more cells, so that
 the first lies outside of the picture.
@@ -89,11 +89,11 @@ def _enlarges(net: Net, known: Mapping[str, Field], blob: str, box: Pair) -> boo
 
     Some of its windows lie in the padding alone, and on both sides that is more than the box.
     """
-    wanted = {blob}
+    ancestors = {blob}
     for layer in reversed(net.layers):
-        if not wanted.intersection(layer.tops):
+        if not ancestors.intersection(layer.tops):
             continue
-        wanted.update(layer.bottoms)
+        ancestors.update(layer.bottoms)
         before = next((known[bottom] for bottom in layer.bottoms if bottom in known), None)
         behind = next((known[top] for top in layer.tops if top in known), None)
         if before is None or behind is None or layer.in_place:

@@ -86,13 +86,13 @@ def cropped(field: Field, before: tuple[int, int]) -> Field:
     return field._shifted([Fraction(cells) for cells in before], [_ZERO, _ZERO], field.stride)
 
 
-def resampled(field: Field, size: tuple[int, int], made: tuple[int, int]) -> Field:
-    """Behind a bilinear interpolation of `size` cells to `made`, the corner cells kept in place.
+def resampled(field: Field, size: tuple[int, int], new_size: tuple[int, int]) -> Field:
+    """Behind a bilinear interpolation to another size, with the corner cells kept in place.
 
-    Cell j reads about r x j, r = (size - 1) / (made - 1): between two cells both, else that one.
+    Cell j reads at r x j, r = (size - 1) / (new_size - 1): two cells, or the one that lies there.
     """
     rates = [
-        Fraction(size[i] - 1, made[i] - 1) if made[i] > 1 and size[i] > 1 else _ZERO
+        Fraction(size[i] - 1, new_size[i] - 1) if min(size[i], new_size[i]) > 1 else _ZERO
         for i in range(2)
     ]
     # r x j lies at most this far behind the one cell it reads, and before the other.

@@ -65,9 +65,9 @@ def size_for_map(
         return guess
     height = _smallest(lambda n: of.rows(n, guess[1]), guess[0], stride[0], asked[0])
     width = _smallest(lambda n: of.columns(n, guess[0]), guess[1], stride[1], asked[1])
-    made = of.size((height, width))
-    if made == asked or not exactly:
-        return (height, width) if min(made) else guess
+    cells = of.size((height, width))
+    if cells == asked or not exactly:
+        return (height, width) if min(cells) else guess
     below = max(height - 1, 1), max(width - 1, 1)
     gives = [
         f"{size[0]}x{size[1]} gives {rows}x{columns}"
