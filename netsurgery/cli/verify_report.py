@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["facts", "show", "verified_lines"]
 
 #: Of params with the same numbers.
-_KEPT = ("equal", "reshaped")
+_KEPT = ("equal", "reshaped", "reordered")
 
 
 def facts(found: Verification) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _departing(one: BlobGap) -> str:
 
 def _params(found: Verification) -> str:
     statuses = Counter(one.status for one in found.params)
-    words = ("equal", "reshaped", "different", "removed", "added")
+    words = ("equal", "reshaped", "reordered", "different", "removed", "added")
     told = ", ".join(f"{statuses[word]} {word}" for word in words if statuses[word])
     unlike = [f"{p.layer}[{p.index}]" for p in found.params if p.status not in _KEPT]
     more = f", {len(unlike) - 4} more" if len(unlike) > 5 else ""

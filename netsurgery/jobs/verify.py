@@ -14,6 +14,7 @@ from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
 from netsurgery.formats.prototxt import as_file
 from netsurgery.jobs.diff import ParamDifference, compare
+from netsurgery.jobs.verify_columns import order_notes, settle_order
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
@@ -143,6 +144,7 @@ def verify(
         gaps = runner.outputs(samples, outputs)
         departs = runner.departs(samples, same_order(*nets, pairs))
         maps, unchecked = runner.maps(samples, outputs)
+        params = settle_order(models, found.params)
         return Verification(
             (opened[0].description, opened[1].description),
             shapes,
@@ -151,12 +153,13 @@ def verify(
             tolerance,
             tuple(gaps),
             departs,
-            found.params,
+            params,
             tuple(maps),
             _once(
                 *(engine.note for engine in opened),
                 *_notes(nets, shapes, inputs, outputs, [*maps, *unchecked]),
                 *_not_seen(nets, outputs),
+                *order_notes(params),
                 *_blank(gaps),
             ),
             tuple(unchecked),

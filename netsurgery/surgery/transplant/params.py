@@ -6,21 +6,24 @@ weight that an InnerProduct keeps K x O (``transpose: true``) is seen as O x K:
 copied     the shapes are equal
 reshaped   as many numbers and as many outputs, over the same window: O x (C*H*W) and O x C x H x W
 turned     one of the two is kept K x O and the other is not
+reordered  the columns lie in another order there: behind a Permute the map lies H, W, C
 sliced     sizes differ, and the part that overlaps is wanted
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from math import prod
 
 from netsurgery.formats.weights import WeightsBlob
+from netsurgery.net import types
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
 from netsurgery.net.shapes import Shapes, describe
-from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["SLICE_HINT", "LayerParams", "Side", "overlap", "plain", "verdict"]
@@ -35,7 +38,8 @@ class LayerParams:
 
     shapes: of each param; None where neither net nor weights tell, for the reason in `unknown`.
     blobs: what the weights have for it, () for nothing. turned: its weight is kept K x O.
-    window: C x H x W that each output is computed over, None where that does not apply.
+    columns: the order of the weight's columns, None where that does not apply or is not known;
+    jumbled: ... though it is known what the layer reads.
     """
 
     name: str
@@ -43,8 +47,14 @@ class LayerParams:
     shapes: tuple[Shape, ...] | None
     blobs: tuple[WeightsBlob, ...] = ()
     turned: bool = False
-    window: Shape | None = None
+    columns: Order | None = None
+    jumbled: bool = False
     unknown: str = ""
+
+    @property
+    def window(self) -> Shape | None:
+        """C x H x W that each output is computed over, None where that does not apply."""
+        return as_map(self.columns or ())
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,12 @@ class Side:
     def of(cls, model: Model) -> Side:
         """Match the params of the weights with the layers of the net, by name as Caffe does."""
         net, shapes = model.net, model.shapes
+        orders = bottom_orders(net, shapes)
         refusals = list(_doubles(model))
         layers: dict[str, LayerParams] = {}
         for layer in net.layers:
             stored = model.stored.get(layer.name)
-            found = _layer_params(layer, tuple(stored.blobs) if stored else (), shapes)
+            found = _layer_params(layer, tuple(stored.blobs) if stored else (), shapes, orders)
             if found is None:
                 continue
             layers[layer.name] = found
@@ -97,7 +108,10 @@ def _more_than_one(names: Sequence[str], path: str) -> Iterator[Refusal]:
 
 
 def _layer_params(
-    layer: Layer, blobs: tuple[WeightsBlob, ...], shapes: Shapes
+    layer: Layer,
+    blobs: tuple[WeightsBlob, ...],
+    shapes: Shapes,
+    orders: Mapping[Layer, Order],
 ) -> LayerParams | None:
     """None for a layer without params."""
     known = shapes.params.get(layer.name)
@@ -106,25 +120,41 @@ def _layer_params(
         return None
     if known is None and blobs:
         known = tuple(blob.shape for blob in blobs)
+    columns, jumbled = _columns(layer, known, shapes, orders)
     return LayerParams(
         name=layer.name,
         type=layer.type,
         shapes=known,
         blobs=blobs,
-        turned=keeps_turned(layer),
-        window=_window(layer, known, shapes),
+        turned=types.keeps_turned(layer),
+        columns=columns,
+        jumbled=jumbled,
         unknown=hidden,
     )
 
 
-def _window(layer: Layer, params: tuple[Shape, ...] | None, shapes: Shapes) -> Shape | None:
-    if layer.type == "Convolution" and params and len(params[0]) == 4:
-        return params[0][1:]
-    if layer.type == "InnerProduct":
-        bottom = shapes.blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
-        axis = layer.param("inner_product_param").integer("axis", 1, -(2**31))
-        return bottom[1:] if len(bottom) == 4 and axis in (1, -3) else None
-    return None
+def _columns(
+    layer: Layer,
+    params: tuple[Shape, ...] | None,
+    shapes: Shapes,
+    orders: Mapping[Layer, Order],
+) -> tuple[Order | None, bool]:
+    """The order of a weight's columns, and whether it is lost.
+
+    A vector that is no flattened map says nothing of its columns: it may be one all the same.
+    """
+    if types.is_a(layer, types.CONVOLUTION) and params and len(params[0]) == 4:
+        return (Part(params[0][1:]),), False
+    if not types.is_a(layer, types.INNER_PRODUCT) or not layer.bottoms:
+        return None, False
+    bottom, order = shapes.blobs.get(layer.bottoms[0], ()), orders.get(layer)
+    axis = layer.param("inner_product_param").integer("axis", 1, -(2**31))
+    if len(bottom) not in (2, 4) or axis not in (1, 1 - len(bottom)):
+        return None, False
+    if order is None:
+        return None, True
+    vector = len(bottom) == 2 and order == (Part((bottom[1], 1, 1)),)
+    return (None if vector else order), False
 
 
 def plain(shape: Shape, turned: bool) -> Shape:
@@ -142,18 +172,42 @@ def verdict(old: LayerParams, new: LayerParams, index: int, *, cut: bool) -> tup
     weight = index == 0
     one, other = old.shapes[index], new.shapes[index]
     rows, wanted = plain(one, old.turned and weight), plain(other, new.turned and weight)
-    apart = weight and rows != wanted and _other_window(old, new)
     fits = rows == wanted or (prod(rows) == prod(wanted) and _same_outputs(rows, wanted))
+    order = _order(old, new) if weight else _Order.SAME
+    moved = order is not _Order.SAME
+    apart = weight and _other_window(old, new) and (rows != wanted or moved)
+    if order is _Order.UNKNOWN:
+        return "", "param 0: in which order the columns of one of the two lie is not known"
     if fits and not apart:
+        if moved:
+            return "reordered", ""
         if weight and old.turned != new.turned:
             return "turned", ""
         return ("copied" if one == other else "reshaped"), ""
-    if cut and overlap(rows, wanted) is not None and (not apart or len(rows) == len(wanted)):
+    on_top = overlap(rows, wanted) is not None and (not apart or len(rows) == len(wanted))
+    if cut and on_top and not moved:
         return "sliced", ""
     if fits:
         there, here = (describe(layer.window or ()) for layer in (old, new))
         return "", f"param 0 is for a window of {there}, expected one for {here}"
+    if moved:
+        return "", f"param 0 is {describe(one)}, expected {describe(other)} with columns in order"
     return "", _no_fit(index, one, other, cut)
+
+
+class _Order(Enum):
+    SAME = "same"
+    OTHER = "other"
+    UNKNOWN = "not known"
+
+
+def _order(old: LayerParams, new: LayerParams) -> _Order:
+    """Whether the columns of two weights lie in one order, as far as that is known."""
+    if old.columns is None or new.columns is None:
+        lost = (old.jumbled and new.columns) or (new.jumbled and old.columns)
+        return _Order.UNKNOWN if lost else _Order.SAME
+    same = old.columns == new.columns or lie_alike(old.columns, new.columns)
+    return _Order.SAME if same else _Order.OTHER
 
 
 def _other_window(old: LayerParams, new: LayerParams) -> bool:

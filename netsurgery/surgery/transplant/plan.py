@@ -26,7 +26,7 @@ __all__ = ["NameRule", "Param", "Transfer", "TransplantPlan", "plan_transplant"]
 Param = tuple[str, int]
 
 #: What may come of a param, in the order it is counted.
-VERDICTS = ("copied", "reshaped", "turned", "sliced", "dropped", "left")
+VERDICTS = ("copied", "reshaped", "turned", "reordered", "sliced", "dropped", "left")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class NameRule:
 class Transfer:
     """What becomes of one param.
 
-    verdict: "copied", "reshaped", "turned" or "sliced" for one that goes from `source` to
-    `target`; "dropped" for one that goes nowhere, "left" for a target that nothing comes for.
-    old, new: the shapes there and here. reason: why it was dropped or left.
+    verdict: "copied", "reshaped", "turned", "reordered" or "sliced" for one that goes from
+    `source` to `target`; "dropped" for one that goes nowhere, "left" for a target that nothing
+    comes for. old, new: the shapes there and here. reason: why it was dropped or left.
     """
 
     verdict: str
@@ -82,9 +82,11 @@ class TransplantPlan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many params of each verdict."""
+        """How many params of each verdict; those reordered are named where there are any."""
         found = [transfer.verdict for transfer in self.transfers]
-        return {word: found.count(word) for word in VERDICTS}
+        return {
+            word: found.count(word) for word in VERDICTS if word in found or word != "reordered"
+        }
 
     def coming(self) -> dict[Param, Transfer]:
         """The target's params that something comes for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from math import prod
 
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
@@ -11,6 +12,7 @@ from netsurgery.formats.weights import WeightsBlob, numbers
 from netsurgery.io.segments import Copy
 from netsurgery.net.model_write import ModelChange
 from netsurgery.net.net import Layer, Shape
+from netsurgery.surgery.columns import gathered, to_order
 from netsurgery.surgery.transplant.params import overlap, plain
 from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan
 
@@ -60,6 +62,12 @@ def _numbers(plan: TransplantPlan, transfer: Transfer) -> Copy | Chunks:
     old, new = plan.source.layers[name], plan.target.layers[goal]
     blob = old.blobs[index]
     weight = index == 0
+    if transfer.verdict == "reordered":
+        assert old.columns is not None
+        assert new.columns is not None
+        columns = partial(to_order, old.columns, new.columns)
+        matrix = _matrix(transfer.old or ())
+        return gathered(blob, matrix, columns, turned=(old.turned, new.turned))
     if transfer.verdict == "turned":
         return turned(blob, _matrix(transfer.old or ()))
     if transfer.verdict == "sliced":
