@@ -10,6 +10,7 @@ import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.io.closing import Closing
+from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["FakeEngine", "FakeNet"]
@@ -73,9 +74,10 @@ class FakeEngine(Closing):
         return self
 
     def load(
-        self, prototxt: Path, weights: Path | None = None, *, state: NetState = TEST
+        self, net: Path | Net, weights: Path | None = None, *, state: NetState = TEST
     ) -> FakeNet:
-        self.log.append(("load", prototxt, weights))
+        path = Path(net.prototxt.path) if isinstance(net, Net) else net
+        self.log.append(("load", path, weights))
         return FakeNet(self.run, self.inputs, self.log)
 
     def close(self) -> None:

@@ -282,13 +282,27 @@ def test_nets_that_are_refused(
 
 
 def test_several_inputs_are_refused(tmp_path: Path) -> None:
+    """Those that the map depends on."""
     text = 'input: "a" input_shape { dim: 1 } input: "b" input_shape { dim: 1 }\n'
+    both = 'layer { name: "x" type: "Eltwise" bottom: "a" bottom: "b" top: "x" }\n'
     with pytest.raises(NetError) as error:
-        net_of(tmp_path, text + 'layer { name: "x" type: "ReLU" bottom: "a" top: "x" }\n')
+        net_of(tmp_path, text + both)
     assert str(error.value) == (
         f"{tmp_path / 'deploy.prototxt'}: the net has 2 inputs, 'a', 'b'; "
         "a picture can be fed to one only"
     )
+
+
+def test_an_input_that_the_map_does_not_depend_on_is_left_out(tmp_path: Path) -> None:
+    text = (
+        PROTOTXT + 'layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 7 } } }\n'
+    )
+    text += 'layer { name: "loss" type: "Martian" bottom: "prob" bottom: "l" top: "loss" }\n'
+    net = net_of(tmp_path, text, "prob")
+    assert (net.input.name, [layer.name for layer in net.net.layers][-1]) == ("data", "prob")
+    with pytest.raises(NetError) as error:
+        net_of(tmp_path, text)
+    assert "the net has 2 inputs, 'data', 'l'; a picture" in str(error.value)
 
 
 def tiny_mapper(

@@ -22,7 +22,7 @@ import pytest
 
 from netsurgery.engines import worker_process
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
-from netsurgery.engines.pycaffe import CaffeNet, Move, PycaffeEngine, open_engine
+from netsurgery.engines.pycaffe import CaffeNet, Move, PycaffeEngine, RefusedToLoad, open_engine
 from netsurgery.errors import (
     EngineError,
     EngineFailed,
@@ -382,7 +382,8 @@ def test_ten_deaths_of_each_kind(
         if when == "reshape":
             doing = f"reshaping {net_file('')}, data to 3x1x2x2"
         assert str(caught.value) == DEATHS[death].format(doing=doing)
-        assert type(caught.value) is (EngineTimeout if death == "hang" else EngineFailed)
+        failed = RefusedToLoad if when == "load" else EngineFailed
+        assert type(caught.value) is (EngineTimeout if death == "hang" else failed)
         assert not engine.alive
         assert family_in_the_end(engine.pid) == []
         with pytest.raises(EngineFailed, match=r"^Caffe is not running any more: it "):

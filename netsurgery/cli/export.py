@@ -34,6 +34,13 @@ FILE = click.Path(path_type=Path)
     "-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model; - prints it."
 )
 @click.option(
+    "--blob",
+    "blobs",
+    metavar="NAME",
+    multiple=True,
+    help="What the model gives, instead of the net's outputs; may be given several times.",
+)
+@click.option(
     "--weights",
     "place",
     type=click.Choice(["inside", "linked"]),
@@ -55,6 +62,7 @@ def command(
     prototxt: Path,
     weights: Path,
     output: Path,
+    blobs: tuple[str, ...],
     place: str,
     with_preprocess: bool,
     state: NetState,
@@ -65,7 +73,8 @@ def command(
     """Write a net and its weights as ONNX.
 
     Values are called as Caffe's blobs are. Height, width and batch are dynamic where the net
-    allows it.
+    allows it. With --blob only the layers that the blobs depend on are written; the others may
+    be of any type.
 
     \b
     Example:
@@ -78,6 +87,7 @@ def command(
         prototxt,
         weights,
         output,
+        blobs=blobs,
         linked=place == "linked",
         preprocess=settings,
         state=state,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import EngineError
 from netsurgery.io.closing import Closing
+from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 
@@ -95,9 +96,12 @@ class Engine(Closing, Protocol):
         """Why "auto" is this engine although there is another; "" where nothing is to be said."""
 
     def load(
-        self, prototxt: Path, weights: Path | None = None, *, state: NetState = TEST
+        self, net: Path | Net, weights: Path | None = None, *, state: NetState = TEST
     ) -> LoadedNet:
-        """Load a net in `state`; without weights its params are those its fillers give."""
+        """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
+
+        A `Net` is loaded as it is, in its own state: it may be less than its prototxt.
+        """
 
     def close(self) -> None:
         """Let go of the engine and every net it loaded."""

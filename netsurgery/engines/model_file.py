@@ -46,7 +46,7 @@ def check_model(path: Path) -> None:
             raise CaffemodelError("this has no layers, so no weights", path=str(path))
 
 
-def check_params(prototxt: Path, weights: Path, state: NetState = TEST) -> None:
+def check_params(net: Path | Net, weights: Path, state: NetState = TEST) -> None:
     """Raise unless the weights hold every param of the net in `state` that its fillers do not set.
 
     The index of the weights is read, no more. NetError and PrototxtError tell the layer, in the
@@ -55,7 +55,7 @@ def check_params(prototxt: Path, weights: Path, state: NetState = TEST) -> None:
     caffemodels of V0.
     """
     try:
-        net = Net.read(prototxt, state)
+        net = net if isinstance(net, Net) else Net.read(net, state)
     except NetsurgeryError:
         return
     with Model(net, weights) as model:

@@ -21,6 +21,7 @@ from netsurgery.export.layers import check_types, write_net
 from netsurgery.export.weights import Weights
 from netsurgery.io.closing import Closing
 from netsurgery.net.model import Model
+from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 
@@ -60,19 +61,20 @@ class EmbeddedEngine(Closing):
         return f"embedded (ONNX Runtime {VERSION}), {device}"
 
     def load(
-        self, prototxt: Path, weights: Path | None = None, *, state: NetState = TEST
+        self, net: Path | Net, weights: Path | None = None, *, state: NetState = TEST
     ) -> EmbeddedNet:
-        """Load a net in `state`; without weights its params are what its fillers give.
+        """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 
-        The phase is TEST: what else training computes is Caffe's alone.
+        A `Net` is loaded as it is. The phase is TEST: what else training computes is Caffe's alone.
 
         Raises FormatError and its children for files that cannot be read, and NetError or
         PrototxtError, naming the layer, for a net that this engine cannot run or that the
         weights do not fit.
         """
+        path, state = (net.prototxt.path, net.state) if isinstance(net, Net) else (net, state)
         if state.phase != "TEST":
-            raise EngineError(f"{prototxt}: this engine runs nets in the TEST phase only")
-        model = Model.open(prototxt, weights, state)
+            raise EngineError(f"{path}: this engine runs nets in the TEST phase only")
+        model = Model(net if isinstance(net, Net) else Net.read(net, state), weights)
         try:
             check_types(model.net)
         except PrototxtError as error:

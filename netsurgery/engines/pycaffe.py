@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,9 @@ from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.model_file import check_model, check_params, check_saved, raw_hint
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
+from netsurgery.formats.prototxt import Prototxt, as_file
 from netsurgery.io.closing import Closing
+from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 
@@ -129,47 +132,45 @@ class PycaffeEngine(Closing):
 
     def load(
         self,
-        prototxt: Path,
+        net: Path | Net,
         weights: Path | None = None,
         *,
         state: NetState = TEST,
         partial: bool = False,
     ) -> CaffeNet:
-        """Load a net in `state`; without weights its params are what its fillers give.
+        """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 
-        `weights` is a caffemodel, or HDF5 if its name ends in .h5. Layers that the net lacks are
-        left alone, and with `partial` also those that the weights lack. Else these raise, as does
-        whatever does not fit: NetError and PrototxtError, naming the layer. Raises RefusedToLoad
-        with Caffe's own words, EngineFailed for files that are not there, and CaffemodelError for
-        weights that are no caffemodel, which Caffe may load without a word.
+        A `Net` is loaded as it is, in its own state. `weights` is a caffemodel, or HDF5 if its
+        name ends in .h5. Layers that the net lacks are left alone, and with `partial` also those
+        that the weights lack. Else these raise, as does whatever does not fit: NetError and
+        PrototxtError, naming the layer. Raises RefusedToLoad with Caffe's own words, EngineFailed
+        for files that are not there, and CaffemodelError for weights that are no caffemodel, which
+        Caffe may load without a word.
         """
-        ready = self._prepared.pop(_Load(prototxt, weights, state), None)
+        load = _Load.of(net, weights, state)
+        ready = self._prepared.pop(load, None)
         if ready is not None:
             return ready
-        for path in (prototxt, weights):
-            if path is not None and not path.is_file():
+        for path in (load.prototxt, weights):
+            if isinstance(path, Path) and not path.is_file():
                 raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
         if weights is not None:
             check_model(weights)
             if not partial:
-                check_params(prototxt, weights, state)
-        net = next(self._net_ids)
-        doing = f"loading {prototxt}" + (f" with {weights}" if weights is not None else "")
-        try:
-            facts = self._request(
-                "load", doing, net=net, prototxt=wire_path(prototxt),
-                weights=None if weights is None else wire_path(weights), phase=state.phase,
-                level=state.level, stages=[wire_text(one) for one in state.stages],
-            )  # fmt: skip
-        except EngineFailed as failed:
-            raise RefusedToLoad(f"{failed}{raw_hint(weights)}") from None
-        return CaffeNet(self, net, str(prototxt), facts)
+                check_params(net, weights, state)
+        with load.file() as path:
+            try:
+                number = next(self._net_ids)
+                facts = self._request("load", load.doing, net=number, **load.fields(path))
+            except EngineFailed as failed:
+                raise RefusedToLoad(f"{failed}{raw_hint(weights)}") from None
+        return CaffeNet(self, number, load.path, facts)
 
-    def prepare(self, prototxt: Path, weights: Path | None, state: NetState) -> None:
+    def prepare(self, net: Net, weights: Path | None) -> None:
         """Load a net now, for the next `load` of the same. Raises what `load` raises."""
-        key = _Load(prototxt, weights, state)
-        if key not in self._prepared:
-            self._prepared[key] = self.load(prototxt, weights, state=state)
+        load = _Load.of(net, weights, net.state)
+        if load not in self._prepared:
+            self._prepared[load] = self.load(net, weights)
 
     def transplant(
         self, original: CaffeNet, target: CaffeNet, moves: Sequence[Move]
@@ -200,11 +201,42 @@ class PycaffeEngine(Closing):
 
 
 class _Load(NamedTuple):
-    """A net to load."""
+    """A net to load: the file it is in, or its prototxt."""
 
-    prototxt: Path
+    prototxt: Path | Prototxt
     weights: Path | None
     state: NetState
+
+    @classmethod
+    def of(cls, net: Path | Net, weights: Path | None, state: NetState) -> _Load:
+        if isinstance(net, Net):
+            return cls(net.prototxt, weights, net.state)
+        return cls(net, weights, state)
+
+    @property
+    def path(self) -> str:
+        """The prototxt's name."""
+        return self.prototxt.path if isinstance(self.prototxt, Prototxt) else str(self.prototxt)
+
+    @property
+    def doing(self) -> str:
+        return f"loading {self.path}" + (f" with {self.weights}" if self.weights else "")
+
+    def file(self) -> AbstractContextManager[Path]:
+        """The file that Caffe is to read."""
+        if isinstance(self.prototxt, Prototxt):
+            return as_file(self.prototxt)
+        return nullcontext(self.prototxt)
+
+    def fields(self, prototxt: Path) -> dict[str, Any]:
+        """What the worker is told."""
+        return {
+            "prototxt": wire_path(prototxt),
+            "weights": None if self.weights is None else wire_path(self.weights),
+            "phase": self.state.phase,
+            "level": self.state.level,
+            "stages": [wire_text(one) for one in self.state.stages],
+        }
 
 
 class CaffeNet(Closing):

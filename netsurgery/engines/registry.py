@@ -81,7 +81,7 @@ def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]
         with fall_back(options) as notes:
             for model in models:
                 weights = Path(model.path) if model.has_weights else None
-                caffe.prepare(Path(model.net.prototxt.path), weights, model.net.state)
+                caffe.prepare(model.net, weights)
     except BaseException:
         caffe.close()
         raise

@@ -22,11 +22,12 @@ from netsurgery.export.site import Emitter, Param, Site
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.layer_blobs import check_blobs
+from netsurgery.net.needed import needed
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.net.types.record import Source
 
-__all__ = ["EMITTERS", "check_types", "needed", "write_net"]
+__all__ = ["EMITTERS", "check_types", "write_net"]
 
 EMITTERS: dict[str, Emitter] = {
     **activations.EMITTERS,
@@ -79,17 +80,6 @@ def _why_not(layer: Layer, exporting: bool) -> str:
         f"{why}; the embedded engine runs deploy nets, whose inputs are given "
         "(--engine caffe runs this one)"
     )
-
-
-def needed(net: Net, outputs: Sequence[str]) -> tuple[list[Layer], list[str]]:
-    """The layers that `outputs`, blobs after their last writer, depend on, and the net inputs."""
-    wanted, layers = set(outputs), []
-    for layer in reversed(net.layers):
-        if not types.is_input(layer) and wanted.intersection(layer.tops):
-            layers.append(layer)
-            wanted.difference_update(layer.tops)
-            wanted.update(layer.bottoms)
-    return layers[::-1], [given.name for given in net.inputs if given.name in wanted]
 
 
 def write_net(

@@ -83,18 +83,20 @@ class Export:
         return {key: text.encode("utf-8", "replace").decode() for key, text in told.items()}
 
 
-def export_net(model: Model, prepare: Prepare | None = None) -> Export:
+def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str] = ()) -> Export:
     """Write a net with its weights as ONNX; `prepare` puts operations before its inputs.
 
+    blobs: what the model is to give, the net's outputs if empty.
     Raises NetError or PrototxtError, naming the layer, for a net that cannot be written or that
     the weights do not fit.
     """
     net = model.net
     check_types(net, exporting=True)
     weights = Weights(model)
+    wanted = tuple(dict.fromkeys(blobs)) or net.outputs
 
     def written(shapes: Shapes) -> Graph:
-        return write_net(net, shapes, net.outputs, weights.of, dynamic=True, prepare=prepare)
+        return write_net(net, shapes, wanted, weights.of, dynamic=True, prepare=prepare)
 
     shapes = model.shapes
     own = written(shapes)

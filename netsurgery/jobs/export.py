@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
 from netsurgery.net.model import Model
+from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.inputs import declare_inputs, why_no_input
@@ -43,6 +45,7 @@ def export(
     weights: Path,
     output: Path,
     *,
+    blobs: Sequence[str] = (),
     linked: bool = False,
     preprocess: Settings | None = None,
     state: NetState = TEST,
@@ -50,6 +53,8 @@ def export(
 ) -> Exported:
     """Write the net as an ONNX model at `output`; "-" is standard output, if nothing is linked.
 
+    blobs: what the model is to give, and then it has only the layers that they depend on, the
+    others may be anything; the net's outputs if empty.
     linked: leave the weights in the caffemodel, of which the model names ranges of bytes.
     preprocess: fold these settings in as the first operations; the model then takes pixels,
     0..255, in the order of channels that the settings are for. state: in which the net is read;
@@ -59,12 +64,15 @@ def export(
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
-    with Model(declare_inputs(Net.read(prototxt, state)), weights) as model:
+    net = Net.read(prototxt, state)
+    require_blobs(net, blobs)
+    net = declare_inputs(only_needed(net, blobs) if blobs else net)
+    with Model(net, weights) as model:
         outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
         location = linked_location(weights, output) if linked else None
         prepare = None if preprocess is None else _preprocess(preprocess)
         try:
-            made = export_net(model, prepare)
+            made = export_net(model, prepare, blobs)
         except PrototxtError as error:
             raise error.more(why_no_input(model.net)) from None
         segments = made.segments(location)

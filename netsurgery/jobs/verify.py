@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
-from netsurgery.formats.prototxt import as_file
 from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_columns import order_notes, settle_order
 from netsurgery.jobs.verify_gaps import Gap, gap_between
@@ -131,13 +130,7 @@ def verify(
         models = Model(nets[0], old.weights), Model(nets[1], new.weights)
         opened = _opened(engines, models, stack)
         loaded = tuple(
-            stack.enter_context(
-                engine.load(
-                    stack.enter_context(as_file(model.net.prototxt)),
-                    Path(model.path),
-                    state=model.net.state,
-                )
-            )
+            stack.enter_context(engine.load(model.net, Path(model.path)))
             for engine, model in zip(opened, models, strict=True)
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)

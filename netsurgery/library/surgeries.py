@@ -246,6 +246,7 @@ def export_onnx(
     weights: AnyPath,
     output: AnyPath,
     *,
+    blobs: str | Sequence[str] = (),
     linked: bool = False,
     preprocess: Settings | AnyPath | None = None,
     state: NetState = TEST,
@@ -253,14 +254,18 @@ def export_onnx(
 ) -> Exported:
     """Write a net and its weights as one ONNX model, its values called as Caffe's blobs are.
 
-    linked: leave the weights in the caffemodel, which must lie in the output's folder or below.
-    preprocess: fold these settings in, so that the model takes RGB pixels, 0..255. Height, width
-    and batch are dynamic where the net allows it. state: phase, stages, level and shapes to read
-    the net in; data layers of known shapes become inputs. Raises NetsurgeryError for a layer that
-    ONNX has no words for, FormatError, OutputError.
+    blobs: what the model is to give, instead of the net's outputs; layers that they do not depend
+    on may be anything. linked: leave the weights in the caffemodel, which must lie in the output's
+    folder or below. preprocess: fold these settings in, so that the model takes RGB pixels,
+    0..255. Height, width and batch are dynamic where the net allows it. state: phase, stages, level
+    and shapes to read the net in; data layers of known shapes become inputs. Raises
+    NetsurgeryError for a layer that ONNX has no words for, FormatError, OutputError.
     """
     from netsurgery.jobs.export import export
 
     settings = None if preprocess is None else as_settings(preprocess)
     paths = Path(prototxt), Path(weights), Path(output)
-    return export(*paths, linked=linked, preprocess=settings, state=state, force=force)
+    wanted = [blobs] if isinstance(blobs, str) else blobs
+    return export(
+        *paths, blobs=wanted, linked=linked, preprocess=settings, state=state, force=force
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import EngineOptions
@@ -91,22 +91,11 @@ class Extractor(Closing):
     """A loaded net, from pictures to several of its blobs at once; a context manager."""
 
     def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
-        """Raises NetError for a blob that the net has not, and for no blob at all."""
-        if not blobs:
-            raise NetError("no blob is named, so there is nothing to take")
+        """The mapper's net gives all of `blobs`."""
         self.mapper = mapper
         self.blobs = tuple(dict.fromkeys(blobs))
-        self._nets = {blob: self._net(blob) for blob in self.blobs}
+        self._nets = {blob: replace(mapper.net, blob=blob) for blob in self.blobs}
         self._cells: dict[tuple[str, Size], Cells | None] = {}
-
-    def _net(self, blob: str) -> MapNet:
-        net = self.mapper.net
-        known = dict.fromkeys(top for layer in net.net.layers for top in layer.tops)
-        if blob not in known and blob != net.input.name:
-            raise NetError(
-                f"{net.net.prototxt.path}: no blob {blob!r}; it has {_some(list(known))}"
-            )
-        return MapNet(net.net, net.input, net.shape, blob)
 
     def extract(self, picture: Picture, size: Size | None = None) -> list[Features]:
         """The blobs of a picture, in the order asked for.
@@ -152,14 +141,12 @@ def make_extractor(
 
     state: the phase and the shapes to read the net with; stages and level are the settings'.
 
-    Raises SettingsError without prototxt or weights, and what is wrong with any of the files.
+    Raises SettingsError without prototxt or weights, what is wrong with any of the files, and
+    NetError for a blob that the net has not, and for no blob at all.
     """
     prototxt, weights = check_model(settings)
-    net = MapNet.for_any_blob(prototxt, state_of(settings, state))
+    if not blobs:
+        raise NetError("no blob is named, so there is nothing to take")
+    net = MapNet.for_blobs(prototxt, blobs, state_of(settings, state))
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
     return Extractor(Mapper(net, weights, transformer, options), blobs)
-
-
-def _some(names: list[str]) -> str:
-    more = f" (and {len(names) - 20} before them)" if len(names) > 20 else ""
-    return f"{', '.join(names[-20:])}{more}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from netsurgery.errors import NetError
+from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.net import types
 from netsurgery.net.cells import Cells, place_cells
+from netsurgery.net.needed import listed, only_needed, require_blobs
 from netsurgery.net.net import Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer, remedy
 from netsurgery.net.state import TEST, NetState
@@ -19,13 +20,13 @@ __all__ = ["MapNet", "refuse_blob"]
 
 Size = tuple[int, int]
 
-#: How many blobs an error lists.
-_LISTED = 20
-
 
 @dataclass(frozen=True, eq=False)
 class MapNet:
-    """A net of one image input, and the blob to take the map from."""
+    """A net of one image input, and the blob to take the map from.
+
+    The net is what the blob depends on, or several blobs; all else of its prototxt may be anything.
+    """
 
     net: Net
     input: NetInput
@@ -39,18 +40,31 @@ class MapNet:
         Raises PrototxtError, FormatError, and NetError: not one input of N x C x H x W with one or
         three channels, no such blob, a blob that is not N x C x H x W.
         """
-        net = declare_inputs(Net.read(prototxt, state))
-        found, shape = _image_input(net)
-        made = cls(net, found, shape, _last_top(net) if blob is None else blob)
-        made._check_blob()
+        net = Net.read(prototxt, state)
+        chosen = _last_top(net) if blob is None else blob
+        if chosen not in _blobs(net):
+            _image_input(net)
+            raise NetError(f"{net.prototxt.path}: no blob {chosen!r}; {_candidates(net)}")
+        made = cls.of(net, [chosen])
+        made._check_blob(net)
         return made
 
     @classmethod
-    def for_any_blob(cls, prototxt: Path | str, state: NetState = TEST) -> MapNet:
-        """Read a net whose blobs need be no maps; the `blob` is its input. Raises as `read`."""
-        net = declare_inputs(Net.read(prototxt, state))
-        found, shape = _image_input(net)
-        return cls(net, found, shape, found.name)
+    def for_blobs(
+        cls, prototxt: Path | str, blobs: Sequence[str], state: NetState = TEST
+    ) -> MapNet:
+        """Read a net whose `blobs` need be no maps. Raises as `read`."""
+        net = Net.read(prototxt, state)
+        require_blobs(net, blobs)
+        return cls.of(net, blobs)
+
+    @classmethod
+    def of(cls, net: Net, blobs: Sequence[str]) -> MapNet:
+        """The net's part that gives `blobs`; `blob` is the first of them. Raises NetError."""
+        part = declare_inputs(only_needed(net, blobs))
+        part = part if part.inputs else declare_inputs(net)  # the picture is fed, but goes nowhere
+        found, shape = _image_input(part)
+        return cls(part, found, shape, blobs[0])
 
     @property
     def channels(self) -> int:
@@ -94,32 +108,40 @@ class MapNet:
         """
         return place_cells(self.net, self.blob, self.shape, size, window)
 
-    def _check_blob(self) -> None:
-        shapes = self._shapes(self.size)
-        blobs = {top for layer in self.net.layers for top in layer.tops} | {self.input.name}
-        if self.blob not in blobs:
-            candidates = _candidates(shapes.blobs, self.input.name)
-            raise NetError(f"{self.net.prototxt.path}: no blob {self.blob!r}; {candidates}")
-        shape = shapes.blobs.get(self.blob)
+    def _check_blob(self, whole: Net) -> None:
+        shape = self._shapes(self.size).blobs.get(self.blob)
         if shape is not None and len(shape) != 4:
-            refuse_blob(self.blob, shape, shapes.blobs, self.input.name)
+            refuse_blob(self.blob, shape, whole)
 
 
-def refuse_blob(blob: str, shape: Shape, blobs: Mapping[str, Shape], source: str) -> None:
-    """Raise NetError for a blob that is not N x C x H x W, naming those that are."""
+def refuse_blob(blob: str, shape: Shape, net: Net) -> None:
+    """Raise NetError for a blob that is not N x C x H x W, naming those of `net` that are."""
     told = " x ".join(map(str, shape)) or "a single number"
     raise NetError(
         f"blob {blob!r} is {told}, not N x C x H x W (a classifier becomes fully convolutional by "
-        f"`netsurgery convert`); {_candidates(blobs, source)}"
+        f"`netsurgery convert`); {_candidates(net)}"
     )
 
 
-def _candidates(blobs: Mapping[str, Shape], source: str) -> str:
-    names = [name for name, shape in blobs.items() if len(shape) == 4 and name != source]
-    if not names:
-        return "the net has no blob that is"
-    more = f" (and {len(names) - _LISTED} before them)" if len(names) > _LISTED else ""
-    return f"--blob takes {', '.join(names[-_LISTED:])}{more}"
+def _blobs(net: Net) -> list[str]:
+    """Every blob, the inputs first."""
+    return list(
+        dict.fromkeys((*_inputs(net), *(top for layer in net.layers for top in layer.tops)))
+    )
+
+
+def _inputs(net: Net) -> list[str]:
+    return [one.name for one in net.inputs]
+
+
+def _candidates(net: Net) -> str:
+    try:
+        shapes = infer(net).blobs
+    except NetsurgeryError:  # of what is not asked for, perhaps
+        shapes = {}
+    names = [name for name, shape in shapes.items() if len(shape) == 4]
+    names = [name for name in names if name not in _inputs(net)]
+    return f"--blob takes {listed(names)}" if names else "the net has no blob that is"
 
 
 def _image_input(net: Net) -> tuple[NetInput, Shape]:

@@ -12,7 +12,6 @@ from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineError, NetError, NetsurgeryError, SettingsError
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
-from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.closing import Closing
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
@@ -150,7 +149,7 @@ class Mapper(Closing):
         blob, placement = self.transformer.blob(picture, size)
         made = self.run(blob, [self.net.blob])[self.net.blob]
         if made.ndim != 4:
-            refuse_blob(self.net.blob, made.shape, self.load().blobs, self.net.input.name)
+            refuse_blob(self.net.blob, made.shape, self.net.net)
         return ClassMap(
             image=picture.name,
             values=made[0],
@@ -196,9 +195,7 @@ class Mapper(Closing):
             self._engine = self.opener(self.options)
             self.engine, self.note = self._engine.description, self._engine.note
             try:
-                net = self.net.net
-                with as_file(net.prototxt) as path:
-                    self._loaded = self._engine.load(path, self.weights, state=net.state)
+                self._loaded = self._engine.load(self.net.net, self.weights)
             except BaseException:
                 self.close()
                 raise

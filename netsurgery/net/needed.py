@@ -1,0 +1,140 @@
+"""What some blobs of a net depend on: the layers, the inputs, and a net of nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from netsurgery.errors import NetError
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.textformat import Field, Message
+from netsurgery.formats.upgrade.splices import separated
+from netsurgery.net import types
+from netsurgery.net.layer import Layer
+from netsurgery.net.net import Net
+
+__all__ = ["listed", "needed", "only_needed", "require_blobs"]
+
+#: How many blobs an error lists.
+_LISTED = 20
+
+#: The fields of a net that declare inputs, and how many of them belong to one input.
+_INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
+
+
+def require_blobs(net: Net, blobs: Sequence[str]) -> None:
+    """Raise NetError for a blob that the net has not."""
+    tops = list(dict.fromkeys(top for layer in net.layers for top in layer.tops))
+    for blob in blobs:
+        if blob not in tops and blob not in [one.name for one in net.inputs]:
+            raise NetError(f"{net.prototxt.path}: no blob {blob!r}; it has {listed(tops)}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The last of the names, and how many there are before them."""
+    more = f" (and {len(names) - _LISTED} before them)" if len(names) > _LISTED else ""
+    return f"{', '.join(names[-_LISTED:])}{more}"
+
+
+def needed(net: Net, blobs: Sequence[str]) -> tuple[list[Layer], list[str]]:
+    """The layers that `blobs`, seen after their last writer, depend on, and the net's inputs.
+
+    Both in file order; layers that are inputs are not among the layers.
+    """
+    wanted, layers = set(blobs), []
+    for layer in reversed(net.layers):
+        if not types.is_input(layer) and wanted.intersection(layer.tops):
+            layers.append(layer)
+            wanted.difference_update(layer.tops)
+            wanted.update(layer.bottoms)
+    return layers[::-1], [given.name for given in net.inputs if given.name in wanted]
+
+
+def only_needed(net: Net, blobs: Sequence[str]) -> Net:
+    """The net without the layers and inputs that `blobs` do not depend on.
+
+    Layers that share params, or a name, with one that is needed stay, and what they depend on:
+    Caffe loads what they hold into it. Where all is needed it is `net` itself. Its text
+    has blanks for what is left out, so that places are those of the file.
+    """
+    layers, inputs = needed(net, blobs)
+    while more := _sharing(net, layers):
+        blobs = [*blobs, *(top for layer in more for top in layer.tops)]
+        layers, inputs = needed(net, blobs)
+    sources = [
+        layer
+        for layer in net.layers
+        if types.is_input(layer) and any(top in inputs for top in layer.tops)
+    ]
+    kept = {layer.index for layer in (*layers, *sources)}
+    declared = [scalar.as_string() for scalar in net.prototxt.root.scalars("input")]
+    left = [index for index, name in enumerate(declared) if name not in inputs]
+    if len(kept) == len(net.layers) and not left:
+        return net
+    dropped = [layer.message for layer in net.layers if layer.index not in kept]
+    prototxt = _without(net.prototxt, [*dropped, *_declarations(net.prototxt.root, left)])
+    names = {*inputs, *(top for layer in (*layers, *sources) for top in layer.tops)}
+    shapes = tuple((blob, shape) for blob, shape in net.state.shapes if blob in names)
+    part = Net.of(prototxt, replace(net.state, shapes=shapes))
+    return replace(part, notes=net.notes)
+
+
+def _sharing(net: Net, layers: Sequence[Layer]) -> list[Layer]:
+    """Layers with params of their own that share a name, or a param's, with one of `layers`."""
+    kept = {layer.index for layer in layers}
+    names = {layer.name for layer in layers if layer.name}
+    shared = {name for layer in layers for name in layer.param_names if name}
+    return [
+        layer
+        for layer in net.layers
+        if layer.index not in kept
+        and layer.tops
+        and not types.is_input(layer)
+        and (shared.intersection(layer.param_names) or layer.name in names)
+    ]
+
+
+def _declarations(root: Message, left: Sequence[int]) -> list[object]:
+    """The values of the fields that declare the inputs of these numbers."""
+    found: list[object] = []
+    for name, count in _INPUT_FIELDS.items():
+        values = [field.value for field in root.all(name)]
+        for index in left:
+            found += values[count * index : count * (index + 1)]
+    return found
+
+
+def _without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
+    """The prototxt with blanks for the fields of these values, which lie at its top level."""
+    gone = {id(value) for value in dropped}
+    text = prototxt.text
+    lists: dict[int, list[Field]] = {}
+    for field in prototxt.root.fields:
+        if field.in_list:
+            lists.setdefault(field.start, []).append(field)
+        elif id(field.value) in gone:
+            text = _blanked(text, field.start, separated(prototxt.text, field.end))
+    for elements in lists.values():
+        text = _thinned(text, elements, gone)
+    made = Prototxt.parse(text, prototxt.path)
+    return replace(made, bom=prototxt.bom, original=prototxt.original or prototxt.text)
+
+
+def _thinned(text: str, elements: Sequence[Field], gone: set[int]) -> str:
+    """The text with blanks for some elements of a list, or for all of it."""
+    kept = [field.value for field in elements if id(field.value) not in gone]
+    if len(kept) == len(elements):
+        return text
+    if not kept:
+        return _blanked(text, elements[0].start, separated(text, elements[0].end))
+    at = elements[0].value.start
+    for number, value in enumerate(kept):
+        text = _blanked(text, at, value.start, "," if number else "")
+        at = value.end
+    return _blanked(text, at, elements[-1].value.end)
+
+
+def _blanked(text: str, start: int, end: int, mark: str = "") -> str:
+    """The text with `mark`, then blanks, from `start` to `end`; its lines stay as they are."""
+    return text[:start] + mark + re.sub(r"[^\r\n]", " ", text[start + len(mark) : end]) + text[end:]
