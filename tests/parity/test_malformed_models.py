@@ -55,7 +55,8 @@ MODELS = {
     odd(shape(1 << 40, 60)): f"{CHECK}data_ (blob.cpp:133)",
     odd(shape(*(1,) * 33)): f"{CHECK}shape.size() <= kMaxBlobAxes (33 vs. 32) (blob.cpp:24)",
     odd(shape(7, 60), varint_field(10, 2), delimited(12, bytes(840))): (  # half precision
-        f"{CHECK}count_ == proto.data_size() (420 vs. 0) (blob.cpp:496)"
+        f"{CHECK}count_ == proto.data_size() (420 vs. 0) (blob.cpp:496); MODEL holds raw_data of "
+        "NVIDIA's Caffe, which `netsurgery upgrade` writes as data"
     ),
     odd(shape(7, 60), delimited(5, bytes(1679))): UNREAD,
     layer("fc", "InnerProduct", blob(7, 60)): (
