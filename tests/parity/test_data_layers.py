@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import netsurgery
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import EngineFailed, NetsurgeryError
 from netsurgery.net import Net
@@ -112,3 +114,48 @@ def test_an_input_without_dims_beside_a_layer_of_its_name(
         Net.read(twice)
     with pytest.raises(EngineFailed, match="multiple sources"):
         caffe_engine.load(twice)
+
+
+#: Deploys in which the data layer was left.
+DEPLOYS = {
+    "MemoryData": "memory_data_param { batch_size: 2 channels: 3 height: 9 width: 9 }",
+    "ImageData": 'image_data_param { source: "gone" new_height: 9 new_width: 9 }',
+    "WindowData": 'window_data_param { source: "gone" batch_size: 1 } '
+    "transform_param { crop_size: 9 }",
+    "Data": 'data_param { source: "gone" batch_size: 4 }',
+}
+
+
+@pytest.mark.parametrize("engine", ["caffe", "embedded"])
+@pytest.mark.parametrize("kind", DEPLOYS)
+def test_a_deploy_that_begins_with_a_data_layer_is_converted(
+    kind: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caffe_python: str
+) -> None:
+    """The result grows, is the same function in either engine, and gives a map of a picture."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(
+        f'layer {{ name: "data" type: "{kind}" top: "data" top: "label" {DEPLOYS[kind]} }}\n'
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param '
+        '{ num_output: 4 kernel_size: 3 stride: 2 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "fc" type: "InnerProduct" bottom: "c" top: "fc" inner_product_param '
+        '{ num_output: 3 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }\n'
+    )
+    shapes = {"data": (4, 3, 9, 9)} if kind == "Data" else None
+    netsurgery.init("net.prototxt", "net.caffemodel", input_shapes=shapes)
+    options = netsurgery.EngineOptions(choice=engine, caffe_python=caffe_python)
+    plan = netsurgery.plan_convolution("net.prototxt", map_size=(4, 5), input_shapes=shapes)
+    made = netsurgery.convert(plan, "net.caffemodel", verify=True, engine=options)
+    assert made.verified is not None
+    assert made.verified.verified
+    assert [one.new for one in plan.inputs] == [(1, 3, 15, 17)]
+    Image.fromarray(np.full((15, 17, 3), 90, np.uint8)).save("p.png")
+    cells = netsurgery.classify_map("p.png", "netsurgery.toml", engine=options)
+    assert cells.values.shape == (3, 4, 5)
+    state = netsurgery.NetState().at(shapes)
+    old, new = ("net.prototxt", "net.caffemodel"), (made.places.prototxt, made.places.weights)
+    found = netsurgery.verify(old, new, engines=options, state=state)
+    assert found.verified
+    netsurgery.export_onnx("net.prototxt", "net.caffemodel", "net.onnx", state=state)
