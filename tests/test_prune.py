@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from caffe_schema import caffe_messages, net_parameter
+from small_models import model_layer, write_model
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
@@ -298,3 +300,32 @@ def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> Non
     with Model(other, tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
         plan_edit(model, ["outputs:c:drop=0"])
     assert "layer 'd': the model has 2 params for it, expected 1" in str(caught.value)
+
+
+def test_blobs_of_old_files_have_their_params_shapes(tmp_path: Path) -> None:
+    """Those too that do not change: as a shape, four axes would be another one."""
+    text = FIRST + layer("InnerProduct", "i", "c", "inner_product_param { num_output: 5 }")
+    shapes = {"c": [(4, 4, 1, 1), (4,)], "i": [(5, 144), (5,)]}
+    layers = [
+        model_layer(name, "", *(np.ones(shape, np.float32) for shape in its), how="legacy")
+        for name, its in shapes.items()
+    ]
+    write_model(tmp_path / "m", *layers)
+    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    with Model(net, tmp_path / "m") as model:
+        plan = plan_edit(model, ["outputs:c:drop=0"])
+        write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
+    with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
+        assert not new.fit.mismatches
+        assert [blob.shape for blob in new.stored["i"].blobs] == [(5, 108), (5,)]
+
+
+def test_as_many_numbers_of_another_shape_are_another_shape(tmp_path: Path) -> None:
+    text = FIRST + conv("d", "c", 2, "bias_term: false") + layer("Softmax", "p", "d")
+    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    initialize(plan_initial_params(net), tmp_path / "m", seed=1)
+    with Model(net, tmp_path / "m") as model:
+        plan = plan_edit(model, ["outputs:c:keep=0-1", "outputs:d:add=2"])
+        write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
+    with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
+        assert [blob.shape for blob in new.stored["d"].blobs] == [(4, 2, 1, 1)]

@@ -48,7 +48,7 @@ class Path(Enum):
 def path_of(layer: Layer) -> Path | None:
     """What the layer does with channels; None where that is not known, or cannot be followed."""
     record = types.of(layer)
-    if record is None or record.training:
+    if record is None or record.training or types.params(layer) is None:
         return None
     if is_weighted(layer):
         return Path.WEIGHTED

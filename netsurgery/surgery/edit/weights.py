@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.weights import WeightsLayer, numbers
+from netsurgery.formats.weights import WeightsLayer, numbers, stored_shape
 from netsurgery.io.wire import varint_field
 from netsurgery.net import types
 from netsurgery.surgery.edit.workpiece import Workpiece
@@ -33,11 +33,11 @@ def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
             made[name] = LayerChange(remove=True)
         elif name in changed or name in tops or name in work.fields:
             arrays = changed.get(name, {})
-            same = _same_sizes(layer, arrays)
+            same = _same_sizes(work, layer, arrays)
             made[name] = LayerChange(
                 tops=tops.get(name),
                 data={i: _chunks(array) for i, array in arrays.items()} if same else {},
-                blobs=None if same else _all_blobs(layer, arrays),
+                blobs=None if same else _all_blobs(work, layer, arrays),
                 messages=_record(layer, work.fields.get(name, {})),
             )
     return made
@@ -54,22 +54,36 @@ def _new_tops(work: Workpiece) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _same_sizes(layer: WeightsLayer, arrays: Mapping[int, Array]) -> bool:
-    return all(
-        index < len(layer.blobs) and layer.blobs[index].count == array.size
-        for index, array in arrays.items()
-    )
+def _same_sizes(work: Workpiece, layer: WeightsLayer, arrays: Mapping[int, Array]) -> bool:
+    for index, array in arrays.items():
+        if index >= len(layer.blobs) or layer.blobs[index].count != array.size:
+            return False
+        # Who shares another layer's param has it in a shape of its own.
+        own = (layer.name, index) in work.arrays
+        blob = layer.blobs[index]
+        if own and blob.shape != stored_shape(blob, array.shape):
+            return False
+    return True
 
 
-def _all_blobs(layer: WeightsLayer, arrays: Mapping[int, Array]) -> tuple[NewBlob, ...]:
-    """Every blob of the layer: those that are new or resized, and the rest as they are."""
+def _all_blobs(
+    work: Workpiece, layer: WeightsLayer, arrays: Mapping[int, Array]
+) -> tuple[NewBlob, ...]:
+    """Every blob of the layer: those that are new or resized, and the rest as they are.
+
+    Blobs of old files have four axes whatever their param has: they get the net's shapes.
+    """
     count = max(len(layer.blobs), *(index + 1 for index in arrays))
-    return tuple(
-        NewBlob(arrays[index].shape, _chunks(arrays[index]))
-        if index in arrays
-        else NewBlob(layer.blobs[index].shape, numbers(layer.blobs[index]))
-        for index in range(count)
-    )
+    made = []
+    for index in range(count):
+        if index in arrays:
+            made.append(NewBlob(arrays[index].shape, _chunks(arrays[index])))
+            continue
+        blob = layer.blobs[index]
+        shapes = work.shapes.params.get(layer.name, ()) if blob.legacy else ()
+        shape = shapes[index] if index < len(shapes) else blob.shape
+        made.append(NewBlob(shape, numbers(blob)))
+    return tuple(made)
 
 
 def _chunks(array: Array) -> Chunks:
