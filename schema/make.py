@@ -7,7 +7,8 @@ what one fork's schema has beyond it: by message, ``field = "NUMBER [repeated] T
 and enums. ``includes`` names tables that are part of the fork too. From these come
 
 SOMETHING.desc   the fork's whole schema, a serialized FileDescriptorSet
-caffe.json       Caffe 1.0's fields by message, with the type of those that are messages
+caffe.json       Caffe 1.0's fields by message, with the type of those that are messages, and the
+                 words of those that are enums
 forks.json       the same of what each fork has and Caffe 1.0 has not, and words of enums
 """
 
@@ -48,7 +49,8 @@ Enums = dict[str, EnumDescriptorProto]
 
 def main(folder: Path) -> None:
     base = caffe()
-    (folder / "caffe.json").write_text(as_json(fields_of(base)))
+    index = {"fields": fields_of(base), "words": words_by_field(base)}
+    (folder / "caffe.json").write_text(as_json(index))
     forks = []
     for name in ORDER:
         table = read_table(name)
@@ -211,6 +213,20 @@ def fields_of(file: FileDescriptorProto) -> dict[str, dict[str, str]]:
         }
         for path, message in all_messages(file)
     }
+
+
+def words_by_field(file: FileDescriptorProto) -> dict[str, dict[str, dict[str, int]]]:
+    """Message -> field -> word -> number, of the fields that are enums."""
+    inside, words = len(file.package) + 2, words_of(file)
+    found = {
+        path: {
+            field.name: words[field.type_name[inside:]]
+            for field in message.field
+            if field.type == FieldDescriptorProto.TYPE_ENUM
+        }
+        for path, message in all_messages(file)
+    }
+    return {path: fields for path, fields in found.items() if fields}
 
 
 def words_of(file: FileDescriptorProto) -> dict[str, dict[str, int]]:

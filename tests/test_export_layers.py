@@ -206,7 +206,7 @@ def test_values_are_called_as_blobs() -> None:
         ),
         (
             'type: "Reduction" reduction_param { operation: MAX }',
-            "layer 'l' (Reduction): operation MAX; expected one of SUM, ASUM, SUMSQ, MEAN",
+            "layer 'l' (Reduction): found MAX, expected SUM, ASUM, SUMSQ or MEAN for operation",
         ),
         (
             'type: "Crop" bottom: "x" crop_param { axis: 1 offset: 1 }',

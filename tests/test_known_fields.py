@@ -12,7 +12,7 @@ from netsurgery.export.layers import EMITTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.index import caffe_fields, fields_of_forks, forks
 from netsurgery.net import Net, types
-from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.shapes import infer
 
 #: Types whose layers take nothing, or whose own definition checks its fields.
@@ -134,6 +134,21 @@ def test_only_what_depends_on_the_layer_is_unknown() -> None:
         ("Convolution", "strange_param { a: 1 } strange: 1", []),
         ("Convolution", "pad: 1 convolution_param { kernel_size: 3 }", ["pad"]),
         ("Convolution", "hole: 1 convolution_param { kernel_size: 3 }", ["hole"]),
+        ("Convolution", "convoluton_param { pad: 1 }", ["convoluton_param"]),
+        ("Convolution", "convolution_params { pad: 1 }", ["convolution_params"]),
+        ("Convolution", "deconvolution: 1", []),
+        ("Pooling", "pooling_param { pool: MXA round_mode: FLOOR }", ["pool"]),
+        ("Pooling", "pooling_param { pool: 1 } ", []),
+        ("Pooling", "pooling_param { pool: 0x1 }", []),
+        ("Pooling", "pooling_param { pool: 7 }", ["pool"]),
+        ("Pooling", 'pooling_param { pool: "MAX" }', ["pool"]),
+        ("Pooling", "pooling_param { pool: AVE_TF }", ["pool"]),
+        ("Eltwise", "eltwise_param { operation: SUMM }", ["operation"]),
+        ("LRN", "lrn_param { norm_region: X engine: CUDNN }", ["norm_region"]),
+        ("ReLU", "relu_param { engine: MKLDNN }", []),
+        ("ReLU", "relu_param { engine: FAST }", ["engine"]),
+        ("InnerProduct", "inner_product_param { engine: MKLDNN }", []),
+        ("Threshold", "threshold_param { engine: MKLDNN }", ["engine"]),
         ("AbsVal", "absval_param { a: 1 }", ["absval_param"]),
         ("Data", "data_param { batch_size: 1 shuffle: true }", ["shuffle"]),
     ],
@@ -144,3 +159,39 @@ def test_fields_that_the_definition_of_a_type_does_not_have(
     text = f'layer {{ name: "l" type: "{kind}" {message} }}'
     layer = Net.of(Prototxt.parse(text)).layer("l")
     assert [field.name for field in unknown_fields(layer)] == unknown
+
+
+@pytest.mark.parametrize(
+    ("field", "place", "what"),
+    [
+        (
+            "pool: MXA",
+            "31",
+            "found MXA, expected MAX, AVE or STOCHASTIC for pool; did you mean MAX?",
+        ),
+        (
+            "pool: AVE_TF",
+            "31",
+            "found AVE_TF, expected MAX, AVE or STOCHASTIC for pool; Synopsys Caffe takes it",
+        ),
+        (
+            "kernal_size: 2",
+            "25",
+            "pooling_param has a field kernal_size, which is not known (did you mean kernel_size?) "
+            "and may change all that is behind it; take it out if it changes nothing",
+        ),
+        (
+            "zzz: 2",
+            "25",
+            "pooling_param has a field zzz, which is not known and may change all that is behind "
+            "it; take it out if it changes nothing",
+        ),
+    ],
+)
+def test_what_is_said_of_them(field: str, place: str, what: str) -> None:
+    text = f'layer {{ name: "l" type: "Pooling"\nbottom: "x" pooling_param {{ {field} }} }}'
+    (layer,) = Net.of(Prototxt.parse(text, "n"), wired=False).layers
+    with pytest.raises(PrototxtError) as caught:
+        check_fields(layer)
+    assert str(caught.value).startswith(f"n:2:{int(place) + 4}: layer 'l' (Pooling): ")
+    assert str(caught.value).endswith(f"(Pooling): {what}")

@@ -8,12 +8,19 @@ forks that the record of the layer's type names.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator
 
 from netsurgery.errors import PrototxtError
-from netsurgery.formats.schema.index import caffe_fields, fields_of_forks
-from netsurgery.formats.textformat import Field, Message
+from netsurgery.formats.schema.index import (
+    caffe_fields,
+    caffe_words,
+    fields_of_forks,
+    forks_with,
+    has_word,
+)
+from netsurgery.formats.textformat import Field, Message, Scalar
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import LayerType
@@ -26,6 +33,12 @@ _LAYERS = ("LayerParameter", "V1LayerParameter")
 #: How a param begins, before a file of weights is read: nothing else depends on it.
 _FILLER = "FillerParameter"
 
+#: Which implementation of a layer is taken.
+_ENGINE = "engine"
+
+#: A message called this much like another is taken for it misspelled.
+_ALIKE = 0.7
+
 
 def check_fields(layer: Layer) -> None:
     """Raise PrototxtError, with its place, for the first of `unknown_fields`."""
@@ -37,7 +50,8 @@ def unknown_fields(layer: Layer) -> tuple[Field, ...]:
     """The fields of the layer that its definition does not have, in file order.
 
     Those are fields of its own message, at any depth, that neither Caffe 1.0 has nor the record of
-    its type names; a message that another fork reads for a type of this name; and fields of the
+    its type names, or that have an enum's word which Caffe 1.0 has not; a message that another
+    fork reads for a type of this name, or whose name is its own misspelled; and fields of the
     layer itself that belong in its own message. Empty for a type without a record.
     """
     record = types.of(layer)
@@ -51,19 +65,46 @@ def _unknown(layer: Layer, record: LayerType) -> Iterator[Field]:
                 name = caffe_fields(_LAYERS[0]).get(field.name, "")
                 known = {*caffe_fields(name), *record.fields}
                 yield from _inside(field.value, name or _of_forks(field.name), known)
-        elif _is_params_of(field.name, record) or _is_misplaced(field.name, record):
+        elif not any(field.name in caffe_fields(name) for name in _LAYERS) and (
+            _is_params_of(field.name, record)
+            or _is_misplaced(field.name, record)
+            or _is_misspelled(field, record)
+        ):
             yield field
 
 
 def _inside(message: Message, name: str, known: Iterable[str]) -> Iterator[Field]:
-    """The fields of a message of this name that are not called as in `known`."""
+    """The fields of a message of this name that are not called as in `known`, or of no value."""
     kinds = caffe_fields(name) or fields_of_forks(name)
     for field in message.fields:
         kind = kinds.get(field.name, "")
         if field.name not in known:
-            yield field
-        elif kind and kind != _FILLER and isinstance(field.value, Message):
+            if not (field.name == _ENGINE and forks_with(name, _ENGINE)):
+                yield field
+        elif isinstance(field.value, Scalar):
+            if not _is_word(field.value, name, field.name):
+                yield field
+        elif kind and kind != _FILLER:
             yield from _inside(field.value, kind, caffe_fields(kind) or fields_of_forks(kind))
+
+
+def _is_word(value: Scalar, message: str, field: str) -> bool:
+    """Whether an enum has the value; any other field takes any."""
+    words = caffe_words(message, field)
+    if words is None:
+        return True
+    if value.kind == "number":
+        return _number(value) in words.values()
+    # Which of a fork's implementations is taken changes nothing that is known here.
+    forks_engine = field == _ENGINE and has_word(f"{message}.Engine", value.text)
+    return value.kind == "word" and (value.text in words or forks_engine)
+
+
+def _number(value: Scalar) -> int | None:
+    try:
+        return value.as_int()
+    except PrototxtError:
+        return None
 
 
 def _of_forks(field: str) -> str:
@@ -72,11 +113,18 @@ def _of_forks(field: str) -> str:
 
 
 def _is_misplaced(field: str, record: LayerType) -> bool:
-    """Whether no layer has the field, and the message of this type has it: ``pad``."""
-    if record.message is None or any(field in caffe_fields(name) for name in _LAYERS):
-        return False
-    own = caffe_fields(_LAYERS[0]).get(record.message, "")
+    """Whether the message of this type has the field: ``pad``."""
+    own = caffe_fields(_LAYERS[0]).get(record.message or "", "")
     return field in caffe_fields(own) or field in record.fields
+
+
+def _is_misspelled(field: Field, record: LayerType) -> bool:
+    """Whether no Caffe has the message, and it is called almost as this type's."""
+    if record.message is None or not isinstance(field.value, Message):
+        return False
+    if any(field.name in fields_of_forks(name) for name in _LAYERS):
+        return False
+    return difflib.SequenceMatcher(None, field.name, record.message).ratio() >= _ALIKE
 
 
 def _is_params_of(field: str, record: LayerType) -> bool:
@@ -91,14 +139,19 @@ def _folded(name: str) -> str:
 
 
 def _refusal(layer: Layer, field: Field) -> PrototxtError:
-    """What a field is that the layer's definition does not have, and who has it."""
-    from netsurgery.formats.schema.problems import layer_hint
+    """What is wrong with a field of `unknown_fields`, and who has it."""
+    from netsurgery.formats.schema.problems import layer_problem
 
-    hint = layer_hint(layer.message, field)
+    problem = layer_problem(layer.message, field)
+    named = f"layer {layer.name!r} ({layer.type}): "
+    if problem is not None and not problem.of_name:
+        value = field.value
+        return layer.message.source.error(named + problem.error.what, value.start)
+    hint = "" if problem is None else problem.hint
     return layer.message.source.error(
-        f"layer {layer.name!r} ({layer.type}): {_where(layer, field)} has a field {field.name}, "
-        f"which is not known{hint} and may change all that is behind it; take it out if it changes "
-        "nothing",
+        f"{named}{_where(layer, field)} has a field {field.name}, which is not known"
+        f"{f' ({hint})' if hint else ''} and may change all that is behind it; take it out if it "
+        "changes nothing",
         field.start,
     )
 

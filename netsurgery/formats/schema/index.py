@@ -12,13 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-__all__ = ["Fields", "Fork", "caffe_fields", "fields_of_forks", "forks", "forks_with"]
+__all__ = [
+    "Fields",
+    "Fork",
+    "Words",
+    "caffe_fields",
+    "caffe_words",
+    "fields_of_forks",
+    "forks",
+    "forks_with",
+    "has_word",
+]
 
 Fields = Mapping[str, str]
 
+#: Word -> number, of an enum.
+Words = Mapping[str, int]
+
 _HERE = Path(__file__).parent
-_NONE: Fields = MappingProxyType({})
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -32,12 +46,24 @@ class Fork:
     key: str
     name: str
     fields: Mapping[str, Fields]
-    words: Mapping[str, Mapping[str, int]]
+    words: Mapping[str, Words]
 
 
 def caffe_fields(message: str) -> Fields:
     """The fields of a message of Caffe 1.0; none for a message that it does not have."""
-    return _caffe().get(message, _NONE)
+    found: Fields = _caffe()["fields"].get(message, _NONE)
+    return found
+
+
+def caffe_words(message: str, field: str) -> Words | None:
+    """The words of a field that is an enum in Caffe 1.0; None for any other."""
+    found: Words | None = _caffe()["words"].get(message, _NONE).get(field)
+    return found
+
+
+def has_word(enum: str, word: str) -> bool:
+    """Whether a fork adds `word` to an enum ("ConvolutionParameter.Engine")."""
+    return any(word in fork.words.get(enum, ()) for fork in forks())
 
 
 def forks_with(message: str, field: str) -> tuple[str, ...]:
@@ -56,8 +82,8 @@ def fields_of_forks(message: str) -> Fields:
 
 
 @functools.cache
-def _caffe() -> Mapping[str, Fields]:
-    found: Mapping[str, Fields] = json.loads((_HERE / "caffe.json").read_text("utf-8"))
+def _caffe() -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = json.loads((_HERE / "caffe.json").read_text("utf-8"))
     return found
 
 

@@ -26,7 +26,7 @@ from netsurgery.formats.schema.descriptors import (
 from netsurgery.formats.schema.index import fields_of_forks, forks, forks_with
 from netsurgery.formats.textformat import EmptyList, Field, Message, Scalar
 
-__all__ = ["NET", "Problem", "layer_hint", "nearest", "problems"]
+__all__ = ["NET", "Problem", "layer_problem", "nearest", "problems"]
 
 #: The message that a net's prototxt is.
 NET = "NetParameter"
@@ -48,12 +48,16 @@ class Problem:
 
     error: what is wrong, with its place. path: the field, "layer.pooling_param.pool". at: where in
     the text. forks: the names of those whose schema takes it, in order; empty where none does.
+    of_name: whether the field itself is not known, else it is its value that is wrong. hint: who
+    has it, or what may have been meant.
     """
 
     error: PrototxtError
     path: str
     at: int
     forks: tuple[str, ...] = ()
+    of_name: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,8 @@ def _unknown(
     else:
         way = _hint(message, field.name, schemas)
     what = f"{of} of {who} has no field {field.name}{way}"
-    return Problem(message.source.error(what, field.start), path, field.start, names)
+    error = message.source.error(what, field.start)
+    return Problem(error, path, field.start, names, True, way.removeprefix("; "))
 
 
 def _hint(message: Message, name: str, schemas: Sequence[_Schema]) -> str:
@@ -161,17 +166,13 @@ def _folded(name: str) -> str:
     return re.sub("_param$|[^a-z0-9]", "", name.lower())
 
 
-def layer_hint(layer: Message, field: Field) -> str:
-    """What is to be said of a field anywhere in a layer that Caffe 1.0 does not have.
-
-    " (DeepLab has it)", " (did you mean pad?)", or "" where no Caffe has it nor one like it.
-    """
+def layer_problem(layer: Message, field: Field) -> Problem | None:
+    """What Caffe 1.0's schema has against a field anywhere in a layer; None for nothing."""
     for name in ("LayerParameter", "V1LayerParameter"):
         for problem in problems(layer, name):
             if problem.at == field.start:
-                way = problem.error.what.partition("; ")[2]
-                return f" ({way})" if way else ""
-    return ""
+                return problem
+    return None
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -205,6 +206,8 @@ def _value(
     names = _also(message, field, schemas[0], again)
     if names:
         wrong = wrong.more(f"; {_listed(names)} {'takes' if len(names) == 1 else 'take'} it")
+    elif isinstance(field, Field) and isinstance(field.value, Scalar):
+        wrong = wrong.more(_word_hint(field.value, _field(schemas[0], field.name)))
     yield Problem(wrong, path, field.start, names)
 
 
@@ -309,12 +312,20 @@ def _read_word(value: Scalar, known: FieldDescriptor) -> None:
         return
     if value.kind == "number" and value.as_int() in known.enum_type.values_by_number:
         return
-    near = nearest(value.text.strip("\"'"), list(words)) if value.kind != "number" else ""
-    if value.kind == "string" and value.as_string() in words:
-        near = f"{value.as_string()}, without quotes"
-    way = f"; did you mean {near}?" if near else ""
     expected = _listed(_words(known), "or")
-    raise value.error(f"found {value.shown}, expected {expected} for {known.name}{way}")
+    raise value.error(f"found {value.shown}, expected {expected} for {known.name}")
+
+
+def _word_hint(value: Scalar, known: FieldDescriptor) -> str:
+    """Which of an enum's words may have been meant: "; did you mean ...?", or ""."""
+    if known.enum_type is None or value.kind == "number":
+        return ""
+    words = _words(known)
+    bare = value.text.strip("\"'")
+    if value.kind == "string" and bare in words:
+        return f"; did you mean {bare}, without quotes?"
+    near = nearest(bare, words)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _missing(
