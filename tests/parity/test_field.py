@@ -8,7 +8,6 @@ them the cells must depend on the first and the last of theirs.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -414,6 +413,16 @@ FORKS = {
         "x",
         f"convolution_param {{ num_output: 2 group: 2 kernel_size: 3 stride: 2 {FILLER} }}",
     ),
+    "depthwise of another name": layer(
+        "ConvolutionDepthwise",
+        "d",
+        "x",
+        f"convolution_param {{ num_output: 2 kernel_size: 3 pad: 1 {FILLER} }}",
+    ),
+    "pad": layer("Pad", "q", "x", "pad_param { paddings: [0, 0, 0, 0, 2, 1, 0, 3] }")
+    + conv("c", "q", "kernel_size: 3"),
+    "hole": conv("c", "x", "kernel_size: 3 hole: 3")
+    + conv("d", "c", "kernel_size: 2 hole_h: 1 hole_w: 2"),
     "channels shuffled": layer("ShuffleChannel", "s", "x", "shuffle_channel_param { group: 2 }"),
 }
 FORKS_WHOLES = {
@@ -448,6 +457,25 @@ POINTS = {
     "TanH": SMALL + layer("TanH", "a", "p"),
     "Threshold": SMALL + layer("Threshold", "a", "p", "threshold_param { threshold: 0.1 }"),
 }
+#: And such of forks.
+FORKS_POINTS = {
+    "bn of pspnet": SMALL
+    + layer("BN", "a", "p", "bn_param { slope_filler { value: 1 } frozen: true }"),
+    "bn of segnet": SMALL
+    + layer("BN", "a", "p", "bn_param { bn_mode: INFERENCE scale_filler { value: 1 } }"),
+    "batch norm of nvcaffe": SMALL
+    + layer(
+        "BatchNorm", "a", "p", "batch_norm_param { scale_bias: true scale_filler { value: 1 } }"
+    ),
+    "normalize of faces": SMALL
+    + layer("Normalize", "a", "p", 'normalize_param { normalize_type: "L2" }'),
+    "reverse": layer("Reverse", "a", "x", "reverse_param { axis: 1 }"),
+    **{
+        name: SMALL + layer(name, "a", "p")
+        for name in ("HardSigmoid", "HardSwish", "Mish", "SeLU", "Softplus", "Softsign")
+    },
+    "ReLU6": POINTS.pop("ReLU6"),
+}
 
 
 def of_the_last(pixels: Pixels, layers: str) -> tuple[Field, list[list[set[int]]]]:
@@ -474,24 +502,23 @@ def hold_whole(pixels: Pixels, layers: str) -> None:
 
 
 @pytest.mark.caffe
-@pytest.mark.parametrize(
-    "name", [name for name in POINTS if types.RECORDS[name].origin == "Caffe 1.0"]
-)
+@pytest.mark.parametrize("name", POINTS)
 def test_cells_that_see_one_cell(in_caffe: Pixels, name: str) -> None:
     hold_part(in_caffe, POINTS[name])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in POINTS if types.RECORDS[name].origin != "Caffe 1.0"]
-)
+@pytest.mark.parametrize("name", FORKS_POINTS)
 def test_cells_of_forks_that_see_one_cell(tmp_path: Path, name: str) -> None:
     with open_engine(EngineOptions(threads=1)) as engine:
-        hold_part(Pixels(engine, tmp_path), POINTS[name])
+        hold_part(Pixels(engine, tmp_path), FORKS_POINTS[name])
 
 
 def test_every_type_with_a_field_is_tried() -> None:
-    nets = [*POINTS.values(), *PARTS.values(), *WHOLES.values(), *FORKS.values()]
-    tried = set(re.findall(r'type: "(\w+)"', "".join([*nets, *FORKS_WHOLES.values()])))
+    tried = set()
+    for nets in (POINTS, PARTS, WHOLES, FORKS, FORKS_POINTS, FORKS_WHOLES):
+        for text in nets.values():
+            net = Net.of(Prototxt.parse(header(29, 33) + text))
+            tried |= {record.name for record in map(types.of, net.layers) if record}
     assert {name for name, record in types.RECORDS.items() if record.field} - tried == set()
 
 
