@@ -52,6 +52,8 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     Structure:
       fold:LAYER             a BatchNorm, and the Scale behind it, into the layer before (*)
       fold                   every one that can be (*)
+      split-batch-norm       NVCaffe's BatchNorm with scale and bias, and BN of PSPNet and SegNet,
+                             into the BatchNorm and Scale that Caffe 1.0 reads; :LAYER one alone (*)
       swap-input-channels    BGR to RGB in the first layers; :LAYER for one alone
       fold-mean:104,117,123  the mean (or a mean file) into the first biases (*); where a layer is
                              padded it is refused, but for fold-mean:104,117,123:padding=approximate
@@ -75,9 +77,9 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     read what is gone. Where a layer between computes with all channels (LRN across them,
     Normalize), or is not known, the operation is refused.
 
-    `=` and fold change nothing when they are done again on their own result. All others do:
-    +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs; rgb-to-grey and
-    grey-to-rgb are refused then.
+    `=`, fold and split-batch-norm change nothing when they are done again on their own result.
+    All others do: +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs; rgb-to-grey
+    and grey-to-rgb are refused then.
 
     \b
     Example:

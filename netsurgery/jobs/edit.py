@@ -55,6 +55,6 @@ def write_edit(
             outputs[name].write(npy_bytes(array))
         if places.prototxt is not None:
             outputs[places.prototxt].write(plan.new.prototxt.to_bytes())
-        change = ModelChange(plan.new, plan.changes)
+        change = ModelChange(plan.new, plan.changes, plan.added)
         write_model(outputs[places.weights], model, change, progress)
     return tuple(map(str, paths))

@@ -28,8 +28,9 @@ from netsurgery.net.types import (
     training,
 )
 from netsurgery.net.types.data import INPUT
+from netsurgery.net.types.fork_norms import added_to_variance
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
-from netsurgery.net.types.normalization import SOFTMAX
+from netsurgery.net.types.normalization import BATCH_NORM, SCALE, SOFTMAX
 from netsurgery.net.types.pooling import POOLING
 from netsurgery.net.types.record import (
     Channels,
@@ -49,6 +50,7 @@ from netsurgery.net.types.shaping import PERMUTE, SHUFFLE, permutation
 
 __all__ = [
     "ARGMAX",
+    "BATCH_NORM",
     "CONVOLUTION",
     "INNER_PRODUCT",
     "INPUT",
@@ -56,9 +58,11 @@ __all__ = [
     "POOLING",
     "RECORDS",
     "REDUCTION",
+    "SCALE",
     "SHUFFLE",
     "SOFTMAX",
     "STOCK",
+    "added_to_variance",
     "channels",
     "counts",
     "hides_values",

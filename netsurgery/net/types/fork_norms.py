@@ -35,7 +35,7 @@ from netsurgery.net.types.seen import Seen, first_field, kept_whole_field
 if TYPE_CHECKING:
     from netsurgery.net.types.normalization import Read, Wide
 
-__all__ = ["TYPES", "face_norm_type", "learns", "nvcaffe_eps", "which"]
+__all__ = ["TYPES", "added_to_variance", "face_norm_type", "learns", "nvcaffe_eps", "which"]
 
 _OF_SEGNET = ("scale_filler", "shift_filler", "bn_mode")
 _OF_PSPNET = ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine")
@@ -115,6 +115,13 @@ def _pspnet_affine(layer: Layer, read: Read, channels: int) -> tuple[Wide, Wide]
 def nvcaffe_eps(layer: Layer) -> float:
     """What NVCaffe adds to the variance: eps, but not less than 1e-5."""
     return max(layer.param("batch_norm_param").number("eps", _LEAST_EPS), _LEAST_EPS)
+
+
+def added_to_variance(layer: Layer) -> float:
+    """The eps of PSPNet's BN and of NVCaffe's BatchNorm."""
+    if which(layer) == (_NVCAFFE_BATCH_NORM,):
+        return nvcaffe_eps(layer)
+    return layer.param("bn_param").number("eps", _LEAST_EPS)
 
 
 def _scales(layer: Layer) -> bool:

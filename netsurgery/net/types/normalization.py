@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
     Read = Callable[[int], Wide]
 
-__all__ = ["BATCH_NORM", "NORMALIZE", "SOFTMAX", "TYPES", "normalizing"]
+__all__ = ["BATCH_NORM", "NORMALIZE", "SCALE", "SOFTMAX", "TYPES", "normalizing"]
 
 #: Caffe fills the statistics with zeros, whatever the prototxt says.
 _STATISTICS = (
@@ -205,7 +205,7 @@ BATCH_NORM = LayerType(
     runs=True,
 )
 
-_SCALE_TYPE = LayerType(
+SCALE = LayerType(
     name="Scale",
     aliases=(),
     origin="Caffe 1.0",
@@ -335,4 +335,4 @@ NORMALIZE = LayerType(
     runs=True,
 )
 
-TYPES = (BATCH_NORM, _BIAS_TYPE, _MVN, NORMALIZE, _SCALE_TYPE, SOFTMAX)
+TYPES = (BATCH_NORM, _BIAS_TYPE, _MVN, NORMALIZE, SCALE, SOFTMAX)

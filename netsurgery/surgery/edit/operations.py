@@ -35,6 +35,7 @@ _STRUCTURAL = {
     "grey-to-rgb": False,
     "outputs": True,
     "rgb-to-grey": False,
+    "split-batch-norm": False,
     "swap-input-channels": False,
 }
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import FormatError, NetError, SurgeryError
+from netsurgery.formats.caffemodel_new import NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.surgery.edit.operations import ParamOperation, Structural, parse_operation
 from netsurgery.surgery.edit.values import do_values, save_values
-from netsurgery.surgery.edit.weights import layer_changes
+from netsurgery.surgery.edit.weights import added_layers, layer_changes
 from netsurgery.surgery.edit.workpiece import Effect, Workpiece
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class EditPlan:
 
     net, new: the net as it is and as it becomes. steps: the operations in order. changes: layer
     of the model -> what becomes of it. saved: file -> float32 array to write to it as .npy. notes:
-    what the user should know.
+    what the user should know. added: layers that the model has not.
     """
 
     net: Net
@@ -48,6 +49,7 @@ class EditPlan:
     changes: dict[str, LayerChange]
     saved: dict[str, NDArray[np.float32]]
     notes: tuple[str, ...]
+    added: tuple[NewLayer, ...] = ()
 
     @property
     def text(self) -> str | None:
@@ -90,6 +92,7 @@ def plan_edit(model: Model, operations: Sequence[str]) -> EditPlan:
         changes=layer_changes(work),
         saved=work.saved,
         notes=tuple(dict.fromkeys((*model.net.notes, *work.notes))),
+        added=added_layers(work),
     )
 
 
@@ -123,6 +126,7 @@ def _structural() -> dict[str, Callable[[Workpiece, str], None]]:
     from netsurgery.surgery.edit.fold import fold
     from netsurgery.surgery.edit.grey import grey_to_rgb, rgb_to_grey
     from netsurgery.surgery.edit.outputs import change_outputs
+    from netsurgery.surgery.edit.split import split_batch_norm
 
     return {
         "fold": fold,
@@ -131,5 +135,6 @@ def _structural() -> dict[str, Callable[[Workpiece, str], None]]:
         "grey-to-rgb": grey_to_rgb,
         "outputs": change_outputs,
         "rgb-to-grey": rgb_to_grey,
+        "split-batch-norm": split_batch_norm,
         "swap-input-channels": swap_input_channels,
     }

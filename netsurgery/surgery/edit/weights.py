@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
-from netsurgery.formats.caffemodel_new import Chunks, NewBlob
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsLayer, numbers, stored_shape
 from netsurgery.io.wire import varint_field
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["layer_changes"]
+__all__ = ["added_layers", "layer_changes"]
 
 
 def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
@@ -41,6 +41,20 @@ def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
                 messages=_record(layer, work.fields.get(name, {})),
             )
     return made
+
+
+def added_layers(work: Workpiece) -> tuple[NewLayer, ...]:
+    """The layers of the net that are added to the model, in the order in which they came."""
+    layers = [work.layer(name) for name in work.added]
+    return tuple(
+        NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, _new_blobs(work, layer.name))
+        for layer in layers
+    )
+
+
+def _new_blobs(work: Workpiece, layer: str) -> tuple[NewBlob, ...]:
+    arrays = [work.peek_alone(layer, index) for index in range(work.count(layer))]
+    return tuple(NewBlob(array.shape, _chunks(array)) for array in arrays)
 
 
 def _new_tops(work: Workpiece) -> dict[str, tuple[str, ...]]:

@@ -55,7 +55,8 @@ class Workpiece:
 
     effects, notes: what was done since `take_effects`, and to be told. saved: file name -> array
     to write beside the outputs. fields: layer -> {field number: value} to change in the layer's
-    own record in the model (None takes the field out).
+    own record in the model (None takes the field out). added: layers whose params are all new,
+    the model's of that name being removed or not there.
     """
 
     def __init__(self, model: Model) -> None:
@@ -64,6 +65,7 @@ class Workpiece:
         self.notes: list[str] = []
         self.saved: dict[str, Array] = {}
         self.removed: list[str] = []
+        self.added: list[str] = []
         self.fields: dict[str, dict[int, int | None]] = {}
         self.arrays: dict[Param, Array] = {}
         self._shapes: Shapes | None = None
@@ -141,7 +143,7 @@ class Workpiece:
         """
         check_fields(self.layer(layer))
         found = self.model.fit.mismatches.get(layer)
-        if found is not None:
+        if found is not None and layer not in self.added:
             raise UnfitParams(str(Refusal(layer, "; ".join(found.reasons()))))
 
     def set_param(self, layer: str, index: int, values: NDArray[np.floating]) -> None:
@@ -162,7 +164,7 @@ class Workpiece:
         """How many params the layer has now. Raises what `check_params` raises."""
         self.check_params(layer)
         added = [index + 1 for name, index in self.arrays if name == layer]
-        return max([len(self.stored(layer).blobs), *added])
+        return max([0 if layer in self.added else len(self.stored(layer).blobs), *added])
 
     def _stored(self, layer: str, index: int) -> Array:
         """The param as the model has it; of several copies the one that Caffe would load last."""
@@ -200,13 +202,20 @@ class Workpiece:
     def remove(self, layer: str) -> None:
         """Forget a layer that has left the net, and its params."""
         self.removed.append(layer)
+        self.added = [name for name in self.added if name != layer]
         self.arrays = {param: array for param, array in self.arrays.items() if param[0] != layer}
+
+    def add(self, layer: str, *params: NDArray[np.floating]) -> None:
+        """Give the net's layer `layer`, which the model has not any more, params of its own."""
+        self.added.append(layer)
+        for index, values in enumerate(params):
+            self.set_param(layer, index, values)
 
     def changed(self) -> Mapping[str, Mapping[int, Array]]:
         """Layer of the model -> {number of its param: its new values}."""
         found: dict[str, dict[int, Array]] = {}
         for param, array in self.arrays.items():
             for name, index in self.sharers(param):
-                if name in self.model.stored:
+                if name in self.model.stored and name not in self.added:
                     found.setdefault(name, {})[index] = array
         return found

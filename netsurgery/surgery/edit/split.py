@@ -1,0 +1,192 @@
+"""A fork's normalization with a scale and a shift split into the layers that Caffe 1.0 has for it.
+
+NVCaffe's BatchNorm and PSPNet's BN, scale (x - mean) / sqrt(variance + eps) + shift, become a
+BatchNorm and a Scale; SegNet's BN in INFERENCE, scale x + shift, becomes a Scale.
+
+Requires: the layer's param roles say which is which; none is shared.
+Ensures: the same function, by the same numbers: nothing is computed. The first of the two keeps the
+layer's name, bottom and top; what a net was trained with (fillers, momentum, rates) goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from netsurgery.errors import SurgeryError
+from netsurgery.formats.prototxt import insert_field, quoted, remove_field
+from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.net import types
+from netsurgery.net.layer import Layer
+from netsurgery.net.types.record import ParamRole
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["is_split", "split_batch_norm"]
+
+_RULES = ("include", "exclude")
+
+
+def split_batch_norm(work: Workpiece, name: str) -> None:
+    """Split the layer `name`; "" splits every layer that can be, and notes the others.
+
+    Raises SurgeryError where `name` cannot be split.
+    """
+    if name:
+        layer = work.layer(name)
+        if not is_split(layer):
+            raise stop(name, f"it is no normalization of a fork ({layer.type}): nothing to split")
+        _split(work, layer)
+        return
+    found = [layer.name for layer in work.net.layers if is_split(layer)]
+    if not found:
+        work.notes.append("no normalization of a fork: nothing to split")
+    for each in found:
+        try:
+            _split(work, work.layer(each))
+        except SurgeryError as error:
+            work.notes.append(f"not split: {error}")
+
+
+def is_split(layer: Layer) -> bool:
+    """Whether the layer is a fork's, and has a param for each channel's scale and shift."""
+    record, params = types.of(layer), types.params(layer) or ()
+    if record is None or record.origin == types.STOCK or record.affine is None:
+        return False
+    return {param.role for param in params} >= {ParamRole.SCALE, ParamRole.SHIFT}
+
+
+def _split(work: Workpiece, layer: Layer) -> None:
+    _check(work, layer)
+    values = _by_role(work, layer)
+    measured = ParamRole.MEAN in values
+    scale = _new_name(work, layer.name) if measured else layer.name
+    _rewrite_text(work, layer, scale, measured)
+    work.remove(layer.name)
+    if measured:
+        import numpy as np
+
+        numbers = [values[ParamRole.MEAN], values[ParamRole.VARIANCE], np.ones(1, np.float32)]
+        work.add(layer.name, *numbers)
+    work.add(scale, values[ParamRole.SCALE], values[ParamRole.SHIFT])
+    made = [types.BATCH_NORM.name] if measured else []
+    for kind, each in zip(
+        (*made, types.SCALE.name), dict.fromkeys((layer.name, scale)), strict=True
+    ):
+        work.effects.append(Effect(each, None, f"{kind} of {layer.name!r} ({_kind(layer)})"))
+
+
+def _kind(layer: Layer) -> str:
+    record = types.of(layer)
+    return record.name if record else layer.type
+
+
+def _check(work: Workpiece, layer: Layer) -> None:
+    """Raise SurgeryError for a layer that is not one function of each channel's numbers."""
+    record = types.of(layer)
+    assert record is not None
+    assert record.affine is not None
+    named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
+    if len(named) > 1:
+        raise stop(layer.name, "a layer of another phase or stage has its name")
+    if len(layer.bottoms) != 1 or len(layer.tops) != 1:
+        raise stop(layer.name, f"{len(layer.tops)} tops; expected one bottom and one top")
+    bottom, top = (work.shapes.blobs.get(blob) for blob in (layer.bottoms[0], layer.tops[0]))
+    if bottom != top or bottom is None:
+        raise stop(layer.name, "its top has not its bottom's shape, or that is not known")
+    indices = range(work.count(layer.name))
+    work.refuse_shared(layer.name, *indices)
+    vectors = [work.peek(layer.name, index).ravel() for index in indices]
+    try:
+        record.affine(layer, lambda index: vectors[index].astype(float), bottom[1])
+    except SurgeryError as error:
+        raise stop(layer.name, str(error)) from None
+
+
+def _by_role(work: Workpiece, layer: Layer) -> Mapping[ParamRole, Array]:
+    """The layer's params as vectors, by what they are."""
+    params = types.params(layer) or ()
+    return {
+        param.role: work.peek(layer.name, index).reshape(-1).copy()
+        for index, param in enumerate(params)
+    }
+
+
+def _new_name(work: Workpiece, name: str) -> str:
+    """The name of the layer to add: one that neither the net nor the model has."""
+    taken = {message.string("name") for message in work.net.prototxt.layers}
+    taken |= {layer.name for layer in work.model.weights.layers}
+    made, count = f"{name}_scale", 1
+    while made in taken:
+        count += 1
+        made = f"{name}_scale{count}"
+    return made
+
+
+def _rewrite_text(work: Workpiece, layer: Layer, scale: str, measured: bool) -> None:
+    edits, prototxt = work.net.prototxt.edits(), work.net.prototxt
+    field = next(each for each in prototxt.root.fields if each.value is layer.message)
+    kind = layer.message.scalar("type")
+    assert kind is not None
+    record = types.BATCH_NORM if measured else types.SCALE
+    edits.replace(kind.start, kind.end, quoted(record.name, kind))
+    if measured:
+        _keep_eps(edits, layer)
+        insert_field(edits, field, _scale_text(prototxt.text, layer, scale))
+    else:
+        _replace_own(edits, layer, f"{types.SCALE.message} {{ bias_term: true }}")
+    for each in layer.message.all("param"):
+        remove_field(edits, each)
+    work.edited(edits)
+
+
+def _own(layer: Layer) -> Field | None:
+    return layer.message.one(types.message_of(layer) or "")
+
+
+def _replace_own(edits: Edits, layer: Layer, text: str) -> None:
+    """Put `text`, "" for nothing, in the place of the layer's own message."""
+    own, kind = _own(layer), layer.message.one("type")
+    assert kind is not None
+    if own is None:
+        if text:
+            edits.insert(kind.end, f" {text}")
+    elif text:
+        edits.replace(own.start, own.end, text)
+    else:
+        remove_field(edits, own)
+
+
+def _keep_eps(edits: Edits, layer: Layer) -> None:
+    """Of the layer's own message eps stays, as Caffe 1.0 has to have it, and a stock true flag."""
+    eps = types.added_to_variance(layer)
+    text = "" if eps == _DEFAULT_EPS else f"{types.BATCH_NORM.message} {{ eps: {eps:.9g} }}"
+    _replace_own(edits, layer, text)
+
+
+#: What Caffe 1.0's BatchNorm adds to the variance where no eps is given.
+_DEFAULT_EPS = 1e-5
+
+
+def _scale_text(text: str, layer: Layer, name: str) -> str:
+    """The Scale behind the layer, in place, under the layer's own phase rules."""
+    top = quoted(layer.tops[0])
+    rules = [
+        text[each.start : each.end]
+        for each in layer.message.fields
+        if each.name in _RULES and isinstance(each.value, Message)
+    ]
+    fields = [
+        f"name: {quoted(name)}",
+        f"type: {quoted(types.SCALE.name)}",
+        f"bottom: {top}",
+        f"top: {top}",
+        *rules,
+        f"{types.SCALE.message} {{ bias_term: true }}",
+    ]
+    return f"layer {{ {' '.join(fields)} }}"
