@@ -80,6 +80,16 @@ def test_a_layer_that_reads_labels_alone_goes_with_them() -> None:
     assert net.notes[1] == "layer 's' (Silence) reads nothing else and is removed"
 
 
+def test_readers_of_another_state_are_named() -> None:
+    data = f'layer {{ name: "d" type: "MemoryData" top: "data" top: "label" {MEMORY} }}\n'
+    loss = (
+        'layer { name: "l" type: "SoftmaxWithLoss" bottom: "c" bottom: "label" top: "l" '
+        "include { phase: TRAIN } }"
+    )
+    net = declared(data + CONV + loss)
+    assert net.notes[1:] == ("layer 'l' in line 3, which another state includes, reads 'label'",)
+
+
 @pytest.mark.parametrize(
     "reader",
     [

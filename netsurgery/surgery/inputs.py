@@ -44,7 +44,7 @@ def declare_inputs(net: Net) -> Net:
     for layer in [layer for plan in plans for layer in plan.removed]:
         _remove_layer(edits, net, layer)
     written |= _write_dims(edits, net, given)
-    notes = [note for plan in plans for note in plan.notes()]
+    notes = [note for plan in plans for note in (*plan.notes(), *_of_other_states(net, plan))]
     return _edited(net, edits.apply(), written, notes)
 
 
@@ -56,7 +56,7 @@ def why_no_input(net: Net) -> str:
     data = _data_layers(net)
     shapes = infer(net) if data else Shapes()
     for layer in data:
-        why = _planned(net, shapes, layer).note or shapes.unknown.get(layer.tops[0], "")
+        why = shapes.unknown.get(layer.tops[0], "") or _planned(net, shapes, layer).note
         if why:
             return f"; {why}"
     return ""
@@ -180,6 +180,16 @@ def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
         why = shapes.unknown.get(lacks, "")
         return _Plan(layer, note=f"data layer {layer.name!r} stays: {why}" if known else "")
     return _Plan(layer, known, tuple(idle), tuple(dict.fromkeys(removed)))
+
+
+def _of_other_states(net: Net, plan: _Plan) -> Iterator[str]:
+    """What there is to say of layers that another state includes, and that read dropped labels."""
+    for message in net.prototxt.layers:
+        read = [bottom.as_string() for bottom in message.scalars("bottom")]
+        lost = [top for top in plan.dropped if top in read]
+        if plan.tops and lost and not net.state.includes(message):
+            name, line = message.string("name"), message.error("").line
+            yield f"layer {name!r} in line {line}, which another state includes, reads {lost[0]!r}"
 
 
 def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
