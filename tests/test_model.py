@@ -100,9 +100,9 @@ FROM, ONTO = (
         ("CONV", edit("swap-input-channels")),
         ("CONV", edit("swap-input-channels:conv")),
         ("CONV", edit("outputs:conv:keep=0,1")),
+        ("CONV", edit("rgb-to-grey")),
         ("FC", edit("outputs:fc:keep=0,1")),
         ("FC", edit("outputs:conv:drop=0")),
-        ("CONV", edit("rgb-to-grey")),
         ("FC", CONVERT),
         ("FC", FROM),
         ("FC", ONTO),
@@ -171,6 +171,23 @@ def test_a_transplant_keeps_layers_that_it_does_not_touch(
         assert "bn" not in made.stored
     with Model.open("net.prototxt", f"b{suffix}") as made:
         assert len(made.stored["bn"].blobs) == 5
+
+
+def test_a_file_made_anew_has_the_nets_shapes(folder: Path) -> None:
+    """A blob of 2014 has four axes, whatever the param has; in HDF5 Caffe wants the param's own."""
+    from caffe_schema import caffe_messages
+
+    net = caffe_messages().NetParameter.FromString(Path(model_of()).read_bytes())
+    for layer in net.layer:
+        for blob in layer.blobs:
+            sizes = [*[1] * (4 - len(blob.shape.dim)), *blob.shape.dim]
+            blob.num, blob.channels, blob.height, blob.width = sizes
+            blob.ClearField("shape")
+    Path("m.caffemodel").write_bytes(net.SerializeToString())
+    assert run(["edit", "net.prototxt", "m.caffemodel", "-o", "e.h5", "conv[0]*=2"]) == 0
+    with Model.open("net.prototxt", "e.h5") as made:
+        shapes = {name: [blob.shape for blob in made.stored[name].blobs] for name in made.stored}
+        assert shapes == {name: [*of] for name, of in made.fit.expected.items() if of}
 
 
 def test_weights_are_opened_when_they_are_asked_for(folder: Path) -> None:
@@ -306,3 +323,15 @@ def test_one_function_writes_a_changed_model() -> None:
     assert users("write_weights") == {"net/model_write.py", "jobs/convert.py", "jobs/init.py"}
     assert users("rewrite") - {"surgery/convolution/plan.py"} == {"net/model_write.py"}
     assert users("check_written") == {"net/model_write.py"}
+
+
+def test_params_are_looked_at_alone_only_where_one_alone_is_meant() -> None:
+    """Whatever computes from several of a layer's params reads them by `peek`, which checks."""
+    lenient = {"peek_alone", "param_alone"}
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for item in ast.walk(ast.parse(path.read_text()))
+        if isinstance(item, ast.Attribute) and item.attr in lenient
+    }
+    assert found == {"library/params.py", "surgery/edit/values.py", "surgery/edit/workpiece.py"}

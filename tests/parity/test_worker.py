@@ -225,7 +225,8 @@ def test_weights_of_another_net(
     with pytest.raises(NetError) as caught:
         caffe_engine.load(lenet[0], det2)
     assert str(caught.value) == (
-        f"layer 'conv1' (Convolution): param 0 is 28x3x3x3 in {det2}, expected 20x1x5x5"
+        f"layer 'conv1' (Convolution): param 0 is 28x3x3x3 in {det2}, expected 20x1x5x5; "
+            f"param 1 is 28 in {det2}, expected 20"
     )
     # Caffe itself would leave a layer of another name as its fillers made it.
     renamed = tmp_path / "renamed.prototxt"
