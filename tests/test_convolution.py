@@ -775,3 +775,16 @@ def test_caffenet_becomes_bvlcs_own_full_conv_net(shared_data: Path) -> None:
     made = plan_convolution(Net.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt"))
     theirs = (shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt").read_text()
     assert net_parameter(made.text) == net_parameter(theirs)
+
+
+def test_a_forks_layer_of_caffes_own_name_is_told() -> None:
+    """NVCaffe's BatchNorm has a scale and a bias of its own, which Caffe 1.0 does not load."""
+    norm = 'layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn" batch_norm_param { '
+    nvcaffe = norm + 'scale_filler { type: "constant" value: 1 } } }\n'
+    note = (
+        "layer 'bn' is NVCaffe's BatchNorm, with 5 params, which Caffe 1.0 does not load: it is "
+        "kept as it is"
+    )
+    for layer, notes in ((nvcaffe, [note]), (norm + "eps: 0.1 } }\n", [])):
+        net = Net.of(Prototxt.parse(SMALL + layer + fc("fc", "bn"), "n.prototxt"))
+        assert [each for each in plan_convolution(net).notes if "'bn'" in each] == notes

@@ -226,7 +226,7 @@ def test_weights_of_another_net(
         caffe_engine.load(lenet[0], det2)
     assert str(caught.value) == (
         f"layer 'conv1' (Convolution): param 0 is 28x3x3x3 in {det2}, expected 20x1x5x5; "
-            f"param 1 is 28 in {det2}, expected 20"
+        f"param 1 is 28 in {det2}, expected 20"
     )
     # Caffe itself would leave a layer of another name as its fillers made it.
     renamed = tmp_path / "renamed.prototxt"

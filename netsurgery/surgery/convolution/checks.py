@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from netsurgery.errors import SurgeryError
+from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe, has_rule
 from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["check_names", "ensure_same", "unknown_types"]
+__all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]
 
 
 def check_names(net: Net, casts: Sequence[Cast], suffix: str) -> None:
@@ -42,6 +43,21 @@ def unknown_types(net: Net) -> list[str]:
         for layer in net.layers
         if layer.in_place and not has_rule(layer)
     ]
+
+
+def fork_layers(net: Net) -> list[str]:
+    """Layers with params that are called as Caffe's own type, and are a fork's."""
+    notes = []
+    for layer in net.layers:
+        found, own = types.of(layer), types.record(layer.type)
+        if found is None or own is None or found is own or not types.params(layer):
+            continue
+        notes.append(
+            f"layer {layer.name!r} is {found.origin}'s {layer.type}, with "
+            f"{len(types.params(layer) or ())} params, which {own.origin} does not load: it is "
+            "kept as it is"
+        )
+    return notes
 
 
 def ensure_same(

@@ -27,7 +27,12 @@ from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.order import Order
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, ShapesAt, infer
-from netsurgery.surgery.convolution.checks import check_names, ensure_same, unknown_types
+from netsurgery.surgery.convolution.checks import (
+    check_names,
+    ensure_same,
+    fork_layers,
+    unknown_types,
+)
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey
@@ -140,7 +145,15 @@ def plan_convolution(
         inputs=tuple(resizes),
         maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
         renames=renames,
-        notes=(*net.notes, *notes, *unknown_types(net), *_changes(found), *told, *_stages(net)),
+        notes=(
+            *net.notes,
+            *notes,
+            *unknown_types(net),
+            *fork_layers(net),
+            *_changes(found),
+            *told,
+            *_stages(net),
+        ),
     )
 
 
