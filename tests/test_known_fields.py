@@ -99,7 +99,7 @@ def test_an_unknown_field_is_blamed_where_shapes_contradict() -> None:
     )
     shapes = infer(Net.of(Prototxt.parse(net, "n.prototxt")))
     assert set(shapes.unknown) == {"conv", "fc", "r"}
-    assert set(shapes.unknown.values()) == {f"{BLAME}; --input-shape conv=NxCxHxW gives it"}
+    assert set(shapes.unknown.values()) == {f"line 3: {BLAME}; --input-shape conv=NxCxHxW gives it"}
     assert "fc" not in shapes.params
 
 

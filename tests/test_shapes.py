@@ -318,7 +318,7 @@ def test_a_layer_that_is_not_its_forks_hides_only_what_is_behind_it() -> None:
     )
     why = "layer 'l' (ShuffleChannel): its bottom has 2 axes; expected N x C x H x W"
     assert found.blobs == {"x": (1, 4, 5, 6), "ip": (1, 5)}
-    assert found.unknown == dict.fromkeys("yz", f"{why}; --input-shape y=NxCxHxW gives it")
+    assert found.unknown == dict.fromkeys("yz", f"line 1: {why}; --input-shape y=NxCxHxW gives it")
     with pytest.raises(PrototxtError) as caught:
         found.of("z")
     assert caught.value.what == why

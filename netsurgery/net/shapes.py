@@ -174,7 +174,8 @@ def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> Non
         except PrototxtError as error:
             if types.is_stock(layer) and not unknown_fields(layer):
                 raise
-            _give_up(layer, layer.tops, found, given, error.what, error)
+            what = f"line {error.line}: {error.what}"
+            _give_up(layer, layer.tops, found, given, what, error)
         return
     if rule is not None or (missing and layer.in_place):
         _pass_on(layer, missing[0], found, given)
