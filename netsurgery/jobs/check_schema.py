@@ -18,7 +18,9 @@ from netsurgery.formats.textformat import Message
 from netsurgery.formats.upgrade.text import TextUpgrade
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.layer import Layer
 from netsurgery.net.net import Net
+from netsurgery.net.types.record import LayerType
 
 __all__ = ["Finding", "deprecated_findings", "schema_findings"]
 
@@ -81,11 +83,16 @@ def schema_findings(text: Prototxt, net: Net | None) -> Iterator[Finding]:
 def _is_of_type(problem: Problem, layer: Message, generation: str) -> bool:
     """Whether it is the message of a type that Caffe 1.0 does not have: the type says it all."""
     kind = layer_type(layer, generation)
-    record = types.record(kind)
+    record = _record(layer, kind)
     if record is not None and record.origin == types.STOCK:
         return False
     own = [record.message] if record is not None else _params_of(kind)
     return problem.path.rpartition(".")[2] in own and problem.path.count(".") == 1
+
+
+def _record(message: Message, kind: str) -> LayerType | None:
+    """What is known of the type of a layer, of whichever phase."""
+    return types.of(Layer(0, "", kind, (), (), message))
 
 
 def _known(net: Net) -> dict[Message | None, list[tuple[int, int]]]:
@@ -105,7 +112,7 @@ def _types(text: Prototxt) -> Iterator[Finding]:
     """Layers of a type that Caffe 1.0 does not have."""
     for message in text.layers:
         kind = layer_type(message, text.generation)
-        record = types.record(kind)
+        record = _record(message, kind)
         if not kind or (record is not None and record.origin == types.STOCK):
             continue
         name, place = message.string("name"), f"layer {message.string('name')!r}: "
@@ -116,7 +123,7 @@ def _types(text: Prototxt) -> Iterator[Finding]:
             forks = [
                 fork for field in _params_of(kind) for fork in forks_with("LayerParameter", field)
             ]
-            near = nearest(kind, list(types.RECORDS))
+            near = nearest(kind, [one.partition(" (")[0] for one in types.RECORDS])
             if forks:
                 who = f"; {forks[0]} has it, and what it does is not known here"
             elif near:

@@ -92,7 +92,9 @@ def test_what_only_forks_have(capsys: pytest.CaptureFixture[str]) -> None:
         "warning: n:4:52: ConvolutionParameter of Caffe 1.0 has no field pad_l; Synopsys Caffe has "
         "it"
     )
-    assert padded[1].startswith("warning: no shape of 'conv', 'pool', 'fc', 'prob': line 4: layer 'conv' ")
+    assert padded[1].startswith(
+        "warning: no shape of 'conv', 'pool', 'fc', 'prob': line 4: layer 'conv' "
+    )
     assert padded[3] == "outputs: prob ?"
     assert padded[4].startswith(
         "embedded engine: cannot run it: n:4:52: layer 'conv' (Convolution)"
