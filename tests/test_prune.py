@@ -163,7 +163,7 @@ LOST = "computes with several channels at once: without some the others would ch
         (
             layer("Tile", "t", "c", "tile_param { tiles: 2 }"),
             "c:drop=0",
-            f"layer 't' (Tile) {LOST}",
+            "layer 't' (Tile) moves its channels in a way that is not followed",
         ),
         (
             layer("Crop", "k", "c x", "crop_param { axis: 1 }"),

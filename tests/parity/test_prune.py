@@ -170,6 +170,31 @@ OF_FORKS = net(
     layer("Flatten", "flat", "perm"),
     dense("fc", "flat", 3),
 )  # fmt: skip
+DEPTHWISE_OF_FORKS = net(
+    conv("c1", "x", 6),
+    layer(
+        "BN",
+        "segnet",
+        "c1",
+        f"bn_param {{ bn_mode: INFERENCE scale_filler {RANDOM} shift_filler {RANDOM} }}",
+    ),
+    layer(
+        "BN",
+        "pspnet",
+        "segnet",
+        f"bn_param {{ slope_filler {RANDOM} bias_filler {RANDOM} frozen: true }}",
+    ),
+    layer("ConvolutionDepthwise", "dw", "pspnet", f"convolution_param {{ kernel_size: 3 {FILL} }}"),
+    layer(
+        "BatchNorm",
+        "nv",
+        "dw",
+        f"batch_norm_param {{ scale_filler {RANDOM} bias_filler {RANDOM} }}",
+    ),
+    layer("Transpose", "turn", "nv", "transpose_param { dim: 0 dim: 3 dim: 1 dim: 2 }"),
+    layer("Flatten", "flat", "turn", "flatten_param { axis: 2 }"),
+    dense("fc", "flat", 3, "axis: 2"),
+)
 AXPY = net(
     conv("body", "x", 4),
     conv("rest", "x", 4),
@@ -320,6 +345,13 @@ CASES = {
         "c1 dw fc",
         forks=True,
     ),
+    "depthwise of forks": Case(
+        DEPTHWISE_OF_FORKS,
+        "outputs:c1:keep=5,1,2",
+        [("fc", 0, (ALL, maps([0, 3, 4], 10)))],
+        "c1 segnet pspnet dw nv fc",
+        forks=True,
+    ),
     "axpy": Case(
         AXPY,
         "outputs:rest:drop=0,3",
@@ -367,13 +399,17 @@ class Nets:
 
 def statistics(view: Net) -> list[str]:
     """Means, variances and factors for BatchNorms, which begin as zeros."""
-    names = [each.name for each in view.layers if each.type == "BatchNorm"]
+    parts = ("[0]=0.25", "[0][1]=-0.5", "[0][4]=1", "[1]=2", "[1][0]=3", "[1][3]=0.5")
+    factors = {
+        each.name: 1 if each.param("batch_norm_param").fields else 2  # NVCaffe's is 1
+        for each in view.layers
+        if each.type == "BatchNorm"
+    }
     return [
         operation
-        for name in names
-        for operation in (f"{name}[0]=0.25", f"{name}[0][1]=-0.5", f"{name}[0][4]=1",
-                          f"{name}[1]=2", f"{name}[1][0]=3", f"{name}[1][3]=0.5", f"{name}[2]=2")
-    ]  # fmt: skip
+        for name, factor in factors.items()
+        for operation in (*(f"{name}{part}" for part in parts), f"{name}[2]={factor}")
+    ]
 
 
 def zeros(weights: Path, parts: Sequence[Zero], folder: Path) -> list[str]:

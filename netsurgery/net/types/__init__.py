@@ -63,6 +63,7 @@ __all__ = [
     "SOFTMAX",
     "STOCK",
     "added_to_variance",
+    "axis_order",
     "channels",
     "counts",
     "hides_values",
@@ -79,6 +80,7 @@ __all__ = [
     "params",
     "permutation",
     "record",
+    "reorders_axes",
     "roles",
     "source",
     "space",
@@ -214,6 +216,22 @@ def params(layer: Layer) -> tuple[Param, ...] | None:
     """Its params, in order; None where they are not known."""
     found = of(layer)
     return ask(found.params, layer) if found else None
+
+
+_ORDERS = {"Permute": permutation, "Transpose": rearranging.transposition}
+
+
+def reorders_axes(layer: Layer) -> bool:
+    """Whether all it does is to put its bottom's axes in another order: see `axis_order`."""
+    found = of(layer)
+    return found is not None and found.name in _ORDERS
+
+
+def axis_order(layer: Layer, axes: int) -> tuple[int, ...]:
+    """The order in which a layer that `reorders_axes` puts those of a bottom of so many."""
+    found = of(layer)
+    assert found is not None
+    return _ORDERS[found.name](layer, axes)
 
 
 def keeps_turned(layer: Layer) -> bool:

@@ -79,7 +79,7 @@ def _mixing(layer: Layer) -> Path | None:
     values = types.values(layer)
     if values is Values.KEPT:
         return Path.RESHAPED
-    if types.is_a(layer, types.PERMUTE):
+    if types.reorders_axes(layer):
         return Path.PERMUTED
     return Path.SHUFFLED if types.is_a(layer, types.SHUFFLE) else None
 
@@ -97,8 +97,7 @@ def mixes(layer: Layer, axis: int) -> str:
 
 def looks_at_values(layer: Layer, index: int) -> bool:
     """Whether a bottom is more to the layer than a size."""
-    # Until it has a record.
-    return types.roles(layer)[index] is not Role.SIZE and layer.type != "PriorBox"
+    return types.roles(layer)[index] is not Role.SIZE
 
 
 def is_linear(layer: Layer) -> bool:

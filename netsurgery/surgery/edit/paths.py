@@ -14,7 +14,7 @@ from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer
 from netsurgery.net.types.axes import cut_axis
-from netsurgery.net.types.record import Channels, Role
+from netsurgery.net.types.record import Channels, Role, Values
 from netsurgery.surgery.edit.channel_types import (
     Path,
     channel_axis,
@@ -63,6 +63,8 @@ def relate(follow: Follower, layer: Layer) -> None:
 
 def _why_not(layer: Layer) -> str:
     if types.channels(layer) is Channels.MIXING:
+        if types.values(layer) in (Values.KEPT, Values.MOVED):
+            return "moves its channels in a way that is not followed"
         return "computes with several channels at once: without some the others would change"
     return "does with its channels what is not known"
 
@@ -231,7 +233,7 @@ def _permuted(follow: Follower, layer: Layer) -> None:
     (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
     if layer.in_place:
         raise follow.refusal(layer, "changes the shape of a blob in place")
-    order = types.permutation(layer, len(follow.shape(bottom, layer)))
+    order = types.axis_order(layer, len(follow.shape(bottom, layer)))
     if bottom in follow.cuts:
         cut = follow.cuts[bottom]
         follow.put(top, cut.at(order.index(cut.axis)), layer)
