@@ -41,7 +41,9 @@ def array(*values: float) -> Any:
         (array(0, -0.0), array(-0.0, 0), 0, 0),
         (array(0, 0), array(0, 1), 1, math.inf),
         (array(1), array(1, 1), math.inf, math.inf),
-        (array(1, math.nan), array(1, math.nan), math.inf, math.inf),
+        (array(1, math.nan), array(1, math.nan), 0, 0),
+        (array(1, math.nan), array(1, math.inf), 0, 0),
+        (array(2, math.nan, -math.inf), array(1, math.nan, -math.inf), 1, 0.5),
         (array(1, 2), array(1, math.nan), math.inf, math.inf),
         (array(2, math.inf), array(1, math.inf), 1, 0.5),
         (array(2, math.inf), array(2, -math.inf), math.inf, math.inf),
@@ -225,10 +227,26 @@ def test_a_renamed_layer_departs_too(digits: Files, full_conv: Files, tmp_path: 
     assert (found.departs.blob, found.departs.other) == ("ip1", "ip1-conv")
 
 
-def test_nan_is_different_even_from_nan(digits: Files, tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_in_both_are_said_to_be(digits: Files, tmp_path: Path) -> None:
+    """And are no reason to call the nets different; where nothing else is there, nor the same."""
     broken = tampered(digits, "ip2", math.nan, tmp_path)
     found = compared(broken, broken)
+    assert found.not_finite is not None
+    assert (found.not_finite.blob, found.not_finite.gap.not_finite) == ("ip2", 1)
+    assert found.departs is None
+    by_blob = {one.blob: one.gap for one in found.outputs}
+    assert (by_blob["ip2"].not_finite, by_blob["ip2"].relative) == (1, 0)
+    # Of ip2 one number is NaN, and so is all of the Softmax behind it.
+    assert by_blob["prob"].empty
+    assert (found.same, found.verified) == (True, False)
+    assert [(one.blob, one.what) for one in found.unchecked] == [("prob", "output")]
+    assert not any("is 0 throughout" in note for note in found.notes)
+
+
+def test_numbers_that_are_not_finite_in_one_net_depart(digits: Files, tmp_path: Path) -> None:
+    found = compared(digits, tampered(digits, "ip2", math.nan, tmp_path))
     assert not found.same
+    assert found.not_finite is None
     assert found.outputs[0].gap.relative == math.inf
 
 

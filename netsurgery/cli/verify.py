@@ -97,9 +97,10 @@ def command(
 
     Both are given the same inputs, of the size they share: where one of them declares a larger
     input, it is made as small as the other's. Their outputs are compared, and what goes into a
-    Softmax, Sigmoid, TanH or ArgMax that makes one, since it would hide differences; NaN differs
-    from everything. The first blob of A that departs is named, even if no output does, and params
-    are compared number by number; neither decides.
+    Softmax, Sigmoid, TanH or ArgMax that makes one, since it would hide differences. The first blob
+    of A that departs is named, even if no output does, and params are compared number by number;
+    neither decides. A number that is not finite in one net only departs; those that are infinite or
+    NaN in both, at the same places, are said to be so, and the others compared.
 
     If B is A made fully convolutional, every cell of its map of a larger input is compared, too,
     with A's answer on that cell's window. Where a layer of A pads, or a pooling's last window
@@ -110,7 +111,7 @@ def command(
 
     Pictures are made ready by --mean and the like; what is left out is taken from the nearest
     netsurgery.toml. Exits with 0 if no output departs by more than --tolerance, nor a map that must
-    agree, 1 if one does, 2 if a map could not be compared and in case of trouble.
+    agree, 1 if one does, 2 if a map or a whole output could not be compared and in case of trouble.
 
     \b
     Example:

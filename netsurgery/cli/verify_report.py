@@ -33,9 +33,11 @@ def facts(found: Verification) -> dict[str, Any]:
         "tolerance": found.tolerance,
         "outputs": [_blob(one) for one in found.outputs],
         "first_departing": None if found.departs is None else _blob(found.departs),
+        "first_not_finite": None if found.not_finite is None else _blob(found.not_finite),
         "maps": [_map(one) for one in found.maps],
         "unchecked": [
-            {"blob": one.blob, "other": one.other, "why": one.why} for one in found.unchecked
+            {"blob": one.blob, "other": one.other, "what": one.what, "why": one.why}
+            for one in found.unchecked
         ],
         "params": [
             {
@@ -58,6 +60,7 @@ def _blob(one: BlobGap) -> dict[str, Any]:
         "shape": list(one.gap.shape),
         "other_shape": list(one.gap.other_shape),
         **_gap(one.gap),
+        "not_finite": one.gap.not_finite,
     }
 
 
@@ -91,7 +94,7 @@ def show(found: Verification) -> None:
     for one in found.outputs:
         gap = one.gap
         both = describe(gap.shape), describe(gap.other_shape)
-        numbers = f"{gap.absolute:.3g}", f"{gap.relative:.3g}"
+        numbers = (f"{gap.absolute:.3g}", f"{gap.relative:.3g}") if not gap.empty else ("", "")
         rows.append((one.blob, one.other, " -> ".join(dict.fromkeys(both)), *numbers))
     echo_table(rows, "lllrr")
     for line in _lines(found):
@@ -101,6 +104,8 @@ def show(found: Verification) -> None:
 def _lines(found: Verification) -> Iterator[str]:
     if found.departs is not None:
         yield f"first blob that departs: {_departing(found.departs)}"
+    if found.not_finite is not None:
+        yield _not_finite(found.not_finite)
     if found.params:
         yield f"params: {_params(found)}"
     for reasons, maps in groupby(found.maps, lambda one: one.check.reasons):
@@ -119,7 +124,11 @@ def _verdict(found: Verification) -> str:
         return "not the same function"
     told = f"no difference in the outputs on {_inputs(found)}"
     if found.unchecked:
-        told += "; a map could not be checked, so the nets are not verified"
+        what = found.unchecked[-1].what
+        told += (
+            f"; {'an' if what == 'output' else 'a'} {what} could not be checked, so the nets are "
+        )
+        told += "not verified"
     if found.departs is not None:
         told += "; inner blobs differ while the outputs agree"
     if any(one.status not in _KEPT for one in found.params):
@@ -136,6 +145,17 @@ def _departing(one: BlobGap) -> str:
     of = f" of layer {one.layer}" if one.layer else ""
     other = f" ({one.other} in B)" if one.other != one.blob else ""
     return f"{one.blob}{other}{of}, by {one.gap.absolute:.3g}, relative {one.gap.relative:.3g}"
+
+
+def _not_finite(one: BlobGap) -> str:
+    """Both nets overflow there, or have such params: no matter of what was changed."""
+    of = f" of layer {one.layer}" if one.layer else ""
+    count, all_of = one.gap.not_finite, math.prod(one.gap.shape)
+    numbers = "number is" if count == 1 else "numbers are"
+    return (
+        f"first blob that is not finite: {one.blob}{of}: {count} of {all_of} {numbers} infinite "
+        "or NaN in both nets, at the same places"
+    )
 
 
 def _params(found: Verification) -> str:
@@ -170,8 +190,10 @@ def _reason_lines(reasons: tuple[str, ...]) -> Iterator[str]:
 
 def verified_lines(found: dict[str, Any]) -> Iterator[str]:
     """The facts in short, for what was verified on the way and found to be the same."""
+    unseen = [one["other"] for one in found["unchecked"] if one["what"] == "output"]
     for one in found["outputs"]:
-        yield f"verified: output {one['blob']} agrees, to {one['relative']:.3g} relative"
+        if one["other"] not in unseen:
+            yield f"verified: output {one['blob']} agrees, to {one['relative']:.3g} relative"
     for one in found["maps"]:
         reasons = one["inexact_because"]
         agree = f"has each window's top class in {one['top_class_agrees']} of {one['cells']} cells"
@@ -180,4 +202,4 @@ def verified_lines(found: dict[str, Any]) -> Iterator[str]:
         else:
             yield f"verified: map {one['other']} {agree}, to {one['relative']:.3g} relative"
     for one in found["unchecked"]:
-        yield f"not verified: map {one['other']} could not be checked: {one['why']}"
+        yield f"not verified: {one['what']} {one['other']} could not be checked: {one['why']}"

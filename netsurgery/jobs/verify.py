@@ -56,7 +56,8 @@ class Verification:
     (which would hide differences), the largest gap of all samples. departs: the first blob, in
     file order, that is further apart than `tolerance`; it may be inside, and no output with it.
     maps: of the outputs, where the second net is full-conv; unchecked: those that it gives of its
-    own input, but that could not be compared. notes: what the user should know.
+    own input, and outputs, that could not be compared. notes: what the user should know.
+    not_finite: the first blob with numbers that are not finite in either net.
     """
 
     engines: tuple[str, str]
@@ -70,6 +71,7 @@ class Verification:
     maps: tuple[MapGap, ...]
     notes: tuple[str, ...] = ()
     unchecked: tuple[Unchecked, ...] = ()
+    not_finite: BlobGap | None = None
 
     @property
     def samples(self) -> int:
@@ -135,7 +137,7 @@ def verify(
         )
         runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         gaps = runner.outputs(samples, outputs)
-        departs = runner.departs(samples, same_order(*nets, pairs))
+        departs, not_finite = runner.first(samples, same_order(*nets, pairs))
         maps, unchecked = runner.maps(samples, outputs)
         params = settle_order(models, found.params)
         return Verification(
@@ -155,7 +157,8 @@ def verify(
                 *order_notes(params),
                 *_blank(gaps),
             ),
-            tuple(unchecked),
+            (*unchecked, *_empty(gaps)),
+            not_finite,
         )
 
 
@@ -272,7 +275,16 @@ def _blank(gaps: Sequence[BlobGap]) -> list[str]:
     return [
         f"{one.blob!r} is 0 throughout, which tells little; has the first net its weights?"
         for one in gaps
-        if one.gap.largest == 0 == one.gap.absolute
+        if one.gap.largest == 0 == one.gap.absolute and not one.gap.empty
+    ]
+
+
+def _empty(gaps: Sequence[BlobGap]) -> list[Unchecked]:
+    """Outputs of which nothing could be compared."""
+    return [
+        Unchecked(one.blob, one.other, "none of its numbers is finite in either net", "output")
+        for one in gaps
+        if one.gap.empty
     ]
 
 
@@ -318,19 +330,23 @@ class _Runner:
             for same in zip(*runs, strict=True)
         ]
 
-    def departs(self, samples: Samples, pairs: Mapping[str, str]) -> BlobGap | None:
-        """The first blob that departs in any sample."""
+    def first(
+        self, samples: Samples, pairs: Mapping[str, str]
+    ) -> tuple[BlobGap | None, BlobGap | None]:
+        """The first blob that departs in any sample, and the first that is not finite in both."""
         order = {blob: index for index, blob in enumerate(pairs)}
-        first: BlobGap | None = None
         known = {blob: other for blob, other in pairs.items() if self._known(blob, other)}
+        departing: list[BlobGap] = []
+        broken: list[BlobGap] = []
         for feed in samples.feeds(self.nets[0], self.shapes):
-            for one in self._gaps(feed, known):
-                if one.gap.within(self.tolerance):
-                    continue
-                if first is None or order[one.blob] < order[first.blob]:
-                    first = one
-                break
-        return first
+            gaps = self._gaps(feed, known)
+            departing += [one for one in gaps if not one.gap.within(self.tolerance)][:1]
+            broken += [one for one in gaps if one.gap.not_finite][:1]
+        firsts = (
+            min(found, key=lambda one: order[one.blob], default=None)
+            for found in (departing, broken)
+        )
+        return next(firsts), next(firsts)
 
     def _known(self, blob: str, other: str) -> bool:
         """Whether both engines have the blob, and as many numbers in either."""

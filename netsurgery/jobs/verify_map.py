@@ -73,14 +73,18 @@ class MapGap:
 
 @dataclass(frozen=True)
 class Unchecked:
-    """A map that could not be compared, outputs `blob` and `other` as in `MapCheck`, and why."""
+    """What could not be compared, outputs `blob` and `other` as in `MapCheck`, and why.
+
+    what: "map", or "output" where it is the outputs themselves.
+    """
 
     blob: str
     other: str
     why: str
+    what: str = "map"
 
     def __str__(self) -> str:
-        return f"map {self.other}: could not be checked: {self.why}"
+        return f"{self.what} {self.other}: could not be checked: {self.why}"
 
 
 def plan_map(

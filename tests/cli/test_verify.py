@@ -319,7 +319,7 @@ def test_a_map_that_cannot_be_compared_is_not_verified(
     assert "a map could not be checked, so the nets are not verified" in lines[-1]
     facts = as_json([*old, *new], capsys, 2)
     assert facts["same"] is None
-    assert facts["unchecked"] == [{"blob": "fc", "other": "fc-conv", "why": why}]
+    assert facts["unchecked"] == [{"blob": "fc", "other": "fc-conv", "what": "map", "why": why}]
     tamper_last(new[1])
     assert run(["verify", *old, *new, "-q"]) == 1
 
@@ -349,7 +349,7 @@ def test_a_map_of_two_inputs_is_not_verified(
     new = ["two_full_conv.prototxt", "two_full_conv.caffemodel"]
     facts = as_json([*old, *new], capsys, 2)
     why = "a window can be cut out of one input, N x C x H x W, only"
-    assert facts["unchecked"] == [{"blob": "fc", "other": "fc-conv", "why": why}]
+    assert facts["unchecked"] == [{"blob": "fc", "other": "fc-conv", "what": "map", "why": why}]
 
 
 def test_cells_between_those_of_a_layer_before_are_not_meant_to_be_equal(
