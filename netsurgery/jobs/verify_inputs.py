@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings
+from netsurgery.jobs.verify_indices import draw_indices
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import describe, remedy
 from netsurgery.surgery.inputs import declare_inputs, why_no_input, with_own_shapes
@@ -106,36 +107,13 @@ def _random(net: Net, shapes: Mapping[str, Shape], seed: tuple[int, int]) -> Fee
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    made = {}
-    for name, shape in shapes.items():
-        draw = _kind(net, name)
-        values = draw(generator, shape) if draw else generator.standard_normal(shape)
-        made[name] = np.ascontiguousarray(values, np.float32)
+    made = {
+        name: np.ascontiguousarray(generator.standard_normal(shape), np.float32)
+        for name, shape in shapes.items()
+    }
+    for name, places, numbers in draw_indices(net, shapes, generator):
+        made[name].reshape(-1)[places] = numbers
     return made
-
-
-def _kind(
-    net: Net, name: str
-) -> Callable[[np.random.Generator, Shape], NDArray[np.float64]] | None:
-    """How to draw an input that is not just any numbers; None where it is."""
-    for layer in net.layers:
-        if name not in layer.bottoms:
-            continue
-        if layer.type == "Embed":
-            words = layer.param("embed_param").integer("input_dim", 1, 1)
-            return lambda generator, shape: generator.integers(0, words, shape).astype("f8")
-        if layer.type in ("LSTM", "RNN", "Recurrent") and layer.bottoms[1:2] == (name,):
-            return _continuing
-    return None
-
-
-def _continuing(_: np.random.Generator, shape: Shape) -> NDArray[np.float64]:
-    """A sequence's continuation marks: it begins at the first step, then goes on."""
-    import numpy as np
-
-    marks = np.ones(shape)
-    marks[:1] = 0
-    return marks
 
 
 def pair_inputs(old: Net, new: Net) -> tuple[dict[str, str], dict[str, Shape]]:

@@ -1,0 +1,114 @@
+"""What is read as indices is drawn as such, wherever in the inputs it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.jobs.verify_inputs import Samples
+from netsurgery.net import types
+from netsurgery.net.net import Net
+from netsurgery.net.types.indices import INDICES
+from netsurgery.net.types.record import Role, ask
+
+Array = Any
+
+
+def feed(text: str, **shapes: tuple[int, ...]) -> dict[str, Array]:
+    inputs = "".join(
+        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+        f"dim: {list(shape)} }} }} }} "
+        for name, shape in shapes.items()
+    )
+    net = Net.of(Prototxt.parse(inputs + text, "n.prototxt"))
+    return next(Samples(seed=3).feeds(net, shapes))
+
+
+def layer(kind: str, bottoms: str, tops: str, more: str = "") -> str:
+    named = "".join(f'bottom: "{each}" ' for each in bottoms.split())
+    named += "".join(f'top: "{each}" ' for each in tops.split())
+    return f'layer {{ name: "{kind} {tops}" type: "{kind}" {named} {more} }}\n'
+
+
+EMBED = "embed_param { num_output: 2 input_dim: 5 }"
+LSTM = "recurrent_param { num_output: 3 }"
+
+
+def test_marks_and_words_as_slices_of_one_input() -> None:
+    """T x N x 4: a mark, a word and two numbers for each step of each sequence."""
+    text = (
+        layer("Slice", "all", "mark word x", "slice_param { axis: 2 slice_point: [1, 2] }")
+        + layer("Reshape", "mark", "cont", "reshape_param { shape { dim: [6, 2] } }")
+        + layer("Embed", "word", "e", EMBED)
+        + layer("LSTM", "x cont", "h", LSTM)
+    )
+    made = feed(text, all=(6, 2, 4))["all"]
+    assert made[:, :, 0].tolist() == [[0, 0], *[[1, 1]] * 5]
+    words = made[:, :, 1]
+    assert set(words.ravel()) <= {0, 1, 2, 3, 4}
+    assert len(set(words.ravel())) > 2
+    assert len(np.unique(made[:, :, 2:])) == 24
+    assert not np.array_equal(made[:, :, 2:], made[:, :, 2:].round())
+
+
+def test_marks_joined_from_two_inputs() -> None:
+    """The first step of the second input is no first step of the sequence."""
+    text = (
+        layer("Concat", "a b", "joined", "concat_param { axis: 0 }")
+        + layer("Split", "joined", "one two")
+        + layer("Dropout", "two", "two")
+        + layer("LSTM", "x two", "h", LSTM)
+        + layer("Silence", "one", "")
+    )
+    made = feed(text, a=(2, 3), b=(4, 3), x=(6, 3, 2))
+    assert made["a"].tolist() == [[0] * 3, [1] * 3]
+    assert (made["b"] == 1).all()
+
+
+def test_words_beside_computed_ones() -> None:
+    """What is computed is left to what it is computed from."""
+    text = (
+        layer("Power", "a", "half", "power_param { scale: 0.5 }")
+        + layer("Concat", "half b", "both", "concat_param { axis: 0 }")
+        + layer("Permute", "both", "turned", "permute_param { order: [1, 0] }")
+        + layer("Embed", "turned", "e", EMBED)
+    )
+    made = feed(text, a=(2, 3), b=(4, 3))
+    assert set(made["b"].ravel()) <= {0, 1, 2, 3, 4}
+    assert not np.array_equal(made["a"], made["a"].round())
+
+
+def test_an_input_that_a_layer_computes_anew_in_place() -> None:
+    text = layer("Power", "a", "a", "power_param { scale: 0.5 }") + layer("Embed", "a", "e", EMBED)
+    made = feed(text, a=(9,))["a"]
+    assert not np.array_equal(made, made.round())
+
+
+def test_rows_of_a_batch() -> None:
+    made = feed(layer("BatchReindex", "x rows", "y"), x=(3, 2), rows=(40,))
+    assert set(made["rows"]) == {0, 1, 2}
+
+
+def test_a_large_input() -> None:
+    """Of more numbers than float32 counts."""
+    text = layer("Slice", "a", "x w", f"slice_param {{ axis: 0 slice_point: {1 << 24} }}")
+    made = feed(text + layer("Embed", "w", "e", EMBED), a=((1 << 24) + 7,))["a"]
+    assert set(made[-7:]) <= {0, 1, 2, 3, 4}
+    assert made[-8] != round(float(made[-8]))
+
+
+@pytest.mark.parametrize("kind", types.RECORDS)
+def test_every_type_that_reads_indices_says_which(kind: str) -> None:
+    """Or that they are not known."""
+    roles = types.RECORDS[kind].roles
+    if not callable(roles) and Role.INDEX in roles:
+        assert kind in INDICES
+    if kind in INDICES:
+        text = f'layer {{ name: "l" type: "{kind}" bottom: "a" bottom: "b" bottom: "c" }}'
+        one = Prototxt.parse(text).layers[0]
+        from netsurgery.net.net import Layer
+
+        assert Role.INDEX in ask(roles, Layer(0, "l", kind, ("a", "b", "c"), (), one))
