@@ -78,8 +78,8 @@ def test_what_one_fork_has_is_unknown_in_the_others() -> None:
     assert not unknown_fields(layer_of("type: 'BN' bn_param { frozen: true eps: 1 }"))
     layer = layer_of("type: 'BN' bn_param { bn_mode: INFERENCE decay: 1 }")
     assert [field.name for field in unknown_fields(layer)] == ["decay"]
-    layer = layer_of("type: 'BatchNorm' batch_norm_param { engine: CUDNN }")
-    assert [field.name for field in unknown_fields(layer)] == ["engine"]
+    layer = layer_of("type: 'BatchNorm' batch_norm_param { disable_mean: true }")
+    assert [field.name for field in unknown_fields(layer)] == ["disable_mean"]
 
 
 PRIORS = "type: 'PriorBox' prior_box_param { min_size: 30 max_size: 60 aspect_ratio: 2 flip: "

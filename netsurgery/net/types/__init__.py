@@ -28,7 +28,7 @@ from netsurgery.net.types import (
     training,
 )
 from netsurgery.net.types.data import INPUT
-from netsurgery.net.types.fork_norms import added_to_variance
+from netsurgery.net.types.fork_norms import added_to_variance, meant_name
 from netsurgery.net.types.linear import CONVOLUTION, INNER_PRODUCT
 from netsurgery.net.types.normalization import BATCH_NORM, SCALE, SOFTMAX
 from netsurgery.net.types.pooling import POOLING
@@ -130,8 +130,7 @@ def record(name: str) -> LayerType | None:
 
 def of(layer: Layer) -> LayerType | None:
     """The record of the layer's type; None for one that is not known."""
-    choice = fork_norms.which(layer)
-    return choice[0] if choice else _NAMES.get(layer.type)
+    return _NAMES.get(meant_name(layer) or "")
 
 
 def is_a(layer: Layer, kind: LayerType) -> bool:

@@ -35,7 +35,7 @@ from netsurgery.net.types.seen import Seen, first_field, kept_whole_field
 if TYPE_CHECKING:
     from netsurgery.net.types.normalization import Read, Wide
 
-__all__ = ["TYPES", "added_to_variance", "face_norm_type", "learns", "nvcaffe_eps", "which"]
+__all__ = ["TYPES", "added_to_variance", "face_norm_type", "learns", "meant_name", "nvcaffe_eps"]
 
 _OF_SEGNET = ("scale_filler", "shift_filler", "bn_mode")
 _OF_PSPNET = ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine")
@@ -119,7 +119,7 @@ def nvcaffe_eps(layer: Layer) -> float:
 
 def added_to_variance(layer: Layer) -> float:
     """The eps of PSPNet's BN and of NVCaffe's BatchNorm."""
-    if which(layer) == (_NVCAFFE_BATCH_NORM,):
+    if meant_name(layer) == _NVCAFFE_BATCH_NORM.name:
         return nvcaffe_eps(layer)
     return layer.param("bn_param").number("eps", _LEAST_EPS)
 
@@ -299,36 +299,36 @@ def _given(layer: Layer, name: str) -> set[str]:
     return {field.name for m in messages if isinstance(m, Message) for field in m.fields}
 
 
-def _bn(layer: Layer) -> LayerType | None:
+def _bn(layer: Layer) -> str | None:
     """By the fields of one fork; without any by the number of its ``param { }``."""
     given = _given(layer, "bn_param")
     segnet, pspnet = given & set(_OF_SEGNET), given & set(_OF_PSPNET)
     if segnet or pspnet:
-        return None if segnet and pspnet else _SEGNET_BN if segnet else _PSPNET_BN
-    return {2: _SEGNET_BN, 4: _PSPNET_BN}.get(len(layer.message.all("param")))
+        return None if segnet and pspnet else (_SEGNET_BN if segnet else _PSPNET_BN).name
+    return {2: _SEGNET_BN.name, 4: _PSPNET_BN.name}.get(len(layer.message.all("param")))
 
 
-def _batch_norm(layer: Layer) -> LayerType:
+def _batch_norm(layer: Layer) -> str:
     """NVCaffe's where its text says whether it has a scale and a bias."""
     ours = _given(layer, "batch_norm_param") & set(_SCALES)
-    return _NVCAFFE_BATCH_NORM if ours else BATCH_NORM
+    return (_NVCAFFE_BATCH_NORM if ours else BATCH_NORM).name
 
 
-def _normalize(layer: Layer) -> LayerType:
+def _normalize(layer: Layer) -> str:
     """SSD's has a norm_param, and a param for its factors; the face forks' has neither."""
-    return NORMALIZE if layer.message.all("norm_param") else _FACE_NORMALIZE
+    return (NORMALIZE if layer.message.all("norm_param") else _FACE_NORMALIZE).name
 
 
 _WHICH = {"BN": _bn, "BatchNorm": _batch_norm, "Normalize": _normalize}
 
 
-def which(layer: Layer) -> tuple[LayerType | None] | None:
-    """Of types that share a name the one that the layer's text means, or (None,).
+def meant_name(layer: Layer) -> str | None:
+    """The name of the layer's type; of several that share it that which the layer's text means.
 
-    None for a name that only one type has.
+    None where the text does not say.
     """
     choose = _WHICH.get(layer.type)
-    return (choose(layer),) if choose else None
+    return choose(layer) if choose else layer.type
 
 
 TYPES = (_FACE_NORMALIZE, _NVCAFFE_BATCH_NORM, _PSPNET_BN, _SEGNET_BN)
