@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import Net, types
+from netsurgery.net.types.record import ParamRole
 from netsurgery.surgery.initial_params import plan_initial_params
 
 
@@ -29,3 +30,32 @@ def test_params_of_forks_layers() -> None:
         ("d", (4, 1, 3, 3), "msra", 0.0),
         ("d", (4,), "constant", 0.0),
     ]
+
+
+def test_statistics_with_which_a_net_can_be_run() -> None:
+    """Of every type that has such params; Caffe's own zeros when they are asked for."""
+    seen = 0
+    for record in types.RECORDS.values():
+        if callable(record.params) or record.params is None:
+            continue
+        roles = [param.role for param in record.params]
+        if ParamRole.VARIANCE not in roles or record.shapes is None:
+            continue
+        net = Net.of(
+            Prototxt.parse(
+                'input: "x" input_shape { dim: [1, 4, 5, 6] } '
+                f'layer {{ name: "b" type: "{record.name}" bottom: "x" top: "b" }}',
+                "n.prototxt",
+            )
+        )
+        if types.of(net.layers[0]) is not record:  # a fork's, told by its message
+            continue
+        seen += 1
+        expected = {ParamRole.MEAN: 0.0, ParamRole.VARIANCE: 1.0, ParamRole.FACTOR: 1.0}
+        for as_caffe in (False, True):
+            plan = plan_initial_params(net, as_caffe=as_caffe)
+            for role, param in zip(roles, plan.params, strict=True):
+                if role in expected:
+                    assert param.filler.value == (0.0 if as_caffe else expected[role]), role
+            assert any("statistics are a mean of 0" in note for note in plan.notes) is not as_caffe
+    assert seen

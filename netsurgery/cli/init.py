@@ -40,6 +40,11 @@ __all__ = ["command"]
     help="Where the weights go; HDF5 if it ends in .h5; - prints them.",
 )
 @seed_option("The same seed gives the same params.")
+@click.option(
+    "--as-caffe",
+    is_flag=True,
+    help="BatchNorm's statistics as Caffe has them before training: zeros.",
+)
 @state_options
 @dry_run_option
 @json_option
@@ -49,6 +54,7 @@ def command(
     prototxt: Path,
     weights_out: Path,
     seed: int,
+    as_caffe: bool,
     state: NetState,
     dry_run: bool,
     as_json: bool,
@@ -61,13 +67,17 @@ def command(
     uniform, xavier, msra, positive_unitball, bilinear. The random numbers are our own: each param
     has its own from the seed and its name, so a seed gives the same file on every machine.
 
+    A BatchNorm begins with a mean of 0, a variance of 1 and a factor of 1, with which the net can
+    be run. Caffe's own begin with zeros, which make every such layer multiply by some 300 until it
+    has been trained: --as-caffe gives those.
+
     \b
     Example:
       netsurgery init deploy.prototxt -o fresh.caffemodel --seed 1
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(Net.read(prototxt, state))
+    plan = plan_initial_params(Net.read(prototxt, state), as_caffe=as_caffe)
     size = None
     if not dry_run:
         with bytes_written(quiet) as progress:

@@ -126,6 +126,7 @@ def init(
     *,
     seed: int = 0,
     input_shapes: Mapping[str, Shape] | None = None,
+    as_caffe: bool = False,
     state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
@@ -134,15 +135,16 @@ def init(
 
     weights_out: HDF5 if its name ends in .h5, else a caffemodel. seed: from 0; the same one gives
     the same numbers on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for
-    inputs and data layers' tops whose shape the prototxt does not tell. state: phase, stages and
-    level to read the net in. Raises SurgeryError naming
-    each layer whose params cannot be told or filled, PrototxtError, NetError (for a shape of a blob
-    that takes none, too), OutputError.
+    inputs and data layers' tops whose shape the prototxt does not tell. as_caffe: begin the
+    statistics of a BatchNorm with Caffe's zeros, not with ones, with which the net can be run.
+    state: phase, stages and level to read the net in. Raises SurgeryError naming each layer whose
+    params cannot be filled, PrototxtError, NetError (for a shape of a blob that takes none, too),
+    OutputError.
     """
     from netsurgery.jobs.init import initialize
     from netsurgery.surgery.initial_params import plan_initial_params
 
-    plan = plan_initial_params(NetView.read(prototxt, state), input_shapes)
+    plan = plan_initial_params(NetView.read(prototxt, state), input_shapes, as_caffe=as_caffe)
     if not dry_run:
         initialize(plan, Path(weights_out), seed=seed, force=force)
     return plan

@@ -10,7 +10,7 @@ from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
-from netsurgery.net.types.record import Param
+from netsurgery.net.types.record import Param, ParamRole
 from netsurgery.net.unknown_shapes import unknown_sources
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
 from netsurgery.surgery.plan import Refusal
@@ -18,6 +18,9 @@ from netsurgery.surgery.plan import Refusal
 __all__ = ["InitialParam", "InitialPlan", "plan_initial_params"]
 
 _ZERO = Filler(value=0.0)
+
+#: Statistics that a net can be run with: Caffe begins with zeros and divides by them.
+_STATISTICS = {ParamRole.VARIANCE: 1.0, ParamRole.FACTOR: 1.0}
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,13 @@ class InitialPlan:
     notes: tuple[str, ...]
 
 
-def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = None) -> InitialPlan:
+def plan_initial_params(
+    net: Net, input_shapes: Mapping[str, Shape] | None = None, *, as_caffe: bool = False
+) -> InitialPlan:
     """The filler and shape of every param of `net`.
 
+    as_caffe: fill the variance and the factor of a BatchNorm with zeros, as Caffe does before it
+    trains; else with ones, so that the net can be run and the layer changes next to nothing.
     input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell, such as a Data
     layer's top. Raises SurgeryError naming every layer whose params cannot be filled, and every
     blob without a shape that others wait for; PrototxtError where the net contradicts itself;
@@ -59,7 +66,7 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
     for layer in net.layers:
         own = shapes.params_of(layer)
         if own:
-            for param in _params(layer, own):
+            for param in _params(layer, own, as_caffe):
                 found = owners.setdefault(param.key, param)
                 why = why_not(found.filler, found.shape) or _why_not_shared(found, param)
                 refusals += [Refusal(layer.name, f"param {param.index}: {why}")] if why else []
@@ -75,7 +82,17 @@ def plan_initial_params(net: Net, input_shapes: Mapping[str, Shape] | None = Non
     zeros = [p.layer for p in params if p.index == 0 and p.filler == _ZERO and len(p.shape) > 1]
     if zeros:
         notes.append(f"weights without a filler are zeros, as in Caffe: {', '.join(zeros)}")
+    statistics = [layer.name for layer in net.layers if not as_caffe and _has_statistics(layer)]
+    if statistics:
+        notes.append(
+            "statistics are a mean of 0 and a variance of 1, not Caffe's zeros (--as-caffe): "
+            + ", ".join(statistics)
+        )
     return InitialPlan(net, tuple(params), tuple(notes))
+
+
+def _has_statistics(layer: Layer) -> bool:
+    return any(param.role in _STATISTICS for param in types.params(layer) or ())
 
 
 def _refuse(
@@ -104,17 +121,18 @@ def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
     return f"it is {mine} and shared with layer {owner.layer!r}, where it is {theirs}"
 
 
-def _params(layer: Layer, shapes: tuple[Shape, ...]) -> Iterator[InitialParam]:
+def _params(layer: Layer, shapes: tuple[Shape, ...], as_caffe: bool) -> Iterator[InitialParam]:
     names = layer.param_names
     known = types.params(layer) or ()
     for index, (shape, param) in enumerate(zip(shapes, known, strict=True)):
         shared = names[index] if index < len(names) else ""
         key = f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
-        yield InitialParam(layer.name, index, shape, _filler(layer, param), key)
+        fills = param.fills if as_caffe else _STATISTICS.get(param.role, param.fills)
+        yield InitialParam(layer.name, index, shape, _filler(layer, param, fills), key)
 
 
-def _filler(layer: Layer, param: Param) -> Filler:
-    message, default = types.message_of(layer), Filler(value=param.fills)
+def _filler(layer: Layer, param: Param, fills: float) -> Filler:
+    message, default = types.message_of(layer), Filler(value=fills)
     if message is None or not param.filler:
         return default
     return read_filler(layer.param(message).message(param.filler), default)

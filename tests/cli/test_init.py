@@ -62,6 +62,30 @@ def test_the_model_has_every_layer_as_the_net_has_it() -> None:
         assert 0 < abs(model.layer("c").blobs[0].numpy()).max() <= (3 / 27) ** 0.5 + 1e-6
 
 
+def test_a_deep_net_of_batch_norms_is_the_same_function_as_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With Caffe's zeros every layer multiplies by 316, and what overflows is said to."""
+    text = NET.replace('layer { name: "r" type: "ReLU" bottom: "c" top: "c" }', "")
+    for i in range(20):
+        text += f'layer {{ name: "b{i}" type: "BatchNorm" bottom: "ip" top: "ip" }}\n'
+    text += 'layer { name: "p" type: "Softmax" bottom: "ip" top: "p" }\n'
+    text = text.replace("bias_term: false", 'bias_term: false weight_filler { type: "xavier" }')
+    Path("n.prototxt").write_text(text)
+    both = ["n.prototxt", "n.caffemodel"] * 2
+    for more, code in (([], 0), (["--as-caffe", "--force"], 2)):
+        assert init("-q", *more) == 0
+        assert run(["verify", *both, "--engine", "embedded"]) == code
+        told = capsys.readouterr().out
+        assert "not the same" not in told
+        assert ("output p: could not be checked: none of its numbers is finite" in told) is bool(
+            more
+        )
+        first = "first blob that is not finite: ip of layer ip: 2 of 2 numbers are infinite or NaN"
+        assert (first in told) is bool(more)
+        assert ("the nets are not verified" in told) is bool(more)
+
+
 def test_a_seed_gives_the_same_file_and_another_another() -> None:
     files = []
     for seed in ("1", "1", "2"):

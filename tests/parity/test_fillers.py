@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,8 @@ def test_params_are_distributed_as_caffes_own(
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(NETS[name])
     weights = tmp_path / ("w.caffemodel.h5" if name == "others" else "w.caffemodel")
-    initialize(plan_initial_params(Net.read(prototxt)), weights, seed=7)
+    plan = plan_initial_params(Net.read(prototxt), as_caffe=True)
+    initialize(plan, weights, seed=7)
     with caffe_engine.load(prototxt) as theirs, caffe_engine.load(prototxt, weights) as ours:
         assert ours.params == theirs.params
         for layer, shapes in theirs.params.items():
@@ -127,6 +129,28 @@ def assert_alike(ours: Array, theirs: Array, what: str) -> None:
         width = theirs.max() - theirs.min()
         for end in (np.min, np.max):
             assert abs(float(end(ours) - end(theirs))) <= 20 / count * width, what
+
+
+def test_a_batch_norm_can_be_run(tmp_path: Path, caffe_engine: PycaffeEngine) -> None:
+    """In real Caffe it then changes next to nothing, while Caffe's own zeros lose twenty layers."""
+    prototxt = tmp_path / "net.prototxt"
+    blobs = ["x", *(f"bn{i}" for i in range(20))]
+    deep = "".join(
+        f'layer {{ name: "{top}" type: "BatchNorm" bottom: "{bottom}" top: "{top}" }}\n'
+        for bottom, top in itertools.pairwise(blobs)
+    )
+    prototxt.write_text(INPUT + deep)
+    x = np.random.default_rng(0).standard_normal
+    for as_caffe in (False, True):
+        weights = tmp_path / f"{as_caffe}.caffemodel"
+        initialize(plan_initial_params(Net.read(prototxt), as_caffe=as_caffe), weights, seed=7)
+        with caffe_engine.load(prototxt, weights) as net:
+            given = x(net.inputs["x"]).astype(np.float32)
+            made = net.forward({"x": given}, ["bn19"])["bn19"]
+        if as_caffe:
+            assert not np.isfinite(made).any()
+        else:
+            np.testing.assert_allclose(made, given * (1 + 1e-5) ** -10, rtol=1e-5)
 
 
 def test_shared_params_are_filled_alike(tmp_path: Path, caffe_engine: PycaffeEngine) -> None:
