@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from netsurgery.net import types
+
 PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
 
 #: A room may import itself and those before it.
@@ -104,6 +106,35 @@ def test_what_caffes_own_python_runs_is_written_for_3_5(name: str) -> None:
     assert not any(isinstance(item, ast.JoinedStr) for item in ast.walk(tree))
     with pytest.raises(SyntaxError):
         ast.parse("name: str", feature_version=(3, 5))
+
+
+def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every string of the code, but for docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(item.body[0].value)
+        for item in ast.walk(tree)
+        if isinstance(item, documented) and isinstance(item.body[0], ast.Expr)
+    }
+    for item in ast.walk(tree):
+        if not isinstance(item, ast.Constant) or id(item) in docstrings:
+            continue
+        if isinstance(item.value, str):
+            yield item.value, item.lineno
+
+
+@pytest.mark.parametrize("room", ["net", "surgery", "maps", "jobs", "library", "cli"])
+def test_what_a_layer_type_is_stands_in_its_record_alone(room: str) -> None:
+    """No name of a type, and no list of names, outside the records and the emitters."""
+    names = {name for each in types.RECORDS.values() for name in (each.name, *each.aliases)}
+    named = [
+        f"{path.relative_to(PACKAGE)}:{line}: {text}"
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        if PACKAGE / "net" / "types" not in path.parents
+        for text, line in literals(ast.parse(path.read_text()))
+        if text.split() and names.issuperset(text.split()) and text == text.strip(" ")
+    ]
+    assert named == []
 
 
 def public(tree: ast.Module) -> set[str]:

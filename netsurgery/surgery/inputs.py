@@ -198,7 +198,7 @@ def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
     kind = message.one("type")
     if kind is None or not isinstance(kind.value, Scalar):
         return set()
-    edits.replace(kind.value.start, kind.value.end, quoted("Input", kind.value))
+    edits.replace(kind.value.start, kind.value.end, quoted(types.INPUT.name, kind.value))
     _keep_tops(edits, message, plan)
     shapes = " ".join(_shape("shape", shape) for shape in plan.tops.values())
     input_param = f"input_param {{ {shapes} }}"
@@ -263,7 +263,7 @@ def _write_missing(edits: Edits, net: Net, given: Mapping[str, Shape]) -> set[st
     written: set[str] = set()
     for layer in net.layers:
         kind = layer.message.one("type")
-        bare = layer.type == "Input" and not layer.param("input_param").messages("shape")
+        bare = layer.type == types.INPUT.name and not layer.param("input_param").messages("shape")
         if bare and kind is not None and set(layer.tops) <= set(given):
             shapes = " ".join(_shape("shape", given[top]) for top in layer.tops)
             own = layer.message.one("input_param")

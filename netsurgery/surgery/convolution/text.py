@@ -81,7 +81,7 @@ class _Rewriter:
         name, kind = layer.message.scalar("name"), layer.message.scalar("type")
         if name is not None and kind is not None:
             edits.replace(name.start, name.end, quoted(layer.name + self.suffix, name))
-            word = quoted("Convolution", kind) if kind.kind == "string" else "CONVOLUTION"
+            word = quoted(types.CONVOLUTION.name, kind) if kind.kind == "string" else "CONVOLUTION"
             edits.replace(kind.start, kind.end, word)
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
@@ -122,7 +122,7 @@ class _Rewriter:
         message = layer.param("reduction_param")
         if kind is None or param is None:
             raise layer.error("reduction_param is missing")
-        self.edits.replace(kind.start, kind.end, quoted("Pooling", kind))
+        self.edits.replace(kind.start, kind.end, quoted(types.POOLING.name, kind))
         self.edits.replace(param.start, param.start + len(param.name), "pooling_param")
         for field in message.fields:
             if field.name == "operation":

@@ -14,6 +14,7 @@ from netsurgery.formats.caffemodel_new import Chunks
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer
 from netsurgery.io.wire import Wire, delimited, varint_field
+from netsurgery.net import types
 from netsurgery.net.model import Fit, Model, ParamMismatch, shared_params
 from netsurgery.surgery.columns import gathered, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
@@ -118,7 +119,7 @@ def _convolved(
     weight = layer.blobs[0]
     return LayerChange(
         name=move.target,
-        type="Convolution",
+        type=types.CONVOLUTION.name,
         bottoms=bottoms,
         tops=tops,
         shapes=move.new,

@@ -64,7 +64,7 @@ class Matching:
         for i in self._open():
             for j in self._free():
                 one, other = self.old[i], self.new[j]
-                inputs = one.type == other.type == "Input" and one.tops == other.tops
+                inputs = one.type == other.type == types.INPUT.name and one.tops == other.tops
                 if inputs and (one.declared or other.declared):
                     self._found[i] = j
                     break

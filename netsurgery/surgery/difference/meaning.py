@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from netsurgery.formats.prototxt import quoted
 from netsurgery.formats.schema.meaning import Known, known_fields
+from netsurgery.net import types
 from netsurgery.surgery.difference.fields import Tree, Values, float_text
 
 __all__ = ["LAYER", "NET", "LayerView", "layer_meaning", "meaning", "spelled"]
@@ -77,7 +78,8 @@ def _word(value: str, known: Known) -> str:
 def layer_meaning(tree: Tree, layer: LayerView) -> Tree:
     """What the fields of a layer mean; `tree` as `spelled` gives it."""
     made = meaning(tree, LAYER, layer)
-    if layer.type == "BatchNorm" and "param" in made:
+    record = types.record(layer.type)
+    if record is not None and record.message == "batch_norm_param" and "param" in made:
         # Caffe gives its params a learning rate of 0 where the net does not.
         made["param"] = [_unless_still(value) for value in made["param"]]
     weights = made.get("loss_weight", [])

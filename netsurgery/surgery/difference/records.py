@@ -12,6 +12,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
+from netsurgery.net import types
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
@@ -96,7 +97,7 @@ def _declared(root: Message) -> LayerRecord:
     dims = field_tree(root).get("input_dim", [])
     shapes += [{"dim": dims[at : at + 4]} for at in range(0, len(dims), 4)]
     fields: Tree = {"input_param": [{"shape": list(shapes)}]} if shapes else {}
-    return LayerRecord("input", "Input", (), names, fields, declared=True)
+    return LayerRecord("input", types.INPUT.name, (), names, fields, declared=True)
 
 
 def _per_param(fields: Tree) -> Tree:
