@@ -58,7 +58,8 @@ MUTANTS = [
     f"{kind}.{each.name}"
     for kind, record in types.RECORDS.items()
     for each in fields(LayerType)
-    if each.name not in ("name", "origin") and without(record, each.name) != record
+    if each.name not in ("name", "origin")
+    and getattr(without(record, each.name), each.name) != getattr(record, each.name)
 ]
 
 

@@ -10,7 +10,6 @@ What is to be written as ranges of other files is `netsurgery.io.segments`.
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import os
 import re
 import shutil
@@ -249,6 +248,8 @@ class Outputs:
             return False
         if not self._repeatable:
             raise OutputError(f"{output.path}: exists already; --force replaces it")
+        import filecmp
+
         with _one_line(output.path):
             same = filecmp.cmp(output.temporary, output.target, shallow=False)
         if not same:

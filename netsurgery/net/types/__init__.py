@@ -9,23 +9,20 @@ each enum's UNKNOWN. How to add a type: docs/architecture.md.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.net.layer import Layer
 from netsurgery.net.types import (
     data,
-    detection,
     elementwise,
     fork_norms,
     linear,
     normalization,
     pooling,
-    rearranging,
-    recurrent,
     reducing,
-    resampling,
     shaping,
-    training,
 )
 from netsurgery.net.types.data import INPUT
 from netsurgery.net.types.fork_norms import added_to_variance, meant_name
@@ -89,35 +86,60 @@ __all__ = [
 
 STOCK = "Caffe 1.0"
 
-#: Every record, by name.
-RECORDS: dict[str, LayerType] = {
-    each.name: each
-    for each in sorted(
-        (
-            *data.TYPES,
-            *detection.TYPES,
-            *elementwise.TYPES,
-            *fork_norms.TYPES,
-            *linear.TYPES,
-            *normalization.TYPES,
-            *pooling.TYPES,
-            *rearranging.TYPES,
-            *recurrent.TYPES,
-            *reducing.TYPES,
-            *resampling.TYPES,
-            *shaping.TYPES,
-            *training.TYPES,
-        ),
-        key=lambda each: each.name,
-    )
-}
-
 
 def _by_every_name(records: Iterable[LayerType]) -> dict[str, LayerType]:
     return {name: each for each in records for name in (each.name, *each.aliases)}
 
 
-_NAMES = _by_every_name(RECORDS.values())
+#: The records that most nets need; the others are imported when a name is not among them.
+_NAMES = _by_every_name(
+    (
+        *data.TYPES,
+        *elementwise.TYPES,
+        *fork_norms.TYPES,
+        *linear.TYPES,
+        *normalization.TYPES,
+        *pooling.TYPES,
+        *reducing.TYPES,
+        *shaping.TYPES,
+    )
+)
+
+if TYPE_CHECKING:
+    #: Every record, by name.
+    RECORDS: dict[str, LayerType]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "RECORDS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    _import_all()
+    records = sorted({id(each): each for each in _NAMES.values()}.values(), key=lambda r: r.name)
+    globals()[name] = {each.name: each for each in records}
+    return globals()[name]
+
+
+@functools.cache
+def _import_all() -> None:
+    from netsurgery.net.types import (
+        detection,
+        rearranging,
+        recurrent,
+        resampling,
+        training,
+    )
+
+    _NAMES.update(
+        _by_every_name(
+            (
+                *detection.TYPES,
+                *rearranging.TYPES,
+                *recurrent.TYPES,
+                *resampling.TYPES,
+                *training.TYPES,
+            )
+        )
+    )
 
 
 def record(name: str) -> LayerType | None:
@@ -125,12 +147,14 @@ def record(name: str) -> LayerType | None:
 
     Types of several forks that prototxts call alike have the fork in their names here.
     """
+    if name not in _NAMES:
+        _import_all()
     return _NAMES.get(name)
 
 
 def of(layer: Layer) -> LayerType | None:
     """The record of the layer's type; None for one that is not known."""
-    return _NAMES.get(meant_name(layer) or "")
+    return record(meant_name(layer) or "")
 
 
 def is_a(layer: Layer, kind: LayerType) -> bool:

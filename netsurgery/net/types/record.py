@@ -194,7 +194,7 @@ EdgeRule: TypeAlias = Callable[[Layer, Shape], str]
 Affine: TypeAlias = "Callable[[Layer, Callable[[int], Wide], int], tuple[Wide, Wide]]"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LayerType:
     """All that any room asks of a layer type.
 
