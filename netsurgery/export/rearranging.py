@@ -7,8 +7,8 @@ from netsurgery.net.types.rearranging import (
     paddings,
     reorg,
     reversed_axes,
-    transposition,
 )
+from netsurgery.net.types.shaping import transposition
 
 __all__ = ["EMITTERS"]
 

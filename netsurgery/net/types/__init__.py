@@ -43,7 +43,7 @@ from netsurgery.net.types.record import (
     ask,
 )
 from netsurgery.net.types.reducing import ARGMAX, REDUCTION, map_mean
-from netsurgery.net.types.shaping import PERMUTE, SHUFFLE, permutation
+from netsurgery.net.types.shaping import PERMUTE, SHUFFLE, permutation, transposition
 
 __all__ = [
     "ARGMAX",
@@ -241,7 +241,7 @@ def params(layer: Layer) -> tuple[Param, ...] | None:
     return ask(found.params, layer) if found else None
 
 
-_ORDERS = {"Permute": permutation, "Transpose": rearranging.transposition}
+_ORDERS = {"Permute": permutation, "Transpose": transposition}
 
 
 def reorders_axes(layer: Layer) -> bool:

@@ -8,9 +8,9 @@ from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.fields import images
 from netsurgery.net.types.record import Channels, InPlace, Result, Space, Values
 from netsurgery.net.types.seen import Seen, first_field
-from netsurgery.net.types.shaping import moving
+from netsurgery.net.types.shaping import moving, transposition
 
-__all__ = ["TYPES", "paddings", "reorg", "reversed_axes", "transposition"]
+__all__ = ["TYPES", "paddings", "reorg", "reversed_axes"]
 
 
 def reorg(layer: Layer) -> tuple[int, bool]:
@@ -98,14 +98,6 @@ def _pad_edges(layer: Layer, size: Shape) -> str:
         if any(size.as_int(0) for size in layer.param("pad_param").scalars("paddings"))
         else ""
     )
-
-
-def transposition(layer: Layer, axes: int) -> tuple[int, ...]:
-    """The axes of the bottom in their new order: CTPN names all of them."""
-    named = [dim.as_int(0, axes - 1) for dim in layer.param("transpose_param").scalars("dim")]
-    if sorted(named) != list(range(axes)):
-        raise layer.error(f"dim {named}; expected each of the {axes} axes once")
-    return tuple(named)
 
 
 def _transpose(layer: Layer, bottoms: list[Shape]) -> Result:

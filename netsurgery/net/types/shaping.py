@@ -37,7 +37,7 @@ from netsurgery.net.types.seen import (
     same_shape_field,
 )
 
-__all__ = ["PERMUTE", "SHUFFLE", "TYPES", "moving", "permutation"]
+__all__ = ["PERMUTE", "SHUFFLE", "TYPES", "moving", "permutation", "transposition"]
 
 
 def _not_known(name: str, message: str | None, bottoms: Count, tops: Count) -> LayerType:
@@ -197,6 +197,14 @@ def permutation(layer: Layer, axes: int) -> tuple[int, ...]:
     if len(set(named)) != len(named):
         raise layer.error(f"order {named} names an axis twice")
     return (*named, *(axis for axis in range(axes) if axis not in named))
+
+
+def transposition(layer: Layer, axes: int) -> tuple[int, ...]:
+    """The axes of the bottom in their new order: CTPN names all of them."""
+    named = [dim.as_int(0, axes - 1) for dim in layer.param("transpose_param").scalars("dim")]
+    if sorted(named) != list(range(axes)):
+        raise layer.error(f"dim {named}; expected each of the {axes} axes once")
+    return tuple(named)
 
 
 def _permute(layer: Layer, bottoms: list[Shape]) -> Result:
