@@ -1,0 +1,74 @@
+"""A field or value that no definition has is never read as if it were not there, by any command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+import netsurgery
+from netsurgery.cli import run
+
+#: What is put into the convolution, and what names it in a refusal.
+STRANGE = {
+    "zzz: 1": "zzz",
+    "kernel_sise: 3": "did you mean kernel_size?",
+    "pad_l: 1": "Synopsys Caffe has it",
+    "engine: FOO": "found FOO, expected DEFAULT, CAFFE or CUDNN for engine",
+    "} convoluton_param { pad: 1": "convoluton_param",
+    "} pad: 1 convolutional { x: 1": "a field pad,",
+}
+
+#: These do not compute with the layer: its params or its text are kept, compared or shown.
+KEEPING = {
+    ("edit", "NET good.caffemodel conv[0]*=2 -o out.caffemodel"): 0,
+    ("transplant", "NET good.caffemodel good.prototxt -o out.caffemodel"): 0,
+    ("upgrade", "NET -o out.prototxt"): 0,
+    ("diff", "NET good.prototxt"): 1,
+    ("diff", "good.prototxt NET"): 1,
+    ("inspect", "NET"): 0,
+    ("inspect", "NET good.caffemodel"): 0,
+}
+LINES = [(name, words) for name, several in COMMANDS.items() for words in several]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("good.prototxt").write_text(GOOD)
+    netsurgery.init("good.prototxt", "good.caffemodel")
+    Image.new("L", (8, 8), 7).save("grey.png")
+    return tmp_path
+
+
+def test_what_keeps_it_is_a_command() -> None:
+    assert set(KEEPING) <= set(LINES)
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+@pytest.mark.parametrize(("command", "words"), LINES)
+def test_every_command(
+    command: str, words: str, strange: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It refuses and names the field, or it does not compute with the layer."""
+    made = GOOD.replace("kernel_size: 3", f"kernel_size: 3 {strange}")
+    assert made != GOOD
+    (folder / "it.prototxt").write_text(made)
+    before = sorted(os.listdir())
+    code = run([command, *words.replace("NET", "it.prototxt").split()])
+    out, err = capsys.readouterr()
+    if command == "inspect":
+        assert code == 0
+        assert STRANGE[strange] in out
+        assert "1x2x6x6" not in out
+        return
+    if (command, words) in KEEPING:
+        assert code == KEEPING[command, words]
+        return
+    trouble = {"verify": 2, "check": 0 if "Synopsys" in STRANGE[strange] else 1}
+    assert code == trouble.get(command, 1)
+    assert STRANGE[strange] in (out if command == "check" else err)
+    assert sorted(os.listdir()) == before
