@@ -18,8 +18,7 @@ from typing import Any
 import click
 
 from netsurgery import __version__
-from netsurgery.cli.printing import echo
-from netsurgery.cli.terminal import on_terminal
+from netsurgery.cli.printing import echo, on_terminal
 from netsurgery.errors import NetsurgeryError, PrototxtError
 
 __all__ = ["cli", "main"]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.options import json_option, quiet_option
-from netsurgery.cli.printing import echo
-from netsurgery.cli.terminal import on_terminal
+from netsurgery.cli.printing import echo, on_terminal
 
 if TYPE_CHECKING:
     from netsurgery.engines.discovery import Finding

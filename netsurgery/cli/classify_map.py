@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.map_outputs import MapFiles
-from netsurgery.cli.model_options import model_options, picture_options
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
@@ -22,10 +21,15 @@ from netsurgery.cli.options import (
     settings_of_state,
     state_options,
 )
-from netsurgery.cli.preprocess_options import merged, preprocess_options, with_settings_file
-from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable
+from netsurgery.cli.preprocess_options import (
+    merged,
+    model_options,
+    picture_options,
+    preprocess_options,
+    with_settings_file,
+)
+from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable, stdout_in_color
 from netsurgery.cli.progress import Progress
-from netsurgery.cli.terminal import stdout_in_color
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.settings import Settings

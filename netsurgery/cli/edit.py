@@ -15,9 +15,8 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.printing import echo, echo_notes, text_diff
 from netsurgery.cli.progress import bytes_written
-from netsurgery.cli.text_diff import text_diff
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
 from netsurgery.net.model import Model
 from netsurgery.net.state import NetState

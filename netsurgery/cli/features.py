@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.map_outputs import is_folder, make_folder, stems
-from netsurgery.cli.model_options import model_options, picture_options
 from netsurgery.cli.options import (
     engine_options,
     force_option,
@@ -22,10 +21,15 @@ from netsurgery.cli.options import (
     settings_of_state,
     state_options,
 )
-from netsurgery.cli.preprocess_options import merged, pixel_options, with_settings_file
-from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable
+from netsurgery.cli.preprocess_options import (
+    merged,
+    model_options,
+    picture_options,
+    pixel_options,
+    with_settings_file,
+)
+from netsurgery.cli.printing import echo, echo_failed, echo_notes, echo_table, printable
 from netsurgery.cli.progress import Progress
-from netsurgery.cli.table import echo_table
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.formats.settings import Settings

@@ -17,9 +17,8 @@ from netsurgery.cli.options import (
     seed_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.printing import echo, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.cli.table import echo_table
 from netsurgery.io.files import STDOUT
 from netsurgery.jobs.init import initialize
 from netsurgery.net.net import Net

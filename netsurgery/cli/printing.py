@@ -1,14 +1,32 @@
-"""Printing for people: what comes from files cannot steer a terminal."""
+"""Printing for people: text that cannot steer a terminal, tables, differences of prototxts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from netsurgery.errors import NetsurgeryError
 
-__all__ = ["echo", "echo_failed", "echo_notes", "printable"]
+if TYPE_CHECKING:
+    from netsurgery.formats.prototxt import Prototxt
+
+__all__ = [
+    "cell",
+    "echo",
+    "echo_failed",
+    "echo_notes",
+    "echo_table",
+    "joined",
+    "on_terminal",
+    "printable",
+    "size_text",
+    "stdout_in_color",
+    "text_diff",
+]
 
 
 def printable(text: str) -> str:
@@ -42,3 +60,59 @@ def echo_failed(image: str, error: NetsurgeryError) -> None:
     name = "standard input" if image == "-" else image
     told = str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"
     echo(f"error: {told}", err=True)
+
+
+#: How many of a list a cell shows.
+_SHOWN = 4
+
+
+def cell(text: str) -> str:
+    """`text` on one line, with control characters escaped."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The parts with commas between; of many the first few, and how many more."""
+    if len(parts) > _SHOWN + 1:
+        return f"{', '.join(parts[:_SHOWN])}, {len(parts) - _SHOWN} more"
+    return ", ".join(parts)
+
+
+def echo_table(rows: Iterable[Sequence[str]], right: str = "", *, err: bool = False) -> None:
+    """Print rows, to standard error if `err`; `right` has an "r" for each right-aligned column."""
+    cleaned = [[cell(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
+    for row in cleaned:
+        cells = [
+            text.rjust(width) if right[i : i + 1] == "r" else text.ljust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        echo("  ".join(cells).rstrip(), err=err)
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as "512 B", "1.5 KiB", "232.6 MiB"."""
+    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
+
+
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether the stream is a terminal; Python has None for one that was closed at the start."""
+    return stream is not None and stream.isatty()
+
+
+def stdout_in_color() -> bool:
+    """Whether to colour: on a terminal that can, unless NO_COLOR is set to anything."""
+    able = on_terminal(sys.stdout) and os.environ.get("TERM") != "dumb"
+    return able and not os.environ.get("NO_COLOR")
+
+
+def text_diff(old: Prototxt, new: str, name: str) -> str:
+    """The unified diff to the text `new`, called `name`; comments and layout included."""
+    import difflib
+
+    before, after = (text.splitlines(keepends=True) for text in (old.original or old.text, new))
+    lines = difflib.unified_diff(before, after, str(old.path), name)
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from netsurgery.cli.printing import printable
-from netsurgery.cli.terminal import on_terminal
+from netsurgery.cli.printing import on_terminal, printable
 
 __all__ = ["Progress", "bytes_written"]
 
@@ -49,7 +48,7 @@ def bytes_written(quiet: bool) -> Iterator[Callable[[int], None] | None]:
     if quiet or not on_terminal(sys.stderr):
         yield None
         return
-    from netsurgery.cli.table import size_text
+    from netsurgery.cli.printing import size_text
 
     due = time.monotonic() + _MOMENT
 

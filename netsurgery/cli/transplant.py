@@ -15,9 +15,8 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.printing import echo, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.cli.table import echo_table
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
 from netsurgery.net.net import Net
 from netsurgery.net.state import NetState

@@ -15,9 +15,8 @@ from netsurgery.cli.options import (
     json_option,
     quiet_option,
 )
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, text_diff
 from netsurgery.cli.progress import bytes_written
-from netsurgery.cli.text_diff import text_diff
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
 
 __all__ = ["command"]

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.cli.printing import echo
-from netsurgery.cli.table import cell, echo_table
+from netsurgery.cli.printing import cell, echo, echo_table
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:

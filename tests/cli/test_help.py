@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.cli import cli, run
-from netsurgery.cli.model_options import MapSizeType
+from netsurgery.cli.preprocess_options import MapSizeType
 
 #: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
 ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs it"}
