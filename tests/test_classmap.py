@@ -12,11 +12,10 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineFailed, FormatError, NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.settings import Settings
-from netsurgery.maps.classmap import ClassMap, Found, Geometry
+from netsurgery.maps.classmap import ClassMap, Found, Geometry, found_text, map_text
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
 from netsurgery.maps.mapper import Mapper, make_mapper
-from netsurgery.maps.text import found_text, map_text
 from netsurgery.maps.transformer import Transformer, place
 
 LABELS = Labels("words.txt", ("cat, tabby", "dog", "bird", "crane, digger"))

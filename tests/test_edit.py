@@ -18,9 +18,8 @@ from netsurgery.io.segments import write_segments
 from netsurgery.net import Net
 from netsurgery.net.model import Model
 from netsurgery.surgery.edit.filters import kernel
-from netsurgery.surgery.edit.operations import parse_operation
+from netsurgery.surgery.edit.operations import axes_left, parse_index, parse_operation
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
-from netsurgery.surgery.edit.slices import axes_left, parse_index
 
 Array = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.errors import NetError
-from netsurgery.maps.colors import heat_colors
+from netsurgery.maps.drawing import heat_colors
 from netsurgery.maps.grid import draw_grid, draw_grid_png, normalized
 
 MARGIN, HEAD = 32, 76

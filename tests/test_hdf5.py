@@ -13,8 +13,7 @@ import pytest
 
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
-from netsurgery.formats.hdf5 import Hdf5Weights
-from netsurgery.formats.hdf5_write import hdf5_segments
+from netsurgery.formats.hdf5 import Hdf5Weights, hdf5_segments
 from netsurgery.io.segments import Copy, Literal, Source, segments_length, write_segments
 
 WEIGHT = np.arange(6, dtype="<f4").reshape(2, 3)

@@ -10,8 +10,7 @@ from PIL import Image
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
-from netsurgery.maps.colors import CLASS_COLORS, heat_colors
-from netsurgery.maps.drawing import BAND, INK, PAPER
+from netsurgery.maps.drawing import BAND, CLASS_COLORS, INK, PAPER, heat_colors
 from netsurgery.maps.heatmap import draw_map, draw_png
 from netsurgery.maps.image import Picture
 from netsurgery.maps.layout import arrange, panel_size

@@ -8,8 +8,7 @@ from PIL import Image, ImageDraw
 
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
-from netsurgery.maps.colors import CLASS_COLORS
-from netsurgery.maps.drawing import BAND, INK, PAPER
+from netsurgery.maps.drawing import BAND, CLASS_COLORS, INK, PAPER
 from netsurgery.maps.legend import Entry, Legend, entries
 from netsurgery.maps.transformer import place
 

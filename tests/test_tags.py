@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from netsurgery.maps.tags import HIGH, Tag, placed
+from netsurgery.maps.layout import HIGH, Tag, placed
 
 
 def test_the_first_place_is_above_the_cell() -> None:

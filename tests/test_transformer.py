@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsError
 from netsurgery.maps.image import Picture
-from netsurgery.maps.resize import resize
-from netsurgery.maps.transformer import Placement, Transformer, place
+from netsurgery.maps.transformer import Placement, Transformer, place, resize
 
 Array = NDArray[np.float64]
 
@@ -180,7 +179,7 @@ def test_a_swap_names_each_channel_once() -> None:
 
 
 def blurred(line: Array, factor: float) -> Array:
-    """As `maps/resize.py` says it is: by a Gaussian of sigma (factor - 1) / 2, 0 outside."""
+    """As `maps/transformer.py` says it is: by a Gaussian of sigma (factor - 1) / 2, 0 outside."""
     sigma = (factor - 1) / 2
     radius = int(4 * sigma + 0.5) if sigma > 0 else 0
     bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (sigma or 1)) ** 2)

@@ -13,7 +13,7 @@ from upgrade_nets import NETS, every_v0_field, random_net
 from netsurgery.errors import CaffemodelError, OutputError, PrototxtError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.upgrade import numbers as field_numbers
+from netsurgery.formats.upgrade import layers as field_numbers
 from netsurgery.formats.upgrade.binary import check_upgraded, plan_binary_upgrade
 from netsurgery.formats.upgrade.text import plan_upgrade
 from netsurgery.io.segments import Copy, Literal, Source

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from netsurgery.io.whole_files import read_head, read_whole
+from netsurgery.io.reader import read_head, read_whole
 
 
 def refused(path: str, limit: int = 100) -> str | None:

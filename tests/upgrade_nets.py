@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
-from netsurgery.formats.upgrade.numbers import V0_NUMBERS
-from netsurgery.formats.upgrade.v0_fields import home, left_out
+from netsurgery.formats.upgrade.layers import V0_NUMBERS
+from netsurgery.formats.upgrade.v0 import home, left_out
 
 __all__ = ["NETS", "every_v0_field", "random_net"]
 

@@ -274,7 +274,7 @@ def _json_text(facts: dict[str, Any], pretty: bool) -> str:
 
 
 def _print(found: ClassMap, engine: str) -> None:
-    from netsurgery.maps.text import found_text, map_text
+    from netsurgery.maps.classmap import found_text, map_text
 
     color = stdout_in_color()
     (height, width), (rows, columns) = found.geometry.placement.input, found.shape

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import FormatError
-from netsurgery.io.whole_files import read_text
+from netsurgery.io.reader import read_text
 
 __all__ = ["Labels", "read_labels"]
 

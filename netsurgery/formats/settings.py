@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import SettingsError
-from netsurgery.io.whole_files import read_text
+from netsurgery.io.reader import read_text
 
 __all__ = ["SETTINGS_NAME", "Settings", "find_settings", "load_settings"]
 

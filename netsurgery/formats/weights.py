@@ -16,9 +16,8 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer, new_caffemodel
 from netsurgery.io.closing import Closing
 from netsurgery.io.files import Output
-from netsurgery.io.reader import Reader
+from netsurgery.io.reader import Reader, read_head
 from netsurgery.io.segments import Copy, Segment, Source, segments_length
-from netsurgery.io.whole_files import read_head
 
 if TYPE_CHECKING:
     import numpy as np
@@ -192,7 +191,7 @@ def write_weights(
     caffemodel of more than Caffe can read and for names that Caffe's HDF5 has no place for.
     """
     if is_hdf5_name(output.path):
-        from netsurgery.formats.hdf5_write import hdf5_segments
+        from netsurgery.formats.hdf5 import hdf5_segments
 
         segments = hdf5_segments(output.temporary, layers, output.path)
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from netsurgery.errors import FormatError
-from netsurgery.io.whole_files import read_head
+from netsurgery.io.reader import read_head
 
 if TYPE_CHECKING:
     import numpy as np

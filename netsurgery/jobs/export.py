@@ -18,7 +18,7 @@ from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.inputs import declare_inputs, why_no_input
 
 if TYPE_CHECKING:
-    from netsurgery.export.preprocess import Preprocess
+    from netsurgery.export.onnx import Preprocess
 
 __all__ = ["Exported", "export"]
 
@@ -85,7 +85,7 @@ def export(
 
 def _preprocess(settings: Settings) -> Preprocess:
     """The settings' steps; a mean for every pixel becomes one for every channel."""
-    from netsurgery.export.preprocess import Preprocess
+    from netsurgery.export.onnx import Preprocess
 
     mean = None
     if settings.mean is not None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from netsurgery.errors import NetError
 from netsurgery.io.closing import Closing
-from netsurgery.library.blobs import Blobs
 from netsurgery.library.given import AnyPath, as_path
 from netsurgery.library.params import Params, Store
 from netsurgery.net.model import Model
@@ -20,7 +19,7 @@ from netsurgery.net.state import NetState
 if TYPE_CHECKING:
     from netsurgery.net.field import Field
 
-__all__ = ["Net"]
+__all__ = ["BlobMissing", "Blobs", "Net"]
 
 
 class Net(Closing):
@@ -185,3 +184,29 @@ class Net(Closing):
     def __repr__(self) -> str:
         weights = "no weights" if self._store is None else self._store.model.path
         return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
+
+
+class BlobMissing(NetError, KeyError):
+    """There is no such blob, or its shape cannot be told."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError's would quote it
+
+
+class Blobs(dict[str, Shape]):
+    """Blob -> its shape (N, C, H, W), in file order.
+
+    One that is not in it raises a NetError that says why, which is a KeyError too.
+    """
+
+    def __init__(self, shapes: Shapes, path: str) -> None:
+        super().__init__(shapes.blobs)
+        self._unknown, self._path = shapes.unknown, path
+
+    def __missing__(self, blob: str) -> NoReturn:
+        if blob in self._unknown:
+            raise BlobMissing(
+                f"{self._path}: the shape of blob {blob!r} is not known: {self._unknown[blob]}"
+            )
+        names = ", ".join(map(repr, self)) or "none whose shape is known"
+        raise BlobMissing(f"{self._path}: no blob {blob!r}; the net has {names}")

@@ -15,8 +15,17 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
-from netsurgery.maps.colors import finite_range, heat_colors
-from netsurgery.maps.drawing import INK, PALE, PAPER, color_bar, cut, framed, load_font
+from netsurgery.maps.drawing import (
+    INK,
+    PALE,
+    PAPER,
+    color_bar,
+    cut,
+    finite_range,
+    framed,
+    heat_colors,
+    load_font,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

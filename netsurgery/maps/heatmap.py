@@ -16,12 +16,21 @@ from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
 from netsurgery.maps.classmap import ClassMap
-from netsurgery.maps.colors import class_color, finite_range, heat_colors
-from netsurgery.maps.drawing import INK, PALE, PAPER, color_bar, cut, framed, load_font
+from netsurgery.maps.drawing import (
+    INK,
+    PALE,
+    PAPER,
+    class_color,
+    color_bar,
+    cut,
+    finite_range,
+    framed,
+    heat_colors,
+    load_font,
+)
 from netsurgery.maps.image import Picture
-from netsurgery.maps.layout import TITLE_LINE, arrange, panel_size, stretched
+from netsurgery.maps.layout import TITLE_LINE, Tag, arrange, panel_size, placed, stretched
 from netsurgery.maps.legend import Legend, entries
-from netsurgery.maps.tags import Tag, placed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

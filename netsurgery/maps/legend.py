@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from PIL import ImageDraw
 
 from netsurgery.maps.classmap import ClassMap, Found
-from netsurgery.maps.colors import class_color
-from netsurgery.maps.drawing import BAND, INK, PALE, cut, load_font
+from netsurgery.maps.drawing import BAND, INK, PALE, class_color, cut, load_font
 
 __all__ = ["Entry", "Legend", "entries"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
@@ -11,11 +11,10 @@ from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
 from netsurgery.net.types.record import Param, ParamRole
-from netsurgery.net.unknown_shapes import unknown_sources
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["InitialParam", "InitialPlan", "plan_initial_params"]
+__all__ = ["InitialParam", "InitialPlan", "plan_initial_params", "unknown_sources"]
 
 _ZERO = Filler(value=0.0)
 
@@ -136,3 +135,34 @@ def _filler(layer: Layer, param: Param, fills: float) -> Filler:
     if message is None or not param.filler:
         return default
     return read_filler(layer.param(message).message(param.filler), default)
+
+
+def unknown_sources(net: Net, shapes: Shapes, layers: Iterable[Layer]) -> Mapping[str, str]:
+    """Blob -> whose it is: where it begins that the shapes of these layers are not known.
+
+    Each once, in file order of the layers, however many of them wait for it.
+    """
+    found: dict[str, str] = {}
+    for layer in layers:
+        for blob, source in _sources(net, shapes, layer):
+            whose = "input" if source is None else f"layer {source.name!r} ({source.type})"
+            found.setdefault(blob, whose)
+    return found
+
+
+def _sources(net: Net, shapes: Shapes, layer: Layer) -> Iterator[tuple[str, Layer | None]]:
+    """Each blob before `layer` of an unknown shape of its own, with the layer that makes it."""
+    seen: set[tuple[int, str]] = set()
+    waiting = [(layer, bottom) for bottom in layer.bottoms if bottom in shapes.unknown]
+    while waiting:
+        reader, blob = waiting.pop()
+        maker = net.producer(reader, blob)
+        if (reader.index, blob) in seen:
+            continue
+        seen.add((reader.index, blob))
+        if maker is None or types.is_input(maker):
+            yield blob, None
+        elif blob in shapes.origins and blob not in shapes.faults:
+            yield blob, maker
+        else:
+            waiting += [(maker, each) for each in maker.bottoms if each in shapes.unknown]

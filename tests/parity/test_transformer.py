@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.maps.image import read_picture
-from netsurgery.maps.resize import resize
-from netsurgery.maps.transformer import Transformer
+from netsurgery.maps.transformer import Transformer, resize
 
 pytestmark = pytest.mark.caffe
 

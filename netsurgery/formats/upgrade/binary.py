@@ -13,11 +13,10 @@ from pathlib import Path
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, open_protobuf
 from netsurgery.formats.upgrade.inputs import told_beyond, told_left_out
-from netsurgery.formats.upgrade.layers import OldLayer, read_old_layer
-from netsurgery.formats.upgrade.numbers import SPEC_NUMBERS, V2_NUMBERS
+from netsurgery.formats.upgrade.layers import SPEC_NUMBERS, V2_NUMBERS, OldLayer, read_old_layer
 from netsurgery.formats.upgrade.parts import Joined, last_text, part, parts, plain_words
 from netsurgery.formats.upgrade.splices import Change
-from netsurgery.formats.upgrade.v0_fields import fold_padding
+from netsurgery.formats.upgrade.v0 import fold_padding
 from netsurgery.io.segments import Copy, Segment, Source
 from netsurgery.io.wire import Field, Wire, WireReader, delimited, packed_varints, tag
 

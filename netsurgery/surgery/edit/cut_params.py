@@ -1,15 +1,21 @@
-"""What cuts of blobs come to in the params and the text of the layers that read or make them."""
+"""What cuts of blobs come to in the params and the text of the layers that read or make them.
+
+Whatever an edit overlooks, such as a Reshape that writes a size out, shows in the shapes of the
+new text before anything is written.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits
 from netsurgery.net.net import Layer, Shape
+from netsurgery.net.shapes import describe
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.surgery.edit.channel_types import (
     Path,
@@ -32,10 +38,9 @@ from netsurgery.surgery.edit.cuts import (
     take,
     whole_groups,
 )
-from netsurgery.surgery.edit.expected import edit_as_expected
 from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.layer_text import own_message
-from netsurgery.surgery.edit.workpiece import Effect, stop
+from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["apply_cuts"]
+__all__ = ["apply_cuts", "edit_as_expected"]
 
 #: Field numbers in ConvolutionParameter; num_output has the same one in the other messages.
 _NUM_OUTPUT, _GROUP = 1, 5
@@ -286,3 +291,30 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
         edits.replace(dim.start, dim.end, str(len(cut.rows)))
         what = f"dim {dim.as_int()} becomes {len(cut.rows)}"
         follow.work.effects.append(Effect(layer.name, None, what))
+
+
+def edit_as_expected(work: Workpiece, edits: Edits, blobs: Mapping[str, Shape]) -> None:
+    """The net becomes what its edited text says.
+
+    blobs: the new shape of each blob whose shape changes. Every other blob keeps its shape, and
+    every param has the shape that it has in the workpiece. Raises SurgeryError where that is not
+    so.
+    """
+    expected = {**work.shapes.blobs, **blobs}
+    params = dict(work.shapes.params)
+    for (name, index), array in work.arrays.items():
+        if index < len(params.get(name, ())):
+            params[name] = (*params[name][:index], array.shape, *params[name][index + 1 :])
+    work.edited(edits)
+    try:
+        shapes = work.shapes
+    except PrototxtError as error:
+        raise SurgeryError(f"the net would not fit together any more: {error}") from None
+    for name, shape in expected.items():
+        found = shapes.blobs.get(name)
+        if found != shape:
+            new = "of no known shape" if found is None else describe(found)
+            raise SurgeryError(f"blob {name!r} would be {new}, expected {describe(shape)}")
+    for name, its in params.items():
+        if shapes.params.get(name) != its:
+            raise SurgeryError(f"the shapes of layer {name!r}'s params would depend on it")

@@ -29,7 +29,7 @@ from netsurgery.surgery.edit.channels import (
     image_of,
     unchanged,
 )
-from netsurgery.surgery.edit.expected import edit_as_expected
+from netsurgery.surgery.edit.cut_params import edit_as_expected
 from netsurgery.surgery.edit.layer_text import other_phases_read
 from netsurgery.surgery.edit.values import parse_number
 from netsurgery.surgery.edit.workpiece import Workpiece, stop

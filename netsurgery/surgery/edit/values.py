@@ -20,8 +20,7 @@ from netsurgery.net import types
 from netsurgery.net.shapes import describe
 from netsurgery.net.types.record import Layout, Space
 from netsurgery.surgery.edit.filters import KERNELS, kernel
-from netsurgery.surgery.edit.operations import ParamOperation, Target
-from netsurgery.surgery.edit.slices import axes_left
+from netsurgery.surgery.edit.operations import ParamOperation, Target, axes_left
 from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 if TYPE_CHECKING:
