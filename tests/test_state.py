@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from netsurgery.cli import run
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net, NetState
@@ -139,3 +142,34 @@ def test_a_layer_of_the_other_phase_is_named() -> None:
         net(train).layer("d")
     with pytest.raises(NetsurgeryError, match="is for the phase TEST: try --phase test"):
         net(train.replace("TRAIN", "TEST") + relu, "TRAIN")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "convert it ph.caffemodel",
+        "features p.png --prototxt it --weights ph.caffemodel --blob fc -o f.npz",
+        "classify-map p.png --prototxt it --weights ph.caffemodel --blob fc",
+        "edit it ph.caffemodel fc[0]*=2 -o x.caffemodel",
+        "edit it ph.caffemodel outputs:fc:keep=1 -o x.caffemodel",
+        "export it ph.caffemodel --blob fc -o x.onnx",
+        "transplant it ph.caffemodel it -o x.caffemodel --map fc=c",
+        "transplant it ph.caffemodel it -o x.caffemodel --map c=fc",
+    ],
+)
+def test_what_another_phase_has_is_named_by_every_command(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("it").write_text(
+        'layer { name: "data" type: "Input" top: "data" '
+        "input_param { shape { dim: [1, 3, 9, 9] } } }\n"
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
+        "convolution_param { num_output: 4 kernel_size: 3 } }\n"
+        'layer { name: "fc" type: "InnerProduct" bottom: "c" top: "fc" '
+        "inner_product_param { num_output: 3 } include { phase: TRAIN } }\n"
+    )
+    assert run(["init", "it", "-o", "ph.caffemodel", "-q"]) == 0
+    assert run(words.split()) == 1
+    hint = "layer 'fc' in line 3 is for training (phase TRAIN): try --phase train"
+    assert hint in capsys.readouterr().err

@@ -43,8 +43,9 @@ class MapNet:
         net = Net.read(prototxt, state)
         chosen = _last_top(net) if blob is None else blob
         if chosen not in _blobs(net):
-            _image_input(net)
-            raise NetError(f"{net.prototxt.path}: no blob {chosen!r}; {_candidates(net)}")
+            _image_input(declare_inputs(net))
+            what = f"{net.prototxt.path}: no blob {chosen!r}; {_candidates(net)}"
+            raise NetError(f"{what}{net.blob_hint(chosen)}")
         made = cls.of(net, [chosen])
         made._check_blob(net)
         return made

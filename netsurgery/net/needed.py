@@ -28,7 +28,8 @@ def require_blobs(net: Net, blobs: Sequence[str]) -> None:
     tops = list(dict.fromkeys(top for layer in net.layers for top in layer.tops))
     for blob in blobs:
         if blob not in tops and blob not in [one.name for one in net.inputs]:
-            raise NetError(f"{net.prototxt.path}: no blob {blob!r}; it has {listed(tops)}")
+            what = f"{net.prototxt.path}: no blob {blob!r}; it has {listed(tops)}"
+            raise NetError(f"{what}{net.blob_hint(blob)}")
 
 
 def listed(names: Sequence[str]) -> str:

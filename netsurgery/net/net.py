@@ -6,7 +6,7 @@ message and are read by whoever understands them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -94,8 +94,8 @@ class Net:
         found = [layer for layer in self.layers if layer.name == name]
         if len(found) != 1:
             many = "no layer" if not found else f"{len(found)} layers"
-            hint = self._hint("name", name) if not found else ""
-            raise NetError(f"{self.prototxt.path}: {many} named {name!r}{self.stage_hint}{hint}")
+            hint = self.stage_hint if found else self.name_hint(name)
+            raise NetError(f"{self.prototxt.path}: {many} named {name!r}{hint}")
         return found[0]
 
     def producer(self, layer: Layer, bottom: str) -> Layer | None:
@@ -150,20 +150,35 @@ class Net:
             f"{{ stage: {quoted(named[0])} }} in the prototxt"
         )
 
-    def _hint(self, field: str, value: str) -> str:
-        """What to add to an error about a layer that another state includes; "" for none.
+    @property
+    def excluded(self) -> tuple[Layer, ...]:
+        """The layers that its state leaves out, in file order."""
+        return tuple(
+            _layer(index, message, self.prototxt.generation)
+            for index, message in enumerate(self.prototxt.layers)
+            if not self.state.includes(message)
+        )
 
-        The layer is one whose `field` has the value.
+    def hint(self, wanted: Callable[[Layer], bool]) -> str:
+        """What to add to an error about something missing that `wanted` layers would bring.
+
+        The stages to try, and the phase or level by which the first of these layers is included;
+        "" where no other state has any.
         """
-        for message in self.prototxt.layers:
-            values = [scalar.as_string() for scalar in message.scalars(field)]
-            if value not in values or self.state.includes(message):
-                continue
-            name, line = message.string("name"), message.error("").line
-            for option, what, state in self.state.others(message):
-                if state.includes(message):
-                    return f"; layer {name!r} in line {line} is for {what}: try {option}"
-        return ""
+        for layer in filter(wanted, self.excluded):
+            for option, what, state in self.state.others(layer.message):
+                if state.includes(layer.message):
+                    where = f"layer {layer.name!r} in line {layer.message.error('').line}"
+                    return f"{self.stage_hint}; {where} is for {what}: try {option}"
+        return self.stage_hint
+
+    def blob_hint(self, blob: str) -> str:
+        """What to add to an error about a blob that is not there: see `hint`."""
+        return self.hint(lambda layer: blob in layer.tops)
+
+    def name_hint(self, name: str) -> str:
+        """What to add to an error about a layer that is not there: see `hint`."""
+        return self.hint(lambda layer: layer.name == name)
 
     def wiring_errors(self) -> Iterator[PrototxtError]:
         """Every bottom that is made by no layer before it, and every top that is made twice."""
@@ -173,8 +188,8 @@ class Net:
         for layer in self.layers:
             for bottom in layer.bottoms:
                 if bottom not in made:
-                    hint = self.stage_hint + self._hint("top", bottom)
-                    yield layer.error(f"its bottom {bottom!r} is made by no layer before it{hint}")
+                    what = f"its bottom {bottom!r} is made by no layer before it"
+                    yield layer.error(f"{what}{self.blob_hint(bottom)}")
             for top in layer.tops:
                 if top in made and top not in layer.bottoms:
                     yield layer.error(

@@ -265,7 +265,8 @@ def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
     dense = any(types.is_a(layer, types.CONVOLUTION) for layer in net.layers)
     already = "it is already convolutional" if dense else "there is nothing to convert"
     kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
-    return f"the net has no InnerProduct layer; {already}{kept}{net.stage_hint}"
+    hint = net.hint(lambda layer: types.is_a(layer, types.INNER_PRODUCT))
+    return f"the net has no InnerProduct layer; {already}{kept}{hint}"
 
 
 def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:

@@ -100,7 +100,9 @@ def parse_operation(word: str, net: Net) -> ParamOperation | Structural:
         if colon and not argument:
             raise SurgeryError(f"nothing behind {word}")
         return Structural(name, argument)
-    raise SurgeryError(_not_known(word, names))
+    raise SurgeryError(
+        _not_known(word, names) + net.hint(lambda layer: word.startswith(f"{layer.name}["))
+    )
 
 
 def _not_known(word: str, names: list[str]) -> str:

@@ -34,7 +34,8 @@ def change_outputs(work: Workpiece, argument: str) -> None:
     """``LAYER:keep=0,2-5``, ``LAYER:drop=1`` or ``LAYER:add=5``. Raises SurgeryError."""
     name = layer_before(argument, [layer.name for layer in work.net.layers], ":")
     if name is None:
-        raise SurgeryError(f"found no layer of the net, expected outputs:LAYER:{_EXPECTED}")
+        hint = work.net.hint(lambda layer: argument.startswith(f"{layer.name}:"))
+        raise SurgeryError(f"found no layer of the net, expected outputs:LAYER:{_EXPECTED}{hint}")
     layer = work.layer(name)
     follow = Follower(work, layer)
     axis, old = _channels(follow, layer)

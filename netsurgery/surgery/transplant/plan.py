@@ -142,10 +142,12 @@ class _Planner:
     def _unknown_pairs(self) -> Iterator[Refusal]:
         for name, goal in self.rule.pairs.items():
             if not (name in self.source.layers and self.source.layers[name].blobs):
-                yield Refusal(name, "named in --map, but there are no params of it to take")
+                hint = self.source.net.name_hint(name)
+                yield Refusal(name, f"named in --map, but there are no params of it to take{hint}")
             if goal and goal not in {layer.name for layer in self.target.net.layers}:
-                path = self.target.net.prototxt.path
-                yield Refusal(name, f"--map sends it to {goal!r}, which {path} has not")
+                net = self.target.net
+                what = f"--map sends it to {goal!r}, which {net.prototxt.path} has not"
+                yield Refusal(name, f"{what}{net.name_hint(goal)}")
 
     def match(self) -> None:
         """Send each layer of the source to one of the target, or nowhere."""
