@@ -18,6 +18,7 @@ from netsurgery.surgery.convolution.positions import (
     reshapes,
     why_not_behind,
 )
+from netsurgery.surgery.convolution.removal import Removal
 from netsurgery.surgery.convolution.survey import Cast, Loose, Survey
 from netsurgery.surgery.plan import Refusal
 
@@ -61,11 +62,7 @@ class _Walk:
         self.cells: list[Layer] = []
         #: blobs of three axes, N x 1 x K, behind an ArgMax that is given axis 1.
         self.picked: set[str] = set()
-        #: what flattens and what undoes it: a group goes where nothing needs one of it to stay.
-        self.undone: list[frozenset[Layer]] = []
-        #: flattening -> the first layer that needs it to stay.
-        self.pinned: dict[Layer, Refusal] = {}
-        self.needed: set[Layer] = set()
+        self.removal = Removal(net)
         #: layer -> why it needs what was flattened to stay so.
         self.reasons: dict[Layer, str] = {}
         #: blob -> why no window slides over the input to give it.
@@ -175,7 +172,7 @@ class _Walk:
             (bottom,) = layer.bottoms
             loose, shape = self.found.loose.get(bottom), self.shapes.blobs[bottom]
             kernel = (shape[2], shape[3]) if loose is None else loose.kernel
-            self.need(loose.flattenings if loose is not None else frozenset())
+            self.removal.need(loose.flattenings if loose is not None else frozenset())
             order = self.orders.known.get(bottom, ())
             self.found.casts.append(Cast(layer, kernel, None if is_natural(order) else order))
         for top in layer.tops:
@@ -245,7 +242,7 @@ class _Walk:
         if bottom in self.found.loose:
             loose = self.found.loose[bottom]
             if loose.behind:
-                self.need({layer})
+                self.removal.need({layer})
             return Loose(loose.kernel, loose.flattenings | {layer}, loose.behind)
         if len(before) != 4:
             return None
@@ -272,9 +269,9 @@ class _Walk:
             return False
         loose = self.found.loose.get(bottom, Loose(shape[2:], behind=False))
         if loose.behind:
-            self.need(loose.flattenings | {layer})
+            self.removal.need(loose.flattenings | {layer})
         elif shape[2:] != (1, 1) or bottom in self.pooled:
-            self.undone.append(loose.flattenings | {layer})
+            self.removal.wishes.append(loose.flattenings | {layer})
         return True
 
     def passed(self, layer: Layer, loose: list[Loose]) -> Loose | None:
@@ -299,8 +296,7 @@ class _Walk:
                 self.found.refusals.append(refusal)
                 return Loose()
             self.reasons[layer] = reason
-            for flattening in flattenings:
-                self.pinned.setdefault(flattening, refusal)
+            self.removal.pin(flattenings, refusal)
             return None
         self.found.behind.append(layer)
         if types.is_a(layer, types.ARGMAX) and layer.param("argmax_param").scalar("axis") is None:
@@ -323,49 +319,13 @@ class _Walk:
             return "it joins numbers that lie in different orders"
         return ""
 
-    def need(self, flattenings: frozenset[Layer] | set[Layer]) -> None:
-        """These have to go; each only if nothing needs it to stay."""
-        self.needed |= flattenings
-        self.found.flattenings = sorted(self.needed, key=lambda layer: layer.index)
-
     def settle(self) -> None:
         """Refuse the flattenings that have to go and to stay."""
+        pinned = self.removal.pinned
         only_windows = self.chosen <= self.sizes.keys()
-        self.need({layer for layer in self.cells if layer not in self.pinned or only_windows})
-        for group in self.undone:
-            if group.isdisjoint(self.pinned) and not any(map(self.overwrites, group)):
-                self.need(group)
-        self.found.averaged = [one for one in self.found.flattenings if one in self.sizes]
-        self.found.flattenings = [one for one in self.found.flattenings if one not in self.sizes]
-        for layer in (*self.found.flattenings, *self.found.averaged):
-            if layer in self.pinned:
-                self.found.refusals.append(self.pinned[layer])
-            elif layer not in self.sizes and self.overwrites(layer):
-                self.found.refusals.append(
-                    Refusal(
-                        layer.name,
-                        f"a layer works in place on what it flattens; {layer.bottoms[0]!r} is "
-                        "read again behind it",
-                    )
-                )
-
-    def overwrites(self, flattening: Layer) -> bool:
-        """Whether, what flattens gone, some layer in place would spoil its bottom for another."""
-        made = {layer.tops[0]: layer for layer in self.needed | {flattening}}
-
-        def root(blob: str) -> str:
-            return root(made[blob].bottoms[0]) if blob in made else blob
-
-        one = root(flattening.tops[0])
-        alike = {blob: layer.index for blob, layer in made.items() if root(blob) == one}
-        alike[one] = min(alike.values())
-        for writer in self.net.layers:
-            mine = [blob for blob in writer.tops if blob in writer.bottoms and blob in alike]
-            before = {blob for blob, index in alike.items() if index < writer.index} - {*mine}
-            later = (layer for layer in self.net.layers if layer.index > writer.index)
-            if mine and any(not before.isdisjoint(layer.bottoms) for layer in later):
-                return True
-        return False
+        self.removal.need(one for one in self.cells if one not in pinned or only_windows)
+        self.found.flattenings, self.found.averaged, refusals = self.removal.settle()
+        self.found.refusals += refusals
 
 
 def _mixes(layer: Layer) -> str:
