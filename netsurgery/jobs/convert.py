@@ -22,6 +22,7 @@ from netsurgery.surgery.columns import taken, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.convolution.weights import (
     WeightsMatch,
+    added_layers,
     convolution_changes,
     match_weights,
 )
@@ -219,7 +220,8 @@ def _move(
                 _save(after.save, target)
                 return caffe.description, ""
             note = "".join(notes)
-    change = ModelChange(plan.new, convolution_changes(plan, model.weights))
+    weights = model.weights
+    change = ModelChange(plan.new, convolution_changes(plan, weights), added_layers(plan, weights))
     write_model(target, model, change, progress)
     return "embedded", note
 
@@ -229,7 +231,7 @@ def _gather(before: CaffeNet, after: CaffeNet, move: Move) -> None:
     for index, shape in enumerate(move.new):
         values = before.param(move.layer, index)
         if index == 0 and move.columns is not None:
-            values = taken(values, to_natural(move.columns), turned=move.transpose)
+            values = taken(values, to_natural(move.columns, move.first), turned=move.transpose)
         after.set_param(move.target, index, values.reshape(shape))
 
 

@@ -60,6 +60,43 @@ SCALE = """
 layer { name: "e" type: "Scale" bottom: "c" bottom: "g2" top: "e" scale_param { axis: 0 } }
 """
 
+
+def flatten(bottom: str, top: str) -> str:
+    return f'layer {{ name: "{top}" type: "Flatten" bottom: "{bottom}" top: "{top}" }}\n'
+
+
+def conv(bottom: str, top: str, param: str) -> str:
+    return (
+        f'layer {{ name: "{top}" type: "Convolution" bottom: "{bottom}" top: "{top}" '
+        f"convolution_param {{ num_output: 3 {param} }} }}\n"
+    )
+
+
+def concat(bottoms: str, top: str) -> str:
+    named = " ".join(f'bottom: "{bottom}"' for bottom in bottoms.split())
+    return f'layer {{ name: "{top}" type: "Concat" {named} top: "{top}" }}\n'
+
+
+DEEPID = (
+    conv("c", "d", "kernel_h: 3 kernel_w: 2")
+    + flatten("c", "f")
+    + flatten("d", "g")
+    + concat("f g", "h")
+)
+#: A branch whose cells are twice, and one whose cells are three times as far apart.
+COARSER = (
+    conv("c", "d", "kernel_size: 2 stride: 2")
+    + conv("c", "e", "kernel_h: 2 kernel_w: 3 stride_h: 2 stride_w: 3")
+    + "".join(flatten(blob, f"{blob}f") for blob in "cde")
+    + concat("cf df", "h1")
+    + concat("h1 ef", "h")
+)
+VECTOR = fc("a", "c", 4) + flatten("c", "f") + concat("a f", "h")
+NAMED = (
+    'layer { name: "b" type: "InnerProduct" bottom: "h" top: "scores" '
+    "inner_product_param { num_output: 4 bias_term: false } }\n"
+)
+
 #: A net -> whether every cell of its map has to be the classifier on the cell's window.
 FORMS = {
     "pooling of the map": (pool("pool: AVE kernel_h: 8 kernel_w: 9 stride: 9") + FC, True),
@@ -67,6 +104,19 @@ FORMS = {
     "maximum of the map": (pool("kernel_h: 8 kernel_w: 9 stride: 9") + FC, True),
     "mean": (MEAN + FC, True),
     "gate of inner products": (squeeze(SCALE), False),
+    "two maps": (DEEPID + fc("fc", "h") + fc("last", "fc"), True),
+    "two maps, turned": (DEEPID + fc("fc", "h", 5, "transpose: true"), True),
+    "two maps, without bias": (DEEPID + NAMED, True),
+    "three maps on three grids": (COARSER + fc("fc", "h"), True),
+    "a map and scores": (VECTOR + fc("fc", "h"), True),
+    "a map and what a map is pooled to": (
+        pool("global_pooling: true")
+        + flatten("c", "f")
+        + flatten("p", "g")
+        + concat("f g", "h")
+        + fc("fc", "h"),
+        True,
+    ),
 }
 
 
@@ -81,23 +131,26 @@ def form(
     return prototxt, fill_randomly(caffe_engine, prototxt, tmp_path / "m.caffemodel"), exact
 
 
-def converted(form: tuple[Path, Path, bool], mover: str, caffe_python: str) -> Conversion:
-    """Convert by one engine, and have real Caffe say whether it is the same function."""
+def converted(
+    form: tuple[Path, Path, bool], mover: str, caffe_python: str, *, verify: bool = False
+) -> Conversion:
+    """Convert by one engine, and have it say whether it is the same function."""
     prototxt, weights, _ = form
     options = EngineOptions(choice=mover, caffe_python=caffe_python)
     places = output_places(prototxt, weights, folder=prototxt.parent / mover)
     plan = plan_convolution(Net.read(prototxt))
-    return convert(plan, weights, places, settings=Settings(), engine=options, verify=True)
+    return convert(plan, weights, places, settings=Settings(), engine=options, verify=verify)
 
 
 def test_caffe_moves_and_finds_the_same_function(
     form: tuple[Path, Path, bool], caffe_python: str
 ) -> None:
-    made = converted(form, "caffe", caffe_python)
+    made = converted(form, "caffe", caffe_python, verify=True)
     assert made.verified is not None
     assert made.verified.same
     (one,) = made.verified.maps
     assert one.compared > 1
+    assert one.check.blob == made.plan.net.outputs[0]
     if form[2]:
         assert one.gap.within(made.verified.tolerance)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 
 from netsurgery.errors import SurgeryError
@@ -11,27 +11,31 @@ from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe, has_rule
 from netsurgery.net.types import keeps_turned
-from netsurgery.surgery.convolution.survey import Cast, Survey
+from netsurgery.surgery.convolution.split_text import branch_names
+from netsurgery.surgery.convolution.survey import Survey
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]
 
 
-def check_names(net: Net, casts: Sequence[Cast], suffix: str) -> None:
+def check_names(net: Net, found: Survey, suffix: str) -> None:
     """Refuse a suffix that is empty or leads to a name that is taken. Raises SurgeryError."""
     if not suffix:
         raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
     layers = Counter(layer.name for layer in net.layers)
     blobs = {top for layer in net.layers for top in layer.tops}
+    new = [(cast.layer, [cast.layer.name + suffix]) for cast in found.casts]
+    for split in found.splits:
+        new.append((split.layer, [split.layer.name + suffix, *branch_names(split, suffix)]))
     refusals = []
-    for cast in casts:
-        name = cast.layer.name + suffix
-        taken = "layer" if name in layers else "blob" if name in blobs else ""
-        if layers[cast.layer.name] > 1:
-            refusals.append(Refusal(cast.layer.name, "another layer has the same name"))
-        if taken:
-            why = f"a {taken} named {name!r} is there already"
-            refusals.append(Refusal(cast.layer.name, why, "try another --suffix"))
+    for layer, names in new:
+        if layers[layer.name] > 1:
+            refusals.append(Refusal(layer.name, "another layer has the same name"))
+        for name in names:
+            taken = "layer" if name in layers else "blob" if name in blobs else ""
+            if taken:
+                why = f"a {taken} named {name!r} is there already"
+                refusals.append(Refusal(layer.name, why, "try another --suffix"))
     refuse(net.prototxt.path, refusals)
 
 
@@ -74,7 +78,10 @@ def ensure_same(
     new = made()
     path = net.prototxt.path
     counted = {*found.loose, *(top for layer in found.argmaxes for top in layer.tops)}
+    joined = {top for split in found.splits for concat in split.concats for top in concat.tops}
     for blob, before in old.blobs.items():
+        if blob in joined:
+            continue  # is no more
         after = new.blobs.get(renames.get(blob, blob))
         same = after in (before, (*before, 1, 1))
         if not same and (blob not in counted or after is None or prod(after) != prod(before)):
@@ -84,6 +91,7 @@ def ensure_same(
             refuse(path, [Refusal(name, why) for name in writer[-1:]])
             raise SurgeryError(f"{path}: {why}")
     converted = {cast.layer.name for cast in found.casts}
+    converted |= {split.layer.name for split in found.splits}
     changed = [
         Refusal(layer, "its params would change their shape")
         for layer, shapes in old.params.items()

@@ -16,17 +16,18 @@ param's shape changes with the new input size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
-from netsurgery.net.order import Order
+from netsurgery.net.order import Order, as_map
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, ShapesAt, infer
+from netsurgery.surgery.convolution.branches import on_one_grid
 from netsurgery.surgery.convolution.checks import (
     check_names,
     ensure_same,
@@ -35,11 +36,12 @@ from netsurgery.surgery.convolution.checks import (
 )
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
+from netsurgery.surgery.convolution.split_text import branch_names
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import rewrite
 from netsurgery.surgery.convolution.walk import survey
 from netsurgery.surgery.inputs import declare_inputs
-from netsurgery.surgery.plan import refuse
+from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]
 
@@ -50,7 +52,8 @@ class Move:
 
     ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` tells
     that the weight is stored K x O and has to be turned on the way. ``columns`` is the order of
-    the columns where they have to be brought into the order C, H, W on the way.
+    the columns where they have to be brought into the order C, H, W on the way, or where the
+    layer is split: then ``first`` is the first of those that go there, at a ``stride``.
     """
 
     layer: str
@@ -59,6 +62,8 @@ class Move:
     new: tuple[Shape, ...]
     transpose: bool
     columns: Order | None = None
+    first: int = 0
+    stride: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,11 @@ def plan_convolution(
     chosen = _chosen(net, layers, poolings)
     if not keep_global_pooling:
         chosen = sorted([*chosen, *poolings.windows], key=lambda layer: layer.index)
-    found, notes = _surveyed(net, chosen, shapes, poolings, skip_refused)
+    found, notes = _surveyed(net, chosen, shapes, poolings, skip_refused, suffix)
     if not found.changed:
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
-    check_names(net, found.casts, suffix)
+    check_names(net, found, suffix)
     text, renames = rewrite(net.prototxt, found, suffix)
     made = Net.of(Prototxt.parse(text, net.prototxt.path), net.state)
     shapes_at = ShapesAt(made)
@@ -139,7 +144,7 @@ def plan_convolution(
         net=net,
         new=_with_inputs(made, new),
         shapes=shapes,
-        moves=tuple(_move(cast, suffix, shapes) for cast in found.casts),
+        moves=tuple(_moves(found, suffix, shapes)),
         windows={cast.layer.name: cast.kernel for cast in found.windows},
         removed=tuple(layer.name for layer in found.flattenings),
         inputs=tuple(resizes),
@@ -158,19 +163,41 @@ def plan_convolution(
 
 
 def _surveyed(
-    net: Net, chosen: list[Layer], shapes: Shapes, poolings: Poolings, skip_refused: bool
+    net: Net,
+    chosen: list[Layer],
+    shapes: Shapes,
+    poolings: Poolings,
+    skip_refused: bool,
+    suffix: str,
 ) -> tuple[Survey, list[str]]:
     """The survey; what is refused is left as it is, and told, or refuses all."""
     notes: list[str] = []
-    found = survey(net, chosen, shapes, poolings)
+    found = _survey(net, chosen, shapes, poolings, suffix)
     while found.refusals:
         rest = _without_refused(net, chosen, found) if skip_refused else chosen
         if len(rest) in (0, len(chosen)):
             refuse(net.prototxt.path, found.refusals)
         notes += [f"left as it is: {refusal}" for refusal in found.refusals]
         chosen = rest
-        found = survey(net, chosen, shapes, poolings)
+        found = _survey(net, chosen, shapes, poolings, suffix)
     return found, notes
+
+
+def _survey(
+    net: Net, chosen: list[Layer], shapes: Shapes, poolings: Poolings, suffix: str
+) -> Survey:
+    """The survey, and of every split InnerProduct the strides of its branches."""
+    found = survey(net, chosen, shapes, poolings)
+    for index, split in enumerate(found.splits if not found.refusals else ()):
+        check_names(net, found, suffix)
+        text, renames = rewrite(net.prototxt, found, suffix)
+        made = Net.of(Prototxt.parse(text, net.prototxt.path), net.state)
+        aligned = on_one_grid(made, split, renames)
+        if isinstance(aligned, Refusal):
+            found.refusals.append(aligned)
+        else:
+            found.splits[index] = aligned
+    return found
 
 
 def _without_refused(net: Net, chosen: list[Layer], found: Survey) -> list[Layer]:
@@ -201,6 +228,14 @@ def _changes(found: Survey) -> list[str]:
     notes += [
         f"layer {layer.name!r} only {_does(layer)} and is taken out" for layer in found.flattenings
     ]
+    for split in found.splits:
+        names = " and ".join(repr(branch.bottom) for branch in split.branches)
+        notes.append(
+            f"InnerProduct {split.layer.name!r} looks at maps of different sizes, {names}: it "
+            "becomes a Convolution over each, and their sum"
+        )
+        if any(branch.stride != (1, 1) for branch in split.branches):
+            notes.append("inputs have to be larger by whole strides, or these maps part")
     notes += [
         f"the columns of {cast.layer.name!r} are put into the order of channels, rows and columns"
         for cast in found.casts
@@ -224,6 +259,8 @@ def _changes(found: Survey) -> list[str]:
 
 
 def _does(layer: Layer) -> str:
+    if len(layer.bottoms) > 1:
+        return "joins what was flattened"
     return "permutes the axes" if types.is_a(layer, types.PERMUTE) else "flattens"
 
 
@@ -267,6 +304,21 @@ def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
     kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
     hint = net.hint(lambda layer: types.is_a(layer, types.INNER_PRODUCT))
     return f"the net has no InnerProduct layer; {already}{kept}{hint}"
+
+
+def _moves(found: Survey, suffix: str, shapes: Shapes) -> Iterator[Move]:
+    """In file order; of a split layer one a branch, the first with the bias."""
+    moves = [(cast.layer.index, _move(cast, suffix, shapes)) for cast in found.casts]
+    for split in found.splits:
+        layer = split.layer
+        old, transpose = shapes.params[layer.name], types.keeps_turned(layer)
+        outputs = old[0][1] if transpose else old[0][0]
+        for branch, name in zip(split.branches, branch_names(split, suffix), strict=True):
+            weight = (outputs, *(as_map(branch.columns) or ()))
+            new = (weight, *old[1:]) if branch.first == 0 else (weight,)
+            move = Move(layer.name, name, old, new, transpose, branch.columns)
+            moves.append((layer.index, replace(move, first=branch.first, stride=branch.stride)))
+    yield from (move for _, move in sorted(moves, key=lambda pair: pair[0]))
 
 
 def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:

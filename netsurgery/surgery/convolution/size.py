@@ -274,7 +274,9 @@ def _effects(
 
 def _in_the_original(net: Net, made: Net, found: Survey, error: PrototxtError) -> PrototxtError:
     """What is wrong with a layer of the new net, told at its place in the author's own text."""
-    stay = [layer for layer in net.layers if layer not in found.flattenings]
+    parts = {split.layer: len(split.branches) + 1 for split in found.splits}
+    kept = (layer for layer in net.layers if layer not in found.flattenings)
+    stay = [layer for layer in kept for _ in range(parts.get(layer, 1))]
     for old, new in zip(stay, made.layers, strict=True):
         if error.what.startswith(new.error("").what):
             return old.error(error.what.removeprefix(new.error("").what))

@@ -43,12 +43,37 @@ class Loose:
     behind: bool = True
 
 
+@dataclass(frozen=True)
+class Branch:
+    """One of the maps that a split InnerProduct looks at.
+
+    bottom: the blob that holds it, flattened. kernel: its height and width. columns: the order of
+    its columns, the first of which is `first`. stride: of the Convolution over it.
+    """
+
+    bottom: str
+    kernel: tuple[int, int]
+    columns: Order
+    first: int = 0
+    stride: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Split:
+    """An InnerProduct over several maps of different sizes, and the Concats that join them."""
+
+    layer: Layer
+    branches: tuple[Branch, ...]
+    concats: frozenset[Layer]
+
+
 @dataclass
 class Survey:
     """What the walk found.
 
-    casts: the InnerProduct layers, with their kernels. windows: the global Pooling layers to make
-    windows. flattenings: the layers to take out. argmaxes: the ArgMax layers to be given axis 1.
+    casts: the InnerProduct layers, with their kernels. splits: those that become several. windows:
+    the global Pooling layers to make windows. flattenings: the layers to take out. argmaxes: the
+    ArgMax layers to be given axis 1.
     loose: the blobs of two axes that become maps. roots: blob -> the inputs it depends on.
     gates: global Pooling layers that stay, as what they pool goes back into the map; products:
     the InnerProduct layers that do nothing but make such a gate, and the layer that reads it.
@@ -56,6 +81,7 @@ class Survey:
     """
 
     casts: list[Cast] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
     windows: list[Cast] = field(default_factory=list)
     flattenings: list[Layer] = field(default_factory=list)
     argmaxes: list[Layer] = field(default_factory=list)
@@ -70,4 +96,5 @@ class Survey:
     @property
     def changed(self) -> list[Layer]:
         """The layers that get a kernel."""
-        return [cast.layer for cast in (*self.casts, *self.windows)]
+        made = [cast.layer for cast in (*self.casts, *self.windows)]
+        return [*made, *(split.layer for split in self.splits)]

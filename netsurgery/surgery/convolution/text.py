@@ -9,7 +9,8 @@ from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_f
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
 from netsurgery.net import types
 from netsurgery.net.net import Layer
-from netsurgery.surgery.convolution.survey import Cast, Survey
+from netsurgery.surgery.convolution.split_text import split_layer
+from netsurgery.surgery.convolution.survey import Cast, Split, Survey
 
 __all__ = ["rewrite"]
 
@@ -33,6 +34,7 @@ class _Rewriter:
     def __init__(self, edits: Edits, found: Survey, suffix: str) -> None:
         self.edits, self.suffix = edits, suffix
         self.casts = {id(cast.layer.message): cast for cast in found.casts}
+        self.splits = {id(split.layer.message): split for split in found.splits}
         self.windows = {id(cast.layer.message): cast for cast in found.windows}
         self.averaged = {id(layer.message): layer for layer in found.averaged}
         self.flattenings = {id(layer.message): layer for layer in found.flattenings}
@@ -53,8 +55,12 @@ class _Rewriter:
         key = id(message)
         if key in self.flattenings:
             gone = self.flattenings[key]
-            self.renames[gone.tops[0]] = self.renames.get(gone.bottoms[0], gone.bottoms[0])
+            if len(gone.bottoms) == 1:  # else what joins, and is read by none that stays
+                self.renames[gone.tops[0]] = self.renames.get(gone.bottoms[0], gone.bottoms[0])
             remove_field(self.edits, field)
+            return
+        if key in self.splits:
+            self.split(field, self.splits[key])
             return
         self.rename(message.scalars("bottom"))
         if key in self.casts:
@@ -77,44 +83,36 @@ class _Rewriter:
 
     def convolve(self, cast: Cast) -> None:
         """An InnerProduct as a Convolution."""
-        layer, edits = cast.layer, self.edits
-        name, kind = layer.message.scalar("name"), layer.message.scalar("type")
-        if name is not None and kind is not None:
-            edits.replace(name.start, name.end, quoted(layer.name + self.suffix, name))
-            word = quoted(types.CONVOLUTION.name, kind) if kind.kind == "string" else "CONVOLUTION"
-            edits.replace(kind.start, kind.end, word)
+        layer = cast.layer
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
-        param = layer.message.one("inner_product_param")
-        outputs = layer.param("inner_product_param").one("num_output")
-        if param is None or outputs is None or isinstance(param.value, Scalar):
-            raise layer.error("num_output is missing")
-        edits.replace(param.start, param.start + len(param.name), "convolution_param")
-        for line in _kernel_fields(cast):
-            insert_field(edits, outputs, line)
-        turned = param.value.one("transpose")
-        if turned is not None:
-            remove_field(edits, turned)
-        self.make_one(param.value.scalar("axis"))
+        _convolve(self.edits, layer.message, cast.kernel, layer.name + self.suffix)
+
+    def split(self, field: Field, split: Split) -> None:
+        """An InnerProduct as several Convolutions and their sum."""
+        layer = split.layer
+        split_layer(self.edits, field, split, self.suffix, self.renames, _convolve)
+        if layer.name in layer.tops:
+            self.renames[layer.name] = layer.name + self.suffix
 
     def open_window(self, cast: Cast) -> None:
         """A global pooling as one over a window of the size it had, stride 1."""
         if not types.is_a(cast.layer, types.POOLING):
-            self.average(cast.layer, _kernel_fields(cast))
+            self.average(cast.layer, _kernel_fields(cast.kernel))
             return
         message = cast.layer.param("pooling_param")
         everything = message.one("global_pooling")
         if everything is not None and message.boolean("global_pooling", False):
-            self.replace_field(everything, _kernel_fields(cast))
+            self.replace_field(everything, _kernel_fields(cast.kernel))
             return
         written = [field for field in message.fields if field.name in _KERNEL]
         sizes = {field.name: message.integer(field.name, 0) for field in written}
         if any(sizes.get(name, size) != size for name, size in _sides(cast.kernel)):
-            self.replace_field(written[0], _kernel_fields(cast))
+            self.replace_field(written[0], _kernel_fields(cast.kernel))
             for field in written[1:]:
                 remove_field(self.edits, field)
         for name in _STRIDE:
-            self.make_one(message.scalar(name))
+            _make_one(self.edits, message.scalar(name))
 
     def average(self, layer: Layer, lines: list[str]) -> None:
         """A Reduction to the mean over height and width as a Pooling; lines: its window."""
@@ -151,11 +149,34 @@ class _Rewriter:
         """Axis -1, the channels of N x C, becomes 1, those of N x C x H x W."""
         for field in message.fields:
             if field.name.endswith("_param") and isinstance(field.value, Message):
-                self.make_one(field.value.scalar("axis"))
+                _make_one(self.edits, field.value.scalar("axis"))
 
-    def make_one(self, axis: Scalar | None) -> None:
-        if axis is not None and axis.as_int() != 1:
-            self.edits.replace(axis.start, axis.end, "1")
+
+def _convolve(edits: Edits, message: Message, kernel: tuple[int, int], target: str) -> None:
+    """An InnerProduct's message as that of the Convolution `target`."""
+    name, kind = message.scalar("name"), message.scalar("type")
+    if name is not None and kind is not None:
+        edits.replace(name.start, name.end, quoted(target, name))
+        word = quoted(types.CONVOLUTION.name, kind) if kind.kind == "string" else "CONVOLUTION"
+        edits.replace(kind.start, kind.end, word)
+    param = message.one("inner_product_param")
+    if param is None or isinstance(param.value, Scalar):
+        raise message.error("inner_product_param is missing")
+    outputs = param.value.one("num_output")
+    if outputs is None:
+        raise message.error("num_output is missing")
+    edits.replace(param.start, param.start + len(param.name), "convolution_param")
+    for line in _kernel_fields(kernel):
+        insert_field(edits, outputs, line)
+    turned = param.value.one("transpose")
+    if turned is not None:
+        remove_field(edits, turned)
+    _make_one(edits, param.value.scalar("axis"))
+
+
+def _make_one(edits: Edits, number: Scalar | None) -> None:
+    if number is not None and number.as_int() != 1:
+        edits.replace(number.start, number.end, "1")
 
 
 _KERNEL = ("kernel_size", "kernel_h", "kernel_w")
@@ -169,8 +190,8 @@ def _sides(kernel: tuple[int, int]) -> list[tuple[str, int]]:
     return [*both, ("kernel_h", height), ("kernel_w", width)]
 
 
-def _kernel_fields(cast: Cast) -> list[str]:
-    height, width = cast.kernel
+def _kernel_fields(kernel: tuple[int, int]) -> list[str]:
+    height, width = kernel
     if height == width:
         return [f"kernel_size: {height}"]
     return [f"kernel_h: {height}", f"kernel_w: {width}"]

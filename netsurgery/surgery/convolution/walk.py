@@ -11,6 +11,7 @@ from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.net.types.record import Space, Values
+from netsurgery.surgery.convolution.branches import Joins
 from netsurgery.surgery.convolution.poolings import Poolings
 from netsurgery.surgery.convolution.positions import (
     is_pointwise,
@@ -72,6 +73,7 @@ class _Walk:
         self.orders = Orders(shapes)
         for declared in net.inputs:
             self.orders.begin(declared.name)
+        self.joins = Joins(net, shapes, self.orders, found, self.removal)
 
     def step(self, layer: Layer) -> None:
         found = self.found
@@ -85,6 +87,14 @@ class _Walk:
                 self.cast(layer)
             self.orders.step(layer)
             return
+        joined = [bottom for bottom in layer.bottoms if bottom in self.joins.known]
+        if joined and self.joins.note(layer):
+            self.orders.step(layer)
+            self.bar(layer, False)
+            return
+        for bottom in joined:
+            concat, reason = self.joins.leave(bottom, layer)
+            self.reasons |= {concat: reason, layer: f"{concat.name!r}: {reason}"}
         before = {bottom: self.orders.known.get(bottom) for bottom in layer.bottoms}
         self.orders.step(layer)
         loose = [found.loose[bottom] for bottom in layer.bottoms if bottom in found.loose]
@@ -96,7 +106,8 @@ class _Walk:
         flattened = self.flattened(layer)
         self.bar(layer, flattened is not None)
         passed = self.passed(layer, loose) if loose and flattened is None else None
-        if loose and passed is None and flattened is None:
+        noted = self.joins.known.keys() & set(layer.tops)
+        if loose and passed is None and flattened is None and not noted:
             self.bar_moved(layer, loose)
         picks = flattened is None and self.picks(layer)
         for top in layer.tops:
@@ -166,7 +177,12 @@ class _Walk:
     def cast(self, layer: Layer) -> None:
         """An InnerProduct to convert: its kernel, or why it can have none."""
         refusal = self.why_no_kernel(layer)
-        if refusal is not None:
+        if refusal is None and layer.bottoms[0] in self.joins.known:
+            refusal = self.joins.split(layer)
+            if refusal is not None:
+                self.joins.leave(layer.bottoms[0], layer)
+                self.found.refusals.append(refusal)
+        elif refusal is not None:
             self.found.refusals.append(refusal)
         else:
             (bottom,) = layer.bottoms
@@ -197,11 +213,16 @@ class _Walk:
             )
         if 0 in shape:
             return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}: it is empty")
-        if len(shape) != 4 and bottom not in self.found.loose:
+        joined = bottom in self.joins.known
+        if len(shape) != 4 and bottom not in self.found.loose and not joined:
             return self.no_map(layer, bottom, shape)
         if bottom in self.barred:
             return _no_slide(layer, self.barred[bottom])
-        if bottom not in self.picked and as_map(self.orders.known.get(bottom, ())) is None:
+        if (
+            bottom not in self.picked
+            and not joined
+            and as_map(self.orders.known.get(bottom, ())) is None
+        ):
             return Refusal(layer.name, f"in which order the numbers of {bottom!r} lie is not known")
         return None
 
@@ -285,6 +306,8 @@ class _Walk:
         if not reason:
             reason = self.why_not_permuted(layer)
         if not reason and len(kernels) > 1:
+            if self.joins.note(layer):
+                return None
             reason = "it joins maps of different sizes"
         if not reason and kernels != {(1, 1)} and not is_pointwise(layer, joining=True):
             reason = "it works along the channels of what was flattened"
@@ -321,11 +344,12 @@ class _Walk:
 
     def settle(self) -> None:
         """Refuse the flattenings that have to go and to stay."""
+        self.joins.settle()
         pinned = self.removal.pinned
         only_windows = self.chosen <= self.sizes.keys()
         self.removal.need(one for one in self.cells if one not in pinned or only_windows)
         self.found.flattenings, self.found.averaged, refusals = self.removal.settle()
-        self.found.refusals += refusals
+        self.found.refusals = list(dict.fromkeys([*self.found.refusals, *refusals]))
 
 
 def _mixes(layer: Layer) -> str:

@@ -6,13 +6,14 @@ weight that is kept K x O (``transpose: true``) is turned on the way.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
 from netsurgery.formats.caffemodel import FIELDS, ModelLayer
-from netsurgery.formats.caffemodel_new import Chunks
+from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer
+from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net import types
 from netsurgery.net.model import Fit, Model, ParamMismatch, shared_params
@@ -21,7 +22,7 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.weights import turned
 
-__all__ = ["WeightsMatch", "convolution_changes", "match_weights"]
+__all__ = ["WeightsMatch", "added_layers", "convolution_changes", "match_weights"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
         if move.target in model.stored:
             taken = "the model has a layer of that name"
             refusals.append(Refusal(move.target, taken, "try another --suffix"))
-    refuse(model.path, refusals)
+    refuse(model.path, list(dict.fromkeys(refusals)))
     return WeightsMatch(fit.missing, model.extra, tuple(fit.mismatches.values()))
 
 
@@ -97,7 +98,8 @@ def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, 
     Blobs are renamed wherever they are named from the converted layer on, as in the prototxt;
     every byte that is not named here stays.
     """
-    moves = {move.layer: move for move in plan.moves}
+    moves = {move.layer: move for move in reversed(plan.moves)}  # the first of a split layer
+    parts = Counter(move.layer for move in plan.moves)
     renames: dict[str, str] = {}
     changes = {}
     for layer in model.layers:
@@ -106,11 +108,46 @@ def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, 
         if (move is not None and layer.blobs) or layer.name in plan.removed:
             renames |= {top: plan.renames[top] for top in layer.tops if top in plan.renames}
         tops = tuple(renames.get(top, top) for top in layer.tops)
-        if move is not None and layer.blobs:
+        if move is not None and layer.blobs and parts[layer.name] > 1:
+            changes[layer.name] = _branch(plan, layer, move)
+        elif move is not None and layer.blobs:
             changes[layer.name] = _convolved(layer, move, bottoms, tops)
         elif (bottoms, tops) != (layer.bottoms, layer.tops):
             changes[layer.name] = LayerChange(bottoms=bottoms, tops=tops)
     return changes
+
+
+def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
+    """The layers that the model has not: of every split InnerProduct all branches but the first."""
+    seen: set[str] = set()
+    added = []
+    for move in plan.moves:
+        if move.layer in seen:
+            new = plan.new.layer(move.target)
+            blobs = _branch_blobs(model.layer(move.layer), move)
+            added.append(NewLayer(new.name, new.type, new.bottoms, new.tops, blobs))
+        seen.add(move.layer)
+    return added
+
+
+def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: Move) -> LayerChange:
+    """A split InnerProduct as its first branch."""
+    new = plan.new.layer(move.target)
+    return LayerChange(
+        name=move.target,
+        type=new.type,
+        bottoms=new.bottoms,
+        tops=new.tops,
+        blobs=_branch_blobs(layer, move),
+        messages=_messages(layer, move) if isinstance(layer, ModelLayer) else {},
+    )
+
+
+def _branch_blobs(layer: WeightsLayer, move: Move) -> tuple[NewBlob, ...]:
+    weight, *others = layer.blobs
+    made = NewBlob(move.new[0], _data(weight, move)[0])
+    more = zip(move.new[1:], others, strict=False)
+    return (made, *(NewBlob(shape, numbers(blob)) for shape, blob in more))
 
 
 def _convolved(
@@ -129,10 +166,10 @@ def _convolved(
 
 
 def _messages(layer: ModelLayer, move: Move) -> dict[int, bytes | None]:
-    numbers = FIELDS[layer.generation]
+    fields = FIELDS[layer.generation]
     return {
-        numbers.inner_product_param: None,
-        numbers.convolution_param: _convolution_param(layer, move),
+        fields.inner_product_param: None,
+        fields.convolution_param: _convolution_param(layer, move),
     }
 
 
@@ -141,7 +178,7 @@ def _data(weight: WeightsBlob, move: Move) -> dict[int, Chunks]:
     inputs, outputs = weight.shape[-2:] if move.transpose else weight.shape[-2:][::-1]
     if move.columns is not None:
         order, matrix = move.columns, (inputs, outputs) if move.transpose else (outputs, inputs)
-        columns = partial(to_natural, order)
+        columns = partial(to_natural, order, move.first)
         return {0: gathered(weight, matrix, columns, turned=(move.transpose, False))}
     return {0: turned(weight, (inputs, outputs))} if move.transpose else {}
 
@@ -149,6 +186,7 @@ def _data(weight: WeightsBlob, move: Move) -> dict[int, Chunks]:
 #: InnerProductParameter field -> ConvolutionParameter field: num_output, bias_term, the fillers.
 _SAME_MEANING = {1: 1, 2: 2, 3: 7, 4: 8}
 _KERNEL_SIZE, _KERNEL_H, _KERNEL_W = 4, 11, 12
+_STRIDE = (6, 13, 14)
 
 
 def _convolution_param(layer: ModelLayer, move: Move) -> bytes:
@@ -164,7 +202,12 @@ def _convolution_param(layer: ModelLayer, move: Move) -> bytes:
         for field in reader.fields(old.body, old.end)
         if field.number in _SAME_MEANING
     )
-    _, _, height, width = move.new[0]
+    kernel = _pair(move.new[0][2:], _KERNEL_SIZE, _KERNEL_H, _KERNEL_W)
+    return kept + kernel + (b"" if move.stride == (1, 1) else _pair(move.stride, *_STRIDE))
+
+
+def _pair(sides: tuple[int, ...], both: int, vertical: int, horizontal: int) -> bytes:
+    height, width = sides
     if height == width:
-        return kept + varint_field(_KERNEL_SIZE, height)
-    return kept + varint_field(_KERNEL_H, height) + varint_field(_KERNEL_W, width)
+        return varint_field(both, height)
+    return varint_field(vertical, height) + varint_field(horizontal, width)
