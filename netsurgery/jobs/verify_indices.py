@@ -46,6 +46,8 @@ def draw_indices(
 
     The last one counts where places are read twice: those that take least, marks last.
     """
+    if not any(Role.INDEX in types.roles(layer) for layer in net.layers):
+        return  # and a net made for one size needs no shapes at another
     at = infer(net, shapes)
     reads = sorted(_reads(net, at), key=lambda read: (read.takes.marks, -read.takes.below))
     for read in reads:
