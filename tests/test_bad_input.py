@@ -609,6 +609,7 @@ HDF5S: Table = [
     ),
 ]
 
+A_MEAN = "a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
 MEANS: Table = [
     (
         "mean.npy, a pickled array",
@@ -618,7 +619,7 @@ MEANS: Table = [
     (
         "mean.npy, a pickle",
         pickle.dumps({"mean": 1}),
-        "mean.npy: not a .npy file of numbers (it does not begin with \\x93NUMPY)",
+        f"mean.npy: is a pickle of Python's, which is never read; {A_MEAN}",
     ),
     (
         "mean.npy, an empty .npy",
@@ -696,7 +697,7 @@ MEANS: Table = [
     (
         "mean.binaryproto, a caffemodel for a mean",
         MODEL,
-        "mean.binaryproto: byte 0: field 1 has wire type 2 instead of 0",
+        f"mean.binaryproto: is a net (a caffemodel); {A_MEAN}",
     ),
     (
         "mean.npy, a code for a shape",
@@ -704,9 +705,14 @@ MEANS: Table = [
         "mean.npy: not a .npy file of numbers (its header is broken)",
     ),
     (
-        "mean.txt, a mean of another kind",
+        "mean.txt, words for a mean",
+        b"1 2 three",
+        f"mean.txt: is text, and not of numbers alone; {A_MEAN}",
+    ),
+    (
+        "mean.txt, a text of as many numbers as there are not channels",
         b"1 2 3",
-        "mean.txt: a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123",
+        "a mean of 3 channels; input 'data' has 1",
     ),
 ]
 

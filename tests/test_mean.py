@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import io
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
-from golden import floats
+from golden import V1, V2, floats
 
 from netsurgery.errors import MeanError
 from netsurgery.formats.mean import load_mean
 from netsurgery.io.wire import delimited, packed_varints, varint_field
+
+GENERAL = "a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
 
 
 def saved(folder: Path, array: object) -> Path:
@@ -179,6 +183,63 @@ def test_broken_binaryproto(tmp_path: Path) -> None:
     assert refused(path) == (
         "byte 0: the mean: 6 numbers for a shape of 2 x 3 x 1 x 2, which takes 12"
     )
+
+
+VALUES = np.arange(6, dtype=np.float32).reshape(3, 1, 2)
+
+
+def contents() -> dict[str, bytes]:
+    """The same mean in each of its ways."""
+    npy = io.BytesIO()
+    np.save(npy, VALUES)
+    shape = delimited(7, packed_varints(1, (3, 1, 2)))
+    numbers = [float(value) for value in VALUES.ravel()]
+    return {
+        "npy": npy.getvalue(),
+        "binaryproto": LEGACY + delimited(5, floats(*numbers)),
+        "raw half": shape + varint_field(10, 2) + delimited(12, VALUES.astype("<f2").tobytes()),
+    }
+
+
+@pytest.mark.parametrize("kind", contents())
+@pytest.mark.parametrize("name", ["m.npy", "m.binaryproto", "m.npz", "m.txt", "m.mean", "m", "33"])
+def test_a_mean_is_what_is_in_its_file(kind: str, name: str, tmp_path: Path) -> None:
+    """Whatever it is called."""
+    (tmp_path / name).write_bytes(contents()[kind])
+    assert load_mean(tmp_path / name).tolist() == VALUES.tolist()
+    assert load_mean(str(tmp_path / name)).tolist() == VALUES.tolist()
+
+
+@pytest.mark.parametrize(
+    "text", ["104,117,123", " 104, 117 ,123\n", "104\n117\r\n123\n", "104 117 123"]
+)
+@pytest.mark.parametrize("name", ["m.txt", "m.npy", "m.binaryproto"])
+def test_a_text_of_numbers(text: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    assert load_mean(tmp_path / name).tolist() == [104, 117, 123]
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.binaryproto", "m.txt"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"MATLAB 5.0 MAT-file, Platform: x\0\0", f"is a file of MATLAB's; {GENERAL}"),
+        (pickle.dumps([1]), f"is a pickle of Python's, which is never read; {GENERAL}"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), f"is HDF5; {GENERAL}"),
+        (V1, f"is a net (a caffemodel); {GENERAL}"),
+        (V2, f"is a net (a caffemodel); {GENERAL}"),
+        (
+            varint_field(1, 10) + delimited(2, b"n.caffemodel") + delimited(3, b""),
+            f"is the state of a solver (a .solverstate); {GENERAL}",
+        ),
+        (b"PK\x03\x04" + bytes(40), "a .npz archive, expected one array (.npy)"),
+    ],
+)
+def test_what_else_is_called_what_it_is(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert refused(tmp_path / name) == message
 
 
 def test_caffes_own_mean(shared_data: Path) -> None:

@@ -64,8 +64,8 @@ def pixel_options(command: F) -> F:
         metavar="FILE|B,G,R",
         type=MeanType(),
         envvar="NETSURGERY_MEAN",
-        help="Subtracted after --raw-scale: a .npy or .binaryproto file, or a number a channel "
-        "in the net's own order.",
+        help="Subtracted after --raw-scale: a .npy or .binaryproto file, whatever its name, or a "
+        "number a channel in the net's own order.",
     )
     @click.option(
         "--raw-scale",

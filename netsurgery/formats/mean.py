@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import CaffemodelError, FormatError, MeanError
 from netsurgery.formats.blob import read_blob, shape_text
-from netsurgery.formats.caffemodel import open_protobuf
+from netsurgery.formats.caffemodel import NET_V1, NET_V2, open_protobuf
 from netsurgery.io.npy import read_npy
-from netsurgery.io.wire import WireReader
+from netsurgery.io.reader import read_head
+from netsurgery.io.wire import Wire, WireReader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,13 +20,33 @@ if TYPE_CHECKING:
 __all__ = ["load_mean"]
 
 
+_GENERAL = "a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
+
+#: How files begin that hold numbers, but no mean that is read here, and what they are.
+_OTHERS = {
+    b"MATLAB 5.0": "is a file of MATLAB's",
+    b"\x80\x02": "is a pickle of Python's, which is never read",
+    b"\x80\x03": "is a pickle of Python's, which is never read",
+    b"\x80\x04": "is a pickle of Python's, which is never read",
+    b"\x80\x05": "is a pickle of Python's, which is never read",
+    b"\x89HDF\r\n\x1a\n": "is HDF5",
+}
+#: A text of numbers is no longer than this.
+_LONGEST_TEXT = 1 << 14
+_PRINTED = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n")
+
+
+class _OtherFile(MeanError):
+    """A file that is known for something else."""
+
+
 def load_mean(spec: str | Path | tuple[float, ...]) -> NDArray[np.float32]:
     """The mean that `spec` says: float32, C x H x W, or C where it is one value a channel.
 
-    A .npy file (C x H x W, H x W for grey, or C), a .binaryproto file as Caffe's
-    compute_image_mean writes it, or numbers, as text with commas between ("104,117,123") or
-    not, one a channel or one for all. Channels and scale are the net's own (B,G,R and 0..255 for
-    most of Caffe's). Raises MeanError.
+    A file whose content is that of numpy's .npy (C x H x W, H x W for grey, or C), of a
+    .binaryproto as Caffe's compute_image_mean writes it, or a text of numbers, whatever its name;
+    or numbers, as text with commas between ("104,117,123") or not, one a channel or one for all.
+    Channels and scale are the net's own (B,G,R and 0..255 for most of Caffe's). Raises MeanError.
     """
     if isinstance(spec, tuple):
         spec = ",".join(map(repr, spec))
@@ -34,12 +55,39 @@ def load_mean(spec: str | Path | tuple[float, ...]) -> NDArray[np.float32]:
         if values is not None:
             return _checked(values, spec)
     name = str(spec)
-    load = {".npy": _npy, ".binaryproto": _binaryproto}.get(Path(name).suffix.lower())
-    if load is None:
-        raise MeanError(
-            f"{name}: a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
-        )
-    return _checked(load(name), name)
+    suffix = Path(name).suffix.lower()
+    try:
+        head = read_head(name, _LONGEST_TEXT + 1)
+    except OSError as error:
+        if suffix in (".npy", ".binaryproto"):
+            raise MeanError(f"{name}: {error.strerror or error}") from error
+        why = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror or error})"
+        raise MeanError(f"{name}: {_GENERAL}{why}") from error
+    return _checked(_content(name, head, suffix), name)
+
+
+def _content(name: str, head: bytes, suffix: str) -> NDArray[np.generic]:
+    """The array in a file that begins with `head`; `suffix` only tells how to call it if broken."""
+    if head.startswith((b"\x93NUMPY", b"PK")):
+        return _npy(name)
+    for start, what in _OTHERS.items():
+        if head.startswith(start):
+            raise _OtherFile(f"{name}: {what}; {_GENERAL}")
+    values = None
+    if len(head) <= _LONGEST_TEXT:
+        # Commas, blanks or lines between them.
+        words = head.decode("ascii", "replace").replace(",", " ").split()
+        values = _numbers(",".join(words))
+    if values is not None:
+        return values
+    try:
+        return _binaryproto(name)
+    except _OtherFile:
+        raise
+    except MeanError:
+        if suffix == ".npy":
+            return _npy(name)  # which says what is wrong with it
+        raise
 
 
 def _numbers(text: str) -> NDArray[np.float64] | None:
@@ -67,9 +115,28 @@ def _binaryproto(name: str) -> NDArray[np.float32]:
 
     try:
         with open_protobuf(name) as source:
-            return np.array(read_blob(WireReader(source), 0, source.size, "the mean").numpy())
+            reader = WireReader(source)
+            if all(byte in _PRINTED for byte in reader.head(_LONGEST_TEXT)):
+                raise MeanError(f"{name}: is text, and not of numbers alone; {_GENERAL}")
+            what = _other_protobuf(reader)
+            if what:
+                raise _OtherFile(f"{name}: {what}; {_GENERAL}")
+            return np.array(read_blob(reader, 0, source.size, "the mean").numpy())
     except CaffemodelError as error:
         raise MeanError(str(error)) from error
+
+
+def _other_protobuf(reader: WireReader) -> str:
+    """What it is if it is a net or the state of a solver, whose fields are not a blob's."""
+    kinds = {(found.number, found.wire) for found in reader.fields(0, reader.size)}
+    if (NET_V2, Wire.DELIMITED) in kinds or {
+        (1, Wire.DELIMITED),
+        (NET_V1, Wire.DELIMITED),
+    } <= kinds:
+        return "is a net (a caffemodel)"
+    if {(1, Wire.VARINT), (3, Wire.DELIMITED)} <= kinds:
+        return "is the state of a solver (a .solverstate)"
+    return ""
 
 
 def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
