@@ -11,6 +11,12 @@ from PIL import Image
 
 import netsurgery
 from netsurgery.cli import run
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.net import Net
+from netsurgery.net.cost import costs
+from netsurgery.net.edges import edge_effects
+from netsurgery.net.field import fields
+from netsurgery.net.shapes import infer
 
 #: What is put into the convolution, and what names it in a refusal.
 STRANGE = {
@@ -72,3 +78,20 @@ def test_every_command(
     assert code == trouble.get(command, 1)
     assert STRANGE[strange] in (out if command == "check" else err)
     assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize("strange", ["zzz: 1", "engine: FOO", "pad_l: 1"])
+def test_a_shape_that_is_given_makes_nothing_else_known(strange: str) -> None:
+    """What a cell of the layer sees, and how it treats an edge, depends on the field too."""
+    text = GOOD.replace("kernel_size: 3", f"kernel_size: 3 {strange}")
+    net = Net.of(Prototxt.parse(text)).at({"conv": (1, 2, 7, 7)})
+    shapes = infer(net)
+    assert shapes.blobs["prob"] == (1, 3)
+    assert "conv" not in shapes.params
+    assert set(fields(net)) == {"data"}
+    (effect,) = edge_effects(net, shapes, "conv")
+    assert "not known" in effect.why
+    assert costs(net, shapes)[1].multiply_adds is None
+    stock = Net.of(Prototxt.parse(GOOD))
+    assert set(fields(stock)) == {"data", "conv", "fc", "prob"}
+    assert edge_effects(stock, infer(stock), "conv") == []

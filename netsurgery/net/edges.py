@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netsurgery.net import types
+from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes
 
@@ -48,6 +49,6 @@ def _why(layer: Layer, bottom: Shape) -> str:
     if len(bottom) != 4:
         return ""
     record = types.of(layer)
-    if record is None or record.edges is None:
+    if record is None or record.edges is None or unknown_fields(layer):
         return "is not known to treat an edge as any other place"
     return record.edges(layer, bottom[2:])

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from netsurgery.net import types
 from netsurgery.net.geometry import Field
+from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.types import POOLING
@@ -52,7 +53,7 @@ def _step(layer: Layer, seen: Seen) -> None:
         if role is not Role.SIZE and seen.depends(blob)
     ]
     answered = all(blob in seen.shapes for blob in (*layer.bottoms, *layer.tops))
-    rule = record.field if record else None
+    rule = record.field if record and not unknown_fields(layer) else None
     made = rule(seen, layer) if reads and answered and rule else None
     several = made if isinstance(made, list) else [made] * len(layer.tops)
     for top, one in zip(layer.tops, several, strict=True):
