@@ -95,3 +95,19 @@ def test_a_shape_that_is_given_makes_nothing_else_known(strange: str) -> None:
     stock = Net.of(Prototxt.parse(GOOD))
     assert set(fields(stock)) == {"data", "conv", "fc", "prob"}
     assert edge_effects(stock, infer(stock), "conv") == []
+
+
+def test_a_layer_of_another_type_gets_no_params_of_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """normalize: true divides by the weight's norm, which a Convolution does not."""
+    window = "inner_product_param { num_output: 3"
+    convolved = GOOD.replace('"fc" type: "InnerProduct"', '"fc" type: "Convolution"')
+    convolved = convolved.replace(window, "convolution_param { kernel_size: 6 num_output: 3")
+    (folder / "to.prototxt").write_text(convolved)
+    (folder / "from.prototxt").write_text(GOOD.replace(window, f"{window} normalize: true"))
+    words = "good.caffemodel to.prototxt -o out.caffemodel".split()
+    assert run(["transplant", "good.prototxt", *words]) == 0
+    assert run(["transplant", "from.prototxt", *words, "--force"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("has a field normalize, which is not known (caffe-windows has it)") == 1

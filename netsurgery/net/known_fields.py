@@ -25,7 +25,7 @@ from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import LayerType
 
-__all__ = ["check_fields", "unknown_fields"]
+__all__ = ["check_fields", "unknown_field", "unknown_fields"]
 
 #: The messages that a layer is, in today's nets and in those of 2014.
 _LAYERS = ("LayerParameter", "V1LayerParameter")
@@ -44,6 +44,15 @@ def check_fields(layer: Layer) -> None:
     """Raise PrototxtError, with its place, for the first of `unknown_fields`."""
     for field in unknown_fields(layer):
         raise _refusal(layer, field)
+
+
+def unknown_field(layer: Layer) -> str:
+    """What `check_fields` says, after the line; "" where it says nothing."""
+    try:
+        check_fields(layer)
+    except PrototxtError as error:
+        return f"line {error.line}: {error.what}"
+    return ""
 
 
 def unknown_fields(layer: Layer) -> tuple[Field, ...]:

@@ -20,6 +20,7 @@ from math import prod
 
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net import types
+from netsurgery.net.known_fields import unknown_field
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
@@ -38,6 +39,7 @@ class LayerParams:
 
     shapes: of each param; None where neither net nor weights tell, for the reason in `unknown`.
     blobs: what the weights have for it, () for nothing. turned: its weight is kept K x O.
+    strange: what is wrong with a field of the layer that is not known, "" for nothing.
     columns: the order of the weight's columns, None where that does not apply or is not known;
     jumbled: ... though it is known what the layer reads.
     """
@@ -47,6 +49,7 @@ class LayerParams:
     shapes: tuple[Shape, ...] | None
     blobs: tuple[WeightsBlob, ...] = ()
     turned: bool = False
+    strange: str = ""
     columns: Order | None = None
     jumbled: bool = False
     unknown: str = ""
@@ -127,6 +130,7 @@ def _layer_params(
         shapes=known,
         blobs=blobs,
         turned=types.keeps_turned(layer),
+        strange=unknown_field(layer),
         columns=columns,
         jumbled=jumbled,
         unknown=hidden,
@@ -170,6 +174,8 @@ def verdict(old: LayerParams, new: LayerParams, index: int, *, cut: bool) -> tup
     assert old.shapes is not None
     assert new.shapes is not None
     weight = index == 0
+    if weight and old.type != new.type and (old.strange or new.strange):
+        return "", old.strange or new.strange
     one, other = old.shapes[index], new.shapes[index]
     rows, wanted = plain(one, old.turned and weight), plain(other, new.turned and weight)
     fits = rows == wanted or (prod(rows) == prod(wanted) and _same_outputs(rows, wanted))
