@@ -5,6 +5,7 @@
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
 # make mutants answers taken away from the records of layer types: a test must fail each time
+# make types-table  the tables of layer types in docs/formats.md, from the records
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make check   lint, types and tests: what has to hold before a change goes in
@@ -18,7 +19,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema conformance fuzz torture check lint types caffe clean
+.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -62,6 +63,9 @@ mutants: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pdoc --no-show-source --output-directory docs/api netsurgery
+
+types-table: $(STAMP)
+	$(BIN)/python docs/type_tables.py
 
 schema: $(STAMP)
 	$(BIN)/python schema/make.py

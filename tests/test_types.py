@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parity.configurations import TRIALS
 from parity.conformance import Trial, prototxt
+from parity.fork_configurations import FORK_TRIALS
 
 from netsurgery.export.layers import EMITTERS
 from netsurgery.formats.prototxt import Prototxt
@@ -19,6 +22,18 @@ from netsurgery.net.shapes import infer
 from netsurgery.net.types.record import Channels, InPlace, LayerType, Role, Space, Values
 
 KINDS = sorted(types.RECORDS)
+ALL_TRIALS = {**TRIALS, **FORK_TRIALS}
+TABLES = Path(__file__).parent.parent / "docs" / "type_tables.py"
+
+
+def test_the_tables_of_types_in_the_docs_are_current() -> None:
+    """Every answer of every record is in them: `make types-table` writes them."""
+    spec = importlib.util.spec_from_file_location("type_tables", TABLES)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.current(), "docs/formats.md is not what the records say: make types-table"
 
 
 def test_no_answer_has_a_default() -> None:
@@ -46,12 +61,12 @@ def trial_layer(trial: Trial) -> tuple[Net, Layer]:
     return net, net.layers[-1]
 
 
-@pytest.mark.parametrize("kind", sorted(TRIALS))
+@pytest.mark.parametrize("kind", sorted(ALL_TRIALS))
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_a_records_answers_agree_with_each_other(kind: str, data: st.DataObject) -> None:
     """On what both engines run: shapes, params, counts and fields of one and the same layer."""
-    net, layer = trial_layer(data.draw(TRIALS[kind]))
+    net, layer = trial_layer(data.draw(ALL_TRIALS[kind]))
     shapes = infer(net)
     assert set(layer.tops) <= set(shapes.blobs)
     assert unknown_fields(layer) == ()
