@@ -44,6 +44,15 @@ KINDS = {
 }
 
 
+#: Texts with layers, and a field at the top.
+FIELDS = {
+    "inputs: 'data'": "it:2:1: NetParameter of Caffe 1.0 has no field inputs; did you mean input?",
+    "epochs { n: 3 }": "it:2:1: NetParameter of Caffe 1.0 has no field epochs",
+    "mem_param { }": "",  # of a fork
+    "force_backward: true": "",
+}
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -64,6 +73,19 @@ def test_what_it_is(kind: str, folder: Path) -> None:
     with pytest.raises(netsurgery.PrototxtError) as caught:
         Prototxt.read("it")
     assert str(caught.value) == f"it: {what}"
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_no_net_has(field: str, folder: Path) -> None:
+    (folder / "it").write_text(f"# with\n{field}\n{GOOD}")
+    if not FIELDS[field]:
+        Prototxt.read("it")
+        return
+    with pytest.raises(netsurgery.PrototxtError) as caught:
+        Prototxt.read("it")
+    assert str(caught.value) == FIELDS[field]
+    found = netsurgery.check("it").findings
+    assert FIELDS[field].partition(";")[0] in "".join(one.message for one in found)
 
 
 @pytest.mark.parametrize("kind", ["solver", "label map", "settings", "no layer"])

@@ -13,7 +13,7 @@ that holds no net is named for what it is: a solver, a label map, another progra
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -54,9 +54,10 @@ class Prototxt:
     original: str | None = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, path: Path | str) -> Prototxt:
+    def read(cls, path: Path | str, *, known: bool = True) -> Prototxt:
         """Read a file, or standard input for "-".
 
+        known: refuse a field at the top that no known NetParameter has.
         Raises PrototxtError, for what holds no net too, or FormatError if it cannot be opened or
         is something else.
         """
@@ -74,7 +75,7 @@ class Prototxt:
                 "are the prototxt and the caffemodel exchanged?"
             )
         found = cls.parse(data.decode("utf-8", "surrogateescape"), name)
-        check_is_net(found.root, name)
+        check_is_net(found.root, name, known=known)
         return found
 
     @classmethod
@@ -230,18 +231,20 @@ _NAMED = ("net", "train_net", "test_net")
 _INSIDE = ("net_param", "train_net_param", "test_net_param")
 
 
-def check_is_net(root: Message, path: str) -> None:
+def check_is_net(root: Message, path: str, *, known: bool = True) -> None:
     """Raise PrototxtError, saying what it is, for a text without a net.
 
-    A net is layers, or inputs and nothing else. Fields at the top that a fork may have added do
-    not make it another thing, as long as there are layers.
+    A net is layers, or inputs and nothing else. With layers, a field at the top that neither
+    Caffe's NetParameter nor a known fork's has is the error, unless not all need be `known`.
     """
     names = {field.name for field in root.fields}
     if names & _SOLVER:
         raise PrototxtError(f"is a solver, not a net; {_nets_of(root)}", path=path)
-    if root.all("layer") or root.all("layers"):
-        return
     strange = [field for field in root.fields if field.name not in _NET]
+    if root.all("layer") or root.all("layers"):
+        if strange and known:
+            _check_forks(root, strange)
+        return
     if root.all("item"):
         what = "is a label map (item { ... }), not a net"
     elif strange:
@@ -252,6 +255,18 @@ def check_is_net(root: Message, path: str) -> None:
     else:
         what = "is not a net: it has no layer" if root.fields else "is not a net: it is empty"
     raise PrototxtError(what, path=path)
+
+
+def _check_forks(root: Message, strange: Sequence[Field]) -> None:
+    """Raise PrototxtError for the first of these fields that no fork's NetParameter has."""
+    from netsurgery.formats.schema.index import fields_of_forks
+
+    known = fields_of_forks("NetParameter")
+    unknown = [each.start for each in strange if each.name not in known]
+    if unknown:
+        from netsurgery.formats.schema.problems import problems
+
+        raise next(each.error for each in problems(root) if each.at == unknown[0])
 
 
 def _nets_of(root: Message) -> str:

@@ -57,7 +57,7 @@ def check(prototxt: Path, weights: Path | None = None, state: NetState = TEST) -
     Errors are what no Caffe takes; warnings what only a fork takes, or what cannot be known here.
     Raises FormatError (PrototxtError, CaffemodelError) for a file that cannot be read at all.
     """
-    text = Prototxt.read(prototxt)
+    text = Prototxt.read(prototxt, known=False)
     settings, findings = settings_of(prototxt)
     if settings is not None:
         weights = weights or settings.weights
