@@ -16,6 +16,7 @@ from netsurgery.net import Net
 from netsurgery.net.cost import costs
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import fields
+from netsurgery.net.order import last_orders
 from netsurgery.net.shapes import infer
 
 #: What is put into the convolution, and what names it in a refusal.
@@ -111,3 +112,16 @@ def test_a_layer_of_another_type_gets_no_params_of_it(
     assert run(["transplant", "from.prototxt", *words, "--force"]) == 1
     err = capsys.readouterr().err
     assert err.count("has a field normalize, which is not known (caffe-windows has it)") == 1
+
+
+@pytest.mark.parametrize("kind", ["Permute", "Flatten", "Slice"])
+def test_in_which_order_its_numbers_lie_is_not_known_either(kind: str) -> None:
+    own = {"Permute": "order: [0, 2, 3, 1]", "Flatten": "axis: 1", "Slice": "axis: 1"}[kind]
+    text = f"""input: "x" input_shape {{ dim: [1, 2, 3, 4] }}
+    layer {{ name: "l" type: "{kind}" bottom: "x" top: "y"
+      {kind.lower()}_param {{ {own} STRANGE }} }}"""
+    known = Net.of(Prototxt.parse(text.replace("STRANGE", "")))
+    assert "y" in last_orders(known, infer(known))
+    shape = infer(known).blobs["y"]
+    net = Net.of(Prototxt.parse(text.replace("STRANGE", "zzz: 1"))).at({"y": shape})
+    assert "y" not in last_orders(net, infer(net))

@@ -13,6 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from netsurgery.net import types
+from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.axes import cut_axis
@@ -164,6 +165,8 @@ class Orders:
         if not layer.bottoms or not layer.tops or layer.bottoms[0] not in self.shapes.blobs:
             return [self._own(top) for top in layer.tops]
         values, space = types.values(layer), types.space(layer)
+        if values in (Values.KEPT, Values.MOVED) and unknown_fields(layer):
+            return [None] * len(layer.tops)
         if types.is_a(layer, types.PERMUTE):
             return [self._permuted(layer)]
         if values is Values.KEPT:
