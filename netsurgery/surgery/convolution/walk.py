@@ -303,12 +303,11 @@ class _Walk:
         flattenings = frozenset().union(*(one.flattenings for one in loose))
         reason = unknown_field(layer) or why_not_behind(layer, set(self.found.loose))
         kernels = {one.kernel for one in loose}
-        if not reason:
-            reason = self.why_not_permuted(layer)
         if not reason and len(kernels) > 1:
             if self.joins.note(layer):
                 return None
             reason = "it joins maps of different sizes"
+        reason = reason or self.why_not_permuted(layer)
         if not reason and kernels != {(1, 1)} and not is_pointwise(layer, joining=True):
             reason = "it works along the channels of what was flattened"
         if not reason and self.picks(layer) and not is_pointwise(layer, joining=True):
