@@ -8,7 +8,6 @@ forks that the record of the layer's type names.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 
@@ -133,6 +132,8 @@ def _is_misspelled(field: Field, record: LayerType) -> bool:
         return False
     if any(field.name in fields_of_forks(name) for name in _LAYERS):
         return False
+    import difflib  # most nets need none
+
     return difflib.SequenceMatcher(None, field.name, record.message).ratio() >= _ALIKE
 
 
