@@ -312,7 +312,6 @@ def test_who_has_a_net_opens_its_weights_by_model() -> None:
     assert users("shared_params") <= {
         "jobs/diff.py",
         "library/arrays.py",
-        "surgery/convolution/weights.py",
         "surgery/edit/workpiece.py",
         "surgery/transplant/plan.py",
     }
@@ -335,3 +334,32 @@ def test_params_are_looked_at_alone_only_where_one_alone_is_meant() -> None:
         if isinstance(item, ast.Attribute) and item.attr in lenient
     }
     assert found == {"library/params.py", "surgery/edit/values.py", "surgery/edit/workpiece.py"}
+
+
+SHARING = """
+input: "x" input_shape { dim: [1, 4] }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+  inner_product_param { num_output: 4 bias_term: false } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" }
+  inner_product_param { num_output: 4 bias_term: false } }
+layer { name: "c" type: "InnerProduct" bottom: "b" top: "c" param { name: "w" } param { name: "b" }
+  inner_product_param { num_output: 4 } }
+"""
+
+
+@pytest.mark.parametrize(("kept", "sharing"), [("a", "b"), ("b", "a"), ("c", "ab")])
+def test_params_that_another_layer_brings_are_not_missing(
+    folder: Path, kept: str, sharing: str
+) -> None:
+    """Caffe loads them for whichever layer the file has; the bias is c's alone."""
+    from caffe_schema import caffe_messages
+
+    Path("net.prototxt").write_text(SHARING)
+    assert run(["init", "-q", "net.prototxt", "-o", "m.caffemodel"]) == 0
+    net = caffe_messages().NetParameter.FromString(Path("m.caffemodel").read_bytes())
+    for layer in [layer for layer in net.layer if layer.name not in (kept, "x")]:
+        net.layer.remove(layer)
+    Path("m.caffemodel").write_bytes(net.SerializeToString())
+    with Model.open("net.prototxt", "m.caffemodel") as model:
+        assert model.fit.sharing == tuple(sharing)
+        assert model.fit.missing == (() if kept == "c" else ("c",))

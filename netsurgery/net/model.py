@@ -92,11 +92,13 @@ class Fit:
 
     expected: layer -> the shapes of its params, () for none; a layer of which the net does not
     tell how many it has is not in it. missing: layers with params that the weights have not.
+    sharing: others that they have not, but each of whose params is that of a layer that they have.
     mismatches: layer -> how its params in the weights differ from the net's.
     """
 
     expected: Mapping[str, ParamShapes]
     missing: tuple[str, ...]
+    sharing: tuple[str, ...]
     mismatches: Mapping[str, ParamMismatch]
 
 
@@ -210,8 +212,20 @@ class Model(Closing):
             one = None if blobs is None else mismatch(name, blobs, params)
             if one is not None:
                 found[name] = one
-        missing = (name for name, has in expected.items() if has and name not in self.stored)
-        return Fit(expected, tuple(missing) if self.has_weights else (), found)
+        absent = [name for name, has in expected.items() if has and name not in self.stored]
+        if not self.has_weights:
+            return Fit(expected, (), (), found)
+        sharing = tuple(name for name in absent if self._shares(name, len(expected[name])))
+        missing = tuple(name for name in absent if name not in sharing)
+        return Fit(expected, missing, sharing, found)
+
+    def _shares(self, name: str, count: int) -> bool:
+        """Whether the weights have each of a layer's params under a layer that shares it."""
+        owners = shared_params(self.net)
+        of = [owners.get((name, index), (name, index)) for index in range(count)]
+        stored = {owners.get(param, param) for param in owners if param[0] in self.stored}
+        stored |= {owner for owner in owners.values() if owner[0] in self.stored}
+        return stored.issuperset(of)
 
 
 def shared_params(net: Net) -> dict[tuple[str, int], tuple[str, int]]:

@@ -16,7 +16,7 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net import types
-from netsurgery.net.model import Fit, Model, ParamMismatch, shared_params
+from netsurgery.net.model import Model, ParamMismatch
 from netsurgery.surgery.columns import gathered, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
@@ -58,11 +58,9 @@ def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
     fit = model.fit_at(plan.shapes)
     names = [layer.name for layer in model.weights.layers if layer.blobs]
     moved = {move.layer for move in plan.moves}
-    sharing = _sharing(model, fit)
     refusals = [
         Refusal(name, "the model has no params for it")
-        for name in fit.missing
-        if name in moved or name not in sharing
+        for name in (*fit.missing, *(name for name in fit.sharing if name in moved))
     ]
     for move in plan.moves:
         if move.layer not in model.stored:
@@ -77,19 +75,7 @@ def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
             taken = "the model has a layer of that name"
             refusals.append(Refusal(move.target, taken, "try another --suffix"))
     refuse(model.path, list(dict.fromkeys(refusals)))
-    return WeightsMatch(fit.missing, model.extra, tuple(fit.mismatches.values()))
-
-
-def _sharing(model: Model, fit: Fit) -> set[str]:
-    """The layers that share all of their params with layers of which the model has them."""
-    shared = shared_params(model.net)
-    found = set()
-    for layer in model.net.layers:
-        count = len(fit.expected.get(layer.name, ()))
-        owners = [shared.get((layer.name, index), ("", 0))[0] for index in range(count)]
-        if owners and all(owner in model.stored for owner in owners):
-            found.add(layer.name)
-    return found
+    return WeightsMatch(fit.sharing, model.extra, tuple(fit.mismatches.values()))
 
 
 def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, LayerChange]:

@@ -53,7 +53,7 @@ def added_layers(work: Workpiece) -> tuple[NewLayer, ...]:
 
 
 def _new_blobs(work: Workpiece, layer: str) -> tuple[NewBlob, ...]:
-    arrays = [work.peek_alone(layer, index) for index in range(work.count(layer))]
+    arrays = [work.peek(layer, index) for index in range(work.count(layer))]
     return tuple(NewBlob(array.shape, _chunks(array)) for array in arrays)
 
 
