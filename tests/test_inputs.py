@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt, as_file
@@ -220,3 +222,44 @@ def test_an_edited_text_is_a_file_for_as_long_as_it_is_used() -> None:
     with as_file(net.prototxt) as path:
         assert path.read_text() == net.prototxt.text
     assert not path.exists()
+
+
+def _layout(seed: int) -> str:
+    """A net that begins with a data layer, in one of the layouts that text format allows."""
+    pick = random.Random(seed)
+    own = {
+        "MemoryData": ("memory_data_param", "batch_size: 2 channels: 3 height: 6 width: 6"),
+        "ImageData": ("image_data_param", "batch_size: 2 new_height: 6\n new_width: 6"),
+        "WindowData": ("window_data_param", "batch_size: 2 # two\n"),
+        "Data": ("data_param", "backend: LMDB"),
+    }
+
+    def message(name: str, fields: str) -> str:
+        opened, closed = pick.choice([("{", "}"), ("<", ">")])
+        inside = f"{pick.choice([' ', chr(10)])}{fields}{pick.choice([' ', '  # end' + chr(10)])}"
+        return f"{name}{pick.choice([' ', ': ', ''])}{opened}{inside}{closed}"
+
+    kind = pick.choice(list(own))
+    fields = ['name: "d"', f"type: '{kind}'", message(*own[kind])]
+    fields.append(
+        message("transform_param", "crop_size: 6" if kind == "WindowData" else "scale: 2")
+    )
+    fields += ["include { phase: TEST }"] if pick.random() < 0.3 else []
+    pick.shuffle(fields)
+    tops = ['top: "data"', 'top: "label"'] if pick.random() < 0.7 else ['top: ["data", "label"]']
+    at = pick.randrange(len(fields) + 1)
+    fields[at:at] = tops
+    gaps = [" ", "\n  ", "\n", "  # why\n ", "\r\n "]
+    layer = "".join(pick.choice(gaps) + field + pick.choice(["", "", ";", ","]) for field in fields)
+    silence = 'layer { name: "s" type: "Silence" bottom: "label" }' * pick.randint(0, 1)
+    return f"layer {{{layer}{pick.choice(gaps)}}}{pick.choice(gaps)}{silence}\n{CONV}"
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_every_layout_of_a_data_layer(seed: int) -> None:
+    text = _layout(seed)
+    net = declared(text, **({"data": (2, 3, 6, 6)} if "backend" in text else {}))
+    assert [layer.type for layer in net.layers] == ["Input", "Convolution"]
+    assert (net.layers[0].name, net.layers[0].tops) == ("d", ("data",))
+    assert infer(net).blobs == {"data": (2, 3, 6, 6), "c": (2, 1, 4, 4)}
+    assert "label" not in net.prototxt.text

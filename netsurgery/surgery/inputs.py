@@ -165,11 +165,15 @@ def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
     counts = types.counts(layer)
     several = counts is None or counts[1][1] >= MANY  # no top is set apart for labels
     labels = () if several else layer.tops[1:]
-    idle = {top: r for top, r in readers.items() if top in labels or not r}
+    idle = {
+        top: reading
+        for top, reading in readers.items()
+        if top in labels or not any(reader.tops for reader in reading)
+    }
     removed = []
     for top, reading in idle.items():
         for reader in reading:
-            if reader.tops or not set(reader.bottoms) <= set(labels):
+            if reader.tops or not set(reader.bottoms) <= set(idle):
                 what = f"layer {reader.name!r} ({reader.type}) reads its top {top!r}"
                 return _Plan(layer, note=f"data layer {layer.name!r} stays: {what}")
             removed.append(reader)
@@ -232,6 +236,8 @@ def _first(fields: Sequence[Field]) -> tuple[int, int]:
 def _remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
     for found in net.prototxt.root.all("layer"):
         if found.value is layer.message:
+            if found.in_list:
+                raise layer.error("a layer in a list is to go; write `layer { ... }` each")
             remove_field(edits, found)
 
 
