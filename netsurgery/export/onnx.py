@@ -27,6 +27,7 @@ from netsurgery.io.segments import Copy, Literal, Segment, segments_length
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shuffle import of_any_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +96,7 @@ def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str
     Raises NetError or PrototxtError, naming the layer, for a net that cannot be written or that
     the weights do not fit.
     """
-    net = model.net
+    net = of_any_size(model.net, model.shapes)
     check_types(net, exporting=True)
     weights = Weights(model)
     wanted = tuple(dict.fromkeys(blobs)) or net.outputs
@@ -103,7 +104,7 @@ def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str
     def written(shapes: Shapes) -> Graph:
         return write_net(net, shapes, wanted, weights.of, dynamic=True, prepare=prepare)
 
-    shapes = model.shapes
+    shapes = model.shapes if net is model.net else infer(net)
     own = written(shapes)
     others, fixed = _freest(net, shapes, own, written)
     inputs = _axes(own.inputs, shapes, others)

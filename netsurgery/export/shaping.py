@@ -30,7 +30,25 @@ def _flatten(site: Site) -> list[str]:
 
 
 def _reshape(site: Site) -> list[str]:
-    return [site.reshape(site.bottom, _dims(site))]
+    dims = _dims(site)
+    message = site.layer.param("reshape_param")
+    start, kept = _kept(site)
+    if not site.dynamic or kept < 2 or 0 in site.tops[0]:
+        return [site.reshape(site.bottom, dims)]
+    # More axes than one follow that stay as they are: their sizes are asked for.
+    asked = [d.as_int(-1) for d in (message.message("shape") or message).scalars("dim")]
+    front = [0] * start + asked
+    sizes = site.op("Shape", site.bottom, start=len(site.shape) - kept)
+    return [site.op("Reshape", site.bottom, site.op("Concat", site.ints(front), sizes, axis=0))]
+
+
+def _kept(site: Site) -> tuple[int, int]:
+    """Where the axes begin that a Reshape changes, and how many follow that it does not."""
+    message = site.layer.param("reshape_param")
+    start = message.integer("axis", 0, -(2**31))
+    start += len(site.shape) + 1 if start < 0 else 0
+    axes = message.integer("num_axes", -1, -1)
+    return start, 0 if axes == -1 else len(site.shape) - start - axes
 
 
 def _dims(site: Site) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from netsurgery.net.geometry import Field
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, givable, infer
+from netsurgery.net.shuffle import channel_shuffles
 from netsurgery.net.types import POOLING
 from netsurgery.net.types.record import Role
 from netsurgery.net.types.seen import Seen
@@ -38,9 +39,18 @@ def fields(
     for name in (*givable(net, shapes), *(inputs or {})):
         if len(shapes.blobs.get(name, ())) == 4 and of in (None, name):
             seen.known[name] = Field(name)
+    shuffles = {layer: one for one in channel_shuffles(net, shapes) for layer in one.layers}
+    before: dict[Layer, Field | None] = {}
     for layer in net.layers:
+        shuffle = shuffles.get(layer)
+        if shuffle is not None and layer is shuffle.layers[0]:
+            before[shuffle.layers[2]] = seen.known.get(shuffle.bottom)
         if layer.bottoms:
             _step(layer, seen)
+        shuffled = before.get(layer)
+        if shuffled is not None:  # the three together move no cell
+            seen.known[layer.tops[0]] = shuffled
+            seen.lost.discard(layer.tops[0])
     return seen.known
 
 

@@ -77,7 +77,8 @@ def ensure_same(
     """
     new = made()
     path = net.prototxt.path
-    counted = {*found.loose, *(top for layer in found.argmaxes for top in layer.tops)}
+    shuffling = [layer for shuffle in found.shuffles for layer in shuffle.layers]
+    counted = {*found.loose, *(top for layer in found.argmaxes + shuffling for top in layer.tops)}
     joined = {top for split in found.splits for concat in split.concats for top in concat.tops}
     for blob, before in old.blobs.items():
         if blob in joined:

@@ -241,6 +241,11 @@ def _changes(found: Survey) -> list[str]:
         for cast in found.casts
         if cast.columns is not None
     ]
+    notes += [
+        f"the channel shuffle of {' and '.join(repr(layer.name) for layer in shuffle.layers)} is "
+        "written for maps of any size"
+        for shuffle in found.shuffles
+    ]
     notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in found.argmaxes]
     notes += [
         f"global pooling {layer.name!r} stays: what it pools is joined with the map again, so "

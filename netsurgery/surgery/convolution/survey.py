@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from netsurgery.net.net import Layer
 from netsurgery.net.order import Order
+from netsurgery.net.shuffle import Shuffle
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["Cast", "Loose", "Survey"]
@@ -74,6 +75,7 @@ class Survey:
     casts: the InnerProduct layers, with their kernels. splits: those that become several. windows:
     the global Pooling layers to make windows. flattenings: the layers to take out. argmaxes: the
     ArgMax layers to be given axis 1.
+    shuffles: the channel shuffles to be written for maps of any size.
     loose: the blobs of two axes that become maps. roots: blob -> the inputs it depends on.
     gates: global Pooling layers that stay, as what they pool goes back into the map; products:
     the InnerProduct layers that do nothing but make such a gate, and the layer that reads it.
@@ -85,6 +87,7 @@ class Survey:
     windows: list[Cast] = field(default_factory=list)
     flattenings: list[Layer] = field(default_factory=list)
     argmaxes: list[Layer] = field(default_factory=list)
+    shuffles: list[Shuffle] = field(default_factory=list)
     behind: list[Layer] = field(default_factory=list)
     loose: dict[str, Loose] = field(default_factory=dict)
     roots: dict[str, frozenset[str]] = field(default_factory=dict)

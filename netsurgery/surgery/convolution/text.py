@@ -9,6 +9,7 @@ from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_f
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
 from netsurgery.net import types
 from netsurgery.net.net import Layer
+from netsurgery.net.shuffle import write_for_any_size
 from netsurgery.surgery.convolution.split_text import split_layer
 from netsurgery.surgery.convolution.survey import Cast, Split, Survey
 
@@ -19,6 +20,8 @@ def rewrite(prototxt: Prototxt, found: Survey, suffix: str) -> tuple[str, dict[s
     """The new text, its inputs as they were, and the blobs renamed on the way."""
     edits = prototxt.edits()
     _rename_net(edits, prototxt.root)
+    for shuffle in found.shuffles:
+        write_for_any_size(edits, shuffle)
     return _Rewriter(edits, found, suffix).layers(prototxt)
 
 

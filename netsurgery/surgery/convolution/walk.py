@@ -10,6 +10,7 @@ from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
 from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shuffle import channel_shuffles
 from netsurgery.net.types.record import Space, Values
 from netsurgery.surgery.convolution.branches import Joins
 from netsurgery.surgery.convolution.poolings import Poolings
@@ -74,6 +75,10 @@ class _Walk:
         for declared in net.inputs:
             self.orders.begin(declared.name)
         self.joins = Joins(net, shapes, self.orders, found, self.removal)
+        shuffles = channel_shuffles(net, shapes)
+        found.shuffles = [shuffle for shuffle in shuffles if not shuffle.free]
+        #: the layers of channel shuffles, which move no cell.
+        self.shuffling = {layer for shuffle in shuffles for layer in shuffle.layers}
 
     def step(self, layer: Layer) -> None:
         found = self.found
@@ -86,6 +91,10 @@ class _Walk:
             else:
                 self.cast(layer)
             self.orders.step(layer)
+            return
+        if layer in self.shuffling and layer.bottoms[0] not in found.loose:
+            self.orders.step(layer)
+            self.bar(layer, True)
             return
         joined = [bottom for bottom in layer.bottoms if bottom in self.joins.known]
         if joined and self.joins.note(layer):
