@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from netsurgery.formats.textformat import Message
 
-__all__ = ["V0_TYPES", "V1_TYPES", "V1_WORDS", "layer_type"]
+__all__ = ["V0_TYPES", "V1_TYPES", "V1_WORDS", "V1_WORDS_OF_FORKS", "layer_type"]
 
 #: By V1's number: V1's word, and the type's name today. A layer of type NONE has none.
 _V1 = (
@@ -32,6 +32,9 @@ V1_TYPES = tuple(name for _, name in _V1)
 
 #: V1 word -> the type's name today.
 V1_WORDS = dict(_V1)
+
+#: Words that forks added to V1's -> the type's name today: DeepLab's and MobileNet-YOLO's.
+V1_WORDS_OF_FORKS = {"INTERP": "Interp", "RELU6": "ReLU6"}
 
 #: V0 word -> the type's name today. V0 had its padding in layers of their own, "padding".
 V0_TYPES = {
@@ -72,4 +75,4 @@ def layer_type(message: Message, generation: str) -> str:
     word = message.word("type", "")
     if word.isdigit():
         return V1_TYPES[int(word)] if int(word) < len(V1_TYPES) else word
-    return V1_WORDS.get(word, word)
+    return V1_WORDS.get(word) or V1_WORDS_OF_FORKS.get(word, word)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def check(prototxt: Path, weights: Path | None = None, state: NetState = TEST) -
         weights = None
     upgrade = _upgrade(text, findings)
     net = _net(text, upgrade, state, findings)
-    findings[:0] = schema_findings(text, net)
+    findings = _once([*schema_findings(text, net), *findings])
     if upgrade is not None:
         findings += deprecated_findings(text, upgrade)
     made = Check(
@@ -86,7 +86,16 @@ def check(prototxt: Path, weights: Path | None = None, state: NetState = TEST) -
         shapes = _shapes(model)
         if settings is not None:
             findings += settings_findings(settings, net, shapes)
-    return replace(made, findings=tuple(findings))
+    return replace(made, findings=tuple(_once(findings)))
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings without those that repeat, of a place, what the schema has against it."""
+    places = {(one.line, one.column) for one in findings if one.kind == "schema" and one.line}
+    again = ("structure", "shapes")
+    return [
+        one for one in findings if one.kind not in again or (one.line, one.column) not in places
+    ]
 
 
 def _upgrade(text: Prototxt, findings: list[Finding]) -> TextUpgrade | None:
@@ -129,18 +138,12 @@ def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
     findings += [Finding("structure", "note", note) for note in net.notes]
     findings += _counts(net)
     if wiring:
-        reason = "its layers do not fit together"
-        engines = {name: EngineReport(False, (reason,)) for name in ("embedded", "Caffe 1.0")}
-        return replace(made, engines=engines)
+        return replace(made, engines=_none_runs(*wiring))
     try:
         shapes = model.shapes
     except NetsurgeryError as error:
         findings.append(Finding.of("shapes", "error", error))
-        engines = {
-            name: EngineReport(False, ("its shapes contradict each other",))
-            for name in ("embedded", "Caffe 1.0")
-        }
-        return replace(made, engines=engines)
+        return replace(made, engines=_none_runs(error))
     findings += _unknown(shapes)
     findings += _unread(net)
     findings += _modules(net)
@@ -168,6 +171,12 @@ def _counts(net: Net) -> Iterator[Finding]:
             check_blobs(layer)
         except PrototxtError as error:
             yield Finding.of("structure", "error", error, layer.name)
+
+
+def _none_runs(*errors: NetsurgeryError) -> dict[str, EngineReport]:
+    """No engine runs a net with these errors."""
+    report = EngineReport(False, tuple(map(str, errors)))
+    return {"embedded": report, "Caffe 1.0": report}
 
 
 def _modules(net: Net) -> Iterator[Finding]:

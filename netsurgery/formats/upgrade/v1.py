@@ -7,7 +7,7 @@ of V2, but one generation of them listed three params with rates, which have to 
 
 from __future__ import annotations
 
-from netsurgery.formats.generations import V1_TYPES, V1_WORDS
+from netsurgery.formats.generations import V1_TYPES, V1_WORDS, V1_WORDS_OF_FORKS
 from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar
 from netsurgery.formats.upgrade.splices import Change, cut, indent_of, line_end
@@ -45,8 +45,8 @@ def v1_type(layer: Message) -> str | None:
         return None
     if kind.kind == "number" and kind.as_int() in range(len(V1_TYPES)):
         return V1_TYPES[kind.as_int()]
-    if kind.kind == "word" and kind.text in V1_WORDS:
-        return V1_WORDS[kind.text]
+    if kind.kind == "word" and kind.text in (words := {**V1_WORDS_OF_FORKS, **V1_WORDS}):
+        return words[kind.text]
     raise kind.error(f"found {kind.text}, expected a type of Caffe's V1, as CONVOLUTION")
 
 
