@@ -15,12 +15,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from netsurgery.engines import worker_process
+from netsurgery.engines import registry, worker_process
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.pycaffe import CaffeNet, Move, PycaffeEngine, RefusedToLoad, open_engine
 from netsurgery.errors import (
@@ -436,6 +437,23 @@ def test_caffe_that_does_not_start(
     with pytest.raises(kind) as caught:
         start(start_timeout=1.5 if fake == "hang" else 20.0)
     assert str(caught.value) == message.format(python=python)
+
+
+@pytest.mark.parametrize("fake", ["abort", "segfault", "hang", "exit", "raise"])
+def test_auto_goes_on_without_a_caffe_that_does_not_start(
+    python: str, monkeypatch: pytest.MonkeyPatch, fake: str
+) -> None:
+    """With a note, but where there simply is none that could be meant."""
+    monkeypatch.setenv("FAKE_CAFFE", fake)
+    limit = 1.5 if fake == "hang" else 20.0
+    options = EngineOptions(caffe_python=python, start_timeout=limit)
+    with registry.open_engine(options) as engine:
+        assert engine.name == "embedded"
+        assert engine.note.endswith(": the embedded engine was used") is (
+            fake not in ("exit", "raise")
+        )
+    with pytest.raises(EngineError):
+        registry.open_engine(replace(options, choice="caffe"))
 
 
 def test_gpu_with_a_caffe_that_has_none(start: Opener, python: str) -> None:

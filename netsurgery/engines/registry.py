@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions
-from netsurgery.errors import EngineMissing
+from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.net.model import Model
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["fall_back", "open_caffe", "open_engine"]
 
 ENGINES = ("caffe", "embedded")
+_INSTEAD = ": the embedded engine was used"
 
 
 def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
@@ -54,23 +55,31 @@ def open_caffe(
 ) -> tuple[PycaffeEngine | None, str]:
     """Caffe; or None, where "auto" must not take it for `models`, and a note that says why.
 
-    Raises EngineMissing when there is none, and what it raises when it cannot start.
+    That it dies, or takes too long, when it is started or asked what it knows is such a reason.
+    Raises EngineMissing when there is none, and under "caffe" what it raises when it cannot start.
     """
     from netsurgery.engines import pycaffe
     from netsurgery.engines.caffe_gaps import what_caffe_lacks
 
-    caffe = pycaffe.open_engine(options)
+    try:
+        caffe = pycaffe.open_engine(options)
+    except (EngineFailed, EngineTimeout) as error:
+        if options.choice == "caffe":
+            raise
+        return None, f"{error}{_INSTEAD}"
     if options.choice == "caffe":
         return caffe, ""
     try:
         lacks = next(filter(None, (what_caffe_lacks(caffe, model) for model in models)), "")
+    except (EngineFailed, EngineTimeout) as error:
+        lacks = str(error)
     except BaseException:
         caffe.close()
         raise
     if not lacks:
         return caffe, ""
     caffe.close()
-    return None, f"{lacks}: the embedded engine was used"
+    return None, f"{lacks}{_INSTEAD}"
 
 
 def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]) -> str:
@@ -105,4 +114,4 @@ def fall_back(options: EngineOptions) -> Iterator[list[str]]:
     except RefusedToLoad as refused:
         if options.choice != "auto":
             raise
-        notes.append(f"{refused}: the embedded engine was used")
+        notes.append(f"{refused}{_INSTEAD}")

@@ -9,13 +9,15 @@ from pathlib import Path
 from netsurgery.engines.model_file import lost_by_caffe
 from netsurgery.errors import NetsurgeryError
 from netsurgery.export.layers import check_types
-from netsurgery.formats.weights import is_hdf5, is_hdf5_name
+from netsurgery.formats.caffemodel import FIELDS, Caffemodel
+from netsurgery.formats.schema.descriptors import why_not_parsed
+from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.jobs.check_schema import Finding
 from netsurgery.net import types
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import Source
+from netsurgery.net.types.record import ParamRole, Source
 from netsurgery.surgery.inputs import declare_inputs
 
 __all__ = ["EngineReport", "embedded_report", "stock_report"]
@@ -60,7 +62,22 @@ def stock_report(model: Model, findings: Sequence[Finding], fits: bool | None) -
         for finding in findings
         if finding.level == "error" and finding.kind in ("structure", "shapes")
     ]
-    return _report([*schema, *wrong, *_sources(model.net), *_weights(model)], fits)
+    net = model.net
+    return _report([*schema, *wrong, *_rates(net), *_sources(net), *_weights(model)], fits)
+
+
+def _rates(net: Net) -> Iterator[str]:
+    """BatchNorms of which Caffe would have to train the statistics.
+
+    Where there are three rates it takes them for those of an old file, and for zeros.
+    """
+    for layer in net.layers:
+        statistics = types.is_stock(layer) and any(
+            param.role is ParamRole.FACTOR for param in types.params(layer) or ()
+        )
+        specs = layer.message.messages("param") if statistics else []
+        if len(specs) != 3 and any(spec.number("lr_mult", 1.0) for spec in specs):
+            yield str(layer.error("a lr_mult other than 0 for its statistics, which Caffe refuses"))
 
 
 def _sources(net: Net) -> Iterator[str]:
@@ -76,13 +93,35 @@ def _sources(net: Net) -> Iterator[str]:
 
 def _weights(model: Model) -> Iterator[str]:
     """What Caffe 1.0 does not read of the weights."""
-    if not model.has_weights or not is_hdf5(model.path):
+    if not model.has_weights:
+        return
+    if isinstance(model.weights, Caffemodel):
+        yield from _unread(model.weights)
         return
     if not is_hdf5_name(model.path):
         yield f"Caffe takes HDF5 only from a name that ends in .h5, and {model.path} does not"
     lost = lost_by_caffe(model)
     if lost:
         yield lost
+
+
+def _unread(model: Caffemodel) -> Iterator[str]:
+    """The first layer with raw numbers, and the first whose own fields Caffe 1.0 cannot parse."""
+    raw = next((one for one in model.layers if any(blob.raw for blob in one.blobs)), None)
+    if raw is not None:
+        yield (
+            f"{model.path}: layer {raw.name!r} holds raw_data of NVIDIA's Caffe, which `netsurgery "
+            "upgrade` writes as data"
+        )
+    message = "LayerParameter" if model.generation == "V2" else "V1LayerParameter"
+    blobs = FIELDS[model.generation].blobs
+    for layer in model.layers:
+        fields = [found for found in layer.fields() if found.number != blobs]
+        data = b"".join(layer.reader.read(found.start, found.end) for found in fields)
+        why = why_not_parsed(message, data)
+        if why:
+            yield f"{model.path}: Caffe cannot parse layer {layer.name!r}: {why}"
+            return
 
 
 def _report(reasons: list[str], fits: bool | None) -> EngineReport:

@@ -6,9 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small_models import model_layer, write_model
 
+from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import NetsurgeryError
+from netsurgery.io.wire import delimited, varint_field
 from netsurgery.jobs.check import check
 
 pytestmark = pytest.mark.caffe
@@ -20,6 +24,23 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" LAYER
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
   pooling_param { kernel_size: 2 POOL } }
 """
+
+BN = 'layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn" PARAMS }\n'
+
+#: The rates of a BatchNorm's params: those that its three blobs have, and which are not 0.
+RATES = [
+    "".join(f"param {{ {rate} }} " for rate in rates)
+    for rates in (
+        [],
+        ["lr_mult: 0"],
+        ["lr_mult: 1"],
+        ["decay_mult: 0"],
+        ["lr_mult: 0", "lr_mult: 0"],
+        ["lr_mult: 0", "lr_mult: 0.5"],
+        ["lr_mult: 0", 'name: "m"'],
+        ["lr_mult: 1", "lr_mult: 1", "lr_mult: 1"],
+    )
+]
 
 #: What is put into the net, and where.
 CHANGES = [
@@ -121,6 +142,55 @@ def test_nets_of_every_kind(run_in_caffe: Callable[..., str], tmp_path: Path) ->
     ]
     assert wrong == []
     assert 12 < sum(real) < 30
+
+
+def test_rates_of_a_batch_norms_statistics(
+    run_in_caffe: Callable[..., str], tmp_path: Path
+) -> None:
+    paths = []
+    for number, rates in enumerate(RATES):
+        paths.append(tmp_path / f"{number}.prototxt")
+        net = NET + BN.replace("PARAMS", rates)
+        for place in ("TOP", "LAYER", "CONV", "POOL"):
+            net = net.replace(f" {place}", "")
+        paths[-1].write_text(net)
+    real = loaded(run_in_caffe, paths, tmp_path)
+    assert [said(path) for path in paths] == real
+    assert {True, False} <= set(real)
+
+
+MODELS = {
+    "its own": ("packed", b""),
+    "raw": ("raw", b""),
+    "raw half": ("raw half", b""),
+    "Ristretto's quantization": ("packed", delimited(148, varint_field(1, 8))),
+    "a broken message": ("packed", delimited(106, b"\x08")),
+    "a field that nobody knows": ("packed", delimited(5000, b"\x08")),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_that_caffe_cannot_read(
+    name: str, tmp_path: Path, caffe_engine: PycaffeEngine
+) -> None:
+    net = tmp_path / "net.prototxt"
+    text = NET
+    for place in ("TOP", "LAYER", "CONV", "POOL"):
+        text = text.replace(f" {place}", "")
+    net.write_text(text)
+    weight, bias = np.ones((2, 3, 3, 3), np.float32), np.ones(2, np.float32)
+    how, strange = MODELS[name]
+    other = delimited(100, delimited(1, b"other") + strange)
+    conv = model_layer("conv", "Convolution", weight, bias, how=how)
+    path = write_model(tmp_path / "m.caffemodel", conv, other)
+    found = check(net, path).engines["Caffe 1.0"]
+    try:
+        caffe_engine.load(net, path)
+        runs = True
+    except NetsurgeryError:
+        runs = False
+    assert found.runs is runs
+    assert runs is (name in ("its own", "a field that nobody knows"))
 
 
 def test_nets_of_others(

@@ -24,6 +24,7 @@ __all__ = [
     "is_required",
     "message_name",
     "schema_keys",
+    "why_not_parsed",
 ]
 
 #: The key of Caffe 1.0's schema; a fork's is its Fork.key.
@@ -63,6 +64,26 @@ def is_repeated(field: FieldDescriptor) -> bool:
 def is_required(field: FieldDescriptor) -> bool:
     """Whether a field has to be there."""
     return _label(field, "is_required", 2)
+
+
+def why_not_parsed(message: str, data: bytes, key: str = CAFFE) -> str:
+    """Why the encoded `data` is no message of that name; "" if it is.
+
+    Fields that the schema does not have are stepped over, as protobuf does.
+    """
+    from google.protobuf.message import DecodeError
+    from google.protobuf.message_factory import GetMessageClass
+
+    kind = descriptor(message, key)
+    if kind is None:
+        return f"the schema has no message {message}"
+    made = GetMessageClass(kind)()
+    try:
+        made.MergeFromString(data)
+    except DecodeError:
+        return "a field of it is broken"
+    missing = made.FindInitializationErrors()
+    return f"it lacks {', '.join(missing)}" if missing else ""
 
 
 def _label(field: FieldDescriptor, name: str, number: int) -> bool:
