@@ -126,6 +126,39 @@ def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / str(request.param)
 
 
+def fed(path: Path, kind: str = "Data") -> Path:
+    """The net of `path`, its input a data layer that says no shape."""
+    text = path.read_text().split("\n", 1)[1]
+    made = path.with_name(f"{kind}.prototxt")
+    made.write_text(f'layer {{ name: "x" type: "{kind}" top: "x" top: "label" }}\n{text}')
+    return made
+
+
+def test_a_data_layer_does_not_stop_what_needs_no_shape(
+    lenet: tuple[Path, Path], out: Path
+) -> None:
+    plan = run(lenet, (fed(lenet[0]), None), out)
+    assert_held(out, held(lenet[1]))
+    assert any("the shape of 'x' is not known; it is taken to be 1x2x3x4" in n for n in plan.notes)
+    plan = run((fed(lenet[0]), lenet[1]), (fed(lenet[0], "Python"), None), out)
+    assert_held(out, held(lenet[1]))
+    assert (
+        "the shapes of the params of 'c', 'fc' are taken to be the source's (layer 'x' is of "
+        in ("".join(plan.notes))
+    )
+
+
+def test_what_an_unknown_shape_hides_is_copied_only_where_the_layers_are_alike(
+    lenet: tuple[Path, Path], tmp_path: Path, out: Path
+) -> None:
+    target = net(tmp_path, "to.prototxt", conv("c", 6, "kernel_size: 2"), ip("fc", 3))
+    source = fed(lenet[0]), lenet[1]
+    assert refused(source, (fed(target, "HDF5Data"), None), out).startswith(
+        "layer 'c': the shapes of its params cannot be told (layer 'x' is of type HDF5Data, which "
+        "reads it from its files; --input-shape x=NxCxHxW gives it)"
+    )
+
+
 def test_copied(lenet: tuple[Path, Path], out: Path) -> None:
     plan = run(lenet, (lenet[0], None), out)
     assert told(plan) == [("copied", p, p) for p in ("c[0]", "c[1]", "fc[0]", "fc[1]")]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
+from netsurgery.formats.textformat import Scalar
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_field
@@ -27,7 +28,7 @@ from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["SLICE_HINT", "LayerParams", "Side", "overlap", "plain", "verdict"]
+__all__ = ["SLICE_HINT", "LayerParams", "Side", "asks_the_same", "overlap", "plain", "verdict"]
 
 #: What may be done about sizes that differ; ends a reason of `verdict`.
 SLICE_HINT = "--slice copies the part that overlaps"
@@ -164,6 +165,21 @@ def _columns(
 def plain(shape: Shape, turned: bool) -> Shape:
     """The shape O x K of a weight that is kept K x O; other shapes as they are."""
     return (shape[-1], shape[-2]) if turned and len(shape) > 1 else shape
+
+
+def asks_the_same(one: Layer, other: Layer) -> bool:
+    """Whether two layers of one known type have the same fields but for fillers and the engine."""
+    field = types.message_of(one)
+    return one.type == other.type and field is not None and _own(one, field) == _own(other, field)
+
+
+def _own(layer: Layer, field: str) -> list[tuple[str, str]]:
+    found = [
+        (each.name, each.value.text if isinstance(each.value, Scalar) else "{ }")
+        for each in layer.param(field).fields
+        if not each.name.endswith("filler") and each.name != "engine"
+    ]
+    return sorted(found)
 
 
 def verdict(old: LayerParams, new: LayerParams, index: int, *, cut: bool) -> tuple[str, str]:

@@ -18,7 +18,13 @@ from netsurgery.net import types
 from netsurgery.net.model import Model, shared_params
 from netsurgery.net.net import Shape
 from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.transplant.params import SLICE_HINT, LayerParams, Side, verdict
+from netsurgery.surgery.transplant.params import (
+    SLICE_HINT,
+    LayerParams,
+    Side,
+    asks_the_same,
+    verdict,
+)
 
 __all__ = ["NameRule", "Param", "Transfer", "TransplantPlan", "plan_transplant"]
 
@@ -131,6 +137,8 @@ class _Planner:
         self.source, self.target, self.rule, self.cut = source, target, rule, cut
         self.coming: dict[Param, Transfer] = {}
         self.dropped: list[Transfer] = []
+        #: Layers of the target whose shapes are not known, and taken to be the source's.
+        self.assumed: list[str] = []
         #: Whether --slice was spoken of: once is enough.
         self.hinted = False
         self.refusals = [*self._unknown_pairs()]
@@ -198,6 +206,11 @@ class _Planner:
         new = self.target.layers.get(goal)
         if new is None:
             self._drop(old, f"{goal!r} has no params")
+        elif new.shapes is None and self._asks_the_same(old, new):
+            known = replace(new, shapes=old.shapes, columns=old.columns)
+            self.target.layers[goal] = known
+            self.assumed.append(goal)
+            self._send_params(old, known)
         elif new.shapes is None:
             reason = f"the shapes of its params cannot be told ({new.unknown})"
             remedy = "give a prototxt that declares its input, or the target's weights"
@@ -207,6 +220,12 @@ class _Planner:
         else:
             reason = f"is of type {old.type}; {goal!r} is of type {new.type}"
             self._refuse(goal, Refusal(old.name, reason, f"--map '{old.name}=' leaves it out"))
+
+    def _asks_the_same(self, old: LayerParams, new: LayerParams) -> bool:
+        """Whether both layers, by their own texts, have the same params on the same bottom."""
+        one = next(layer for layer in self.source.net.layers if layer.name == old.name)
+        other = next(layer for layer in self.target.net.layers if layer.name == new.name)
+        return asks_the_same(one, other)
 
     def _send_params(self, old: LayerParams, new: LayerParams) -> None:
         assert old.shapes is not None
@@ -290,6 +309,10 @@ class _Planner:
             yield f"layer {one.layer!r}: {one.reason}: left out"
         for one in self.target.refusals:
             yield f"layer {one.layer!r}: {one.reason}: kept as it is"
+        if self.assumed:
+            why = self.target.layers[self.assumed[0]].unknown
+            names = ", ".join(map(repr, self.assumed))
+            yield f"the shapes of the params of {names} are taken to be the source's ({why})"
         hidden = [layer for layer in self.target.layers.values() if layer.shapes is None]
         if hidden:
             names = ", ".join(repr(layer.name) for layer in hidden)
