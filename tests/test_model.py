@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from netsurgery.cli import run
 from netsurgery.errors import CaffemodelError, NetError
 from netsurgery.formats import weights as formats
 from netsurgery.formats.textformat import parse
+from netsurgery.io.files import Output
 from netsurgery.net import model as models
 from netsurgery.net.model import Model
 from netsurgery.net.shapes import infer
@@ -363,3 +366,52 @@ def test_params_that_another_layer_brings_are_not_missing(
     with Model.open("net.prototxt", "m.caffemodel") as model:
         assert model.fit.sharing == tuple(sharing)
         assert model.fit.missing == (() if kept == "c" else ("c",))
+
+
+UPGRADE = ["upgrade", "m.caffemodel", "-o", "e"]
+INIT = ["init", "net.prototxt", "-o", "e"]
+TRANSPLANT = ["transplant", *CONVERT[1:3], *CONVERT[1:3], "-o", "e"]
+ONTO_NONE = ["transplant", *CONVERT[1:3], "net.prototxt", "-o", "e"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [CONVERT, edit("fold"), edit("conv[0]*=2"), TRANSPLANT, ONTO_NONE, UPGRADE, INIT],
+    ids=lambda command: command[0],
+)
+def test_no_model_is_written_that_caffe_could_not_read(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    """protobuf, and so Caffe, reads 2 GiB at most; here as if it were 100 bytes."""
+    model_of()
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(formats, "_LARGEST_CAFFEMODEL", 100)
+    assert run(command) == 1
+    assert "Caffe reads at most 100 of a caffemodel" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [CONVERT, edit("fold"), TRANSPLANT], ids=lambda c: c[0])
+def test_what_was_written_is_read_back(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    """A disk that loses what it was given is found out before any output appears."""
+    model_of()
+    before = sorted(folder.iterdir())
+    original = Output.write_segments
+
+    def cut_short(output: Output, *given: Any) -> int:
+        written = original(output, *given)
+        os.truncate(output.temporary, written - 7)
+        return written
+
+    monkeypatch.setattr(Output, "write_segments", cut_short)
+    assert run(command) == 1
+    assert "what was written cannot be read back" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before

@@ -95,7 +95,9 @@ def upgrade(
             outputs[target].write(_encoded(plan.text))
         if plan.binary is not None:
             from netsurgery.formats.upgrade.binary import check_upgraded
+            from netsurgery.formats.weights import check_size
 
+            check_size(plan.binary.segments, target)
             outputs[target].write_segments(plan.binary.segments, progress)
             check_upgraded(outputs[target].temporary, plan.binary)
 

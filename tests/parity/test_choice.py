@@ -70,6 +70,29 @@ def test_caffe_given_outright_refuses(capsys: pytest.CaptureFixture[str]) -> Non
     assert not Path("net_full_conv.prototxt").exists()
 
 
+def test_a_layer_whose_params_do_not_fit_is_left_to_the_embedded_engine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A BatchNorm of five params in a net of Caffe 1.0: Caffe gives up on the model."""
+    bn = 'layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }'
+    make(bn)
+    five = [np.full(size, 2, np.float32) for size in (4, 4, 1, 4, 4)]
+    with Caffemodel.open("net.caffemodel") as model:
+        old = model.layer("bn")
+        content = Path("net.caffemodel").read_bytes()
+    new = content[: old.start] + model_layer("bn", "BatchNorm", *five) + content[old.end :]
+    Path("net.caffemodel").write_bytes(new)
+    told = "layer 'bn': the model has 5 params for it, expected 3: kept as it is in the model"
+    assert run(["convert", "net.prototxt", "net.caffemodel"]) == 0
+    out = capsys.readouterr().out
+    assert told in out
+    assert "note: Caffe does not load layer 'bn': the embedded engine was used\n" in out
+    given = ["convert", "net.prototxt", "net.caffemodel", "-o", "caffe", "--engine", "caffe"]
+    assert run(given) == 1
+    assert "layer bn" in capsys.readouterr().err
+    assert not Path("caffe").exists()
+
+
 def test_a_net_that_caffe_knows_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     make(RELU)
     assert run(["convert", "net.prototxt", "net.caffemodel", "--json"]) == 0
