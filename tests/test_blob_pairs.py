@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.net import Net
-from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs
 from netsurgery.surgery.difference.compare import compare_nets
+from netsurgery.surgery.difference.matching import first_writers, pair_blobs
 
 OLD = """
 input: "x" input_shape { dim: [1, 1, 4, 4] }

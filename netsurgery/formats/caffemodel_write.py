@@ -19,10 +19,12 @@ from netsurgery.formats.blob import (
     DATA,
     LEGACY,
     NUMBERS,
+    RAW_FIELDS,
     SHAPE,
     Blob,
     Shape,
     blob_fields,
+    plain_numbers,
     shape_text,
 )
 from netsurgery.formats.caffemodel import (
@@ -39,7 +41,6 @@ from netsurgery.formats.caffemodel_new import (
     numbers_segment,
     type_field,
 )
-from netsurgery.formats.raw_numbers import RAW_FIELDS, plain_numbers
 from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
 from netsurgery.io.wire import Field, delimited, header, packed_varints, text_field
 

@@ -21,7 +21,7 @@ from netsurgery.net import types
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
-from netsurgery.surgery.difference.blob_pairs import first_writers, pair_blobs, same_order
+from netsurgery.surgery.difference.matching import first_writers, pair_blobs, same_order
 from netsurgery.surgery.inputs import declare_inputs, given_to_either
 
 if TYPE_CHECKING:

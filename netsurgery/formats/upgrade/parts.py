@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from netsurgery.formats.blob import raw_blob
 from netsurgery.formats.caffemodel_write import plain_blob
-from netsurgery.formats.raw_numbers import raw_blob
 from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
 from netsurgery.io.wire import Field, Wire, WireReader, header, tag
 

@@ -1,9 +1,18 @@
-"""Types without bottoms, where numbers come from, and those without tops, where they go."""
+"""Types without bottoms, where numbers come from, and those without tops, where they go.
+
+What a data layer's text says of the shapes of its tops is by Caffe 1.0's own setup. A MemoryData
+says everything. ImageData and WindowData say height and width as the size that pictures are brought
+to or cropped to, and OpenCV gives them three channels, or one to an ImageData of
+``is_color: false``. A second top holds one label for each picture. What else there is stands in the
+files that a layer reads.
+"""
 
 from __future__ import annotations
 
-from netsurgery.net.layer import Layer, Shape
-from netsurgery.net.types import data_layers
+from collections.abc import Callable
+
+from netsurgery.formats.textformat import Message
+from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
 from netsurgery.net.types.record import (
@@ -24,7 +33,7 @@ from netsurgery.net.types.record import (
     Values,
 )
 
-__all__ = ["INPUT", "TYPES"]
+__all__ = ["INPUT", "TYPES", "database", "images", "memory", "windows"]
 
 
 def _source(
@@ -129,15 +138,98 @@ _HDF5_OUTPUT = LayerType(
     runs=False,
 )
 
+
+#: The shape of the first top, None where the text does not say it, and the batch size.
+_Rule = Callable[[Layer, Message], tuple[Shape | None, int | None]]
+
+
+def _with_labels(field: str, rule: _Rule) -> ShapeRule:
+    """The shape rule of a layer of message `field`: one label for each picture in a second top.
+
+    It raises PrototxtError for sizes that Caffe refuses.
+    """
+
+    def shapes(layer: Layer, bottoms: list[Shape]) -> Result:
+        pictures, batch = rule(layer, layer.param(field))
+        labels = None if batch is None else (batch,)
+        tops: list[Shape | None] = [pictures, labels, *[None] * len(layer.tops)]
+        return tops[: len(layer.tops)], []
+
+    return shapes
+
+
+def _memory(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    sizes = [
+        message.integer(name, 0, 0, MAX_DIM)
+        for name in ("batch_size", "channels", "height", "width")
+    ]
+    if 0 in sizes:
+        raise layer.error(
+            "batch_size, channels, height and width of memory_data_param must all be given, and "
+            "be positive"
+        )
+    return tuple(sizes), sizes[0]
+
+
+def _images(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    height, width = (message.integer(f"new_{side}", 0, 0, MAX_DIM) for side in ("height", "width"))
+    if (height == 0) != (width == 0):
+        raise layer.error("new_height and new_width of image_data_param must both be given")
+    batch, crop = _batch(layer, message, default=1), _crop(layer, message)
+    if height and crop > min(height, width):
+        raise layer.error(f"crop_size {crop} of pictures of {height}x{width}")
+    if crop:
+        height = width = crop
+    if not height:
+        return None, batch
+    channels = 3 if message.boolean("is_color", True) else 1
+    return (batch, channels, height, width), batch
+
+
+def _windows(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    batch, crop = _batch(layer, message), _crop(layer, message)
+    if not crop:
+        raise layer.error("crop_size of transform_param is missing; a WindowData needs it")
+    return (batch, 3, crop, crop), batch
+
+
+def _database(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
+    return None, message.integer("batch_size", 0, 0, MAX_DIM) or None
+
+
+def _batch(layer: Layer, message: Message, default: int = 0) -> int:
+    batch = message.integer("batch_size", default, 0, MAX_DIM)
+    if not batch:
+        raise layer.error("batch_size must be positive")
+    return batch
+
+
+def _crop(layer: Layer, message: Message) -> int:
+    """The size of the crop, 0 for none. A layer of V1 has it in its own message, which wins."""
+    own = message.integer("crop_size", 0, 0, MAX_DIM) if _of_v1(layer) else 0
+    return own or layer.param("transform_param").integer("crop_size", 0, 0, MAX_DIM)
+
+
+def _of_v1(layer: Layer) -> bool:
+    kind = layer.message.scalar("type")
+    return kind is not None and kind.kind != "string"
+
+
+database = _with_labels("data_param", _database)
+images = _with_labels("image_data_param", _images)
+memory = _with_labels("memory_data_param", _memory)
+windows = _with_labels("window_data_param", _windows)
+
+
 TYPES = (
     _source("AnnotatedData", "annotated_data_param", None, Source.DATA, origin="SSD"),
-    _source("Data", "data_param", data_layers.database, Source.DATA, tops=(1, 2)),
+    _source("Data", "data_param", database, Source.DATA, tops=(1, 2)),
     _source("DummyData", "dummy_data_param", _dummy_data, Source.CONSTANT, runs=True),
     _source("HDF5Data", "hdf5_data_param", None, Source.DATA),
     _HDF5_OUTPUT,
-    _source("ImageData", "image_data_param", data_layers.images, Source.DATA, tops=(2, 2)),
+    _source("ImageData", "image_data_param", images, Source.DATA, tops=(2, 2)),
     INPUT,
-    _source("MemoryData", "memory_data_param", data_layers.memory, Source.DATA, tops=(2, 2)),
+    _source("MemoryData", "memory_data_param", memory, Source.DATA, tops=(2, 2)),
     _source(
         "Parameter",
         "parameter_param",
@@ -147,5 +239,5 @@ TYPES = (
         params=(Param(ParamRole.CONSTANT, "", 0.0, linear=False),),
         runs=True,
     ),
-    _source("WindowData", "window_data_param", data_layers.windows, Source.DATA, tops=(2, 2)),
+    _source("WindowData", "window_data_param", windows, Source.DATA, tops=(2, 2)),
 )
