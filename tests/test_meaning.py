@@ -195,6 +195,19 @@ def test_axes_of_blobs_of_unknown_shape_stay_as_they_are() -> None:
         ('batch_norm_param { use_global_stats: false } type: "BatchNorm"', 'type: "BatchNorm"', 0),
         ('param { lr_mult: 0 } type: "Scale"', 'type: "Scale"', 0),
         ('param { name: "w" lr_mult: 1 } type: "Scale"', 'param { name: "w" } type: "Scale"', 0),
+        (
+            'type: "C" convolution_param { hole: 2 }',
+            'type: "C" convolution_param { dilation: 2 }',
+            1,
+        ),
+        ('type: "C" convolution_param { hole: 1 }', 'type: "C"', 1),
+        (
+            'type: "C" convolution_param { hole_h: 2 hole_w: 3 }',
+            'type: "C" convolution_param { dilation: [2, 3] }',
+            1,
+        ),
+        ('type: "C" convolution_param { hole: 2 }', 'type: "C" convolution_param { }', 0),
+        ('type: "C" convolution_param { hole_h: 2 }', 'type: "C" convolution_param { hole: 2 }', 0),
         ('type: "P" permute_param { order: 0 }', 'type: "P" permute_param { order: [0] }', 1),
         # SSD's default, and no other fork's.
         ('type: "N" norm_param { channel_shared: true }', 'type: "N" norm_param { }', 1),

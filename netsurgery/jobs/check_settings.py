@@ -37,30 +37,30 @@ def settings_of(prototxt: Path) -> tuple[Settings | None, list[Finding]]:
 
 def settings_findings(settings: Settings, net: Net, shapes: Shapes) -> list[Finding]:
     """What does not fit: the mean and the channels' order, the labels."""
-    return [
-        Finding("settings", "error", f"{settings.path}: {error}")
-        for error in (_preprocessing(settings, net, shapes), _labels(settings, net, shapes))
-        if error
-    ]
+    found = [_preprocessing(settings, net, shapes), ("error", _labels(settings, net, shapes))]
+    return [Finding("settings", level, f"{settings.path}: {what}") for level, what in found if what]
 
 
-def _preprocessing(settings: Settings, net: Net, shapes: Shapes) -> str:
+def _preprocessing(settings: Settings, net: Net, shapes: Shapes) -> tuple[str, str]:
+    """What is wrong, or to be known, of the mean, the channels' order and the scales."""
     given = (settings.mean, settings.channel_swap, settings.raw_scale, settings.input_scale)
     if all(one is None for one in given):
-        return ""
+        return "", ""
     if 0 in (settings.raw_scale, settings.input_scale):
-        return "a scale of 0 leaves nothing of a picture"
-    images = [shapes.blobs.get(one.name) or () for one in net.inputs]
-    channels = [shape[1] for shape in images if len(shape) == 4]
+        return "error", "a scale of 0 leaves nothing of a picture"
+    inputs = [shapes.blobs.get(one.name) or () for one in net.inputs]
+    images = [shape for shape in inputs if len(shape) == 4]
+    if not images:
+        return "", ""
     # The transformer needs numpy, which most checks do not.
     from netsurgery.maps.mapper import make_transformer
 
+    _, channels, height, width = images[0]
     try:
-        if channels:
-            make_transformer(settings, channels[0])
+        note = make_transformer(settings, channels).mean_for((height, width))[1]
     except NetsurgeryError as error:
-        return str(error)
-    return ""
+        return "error", str(error)
+    return "note", note or ""
 
 
 def _labels(settings: Settings, net: Net, shapes: Shapes) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from netsurgery.cli import run
@@ -214,6 +215,16 @@ def test_settings_of_this_net(folder: Path, capsys: pytest.CaptureFixture[str]) 
     (folder / "netsurgery.toml").write_text('[model]\nprototxt = "n"\nweights = "nowhere"\n')
     (error,) = facts(capsys, NET, code=1)["findings"]
     assert "nowhere" in error["message"]
+
+
+def test_a_mean_of_another_size_is_noted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(folder / "mean.npy", np.ones((3, 5, 5), np.float32))
+    (folder / "netsurgery.toml").write_text(SETTINGS + 'mean = "mean.npy"\n')
+    (note,) = facts(capsys, NET)["findings"]
+    assert (note["kind"], note["level"]) == ("settings", "note")
+    assert note["message"].endswith(
+        "the mean is 5x5, the input 8x8: its mean per channel is subtracted (1, 1, 1)"
+    )
 
 
 def test_deprecated_spellings(capsys: pytest.CaptureFixture[str], repo_root: Path) -> None:

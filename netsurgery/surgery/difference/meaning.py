@@ -2,8 +2,9 @@
 
 `spelled` writes enums and bools in one way. `meaning` goes on to leave out what says no more than
 its absence: a field at its default, ``stride: 1`` and the like, whose default is in Caffe's code
-and not in its schema, a filler of zeros. A window that is as high as wide has one number, and an
-axis counted from the end is counted from the front where the blob's axes are known.
+and not in its schema, a filler of zeros. A window that is as high as wide has one number,
+DeepLab's ``hole`` is a dilation, and an axis counted from the end is counted from the front where
+the blob's axes are known.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ def meaning(tree: Tree, message: str, layer: LayerView | None = None) -> Tree:
             for value in values
         ]
     _one_name(made, message)
+    if message == "ConvolutionParameter" and "dilation" not in made:
+        _dilation(made)
     if layer is not None:
         _from_the_front(made, message, layer)
     if message in _WINDOWS:
@@ -156,6 +159,16 @@ def _one_name(tree: Tree, message: str) -> None:
     old = _OLD_AXES.get(message, "")
     if old in tree and "axis" not in tree:
         tree["axis"] = tree.pop(old)
+
+
+def _dilation(tree: Tree) -> None:
+    """DeepLab's hole, which is a dilation; of one side only it is left as it is."""
+    sides = [*tree.get("hole_h", []), *tree.get("hole_w", [])]
+    if "hole" in tree and not sides:
+        tree["dilation"] = tree.pop("hole")
+    elif len(sides) == 2 and "hole" not in tree:
+        tree["dilation"] = sides
+        del tree["hole_h"], tree["hole_w"]
 
 
 def _from_the_front(tree: Tree, message: str, layer: LayerView) -> None:
