@@ -184,7 +184,7 @@ LOST = "computes with several channels at once: without some the others would ch
         (
             layer("Crop", "k", "x c", "crop_param { axis: 1 }"),
             "c:drop=0",
-            "blob 'k' would be 1x3x6x6, expected 1x4x6x6",
+            "layer 'k' (Crop) takes the size of 'c' along axis 1",
         ),
         (
             layer("ReLU", "r", "c", "relu_param { upto: 6 }"),

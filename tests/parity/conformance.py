@@ -40,6 +40,7 @@ __all__ = [
     "difference",
     "engines",
     "measure",
+    "param",
     "prototxt",
 ]
 
@@ -174,10 +175,10 @@ def compare(engines: Engines, trial: Trial, seed: int) -> float:
 def randomize(net: CaffeNet, trial: Trial, rng: np.random.Generator) -> None:
     for layer, shapes in net.params.items():
         for index, shape in enumerate(shapes):
-            net.set_param(layer, index, _param(trial, index, shape, rng))
+            net.set_param(layer, index, param(trial, index, shape, rng))
 
 
-def _param(trial: Trial, index: int, shape: Shape, rng: np.random.Generator) -> Array:
+def param(trial: Trial, index: int, shape: Shape, rng: np.random.Generator) -> Array:
     values = rng.standard_normal(shape)
     if index in trial.positive_params:
         values = np.abs(values) + 0.1
@@ -195,7 +196,7 @@ def compare_reference(engines: Engines, kind: str, trial: Trial, seed: int) -> f
     hows = (*trial.values, *["normal"] * len(trial.bottoms))
     inputs = {f"in{i}": drawn(hows[i], shape, rng) for i, shape in enumerate(trial.bottoms)}
     shapes = PARAMS[kind](layer, list(trial.bottoms)) if kind in PARAMS else []
-    params = [_param(trial, index, shape, rng) for index, shape in enumerate(shapes)]
+    params = [param(trial, index, shape, rng) for index, shape in enumerate(shapes)]
     write_model(weights, model_layer("tried", trial.type, *params))
     wanted = REFERENCES[kind](layer, list(inputs.values()), params)
     with engines.embedded.load(path, weights) as ours:

@@ -16,6 +16,7 @@ __all__ = [
     "Path",
     "axis_in",
     "channel_axis",
+    "gate_axes",
     "gate_axis",
     "group_of",
     "inputs_first",
@@ -28,6 +29,7 @@ __all__ = [
     "path_of",
     "spreads",
     "takes_all_behind",
+    "takes_size_from",
 ]
 
 
@@ -84,15 +86,29 @@ def _mixing(layer: Layer) -> Path | None:
     return Path.SHUFFLED if types.is_a(layer, types.SHUFFLE) else None
 
 
-def mixes(layer: Layer, axis: int) -> str:
+def mixes(shapes: Shapes, layer: Layer, axis: int) -> str:
     """Why the layer, otherwise alike, is not so over this axis; "" where it is."""
+    alike = types.channels(layer) is Channels.ALIKE
+    if axis == 0 and alike and types.values(layer) is Values.MOVED:
+        return "picks along axis 0"
     if types.space(layer) in (Space.POINTWISE, Space.JOINING):
         return ""
     if axis != 1:
         return f"does not treat axis {axis} place by place"
-    given = own_message(layer).scalar("axis")
-    along = 2 if given is None else given.as_int(-(2**31))
+    along = takes_size_from(shapes, layer)
     return f"works along axis {along}" if along < 2 else ""
+
+
+def takes_size_from(shapes: Shapes, layer: Layer) -> int:
+    """The first axis that its message says it works along; height where it says nothing."""
+    given = own_message(layer).scalar("axis")
+    axis = 2 if given is None else given.as_int(-(2**31))
+    return axis if axis >= 0 else axis % len(shapes.of(layer.bottoms[0]))
+
+
+def gate_axes(shapes: Shapes, layer: Layer, gate: str) -> int:
+    """How many axes of a gate go with the value's; those behind are of one number for all."""
+    return 2 if types.channels(layer) is Channels.BY_CHANNEL else len(shapes.of(gate))
 
 
 def looks_at_values(layer: Layer, index: int) -> bool:
@@ -186,9 +202,9 @@ def param_axes(follow: Follower, layer: Layer) -> dict[int, int]:
 
 def _channels_of(shape: Shape, channels: int) -> int | None:
     """The axis of one number a channel: 0 of C, 1 of 1 x C x 1 x 1; None where it is not that."""
-    if not shape or max(shape) != channels or shape.count(1) < len(shape) - 1:
-        return None
-    return shape.index(channels)
+    axis = min(len(shape) - 1, 1)
+    one_each = axis >= 0 and shape == (1,) * axis + (channels,) + (1,) * (len(shape) - axis - 1)
+    return axis if one_each else None
 
 
 def _axes_along(follow: Follower, layer: Layer, cut: Cut, count: int) -> dict[int, int]:

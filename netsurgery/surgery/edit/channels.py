@@ -23,7 +23,7 @@ from netsurgery.formats.mean import load_mean
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetInput, Shape
-from netsurgery.net.shapes import describe
+from netsurgery.net.shapes import Shapes, describe
 from netsurgery.net.types.record import Channels, Role, Values
 from netsurgery.net.windows import conv_window
 from netsurgery.surgery.edit.channel_types import (
@@ -59,21 +59,21 @@ __all__ = [
 ]
 
 #: Whether a layer may stand between the input and a first layer.
-Passing = Callable[[Layer], bool]
+Passing = Callable[[Shapes, Layer], bool]
 
 _APPROXIMATE = ":padding=approximate"
 
 
-def alike(layer: Layer) -> bool:
+def alike(shapes: Shapes, layer: Layer) -> bool:
     """Whether the layer does the same to every channel of its one bottom."""
     several = [role for role in types.roles(layer) if role is not Role.SIZE]
-    same = types.channels(layer) is Channels.ALIKE and not mixes(layer, 1)
+    same = types.channels(layer) is Channels.ALIKE and not mixes(shapes, layer, 1)
     return same and several == [Role.VALUE]
 
 
-def unchanged(layer: Layer) -> bool:
+def unchanged(shapes: Shapes, layer: Layer) -> bool:
     """Whether the layer's top is its bottom, number by number."""
-    return alike(layer) and types.values(layer) in (Values.KEPT, Values.PASSED)
+    return alike(shapes, layer) and types.values(layer) in (Values.KEPT, Values.PASSED)
 
 
 def swap_input_channels(work: Workpiece, name: str) -> None:
@@ -141,7 +141,7 @@ def image_blobs(work: Workpiece, passing: Passing) -> set[str]:
     """The net's image, and what `passing` layers make of it."""
     blobs = {image_of(work).name}
     for layer in work.net.layers:
-        if passing(layer) and _reads_values(layer, blobs):
+        if passing(work.shapes, layer) and _reads_values(layer, blobs):
             check_fields(layer)
             blobs.update(layer.tops)
     return blobs
@@ -155,7 +155,7 @@ def first_layers(work: Workpiece, passing: Passing, what: str) -> list[Layer]:
     blobs = image_blobs(work, passing)
     found: list[Layer] = []
     for layer in work.net.layers:
-        if not _reads_values(layer, blobs) or passing(layer):
+        if not _reads_values(layer, blobs) or passing(work.shapes, layer):
             continue
         if not is_linear(layer) or len(layer.bottoms) > 1:
             raise stop(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")

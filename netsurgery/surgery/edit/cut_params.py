@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["apply_cuts", "edit_as_expected"]
+__all__ = ["apply_cuts", "cut_layer", "edit_as_expected"]
 
 #: Field numbers in ConvolutionParameter; num_output has the same one in the other messages.
 _NUM_OUTPUT, _GROUP = 1, 5
@@ -64,7 +64,7 @@ def apply_cuts(follow: Follower) -> None:
     edits = net.prototxt.edits()
     for layer in net.layers:
         if any(blob in follow.cuts for blob in (*follow.bottoms(layer), *follow.tops(layer))):
-            _cut_layer(follow, layer, edits)
+            cut_layer(follow, layer, edits)
     try:
         edit_as_expected(follow.work, edits, _new_shapes(follow))
     except SurgeryError as error:
@@ -87,7 +87,8 @@ def _with(shape: Shape, cut: Cut) -> Shape:
     return (*shape[: cut.axis], len(cut.rows), *shape[cut.axis + 1 :])
 
 
-def _cut_layer(follow: Follower, layer: Layer, edits: Edits) -> None:
+def cut_layer(follow: Follower, layer: Layer, edits: Edits) -> None:
+    """Cut one layer's params, and put into `edits` what changes in its text."""
     if is_weighted(layer):
         _cut_weighted(follow, layer, edits)
         return

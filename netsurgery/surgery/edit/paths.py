@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import NamedTuple
 
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
@@ -18,6 +19,7 @@ from netsurgery.net.types.record import Channels, Role, Values
 from netsurgery.surgery.edit.channel_types import (
     Path,
     channel_axis,
+    gate_axes,
     gate_axis,
     group_of,
     looks_at_values,
@@ -26,6 +28,7 @@ from netsurgery.surgery.edit.channel_types import (
     param_axes,
     path_of,
     takes_all_behind,
+    takes_size_from,
 )
 from netsurgery.surgery.edit.cuts import (
     NEW,
@@ -49,6 +52,7 @@ Rule = Callable[[Follower, Layer], None]
 
 def relate(follow: Follower, layer: Layer) -> None:
     """Put the cuts that follow from those of the layer's blobs. Raises SurgeryError."""
+    _check_sizes(follow, layer)
     if not _reads_values(follow, layer):
         return
     check_fields(layer)
@@ -67,6 +71,16 @@ def _why_not(layer: Layer) -> str:
             return "moves its channels in a way that is not followed"
         return "computes with several channels at once: without some the others would change"
     return "does with its channels what is not known"
+
+
+def _check_sizes(follow: Follower, layer: Layer) -> None:
+    """Refuse a cut of a blob whose size along that axis the layer takes."""
+    for index, blob in enumerate(follow.bottoms(layer)):
+        cut = follow.cuts.get(blob)
+        if cut is None or looks_at_values(layer, index) or not layer.tops:
+            continue
+        if cut.axis > 1 or takes_size_from(follow.work.shapes, layer) <= cut.axis:
+            raise follow.refusal(layer, f"takes the size of {blob.name!r} along axis {cut.axis}")
 
 
 def _reads_values(follow: Follower, layer: Layer) -> bool:
@@ -93,31 +107,50 @@ def _behind_numbers(follow: Follower, layer: Layer, path: Path) -> None:
 def _same(follow: Follower, layer: Layer) -> None:
     """A channel of the bottoms is that channel of the tops."""
     ties = list(_ties(follow, layer))
-    blob, shift = next((blob, shift) for blob, shift in ties if blob in follow.cuts)
-    cut = follow.cuts[blob]
-    cut = cut.at(cut.axis + shift)
+    cut = _of_the_value(follow, layer, ties)
     if cut.compared and (len(layer.bottoms) > 1 or param_axes(follow, layer)):
         raise _after_comparison(follow, layer, cut)
-    if why := mixes(layer, cut.axis):
+    if why := mixes(follow.work.shapes, layer, cut.axis):
         raise follow.refusal(layer, why)
-    for other, its in ties:
-        axes = len(follow.shape(other, layer)) if its else cut.axis + 1
-        if 0 <= cut.axis - its < axes:
-            follow.put(other, cut.at(cut.axis - its), layer)
+    for tie in ties:
+        if 0 <= cut.axis - tie.shift < (tie.axes or cut.axis + 1):
+            follow.put(tie.blob, cut.at(cut.axis - tie.shift), layer)
 
 
-def _ties(follow: Follower, layer: Layer) -> Iterator[tuple[Blob, int]]:
-    """Blobs with the same channels, and the axis of the first bottom that is their axis 0."""
-    bottoms = follow.bottoms(layer)
+class _Tie(NamedTuple):
+    """A blob with the channels of the value, whose axis `shift` is its axis 0.
+
+    axes: how many of a gate's go with the value's; None for the value itself.
+    """
+
+    blob: Blob
+    shift: int = 0
+    axes: int | None = None
+
+
+def _of_the_value(follow: Follower, layer: Layer, ties: Sequence[_Tie]) -> Cut:
+    """A cut of the layer's blobs, on the axis that the value has it on."""
+    for index, blob in enumerate(follow.bottoms(layer)):
+        tied = blob in [tie.blob for tie in ties]
+        if blob in follow.cuts and not tied and looks_at_values(layer, index):
+            raise follow.refusal(layer, f"reads {blob.name!r} as indices")
+    tie = next(tie for tie in ties if tie.blob in follow.cuts)
+    cut = follow.cuts[tie.blob]
+    if tie.axes is not None and cut.axis >= tie.axes:
+        raise follow.refusal(layer, f"has one number of {tie.blob.name!r} for all of an axis")
+    return cut.at(cut.axis + tie.shift)
+
+
+def _ties(follow: Follower, layer: Layer) -> Iterator[_Tie]:
+    """The blobs that have the same channels."""
+    bottoms, shapes = follow.bottoms(layer), follow.work.shapes
     for index, blob in enumerate(bottoms):
         role = types.roles(layer)[index]
-        if role is Role.VALUE:
-            yield blob, 0
+        if role is Role.VALUE or (role is Role.INDEX and _alike(follow, bottoms[0], blob)):
+            yield _Tie(blob)
         elif role is Role.GATE:
-            yield blob, gate_axis(follow.work.shapes, layer)
-        elif role is Role.INDEX and _alike(follow, bottoms[0], blob):
-            yield blob, 0
-    yield from ((blob, 0) for blob in follow.tops(layer))
+            yield _Tie(blob, gate_axis(shapes, layer), gate_axes(shapes, layer, blob.name))
+    yield from map(_Tie, follow.tops(layer))
 
 
 def _alike(follow: Follower, first: Blob, second: Blob) -> bool:
