@@ -11,11 +11,15 @@ from golden import floats
 from small_models import RAW, model_layer, write_model
 
 from netsurgery.cli import run
+from netsurgery.engines import ort
+from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import CaffemodelError
+from netsurgery.export.weights import Weights
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import LayerChange, rewrite
 from netsurgery.io.segments import Copy, Produced, write_segments
 from netsurgery.io.wire import delimited, header, packed_varints, varint_field
+from netsurgery.net.model import Model
 
 SHAPE = delimited(7, packed_varints(1, (2,)))
 HALVES = np.array([1, -0.5], "<f2").tobytes()
@@ -142,6 +146,24 @@ def test_floats_and_doubles_are_copied_as_they_lie(tmp_path: Path) -> None:
             numbers = max(segments, key=lambda segment: segment.length)
             assert isinstance(numbers, kind)
             assert numbers.length == 15 * (8 if how == "raw double" else 4)
+
+
+def test_the_embedded_engine_maps_raw_floats_where_they_lie(tmp_path: Path) -> None:
+    """As ranges of the file, like any other float32; doubles and halves are read."""
+    net = tmp_path / "n.prototxt"
+    net.write_text(
+        'input: "x" input_shape { dim: [1, 3] } layer { name: "a" type: "InnerProduct" '
+        'bottom: "x" top: "y" inner_product_param { num_output: 2 bias_term: false } }'
+    )
+    values = np.array([[1, 2, 3], [0.5, 0, -4]], np.float32)
+    for how in RAW:
+        path = write_model(tmp_path / "m", model_layer("a", "InnerProduct", values, how=how))
+        with Model.open(net, path) as model:
+            (param,) = Weights(model).of(model.net.layers[0], ((2, 3),))
+            assert (param.range is not None) is (how == "raw")
+        with ort.open_engine(EngineOptions()) as engine, engine.load(net, path) as loaded:
+            made = loaded.forward({"x": np.ones((1, 3), np.float32)}, ["y"])["y"]
+        assert made.tolist() == [[6, -3.5]]
 
 
 def test_new_numbers_leave_nothing_raw(tmp_path: Path) -> None:

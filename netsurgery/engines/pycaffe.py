@@ -163,7 +163,8 @@ class PycaffeEngine(Closing):
                 number = next(self._net_ids)
                 facts = self._request("load", load.doing, net=number, **load.fields(path))
             except EngineFailed as failed:
-                raise RefusedToLoad(f"{failed}{raw_hint(weights)}") from None
+                words = str(failed).replace(str(path), load.path)
+                raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
         return CaffeNet(self, number, load.path, facts)
 
     def prepare(self, net: Net, weights: Path | None) -> None:

@@ -104,6 +104,18 @@ def old_model() -> bytes:
     return delimited(1, b"Old") + delimited(2, body) + header(99, 0)
 
 
+def raw_model() -> bytes:
+    """A model of NVIDIA's Caffe: raw float with a diff, double and half."""
+    blobs = [
+        delimited(7, packed_varints(1, (4,)))
+        + varint_field(10, kind)
+        + delimited(12, np.linspace(-1, 1, 4).astype(dtype).tobytes())
+        for kind, dtype in ((0, "<f8"), (1, "<f4"), (2, "<f2"))
+    ]
+    diff = varint_field(11, 2) + delimited(13, bytes(8))
+    return delimited(1, b"Raw") + layer("ip", "InnerProduct", blobs[1] + diff, *blobs)
+
+
 def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 7)) -> bytes:
     """A small picture that is not of one colour."""
     ramp = np.arange(size[0] * size[1] * 4, dtype=np.uint32).reshape(size[1], size[0], 4) * 7 % 256
@@ -164,7 +176,8 @@ def seeds(target: str) -> list[bytes]:
             *_read(SHARED, "prototxts/*", "bvlc/*.prototxt", "models/*/*.prototxt"),
         ],
         "caffemodel": lambda: [
-            model(), old_model(), *_read(SHARED, "models/opencv/*.caffemodel", "broken/*"),
+            model(), old_model(), raw_model(),
+            *_read(SHARED, "models/opencv/*.caffemodel", "broken/*"),
         ],
         "wire": lambda: [model(), old_model(), b"\x0b\x13\x14\x0c", blob(2, 2)],
         "hdf5": lambda: [hdf5()],
