@@ -12,10 +12,13 @@ import netsurgery
 from netsurgery.cli import run
 from netsurgery.cli.options import state_options
 
-#: They take text as it is: all layers are compared, all are upgraded.
-WITHOUT = {"diff", "upgrade"}
+#: They take text as it is: all layers are compared, all are upgraded; diff counts axes by it.
+ALL_LAYERS, WITHOUT = {"diff", "upgrade"}, {"upgrade"}
 CASES = [
-    (name, words) for name, several in COMMANDS.items() if name not in WITHOUT for words in several
+    (name, words)
+    for name, several in COMMANDS.items()
+    if name not in ALL_LAYERS
+    for words in several
 ]
 STATED = GOOD.replace(
     'layer { name: "data" type: "Input" top: "data"\n'
@@ -134,3 +137,26 @@ def test_it_is_one_decorator() -> None:
         assert command is not None
         own = {param.name for param in command.params}
         assert names.isdisjoint(own) if name in WITHOUT else names <= own, name
+
+
+@pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
+def test_diff_counts_axes_in_the_state(
+    phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, axis in (("a", -1), ("b", 3)):
+        Path(name).write_text(
+            f'layer {{ name: "d" type: "Data" top: "data" include {{ phase: {phase} }} }}\n'
+            f'layer {{ name: "s" type: "Softmax" bottom: "data" top: "s" softmax_param {{ axis: '
+            f"{axis} }} }}\n"
+        )
+    assert run(["diff", "a", "b", "-q"]) == 1
+    given = ["--phase", phase, "--input-shape", "data=1x1x8x8"]
+    assert run(["diff", "a", "b", "-q", *given]) == 0
+    assert netsurgery.diff(
+        "a", "b", state=netsurgery.NetState(phase).at({"data": (1, 1, 8, 8)})
+    ).same
+    assert run(["diff", "a", "b", "--input-shape", "x=1"]) == 2
+    assert (
+        capsys.readouterr().err == "error: a and b: a shape is given for 'x', a blob of neither\n"
+    )

@@ -12,13 +12,14 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.options import json_option, quiet_option
+from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import cell, echo, echo_table, text_diff
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.jobs.diff import Comparison, ParamDifference, compare_files
 from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.shapes import describe
+from netsurgery.net.state import NetState
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
 from netsurgery.surgery.difference.fields import Change
 
@@ -44,17 +45,24 @@ TROUBLE = 2
     is_flag=True,
     help="Compare the fields as they are written: a default that is written out is a difference.",
 )
+@state_options
 @json_option
 @quiet_option
 def command(
-    files: tuple[Path, ...], with_text: bool, strict: bool, as_json: bool, quiet: bool
+    files: tuple[Path, ...],
+    with_text: bool,
+    strict: bool,
+    state: NetState,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Show how a net differs from another: layers, fields, and the numbers in their params.
 
     Takes two prototxts, two caffemodels (or .caffemodel.h5), or two of each; which is which is
     told by their content.
     Comments, layout and spelling are no differences, nor is a default that is written out
-    (stride: 1) or an axis counted from the end, unless --strict is given.
+    (stride: 1) or an axis counted from the end, unless --strict is given. Layers of every phase are
+    compared; --phase and the like say in which state shapes are known, by which axes are counted.
     Layers that were renamed are matched by type and bottoms, by their params, or by their place.
     Of a param whose numbers differ: the norm of the difference, the largest absolute difference,
     and this relative to the largest absolute value in A.
@@ -70,7 +78,7 @@ def command(
         if with_text and prototxts is None:
             raise click.UsageError("--text needs two prototxts")
         nets = (Prototxt.read(prototxts[0]), Prototxt.read(prototxts[1])) if prototxts else None
-        found = compare_files(nets, models, strict)
+        found = compare_files(nets, models, strict, state)
         text = text_diff(nets[0], nets[1].text, nets[1].path) if with_text and nets else None
     if as_json:
         click.echo(json.dumps(to_json(found, files, text), indent=2, allow_nan=False))

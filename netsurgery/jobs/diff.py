@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netsurgery.errors import NetsurgeryError
+from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Shared
@@ -16,6 +16,7 @@ from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.jobs.blob_statistics import BlobDistance, distance
 from netsurgery.net import Net
 from netsurgery.net.model import shared_params
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import Change
 from netsurgery.surgery.difference.records import model_records
@@ -61,43 +62,70 @@ class Comparison:
 
 
 def compare_files(
-    nets: Nets | None, models: tuple[Path, Path] | None, strict: bool = False
+    nets: Nets | None,
+    models: tuple[Path, Path] | None,
+    strict: bool = False,
+    state: NetState = TEST,
 ) -> Comparison:
-    """`compare` of files of weights that are not open yet. Raises CaffemodelError, too."""
+    """`compare` of files of weights that are not open yet.
+
+    Raises CaffemodelError, and NetError for a shape in the state that is of a blob of neither net.
+    """
+    if nets is not None:
+        _check_shapes(nets, state)
     if models is None:
-        return compare(nets, None, strict)
-    shared = (None, None) if nets is None else (_shared(nets[0]), _shared(nets[1]))
+        return compare(nets, None, strict, state)
+    shared: tuple[Shared | None, Shared | None] = (None, None)
+    if nets is not None:
+        shared = _shared(nets[0], state), _shared(nets[1], state)
     with open_weights(models[0], shared[0]) as old, open_weights(models[1], shared[1]) as new:
-        return compare(nets, (old, new), strict)
+        return compare(nets, (old, new), strict, state)
 
 
 def compare(
-    nets: Nets | None, models: tuple[WeightsFile, WeightsFile] | None, strict: bool = False
+    nets: Nets | None,
+    models: tuple[WeightsFile, WeightsFile] | None,
+    strict: bool = False,
+    state: NetState = TEST,
 ) -> Comparison:
     """Compare two prototxts, two open files of weights, or both; at least one of them is given.
 
-    strict: a field that is written out at its default is a difference. Params are matched by the
-    layers' names, new names included. Memory does not grow with the models. Raises FormatError,
-    PrototxtError, CaffemodelError.
+    strict: a field that is written out at its default is a difference. state: in which shapes are
+    worked out, and params are shared. Params are matched by the layers' names, new names included.
+    Memory does not grow with the models. Raises FormatError, PrototxtError, CaffemodelError.
     """
     if models is None:
         assert nets is not None
-        return Comparison(compare_nets(*nets, strict=strict), ())
+        return Comparison(compare_nets(*nets, strict=strict, state=state), ())
     old, new = models
     if nets is None:
         net = _models(old, new)
     else:
-        net = compare_nets(*nets, (_counts(old), _counts(new)), strict)
+        net = compare_nets(*nets, (_counts(old), _counts(new)), strict, state)
     params = tuple(_params(old, new, dict(net.matched)))
     old.check_unchanged()
     new.check_unchanged()
     return Comparison(net, params)
 
 
-def _shared(net: Prototxt) -> Shared | None:
+def _check_shapes(nets: Nets, state: NetState) -> None:
+    blobs = {
+        scalar.as_string()
+        for net in nets
+        for message in (net.root, *net.layers)
+        for name in ("input", "top")
+        for scalar in message.scalars(name)
+    }
+    for blob, _ in state.shapes:
+        if blob not in blobs:
+            paths = f"{nets[0].path} and {nets[1].path}"
+            raise NetError(f"{paths}: a shape is given for {blob!r}, a blob of neither")
+
+
+def _shared(net: Prototxt, state: NetState) -> Shared | None:
     """Which params the layers share, where the net can be read as one."""
     try:
-        return shared_params(Net.of(to_v1(net).result))
+        return shared_params(Net.of(to_v1(net).result, state))
     except NetsurgeryError:
         return None
 

@@ -96,13 +96,15 @@ def diff(
     new: AnyPath | tuple[AnyPath, AnyPath],
     *,
     strict: bool = False,
+    state: NetState = TEST,
 ) -> Comparison:
     """How a second net differs from a first: layers, their fields, their params.
 
     old, new: each is a prototxt, a file of weights, or (prototxt, weights); both of one kind. The
     result's `net` tells what was added, removed, renamed and changed, `params` whether each is
     equal, reshaped or different and by what norm; `same` says it in one word. strict: a field that
-    is written out at its default is a difference.
+    is written out at its default is a difference. state: in which shapes are known, by which an
+    axis counted from the end equals another; layers of every state are compared.
 
     Raises FormatError, PrototxtError, CaffemodelError, and NetError for two that are not of one
     kind.
@@ -119,7 +121,7 @@ def diff(
     models = None
     if model is not None and other_model is not None:
         models = model, other_model
-    return compare_files(nets, models, strict)
+    return compare_files(nets, models, strict, state)
 
 
 def _pair(given: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:

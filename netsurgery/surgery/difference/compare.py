@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.upgrade.text import to_v1
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.fields import Change, Tree, Values, field_changes, field_tree
 from netsurgery.surgery.difference.matching import Matching, match_layers
 from netsurgery.surgery.difference.meaning import NET, meaning, spelled
@@ -79,11 +80,13 @@ def compare_nets(
     new: Prototxt,
     params: tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = ({}, {}),
     strict: bool = False,
+    state: NetState = TEST,
 ) -> NetDifference:
     """How `new` differs from `old`.
 
     params: for either net the counts of each layer's params, where weights are known; they help
-    to match layers. strict: a field that is written out at its default is a difference.
+    to match layers. strict: a field that is written out at its default is a difference. state: in
+    which shapes are worked out, by which an axis counted from the end is another's equal.
 
     Raises PrototxtError for a value that cannot be read, or a V0 net that cannot be brought up to
     date.
@@ -92,7 +95,8 @@ def compare_nets(
     before, after = (_net_fields(net, strict) for net in (old, new))
     fields = field_changes(before, after)
     one, other = (
-        layer_records(net, counts, strict) for net, counts in zip((old, new), params, strict=True)
+        layer_records(net, counts, strict, state)
+        for net, counts in zip((old, new), params, strict=True)
     )
     return compare_records(one, other, fields, strict)
 

@@ -15,8 +15,10 @@ from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.net import types
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
+from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
 from netsurgery.surgery.difference.meaning import LayerView, layer_meaning, spelled
+from netsurgery.surgery.inputs import with_own_shapes
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
 
@@ -49,14 +51,16 @@ def layer_records(
     net: Prototxt,
     params: Mapping[str, tuple[int, ...]] | None = None,
     strict: bool = False,
+    state: NetState = TEST,
 ) -> tuple[LayerRecord, ...]:
     """The layers of a prototxt (V1 or V2), those of every phase, its own inputs first.
 
     params: layer -> the counts of its params. strict: their fields as they are written, else what
-    they mean. Raises PrototxtError for a value that cannot be read.
+    they mean. state: in which blobs have the shapes by which axes are counted. Raises PrototxtError
+    for a value that cannot be read.
     """
     counts = params or {}
-    axes = functools.cache(functools.partial(_axes, net))
+    axes = functools.cache(functools.partial(_axes, net, state))
     records = [_declared(net.root)] if net.root.all("input") else []
     for message in net.layers:
         name, kind = message.string("name"), layer_type(message, net.generation)
@@ -76,10 +80,10 @@ def layer_records(
     return tuple(records)
 
 
-def _axes(net: Prototxt) -> dict[int, int]:
+def _axes(net: Prototxt, state: NetState) -> dict[int, int]:
     """Where a layer starts in the text -> how many axes its first bottom has, where known."""
     try:
-        found = Net.of(net)
+        found = with_own_shapes(Net.of(net, state))
         blobs = infer(found).blobs
     except NetsurgeryError:
         return {}
