@@ -210,8 +210,8 @@ def transplant(
     every layer of the target must have its params. state: phase, stages, level and shapes to read
     both nets in.
 
-    The plan's `transfers` tell each param's verdict: copied, reshaped, turned, sliced, dropped or
-    left. Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
+    The plan's `transfers` tell each param's verdict: copied, reshaped, turned, reordered,
+    sliced, dropped or left. Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
     """
     from netsurgery.jobs import transplant as job
     from netsurgery.surgery.transplant.plan import NameRule
