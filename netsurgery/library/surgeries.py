@@ -211,7 +211,8 @@ def transplant(
     both nets in.
 
     The plan's `transfers` tell each param's verdict: copied, reshaped, turned, reordered,
-    sliced, dropped or left. Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
+    sliced, dropped or left. Raises SurgeryError with every refusal, FormatError, NetError,
+    OutputError.
     """
     from netsurgery.jobs import transplant as job
     from netsurgery.surgery.transplant.plan import NameRule
