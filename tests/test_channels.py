@@ -329,7 +329,7 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (
             CLASSIFIER + ip("next", "p"),
             "outputs:fc:add=1",
-            "layer 'fc': layer 'next' (InnerProduct) computes with what 'p' made of all channels",
+            "layer 'fc': layer 'next' (InnerProduct) reads shares of all channels, from 'p'",
         ),
         (
             CLASSIFIER + layer("Slice", "a b c", "fc"),
@@ -339,7 +339,7 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (
             CLASSIFIER + layer("PReLU", "r", "p"),
             "outputs:fc:add=1",
-            "layer 'fc': layer 'r' (PReLU) computes with what 'p' made of all channels",
+            "layer 'fc': layer 'r' (PReLU) reads shares of all channels, from 'p'",
         ),
         (
             CLASSIFIER + layer("ArgMax", "m", "p", "argmax_param { top_k: 2 }"),

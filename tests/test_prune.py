@@ -76,7 +76,7 @@ LOST = "computes with several channels at once: without some the others would ch
             layer("DummyData", "d", "", "dummy_data_param { shape { dim: [1, 4, 6, 6] } }")
             + layer("Eltwise", "e", "c d"),
             "c:drop=0",
-            "layer 'd' (DummyData) does with its channels what is not known",
+            "layer 'd' (DummyData) has its channels from no layer before it",
         ),
         (
             layer("ReLU", "r", "c") + layer("Accuracy", "a", "r x", "include { phase: TRAIN }"),
@@ -140,15 +140,20 @@ LOST = "computes with several channels at once: without some the others would ch
             "layer 'j' (Concat) reaches 'l' on another way, with other channels or another order",
         ),
         (
+            layer("SoftmaxWithLoss", "loss", "c x"),
+            "c:drop=0",
+            "layer 'loss' (SoftmaxWithLoss) is for training; give the deploy prototxt",
+        ),
+        (
             layer("Softmax", "p", "c") + conv("d", "p"),
             "c:drop=0",
-            "layer 'd' (Convolution) computes with what 'p' made of all channels; those left are "
-            "other numbers",
+            "layer 'd' (Convolution) reads shares of all channels, from 'p'; those left would "
+            "be others",
         ),
         (
             layer("Softmax", "p", "c") + layer("Eltwise", "e", "p x"),
             "c:drop=0",
-            "layer 'e' (Eltwise) computes with what 'p' made of all channels",
+            "layer 'e' (Eltwise) reads shares of all channels, from 'p'",
         ),
         (
             layer("ArgMax", "m", "c", "argmax_param { axis: 1 }") + conv("d", "m"),

@@ -466,6 +466,25 @@ def compare(case: Case, engine: PycaffeEngine | EmbeddedEngine, folder: Path) ->
     )
 
 
+def test_folded_before_or_behind_is_the_same(tmp_path: Path) -> None:
+    """Operations work on what those before them left."""
+    results = []
+    for number, words in enumerate((["fold", CUT_AND_GROWN], [CUT_AND_GROWN, "fold"])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        nets = Nets(folder, Case(RESIDUAL, words[0], zeros=[], layers=""))
+        with Model(Net.read(nets.new), nets.cut) as model:
+            plan = plan_edit(model, words[1:])
+            write_edit(plan, model, EditPlaces(folder / "m", folder / "t"))
+        results.append(run(open_engine(EngineOptions()), folder / "t", folder / "m"))
+    (first, second) = (list(each.values()) for each in results)
+    for one, other in zip(first, second, strict=True):
+        assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max()
+
+
+CUT_AND_GROWN = "outputs:a2:drop=1-2"
+
+
 @pytest.mark.caffe
 @pytest.mark.parametrize("name", list(GROWN))
 def test_added_channels_change_nothing(

@@ -101,8 +101,8 @@ def mixes(shapes: Shapes, layer: Layer, axis: int) -> str:
 
 def takes_size_from(shapes: Shapes, layer: Layer) -> int:
     """The first axis that its message says it works along; height where it says nothing."""
-    given = own_message(layer).scalar("axis")
-    axis = 2 if given is None else given.as_int(-(2**31))
+    written = own_message(layer).scalar("axis")
+    axis = 2 if written is None else written.as_int(-(2**31))
     return axis if axis >= 0 else axis % len(shapes.of(layer.bottoms[0]))
 
 
@@ -192,12 +192,12 @@ def param_axes(follow: Follower, layer: Layer) -> dict[int, int]:
     shapes = follow.work.shapes.params_of(layer)
     if not shapes and params:
         shapes = tuple(follow.work.peek(layer.name, index).shape for index in range(len(params)))
-    found = {}
+    result = {}
     for index, (param, shape) in enumerate(zip(params, shapes, strict=False)):
         axis = _channels_of(shape, cut.old)
         if cut.axis == 1 and param.role is not ParamRole.FACTOR and axis is not None:
-            found[index] = axis
-    return found
+            result[index] = axis
+    return result
 
 
 def _channels_of(shape: Shape, channels: int) -> int | None:

@@ -55,7 +55,7 @@ _NUM_OUTPUT, _GROUP = 1, 5
 
 
 def apply_cuts(follow: Follower) -> None:
-    """Cut the params and the text as `follow` found.
+    """Cut the params and the text of every layer that `follow` reached.
 
     Raises SurgeryError for params that are shared, or are not as the net has them, and where the
     new net would have other shapes than the cuts tell.
@@ -73,14 +73,14 @@ def apply_cuts(follow: Follower) -> None:
 
 def _new_shapes(follow: Follower) -> dict[str, Shape]:
     """The new shape of every blob that is cut and whose shape is known."""
-    found = {}
+    expected = {}
     for layer in follow.work.net.layers:
         for blob in follow.tops(layer):
             cut = follow.cuts.get(blob)
             shape = follow.work.shapes.blobs.get(blob.name)
             if shape is not None and cut is not None and cut.axis >= 0:
-                found[blob.name] = _with(shape, cut)
-    return found
+                expected[blob.name] = _with(shape, cut)
+    return expected
 
 
 def _with(shape: Shape, cut: Cut) -> Shape:
@@ -232,7 +232,7 @@ def _cut_blocks(blocks: Array, rows: _Rows) -> Array:
 
     count = len(rows.groups)
     outputs, inputs = len(rows.outputs) // count, len(rows.inputs) // count
-    made = np.zeros((count, outputs, inputs, *blocks.shape[3:]), dtype=blocks.dtype)
+    result = np.zeros((count, outputs, inputs, *blocks.shape[3:]), dtype=blocks.dtype)
     for new, old in enumerate(rows.groups):
         if old == NEW:
             continue
@@ -240,8 +240,8 @@ def _cut_blocks(blocks: Array, rows: _Rows) -> Array:
             _local(rows.outputs[new * outputs : (new + 1) * outputs], old * blocks.shape[1]),
             _local(rows.inputs[new * inputs : (new + 1) * inputs], old * blocks.shape[2]),
         )
-        made[new] = take(take(blocks[old], parts[0], 0), parts[1], 1)
-    return made
+        result[new] = take(take(blocks[old], parts[0], 0), parts[1], 1)
+    return result
 
 
 def _local(rows: Rows, start: int) -> Rows:

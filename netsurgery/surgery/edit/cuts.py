@@ -103,14 +103,14 @@ def merged(cut: Cut, shape: Shape, start: int, end: int) -> Cut:
 
 
 def unmerged(cut: Cut, shape: Shape, axis: int, end: int) -> Cut | None:
-    """The other way: the cut on `axis` of the axes that made `cut.axis`; None where it is none."""
+    """The other way: the cut on `axis`, one of those that became `cut.axis`; None if it is none."""
     start, size = cut.axis, shape[axis]
     outer, inner = prod(shape[start:axis]), prod(shape[axis + 1 : end])
     count = len(cut.rows) // (outer * inner)
     blocks = cut.rows[: count * inner : inner]
     rows = tuple(NEW if row == NEW else row // inner for row in blocks)
-    made = replace(cut, axis=axis, rows=rows, old=size)
-    return made if merged(made, shape, start, end) == cut else None
+    result = replace(cut, axis=axis, rows=rows, old=size)
+    return result if merged(result, shape, start, end) == cut else None
 
 
 def reshaped(cut: Cut, shape: Shape, other: Shape) -> Cut | None:
@@ -123,8 +123,9 @@ def reshaped(cut: Cut, shape: Shape, other: Shape) -> Cut | None:
             if last - first == 1:
                 return merged(cut, shape, start, end).at(first)
             if end - start == 1:
-                found = (unmerged(cut.at(first), other, axis, last) for axis in range(first, last))
-                return next((made for made in found if made is not None), None)
+                axes = range(first, last)
+                results = [unmerged(cut.at(first), other, axis, last) for axis in axes]
+                return next((result for result in results if result is not None), None)
     return None
 
 
@@ -176,10 +177,10 @@ def unshuffled(rows: Rows, old: int, group: int) -> Rows | None:
     if len(rows) % group:
         return None
     channels = _shuffle(old, group)
-    found = [NEW] * len(rows)
+    result = [NEW] * len(rows)
     for row, i in zip(rows, _shuffle(len(rows), group), strict=True):
-        found[i] = NEW if row == NEW else channels[row]
-    return tuple(found)
+        result[i] = NEW if row == NEW else channels[row]
+    return tuple(result)
 
 
 def _shuffle(size: int, group: int) -> list[int]:
@@ -211,6 +212,6 @@ def take(values: Array, rows: Rows, axis: int) -> Array:
     import numpy as np
 
     index = np.array(rows, dtype=np.int64)
-    found: Array = np.take(values, np.maximum(index, 0), axis=axis)
-    np.moveaxis(found, axis, 0)[index == NEW] = 0
-    return found
+    result: Array = np.take(values, np.maximum(index, 0), axis=axis)
+    np.moveaxis(result, axis, 0)[index == NEW] = 0
+    return result

@@ -1,4 +1,4 @@
-"""A net of color pictures made one of grey pictures, and back.
+"""A net of color pictures turned into one of grey pictures, and back.
 
 rgb-to-grey        one input channel for three: W' = the sum of W over its channels
 grey-to-rgb:WORD   three for one: W'c = wc W
@@ -8,7 +8,7 @@ channels. A net behind ``grey-to-rgb`` gives for a color picture x what it gave 
 w0 x0 + w1 x1 + w2 x2. Both hold with padding too, and to the rounding of the weights.
 
 The shares w are in the order of the channels that the new net is to be given. They are of ITU-R
-BT.601, red .299, green .587, blue .114, as OpenCV's grey is made (Caffe's own way to read grey
+BT.601, red .299, green .587, blue .114, as in OpenCV's grey (Caffe's own way to read grey
 pictures): ``bgr`` (the default) or ``rgb`` says in which order. ``mean`` is a third each, and three
 numbers are the shares themselves.
 """
@@ -118,9 +118,9 @@ def _change(
     """Put the first layers' weights through `make`; the image has other channels then."""
     old, new = channels
     image = image_of(work)
-    found = image.shape[1] if image.shape is not None else 0
-    if found != old:
-        raise SurgeryError(f"the net's input {image.name!r} has {found} channels, expected {old}")
+    count = image.shape[1] if image.shape is not None else 0
+    if count != old:
+        raise SurgeryError(f"the net's input {image.name!r} has {count} channels, expected {old}")
     for layer in first_layers(work, passing, "the number of its channels"):
         if group_of(work.shapes, layer) != 1:
             raise stop(layer.name, "its channels are in groups, each with filters of its own")

@@ -70,6 +70,11 @@ def _why_not(layer: Layer) -> str:
         if types.values(layer) in (Values.KEPT, Values.MOVED):
             return "moves its channels in a way that is not followed"
         return "computes with several channels at once: without some the others would change"
+    record = types.of(layer)
+    if record is not None and record.training:
+        return "is for training; give the deploy prototxt"
+    if not layer.bottoms:
+        return "has its channels from no layer before it"
     return "does with its channels what is not known"
 
 
@@ -161,7 +166,7 @@ def _alike(follow: Follower, first: Blob, second: Blob) -> bool:
 def _after_comparison(follow: Follower, layer: Layer, cut: Cut) -> Exception:
     return follow.refusal(
         layer,
-        f"computes with what {cut.compared!r} made of all channels; those left are other numbers",
+        f"reads shares of all channels, from {cut.compared!r}; those left would be others",
     )
 
 
@@ -255,10 +260,10 @@ def _reshaped(follow: Follower, layer: Layer) -> None:
         cut = follow.cuts.get(one)
         if cut is not None:
             shapes = (follow.shape(blob, layer) for blob in (one, other))
-            found = reshaped(cut, *shapes)
-            if found is None:
+            result = reshaped(cut, *shapes)
+            if result is None:
                 raise follow.refusal(layer, "mixes its channels with other axes")
-            follow.put(other, found, layer)
+            follow.put(other, result, layer)
 
 
 def _permuted(follow: Follower, layer: Layer) -> None:
