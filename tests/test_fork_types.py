@@ -66,7 +66,7 @@ TWO = "param { lr_mult: 1 } param { lr_mult: 1 } "
         ("type: 'Normalize' normalize_param { normalize_type: 'L1' }", "Normalize (face)"),
         ("type: 'Normalize' norm_param { }", "Normalize"),
         ("type: 'DepthwiseConv'", "DepthwiseConvolution"),
-        ("type: 'ConvolutionDepthwise'", "ConvolutionDepthwise"),
+        ("type: 'ConvolutionDepthwise'", "DepthwiseConvolution"),
         ("type: 'SELU'", "SeLU"),
     ],
 )
@@ -148,8 +148,9 @@ def test_a_shape_that_values_say_is_not_known(text: str, count: int) -> None:
     assert not shapes.why_no_params(net.layers[-1])
 
 
-def test_convolution_depthwise_has_a_group_for_each_channel() -> None:
-    net = net_of("type: 'ConvolutionDepthwise' convolution_param { kernel_size: 3 }", *BATCH)
+@pytest.mark.parametrize("kind", ["DepthwiseConvolution", "DepthwiseConv", "ConvolutionDepthwise"])
+def test_a_depthwise_convolution_has_a_group_for_each_channel(kind: str) -> None:
+    net = net_of(f"type: '{kind}' convolution_param {{ kernel_size: 3 }}", *BATCH)
     shapes = infer(net)
     assert shapes.params["l"] == ((8, 1, 3, 3), (8,))
     assert shapes.of("out") == (2, 8, 4, 2)

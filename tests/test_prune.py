@@ -173,7 +173,7 @@ LOST = "computes with several channels at once: without some the others would ch
         (
             layer("Crop", "k", "c x", "crop_param { axis: 1 }"),
             "c:drop=0",
-            "layer 'k' (Crop) works along axis 1",
+            "layer 'k' (Crop) moves its channels in a way that is not followed",
         ),
         (
             layer("Permute", "p", "c", "permute_param { order: [0, 2, 3, 1] }")

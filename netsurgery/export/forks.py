@@ -86,7 +86,6 @@ def _axpy(site: Site) -> list[str]:
 
 EMITTERS: dict[str, Emitter] = {
     "Axpy": _axpy,
-    "ConvolutionDepthwise": CONVOLUTIONS["Convolution"],
     "DepthwiseConvolution": CONVOLUTIONS["Convolution"],
     "Interp": _interp,
     "Normalize": _normalize,

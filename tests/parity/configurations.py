@@ -181,6 +181,9 @@ def batch_norm(draw: Draw) -> Trial:
 
 @st.composite
 def scale_or_bias(draw: Draw, kind: str, field: str) -> Trial:
+    if draw(st.integers(0, 3)) == 0:  # as in most nets: one number for each channel
+        text = flag(draw, "bias_term") if kind == "Scale" else ""
+        return Trial(kind, body(field, text), (draw(shapes(2, 4)),), in_place=draw(st.booleans()))
     shape = draw(shapes(1, 4))
     first = draw(whole(0, len(shape) - 1))
     end = draw(whole(first, len(shape)))

@@ -165,11 +165,7 @@ def depthwise(draw: Draw, kind: str) -> Trial:
     text = f"kernel_size: {size} pad: {pad} dilation: {dilation} " + flag(draw, "bias_term")
     text += maybe(draw, "stride", whole(1, 3))
     named = [f"num_output: {channels} ", f"group: {channels} "]
-    text += (
-        "".join(named)
-        if kind != "ConvolutionDepthwise"
-        else "".join(each for each in named if draw(st.booleans()))
-    )
+    text += "".join(each for each in named if draw(st.booleans()))
     shape = (draw(whole(1, 2)), channels, draw(whole(least, 8)), draw(whole(least, 8)))
     return Trial(kind, body("convolution_param", text), (shape,))
 
@@ -213,9 +209,10 @@ FORK_TRIALS: dict[str, st.SearchStrategy[Trial]] = {
     "BN (PSPNet)": pspnet_bn(),
     "BN (SegNet)": segnet_bn(),
     "BatchNorm (NVCaffe)": nvcaffe_batch_norm(),
-    "ConvolutionDepthwise": depthwise("ConvolutionDepthwise"),
     "DepthwiseConvolution": st.one_of(
-        depthwise("DepthwiseConvolution"), depthwise("DepthwiseConv")
+        depthwise("DepthwiseConvolution"),
+        depthwise("DepthwiseConv"),
+        depthwise("ConvolutionDepthwise"),
     ),
     "HardSigmoid": elementwise(
         "HardSigmoid", "hard_sigmoid_param", ("alpha", number(0.1, 1)), ("beta", number(0, 1))

@@ -300,7 +300,6 @@ REFERENCES: dict[str, Reference] = {
     "BN (PSPNet)": bn_of_pspnet,
     "BN (SegNet)": bn_of_segnet,
     "BatchNorm (NVCaffe)": batch_norm_of_nvcaffe,
-    "ConvolutionDepthwise": depthwise,
     "DepthwiseConvolution": depthwise,
     "HardSigmoid": pointwise("hard_sigmoid_param", hard_sigmoid),
     "HardSwish": pointwise("", hard_swish),
@@ -353,7 +352,6 @@ PARAMS: dict[str, Callable[[Layer, list[Shape]], list[Shape]]] = {
     "BN (PSPNet)": _each(4),
     "BN (SegNet)": _each(2),
     "BatchNorm (NVCaffe)": _of_nvcaffe,
-    "ConvolutionDepthwise": _depthwise,
     "DepthwiseConvolution": _depthwise,
     "Normalize": _of_ssd,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import prod
 
 from netsurgery.net import geometry
@@ -54,7 +53,7 @@ def _convolution(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
-    """A group for each channel, and as many outputs, whatever is left out."""
+    """A group for each channel, and as many outputs: some forks read neither number."""
     channels, message = images(layer, bottoms[0])[1], layer.param("convolution_param")
     for name in ("group", "num_output"):
         given = message.integer(name, channels, 1)
@@ -231,11 +230,11 @@ CONVOLUTION = LayerType(
 
 _DEPTHWISE = LayerType(
     name="DepthwiseConvolution",
-    aliases=("DepthwiseConv",),
+    aliases=("DepthwiseConv", "ConvolutionDepthwise"),
     origin="MobileNet",
     message="convolution_param",
     fields=(),
-    shapes=_convolution,
+    shapes=_depthwise,
     bottoms=(1, MANY),
     tops=_one_top_each,
     roles=(Role.VALUE,),
@@ -244,26 +243,15 @@ _DEPTHWISE = LayerType(
     window=_window,
     field=_sliding_field,
     edges=_pads,
-    channels=Channels.MIXING,
+    channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
     source=Source.NONE,
     params=_convolution_params,
     layout=Layout.OUTPUTS_FIRST,
     affine=None,
-    multiply_adds=_convolution_cost,
+    multiply_adds=_depthwise_cost,
     training=False,
     runs=True,
-)
-
-#: Its text names no group: it has one for each channel.
-_CONVOLUTION_DEPTHWISE = replace(
-    _DEPTHWISE,
-    name="ConvolutionDepthwise",
-    aliases=(),
-    shapes=_depthwise,
-    bottoms=(1, 1),
-    tops=(1, 1),
-    multiply_adds=_depthwise_cost,
 )
 
 _DECONVOLUTION = LayerType(
@@ -372,7 +360,6 @@ _EMBED = LayerType(
 
 TYPES = (
     CONVOLUTION,
-    _CONVOLUTION_DEPTHWISE,
     _DECONVOLUTION,
     _DEPTHWISE,
     _EMBED,

@@ -139,9 +139,10 @@ def _bias_affine(layer: Layer, read: Read, channels: int) -> tuple[Wide, Wide]:
 
 
 def _one_axis(layer: Layer, field: str) -> None:
+    """An axis from the end is the caller's to look at: it has the bottom's axes."""
     axes = layer.param(field).integer("num_axes", 1, -1)
-    if axes != 1:
-        axis = layer.param(field).integer("axis", 1, -(2**31))
+    axis = layer.param(field).integer("axis", 1, -(2**31))
+    if axes != 1 or (axis != 1 and axis >= 0):
         raise SurgeryError(f"axis {axis}, num_axes {axes}; only axis 1 alone can be folded")
 
 

@@ -54,7 +54,8 @@ def _turns(layer: Layer, *axes: int) -> bool:
 
 
 def _reverse_space(layer: Layer) -> Space:
-    return Space.MIXING if _turns(layer, 0, 1) else Space.POINTWISE
+    """What was flattened has its positions on axis 1."""
+    return Space.MIXING if _turns(layer, 0) else Space.POINTWISE
 
 
 def _reverse_channels(layer: Layer) -> Channels:

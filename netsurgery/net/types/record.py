@@ -76,7 +76,7 @@ class Role(Enum):
 class Space(Enum):
     """What a layer does over height and width."""
 
-    POINTWISE = "pointwise"  #: a cell depends on the same cell of one bottom
+    POINTWISE = "pointwise"  #: a cell depends on the same cell of one bottom (and see ALONG)
     JOINING = "joining"  #: ... of all the bottoms
     SLIDING = "sliding"  #: a window slides over the bottom
     SPREADING = "spreading"  #: every cell is spread over a window
@@ -92,7 +92,9 @@ class Channels(Enum):
 
     ALIKE = "alike"  #: every channel alike, whichever and however many there are
     BY_CHANNEL = "by channel"  #: every channel by itself, with params of its own
-    ALONG = "along an axis"  #: it looks along the axis that its message names
+    #: It looks along the axis that its message names, which is meant to be the channels; along
+    #: another one its cells are not what `space` says.
+    ALONG = "along an axis"
     MIXING = "mixing"  #: a channel depends on others
     NONE = "none"  #: it has no top, or reads no numbers
     UNKNOWN = "not known"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netsurgery.net import geometry
 from netsurgery.net.geometry import Field
 from netsurgery.net.layer import Layer, Shape
@@ -37,6 +39,7 @@ def _resampling(
     bottoms: Count,
     roles: tuple[Role, ...],
     in_place: InPlace,
+    channels: Channels | Callable[[Layer], Channels] = Channels.ALIKE,
     values: Values,
     field: FieldRule | None,
 ) -> LayerType:
@@ -55,7 +58,7 @@ def _resampling(
         window=None,
         field=field,
         edges=no_edges,
-        channels=Channels.ALIKE,
+        channels=channels,
         values=values,
         source=Source.NONE,
         params=NO_PARAMS,
@@ -65,6 +68,12 @@ def _resampling(
         training=False,
         runs=True,
     )
+
+
+def _crop_channels(layer: Layer) -> Channels:
+    """Some may be left out where an axis before the rows is named; one from the end may be any."""
+    axis = layer.param("crop_param").integer("axis", 2, -(2**31))
+    return Channels.ALIKE if axis >= 2 else Channels.MIXING
 
 
 def _crop(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -191,6 +200,7 @@ TYPES = (
         bottoms=(2, 2),
         roles=(Role.VALUE, Role.SIZE),
         in_place=InPlace.ALLOWED,
+        channels=_crop_channels,
         values=Values.MOVED,
         field=_crop_field,
     ),
