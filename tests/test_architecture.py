@@ -84,6 +84,14 @@ def test_cells_are_placed_by_net_alone(path: Path) -> None:
         assert "netsurgery.net.windows" not in names
 
 
+def test_what_runs_nets_changes_none() -> None:
+    """Engines and maps take a net as it is read; surgeries are the commands' business."""
+    for room in ("engines", "maps"):
+        for path in (PACKAGE / room).glob("*.py"):
+            found = [name for name, _ in imports(path) if name.startswith("netsurgery.surgery")]
+            assert not found, f"{path} imports {found}"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_library_has_its_place(path: Path) -> None:
     place = path.relative_to(PACKAGE).as_posix()

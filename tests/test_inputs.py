@@ -7,10 +7,10 @@ import random
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt, as_file
+from netsurgery.net.inputs import assume_input, declare_inputs, given_to_either
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import NetState
-from netsurgery.surgery.inputs import assume_input, declare_inputs, given_to_either
 
 MEMORY = "memory_data_param { batch_size: 2 channels: 3 height: 6 width: 6 }"
 CONV = (

@@ -14,11 +14,11 @@ from netsurgery.formats.schema.descriptors import why_not_parsed
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.jobs.check_schema import Finding
 from netsurgery.net import types
+from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import ParamRole, Source
-from netsurgery.surgery.inputs import declare_inputs
 
 __all__ = ["EngineReport", "embedded_report", "stock_report"]
 

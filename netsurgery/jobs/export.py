@@ -11,11 +11,11 @@ from netsurgery.errors import PrototxtError, SettingsError
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
+from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.model import Model
 from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.inputs import declare_inputs, why_no_input
 
 if TYPE_CHECKING:
     from netsurgery.export.onnx import Preprocess

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.io.files import Outputs
+from netsurgery.net.inputs import assume_input, given_to_either
 from netsurgery.net.model import Model
 from netsurgery.net.model_write import write_model
 from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.inputs import assume_input, given_to_either
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
 from netsurgery.surgery.transplant.weights import model_change
 

@@ -18,11 +18,11 @@ from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
 from netsurgery.net import types
+from netsurgery.net.inputs import declare_inputs, given_to_either
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.matching import first_writers, pair_blobs, same_order
-from netsurgery.surgery.inputs import declare_inputs, given_to_either
 
 if TYPE_CHECKING:
     from netsurgery.jobs.verify_inputs import Feed

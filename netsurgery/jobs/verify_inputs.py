@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.settings import Settings
 from netsurgery.net import types
+from netsurgery.net.inputs import declare_inputs, why_no_input, with_own_shapes
 from netsurgery.net.net import Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
 from netsurgery.net.types.indices import Indices, indices
 from netsurgery.net.types.record import Role, Values
-from netsurgery.surgery.inputs import declare_inputs, why_no_input, with_own_shapes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,6 +23,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
+from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.order import Order, as_map
 from netsurgery.net.param_sources import check_own_names
@@ -40,7 +41,6 @@ from netsurgery.surgery.convolution.split_text import branch_names
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import rewrite
 from netsurgery.surgery.convolution.walk import survey
-from netsurgery.surgery.inputs import declare_inputs
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]

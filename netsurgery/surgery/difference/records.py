@@ -13,12 +13,12 @@ from netsurgery.formats.textformat import Message
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.net import types
+from netsurgery.net.inputs import with_own_shapes
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
 from netsurgery.surgery.difference.meaning import LayerView, layer_meaning, spelled
-from netsurgery.surgery.inputs import with_own_shapes
 
 __all__ = ["LayerRecord", "layer_records", "model_records"]
 
