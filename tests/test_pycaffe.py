@@ -32,7 +32,8 @@ from netsurgery.errors import (
     NetsurgeryError,
     SurgeryError,
 )
-from netsurgery.net import NetState
+from netsurgery.net import Net, NetState
+from netsurgery.net.model import Model
 
 OTHERS = os.environ.get("NETSURGERY_WORKER_PYTHONS", "")
 PYTHONS = [sys.executable, *(python for python in OTHERS.split(os.pathsep) if python)]
@@ -454,6 +455,27 @@ def test_auto_goes_on_without_a_caffe_that_does_not_start(
         )
     with pytest.raises(EngineError):
         registry.open_engine(replace(options, choice="caffe"))
+
+
+@pytest.mark.parametrize("death", ["abort", "kill", "exit", "hang", "raise", "nothing"])
+def test_auto_goes_on_without_a_caffe_that_does_not_load_a_net(
+    python: str, net_file: Callable[[str], Path], death: str
+) -> None:
+    """Its words are in the note; what it loads is not loaded again."""
+    path = net_file(f"# load {death}")
+    shape = "input_param { shape { dim: [1, 1, 2, 2] } }"
+    layer = f'layer {{ name: "data" type: "Input" top: "data" {shape} }}'
+    path.write_text(path.read_text() + layer)
+    options = EngineOptions(caffe_python=python, timeout=1.5 if death == "hang" else 20.0)
+    net = Net.read(path)
+    with registry.open_engine(options, [Model(net)]) as engine:
+        assert engine.name == ("caffe" if death == "nothing" else "embedded")
+        if death == "nothing":
+            path.write_text("# load abort")  # it is there already
+            assert dict(engine.load(net).inputs) == {"data": (1, 1, 2, 2)}
+        else:
+            assert f"loading {path}" in engine.note
+            assert engine.note.endswith(": the embedded engine was used")
 
 
 def test_gpu_with_a_caffe_that_has_none(start: Opener, python: str) -> None:

@@ -103,15 +103,15 @@ def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]
 def fall_back(options: EngineOptions) -> Iterator[list[str]]:
     """Under "auto" a net that Caffe refuses to load ends the block, with a note in the list.
 
-    The note is for the user of the embedded engine, which has to do what is left to do. Under
-    "caffe" Caffe's refusal is raised as it is.
+    So does a request that takes it too long. The note is for the user of the embedded engine,
+    which has to do what is left to do. Under "caffe" both are raised as they are.
     """
     from netsurgery.engines.pycaffe import RefusedToLoad
 
     notes: list[str] = []
     try:
         yield notes
-    except RefusedToLoad as refused:
+    except (RefusedToLoad, EngineTimeout) as refused:
         if options.choice != "auto":
             raise
         notes.append(f"{refused}{_INSTEAD}")
