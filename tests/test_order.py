@@ -92,6 +92,7 @@ HWC = (Part(MAP, (1, 2, 0)),)
             HWC,
         ),
         (reshape("c", "g", 0, 2, 6, 4), "g", (Part((2, 6, 4)),)),
+        (PERMUTED + reshape("p", "g", 0, -1, 1, 1), "g", HWC),
         (permute("c", "p", 1, 0, 2, 3), "p", None),
         (fc("fc", "c"), "fc", (Part((5, 1, 1)),)),
         (
@@ -155,6 +156,8 @@ WAYS = [
     (reshape("c", "x", 0, 4, 3, 4), (0, 1, 2)),
     (permute("c", "f", 0, 1, 2, 3) + layer("Flatten", "f", "x"), (0, 1, 2)),
     (reshape("c", "f", 0, -1, 1, 1) + layer("Flatten", "f", "x"), (0, 1, 2)),
+    (PERMUTED + reshape("p", "x", 0, -1, 1, 1), (1, 2, 0)),
+    (PERMUTED + reshape("p", "f", 0, -1, 1, 1) + layer("ReLU", "f", "x"), (1, 2, 0)),
 ]  # fmt: skip
 
 
@@ -248,6 +251,28 @@ def test_what_is_done_is_said() -> None:
             reshape("c", "r", 0, 2, 6, 4) + fc("fc", "r"),
             "layer 'fc': layer 'r' (Reshape) moves numbers from position to position before it, so "
             "no window slides over the input",
+        ),
+        (
+            PERMUTED + layer("ReLU", "p", "r") + fc("fc", "p"),
+            "layer 'r': its top 'r' is an output, whose numbers would lie in another order",
+        ),
+        (
+            PERMUTED + layer("Flatten", "p", "f") + layer("Flatten", "f", "g") + fc("fc", "f"),
+            "layer 'g': its top 'g' is an output, whose numbers would lie in another order",
+        ),
+        (
+            layer("Flatten", "c", "f") + layer("ReLU", "c", "c").replace('name: "c"', 'name: "r"')
+            + layer("Flatten", "c", "g") + fc("fc", "f"),
+            "layer 'f': a layer works in place on what it flattens; 'c' is read again behind it",
+        ),
+        (
+            fc("fc", "c") + layer("Flatten", "fc", "f") + layer("ReLU", "fc", "fc"),
+            "layer 'f': a layer works in place on what it flattens; 'fc' is read again behind it",
+        ),
+        (
+            reshape("c", "r", 0, -1, 1, 1) + layer("ReLU", "r", "s")
+            + layer("Convolution", "s", "d", ONE) + fc("fc", "r"),
+            "layer 'd': a Convolution may not treat every position of a map alike",
         ),
         (
             fc("fc", "c") + reshape("fc", "r", 0, 1, 5, 1),

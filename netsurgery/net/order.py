@@ -192,7 +192,8 @@ class Orders:
         before, order = self._first(layer)
         after = self.shapes.blobs.get(top, ())
         as_it_lies = order is not None and len(order) == 1 and order[0].dims == after[1:]
-        if layer.in_place or before[:1] != after[:1] or (len(after) == 4 and not as_it_lies):
+        another = len(after) == 4 and after[2:] != (1, 1) and not as_it_lies
+        if layer.in_place or before[:1] != after[:1] or another:
             return self._own(top) if len(after) == 4 else None
         return order
 

@@ -70,6 +70,7 @@ class Removal:
             mine = [blob for blob in writer.tops if blob in writer.bottoms and blob in alike]
             before = {blob for blob, index in alike.items() if index < writer.index} - {*mine}
             later = (layer for layer in self.net.layers if layer.index > writer.index)
-            if mine and any(not before.isdisjoint(layer.bottoms) for layer in later):
+            read = {*self.net.outputs, *(bottom for layer in later for bottom in layer.bottoms)}
+            if mine and not before.isdisjoint(read):
                 return True
         return False

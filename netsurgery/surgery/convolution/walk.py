@@ -160,7 +160,9 @@ class _Walk:
     def stays_loose(self, top: str) -> bool:
         """Whether what is made of a loose blob is no map, but one flattened or permuted."""
         shape, order = self.shapes.blobs.get(top, ()), self.orders.known.get(top, ())
-        return len(shape) == 2 or (len(shape) == 4 and is_permuted(order))
+        return len(shape) == 2 or (
+            len(shape) == 4 and (is_permuted(order) or as_map(order) not in (None, shape[1:]))
+        )
 
     def open_window(self, layer: Layer) -> None:
         """A global pooling to make a window of the size it had, or why it can be none."""
@@ -353,6 +355,12 @@ class _Walk:
     def settle(self) -> None:
         """Refuse the flattenings that have to go and to stay."""
         self.joins.settle()
+        for blob in self.net.outputs:
+            loose, order = self.found.loose.get(blob), self.orders.known.get(blob, ())
+            if loose is not None and not is_natural(order):
+                writer = [layer.name for layer in self.net.layers if blob in layer.tops][-1]
+                why = f"its top {blob!r} is an output, whose numbers would lie in another order"
+                self.removal.pin(loose.flattenings, Refusal(writer, why))
         pinned = self.removal.pinned
         only_windows = self.chosen <= self.sizes.keys()
         self.removal.need(one for one in self.cells if one not in pinned or only_windows)
