@@ -1,4 +1,4 @@
-"""Columns of an InnerProduct's weight picked and put into another order, without computing."""
+"""A weight transposed, or its columns picked and put into another order, without computing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Columns = NDArray[np.int64]
 
-__all__ = ["gathered", "taken", "to_natural", "to_order"]
+__all__ = ["gathered", "taken", "to_natural", "to_order", "transposed"]
 
 _AT_ONCE = 4 << 20
 
@@ -66,5 +66,20 @@ def gathered(
             else:
                 some = weight[start : start + step][:, picked]
             yield np.ascontiguousarray(some, dtype="<f4").data.cast("B")
+
+    return chunks
+
+
+def transposed(blob: WeightsBlob, matrix: tuple[int, int]) -> Chunks:
+    """The blob, seen as rows x columns, as columns x rows, a few rows at a time."""
+    rows, columns = matrix
+    step = max(1, _AT_ONCE // (4 * max(rows, 1)))
+
+    def chunks() -> Iterator[memoryview]:
+        import numpy as np
+
+        values = blob.numpy().reshape(rows, columns)
+        for start in range(0, columns, step):
+            yield np.ascontiguousarray(values[:, start : start + step].T).data.cast("B")
 
     return chunks

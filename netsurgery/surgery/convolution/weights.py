@@ -17,10 +17,9 @@ from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, n
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net import types
 from netsurgery.net.model import Model, ParamMismatch
-from netsurgery.surgery.columns import gathered, to_natural
+from netsurgery.surgery.columns import gathered, to_natural, transposed
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.plan import Refusal, refuse
-from netsurgery.surgery.transplant.weights import turned
 
 __all__ = ["WeightsMatch", "added_layers", "convolution_changes", "match_weights"]
 
@@ -166,7 +165,7 @@ def _data(weight: WeightsBlob, move: Move) -> dict[int, Chunks]:
         order, matrix = move.columns, (inputs, outputs) if move.transpose else (outputs, inputs)
         columns = partial(to_natural, order, move.first)
         return {0: gathered(weight, matrix, columns, turned=(move.transpose, False))}
-    return {0: turned(weight, (inputs, outputs))} if move.transpose else {}
+    return {0: transposed(weight, (inputs, outputs))} if move.transpose else {}
 
 
 #: InnerProductParameter field -> ConvolutionParameter field: num_output, bias_term, the fillers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 
@@ -12,13 +12,11 @@ from netsurgery.formats.weights import WeightsBlob, numbers
 from netsurgery.io.segments import Copy
 from netsurgery.net.model_write import ModelChange
 from netsurgery.net.net import Layer, Shape
-from netsurgery.surgery.columns import gathered, to_order
+from netsurgery.surgery.columns import gathered, to_order, transposed
 from netsurgery.surgery.transplant.params import overlap, plain
 from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan
 
-__all__ = ["model_change", "turned"]
-
-_AT_ONCE = 4 << 20
+__all__ = ["model_change"]
 
 
 def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
@@ -69,7 +67,7 @@ def _numbers(plan: TransplantPlan, transfer: Transfer) -> Copy | Chunks:
         matrix = _matrix(transfer.old or ())
         return gathered(blob, matrix, columns, turned=(old.turned, new.turned))
     if transfer.verdict == "turned":
-        return turned(blob, _matrix(transfer.old or ()))
+        return transposed(blob, _matrix(transfer.old or ()))
     if transfer.verdict == "sliced":
         flags = old.turned and weight, new.turned and weight
         shapes = transfer.old or (), transfer.new or ()
@@ -80,21 +78,6 @@ def _numbers(plan: TransplantPlan, transfer: Transfer) -> Copy | Chunks:
 def _matrix(shape: Shape) -> tuple[int, int]:
     """How to see a weight that is turned: K x O as it is, O x C x H x W with O rows."""
     return (shape[0], prod(shape[1:])) if len(shape) != 2 else (shape[0], shape[1])
-
-
-def turned(blob: WeightsBlob, matrix: tuple[int, int]) -> Chunks:
-    """The blob, seen as rows x columns, as columns x rows, a few rows at a time."""
-    rows, columns = matrix
-    step = max(1, _AT_ONCE // (4 * max(rows, 1)))
-
-    def chunks() -> Iterator[memoryview]:
-        import numpy as np
-
-        values = blob.numpy().reshape(rows, columns)
-        for start in range(0, columns, step):
-            yield np.ascontiguousarray(values[:, start : start + step].T).data.cast("B")
-
-    return chunks
 
 
 def _sliced(
