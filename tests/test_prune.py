@@ -47,15 +47,21 @@ def planned(folder: Path, text: str, *operations: str) -> EditPlan:
 LOST = "computes with several channels at once: without some the others would change"
 
 
+NORMALIZES = (
+    "normalizes across channels: without some the others would change; "
+    "normalization=approximate behind another colon lets it pass"
+)
+
+
 @pytest.mark.parametrize(
     ("behind", "word", "what"),
     [
-        (layer("LRN", "n", "c"), "c:drop=0", f"layer 'n' (LRN) {LOST}"),
-        (layer("Normalize", "n", "c"), "c:drop=0", f"layer 'n' (Normalize) {LOST}"),
+        (layer("LRN", "n", "c"), "c:drop=0", f"layer 'n' (LRN) {NORMALIZES}"),
+        (layer("Normalize", "n", "c"), "c:drop=0", f"layer 'n' (Normalize) {NORMALIZES}"),
         (
             layer("MVN", "n", "c", "mvn_param { across_channels: true }"),
             "c:drop=0",
-            f"layer 'n' (MVN) {LOST}",
+            f"layer 'n' (MVN) {NORMALIZES}",
         ),
         (
             layer("Strange", "s", "c"),
@@ -334,3 +340,20 @@ def test_as_many_numbers_of_another_shape_are_another_shape(tmp_path: Path) -> N
         write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
     with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
         assert [blob.shape for blob in new.stored["d"].blobs] == [(4, 2, 1, 1)]
+
+
+def test_a_normalization_lets_pass_what_is_said_to_be_approximate(tmp_path: Path) -> None:
+    text = (
+        FIRST + layer("LRN", "l", "c") + layer("MVN", "m", "l", "mvn_param { across_channels: 1 }")
+    )
+    text += layer("Normalize", "n", "m", "norm_param { channel_shared: false }") + conv("d", "n", 2)
+    plan = planned(tmp_path, text, "outputs:c:drop=0,2:normalization=approximate")
+    assert plan.text == text.replace("num_output: 4", "num_output: 2")
+    assert list(plan.changes) == ["c", "n", "d"]
+    assert [note.split(":")[0] for note in plan.notes] == [
+        f"layer {name!r} normalizes across the channels that are left" for name in "lmn"
+    ]
+    with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
+        assert not new.fit.mismatches
+    exact = planned(tmp_path, FIRST + conv("d", "c"), "outputs:c:drop=0:normalization=approximate")
+    assert exact.notes == exact.net.notes

@@ -73,8 +73,9 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     BatchNorm, Scale, Bias and PReLU, depthwise convolutions, and all layers that an Eltwise or
     Scale joins with it; through Concat, Slice, Flatten, Permute and the like to the channels that
     are meant. The new net gives what the old one gives with zeros in place of the weights that
-    read what is gone. Where a layer between computes with all channels (LRN across them,
-    Normalize), or is not known, the operation is refused.
+    read what is gone. Where a layer between computes with all channels, or is not known, the
+    operation is refused; LRN across channels and Normalize, which change the others, pass with
+    :normalization=approximate behind the operation.
 
     `=`, fold and split-batch-norm change nothing when they are done again on their own result.
     All others do: +=, -=, *=, /=, swap-input-channels, fold-mean, fold-scale, outputs; rgb-to-grey

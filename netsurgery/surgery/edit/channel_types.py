@@ -24,6 +24,7 @@ __all__ = [
     "is_weighted",
     "looks_at_values",
     "mixes",
+    "normalizes",
     "outputs_of",
     "param_axes",
     "path_of",
@@ -84,6 +85,16 @@ def _mixing(layer: Layer) -> Path | None:
     if types.reorders_axes(layer):
         return Path.PERMUTED
     return Path.SHUFFLED if types.is_a(layer, types.SHUFFLE) else None
+
+
+def normalizes(shapes: Shapes, layer: Layer) -> bool:
+    """Whether each channel of its top is that of its bottom, divided by something of them all."""
+    if (len(layer.bottoms), len(layer.tops)) != (1, 1) or is_weighted(layer):
+        return False
+    computed = types.values(layer) in (Values.CHANGED, Values.HIDDEN)
+    bottom, top = (shapes.blobs.get(blob) for blob in (*layer.bottoms, *layer.tops))
+    same = bottom is not None and bottom == top
+    return types.channels(layer) is Channels.MIXING and computed and same
 
 
 def mixes(shapes: Shapes, layer: Layer, axis: int) -> str:

@@ -18,7 +18,10 @@ from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.layer_text import other_phases_read
 from netsurgery.surgery.edit.workpiece import Workpiece, stop
 
-__all__ = ["Blob", "Follower", "Wiring"]
+__all__ = ["APPROXIMATE", "Blob", "Follower", "Wiring"]
+
+#: What an operation ends with to pass layers that normalize across channels.
+APPROXIMATE = ":normalization=approximate"
 
 
 class Blob(NamedTuple):
@@ -55,11 +58,18 @@ class Wiring:
 
 
 class Follower:
-    """Carries cuts through a net; `cuts` is the cut of every blob reached so far."""
+    """Carries cuts through a net; `cuts` is the cut of every blob reached so far.
 
-    def __init__(self, work: Workpiece, seed: Layer) -> None:
-        """seed: the layer whose channels are named; errors name it. Nothing is changed."""
-        self.work, self.seed = work, seed
+    normalizing: the layers passed whose numbers change, since they normalize across channels.
+    """
+
+    def __init__(self, work: Workpiece, seed: Layer, *, approximate: bool = False) -> None:
+        """seed: the layer whose channels are named; errors name it. Nothing is changed.
+
+        approximate: whether layers that normalize across channels may be passed.
+        """
+        self.work, self.seed, self.approximate = work, seed, approximate
+        self.normalizing: dict[str, None] = {}
         self.wiring = Wiring.of(work.net)
         self.cuts: dict[Blob, Cut] = {}
         self._layers = {layer.index: layer for layer in work.net.layers}

@@ -8,7 +8,8 @@ where an Eltwise joins several layers all of them are cut alike.
 The new net gives what the old one gives with zeros in place of the weights that read a removed
 channel. Outputs of the net that are cut have the numbers they had; a Softmax behind them shares
 out the rest. Refused where that would not hold: where a layer on the way computes with all
-channels (an LRN across them), or does what is not known.
+channels, or does what is not known. A normalization across channels (LRN, Normalize) lets the
+others pass with ``:normalization=approximate`` behind: to be trained further.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from netsurgery.net.net import Layer
 from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, outputs_of
 from netsurgery.surgery.edit.cut_params import apply_cuts
 from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
-from netsurgery.surgery.edit.follow import Follower
+from netsurgery.surgery.edit.follow import APPROXIMATE, Follower
 from netsurgery.surgery.edit.operations import layer_before
 from netsurgery.surgery.edit.workpiece import Workpiece, stop
 
@@ -31,13 +32,18 @@ _EXPECTED = "keep=0,2-5, drop=1 or add=5"
 
 
 def change_outputs(work: Workpiece, argument: str) -> None:
-    """``LAYER:keep=0,2-5``, ``LAYER:drop=1`` or ``LAYER:add=5``. Raises SurgeryError."""
+    """``LAYER:keep=0,2-5``, ``LAYER:drop=1`` or ``LAYER:add=5``. Raises SurgeryError.
+
+    Behind it ``:normalization=approximate`` passes layers that normalize across channels.
+    """
+    approximate = argument.endswith(APPROXIMATE)
+    argument = argument.removesuffix(APPROXIMATE)
     name = layer_before(argument, [layer.name for layer in work.net.layers], ":")
     if name is None:
         hint = work.net.hint(lambda layer: argument.startswith(f"{layer.name}:"))
         raise SurgeryError(f"found no layer of the net, expected outputs:LAYER:{_EXPECTED}{hint}")
     layer = work.layer(name)
-    follow = Follower(work, layer)
+    follow = Follower(work, layer, approximate=approximate)
     axis, old = _channels(follow, layer)
     cut = Cut(axis, _rows(argument[len(name) + 1 :], old), old)
     if cut.same:
@@ -46,6 +52,10 @@ def change_outputs(work: Workpiece, argument: str) -> None:
     follow.follow(cut)
     results = set(work.net.outputs)
     apply_cuts(follow)
+    work.notes += [
+        f"layer {other!r} normalizes across the channels that are left: its numbers have changed"
+        for other in follow.normalizing
+    ]
     if any(blob.name in results for blob in follow.cuts):
         work.notes.append(f"the classes of {name!r} have changed; a file of labels has to follow")
 

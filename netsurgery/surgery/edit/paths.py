@@ -24,6 +24,7 @@ from netsurgery.surgery.edit.channel_types import (
     group_of,
     looks_at_values,
     mixes,
+    normalizes,
     outputs_of,
     param_axes,
     path_of,
@@ -42,7 +43,7 @@ from netsurgery.surgery.edit.cuts import (
     unshuffled,
     whole_groups,
 )
-from netsurgery.surgery.edit.follow import Blob, Follower
+from netsurgery.surgery.edit.follow import APPROXIMATE, Blob, Follower
 from netsurgery.surgery.edit.workpiece import stop
 
 __all__ = ["relate"]
@@ -57,6 +58,8 @@ def relate(follow: Follower, layer: Layer) -> None:
         return
     check_fields(layer)
     path = path_of(layer)
+    if path is None and normalizes(follow.work.shapes, layer):
+        path = _approximate(follow, layer)
     if path is None:
         raise follow.refusal(layer, _why_not(layer))
     if any(cut.axis < 0 for cut in _cuts(follow, follow.bottoms(layer))):
@@ -65,14 +68,26 @@ def relate(follow: Follower, layer: Layer) -> None:
     _RULES[path](follow, layer)
 
 
+def _approximate(follow: Follower, layer: Layer) -> Path:
+    """A normalization across channels, which changes the numbers of those that are left."""
+    if not follow.approximate:
+        raise follow.refusal(
+            layer,
+            "normalizes across channels: without some the others would change; "
+            f"{APPROXIMATE[1:]} behind another colon lets it pass",
+        )
+    follow.normalizing[layer.name] = None
+    return Path.SAME
+
+
 def _why_not(layer: Layer) -> str:
+    record = types.of(layer)
+    if record is not None and record.training:
+        return "is for training; give the deploy prototxt"
     if types.channels(layer) is Channels.MIXING:
         if types.values(layer) in (Values.KEPT, Values.MOVED):
             return "moves its channels in a way that is not followed"
         return "computes with several channels at once: without some the others would change"
-    record = types.of(layer)
-    if record is not None and record.training:
-        return "is for training; give the deploy prototxt"
     if not layer.bottoms:
         return "has its channels from no layer before it"
     return "does with its channels what is not known"
