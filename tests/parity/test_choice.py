@@ -257,11 +257,9 @@ def test_caffe_given_outright_gives_its_own_words(
 def test_data_whose_source_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     """convert needs no data, and Caffe refuses a net without it."""
     make(RELU)
-    data = 'layer { name: "data" type: "ImageData" top: "data" top: "label" transform_param {'
-    data += ' crop_size: 8 } image_data_param { source: "none.txt" batch_size: 1 } }'
-    text = Path("net.prototxt").read_text()
-    start, end = text.index("layer {"), text.index('layer { name: "conv/a"')
-    Path("net.prototxt").write_text(text[:start] + data + text[end:])
+    data = 'layer { name: "more" type: "HDF5Data" top: "more" hdf5_data_param { source: "no" } }'
+    data += 'layer { name: "quiet" type: "Silence" bottom: "more" }'
+    Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU) + data)
     assert run(["convert", "net.prototxt", "net.caffemodel"]) == 0
     out = capsys.readouterr().out
     assert "note: Caffe gave up loading net.prototxt with net.caffemodel: " in out
