@@ -208,6 +208,22 @@ def test_axes_of_blobs_of_unknown_shape_stay_as_they_are() -> None:
         ),
         ('type: "C" convolution_param { hole: 2 }', 'type: "C" convolution_param { }', 0),
         ('type: "C" convolution_param { hole_h: 2 }', 'type: "C" convolution_param { hole: 2 }', 0),
+        ('type: "S" slice_param { slice_dim: 2 }', 'type: "S" slice_param { axis: 2 }', 1),
+        ('type: "S" param { share_mode: STRICT }', 'type: "S"', 1),
+        ('type: "S" param { share_mode: PERMISSIVE }', 'type: "S"', 0),
+        ('type: "C" convolution_param { bias_term: 1 }', 'type: "C"', 1),
+        ('type: "C" convolution_param { bias_term: 0 }', 'type: "C"', 0),
+        ('type: "BatchNorm" param { name: "m" lr_mult: 0 }', 'type: "BatchNorm"', 0),
+        (
+            'type: "C" convolution_param { pad_h: 1 pad_w: 0 }',
+            'type: "C" convolution_param { pad_h: 1 }',
+            1,
+        ),
+        (
+            'type: "C" convolution_param { hole: 2 hole_h: 3 }',
+            'type: "C" convolution_param { dilation: 2 hole_h: 3 }',
+            0,
+        ),
         ('type: "P" permute_param { order: 0 }', 'type: "P" permute_param { order: [0] }', 1),
         # SSD's default, and no other fork's.
         ('type: "N" norm_param { channel_shared: true }', 'type: "N" norm_param { }', 1),
@@ -228,6 +244,13 @@ def test_axes_of_blobs_of_unknown_shape_stay_as_they_are() -> None:
 def test_what_is_left_out_and_what_is_not(one: str, other: str, equal: int) -> None:
     first, second = (f'layer {{ name: "l" {fields} }}' for fields in (one, other))
     assert same(first, second) == bool(equal)
+
+
+def test_an_axis_that_is_not_there_stays_as_it_is() -> None:
+    assert not same(net("Softmax", "softmax_param { axis: -9 }"), net("Softmax", ""))
+    text = net("Softmax", "softmax_param { axis: -9 }")
+    found = compare_nets(Prototxt.parse(net("Softmax", "")), Prototxt.parse(text))
+    assert found.layers[0].changes[0].new == "{ axis: -9 }"
 
 
 def test_fields_of_the_net() -> None:

@@ -32,7 +32,7 @@ _ASKED_FOR = {
 
 #: Defaults that are in Caffe's code: a convolution's are repeated fields, which have none.
 _REPEATED = {"pad": "0", "stride": "1", "dilation": "1"}
-_OTHERS = {("ParamSpec", "share_mode"): "STRICT", ("PoolingParameter", "stride"): "1"}
+_OTHERS = {("ParamSpec", "share_mode"): "STRICT"}
 
 _WINDOWS = ("ConvolutionParameter", "PoolingParameter")
 _SIDES = {"kernel_size": "kernel", "stride": "stride", "pad": "pad"}
@@ -197,8 +197,6 @@ def _windows(tree: Tree) -> None:
     for name, side in _SIDES.items():
         high, wide = f"{side}_h", f"{side}_w"
         both = [tree.get(high), tree.get(wide)]
-        if side == "pad" and any(both):
-            both = [values or ["0"] for values in both]
         if name not in tree and both[0] is not None and both[0] == both[1]:
             tree[name] = both[0]
             tree.pop(high, None)
