@@ -84,10 +84,8 @@ def _is_of_type(problem: Problem, layer: Message, generation: str) -> bool:
     """Whether it is the message of a type that Caffe 1.0 does not have: the type says it all."""
     kind = layer_type(layer, generation)
     record = _record(layer, kind)
-    if record is not None and record.origin == types.STOCK:
-        return False
     own = [record.message] if record is not None else _params_of(kind)
-    return problem.path.rpartition(".")[2] in own and problem.path.count(".") == 1
+    return problem.path.rpartition(".")[2] in own
 
 
 def _record(message: Message, kind: str) -> LayerType | None:

@@ -360,3 +360,52 @@ input: "x" input_dim: [1, 1, 3, 3]"""
     assert [one["level"] for one in found["findings"]] == ["note"] * 4
     assert run(["upgrade", "n", "-o", "new"]) == 0
     assert 'type: "Interp"' in Path("new").read_text()
+
+
+def test_forks_fields_in_layers_that_are_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of an unknown type, and of another phase: what the field means there is not known."""
+    field = "convolution_param { hole: 2 }"
+    zigzag = f'layer {{ name: "x" type: "Zigzag" bottom: "conv" top: "x" {field} }}'
+    trained = f'layer {{ name: "t" type: "Convolution" include {{ phase: TRAIN }} {field} }}'
+    for layer in (zigzag, trained):
+        schema = [one for one in facts(capsys, NET + layer)["findings"] if "hole" in one["message"]]
+        assert [one["level"] for one in schema] == ["warning"]
+    layer = 'layer { name: "x" type: "BNN" bottom: "conv" top: "x" }'
+    assert "no layer type 'BNN'; did you mean BN?" in checked(capsys, NET + layer, code=1)[0]
+
+
+def test_layers_that_the_weights_have_more(capsys: pytest.CaptureFixture[str]) -> None:
+    net = "\n".join(line for line in NET.splitlines() if '"prob"' not in line)
+    net = net.partition('layer { name: "fc"')[0]
+    found = facts(capsys, net, "m.caffemodel")
+    assert found["fits"] is True
+    assert [one["layer"] for one in found["findings"]] == ["fc"]
+
+
+def test_layers_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = checked(capsys, NET.replace('name: "prob"', 'name: "pool"'))
+    assert found[0].startswith("note: the layers in lines 5, 9 are all named 'pool'")
+
+
+def test_an_input_that_nothing_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET + 'input: "more" input_shape { dim: 1 }'
+    assert "warning: input 'more' is read by no layer" in checked(capsys, net)
+
+
+def test_stages_of_the_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace('bottom: "fc" top: "prob"', 'bottom: "fc" top: "prob" include { stage: "s" }')
+    (folder / "netsurgery.toml").write_text('[model]\nprototxt = "n"\nstages = ["s"]\n')
+    found = facts(capsys, net)
+    assert (found["stages"], found["outputs"]) == (["s"], {"prob": [1, 4]})
+    found = facts(capsys, net, "--stage", "t")
+    assert (found["stages"], found["outputs"]) == (["t"], {"fc": [1, 4]})
+
+
+def test_a_type_that_v1_does_not_have_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    net = (
+        'input: "x" input_dim: [1, 1, 3, 3]\nlayers { name: "l" type: POOLIN bottom: "x" top: "y" }'
+    )
+    found = facts(capsys, net, code=1)["findings"]
+    places = [(one["line"], one["column"]) for one in found if one["line"]]
+    assert len(places) == len(set(places))
+    assert found[0]["message"].endswith("for type; did you mean POOLING?")
