@@ -266,6 +266,12 @@ def test_what_is_done_is_said() -> None:
             "layer 'f': a layer works in place on what it flattens; 'c' is read again behind it",
         ),
         (
+            layer("Flatten", "data", "f")
+            + layer("ReLU", "f", "f").replace('name: "f"', 'name: "r"')
+            + fc("fc", "f"),
+            "layer 'f': layer 'r' would work in place on the net's input 'data'",
+        ),
+        (
             fc("fc", "c") + layer("Flatten", "fc", "f") + layer("ReLU", "fc", "fc"),
             "layer 'f': a layer works in place on what it flattens; 'fc' is read again behind it",
         ),
@@ -288,6 +294,12 @@ def test_refusals(text: str, what: str) -> None:
     with pytest.raises(SurgeryError) as caught:
         plan(text)
     assert str(caught.value) == f"n.prototxt: {what}"
+
+
+def test_a_dropout_in_place_on_the_flattened_input_spoils_nothing() -> None:
+    dropout = layer("Dropout", "f", "f").replace('name: "f"', 'name: "r"')
+    made = plan(layer("Flatten", "data", "f") + dropout + fc("fc", "f"))
+    assert made.removed == ("f",)
 
 
 def test_a_vector_of_one_cell_may_be_a_map_again() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
+from netsurgery.net.types.record import Values
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["Removal"]
@@ -48,12 +49,11 @@ class Removal:
             if layer in self.pinned:
                 refusals.append(self.pinned[layer])
             elif not reduction and self.overwrites(layer):
-                what = f"a layer works in place on what it flattens; {layer.bottoms[0]!r} is read"
-                refusals.append(Refusal(layer.name, f"{what} again behind it"))
+                refusals.append(Refusal(layer.name, self.overwrites(layer)))
         return gone, averaged, refusals
 
-    def overwrites(self, flattening: Layer) -> bool:
-        """Whether, what flattens gone, some layer in place would spoil its bottom for another."""
+    def overwrites(self, flattening: Layer) -> str:
+        """Why, what flattens gone, some layer in place would spoil its bottom; "" if none would."""
         made = {
             layer.tops[0]: layer
             for layer in self.needed | {flattening}
@@ -66,11 +66,15 @@ class Removal:
         one = root(flattening.tops[0])
         alike = {blob: layer.index for blob, layer in made.items() if root(blob) == one}
         alike[one] = min(alike.values(), default=flattening.index)
+        inputs = {declared.name for declared in self.net.inputs}
         for writer in self.net.layers:
-            mine = [blob for blob in writer.tops if blob in writer.bottoms and blob in alike]
-            before = {blob for blob, index in alike.items() if index < writer.index} - {*mine}
+            mine = {blob for blob in writer.tops if blob in writer.bottoms and blob in alike}
+            before = {blob for blob, index in alike.items() if index < writer.index} - mine
             later = (layer for layer in self.net.layers if layer.index > writer.index)
             read = {*self.net.outputs, *(bottom for layer in later for bottom in layer.bottoms)}
             if mine and not before.isdisjoint(read):
-                return True
-        return False
+                what = f"{flattening.bottoms[0]!r} is read again behind it"
+                return f"a layer works in place on what it flattens; {what}"
+            if mine and one in inputs - mine and types.values(writer) is not Values.PASSED:
+                return f"layer {writer.name!r} would work in place on the net's input {one!r}"
+        return ""
