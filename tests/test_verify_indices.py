@@ -92,6 +92,18 @@ def test_rows_of_a_batch() -> None:
     assert set(made["rows"]) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("shape", [(30, 5), (30, 5, 1, 1)])
+def test_boxes_in_a_picture(shape: tuple[int, ...]) -> None:
+    """Of 2 pictures of 64 x 96, of which the map is an eighth; corners are in order."""
+    more = "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.125 }"
+    made = feed(layer("ROIPooling", "x rois", "y", more), x=(2, 3, 8, 12), rois=shape)
+    number, x0, y0, x1, y1 = made["rois"].reshape(30, 5).T
+    assert set(number) == {0, 1}
+    assert ((x0 >= 0) & (x0 <= x1) & (x1 < 96)).all()
+    assert ((y0 >= 0) & (y0 <= y1) & (y1 < 64)).all()
+    assert x1.max() > 64
+
+
 def test_a_large_input() -> None:
     """Of more numbers than float32 counts."""
     text = layer("Slice", "a", "x w", f"slice_param {{ axis: 0 slice_point: {1 << 24} }}")

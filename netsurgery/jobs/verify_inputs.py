@@ -215,11 +215,25 @@ def _reads(net: Net, at: Shapes) -> Iterator[_Read]:
 def _draw(takes: Indices, shape: Shape, random: np.random.Generator) -> NDArray[np.float64]:
     import numpy as np
 
+    if takes.picture is not None and shape[1:2] == (5,):
+        return _boxes(takes, shape, random)
     if not takes.marks:
         return random.integers(0, takes.below, shape).astype("f8")
     marks = np.ones(shape)
     marks[:1] = 0
     return marks
+
+
+def _boxes(takes: Indices, shape: Shape, random: np.random.Generator) -> NDArray[np.float64]:
+    import numpy as np
+
+    height, width = takes.picture or (1, 1)
+    rows = np.zeros((shape[0], 5))
+    rows[:, 0] = random.integers(0, takes.below, shape[0])
+    for column, size in ((1, width), (2, height)):
+        corners = random.integers(0, max(1, int(size)), (shape[0], 2))
+        rows[:, [column, column + 2]] = np.sort(corners, axis=1)
+    return np.broadcast_to(rows.reshape(*rows.shape, *[1] * (len(shape) - 2)), shape)
 
 
 def _origins(net: Net, at: Shapes, read: _Read) -> dict[str, tuple[Places, Places]]:

@@ -1,7 +1,7 @@
-"""Which numbers a bottom that is read as an INDEX may hold: words, rows, marks of a sequence.
+"""Which numbers a bottom that is read as an INDEX may hold: words, rows, marks, boxes in a picture.
 
-A type whose indices are not known, or need more than their own bottom to make sense (boxes in a
-picture), says None; one that is missing here is a mistake, which a test finds.
+A type whose indices are not known says None; one that is missing here is a mistake, which a test
+finds.
 """
 
 from __future__ import annotations
@@ -20,17 +20,30 @@ __all__ = ["INDICES", "Indices", "indices"]
 class Indices:
     """Whole numbers from 0 to `below` - 1.
 
-    marks: they say whether a sequence goes on, first axis first: 0 where it begins.
+    marks: they say whether a sequence goes on, first axis first: 0 where it begins. picture: rows
+    of five, such a number and then x0, y0, x1, y1 of a box in a picture of this height and width.
     """
 
     below: int
     marks: bool = False
+    picture: tuple[float, float] | None = None
 
 
 #: The layer and its bottoms' shapes -> what it takes; None: not known.
 Rule: TypeAlias = Callable[[Layer, Sequence[Shape]], Indices] | None
 
 _SEQUENCE = Indices(2, marks=True)
+
+
+def _boxes(layer: Layer, bottoms: Sequence[Shape]) -> Indices:
+    """Each box is in one picture of the batch, of which the map is a smaller one."""
+    record = of(layer)
+    message = layer.param(record.message) if record and record.message else None
+    scale = message.number("spatial_scale", 1.0) if message else 1.0
+    batch, _, height, width = bottoms[0]
+    scale = scale if scale > 0 else 1.0
+    return Indices(batch, picture=(height / scale, width / scale))
+
 
 #: Type, by its record's name -> what its bottom of role INDEX takes.
 INDICES: dict[str, Rule] = {
@@ -39,11 +52,11 @@ INDICES: dict[str, Rule] = {
     "LSTM": lambda layer, bottoms: _SEQUENCE,
     # Of one step: whether the state that it is given counts.
     "LSTMUnit": lambda layer, bottoms: Indices(2),
-    "PSROIPooling": None,
+    "PSROIPooling": _boxes,
     "Proposal": None,
     "RNN": lambda layer, bottoms: _SEQUENCE,
-    "ROIAlign": None,
-    "ROIPooling": None,
+    "ROIAlign": _boxes,
+    "ROIPooling": _boxes,
     "Upsample": None,
 }
 
