@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from small_models import model_layer, write_hdf5, write_model
 
 from netsurgery.engines.contract import EngineOptions
@@ -300,6 +301,35 @@ def test_a_dropout_in_place_on_the_flattened_input_spoils_nothing() -> None:
     dropout = layer("Dropout", "f", "f").replace('name: "f"', 'name: "r"')
     made = plan(layer("Flatten", "data", "f") + dropout + fc("fc", "f"))
     assert made.removed == ("f",)
+
+
+def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> None:
+    prototxt, model = tmp_path / "net.prototxt", tmp_path / "m.caffemodel"
+    relu = layer("ReLU", "f", "f").replace('name: "f"', 'name: "r"')
+    prototxt.write_text(INPUT + CONV + layer("Flatten", "c", "f") + relu + fc("fc", "f"))
+    random = np.random.default_rng(1)
+
+    def drawn(shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return random.standard_normal(shape).astype("<f4")
+
+    params = {"c": (4, 2, 3, 3), "fc": (5, 48)}
+    write_model(
+        model,
+        *(
+            model_layer(name, "X", drawn(shape), np.zeros(shape[0], "<f4"))
+            for name, shape in params.items()
+        ),
+    )
+    made = convert(
+        plan_convolution(Net.read(prototxt)),
+        model,
+        output_places(prototxt, model, folder=tmp_path / "out"),
+        settings=Settings(),
+        engine=EngineOptions(choice="embedded"),
+        verify=True,
+    )
+    assert made.verified is not None
+    assert made.verified.same
 
 
 def test_a_vector_of_one_cell_may_be_a_map_again() -> None:

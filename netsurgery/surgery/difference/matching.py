@@ -210,14 +210,19 @@ def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]
 
 
 def same_order(old: Net, new: Net, pairs: Mapping[str, str]) -> dict[str, str]:
-    """The pairs whose numbers lie in one order, as far as is known.
+    """The pairs whose numbers are the same and lie in one order, as far as is known.
 
-    A Permute that one net has before an InnerProduct, and the other not, lays them otherwise.
+    A Permute that one net has before an InnerProduct, and the other not, lays them otherwise. A
+    layer in place on what is flattened leaves the map alone; where the other net has no flattening
+    it works on the map.
     """
+    worked = {top for layer in old.layers if layer.in_place for top in layer.tops}
+    spoiled = {other: blob for blob, other in pairs.items() if blob in worked}
     orders = [last_orders(net, infer(net)) for net in (old, new)]
     return {
         blob: other
         for blob, other in pairs.items()
+        if spoiled.get(other, blob) == blob
         if blob not in orders[0]
         or other not in orders[1]
         or lie_alike(orders[0][blob], orders[1][other])
