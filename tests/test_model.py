@@ -415,3 +415,13 @@ def test_what_was_written_is_read_back(
     assert run(command) == 1
     assert "what was written cannot be read back" in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before
+
+
+def test_of_a_layer_with_an_unknown_field_no_params_are_expected(folder: Path) -> None:
+    """They may be others for that field."""
+    model_of()
+    Path("net.prototxt").write_text(biased().replace("kernel_size: 3", "kernel_size: 3 odd: 1"))
+    with Model.open("net.prototxt", "m.caffemodel") as model:
+        assert "conv" not in model.fit.expected
+        assert model.fit.expected["bn"] == (None, None, None)
+        assert not model.fit.mismatches
