@@ -6,8 +6,7 @@ import pytest
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
-from netsurgery.net.cells import Cells, place_cells
-from netsurgery.net.field import fields
+from netsurgery.net.field import Cells, fields, place_cells
 
 
 def net_of(text: str, size: tuple[int, int] = (24, 24)) -> Net:

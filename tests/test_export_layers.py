@@ -19,8 +19,7 @@ from parity.fork_configurations import FORK_TRIALS
 from netsurgery.errors import PrototxtError
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
-from netsurgery.export.layers import EMITTERS, write_net
-from netsurgery.export.weights import Weights
+from netsurgery.export.layers import EMITTERS, Weights, write_net
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net
 from netsurgery.net.model import Model

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.cli import run
-from netsurgery.jobs.kinds import is_prototxt
+from netsurgery.formats.prototxt import is_prototxt
 
 
 @pytest.mark.parametrize(

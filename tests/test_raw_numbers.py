@@ -14,7 +14,7 @@ from netsurgery.cli import run
 from netsurgery.engines import ort
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import CaffemodelError
-from netsurgery.export.weights import Weights
+from netsurgery.export.layers import Weights
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import LayerChange, rewrite
 from netsurgery.io.segments import Copy, Produced, write_segments

@@ -15,9 +15,8 @@ import click
 from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import cell, echo, echo_table, text_diff
 from netsurgery.errors import NetsurgeryError
-from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.jobs.diff import Comparison, ParamDifference, compare_files
-from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference

@@ -19,6 +19,7 @@ from netsurgery.cli.options import (
     whole_numbers,
 )
 from netsurgery.cli.printing import cell, echo, echo_table, joined, size_text
+from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.formats.weights import open_weights
 from netsurgery.jobs.blob_statistics import BlobStatistics
 from netsurgery.jobs.inspection import (
@@ -28,7 +29,6 @@ from netsurgery.jobs.inspection import (
     inspect_net,
     inspect_weights,
 )
-from netsurgery.jobs.kinds import is_prototxt
 from netsurgery.net.field import Field
 from netsurgery.net.model import Model
 from netsurgery.net.net import MAX_DIM, Shape

@@ -17,8 +17,7 @@ import numpy as np
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, PrototxtError
-from netsurgery.export.layers import check_types, write_net
-from netsurgery.export.weights import Weights
+from netsurgery.export.layers import Weights, check_types, write_net
 from netsurgery.io.closing import Closing
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net

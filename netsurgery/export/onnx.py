@@ -20,9 +20,8 @@ from netsurgery import __version__
 from netsurgery.errors import MeanError, NetsurgeryError, OutputError
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
-from netsurgery.export.layers import Prepare, check_types, write_net
+from netsurgery.export.layers import Prepare, Weights, check_types, write_net
 from netsurgery.export.protobuf import FileRange
-from netsurgery.export.weights import Weights
 from netsurgery.io.segments import Copy, Literal, Segment, segments_length
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net, Shape

@@ -12,6 +12,7 @@ that holds no net is named for what it is: a solver, a label map, another progra
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +22,17 @@ from pathlib import Path
 from netsurgery.errors import FormatError, PrototxtError
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 from netsurgery.formats.texttree import respelled
+from netsurgery.io.reader import Reader, open_source
 
-__all__ = ["Prototxt", "as_file", "check_is_net", "insert_field", "quoted", "remove_field"]
+__all__ = [
+    "Prototxt",
+    "as_file",
+    "check_is_net",
+    "insert_field",
+    "is_prototxt",
+    "quoted",
+    "remove_field",
+]
 
 #: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
 MAX_BYTES = 16 << 20
@@ -276,3 +286,29 @@ def _nets_of(root: Message) -> str:
         return f"its net is {files[0]}" if len(files) == 1 else f"its nets are {', '.join(files)}"
     inside = [name for name in _INSIDE if root.all(name)]
     return f"its net is inside it, in {inside[0]} {{ ... }}" if inside else "it names no net"
+
+
+_HEAD = 512
+_TEXT = re.compile(rb"[\t\n\v\f\r\x20-\x7e\x80-\xff]*")
+#: A field's name and what follows it, behind comments; protobuf's own tags look otherwise.
+_FIELD = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*[A-Za-z_]\w*\s*[:{]")
+
+
+def is_prototxt(path: Path) -> bool:
+    """Whether the file begins as text does, well written or not; all else counts as weights.
+
+    What a download leaves behind under a model's name, a web page or a git-lfs pointer, counts
+    as weights too, so that it is named.
+
+    Standard input, "-", is taken for a prototxt: weights are read at any place of their file.
+    Raises FormatError for a file that cannot be read.
+    """
+    if str(path) == "-":
+        return True
+    with open_source(path) as source:
+        head = Reader(source).head(_HEAD)
+    stand_in = head.lstrip().lower().startswith((b"<", b"version https://git-lfs"))
+    # A control character by mistake is the parser's to tell, with its place.
+    begins_with_field = b"\0" not in head and _FIELD.match(head) is not None
+    text = begins_with_field or _TEXT.fullmatch(head) is not None
+    return bool(head) and text and not stand_in

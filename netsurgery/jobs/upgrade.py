@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel import open_protobuf
-from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.io.files import Outputs, print_bytes
-from netsurgery.jobs.kinds import is_prototxt
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade

@@ -13,8 +13,7 @@ from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
 from netsurgery.jobs.diff import ParamDifference, compare
-from netsurgery.jobs.verify_columns import order_notes, settle_order
-from netsurgery.jobs.verify_gaps import Gap, gap_between
+from netsurgery.jobs.verify_gaps import Gap, gap_between, order_notes, settle_order
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
 from netsurgery.net import types

@@ -47,8 +47,8 @@ def inspect(
     Raises PrototxtError, NetError for a size that fits no input and for a shape of a blob that
     takes none, CaffemodelError.
     """
+    from netsurgery.formats.prototxt import is_prototxt
     from netsurgery.jobs.inspection import InputSize, inspect_net, inspect_weights
-    from netsurgery.jobs.kinds import is_prototxt
 
     if weights is None and not is_prototxt(Path(path)):
         if sizes or input_shapes or fields:
@@ -126,7 +126,7 @@ def diff(
 
 def _pair(given: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:
     """Prototxt and weights, one of them None where only the other is given."""
-    from netsurgery.jobs.kinds import is_prototxt
+    from netsurgery.formats.prototxt import is_prototxt
 
     if isinstance(given, tuple):
         return Path(given[0]), Path(given[1])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from netsurgery.maps.image import Picture
-    from netsurgery.net.cells import Cells
+    from netsurgery.net.field import Cells
 
     Array = NDArray[np.float32]
     Boxes = NDArray[np.float64]

@@ -14,8 +14,7 @@ from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
 from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of
 from netsurgery.maps.transformer import Placement
-from netsurgery.net.cells import Cells
-from netsurgery.net.field import Field
+from netsurgery.net.field import Cells, Field
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.net import types
-from netsurgery.net.cells import Cells, place_cells
+from netsurgery.net.field import Cells, place_cells
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import listed, only_needed, require_blobs
 from netsurgery.net.net import Net, NetInput, Shape

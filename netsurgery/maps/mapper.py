@@ -18,7 +18,7 @@ from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Transformer
-from netsurgery.net.cells import Cells
+from netsurgery.net.field import Cells
 from netsurgery.net.model import Model
 from netsurgery.net.state import TEST, NetState
 

@@ -3,7 +3,8 @@
 Real Caffe refuses a net with a field it does not know. Here a prototxt is read with all its
 fields, and to run it as if the unknown ones (``pad_l``, ``relu: true``) were not there would give
 other numbers than the fork that knows them. Known are Caffe 1.0's, by its schema, and those of
-forks that the record of the layer's type names.
+forks that the record of the layer's type names. So are how many bottoms and tops a layer may
+have, and whether a top may be a bottom, by the definitions of Caffe and of the forks.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from netsurgery.formats.schema.index import (
 from netsurgery.formats.textformat import Field, Message, Scalar
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
-from netsurgery.net.types.record import LayerType
+from netsurgery.net.types.record import MANY, InPlace, LayerType
 
-__all__ = ["check_fields", "unknown_field", "unknown_fields"]
+__all__ = ["check_blobs", "check_fields", "unknown_field", "unknown_fields"]
 
 #: The messages that a layer is, in today's nets and in those of 2014.
 _LAYERS = ("LayerParameter", "V1LayerParameter")
@@ -176,3 +177,28 @@ def _where(layer: Layer, field: Field) -> str:
         ),
         "it",
     )
+
+
+def check_blobs(layer: Layer) -> None:
+    """Raise PrototxtError for bottoms and tops that the layer's type does not take."""
+    _check_counts(layer)
+    both = [top for top in layer.tops if top in layer.bottoms]
+    if both and types.in_place(layer) is InPlace.LOSES:
+        raise layer.error(
+            f"its top {both[0]!r} is its bottom too; Caffe would write into it before it has read "
+            "it; give the top a name of its own"
+        )
+
+
+def _check_counts(layer: Layer) -> None:
+    known = types.counts(layer)
+    if known is None:
+        return
+    for what, count, (low, high) in (
+        ("bottom", len(layer.bottoms), known[0]),
+        ("top", len(layer.tops), known[1]),
+    ):
+        if not low <= count <= high:
+            most = f"to {high}" if high < MANY else "or more"
+            expected = str(low) if low == high else f"{low} {most}"
+            raise layer.error(f"{count} {what}{'s' * (count != 1)}; it takes {expected}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netsurgery.formats.generations import V0_TYPES, V1_TYPES
+from netsurgery.formats.upgrade.inputs import DATA_PARAMS, TRANSFORM
 from netsurgery.formats.upgrade.parts import (
     Joined,
     Part,
@@ -17,7 +18,6 @@ from netsurgery.formats.upgrade.parts import (
     text_part,
 )
 from netsurgery.formats.upgrade.splices import Change
-from netsurgery.formats.upgrade.transform import DATA_PARAMS, TRANSFORM
 from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, home, left_out, told
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.io.segments import Source

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
-from netsurgery.formats.upgrade.inputs import check_inputs, upgrade_inputs
+from netsurgery.formats.upgrade.inputs import check_inputs, upgrade_inputs, upgrade_transforms
 from netsurgery.formats.upgrade.splices import Change
-from netsurgery.formats.upgrade.transform import upgrade_transforms
 from netsurgery.formats.upgrade.v0 import upgrade_v0
 from netsurgery.formats.upgrade.v1 import upgrade_batch_norm, upgrade_v1_layer
 

@@ -19,8 +19,8 @@ from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.net.types.record import Space, Values
 from netsurgery.surgery.convolution.removal import Removal
-from netsurgery.surgery.convolution.split_text import is_simple
 from netsurgery.surgery.convolution.survey import Branch, Split, Survey
+from netsurgery.surgery.convolution.text import is_simple
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["Joined", "Joins", "on_one_grid"]

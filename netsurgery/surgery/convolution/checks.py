@@ -11,8 +11,8 @@ from netsurgery.net import types
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe, has_rule
 from netsurgery.net.types import keeps_turned
-from netsurgery.surgery.convolution.split_text import branch_names
 from netsurgery.surgery.convolution.survey import Survey
+from netsurgery.surgery.convolution.text import branch_names
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]

@@ -37,9 +37,8 @@ from netsurgery.surgery.convolution.checks import (
 )
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
-from netsurgery.surgery.convolution.split_text import branch_names
 from netsurgery.surgery.convolution.survey import Cast, Survey
-from netsurgery.surgery.convolution.text import rewrite
+from netsurgery.surgery.convolution.text import branch_names, rewrite
 from netsurgery.surgery.convolution.walk import survey
 from netsurgery.surgery.plan import Refusal, refuse
 
