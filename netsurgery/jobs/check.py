@@ -72,7 +72,7 @@ def check(prototxt: Path, weights: Path | None = None, state: NetState = TEST) -
         weights = None
     upgrade = _upgrade(text, findings)
     net = _net(text, upgrade, state, findings)
-    findings = _once([*schema_findings(text, net), *findings])
+    findings = [*schema_findings(text, net), *findings]
     if upgrade is not None:
         findings += deprecated_findings(text, upgrade)
     made = Check(

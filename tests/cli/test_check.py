@@ -409,3 +409,11 @@ def test_a_type_that_v1_does_not_have_is_named_once(capsys: pytest.CaptureFixtur
     places = [(one["line"], one["column"]) for one in found if one["line"]]
     assert len(places) == len(set(places))
     assert found[0]["message"].endswith("for type; did you mean POOLING?")
+
+
+def test_an_input_without_a_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    net = NET.replace(" input_param { shape { dim: [1, 3, 8, 8] } }", "")
+    engine = facts(capsys, net)["engines"]["embedded"]
+    assert engine["runs"] is False
+    assert engine["reasons"][0].startswith("the shape of blob 'prob' is not known: ")
+    assert facts(capsys, net, "--input-shape", "data=1x3x8x8")["engines"]["embedded"]["runs"]
