@@ -88,7 +88,7 @@ def test_a_blob_is_what_the_whole_net_has(capsys: pytest.CaptureFixture[str]) ->
 
 def test_export(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("export net.prototxt net.caffemodel -o whole.onnx".split()) == 1
-    assert "export does not know this type" in capsys.readouterr().err
+    assert "layer 'wrong' (Eltwise): its bottoms differ in shape" in capsys.readouterr().err
     command = "export net.prototxt net.caffemodel --blob map --blob conv -o part.onnx --json"
     assert run(command.split()) == 0
     facts = json.loads(capsys.readouterr().out)
