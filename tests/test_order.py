@@ -332,6 +332,13 @@ def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> No
     assert made.verified.same
 
 
+def test_what_is_picked_and_flattened_is_a_vector() -> None:
+    picked = layer("ArgMax", "fc", "a", "argmax_param { top_k: 3 }") + layer("Flatten", "a", "b")
+    made = plan(fc("fc", "c") + picked + fc("last", "b"))
+    assert made.moves[1].new[0] == (5, 3, 1, 1)
+    assert made.maps == {"last-conv": (1, 5, 8, 8)}
+
+
 def test_a_vector_of_one_cell_may_be_a_map_again() -> None:
     text = fc("fc", "c") + reshape("fc", "r", 0, 5, 1, 1) + layer("Softmax", "r", "s")
     made = plan(text)

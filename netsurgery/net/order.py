@@ -157,9 +157,9 @@ class Orders:
     def _own(self, blob: str) -> Order | None:
         """The order of a blob that some layer makes as a map, or as a vector, of its own."""
         shape = self.shapes.blobs.get(blob, ())
-        if 0 in shape or len(shape) not in (2, 4):
+        if 0 in shape or len(shape) < 2:
             return None
-        return (Part((*shape[1:], 1, 1)[:3]),)
+        return (Part(shape[1:] if len(shape) == 4 else (prod(shape[1:]), 1, 1)),)
 
     def _tops(self, layer: Layer) -> Sequence[Order | None]:
         if not layer.bottoms or not layer.tops or layer.bottoms[0] not in self.shapes.blobs:
