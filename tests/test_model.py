@@ -425,3 +425,47 @@ def test_of_a_layer_with_an_unknown_field_no_params_are_expected(folder: Path) -
         assert "conv" not in model.fit.expected
         assert model.fit.expected["bn"] == (None, None, None)
         assert not model.fit.mismatches
+
+
+@pytest.mark.parametrize("command", [CONVERT, edit("fold"), TRANSPLANT], ids=lambda c: c[0])
+def test_a_model_that_changes_while_it_is_read_is_given_up(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    model_of()
+    before = sorted(folder.iterdir())
+    original = Output.write_segments
+
+    def meanwhile(output: Output, *given: Any) -> int:
+        written = original(output, *given)
+        Path("m.caffemodel").write_bytes(Path("m.caffemodel").read_bytes() + b"\n\0")
+        return written
+
+    monkeypatch.setattr(Output, "write_segments", meanwhile)
+    assert run(command) == 1
+    assert "has changed since" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_file_made_anew_has_what_became_of_each_layer(folder: Path) -> None:
+    """Layers that are folded are gone; of two of a name the one with params, or the first."""
+    from caffe_schema import caffe_messages
+
+    again = 'layer { name: "relu" type: "ReLU" bottom: "prob" top: "prob" }\n'
+    Path("net.prototxt").write_text(biased() + again)
+    net = caffe_messages().NetParameter.FromString(Path(model_of()).read_bytes())
+    net.layer.add(name="conv", type="Convolution")
+    net.layer.add(name="auxiliary", type="InnerProduct").blobs.add(data=[3.0]).shape.dim.append(1)
+    Path("m.caffemodel").write_bytes(net.SerializeToString())
+    command = edit("fold")
+    command[command.index("e")] = "e.h5"
+    assert run(command) == 0
+    with Model.open("e.txt", "e.h5") as made:
+        assert {name: len(made.stored[name].blobs) for name in made.stored} == {
+            "conv": 2,
+            "fc": 1,
+            "auxiliary": 1,
+        }
+        assert made.extra == ("auxiliary",)
