@@ -1,4 +1,7 @@
-"""Layers of common forks of Caffe; their records in net/types say whose definitions they follow."""
+"""Layers of common forks of Caffe, those of detectors too.
+
+Their records in net/types say whose definitions they follow.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,16 @@ import numpy as np
 
 from netsurgery.export.convolution import EMITTERS as CONVOLUTIONS
 from netsurgery.export.site import Emitter, Site
+from netsurgery.net.types.detection import regions
+from netsurgery.net.types.fields import as_image
+from netsurgery.net.types.prior_boxes import priors
+from netsurgery.net.types.rearranging import (
+    paddings,
+    reorg,
+    reversed_axes,
+)
 from netsurgery.net.types.resampling import interp_crop, upsample_factors
-from netsurgery.net.types.shaping import permutation
+from netsurgery.net.types.shaping import permutation, transposition
 
 __all__ = ["EMITTERS"]
 
@@ -84,13 +95,89 @@ def _axpy(site: Site) -> list[str]:
     return [site.op("Add", site.op("Mul", each, x), y)]
 
 
+def _roi_pooling(site: Site) -> list[str]:
+    """The largest of each part of each region; 0 where a part has no cell."""
+    scale = site.layer.param("roi_pooling_param").number("spatial_scale", 1.0)
+    boxes = site.bottoms[1]
+    if len(site.shapes[1]) != 2:
+        boxes = site.reshape(boxes, site.shapes[1][:2])
+    size = regions(site.layer)
+    return [site.op("MaxRoiPool", site.bottom, boxes, pooled_shape=size, spatial_scale=scale)]
+
+
+def _prior_box(site: Site) -> list[str]:
+    """A constant: the bottoms give sizes alone."""
+    known = priors(site.layer)
+    size, picture = (np.array(as_image(site.layer, shape)[2:], float) for shape in site.shapes)
+    picture = picture if known.picture is None else np.array(known.picture)
+    step = picture / size if known.step is None else np.array(known.step)
+    middles = [(np.arange(size[i]) + known.offset) * step[i] for i in range(2)]
+    half = np.array(known.boxes) / 2
+    y, x = (
+        middle.reshape(shape)
+        for middle, shape in zip(middles, ((-1, 1, 1), (1, -1, 1)), strict=True)
+    )
+    corners = np.broadcast_arrays(
+        (x - half[:, 0]) / picture[1],
+        (y - half[:, 1]) / picture[0],
+        (x + half[:, 0]) / picture[1],
+        (y + half[:, 1]) / picture[0],
+    )
+    boxes = np.stack(corners, axis=-1).ravel()
+    boxes = boxes.clip(0, 1) if known.clip else boxes
+    variances = np.resize(known.variances, boxes.shape)
+    return [site.floats(np.stack([boxes, variances])[None])]
+
+
+def _reorg(site: Site) -> list[str]:
+    """The part (y, x) of every square of cells, channel by channel, and the other way round.
+
+    YOLO takes its bottom for a map of so many times fewer channels, and so many times more rows
+    and columns, which it is not: the same numbers lie otherwise.
+    """
+    (batch, channels, height, width), (stride, back) = site.shape, reorg(site.layer)
+    fewer = channels // stride**2
+    if back:
+        parts = site.reshape(site.bottom, (batch, stride, stride, fewer, height, width))
+        spread = site.op("Transpose", parts, perm=(0, 3, 4, 1, 5, 2))
+        return [site.reshape(spread, site.tops[0])]
+    squares = site.reshape(site.bottom, (batch, fewer, height, stride, width, stride))
+    parts = site.op("Transpose", squares, perm=(0, 3, 5, 1, 2, 4))
+    return [site.reshape(parts, site.tops[0])]
+
+
+def _reverse(site: Site) -> list[str]:
+    axes = reversed_axes(site.layer, len(site.shape))
+    starts, ends = [-1] * len(axes), [-(2**31)] * len(axes)
+    constants = [site.ints(values) for values in (starts, ends, axes, starts)]
+    return [site.op("Slice", site.bottom, *constants)]
+
+
+def _pad(site: Site) -> list[str]:
+    around = paddings(site.layer, len(site.shape))
+    before, behind = zip(*around, strict=True)
+    value = site.layer.param("pad_param").number("constant_values", 0.0)
+    return [site.op("Pad", site.bottom, site.ints((*before, *behind)), site.floats(value))]
+
+
+def _transpose(site: Site) -> list[str]:
+    order = transposition(site.layer, len(site.shape))
+    return [site.op("Transpose", site.bottom, perm=order)]
+
+
 EMITTERS: dict[str, Emitter] = {
     "Axpy": _axpy,
     "DepthwiseConvolution": CONVOLUTIONS["Convolution"],
     "Interp": _interp,
     "Normalize": _normalize,
+    "Pad": _pad,
     "Permute": _permute,
+    "PriorBox": _prior_box,
+    "ROIPooling": _roi_pooling,
     "ReLU6": _relu6,
+    "Reorg": _reorg,
+    "Reverse": _reverse,
     "ShuffleChannel": _shuffle,
+    "Transpose": _transpose,
     "Upsample": _upsample,
 }

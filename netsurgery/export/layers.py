@@ -14,14 +14,10 @@ import numpy as np
 from netsurgery.export import (
     activations,
     convolution,
-    detection,
-    fork_norms,
     forks,
     normalization,
     pooling,
-    rearranging,
     recurrent,
-    reductions,
     shaping,
 )
 from netsurgery.export.graph import Graph
@@ -46,14 +42,10 @@ __all__ = ["EMITTERS", "Weights", "check_types", "write_net"]
 EMITTERS: dict[str, Emitter] = {
     **activations.EMITTERS,
     **convolution.EMITTERS,
-    **detection.EMITTERS,
-    **fork_norms.EMITTERS,
     **forks.EMITTERS,
     **normalization.EMITTERS,
     **pooling.EMITTERS,
-    **rearranging.EMITTERS,
     **recurrent.EMITTERS,
-    **reductions.EMITTERS,
     **shaping.EMITTERS,
 }
 
