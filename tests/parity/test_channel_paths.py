@@ -51,7 +51,7 @@ IMAGE = (2, 4, 5, 6)
 WRITTEN = {
     "ArgMax": Trial("ArgMax", "argmax_param { axis: 2 }", (IMAGE,), ("distinct",)),
     "BatchReindex": Trial("BatchReindex", "", (IMAGE, (3,)), ("normal", "below 2")),
-    "Crop": Trial("Crop", "crop_param { axis: -2 offset: 1 }", (IMAGE, (1, 2, 3, 4))),
+    "Crop": Trial("Crop", "crop_param { axis: 2 offset: 1 }", (IMAGE, (1, 2, 3, 4))),
     "LRN": Trial("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }", (IMAGE,)),
     "MVN": Trial("MVN", "", (IMAGE,)),
     "Pad": Trial("Pad", f"pad_param {{ {'paddings: 0 ' * 4}{'paddings: 1 ' * 4}}}", (IMAGE,)),
