@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, SurgeryError
+from netsurgery.errors import EngineFailed, EngineMissing, NetError, SurgeryError
 from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
@@ -287,7 +287,12 @@ def _verified(
         Model.open(old, model.path, state) as one,
         Model.open(new, made, state) as other,
     ):
-        found = verify(one, other, Samples(), [options])
+        try:
+            found = verify(one, other, Samples(), [options])
+        except (EngineFailed, NetError) as error:
+            # What is wrong is said of the outputs, by the names that the user knows.
+            words = str(error).replace(str(new), str(places.prototxt))
+            raise type(error)(words.replace(str(made), str(places.weights))) from None
     if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found

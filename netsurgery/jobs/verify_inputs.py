@@ -133,7 +133,7 @@ def pair_inputs(old: Net, new: Net) -> tuple[dict[str, str], dict[str, Shape]]:
     """
     if len(old.inputs) != len(new.inputs) or not old.inputs:
         counts = f"{_counted(old)}, {new.prototxt.path} {_counted(new, '')}"
-        why = "".join(why_no_input(net) for net in (old, new) if not net.inputs)
+        why = "".join(dict.fromkeys(why_no_input(net) for net in (old, new) if not net.inputs))
         raise NetError(
             f"{old.prototxt.path} declares {counts}; the same input must go into both{why}"
         )

@@ -420,3 +420,27 @@ def test_the_phase_in_lower_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert made() == set()
     assert convert("-q", "--phase", "train") == 0
     assert made() == {WEIGHTS, PROTOTXT, SETTINGS}
+
+
+def test_what_cannot_be_verified_is_said_of_the_outputs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of a net that reads its labels, by the names of the files that the user knows."""
+    net = tmp_path / "labelled.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "MemoryData" top: "data" top: "label"\n'
+        "  memory_data_param { batch_size: 2 channels: 1 height: 8 width: 8 } }\n"
+        'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"\n'
+        "  inner_product_param { num_output: 3 } }\n"
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }\n'
+    )
+    model = str(tmp_path / "labelled.caffemodel")
+    assert run(["init", "-q", str(net), "-o", model]) == 0
+    out = str(tmp_path / "out")
+    args = ["convert", str(net), model, "-o", out, "--engine", "embedded", "--verify"]
+    assert run(args) == 1
+    error = capsys.readouterr().err
+    assert f"{out}/labelled_full_conv.prototxt no" in error
+    assert "netsurgery-tmp" not in error
+    assert error.count("data layer 'd' stays") == 1
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

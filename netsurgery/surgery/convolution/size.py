@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import ceil, prod
 
 from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe
@@ -261,11 +262,12 @@ def _effects(
         sizes = ", ".join(f"{one.new[2]}x{one.new[3]}" for one in resizes)
         told = _in_the_original(net, made.net, found, error)
         raise SurgeryError(f"an input of {sizes} does not go through this net: {told}") from None
+    products = {one.name for one in made.net.layers if types.is_a(one, types.INNER_PRODUCT)}
     fixed = [
         Refusal(
             layer,
             f"its params are {' and '.join(map(describe, shapes))} at that size only",
-            "an InnerProduct that is kept looks at the whole map",
+            "an InnerProduct that is kept looks at the whole map" if layer in products else "",
         )
         for layer, shapes in before.params.items()
         if after.params.get(layer) != shapes
