@@ -469,3 +469,41 @@ def test_a_file_made_anew_has_what_became_of_each_layer(folder: Path) -> None:
             "auxiliary": 1,
         }
         assert made.extra == ("auxiliary",)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "fold:bn",
+        "fold-mean:1,2,3",
+        "fold-scale:2",
+        "swap-input-channels",
+        "rgb-to-grey",
+        "outputs:conv:keep=0,1",
+    ],
+)
+def test_nothing_is_computed_from_a_layer_with_an_unknown_field(
+    folder: Path, capsys: pytest.CaptureFixture[str], operation: str
+) -> None:
+    model_of()
+    odd = biased().replace("num_output: 4", "num_output: 4 odd: 1")
+    Path("net.prototxt").write_text(odd)
+    before = sorted(folder.iterdir())
+    assert run(edit(operation)) == 1
+    told = capsys.readouterr().err
+    assert "'conv'" in told
+    assert "odd" in told
+    assert "net.prototxt:4" in told or "line 4" in told
+    assert sorted(folder.iterdir()) == before
+
+
+def test_fold_passes_over_a_layer_with_an_unknown_field(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_of()
+    Path("net.prototxt").write_text(biased().replace("num_output: 4", "num_output: 4 odd: 1"))
+    assert run(edit("fold")) == 0
+    told = capsys.readouterr().out
+    assert "not folded" in told
+    assert "odd" in told
+    assert Path("e").read_bytes() == Path("m.caffemodel").read_bytes()
