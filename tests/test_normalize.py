@@ -50,3 +50,28 @@ def test_a_norm_over_all_positions_is_refused(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == (
         "error: net.prototxt: layer 'norm': a Normalize looks at the whole map at once\n"
     )
+
+
+@pytest.mark.parametrize("more", ["", "normalize_param { normalize_type: 'L1' }"])
+def test_that_of_the_face_forks(more: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no params, and takes a vector for a map of one cell."""
+    text = NET.replace(
+        NET[NET.index("  norm_param") : NET.index('layer { name: "ip2"')], f"{more} }}\n"
+    )
+    Path("net.prototxt").write_text(text)
+    assert run(["init", "-q", "net.prototxt", "-o", "net.caffemodel", "--seed", "3"]) == 0
+    assert run(["convert", "net.prototxt", "net.caffemodel", "--verify"]) == 0
+    out = capsys.readouterr().out
+    assert "verified: map ip2-conv has each window's top class in 64 of 64 cells, to " in out
+    assert run(["export", "net.prototxt", "net.caffemodel", "-o", "net.onnx"]) == 0
+
+
+def test_a_param_for_one_that_has_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model of SSD's Normalize, and a text that says nothing of it."""
+    make("false", "true")
+    text = Path("net.prototxt").read_text()
+    start, end = text.index("  norm_param"), text.index('layer { name: "ip2"')
+    Path("bare.prototxt").write_text(text[:start] + "}\n" + text[end:])
+    assert run(["verify", "net.prototxt", "net.caffemodel", "bare.prototxt", "net.caffemodel"]) == 2
+    error = "layer 'norm' (Normalize): net.caffemodel has 1 params for it, expected 0"
+    assert error in capsys.readouterr().err
