@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,12 @@ def test_every_type_of_a_fork_that_runs_has_a_reference() -> None:
     assert of_forks == set(FORK_TRIALS) == set(REFERENCES)
     with_params = {kind for kind in of_forks if types.RECORDS[kind].params != ()}
     assert with_params == set(PARAMS)
+
+
+def test_the_docs_have_a_row_for_each_type() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
+    rows = {line.split(" | ")[0].strip("| ") for line in text.splitlines() if " | 200 | " in line}
+    assert rows == {*TRIALS, *FORK_TRIALS}
 
 
 #: What Caffe has and the embedded engine refuses: data of their own, training, code in Python,
