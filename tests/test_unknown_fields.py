@@ -125,3 +125,12 @@ def test_in_which_order_its_numbers_lie_is_not_known_either(kind: str) -> None:
     shape = infer(known).blobs["y"]
     net = Net.of(Prototxt.parse(text.replace("STRANGE", "zzz: 1"))).at({"y": shape})
     assert "y" not in last_orders(net, infer(net))
+
+
+def test_what_both_nets_have_alike_goes_from_one_to_the_other(folder: Path) -> None:
+    """Its params are copied as they are: nothing is computed with them."""
+    strange = GOOD.replace("kernel_size: 3", "kernel_size: 3 zzz: 1")
+    (folder / "one.prototxt").write_text(strange)
+    (folder / "other.prototxt").write_text(strange.replace('"good"', '"other"'))
+    words = "transplant one.prototxt good.caffemodel other.prototxt -o out.caffemodel"
+    assert run(words.split()) == 0

@@ -21,7 +21,7 @@ from math import prod
 from netsurgery.formats.textformat import Scalar
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net import types
-from netsurgery.net.known_fields import unknown_field
+from netsurgery.net.known_fields import unknown_field, unknown_fields
 from netsurgery.net.model import Model
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
@@ -170,7 +170,15 @@ def plain(shape: Shape, turned: bool) -> Shape:
 def asks_the_same(one: Layer, other: Layer) -> bool:
     """Whether two layers of one known type have the same fields but for fillers and the engine."""
     field = types.message_of(one)
-    return one.type == other.type and field is not None and _own(one, field) == _own(other, field)
+    if one.type != other.type or field is None:
+        return False
+    return _own(one, field) == _own(other, field) and _strange(one) == _strange(other)
+
+
+def _strange(layer: Layer) -> list[str]:
+    """The fields that are not known, as they are written."""
+    text = layer.message.source.text
+    return sorted(text[field.start : field.end] for field in unknown_fields(layer))
 
 
 def _own(layer: Layer, field: str) -> list[tuple[str, str]]:
