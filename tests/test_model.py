@@ -315,7 +315,7 @@ def test_who_has_a_net_opens_its_weights_by_model() -> None:
     assert users("shared_params") <= {
         "jobs/diff.py",
         "library/arrays.py",
-        "surgery/edit/workpiece.py",
+        "surgery/edit/session.py",
         "surgery/transplant/plan.py",
     }
 
@@ -336,7 +336,7 @@ def test_params_are_looked_at_alone_only_where_one_alone_is_meant() -> None:
         for item in ast.walk(ast.parse(path.read_text()))
         if isinstance(item, ast.Attribute) and item.attr in lenient
     }
-    assert found == {"library/params.py", "surgery/edit/values.py", "surgery/edit/workpiece.py"}
+    assert found == {"library/params.py", "surgery/edit/values.py", "surgery/edit/session.py"}
 
 
 SHARING = """

@@ -13,7 +13,7 @@ from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
 from netsurgery.net.order import Order, as_map, lie_alike
 from netsurgery.surgery.columns import gathered, to_order
-from netsurgery.surgery.transplant.params import LayerParams, Side
+from netsurgery.surgery.transplant.params import LayerParams, ModelParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +98,7 @@ def settle_order(
     """
     if not any(one.status == "different" and one.index == 0 for one in params):
         return tuple(params)
-    sides = [Side.of(model).layers for model in models]
+    sides = [ModelParams.of(model).layers for model in models]
     found = []
     for one in params:
         old, new = sides[0].get(one.layer), sides[1].get(one.new_layer)

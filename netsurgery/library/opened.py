@@ -149,15 +149,15 @@ class Net(Closing):
         """
         from netsurgery.jobs.edit import EditPlaces, write_edit
         from netsurgery.surgery.edit.plan import EditPlan
+        from netsurgery.surgery.edit.session import EditSession
         from netsurgery.surgery.edit.weights import layer_changes
-        from netsurgery.surgery.edit.workpiece import Workpiece
 
         if self._store is None:
             raise NetError(f"{self._view.prototxt.path}: no weights were given, none can be saved")
         self._store.insist_open()
         model = self._store.model
         model.check_unchanged()
-        work = Workpiece(model)
+        work = EditSession(model)
         work.arrays = self._store.changed()
         self._store.insist_finite(work.arrays)
         plan = EditPlan(self._view, self._view, (), layer_changes(work), {}, ())

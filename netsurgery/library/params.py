@@ -9,7 +9,7 @@ from netsurgery.errors import NetError, SurgeryError
 from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
-from netsurgery.surgery.edit.workpiece import Workpiece
+from netsurgery.surgery.edit.session import EditSession
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,9 +35,9 @@ class Store:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.kept = Workpiece(model)
+        self.kept = EditSession(model)
         self.closed = False
-        self._private: Workpiece | None = None
+        self._private: EditSession | None = None
         self.mine: dict[tuple[str, int], Array] = {}
         self.counts = {
             layer.name: len(model.stored[layer.name].blobs)
@@ -57,7 +57,7 @@ class Store:
         from netsurgery.library.arrays import ParamArray, open_privately
 
         if self._private is None:
-            self._private = Workpiece(open_privately(self.model))
+            self._private = EditSession(open_privately(self.model))
         found = self._private.peek_alone(layer, index)
         if not found.flags.writeable:
             found = found.copy()

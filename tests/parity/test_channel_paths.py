@@ -30,7 +30,7 @@ from netsurgery.surgery.edit.cut_params import cut_layer
 from netsurgery.surgery.edit.cuts import NEW, Cut, take
 from netsurgery.surgery.edit.follow import Blob, Follower
 from netsurgery.surgery.edit.paths import relate
-from netsurgery.surgery.edit.workpiece import Workpiece
+from netsurgery.surgery.edit.session import EditSession
 
 Array = NDArray[np.float32]
 
@@ -105,7 +105,7 @@ class Trimmed:
         params = [drawn_param(trial, index, each, self.rng) for index, each in enumerate(shapes)]
         write_model(self.weights, model_layer(layer.name, trial.type, *params))
         with Model(net, self.weights) as model:
-            work = Workpiece(model)
+            work = EditSession(model)
             self.follow = Alone(work, layer)
             self.bottoms = self.follow.bottoms(layer)
             self.follow.cuts[self.bottoms[bottom]] = cut

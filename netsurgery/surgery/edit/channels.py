@@ -36,8 +36,8 @@ from netsurgery.surgery.edit.channel_types import (
 )
 from netsurgery.surgery.edit.fold import add_bias
 from netsurgery.surgery.edit.layer_text import give_bias, own_message
+from netsurgery.surgery.edit.session import EditSession, Effect, stop
 from netsurgery.surgery.edit.values import parse_number
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,7 @@ def unchanged(shapes: Shapes, layer: Layer) -> bool:
     return alike(shapes, layer) and types.values(layer) in (Values.KEPT, Values.PASSED)
 
 
-def swap_input_channels(work: Workpiece, name: str) -> None:
+def swap_input_channels(work: EditSession, name: str) -> None:
     """Turn the order of the three input channels in the first layers, or in layer `name` alone.
 
     Raises SurgeryError for an input of other than three channels, and for readers of it whose
@@ -101,7 +101,7 @@ def swap_input_channels(work: Workpiece, name: str) -> None:
     )
 
 
-def fold_scale(work: Workpiece, argument: str) -> None:
+def fold_scale(work: EditSession, argument: str) -> None:
     """Multiply the first layers' weights by the number: the input is no longer scaled by it."""
     number = parse_number(argument)
     if number is None or number == 0:
@@ -111,7 +111,7 @@ def fold_scale(work: Workpiece, argument: str) -> None:
     work.notes.append(f"the net takes what it took before divided by {number:g}")
 
 
-def fold_mean(work: Workpiece, argument: str) -> None:
+def fold_mean(work: EditSession, argument: str) -> None:
     """Take the mean into the first layers' biases: the input comes as it is.
 
     argument: one value a channel ("104,117,123"), one for all, or a mean file, in the net's own
@@ -137,7 +137,7 @@ def fold_mean(work: Workpiece, argument: str) -> None:
     work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
 
 
-def image_blobs(work: Workpiece, passing: Passing) -> set[str]:
+def image_blobs(work: EditSession, passing: Passing) -> set[str]:
     """The net's image, and what `passing` layers make of it."""
     blobs = {image_of(work).name}
     for layer in work.net.layers:
@@ -147,7 +147,7 @@ def image_blobs(work: Workpiece, passing: Passing) -> set[str]:
     return blobs
 
 
-def first_layers(work: Workpiece, passing: Passing, what: str) -> list[Layer]:
+def first_layers(work: EditSession, passing: Passing, what: str) -> list[Layer]:
     """The layers with weights that read the net's image, through `passing` layers or not.
 
     Raises SurgeryError where another layer looks at `what` of the image.
@@ -178,7 +178,7 @@ def _reads_values(layer: Layer, blobs: Collection[str]) -> bool:
     )
 
 
-def image_of(work: Workpiece) -> NetInput:
+def image_of(work: EditSession) -> NetInput:
     """The net's one input of pictures. Raises SurgeryError where there is none, or several."""
     images = [one for one in work.net.inputs if one.shape is not None and len(one.shape) > 1]
     if len(images) > 1:
@@ -190,7 +190,7 @@ def image_of(work: Workpiece) -> NetInput:
     return images[0]
 
 
-def image_bottom(work: Workpiece, layer: Layer) -> Shape:
+def image_bottom(work: EditSession, layer: Layer) -> Shape:
     shape = work.shapes.blobs.get(layer.bottoms[0], ())
     axis = own_message(layer).integer("axis", 1, -(2**31))
     if len(shape) < 2 or axis % len(shape) != 1:
@@ -198,7 +198,7 @@ def image_bottom(work: Workpiece, layer: Layer) -> Shape:
     return shape
 
 
-def change_weight(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
+def change_weight(work: EditSession, layer: Layer, make: Callable[[Wide], Wide], what: str) -> None:
     """Put the weight through `make`: group x outputs x channels of the group x the rest.
 
     `make` may give more or fewer channels.
@@ -212,7 +212,7 @@ def change_weight(work: Workpiece, layer: Layer, make: Callable[[Wide], Wide], w
     work.effects.append(Effect(layer.name, 0, what))
 
 
-def by_channels(work: Workpiece, layer: Layer, weight: Wide) -> Wide:
+def by_channels(work: EditSession, layer: Layer, weight: Wide) -> Wide:
     """The weight as group x outputs of the group x channels of the group x the rest."""
     channels, group = image_bottom(work, layer)[1], group_of(work.shapes, layer)
     made: Wide
@@ -240,13 +240,13 @@ def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
     return made
 
 
-def _padded(work: Workpiece, layer: Layer) -> bool:
+def _padded(work: EditSession, layer: Layer) -> bool:
     if takes_all_behind(layer):
         return False
     return any(conv_window(layer, len(image_bottom(work, layer)) - 2).pad)
 
 
-def _shift(work: Workpiece, layer: Layer, mean: Wide, approximate: bool) -> Wide:
+def _shift(work: EditSession, layer: Layer, mean: Wide, approximate: bool) -> Wide:
     """The sum of W times the mean, for each output."""
     import numpy as np
 

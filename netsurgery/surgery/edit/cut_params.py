@@ -40,7 +40,7 @@ from netsurgery.surgery.edit.cuts import (
 )
 from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.layer_text import own_message
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.session import EditSession, Effect, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -294,11 +294,11 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
         follow.work.effects.append(Effect(layer.name, None, what))
 
 
-def edit_as_expected(work: Workpiece, edits: Edits, blobs: Mapping[str, Shape]) -> None:
+def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]) -> None:
     """The net becomes what its edited text says.
 
     blobs: the new shape of each blob whose shape changes. Every other blob keeps its shape, and
-    every param has the shape that it has in the workpiece. Raises SurgeryError where that is not
+    every param has the shape that it has in the session. Raises SurgeryError where that is not
     so.
     """
     expected = {**work.shapes.blobs, **blobs}

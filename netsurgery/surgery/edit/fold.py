@@ -30,7 +30,7 @@ from netsurgery.surgery.edit.layer_text import (
     remove_layer,
     rename_top,
 )
-from netsurgery.surgery.edit.workpiece import Effect, UnfitParams, Workpiece, stop
+from netsurgery.surgery.edit.session import EditSession, Effect, UnfitParams, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ __all__ = ["add_bias", "fold"]
 _BIAS_TERM = 2
 
 
-def fold(work: Workpiece, name: str) -> None:
+def fold(work: EditSession, name: str) -> None:
     """Fold the layer `name`, and the Scale and Bias that follow it, into the layer before it.
 
     "" folds all that can be folded and notes the rest. Raises SurgeryError where `name` cannot
@@ -75,7 +75,7 @@ def fold(work: Workpiece, name: str) -> None:
             work.notes.append(f"not folded: {error}")
 
 
-def _affine(work: Workpiece, name: str) -> Layer:
+def _affine(work: EditSession, name: str) -> Layer:
     found = [layer for layer in work.net.layers if layer.name == name]
     if not found:
         raise stop(name, "the net has no such layer: nothing to fold, or it is folded already")
@@ -96,7 +96,7 @@ def _measured(layer: Layer) -> bool:
     return ParamRole.MEAN in [param.role for param in types.params(layer) or ()]
 
 
-def _first(work: Workpiece, layer: Layer) -> Layer:
+def _first(work: EditSession, layer: Layer) -> Layer:
     """The layer that folding `layer` begins with: the BatchNorm before a Scale."""
     while True:
         before = work.net.producer(layer, layer.bottoms[0]) if layer.bottoms else None
@@ -105,7 +105,7 @@ def _first(work: Workpiece, layer: Layer) -> Layer:
         layer = before
 
 
-def _chain(work: Workpiece, first: Layer) -> list[Layer]:
+def _chain(work: EditSession, first: Layer) -> list[Layer]:
     """`first` and the affine layers behind it, as far as they have one reader each."""
     chain = [first]
     while True:
@@ -117,7 +117,7 @@ def _chain(work: Workpiece, first: Layer) -> list[Layer]:
         chain.append(readers[0])
 
 
-def _fold_one(work: Workpiece, first: Layer) -> None:
+def _fold_one(work: EditSession, first: Layer) -> None:
     target = _target(work, first)
     chain = _chain(work, first)
     for layer in chain:
@@ -133,7 +133,7 @@ def _fold_one(work: Workpiece, first: Layer) -> None:
         work.effects.append(Effect(layer.name, None, "removed"))
 
 
-def _target(work: Workpiece, first: Layer) -> Layer:
+def _target(work: EditSession, first: Layer) -> Layer:
     """The layer to fold into. Raises SurgeryError, saying what stands between."""
     if len(first.bottoms) != 1 or len(first.tops) != 1:
         raise stop(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
@@ -162,12 +162,12 @@ def _target(work: Workpiece, first: Layer) -> Layer:
     return target
 
 
-def _axes(work: Workpiece, blob: str) -> int:
+def _axes(work: EditSession, blob: str) -> int:
     """How many axes the blob has; 0 where that is not known."""
     return len(work.shapes.blobs.get(blob, ()))
 
 
-def _check(work: Workpiece, layer: Layer) -> None:
+def _check(work: EditSession, layer: Layer) -> None:
     """Refuse what is affine by another rule than one factor for each channel."""
     named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
     if len(named) > 1:
@@ -179,7 +179,7 @@ def _check(work: Workpiece, layer: Layer) -> None:
         raise stop(layer.name, f"axis {axis}, num_axes {axes}; only axis 1 alone can be folded")
 
 
-def _numbers(work: Workpiece, chain: Sequence[Layer], outputs: int) -> tuple[Wide, Wide]:
+def _numbers(work: EditSession, chain: Sequence[Layer], outputs: int) -> tuple[Wide, Wide]:
     """a and c of y = a x + c, one for each of the outputs."""
     import numpy as np
 
@@ -190,7 +190,7 @@ def _numbers(work: Workpiece, chain: Sequence[Layer], outputs: int) -> tuple[Wid
     return factor, shift
 
 
-def _of_one(work: Workpiece, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
+def _of_one(work: EditSession, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
     record, params = types.of(layer), types.params(layer) or ()
     assert record is not None
     assert record.affine is not None
@@ -204,7 +204,7 @@ def _of_one(work: Workpiece, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
         raise stop(layer.name, str(error)) from None
 
 
-def _vector(work: Workpiece, layer: Layer, index: int, size: int) -> Wide:
+def _vector(work: EditSession, layer: Layer, index: int, size: int) -> Wide:
     import numpy as np
 
     values = work.peek(layer.name, index)
@@ -213,7 +213,7 @@ def _vector(work: Workpiece, layer: Layer, index: int, size: int) -> Wide:
     return values.reshape(size).astype(np.float64)
 
 
-def _rewrite_params(work: Workpiece, target: Layer, factor: Wide, shift: Wide) -> None:
+def _rewrite_params(work: EditSession, target: Layer, factor: Wide, shift: Wide) -> None:
     import numpy as np
 
     weight = work.peek(target.name, 0).astype(np.float64)
@@ -233,14 +233,14 @@ def _rewrite_params(work: Workpiece, target: Layer, factor: Wide, shift: Wide) -
         add_bias(work, target, shift)
 
 
-def add_bias(work: Workpiece, layer: Layer, values: Wide) -> None:
+def add_bias(work: EditSession, layer: Layer, values: Wide) -> None:
     """Give a layer of ``bias_term: false`` a bias: the param; `give_bias` does the text."""
     work.set_param(layer.name, 1, values)
     work.fields.setdefault(layer.name, {})[_BIAS_TERM] = None
     work.effects.append(Effect(layer.name, 1, f"a bias of {values.size} is added"))
 
 
-def _rewrite_text(work: Workpiece, target: Layer, chain: Sequence[Layer]) -> None:
+def _rewrite_text(work: EditSession, target: Layer, chain: Sequence[Layer]) -> None:
     edits = work.net.prototxt.edits()
     give_bias(edits, target)
     if chain[-1].tops != target.tops:

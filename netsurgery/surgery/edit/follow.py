@@ -16,7 +16,7 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.layer_text import other_phases_read
-from netsurgery.surgery.edit.workpiece import Workpiece, stop
+from netsurgery.surgery.edit.session import EditSession, stop
 
 __all__ = ["APPROXIMATE", "Blob", "Follower", "Wiring"]
 
@@ -63,7 +63,7 @@ class Follower:
     normalizing: the layers passed whose numbers change, since they normalize across channels.
     """
 
-    def __init__(self, work: Workpiece, seed: Layer, *, approximate: bool = False) -> None:
+    def __init__(self, work: EditSession, seed: Layer, *, approximate: bool = False) -> None:
         """seed: the layer whose channels are named; errors name it. Nothing is changed.
 
         approximate: whether layers that normalize across channels may be passed.

@@ -31,8 +31,8 @@ from netsurgery.surgery.edit.channels import (
 )
 from netsurgery.surgery.edit.cut_params import edit_as_expected
 from netsurgery.surgery.edit.layer_text import other_phases_read
+from netsurgery.surgery.edit.session import EditSession, stop
 from netsurgery.surgery.edit.values import parse_number
-from netsurgery.surgery.edit.workpiece import Workpiece, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ _SHARES = {
 }
 
 
-def rgb_to_grey(work: Workpiece, argument: str) -> None:
+def rgb_to_grey(work: EditSession, argument: str) -> None:
     """Sum the first layers' weights over the three channels of the image.
 
     Raises SurgeryError for an input of other than three channels, and where something else reads
@@ -74,7 +74,7 @@ def rgb_to_grey(work: Workpiece, argument: str) -> None:
     )
 
 
-def grey_to_rgb(work: Workpiece, argument: str) -> None:
+def grey_to_rgb(work: EditSession, argument: str) -> None:
     """Share the first layers' weights out to three channels.
 
     argument: "bgr" ("" too), "rgb", "mean", or three numbers. Raises SurgeryError for an input of
@@ -109,7 +109,7 @@ def _shares(argument: str) -> tuple[float, ...]:
 
 
 def _change(
-    work: Workpiece,
+    work: EditSession,
     channels: tuple[int, int],
     passing: Passing,
     make: Callable[[Wide], Wide],

@@ -6,7 +6,7 @@ from netsurgery.formats.prototxt import quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
-from netsurgery.surgery.edit.workpiece import stop
+from netsurgery.surgery.edit.session import stop
 
 __all__ = [
     "give_bias",

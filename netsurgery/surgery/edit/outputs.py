@@ -24,14 +24,14 @@ from netsurgery.surgery.edit.cut_params import apply_cuts
 from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
 from netsurgery.surgery.edit.follow import APPROXIMATE, Follower
 from netsurgery.surgery.edit.operations import layer_before
-from netsurgery.surgery.edit.workpiece import Workpiece, stop
+from netsurgery.surgery.edit.session import EditSession, stop
 
 __all__ = ["change_outputs"]
 
 _EXPECTED = "keep=0,2-5, drop=1 or add=5"
 
 
-def change_outputs(work: Workpiece, argument: str) -> None:
+def change_outputs(work: EditSession, argument: str) -> None:
     """``LAYER:keep=0,2-5``, ``LAYER:drop=1`` or ``LAYER:add=5``. Raises SurgeryError.
 
     Behind it ``:normalization=approximate`` passes layers that normalize across channels.

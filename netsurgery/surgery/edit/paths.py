@@ -44,7 +44,7 @@ from netsurgery.surgery.edit.cuts import (
     whole_groups,
 )
 from netsurgery.surgery.edit.follow import APPROXIMATE, Blob, Follower
-from netsurgery.surgery.edit.workpiece import stop
+from netsurgery.surgery.edit.session import stop
 
 __all__ = ["relate"]
 

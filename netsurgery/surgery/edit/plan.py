@@ -15,9 +15,9 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.surgery.edit.operations import ParamOperation, Structural, parse_operation
+from netsurgery.surgery.edit.session import EditSession, Effect
 from netsurgery.surgery.edit.values import do_values, save_values
 from netsurgery.surgery.edit.weights import added_layers, layer_changes
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ def plan_edit(model: Model, operations: Sequence[str]) -> EditPlan:
     carried out. Raises SurgeryError naming every operation that cannot be done and why; those
     behind one that would have changed the net's structure are not looked at any more.
     """
-    work = Workpiece(model)
+    work = EditSession(model)
     steps: list[Step] = []
     refusals: list[str] = []
     done: list[str] = []
@@ -114,14 +114,14 @@ def _order_notes(done: Sequence[str]) -> list[str]:
     ]
 
 
-def _do(work: Workpiece, operation: ParamOperation | Structural) -> None:
+def _do(work: EditSession, operation: ParamOperation | Structural) -> None:
     if isinstance(operation, ParamOperation):
         (save_values if operation.verb == "save" else do_values)(work, operation)
         return
     _structural()[operation.name](work, operation.argument)
 
 
-def _structural() -> dict[str, Callable[[Workpiece, str], None]]:
+def _structural() -> dict[str, Callable[[EditSession, str], None]]:
     from netsurgery.surgery.edit.channels import fold_mean, fold_scale, swap_input_channels
     from netsurgery.surgery.edit.fold import fold
     from netsurgery.surgery.edit.grey import grey_to_rgb, rgb_to_grey

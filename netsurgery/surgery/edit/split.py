@@ -19,7 +19,7 @@ from netsurgery.formats.textformat import Edits, Field, Message
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import ParamRole
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.session import EditSession, Effect, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ __all__ = ["is_split", "split_batch_norm"]
 _RULES = ("include", "exclude")
 
 
-def split_batch_norm(work: Workpiece, name: str) -> None:
+def split_batch_norm(work: EditSession, name: str) -> None:
     """Split the layer `name`; "" splits every layer that can be, and notes the others.
 
     Raises SurgeryError where `name` cannot be split.
@@ -61,7 +61,7 @@ def is_split(layer: Layer) -> bool:
     return {param.role for param in params} >= {ParamRole.SCALE, ParamRole.SHIFT}
 
 
-def _split(work: Workpiece, layer: Layer) -> None:
+def _split(work: EditSession, layer: Layer) -> None:
     _check(work, layer)
     values = _by_role(work, layer)
     measured = ParamRole.MEAN in values
@@ -86,7 +86,7 @@ def _kind(layer: Layer) -> str:
     return record.name if record else layer.type
 
 
-def _check(work: Workpiece, layer: Layer) -> None:
+def _check(work: EditSession, layer: Layer) -> None:
     """Raise SurgeryError for a layer that is not one function of each channel's numbers."""
     record = types.of(layer)
     assert record is not None
@@ -108,7 +108,7 @@ def _check(work: Workpiece, layer: Layer) -> None:
         raise stop(layer.name, str(error)) from None
 
 
-def _by_role(work: Workpiece, layer: Layer) -> Mapping[ParamRole, Array]:
+def _by_role(work: EditSession, layer: Layer) -> Mapping[ParamRole, Array]:
     """The layer's params as vectors, by what they are."""
     params = types.params(layer) or ()
     return {
@@ -117,7 +117,7 @@ def _by_role(work: Workpiece, layer: Layer) -> Mapping[ParamRole, Array]:
     }
 
 
-def _new_name(work: Workpiece, name: str) -> str:
+def _new_name(work: EditSession, name: str) -> str:
     """The name of the layer to add: one that neither the net nor the model has."""
     taken = {message.string("name") for message in work.net.prototxt.layers}
     taken |= {layer.name for layer in work.model.weights.layers}
@@ -128,7 +128,7 @@ def _new_name(work: Workpiece, name: str) -> str:
     return made
 
 
-def _rewrite_text(work: Workpiece, layer: Layer, scale: str, measured: bool) -> None:
+def _rewrite_text(work: EditSession, layer: Layer, scale: str, measured: bool) -> None:
     edits, prototxt = work.net.prototxt.edits(), work.net.prototxt
     field = next(each for each in prototxt.root.fields if each.value is layer.message)
     kind = layer.message.scalar("type")

@@ -21,7 +21,7 @@ from netsurgery.net.shapes import describe
 from netsurgery.net.types.record import Layout, Space
 from netsurgery.surgery.edit.filters import KERNELS, kernel
 from netsurgery.surgery.edit.operations import ParamOperation, Target, axes_left
-from netsurgery.surgery.edit.workpiece import Effect, Workpiece, stop
+from netsurgery.surgery.edit.session import EditSession, Effect, stop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ def parse_number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text.strip()) else None
 
 
-def save_values(work: Workpiece, operation: ParamOperation) -> None:
+def save_values(work: EditSession, operation: ParamOperation) -> None:
     """Keep a param's present values to be written to a .npy file."""
     target, name = operation.target, operation.value
     values = _part(work.peek_alone(target.layer, target.blob), target)
@@ -54,7 +54,7 @@ def save_values(work: Workpiece, operation: ParamOperation) -> None:
     work.effects.append(Effect(target.layer, target.blob, what))
 
 
-def do_values(work: Workpiece, operation: ParamOperation) -> None:
+def do_values(work: EditSession, operation: ParamOperation) -> None:
     """Change a param as the operation says.
 
     Raises SurgeryError for what is not understood, does not fit, or gives NaN or infinity.
@@ -87,7 +87,7 @@ def _part(array: Array, target: Target) -> Array:
     return view
 
 
-def _new_values(work: Workpiece, operation: ParamOperation, view: Array) -> Wide | Array:
+def _new_values(work: EditSession, operation: ParamOperation, view: Array) -> Wide | Array:
     verb, value = operation.verb, operation.value
     if not value:
         raise SurgeryError(f"nothing behind {verb}")
@@ -161,7 +161,7 @@ def _numbers(name: str, options: Mapping[str, str]) -> dict[str, float]:
 
 
 def _filled(
-    work: Workpiece, target: Target, view: Array, name: str, options: dict[str, str]
+    work: EditSession, target: Target, view: Array, name: str, options: dict[str, str]
 ) -> Array:
     """A designed kernel in every filter chosen, on the channels chosen; the others stay."""
     import numpy as np

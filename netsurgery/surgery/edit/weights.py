@@ -11,7 +11,7 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsLayer, numbers, stored_shape
 from netsurgery.io.wire import varint_field
 from netsurgery.net import types
-from netsurgery.surgery.edit.workpiece import Workpiece
+from netsurgery.surgery.edit.session import EditSession
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["added_layers", "layer_changes"]
 
 
-def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
+def layer_changes(work: EditSession) -> dict[str, LayerChange]:
     """Layer of the model -> what becomes of it; layers that stay are not in it."""
     changed = work.changed()
     tops = _new_tops(work)
@@ -43,7 +43,7 @@ def layer_changes(work: Workpiece) -> dict[str, LayerChange]:
     return made
 
 
-def added_layers(work: Workpiece) -> tuple[NewLayer, ...]:
+def added_layers(work: EditSession) -> tuple[NewLayer, ...]:
     """The layers of the net that are added to the model, in the order in which they came."""
     layers = [work.layer(name) for name in work.added]
     return tuple(
@@ -52,12 +52,12 @@ def added_layers(work: Workpiece) -> tuple[NewLayer, ...]:
     )
 
 
-def _new_blobs(work: Workpiece, layer: str) -> tuple[NewBlob, ...]:
+def _new_blobs(work: EditSession, layer: str) -> tuple[NewBlob, ...]:
     arrays = [work.peek(layer, index) for index in range(work.count(layer))]
     return tuple(NewBlob(array.shape, _chunks(array)) for array in arrays)
 
 
-def _new_tops(work: Workpiece) -> dict[str, tuple[str, ...]]:
+def _new_tops(work: EditSession) -> dict[str, tuple[str, ...]]:
     """Layers whose tops have new names, and are in the model as they were in the net."""
     old = {layer.name: layer.tops for layer in work.model.net.layers}
     new = {layer.name: layer.tops for layer in work.net.layers}
@@ -68,7 +68,7 @@ def _new_tops(work: Workpiece) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _same_sizes(work: Workpiece, layer: WeightsLayer, arrays: Mapping[int, Array]) -> bool:
+def _same_sizes(work: EditSession, layer: WeightsLayer, arrays: Mapping[int, Array]) -> bool:
     for index, array in arrays.items():
         if index >= len(layer.blobs) or layer.blobs[index].count != array.size:
             return False
@@ -81,7 +81,7 @@ def _same_sizes(work: Workpiece, layer: WeightsLayer, arrays: Mapping[int, Array
 
 
 def _all_blobs(
-    work: Workpiece, layer: WeightsLayer, arrays: Mapping[int, Array]
+    work: EditSession, layer: WeightsLayer, arrays: Mapping[int, Array]
 ) -> tuple[NewBlob, ...]:
     """Every blob of the layer: those that are new or resized, and the rest as they are.
 

@@ -28,7 +28,15 @@ from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["SLICE_HINT", "LayerParams", "Side", "asks_the_same", "overlap", "plain", "verdict"]
+__all__ = [
+    "SLICE_HINT",
+    "LayerParams",
+    "ModelParams",
+    "asks_the_same",
+    "overlap",
+    "plain",
+    "verdict",
+]
 
 #: What may be done about sizes that differ; ends a reason of `verdict`.
 SLICE_HINT = "--slice copies the part that overlaps"
@@ -62,7 +70,7 @@ class LayerParams:
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelParams:
     """A model's `layers` that have params, or may have some, in net order.
 
     refusals: where net and weights contradict each other.
@@ -78,7 +86,7 @@ class Side:
         return self.model.net
 
     @classmethod
-    def of(cls, model: Model) -> Side:
+    def of(cls, model: Model) -> ModelParams:
         """Match the params of the weights with the layers of the net, by name as Caffe does."""
         net, shapes = model.net, model.shapes
         orders = bottom_orders(net, shapes)

@@ -21,7 +21,7 @@ from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.params import (
     SLICE_HINT,
     LayerParams,
-    Side,
+    ModelParams,
     asks_the_same,
     verdict,
 )
@@ -80,8 +80,8 @@ class TransplantPlan:
     absent: layers of the target that the result has no params for, so that Caffe fills them.
     """
 
-    source: Side
-    target: Side
+    source: ModelParams
+    target: ModelParams
     transfers: tuple[Transfer, ...]
     absent: tuple[str, ...]
     notes: tuple[str, ...]
@@ -108,7 +108,7 @@ def plan_transplant(
     have no params for is refused. Raises SurgeryError naming every refusal, and where nothing at
     all would be copied.
     """
-    one, other = Side.of(source), Side.of(target)
+    one, other = ModelParams.of(source), ModelParams.of(target)
     planner = _Planner(one, other, rule, cut)
     planner.match()
     planner.share()
@@ -133,7 +133,7 @@ def plan_transplant(
 class _Planner:
     """The plan in the making: what comes, what is dropped, what is refused."""
 
-    def __init__(self, source: Side, target: Side, rule: NameRule, cut: bool) -> None:
+    def __init__(self, source: ModelParams, target: ModelParams, rule: NameRule, cut: bool) -> None:
         self.source, self.target, self.rule, self.cut = source, target, rule, cut
         self.coming: dict[Param, Transfer] = {}
         self.dropped: list[Transfer] = []

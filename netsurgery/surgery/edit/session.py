@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Effect", "Param", "UnfitParams", "Workpiece", "stop"]
+__all__ = ["EditSession", "Effect", "Param", "UnfitParams", "stop"]
 
 #: A param blob: its layer and its number.
 Param = tuple[str, int]
@@ -50,7 +50,7 @@ class UnfitParams(SurgeryError):
     """A layer's params in the model are not those of its net."""
 
 
-class Workpiece:
+class EditSession:
     """model: the net and its weights as they were. net: as it is now.
 
     effects, notes: what was done since `take_effects`, and to be told. saved: file name -> array
