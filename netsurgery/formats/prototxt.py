@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
+from netsurgery.formats.schema.index import caffe_fields
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 from netsurgery.formats.texttree import respelled
 from netsurgery.io.reader import Reader, open_source
@@ -225,11 +226,6 @@ def _own_line(source: str, field: Field) -> tuple[int, str, int | None]:
     return line, before, end - 1 if source.endswith("\r", 0, end) else end
 
 
-#: The fields of Caffe's NetParameter.
-_NET = frozenset(
-    "debug_info force_backward input input_dim input_shape layer layers name state".split()
-)
-
 #: Fields of Caffe's SolverParameter that no fork's NetParameter has, and by which one is known.
 _SOLVER = frozenset(
     """
@@ -250,7 +246,7 @@ def check_is_net(root: Message, path: str, *, known: bool = True) -> None:
     names = {field.name for field in root.fields}
     if names & _SOLVER:
         raise PrototxtError(f"is a solver, not a net; {_nets_of(root)}", path=path)
-    strange = [field for field in root.fields if field.name not in _NET]
+    strange = [field for field in root.fields if field.name not in caffe_fields("NetParameter")]
     if root.all("layer") or root.all("layers"):
         if strange and known:
             _check_forks(root, strange)
