@@ -75,7 +75,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_cells_are_placed_by_net_alone(path: Path) -> None:
-    """Strides and offsets are worked out in net/; other rooms ask net.field and net.cells."""
+    """Strides and offsets are worked out in net/; other rooms ask net.field."""
     room = path.relative_to(PACKAGE).parts[0]
     if room != "net":
         names = {name for name, _ in imports(path)}

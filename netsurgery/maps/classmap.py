@@ -1,6 +1,6 @@
 """A class map: what a fully convolutional net says about every window of a picture.
 
-Cell (row, column) of the map classifies one window, a box of the net's input that `net.cells`
+Cell (row, column) of the map classifies one window, a box of the net's input that `net.field`
 places. `Geometry` brings it to pixels of the original picture.
 """
 
