@@ -235,8 +235,22 @@ def test_over_height_and_width(kind: str, engine: EmbeddedEngine, tmp_path: Path
                     poke = poked(values, (2, 3), at, by)
                     after = ran.with_input(name, poke)
                     _hold_space(ran, seen, space, before, after, at, values.shape[2:])
+            if space is Space.WHOLE:
+                _hold_whole(ran, name, before)
 
     over_trials(kind, engine, tmp_path, look)
+
+
+def _hold_whole(ran: Ran, name: str, before: list[Array]) -> None:
+    """The last cell of the map changes the first cell of a top."""
+    values = ran.inputs[name]
+    seen = False
+    for by in (4.0, -4.0, 400.0, -400.0):
+        after = ran.with_input(name, poked(values, (2, 3), _corner(values.shape), by))
+        for top, change in zip(before, changed(before, after), strict=True):
+            far = change[..., 0, 0] if top.ndim == 4 else change
+            seen = seen or bool(far.any())
+    assert seen, "a cell that another does not see"
 
 
 def _hold_space(
@@ -261,8 +275,9 @@ def _hold_space(
             assert all(y in rows and x in columns for y, x in hit)
             seen.note("reaches", space, elsewhere)
         elif space is Space.WHOLE:
-            far = change[(..., 0, 0)] if top.ndim == 4 else change
-            seen.note("sees all", space, bool(far.any()) and at != (0, 0))
+            continue
+        elif space is Space.RESAMPLING:
+            seen.note("another grid", space, not like)
         else:
             seen.note("elsewhere", space, elsewhere)
 
@@ -521,6 +536,25 @@ def _hold_scale(ran: Ran, index: int, params: tuple[Param, ...], before: Array) 
             values[place] = values[place] * 2
     (after, *_) = ran.top(params=values)
     assert np.allclose(after, 2 * before, rtol=1e-4, atol=1e-4 * (1 + np.abs(before).max()))
+
+
+@pytest.mark.parametrize("kind", sorted(types.RECORDS))
+def test_answers_that_need_each_other(kind: str) -> None:
+    record = types.RECORDS[kind]
+    windows = (Space.SLIDING, Space.SPREADING)
+    if record.space in windows:
+        assert record.window is not None
+    elif not callable(record.space):
+        assert record.window is None or record is types.INNER_PRODUCT
+    if record.space is Space.JOINING:
+        assert not callable(record.bottoms)
+        assert record.bottoms[1] > 1
+    if record.channels is Channels.BY_CHANNEL:
+        assert not callable(record.roles)
+        assert record.params or Role.GATE in record.roles
+    if record.layout is not None:
+        assert callable(record.params) or record.params
+    assert (record.edges is None) == (record.shapes is None and record.params is None)
 
 
 @pytest.mark.parametrize("kind", sorted(types.RECORDS))
