@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -559,15 +558,6 @@ def test_a_net_without_inner_products_is_converted_by_its_global_pooling() -> No
     assert made.maps == {"q": (1, 4, 8, 8)}
     with pytest.raises(SurgeryError, match="already convolutional but for the global Pooling"):
         plan(text, keep_global_pooling=True)
-
-
-@pytest.mark.parametrize("stride", ["stride: 6", "stride: 4", "stride_h: 6 stride_w: 2"])
-def test_a_pooling_over_the_whole_map_is_a_global_one_whatever_its_stride(stride: str) -> None:
-    pooled = layer("Pooling", "data", "g", f"pooling_param {{ pool: AVE kernel_size: 6 {stride} }}")
-    made = plan(SMALL + pooled + fc("fc", "g"))
-    assert made.windows == {"Pooling-g": (6, 6)}
-    assert made.inputs[0].stride == (Fraction(1), Fraction(1))
-    assert made.maps["fc-conv"] == (1, 3, 8, 8)
 
 
 def test_params_of_the_size_of_the_input_hold_it() -> None:

@@ -110,8 +110,8 @@ class _Walk:
 def pooled_size(layer: Layer, blobs: Mapping[str, Shape]) -> tuple[int, int] | None:
     """(H, W) of the map that a global pooling pools; None for any other layer.
 
-    Poolings whose window is the whole map count, unless it would slide on by single cells, and the
-    mean over a map that a Reduction gives.
+    Poolings whose window and stride are the whole map count, and the mean over a map that a
+    Reduction gives.
     """
     shape = blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
     if len(shape) != 4 or 0 in shape:
@@ -135,6 +135,6 @@ def _pools_all(layer: Layer, shape: Shape) -> bool:
     if _says_global(layer):
         return True
     window, size = pool_window(layer, shape[2:]), shape[2:]
-    covers = all(a >= b for a, b in zip(window.kernel, size, strict=True))
+    covers = all(a >= b for a, b in zip((*window.kernel, *window.stride), size * 2, strict=True))
     slides = window.kernel == size and window.stride == (1, 1)
     return covers and not slides and not any(window.pad) and len(layer.tops) == 1
