@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.ort import open_engine
 from netsurgery.errors import NetError, PrototxtError, SurgeryError
 from netsurgery.export.layers import check_types
 from netsurgery.formats.prototxt import Prototxt
@@ -131,6 +134,19 @@ def test_shapes_are_those_of_the_fork(text: str, bottoms: tuple[Shape, ...], top
             check_types(net)
 
 
+def test_a_reverse_of_no_axis_has_a_shape_and_does_not_run(tmp_path: Path) -> None:
+    net = net_of("type: 'Reverse'", *BATCH)
+    assert infer(net).of("out") == BATCH[0]
+    path = tmp_path / "net.prototxt"
+    path.write_text(net.prototxt.text)
+    with (
+        open_engine(EngineOptions(threads=1)) as engine,
+        engine.load(path) as loaded,
+        pytest.raises(PrototxtError, match="axis is missing"),
+    ):
+        loaded.forward({"in0": np.zeros(BATCH[0], np.float32)}, ["out"])
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -163,7 +179,6 @@ def test_a_depthwise_convolution_has_a_group_for_each_channel(kind: str) -> None
         ("type: 'Normalize' normalize_param { normalize_type: 'L3' }", "expected L2 or L1"),
         ("type: 'Reorg'", "stride is missing"),
         ("type: 'Reorg' reorg_param { stride: 4 }", "do not fall into 4 x 4 parts"),
-        ("type: 'Reverse'", "axis is missing"),
         ("type: 'Reverse' reverse_param { axis: [1, -3] }", "names one twice"),
         ("type: 'Pad' pad_param { paddings: 1 }", "1 paddings for 4 axes"),
         ("type: 'Transpose' transpose_param { dim: 1 }", "expected each of the 4 axes once"),
@@ -217,8 +232,6 @@ def test_what_pooled_regions_refuse(text: str, what: str) -> None:
 
 def test_a_statistic_that_forks_read_otherwise_is_refused() -> None:
     """Caffe 1.0 divides by BatchNorm's third param, NVCaffe does not."""
-    import numpy as np
-
     layer = layer_of("type: 'BatchNorm' batch_norm_param { scale_bias: true }")
     record = types.of(layer)
     assert record is not None

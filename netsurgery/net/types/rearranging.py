@@ -43,7 +43,9 @@ def reversed_axes(layer: Layer, axes: int) -> tuple[int, ...]:
 
 
 def _reverse(layer: Layer, bottoms: list[Shape]) -> Result:
-    reversed_axes(layer, len(bottoms[0]))
+    """Whichever axes are meant where none is named."""
+    if layer.param("reverse_param").all("axis"):
+        reversed_axes(layer, len(bottoms[0]))
     return [bottoms[0]], []
 
 
@@ -54,7 +56,7 @@ def _turns(layer: Layer, *axes: int) -> bool:
 
 
 def _reverse_space(layer: Layer) -> Space:
-    """What was flattened has its positions on axis 1."""
+    """What was flattened has its positions on axis 1. Without an axis it may be 0, or none."""
     return Space.MIXING if _turns(layer, 0) else Space.POINTWISE
 
 
@@ -63,6 +65,8 @@ def _reverse_channels(layer: Layer) -> Channels:
 
 
 def _reverse_field(seen: Seen, layer: Layer) -> Field | None:
+    if not layer.param("reverse_param").all("axis"):
+        return first_field(seen, layer)
     axes = reversed_axes(layer, len(seen.shapes[layer.bottoms[0]]))
     return first_field(seen, layer) if set(axes) <= {0, 1} else None
 
