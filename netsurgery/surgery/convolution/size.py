@@ -71,6 +71,7 @@ def resize(
     }
     notes: list[str] = []
     resizes = []
+    last: dict[str, str | None] = {}
     for declared in driving:
         if prod(shapes.blobs[declared.name]) > MAX_DIM:
             shape = describe(shapes.blobs[declared.name])
@@ -81,6 +82,7 @@ def resize(
         stride = _last(strides)
         new = _new_shape(net, declared, old, stride, wanted)
         resizes.append(Resize(declared.name, old, new, stride))
+        last[declared.name] = next(reversed(strides), None)
         others = [output for output in strides if strides[output] != stride]
         if others:
             notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
@@ -90,7 +92,9 @@ def resize(
     if wanted == Wanted() and (fixed or not moving):
         resizes = [replace(one, new=(1, *one.old[1:]), stride=None) for one in resizes]
         return resizes, notes + _told(resizes, str(fixed[0]) if fixed else _UNMOVED)
-    resizes = [_giving_the_map(made, one, resizes, sources, wanted) for one in resizes]
+    resizes = [
+        _giving_the_map(made, one, last[one.name], resizes, sources, wanted) for one in resizes
+    ]
     return _with_true_strides(made, sources, resizes), notes + _told(resizes, "")
 
 
@@ -203,18 +207,23 @@ def _new_shape(
 
 
 def _giving_the_map(
-    made: ShapesAt, one: Resize, all_: list[Resize], sources: Mapping[str, Shape], wanted: Wanted
+    made: ShapesAt,
+    one: Resize,
+    output: str | None,
+    all_: list[Resize],
+    sources: Mapping[str, Shape],
+    wanted: Wanted,
 ) -> Resize:
     """The input at the size that gives the map wanted, or no smaller one where none was asked for.
 
+    output: the last that is known to move with the input, None where none is.
     The stride alone does not say: it holds for an input of the old size, and windows are rounded.
     Raises SurgeryError where no size near by gives the map asked for.
     """
-    outputs = list(_moving_strides(made, one.name, sources))
-    if wanted.input_size is not None or one.stride is None or not outputs:
+    if wanted.input_size is not None or one.stride is None or output is None:
         return one
     others = {other.name: other.new for other in all_ if other is not one}
-    of = MapOf(made, one.name, outputs[-1], {**sources, **others})
+    of = MapOf(made, one.name, output, {**sources, **others})
     asked = wanted.map_size or DEFAULT_MAP
     exactly = wanted.map_size is not None
     size = size_for_map(of, (one.new[2], one.new[3]), one.stride, asked, exactly=exactly)
