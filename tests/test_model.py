@@ -11,7 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
+from small_models import write_hdf5
 
 from netsurgery.cli import run
 from netsurgery.errors import CaffemodelError, NetError
@@ -507,3 +509,36 @@ def test_fold_passes_over_a_layer_with_an_unknown_field(
     assert "not folded" in told
     assert "odd" in told
     assert Path("e").read_bytes() == Path("m.caffemodel").read_bytes()
+
+
+def test_layers_of_one_name_without_params_are_nobodys_trouble(folder: Path) -> None:
+    from caffe_schema import caffe_messages
+
+    net = caffe_messages().NetParameter.FromString(Path(model_of()).read_bytes())
+    net.layer.add(name="relu", type="ReLU")
+    Path("m.caffemodel").write_bytes(net.SerializeToString())
+    assert run(EXPORT) == 0
+
+
+BY_COUNT = """
+input: "x" input_shape { dim: [1, 4, 3, 3] }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+  inner_product_param { num_output: 5 bias_term: false } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" param { name: "w" MODE }
+  convolution_param { num_output: 5 kernel_size: 3 bias_term: false } }
+"""
+
+
+@pytest.mark.parametrize(("mode", "status"), [("share_mode: PERMISSIVE", 0), ("", 1)])
+def test_a_shared_param_is_of_its_layers_shape_or_shared_by_count(
+    folder: Path, capsys: pytest.CaptureFixture[str], mode: str, status: int
+) -> None:
+    """HDF5 of Caffe's has a shared param once, in the shape that its first layer has."""
+    Path("net.prototxt").write_text(BY_COUNT.replace("MODE", mode))
+    weight = np.arange(180, dtype=np.float32).reshape(5, 36)
+    write_hdf5(Path("m.h5"), a=[weight], c=[])
+    export = ["export", "net.prototxt", "m.h5", "-o", "e.onnx"]
+    assert run(export) == status
+    if status:
+        assert "'c'" in (told := capsys.readouterr().err)
+        assert "param 0 is 5x36 in m.h5, expected 5x4x3x3" in told
