@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_models import write_hdf5
+from small_models import model_layer, write_hdf5, write_model
 
 from netsurgery.cli import run
 from netsurgery.errors import CaffemodelError, NetError
@@ -458,7 +458,7 @@ def test_a_file_made_anew_has_what_became_of_each_layer(folder: Path) -> None:
     again = 'layer { name: "relu" type: "ReLU" bottom: "prob" top: "prob" }\n'
     Path("net.prototxt").write_text(biased() + again)
     net = caffe_messages().NetParameter.FromString(Path(model_of()).read_bytes())
-    net.layer.add(name="conv", type="Convolution")
+    net.layer.insert(0, type(net.layer[0])(name="conv", type="Convolution"))
     net.layer.add(name="auxiliary", type="InnerProduct").blobs.add(data=[3.0]).shape.dim.append(1)
     Path("m.caffemodel").write_bytes(net.SerializeToString())
     command = edit("fold")
@@ -529,16 +529,18 @@ layer { name: "c" type: "Convolution" bottom: "x" top: "c" param { name: "w" MOD
 """
 
 
+@pytest.mark.parametrize("weights", ["m.h5", "m.caffemodel"])
 @pytest.mark.parametrize(("mode", "status"), [("share_mode: PERMISSIVE", 0), ("", 1)])
 def test_a_shared_param_is_of_its_layers_shape_or_shared_by_count(
-    folder: Path, capsys: pytest.CaptureFixture[str], mode: str, status: int
+    folder: Path, capsys: pytest.CaptureFixture[str], mode: str, status: int, weights: str
 ) -> None:
     """HDF5 of Caffe's has a shared param once, in the shape that its first layer has."""
     Path("net.prototxt").write_text(BY_COUNT.replace("MODE", mode))
     weight = np.arange(180, dtype=np.float32).reshape(5, 36)
     write_hdf5(Path("m.h5"), a=[weight], c=[])
-    export = ["export", "net.prototxt", "m.h5", "-o", "e.onnx"]
+    write_model(Path("m.caffemodel"), model_layer("a", "InnerProduct", weight))
+    export = ["export", "net.prototxt", weights, "-o", "e.onnx"]
     assert run(export) == status
     if status:
-        assert "'c'" in (told := capsys.readouterr().err)
-        assert "param 0 is 5x36 in m.h5, expected 5x4x3x3" in told
+        told = capsys.readouterr().err
+        assert f"param 0 is 5x36 in {weights}, expected 5x4x3x3" in told
