@@ -310,6 +310,65 @@ def test_an_unknown_type_in_place_is_kept_and_said() -> None:
     )
 
 
+WHOLE_MAPS = {
+    "MVN": "",
+    "Normalize": "norm_param { across_spatial: true }",
+    "Softmax": "softmax_param { axis: 2 }",
+    "BatchNorm": "batch_norm_param { use_global_stats: false }",
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE_MAPS)
+@pytest.mark.parametrize("top", ["data", "m"])
+def test_a_layer_that_looks_at_the_whole_map_is_noted(kind: str, top: str) -> None:
+    made = plan(SMALL + layer(kind, "data", top, WHOLE_MAPS[kind]) + fc("fc", top))
+    (note,) = [note for note in made.notes if "the whole map" in note]
+    assert note == (
+        f"layer '{kind}-{top}' ({kind}) looks at the whole map, so every cell depends on the "
+        "whole picture"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("MVN", ""), ("Sigmoid", ""), ("LRN", "lrn_param { norm_region: WITHIN_CHANNEL }")],
+)
+def test_only_what_is_before_the_map_and_looks_at_all_of_it_is_noted(
+    kind: str, message: str
+) -> None:
+    aside = layer(kind, "data", "m", message)
+    made = plan(SMALL + aside + fc("fc", "data" if kind == "MVN" else "m"))
+    assert not [note for note in made.notes if "the whole map" in note]
+
+
+@pytest.mark.parametrize("axis", [2, 3, -1, -2])
+@pytest.mark.parametrize("joins", [True, False])
+def test_no_window_slides_over_maps_joined_or_cut_along_height_or_width(
+    axis: int, *, joins: bool
+) -> None:
+    if joins:
+        text = (
+            'layer { name: "k" type: "Concat" bottom: "data" bottom: "data" top: "k" '
+            f"concat_param {{ axis: {axis} }} }}\n"
+        )
+    else:
+        text = (
+            'layer { name: "k" type: "Slice" bottom: "data" top: "k" top: "l" '
+            f"slice_param {{ axis: {axis} }} }}\n"
+        )
+    with pytest.raises(SurgeryError, match=r"layer 'k' .* moves numbers from position to position"):
+        plan(SMALL + text + fc("fc", "k"))
+
+
+def test_a_flattening_and_what_makes_a_map_of_it_again_are_called_so() -> None:
+    again = layer("Reshape", "f", "m", "reshape_param { shape { dim: 0 dim: 2 dim: 6 dim: 6 } }")
+    made = plan(SMALL + layer("Flatten", "data", "f") + again + fc("fc", "m"))
+    assert [note for note in made.notes if "taken out" in note] == [
+        "layer 'Flatten-f' only flattens and is taken out",
+        "layer 'Reshape-m' only makes a map again of what was flattened and is taken out",
+    ]
+
+
 def test_a_kept_inner_product_behind_holds_the_input_at_its_size() -> None:
     text = SMALL + fc("a", "data") + fc("b", "a")
     made = plan(text, layers=["a"])

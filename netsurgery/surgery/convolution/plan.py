@@ -36,6 +36,7 @@ from netsurgery.surgery.convolution.checks import (
     unknown_types,
 )
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
+from netsurgery.surgery.convolution.positions import looks_at_all
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
 from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import branch_names, rewrite
@@ -154,7 +155,8 @@ def plan_convolution(
             *notes,
             *unknown_types(net),
             *fork_layers(net),
-            *_changes(found),
+            *_changes(found, shapes),
+            *_whole_maps(net, found, shapes),
             *told,
             *_stages(net),
         ),
@@ -213,7 +215,7 @@ def _without_refused(net: Net, chosen: list[Layer], found: Survey) -> list[Layer
     return [layer for layer in chosen if layer not in blamed]
 
 
-def _changes(found: Survey) -> list[str]:
+def _changes(found: Survey, shapes: Shapes) -> list[str]:
     """What is changed besides the InnerProduct layers."""
     notes = [
         f"global pooling {cast.layer.name!r} becomes a window of {cast.kernel[0]}x{cast.kernel[1]}"
@@ -225,7 +227,8 @@ def _changes(found: Survey) -> list[str]:
         if not types.is_a(layer, types.POOLING)
     ]
     notes += [
-        f"layer {layer.name!r} only {_does(layer)} and is taken out" for layer in found.flattenings
+        f"layer {layer.name!r} only {_does(layer, shapes)} and is taken out"
+        for layer in found.flattenings
     ]
     for split in found.splits:
         names = " and ".join(repr(branch.bottom) for branch in split.branches)
@@ -262,10 +265,35 @@ def _changes(found: Survey) -> list[str]:
     return notes
 
 
-def _does(layer: Layer) -> str:
+def _does(layer: Layer, shapes: Shapes) -> str:
     if len(layer.bottoms) > 1:
         return "joins what was flattened"
-    return "permutes the axes" if types.is_a(layer, types.PERMUTE) else "flattens"
+    if types.is_a(layer, types.PERMUTE):
+        return "permutes the axes"
+    shape = shapes.blobs.get(layer.tops[0], ())
+    return "makes a map again of what was flattened" if _is_map(shape) else "flattens"
+
+
+def _is_map(shape: Shape) -> bool:
+    """Whether a blob of this shape is a map of several cells."""
+    return len(shape) == 4 and shape[2:] != (1, 1)
+
+
+def _whole_maps(net: Net, found: Survey, shapes: Shapes) -> list[str]:
+    """The layers before what is converted that keep a map, and look at all of it for each cell."""
+    before = {bottom for layer in found.changed for bottom in layer.bottoms}
+    notes = []
+    for layer in reversed(net.layers):
+        if layer in found.changed or before.isdisjoint(layer.tops):
+            continue
+        before.update(layer.bottoms)
+        keeps = any(_is_map(shapes.blobs.get(top, ())) for top in layer.tops)
+        if keeps and looks_at_all(layer, shapes):
+            notes.append(
+                f"layer {layer.name!r} ({layer.type}) looks at the whole map, so every cell "
+                "depends on the whole picture"
+            )
+    return notes[::-1]
 
 
 def _stages(net: Net) -> list[str]:

@@ -12,9 +12,19 @@ from collections.abc import Collection
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
 from netsurgery.net.net import Layer
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.record import Channels, Role, Space, Values
 
-__all__ = ["compares_with_labels", "is_pointwise", "mixes_positions", "reshapes", "why_not_behind"]
+__all__ = [
+    "compares_with_labels",
+    "cuts_maps",
+    "is_pointwise",
+    "looks_at_all",
+    "mixes_positions",
+    "reshapes",
+    "why_not_behind",
+]
 
 
 def mixes_positions(layer: Layer) -> bool:
@@ -25,6 +35,33 @@ def mixes_positions(layer: Layer) -> bool:
     """
     space, reads = types.space(layer), bool(layer.bottoms) and not layer.in_place
     return space is Space.MIXING or (space is Space.UNKNOWN and reads)
+
+
+def cuts_maps(layer: Layer, shapes: Shapes) -> bool:
+    """Whether it joins maps along height or width, or cuts them there into equal parts.
+
+    Where its cells lie then changes with the size of the map; it does not at points that are given.
+    """
+    sizes = {
+        shape[2:]
+        for blob in (*layer.bottoms, *layer.tops)
+        for shape in (shapes.blobs.get(blob, ()),)
+        if len(shape) == 4
+    }
+    cuts = types.channels(layer) is Channels.ALONG and types.values(layer) is Values.MOVED
+    points = layer.param(types.message_of(layer) or "").scalars("slice_point")
+    return cuts and len(sizes) > 1 and not points
+
+
+def looks_at_all(layer: Layer, shapes: Shapes) -> bool:
+    """Whether each cell depends on the whole map, or on its whole row or column."""
+    if types.space(layer) is Space.WHOLE:
+        return True
+    shape = shapes.blobs.get(layer.bottoms[0], ()) if layer.bottoms else ()
+    along = types.channels(layer) is Channels.ALONG and types.values(layer) is not Values.MOVED
+    if len(shape) != 4 or not along or types.space(layer) is not Space.POINTWISE:
+        return False
+    return axis_of(layer, layer.param(types.message_of(layer) or ""), shape, 1) > 1
 
 
 def reshapes(layer: Layer) -> bool:

@@ -15,6 +15,7 @@ from netsurgery.net.types.record import Space, Values
 from netsurgery.surgery.convolution.branches import Joins
 from netsurgery.surgery.convolution.poolings import Poolings
 from netsurgery.surgery.convolution.positions import (
+    cuts_maps,
     is_pointwise,
     mixes_positions,
     reshapes,
@@ -137,7 +138,8 @@ class _Walk:
             why = f"layer {layer.name!r} ({layer.type}) {fault}"
         gathers = layer in self.gathering
         fixed = gathers or (bool(layer.bottoms) and self.fixed.issuperset(layer.bottoms))
-        if not why and not flattens and not fixed and mixes_positions(layer):
+        moves = mixes_positions(layer) or cuts_maps(layer, self.shapes)
+        if not why and not flattens and not fixed and moves:
             why = _mixes(layer)
         for top in layer.tops:
             self.barred.pop(top, None)
