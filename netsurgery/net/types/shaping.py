@@ -131,7 +131,8 @@ def _slice(layer: Layer, bottoms: list[Shape]) -> Result:
     count = len(layer.tops)
     if not points:
         if not count or shape[axis] % count:
-            raise layer.error(f"{shape[axis]} channels do not fall into {count} equal tops")
+            what = "channels" if axis == 1 else f"numbers on axis {axis}"
+            raise layer.error(f"{shape[axis]} {what} do not fall into {count} equal tops")
         points = [shape[axis] // count * i for i in range(1, count)]
     edges = [0, *points, shape[axis]]
     sizes = [b - a for a, b in pairwise(edges)]
