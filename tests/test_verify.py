@@ -105,12 +105,17 @@ def test_inputs_are_paired(
         (
             ["a=1x5"],
             ["a=1x5", "b=1x5"],
-            "net.prototxt declares 1 inputs, net.prototxt 2; the same input must go into both",
+            "net.prototxt declares 1 input, net.prototxt 2; the same input must go into both nets",
+        ),
+        (
+            ["a=1x5"],
+            [],
+            "net.prototxt declares no input; the same input must go into both nets",
         ),
         (
             [],
             [],
-            "net.prototxt declares no inputs, net.prototxt no; the same input must go into both",
+            "net.prototxt declares no input; the same input must go into both nets",
         ),
     ],
 )

@@ -292,6 +292,7 @@ def _verified(
         except (EngineFailed, NetError) as error:
             # What is wrong is said of the outputs, by the names that the user knows.
             words = str(error).replace(str(new), str(places.prototxt))
+            words = words.replace(str(old), plan.net.prototxt.path)
             raise type(error)(words.replace(str(made), str(places.weights))) from None
     if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")

@@ -132,11 +132,13 @@ def pair_inputs(old: Net, new: Net) -> tuple[dict[str, str], dict[str, Shape]]:
     took. Raises NetError where the inputs cannot be the same.
     """
     if len(old.inputs) != len(new.inputs) or not old.inputs:
-        counts = f"{_counted(old)}, {new.prototxt.path} {_counted(new, '')}"
         why = "".join(dict.fromkeys(why_no_input(net) for net in (old, new) if not net.inputs))
-        raise NetError(
-            f"{old.prototxt.path} declares {counts}; the same input must go into both{why}"
+        says = (
+            f"{old.prototxt.path} declares {_counted(old)}, {new.prototxt.path} {len(new.inputs)}"
         )
+        if not old.inputs or not new.inputs:
+            says = f"{(new if old.inputs else old).prototxt.path} declares no input"
+        raise NetError(f"{says}; the same input must go into both nets{why}")
     here, there = ([one.name for one in net.inputs] for net in (old, new))
     names = dict(zip(here, here if set(here) == set(there) else there, strict=True))
     known = {one.name: one.shape for one in new.inputs}
@@ -168,8 +170,8 @@ def _alike(one: Shape, other: Shape) -> bool:
     return one[1:2] == other[1:2] if len(one) == 4 else one[1:] == other[1:]
 
 
-def _counted(net: Net, noun: str = "inputs") -> str:
-    return f"{len(net.inputs) or 'no'} {noun}".rstrip()
+def _counted(net: Net) -> str:
+    return f"{len(net.inputs)} input{'' if len(net.inputs) == 1 else 's'}"
 
 
 _MOVING = (Values.KEPT, Values.PASSED, Values.MOVED)
