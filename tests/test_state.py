@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.cli import run
-from netsurgery.errors import NetError, NetsurgeryError
+from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Net, NetState
 
@@ -24,7 +24,8 @@ def net(text: str, *given: object) -> Net:
 
 def kept(rules: str, *given: object, state: str = "") -> bool:
     layer = f'layer {{ name: "r" type: "ReLU" bottom: "x" top: "y" {rules} }}'
-    return bool(net(f'{state} input: "x" {layer}', *given).layers)
+    always = 'layer { name: "s" type: "ReLU" bottom: "x" top: "z" }'
+    return len(net(f'{state} input: "x" {layer} {always}', *given).layers) > 1
 
 
 @pytest.mark.parametrize(
@@ -137,9 +138,9 @@ def test_a_layer_of_the_other_phase_is_named() -> None:
             net(text)
         assert str(caught.value).endswith(f"is made by no layer before it; {what}")
     with pytest.raises(
-        NetsurgeryError, match="no layer named 'd'; layer 'd' in line 1 is for train"
+        NetsurgeryError, match="no layer named 'd'; layer 'd' in line 2 is for train"
     ):
-        net(train).layer("d")
+        net('input: "x"\n' + train.replace('"x"', '"z"') + relu).layer("d")
     with pytest.raises(NetsurgeryError, match="is for the phase TEST: try --phase test"):
         net(train.replace("TRAIN", "TEST") + relu, "TRAIN")
 
@@ -173,3 +174,10 @@ def test_what_another_phase_has_is_named_by_every_command(
     assert run(words.split()) == 1
     hint = "layer 'fc' in line 3 is for training (phase TRAIN): try --phase train"
     assert hint in capsys.readouterr().err
+
+
+def test_a_net_without_a_layer_in_its_state_is_named_as_one_for_training() -> None:
+    text = 'layer { name: "a" type: "ReLU" bottom: "x" top: "a" include { phase: TRAIN } }'
+    with pytest.raises(PrototxtError, match=r"no layer of the net is for the TEST phase.*--phase"):
+        Net.of(Prototxt.parse('input: "x"\n' + text, "n"))
+    assert len(Net.of(Prototxt.parse('input: "x"\n' + text, "n"), NetState("TRAIN")).layers) == 1

@@ -181,7 +181,13 @@ class Net:
         return self.hint(lambda layer: layer.name == name)
 
     def wiring_errors(self) -> Iterator[PrototxtError]:
-        """Every bottom that is made by no layer before it, and every top that is made twice."""
+        """Every bottom that is made by no layer before it, and every top that is made twice.
+
+        Or that no layer of the text is for the net's state.
+        """
+        if self.prototxt.layers and not self.layers:
+            what = f"no layer of the net is for the {self.state.phase} phase, from this one on"
+            yield self.prototxt.layers[0].error(what + self.hint(lambda _: True))
         own = {top for layer in self.layers if types.is_input(layer) for top in layer.tops}
         made = {i.name for i in self.inputs if i.name not in own}
         made.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
