@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fuzz.child import INSTRUMENTED
 from fuzz.commands import COMMANDS, case_of
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS, run_target
@@ -30,6 +32,11 @@ def test_what_was_found_once(path: Path) -> None:
 def test_something_of_the_seeds_is_right(target: str) -> None:
     """Else everything would be refused at the door."""
     assert "" in {run_target(target, data) for data in seeds(target)}
+
+
+@pytest.mark.parametrize("module", INSTRUMENTED)
+def test_what_leads_the_fuzzer_is_there(module: str) -> None:
+    assert importlib.util.find_spec(module) is not None
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
+import itertools
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,15 @@ from parity.configurations import TRIALS
 from parity.conformance import Trial, prototxt
 from parity.fork_configurations import FORK_TRIALS
 
+from netsurgery.errors import NetsurgeryError
 from netsurgery.export.layers import EMITTERS
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Layer, Net, types
 from netsurgery.net.cost import costs
+from netsurgery.net.edges import edge_effects
+from netsurgery.net.field import fields
 from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.order import bottom_orders, last_orders
 from netsurgery.net.shapes import infer
 from netsurgery.net.types.record import Channels, InPlace, LayerType, Role, Space, Values
 
@@ -85,3 +91,25 @@ def test_a_records_answers_agree_with_each_other(kind: str, data: st.DataObject)
     assert costs(net, shapes)[-1].multiply_adds is not None
     if layer.in_place:
         assert types.in_place(layer) is not InPlace.LOSES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_number_of_bottoms_and_tops_is_answered_or_refused(kind: str) -> None:
+    """What a type does not take may be in a text all the same."""
+    shape = "input_shape { dim: [1, 4, 6, 6] } "
+    inputs = "".join(f'input: "{name}" {shape}' for name in "abc")
+    for bottoms, tops in itertools.product(range(4), range(4)):
+        blobs = "".join(f'bottom: "{name}" ' for name in "abc"[:bottoms])
+        blobs += "".join(f'top: "{name}" ' for name in "xyz"[:tops])
+        message = "convolution_param { num_output: 4 kernel_size: 1 }"
+        message += " pooling_param { kernel_size: 2 } inner_product_param { num_output: 3 }"
+        text = f'{inputs} layer {{ name: "l" type: "{kind}" {blobs} {message} }}'
+        with contextlib.suppress(NetsurgeryError):
+            net = Net.of(Prototxt.parse(text))
+            shapes = infer(net)
+            costs(net, shapes)
+            fields(net)
+            bottom_orders(net, shapes)
+            last_orders(net, shapes)
+            for blob in "xyz"[:tops]:
+                edge_effects(net, shapes, blob)

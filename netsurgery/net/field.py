@@ -72,7 +72,8 @@ def _step(layer: Layer, seen: Seen) -> None:
         if role is not Role.SIZE and seen.depends(blob)
     ]
     answered = all(blob in seen.shapes for blob in (*layer.bottoms, *layer.tops))
-    rule = record.field if record and not unknown_fields(layer) else None
+    known = types.is_whole(layer) and not unknown_fields(layer)
+    rule = record.field if record and known else None
     made = rule(seen, layer) if reads and answered and rule else None
     several = made if isinstance(made, list) else [made] * len(layer.tops)
     for top, one in zip(layer.tops, several, strict=True):

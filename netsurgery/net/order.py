@@ -143,7 +143,8 @@ class Orders:
 
     def step(self, layer: Layer) -> None:
         """Note the orders of the layer's tops."""
-        found = self._tops(layer)
+        whole = types.of(layer) is None or types.is_whole(layer)
+        found = self._tops(layer) if whole else [None] * len(layer.tops)
         for top, order in zip(layer.tops, found, strict=True):
             shape = self.shapes.blobs.get(top, ())
             fits = order is not None and len(shape) > 1 and count(order) == prod(shape[1:])

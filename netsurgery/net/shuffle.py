@@ -53,6 +53,8 @@ def channel_shuffles(net: Net, shapes: Shapes) -> list[Shuffle]:
 
 def _shuffle(net: Net, permute: Layer, shapes: Shapes) -> Shuffle | None:
     """The shuffle in whose middle `permute` stands; None where it stands in none."""
+    if not types.is_whole(permute):
+        return None
     first = net.producer(permute, permute.bottoms[0]) if _alone(permute) else None
     readers = net.readers(permute, permute.tops[0])
     if first is None or len(readers) != 1 or net.readers(first, permute.bottoms[0]) != [permute]:

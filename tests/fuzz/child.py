@@ -23,6 +23,23 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+#: Where the lines are that lead a coverage-guided fuzzer, with what these import.
+INSTRUMENTED = (
+    "netsurgery.formats.caffemodel",
+    "netsurgery.formats.caffemodel_write",
+    "netsurgery.formats.hdf5",
+    "netsurgery.formats.labels",
+    "netsurgery.formats.mean",
+    "netsurgery.formats.prototxt",
+    "netsurgery.formats.settings",
+    "netsurgery.formats.upgrade.binary",
+    "netsurgery.formats.upgrade.text",
+    "netsurgery.net.cost",
+    "netsurgery.net.field",
+    "netsurgery.net.shapes",
+    "netsurgery.surgery.convolution.plan",
+)
+
 _SLOW, _HUNG = 10, 40
 _MEMORY = 2 << 30
 
@@ -143,13 +160,8 @@ def by_atheris(finder: Finder, seconds: float, seed: int) -> None:
     """Cases as libFuzzer finds them, led by which lines of netsurgery they reach."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["netsurgery"]):
-        for module in (
-            "formats.prototxt", "formats.caffemodel", "formats.caffemodel_write", "formats.mean",
-            "formats.settings", "formats.labels", "formats.hdf5", "net.shapes", "net.field",
-            "net.cost", "surgery.convolution.plan", "surgery.upgrade.text",
-            "surgery.upgrade.binary",
-        ):  # fmt: skip
-            importlib.import_module(f"netsurgery.{module}")
+        for module in INSTRUMENTED:
+            importlib.import_module(module)
     from fuzz.seeds import seeds  # behind the imports above: it has some of the same modules
 
     corpus = Path("corpus")

@@ -68,6 +68,7 @@ __all__ = [
     "is_a",
     "is_input",
     "is_stock",
+    "is_whole",
     "keeps_turned",
     "keeps_values",
     "layout",
@@ -194,6 +195,16 @@ def counts(layer: Layer) -> tuple[Count, Count] | None:
     """How many bottoms and tops it may have; None where its type is not known."""
     found = of(layer)
     return (ask(found.bottoms, layer), ask(found.tops, layer)) if found else None
+
+
+def is_whole(layer: Layer) -> bool:
+    """Whether it has as many bottoms and tops as its type takes; False for an unknown type."""
+    known = counts(layer)
+    if known is None:
+        return False
+    bottoms, tops = known
+    fits = bottoms[0] <= len(layer.bottoms) <= bottoms[1]
+    return fits and tops[0] <= len(layer.tops) <= tops[1]
 
 
 def roles(layer: Layer) -> tuple[Role, ...]:
