@@ -4,6 +4,7 @@
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
+# make attacks every idea of tests/attacks, with its verdict
 # make mutants answers taken away from the records of layer types: a test must fail each time
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
@@ -19,7 +20,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture check lint types caffe clean
+.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture attacks check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -57,6 +58,9 @@ fuzz: $(STAMP)
 torture: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	  && $(BIN)/python tests/torture.py "$$folder" --megabytes 1024 --rounds 100
+
+attacks: caffe
+	cd tests && ../$(BIN)/python -m attacks
 
 mutants: $(STAMP)
 	$(BIN)/python tests/mutate_types.py $(MUTANTS)
