@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ImageError,
         InstallError,
         MeanError,
+        MemoryLimitError,
         NetError,
         NetsurgeryError,
         OutputError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         SurgeryError,
     )
     from netsurgery.formats.settings import Settings, load_settings
+    from netsurgery.io.memory import set_max_memory
     from netsurgery.jobs.check import Check
     from netsurgery.jobs.convert import Conversion
     from netsurgery.jobs.diff import Comparison
@@ -143,6 +145,8 @@ _PLACES = {
     "find_caffe": "engines.discovery",
     "install_caffe": "engines.debian:install",
     "open_engine": "engines.registry",
+    # limits
+    "set_max_memory": "io.memory",
     # errors, all under NetsurgeryError
     "CaffemodelError": "errors",
     "EngineError": "errors",
@@ -153,6 +157,7 @@ _PLACES = {
     "ImageError": "errors",
     "InstallError": "errors",
     "MeanError": "errors",
+    "MemoryLimitError": "errors",
     "NetError": "errors",
     "NetsurgeryError": "errors",
     "OutputError": "errors",
@@ -191,6 +196,7 @@ __all__ = [
     "LoadedNet",
     "Mapper",
     "MeanError",
+    "MemoryLimitError",
     "Net",
     "NetError",
     "NetInput",
@@ -226,6 +232,7 @@ __all__ = [
     "open_engine",
     "plan_convolution",
     "read_picture",
+    "set_max_memory",
     "transplant",
     "upgrade",
     "verify",

@@ -14,6 +14,7 @@ NetsurgeryError
 │   ├── EngineFailed     it ran and gave up; carries its own words ("Check failed: ...")
 │   └── EngineTimeout    it did not answer in time
 ├── InstallError       real Caffe could not be fetched or unpacked
+├── MemoryLimitError   what is asked for needs more memory than may be used
 └── OutputError        a file could not be written, or is there already
 
 Catch NetsurgeryError to catch all of them; ``str(error)`` is the one line a user sees.
@@ -31,6 +32,7 @@ __all__ = [
     "ImageError",
     "InstallError",
     "MeanError",
+    "MemoryLimitError",
     "NetError",
     "NetsurgeryError",
     "OutputError",
@@ -117,6 +119,17 @@ class EngineTimeout(EngineError):
 
 class InstallError(NetsurgeryError):
     """Real Caffe could not be fetched, checked or unpacked."""
+
+
+class MemoryLimitError(NetsurgeryError):
+    """What is asked for needs more memory than may be used.
+
+    ``what`` needs ``needed`` bytes, or more; ``allowed`` is the whole budget.
+    """
+
+    def __init__(self, message: str, *, what: str, needed: int, allowed: int) -> None:
+        super().__init__(message)
+        self.what, self.needed, self.allowed = what, needed, allowed
 
 
 class OutputError(NetsurgeryError):

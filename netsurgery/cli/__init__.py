@@ -84,8 +84,11 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        from netsurgery.cli.options import limit_memory
+
         module = importlib.import_module(f"netsurgery.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
+        limit_memory(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

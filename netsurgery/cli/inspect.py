@@ -18,9 +18,10 @@ from netsurgery.cli.options import (
     state_options,
     whole_numbers,
 )
-from netsurgery.cli.printing import cell, echo, echo_table, joined, size_text
+from netsurgery.cli.printing import cell, echo, echo_table, joined
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.formats.weights import open_weights
+from netsurgery.io.memory import size_text
 from netsurgery.jobs.blob_statistics import BlobStatistics
 from netsurgery.jobs.inspection import (
     InputSize,

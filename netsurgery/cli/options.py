@@ -12,6 +12,7 @@ import click
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
+from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "engine_options",
     "force_option",
     "json_option",
+    "limit_memory",
     "parse_size",
     "quiet_option",
     "seed_option",
@@ -108,6 +110,7 @@ def _named_shape(text: str) -> tuple[str, Shape]:
 
 
 SIZE = WordType("HxW", parse_size)
+MEMORY = WordType("SIZE", parse_memory)
 NAMED_SHAPE = WordType("BLOB=NxCxHxW", _named_shape)
 
 
@@ -277,3 +280,30 @@ def quiet_option(command: F) -> F:
 def force_option(command: F) -> F:
     """--force; the command gets `force`."""
     return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)
+
+
+def limit_memory(command: click.Command) -> None:
+    """Give a command, and a group's commands, --max-memory; it holds while the command runs."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            limit_memory(inner)
+        return
+    if any(param.name == "max_memory" for param in command.params):
+        return
+
+    def hold(ctx: click.Context, _: click.Parameter, limit: int | None) -> None:
+        ctx.call_on_close(functools.partial(set_max_memory, max_memory()))
+        set_max_memory(limit)
+
+    command.params.append(
+        click.Option(
+            ["--max-memory"],
+            type=MEMORY,
+            envvar="NETSURGERY_MAX_MEMORY",
+            is_eager=True,  # before any option that reads a file
+            expose_value=False,
+            callback=hold,
+            help="What inputs, nets and options may make it allocate, such as 4GiB (default: "
+            "three quarters of what is free). What needs more is refused before it is allocated.",
+        )
+    )

@@ -23,7 +23,6 @@ __all__ = [
     "joined",
     "on_terminal",
     "printable",
-    "size_text",
     "stdout_in_color",
     "text_diff",
 ]
@@ -88,14 +87,6 @@ def echo_table(rows: Iterable[Sequence[str]], right: str = "", *, err: bool = Fa
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         echo("  ".join(cells).rstrip(), err=err)
-
-
-def size_text(count: int) -> str:
-    """A number of bytes as "512 B", "1.5 KiB", "232.6 MiB"."""
-    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size, units = size / 1024, units[1:]
-    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
 
 
 def on_terminal(stream: TextIO | None) -> bool:

@@ -48,7 +48,7 @@ def bytes_written(quiet: bool) -> Iterator[Callable[[int], None] | None]:
     if quiet or not on_terminal(sys.stderr):
         yield None
         return
-    from netsurgery.cli.printing import size_text
+    from netsurgery.io.memory import size_text
 
     due = time.monotonic() + _MOMENT
 

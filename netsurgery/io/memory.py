@@ -1,0 +1,209 @@
+"""One budget of memory for all that files, options and nets make this process allocate.
+
+Whoever is about to allocate something whose size a file, a net or an option says asks here first:
+
+    with Claim(count, f"{path}: its array"):
+        ...                                # the memory is in use until the end of the block
+
+    claim = Claim(0, f"{path}: the list of its layers")
+    claim.add(200)                         # it grows; what holds the memory holds the claim
+
+    values = empty(shape, "f4", what)      # an array, claimed for as long as it lives
+
+More than is left is a MemoryLimitError. How much there is (`set_max_memory`) is by default three
+quarters of what is free when the first of it is claimed. What stays small whatever the input is
+not claimed, so that the process may have some tens of MiB more than the budget.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import weakref
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from netsurgery.errors import MemoryLimitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import DTypeLike, NDArray
+    from typing_extensions import Self
+
+__all__ = [
+    "Claim",
+    "allowed",
+    "claim_for",
+    "empty",
+    "max_memory",
+    "parse_memory",
+    "set_max_memory",
+    "size_text",
+]
+
+T = TypeVar("T")
+
+#: Less than this is given without asking the system what is free, which takes time.
+_SMALL = 16 << 20
+
+_UNITS = {
+    "B": 1,
+    **{f"{letter}B": 1000**power for power, letter in enumerate("KMGT", 1)},
+    **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
+}
+_WORDS = {unit.lower(): count for unit, count in _UNITS.items()}
+
+
+class _Budget:
+    """The process's budget: `limit` is the user's, or None; `taken` is in use."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # a claim may be collected, and given back, in any place
+        self.limit: int | None = None
+        self.found: int | None = None
+        self.taken = 0
+
+    def allowed(self) -> int:
+        """The limit; what is free is asked for anew when nothing is in use."""
+        if self.limit is not None:
+            return self.limit
+        if self.found is None or not self.taken:
+            from netsurgery.io.free_memory import free_memory
+
+            self.found = self.taken + free_memory() * 3 // 4
+        return self.found
+
+    def take(self, count: int, what: str, more: bool) -> None:
+        with self.lock:
+            if self.limit is not None or self.taken + count > _SMALL:
+                limit = self.allowed()
+                if self.taken + count > limit:
+                    raise _refusal(count, what, more, limit, self.taken)
+            self.taken += count
+
+    def give(self, count: int) -> None:
+        with self.lock:
+            self.taken -= count
+
+
+_BUDGET = _Budget()
+
+
+def _refusal(count: int, what: str, more: bool, limit: int, taken: int) -> MemoryLimitError:
+    use = f", {size_text(taken)} of it in use" if taken else ""
+    needs = f"needs {'more than ' if more else ''}{size_text(count)} of memory"
+    return MemoryLimitError(
+        f"{what} {needs}; {size_text(limit)} may be used (--max-memory){use}",
+        what=what,
+        needed=count,
+        allowed=limit,
+    )
+
+
+class Claim:
+    """`count` bytes of the budget, for `what`: the subject of "... needs 2.0 GiB of memory".
+
+    Given back by `close`, at the end of a ``with``, or when nothing holds the claim any more.
+    Raises MemoryLimitError where less is left.
+    """
+
+    __slots__ = ("_count", "_what")
+    _budget = _BUDGET  # claims may be collected when the module is gone
+
+    def __init__(self, count: int, what: str) -> None:
+        self._count, self._what = 0, what
+        self._budget.take(count, what, more=False)
+        self._count = count
+
+    def add(self, count: int) -> None:
+        """Claim `count` bytes more; what has been claimed stays so. Raises MemoryLimitError."""
+        try:
+            self._budget.take(count, self._what, more=True)
+        except MemoryLimitError as error:
+            total = self._count + count
+            taken = self._budget.taken - self._count
+            raise _refusal(total, self._what, True, error.allowed, taken) from None
+        self._count += count
+
+    def close(self) -> None:
+        """Give it back. May be called again."""
+        count, self._count = self._count, 0
+        self._budget.give(count)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def claim_for(holder: T, claim: Claim) -> T:
+    """Keep `claim` for as long as `holder`, an array for example, lives; returns `holder`."""
+    weakref.finalize(holder, claim.close).atexit = False
+    return holder
+
+
+def empty(shape: tuple[int, ...], kind: DTypeLike, what: str) -> NDArray[np.generic]:
+    """An array to be filled, its memory claimed for as long as it lives.
+
+    Raises MemoryLimitError.
+    """
+    import numpy as np
+
+    claim = Claim(math.prod(shape) * np.dtype(kind).itemsize, what)
+    return claim_for(np.empty(shape, kind), claim)
+
+
+def set_max_memory(limit: int | str | None) -> None:
+    """Let what inputs ask for take `limit` bytes at most, or a size such as "4GiB".
+
+    None: three quarters of what is free when the first of it is claimed. It holds for the whole
+    process. What needs more raises MemoryLimitError before it is allocated; engines that run in
+    this process or another are reckoned with. Raises ValueError for what is no size.
+
+    Example:
+
+        netsurgery.set_max_memory("4GiB")
+    """
+    if isinstance(limit, str):
+        limit = parse_memory(limit)
+    if limit is not None and limit <= 0:
+        raise ValueError(f"{limit} is not a number of bytes above 0")
+    _BUDGET.limit, _BUDGET.found = limit, None
+
+
+def max_memory() -> int | None:
+    """What `set_max_memory` has set."""
+    return _BUDGET.limit
+
+
+def allowed() -> int:
+    """Bytes that may be in use at once now, those that are so included."""
+    with _BUDGET.lock:
+        return _BUDGET.allowed()
+
+
+def parse_memory(text: str) -> int:
+    """``"4GiB"``, ``"500 MB"``: bytes. Raises ValueError for what is no size above 0."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]+)", text.strip().lower(), re.ASCII)
+    count = int(float(match[1]) * _WORDS.get(match[2], 0)) if match else 0
+    if not 0 < count < 1 << 62:
+        raise ValueError(f"{text[:60]!r} is not a size of memory, such as 500MiB, 4GiB or 2.5GB")
+    return count
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as "512 B", "1.5 KiB", "232.6 MiB"."""
+    size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.0f} B" if units[0] == "B" else f"{size:.1f} {units[0]}"
