@@ -47,9 +47,9 @@ def pickled(value: object) -> bytes:
     return file.getvalue()
 
 
-def claims(shape: str) -> bytes:
-    """A .npy file of 24 bytes of numbers, with that for its shape."""
-    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+def claims(shape: str, kind: str = "'<f8'") -> bytes:
+    """A .npy file of 24 bytes of numbers, with that for its shape and type."""
+    head = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(24)
 
 
@@ -644,6 +644,55 @@ MEANS: Table = [
     (
         "mean.npy, a .npy that claims a negative shape",
         claims("(-3, 8)"),
+        "mean.npy: not a .npy file of numbers (its header is broken)",
+    ),
+    *(
+        (
+            f"mean.npy, a .npy whose shape is {shape}",
+            claims(shape),
+            "mean.npy: not a .npy file of numbers (its header is broken)",
+        )
+        for shape in ("(True,)", "(3, False)", "(1.0,)", "3", "((3,),)", "[3]", "(1,) * 3", "None")
+    ),
+    *(
+        (
+            f"mean.npy, a .npy of no numbers whose shape is {shape}",
+            claims(shape),
+            "mean.npy: a shape that is more than Caffe can count",
+        )
+        for shape in ("(0, 99999999999999999999)", "(0, 2147483648)", "(65536, 0, 65536)")
+    ),
+    *(
+        (
+            f"mean.npy, a .npy of {kind}",
+            claims("(1,)", kind),
+            f"mean.npy: an array of {told}, expected numbers",
+        )
+        for kind, told in (
+            ("'3<f4'", "('<f4', (3,))"),
+            ("('<f4', (3, 1))", "('<f4', (3, 1))"),
+            ("[('a', '<f4')]", "[('a', '<f4')]"),
+            ("'V0'", "|V0"),
+            ("'S0'", "|S0"),
+            ("'<M8[s]'", "datetime64[s]"),
+        )
+    ),
+    *(
+        (
+            f"mean.npy, a .npy of version {version[0]} with an endless header",
+            b"\x93NUMPY" + version + length,
+            f"mean.npy: not a .npy file of numbers (its header is {told} bytes long, where at "
+            "most 10000 make sense)",
+        )
+        for version, length, told in (
+            (b"\1\0", b"\xff\xff", 65535),
+            (b"\2\0", b"\xff\xff\xff\xff", 4294967295),
+            (b"\3\0", b"\x11\x27\0\0", 10001),
+        )
+    ),
+    (
+        "mean.npy, a .npy of version 4",
+        b"\x93NUMPY\4\0v\0\0\0" + claims("(3,)")[10:],
         "mean.npy: not a .npy file of numbers (its header is broken)",
     ),
     ("mean.npy, a .npz", npz(np.ones(3)), "mean.npy: a .npz archive, expected one array (.npy)"),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from netsurgery.errors import FormatError
-from netsurgery.io.reader import read_head
+from netsurgery.io.segments import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,59 +18,88 @@ if TYPE_CHECKING:
 __all__ = ["npy_bytes", "read_npy"]
 
 _MAGIC = b"\x93NUMPY"
+#: Magic, version and, at most, the four bytes that say how long the header is.
+_START = 12
+#: Longer headers are of many named fields, and no array of numbers (numpy has the same limit).
+_LONGEST = 10_000
+#: Caffe counts in an int, and knows no more axes than these.
+_LARGEST, _MAX_AXES = 2**31 - 1, 32
 _NOT = "not a .npy file of numbers"
 
 
 def read_npy(path: str | Path) -> NDArray[np.generic]:
     """The array in a .npy file: floats or whole numbers, of any shape and byte order.
 
-    Mapped, read-only; a shape that the file has not the bytes for is refused before memory is
-    made for it. Raises FormatError for anything else; objects, which would have to be unpickled,
-    are never read.
+    Mapped, read-only: only its header is read. A shape that the file has not the bytes for is
+    refused. Raises FormatError for anything else; objects, which would have to be unpickled, are
+    never read.
     """
     import numpy as np
 
     try:
-        head = read_head(path, len(_MAGIC))
-        if head.startswith(b"PK"):
-            raise FormatError(f"{path}: a .npz archive, expected one array (.npy)")
-        if head != _MAGIC:
-            raise FormatError(f"{path}: {_NOT} (it does not begin with \\x93NUMPY)")
-        with open(path, "rb") as file:
-            shape, fortran, kind = _header(path, file)
-            offset, size = file.tell(), os.fstat(file.fileno()).st_size
-        length = math.prod(shape) * kind.itemsize
-        if length > size - offset:
-            raise FormatError(
-                f"{path}: {_NOT} (they take {length} bytes, the file has {size - offset})"
-            )
-        if not length:
-            return np.empty(shape, kind)
-        order: Literal["F", "C"] = "F" if fortran else "C"
-        return np.asarray(np.memmap(path, kind, "r", offset, shape, order))
+        with Source(path) as file:
+            shape, fortran, kind, offset = _header(path, file)
+            length = math.prod(shape) * kind.itemsize
+            if length > file.size - offset:
+                left = max(0, file.size - offset)
+                raise FormatError(f"{path}: {_NOT} (they take {length} bytes, the file has {left})")
+            if math.prod(axis or 1 for axis in shape) > _LARGEST:
+                raise FormatError(f"{path}: a shape that is more than Caffe can count")
+            if not length:
+                return np.empty(shape, kind)
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            found: NDArray[np.generic] = np.ndarray(shape, kind, file.map(), offset, order=order)
+            return found
     except (OSError, MemoryError) as error:
         raise FormatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _header(path: str | Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns come first, and type, of numbers."""
-    from numpy.lib import format as npy
-
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+def _header(path: str | Path, file: Source) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether columns come first, type of the numbers, and where they begin."""
+    head = file.pread(_START, 0)
+    if head.startswith(b"PK"):
+        raise FormatError(f"{path}: a .npz archive, expected one array (.npy)")
+    if not head.startswith(_MAGIC):
+        raise FormatError(f"{path}: {_NOT} (it does not begin with \\x93NUMPY)")
+    wide = head[6:7] > b"\1"  # versions 2 and 3 have four bytes for the header's length
+    start = _START if wide else _START - 2
+    length = int.from_bytes(head[8:start], "little")
+    if length > _LONGEST:
+        raise FormatError(
+            f"{path}: {_NOT} (its header is {length} bytes long, where at most {_LONGEST} "
+            "make sense)"
+        )
     try:
-        with warnings.catch_warnings():
-            # Files of Python 2, Caffe's own mean among them, draw a warning and are fine.
-            warnings.simplefilter("ignore")
-            shape, fortran, kind = readers[npy.read_magic(file)](file)
+        shape, fortran, kind = _fields(file.pread(start + length, 0))
     except Exception as error:  # it is a Python literal, and fails as one, in many ways
         raise FormatError(f"{path}: {_NOT} (its header is broken)") from error
     if kind.hasobject:
         raise FormatError(f"{path}: {_NOT} (Python objects, which are not unpickled)")
     if kind.kind not in "fiu":
         raise FormatError(f"{path}: an array of {kind}, expected numbers")
-    if len(shape) > 32 or any(axis < 0 for axis in shape):
+    # To Python True is a whole number, and to numpy's reader an axis.
+    if len(shape) > _MAX_AXES or not all(type(axis) is int and axis >= 0 for axis in shape):
         raise FormatError(f"{path}: {_NOT} (its header is broken)")
-    return shape, fortran, kind
+    return shape, fortran, kind, start + length
+
+
+def _fields(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type, out of everything before the numbers."""
+    from numpy.lib import format as npy
+
+    file = io.BytesIO(header)
+    major, minor = npy.read_magic(file)
+    readers = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}
+    with warnings.catch_warnings():
+        # Files of Python 2, Caffe's own mean among them, draw a warning and are fine.
+        warnings.simplefilter("ignore")
+        if (major, minor) == (3, 0):
+            # As 2.0 but in UTF-8, which only the names of fields need, and numbers have none.
+            file = io.BytesIO(npy.magic(2, 0) + header[len(_MAGIC) + 2 :])
+            npy.read_magic(file)
+        elif minor or major not in readers:
+            raise ValueError(f"version {major}.{minor}")
+        return readers[min(major, 2)](file)
 
 
 def npy_bytes(array: NDArray[np.float32]) -> bytes:

@@ -25,7 +25,9 @@ WORDS: tuple[bytes, ...] = (
     b'"Reshape"', b'"Concat"', b'"Eltwise"', b'"Slice"', b'"BatchNorm"', b'"LSTM"', b'"data"',
     b'"Deconvolution"', b'"Reduction"', b'"Crop"', b'"SPP"', b'"Embed"', b'"ip1"', b"[model]",
     b"[preprocess]", b"'''", b'"""', b"mean = ", b"window = ", b"prototxt", b"(-1,)", b"'O'",
-    b"|O", b"fortran_order", b"descr", b"\x0a\x00", b"\x3a\x02\x0a\x00", b"\x5b", b"\x5c",
+    b"|O", b"fortran_order", b"descr", b"(True,)", b"(0, 9223372036854775807)", b"\x01\x00v\x00",
+    b"\x02\x00v\x00\x00\x00", b"\x03\x00\xff\xff\xff\xff", b"('<f4', (2,))", b"V0", b"'S0'",
+    b"\x0a\x00", b"\x3a\x02\x0a\x00", b"\x5b", b"\x5c",
     b"\xa2\x06\x00", b"\x12\x00",
 )  # fmt: skip
 

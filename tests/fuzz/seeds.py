@@ -130,9 +130,9 @@ def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 7)) -> byt
 PICTURE = picture("PNG", "L", (8, 8))
 
 
-def npy(array: NDArray[Any]) -> bytes:
+def npy(array: NDArray[Any], version: tuple[int, int] = (1, 0)) -> bytes:
     file = io.BytesIO()
-    np.save(file, array)
+    np.lib.format.write_array(file, array, version)
     return file.getvalue()
 
 
@@ -183,6 +183,7 @@ def seeds(target: str) -> list[bytes]:
         "hdf5": lambda: [hdf5()],
         "npy": lambda: [
             npy(np.ones((3, 2, 2), np.float32)), npy(np.arange(3)), npy(np.eye(3, dtype=">f8")),
+            *(npy(np.ones((1, 2, 2), "<f4", order="F"), (version, 0)) for version in (2, 3)),
         ],
         "binaryproto": lambda: [
             blob(1, 3, 2, 2, legacy=True), blob(3, 2, 2),
