@@ -5,6 +5,7 @@
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
 # make attacks every idea of tests/attacks, with its verdict
+# make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
 # make mutants answers taken away from the records of layer types: a test must fail each time
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
@@ -16,11 +17,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST_ARGS ?=
 ENGINE ?= embedded
+ROUNDS ?= 60
 SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture attacks check lint types caffe clean
+.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture signals attacks check lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -61,6 +63,10 @@ torture: $(STAMP)
 
 attacks: caffe
 	cd tests && ../$(BIN)/python -m attacks
+
+signals: caffe
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+	  && PYTHONPATH=. $(BIN)/python tests/signalled.py "$$folder" --rounds $(ROUNDS)
 
 mutants: $(STAMP)
 	$(BIN)/python tests/mutate_types.py $(MUTANTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -208,3 +209,21 @@ print("google.protobuf" in sys.modules)
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("call", "place"),
+    [
+        (r"\bPopen\(|subprocess\.(run|call|check_\w+)\(|os\.(fork|posix_spawn)", "children.py"),
+        (r"\b(mkdtemp|mkstemp|TemporaryDirectory|NamedTemporaryFile)\(", "scratch.py"),
+        (r"\bsignal\.(signal|set_wakeup_fd)\(", "__main__.py"),
+    ],
+)
+def test_what_a_signal_must_not_leave_is_made_in_one_place(call: str, place: str) -> None:
+    """Processes and scratch folders; and no handler is installed but by the command."""
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if re.search(call, path.read_text()) and path.name not in ("caffe_worker.py", place)
+    }
+    assert found == set()

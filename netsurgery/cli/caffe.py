@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 
 from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.cli.printing import echo, on_terminal
+from netsurgery.io.cleanup import Undo
 
 if TYPE_CHECKING:
     from netsurgery.engines.discovery import Finding
@@ -63,6 +65,7 @@ def install(
 
     there = None if force else debian.installed_python(prefix)
     show = not quiet and on_terminal(sys.stderr)
+    stopped = Undo(lambda: _say_stopped(show))
     try:
         python = debian.install(
             prefix,
@@ -72,14 +75,18 @@ def install(
             force=force,
             keep_downloads=keep_downloads,
         )
-    except KeyboardInterrupt:
-        click.echo("stopped; run it again to go on from what was downloaded", err=True)
-        raise
     finally:
+        stopped.forget()
         if show:
             click.echo("\r\x1b[K", nl=False, err=True)
     if not quiet:
         echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
+
+
+def _say_stopped(shown: bool) -> None:
+    # Not by way of click: the thread that a signal stopped may hold the stream.
+    wipe = "\r\x1b[K" if shown else ""
+    os.write(2, f"{wipe}stopped; run it again to go on from what was downloaded\n".encode())
 
 
 def show_progress(what: str, done: float) -> None:

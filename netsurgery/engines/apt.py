@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.errors import InstallError
+from netsurgery.io.children import run, start
+from netsurgery.io.scratch import scratch_folder
 
 __all__ = ["Package", "PrivateApt", "Progress", "host_mirror", "keyring", "require_tools", "tied"]
 
@@ -131,7 +133,7 @@ def _mirror_before_first_update() -> str | None:
     codename = facts.get("VERSION_CODENAME", "").strip('"')
     if facts.get("ID", "").strip('"') != "debian" or not codename:
         return None
-    with tempfile.TemporaryDirectory(prefix="netsurgery-apt-") as lists:
+    with scratch_folder() as lists:
         uris = _ask("apt-get", "-o", f"Dir::State::lists={lists}", "--print-uris", "update")
     for site, suite in INRELEASE_LINE.findall(uris):
         if suite == codename and MIRROR.fullmatch(site):
@@ -141,14 +143,7 @@ def _mirror_before_first_update() -> str | None:
 
 def _ask(*command: str) -> str:
     """What a command prints, or "" where it fails."""
-    done = subprocess.run(
-        command,
-        env=dict(os.environ, LC_ALL="C"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    done = run(command, env=dict(os.environ, LC_ALL="C"))
     return done.stdout if done.returncode == 0 else ""
 
 
@@ -272,7 +267,7 @@ class PrivateApt:
         ]
         with tempfile.TemporaryFile() as said, open(reader, errors="replace") as status:
             try:
-                process = subprocess.Popen(
+                process, undo = start(
                     command,
                     env=dict(os.environ, LC_ALL="C", APT_CONFIG=f"{self.folder}/apt.conf"),
                     stdin=subprocess.DEVNULL,
@@ -287,7 +282,7 @@ class PrivateApt:
                     self._report(what, line)
                 code = process.wait()
             finally:
-                process.kill()
+                undo()
                 process.wait()
             said.seek(0)
             output = said.read().decode(errors="replace")

@@ -20,7 +20,6 @@ import os
 import shlex
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from netsurgery import __version__
 from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools, tied
 from netsurgery.engines.probing import NotUsable, probe
 from netsurgery.errors import InstallError
+from netsurgery.io.children import run
+from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
 
 __all__ = [
@@ -125,11 +126,12 @@ def install(
             return _home(prefix) / "python"
         _refuse_foreign(prefix)
         _clear(prefix)
+        undo = Undo(lambda: _clear(prefix))
         try:
             _fetch_and_unpack(prefix, mirror, suite, progress)
             _commit(prefix)
         finally:
-            _clear(prefix)
+            undo()
         if not keep_downloads:
             _remove(prefix / ".downloads")
     return _home(prefix) / "python"
@@ -246,14 +248,8 @@ def _unpack(files: Sequence[Path], root: Path, prefix: Path, progress: Progress)
     guard = tied()
     for number, file in enumerate(files):
         progress("unpacking", number / len(files))
-        done = subprocess.run(
-            [*guard, "dpkg-deb", "-x", str(file), str(root)],
-            env=dict(os.environ, LC_ALL="C"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
+        command = [*guard, "dpkg-deb", "-x", str(file), str(root)]
+        done = run(command, env=dict(os.environ, LC_ALL="C"))
         if "No space left on device" in done.stderr or "quota exceeded" in done.stderr:
             raise _no_space(prefix)
         if done.returncode != 0:
@@ -308,9 +304,10 @@ def _commit(prefix: Path) -> None:
     # Written to the disk first: after a power cut a file with a name may still have no bytes.
     os.sync()
     home = _home(prefix)
-    if home.exists():
-        home.rename(prefix / ".replaced")
-    (prefix / ".unpacking").rename(home)
+    with step:
+        if home.exists():
+            home.rename(prefix / ".replaced")
+        (prefix / ".unpacking").rename(home)
 
 
 def _clear(prefix: Path) -> None:

@@ -7,19 +7,18 @@ limit, and without a core file of hundreds of MB when it aborts.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netsurgery.engines.last_words import how_it_ended
-from netsurgery.errors import EngineMissing
+from netsurgery.errors import EngineMissing, OutputError
+from netsurgery.io.children import run
+from netsurgery.io.scratch import scratch_folder
 
 __all__ = ["Caffe", "NotUsable", "guest_environment", "probe", "resolve_python"]
 
@@ -108,36 +107,17 @@ def probe(python: str, origin: str = "", timeout: float = TIMEOUT) -> Caffe:
 
 def _run(python: str, timeout: float) -> tuple[str, str]:
     """What the probe printed, and a sentence on how it failed ("" where it did not)."""
-    with tempfile.TemporaryDirectory(prefix="netsurgery-probe-") as scratch:
-        try:
-            process = subprocess.Popen(
-                [python, str(PROBE)],
-                cwd=scratch,
-                env=guest_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise NotUsable(f"cannot be run: {error.strerror}") from None
-        try:
-            answer, noise = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise NotUsable(f"import caffe took longer than {timeout:g} s") from None
-        finally:
-            _end(process)
-        return answer, _failure(process.returncode, noise)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the probe and whatever it started, and collect it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with process:
-        pass
+    command, env = [python, str(PROBE)], guest_environment()
+    try:
+        with scratch_folder() as scratch:
+            done = run(command, timeout=timeout, cwd=scratch, env=env)
+    except OutputError as error:
+        raise NotUsable(str(error)) from None
+    except OSError as error:
+        raise NotUsable(f"cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise NotUsable(f"import caffe took longer than {timeout:g} s") from None
+    return done.stdout, _failure(done.returncode, done.stderr)
 
 
 def _failure(code: int, noise: str) -> str:

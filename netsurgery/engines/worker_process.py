@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -26,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.engines.last_words import LastWords, gone_because
 from netsurgery.engines.probing import guest_environment
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout, SurgeryError
+from netsurgery.io.children import start, wait_for_end
+from netsurgery.io.cleanup import Undo
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array, EngineOptions, Shape
@@ -60,7 +61,7 @@ class WorkerProcess:
         numbers = (theirs.fileno(), self._shared, int(with_parent))
         command = [self.python, WORKER, *map(str, numbers)]
         try:
-            self._process = subprocess.Popen(
+            self._process, undo = start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -68,7 +69,6 @@ class WorkerProcess:
                 cwd="/",
                 env=environment(options),
                 pass_fds=(theirs.fileno(), self._shared),
-                start_new_session=True,
             )
         except OSError as error:
             self._control.close()
@@ -80,7 +80,7 @@ class WorkerProcess:
         self._words = LastWords(self._process.stdout, live=options.verbose)
         # Also runs when this object is forgotten and when the interpreter exits.
         self._end = weakref.finalize(
-            self, end, self._process, self._control, self._shared, self._words, os.getpid()
+            self, end, self._process, self._control, self._shared, self._words, undo, os.getpid()
         )
 
     @property
@@ -249,26 +249,18 @@ def environment(options: EngineOptions) -> dict[str, str]:
     return env
 
 
-def wait_for_end(pid: int, seconds: float = 5.0) -> None:
-    """Wait until the process has ended by itself, without reaping it: its group stays ours."""
-    deadline = time.monotonic() + seconds
-    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    while os.waitid(os.P_PID, pid, flags) is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
 def end(
     process: subprocess.Popen[bytes],
     control: socket.socket,
     shared: int,
     words: LastWords,
+    undo: Undo,
     owner: int,
 ) -> None:
     """Kill the process group, reap the process, let go of what was shared with it."""
     if os.getpid() != owner:
         return  # a fork of ours: the worker is still its parent's
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    undo()
     control.close()
     process.wait()
     words.finish()

@@ -24,6 +24,7 @@ from netsurgery.formats.schema.index import caffe_fields
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 from netsurgery.formats.texttree import respelled
 from netsurgery.io.reader import Reader, open_source
+from netsurgery.io.scratch import scratch_folder
 
 __all__ = [
     "Prototxt",
@@ -130,10 +131,8 @@ def as_file(prototxt: Prototxt) -> Iterator[Path]:
     if path.is_file() and not prototxt.bom and prototxt.original is None:
         yield path
         return
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / (path.name if path.suffix == ".prototxt" else "net.prototxt")
+    with scratch_folder() as folder:
+        plain = folder / (path.name if path.suffix == ".prototxt" else "net.prototxt")
         plain.write_bytes(prototxt.to_bytes())
         yield plain
 

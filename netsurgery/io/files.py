@@ -15,7 +15,6 @@ import re
 import shutil
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,9 @@ from types import TracebackType
 from typing import BinaryIO
 
 from netsurgery.errors import OutputError
+from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
+from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, write_segments
 
 __all__ = ["STDOUT", "Output", "Outputs", "check_outputs", "print_bytes"]
@@ -127,9 +128,16 @@ class Output:
     def __init__(self, path: str, target: str) -> None:
         self.path, self.target = path, target
         with _one_line(path):
-            self.temporary, self.fd = _make_temporary(target)
-            if os.path.exists(target) and hasattr(os, "fchmod"):
-                os.fchmod(self.fd, stat.S_IMODE(os.stat(target).st_mode))
+            with step:
+                self.temporary, self.fd = _make_temporary(target)
+                # There no more where it became the output.
+                self._undo = Undo(lambda: _unlink(self.temporary))
+            try:
+                if os.path.exists(target) and hasattr(os, "fchmod"):
+                    os.fchmod(self.fd, stat.S_IMODE(os.stat(target).st_mode))
+            except BaseException:
+                self.discard()
+                raise
 
     def write(self, data: bytes) -> None:
         """Make the output's whole content `data`. Raises OutputError."""
@@ -144,6 +152,11 @@ class Output:
         """Make the output's whole content the segments; returns its length. Raises OutputError."""
         with _one_line(self.path):
             return write_segments(self.fd, segments, progress)
+
+    def discard(self) -> None:
+        """Remove the temporary file, where it is one still, and close it."""
+        self._undo()
+        self.close()
 
     def close(self) -> None:
         """Let go of the descriptor, and with it of the lock."""
@@ -162,7 +175,8 @@ class Outputs:
 
     An existing file's mode is kept; a new one gets 0666 less the umask. A symbolic link stays and
     the file it leads to is replaced. Nothing is synced to disk: a killed process leaves the old
-    files, a power cut is the file system's to answer for. Raises OutputError.
+    files, a power cut is the file system's to answer for. Signals wait until all are in place or
+    back. Raises OutputError.
 
     stdout: take "-", alone, for standard output, which gets the whole output at the end.
     repeatable: an existing file is no obstacle where it holds, byte for byte, what would be
@@ -217,14 +231,16 @@ class Outputs:
             self._discard()
 
     def _new_target(self) -> str:
-        with _one_line(STDOUT):
-            folder = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="netsurgery-"))
-        return os.path.join(folder, "output")
+        return str(self._folders.enter_context(scratch_folder()) / "output")
 
     def _replace(self) -> None:
         outputs = list(self._made.values())
         if not self.force:
             outputs = [output for output in outputs if not self._is_there(output)]
+        with step:
+            self._put(outputs)
+
+    def _put(self, outputs: Sequence[Output]) -> None:
         undo: list[tuple[str | None, Output]] = []
         try:
             for output in outputs:
@@ -260,8 +276,7 @@ class Outputs:
 
     def _discard(self) -> None:
         for output in self._made.values():
-            _unlink(output.temporary)  # there no more where it became the output
-            output.close()
+            output.discard()
         self._made.clear()
         self._folders.close()
 

@@ -14,7 +14,9 @@ from netsurgery.errors import EngineFailed, EngineMissing, NetError, SurgeryErro
 from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
+from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.files import Output, Outputs, check_outputs
+from netsurgery.io.scratch import scratch_folder
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
 from netsurgery.net.model import Model
 from netsurgery.net.model_write import ModelChange, write_model
@@ -167,15 +169,19 @@ def _folders(paths: list[Path]) -> Iterator[None]:
     try:
         for folder in {path.parent for path in paths}:
             if not folder.exists():
-                with suppress(OSError):  # what is wrong with it is told when a file goes there
+                # What is wrong with it is said when a file goes there.
+                with suppress(OSError), step:
                     folder.mkdir()
-                    made.append(folder)
+                    made.append(Undo(folder.rmdir))
         yield
     except BaseException:
-        for folder in made:
+        for undo in made:
             with suppress(OSError):
-                folder.rmdir()
+                undo()
         raise
+    finally:
+        for undo in made:
+            undo.forget()
 
 
 def _move(
@@ -251,10 +257,8 @@ def _save(save: Callable[[Path], None], target: Output) -> None:
     if not is_hdf5_name(target.path):
         _save_as(save, Path(target.temporary), Path(target.path))
         return
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "saved.caffemodel"
+    with scratch_folder() as folder:
+        saved = folder / "saved.caffemodel"
         save(saved)
         with open_weights(saved) as weights:
             write_weights(target, [kept_layer(layer) for layer in weights.layers])
@@ -306,9 +310,8 @@ def _weights_as_file(output: Output) -> Iterator[Path]:
         yield Path(output.temporary)
         return
     import shutil
-    import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
-        copied = Path(folder) / "made.caffemodel.h5"
+    with scratch_folder() as folder:
+        copied = folder / "made.caffemodel.h5"
         shutil.copyfile(output.temporary, copied)
         yield copied

@@ -159,19 +159,6 @@ def test_an_install_that_fails_is_one_line(
     assert capsys.readouterr() == ("", "error: no network\n")
 
 
-def test_ctrl_c_says_how_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def install(*args: object, **options: object) -> Path:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(debian, "install", install)
-    assert run(["caffe", "install"]) == 130
-    # click ends the line that ^C was typed into.
-    said = "stopped; run it again to go on from what was downloaded\n\n"
-    assert capsys.readouterr() == ("", said)
-
-
 def test_progress_is_shown_on_a_terminal_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
