@@ -56,8 +56,8 @@ def test_who_makes_and_who_reads_a_blob_in_place() -> None:
     fc, relu, drop, out = (chain.layer(name) for name in ("fc", "relu", "drop", "out"))
     assert chain.producer(out, "fc") is drop
     assert chain.producer(relu, "fc") is fc
-    assert chain.readers(fc, "fc") == [relu]
-    assert chain.readers(drop, "fc") == [out]
+    assert chain.readers(fc, "fc") == (relu,)
+    assert chain.readers(drop, "fc") == (out,)
     assert relu.in_place
     assert not fc.in_place
 
@@ -199,3 +199,23 @@ def test_an_input_with_dims_that_a_layer_makes_too_is_refused() -> None:
 def test_an_input_layer_need_not_have_a_shape() -> None:
     (found,) = net('layer { name: "in" type: "Input" top: "x" }').inputs
     assert (found.name, found.shape) == ("x", None)
+
+
+def test_the_last_writer_of_a_blob() -> None:
+    chain = net(CHAIN)
+    assert chain.last_writer("fc") is chain.layer("drop")
+    assert chain.last_writer("nothing") is None
+
+
+def test_readers_behind_a_layer_that_does_not_write_the_blob() -> None:
+    chain = net(CHAIN)
+    data, fc, side = (chain.layer(name) for name in ("data", "fc", "side"))
+    assert chain.readers(data, "data") == (fc, side)
+    assert chain.readers(fc, "data") == (side,)
+    assert chain.readers(side, "data") == chain.readers(side, "nothing") == ()
+
+
+def test_layers_of_one_name() -> None:
+    twice = net(CHAIN.replace('"side" type', '"out" type'))
+    assert [layer.type for layer in twice.named("out")] == ["Softmax", "Power"]
+    assert twice.named("side") == ()

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from netsurgery.errors import PrototxtError
 
@@ -54,16 +55,21 @@ class Source:
     def error(self, what: str, at: int) -> PrototxtError:
         """A PrototxtError at offset `at`; the line and column are found only here."""
         at = min(at, len(self.text))
-        start = self.text.rfind("\n", 0, at) + 1
-        end = self.text.find("\n", at)
-        line = self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
+        line = bisect_right(self._starts, at)
+        start = self._starts[line - 1]
+        end = self._starts[line] - 1 if line < len(self._starts) else len(self.text)
         return PrototxtError(
             what,
             path=self.path,
-            line=self.text.count("\n", 0, at) + 1,
+            line=line,
             column=at - start + 1,
-            source=line.expandtabs(1)[:400],
+            source=self.text[start : min(end, start + 400)].rstrip("\r").expandtabs(1),
         )
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each line begins: who asks for one place, in notes say, asks for thousands."""
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
 
 
 @dataclass(eq=False, slots=True)

@@ -206,7 +206,7 @@ def _unread(net: Net) -> Iterator[Finding]:
     """Tops that nobody reads, but for those of the last layer."""
     last = net.layers[-1] if net.layers else None
     for blob in net.outputs:
-        maker = next((layer for layer in reversed(net.layers) if blob in layer.tops), None)
+        maker = net.last_writer(blob)
         if maker is None and net.layers:
             yield Finding("structure", "warning", f"input {blob!r} is read by no layer")
         elif maker is not None and maker is not last:

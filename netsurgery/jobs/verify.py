@@ -19,7 +19,7 @@ from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs, given_to_either
 from netsurgery.net.model import Model
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.matching import first_writers, pair_blobs, same_order
 
@@ -213,7 +213,7 @@ def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, 
 
 def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
     """What goes into the layers that make two outputs, where these hide differences."""
-    one, two = _last_writer(nets[0], blob), _last_writer(nets[1], other)
+    one, two = nets[0].last_writer(blob), nets[1].last_writer(other)
     if one is None or two is None or one.in_place or two.in_place:
         return {}
     hiding = one.type == two.type and types.hides_values(one)
@@ -224,7 +224,7 @@ def _not_seen(nets: tuple[Net, Net], outputs: Mapping[str, str]) -> list[str]:
     """Outputs made by a layer that hides differences, in place, so that none can be seen."""
     notes = []
     for blob in nets[0].outputs:
-        writers = _last_writer(nets[0], blob), _last_writer(nets[1], outputs[blob])
+        writers = nets[0].last_writer(blob), nets[1].last_writer(outputs[blob])
         for one in writers:
             if one is not None and one.in_place and types.hides_values(one):
                 notes.append(
@@ -233,10 +233,6 @@ def _not_seen(nets: tuple[Net, Net], outputs: Mapping[str, str]) -> list[str]:
                 )
                 break
     return notes
-
-
-def _last_writer(net: Net, blob: str) -> Layer | None:
-    return next((layer for layer in reversed(net.layers) if blob in layer.tops), None)
 
 
 def _notes(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
@@ -17,6 +18,7 @@ from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.net import types
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.state import TEST, NetState
+from netsurgery.net.wiring import Wiring
 
 __all__ = ["MAX_DIM", "Layer", "Net", "NetInput", "Shape"]
 
@@ -91,29 +93,39 @@ class Net:
 
     def layer(self, name: str) -> Layer:
         """The layer of this name. Raises NetError for none or several."""
-        found = [layer for layer in self.layers if layer.name == name]
+        found = self.named(name)
         if len(found) != 1:
             many = "no layer" if not found else f"{len(found)} layers"
             hint = self.stage_hint if found else self.name_hint(name)
             raise NetError(f"{self.prototxt.path}: {many} named {name!r}{hint}")
         return found[0]
 
+    def named(self, name: str) -> Sequence[Layer]:
+        """The layers of this name, in file order; most often one."""
+        return self._named.get(name, ())
+
+    @cached_property
+    def _named(self) -> dict[str, list[Layer]]:
+        named: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            named.setdefault(layer.name, []).append(layer)
+        return named
+
+    @cached_property
+    def _wiring(self) -> Wiring:
+        return Wiring(self.layers)
+
     def producer(self, layer: Layer, bottom: str) -> Layer | None:
         """The layer that writes `bottom` last before `layer` reads it; None for a net input."""
-        before = (other for other in reversed(self.layers) if other.index < layer.index)
-        return next((other for other in before if bottom in other.tops), None)
+        return self._wiring.producer(layer.index, bottom)
 
-    def readers(self, layer: Layer, top: str) -> list[Layer]:
+    def readers(self, layer: Layer, top: str) -> tuple[Layer, ...]:
         """The layers that read `top` as `layer` left it, an in-place writer being the last."""
-        found: list[Layer] = []
-        for other in self.layers:
-            if other.index <= layer.index:
-                continue
-            if top in other.bottoms:
-                found.append(other)
-            if top in other.tops:
-                break
-        return found
+        return self._wiring.readers(layer.index, top)
+
+    def last_writer(self, blob: str) -> Layer | None:
+        """The layer that leaves `blob` as it is in the end; None where no layer writes it."""
+        return self._wiring.last_writer(blob)
 
     def at(self, shapes: Mapping[str, Shape] | None) -> Net:
         """The same net with these shapes of blobs besides those given before."""

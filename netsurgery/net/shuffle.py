@@ -57,7 +57,7 @@ def _shuffle(net: Net, permute: Layer, shapes: Shapes) -> Shuffle | None:
         return None
     first = net.producer(permute, permute.bottoms[0]) if _alone(permute) else None
     readers = net.readers(permute, permute.tops[0])
-    if first is None or len(readers) != 1 or net.readers(first, permute.bottoms[0]) != [permute]:
+    if first is None or len(readers) != 1 or net.readers(first, permute.bottoms[0]) != (permute,):
         return None
     last = readers[0]
     if not all(_alone(layer) and _reshapes(layer) for layer in (first, last)):

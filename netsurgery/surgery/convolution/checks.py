@@ -88,8 +88,8 @@ def ensure_same(
         if not same and (blob not in counted or after is None or prod(after) != prod(before)):
             would = "nothing known" if after is None else describe(after)
             why = f"blob {blob!r} was {describe(before)} and would be {would}"
-            writer = [layer.name for layer in net.layers if blob in layer.tops]
-            refuse(path, [Refusal(name, why) for name in writer[-1:]])
+            writer = net.last_writer(blob)
+            refuse(path, [] if writer is None else [Refusal(writer.name, why)])
             raise SurgeryError(f"{path}: {why}")
     converted = {cast.layer.name for cast in found.casts}
     converted |= {split.layer.name for split in found.splits}

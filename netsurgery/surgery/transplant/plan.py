@@ -223,8 +223,8 @@ class _Planner:
 
     def _asks_the_same(self, old: LayerParams, new: LayerParams) -> bool:
         """Whether both layers, by their own texts, have the same params on the same bottom."""
-        one = next(layer for layer in self.source.net.layers if layer.name == old.name)
-        other = next(layer for layer in self.target.net.layers if layer.name == new.name)
+        one, *_ = self.source.net.named(old.name)
+        other, *_ = self.target.net.named(new.name)
         return asks_the_same(one, other)
 
     def _send_params(self, old: LayerParams, new: LayerParams) -> None:
