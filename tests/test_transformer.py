@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsError
 from netsurgery.maps.image import Picture
-from netsurgery.maps.transformer import Placement, Transformer, place, resize
+from netsurgery.maps.resize import resize
+from netsurgery.maps.transformer import Placement, Transformer, place
 
 Array = NDArray[np.float64]
 
@@ -176,51 +177,3 @@ def test_a_mean_lies_under_the_padding_too() -> None:
 def test_a_swap_names_each_channel_once() -> None:
     with pytest.raises(SettingsError, match=r"channel swap 0,0,1: .* expected each of 0\.\.2 once"):
         Transformer(3, channel_swap=(0, 0, 1))
-
-
-def blurred(line: Array, factor: float) -> Array:
-    """As `maps/transformer.py` says it is: by a Gaussian of sigma (factor - 1) / 2, 0 outside."""
-    sigma = (factor - 1) / 2
-    radius = int(4 * sigma + 0.5) if sigma > 0 else 0
-    bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (sigma or 1)) ** 2)
-    return np.convolve(line, bell / bell.sum())[radius : radius + len(line)]
-
-
-def blended(line: Array, count: int) -> Array:
-    """At `count` places, each between the two pixels around it, 0 outside."""
-    places = len(line) / count * (np.arange(count) + 0.5) - 0.5
-    made: Array = np.interp(places, np.arange(-1, len(line) + 1), np.pad(line, 1))
-    return made
-
-
-@pytest.mark.parametrize("antialias", [True, False])
-@pytest.mark.parametrize("size", [(4, 5), (20, 30), (4, 30), (20, 5), (9, 5), (9, 30), (1, 1)])
-def test_resize_is_its_definition(size: tuple[int, int], antialias: bool) -> None:
-    """The same one pixel after another, in double precision."""
-    pixels = np.random.default_rng(9).integers(20, 256, (9, 14, 1)).astype(np.uint8)
-    base = pixels.min()
-    made = pixels[:, :, 0].astype(np.float64) - base
-    for axis in range(2 * antialias):
-        made = np.apply_along_axis(blurred, axis, made, pixels.shape[axis] / size[axis])
-    floor = made.min() if antialias else 0
-    for axis in range(2):
-        made = np.apply_along_axis(blended, axis, made, size[axis])
-    found = resize(pixels, size, antialias=antialias)[:, :, 0]
-    assert np.abs(found - (np.maximum(made, floor) + base)).max() < 1e-3
-
-
-def test_resize_keeps_a_constant_and_takes_regions() -> None:
-    flat = np.full((5, 7, 3), 9, np.uint8)
-    assert np.all(resize(flat, (11, 3)) == 9)
-    assert resize(flat, (11, 3), region=(slice(2, 5), slice(1, 3))).shape == (3, 2, 3)
-    whole = resize(RGB, (11, 5))
-    part = resize(RGB, (11, 5), region=(slice(2, 7), slice(1, 4)))
-    assert np.allclose(part, whole[2:7, 1:4], atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 8), (6, 1), (600, 1)])
-def test_resize_to_single_rows_and_columns(size: tuple[int, int]) -> None:
-    made = resize(RGB, size)
-    assert made.shape == (*size, 3)
-    assert np.isfinite(made).all()
-    assert RGB.min() <= made.min() <= made.max() <= RGB.max()

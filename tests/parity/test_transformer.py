@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from netsurgery.maps.image import read_picture
-from netsurgery.maps.transformer import Transformer, resize
+from netsurgery.maps.resize import resize
+from netsurgery.maps.transformer import Transformer
 
 pytestmark = pytest.mark.caffe
 

@@ -1,0 +1,151 @@
+"""Resizing by itself; against real caffe.io it is tested in parity/test_transformer.py."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from netsurgery.maps import resize as module
+from netsurgery.maps.resize import resize
+
+Array = NDArray[np.float64]
+
+RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+
+def blurred(line: Array, factor: float) -> Array:
+    """As `maps/resize.py` says it is: by a Gaussian of sigma (factor - 1) / 2, 0 outside."""
+    sigma = (factor - 1) / 2
+    radius = int(4 * sigma + 0.5) if sigma > 0 else 0
+    bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (sigma or 1)) ** 2)
+    return np.convolve(line, bell / bell.sum())[radius : radius + len(line)]
+
+
+def blended(line: Array, count: int) -> Array:
+    """At `count` places, each between the two pixels around it, 0 outside."""
+    places = len(line) / count * (np.arange(count) + 0.5) - 0.5
+    made: Array = np.interp(places, np.arange(-1, len(line) + 1), np.pad(line, 1))
+    return made
+
+
+def defined(pixels: NDArray[Any], size: tuple[int, int], antialias: bool = True) -> Array:
+    """The same one pixel after another, in double precision, for a grey picture."""
+    base = pixels.min()
+    made = pixels[:, :, 0].astype(np.float64) - base
+    for axis in range(2 * antialias):
+        made = np.apply_along_axis(blurred, axis, made, pixels.shape[axis] / size[axis])
+    floor = made.min() if antialias else 0
+    for axis in range(2):
+        made = np.apply_along_axis(blended, axis, made, size[axis])
+    result: Array = np.maximum(made, floor) + base
+    return result
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("size", [(4, 5), (20, 30), (4, 30), (20, 5), (9, 5), (9, 30), (1, 1)])
+def test_resize_is_its_definition(size: tuple[int, int], antialias: bool) -> None:
+    pixels = np.random.default_rng(9).integers(20, 256, (9, 14, 1)).astype(np.uint8)
+    found = resize(pixels, size, antialias=antialias)[:, :, 0]
+    assert np.abs(found - defined(pixels, size, antialias)).max() < 1e-3
+
+
+def long_picture(count: int, across: int = 3) -> NDArray[np.uint8]:
+    """A few long rows: noise, dark and bright, with its darkest stretch at the end."""
+    shade = 120 + 80 * np.cos(np.linspace(0, 9, count))
+    noise = np.random.default_rng(4).integers(-30, 31, (across, count))
+    made: NDArray[np.uint8] = (shade + noise)[:, :, np.newaxis].astype(np.uint8)
+    return made
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("target", [1, 2, 7, 60])
+@pytest.mark.parametrize("across", [1, 3, 40])
+def test_a_wide_window_is_its_definition(target: int, across: int, turned: bool) -> None:
+    """Thousands of pixels become a few: columns are resized first, and the floor counts."""
+    pixels, size = long_picture(5000, across), (9, target)
+    if turned:
+        pixels, size = pixels.transpose(1, 0, 2), (target, 9)
+    found = resize(pixels, size)[:, :, 0]
+    assert np.abs(found - defined(pixels, size)).max() < 1e-3
+
+
+def test_the_floor_from_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blurs so wide that means of pixels give their lowest value, here from a smaller size on."""
+    pixels = long_picture(5003)
+    for finest, off in ((4096, 1e-3), (128, 0.02), (32, 0.1)):
+        monkeypatch.setattr(module, "_FINEST", finest)
+        for target in (2, 5, 7):
+            found = resize(pixels, (9, target))[:, :, 0]
+            assert np.abs(found - defined(pixels, (9, target))).max() < off
+
+
+def test_pieces_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows and lines are worked off in parts, and it is the same however small these are."""
+    pixels = long_picture(3000, 4)
+    whole = resize(pixels, (9, 30))
+    monkeypatch.setattr(module, "_CHUNK", 64)
+    monkeypatch.setattr(module, "_PIECE", 2)
+    assert np.allclose(resize(pixels, (9, 30)), whole, atol=1e-3)
+
+
+class Counted:
+    """What resizing works through: heights of bells asked for, numbers multiplied, transformed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taps = self.transformed = 0
+        call, rfft = module._Bell.__call__, np.fft.rfft
+
+        def heights(bell: Any, offsets: Any) -> Any:
+            self.taps += offsets.size
+            return call(bell, offsets)
+
+        def transform(values: Any, *given: Any, **named: Any) -> Any:
+            made = rfft(values, *given, **named)
+            self.transformed += 2 * made.size
+            return made
+
+        monkeypatch.setattr(module._Bell, "__call__", heights)
+        monkeypatch.setattr(np.fft, "rfft", transform)
+
+
+@pytest.mark.parametrize("power", [12, 16, 20])
+def test_work_is_in_proportion_to_the_pixels(power: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a row of 4096 pixels and of a million: so many taps and transformed numbers a pixel."""
+    counted, width = Counted(monkeypatch), 1 << power
+    resize(np.tile(RGB[:1], (1, width // 8, 1)), (227, 227))
+    assert counted.taps < 20 * width
+    assert counted.transformed < 3 * 5 * width
+
+
+@pytest.mark.parametrize("shape", [(1, 1 << 20, 3), (1 << 20, 1, 1), (2, 1 << 19, 1)])
+@pytest.mark.parametrize("size", [(227, 227), (1, 1), (64, 4)])
+def test_memory_is_bounded(shape: tuple[int, int, int], size: tuple[int, int]) -> None:
+    """Some MiB, and some bytes for a pixel of the picture; 10 GB once."""
+    pixels = np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        resize(pixels, size)
+        assert tracemalloc.get_traced_memory()[1] < (64 << 20) + 8 * pixels.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_resize_keeps_a_constant_and_takes_regions() -> None:
+    flat = np.full((5, 7, 3), 9, np.uint8)
+    assert np.all(resize(flat, (11, 3)) == 9)
+    assert resize(flat, (11, 3), region=(slice(2, 5), slice(1, 3))).shape == (3, 2, 3)
+    whole = resize(RGB, (11, 5))
+    part = resize(RGB, (11, 5), region=(slice(2, 7), slice(1, 4)))
+    assert np.allclose(part, whole[2:7, 1:4], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (6, 1), (600, 1)])
+def test_resize_to_single_rows_and_columns(size: tuple[int, int]) -> None:
+    made = resize(RGB, size)
+    assert made.shape == (*size, 3)
+    assert np.isfinite(made).all()
+    assert RGB.min() <= made.min() <= made.max() <= RGB.max()
