@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         PrototxtError,
         SettingsError,
         SurgeryError,
+        UntrustedError,
     )
     from netsurgery.formats.settings import Settings, load_settings
     from netsurgery.io.memory import set_max_memory
@@ -164,6 +165,7 @@ _PLACES = {
     "PrototxtError": "errors",
     "SettingsError": "errors",
     "SurgeryError": "errors",
+    "UntrustedError": "errors",
 }
 
 __all__ = [
@@ -211,6 +213,7 @@ __all__ = [
     "Shapes",
     "SurgeryError",
     "TransplantPlan",
+    "UntrustedError",
     "Upgrade",
     "Verification",
     "__version__",

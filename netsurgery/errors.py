@@ -7,6 +7,7 @@ NetsurgeryError
 │   ├── MeanError        a mean file or mean values
 │   ├── ImageError       a picture that cannot be read
 │   └── SettingsError    netsurgery.toml: file:line
+│       └── UntrustedError  one that others than the user can change
 ├── NetError           a net that contradicts itself (unknown bottom, shapes that cannot be)
 ├── SurgeryError       a change that cannot be made: layer, reason, way out
 ├── EngineError        a net could not be run
@@ -39,6 +40,7 @@ __all__ = [
     "PrototxtError",
     "SettingsError",
     "SurgeryError",
+    "UntrustedError",
 ]
 
 
@@ -91,6 +93,10 @@ class ImageError(FormatError):
 
 class SettingsError(FormatError):
     """A netsurgery.toml that cannot be used."""
+
+
+class UntrustedError(SettingsError):
+    """A netsurgery.toml that nobody named, or a file that it names, which others can change."""
 
 
 class NetError(NetsurgeryError):

@@ -11,7 +11,7 @@ import click
 
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.inspect import told_apart
-from netsurgery.cli.options import json_option, quiet_option, state_options
+from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo
 from netsurgery.jobs.check import Check, check
 from netsurgery.net.net import Shape
@@ -30,11 +30,13 @@ __all__ = ["command", "render", "to_json"]
     type=click.Path(path_type=Path),
 )
 @state_options
+@trust_option
 @json_option
 @quiet_option
 def command(
     files: tuple[Path, ...],
     state: NetState,
+    trust_config: bool | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -60,7 +62,7 @@ def command(
         prototxt, weights = told_apart(files)
         if prototxt is None:
             raise click.UsageError("expected a prototxt, and its caffemodel if you like")
-        found = check(prototxt, weights, state)
+        found = check(prototxt, weights, state, trust_config=trust_config)
     if as_json:
         click.echo(json.dumps(to_json(found), indent=2, allow_nan=False))
     elif not quiet:

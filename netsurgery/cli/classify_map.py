@@ -20,9 +20,9 @@ from netsurgery.cli.options import (
     quiet_option,
     settings_of_state,
     state_options,
+    trust_option,
 )
 from netsurgery.cli.preprocess_options import (
-    merged,
     model_options,
     picture_options,
     preprocess_options,
@@ -32,6 +32,7 @@ from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable, st
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError
+from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
 
@@ -96,6 +97,7 @@ OUTPUT = click.Path(allow_dash=True)
     envvar="NETSURGERY_CLASS",
     help="What --picture shows as heat: a class by number or label, or the likeliest of each cell.",
 )
+@trust_option
 @engine_options
 @json_option
 @quiet_option
@@ -115,6 +117,7 @@ def command(
     npy: str | None,
     picture: str | None,
     class_: str,
+    trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
@@ -137,7 +140,7 @@ def command(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
         preprocess,
     )
-    settings = with_settings_file(given, quiet)
+    settings = with_settings_file(given, trust_config, quiet)
     drop = blob is not None and given.labels is None  # those of the settings file, for its own blob
     mapper = make_mapper(
         settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop, state=state

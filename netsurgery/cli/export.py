@@ -14,10 +14,12 @@ from netsurgery.cli.options import (
     json_option,
     quiet_option,
     state_options,
+    trust_option,
 )
 from netsurgery.cli.printing import echo, echo_notes
 from netsurgery.errors import SettingsError
-from netsurgery.formats.settings import SETTINGS_NAME, Settings, find_settings, load_settings
+from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
+from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import STDOUT
 from netsurgery.jobs.export import Exported, export
 from netsurgery.net.state import NetState
@@ -55,6 +57,7 @@ FILE = click.Path(path_type=Path)
     help=f"Fold in what {SETTINGS_NAME} says of pictures: the model takes RGB, 0..255.",
 )
 @state_options
+@trust_option
 @json_option
 @quiet_option
 @force_option
@@ -66,6 +69,7 @@ def command(
     place: str,
     with_preprocess: bool,
     state: NetState,
+    trust_config: bool | None,
     as_json: bool,
     quiet: bool,
     force: bool,
@@ -82,7 +86,7 @@ def command(
     """
     printed = str(output) == STDOUT
     check_printed(printed, as_json)
-    settings = settings_for(prototxt) if with_preprocess else None
+    settings = settings_for(prototxt, trust_config) if with_preprocess else None
     made = export(
         prototxt,
         weights,
@@ -99,15 +103,15 @@ def command(
         show(made, err=printed)
 
 
-def settings_for(prototxt: Path) -> Settings:
+def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
     """The settings in the prototxt's folder or above. Raises SettingsError for none."""
-    found = find_settings(prototxt.parent)
-    if found is None:
+    found = with_found(Settings(), prototxt.parent, trust=trust_config, keys=PIXEL_KEYS)
+    if found.path is None:
         raise SettingsError(
             f"no {SETTINGS_NAME} in the folder of {prototxt} or above it says how pictures are "
             "made ready; leave out --with-preprocess, or write one"
         )
-    return load_settings(found)
+    return found
 
 
 def facts(made: Exported) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from netsurgery.cli.options import (
     quiet_option,
     settings_of_state,
     state_options,
+    trust_option,
 )
 from netsurgery.cli.preprocess_options import (
-    merged,
     model_options,
     picture_options,
     pixel_options,
@@ -32,6 +32,7 @@ from netsurgery.cli.printing import echo, echo_failed, echo_notes, echo_table, p
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs, check_outputs
 from netsurgery.net.state import NetState
@@ -72,6 +73,7 @@ __all__ = ["command"]
 @state_options
 @pixel_options
 @picture_options
+@trust_option
 @engine_options
 @json_option
 @quiet_option
@@ -88,6 +90,7 @@ def command(
     fit: str,
     antialias: bool,
     size: Any,
+    trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
@@ -123,6 +126,7 @@ def command(
     blobs = tuple(dict.fromkeys(blobs))
     settings = with_settings_file(
         merged(replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess),
+        trust_config,
         quiet,
     )
     extractor = make_extractor(settings, engine, blobs, fit=fit, antialias=antialias, state=state)

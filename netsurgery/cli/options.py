@@ -36,6 +36,7 @@ __all__ = [
     "seed_option",
     "settings_of_state",
     "state_options",
+    "trust_option",
     "whole_numbers",
 ]
 
@@ -259,6 +260,17 @@ def settings_of_state(state: NetState) -> Settings:
     """What of the state a netsurgery.toml may say too, as far as options gave it."""
     level = click.get_current_context().params.get("level")
     return Settings(stages=state.stages or None, level=level)
+
+
+def trust_option(command: F) -> F:
+    """--trust-config and --ignore-config; the command gets `trust_config`, None for neither."""
+    return click.option(
+        "--trust-config/--ignore-config",
+        "trust_config",
+        default=None,
+        help="Use the netsurgery.toml that is found even where other users can change it, or do "
+        "without any (default: use one's own, refuse others').",
+    )(command)
 
 
 def dry_run_option(command: F) -> F:

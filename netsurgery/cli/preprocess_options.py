@@ -14,10 +14,10 @@ from click.shell_completion import CompletionItem
 
 from netsurgery.cli.options import FILE_PATH, FilePathType, WordType, parse_size, whole_numbers
 from netsurgery.cli.printing import echo
-from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.formats.found_settings import with_found
+from netsurgery.formats.settings import Settings
 
 __all__ = [
-    "merged",
     "model_options",
     "picture_options",
     "pixel_options",
@@ -132,23 +132,11 @@ def _finite(option: str, value: float | None) -> float | None:
     return value
 
 
-def merged(over: Settings, under: Settings) -> Settings:
-    """`over`, and what it leaves out from `under`."""
-    names = Settings.__dataclass_fields__
-    values = {name: getattr(over, name) for name in names}
-    return Settings(
-        **{name: getattr(under, name) if v is None else v for name, v in values.items()}
-    )
-
-
-def with_settings_file(given: Settings, quiet: bool) -> Settings:
+def with_settings_file(given: Settings, trust_config: bool | None, quiet: bool) -> Settings:
     """`given`, and what it leaves out from the nearest netsurgery.toml."""
-    path = find_settings(Path())
-    if path is None:
-        return given
-    settings = merged(given, load_settings(path))
+    settings = with_found(given, Path(), trust=trust_config)
     if given.weights is None and settings.weights is not None and not quiet:
-        echo(f"model: {settings.weights} (from {path})", err=True)
+        echo(f"model: {settings.weights} (from {settings.path})", err=True)
     return settings
 
 

@@ -18,10 +18,12 @@ from netsurgery.cli.options import (
     quiet_option,
     seed_option,
     state_options,
+    trust_option,
 )
-from netsurgery.cli.preprocess_options import merged, pixel_options
+from netsurgery.cli.preprocess_options import pixel_options
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
+from netsurgery.formats.settings import Settings
 from netsurgery.net.model import Model
 from netsurgery.net.state import NetState
 
@@ -74,6 +76,7 @@ def two_engines(text: str) -> tuple[str, str]:
 )
 @state_options
 @pixel_options
+@trust_option
 @engine_options
 @json_option
 @quiet_option
@@ -89,6 +92,7 @@ def command(
     engines: tuple[str, str] | None,
     state: NetState,
     preprocess: Settings,
+    trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
@@ -122,8 +126,8 @@ def command(
         from netsurgery.jobs.verify import verify
         from netsurgery.jobs.verify_inputs import make_samples
 
-        path = find_settings(Path()) if images else None
-        settings = preprocess if path is None else merged(preprocess, load_settings(path))
+        if images:
+            preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
         choices = engines or (engine.choice,)
         old, new = (
             Model.open(prototxt, weights, state)
@@ -133,7 +137,7 @@ def command(
             found = verify(
                 old,
                 new,
-                make_samples(old.net, images, settings, random=random, seed=seed),
+                make_samples(old.net, images, preprocess, random=random, seed=seed),
                 [replace(engine, choice=choice) for choice in choices],
                 tolerance=tolerance,
             )

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from netsurgery.errors import FormatError, NetsurgeryError, PrototxtError
+from netsurgery.errors import FormatError, NetsurgeryError, PrototxtError, UntrustedError
+from netsurgery.formats.found_settings import load_found
 from netsurgery.formats.labels import read_labels
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.formats.settings import Settings, find_settings
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
 from netsurgery.jobs.check_engines import EngineReport, embedded_report, stock_report
 from netsurgery.jobs.check_schema import Finding, deprecated_findings, schema_findings
@@ -55,14 +56,21 @@ class Check:
         return sum(finding.level == level for finding in self.findings)
 
 
-def check(prototxt: Path, weights: Path | None = None, state: NetState = TEST) -> Check:
+def check(
+    prototxt: Path,
+    weights: Path | None = None,
+    state: NetState = TEST,
+    *,
+    trust_config: bool | None = None,
+) -> Check:
     """Check a net, with its weights where there are some, and the netsurgery.toml that names it.
 
     Errors are what no Caffe takes; warnings what only a fork takes, or what cannot be known here.
+    trust_config: True uses that file even where others can change it, False never.
     Raises FormatError (PrototxtError, CaffemodelError) for a file that cannot be read at all.
     """
     text = Prototxt.read(prototxt, known=False)
-    settings, findings = settings_of(prototxt)
+    settings, findings = settings_of(prototxt, trust_config)
     if settings is not None:
         weights = weights or settings.weights
         if not (state.stages or state.level or state.phase != TEST.phase):
@@ -236,20 +244,22 @@ def _params(model: Model) -> Iterator[Finding]:
         yield Finding.of("params", "error", error)
 
 
-def settings_of(prototxt: Path) -> tuple[Settings | None, list[Finding]]:
+def settings_of(prototxt: Path, trust_config: bool | None) -> tuple[Settings | None, list[Finding]]:
     """The settings that are of this net, and what is wrong with the file.
 
     Those are of the nearest netsurgery.toml in its folder or above, if it names this net, or none
     and lies beside it.
     """
-    if str(prototxt) == "-":
+    if str(prototxt) == "-" or trust_config is False:
         return None, []
     path = find_settings(prototxt.absolute().parent)
     if path is None:
         return None, []
     beside = path.parent.resolve() == prototxt.absolute().parent.resolve()
     try:
-        found = load_settings(path)
+        found = load_found(path, trust_config)
+    except UntrustedError as error:
+        return None, [Finding.of("settings", "warning", error)]
     except FormatError as error:
         return None, [Finding.of("settings", "error", error)] if beside else []
     if found.prototxt is None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netsurgery.errors import FormatError, MeanError, SettingsError
+from netsurgery.errors import FormatError, MeanError, SettingsError, UntrustedError
+from netsurgery.formats.found_settings import load_found
 from netsurgery.formats.labels import read_labels
-from netsurgery.formats.settings import Settings, load_settings
+from netsurgery.formats.settings import Settings
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
 __all__ = ["Remembered", "check_settings", "remember"]
@@ -74,7 +75,9 @@ def remember(
 def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:
     told = f"{path} is there already and was kept as it is"
     try:
-        names = load_settings(path).prototxt
+        names = load_found(path, None, ["prototxt"]).prototxt
+    except UntrustedError:
+        return f"{told}, but other users can change it: it is used with --trust-config only"
     except FormatError:
         return f"{told}, but it cannot be read"
     if names is not None and names.resolve() != prototxt.resolve():

@@ -73,6 +73,7 @@ def check(
     *,
     input_shapes: Mapping[str, Shape] | None = None,
     state: NetState = TEST,
+    trust_config: bool | None = None,
 ) -> Check:
     """Everything that can be known of a net, with its weights or without, unrun.
 
@@ -81,14 +82,15 @@ def check(
     that there is no error, `fits` whether the weights fit, `engines` which can run the net and why
     not. Without weights those that netsurgery.toml names for this net are checked. input_shapes:
     blob -> whole shape, for inputs that the net does not tell. state: phase, stages and level to
-    read the net in.
+    read the net in. trust_config: True uses that netsurgery.toml even where other users can change
+    it, False never; None reports such a one as a warning.
 
     Raises FormatError, PrototxtError and CaffemodelError for a file that cannot be read.
     """
     from netsurgery.jobs.check import check as checked
 
     given = None if weights is None else Path(weights)
-    return checked(Path(path), given, state.at(input_shapes))
+    return checked(Path(path), given, state.at(input_shapes), trust_config=trust_config)
 
 
 def diff(

@@ -1,0 +1,89 @@
+"""A netsurgery.toml that nobody named: found in a folder or above, and used only if it is trusted.
+
+Whoever wrote it chooses the net that is run. One of /tmp may be another user's, as may the file
+behind a link; git has the same rule for its own files (safe.directory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from netsurgery.errors import UntrustedError
+from netsurgery.formats.settings import Settings, find_settings, read_settings
+from netsurgery.formats.toml import toml_string
+from netsurgery.formats.user_config import trusted_places, user_config
+from netsurgery.io.ownership import exposure
+
+__all__ = ["ALL_KEYS", "PIXEL_KEYS", "check_trusted", "load_found", "merged", "with_found"]
+
+#: What a file says of how pixels become the net's input.
+PIXEL_KEYS = ("mean", "raw_scale", "channel_swap", "input_scale")
+
+#: All that a file says.
+ALL_KEYS = tuple(name for name in Settings.__dataclass_fields__ if name != "path")
+
+
+def with_found(
+    given: Settings,
+    start: Path,
+    *,
+    trust: bool | None = None,
+    keys: Collection[str] = ALL_KEYS,
+) -> Settings:
+    """`given`, and what of `keys` it leaves out from the nearest netsurgery.toml.
+
+    That of the folder `start` or of the nearest folder above; its path is the result's. trust:
+    True uses it whoever can change it, False never, None if that is the user alone or the user's
+    configuration trusts it. Raises SettingsError, and UntrustedError for one that is not trusted;
+    it is not even opened then.
+    """
+    missing = [key for key in keys if getattr(given, key) is None]
+    path = find_settings(start) if missing and trust is not False else None
+    return given if path is None else merged(given, load_found(path, trust, missing))
+
+
+def load_found(path: Path, trust: bool | None, keys: Collection[str] = ALL_KEYS) -> Settings:
+    """What the file that was found at `path` says of `keys`; trust and errors as `with_found`.
+
+    The files that it names by a relative path are held to the same, where `keys` has them.
+    """
+    if trust is None:
+        check_trusted(path, path)
+    settings, relative = read_settings(path)
+    if trust is None:
+        for key in relative.intersection(keys):
+            check_trusted(getattr(settings, key), path)
+    return Settings(**{key: getattr(settings, key) for key in keys}, path=path)
+
+
+def check_trusted(path: Path, settings: Path) -> None:
+    """Raise UntrustedError where others decide what a file holds: `settings`, or one it names."""
+    if exposure(path) is None:
+        return
+    found = exposure(path, trusted_places())
+    if found is None:
+        return
+    by_name = "" if path == settings else f", which {settings} names"
+    raise UntrustedError(
+        f"{path}{by_name}: not used, since {found}; --trust-config uses it, --ignore-config goes "
+        f"on without it{_for_good(path)}"
+    )
+
+
+def _for_good(path: Path) -> str:
+    """The setting that allows a file and its folder, to be copied from the message."""
+    where = user_config()
+    try:
+        # As TOML it is one name, whatever another user has put into it.
+        setting = f"trusted = [{toml_string(str(path if path.is_symlink() else path.parent))}]"
+    except ValueError:
+        return ""
+    return f"; {setting} under [user] in {where} allows it for good" if where else ""
+
+
+def merged(over: Settings, under: Settings) -> Settings:
+    """`over`, and what it leaves out from `under`."""
+    missing = [name for name in Settings.__dataclass_fields__ if getattr(over, name) is None]
+    return replace(over, **{name: getattr(under, name) for name in missing})
