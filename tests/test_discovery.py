@@ -260,7 +260,7 @@ def fake_caffe(folder: Path, text: str) -> Path:
 
 def test_a_folder_named_caffe_is_not_caffe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "layers/caffe").mkdir(parents=True)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "layers"))
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHONPATH", str(tmp_path / "layers"))
     with pytest.raises(NotUsable) as error:
         probe(sys.executable)
     folder = tmp_path / "layers/caffe"
@@ -275,7 +275,8 @@ def test_neither_the_current_folder_nor_the_probes_is_looked_in(
     monkeypatch.setenv("PYTHONPATH", ":")
     beside = tmp_path / "probe"
     beside.mkdir()
-    shutil.copy(probing.PROBE, beside / "caffe_probe.py")
+    for name in ("caffe_probe.py", "caffe_confine.py"):
+        shutil.copy(probing.PROBE.with_name(name), beside)
     fake_caffe(beside, "print('the wrong caffe')")
     monkeypatch.setattr(probing, "PROBE", beside / "caffe_probe.py")
     with pytest.raises(NotUsable) as error:
@@ -283,15 +284,31 @@ def test_neither_the_current_folder_nor_the_probes_is_looked_in(
     assert str(error.value) == "import caffe: No module named 'caffe'"
 
 
-def test_relative_pythonpath_is_that_of_the_caller(
+def test_pythonpath_does_not_reach_the_probe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_caffe(tmp_path / "python", "raise ImportError('libcaffe.so.1.0.0 is missing')")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", "python")
+    """Neither do the other variables of Python's, some of which name code to run."""
+    fake_caffe(tmp_path / "python", "print('the wrong caffe')")
+    startup = tmp_path / "startup.py"
+    startup.write_text("print('the wrong start')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
+    monkeypatch.setenv("PYTHONSTARTUP", str(startup))
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     with pytest.raises(NotUsable) as error:
         probe(sys.executable)
-    assert str(error.value) == "import caffe: libcaffe.so.1.0.0 is missing"
+    assert str(error.value) == (
+        f"import caffe: No module named 'caffe'; for a caffe in {tmp_path}/python set "
+        "NETSURGERY_CAFFE_PYTHONPATH, PYTHONPATH is not used"
+    )
+
+
+def test_a_path_for_caffe_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHONPATH", "/opt/caffe/python:python")
+    with pytest.raises(NotUsable) as error:
+        probe(sys.executable)
+    assert str(error.value) == (
+        "NETSURGERY_CAFFE_PYTHONPATH: 'python' is relative; give the whole path"
+    )
 
 
 def test_what_caffe_prints_does_not_disturb_the_answer(
@@ -304,7 +321,7 @@ def test_what_caffe_prints_does_not_disturb_the_answer(
         "def layer_type_list(): return ['ReLU', 'Input']\n"
     )
     package = fake_caffe(tmp_path / "python", text)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHONPATH", str(tmp_path / "python"))
     caffe = probe(sys.executable)
     assert (caffe.version, caffe.path, caffe.cuda) == ("1.0.0-rc5", str(package), False)
     assert caffe.layer_types == ("Input", "ReLU")
@@ -317,7 +334,7 @@ def test_a_crash_leaves_no_core_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "os.abort()\n"
     )
     fake_caffe(tmp_path / "python", text)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "python"))
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHONPATH", str(tmp_path / "python"))
     with pytest.raises(NotUsable) as error:
         probe(sys.executable)
     assert str(error.value) == "import caffe was killed by SIGABRT: (0, 0)"
@@ -395,6 +412,21 @@ def test_a_caffe_without_its_extension_on_path(why_not_importable: Path) -> None
         f"{package}/__init__.py is named caffe but is not a built pycaffe: no _caffe.so beside it"
     )
     (package / f"_caffe{EXTENSION_SUFFIXES[0]}").write_text("")
+    assert discovery._why_not_importable() == ""
+
+
+def test_a_caffe_on_pythonpath_alone_is_none(
+    why_not_importable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = fake_caffe(tmp_path / "built", "")
+    (package / f"_caffe{EXTENSION_SUFFIXES[0]}").write_text("")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "built"), *sys.path])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "built"))
+    assert discovery._why_not_importable() == (
+        f"no module named caffe; for a caffe in {tmp_path}/built set NETSURGERY_CAFFE_PYTHONPATH, "
+        "PYTHONPATH is not used"
+    )
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHONPATH", str(tmp_path / "built"))
     assert discovery._why_not_importable() == ""
 
 

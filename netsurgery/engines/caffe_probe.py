@@ -1,16 +1,35 @@
 """What one interpreter's Caffe is: run by path under that interpreter, prints one JSON object.
 
+    python caffe_probe.py FILTER
+
 It stands alone: the standard library and caffe, Python 2.7 to 3.x. On standard output it prints
 either the facts or {"error": the one line that says why this Caffe cannot be used}; whatever
-Caffe itself prints goes to standard error.
+Caffe itself prints goes to standard error. It is confined as the worker is, by caffe_confine.py,
+but that it writes in its own folder only while it imports, and says how far that goes. FILTER is
+the seccomp filter, two digits a byte.
 """
+
+import sys
+
+# The folder of a script is the first place its imports are looked for: no place for caffe.
+HERE = __file__.rpartition("/")[0]
+sys.path[:] = [place for place in sys.path if place not in ("", HERE)]
 
 import ctypes
 import importlib
 import json
 import os
 import resource
-import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netsurgery.engines import caffe_confine
+else:
+    sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
+    sys.path.insert(0, HERE)
+    import caffe_confine
+
+    del sys.path[0]
 
 __all__ = ["main"]
 
@@ -84,9 +103,6 @@ def first_line(error):
 def facts():
     # type: () -> dict[str, object]
     """The JSON object to print."""
-    # The folder of this file is no place to look for caffe.
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]
     try:
         caffe = importlib.import_module("caffe")
     except Exception as error:  # a broken build raises anything, not only ImportError
@@ -125,7 +141,13 @@ def main():
     sys.stdout.flush()
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    json.dump(facts(), answer)
+    unconfined = {"writes": caffe_confine.forbid_writes([b"."], False, [])}
+    found = facts()
+    program = bytes(bytearray.fromhex(sys.argv[1]))
+    unconfined.update(caffe_confine.confine([], program, False, []))
+    if "error" not in found:
+        found["unconfined"] = unconfined
+    json.dump(found, answer)
     answer.close()
 
 

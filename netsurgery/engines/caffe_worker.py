@@ -5,15 +5,19 @@ A failed CHECK inside Caffe aborts the whole process, and Caffe's last interpret
 it is started by its path and needs nothing but the standard library, numpy and caffe. Its syntax
 is that of Python 2.7 and 3.5 at once.
 
-    python caffe_worker.py CONTROL SHARED PARENT
+    python caffe_worker.py CONTROL SHARED RELAY PARENT
 
 CONTROL is the descriptor of a stream socket. Each message on it, either way, is 4 bytes "NSW1",
 the length of what follows (4 bytes, big endian), and one JSON object. A request has "id" and
 "op"; its answer has the same "id" and either "result" or "error": {"kind", "text"}. SHARED is
 the descriptor of an unlinked file through which arrays pass as float32, at offsets that the
-messages give. Paths and stages are bytes, each byte one character. PARENT is 1 if
-the worker is to be killed as soon as its parent dies, else 0. When CONTROL ends, so does the
-worker. Standard output and error belong to Caffe.
+messages give, and RELAY that of another through which whole files do. Paths and stages are bytes,
+each byte one character. PARENT is 1 if the worker is to be killed as soon as its parent dies, else
+0. When CONTROL ends, so does the worker. Standard output and error belong to Caffe.
+
+It is started in an empty folder of its own. Before Caffe is imported ("start") it gives up
+writing anywhere else, and before any net is loaded ("confine") reading what is not its own;
+caffe_confine.py says how.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -22,9 +26,8 @@ import sys
 
 # The folder of a script is the first place its imports are looked for, and this one is full of
 # modules that are not Caffe's.
-if sys.path and sys.path[0] == __file__.rpartition("/")[0]:
-    del sys.path[0]
-sys.path[:] = [place for place in sys.path if place]
+HERE = __file__.rpartition("/")[0]
+sys.path[:] = [place for place in sys.path if place not in ("", HERE)]
 
 import ctypes
 import fcntl
@@ -36,12 +39,19 @@ import os
 import resource
 import signal
 import struct
-import tempfile
 import traceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
+
+    from netsurgery.engines import caffe_confine
+else:
+    sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
+    sys.path.insert(0, HERE)
+    import caffe_confine
+
+    del sys.path[0]
 
 __all__ = ["main"]
 
@@ -135,9 +145,11 @@ class SharedFile(object):
 class Worker(object):
     """The nets, and what can be done with them: each `op_...` method is one op of a request."""
 
-    def __init__(self, shared):
-        # type: (int) -> None
+    def __init__(self, shared, relay):
+        # type: (int, int) -> None
         self.shared_descriptor = shared
+        self.handed = [("/proc/self/fd/%d" % one).encode() for one in (shared, relay)]
+        self.unconfined = {}  # type: Dict[str, str]
         self.nets = {}  # type: Dict[int, Any]
         self.caffe = None  # type: Any
         self.shared = None  # type: Any
@@ -159,6 +171,10 @@ class Worker(object):
     def op_start(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         """Import Caffe and choose the device; answers with what there is."""
+        places, gpu = list(self.handed), request["gpu"] is not None
+        if request["scratch"]:
+            places.append(b".")  # where it was started
+        self.unconfined["writes"] = caffe_confine.forbid_writes(places, gpu, request["allow"])
         numpy, self.caffe = import_or_refuse("numpy"), import_or_refuse("caffe")
         if not hasattr(self.caffe, "Net"):
             # Any folder called caffe can be imported; only pycaffe has nets.
@@ -170,14 +186,27 @@ class Worker(object):
         else:
             self.caffe.set_device(request["gpu"])
             self.caffe.set_mode_gpu()
-        leave_folder()
         return {
+            "pid": os.getpid(),
             "version": text(getattr(self.caffe, "__version__", "of unknown version")),
             "file": text(self.caffe.__file__),
             "python": "%d.%d.%d" % sys.version_info[:3],
             "numpy": text(numpy.__version__),
             "layer_types": list(map(text, getattr(self.caffe, "layer_type_list", list)())),
         }
+
+    def op_confine(self, request):
+        # type: (Dict[str, Any]) -> Dict[str, Any]
+        """Give up what no net needs; answers with what could not be given up, and why."""
+        files = [path.encode("latin-1") for path in request["files"]]
+        files += self.handed
+        program = bytes(bytearray.fromhex(request["filter"]))
+        if request["folder"] is not None:
+            os.chdir(native(request["folder"]))
+        self.unconfined.update(
+            caffe_confine.confine(files, program, request["gpu"] is not None, request["allow"])
+        )
+        return self.unconfined
 
     def op_fields(self, request):
         # type: (Dict[str, Any]) -> Dict[str, Any]
@@ -362,18 +391,6 @@ def last_exception():
     return " ".join(text("".join(lines)).split())
 
 
-def leave_folder():
-    # type: () -> None
-    """Work in a folder that is already deleted: whatever a net would write beside itself has
-    no place to go, and nothing needs tidying however the worker ends."""
-    try:
-        folder = tempfile.mkdtemp(prefix="netsurgery-")
-    except (OSError, IOError):
-        return
-    os.chdir(folder)
-    os.rmdir(folder)
-
-
 def restrain(with_parent):
     # type: (bool) -> None
     """No core files, and no life after the client's."""
@@ -391,12 +408,12 @@ def restrain(with_parent):
 def main(arguments):
     # type: (List[str]) -> None
     """Answer requests until the client goes."""
-    control, shared, with_parent = (int(argument) for argument in arguments)
+    control, shared, relay, with_parent = (int(argument) for argument in arguments)
     restrain(bool(with_parent))
-    for descriptor in (control, shared):
+    for descriptor in (control, shared, relay):
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFD)
         fcntl.fcntl(descriptor, fcntl.F_SETFD, flags | fcntl.FD_CLOEXEC)
-    channel, worker = Channel(control), Worker(shared)
+    channel, worker = Channel(control), Worker(shared, relay)
     for request in iter(channel.receive, None):
         channel.send(worker.answer(request))
 

@@ -40,6 +40,8 @@ class EngineOptions:
     start_timeout, timeout: seconds, for the engine to start and for one request.
     threads: number of threads, None for the engine's own choice.
     verbose: pass on what the engine prints to standard error.
+    allow: what the nets' own layers may do besides computing: "reads" and "writes" of files they
+    name, "python": importing modules.
     """
 
     choice: str = "auto"
@@ -49,6 +51,7 @@ class EngineOptions:
     timeout: float = 600.0
     threads: int | None = None
     verbose: bool = False
+    allow: frozenset[str] = frozenset()
 
 
 class LoadedNet(Closing, Protocol):

@@ -17,6 +17,9 @@ from netsurgery.engines.debian import default_prefix, installed_python
 from netsurgery.engines.probing import (
     Caffe,
     NotUsable,
+    caffe_path,
+    own_path,
+    path_hint,
     probe,
     resolve_python,
 )
@@ -147,7 +150,10 @@ def _given(origin: str, text: str) -> Candidate:
 def _this_interpreter() -> Candidate:
     if not sys.executable:
         return Candidate("this interpreter", "unknown", None, "it does not know its own path")
-    reason = _why_not_importable()
+    try:
+        reason = _why_not_importable()
+    except NotUsable as error:
+        reason = str(error)
     python = None if reason else sys.executable
     return Candidate("this interpreter", sys.executable, python, reason)
 
@@ -158,9 +164,11 @@ def _why_not_importable() -> str:
         here = os.path.realpath(os.curdir)
     except OSError:  # the current folder was removed: nothing can be in it
         here = ""
-    spec = PathFinder.find_spec("caffe", [p for p in sys.path if p and os.path.realpath(p) != here])
+    left_out = {here, *map(os.path.realpath, own_path())}
+    searched = [place for place in sys.path if place and os.path.realpath(place) not in left_out]
+    spec = PathFinder.find_spec("caffe", [*caffe_path(), *searched])
     if spec is None:
-        return "no module named caffe"
+        return f"no module named caffe{path_hint()}"
     if spec.origin is None:
         folders = list(spec.submodule_search_locations or ["?"])
         return f"{folders[0]} is a folder named caffe, not pycaffe"

@@ -11,18 +11,31 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from netsurgery.engines.last_words import how_it_ended
+from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.errors import EngineMissing, OutputError
 from netsurgery.io.children import run
 from netsurgery.io.scratch import scratch_folder
 
-__all__ = ["Caffe", "NotUsable", "guest_environment", "probe", "resolve_python"]
+__all__ = [
+    "PATH_VARIABLE",
+    "Caffe",
+    "NotUsable",
+    "caffe_path",
+    "guest_environment",
+    "own_path",
+    "path_hint",
+    "probe",
+    "resolve_python",
+]
 
 PROBE = Path(__file__).with_name("caffe_probe.py")
+PATH_VARIABLE = "NETSURGERY_CAFFE_PYTHONPATH"
 TIMEOUT = 60.0  # seconds; `import caffe` takes 1.3 s here, minutes on a cold network disk
 
 
@@ -39,6 +52,8 @@ class Caffe:
     blas: "OpenBLAS", "MKL", ... or None where it cannot be told; blas_path: the library's file.
     cuda: whether GPU code is compiled in (not whether there is a GPU).
     layer_types: every type this build knows, sorted; empty in builds too old to tell.
+    unconfined: for "reads", "writes", "seccomp" and "limits" why its process cannot be confined in
+    that on this machine, or "".
     origin: "--caffe-python", "NETSURGERY_CAFFE_PYTHON", "this interpreter" or "installed".
     """
 
@@ -51,6 +66,7 @@ class Caffe:
     cuda: bool
     layer_types: tuple[str, ...]
     origin: str = ""
+    unconfined: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve_python(given: str) -> str:
@@ -74,18 +90,44 @@ def resolve_python(given: str) -> str:
     return path
 
 
-def guest_environment() -> dict[str, str]:
-    """This process's environment, for an interpreter started in another folder.
+def guest_environment(*, modules: bool = False) -> dict[str, str]:
+    """This process's environment, for an interpreter of somebody else's started in another folder.
 
-    Relative entries of PYTHONPATH are made absolute and empty ones, which mean the current
-    folder, dropped. Logging below errors is off.
+    What is meant for our own Python is none of its business: no variable PYTHON... is passed on.
+    NETSURGERY_CAFFE_PYTHONPATH is its PYTHONPATH, and with `modules`, which nets may then import,
+    our own PYTHONPATH is added: its relative entries made absolute, and empty ones, which mean the
+    current folder, dropped. Logging below errors is off. Raises NotUsable for a relative entry of
+    NETSURGERY_CAFFE_PYTHONPATH.
     """
-    environment = {"GLOG_minloglevel": "2", **os.environ}
-    entries = [os.path.abspath(p) for p in environment.get("PYTHONPATH", "").split(":") if p]
-    environment.pop("PYTHONPATH", None)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {"GLOG_minloglevel": "2", **ours}
+    entries = caffe_path()
+    if modules:
+        entries += own_path()
     if entries:
-        environment["PYTHONPATH"] = ":".join(entries)
+        environment["PYTHONPATH"] = os.pathsep.join(entries)
     return environment
+
+
+def caffe_path() -> list[str]:
+    """The entries of NETSURGERY_CAFFE_PYTHONPATH, where Caffe's Python looks for modules first."""
+    entries = [entry for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
+    for entry in entries:
+        if not os.path.isabs(entry):
+            raise NotUsable(f"{PATH_VARIABLE}: {entry!r} is relative; give the whole path")
+    return entries
+
+
+def own_path() -> list[str]:
+    """The folders of our own PYTHONPATH, which do not reach Caffe's Python."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [os.path.abspath(entry) for entry in entries if entry]
+
+
+def path_hint() -> str:
+    """What to add where no caffe is found and our own PYTHONPATH has one; "" where it has none."""
+    place = next((one for one in own_path() if os.path.isdir(os.path.join(one, "caffe"))), None)
+    return f"; for a caffe in {place} set {PATH_VARIABLE}, PYTHONPATH is not used" if place else ""
 
 
 def probe(python: str, origin: str = "", timeout: float = TIMEOUT) -> Caffe:
@@ -94,7 +136,7 @@ def probe(python: str, origin: str = "", timeout: float = TIMEOUT) -> Caffe:
     try:
         facts: dict[str, Any] = json.loads(answer)
         if "error" in facts:
-            raise NotUsable(facts["error"])
+            raise NotUsable(facts["error"] + path_hint())
         return Caffe(
             python=python,
             origin=origin,
@@ -107,9 +149,11 @@ def probe(python: str, origin: str = "", timeout: float = TIMEOUT) -> Caffe:
 
 def _run(python: str, timeout: float) -> tuple[str, str]:
     """What the probe printed, and a sentence on how it failed ("" where it did not)."""
-    command, env = [python, str(PROBE)], guest_environment()
+    command = [python, str(PROBE), syscall_filter(0, gpu=False, allow=()).hex()]
+    env = guest_environment()
     try:
         with scratch_folder() as scratch:
+            env["TMPDIR"] = str(scratch)
             done = run(command, timeout=timeout, cwd=scratch, env=env)
     except OutputError as error:
         raise NotUsable(str(error)) from None

@@ -9,16 +9,18 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.discovery import locate_caffe
+from netsurgery.engines.handover import Handover
 from netsurgery.engines.model_file import check_model, check_params, check_saved, raw_hint
+from netsurgery.engines.probing import path_hint
+from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.engines.worker_process import WorkerProcess
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
-from netsurgery.formats.prototxt import Prototxt, as_file
+from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.closing import Closing
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe
@@ -48,13 +50,14 @@ class Move(NamedTuple):
     transpose: bool = False
 
 
-def open_engine(options: EngineOptions) -> PycaffeEngine:
+def open_engine(options: EngineOptions, files: Sequence[Path] = ()) -> PycaffeEngine:
     """Start Caffe under the interpreter that `options` or the machine gives.
 
+    files: weights that it is to load; others are copied through memory when they are.
     Raises EngineMissing when there is none that can import it, EngineFailed when it dies, and
     EngineTimeout when it is not up within `options.start_timeout` seconds.
     """
-    return PycaffeEngine(locate_caffe(options.caffe_python), options)
+    return PycaffeEngine(locate_caffe(options.caffe_python), options, files)
 
 
 class PycaffeEngine(Closing):
@@ -63,24 +66,26 @@ class PycaffeEngine(Closing):
     name = "caffe"
     note = ""
 
-    def __init__(self, python: str, options: EngineOptions) -> None:
-        """Start `python`, an absolute path, and import Caffe there."""
+    def __init__(self, python: str, options: EngineOptions, files: Sequence[Path] = ()) -> None:
+        """Start `python`, an absolute path, import Caffe there and confine it."""
         self._options = options
         self._net_ids = itertools.count(1)
         self._prepared: dict[_Load, CaffeNet] = {}
         self._worker = WorkerProcess(python, options)
         try:
             self._info = self._started()
+            self._handover = self._confined(files)
         except BaseException:
             self._worker.close()
             raise
 
     def _started(self) -> dict[str, Any]:
         python, gpu, limit = self._worker.python, self._options.gpu, self._options.start_timeout
+        asked = {"gpu": gpu, "allow": sorted(self._options.allow), "scratch": self._worker.scratch}
         try:
-            return self._worker.request("start", "starting", limit, gpu=gpu)
+            return self._worker.request("start", "starting", limit, **asked)
         except EngineMissing as missing:
-            raise EngineMissing(f"{python} has no usable Caffe: {missing}") from None
+            raise EngineMissing(f"{python} has no usable Caffe: {missing}{path_hint()}") from None
         except EngineTimeout:
             raise EngineTimeout(
                 f"{python} did not start Caffe in {limit:g} s and was stopped"
@@ -96,11 +101,30 @@ class PycaffeEngine(Closing):
                 raise EngineMissing(f"{python} cannot run Caffe. {failed}") from None
             raise
 
+    def _confined(self, files: Sequence[Path]) -> Handover:
+        """Have the worker give up what no net needs. `unconfined` is what it could not."""
+        options, pid = self._options, int(self._info.pop("pid"))
+        self._worker.remove_scratch()
+        self._info["unconfined"] = lacking = self._worker.request(
+            "confine",
+            "starting",
+            options.start_timeout,
+            gpu=options.gpu,
+            allow=sorted(options.allow),
+            files=[wire_path(file) for file in files],
+            filter=syscall_filter(pid, gpu=options.gpu is not None, allow=options.allow).hex(),
+            folder=wire_path(Path()) if options.allow & {"reads", "writes"} else None,
+        )
+        reads, writes = bool(lacking["reads"]), bool(lacking["writes"])
+        return Handover(*self._worker.files, files, reads=reads, writes=writes)
+
     def info(self) -> dict[str, Any]:
         """What this Caffe is.
 
         version; file, of the caffe package; python and numpy, their versions; layer_types,
-        those it knows. netsurgery.engines.discovery tells more, CUDA and BLAS among it.
+        those it knows; unconfined: "reads", "writes", "seccomp" and "limits", each with the reason
+        why its process is not confined in that, or "". netsurgery.engines.discovery has more, CUDA
+        and BLAS among it.
         """
         return dict(self._info)
 
@@ -151,6 +175,7 @@ class PycaffeEngine(Closing):
         ready = self._prepared.pop(load, None)
         if ready is not None:
             return ready
+        self._worker.check_alive()
         for path in (load.prototxt, weights):
             if isinstance(path, Path) and not path.is_file():
                 raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
@@ -158,12 +183,15 @@ class PycaffeEngine(Closing):
             check_model(weights)
             if not partial:
                 check_params(net, weights, state)
-        with load.file() as path:
+        with (
+            self._handover.prototxt(load.prototxt) as text,
+            self._handover.weights(weights) as values,
+        ):
             try:
                 number = next(self._net_ids)
-                facts = self._request("load", load.doing, net=number, **load.fields(path))
+                facts = self._request("load", load.doing, net=number, **load.fields(text, values))
             except EngineFailed as failed:
-                words = str(failed).replace(str(path), load.path)
+                words = str(failed).replace(str(values), str(weights)).replace(str(text), load.path)
                 raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
         return CaffeNet(self, number, load.path, facts)
 
@@ -223,17 +251,11 @@ class _Load(NamedTuple):
     def doing(self) -> str:
         return f"loading {self.path}" + (f" with {self.weights}" if self.weights else "")
 
-    def file(self) -> AbstractContextManager[Path]:
-        """The file that Caffe is to read."""
-        if isinstance(self.prototxt, Prototxt):
-            return as_file(self.prototxt)
-        return nullcontext(self.prototxt)
-
-    def fields(self, prototxt: Path) -> dict[str, Any]:
-        """What the worker is told."""
+    def fields(self, prototxt: Path, weights: Path | None) -> dict[str, Any]:
+        """The worker's request: the files are under paths that it can open."""
         return {
             "prototxt": wire_path(prototxt),
-            "weights": None if self.weights is None else wire_path(self.weights),
+            "weights": None if weights is None else wire_path(weights),
             "phase": self.state.phase,
             "level": self.state.level,
             "stages": [wire_text(one) for one in self.state.stages],
@@ -348,7 +370,10 @@ class CaffeNet(Closing):
         whole. Raises EngineFailed. Writing beside and renaming is the caller's business.
         """
         try:
-            self._request("save", f"saving to {path}", path=wire_path(path))
+            self._check_open()
+            self._worker.check_alive()
+            with self._engine._handover.saved(path) as place:
+                self._request("save", f"saving to {path}", path=wire_path(place))
         except EngineFailed as failed:
             if "SerializeToOstream" not in str(failed):
                 raise

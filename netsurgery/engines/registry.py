@@ -62,7 +62,8 @@ def open_caffe(
     from netsurgery.engines.caffe_gaps import what_caffe_lacks
 
     try:
-        caffe = pycaffe.open_engine(options)
+        files = [Path(model.path) for model in models if model.has_weights]
+        caffe = pycaffe.open_engine(options, files)
     except (EngineFailed, EngineTimeout) as error:
         if options.choice == "caffe":
             raise

@@ -3,8 +3,8 @@
 The other end is caffe_worker.py, whose docstring describes the messages. Whatever goes wrong
 there (a failed CHECK, a crash, a hang, an answer that makes no sense) becomes one EngineError
 here, and then the process is gone with all its children: it leads a session of its own, which
-is killed whole. Nothing it uses has a name in the file system, so nothing is left behind, even
-when either side is killed outright.
+is killed whole. Nothing it uses has a name in the file system but, while it starts, the folder it
+starts in; so nothing else is left behind, even when either side is killed outright.
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from io import FileIO
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.last_words import LastWords, gone_because
 from netsurgery.engines.probing import guest_environment
-from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout, SurgeryError
+from netsurgery.errors import (
+    EngineError,
+    EngineFailed,
+    EngineMissing,
+    EngineTimeout,
+    OutputError,
+    SurgeryError,
+)
 from netsurgery.io.children import start, wait_for_end
 from netsurgery.io.cleanup import Undo
+from netsurgery.io.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array, EngineOptions, Shape
@@ -54,25 +63,35 @@ class WorkerProcess:
         self.python = python
         self._last_id = 0
         self._why_gone: str | None = None
-        self._shared = shared_file()
+        env = environment(options)
+        self._scratch = contextlib.ExitStack()
+        #: The folder that the worker is started in; None where there is no place for one.
+        self.scratch: str | None = None
+        with contextlib.suppress(OutputError):
+            self.scratch = str(self._scratch.enter_context(scratch_folder()))
+        if self.scratch and "writes" not in options.allow:
+            env["TMPDIR"] = self.scratch
+        self._shared, self._relay = shared_file(), shared_file()
         self._control, theirs = socket.socketpair()
         # The kernel's death signal is sent when the *thread* that started the process ends.
         with_parent = threading.current_thread() is threading.main_thread()
-        numbers = (theirs.fileno(), self._shared, int(with_parent))
-        command = [self.python, WORKER, *map(str, numbers)]
+        files = (theirs.fileno(), self._shared.fileno(), self._relay.fileno())
+        command = [self.python, WORKER, *map(str, files), str(int(with_parent))]
         try:
             self._process, undo = start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                cwd="/",
-                env=environment(options),
-                pass_fds=(theirs.fileno(), self._shared),
+                cwd=self.scratch or "/",
+                env=env,
+                pass_fds=files,
             )
         except OSError as error:
             self._control.close()
-            os.close(self._shared)
+            for file in self.files:
+                file.close()
+            self.remove_scratch()
             raise EngineMissing(f"cannot run {self.python}: {error.strerror}") from None
         finally:
             theirs.close()
@@ -80,8 +99,18 @@ class WorkerProcess:
         self._words = LastWords(self._process.stdout, live=options.verbose)
         # Also runs when this object is forgotten and when the interpreter exits.
         self._end = weakref.finalize(
-            self, end, self._process, self._control, self._shared, self._words, undo, os.getpid()
-        )
+            self, end, self._process, self._control, self.files, self._scratch, self._words, undo,
+            os.getpid(),
+        )  # fmt: skip
+
+    def remove_scratch(self) -> None:
+        """Remove the folder that the worker was started in: where it works is then no place."""
+        self._scratch.close()
+
+    @property
+    def files(self) -> tuple[FileIO, FileIO]:
+        """What the worker has by the same descriptors: the file for arrays, and the relay."""
+        return self._shared, self._relay
 
     @property
     def pid(self) -> int:
@@ -98,14 +127,18 @@ class WorkerProcess:
         """False once the process was closed or found dead."""
         return self._why_gone is None
 
+    def check_alive(self) -> None:
+        """Raise EngineFailed once the process was closed or found dead."""
+        if self._why_gone is not None:
+            raise EngineFailed(f"Caffe is not running any more: {self._why_gone}")
+
     def request(self, op: str, doing: str, timeout: float, **fields: Any) -> dict[str, Any]:
         """Ask for `op` and return the result. `doing` says what it is for: "loading net.prototxt".
 
         Raises EngineFailed when Caffe refuses or dies, EngineTimeout after `timeout` seconds,
         SurgeryError and EngineMissing when the worker says so.
         """
-        if self._why_gone is not None:
-            raise EngineFailed(f"Caffe is not running any more: {self._why_gone}")
+        self.check_alive()
         self._last_id += 1
         self._words.forget()
         try:
@@ -190,6 +223,7 @@ class WorkerProcess:
 
     def put(self, arrays: Sequence[Array]) -> list[int]:
         """Write C-contiguous float32 arrays to the shared file; returns their offsets."""
+        self.check_alive()
         offsets, offset = [], 0
         for array in arrays:
             raw = raw_bytes(array)
@@ -202,7 +236,7 @@ class WorkerProcess:
 
     def _written(self, raw: memoryview, offset: int) -> int:
         try:
-            return os.pwrite(self._shared, raw, offset)
+            return os.pwrite(self._shared.fileno(), raw, offset)
         except OSError as error:
             raise EngineFailed(f"no room to hand an array to Caffe: {error.strerror}") from None
 
@@ -213,7 +247,7 @@ class WorkerProcess:
         array = np.empty(shape, np.float32)
         raw, done = raw_bytes(array), 0
         while done < len(raw):
-            count = os.preadv(self._shared, [raw[done : done + CHUNK]], offset + done)
+            count = os.preadv(self._shared.fileno(), [raw[done : done + CHUNK]], offset + done)
             if not count:
                 raise EngineFailed("Caffe's process handed over less than it said")
             done += count
@@ -227,22 +261,20 @@ def raw_bytes(array: Array) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def shared_file() -> int:
-    """A descriptor of an empty file that has no name: in memory, or else on disk."""
+def shared_file() -> FileIO:
+    """An empty file that has no name: in memory, or else on disk."""
     with contextlib.suppress(AttributeError, OSError):
-        return os.memfd_create("netsurgery", os.MFD_CLOEXEC)
+        return FileIO(os.memfd_create("netsurgery", os.MFD_CLOEXEC), "r+b")
     with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        return FileIO(os.dup(file.fileno()), "r+b")
 
 
 def environment(options: EngineOptions) -> dict[str, str]:
     """The worker's environment: ours, with Caffe told how much to print and to use."""
-    env = guest_environment()
+    env = guest_environment(modules="python" in options.allow)
     env["GLOG_logtostderr"] = "1"
     env["GLOG_minloglevel"] = "0" if options.verbose else "2"
     env["PYTHONUNBUFFERED"] = "1"
-    # Our own user's strictness about warnings is no reason for pycaffe's imports to fail.
-    env.pop("PYTHONWARNINGS", None)
     if options.threads is not None:
         for library in ("OPENBLAS", "OMP", "MKL"):
             env[f"{library}_NUM_THREADS"] = str(options.threads)
@@ -252,16 +284,19 @@ def environment(options: EngineOptions) -> dict[str, str]:
 def end(
     process: subprocess.Popen[bytes],
     control: socket.socket,
-    shared: int,
+    shared: Sequence[FileIO],
+    scratch: contextlib.ExitStack,
     words: LastWords,
     undo: Undo,
     owner: int,
 ) -> None:
-    """Kill the process group, reap the process, let go of what was shared with it."""
+    """Kill the process group, reap the process, close and remove what was shared with it."""
     if os.getpid() != owner:
         return  # a fork of ours: the worker is still its parent's
     undo()
     control.close()
     process.wait()
     words.finish()
-    os.close(shared)
+    for file in shared:
+        file.close()
+    scratch.close()

@@ -1,0 +1,121 @@
+"""How files reach a worker that may not open them: Landlock lets it read and write next to nothing.
+
+It has two files without a name, in memory, which /proc/self/fd names for it and which Landlock
+never forbids. The text of a net goes into the one that arrays pass through; weights that were not
+named when it was started, and a caffemodel that Caffe saves, go through the relay. Where the worker
+is not so confined it is given the paths themselves.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
+
+from netsurgery.errors import EngineFailed
+from netsurgery.formats.prototxt import Prototxt, as_file
+from netsurgery.formats.weights import is_hdf5_name
+from netsurgery.io.scratch import scratch_folder
+
+__all__ = ["Handover"]
+
+
+class Handover:
+    """Lends the worker files, each under a path that it can open while the context lasts."""
+
+    def __init__(
+        self, shared: FileIO, relay: FileIO, files: Sequence[Path], *, reads: bool, writes: bool
+    ) -> None:
+        """`shared` and `relay` are open in the worker, too, as the same descriptors.
+
+        files: those it may open by name. reads, writes: whether it may open any file.
+        """
+        self._shared, self._relay = shared, relay
+        self._granted = {identity for file in files if (identity := _identity(file))}
+        self._reads, self._writes = reads, writes
+
+    @contextmanager
+    def prototxt(self, given: Prototxt | Path) -> Iterator[Path]:
+        """The file that Caffe is to read a net from."""
+        if not self._reads:
+            yield _put(self._shared, given)
+        elif isinstance(given, Prototxt):
+            with as_file(given) as path:
+                yield path
+        else:
+            yield given
+
+    @contextmanager
+    def weights(self, given: Path | None) -> Iterator[Path | None]:
+        """The file that Caffe is to read weights from; HDF5 keeps the ending it is known by."""
+        if given is None or self._reads or _identity(given) in self._granted:
+            yield given
+            return
+        with _emptied(self._relay):
+            copied = _put(self._relay, given)
+            if not is_hdf5_name(given):
+                yield copied
+                return
+            with scratch_folder() as folder:
+                named = folder / "weights.h5"
+                named.symlink_to(copied)
+                yield named
+
+    @contextmanager
+    def saved(self, path: Path) -> Iterator[Path]:
+        """The file that Caffe is to save to; what it saved is at `path` afterwards."""
+        if self._writes:
+            yield path
+            return
+        with _emptied(self._relay):
+            yield _path(self._relay)
+            try:
+                with open(path, "wb") as target:
+                    self._relay.seek(0)
+                    shutil.copyfileobj(self._relay, target, 1 << 20)
+            except OSError as error:
+                raise EngineFailed(f"{path}: {error.strerror}") from None
+
+
+@contextmanager
+def _emptied(file: FileIO) -> Iterator[None]:
+    """Keep what is put into the file no longer than the context."""
+    try:
+        yield
+    finally:
+        if not file.closed:  # as it is once the worker is gone
+            file.truncate(0)
+
+
+def _path(file: FileIO) -> Path:
+    return Path(f"/proc/self/fd/{file.fileno()}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _put(file: FileIO, given: Prototxt | Path) -> Path:
+    """Make `given` the whole content of `file`; returns the path to it. Raises EngineFailed."""
+    name = given.path if isinstance(given, Prototxt) else given
+    try:
+        file.truncate(0)
+        file.seek(0)
+        with _opened(given) as source, open(file.fileno(), "wb", closefd=False) as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except OSError as error:
+        raise EngineFailed(f"{name}: cannot be handed to Caffe: {error.strerror}") from None
+    return _path(file)
+
+
+def _opened(given: Prototxt | Path) -> BinaryIO:
+    return io.BytesIO(given.to_bytes()) if isinstance(given, Prototxt) else open(given, "rb")
