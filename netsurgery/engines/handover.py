@@ -1,9 +1,9 @@
 """How files reach a worker that may not open them: Landlock lets it read and write next to nothing.
 
-It has two files without a name, in memory, which /proc/self/fd names for it and which Landlock
-never forbids. The text of a net goes into the one that arrays pass through; weights that were not
-named when it was started, and a caffemodel that Caffe saves, go through the relay. Where the worker
-is not so confined it is given the paths themselves.
+It has two files without a name, which /proc/self/fd names for it. The text of a net goes into the
+one that arrays pass through; weights that were not named when the worker was confined, and a
+caffemodel that Caffe saves, go through the relay. Where the worker is not so confined it is given
+the paths themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +38,8 @@ class Handover:
         self._shared, self._relay = shared, relay
         self._granted = {identity for file in files if (identity := _identity(file))}
         self._reads, self._writes = reads, writes
+        self._name: Path | None = None
+        self._folder = ExitStack()
 
     @contextmanager
     def prototxt(self, given: Prototxt | Path) -> Iterator[Path]:
@@ -52,19 +54,35 @@ class Handover:
 
     @contextmanager
     def weights(self, given: Path | None) -> Iterator[Path | None]:
-        """The file that Caffe is to read weights from; HDF5 keeps the ending it is known by."""
+        """The file that Caffe is to read weights from. Raises EngineFailed."""
         if given is None or self._reads or _identity(given) in self._granted:
             yield given
             return
         with _emptied(self._relay):
             copied = _put(self._relay, given)
-            if not is_hdf5_name(given):
-                yield copied
-                return
-            with scratch_folder() as folder:
-                named = folder / "weights.h5"
-                named.symlink_to(copied)
-                yield named
+            yield self._named(given) if is_hdf5_name(given) else copied
+
+    def _named(self, given: Path) -> Path:
+        """The relay under a name: HDF5 opens nothing without, and Caffe knows HDF5 by its ending.
+
+        A file that had no name can be given one once, so it keeps it. Raises EngineFailed.
+        """
+        if self._name is None:
+            try:
+                folder = self._folder.enter_context(scratch_folder())
+                # With a descriptor, though it is of no use, the link in /proc is followed.
+                os.link(_path(self._relay), folder / "weights.h5", src_dir_fd=self._relay.fileno())
+            except OSError as error:
+                raise EngineFailed(
+                    f"{given}: cannot be handed to Caffe, which was confined to other weights "
+                    f"before: {error.strerror}; open another engine for it"
+                ) from None
+            self._name = folder / "weights.h5"
+        return self._name
+
+    def close(self) -> None:
+        """Remove the relay's name."""
+        self._folder.close()
 
     @contextmanager
     def saved(self, path: Path) -> Iterator[Path]:

@@ -21,6 +21,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from io import FileIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.last_words import LastWords, gone_because
@@ -40,7 +41,7 @@ from netsurgery.io.scratch import scratch_folder
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array, EngineOptions, Shape
 
-__all__ = ["WORKER", "WorkerProcess"]
+__all__ = ["WORKER", "WorkerProcess", "wire_path", "wire_text"]
 
 WORKER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "caffe_worker.py")
 HEADER = struct.Struct(">4sI")
@@ -71,7 +72,7 @@ class WorkerProcess:
             self.scratch = str(self._scratch.enter_context(scratch_folder()))
         if self.scratch and "writes" not in options.allow:
             env["TMPDIR"] = self.scratch
-        self._shared, self._relay = shared_file(), shared_file()
+        self._shared, self._relay = shared_file(), relay_file()
         self._control, theirs = socket.socketpair()
         # The kernel's death signal is sent when the *thread* that started the process ends.
         with_parent = threading.current_thread() is threading.main_thread()
@@ -269,6 +270,14 @@ def shared_file() -> FileIO:
         return FileIO(os.dup(file.fileno()), "r+b")
 
 
+def relay_file() -> FileIO:
+    """The same for what may be large: on disk, where it can be given a name; or else in memory."""
+    with contextlib.suppress(AttributeError, OSError):
+        folder = tempfile.gettempdir()
+        return FileIO(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), "r+b")
+    return shared_file()
+
+
 def environment(options: EngineOptions) -> dict[str, str]:
     """The worker's environment: ours, with Caffe told how much to print and to use."""
     env = guest_environment(modules="python" in options.allow)
@@ -300,3 +309,13 @@ def end(
     for file in shared:
         file.close()
     scratch.close()
+
+
+def wire_path(path: Path) -> str:
+    """An absolute path as the worker takes it: a character for each byte of the name."""
+    return os.fsencode(os.path.abspath(path)).decode("latin-1")
+
+
+def wire_text(text: str) -> str:
+    """A prototxt's text as the worker takes it: a character for each byte."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")

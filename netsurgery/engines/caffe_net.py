@@ -1,0 +1,174 @@
+"""A net that Caffe has loaded, in the worker: what netsurgery/engines/pycaffe.py hands out.
+
+What a user can get wrong is checked here first, so that the message names the blob and Caffe need
+not abort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.engines.contract import Shape, check_array, check_shape
+from netsurgery.engines.model_file import check_saved
+from netsurgery.engines.worker_process import wire_path
+from netsurgery.errors import EngineError, EngineFailed
+from netsurgery.io.closing import Closing
+from netsurgery.net.shapes import describe
+
+if TYPE_CHECKING:
+    from netsurgery.engines.contract import Array
+    from netsurgery.engines.pycaffe import PycaffeEngine
+
+__all__ = ["CaffeNet"]
+
+
+class CaffeNet(Closing):
+    """A net inside the worker. Arrays go to it and come from it as copies."""
+
+    def __init__(
+        self, engine: PycaffeEngine, number: int, path: str, facts: Mapping[str, Any]
+    ) -> None:
+        """`facts` is the worker's answer to "load"; `number` is what it calls the net."""
+        self.number, self.path = number, path
+        self._engine, self._worker = engine, engine._worker
+        self._layers = [(str(name), str(kind)) for name, kind in facts["layers"]]
+        self._inputs = [str(name) for name in facts["inputs"]]
+        self._params = {
+            str(layer): tuple(tuple(shape) for shape in shapes) for layer, shapes in facts["params"]
+        }
+        self._blobs = shapes_by_name(facts["blobs"])
+        self._open = True
+
+    @property
+    def inputs(self) -> Mapping[str, Shape]:
+        """The input blobs and their present shapes, in file order."""
+        return {name: self._blobs[name] for name in self._inputs}
+
+    @property
+    def blobs(self) -> Mapping[str, Shape]:
+        """Every blob and its present shape, in file order (splits of Caffe's own included)."""
+        return dict(self._blobs)
+
+    @property
+    def params(self) -> Mapping[str, tuple[Shape, ...]]:
+        """Every layer with params, and the shape of each."""
+        return dict(self._params)
+
+    @property
+    def layers(self) -> Sequence[tuple[str, str]]:
+        """(name, type) of every layer Caffe made, in the order it runs them."""
+        return list(self._layers)
+
+    def reshape(self, shapes: Mapping[str, Shape]) -> None:
+        """Give inputs new shapes; every other blob follows.
+
+        What the inputs held is not to be relied on afterwards. Raises EngineError for a name
+        or a shape that cannot be, EngineFailed when a layer refuses the shape: Caffe aborts
+        then, and the engine is gone.
+        """
+        for name, shape in shapes.items():
+            self._check_input(name)
+            check_shape(name, shape)
+        wanted = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
+        result = self._request(
+            "reshape",
+            f"reshaping {self.path}, {wanted}",
+            shapes=[[name, list(shape)] for name, shape in shapes.items()],
+        )
+        self._blobs = shapes_by_name(result["blobs"])
+
+    def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
+        """Run the net once and return the blobs asked for by name, float32, the caller's own.
+
+        An input must be float32 and have the present shape exactly. One that is not given keeps
+        what it had, which is what a layer working in place on it made of it. A blob is seen
+        after its last writer. Raises EngineError for inputs and names that do not fit.
+        """
+        import numpy as np
+
+        arrays = []
+        for name, array in inputs.items():
+            self._check_input(name)
+            check_array(f"input {name}", array, self._blobs[name])
+            arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        for name in blobs:
+            if name not in self._blobs:
+                raise EngineError(
+                    f"{self.path} has no blob {name}; there is {', '.join(self._blobs)}"
+                )
+        self._check_open()
+        offsets = self._worker.put(arrays)
+        given = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
+        result = self._request("forward", f"running {self.path}", inputs=given, blobs=list(blobs))
+        taken = {}
+        for name, (shape, offset) in zip(blobs, result["blobs"], strict=True):
+            self._blobs[name] = tuple(shape)
+            taken[name] = self._worker.take(tuple(shape), offset)
+        return taken
+
+    def param(self, layer: str, index: int) -> Array:
+        """A copy of param `index` of `layer` (0 is the weight, 1 the bias, where there is one)."""
+        self._check_param(layer, index)
+        result = self._request("param", f"reading layer {layer}", layer=layer, index=index)
+        ((shape, offset),) = result["blobs"]
+        return self._worker.take(tuple(shape), offset)
+
+    def set_param(self, layer: str, index: int, array: Array) -> None:
+        """Set param `index` of `layer` to `array`, float32 and of exactly its shape."""
+        import numpy as np
+
+        self._check_param(layer, index)
+        check_array(f"param {index} of layer {layer}", array, self._params[layer][index])
+        self._check_open()
+        self._worker.put([np.ascontiguousarray(array).reshape(array.shape)])
+        self._request("set_param", f"setting layer {layer}", layer=layer, index=index)
+
+    def save(self, path: Path) -> None:
+        """Write the net's params to `path` as Caffe's own save does, replacing what is there.
+
+        Caffe does not notice a disk that fills up at the end, so the file is checked to be
+        whole. Raises EngineFailed. Writing beside and renaming is the caller's business.
+        """
+        try:
+            self._check_open()
+            self._worker.check_alive()
+            with self._engine.handover().saved(path) as place:
+                self._request("save", f"saving to {path}", path=wire_path(place))
+        except EngineFailed as failed:
+            if "SerializeToOstream" not in str(failed):
+                raise
+            raise EngineFailed(f"{path}: Caffe could not write it; is the disk full?") from None
+        check_saved(path, len(self._layers))
+
+    def _check_input(self, name: str) -> None:
+        if name not in self._inputs:
+            known = ", ".join(f"{name} ({describe(self._blobs[name])})" for name in self._inputs)
+            raise EngineError(f"{self.path} has no input {name}; its inputs: {known or 'none'}")
+
+    def _check_param(self, layer: str, index: int) -> None:
+        if layer not in self._params:
+            known = ", ".join(self._params) or "none"
+            raise EngineError(f"{self.path} has no params of a layer {layer}; those with: {known}")
+        if not 0 <= index < len(self._params[layer]):
+            count = len(self._params[layer])
+            raise EngineError(f"layer {layer} has params 0 to {count - 1}, not {index}")
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise EngineError(f"{self.path} was closed")
+
+    def _request(self, op: str, doing: str, **fields: Any) -> dict[str, Any]:
+        self._check_open()
+        return self._engine._request(op, doing, net=self.number, **fields)
+
+    def close(self) -> None:
+        """Let go of the net; the engine goes on. May be called again."""
+        if self._open and self._worker.alive:
+            self._request("close", f"closing {self.path}")
+        self._open = False
+
+
+def shapes_by_name(pairs: Sequence[tuple[str, Sequence[int]]]) -> dict[str, Shape]:
+    return {name: tuple(shape) for name, shape in pairs}
