@@ -13,6 +13,7 @@ import threading
 from types import FrameType
 
 from netsurgery.io.cleanup import end, end_after_step
+from netsurgery.io.mapping import guard, shortened
 
 __all__ = ["main"]
 
@@ -22,14 +23,14 @@ _SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGXCPU")
 
 def main() -> None:
     """Run the command line and exit with its code; for a signal that is 128 + its number."""
-    open_standard_streams()
-    end_by_signals()
     try:
+        open_standard_streams()
+        end_by_signals()
+        guard(end_by_lost_files)
         from netsurgery.cli import main as command_line
-
-        command_line()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (ImportError, OSError) as error:  # a broken installation, no descriptors
+        sys.exit(f"error: netsurgery cannot start: {error}")
+    command_line()
 
 
 def open_standard_streams() -> None:
@@ -62,6 +63,33 @@ def end_by_signals() -> None:
         threading.Thread(target=_listen, args=(reader,), name="signals", daemon=True).start()
     except RuntimeError:  # no more threads: the handler alone has to do
         signal.set_wakeup_fd(-1)
+
+
+def end_by_lost_files() -> None:
+    """Have SIGBUS, by which a mapped file that became shorter shows, be an error like others.
+
+    The thread that meets it cannot go on, so that no handler of Python's would ever run: it is
+    called from C, there and then. Whatever the thread was at, it was reading numbers.
+    """
+    import ctypes
+
+    try:
+        install = ctypes.CDLL(None).signal
+    except (AttributeError, OSError, TypeError):  # not a system of this kind
+        return
+    _called_from_c.append(ctypes.CFUNCTYPE(None, ctypes.c_int)(_lost))
+    install(signal.SIGBUS, _called_from_c[0])
+
+
+#: Kept, since C holds no references.
+_called_from_c: list[object] = []
+
+
+def _lost(number: int) -> None:
+    try:
+        os.write(2, f"error: {shortened()}\n".encode("utf-8", "backslashreplace"))
+    finally:
+        end(1)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

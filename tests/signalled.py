@@ -89,6 +89,9 @@ class Signalled:
 
     def start(self, name: str, mark: str) -> subprocess.Popen[str]:
         """Begin a command."""
+        for number in SIGNALS:  # a handler of ours is no obstacle, but what is ignored is inherited
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         fake = ["-c", _FAKE_MACHINE] if name == "caffe install" else ["-m", "netsurgery"]
         return subprocess.Popen(
             [sys.executable, *fake, *COMMANDS[name].split()],

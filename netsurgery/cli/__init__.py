@@ -1,12 +1,13 @@
 """The command line: one thin file a command, and the one place where errors become exit codes.
 
-Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 130 Ctrl-C,
-141 the reader of our output went away.
+Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 141 the reader of our
+output went away. A signal is seen to before this is imported: `netsurgery.__main__`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import io
@@ -19,6 +20,7 @@ import click
 
 from netsurgery import __version__
 from netsurgery.cli.printing import echo, on_terminal
+from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError, PrototxtError
 
 __all__ = ["cli", "main"]
@@ -119,6 +121,7 @@ def main() -> None:
     # Little of what is made here is garbage: looking for it less often, and not once more among
     # all objects at exit, saves classify-map a tenth of its time.
     gc.set_threshold(GARBAGE)
+    name_streams()
     code = run()
     gc.freeze()
     sys.exit(code)
@@ -129,7 +132,8 @@ def run(args: list[str] | None = None) -> int:
     try:
         return _run(args)
     except (BrokenPipeError, ReaderGone):
-        _give_stdout_up()
+        give_up(sys.stdout)
+        give_up(sys.stderr)
         return 141
 
 
@@ -153,22 +157,29 @@ def _run(args: list[str] | None) -> int:
         return 130
     except BrokenPipeError:
         raise
-    except FileNotFoundError as error:  # os.getcwd(): files have errors of their own
-        report(NetsurgeryError(f"the current folder: {error.strerror or error}; go to another"))
+    except OSError as error:
+        if error.filename == STDOUT:
+            give_up(sys.stdout)
+        report(NetsurgeryError(_refusal(error)))
         return 1
-    except OSError as error:  # only standard output is left
-        _give_stdout_up()
-        report(NetsurgeryError(f"standard output: {error.strerror or error}"))
+    except ImportError as error:  # a library that is not whole, or no descriptor left to open it
+        report(NetsurgeryError(f"a library cannot be imported: {error}"))
         return 1
     except MemoryError:
-        click.echo("error: out of memory", err=True)
+        report(NetsurgeryError("out of memory"))
         return 1
 
 
-def _give_stdout_up() -> None:
-    """Python flushes stdout once more at exit; give it somewhere to go."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _refusal(error: OSError) -> str:
+    """What the system refuses, and of what where that is known; files have errors of their own."""
+    why = error.strerror or str(error)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        why += "; raise the limit on them (ulimit -n)"
+    if isinstance(error.filename, (str, bytes)):
+        return f"{os.fsdecode(error.filename)}: {why}"
+    if isinstance(error, FileNotFoundError):  # os.getcwd()
+        return f"the current folder: {why}; go to another"
+    return why
 
 
 def report(error: NetsurgeryError) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,35 @@ from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTi
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
 from netsurgery.export.protobuf import FileRange
+from netsurgery.io.mapping import watch
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
     from netsurgery.formats.weights import WeightsFile
 
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Where there is no /proc ONNX Runtime prints, in C, of a processor that it cannot name."""
+    if sys.platform != "linux" or os.path.exists("/proc/cpuinfo"):
+        yield
+        return
+    kept = os.dup(2)
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 # Else importing it writes an identity and a diary of use under the home folder.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
-    import onnxruntime as ort
+    with _unheard():
+        import onnxruntime as ort
 except ImportError as missing:
     raise EngineMissing(
         f"the embedded engine needs ONNX Runtime, which cannot be imported ({missing}): "
@@ -114,6 +134,7 @@ class Session:
         folder, name = os.path.split(real)
         try:
             name.encode("utf-8")
+            watch(real, model.source.size)  # which ONNX Runtime maps
             return self._opened(_Form(_encoded(graph, name), folder))
         except (EngineFailed, UnicodeEncodeError):
             # A name or a place that ONNX Runtime refuses (hard links, links inside the path,

@@ -10,6 +10,7 @@ What is to be written as ranges of other files is `netsurgery.io.segments`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from typing import BinaryIO
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
+from netsurgery.io.mapping import shortened
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, write_segments
 
@@ -113,6 +115,8 @@ def _one_line(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFAULT:  # what was to be written lay in a mapped file
+            raise OutputError(shortened()) from error
         raise OutputError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:  # a zero byte in the name
         raise OutputError(f"{path!r}: not a file name (it holds a zero byte)") from error

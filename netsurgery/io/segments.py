@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
 from netsurgery.io.closing import Closing
+from netsurgery.io.mapping import watch
 
 if TYPE_CHECKING:
     import mmap
@@ -91,10 +92,18 @@ class Source(Closing):
     def map(self) -> mmap.mmap:
         """The whole file mapped read-only, once. It outlives close() while arrays use it."""
         if self._map is None:
-            import mmap
-
-            self._map = mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
+            self._map = self._mapped()
         return self._map
+
+    def _mapped(self, *, private: bool = False) -> mmap.mmap:
+        import mmap
+
+        watch(self.path, self.size)
+        access = mmap.ACCESS_COPY if private else mmap.ACCESS_READ
+        try:
+            return mmap.mmap(self.fd, self.size, access=access)
+        except ValueError as error:  # the length is greater than the file
+            raise OSError(errno.EIO, "it became shorter while it was being read") from error
 
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""

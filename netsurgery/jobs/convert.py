@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, NetError, SurgeryError
+from netsurgery.errors import EngineFailed, EngineMissing, NetError, OutputError, SurgeryError
 from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
@@ -169,10 +169,14 @@ def _folders(paths: list[Path]) -> Iterator[None]:
     try:
         for folder in {path.parent for path in paths}:
             if not folder.exists():
-                # What is wrong with it is said when a file goes there.
-                with suppress(OSError), step:
-                    folder.mkdir()
-                    made.append(Undo(folder.rmdir))
+                try:
+                    with step:
+                        folder.mkdir()
+                        made.append(Undo(folder.rmdir))
+                except (FileNotFoundError, FileExistsError, NotADirectoryError):
+                    pass  # what is wrong with its name is said when a file goes there
+                except OSError as error:
+                    raise OutputError(f"{folder}: {error.strerror}") from error
         yield
     except BaseException:
         for undo in made:

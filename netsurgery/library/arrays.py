@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from netsurgery.net.model import Model, shared_params
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
+    import mmap
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
@@ -62,7 +63,7 @@ class _PrivateSource(Source):
     def map(self) -> mmap.mmap:
         """The whole file, copied on write; the file itself never changes."""
         if self._private is None:
-            self._private = mmap.mmap(self.fd, 0, access=mmap.ACCESS_COPY)
+            self._private = self._mapped(private=True)
         return self._private
 
     def close(self) -> None:

@@ -91,11 +91,11 @@ def test_a_stream_that_was_closed_at_the_start(
 
 #: Ctrl-C while the first imports run, as the command starts.
 EARLY = """
-import sys
+import os, signal, sys
 class CtrlC:
     def find_spec(name, path=None, target=None):
         if name == "click":
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, CtrlC)
 sys.argv[1:] = ["--version"]
 from {module} import {function}

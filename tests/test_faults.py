@@ -1,0 +1,259 @@
+"""Every command on a machine that lacks something: it does its work, or says in one line why not.
+
+Each fault is a real one: a full or read-only file system and missing parts of the machine are
+mounts that only the command's own process sees.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+from netsurgery.cli import run
+from netsurgery.errors import CaffemodelError
+from netsurgery.io.reader import Reader
+from netsurgery.io.segments import Source
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Those whose outputs are files; the others print.
+WRITERS = "convert classify-map init edit export transplant upgrade features".split()
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what lay in its folder then."""
+
+    code: int
+    out: str
+    err: str
+    files: set[str]
+
+
+def _namespace() -> list[str]:
+    """What gives a process mounts of its own; empty where it cannot be had."""
+    for command in (["unshare", "-m"], ["unshare", "-rm"]):
+        mount = [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+        try:
+            if subprocess.run(mount, capture_output=True, check=False).returncode == 0:
+                return command
+        except FileNotFoundError:
+            break
+    return []
+
+
+NAMESPACE = _namespace()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of `every_command`."""
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "good.prototxt").write_text(GOOD)
+    old = GOOD.replace("layer {", "layers {").replace('"Input"', "DUMMY_DATA")
+    (folder / "old.prototxt").write_text(
+        old.replace('"Convolution"', "CONVOLUTION")
+        .replace('"InnerProduct"', "INNER_PRODUCT")
+        .replace('"Softmax"', "SOFTMAX")
+        .replace("input_param", "dummy_data_param")
+    )
+    Image.new("L", (8, 8), 128).save(folder / "grey.png")
+    made = ["init", str(folder / "good.prototxt"), "-q", "-o", str(folder / "good.caffemodel")]
+    assert run(made) == 0
+    return folder
+
+
+def suffer(folder: Path, inputs: Path, fault: str, words: list[str], **env: str | None) -> Done:
+    """Run a command in a folder of its own, a file system of 2 MiB, after the shell did `fault`."""
+    if not NAMESPACE:
+        pytest.skip("no mounts of one's own can be had here")
+    work = folder / "work"
+    work.mkdir()
+    script = f"""
+        exec 3>{shlex.quote(str(folder / "listing"))}
+        mount -t tmpfs -o size=2m tmpfs work && cp {shlex.quote(str(inputs))}/* work || exit 99
+        cd work
+        ( {fault}
+        exec "$@" 3>&- ); code=$?
+        ls -A >&3; exit $code
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+    merged = {**kept, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded", **env}
+    done = subprocess.run(
+        [*NAMESPACE, "sh", "-c", script, "sh", sys.executable, "-m", "netsurgery", *words],
+        cwd=folder,
+        env={name: value for name, value in merged.items() if value is not None},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    files = set((folder / "listing").read_text().splitlines())
+    out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
+    return Done(done.returncode, out, err, files - set(os.listdir(inputs)))
+
+
+def words_of(name: str) -> list[str]:
+    return [name, *COMMANDS[name][-1].replace("NET", "good.prototxt").split()]
+
+
+#: What is missing -> what the shell does first.
+HARMLESS = {
+    "16 descriptors, no home, no /dev/shm, no /proc": """
+        ulimit -n 16; mount --bind /dev/null /etc/passwd; unset HOME
+        mount -t tmpfs -o ro tmpfs /dev/shm; mount -t tmpfs -o ro tmpfs /proc""",
+    "no standard streams": "exec <&- >&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_can_do_without(tmp_path: Path, inputs: Path, fault: str, name: str) -> None:
+    done = suffer(tmp_path, inputs, HARMLESS[fault], words_of(name))
+    assert (done.code, done.err) == (0, "")
+    assert bool(done.files) == (name in WRITERS)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_standard_stream(
+    tmp_path: Path, inputs: Path, closed: str
+) -> None:
+    """What a library in C prints would go into it."""
+    printing = tmp_path / "sitecustomize.py"
+    printing.write_text(
+        "import ctypes, netsurgery.io.segments as segments\n"
+        "real = segments._Writer.flush\n"
+        "def flush(writer):\n"
+        "    libc = ctypes.CDLL(None)\n"
+        "    for number in range(3): libc.write(number, b'PRINTED', 7)\n"
+        "    real(writer)\n"
+        "segments._Writer.flush = flush\n"
+    )
+    words = ["edit", "good.prototxt", "good.caffemodel", "-o", str(tmp_path / "out.caffemodel")]
+    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = suffer(tmp_path, inputs, f"exec {closed}", [*words, "conv[0]*=2"], **env)
+    assert done.code == 0
+    assert b"PRINTED" not in (tmp_path / "out.caffemodel").read_bytes()
+
+
+#: What a command cannot write with -> what the shell does first, and the reason that is given.
+HARMFUL = {
+    "a full disk": ("cat /dev/zero >fill 2>&-", "No space left on device"),
+    "a read-only folder": ("mount -o remount,ro .", "Read-only file system"),
+    "a limit on files": ("ulimit -f 0", "File too large"),
+}
+
+
+@pytest.mark.parametrize("fault", HARMFUL)
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_no_output_can_be_written_with(
+    tmp_path: Path, inputs: Path, fault: str, name: str
+) -> None:
+    before, reason = HARMFUL[fault]
+    done = suffer(tmp_path, inputs, before, words_of(name))
+    assert done.code == 1
+    assert done.err.startswith("error: out")
+    assert done.err.endswith(f": {reason}\n")
+    assert done.err.count("\n") == 1
+    assert done.files - {"fill"} == set()
+
+
+#: A module that is imported as the command starts: a file that was mapped loses its content.
+SHRINKING = """
+import os
+from netsurgery.engines import ort_session
+from netsurgery.io import segments
+real_map, real_run = segments.Source.map, ort_session.Session.run
+def map(source):
+    made = real_map(source)
+    if source.path == "fc.npy":
+        os.truncate(source.path, 0)
+    return made
+def run(session, feed):
+    os.truncate("good.caffemodel", 0)
+    return real_run(session, feed)
+segments.Source.map, ort_session.Session.run = map, run
+"""
+_NET = "good.prototxt good.caffemodel"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (f"edit {_NET} fc[0]=npy:fc.npy -o out.caffemodel", "fc.npy"),
+        (f"verify {_NET} {_NET}", "good.caffemodel"),
+        (
+            "features grey.png --prototxt good.prototxt --weights good.caffemodel --blob fc "
+            "-o out.npz",
+            "good.caffemodel",
+        ),
+    ],
+)
+def test_a_mapped_file_that_becomes_shorter(
+    tmp_path: Path, inputs: Path, words: str, name: str
+) -> None:
+    """The system ends such a process by SIGBUS, in the middle of a sum."""
+    (tmp_path / "sitecustomize.py").write_text(SHRINKING)
+    np.save(tmp_path / "fc.npy", np.ones((3, 72), "f4"))
+    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = suffer(tmp_path, inputs, f"cp {tmp_path}/fc.npy .", words.split(), **env)
+    assert (done.code, done.files - {"fc.npy"}) == (1, set())
+    assert done.err == (f"error: {tmp_path}/work/{name}: became shorter while it was being read\n")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "np.frombuffer(mapped, np.uint8).sum()",
+        "np.frombuffer(mapped, np.float32).dot(np.ones(1 << 22, np.float32))",
+        "bytes(mapped)",
+        "threading.Thread(target=lambda: bytes(mapped)).start(); time.sleep(20)",
+        "outputs['out'].write(mapped)",
+        "source.close(); bytes(mapped)",
+        "os.unlink('big'); bytes(mapped)",
+    ],
+)
+def test_whatever_is_done_with_a_mapped_file_then(tmp_path: Path, use: str) -> None:
+    (tmp_path / "big").write_bytes(bytes(1 << 24))
+    code = f"""
+import os, threading, time
+import numpy as np
+from netsurgery import __main__ as command
+from netsurgery.io.files import Outputs
+from netsurgery.io.mapping import guard
+from netsurgery.io.segments import Source
+guard(command.end_by_lost_files)
+with Outputs(["out"]) as outputs:
+    source = Source("big")
+    mapped = source.map()
+    os.truncate("big", 1 << 20)
+    {use}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1].partition(": ")[2]
+    gone = "unlink" in use
+    assert told == (
+        "cannot be read any more: {0}" if gone else "{0}: became shorter while it was being read"
+    ).format(tmp_path / "big")
+    assert os.listdir(tmp_path) == ([] if gone else ["big"])
+
+
+def test_a_file_that_became_shorter_before_it_was_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(bytes(8192))
+    reader = Reader(Source(path))
+    os.truncate(path, 4096)
+    with pytest.raises(CaffemodelError, match="cannot be mapped: it became shorter"):
+        reader.floats(0, (2048,))
