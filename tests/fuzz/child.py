@@ -27,6 +27,7 @@ from typing import Any
 INSTRUMENTED = (
     "netsurgery.formats.caffemodel",
     "netsurgery.formats.caffemodel_write",
+    "netsurgery.formats.found_settings",
     "netsurgery.formats.hdf5",
     "netsurgery.formats.labels",
     "netsurgery.formats.mean",

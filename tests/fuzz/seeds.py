@@ -50,6 +50,64 @@ input_scale = 0.5
 labels = "labels.txt"
 """
 
+#: Trees of `owners`: all one's own, through links, and what a stranger may change.
+OWN_TREE = b"""\
+dir a 755 0
+dir a/b 700 0
+file a/netsurgery.toml 644 0
+file a/n 600 0
+find a/b
+--
+[model]
+prototxt = "n"
+weights = "b/missing"
+--
+"""
+
+LINKED_TREE = b"""\
+dir tmp 1777 0
+dir tmp/own 755 0
+file tmp/own/netsurgery.toml 644 0
+dir theirs 755 1
+link theirs/l ../tmp/own 1
+link l tmp/own 0
+link ll l 0
+find ll
+--
+[classes]
+labels = "../own/../own/x"
+--
+[user]
+trusted = []
+"""
+
+STRANGE_TREE = b"""\
+dir config 755 0
+dir config/netsurgery 777 0
+file config/netsurgery/config.toml 644 0
+dir tmp 1777 0
+dir tmp/x 755 1
+link tmp/link x 0
+file tmp/netsurgery.toml 644 0
+file tmp/x/netsurgery.toml 646 0
+find tmp/link
+--
+[preprocess]
+mean = "link/mean"
+--
+[user]
+trusted = ["*"]
+"""
+
+HELD_TREE = b"""\
+dir a 755 1
+dir a/b 755 0
+file a/b/netsurgery.toml 644 0
+find a/b
+--
+--
+"""
+
 V1_PROTOTXT = b"""\
 input: 'data' input_dim: 1; input_dim: 1, input_dim: 8 input_dim: 8
 layers < name: "ip" type: INNER_PRODUCT bottom: "data" top: "ip" blobs_lr: [1, 2.5e-1f]
@@ -191,6 +249,7 @@ def seeds(target: str) -> list[bytes]:
         ],
         "image": lambda: [*_pictures(), *_read(SHARED, "models/lenet_v1/*.png")],
         "settings": lambda: [SETTINGS, b"[preprocess]\nmean = [1.0, 2]\n", b"model.prototxt='a'\n"],
+        "owners": lambda: [OWN_TREE, LINKED_TREE, STRANGE_TREE, HELD_TREE],
         "labels": lambda: [b"n01 tench, Tinca\nn02 goldfish\n", b"zero\r\none\r\n\xe2\x82\xac\n"],
     }[target]()  # fmt: skip
     return sorted(set(found), key=len)

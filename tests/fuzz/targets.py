@@ -153,6 +153,13 @@ def settings(data: bytes) -> None:
         assert (again.window, again.raw_scale) == (found.window, found.raw_scale)
 
 
+def owners(data: bytes) -> None:
+    """Settings among files of several owners; see `owners`."""
+    from fuzz.owners import check_owners
+
+    check_owners(data)
+
+
 def labels(data: bytes) -> None:
     """Every line can be had and found."""
     from netsurgery.formats.labels import read_labels
@@ -182,6 +189,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "binaryproto": binaryproto,
     "image": image,
     "settings": settings,
+    "owners": owners,
     "labels": labels,
     "command": command,
 }
