@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from netsurgery.io.memory import empty
 from netsurgery.io.segments import Copy, Produced, Segment
 from netsurgery.io.wire import Field, Wire, WireReader
 
@@ -51,10 +52,12 @@ LARGEST = 2**31 - 1
 MAX_AXES = 32
 #: Numbers lie in one piece, or have a tag each, which counts as one.
 _PIECES = 100_000
+#: What is kept of a blob, beside its layer's name, and of one piece of its numbers.
+_BLOB_MEMORY, _PIECE_MEMORY = 600, 200
 _AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """`count` numbers, the first at byte `offset`, each `step` bytes after the one before."""
 
@@ -63,7 +66,7 @@ class Span:
     step: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A param blob (or a mean) in a file.
 
@@ -107,7 +110,8 @@ class Blob:
         self.reader.check_unchanged()
         if self.packed is not None and self.count:
             return self.reader.floats(self.packed[0], self.shape)
-        values = np.empty(self.count, dtype=np.float32)
+        what = f"{self.reader.path}: an array of the numbers of {self.where}"
+        values: NDArray[np.float32] = empty((self.count,), "f4", what)
         at = 0
         with np.errstate(over="ignore"):
             for piece in self._pieces():
@@ -151,6 +155,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
     Refused: numbers that do not agree with the shape in their count (none included), shapes that
     Caffe could not hold, raw data of a type that is no weight's.
     """
+    reader.claim.add(_BLOB_MEMORY + 4 * len(where))
     legacy: dict[int, int] = {}
     dims: list[int] = []
     spans: dict[int, list[Span]] = {4: [], 8: []}
@@ -166,6 +171,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
                 break  # told below
         elif found.number in (DATA, DOUBLE_DATA):
             width = 4 if found.number == DATA else 8
+            reader.claim.add(_PIECE_MEMORY)
             spans[width].append(_span(reader, found, width, where))
         elif found.number in (RAW_DATA_TYPE, RAW_DATA):
             raw[found.number] = found

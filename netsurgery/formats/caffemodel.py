@@ -17,6 +17,7 @@ from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob
 from netsurgery.formats.generations import V1_TYPES
 from netsurgery.io.closing import Closing
+from netsurgery.io.memory import Claim
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import Source
 from netsurgery.io.wire import Field, Wire, WireReader
@@ -58,12 +59,17 @@ FIELDS = {
 
 NET_NAME, NET_V1, NET_V2 = 1, 2, 100
 _V0_IN_V1 = 1
-#: More layers than this, or more parts of one, are no net: each takes memory, however empty.
+#: More layers than this, or more parts of one, are no net.
 _MANY = 100_000
+#: The same for the parts of all layers, each of which takes memory, however empty.
+_MANY_PARTS = 1_000_000
+#: What is kept of a layer, and made of it by whoever reads it; the same of a name in it beside
+#: its characters.
+_LAYER_MEMORY, _NAME_MEMORY = 1500, 150
 _GENERATIONS = {NET_V1: "V1", NET_V2: "V2"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ModelLayer:
     """One layer of a caffemodel, with blobs or without.
 
@@ -91,11 +97,13 @@ class ModelLayer:
         found = [each for each in self.fields() if each.number == number]
         for each in found:
             self.reader.expect(each, Wire.DELIMITED)
-        return b"".join(self.reader.read(each.body, each.end) for each in found)
+        length = sum(each.end - each.body for each in found)
+        with Claim(2 * length, f"{self.reader.path}: field {number} of layer {self.name[:80]!r}"):
+            return b"".join(self.reader.read(each.body, each.end) for each in found)
 
     def fields(self) -> list[Field]:
         """The layer's fields, in file order."""
-        return list(self.reader.fields(self.body, self.end))
+        return self.reader.listed(self.reader.fields(self.body, self.end))
 
 
 class Caffemodel(Closing):
@@ -105,6 +113,7 @@ class Caffemodel(Closing):
         self.reader, self.source, self.path = reader, reader.source, reader.path
         self.net_name = ""
         layers: list[ModelLayer] = []
+        parts = 0
         for found in reader.fields(0, reader.size):
             if found.number == NET_NAME:
                 self.net_name = _net_name(reader, found)
@@ -112,6 +121,10 @@ class Caffemodel(Closing):
                 layers.append(_layer(reader, found))
                 if len(layers) > _MANY:
                     raise reader.error(f"holds more than {_MANY} layers", found.start)
+                parts += len(layers[-1].bottoms) + len(layers[-1].tops) + len(layers[-1].blobs)
+                if parts > _MANY_PARTS:
+                    what = f"holds layers with more than {_MANY_PARTS} bottoms, tops and blobs"
+                    raise reader.error(what, found.start)
                 if layers[0].generation != layers[-1].generation:
                     raise reader.error(
                         "holds layers of two generations (fields 2 and 100); Caffe would drop "
@@ -168,22 +181,23 @@ def _net_name(reader: WireReader, found: Field) -> str:
 
 def _layer(reader: WireReader, layer: Field) -> ModelLayer:
     reader.expect(layer, Wire.DELIMITED)
+    reader.claim.add(_LAYER_MEMORY)
     generation = _GENERATIONS[layer.number]
     numbers = FIELDS[generation]
     name = kind = ""
     bottoms, tops, blobs = [], [], []
     for found in reader.fields(layer.body, layer.end):
         if found.number == numbers.name:
-            name = reader.text(found)
+            name = _text(reader, found)
         elif found.number == numbers.type:
             kind = _type(reader, found, generation)
         elif found.number == numbers.bottom:
-            bottoms.append(reader.text(found))
+            bottoms.append(_text(reader, found))
         elif found.number == numbers.top:
-            tops.append(reader.text(found))
+            tops.append(_text(reader, found))
         elif found.number == numbers.blobs:
             reader.expect(found, Wire.DELIMITED)
-            blobs.append(found)
+            blobs.append((found.body, found.end))
         if len(bottoms) + len(tops) + len(blobs) > _MANY:
             what = f"a layer with more than {_MANY} bottoms, tops and blobs"
             raise reader.error(what, layer.start)
@@ -202,7 +216,7 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
         bottoms=tuple(bottoms),
         tops=tuple(tops),
         blobs=tuple(
-            read_blob(reader, blob.body, blob.end, f"layer {name!r}, blob {index}")
+            read_blob(reader, *blob, f"layer {name!r}, blob {index}")
             for index, blob in enumerate(blobs)
         ),
         start=layer.start,
@@ -211,9 +225,15 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
     )
 
 
+def _text(reader: WireReader, found: Field) -> str:
+    """A name, its memory claimed: one character may make four bytes of each."""
+    reader.claim.add(_NAME_MEMORY + 4 * (found.end - found.body))
+    return reader.text(found)
+
+
 def _type(reader: WireReader, found: Field, generation: str) -> str:
     if generation == "V2":
-        return reader.text(found)
+        return _text(reader, found)
     reader.expect(found, Wire.VARINT)
     return V1_TYPES[found.value] if found.value < len(V1_TYPES) else str(found.value)
 

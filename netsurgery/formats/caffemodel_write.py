@@ -146,9 +146,10 @@ def rewrite(
         if layer.start not in {*changed, *removed} and any(blob.raw for blob in layer.blobs):
             changed[layer.start] = _layer(layer, LayerChange())
     new_name = {} if net_name is None else {NET_NAME: [net_name]}
-    fields = [
-        found for found in model.reader.fields(0, model.reader.size) if found.start not in removed
-    ]
+    reader = model.reader
+    fields = reader.listed(
+        found for found in reader.fields(0, reader.size) if found.start not in removed
+    )
     return _edited(model.source, fields, _texts(model.source, new_name), changed).segments
 
 
@@ -281,7 +282,9 @@ def _blob(blob: Blob, shape: Shape | None, data: Chunks | Copy | None) -> _Piece
         for number, segment in plain_numbers(blob).items():
             replaced[number] = _literal(source, header(number, segment.length))
             replaced[number].segments.append(segment)
-    return _edited(source, list(blob_fields(blob.reader, blob.start, blob.end)), replaced, {})
+    return _edited(
+        source, blob.reader.listed(blob_fields(blob.reader, blob.start, blob.end)), replaced, {}
+    )
 
 
 def _check_shape(blob: Blob, shape: Shape) -> None:

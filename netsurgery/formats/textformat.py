@@ -11,6 +11,7 @@ import re
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.texttree import (
+    FIELD_MEMORY,
     STRING,
     EmptyList,
     Field,
@@ -24,6 +25,9 @@ __all__ = ["Edits", "EmptyList", "Field", "Message", "Scalar", "Source", "parse"
 
 #: Deeper nesting than this is refused; Caffe's own messages need no more than six levels.
 MAX_DEPTH = 100
+
+#: So many fields are claimed at once.
+_FIELDS = 256
 
 _TOKEN = re.compile(
     rf"""
@@ -45,6 +49,7 @@ class _Parser:
         self.kind = ""
         self.start = self.end = 0
         self.last = 0  # where the token before this one ended
+        self.values = 0
         self.advance()
 
     @property
@@ -119,9 +124,13 @@ class _Parser:
         for element in into.fields[first:]:
             element.end = self.last
         if len(into.fields) == first:
+            self.source.claim.add(FIELD_MEMORY)
             into.empty_lists.append(EmptyList(name, start, self.last))
 
     def value(self, name: str, colon: bool, depth: int) -> Scalar | Message:
+        if self.values % _FIELDS == 0:
+            self.source.claim.add(_FIELDS * FIELD_MEMORY)
+        self.values += 1
         if self.kind == "mark" and self.text in "{<":
             return self.message(depth)
         if not colon:

@@ -22,12 +22,11 @@ import re
 import threading
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsurgery.errors import MemoryLimitError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Self
 
@@ -152,7 +151,7 @@ def claim_for(holder: T, claim: Claim) -> T:
     return holder
 
 
-def empty(shape: tuple[int, ...], kind: DTypeLike, what: str) -> NDArray[np.generic]:
+def empty(shape: tuple[int, ...], kind: DTypeLike, what: str) -> NDArray[Any]:
     """An array to be filled, its memory claimed for as long as it lives.
 
     Raises MemoryLimitError.

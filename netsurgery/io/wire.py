@@ -11,10 +11,12 @@ import enum
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from netsurgery.io.memory import Claim
 from netsurgery.io.reader import Reader
 from netsurgery.io.segments import Source
 
 __all__ = [
+    "FIELD_MEMORY",
     "Field",
     "Wire",
     "WireReader",
@@ -27,8 +29,12 @@ __all__ = [
     "varint_field",
 ]
 
+#: What a field takes that is kept in a list, with what is made of it there.
+FIELD_MEMORY = 400
+
 _WINDOW = 1 << 14
 _GROUPS = 100
+#: The longest value that is read; numbers, which are longer, are not.
 _SMALL = 1 << 20
 
 
@@ -57,12 +63,24 @@ class Field(NamedTuple):
     value: int
 
 
+class _Fields(list[Field]):
+    """Fields, and the claim to their memory."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__()
+        self.claim = claim
+
+
 class WireReader(Reader):
-    """Fields of a file, read through a small window. Raises CaffemodelError, with the offset."""
+    """Fields of a file, read through a small window. Raises CaffemodelError, with the offset.
+
+    claim: the memory of what is kept of the fields for as long as the file is open.
+    """
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.size = source.size
+        self.claim = Claim(0, f"{self.path}: the list of its fields")
         self._window, self._at = b"", 0
 
     def read(self, start: int, end: int) -> bytes:
@@ -145,6 +163,14 @@ class WireReader(Reader):
             field = self.field(start, end)
             yield field
             start = field.end
+
+    def listed(self, fields: Iterable[Field]) -> list[Field]:
+        """The fields as a list, its memory claimed for as long as it lives."""
+        found = _Fields(Claim(0, f"{self.path}: the list of its fields"))
+        for field in fields:
+            found.claim.add(FIELD_MEMORY)
+            found.append(field)
+        return found
 
     def run(self, field: Field, end: int) -> Field:
         """`field` stretched over those after it with the same tag, one byte, and fixed width.

@@ -26,6 +26,8 @@ _INPUT, _INPUT_DIM, _STATE, _DEBUG, _INPUT_SHAPE = 3, 4, 6, 7, 8
 _V0_HAS_NOT = {_STATE: "state", _DEBUG: "debug_info"}
 _SHAPE_DIM, _INPUT_PARAM_SHAPE = 1, 1
 _DIMS = 4
+#: What a byte of a packed number takes as one of Python's.
+_NUMBER_MEMORY = 20
 _ZERO = bytes(4)
 _OUTLINED = {key: V2_NUMBERS[key] for key in ("name", "type", "bottom", "top", "blobs")}
 
@@ -61,7 +63,7 @@ class _Net:
 
     def __init__(self, source: Source) -> None:
         self.reader = WireReader(source)
-        self.fields = list(self.reader.fields(0, source.size))
+        self.fields = self.reader.listed(self.reader.fields(0, source.size))
         for found in self.fields[:1]:
             if found.number == NET_NAME and found.wire != Wire.DELIMITED:
                 raise self.reader.error("a number where a net has its name; no net", found.start)
@@ -86,6 +88,7 @@ class _Net:
         out = []
         for found in fields:
             self.reader.expect(found, Wire.VARINT, Wire.DELIMITED)
+            self.reader.claim.add(_NUMBER_MEMORY * (found.end - found.body))
             at = found.body
             while at < found.end:
                 value, at = self.reader.varint(at, found.end)
@@ -179,7 +182,7 @@ def _new_layers(net: _Net) -> dict[int, _Layer]:
     layers = {}
     for found in net.new:
         outline = _outline(net.reader, found)
-        fields = list(net.reader.fields(found.body, found.end))
+        fields = net.reader.listed(net.reader.fields(found.body, found.end))
         blobs = {
             each.start: part(net.reader, each, "blobs")
             for each in fields
@@ -214,7 +217,7 @@ def _rates(reader: WireReader, fields: list[Field]) -> dict[int, bytes]:
     made, changed = {}, False
     for found in specs:
         reader.expect(found, Wire.DELIMITED)
-        inside = list(reader.fields(found.body, found.end))
+        inside = reader.listed(reader.fields(found.body, found.end))
         given = {each.number: reader.read(each.body, each.end) for each in inside}
         changed = changed or any(given.get(number) != _ZERO for number in rates)
         kept = [each for each in inside if each.number not in rates]

@@ -33,6 +33,9 @@ __all__ = [
     "read_old_layer",
 ]
 
+#: What a byte of V1's lists of rates, names and enums takes as part of a `param` of V2.
+_SPEC_MEMORY = 400
+
 _MERGED = ("weight_filler", "bias_filler")
 
 
@@ -94,6 +97,8 @@ class OldLayer:
         transform: whether some layer of the net `transforms`; then every data layer is seen to.
         """
         own, changes = list(self.parts), list(self.changes)
+        listed = sum(each.length for each in own if each.name in SPEC_FIELDS)
+        self.reader.claim.add(_SPEC_MEMORY * listed)
         specs = _specs(own)
         if specs:
             old = ", ".join(key for key in SPEC_FIELDS if any(each.name == key for each in own))

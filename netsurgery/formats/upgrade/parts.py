@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from netsurgery.formats.blob import raw_blob
 from netsurgery.formats.caffemodel_write import plain_blob
 from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
-from netsurgery.io.wire import Field, Wire, WireReader, header, tag
+from netsurgery.io.wire import FIELD_MEMORY, Field, Wire, WireReader, header, tag
 
 __all__ = [
     "Joined",
@@ -79,11 +79,14 @@ def text_part(name: str, text: str) -> Part:
 def part(reader: WireReader, found: Field, name: str) -> Part:
     """The field `found` under a name. Raises CaffemodelError for a wire type it never has."""
     reader.expect(found, *_wires(name))
+    reader.claim.add(FIELD_MEMORY)
     if name == "blobs":
         raw = raw_blob(reader, found.body, found.end, "a blob")
         plain = None if raw is None else tuple(plain_blob(raw))
         return Part(name, found.wire, None, found.body, found.end, plain)
-    return Part(name, found.wire, reader.read(found.body, found.end), found.body, found.end)
+    data = reader.read(found.body, found.end)
+    reader.claim.add(2 * len(data))  # as it is read, and as it is written
+    return Part(name, found.wire, data, found.body, found.end)
 
 
 def _wires(name: str) -> tuple[Wire, ...]:
@@ -122,6 +125,7 @@ def parts(
         if found.number in names:
             known.append(part(reader, found, names[found.number]))
         else:
+            reader.claim.add(FIELD_MEMORY)
             unknown.append(found.number)
     return known, unknown
 
