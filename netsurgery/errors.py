@@ -130,12 +130,23 @@ class InstallError(NetsurgeryError):
 class MemoryLimitError(NetsurgeryError):
     """What is asked for needs more memory than may be used.
 
-    ``what`` needs ``needed`` bytes, or more; ``allowed`` is the whole budget.
+    ``what`` needs ``needed`` bytes, or more; ``allowed`` is the whole budget, ``left`` what of it
+    could be had.
     """
 
-    def __init__(self, message: str, *, what: str, needed: int, allowed: int) -> None:
+    def __init__(self, message: str, *, what: str, needed: int, allowed: int, left: int) -> None:
         super().__init__(message)
-        self.what, self.needed, self.allowed = what, needed, allowed
+        self.what, self.needed, self.allowed, self.left = what, needed, allowed, left
+
+    def more(self, words: str) -> MemoryLimitError:
+        """The same error, with `words` behind the message."""
+        return MemoryLimitError(
+            f"{self}{words}",
+            what=self.what,
+            needed=self.needed,
+            allowed=self.allowed,
+            left=self.left,
+        )
 
 
 class OutputError(NetsurgeryError):

@@ -43,6 +43,12 @@ class FakeNet(Closing):
         self.log.append(("reshape", dict(shapes)))
         self.shapes.update(shapes)
 
+    def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        return 0
+
+    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+        pass
+
     def forward(self, inputs: Mapping[str, Any], blobs: Sequence[str]) -> dict[str, Any]:
         for name, array in inputs.items():
             assert array.dtype == np.float32

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netsurgery.engines.caffe_claim import NetClaim
 from netsurgery.engines.contract import Shape, check_array, check_shape
 from netsurgery.engines.model_file import check_saved
 from netsurgery.engines.worker_process import wire_path
@@ -28,10 +29,15 @@ class CaffeNet(Closing):
     """A net inside the worker. Arrays go to it and come from it as copies."""
 
     def __init__(
-        self, engine: PycaffeEngine, number: int, path: str, facts: Mapping[str, Any]
+        self,
+        engine: PycaffeEngine,
+        number: int,
+        path: str,
+        facts: Mapping[str, Any],
+        claim: NetClaim,
     ) -> None:
         """`facts` is the worker's answer to "load"; `number` is what it calls the net."""
-        self.number, self.path = number, path
+        self.number, self.path, self._claim = number, path, claim
         self._engine, self._worker = engine, engine._worker
         self._layers = [(str(name), str(kind)) for name, kind in facts["layers"]]
         self._inputs = [str(name) for name in facts["inputs"]]
@@ -79,6 +85,14 @@ class CaffeNet(Closing):
         )
         self._blobs = shapes_by_name(result["blobs"])
 
+    def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
+        return self._claim.running({**self.inputs, **inputs}, blobs)
+
+    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+        """Raise MemoryLimitError where that is more than may be used; `forward` claims it."""
+        self._claim.grow({**self.inputs, **inputs}, blobs)
+
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run the net once and return the blobs asked for by name, float32, the caller's own.
 
@@ -99,6 +113,7 @@ class CaffeNet(Closing):
                     f"{self.path} has no blob {name}; there is {', '.join(self._blobs)}"
                 )
         self._check_open()
+        self._claim.grow(self.inputs, blobs)
         offsets = self._worker.put(arrays)
         given = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
         result = self._request("forward", f"running {self.path}", inputs=given, blobs=list(blobs))
@@ -168,6 +183,7 @@ class CaffeNet(Closing):
         if self._open and self._worker.alive:
             self._request("close", f"closing {self.path}")
         self._open = False
+        self._claim.close()
 
 
 def shapes_by_name(pairs: Sequence[tuple[str, Sequence[int]]]) -> dict[str, Shape]:

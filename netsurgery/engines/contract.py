@@ -72,6 +72,12 @@ class LoadedNet(Closing, Protocol):
     def reshape(self, shapes: Mapping[str, Shape]) -> None:
         """Give inputs new shapes; every other blob follows. Raises EngineFailed."""
 
+    def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
+
+    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+        """Raise MemoryLimitError where that is more than may be used; `forward` claims it."""
+
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run the net once and return the blobs asked for by name.
 

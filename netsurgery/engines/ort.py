@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
-from netsurgery.errors import EngineError, PrototxtError
+from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import Weights, check_types, write_net
 from netsurgery.io.closing import Closing
+from netsurgery.io.memory import Claim
+from netsurgery.net.memory import embedded_memory
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net
-from netsurgery.net.shapes import infer
+from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -100,15 +103,22 @@ class EmbeddedNet(Closing):
         self._engine, self._net, self._model = engine, model.net, model
         self._weights = Weights(model)
         self._shapes = model.shapes
-        self._sessions: OrderedDict[object, Session] = OrderedDict()
+        self._sessions: OrderedDict[object, tuple[Session, Claim]] = OrderedDict()
         self._held: dict[str, Array] = {}
         self.open = True
-        self._check_params()
+        self._copied = self._check_params()
 
-    def _check_params(self) -> None:
-        """Every layer's params are there and fit, before anything is run."""
-        for layer in self._net.layers:
-            self._weights.of(layer, self._shapes.params_of(layer))
+    def _check_params(self) -> int:
+        """Every layer's params are there and fit, before anything is run.
+
+        Returns how many of their numbers are not mapped from the file of weights.
+        """
+        return sum(
+            prod(param.shape)
+            for layer in self._net.layers
+            for param in self._weights.of(layer, self._shapes.params_of(layer))
+            if param.range is None
+        )
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
@@ -132,17 +142,44 @@ class EmbeddedNet(Closing):
         input that is not there or a shape that cannot be, PrototxtError or NetError, naming the
         layer, where the net or its weights cannot follow.
         """
+        found = self._shapes_at(shapes)
+        for layer in self._net.layers:
+            self._weights.of(layer, found.params_of(layer))
+        self._shapes = found
+        self._held = {k: v for k, v in self._held.items() if v.shape == found.blobs.get(k)}
+
+    def _shapes_at(self, shapes: Mapping[str, Shape]) -> Shapes:
+        """The net's shapes with some inputs at others than now."""
         present = {given.name: self._shapes.blobs.get(given.name) for given in self._net.inputs}
         for name, shape in shapes.items():
             self._check_input(name)
             check_shape(name, shape)
             present[name] = tuple(shape)
         known = {name: shape for name, shape in present.items() if shape is not None}
-        found = infer(self._net, known)
-        for layer in self._net.layers:
-            self._weights.of(layer, found.params_of(layer))
-        self._shapes = found
-        self._held = {k: v for k, v in self._held.items() if v.shape == found.blobs.get(k)}
+        return infer(self._net, known)
+
+    def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
+        if self._engine.options.gpu is not None:
+            return 0  # the memory is the GPU's
+        return embedded_memory(self._net, self._shapes_at(inputs), blobs, self._copied)
+
+    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+        """Raise MemoryLimitError where that is more than may be used; `forward` claims it."""
+        self._claimed({**self.inputs, **inputs}, blobs).close()
+
+    def _claimed(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> Claim:
+        """What running the net takes; sessions that were kept make room for it."""
+        given = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
+        what = f"{self._net.prototxt.path}: running the net with {given or 'no input'}"
+        count = self.memory(inputs, blobs)
+        while True:
+            try:
+                return Claim(count, what)
+            except MemoryLimitError:
+                if not self._sessions:
+                    raise
+                self._sessions.popitem(last=False)
 
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run what the blobs asked for depend on and return them, the caller's own.
@@ -182,11 +219,12 @@ class EmbeddedNet(Closing):
     def _session(self, wanted: tuple[str, ...]) -> Session:
         key = (tuple(self.inputs.items()), wanted)
         if key not in self._sessions:
-            self._sessions[key] = self._made(wanted)
+            claim = self._claimed(self.inputs, wanted)
+            self._sessions[key] = self._made(wanted), claim
             if len(self._sessions) > SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
-        return self._sessions[key]
+        return self._sessions[key][0]
 
     def _made(self, wanted: tuple[str, ...]) -> Session:
         graph = write_net(self._net, self._shapes, wanted, self._weights.of)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from netsurgery.engines.caffe_claim import NetClaim
 from netsurgery.engines.caffe_net import CaffeNet
 from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.discovery import locate_caffe
@@ -186,6 +187,7 @@ class PycaffeEngine(Closing):
             check_model(weights)
             if not partial:
                 check_params(net, weights, state)
+        claim = NetClaim(net, state, gpu=self._options.gpu is not None)
         handover = self.handover(*filter(None, [weights]))
         with handover.prototxt(load.prototxt) as text, handover.weights(weights) as values:
             try:
@@ -194,7 +196,7 @@ class PycaffeEngine(Closing):
             except EngineFailed as failed:
                 words = str(failed).replace(str(values), str(weights)).replace(str(text), load.path)
                 raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
-        return CaffeNet(self, number, load.path, facts)
+        return CaffeNet(self, number, load.path, facts, claim)
 
     def prepare(self, net: Net, weights: Path | None) -> None:
         """Load a net now, for the next `load` of the same. Raises what `load` raises."""

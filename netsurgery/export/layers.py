@@ -23,6 +23,7 @@ from netsurgery.export import (
 from netsurgery.export.graph import Graph
 from netsurgery.export.protobuf import FileRange
 from netsurgery.export.site import Emitter, Param, Site
+from netsurgery.io.memory import empty
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_blobs, check_fields
 from netsurgery.net.needed import needed
@@ -183,10 +184,15 @@ class Weights:
 
 def _param(source: WeightsBlob | float, shape: Shape) -> Param:
     if isinstance(source, float):
-        data = np.full(shape, source, np.float32)
-        return Param(shape, None, lambda: data)
+        return Param(shape, None, functools.partial(_filled, source, shape))
     packed = None if source.packed is None else FileRange(*source.packed)
     return Param(shape, packed, functools.partial(_read, source, shape))
+
+
+def _filled(value: float, shape: Shape) -> NDArray[np.float32]:
+    made: NDArray[np.float32] = empty(shape, "f4", f"an array of {describe(shape)} for a param")
+    made[...] = value
+    return made
 
 
 def _read(blob: WeightsBlob, shape: Shape) -> NDArray[np.float32]:

@@ -97,6 +97,7 @@ def _refusal(count: int, what: str, more: bool, limit: int, taken: int) -> Memor
         what=what,
         needed=count,
         allowed=limit,
+        left=limit - taken,
     )
 
 
@@ -124,6 +125,18 @@ class Claim:
             taken = self._budget.taken - self._count
             raise _refusal(total, self._what, True, error.allowed, taken) from None
         self._count += count
+
+    def at_least(self, count: int, what: str | None = None) -> None:
+        """Claim what is missing to `count` bytes in all, for `what` if it is said anew."""
+        self._what = what or self._what
+        missing = count - self._count
+        if missing > 0:
+            try:
+                self._budget.take(missing, self._what, more=False)
+            except MemoryLimitError as error:
+                taken = self._budget.taken - self._count
+                raise _refusal(count, self._what, False, error.allowed, taken) from None
+            self._count = count
 
     def close(self) -> None:
         """Give it back. May be called again."""

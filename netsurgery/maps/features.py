@@ -103,8 +103,7 @@ class Extractor(Closing):
         Raises NetError for a size the net cannot take, and what the engine raises.
         """
         size = picture.size if size is None else size
-        self.mapper.check_size(picture, size)
-        blob, placement = self.mapper.transformer.blob(picture, size)
+        blob, placement = self.mapper.prepare(picture, size, self.blobs)
         made = self.mapper.run(blob, self.blobs)
         return [self._features(picture, name, made[name], placement) for name in self.blobs]
 

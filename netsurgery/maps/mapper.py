@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
-from netsurgery.errors import EngineError, NetError, NetsurgeryError, SettingsError
+from netsurgery.errors import (
+    EngineError,
+    MemoryLimitError,
+    NetError,
+    NetsurgeryError,
+    SettingsError,
+)
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
@@ -17,9 +23,11 @@ from netsurgery.io.closing import Closing
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet, refuse_blob
-from netsurgery.maps.transformer import Transformer
+from netsurgery.maps.transformer import Placement, Transformer
 from netsurgery.net.field import Cells
+from netsurgery.net.memory import largest_size
 from netsurgery.net.model import Model
+from netsurgery.net.net import Shape
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -145,8 +153,7 @@ class Mapper(Closing):
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
         size = picture.size if size is None else size
-        self.check_size(picture, size)
-        blob, placement = self.transformer.blob(picture, size)
+        blob, placement = self.prepare(picture, size, [self.net.blob])
         made = self.run(blob, [self.net.blob])[self.net.blob]
         if made.ndim != 4:
             refuse_blob(self.net.blob, made.shape, self.net.net)
@@ -165,6 +172,42 @@ class Mapper(Closing):
         if size not in self._cells:
             self._cells[size] = self.net.cells(size, self.window)
         return self._cells[size]
+
+    def prepare(
+        self, picture: Picture, size: Size, names: Sequence[str]
+    ) -> tuple[Array, Placement]:
+        """The net's input of `size` for the picture, and where the picture lies in it.
+
+        Raises NetError for a size that the net cannot take, MemoryLimitError for one at which
+        giving the blobs `names` takes more memory than may be used, with a size that fits.
+        """
+        self.check_size(picture, size)
+        self._check_memory(size, names)
+        return self.transformer.blob(picture, size)
+
+    def _check_memory(self, size: Size, names: Sequence[str]) -> None:
+        """Ask the engine, before anything of the picture's size is made."""
+        loaded = self.load()
+
+        def shapes(size: Size) -> dict[str, Shape]:
+            return {self.net.input.name: (1, self.net.channels, *size)}
+
+        def fits(size: Size) -> bool:
+            try:
+                return loaded.memory(shapes(size), names) <= error.left
+            except NetsurgeryError:  # smaller than the net takes
+                return True
+
+        try:
+            loaded.check_memory(shapes(size), names)
+        except MemoryLimitError as found:
+            error = found
+            height, width = largest_size(fits, size)
+            try:
+                self.net.check((height, width))
+            except NetsurgeryError:
+                raise error from None
+            raise error.more(f"; --size {height}x{width} fits") from None
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""

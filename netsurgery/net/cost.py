@@ -23,7 +23,7 @@ from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.fields import free
 from netsurgery.net.types.record import Blobs, Values
 
-__all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "multiply_adds", "total"]
+__all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "distinct_params", "multiply_adds", "total"]
 
 #: Caffe computes in float32.
 NUMBER_BYTES = 4
@@ -93,7 +93,7 @@ def total(net: Net, shapes: Shapes) -> Total:
     made = {top for layer in net.layers for top in layer.tops}
     inputs = [shapes.blobs.get(one.name) for one in net.inputs if one.name not in made]
     memory = sum(cost.memory or 0 for cost in found)
-    params = _distinct_params(net, shapes)
+    params = distinct_params(net, shapes)
     return Total(
         params=params,
         param_memory=params * NUMBER_BYTES,
@@ -104,7 +104,8 @@ def total(net: Net, shapes: Shapes) -> Total:
     )
 
 
-def _distinct_params(net: Net, shapes: Shapes) -> int:
+def distinct_params(net: Net, shapes: Shapes) -> int:
+    """Numbers in the net's params, those shared by name counted once."""
     count, seen = 0, set()
     for layer in net.layers:
         names = layer.param_names

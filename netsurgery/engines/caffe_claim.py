@@ -1,0 +1,71 @@
+"""The memory that a net takes inside the worker, claimed before Caffe allocates it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from netsurgery.engines.contract import Shape
+from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
+from netsurgery.io.closing import Closing
+from netsurgery.io.memory import Claim
+from netsurgery.net.memory import caffe_loading, caffe_memory
+from netsurgery.net.net import Net
+from netsurgery.net.shapes import describe, infer
+from netsurgery.net.state import NetState
+
+__all__ = ["NetClaim"]
+
+
+class NetClaim(Closing):
+    """The claim of one net: the most that it has taken, until it is closed.
+
+    Nothing is claimed for a net that cannot be read here, which Caffe is to judge, and for one on
+    a GPU.
+    """
+
+    def __init__(self, net: Path | Net, state: NetState, *, gpu: bool) -> None:
+        """Claim what loading the net takes. Raises MemoryLimitError."""
+        self._path = net.prototxt.path if isinstance(net, Net) else str(net)
+        self._net = None if gpu else _as_net(net, state)
+        self._claim = Claim(0, self._path)
+        self._known: dict[object, int] = {}
+        if self._net is not None:
+            with contextlib.suppress(NetError, PrototxtError):
+                count = caffe_loading(self._net, infer(self._net))
+                self._claim.at_least(count, f"{self._path}: loading the net")
+
+    def running(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        """What running it at these inputs takes, handing `blobs` back."""
+        key = tuple(sorted(inputs.items())), frozenset(blobs)
+        if key not in self._known:
+            self._known[key] = self._reckoned(inputs, blobs)
+        return self._known[key]
+
+    def _reckoned(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
+        if self._net is None:
+            return 0
+        own = {one.name for one in self._net.inputs}
+        try:
+            shapes = infer(self._net, {k: v for k, v in inputs.items() if k in own})
+        except (NetError, PrototxtError):
+            return 0
+        return caffe_memory(self._net, shapes, blobs)
+
+    def grow(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+        """Claim what running it takes. Raises MemoryLimitError."""
+        given = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
+        what = f"{self._path}: running the net with {given or 'no input'}"
+        self._claim.at_least(self.running(inputs, blobs), what)
+
+    def close(self) -> None:
+        """Give it back."""
+        self._claim.close()
+
+
+def _as_net(net: Path | Net, state: NetState) -> Net | None:
+    try:
+        return net if isinstance(net, Net) else Net.read(net, state)
+    except NetsurgeryError:
+        return None

@@ -1,0 +1,177 @@
+"""What memory running a net takes, reckoned from its shapes before it runs.
+
+Upper bounds, about twice what is measured at most; `python -m benchmarks.memory` measures. What an
+engine takes without any net, its libraries, is not in them.
+
+Caffe keeps every blob of the net, and what a layer works with: for a Convolution the columns that
+its product with the weights needs, kernel volume x channels x the top's cells. Loading takes the
+params twice, as they are read and where they are kept.
+
+The embedded engine keeps blobs until their last reader has run, and maps the weights from their
+file; only those that are stored in another form are copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from math import prod
+
+from netsurgery.net import types
+from netsurgery.net.cost import NUMBER_BYTES, distinct_params
+from netsurgery.net.layer import Layer
+from netsurgery.net.net import Net
+from netsurgery.net.shapes import Shapes
+from netsurgery.net.types.record import Channels, Space, Values
+
+__all__ = ["caffe_loading", "caffe_memory", "embedded_memory", "largest_size"]
+
+#: What an engine takes for any net: buffers of its threads (OpenBLAS has large ones), the net.
+_CAFFE, _EMBEDDED = 64 << 20, 16 << 20
+#: An LSTM's step keeps about this many numbers for each of its top's: gates, products, states.
+_STEP = 24
+#: Normalizing takes about this many operations one after another.
+_STEPS = 6
+#: ONNX Runtime's arena grows to the next power of two, and is cut into pieces.
+_ARENA = 2
+#: A param that is not mapped is read, written into the graph, parsed and kept.
+_INLINE = 5
+
+#: What computes nothing keeps nothing.
+_SAME = (Values.KEPT, Values.PASSED, Values.MOVED, Values.NONE)
+
+
+def caffe_memory(net: Net, shapes: Shapes, blobs: Collection[str] = ()) -> int:
+    """Bytes that Caffe's process takes to load the net and run it at these shapes.
+
+    blobs: those that are handed back. Blobs whose shapes are not known are not counted.
+    """
+    kept = sum(map(prod, shapes.blobs.values())) - _shared(net, shapes)
+    work = sum(_caffe_work(layer, shapes) for layer in net.layers)
+    handed = _numbers(shapes, [*(one.name for one in net.inputs), *blobs])
+    params = distinct_params(net, shapes)
+    running = NUMBER_BYTES * (params + kept + work + handed)
+    return max(caffe_loading(net, shapes), _CAFFE + running)
+
+
+def caffe_loading(net: Net, shapes: Shapes) -> int:
+    """Bytes that Caffe takes to load the net: its params, as they are read and where they stay."""
+    return _CAFFE + 2 * NUMBER_BYTES * distinct_params(net, shapes)
+
+
+def embedded_memory(
+    net: Net, shapes: Shapes, blobs: Collection[str] = (), copied: int | None = 0
+) -> int:
+    """Bytes that the embedded engine takes to run the net up to `blobs` at these shapes.
+
+    copied: how many numbers of params are not mapped from their file; None for all.
+    """
+    params = distinct_params(net, shapes) if copied is None else copied
+    handed = _numbers(shapes, [*(one.name for one in net.inputs), *blobs])
+    numbers = _INLINE * params + _ARENA * _live(net, shapes, blobs) + 2 * handed
+    return _EMBEDDED + NUMBER_BYTES * numbers
+
+
+def largest_size(fits: Callable[[tuple[int, int]], bool], size: tuple[int, int]) -> tuple[int, int]:
+    """The largest (height, width) of about the proportions of `size` that `fits`; (0, 0) if none.
+
+    Fewer pixels are taken to need no more memory.
+    """
+    height, width = size
+    low, high = 0, max(size)
+    while low < high:
+        side = (low + high + 1) // 2
+        if fits(_scaled(height, width, side)):
+            low = side
+        else:
+            high = side - 1
+    return _scaled(height, width, low) if low else (0, 0)
+
+
+def _scaled(height: int, width: int, side: int) -> tuple[int, int]:
+    """The size whose longer side is `side`."""
+    longer = max(height, width)
+    return max(1, height * side // longer), max(1, width * side // longer)
+
+
+def _numbers(shapes: Shapes, blobs: Collection[str]) -> int:
+    return sum(prod(shapes.blobs.get(blob, (0,))) for blob in blobs)
+
+
+def _shared(net: Net, shapes: Shapes) -> int:
+    """The numbers of blobs that share another's memory (Flatten, Reshape, Split)."""
+    tops = {
+        top
+        for layer in net.layers
+        if types.values(layer) is Values.KEPT
+        for top in layer.tops
+        if top not in layer.bottoms
+    }
+    return _numbers(shapes, tops)
+
+
+def _caffe_work(layer: Layer, shapes: Shapes) -> int:
+    """How many numbers a layer of Caffe's keeps for itself."""
+    columns = _columns(layer, shapes)
+    if columns is not None:
+        return columns
+    space, channels = types.space(layer), types.channels(layer)
+    if types.values(layer) in _SAME:
+        return 0
+    if types.message_of(layer) == "recurrent_param":
+        return _STEP * _numbers(shapes, layer.tops)
+    if space is Space.SLIDING and channels is Channels.ALIKE:
+        return _numbers(shapes, layer.tops)  # which cell was the largest
+    if channels is Channels.ALIKE and space in (Space.POINTWISE, Space.JOINING):
+        return 0
+    return 2 * _numbers(
+        shapes, [*layer.bottoms, *(t for t in layer.tops if t not in layer.bottoms)]
+    )
+
+
+def _columns(layer: Layer, shapes: Shapes) -> int | None:
+    """The columns of a Convolution or Deconvolution; None for others."""
+    spreads = types.space(layer) is Space.SPREADING
+    params = shapes.params_of(layer)
+    if (
+        not params
+        or types.layout(layer) is None
+        or not (spreads or types.space(layer) is Space.SLIDING)
+    ):
+        return None
+    # The side that windows slide over, and the cells they are put at.
+    over = shapes.blobs.get(layer.tops[0] if spreads else layer.bottoms[0], ())
+    at = shapes.blobs.get(layer.bottoms[0] if spreads else layer.tops[0], ())
+    kernel = params[0][2:]
+    if prod(kernel) == 1 and over[2:] == at[2:]:
+        return 0
+    return prod(over[1:2]) * prod(kernel) * prod(at[2:])
+
+
+def _live(net: Net, shapes: Shapes, blobs: Collection[str]) -> int:
+    """The most numbers in blobs at once, each from its maker to its last reader."""
+    last = {blob: index for index, layer in enumerate(net.layers) for blob in layer.bottoms}
+    wanted = set(blobs) or set(net.outputs)
+    live: dict[str, int] = {}
+    most = 0
+    for index, layer in enumerate(net.layers):
+        bottoms = _numbers(shapes, set(layer.bottoms))
+        for top in layer.tops:
+            live[top] = _numbers(shapes, [top])
+        most = max(most, sum(live.values()) + _embedded_work(layer, shapes, bottoms))
+        for blob in {*layer.bottoms, *layer.tops}:
+            if last.get(blob, -1) <= index and blob not in wanted:
+                live.pop(blob, None)
+    return most
+
+
+def _embedded_work(layer: Layer, shapes: Shapes, bottoms: int) -> int:
+    """How many numbers the operations of a layer make between its bottoms and its tops."""
+    if types.message_of(layer) == "recurrent_param":
+        return _STEP * _numbers(shapes, layer.tops)
+    record = types.of(layer)
+    if types.layout(layer) is not None or types.channels(layer) is Channels.ALIKE:
+        return 0
+    if types.values(layer) in _SAME:
+        return 0
+    by_channel = record is not None and record.affine is not None
+    return bottoms if by_channel else _STEPS * bottoms
