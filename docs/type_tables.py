@@ -17,7 +17,7 @@ from typing import Any
 from netsurgery.net import types
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
-from netsurgery.net.types.record import MANY, LayerType, Param
+from netsurgery.net.types.record import MANY, Effect, LayerType, Param
 
 __all__ = ["PATH", "current", "tables"]
 
@@ -108,6 +108,13 @@ def _edges(record: LayerType) -> str:
     return "as elsewhere" if record.edges is no_edges else "in a way of its own"
 
 
+def _effects(record: LayerType) -> str:
+    if callable(record.effects):
+        return BY_TEXT
+    words = {Effect.READS: "reads", Effect.WRITES: "writes", Effect.IMPORTS: "imports"}
+    return ", ".join(words[effect] for effect in record.effects)
+
+
 def _cost(record: LayerType) -> str:
     if record.multiply_adds is None:
         return UNKNOWN
@@ -152,6 +159,7 @@ _DOES: list[tuple[str, Callable[[LayerType], str]]] = [
     ("numbers", lambda record: _said(record.values)),
     ("without bottoms", lambda record: record.source.value),
     ("multiply-adds", _cost),
+    ("files and modules", _effects),
 ]
 _PARAMS: list[tuple[str, Callable[[LayerType], str]]] = [
     ("type", lambda record: record.name),

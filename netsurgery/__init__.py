@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from netsurgery.engines.registry import open_engine
     from netsurgery.errors import (
         CaffemodelError,
+        EffectRefused,
         EngineError,
         EngineFailed,
         EngineMissing,
@@ -150,6 +151,7 @@ _PLACES = {
     "set_max_memory": "io.memory",
     # errors, all under NetsurgeryError
     "CaffemodelError": "errors",
+    "EffectRefused": "errors",
     "EngineError": "errors",
     "EngineFailed": "errors",
     "EngineMissing": "errors",
@@ -177,6 +179,7 @@ __all__ = [
     "Conversion",
     "ConvolutionPlan",
     "EditPlan",
+    "EffectRefused",
     "Engine",
     "EngineError",
     "EngineFailed",

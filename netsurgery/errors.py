@@ -13,7 +13,8 @@ NetsurgeryError
 ├── EngineError        a net could not be run
 │   ├── EngineMissing    the engine asked for is not on this machine
 │   ├── EngineFailed     it ran and gave up; carries its own words ("Check failed: ...")
-│   └── EngineTimeout    it did not answer in time
+│   ├── EngineTimeout    it did not answer in time
+│   └── EffectRefused    a layer would read, write or import, which was not allowed
 ├── InstallError       real Caffe could not be fetched or unpacked
 ├── MemoryLimitError   what is asked for needs more memory than may be used
 └── OutputError        a file could not be written, or is there already
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 __all__ = [
     "CaffemodelError",
+    "EffectRefused",
     "EngineError",
     "EngineFailed",
     "EngineMissing",
@@ -121,6 +123,10 @@ class EngineFailed(EngineError):
 
 class EngineTimeout(EngineError):
     """The engine did not answer in time."""
+
+
+class EffectRefused(EngineError):
+    """A layer reads, writes or imports by itself, which was not allowed: Caffe has not seen it."""
 
 
 class InstallError(NetsurgeryError):

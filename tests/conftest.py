@@ -65,6 +65,30 @@ def caffe_engine(live_caffe_engine: Callable[[], PycaffeEngine]) -> PycaffeEngin
 
 
 @pytest.fixture(scope="session")
+def allowed_caffe(caffe_python: str) -> Iterator[PycaffeEngine]:
+    """Real Caffe for nets that read files of a test's own."""
+    options = EngineOptions(caffe_python=caffe_python, threads=2, allow=frozenset({"reads"}))
+    with open_engine(options) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def refusal_of_caffe(caffe_python: str) -> Callable[[Path], str]:
+    """What Caffe itself prints when it is given a prototxt that nobody here has read."""
+
+    def words(prototxt: Path) -> str:
+        script = "import sys, caffe; caffe.Net(sys.argv[1], caffe.TEST)"
+        command = ["sh", "-c", 'ulimit -c 0; exec "$@"', "sh", caffe_python, "-c", script]
+        done = subprocess.run(
+            [*command, prototxt], cwd="/", capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode != 0, "Caffe takes it"
+        return done.stderr
+
+    return words
+
+
+@pytest.fixture(scope="session")
 def run_in_caffe(caffe_python: str) -> Callable[..., str]:
     """Runs a script with arguments under Caffe's interpreter; gives what it prints."""
 

@@ -81,7 +81,8 @@ def start(python: str) -> Iterator[Opener]:
 def net_file(tmp_path: Path) -> Callable[[str], Path]:
     def write(wrong: str) -> Path:
         path = tmp_path / "net.prototxt"
-        path.write_text(wrong + "\n")
+        shape = "input_param { shape { dim: [1, 1, 2, 2] } }"
+        path.write_text(f'# {wrong}\nlayer {{ name: "data" type: "Input" top: "data" {shape} }}\n')
         return path
 
     return write
@@ -465,16 +466,12 @@ def test_auto_goes_on_without_a_caffe_that_does_not_load_a_net(
     python: str, net_file: Callable[[str], Path], death: str
 ) -> None:
     """Its words are in the note; what it loads is not loaded again."""
-    path = net_file(f"# load {death}")
-    shape = "input_param { shape { dim: [1, 1, 2, 2] } }"
-    layer = f'layer {{ name: "data" type: "Input" top: "data" {shape} }}'
-    path.write_text(path.read_text() + layer)
+    path = net_file("again abort" if death == "nothing" else f"load {death}")
     options = EngineOptions(caffe_python=python, timeout=1.5 if death == "hang" else 20.0)
     net = Net.read(path)
     with registry.open_engine(options, [Model(net)]) as engine:
         assert engine.name == ("caffe" if death == "nothing" else "embedded")
         if death == "nothing":
-            path.write_text("# load abort")  # it is there already
             assert dict(engine.load(net).inputs) == {"data": (1, 1, 2, 2)}
         else:
             assert f"loading {path}" in engine.note

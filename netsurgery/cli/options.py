@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import EFFECTS, EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
 from netsurgery.net.state import NetState
@@ -110,13 +110,25 @@ def _named_shape(text: str) -> tuple[str, Shape]:
     return blob, shape
 
 
+def _effects(text: str) -> frozenset[str]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in EFFECTS:
+            raise ValueError(f"found {word[:60]!r}, expected any of {', '.join(EFFECTS)}")
+    return frozenset(words)
+
+
 SIZE = WordType("HxW", parse_size)
 MEMORY = WordType("SIZE", parse_memory)
 NAMED_SHAPE = WordType("BLOB=NxCxHxW", _named_shape)
 
 
 def engine_options(command: F) -> F:
-    """--engine, --caffe-python, --gpu, --timeout, --threads, -v; the command gets `engine`."""
+    """--engine, --caffe-python, --gpu, --timeout, --threads, --allow, -v: `engine` of the command.
+
+    What is allowed is not taken from the environment: it is for this net, now, and an environment
+    that was once set up for another would allow it to every net.
+    """
 
     @click.option(
         "--engine",
@@ -156,6 +168,13 @@ def engine_options(command: F) -> F:
         envvar="NETSURGERY_THREADS",
         help="Threads to use (default: the engine's own choice).",
     )
+    @click.option(
+        "--allow",
+        type=WordType(f"[{','.join(EFFECTS)}]", _effects),
+        multiple=True,
+        help="What layers may do by themselves in Caffe: read or write files that the net names, "
+        "import Python modules  [default: nothing]",
+    )
     @click.option("-v", "--verbose", is_flag=True, help="Show what the engine itself prints.")
     @functools.wraps(command)
     def wrapped(
@@ -165,6 +184,7 @@ def engine_options(command: F) -> F:
         gpu: int | None,
         timeout: float,
         threads: int | None,
+        allow: tuple[frozenset[str], ...],
         verbose: bool,
         **kwargs: Any,
     ) -> Any:
@@ -175,6 +195,7 @@ def engine_options(command: F) -> F:
             timeout=timeout,
             threads=threads,
             verbose=verbose,
+            allow=frozenset().union(*allow),
         )
         return command(*args, engine=engine, **kwargs)
 

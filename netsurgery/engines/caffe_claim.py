@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from netsurgery.engines.contract import Shape
-from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
+from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.closing import Closing
 from netsurgery.io.memory import Claim
 from netsurgery.net.memory import caffe_loading, caffe_memory
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe, infer
-from netsurgery.net.state import NetState
 
 __all__ = ["NetClaim"]
 
@@ -21,14 +19,13 @@ __all__ = ["NetClaim"]
 class NetClaim(Closing):
     """The claim of one net: the most that it has taken, until it is closed.
 
-    Nothing is claimed for a net that cannot be read here, which Caffe is to judge, and for one on
-    a GPU.
+    Nothing is claimed for a net on a GPU.
     """
 
-    def __init__(self, net: Path | Net, state: NetState, *, gpu: bool) -> None:
+    def __init__(self, net: Net, *, gpu: bool) -> None:
         """Claim what loading the net takes. Raises MemoryLimitError."""
-        self._path = net.prototxt.path if isinstance(net, Net) else str(net)
-        self._net = None if gpu else _as_net(net, state)
+        self._path = net.prototxt.path
+        self._net = None if gpu else net
         self._claim = Claim(0, self._path)
         self._known: dict[object, int] = {}
         if self._net is not None:
@@ -62,10 +59,3 @@ class NetClaim(Closing):
     def close(self) -> None:
         """Give it back."""
         self._claim.close()
-
-
-def _as_net(net: Path | Net, state: NetState) -> Net | None:
-    try:
-        return net if isinstance(net, Net) else Net.read(net, state)
-    except NetsurgeryError:
-        return None

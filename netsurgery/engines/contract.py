@@ -17,6 +17,7 @@ from netsurgery.io.closing import Closing
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
+from netsurgery.net.types.record import Effect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Engine", "EngineOptions", "LoadedNet", "Shape", "check_array", "check_shape"]
+__all__ = ["EFFECTS", "Engine", "EngineOptions", "LoadedNet", "Shape", "check_array", "check_shape"]
 
 Shape = tuple[int, ...]
+
+#: The words by which a user allows what layers do by themselves.
+EFFECTS = tuple(effect.value for effect in Effect)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class EngineOptions:
     threads: number of threads, None for the engine's own choice.
     verbose: pass on what the engine prints to standard error.
     allow: what the nets' own layers may do besides computing: "reads" and "writes" of files they
-    name, "python": importing modules.
+    name, "python": importing modules. Raises EngineError for other words.
     """
 
     choice: str = "auto"
@@ -52,6 +56,11 @@ class EngineOptions:
     threads: int | None = None
     verbose: bool = False
     allow: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for word in self.allow:
+            if word not in EFFECTS:
+                raise EngineError(f"allow has {word!r}, expected any of {', '.join(EFFECTS)}")
 
 
 class LoadedNet(Closing, Protocol):

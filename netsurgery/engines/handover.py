@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from netsurgery.errors import EngineFailed
-from netsurgery.formats.prototxt import Prototxt, as_file
+from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.scratch import scratch_folder
 
@@ -42,15 +42,16 @@ class Handover:
         self._folder = ExitStack()
 
     @contextmanager
-    def prototxt(self, given: Prototxt | Path) -> Iterator[Path]:
-        """The file that Caffe is to read a net from."""
-        if not self._reads:
-            yield _put(self._shared, given)
-        elif isinstance(given, Prototxt):
-            with as_file(given) as path:
-                yield path
-        else:
-            yield given
+    def prototxt(self, given: Prototxt) -> Iterator[Path]:
+        """The file that Caffe is to read a net from; nobody else can change what is there."""
+        text = given.to_bytes(given.root.source.text)
+        if _path(self._shared).exists():
+            yield _put(self._shared, io.BytesIO(text), given.path)
+            return
+        with scratch_folder() as folder:
+            made = folder / "net.prototxt"
+            made.write_bytes(text)
+            yield made
 
     @contextmanager
     def weights(self, given: Path | None) -> Iterator[Path | None]:
@@ -59,7 +60,8 @@ class Handover:
             yield given
             return
         with _emptied(self._relay):
-            copied = _put(self._relay, given)
+            with _opened(given) as source:
+                copied = _put(self._relay, source, given)
             yield self._named(given) if is_hdf5_name(given) else copied
 
     def _named(self, given: Path) -> Path:
@@ -122,18 +124,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _put(file: FileIO, given: Prototxt | Path) -> Path:
-    """Make `given` the whole content of `file`; returns the path to it. Raises EngineFailed."""
-    name = given.path if isinstance(given, Prototxt) else given
+def _put(file: FileIO, source: BinaryIO, name: Path | str) -> Path:
+    """Make all of `source` the whole content of `file`; returns its path. Raises EngineFailed."""
     try:
         file.truncate(0)
         file.seek(0)
-        with _opened(given) as source, open(file.fileno(), "wb", closefd=False) as target:
+        with open(file.fileno(), "wb", closefd=False) as target:
             shutil.copyfileobj(source, target, 1 << 20)
     except OSError as error:
         raise EngineFailed(f"{name}: cannot be handed to Caffe: {error.strerror}") from None
     return _path(file)
 
 
-def _opened(given: Prototxt | Path) -> BinaryIO:
-    return io.BytesIO(given.to_bytes()) if isinstance(given, Prototxt) else open(given, "rb")
+def _opened(given: Path) -> BinaryIO:
+    try:
+        return open(given, "rb")
+    except OSError as error:
+        raise EngineFailed(f"{given}: cannot be handed to Caffe: {error.strerror}") from None

@@ -19,7 +19,6 @@ from netsurgery.io.wire import WireReader
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net
 from netsurgery.net.param_sources import ParamSources
-from netsurgery.net.state import TEST, NetState
 
 __all__ = [
     "check_found_by_caffe",
@@ -46,18 +45,13 @@ def check_model(path: Path) -> None:
             raise CaffemodelError("this has no layers, so no weights", path=str(path))
 
 
-def check_params(net: Path | Net, weights: Path, state: NetState = TEST) -> None:
-    """Raise unless the weights hold every param of the net in `state` that its fillers do not set.
+def check_params(net: Net, weights: Path) -> None:
+    """Raise unless the weights hold every param of the net that its fillers do not set.
 
     The index of the weights is read, no more. NetError and PrototxtError tell the layer, in the
     embedded engine's words; CaffemodelError what is wrong with the file, EngineFailed what Caffe
-    does not find in HDF5. A prototxt that cannot be read is left for Caffe to judge, and so are
-    caffemodels of V0.
+    does not find in HDF5. Caffemodels of V0 are left for Caffe to judge.
     """
-    try:
-        net = net if isinstance(net, Net) else Net.read(net, state)
-    except NetsurgeryError:
-        return
     with Model(net, weights) as model:
         try:
             model.weights.check_unchanged()

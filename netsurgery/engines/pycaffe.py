@@ -22,6 +22,7 @@ from netsurgery.engines.worker_process import WorkerProcess, wire_path, wire_tex
 from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.closing import Closing
+from netsurgery.net.effects import permitted
 from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
 
@@ -173,23 +174,27 @@ class PycaffeEngine(Closing):
         that the weights lack. Else these raise, as does whatever does not fit: NetError and
         PrototxtError, naming the layer. Raises RefusedToLoad with Caffe's own words, EngineFailed
         for files that are not there, and CaffemodelError for weights that are no caffemodel, which
-        Caffe may load without a word.
+        Caffe may load without a word. Raises EffectRefused for a layer that reads, writes or
+        imports by itself where `options.allow` does not say so, and what `Net.read` raises: Caffe
+        is given the text that was read here, never the file.
         """
-        load = _Load.of(net, weights, state)
+        for path in (net, weights):
+            if isinstance(path, Path) and not path.is_file():
+                raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        net = net if isinstance(net, Net) else Net.read(net, state)
+        load = _Load(net.prototxt, weights, net.state)
         ready = self._prepared.pop(load, None)
         if ready is not None:
             return ready
         self._worker.check_alive()
-        for path in (load.prototxt, weights):
-            if isinstance(path, Path) and not path.is_file():
-                raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        checked = self.permitted(net)
         if weights is not None:
             check_model(weights)
             if not partial:
-                check_params(net, weights, state)
-        claim = NetClaim(net, state, gpu=self._options.gpu is not None)
+                check_params(net, weights)
+        claim = NetClaim(net, gpu=self._options.gpu is not None)
         handover = self.handover(*filter(None, [weights]))
-        with handover.prototxt(load.prototxt) as text, handover.weights(weights) as values:
+        with handover.prototxt(checked) as text, handover.weights(weights) as values:
             try:
                 number = next(self._net_ids)
                 facts = self._request("load", load.doing, net=number, **load.fields(text, values))
@@ -198,9 +203,13 @@ class PycaffeEngine(Closing):
                 raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
         return CaffeNet(self, number, load.path, facts, claim)
 
+    def permitted(self, net: Net) -> Prototxt:
+        """The text of the net that Caffe may be given. Raises EffectRefused where there is none."""
+        return permitted(net, self._options.allow, self._info["layer_types"])
+
     def prepare(self, net: Net, weights: Path | None) -> None:
         """Load a net now, for the next `load` of the same. Raises what `load` raises."""
-        load = _Load.of(net, weights, net.state)
+        load = _Load(net.prototxt, weights, net.state)
         if load not in self._prepared:
             self._prepared[load] = self.load(net, weights)
 
@@ -235,22 +244,16 @@ class PycaffeEngine(Closing):
 
 
 class _Load(NamedTuple):
-    """A net to load: the file it is in, or its prototxt."""
+    """A net to load."""
 
-    prototxt: Path | Prototxt
+    prototxt: Prototxt
     weights: Path | None
     state: NetState
-
-    @classmethod
-    def of(cls, net: Path | Net, weights: Path | None, state: NetState) -> _Load:
-        if isinstance(net, Net):
-            return cls(net.prototxt, weights, net.state)
-        return cls(net, weights, state)
 
     @property
     def path(self) -> str:
         """The prototxt's name."""
-        return self.prototxt.path if isinstance(self.prototxt, Prototxt) else str(self.prototxt)
+        return self.prototxt.path
 
     @property
     def doing(self) -> str:

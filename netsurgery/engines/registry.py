@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import Engine, EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
+from netsurgery.errors import (
+    EffectRefused,
+    EngineFailed,
+    EngineMissing,
+    EngineTimeout,
+    PrototxtError,
+)
 from netsurgery.net.model import Model
+from netsurgery.net.net import Net
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import PycaffeEngine
@@ -88,6 +95,8 @@ def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]
     if options.choice != "auto":
         return ""
     try:
+        for model in models:
+            _check_effects(caffe, model.net)
         with fall_back(options) as notes:
             for model in models:
                 weights = Path(model.path) if model.has_weights else None
@@ -100,11 +109,28 @@ def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]
     return "".join(notes)
 
 
+def _check_effects(caffe: PycaffeEngine, net: Net) -> None:
+    """Raise EffectRefused for a net that Caffe must not be given, unless the other engine runs it.
+
+    Then its refusal would say less: there is a way to run it, if the user allows it.
+    """
+    from netsurgery.export.layers import check_types
+
+    try:
+        caffe.permitted(net)
+    except EffectRefused as refused:
+        try:
+            check_types(net)
+        except PrototxtError:
+            raise refused from None
+
+
 @contextmanager
 def fall_back(options: EngineOptions) -> Iterator[list[str]]:
     """Under "auto" a net that Caffe refuses to load ends the block, with a note in the list.
 
-    So does a request that takes it too long. The note is for the user of the embedded engine,
+    So does one that it is not given for what its layers do by themselves, and a request that takes
+    it too long. The note is for the user of the embedded engine,
     which has to do what is left to do. Under "caffe" both are raised as they are.
     """
     from netsurgery.engines.pycaffe import RefusedToLoad
@@ -112,7 +138,7 @@ def fall_back(options: EngineOptions) -> Iterator[list[str]]:
     notes: list[str] = []
     try:
         yield notes
-    except (RefusedToLoad, EngineTimeout) as refused:
+    except (EffectRefused, RefusedToLoad, EngineTimeout) as refused:
         if options.choice != "auto":
             raise
         notes.append(f"{refused}{_INSTEAD}")

@@ -72,7 +72,8 @@ def layer_type(message: Message, generation: str) -> str:
     if generation == "V0":
         word = message.string("type")
         return V0_TYPES.get(word, word)
-    word = message.word("type", "")
-    if word.isdigit():
-        return V1_TYPES[int(word)] if int(word) < len(V1_TYPES) else word
+    kind, word = message.scalar("type"), message.word("type", "")
+    if kind is not None and kind.kind == "number":  # 011 is 9, as in Caffe
+        number = kind.as_int()
+        return V1_TYPES[number] if number in range(len(V1_TYPES)) else word
     return V1_WORDS.get(word) or V1_WORDS_OF_FORKS.get(word, word)

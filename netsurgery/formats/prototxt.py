@@ -123,7 +123,7 @@ class Prototxt:
 
 @contextmanager
 def as_file(prototxt: Prototxt) -> Iterator[Path]:
-    """The prototxt as a file that Caffe reads: its own, if it has one of this text without a BOM.
+    """The prototxt as a file: its own, if it has one of this text without a BOM.
 
     A file that is made for it goes with the context.
     """

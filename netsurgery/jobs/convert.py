@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import EngineFailed, EngineMissing, NetError, OutputError, SurgeryError
+from netsurgery.errors import (
+    EffectRefused,
+    EngineFailed,
+    EngineMissing,
+    NetError,
+    OutputError,
+    SurgeryError,
+)
 from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
@@ -18,8 +25,10 @@ from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.files import Output, Outputs, check_outputs
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
+from netsurgery.net.effects import harmless
 from netsurgery.net.model import Model
 from netsurgery.net.model_write import ModelChange, write_model
+from netsurgery.net.net import Net
 from netsurgery.surgery.columns import taken, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
 from netsurgery.surgery.convolution.weights import (
@@ -216,11 +225,12 @@ def _move(
             caffe = None
         if caffe is not None:
             with fall_back(options) as notes, caffe:
-                new, state = Path(outputs[places.prototxt].temporary), plan.net.state
+                nets = _for_caffe(plan, model, options)
                 # Renamed layers have no params yet; the match has refused what else has none.
-                with as_file(plan.net.prototxt) as old, _way_out(options):
-                    before = caffe.load(old, Path(model.path), state=state, partial=True)
-                    after = caffe.load(new, Path(model.path), state=state, partial=True)
+                with _way_out(options):
+                    before, after = (
+                        caffe.load(net, Path(model.path), partial=True) for net in nets
+                    )
                 plain = [move for move in plan.moves if move.columns is None]
                 moves = [CaffeMove(move.layer, move.target, move.transpose) for move in plain]
                 caffe.transplant(before, after, moves)
@@ -234,6 +244,16 @@ def _move(
     change = ModelChange(plan.new, convolution_changes(plan, weights), added_layers(plan, weights))
     write_model(target, model, change, progress)
     return "embedded", note
+
+
+def _for_caffe(plan: ConvolutionPlan, model: Model, options: EngineOptions) -> tuple[Net, Net]:
+    """The old net and the new one, without what does more than is allowed and moves no params."""
+    holding = {*model.stored, *(move.target for move in plan.moves)}
+    nets = []
+    for net in (plan.net, plan.new):
+        tops = [top for layer in net.layers if layer.name in holding for top in layer.tops]
+        nets.append(harmless(net, tops, options.allow))
+    return nets[0], nets[1]
 
 
 def _gather(before: CaffeNet, after: CaffeNet, move: Move) -> None:
@@ -297,7 +317,7 @@ def _verified(
     ):
         try:
             found = verify(one, other, Samples(), [options])
-        except (EngineFailed, NetError) as error:
+        except (EffectRefused, EngineFailed, NetError) as error:
             # What is wrong is said of the outputs, by the names that the user knows.
             words = str(error).replace(str(new), str(places.prototxt))
             words = words.replace(str(old), plan.net.prototxt.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -17,6 +17,7 @@ from netsurgery.jobs.verify_gaps import Gap, gap_between, order_notes, settle_or
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
 from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
 from netsurgery.net import types
+from netsurgery.net.effects import harmless
 from netsurgery.net.inputs import declare_inputs, given_to_either
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net, Shape
@@ -122,7 +123,7 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = _read(old, new)
+    nets = _read(old, new, frozenset().union(*(one.allow for one in engines)))
     inputs, shapes = pair_inputs(*nets)
     found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
     pairs = pair_blobs(*nets, found.net.blobs)
@@ -161,12 +162,20 @@ def verify(
         )
 
 
-def _read(old: Model, new: Model) -> tuple[Net, Net]:
-    """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
+def _read(old: Model, new: Model, allow: Collection[str]) -> tuple[Net, Net]:
+    """Both nets, with Input layers for data layers; shapes given go to whichever has the blob.
+
+    A layer without tops, which does more than is allowed, is left out: nothing of it is compared.
+    """
     one, other = old.net, new.net
     if one.state.shapes == other.state.shapes:
         one, other = given_to_either(one, other)
-    return declare_inputs(one), declare_inputs(other)
+    return _with_inputs(one, allow), _with_inputs(other, allow)
+
+
+def _with_inputs(net: Net, allow: Collection[str]) -> Net:
+    declared = declare_inputs(net)
+    return harmless(declared, [top for layer in declared.layers for top in layer.tops], allow)
 
 
 def _once(*notes: str) -> tuple[str, ...]:

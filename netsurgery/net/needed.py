@@ -14,7 +14,7 @@ from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import Net
 
-__all__ = ["listed", "needed", "only_needed", "require_blobs"]
+__all__ = ["listed", "needed", "only_needed", "require_blobs", "without"]
 
 #: How many blobs an error lists.
 _LISTED = 20
@@ -74,7 +74,7 @@ def only_needed(net: Net, blobs: Sequence[str]) -> Net:
     if len(kept) == len(net.layers) and not left:
         return net
     dropped = [layer.message for layer in net.layers if layer.index not in kept]
-    prototxt = _without(net.prototxt, [*dropped, *_declarations(net.prototxt.root, left)])
+    prototxt = without(net.prototxt, [*dropped, *_declarations(net.prototxt.root, left)])
     names = {*inputs, *(top for layer in (*layers, *sources) for top in layer.tops)}
     shapes = tuple((blob, shape) for blob, shape in net.state.shapes if blob in names)
     part = Net.of(prototxt, replace(net.state, shapes=shapes))
@@ -106,7 +106,7 @@ def _declarations(root: Message, left: Sequence[int]) -> list[object]:
     return found
 
 
-def _without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
+def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
     """The prototxt with blanks for the fields of these values, which lie at its top level."""
     gone = {id(value) for value in dropped}
     text = prototxt.text

@@ -254,29 +254,39 @@ def test_caffe_given_outright_gives_its_own_words(
     assert not Path("o").exists()
 
 
-def test_data_whose_source_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """convert needs no data, and Caffe refuses a net without it."""
+def test_data_that_moves_no_params_is_not_given_to_caffe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """convert needs no data, and what it names would be read."""
     make(RELU)
     data = 'layer { name: "more" type: "HDF5Data" top: "more" hdf5_data_param { source: "no" } }'
     data += 'layer { name: "quiet" type: "Silence" bottom: "more" }'
     Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU) + data)
-    assert run(["convert", "net.prototxt", "net.caffemodel"]) == 0
-    out = capsys.readouterr().out
-    assert "note: Caffe gave up loading net.prototxt with net.caffemodel: " in out
-    assert "by embedded in " in out
-    assert run(["convert", "net.prototxt", "net.caffemodel", "--engine", "caffe", "-o", "o"]) == 1
-    assert "; --engine embedded converts without Caffe\n" in capsys.readouterr().err
+    for engine in ("auto", "caffe"):
+        given = ["convert", "net.prototxt", "net.caffemodel", "-o", engine, "--engine", engine]
+        assert run(given) == 0
+        out = capsys.readouterr().out
+        assert "note: " not in out
+        assert "by caffe 1.0" in out
+        assert data in Path(engine, "net_full_conv.prototxt").read_text()
 
 
-def test_a_net_that_neither_engine_runs_tells_of_both(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_net_that_the_other_engine_does_not_run_is_refused_for_what_it_reads(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     make(RELU)
     loss = 'layer { name: "loss" type: "HingeLoss" bottom: "ip" bottom: "label" top: "loss" }'
     label = 'layer { name: "data" type: "HDF5Data" top: "label" hdf5_data_param { source: "no" } }'
     Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU) + label + loss)
-    assert run(["verify", *["net.prototxt", "net.caffemodel"] * 2]) == 2
-    err = capsys.readouterr().err
-    assert "layer 'data' (HDF5Data): it reads data of its own" in err
-    assert "Failed to open source file: no" in err
+    told = (
+        "layer 'data' (HDF5Data) reads files ('no'): real Caffe runs such a net only with --allow"
+    )
+    for engine in ("auto", "caffe"):
+        given = ["verify", *["net.prototxt", "net.caffemodel"] * 2, "--engine", engine]
+        assert run(given) == 2
+        assert f"error: net.prototxt:9: {told} reads\n" == capsys.readouterr().err
+        assert run([*given, "--allow", "reads"]) == 2
+        assert "Failed to open source file: no" in capsys.readouterr().err
 
 
 def test_what_is_wrong_with_the_files_is_no_reason_to_fall_back(

@@ -15,11 +15,15 @@ from netsurgery.formats.textformat import Message
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
+from netsurgery.net.types.naming import by_text
 from netsurgery.net.types.record import (
     MANY,
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
+    Effect,
+    Effects,
     InPlace,
     LayerType,
     Param,
@@ -42,6 +46,7 @@ def _source(
     shapes: ShapeRule | None,
     source: Source,
     *,
+    effects: Effects | Callable[[Layer], Effects],
     origin: str = "Caffe 1.0",
     fields: tuple[str, ...] = (),
     tops: Count = (1, MANY),
@@ -66,6 +71,7 @@ def _source(
         channels=Channels.NONE,
         values=Values.NONE,
         source=source,
+        effects=effects,
         params=params,
         layout=None,
         affine=None,
@@ -110,7 +116,7 @@ def _nothing(layer: Layer, bottoms: list[Shape]) -> Result:
     return [], []
 
 
-INPUT = _source("Input", "input_param", _input, Source.INPUT, runs=True)
+INPUT = _source("Input", "input_param", _input, Source.INPUT, effects=NO_EFFECTS, runs=True)
 
 _HDF5_OUTPUT = LayerType(
     name="HDF5Output",
@@ -130,6 +136,7 @@ _HDF5_OUTPUT = LayerType(
     channels=Channels.NONE,
     values=Values.NONE,
     source=Source.NONE,
+    effects=(Effect.WRITES,),
     params=NO_PARAMS,
     layout=None,
     affine=None,
@@ -221,23 +228,38 @@ memory = _with_labels("memory_data_param", _memory)
 windows = _with_labels("window_data_param", _windows)
 
 
+_FILES: Effects = (Effect.READS,)
+
+#: LEVELDB and LMDB keep a log or a lock beside what they read.
+_DATABASE: Effects = (Effect.READS, Effect.WRITES)
+
 TYPES = (
-    _source("AnnotatedData", "annotated_data_param", None, Source.DATA, origin="SSD"),
-    _source("Data", "data_param", database, Source.DATA, tops=(1, 2)),
-    _source("DummyData", "dummy_data_param", _dummy_data, Source.CONSTANT, runs=True),
-    _source("HDF5Data", "hdf5_data_param", None, Source.DATA),
+    _source(
+        "AnnotatedData",
+        "annotated_data_param",
+        None,
+        Source.DATA,
+        origin="SSD",
+        effects=_DATABASE,
+    ),
+    _source("Data", "data_param", database, Source.DATA, effects=_DATABASE, tops=(1, 2)),
+    _source(
+        "DummyData", "dummy_data_param", _dummy_data, Source.CONSTANT, effects=NO_EFFECTS, runs=True
+    ),
+    _source("HDF5Data", "hdf5_data_param", None, Source.DATA, effects=_FILES),
     _HDF5_OUTPUT,
-    _source("ImageData", "image_data_param", images, Source.DATA, tops=(2, 2)),
+    _source("ImageData", "image_data_param", images, Source.DATA, effects=_FILES, tops=(2, 2)),
     INPUT,
-    _source("MemoryData", "memory_data_param", memory, Source.DATA, tops=(2, 2)),
+    _source("MemoryData", "memory_data_param", memory, Source.DATA, effects=by_text, tops=(2, 2)),
     _source(
         "Parameter",
         "parameter_param",
         _parameter,
         Source.CONSTANT,
+        effects=NO_EFFECTS,
         tops=(1, 1),
         params=(Param(ParamRole.CONSTANT, "", 0.0, linear=False),),
         runs=True,
     ),
-    _source("WindowData", "window_data_param", windows, Source.DATA, tops=(2, 2)),
+    _source("WindowData", "window_data_param", windows, Source.DATA, effects=_FILES, tops=(2, 2)),
 )

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import as_image, free, images
+from netsurgery.net.types.naming import by_text
 from netsurgery.net.types.prior_boxes import priors
 from netsurgery.net.types.record import (
     MANY,
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
+    Effects,
     InPlace,
     LayerType,
     Result,
@@ -39,6 +42,7 @@ def _detecting(
     space: Space,
     channels: Channels,
     values: Values,
+    effects: Effects | Callable[[Layer], Effects] = NO_EFFECTS,
     training: bool = False,
     runs: bool,
 ) -> LayerType:
@@ -60,6 +64,7 @@ def _detecting(
         channels=channels,
         values=values,
         source=Source.NONE,
+        effects=effects,
         params=NO_PARAMS,
         layout=None,
         affine=None,
@@ -196,6 +201,7 @@ TYPES = (
         space=Space.WHOLE,
         channels=Channels.MIXING,
         values=Values.HIDDEN,
+        effects=by_text,
         runs=False,
     ),
     _detecting(
@@ -295,6 +301,7 @@ TYPES = (
         space=Space.WHOLE,
         channels=Channels.MIXING,
         values=Values.HIDDEN,
+        effects=by_text,
         training=True,
         runs=False,
     ),
@@ -325,6 +332,7 @@ TYPES = (
         space=Space.WHOLE,
         channels=Channels.MIXING,
         values=Values.HIDDEN,
+        effects=by_text,
         runs=False,
     ),
     _detecting(

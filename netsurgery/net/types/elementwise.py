@@ -8,6 +8,7 @@ from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.fields import free, same
 from netsurgery.net.types.record import (
     MANY,
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     InPlace,
@@ -57,6 +58,7 @@ def _elementwise(
         channels=channels,
         values=values,
         source=Source.NONE,
+        effects=NO_EFFECTS,
         params=params,
         layout=None,
         affine=None,
@@ -133,6 +135,7 @@ _ELTWISE = LayerType(
     channels=Channels.ALIKE,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,
@@ -159,6 +162,7 @@ _AXPY = LayerType(
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,

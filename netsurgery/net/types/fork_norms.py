@@ -16,6 +16,7 @@ from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import as_image, free, images
 from netsurgery.net.types.normalization import BATCH_NORM, NORMALIZE, normalizing
 from netsurgery.net.types.record import (
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
@@ -203,6 +204,7 @@ _SEGNET_BN = LayerType(
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=(
         Param(ParamRole.SCALE, "scale_filler", 0.0, linear=False),
         Param(ParamRole.SHIFT, "shift_filler", 0.0, linear=False),
@@ -232,6 +234,7 @@ _PSPNET_BN = LayerType(
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=_pspnet_params,
     layout=None,
     affine=_pspnet_affine,
@@ -258,6 +261,7 @@ _NVCAFFE_BATCH_NORM = LayerType(
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=_nvcaffe_params,
     layout=None,
     affine=_nvcaffe_affine,
@@ -284,6 +288,7 @@ _FACE_NORMALIZE = LayerType(
     channels=Channels.MIXING,
     values=Values.HIDDEN,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,

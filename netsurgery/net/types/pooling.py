@@ -11,6 +11,7 @@ from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, same
 from netsurgery.net.types.linear import padded
 from netsurgery.net.types.record import (
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
@@ -131,6 +132,7 @@ POOLING = LayerType(
     channels=Channels.ALIKE,
     values=Values.HIDDEN,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,
@@ -157,6 +159,7 @@ _SPP = LayerType(
     channels=Channels.MIXING,
     values=Values.HIDDEN,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,
@@ -183,6 +186,7 @@ _LRN = LayerType(
     channels=_lrn_channels,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MANY",
+    "NO_EFFECTS",
     "NO_PARAMS",
     "UNKNOWN_PARAMS",
     "Affine",
@@ -32,6 +33,8 @@ __all__ = [
     "CostRule",
     "Count",
     "EdgeRule",
+    "Effect",
+    "Effects",
     "InPlace",
     "LayerType",
     "Layout",
@@ -130,6 +133,19 @@ class Source(Enum):
     UNKNOWN = "not known"
 
 
+class Effect(Enum):
+    """What a layer does outside the net, by itself, when Caffe loads or runs it."""
+
+    READS = "reads"  #: files: pictures, databases, lists of their names
+    WRITES = "writes"  #: files, or removes them
+    IMPORTS = "python"  #: code, which can do anything
+
+
+#: Those of a layer, whatever its text says.
+Effects: TypeAlias = tuple[Effect, ...]
+NO_EFFECTS: Effects = ()
+
+
 class ParamRole(Enum):
     """What a param is in the layer's formula."""
 
@@ -213,6 +229,7 @@ class LayerType:
     channels: over channels.
     values: what becomes of the numbers.
     source: where numbers come from without bottoms.
+    effects: what it does to files and modules; `naming.by_text` where its fields say so.
     params: in order, None where they are not known. layout: of the weight, None where it has none.
     affine: y = factor x + shift by channel, worked out from the params; None where it is not so.
     multiply_adds: None: not known.
@@ -237,6 +254,7 @@ class LayerType:
     channels: Channels | Callable[[Layer], Channels]
     values: Values | Callable[[Layer], Values]
     source: Source
+    effects: Effects | Callable[[Layer], Effects]
     params: Params | Callable[[Layer], Params]
     layout: Layout | Callable[[Layer], Layout] | None
     affine: Affine | None

@@ -8,6 +8,7 @@ from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, num_output
 from netsurgery.net.types.record import (
+    NO_EFFECTS,
     NO_PARAMS,
     Blobs,
     Channels,
@@ -130,6 +131,7 @@ _LSTM = LayerType(
     channels=Channels.MIXING,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=_lstm_params,
     layout=None,
     affine=None,
@@ -156,6 +158,7 @@ _RNN = LayerType(
     channels=Channels.MIXING,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=_rnn_params,
     layout=None,
     affine=None,
@@ -182,6 +185,7 @@ _LSTM_UNIT = LayerType(
     channels=Channels.MIXING,
     values=Values.CHANGED,
     source=Source.NONE,
+    effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
     affine=None,

@@ -11,6 +11,7 @@ from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, images
 from netsurgery.net.types.record import (
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
@@ -61,6 +62,7 @@ def _resampling(
         channels=channels,
         values=values,
         source=Source.NONE,
+        effects=NO_EFFECTS,
         params=NO_PARAMS,
         layout=None,
         affine=None,

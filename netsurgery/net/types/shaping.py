@@ -16,10 +16,13 @@ from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, images, same, with_size
 from netsurgery.net.types.record import (
     MANY,
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
     EdgeRule,
+    Effect,
+    Effects,
     InPlace,
     LayerType,
     Result,
@@ -40,7 +43,9 @@ from netsurgery.net.types.seen import (
 __all__ = ["PERMUTE", "SHUFFLE", "TYPES", "moving", "permutation", "transposition"]
 
 
-def _not_known(name: str, message: str | None, bottoms: Count, tops: Count) -> LayerType:
+def _not_known(
+    name: str, message: str | None, bottoms: Count, tops: Count, effects: Effects
+) -> LayerType:
     """A type of Caffe 1.0 of whose layers no prototxt says what they do."""
     return LayerType(
         name=name,
@@ -60,6 +65,7 @@ def _not_known(name: str, message: str | None, bottoms: Count, tops: Count) -> L
         channels=Channels.UNKNOWN,
         values=Values.UNKNOWN,
         source=Source.UNKNOWN,
+        effects=effects,
         params=None,
         layout=None,
         affine=None,
@@ -106,6 +112,7 @@ def moving(
         channels=channels,
         values=values,
         source=Source.NONE,
+        effects=NO_EFFECTS,
         params=NO_PARAMS,
         layout=None,
         affine=None,
@@ -307,7 +314,7 @@ TYPES = (
         field=_concat_field,
     ),
     # How many pictures it lets through is for its last bottom to say.
-    _not_known("Filter", None, (2, MANY), (1, MANY)),
+    _not_known("Filter", None, (2, MANY), (1, MANY), NO_EFFECTS),
     moving(
         "Flatten",
         "flatten_param",
@@ -318,7 +325,7 @@ TYPES = (
         field=same_shape_field,
     ),
     PERMUTE,
-    _not_known("Python", "python_param", (0, MANY), (0, MANY)),
+    _not_known("Python", "python_param", (0, MANY), (0, MANY), (Effect.IMPORTS,)),
     moving(
         "Reshape",
         "reshape_param",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
+from netsurgery.net.types.naming import by_text
 from netsurgery.net.types.record import (
+    NO_EFFECTS,
     NO_PARAMS,
     Channels,
     Count,
+    Effects,
     InPlace,
     LayerType,
     Result,
@@ -33,6 +38,7 @@ def _loss(
     roles: tuple[Role, ...] = (Role.VALUE, Role.LABEL),
     space: Space = Space.WHOLE,
     channels: Channels,
+    effects: Effects | Callable[[Layer], Effects] = NO_EFFECTS,
 ) -> LayerType:
     return LayerType(
         name=name,
@@ -52,6 +58,7 @@ def _loss(
         channels=channels,
         values=Values.HIDDEN,
         source=Source.NONE,
+        effects=effects,
         params=NO_PARAMS,
         layout=None,
         affine=None,
@@ -101,6 +108,7 @@ TYPES = (
         bottoms=(2, 3),
         tops=(0, 2),
         channels=Channels.MIXING,
+        effects=by_text,
     ),
     _loss("MultinomialLogisticLoss", None, _scalar, channels=Channels.MIXING),
     _loss(

@@ -1,7 +1,8 @@
 """A caffe that computes next to nothing and fails on demand, for tests of the worker.
 
 It runs under any Python that the worker does. The first line of its "prototxt", a comment or not,
-is what the net does wrong: "load abort", "forward hang", or "nothing". A blob `data` of
+is what the net does wrong: "load abort", "again abort" (the second that is loaded), "forward hang",
+or "nothing". A blob `data` of
 1 x 1 x 2 x 2 is summed into `sum`; layers `ip` and `conv` have params of shapes 3 x 4 and
 3 x 1 x 2 x 2.
 """
@@ -89,11 +90,14 @@ class Layer(object):
 
 
 class Net(object):
+    made = 0
+
     def __init__(self, path, phase):
         # type: (Any, int) -> None
         with open(path) as file:
             self.wrong = (file.readline().strip("#").split() + ["", ""])[:2]
-        self.fail("load")
+        self.fail("load" if not Net.made else "again")
+        Net.made += 1
         self.blobs = OrderedDict([("data", Blob(1, 1, 2, 2)), ("sum", Blob(1))])
         self.inputs = ["data"]
         self._layer_names = ["data", "ip", "conv", "small"]

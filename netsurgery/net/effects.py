@@ -1,0 +1,141 @@
+"""What a net's layers do outside it when Caffe loads or runs them, and a net without that.
+
+A prototxt is anybody's text, and Caffe does what it says: an HDF5Output truncates the file that it
+names, an ImageData reads what it names, a Python layer imports what it names. What a type does its
+record says, what a layer does besides the fields that name files (`types/naming.py`). A type or
+a field that is not known may do any of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from netsurgery.errors import EffectRefused
+from netsurgery.formats.prototxt import Prototxt
+from netsurgery.formats.textformat import Field
+from netsurgery.formats.texttree import shortened
+from netsurgery.net import types
+from netsurgery.net.inputs import declare_inputs
+from netsurgery.net.needed import only_needed, without
+from netsurgery.net.net import Layer, Net
+from netsurgery.net.types.naming import ALL, named
+from netsurgery.net.types.record import Effect, Effects, LayerType, ask
+
+__all__ = ["Reach", "effects_of", "harmless", "permitted", "reach"]
+
+#: How many names a message lists.
+_LISTED = 2
+
+_UNKNOWN = "is not known, and may read, write and import"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A layer that reaches out of its net.
+
+    names: the files, folders and modules that its text names; a list so named may name more.
+    known: whether its type is, and every field that may name something; else it may do anything.
+    """
+
+    layer: Layer
+    effects: Effects
+    names: tuple[str, ...]
+    known: bool
+
+    def beyond(self, allow: Collection[str]) -> bool:
+        """Whether it does more than the user allows."""
+        return any(effect.value not in allow for effect in self.effects)
+
+    @property
+    def told(self) -> str:
+        """What it does, in words: ``layer 'out' (HDF5Output) writes files ('out.h5')``."""
+        files = " and ".join(one.value for one in self.effects if one is not Effect.IMPORTS)
+        done = [f"{files} files"] if files else []
+        done += ["imports code"] if Effect.IMPORTS in self.effects else []
+        what = " and ".join(done) if self.known else _UNKNOWN
+        named = ", ".join(shortened(repr(name)) for name in self.names[:_LISTED])
+        more = f" and {len(self.names) - _LISTED} more" if len(self.names) > _LISTED else ""
+        who = f"layer {self.layer.name!r} ({self.layer.type})"
+        return f"{who} {what}" + (f" ({named}{more})" if named else "")
+
+
+def reach(layer: Layer) -> Reach | None:
+    """What the layer does outside its net; None where that is nothing."""
+    record = types.of(layer)
+    naming = list(named(_read_by(layer, record)))
+    found = {effect for one in naming for effect in one.effects}
+    found.update(ALL if record is None else ask(record.effects, layer))
+    if not found:
+        return None
+    return Reach(
+        layer,
+        tuple(effect for effect in Effect if effect in found),
+        tuple(dict.fromkeys(one.value for one in naming)),
+        record is not None and all(one.known for one in naming),
+    )
+
+
+def _read_by(layer: Layer, record: LayerType | None) -> list[Field]:
+    """The fields of a layer without the messages of other types, which it does not read."""
+    fields = layer.message.fields
+    if record is None:
+        return fields
+    return [one for one in fields if one.name == record.message or one.name not in _messages()]
+
+
+@functools.cache
+def _messages() -> frozenset[str | None]:
+    return frozenset(record.message for record in types.RECORDS.values())
+
+
+def effects_of(net: Net) -> list[Reach]:
+    """The layers of the net, in its state, that reach out of it, in file order."""
+    return _reaching(net.layers)
+
+
+def _reaching(layers: Iterable[Layer]) -> list[Reach]:
+    return [found for found in map(reach, layers) if found is not None]
+
+
+def harmless(net: Net, blobs: Sequence[str], allow: Collection[str]) -> Net:
+    """The net; where layers of it do more than is allowed, only what `blobs` depend on.
+
+    Data layers of known shapes are Input layers then. What is left may still reach out of the net.
+    """
+    if not any(one.beyond(allow) for one in effects_of(net)):
+        return net
+    return declare_inputs(only_needed(net, blobs))
+
+
+def permitted(net: Net, allow: Collection[str], types_of_caffe: Collection[str]) -> Prototxt:
+    """The text of the net to give to a Caffe, which knows these types (none: not known which).
+
+    Layers of other states that do more than is allowed are left out of it. Raises EffectRefused
+    for one of this state. A type that Caffe has not it refuses by itself.
+    """
+    read = Net.of(net.prototxt, net.state, wired=False)
+    run = types_of_caffe if net.prototxt.generation == "V2" else ()
+    wrong = [
+        one
+        for one in effects_of(read)
+        if one.beyond(allow) and (one.known or not run or one.layer.type in run)
+    ]
+    if wrong:
+        raise _refusal(wrong, allow)
+    idle = [one.layer.message for one in _reaching(read.excluded) if one.beyond(allow)]
+    return without(net.prototxt, idle) if idle else net.prototxt
+
+
+def _refusal(wrong: Sequence[Reach], allow: Collection[str]) -> EffectRefused:
+    """The error: the first layer, and the option that allows what all of them do."""
+    needed = {effect.value for one in wrong for effect in one.effects} | set(allow)
+    words = ",".join(effect.value for effect in Effect if effect.value in needed)
+    error = wrong[0].layer.message.error("")
+    others = len(wrong) - 1
+    more = f", and {others} other layer{'s' * (others > 1)} reach out of the net too" * bool(others)
+    return EffectRefused(
+        f"{error.path}:{error.line}: {wrong[0].told}{more}: real Caffe runs such a net only with "
+        f"--allow {words}"
+    )
