@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +61,6 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of `every_command`."""
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "good.prototxt").write_text(GOOD)
-    old = GOOD.replace("layer {", "layers {").replace('"Input"', "DUMMY_DATA")
-    (folder / "old.prototxt").write_text(
-        old.replace('"Convolution"', "CONVOLUTION")
-        .replace('"InnerProduct"', "INNER_PRODUCT")
-        .replace('"Softmax"', "SOFTMAX")
-        .replace("input_param", "dummy_data_param")
-    )
     Image.new("L", (8, 8), 128).save(folder / "grey.png")
     made = ["init", str(folder / "good.prototxt"), "-q", "-o", str(folder / "good.caffemodel")]
     assert run(made) == 0
@@ -108,7 +103,7 @@ def words_of(name: str) -> list[str]:
 #: What is missing -> what the shell does first.
 HARMLESS = {
     "16 descriptors, no home, no /dev/shm, no /proc": """
-        ulimit -n 16; mount --bind /dev/null /etc/passwd; unset HOME
+        ulimit -n 16; unset HOME
         mount -t tmpfs -o ro tmpfs /dev/shm; mount -t tmpfs -o ro tmpfs /proc""",
     "no standard streams": "exec <&- >&- 2>&-",
 }
@@ -164,6 +159,105 @@ def test_what_no_output_can_be_written_with(
     assert done.err.endswith(f": {reason}\n")
     assert done.err.count("\n") == 1
     assert done.files - {"fill"} == set()
+
+
+#: A locale of ASCII alone, which Python takes for UTF-8 unless it is asked not to.
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("env", [{}, ASCII], ids=["UTF-8", "ASCII"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_names_that_are_not_of_the_locale(
+    tmp_path: Path, inputs: Path, name: str, env: dict[str, str]
+) -> None:
+    """Files and folders whose names are not UTF-8, and a net whose layer's is not ASCII."""
+    here = tmp_path / os.fsdecode(b"folder \xfe")
+    here.mkdir()
+    net, weights = os.fsdecode(b"net \xff.prototxt"), os.fsdecode(b"\xfd.caffemodel")
+    (here / net).write_text(GOOD.replace('"fc"', '"Ĺayer"'), "utf-8")
+    assert run(["init", str(here / net), "-q", "-o", str(here / weights)]) == 0
+    shutil.copy(inputs / "grey.png", here)
+    files = {"NET": net, "good.prototxt": net, "good.caffemodel": weights}
+    words = [files.get(word, word) for word in COMMANDS[name][-1].split()]
+    done = subprocess.run(
+        [sys.executable, "-m", "netsurgery", name, *words],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_toml_that_names_files_beyond_the_locale(tmp_path: Path, inputs: Path) -> None:
+    shutil.copy(inputs / "good.prototxt", tmp_path / "é.prototxt")
+    shutil.copy(inputs / "good.caffemodel", tmp_path / "é.caffemodel")
+    toml = tmp_path / "netsurgery.toml"
+    toml.write_text('[model]\nprototxt = "é.prototxt"\nweights = "é.caffemodel"\n', "utf-8")
+    grey = str(inputs / "grey.png")
+    for words in (["-o", "out.npz"], ["-o", "no.npz", "--mean", "é.npy"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "netsurgery", "features", grey, "--blob", "fc", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **ASCII, "NETSURGERY_ENGINE": "embedded"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        missing = "error: \\xc3\\xa9.npy: No such file or directory\n"
+        assert done.stderr.endswith(missing if "--mean" in words else ".toml)\n")
+        assert done.returncode == ("--mean" in words)
+
+
+#: A user of whom the system knows nothing.
+HOMELESS = """
+    unset HOME XDG_DATA_HOME XDG_CONFIG_HOME; set -- unshare -U --map-user=54321 "$@\""""
+
+
+def test_a_user_without_a_home_installs_where_he_says(tmp_path: Path, inputs: Path) -> None:
+    done = suffer(tmp_path, inputs, HOMELESS, ["caffe", "install"])
+    assert (done.code, done.files) == (1, set())
+    assert done.err == (
+        "error: no home folder is known, and so no place for Caffe: set HOME, or name one with "
+        "--prefix or NETSURGERY_CAFFE_PREFIX\n"
+    )
+
+
+def test_a_user_without_a_home_has_no_caffe_there(tmp_path: Path, inputs: Path) -> None:
+    done = suffer(tmp_path, inputs, HOMELESS, ["caffe", "info"])
+    assert (done.err, done.files) == ("", set())
+    assert "installed: nowhere\n  not usable: no home folder is known" in done.out
+
+
+NOWHERE = "mount -t tmpfs -o ro tmpfs /tmp; mount -t tmpfs -o ro tmpfs /var/tmp; export TMPDIR=/no"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "err"),
+    [
+        (NOWHERE, 0, ""),  # the current folder will do
+        (
+            f"{NOWHERE}; mount --bind . /mnt; cd /mnt; mount -o remount,ro,bind /mnt",
+            1,
+            "error: no folder for temporary files: No usable temporary directory found in "
+            "['/no', '/tmp', '/var/tmp', '/usr/tmp', '/mnt']; TMPDIR names another\n",
+        ),
+    ],
+    ids=["no TMPDIR", "no TMPDIR and a read-only folder"],
+)
+def test_without_a_folder_for_temporary_files(
+    inputs: Path, fault: str, code: int, err: str
+) -> None:
+    """Such as an output to standard output is put into first."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        words = ["init", "good.prototxt", "-q", "-o", "-"]
+        done = suffer(folder, inputs, fault, words)
+    finally:
+        shutil.rmtree(folder)
+    assert (done.code, done.err, done.files) == (code, err, set())
 
 
 #: A module that is imported as the command starts: a file that was mapped loses its content.

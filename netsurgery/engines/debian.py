@@ -69,13 +69,22 @@ exec "$root"/{loader} --library-path "{libraries}" "$root"/{python} "$@"
 
 
 def default_prefix() -> Path:
-    """NETSURGERY_CAFFE_PREFIX, else `caffe` in the user's data folder."""
+    """NETSURGERY_CAFFE_PREFIX, else `caffe` in the user's data folder. Raises InstallError."""
     given = os.environ.get("NETSURGERY_CAFFE_PREFIX")
-    if given:
-        return Path(given).expanduser().absolute()
     from platformdirs import user_data_dir
 
-    return Path(user_data_dir("netsurgery", appauthor=False)) / "caffe"
+    try:
+        if given:
+            return Path(given).expanduser().absolute()
+        path = Path(user_data_dir("netsurgery", appauthor=False)) / "caffe"
+    except RuntimeError:
+        path = Path("~")
+    if not path.is_absolute():  # older platformdirs
+        raise InstallError(
+            "no home folder is known, and so no place for Caffe: set HOME, or name one with "
+            "--prefix or NETSURGERY_CAFFE_PREFIX"
+        )
+    return path
 
 
 def installed_python(prefix: Path | None = None) -> str | None:

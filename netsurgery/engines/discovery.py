@@ -23,7 +23,7 @@ from netsurgery.engines.probing import (
     probe,
     resolve_python,
 )
-from netsurgery.errors import EngineMissing
+from netsurgery.errors import EngineMissing, InstallError
 
 __all__ = [
     "Caffe",
@@ -179,6 +179,9 @@ def _why_not_importable() -> str:
 
 
 def _installed() -> Candidate:
-    prefix = str(default_prefix())
+    try:
+        prefix = str(default_prefix())
+    except InstallError as error:
+        return Candidate("installed", "nowhere", None, str(error))
     python = installed_python()
     return Candidate("installed", prefix, python, "" if python else "nothing installed there")

@@ -133,7 +133,7 @@ class Session:
         real = os.path.realpath(model.path)
         folder, name = os.path.split(real)
         try:
-            name.encode("utf-8")
+            real.encode("utf-8")
             watch(real, model.source.size)  # which ONNX Runtime maps
             return self._opened(_Form(_encoded(graph, name), folder))
         except (EngineFailed, UnicodeEncodeError):

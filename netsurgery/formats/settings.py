@@ -30,6 +30,7 @@ from typing import Any
 
 from netsurgery.errors import SettingsError
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
+from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
 
 __all__ = ["SETTINGS_NAME", "Settings", "find_settings", "load_settings", "read_settings"]
@@ -117,7 +118,7 @@ def _plain(path: Path) -> Path:
 def _path(value: Any) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"found {quoted_value(value)}, expected a file's path in quotes")
-    return Path(value)
+    return Path(name_of_file(value))
 
 
 def _is_number(value: Any) -> bool:
@@ -196,7 +197,7 @@ _KEYS: Keys = {
 def _written(value: Any, folder: Path) -> str:
     """A value as TOML."""
     if isinstance(value, Path):
-        return _string(_relative(value, folder))
+        return _string(name_in_text(_relative(value, folder)))
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, tuple):

@@ -14,6 +14,7 @@ from typing import Any
 
 from netsurgery.errors import UntrustedError
 from netsurgery.formats.toml import Keys, quoted_value, read_keys
+from netsurgery.io.names import name_of_file
 from netsurgery.io.ownership import exposure
 
 __all__ = ["trusted_places", "user_config"]
@@ -53,7 +54,7 @@ def _places(value: Any) -> list[str]:
             f"found {quoted_value(value)}, expected a list of absolute paths in quotes, "
             'or ["*"] for everything'
         )
-    return ["/" if one == "*" else os.path.expanduser(one) for one in value]
+    return ["/" if one == "*" else os.path.expanduser(name_of_file(one)) for one in value]
 
 
 def _is_place(value: Any) -> bool:
