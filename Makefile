@@ -10,6 +10,9 @@
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
+# make lock    what a release depends on, pinned by hash, into requirements/ (LOCK_ARGS=--upgrade: newest)
+# make audit   known weaknesses of what is pinned there (needs the network, as `make lock` does)
+# make dist    sdist, wheel, SBOM and checksums of a release, by what is pinned, into dist/
 # make check   lint, types and tests: what has to hold before a change goes in
 
 PYTHON ?= python3
@@ -22,7 +25,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture signals attacks check lint types caffe clean
+.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe clean
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
@@ -79,6 +82,43 @@ types-table: $(STAMP)
 
 schema: $(STAMP)
 	$(BIN)/python schema/make.py
+
+# Versions that are there already are kept where they still fit. No index is named in what is made.
+LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.10 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
+	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) --group release -c requirements/runtime.txt -o requirements/release.txt
+
+# What makes releases has a Python of its own: nothing in it is without a hash.
+TOOLS := build/release/tools
+CLEAN := build/release/clean
+
+$(TOOLS)/.installed: requirements/release.txt
+	rm -rf $(TOOLS)
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q --no-deps --require-hashes -r requirements/release.txt
+	@touch $@
+
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
+	$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements/release.txt
+
+dist: $(TOOLS)/.installed
+	rm -rf dist $(CLEAN)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --no-isolation
+	$(PYTHON) -m venv --without-pip $(CLEAN)
+	$(TOOLS)/bin/python -m pip --python $(CLEAN)/bin/python install -q --require-hashes \
+	  --only-binary :all: -r requirements/runtime.txt
+	$(TOOLS)/bin/python -m pip --python $(CLEAN)/bin/python install -q --no-deps \
+	  --no-index --find-links dist netsurgery
+	$(CLEAN)/bin/netsurgery --version
+	$(TOOLS)/bin/cyclonedx-py environment $(CLEAN) --output-reproducible --output-format JSON \
+	  -o dist/netsurgery.cdx.json
+	cp requirements/runtime.txt dist/requirements.txt
+	cd dist && sha256sum * > SHA256SUMS
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
