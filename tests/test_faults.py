@@ -26,6 +26,7 @@ from netsurgery.io.reader import Reader
 from netsurgery.io.segments import Source
 
 ROOT = Path(__file__).resolve().parent.parent
+NETSURGERY = [sys.executable, "-m", "netsurgery"]
 
 #: Those whose outputs are files; the others print.
 WRITERS = "convert classify-map init edit export transplant upgrade features".split()
@@ -84,7 +85,7 @@ def suffer(folder: Path, inputs: Path, fault: str, words: list[str], **env: str 
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
     merged = {**kept, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded", **env}
     done = subprocess.run(
-        [*NAMESPACE, "sh", "-c", script, "sh", sys.executable, "-m", "netsurgery", *words],
+        [*NAMESPACE, "sh", "-c", script, "sh", *NETSURGERY, *words],
         cwd=folder,
         env={name: value for name, value in merged.items() if value is not None},
         capture_output=True,
@@ -161,6 +162,30 @@ def test_what_no_output_can_be_written_with(
     assert done.files - {"fill"} == set()
 
 
+@pytest.mark.parametrize("limit", range(5, 17))
+def test_however_few_descriptors(tmp_path: Path, inputs: Path, limit: int) -> None:
+    """What cannot be opened then is a library's file, an input or an output."""
+    net = f"{inputs}/good.prototxt {inputs}/good.caffemodel"
+    for words in (
+        f"convert {net} -o out -q --engine caffe --caffe-python {sys.executable}",
+        f"features {inputs}/grey.png --prototxt {net.replace(' ', ' --weights ')} --blob fc "
+        "-o out.npz -q --engine embedded",
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *NETSURGERY, *words.split()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1 or (done.returncode == 0 and limit > 8 and "npz" in words)
+        assert done.stderr.startswith("error: ") or not done.returncode
+        assert done.stderr.count("\n") == done.returncode, done.stderr
+        assert done.returncode == 0 or os.listdir(tmp_path) == []
+
+
 #: A locale of ASCII alone, which Python takes for UTF-8 unless it is asked not to.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -180,7 +205,7 @@ def test_names_that_are_not_of_the_locale(
     files = {"NET": net, "good.prototxt": net, "good.caffemodel": weights}
     words = [files.get(word, word) for word in COMMANDS[name][-1].split()]
     done = subprocess.run(
-        [sys.executable, "-m", "netsurgery", name, *words],
+        [*NETSURGERY, name, *words],
         cwd=here,
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
@@ -198,7 +223,7 @@ def test_a_toml_that_names_files_beyond_the_locale(tmp_path: Path, inputs: Path)
     grey = str(inputs / "grey.png")
     for words in (["-o", "out.npz"], ["-o", "no.npz", "--mean", "é.npy"]):
         done = subprocess.run(
-            [sys.executable, "-m", "netsurgery", "features", grey, "--blob", "fc", *words],
+            [*NETSURGERY, "features", grey, "--blob", "fc", *words],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT), **ASCII, "NETSURGERY_ENGINE": "embedded"},
             capture_output=True,

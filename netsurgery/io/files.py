@@ -27,7 +27,7 @@ from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
 from netsurgery.io.mapping import shortened
 from netsurgery.io.scratch import scratch_folder
-from netsurgery.io.segments import Segment, write_segments
+from netsurgery.io.segments import Segment, close_quietly, write_segments
 
 __all__ = ["STDOUT", "Output", "Outputs", "check_outputs", "print_bytes"]
 
@@ -157,6 +157,11 @@ class Output:
         with _one_line(self.path):
             return write_segments(self.fd, segments, progress)
 
+    def settle(self) -> None:
+        """Meet what the system says at last: some file systems write, or fail to, on closing."""
+        with _one_line(self.path):
+            os.close(os.dup(self.fd))
+
     def discard(self) -> None:
         """Remove the temporary file, where it is one still, and close it."""
         self._undo()
@@ -164,8 +169,7 @@ class Output:
 
     def close(self) -> None:
         """Let go of the descriptor, and with it of the lock."""
-        if self.fd >= 0:
-            os.close(self.fd)
+        close_quietly(self.fd)
         self.fd = -1
 
 
@@ -241,6 +245,8 @@ class Outputs:
         outputs = list(self._made.values())
         if not self.force:
             outputs = [output for output in outputs if not self._is_there(output)]
+        for output in outputs:
+            output.settle()
         with step:
             self._put(outputs)
 
@@ -317,7 +323,7 @@ def _held(folders: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         for fd in held:
-            os.close(fd)
+            close_quietly(fd)
 
 
 def _second_name(target: str) -> str | None:
@@ -357,11 +363,17 @@ def _make_temporary(target: str) -> tuple[str, int]:
     while True:
         name = _temporary_name(target)
         fd = os.open(name, _CREATE, 0o666)
-        lock(fd, wait=True)
-        # A run that was clearing up may have met the file between its making and its locking.
-        if os.path.exists(name):
+        try:
+            lock(fd, wait=True)
+            # A run that was clearing up may have met it between its making and its locking.
+            os.stat(name)
             return name, fd
-        os.close(fd)
+        except FileNotFoundError:
+            os.close(fd)
+        except BaseException:
+            os.close(fd)
+            _unlink(name)
+            raise
 
 
 def _remove_dead(folder: str) -> None:

@@ -6,6 +6,7 @@ it can) and bytes computed on the way. Memory does not grow with the size of the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -28,6 +29,7 @@ __all__ = [
     "Produced",
     "Segment",
     "Source",
+    "close_quietly",
     "segments_length",
     "write_segments",
 ]
@@ -107,9 +109,15 @@ class Source(Closing):
 
     def close(self) -> None:
         """Let go of the file; a second call does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        close_quietly(self._fd)
         self._fd, self._map = -1, None
+
+
+def close_quietly(fd: int) -> None:
+    """Close a descriptor, if it is one, of a file that was read or whose errors were seen."""
+    if fd >= 0:
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:

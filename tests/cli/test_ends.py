@@ -89,6 +89,15 @@ def test_a_stream_that_was_closed_at_the_start(
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_standard_error_that_has_no_room(tmp_path: Path) -> None:
+    """What was to be said is lost; what was to be done is done."""
+    for words, code in (["inspect", "none"], 1), (["convert", NET, MODEL, "-o", "out"], 0):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "netsurgery", *words]
+            done = subprocess.run(command, cwd=tmp_path, env=environment(), stderr=full)
+        assert done.returncode == code
+
+
 #: Ctrl-C while the first imports run, as the command starts.
 EARLY = """
 import os, signal, sys

@@ -1,0 +1,103 @@
+"""Every call to the system that a command makes fails once: one line says of what, and no more.
+
+In this process, by functions put in place of those of `os`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+from netsurgery.cli import run
+
+#: What a file is met with: looked at, read, written and put in place.
+CALLS = """
+open stat fstat pread preadv pwrite ftruncate posix_fallocate fchmod link replace unlink mkdir
+listdir close
+""".split()
+
+
+class Broken:
+    """Functions of `os` in which the `turn`-th call from here on fails, after it was made."""
+
+    def __init__(self, turn: int, number: int) -> None:
+        self.left, self.number = turn, number
+        self.failed = ""
+
+    def wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            self.left -= 1
+            if self.left != -1:
+                return real(*args, **options)
+            self.failed = name
+            if name == "close":  # it is closed whatever is said
+                real(*args, **options)
+            named = args and isinstance(args[0], (str, os.PathLike))
+            path = os.fspath(args[0]) if named else None
+            raise OSError(self.number, os.strerror(self.number), path)
+
+        return call
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of `every_command` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.prototxt").write_text(GOOD)
+    Image.new("L", (8, 8), 128).save("grey.png")
+    assert run(["init", "good.prototxt", "-q", "-o", "good.caffemodel"]) == 0
+    return tmp_path
+
+
+def clear(folder: Path, kept: set[str]) -> set[str]:
+    """Take away what is not to be there; returns it."""
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")} - kept
+    for name in sorted(found, reverse=True):
+        path = folder / name
+        path.rmdir() if path.is_dir() else path.unlink()
+    return found
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_call_that_fails(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    number: int,
+) -> None:
+    words = [name, *COMMANDS[name][-1].replace("NET", "good.prototxt").split()]
+    assert run(words) == 0  # and all is imported
+    kept = {path.name for path in here.iterdir()} - {"out"}
+    kept -= {path for path in kept if path.startswith("out")}
+    for turn in range(10_000):
+        clear(here, kept)
+        capsys.readouterr()
+        broken = Broken(turn, number)
+        with monkeypatch.context() as patch:
+            for call in CALLS:
+                if hasattr(os, call):
+                    patch.setattr(os, call, broken.wrapped(call, getattr(os, call)))
+            code = run(words)
+        if not broken.failed:
+            break
+        out, err = capsys.readouterr()
+        told = f"{broken.failed} at {turn}: code {code}, {err!r}"
+        assert code in (0, 1, 2), told
+        if name == "check" and code == 1:  # that is what it found, and said so
+            assert "error" in out, told
+        elif code:
+            assert err.count("\n") == 1, told
+            assert err.startswith("error: "), told
+            assert any(n in err for n in ("good.", "grey.png", "out", "current folder")), told
+        left = {path for path in clear(here, kept) if path.endswith("netsurgery-tmp")}
+        assert not left or broken.failed == "unlink", told
+    assert turn > 5
