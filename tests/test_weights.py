@@ -24,7 +24,6 @@ from netsurgery.formats.weights import (
 from netsurgery.io.files import Outputs
 from netsurgery.io.segments import Copy, Produced
 from netsurgery.net import Net
-from netsurgery.net.model import shared_params
 
 #: Layer -> the numbers of its params; what golden.V2 holds.
 GOLDEN = {"ip1": [[1, 2, 3, 4, 5, 6], [7, 8]], "relu": []}
@@ -186,7 +185,7 @@ def test_which_params_are_shared() -> None:
             f'layer {{ name: "c" top: "c" {ip} param {{ name: "v" }} param {{ name: "w" }} }}\n'
         )
     )
-    assert shared_params(net) == {
+    assert net.sharing.owners == {
         ("b", 0): ("a", 0),
         ("c", 0): ("b", 1),
         ("c", 1): ("a", 0),

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
@@ -105,6 +107,19 @@ class Prototxt:
     def name(self) -> str:
         """The net's name, "" if it has none."""
         return self.root.string("name")
+
+    @cached_property
+    def layer_names(self) -> Counter[str]:
+        """How many layers bear each name, of all states."""
+        return Counter(layer.string("name") for layer in self.layers)
+
+    def field_of(self, layer: Message) -> Field:
+        """The field that one of the layers is the value of."""
+        return self._fields[id(layer)]
+
+    @cached_property
+    def _fields(self) -> dict[int, Field]:
+        return {id(field.value): field for field in self.root.fields}
 
     def edits(self) -> Edits:
         """An empty set of edits over this text."""

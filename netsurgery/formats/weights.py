@@ -136,7 +136,7 @@ def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
     """Open a caffemodel or an HDF5 file, whatever its name, and index it.
 
     shared: where to find params that layers share by name, which HDF5 holds once
-    (`netsurgery.net.model.shared_params`). Raises CaffemodelError where it is neither, is cut
+    (`netsurgery.net.sharing`). Raises CaffemodelError where it is neither, is cut
     short or contradicts itself.
     """
     if not is_hdf5(path):

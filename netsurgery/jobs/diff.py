@@ -15,7 +15,6 @@ from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.jobs.blob_statistics import BlobDistance, distance
 from netsurgery.net import Net
-from netsurgery.net.model import shared_params
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import Change
@@ -125,7 +124,7 @@ def _check_shapes(nets: Nets, state: NetState) -> None:
 def _shared(net: Prototxt, state: NetState) -> Shared | None:
     """Which params the layers share, where the net can be read as one."""
     try:
-        return shared_params(Net.of(to_v1(net).result, state))
+        return Net.of(to_v1(net).result, state).sharing.owners
     except NetsurgeryError:
         return None
 

@@ -11,7 +11,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.io.segments import Source
 from netsurgery.io.wire import WireReader
-from netsurgery.net.model import Model, shared_params
+from netsurgery.net.model import Model
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def open_privately(model: Model) -> Model:
     try:
         if isinstance(model.weights, Caffemodel):
             return Model(model.net, Caffemodel(WireReader(source)))
-        return Model(model.net, Hdf5Weights(source, shared_params(model.net)))
+        return Model(model.net, Hdf5Weights(source, model.net.sharing.owners))
     except BaseException:
         source.close()
         raise

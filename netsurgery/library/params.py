@@ -48,7 +48,7 @@ class Store:
     def array(self, layer: str, index: int) -> Array:
         """The one array of a param; layers that share it by name get the same."""
         self.insist_open()
-        owner = self.kept.sharers((layer, index))[0]
+        owner = self.kept.net.sharing.owner((layer, index))
         if owner not in self.mine:
             self.mine[owner] = self._mapped(layer, index)
         return self.mine[owner]

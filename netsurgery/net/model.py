@@ -7,7 +7,7 @@ what reads its params; see `Model.fit`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: The shapes of a layer's params in order, None for one that is not known.
 ParamShapes = tuple[Shape | None, ...]
 
-__all__ = ["Fit", "Model", "ParamMismatch", "mismatch", "other_shape", "shared_params"]
+__all__ = ["Fit", "Model", "ParamMismatch", "mismatch", "other_shape"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Model(Closing):
         if self._closed:
             raise NetError(f"{self.net.prototxt.path}: the net is closed")
         if self._file is None:
-            self._file = open_weights(path, shared_params(self.net))
+            self._file = open_weights(path, self.net.sharing.owners)
         return self._file
 
     @property
@@ -184,7 +184,21 @@ class Model(Closing):
         """
         if not self.has_weights:
             return {}
-        return {layer.name: layer for layer in self.weights.layers if layer.blobs}
+        return {name: copies[-1] for name, copies in self.copies.items()}
+
+    @cached_property
+    def copies(self) -> Mapping[str, Sequence[WeightsLayer]]:
+        """Name -> the layers of that name in the weights, in file order, of those with params."""
+        found: dict[str, list[WeightsLayer]] = {}
+        for layer in self.weights.layers:
+            if layer.blobs:
+                found.setdefault(layer.name, []).append(layer)
+        return found
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Name -> the place of the last layer of that name among those with params."""
+        return {layer.name: at for at, layer in enumerate(self.weights.layers) if layer.blobs}
 
     @cached_property
     def extra(self) -> tuple[str, ...]:
@@ -215,28 +229,14 @@ class Model(Closing):
         absent = [name for name, has in expected.items() if has and name not in self.stored]
         if not self.has_weights:
             return Fit(expected, (), (), found)
-        sharing = tuple(name for name in absent if self._shares(name, len(expected[name])))
+        sharing = dict.fromkeys(self._shared(absent, expected))
         missing = tuple(name for name in absent if name not in sharing)
-        return Fit(expected, missing, sharing, found)
+        return Fit(expected, missing, tuple(sharing), found)
 
-    def _shares(self, name: str, count: int) -> bool:
-        """Whether the weights have each of a layer's params under a layer that shares it."""
-        owners = shared_params(self.net)
-        of = [owners.get((name, index), (name, index)) for index in range(count)]
-        stored = {owners.get(param, param) for param in owners if param[0] in self.stored}
-        stored |= {owner for owner in owners.values() if owner[0] in self.stored}
-        return stored.issuperset(of)
-
-
-def shared_params(net: Net) -> dict[tuple[str, int], tuple[str, int]]:
-    """(layer, param) -> the (layer, param) it shares: the first, in file order, of that name.
-
-    Params without a name, and the first ones themselves, are not in it.
-    """
-    owners: dict[str, tuple[str, int]] = {}
-    shared = {}
-    for layer in net.layers:
-        for index, name in enumerate(layer.param_names):
-            if name and owners.setdefault(name, (layer.name, index)) != (layer.name, index):
-                shared[layer.name, index] = owners[name]
-    return shared
+    def _shared(self, layers: Sequence[str], expected: Mapping[str, ParamShapes]) -> Iterator[str]:
+        """Those of the layers whose params the weights have each under a layer that shares it."""
+        sharing = self.net.sharing
+        stored = sharing.stored_in(self.stored)
+        for name in layers:
+            if all(sharing.owner((name, i)) in stored for i in range(len(expected[name]))):
+                yield name

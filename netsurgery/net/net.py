@@ -16,9 +16,10 @@ from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.net import types
+from netsurgery.net.blob_index import BlobIndex
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
+from netsurgery.net.sharing import Sharing
 from netsurgery.net.state import TEST, NetState
-from netsurgery.net.wiring import Wiring
 
 __all__ = ["MAX_DIM", "Layer", "Net", "NetInput", "Shape"]
 
@@ -112,20 +113,36 @@ class Net:
         return named
 
     @cached_property
-    def _wiring(self) -> Wiring:
-        return Wiring(self.layers)
+    def _blobs(self) -> BlobIndex:
+        return BlobIndex(self.layers)
+
+    @cached_property
+    def sharing(self) -> Sharing:
+        """Which layers share params."""
+        return Sharing(self.layers)
+
+    @cached_property
+    def blobs_elsewhere(self) -> Mapping[str, str]:
+        """Blob -> the name of the first layer of another state that reads or makes it."""
+        found: dict[str, str] = {}
+        own = {id(layer.message) for layer in self.layers}
+        for message in self.prototxt.layers:
+            if id(message) not in own:
+                for blob in (*message.scalars("bottom"), *message.scalars("top")):
+                    found.setdefault(blob.as_string(), message.string("name"))
+        return found
 
     def producer(self, layer: Layer, bottom: str) -> Layer | None:
         """The layer that writes `bottom` last before `layer` reads it; None for a net input."""
-        return self._wiring.producer(layer.index, bottom)
+        return self._blobs.producer(layer.index, bottom)
 
     def readers(self, layer: Layer, top: str) -> tuple[Layer, ...]:
         """The layers that read `top` as `layer` left it, an in-place writer being the last."""
-        return self._wiring.readers(layer.index, top)
+        return self._blobs.readers(layer.index, top)
 
     def last_writer(self, blob: str) -> Layer | None:
         """The layer that leaves `blob` as it is in the end; None where no layer writes it."""
-        return self._wiring.last_writer(blob)
+        return self._blobs.last_writer(blob)
 
     def at(self, shapes: Mapping[str, Shape] | None) -> Net:
         """The same net with these shapes of blobs besides those given before."""

@@ -18,7 +18,6 @@ from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.jobs.convert import Places, convert
 from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.net import Net
-from netsurgery.net.model import shared_params
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.transplant.plan import NameRule
 
@@ -97,7 +96,7 @@ def test_what_caffe_saves_is_read(
     run_in_caffe(SCRIPT, prototxt, model, saved)
     with (
         caffe_engine.load(prototxt, model) as net,
-        open_weights(saved, shared_params(Net.read(prototxt))) as weights,
+        open_weights(saved, Net.read(prototxt).sharing.owners) as weights,
     ):
         assert_has_params(weights, net)
         assert all(blob.packed for layer in weights.layers for blob in layer.blobs)

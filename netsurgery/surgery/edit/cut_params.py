@@ -103,7 +103,7 @@ def _params(follow: Follower, layer: Layer) -> list[Array]:
     """The layer's params. Raises SurgeryError for others than the net's, and for shared ones."""
     work, name = follow.work, layer.name
     work.layer(name)
-    if sum(message.string("name") == name for message in work.net.prototxt.layers) > 1:
+    if work.net.prototxt.layer_names[name] > 1:
         raise stop(name, "a layer of another phase or stage has its name")
     count = work.count(name)
     work.refuse_shared(name, *range(count))

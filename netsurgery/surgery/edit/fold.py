@@ -51,33 +51,111 @@ def fold(work: EditSession, name: str) -> None:
     be folded, and where params of what can be are not those of the net; when all have been folded
     already, "" changes nothing.
     """
+    folding = _Folding(work)
     if name:
         layer = _affine(work, name)
         first = _first(work, layer)
         if layer not in _chain(work, first):
             raise stop(name, f"the layers from {first.name!r} to it have other readers too")
-        _fold_one(work, first)
-        return
-    left: set[str] = set()
-    while True:
-        heads = [_first(work, layer) for layer in work.net.layers if _folds(layer)]
-        heads = [head for head in heads if head.name not in left]
-        if not heads:
-            break
-        before = dict(work.arrays), dict(work.fields), list(work.effects)
-        try:
-            _fold_one(work, heads[0])
-        except UnfitParams:
-            raise  # to leave it would pass over params that the model has and the net has not
-        except (PrototxtError, SurgeryError) as error:
-            work.arrays, work.fields, work.effects = before
-            left.update(layer.name for layer in _chain(work, heads[0]))
-            work.notes.append(f"not folded: {error}")
+        folding.fold(first)
+    else:
+        folding.fold_all()
+    folding.finish()
+
+
+class _Folding:
+    """Folds, one after another, by the net as it is; its text is changed once, when all are done.
+
+    into: a layer that is folded -> the layer that takes it up.
+    """
+
+    def __init__(self, work: EditSession) -> None:
+        self.work = work
+        self.into: dict[Layer, Layer] = {}
+
+    def fold_all(self) -> None:
+        """Fold every chain that stands behind nothing that stays, and note what cannot be."""
+        for layer in self.work.net.layers:
+            if not _folds(layer) or layer in self.into or self._stays_before(layer):
+                continue
+            try:
+                self.fold(layer)
+            except UnfitParams:
+                raise  # to leave it would pass over params that the model has and the net has not
+            except (PrototxtError, SurgeryError) as error:
+                self.work.notes.append(f"not folded: {error}")
+
+    def _stays_before(self, layer: Layer) -> bool:
+        """Whether the layer stands behind one that folding it would have begun with."""
+        before = _before(self.work, layer)
+        return before is not None and before not in self.into
+
+    def fold(self, first: Layer) -> None:
+        """Fold the chain that begins with `first`. Where that raises, nothing is changed."""
+        work = self.work
+        target = self._target(first)
+        chain = _chain(work, first)
+        for layer in chain:
+            _check(work, layer)
+        factor, shift = _numbers(work, chain, outputs_of(work.shapes, target))
+        _rewrite_params(work, target, factor, shift)
+        names = " and ".join(repr(layer.name) for layer in chain)
+        kinds = " and ".join(layer.type for layer in chain)
+        work.effects.append(Effect(target.name, None, f"takes up {names} ({kinds})"))
+        for layer in chain:
+            self.into[layer] = target
+            work.remove(layer.name)
+            work.effects.append(Effect(layer.name, None, "removed"))
+
+    def _target(self, first: Layer) -> Layer:
+        """The layer to fold into. Raises SurgeryError, saying what stands between."""
+        work = self.work
+        if len(first.bottoms) != 1 or len(first.tops) != 1:
+            raise stop(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
+        bottom = first.bottoms[0]
+        before = work.net.producer(first, bottom)
+        target = self.into.get(before, before) if before is not None else None
+        if before is None or target is None or types.layout(target) is None:
+            kind = f"of layer {before.name!r} ({before.type})" if before else "the net's input"
+            raise stop(
+                first.name,
+                f"its bottom {bottom!r} is {kind}; it folds into a Convolution or InnerProduct",
+            )
+        if len(target.tops) != 1 or len(target.bottoms) != 1:
+            raise stop(target.name, f"it has {len(target.tops)} tops; only one can be folded into")
+        readers = work.net.readers(before, bottom)
+        others = [layer.name for layer in readers[:2] if layer is not first]
+        if others:
+            raise stop(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
+        if other := other_phases_read(work.net, bottom):
+            raise stop(
+                first.name,
+                f"layer {other!r} of another phase or stage names its bottom {bottom!r}",
+            )
+        check_fields(target)
+        axis = own_message(target).integer("axis", 1, -(2**31))
+        if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
+            raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
+        work.refuse_shared(target.name, *range(work.count(target.name)))
+        return target
+
+    def finish(self) -> None:
+        """Take the layers that are folded out of the text."""
+        if not self.into:
+            return
+        edits = self.work.net.prototxt.edits()
+        last = {target: layer for layer, target in self.into.items()}
+        for target, layer in last.items():
+            give_bias(edits, target)
+            if layer.tops != target.tops:
+                rename_top(edits, target, layer.tops[0])
+        for layer in self.into:
+            remove_layer(edits, self.work.net, layer)
+        self.work.edited(edits)
 
 
 def _affine(work: EditSession, name: str) -> Layer:
-    found = [layer for layer in work.net.layers if layer.name == name]
-    if not found:
+    if not work.net.named(name):
         raise stop(name, "the net has no such layer: nothing to fold, or it is folded already")
     layer = work.layer(name)
     if not _folds(layer):
@@ -99,10 +177,16 @@ def _measured(layer: Layer) -> bool:
 def _first(work: EditSession, layer: Layer) -> Layer:
     """The layer that folding `layer` begins with: the BatchNorm before a Scale."""
     while True:
-        before = work.net.producer(layer, layer.bottoms[0]) if layer.bottoms else None
-        if before is None or not _folds(before) or len(before.bottoms) != 1:
+        before = _before(work, layer)
+        if before is None:
             return layer
         layer = before
+
+
+def _before(work: EditSession, layer: Layer) -> Layer | None:
+    """The layer before it that is folded first; None where there is none."""
+    before = work.net.producer(layer, layer.bottoms[0]) if layer.bottoms else None
+    return before if before is not None and _folds(before) and len(before.bottoms) == 1 else None
 
 
 def _chain(work: EditSession, first: Layer) -> list[Layer]:
@@ -117,51 +201,6 @@ def _chain(work: EditSession, first: Layer) -> list[Layer]:
         chain.append(readers[0])
 
 
-def _fold_one(work: EditSession, first: Layer) -> None:
-    target = _target(work, first)
-    chain = _chain(work, first)
-    for layer in chain:
-        _check(work, layer)
-    factor, shift = _numbers(work, chain, outputs_of(work.shapes, target))
-    _rewrite_params(work, target, factor, shift)
-    _rewrite_text(work, target, chain)
-    names = " and ".join(repr(layer.name) for layer in chain)
-    kinds = " and ".join(layer.type for layer in chain)
-    work.effects.append(Effect(target.name, None, f"takes up {names} ({kinds})"))
-    for layer in chain:
-        work.remove(layer.name)
-        work.effects.append(Effect(layer.name, None, "removed"))
-
-
-def _target(work: EditSession, first: Layer) -> Layer:
-    """The layer to fold into. Raises SurgeryError, saying what stands between."""
-    if len(first.bottoms) != 1 or len(first.tops) != 1:
-        raise stop(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
-    bottom = first.bottoms[0]
-    target = work.net.producer(first, bottom)
-    if target is None or types.layout(target) is None:
-        made = "the net's input" if target is None else f"of layer {target.name!r} ({target.type})"
-        raise stop(
-            first.name,
-            f"its bottom {bottom!r} is {made}; it folds into a Convolution or InnerProduct",
-        )
-    if len(target.tops) != 1 or len(target.bottoms) != 1:
-        raise stop(target.name, f"it has {len(target.tops)} tops; only one can be folded into")
-    others = [layer.name for layer in work.net.readers(target, bottom) if layer is not first]
-    if others:
-        raise stop(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
-    if other := other_phases_read(work.net, bottom):
-        raise stop(
-            first.name, f"layer {other!r} of another phase or stage names its bottom {bottom!r}"
-        )
-    check_fields(target)
-    axis = own_message(target).integer("axis", 1, -(2**31))
-    if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
-        raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
-    work.refuse_shared(target.name, *range(work.count(target.name)))
-    return target
-
-
 def _axes(work: EditSession, blob: str) -> int:
     """How many axes the blob has; 0 where that is not known."""
     return len(work.shapes.blobs.get(blob, ()))
@@ -169,8 +208,7 @@ def _axes(work: EditSession, blob: str) -> int:
 
 def _check(work: EditSession, layer: Layer) -> None:
     """Refuse what is affine by another rule than one factor for each channel."""
-    named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
-    if len(named) > 1:
+    if work.net.prototxt.layer_names[layer.name] > 1:
         raise stop(layer.name, "a layer of another phase or stage has its name")
     check_fields(layer)
     message = own_message(layer)
@@ -225,26 +263,22 @@ def _rewrite_params(work: EditSession, target: Layer, factor: Wide, shift: Wide)
         scaled = weight * factor
     else:
         scaled = weight.reshape(len(factor), -1) * factor[:, None]
-    work.set_param(target.name, 0, scaled.reshape(weight.shape))
-    if param_message(target).boolean("bias_term", True):
+    scaled = scaled.reshape(weight.shape)
+    if work.count(target.name) > 1:
         old = work.peek(target.name, 1)
-        work.set_param(target.name, 1, old * factor.reshape(old.shape) + shift.reshape(old.shape))
+        moved = old * factor.reshape(old.shape) + shift.reshape(old.shape)
+        work.set_params(target.name, {0: scaled, 1: moved})
     else:
-        add_bias(work, target, shift)
+        work.set_params(target.name, {0: scaled, 1: shift})
+        _note_bias(work, target, shift)
 
 
 def add_bias(work: EditSession, layer: Layer, values: Wide) -> None:
     """Give a layer of ``bias_term: false`` a bias: the param; `give_bias` does the text."""
     work.set_param(layer.name, 1, values)
+    _note_bias(work, layer, values)
+
+
+def _note_bias(work: EditSession, layer: Layer, values: Wide) -> None:
     work.fields.setdefault(layer.name, {})[_BIAS_TERM] = None
     work.effects.append(Effect(layer.name, 1, f"a bias of {values.size} is added"))
-
-
-def _rewrite_text(work: EditSession, target: Layer, chain: Sequence[Layer]) -> None:
-    edits = work.net.prototxt.edits()
-    give_bias(edits, target)
-    if chain[-1].tops != target.tops:
-        rename_top(edits, target, chain[-1].tops[0])
-    for layer in chain:
-        remove_layer(edits, work.net, layer)
-    work.edited(edits)

@@ -56,18 +56,17 @@ def rename_top(edits: Edits, layer: Layer, name: str) -> None:
 
 def remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
     """Take out a layer, with the comment lines right above it, and one of two empty lines."""
-    root, text = net.prototxt.root, net.prototxt.text
-    field = next(field for field in root.fields if field.value is layer.message)
+    text, field = net.prototxt.text, net.prototxt.field_of(layer.message)
     start = text.rfind("\n", 0, field.start) + 1
     end = _line_end(text, field)
     if text[start : field.start].strip() or end is None:
         remove_field(edits, field)
         return
     start = _with_comments(text, start)
-    empty_above = start == 0 or text[:start].endswith(("\n\n", "\n\r\n"))
-    behind = text[end:].split("\n", 1)
-    if empty_above and len(behind) == 2 and not behind[0].strip():
-        end += len(behind[0]) + 1
+    empty_above = start == 0 or text.endswith(("\n\n", "\n\r\n"), 0, start)
+    newline = text.find("\n", end)
+    if empty_above and newline >= 0 and not text[end:newline].strip():
+        end = newline + 1
     edits.replace(start, end, "")
 
 
@@ -91,10 +90,4 @@ def _with_comments(text: str, start: int) -> int:
 
 def other_phases_read(net: Net, blob: str) -> str:
     """The name of a layer of another phase or stage that reads or makes `blob`, "" for none."""
-    here = {id(layer.message) for layer in net.layers}
-    for message in net.prototxt.layers:
-        if id(message) not in here:
-            blobs = message.scalars("bottom") + message.scalars("top")
-            if blob in [scalar.as_string() for scalar in blobs]:
-                return message.string("name")
-    return ""
+    return net.blobs_elsewhere.get(blob, "")

@@ -15,7 +15,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
 from netsurgery.formats.weights import WeightsLayer, stored_shape
 from netsurgery.net.known_fields import check_fields
-from netsurgery.net.model import Model, other_shape, shared_params
+from netsurgery.net.model import Model, other_shape
 from netsurgery.net.net import Layer, Net, Shape
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.surgery.plan import Refusal
@@ -64,11 +64,12 @@ class EditSession:
         self.effects: list[Effect] = []
         self.notes: list[str] = []
         self.saved: dict[str, Array] = {}
-        self.removed: list[str] = []
-        self.added: list[str] = []
+        self.removed: dict[str, None] = {}
+        self.added: dict[str, None] = {}
         self.fields: dict[str, dict[int, int | None]] = {}
         self.arrays: dict[Param, Array] = {}
         self._shapes: Shapes | None = None
+        self._copies: dict[Param, Param | None] = {}
 
     @property
     def shapes(self) -> Shapes:
@@ -85,7 +86,7 @@ class EditSession:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises SurgeryError."""
-        found = [layer for layer in self.net.layers if layer.name == name]
+        found = self.net.named(name)
         if len(found) != 1:
             many = "the net has no such layer" if not found else f"the net has {len(found)} of them"
             raise stop(name, many)
@@ -93,24 +94,17 @@ class EditSession:
 
     def stored(self, name: str) -> WeightsLayer:
         """The layer's params in the model. Raises SurgeryError where it has none, or twice."""
-        found = [each for each in self.model.weights.layers if each.name == name and each.blobs]
+        found = self.model.copies.get(name, ())
         if len(found) != 1:
             many = f"the model has {len(found)} layers of that name"
             raise stop(name, many if found else "the model has no params for it")
         return found[0]
 
-    def sharers(self, param: Param) -> list[Param]:
-        """All params that are one with this, itself included, in the net's order."""
-        owners = shared_params(self.net)
-        owner = owners.get(param, param)
-        return [owner, *(other for other, its in owners.items() if its == owner)]
-
     def refuse_shared(self, layer: str, *indices: int) -> None:
         """Raise SurgeryError where another layer shares one of these params of the layer."""
         for index in indices:
-            for name, _ in self.sharers((layer, index)):
-                if name != layer:
-                    raise stop(layer, f"it shares its param {index} with layer {name!r}")
+            if name := self.net.sharing.other_layer((layer, index)):
+                raise stop(layer, f"it shares its param {index} with layer {name!r}")
 
     def peek(self, layer: str, index: int) -> Array:
         """A param as it is now, in the net's shape; not to be written to.
@@ -126,12 +120,12 @@ class EditSession:
 
         Raises SurgeryError where the model has it not, or in another shape than the net.
         """
-        owner = self.sharers((layer, index))[0]
+        owner = self.net.sharing.owner((layer, index))
         return self.arrays[owner] if owner in self.arrays else self._stored(layer, index)
 
     def param_alone(self, layer: str, index: int) -> Array:
         """The same, float32 and to be written to: whoever shares the param sees it."""
-        owner = self.sharers((layer, index))[0]
+        owner = self.net.sharing.owner((layer, index))
         if owner not in self.arrays:
             self.arrays[owner] = self._stored(layer, index).copy()
         return self.arrays[owner]
@@ -151,30 +145,36 @@ class EditSession:
 
         Raises SurgeryError for values that float32 cannot hold.
         """
+        self.set_params(layer, {index: values})
+
+    def set_params(self, layer: str, params: Mapping[int, NDArray[np.floating]]) -> None:
+        """The same for several params of the layer: for all of them or, where it raises, none."""
         import numpy as np
 
-        with np.errstate(over="ignore"):
-            array = np.array(values, dtype=np.float32)
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        if bad:
-            raise stop(layer, f"{bad} values of its param {index} would be NaN or infinite")
-        self.arrays[self.sharers((layer, index))[0]] = array
+        new: dict[Param, Array] = {}
+        for index, values in params.items():
+            with np.errstate(over="ignore"):
+                array = np.array(values, dtype=np.float32)
+            bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+            if bad:
+                raise stop(layer, f"{bad} values of its param {index} would be NaN or infinite")
+            new[self.net.sharing.owner((layer, index))] = array
+        self.arrays.update(new)
 
     def count(self, layer: str) -> int:
         """How many params the layer has now. Raises what `check_params` raises."""
         self.check_params(layer)
-        added = [index + 1 for name, index in self.arrays if name == layer]
-        return max([0 if layer in self.added else len(self.stored(layer).blobs), *added])
+        return self._behind(layer, 0 if layer in self.added else len(self.stored(layer).blobs))
+
+    def _behind(self, layer: str, count: int) -> int:
+        """How many params the layer has: `count`, and those that it was given besides."""
+        while (layer, count) in self.arrays:
+            count += 1
+        return count
 
     def _stored(self, layer: str, index: int) -> Array:
         """The param as the model has it; of several copies the one that Caffe would load last."""
-        sharers = self.sharers((layer, index))
-        names = [name for name, _ in sharers]
-        there = [
-            each.name for each in self.model.weights.layers if each.name in names and each.blobs
-        ]
-        last = there[-1] if there else layer
-        number = next(i for name, i in sharers if name == last) if there else index
+        last, number = self._last_copy(layer, index)
         blobs = self.stored(last).blobs
         if not 0 <= number < len(blobs):
             raise stop(layer, f"there is no param {index}; it has {len(blobs)}")
@@ -183,6 +183,16 @@ class EditSession:
         if blob.shape != stored_shape(blob, wanted):
             raise stop(layer, other_shape(index, blob.shape, wanted))
         return blob.numpy().reshape(wanted)
+
+    def _last_copy(self, layer: str, index: int) -> Param:
+        """The param's last copy in the model: which of those that share it is there last."""
+        owner = self.net.sharing.owner((layer, index))
+        if owner not in self._copies:
+            places = self.model.places
+            there = [each for each in self.net.sharing.sharers(owner) if each[0] in places]
+            last = max(there, key=lambda each: places[each[0]], default=None)
+            self._copies[owner] = last
+        return self._copies[owner] or (layer, index)
 
     def _wanted(self, layer: str, index: int, stored: Shape) -> Shape:
         """The param's shape in the net; as it is stored where the net does not tell."""
@@ -198,16 +208,19 @@ class EditSession:
         prototxt = Prototxt.parse(text, self.net.prototxt.path)
         self.net = Net.of(prototxt, self.net.state)
         self._shapes = None
+        self._copies = {}
 
     def remove(self, layer: str) -> None:
         """Forget a layer that has left the net, and its params."""
-        self.removed.append(layer)
-        self.added = [name for name in self.added if name != layer]
-        self.arrays = {param: array for param, array in self.arrays.items() if param[0] != layer}
+        self.removed[layer] = None
+        self.added.pop(layer, None)
+        stored = max((len(each.blobs) for each in self.model.copies.get(layer, ())), default=0)
+        for index in range(self._behind(layer, stored)):
+            self.arrays.pop((layer, index), None)
 
     def add(self, layer: str, *params: NDArray[np.floating]) -> None:
         """Give the net's layer `layer`, which the model has not any more, params of its own."""
-        self.added.append(layer)
+        self.added[layer] = None
         for index, values in enumerate(params):
             self.set_param(layer, index, values)
 
@@ -215,7 +228,7 @@ class EditSession:
         """Layer of the model -> {number of its param: its new values}."""
         found: dict[str, dict[int, Array]] = {}
         for param, array in self.arrays.items():
-            for name, index in self.sharers(param):
+            for name, index in self.net.sharing.sharers(param):
                 if name in self.model.stored and name not in self.added:
                     found.setdefault(name, {})[index] = array
         return found

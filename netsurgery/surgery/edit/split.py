@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.prototxt import insert_field, quoted, remove_field
+from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Field, Message
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
@@ -41,16 +41,21 @@ def split_batch_norm(work: EditSession, name: str) -> None:
         layer = work.layer(name)
         if not is_split(layer):
             raise stop(name, f"it is no normalization of a fork ({layer.type}): nothing to split")
-        _split(work, layer)
+        edits = work.net.prototxt.edits()
+        _split(work, layer, edits, _names(work))
+        work.edited(edits)
         return
     found = [layer.name for layer in work.net.layers if is_split(layer)]
     if not found:
         work.notes.append("no normalization of a fork: nothing to split")
+    edits, taken = work.net.prototxt.edits(), _names(work)
     for each in found:
         try:
-            _split(work, work.layer(each))
+            _split(work, work.layer(each), edits, taken)
         except SurgeryError as error:
             work.notes.append(f"not split: {error}")
+    if edits:
+        work.edited(edits)
 
 
 def is_split(layer: Layer) -> bool:
@@ -61,12 +66,13 @@ def is_split(layer: Layer) -> bool:
     return {param.role for param in params} >= {ParamRole.SCALE, ParamRole.SHIFT}
 
 
-def _split(work: EditSession, layer: Layer) -> None:
+def _split(work: EditSession, layer: Layer, edits: Edits, taken: set[str]) -> None:
+    """Split one layer: its params, and what changes in its text, into `edits`."""
     _check(work, layer)
     values = _by_role(work, layer)
     measured = ParamRole.MEAN in values
-    scale = _new_name(work, layer.name) if measured else layer.name
-    _rewrite_text(work, layer, scale, measured)
+    scale = _new_name(taken, layer.name) if measured else layer.name
+    _rewrite_text(edits, work.net.prototxt, layer, scale if measured else "")
     work.remove(layer.name)
     if measured:
         import numpy as np
@@ -91,8 +97,7 @@ def _check(work: EditSession, layer: Layer) -> None:
     record = types.of(layer)
     assert record is not None
     assert record.affine is not None
-    named = [m for m in work.net.prototxt.layers if m.string("name") == layer.name]
-    if len(named) > 1:
+    if work.net.prototxt.layer_names[layer.name] > 1:
         raise stop(layer.name, "a layer of another phase or stage has its name")
     if len(layer.bottoms) != 1 or len(layer.tops) != 1:
         raise stop(layer.name, f"{len(layer.tops)} tops; expected one bottom and one top")
@@ -117,32 +122,35 @@ def _by_role(work: EditSession, layer: Layer) -> Mapping[ParamRole, Array]:
     }
 
 
-def _new_name(work: EditSession, name: str) -> str:
-    """The name of the layer to add: one that neither the net nor the model has."""
-    taken = {message.string("name") for message in work.net.prototxt.layers}
-    taken |= {layer.name for layer in work.model.weights.layers}
+def _names(work: EditSession) -> set[str]:
+    """The names of the layers of net and model."""
+    return {*work.net.prototxt.layer_names, *(layer.name for layer in work.model.weights.layers)}
+
+
+def _new_name(taken: set[str], name: str) -> str:
+    """A name for the layer to add, which is taken from then on."""
     made, count = f"{name}_scale", 1
     while made in taken:
         count += 1
         made = f"{name}_scale{count}"
+    taken.add(made)
     return made
 
 
-def _rewrite_text(work: EditSession, layer: Layer, scale: str, measured: bool) -> None:
-    edits, prototxt = work.net.prototxt.edits(), work.net.prototxt
-    field = next(each for each in prototxt.root.fields if each.value is layer.message)
+def _rewrite_text(edits: Edits, prototxt: Prototxt, layer: Layer, scale: str) -> None:
+    """Write the layer as a BatchNorm with a Scale of that name behind it; "": as a Scale."""
     kind = layer.message.scalar("type")
     assert kind is not None
-    record = types.BATCH_NORM if measured else types.SCALE
+    record = types.BATCH_NORM if scale else types.SCALE
     edits.replace(kind.start, kind.end, quoted(record.name, kind))
-    if measured:
+    if scale:
         _keep_eps(edits, layer)
-        insert_field(edits, field, _scale_text(prototxt.text, layer, scale))
+        text = _scale_text(prototxt.text, layer, scale)
+        insert_field(edits, prototxt.field_of(layer.message), text)
     else:
         _replace_own(edits, layer, f"{types.SCALE.message} {{ bias_term: true }}")
     for each in layer.message.all("param"):
         remove_field(edits, each)
-    work.edited(edits)
 
 
 def _own(layer: Layer) -> Field | None:

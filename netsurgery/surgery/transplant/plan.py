@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net import types
-from netsurgery.net.model import Model, shared_params
+from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.params import (
@@ -247,7 +247,7 @@ class _Planner:
 
     def share(self) -> None:
         """What comes for one of several layers that share a param comes for all of them."""
-        shared = shared_params(self.target.net)
+        shared = self.target.net.sharing.owners
         for sharer, owner in shared.items():
             if sharer in self.coming and owner not in self.coming and self._has(owner):
                 self.coming[owner] = replace(self.coming[sharer], target=owner)

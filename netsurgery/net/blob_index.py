@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from netsurgery.net.layer import Layer
 
-__all__ = ["Wiring"]
+__all__ = ["BlobIndex"]
 
 
 class _Versions:
@@ -29,7 +29,7 @@ class _Versions:
         self.readers.append([])
 
 
-class Wiring:
+class BlobIndex:
     """The writers and readers of the blobs of `layers`, which are in file order."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
