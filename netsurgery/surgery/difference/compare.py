@@ -114,19 +114,19 @@ def compare_records(
 ) -> NetDifference:
     """How two lists of layers differ; `fields` are the changes of the nets themselves."""
     matching = match_layers(old, new)
-    moved = _moved(list(matching.pairs.values()))
+    pairs = matching.pairs
+    moved = _moved(list(pairs.values()))
     layers = [
-        _layer(old[i], new[j], matching, moved=j in moved, strict=strict)
-        for i, j in matching.pairs.items()
+        _layer(old[i], new[j], matching, moved=j in moved, strict=strict) for i, j in pairs.items()
     ]
-    taken = set(matching.pairs.values())
+    taken = set(pairs.values())
     return NetDifference(
         fields=tuple(fields),
         added=tuple(layer for j, layer in enumerate(new) if j not in taken),
-        removed=tuple(layer for i, layer in enumerate(old) if i not in matching.pairs),
+        removed=tuple(layer for i, layer in enumerate(old) if i not in pairs),
         layers=tuple(layer for layer in layers if layer.renamed or layer.moved or layer.changes),
         blobs={a: b for a, b in matching.blobs.items() if a != b},
-        matched=tuple((old[i].name, new[j].name) for i, j in matching.pairs.items()),
+        matched=tuple((old[i].name, new[j].name) for i, j in pairs.items()),
     )
 
 

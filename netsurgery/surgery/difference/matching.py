@@ -5,18 +5,18 @@ See `compare` for the order of trust. Blobs go by matched layers and their new n
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
 from netsurgery.net.order import last_orders, lie_alike
 from netsurgery.net.shapes import infer
+from netsurgery.surgery.difference.candidates import Candidates, RunningMost, passes
 from netsurgery.surgery.difference.records import LayerRecord
 
 __all__ = ["Matching", "first_writers", "match_layers", "pair_blobs", "same_order"]
-
-_CONVOLVED = {types.INNER_PRODUCT.name, types.CONVOLUTION.name}
 
 
 def match_layers(old: Sequence[LayerRecord], new: Sequence[LayerRecord]) -> Matching:
@@ -38,6 +38,7 @@ class Matching:
         self.old, self.new = old, new
         self._found: dict[int, int] = {}
         self.blobs: dict[str, str] = {}
+        self._new_names: set[str] = set()
 
     @property
     def pairs(self) -> dict[int, int]:
@@ -56,40 +57,41 @@ class Matching:
     def by_name(self) -> None:
         """Match equal names; of several those with the same phase rules first."""
         for same_rules in (True, False):
-            free: dict[tuple[str, str], list[int]] = {}
+            free: dict[tuple[str, str], deque[int]] = {}
             for j in self._free():
-                free.setdefault(_key(self.new[j], same_rules), []).append(j)
+                free.setdefault(_key(self.new[j], same_rules), deque()).append(j)
             for i in self._open():
                 there = free.get(_key(self.old[i], same_rules))
                 if there:
-                    self._found[i] = there.pop(0)
+                    self._found[i] = there.popleft()
         self._inputs()
 
     def _inputs(self) -> None:
         """The net's own inputs match an Input layer with the same tops."""
+        free: dict[tuple[tuple[str, ...], bool], deque[int]] = {}
+        for j in self._free():
+            if self.new[j].type == types.INPUT.name:
+                free.setdefault((self.new[j].tops, self.new[j].declared), deque()).append(j)
         for i in self._open():
-            for j in self._free():
-                one, other = self.old[i], self.new[j]
-                inputs = one.type == other.type == types.INPUT.name and one.tops == other.tops
-                if inputs and (one.declared or other.declared):
-                    self._found[i] = j
-                    break
+            one = self.old[i]
+            if one.type == types.INPUT.name:
+                there = free.get((one.tops, True)) or free.get((one.tops, not one.declared))
+                if there:
+                    self._found[i] = there.popleft()
 
     def by_bottoms(self) -> None:
         """Match layers of like type over the same bottoms, following blobs in file order."""
-        free = self._free()
+        candidates = Candidates(self.new, self._free())
         through: dict[str, str] = {}
         for i, layer in enumerate(self.old):
             if i not in self._found:
                 seen = tuple(through.get(b, self.blobs.get(b, b)) for b in layer.bottoms)
-                there = _through([self.new[j] for j in free])
-                chosen = self._best(i, [j for j in free if _over(layer, self.new[j], seen, there)])
+                chosen = candidates.take(layer, seen)
                 if chosen is None:
-                    if _passes(layer):
+                    if passes(layer):
                         through[layer.tops[0]] = seen[0]
                     continue
                 self._found[i] = chosen
-                free.remove(chosen)
             self._follow(layer.tops, self.new[self._found[i]].tops)
 
     def by_params(self) -> None:
@@ -104,46 +106,41 @@ class Matching:
 
     def by_place(self) -> None:
         """Match the only layer of a type between two matched ones."""
-        for kind in dict.fromkeys(self.old[i].type for i in self._open()):
-            if not kind:  # a file that tells no types, or not this one
-                continue
+        before, after = RunningMost(len(self.old)), RunningMost(len(self.old))
+        last = len(self.new)
+
+        def put(i: int, j: int) -> None:
+            self._found[i] = j
+            before.put(i, j)
+            after.put(len(self.old) - 1 - i, last - 1 - j)
+
+        for pair in tuple(self._found.items()):
+            put(*pair)
+        free = _by_type(self.new, self._free())
+        for kind, places in _by_type(self.old, self._open()).items():
+            there = free.get(kind, [])
             gaps: dict[tuple[int, int], list[int]] = {}
-            for i in self._open():
-                if self.old[i].type == kind:
-                    gaps.setdefault(self._gap(i), []).append(i)
+            for i in places:
+                gap = before.below(i), last - 1 - after.below(len(self.old) - 1 - i)
+                gaps.setdefault(gap, []).append(i)
             for (low, high), several in gaps.items():
-                there = [j for j in self._free() if low < j < high and self.new[j].type == kind]
-                if len(several) == len(there) == 1:
-                    self._found[several[0]] = there[0]
-
-    def _gap(self, place: int) -> tuple[int, int]:
-        """Where in `new` a layer at `place` in `old` would be, both ends excluded."""
-        before = [j for i, j in self._found.items() if i < place]
-        after = [j for i, j in self._found.items() if i > place]
-        return max(before, default=-1), min(after, default=len(self.new))
-
-    def _best(self, i: int, candidates: Iterable[int]) -> int | None:
-        """The candidate most like the old layer: its fields, its tops, the first of them."""
-        one = self.old[i]
-
-        def unlike(j: int) -> tuple[bool, bool, bool, int]:
-            other = self.new[j]
-            return one.type != other.type, one.fields != other.fields, one.tops != other.tops, j
-
-        return min(candidates, key=unlike, default=None)
+                start, end = bisect_right(there, low), bisect_left(there, high)
+                if len(several) == end - start == 1:
+                    put(several[0], there.pop(start))
 
     def _follow(self, tops: tuple[str, ...], new_tops: tuple[str, ...]) -> None:
         """Note new names of blobs: one each, and none twice."""
         for top, new_top in zip(tops, new_tops, strict=False):
-            if top not in self.blobs and new_top not in self.blobs.values():
+            if top not in self.blobs and new_top not in self._new_names:
                 self.blobs[top] = new_top
+                self._new_names.add(new_top)
 
     def follow_blobs(self) -> None:
         """Note the new names of all blobs, in the order of the old net.
 
         A name that some layer still reads as before is not taken for renamed.
         """
-        self.blobs = {}
+        self.blobs, self._new_names = {}, set()
         kept = {
             bottom
             for i, j in self._found.items()
@@ -162,32 +159,13 @@ def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
     return name, layer.rules if with_rules else ""
 
 
-def _passes(layer: LayerRecord) -> bool:
-    """Whether the layer stands between one bottom and another top, and could be left out."""
-    one = len(layer.bottoms) == len(layer.tops) == 1 and layer.bottoms != layer.tops
-    return one and types.keeps_values(layer.type)
-
-
-def _through(layers: Sequence[LayerRecord]) -> dict[str, str]:
-    """Top -> bottom of the layers that could be left out, chains followed to their beginning."""
-    found: dict[str, str] = {}
-    for layer in layers:
-        if _passes(layer):
-            found[layer.tops[0]] = found.get(layer.bottoms[0], layer.bottoms[0])
+def _by_type(layers: Sequence[LayerRecord], places: Iterable[int]) -> dict[str, list[int]]:
+    """The places by the types of their layers; not those of a file that tells none, or not this."""
+    found: dict[str, list[int]] = {}
+    for place in places:
+        if layers[place].type:
+            found.setdefault(layers[place].type, []).append(place)
     return found
-
-
-def _over(
-    old: LayerRecord, new: LayerRecord, bottoms: tuple[str, ...], through: dict[str, str]
-) -> bool:
-    """Whether the two could be one layer, judged by type and bottoms."""
-    if old.type != new.type and {old.type, new.type} != _CONVOLVED:
-        return False
-    if (old.tops == old.bottoms) != (new.tops == new.bottoms):
-        return False
-    if new.bottoms != bottoms and tuple(through.get(b, b) for b in new.bottoms) != bottoms:
-        return False
-    return bool(bottoms) or (bool(old.tops) and old.tops == new.tops)
 
 
 def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]:
