@@ -6,7 +6,7 @@ message and are read by whoever understands them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +154,7 @@ class Net:
         own = TEST.within(self.prototxt.root).stages
         return tuple(stage for stage in self.state.stages if stage not in own)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[str, ...]:
         """The blobs that no layer reads, in file order."""
         open_blobs: dict[str, None] = {i.name: None for i in self.inputs}
@@ -164,7 +164,7 @@ class Net:
             open_blobs.update(dict.fromkeys(layer.tops))
         return tuple(open_blobs)
 
-    @property
+    @cached_property
     def stage_hint(self) -> str:
         """What to add to an error about something that is not there: the stages to try.
 
@@ -179,7 +179,7 @@ class Net:
             f"{{ stage: {quoted(named[0])} }} in the prototxt"
         )
 
-    @property
+    @cached_property
     def excluded(self) -> tuple[Layer, ...]:
         """The layers that its state leaves out, in file order."""
         return tuple(
@@ -194,7 +194,10 @@ class Net:
         The stages to try, and the phase or level by which the first of these layers is included;
         "" where no other state has any.
         """
-        for layer in filter(wanted, self.excluded):
+        return self._hint_by(filter(wanted, self.excluded))
+
+    def _hint_by(self, layers: Iterable[Layer]) -> str:
+        for layer in layers:
             for option, what, state in self.state.others(layer.message):
                 if state.includes(layer.message):
                     where = f"layer {layer.name!r} in line {layer.message.error('').line}"
@@ -203,11 +206,22 @@ class Net:
 
     def blob_hint(self, blob: str) -> str:
         """What to add to an error about a blob that is not there: see `hint`."""
-        return self.hint(lambda layer: blob in layer.tops)
+        return self._hint_by(self._excluded_by[0].get(blob, ()))
 
     def name_hint(self, name: str) -> str:
         """What to add to an error about a layer that is not there: see `hint`."""
-        return self.hint(lambda layer: layer.name == name)
+        return self._hint_by(self._excluded_by[1].get(name, ()))
+
+    @cached_property
+    def _excluded_by(self) -> tuple[dict[str, list[Layer]], dict[str, list[Layer]]]:
+        """The layers that its state leaves out, by their tops and by their names."""
+        tops: dict[str, list[Layer]] = {}
+        names: dict[str, list[Layer]] = {}
+        for layer in self.excluded:
+            names.setdefault(layer.name, []).append(layer)
+            for top in dict.fromkeys(layer.tops):
+                tops.setdefault(top, []).append(layer)
+        return tops, names
 
     def wiring_errors(self) -> Iterator[PrototxtError]:
         """Every bottom that is made by no layer before it, and every top that is made twice.
@@ -220,11 +234,14 @@ class Net:
         own = {top for layer in self.layers if types.is_input(layer) for top in layer.tops}
         made = {i.name for i in self.inputs if i.name not in own}
         made.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
+        hints: dict[str, str] = {}
         for layer in self.layers:
             for bottom in layer.bottoms:
                 if bottom not in made:
                     what = f"its bottom {bottom!r} is made by no layer before it"
-                    yield layer.error(f"{what}{self.blob_hint(bottom)}")
+                    if bottom not in hints:
+                        hints[bottom] = self.blob_hint(bottom)
+                    yield layer.error(what + hints[bottom])
             for top in layer.tops:
                 if top in made and top not in layer.bottoms:
                     yield layer.error(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from math import inf
 
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Net
@@ -19,7 +20,7 @@ class Removal:
     """
 
     def __init__(self, net: Net) -> None:
-        self.net = net
+        self.uses = _Uses(net)
         self.needed: set[Layer] = set()
         #: layer -> the first layer that needs it to stay.
         self.pinned: dict[Layer, Refusal] = {}
@@ -37,44 +38,85 @@ class Removal:
 
     def settle(self) -> tuple[list[Layer], list[Layer], list[Refusal]]:
         """What goes, the Reductions to be written otherwise, and why something cannot go."""
-        for group in self.wishes:
-            if not any(layer in self.pinned or self.overwrites(layer) for layer in group):
+        wishes = [group for group in self.wishes if self.pinned.keys().isdisjoint(group)]
+        overwritten = self._overwritten(
+            {*self.needed, *(each for group in wishes for each in group)}
+        )
+        for group in wishes:
+            if overwritten.keys().isdisjoint(group):
                 self.need(group)
         gone: list[Layer] = []
         averaged: list[Layer] = []
         refusals: list[Refusal] = []
+        overwritten = self._overwritten(self.needed)
         for layer in sorted(self.needed, key=lambda one: one.index):
             reduction = types.is_a(layer, types.REDUCTION)
             (averaged if reduction else gone).append(layer)
             if layer in self.pinned:
                 refusals.append(self.pinned[layer])
-            elif not reduction and self.overwrites(layer):
-                refusals.append(Refusal(layer.name, self.overwrites(layer)))
+            elif not reduction and layer in overwritten:
+                refusals.append(Refusal(layer.name, overwritten[layer]))
         return gone, averaged, refusals
 
-    def overwrites(self, flattening: Layer) -> str:
-        """Why, what flattens gone, some layer in place would spoil its bottom; "" if none would."""
-        made = {
-            layer.tops[0]: layer
-            for layer in self.needed | {flattening}
-            if len(layer.bottoms) == 1 and not types.is_a(layer, types.REDUCTION)
-        }
+    def _overwritten(self, layers: Collection[Layer]) -> dict[Layer, str]:
+        """Why, these gone, some layer in place would spoil the bottom of one; others are not in it.
 
-        def root(blob: str) -> str:
-            return root(made[blob].bottoms[0]) if blob in made else blob
+        Blobs that are one when they are gone, what a layer flattens and what it makes of that,
+        are looked at together.
+        """
+        roots: dict[str, str] = {}
+        alike: dict[str, dict[str, int]] = {}
+        inside = sorted(layers, key=lambda layer: layer.index)
+        for layer in inside:
+            top = layer.tops[0]
+            if len(layer.bottoms) == 1 and not types.is_a(layer, types.REDUCTION):
+                roots[top] = roots.get(layer.bottoms[0], layer.bottoms[0])
+            one = roots.get(top, top)
+            alike.setdefault(one, {one: layer.index}).setdefault(top, layer.index)
+        why = {one: _spoiling(one, blobs, self.uses) for one, blobs in alike.items()}
+        found = {layer: why[roots.get(layer.tops[0], layer.tops[0])] for layer in inside}
+        return {layer: reason(layer) for layer, reason in found.items() if reason is not None}
 
-        one = root(flattening.tops[0])
-        alike = {blob: layer.index for blob, layer in made.items() if root(blob) == one}
-        alike[one] = min(alike.values(), default=flattening.index)
-        inputs = {declared.name for declared in self.net.inputs}
-        for writer in self.net.layers:
-            mine = {blob for blob in writer.tops if blob in writer.bottoms and blob in alike}
-            before = {blob for blob, index in alike.items() if index < writer.index} - mine
-            later = (layer for layer in self.net.layers if layer.index > writer.index)
-            read = {*self.net.outputs, *(bottom for layer in later for bottom in layer.bottoms)}
-            if mine and not before.isdisjoint(read):
-                what = f"{flattening.bottoms[0]!r} is read again behind it"
-                return f"a layer works in place on what it flattens; {what}"
-            if mine and one in inputs - mine and types.values(writer) is not Values.PASSED:
-                return f"layer {writer.name!r} would work in place on the net's input {one!r}"
-        return ""
+
+class _Uses:
+    """Where the blobs of a net are read for the last time, and written in place."""
+
+    def __init__(self, net: Net) -> None:
+        self.inputs = {declared.name for declared in net.inputs}
+        self.last: dict[str, float] = {}
+        self.writers: dict[str, list[Layer]] = {}
+        for layer in net.layers:
+            self.last.update(dict.fromkeys(layer.bottoms, layer.index))
+            for blob in set(layer.bottoms).intersection(layer.tops):
+                self.writers.setdefault(blob, []).append(layer)
+        self.last.update(dict.fromkeys(net.outputs, inf))
+
+
+def _spoiling(one: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Layer], str] | None:
+    """Why the blobs, which begin at these layers, cannot be one, as a layer says it that goes."""
+    begin = sorted((start, blob) for blob, start in blobs.items())
+    end = sorted((uses.last.get(blob, -1), blob) for blob in blobs)
+    written: dict[Layer, set[str]] = {}
+    for blob in blobs:
+        for writer in uses.writers.get(blob, ()):
+            written.setdefault(writer, set()).add(blob)
+    read: set[str] = set()  # blobs that have begun, and are read behind the writer
+    begun = ended = 0
+    for writer in sorted(written, key=lambda layer: layer.index):
+        while begun < len(begin) and begin[begun][0] < writer.index:
+            read.add(begin[begun][1])
+            begun += 1
+        while ended < len(end) and end[ended][0] <= writer.index:
+            read.discard(end[ended][1])
+            ended += 1
+        if not read <= written[writer]:
+            return _is_read_again
+        if one in uses.inputs - written[writer] and types.values(writer) is not Values.PASSED:
+            what = f"layer {writer.name!r} would work in place on the net's input {one!r}"
+            return lambda _: what
+    return None
+
+
+def _is_read_again(layer: Layer) -> str:
+    what = f"{layer.bottoms[0]!r} is read again behind it"
+    return f"a layer works in place on what it flattens; {what}"

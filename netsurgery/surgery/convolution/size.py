@@ -23,6 +23,9 @@ __all__ = ["MapOf", "Resize", "Wanted", "resize", "size_for_map"]
 
 DEFAULT_MAP = (8, 8)
 
+#: Each input is followed through the whole net; a net with more of them is not enlarged.
+_MOST_INPUTS = 16
+
 
 @dataclass(frozen=True)
 class Resize:
@@ -64,6 +67,8 @@ def resize(
         return [], _kept_for(net, compared[0], wanted)
     driving = _driving_inputs(net, found, shapes)
     _check_wanted(net, driving, wanted)
+    if len(driving) > _MOST_INPUTS and not wanted.input_size:
+        return [], _too_many(net, driving, wanted)
     sources = {
         blob: shape
         for blob, shape in shapes.blobs.items()
@@ -107,6 +112,15 @@ def _kept_for(net: Net, layer: Layer, wanted: Wanted) -> list[str]:
     if wanted != Wanted():
         refuse(net.prototxt.path, [Refusal(layer.name, why, "convert the deploy prototxt")])
     return [f"the inputs stay as they are: layer {layer.name!r}: {why}"]
+
+
+def _too_many(net: Net, driving: list[NetInput], wanted: Wanted) -> list[str]:
+    """What to say where more inputs lead to what is converted than sizes are worked out for."""
+    many = f"{len(driving)} inputs lead to what is converted"
+    most = f"sizes are worked out for at most {_MOST_INPUTS}"
+    if wanted != Wanted():
+        raise SurgeryError(f"{net.prototxt.path}: {many}; {most}: leave out --map-size")
+    return [f"the inputs stay as they are: {many}, and {most}"]
 
 
 def _told(resizes: list[Resize], why_not: str) -> list[str]:
