@@ -15,7 +15,9 @@ from netsurgery.cli.printing import echo, on_terminal
 from netsurgery.io.cleanup import Undo
 
 if TYPE_CHECKING:
-    from netsurgery.engines.discovery import Finding
+    from collections.abc import Iterator
+
+    from netsurgery.engines.discovery import Caffe, Finding
 
 __all__ = ["command"]
 
@@ -156,6 +158,8 @@ def as_dict(finding: Finding, used: bool) -> dict[str, Any]:
         "blas_path": caffe.blas_path if caffe else None,
         "cuda": caffe.cuda if caffe else None,
         "layer_types": list(caffe.layer_types) if caffe else None,
+        "landlock": caffe.landlock if caffe else None,
+        "unconfined": dict(caffe.unconfined) if caffe else None,
     }
 
 
@@ -177,5 +181,20 @@ def lines(finding: Finding, used: bool) -> list[str]:
         f"  Python       {caffe.python_version}",
         f"  BLAS         {blas}",
         f"  CUDA         {'compiled in' if caffe.cuda else 'not compiled in: CPU only'}",
+        *confinement(caffe),
         types,
     ]
+
+
+def confinement(caffe: Caffe) -> Iterator[str]:
+    """How far nets are confined that run in this Caffe."""
+    confined = {
+        "writes": f"only to files netsurgery gives it (Landlock {caffe.landlock})",
+        "reads": f"only of itself, nets and weights (Landlock {caffe.landlock})",
+        "calls": "no network, no other processes, no privileges (seccomp)",
+        "memory": "and file size: by the net's size (limits)",
+        "processes": "a limit",
+    }
+    for number, (what, how) in enumerate(confined.items()):
+        reason = caffe.unconfined.get(what, "not known")
+        yield f"  {'' if number else 'confined':12} {what:10} {f'NOT: {reason}' if reason else how}"

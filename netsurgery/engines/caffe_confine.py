@@ -79,8 +79,13 @@ def confine(files, program, gpu, allow):
         reads = "files may be read, for the driver of a GPU reads where it will"
     else:
         reads = forbid_reads(files, "python" in allow)
-    limits = lower_limits(OPEN_FILES_GPU if gpu else OPEN_FILES)
-    return {"reads": reads, "seccomp": install_filter(program), "limits": limits}
+    processes = lower_limits(OPEN_FILES_GPU if gpu else OPEN_FILES)
+    calls = install_filter(program)  # last: after it limits stay as they are
+    if calls:
+        calls += ": %s and other processes can be reached" % (
+            "the network but for TCP" if landlock_version() >= 4 else "the network"
+        )
+    return {"reads": reads, "calls": calls, "processes": processes}
 
 
 def forbid_writes(places, gpu, allow):
@@ -161,6 +166,7 @@ def landlock(handled, rules, network, scopes):
         return "no Landlock: Linux has it from 5.13 on, where it is not switched off"
     if not os.path.isdir("/proc/self/fd"):
         return "no Landlock: files are handed over by /proc, which is not mounted"
+    # TCP came with the fourth version, the scopes with the sixth.
     known = (1 << (12 + min(version, 3))) - 1  # REFER came with the second, TRUNCATE with the third
     known = (known << 1 | 1) if version >= 5 else known
     attributes = (handled & known, network if version >= 4 else 0, scopes if version >= 6 else 0)

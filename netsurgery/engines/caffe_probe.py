@@ -146,7 +146,7 @@ def main():
     program = bytes(bytearray.fromhex(sys.argv[1]))
     unconfined.update(caffe_confine.confine([], program, False, []))
     if "error" not in found:
-        found["unconfined"] = unconfined
+        found.update(landlock=caffe_confine.landlock_version(), unconfined=unconfined)
     json.dump(found, answer)
     answer.close()
 

@@ -52,8 +52,9 @@ class Caffe:
     blas: "OpenBLAS", "MKL", ... or None where it cannot be told; blas_path: the library's file.
     cuda: whether GPU code is compiled in (not whether there is a GPU).
     layer_types: every type this build knows, sorted; empty in builds too old to tell.
-    unconfined: for "reads", "writes", "seccomp" and "limits" why its process cannot be confined in
-    that on this machine, or "".
+    landlock: the version of Linux's Landlock, 0 for none. unconfined: for "writes", "reads",
+    "calls" (system calls), "memory" and "processes" why its process is not confined in that here,
+    or "".
     origin: "--caffe-python", "NETSURGERY_CAFFE_PYTHON", "this interpreter" or "installed".
     """
 
@@ -66,6 +67,7 @@ class Caffe:
     cuda: bool
     layer_types: tuple[str, ...]
     origin: str = ""
+    landlock: int = 0
     unconfined: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -127,7 +127,7 @@ class PycaffeEngine(Closing):
         """What this Caffe is.
 
         version; file, of the caffe package; python and numpy, their versions; pid; layer_types,
-        those it knows. Once a net was loaded, unconfined: "reads", "writes", "seccomp" and
+        those it knows. Once a net was loaded, unconfined: "writes", "reads", "calls" and
         "limits", each with the reason why its process is not confined in that, or "".
         netsurgery.engines.discovery has more, CUDA and BLAS among it.
         """

@@ -1,0 +1,47 @@
+"""A net in Caffe's process changes the user's files.
+
+Idea: truncate, replace, rename, remove, link, and take away the mode of files of the user's: in the
+home folder, beside the net, the net itself, in the folder for temporary files.
+
+Verdict: nothing can be written; what Caffe saves goes through a file without a name.
+"""
+
+from __future__ import annotations
+
+from attacks.arena import Arena
+from attacks.foothold import net_with, tries
+
+
+def attack(arena: Arena) -> None:
+    """Change files from inside."""
+    mine = repr(str(arena.write("home/thesis.tex", "years")))
+    net, beside = repr(str(arena.folder / "net.prototxt")), repr(str(arena.folder / "new"))
+    attempts = [
+        f"open({mine}, 'w')",
+        f"open({mine}, 'a')",
+        f"os.open({mine}, os.O_RDONLY | os.O_TRUNC)",
+        f"os.truncate({mine}, 0)",
+        f"os.remove({mine})",
+        f"os.rename({mine}, {beside})",
+        f"os.link({mine}, {beside})",
+        f"os.chmod({mine}, 0)",
+        f"os.utime({mine}, (0, 0))",
+        f"os.setxattr({mine}, 'user.x', b'x')",
+        f"open({net}, 'w')",
+        f"open({beside}, 'w')",
+        f"os.mkdir({beside})",
+        f"os.symlink('/etc', {beside})",
+        f"os.mkfifo({beside})",
+        "open('relative', 'w')",
+        "open('/tmp/netsurgery-attack-31', 'w')",
+        "open('/dev/shm/netsurgery-attack-31', 'w')",
+        "open('/proc/self/oom_score_adj', 'w').write('-1000')",
+    ]
+    net_with(arena, "")
+    before = {k: v for k, v in arena.files().items() if k != "net.prototxt"}
+    found = tries(arena, attempts)
+    denied = ("PermissionError", "FileNotFoundError")
+    assert all(one in denied for one in found.values()), found
+    after = {k: v for k, v in arena.files().items() if k != "net.prototxt"}
+    assert after == before, "files changed"
+    assert tries(arena, attempts[1:2], "writes")[attempts[1]].startswith("<_io"), "no such test"
