@@ -112,7 +112,11 @@ class Machine:
         base = {
             "lib/fake-linux-gnu/ld-9.so": (LOADER, 0o755),
             "usr/lib/fake-linux-gnu/libfake.so": ("", 0o644),
-            "usr/bin/python3.9": (f"#!/bin/sh\ncat <<'END'\n{json.dumps(facts)}\nEND\n", 0o755),
+            "usr/bin/python3.9": (
+                '#!/bin/sh\n[ "$1 $2" != "-c import caffe" ] || : > "$0.compiled"\n'
+                f"cat <<'END'\n{json.dumps(facts)}\nEND\n",
+                0o755,
+            ),
             "bin/su": ("", 0o4755),
         }
         pack(self.fake / "debs/base_1_amd64.deb", base, {"usr/bin/python3": "python3.9"})
@@ -167,6 +171,10 @@ def test_install_makes_a_launcher_that_runs(machine: Machine) -> None:
     stamp = json.loads((machine.prefix / "install/stamp.json").read_text())
     assert stamp["packages"] == ["base_1_amd64.deb", "caffe-doc_1_all.deb"]
     assert (stamp["caffe"], stamp["python"]) == ("1.0.0", "3.9.2")
+
+
+def test_modules_are_compiled_before_caffe_is_confined(machine: Machine) -> None:
+    assert (machine.install().parent / "root/usr/bin/python3.9.compiled").exists()
 
 
 def test_launcher_works_through_a_link_and_after_a_move(machine: Machine, tmp_path: Path) -> None:

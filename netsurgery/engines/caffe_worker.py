@@ -172,8 +172,7 @@ class Worker(object):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         """Import Caffe and choose the device; answers with what there is."""
         places, gpu = list(self.handed), request["gpu"] is not None
-        if request["scratch"]:
-            places.append(b".")  # where it was started
+        places += [place.encode("latin-1") for place in request["places"]]
         self.unconfined["writes"] = caffe_confine.forbid_writes(places, gpu, request["allow"])
         numpy, self.caffe = import_or_refuse("numpy"), import_or_refuse("caffe")
         if not hasattr(self.caffe, "Net"):

@@ -26,7 +26,7 @@ from typing import Any
 
 from netsurgery import __version__
 from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools, tied
-from netsurgery.engines.probing import NotUsable, probe
+from netsurgery.engines.probing import NotUsable, guest_environment, probe
 from netsurgery.errors import InstallError
 from netsurgery.io.children import run
 from netsurgery.io.cleanup import Undo, step
@@ -223,6 +223,7 @@ def _fetch_and_unpack(prefix: Path, mirror: str | None, suite: str, progress: Pr
     _unpack(files, making / "root", prefix, progress)
     write_launcher(making)
     progress("trying it", 0.0)
+    _compile(making / "python")
     try:
         caffe = probe(str(making / "python"))
     except NotUsable as error:
@@ -236,6 +237,12 @@ def _fetch_and_unpack(prefix: Path, mirror: str | None, suite: str, progress: Pr
         "packages": sorted(package.file for package in packages),
     }
     (making / "stamp.json").write_text(json.dumps(stamp, indent=1) + "\n")
+
+
+def _compile(python: Path) -> None:
+    """Have Python leave the compiled modules of Caffe in the tree: confined, it never can."""
+    with contextlib.suppress(OSError):  # the probe says what is wrong
+        run([str(python), "-c", "import caffe"], env=guest_environment())
 
 
 def _size_of(folder: Path) -> int:

@@ -29,14 +29,21 @@ class Handover:
     """Lends the worker files, each under a path that it can open while the context lasts."""
 
     def __init__(
-        self, shared: FileIO, relay: FileIO, files: Sequence[Path], *, reads: bool, writes: bool
+        self,
+        shared: FileIO,
+        relay: FileIO,
+        files: Sequence[Path],
+        outputs: Sequence[Path],
+        *,
+        reads: bool,
+        writes: bool,
     ) -> None:
         """`shared` and `relay` are open in the worker, too, as the same descriptors.
 
-        files: those it may open by name. reads, writes: whether it may open any file.
+        files, outputs: those it may read, and write, by name. reads, writes: whether any.
         """
         self._shared, self._relay = shared, relay
-        self._granted = {identity for file in files if (identity := _identity(file))}
+        self._granted, self._outputs = _identities(files), _identities(outputs)
         self._reads, self._writes = reads, writes
         self._name: Path | None = None
         self._folder = ExitStack()
@@ -89,7 +96,7 @@ class Handover:
     @contextmanager
     def saved(self, path: Path) -> Iterator[Path]:
         """The file that Caffe is to save to; what it saved is at `path` afterwards."""
-        if self._writes:
+        if self._writes or _identity(path) in self._outputs:
             yield path
             return
         with _emptied(self._relay):
@@ -114,6 +121,10 @@ def _emptied(file: FileIO) -> Iterator[None]:
 
 def _path(file: FileIO) -> Path:
     return Path(f"/proc/self/fd/{file.fileno()}")
+
+
+def _identities(files: Sequence[Path]) -> set[tuple[int, int]]:
+    return {identity for file in files if (identity := _identity(file))}
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

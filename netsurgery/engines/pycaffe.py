@@ -47,15 +47,17 @@ class Move(NamedTuple):
     transpose: bool = False
 
 
-def open_engine(options: EngineOptions, files: Sequence[Path] = ()) -> PycaffeEngine:
+def open_engine(
+    options: EngineOptions, files: Sequence[Path] = (), outputs: Sequence[Path] = ()
+) -> PycaffeEngine:
     """Start Caffe under the interpreter that `options` or the machine gives.
 
-    files: weights that it is to load, besides those of the first net it is given. Others are copied
-    through memory, or refused where they are HDF5.
+    files: weights that it is to load, besides those of the first net it is given. outputs: files
+    that it is to save to, which exist. What is in neither is copied to it and from it.
     Raises EngineMissing when there is none that can import it, EngineFailed when it dies, and
     EngineTimeout when it is not up within `options.start_timeout` seconds.
     """
-    return PycaffeEngine(locate_caffe(options.caffe_python), options, files)
+    return PycaffeEngine(locate_caffe(options.caffe_python), options, files, outputs)
 
 
 class PycaffeEngine(Closing):
@@ -64,12 +66,18 @@ class PycaffeEngine(Closing):
     name = "caffe"
     note = ""
 
-    def __init__(self, python: str, options: EngineOptions, files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        python: str,
+        options: EngineOptions,
+        files: Sequence[Path] = (),
+        outputs: Sequence[Path] = (),
+    ) -> None:
         """Start `python`, an absolute path, and import Caffe there."""
         self._options = options
         self._net_ids = itertools.count(1)
         self._prepared: dict[_Load, CaffeNet] = {}
-        self._files = tuple(files)
+        self._files, self._outputs = tuple(files), tuple(outputs)
         self._handover: Handover | None = None
         self._worker = WorkerProcess(python, options)
         try:
@@ -81,7 +89,9 @@ class PycaffeEngine(Closing):
 
     def _started(self) -> dict[str, Any]:
         python, gpu, limit = self._worker.python, self._options.gpu, self._options.start_timeout
-        asked = {"gpu": gpu, "allow": sorted(self._options.allow), "scratch": self._worker.scratch}
+        scratch = [Path(one) for one in [self._worker.scratch] if one]
+        places = [wire_path(place) for place in (*scratch, *self._outputs)]
+        asked = {"gpu": gpu, "allow": sorted(self._options.allow), "places": places}
         try:
             return self._worker.request("start", "starting", limit, **asked)
         except EngineMissing as missing:
@@ -120,7 +130,9 @@ class PycaffeEngine(Closing):
                 folder=wire_path(Path()) if allow & {"reads", "writes"} else None,
             )
             reads, writes = bool(lacking["reads"]), bool(lacking["writes"])
-            self._handover = Handover(*self._worker.files, files, reads=reads, writes=writes)
+            self._handover = Handover(
+                *self._worker.files, files, self._outputs, reads=reads, writes=writes
+            )
         return self._handover
 
     def info(self) -> dict[str, Any]:

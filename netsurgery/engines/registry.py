@@ -58,9 +58,11 @@ def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
 
 
 def open_caffe(
-    options: EngineOptions, models: Sequence[Model] = ()
+    options: EngineOptions, models: Sequence[Model] = (), outputs: Sequence[Path] = ()
 ) -> tuple[PycaffeEngine | None, str]:
     """Caffe; or None, where "auto" must not take it for `models`, and a note that says why.
+
+    outputs: the files that it is to save to.
 
     That it dies, or takes too long, when it is started or asked what it knows is such a reason.
     Raises EngineMissing when there is none, and under "caffe" what it raises when it cannot start.
@@ -70,7 +72,7 @@ def open_caffe(
 
     try:
         files = [Path(model.path) for model in models if model.has_weights]
-        caffe = pycaffe.open_engine(options, files)
+        caffe = pycaffe.open_engine(options, files, outputs)
     except (EngineFailed, EngineTimeout) as error:
         if options.choice == "caffe":
             raise

@@ -218,7 +218,7 @@ def _move(
         if options.choice == "caffe":
             check_found_by_caffe(model)
         try:
-            caffe, note = open_caffe(options, [model])
+            caffe, note = open_caffe(options, [model], [Path(target.temporary)])
         except EngineMissing:
             if options.choice == "caffe":
                 raise
