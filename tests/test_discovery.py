@@ -26,6 +26,8 @@ FACTS: dict[str, object] = {
     "blas_path": None,
     "cuda": True,
     "layer_types": ["Convolution", "InnerProduct"],
+    "landlock": 7,
+    "unconfined": {"writes": "", "reads": "no Landlock", "memory": ""},
 }
 REMEDY = "`netsurgery caffe install` gets one"
 
@@ -170,6 +172,8 @@ def test_facts_cross_unchanged(tmp_path: Path) -> None:
         cuda=True,
         layer_types=("Convolution", "InnerProduct"),
         origin="--caffe-python",
+        landlock=7,
+        unconfined={"writes": "", "reads": "no Landlock", "memory": ""},
     )
 
 

@@ -189,12 +189,13 @@ def lines(finding: Finding, used: bool) -> list[str]:
 def confinement(caffe: Caffe) -> Iterator[str]:
     """How far nets are confined that run in this Caffe."""
     confined = {
-        "writes": f"only to files netsurgery gives it (Landlock {caffe.landlock})",
-        "reads": f"only of itself, nets and weights (Landlock {caffe.landlock})",
+        "writes": f"to what netsurgery hands it alone (Landlock {caffe.landlock})",
+        "reads": f"of itself, nets and weights alone (Landlock {caffe.landlock})",
         "calls": "no network, no other processes, no privileges (seccomp)",
-        "memory": "and file size: by the net's size (limits)",
-        "processes": "a limit",
+        "memory": "by the net's size, files likewise (limits)",
+        "processes": "few more than there are (limits)",
     }
     for number, (what, how) in enumerate(confined.items()):
-        reason = caffe.unconfined.get(what, "not known")
-        yield f"  {'' if number else 'confined':12} {what:10} {f'NOT: {reason}' if reason else how}"
+        reason = caffe.unconfined.get(what, "it does not say")
+        state = f"not confined: {reason}" if reason else how
+        yield f"  {'' if number else 'confinement':12} {what:10} {state}"

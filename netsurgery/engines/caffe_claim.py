@@ -11,7 +11,7 @@ from netsurgery.io.closing import Closing
 from netsurgery.io.memory import Claim
 from netsurgery.net.memory import caffe_loading, caffe_memory
 from netsurgery.net.net import Net
-from netsurgery.net.shapes import describe, infer
+from netsurgery.net.shapes import Shapes, ShapesAt, describe
 
 __all__ = ["NetClaim"]
 
@@ -26,11 +26,12 @@ class NetClaim(Closing):
         """Claim what loading the net takes. Raises MemoryLimitError."""
         self._path = net.prototxt.path
         self._net = None if gpu else net
+        self._shapes_at = ShapesAt(net)
         self._claim = Claim(0, self._path)
         self._known: dict[object, int] = {}
         if self._net is not None:
             with contextlib.suppress(NetError, PrototxtError):
-                count = caffe_loading(self._net, infer(self._net))
+                count = caffe_loading(self._net, self._shapes_at())
                 self._claim.at_least(count, f"{self._path}: loading the net")
 
     def running(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
@@ -40,15 +41,30 @@ class NetClaim(Closing):
             self._known[key] = self._reckoned(inputs, blobs)
         return self._known[key]
 
+    def bound(self, inputs: Mapping[str, Shape]) -> int | None:
+        """What the net takes at these inputs, all blobs handed back; None where it is not known."""
+        if self._net is None:
+            return None
+        tops = [one.name for one in self._net.inputs]
+        tops += [top for layer in self._net.layers for top in layer.tops]
+        try:
+            shapes = self._shapes(inputs)
+        except (NetError, PrototxtError):
+            return None
+        return self.running(inputs, tops) if shapes.blobs.keys() >= set(tops) else None
+
+    def _shapes(self, inputs: Mapping[str, Shape]) -> Shapes:
+        assert self._net is not None
+        own = {one.name for one in self._net.inputs}
+        return self._shapes_at({k: v for k, v in inputs.items() if k in own})
+
     def _reckoned(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         if self._net is None:
             return 0
-        own = {one.name for one in self._net.inputs}
         try:
-            shapes = infer(self._net, {k: v for k, v in inputs.items() if k in own})
+            return caffe_memory(self._net, self._shapes(inputs), blobs)
         except (NetError, PrototxtError):
             return 0
-        return caffe_memory(self._net, shapes, blobs)
 
     def grow(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
         """Claim what running it takes. Raises MemoryLimitError."""

@@ -77,6 +77,8 @@ class CaffeNet(Closing):
         for name, shape in shapes.items():
             self._check_input(name)
             check_shape(name, shape)
+        self._check_open()
+        self._engine.limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
         wanted = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
         result = self._request(
             "reshape",
@@ -182,6 +184,7 @@ class CaffeNet(Closing):
         """Let go of the net; the engine goes on. May be called again."""
         if self._open and self._worker.alive:
             self._request("close", f"closing {self.path}")
+            self._engine.limits.forget(self.number)
         self._open = False
         self._claim.close()
 

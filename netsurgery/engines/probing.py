@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.engines.last_words import how_it_ended
+from netsurgery.engines.limits import no_limits
 from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.errors import EngineMissing, OutputError
 from netsurgery.io.children import run
@@ -139,8 +140,10 @@ def probe(python: str, origin: str = "", timeout: float = TIMEOUT) -> Caffe:
         facts: dict[str, Any] = json.loads(answer)
         if "error" in facts:
             raise NotUsable(facts["error"] + path_hint())
+        unconfined = {**facts.pop("unconfined", {}), "memory": no_limits()}
         return Caffe(
             python=python,
+            unconfined=unconfined,
             origin=origin,
             layer_types=tuple(facts.pop("layer_types")),
             **facts,

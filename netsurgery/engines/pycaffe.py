@@ -15,6 +15,7 @@ from netsurgery.engines.caffe_net import CaffeNet
 from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.handover import Handover
+from netsurgery.engines.limits import Limits
 from netsurgery.engines.model_file import check_model, check_params, raw_hint
 from netsurgery.engines.probing import path_hint
 from netsurgery.engines.syscall_filter import syscall_filter
@@ -79,6 +80,7 @@ class PycaffeEngine(Closing):
         self._prepared: dict[_Load, CaffeNet] = {}
         self._files, self._outputs = tuple(files), tuple(outputs)
         self._handover: Handover | None = None
+        self.limits: Limits  # from then on
         self._worker = WorkerProcess(python, options)
         try:
             self._info = self._started()
@@ -129,6 +131,8 @@ class PycaffeEngine(Closing):
                 filter=syscall_filter(pid, gpu=gpu is not None, allow=allow).hex(),
                 folder=wire_path(Path()) if allow & {"reads", "writes"} else None,
             )
+            self.limits = Limits(pid, self._worker.pid, options)
+            lacking["memory"] = self.limits.reason
             reads, writes = bool(lacking["reads"]), bool(lacking["writes"])
             self._handover = Handover(
                 *self._worker.files, files, self._outputs, reads=reads, writes=writes
@@ -139,8 +143,8 @@ class PycaffeEngine(Closing):
         """What this Caffe is.
 
         version; file, of the caffe package; python and numpy, their versions; pid; layer_types,
-        those it knows. Once a net was loaded, unconfined: "writes", "reads", "calls" and
-        "limits", each with the reason why its process is not confined in that, or "".
+        those it knows. Once a net was loaded, unconfined: "writes", "reads", "calls", "memory" and
+        "processes", each with the reason why its process is not confined in that, or "".
         netsurgery.engines.discovery has more, CUDA and BLAS among it.
         """
         return dict(self._info)
@@ -206,9 +210,10 @@ class PycaffeEngine(Closing):
                 check_params(net, weights)
         claim = NetClaim(net, gpu=self._options.gpu is not None)
         handover = self.handover(*filter(None, [weights]))
+        number = next(self._net_ids)
+        self.limits.expect(number, claim.bound({}))
         with handover.prototxt(checked) as text, handover.weights(weights) as values:
             try:
-                number = next(self._net_ids)
                 facts = self._request("load", load.doing, net=number, **load.fields(text, values))
             except EngineFailed as failed:
                 words = str(failed).replace(str(values), str(weights)).replace(str(text), load.path)
@@ -246,7 +251,11 @@ class PycaffeEngine(Closing):
         ]
 
     def _request(self, op: str, doing: str, **fields: Any) -> dict[str, Any]:
-        return self._worker.request(op, doing, self._options.timeout, **fields)
+        try:
+            return self._worker.request(op, doing, self._options.timeout, **fields)
+        except EngineFailed as failed:
+            hint = self.limits.explain(str(failed)) if self._handover else ""
+            raise type(failed)(f"{failed}{hint}") from None
 
     def close(self) -> None:
         """Kill the worker and wait for it; every net is gone with it."""

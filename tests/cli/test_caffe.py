@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from netsurgery.cli import run
 from netsurgery.engines import debian, discovery
 from netsurgery.errors import InstallError
 
-FACTS: dict[str, object] = {
+FACTS: dict[str, Any] = {
     "version": "1.0.0",
     "python_version": "3.9.2",
     "path": "/somewhere/caffe",
@@ -20,6 +21,8 @@ FACTS: dict[str, object] = {
     "blas_path": "/somewhere/libopenblas.so.0",
     "cuda": False,
     "layer_types": ["Convolution", "InnerProduct"],
+    "landlock": 7,
+    "unconfined": {"writes": "", "reads": "", "calls": "", "processes": "root has none"},
 }
 
 
@@ -55,6 +58,11 @@ def test_info_for_people(installed: str, capsys: pytest.CaptureFixture[str]) -> 
         "  Python       3.9.2\n"
         "  BLAS         OpenBLAS (/somewhere/libopenblas.so.0)\n"
         "  CUDA         not compiled in: CPU only\n"
+        "  confinement  writes     to what netsurgery hands it alone (Landlock 7)\n"
+        "               reads      of itself, nets and weights alone (Landlock 7)\n"
+        "               calls      no network, no other processes, no privileges (seccomp)\n"
+        "               memory     by the net's size, files likewise (limits)\n"
+        "               processes  not confined: root has none\n"
         "  layer types  2: Convolution, InnerProduct\n"
     )
 
@@ -72,6 +80,7 @@ def test_info_as_json(installed: str, capsys: pytest.CaptureFixture[str]) -> Non
         "used": True,
         "reason": None,
         **FACTS,
+        "unconfined": {**FACTS["unconfined"], "memory": ""},
     }
     assert refused["reason"] == "no module named caffe"
     assert refused["version"] is None
@@ -118,10 +127,13 @@ def test_info_of_a_caffe_that_tells_little(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = FACTS | {"blas": None, "blas_path": None, "cuda": True, "layer_types": []}
+    old |= {"landlock": 0, "unconfined": {"writes": "no Landlock: why"}}
     assert run(["caffe", "info", "--caffe-python", interpreter(tmp_path / "old", old)]) == 0
     out = capsys.readouterr().out
     assert "  BLAS         cannot be told\n" in out
     assert "  CUDA         compiled in\n" in out
+    assert "  confinement  writes     not confined: no Landlock: why\n" in out
+    assert "               reads      not confined: it does not say\n" in out
     assert "  layer types  0: this Caffe cannot list them\n" in out
 
 
