@@ -20,7 +20,7 @@ from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
-    from netsurgery.engines.pycaffe import PycaffeEngine
+    from netsurgery.engines.pycaffe import Confinement, PycaffeEngine
 
 __all__ = ["CaffeNet"]
 
@@ -35,10 +35,12 @@ class CaffeNet(Closing):
         path: str,
         facts: Mapping[str, Any],
         claim: NetClaim,
+        confinement: Confinement,
     ) -> None:
         """`facts` is the worker's answer to "load"; `number` is what it calls the net."""
         self.number, self.path, self._claim = number, path, claim
         self._engine, self._worker = engine, engine._worker
+        self._handover, self._limits = confinement
         self._layers = [(str(name), str(kind)) for name, kind in facts["layers"]]
         self._inputs = [str(name) for name in facts["inputs"]]
         self._params = {
@@ -78,7 +80,7 @@ class CaffeNet(Closing):
             self._check_input(name)
             check_shape(name, shape)
         self._check_open()
-        self._engine.limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
+        self._limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
         wanted = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
         result = self._request(
             "reshape",
@@ -151,7 +153,7 @@ class CaffeNet(Closing):
         try:
             self._check_open()
             self._worker.check_alive()
-            with self._engine.handover().saved(path) as place:
+            with self._handover.saved(path) as place:
                 self._request("save", f"saving to {path}", path=wire_path(place))
         except EngineFailed as failed:
             if "SerializeToOstream" not in str(failed):
@@ -184,7 +186,7 @@ class CaffeNet(Closing):
         """Let go of the net; the engine goes on. May be called again."""
         if self._open and self._worker.alive:
             self._request("close", f"closing {self.path}")
-            self._engine.limits.forget(self.number)
+            self._limits.forget(self.number)
         self._open = False
         self._claim.close()
 

@@ -27,7 +27,15 @@ from netsurgery.net.effects import permitted
 from netsurgery.net.net import Net
 from netsurgery.net.state import TEST, NetState
 
-__all__ = ["CaffeNet", "Move", "Moved", "PycaffeEngine", "RefusedToLoad", "open_engine"]
+__all__ = [
+    "CaffeNet",
+    "Confinement",
+    "Move",
+    "Moved",
+    "PycaffeEngine",
+    "RefusedToLoad",
+    "open_engine",
+]
 
 #: layer, target layer, and for each param its old and new shape.
 Moved = tuple[str, str, list[tuple[Shape, Shape]]]
@@ -61,6 +69,13 @@ def open_engine(
     return PycaffeEngine(locate_caffe(options.caffe_python), options, files, outputs)
 
 
+class Confinement(NamedTuple):
+    """How files reach a worker that is confined, and its limits."""
+
+    handover: Handover
+    limits: Limits
+
+
 class PycaffeEngine(Closing):
     """Caffe in a worker process. After the process died every call raises EngineFailed."""
 
@@ -79,8 +94,7 @@ class PycaffeEngine(Closing):
         self._net_ids = itertools.count(1)
         self._prepared: dict[_Load, CaffeNet] = {}
         self._files, self._outputs = tuple(files), tuple(outputs)
-        self._handover: Handover | None = None
-        self.limits: Limits  # from then on
+        self._confinement: Confinement | None = None  # until the first net
         self._worker = WorkerProcess(python, options)
         try:
             self._info = self._started()
@@ -113,31 +127,30 @@ class PycaffeEngine(Closing):
                 raise EngineMissing(f"{python} cannot run Caffe. {failed}") from None
             raise
 
-    def handover(self, *weights: Path) -> Handover:
-        """How files reach the worker, which gives up what no net needs before the first is loaded.
+    def _confined(self, load: _Load) -> Confinement:
+        """Have the worker give up what no net needs, before it loads the first.
 
-        weights: those of that net.
+        The weights of that net it may open itself.
         """
-        if self._handover is None:
-            options, files = self._options, [*self._files, *weights]
-            gpu, allow, pid = options.gpu, options.allow, self._info["pid"]
-            self._info["unconfined"] = lacking = self._worker.request(
-                "confine",
-                "starting",
-                options.start_timeout,
-                gpu=gpu,
-                allow=sorted(allow),
-                files=[wire_path(file) for file in files],
-                filter=syscall_filter(pid, gpu=gpu is not None, allow=allow).hex(),
-                folder=wire_path(Path()) if allow & {"reads", "writes"} else None,
-            )
-            self.limits = Limits(pid, self._worker.pid, options)
-            lacking["memory"] = self.limits.reason
-            reads, writes = bool(lacking["reads"]), bool(lacking["writes"])
-            self._handover = Handover(
-                *self._worker.files, files, self._outputs, reads=reads, writes=writes
-            )
-        return self._handover
+        options = self._options
+        gpu, allow, pid = options.gpu, options.allow, self._info["pid"]
+        files = [*self._files, *filter(None, [load.weights])]
+        self._info["unconfined"] = lacking = self._worker.request(
+            "confine",
+            load.doing,
+            options.timeout,
+            gpu=gpu,
+            allow=sorted(allow),
+            files=[wire_path(file) for file in files],
+            filter=syscall_filter(pid, gpu=gpu is not None, allow=allow).hex(),
+            folder=wire_path(Path()) if allow & {"reads", "writes"} else None,
+        )
+        limits = Limits(pid, self._worker.pid, options)
+        lacking["memory"] = limits.reason
+        reads, writes = bool(lacking["reads"]), bool(lacking["writes"])
+        shared = self._worker.files
+        handover = Handover(*shared, files, self._outputs, reads=reads, writes=writes)
+        return Confinement(handover, limits)
 
     def info(self) -> dict[str, Any]:
         """What this Caffe is.
@@ -209,16 +222,17 @@ class PycaffeEngine(Closing):
             if not partial:
                 check_params(net, weights)
         claim = NetClaim(net, gpu=self._options.gpu is not None)
-        handover = self.handover(*filter(None, [weights]))
+        confinement = self._confinement = self._confinement or self._confined(load)
+        handover, limits = confinement
         number = next(self._net_ids)
-        self.limits.expect(number, claim.bound({}))
+        limits.expect(number, claim.bound({}))
         with handover.prototxt(checked) as text, handover.weights(weights) as values:
             try:
                 facts = self._request("load", load.doing, net=number, **load.fields(text, values))
             except EngineFailed as failed:
                 words = str(failed).replace(str(values), str(weights)).replace(str(text), load.path)
                 raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
-        return CaffeNet(self, number, load.path, facts, claim)
+        return CaffeNet(self, number, load.path, facts, claim, confinement)
 
     def permitted(self, net: Net) -> Prototxt:
         """The text of the net that Caffe may be given. Raises EffectRefused where there is none."""
@@ -254,14 +268,14 @@ class PycaffeEngine(Closing):
         try:
             return self._worker.request(op, doing, self._options.timeout, **fields)
         except EngineFailed as failed:
-            hint = self.limits.explain(str(failed)) if self._handover else ""
+            hint = self._confinement.limits.explain(str(failed)) if self._confinement else ""
             raise type(failed)(f"{failed}{hint}") from None
 
     def close(self) -> None:
         """Kill the worker and wait for it; every net is gone with it."""
         self._worker.close()
-        if self._handover is not None:
-            self._handover.close()
+        if self._confinement is not None:
+            self._confinement.handover.close()
 
 
 class _Load(NamedTuple):
