@@ -92,6 +92,15 @@ def test_a_link_of_ones_own_to_what_is_another_users(
         assert exposure(file) == belongs(tmp_path / "eve")
 
 
+def test_where_the_current_folder_is_gone(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert exposure(file) is None
+
+
 def test_a_link_in_a_ring_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "ring").symlink_to("ring")
     assert exposure(tmp_path / "ring") is None  # and it cannot be opened

@@ -32,7 +32,8 @@ def exposure(path: Path | str, exempt: Sequence[str] = ()) -> str | None:
     """
     if sys.platform == "win32":
         return None
-    whole = os.path.join(os.getcwd(), path)
+    # The current folder may be gone, and is not asked for where the path is whole.
+    whole = os.fspath(path) if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     roots = {os.path.realpath(one): {place for place, _ in _steps(one)} for one in exempt}
     own, shared, found = _own_users(), set[str](), dict[str, str]()
     for place, state in _steps(whole):
