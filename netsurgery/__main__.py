@@ -14,6 +14,7 @@ from types import FrameType
 
 from netsurgery.io.cleanup import end, end_after_step
 from netsurgery.io.mapping import guard, shortened
+from netsurgery.io.terminal import printable, say
 
 __all__ = ["main"]
 
@@ -29,7 +30,7 @@ def main() -> None:
         guard(end_by_lost_files)
         from netsurgery.cli import main as command_line
     except (ImportError, OSError) as error:  # a broken installation, no descriptors
-        sys.exit(f"error: netsurgery cannot start: {error}")
+        sys.exit(printable(f"error: netsurgery cannot start: {error}"))
     command_line()
 
 
@@ -87,7 +88,7 @@ _called_from_c: list[object] = []
 
 def _lost(number: int) -> None:
     try:
-        os.write(2, f"error: {shortened()}\n".encode("utf-8", "backslashreplace"))
+        say(f"error: {shortened()}\n")
     finally:
         end(1)
 

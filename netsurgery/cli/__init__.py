@@ -19,9 +19,10 @@ from typing import Any
 import click
 
 from netsurgery import __version__
-from netsurgery.cli.printing import echo, on_terminal
+from netsurgery.cli.printing import echo, echo_text, on_terminal
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError, PrototxtError
+from netsurgery.io.terminal import own_standard_error
 
 __all__ = ["cli", "main"]
 
@@ -122,6 +123,7 @@ def main() -> None:
     # all objects at exit, saves classify-map a tenth of its time.
     gc.set_threshold(GARBAGE)
     name_streams()
+    own_standard_error()
     code = run()
     gc.freeze()
     sys.exit(code)
@@ -151,7 +153,7 @@ def _run(args: list[str] | None) -> int:
     except click.ClickException as error:
         told = io.StringIO()
         error.show(told)  # it may hold names from the command line, so from a shell's *
-        echo(told.getvalue(), err=True, nl=False)
+        echo_text(told.getvalue(), err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130
@@ -184,7 +186,7 @@ def _refusal(error: OSError) -> str:
 
 def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    told = f"error: {error}".replace("\n", "\\n")
+    told = f"error: {error}"
     echo(told if len(told) <= LONGEST else f"{told[:LONGEST]}...", err=True)
     if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
-        echo(error.caret, err=True)
+        echo_text(error.caret, err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.options import json_option, quiet_option
-from netsurgery.cli.printing import echo, on_terminal
+from netsurgery.cli.printing import echo, echo_json, echo_over, on_terminal
 from netsurgery.io.cleanup import Undo
+from netsurgery.io.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,21 +79,20 @@ def install(
     finally:
         stopped.forget()
         if show:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            echo_over("")
     if not quiet:
         echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
 
 
 def _say_stopped(shown: bool) -> None:
-    # Not by way of click: the thread that a signal stopped may hold the stream.
-    wipe = "\r\x1b[K" if shown else ""
-    os.write(2, f"{wipe}stopped; run it again to go on from what was downloaded\n".encode())
+    begin = "\n" if shown else ""  # the line with the progress stays
+    say(f"{begin}stopped; run it again to go on from what was downloaded\n")
 
 
 def show_progress(what: str, done: float) -> None:
     """One line on a terminal, written over the last one."""
     share = f" {done:4.0%}" if done else " ..."
-    click.echo(f"\r\x1b[K{what}{share}", nl=False, err=True)
+    echo_over(f"{what}{share}")
 
 
 @command.command()
@@ -123,10 +121,11 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
     used = chosen(findings)
     if as_json:
         facts = [as_dict(finding, finding is used) for finding in findings]
-        click.echo(json.dumps({"usable": used is not None, "tried": facts}, indent=2))
+        echo_json({"usable": used is not None, "tried": facts})
     elif not quiet:
         for finding in findings:
-            echo("\n".join(lines(finding, finding is used)))
+            for line in lines(finding, finding is used):
+                echo(line)
         if used is None:
             echo(no_caffe(findings))
     ctx.exit(0 if used else 1)
@@ -182,7 +181,7 @@ def lines(finding: Finding, used: bool) -> list[str]:
         f"  BLAS         {blas}",
         f"  CUDA         {'compiled in' if caffe.cuda else 'not compiled in: CPU only'}",
         *confinement(caffe),
-        types,
+        *types.splitlines(),
     ]
 
 

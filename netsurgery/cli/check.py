@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import click
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
-from netsurgery.cli.printing import echo
+from netsurgery.cli.printing import echo, echo_json
 from netsurgery.jobs.check import Check, check
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
@@ -64,7 +63,7 @@ def command(
             raise click.UsageError("expected a prototxt, and its caffemodel if you like")
         found = check(prototxt, weights, state, trust_config=trust_config)
     if as_json:
-        click.echo(json.dumps(to_json(found), indent=2, allow_nan=False))
+        echo_json(to_json(found))
     elif not quiet:
         render(found)
     raise click.exceptions.Exit(0 if found.ok else 1)

@@ -28,7 +28,15 @@ from netsurgery.cli.preprocess_options import (
     preprocess_options,
     with_settings_file,
 )
-from netsurgery.cli.printing import echo, echo_failed, echo_notes, printable, stdout_in_color
+from netsurgery.cli.printing import (
+    cell,
+    echo,
+    echo_colored,
+    echo_failed,
+    echo_json_text,
+    echo_notes,
+    stdout_in_color,
+)
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError
@@ -253,10 +261,10 @@ class _Run:
             # Else *.jpg may be one, or many; there is no stdout where it was closed at the start.
             pretty = self.total == 1 and sys.stdout is not None and sys.stdout.isatty()
             facts = {"engine": self.mapper.engine, **found.to_json(self.top_k)}
-            click.echo(_json_text(facts, pretty))
+            echo_json_text(_json_text(facts, pretty))
         elif not self.quiet:
             if index:
-                click.echo()
+                echo()
             _print(found, self.mapper.engine)
             for path in written:
                 echo(f"wrote {path}")
@@ -283,6 +291,6 @@ def _print(found: ClassMap, engine: str) -> None:
     (height, width), (rows, columns) = found.geometry.placement.input, found.shape
     name = "standard input" if found.image == "-" else found.image
     echo(f"{name}: input {height}x{width}, map {rows}x{columns} of {found.blob}, by {engine}")
-    click.echo(map_text(found, color), color=color)
-    click.echo()
-    click.echo(found_text(found, color, printable), color=color)
+    echo_colored(map_text(found, color))
+    echo()
+    echo_colored(found_text(found, color, cell))

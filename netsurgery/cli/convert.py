@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from netsurgery.cli.options import (
     state_options,
 )
 from netsurgery.cli.preprocess_options import preprocess_options
-from netsurgery.cli.printing import echo, echo_notes, echo_table, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table, echo_text, text_diff
 from netsurgery.cli.progress import bytes_written
 from netsurgery.cli.verify_report import facts as verified
 from netsurgery.cli.verify_report import verified_lines
@@ -145,7 +144,7 @@ def command(
             )
         facts = to_json(plan, places, made)
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        echo_json(facts)
     elif not quiet:
         render(facts)
 
@@ -231,8 +230,8 @@ def render(found: dict[str, Any]) -> None:
         echo(f"window of a cell{of}: {height} x {width} pixels{every}")
     echo_notes(found["notes"])
     if found["dry_run"]:
-        echo(f"would write {', '.join(_outputs(found))}\n")
-        echo(found["diff"], nl=False)
+        echo(f"would write {', '.join(_outputs(found))}")
+        echo_text(f"\n{found['diff']}")
         return
     for line in verified_lines(found["verified"]) if "verified" in found else ():
         echo(line)

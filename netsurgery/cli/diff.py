@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.options import json_option, quiet_option, state_options
-from netsurgery.cli.printing import cell, echo, echo_table, text_diff
+from netsurgery.cli.printing import cell, echo, echo_json, echo_table, echo_text, text_diff
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.jobs.diff import Comparison, ParamDifference, compare_files
@@ -80,7 +79,7 @@ def command(
         found = compare_files(nets, models, strict, state)
         text = text_diff(nets[0], nets[1].text, nets[1].path) if with_text and nets else None
     if as_json:
-        click.echo(json.dumps(to_json(found, files, text), indent=2, allow_nan=False))
+        echo_json(to_json(found, files, text))
     elif not quiet:
         render(found, text)
     raise click.exceptions.Exit(0 if found.same else 1)
@@ -173,7 +172,7 @@ def render(found: Comparison, text: str | None = None) -> None:
     if unequal:
         echo_table([_HEAD, *map(_row, unequal)], "lllrrr")
     if text:
-        echo(text, nl=False)
+        echo_text(text)
     echo(_summary(found))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_notes, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text, text_diff
 from netsurgery.cli.progress import bytes_written
 from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
 from netsurgery.net.model import Model
@@ -136,7 +135,7 @@ def command(
                 written = write_edit(plan, model, places, force=force, progress=progress)
     found = _facts(plan, places, written)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo_json(found)
     elif not quiet:
         _show(found)
 
@@ -177,7 +176,7 @@ def _show(found: dict[str, Any]) -> None:
     files = [found["weights"], *found["saved"], *filter(None, [found["prototxt"]])]
     if found["dry_run"]:
         echo(f"would write {', '.join(files)}")
-        echo(f"\n{found['diff']}" if found["diff"] else "", nl=False)
+        echo_text(f"\n{found['diff']}" if found["diff"] else "")
         return
     for name in files:
         echo(f"wrote {name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.printing import echo, echo_notes
+from netsurgery.cli.printing import echo, echo_json, echo_notes
 from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
@@ -98,7 +97,7 @@ def command(
         force=force,
     )
     if as_json:
-        click.echo(json.dumps(facts(made), indent=2))
+        echo_json(facts(made))
     elif not quiet:
         show(made, err=printed)
 

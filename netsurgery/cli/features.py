@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from netsurgery.cli.preprocess_options import (
     pixel_options,
     with_settings_file,
 )
-from netsurgery.cli.printing import echo, echo_failed, echo_notes, echo_table, printable
+from netsurgery.cli.printing import cell, echo, echo_failed, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError, OutputError
@@ -135,7 +134,7 @@ def command(
     paths = feature_paths(output, len(images), len(blobs)) if output else []
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
     inputs += [image for image in images if image != "-"]
-    names = [printable(name) for name in stems(images)]
+    names = [cell(name) for name in stems(images)]
     pictures = _Pictures.plan(picture, names, blobs, inputs, force)
     pictures.check(paths)
     sizes = {"net": extractor.mapper.net.size, "image": None}
@@ -179,7 +178,7 @@ class _Pictures:
             return made
         made.folder = given
         keys = [(name, blob) for name in names for blob in blobs]
-        flat = [f"{name}_{printable(blob)}".replace("/", "-") + ".png" for name, blob in keys]
+        flat = [f"{name}_{cell(blob)}".replace("/", "-") + ".png" for name, blob in keys]
         for key, name in zip(keys, stems(flat), strict=True):
             made.paths[key] = str(Path(given, f"{name.removesuffix('.png')}.png"))
         return made
@@ -276,7 +275,7 @@ class _Run:
                 "features": self.found,
                 "failed": self.failed,
             }
-            click.echo(json.dumps(facts, indent=2, allow_nan=False))
+            echo_json(facts)
         elif not self.quiet:
             rows = [("image", "blob", "shape", "stride", "field", "offset")]
             rows += [(one["name"], one["blob"], *_row(one)) for one in self.found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from netsurgery.cli.options import (
     seed_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_notes, echo_table
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.io.files import STDOUT
 from netsurgery.jobs.init import initialize
@@ -83,7 +82,7 @@ def command(
             size = initialize(plan, weights_out, seed=seed, force=force, progress=progress)
     found = _facts(plan, weights_out, seed, size)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo_json(found)
     elif not quiet:
         _show(found, err=printed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -18,7 +17,7 @@ from netsurgery.cli.options import (
     state_options,
     whole_numbers,
 )
-from netsurgery.cli.printing import cell, echo, echo_table, joined
+from netsurgery.cli.printing import cell, echo, echo_json, echo_table, joined
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.formats.weights import open_weights
 from netsurgery.io.memory import size_text
@@ -129,7 +128,7 @@ def command(
                 with_statistics=with_statistics,
             )
     if as_json:
-        click.echo(json.dumps(to_json(found), indent=2, allow_nan=False))
+        echo_json(to_json(found))
     elif not quiet:
         render(found, with_fields)
     if found.fits is False:

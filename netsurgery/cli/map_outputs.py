@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from netsurgery.errors import OutputError
-from netsurgery.io.files import Outputs, check_outputs, print_bytes
+from netsurgery.io.files import Outputs, check_outputs
+from netsurgery.io.terminal import check_no_terminal, print_bytes
 
 __all__ = ["MapFiles", "is_folder", "make_folder", "stems"]
 
@@ -61,6 +62,8 @@ class MapFiles:
 
     def _check(self) -> None:
         """Folders that are not there yet are made later: nothing in them can be in the way."""
+        if self.to_stdout:
+            check_no_terminal("what is written")
         later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
         files = [path for paths in self.paths.values() for path in paths if path != "-"]
         check_outputs(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-import click
-
 from netsurgery.errors import NetsurgeryError
+from netsurgery.io.terminal import printable
 
 if TYPE_CHECKING:
     from netsurgery.formats.prototxt import Prototxt
@@ -17,35 +18,66 @@ if TYPE_CHECKING:
 __all__ = [
     "cell",
     "echo",
+    "echo_colored",
     "echo_failed",
+    "echo_json",
+    "echo_json_text",
     "echo_notes",
+    "echo_over",
     "echo_table",
+    "echo_text",
     "joined",
     "on_terminal",
-    "printable",
     "stdout_in_color",
     "text_diff",
 ]
 
 
-def printable(text: str) -> str:
-    """`text` with control characters (but newline and tab) and lone surrogates escaped."""
-    return "".join(c if c in "\n\t" or _harmless(c) else _escaped(c) for c in text)
+#: To the start of the line, and the rest of it wiped.
+_WIPE = "\r\x1b[K"
+_COLOR = re.compile(r"(\x1b\[[\d;]*m)")
 
 
-def _harmless(char: str) -> bool:
-    return char.isprintable() and not 0xD800 <= ord(char) < 0xE000
+def _write(text: str, err: bool) -> None:
+    """Every word of the command line passes here; Python has None for a stream that is closed."""
+    stream = sys.stderr if err else sys.stdout
+    if stream is not None:
+        getattr(stream, "steer", stream.write)(text)
+        stream.flush()
 
 
-def _escaped(char: str) -> str:
-    if 0xDC80 <= ord(char) < 0xDD00:  # a byte that was not UTF-8
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+def echo(text: str = "", *, err: bool = False) -> None:
+    """`text` as one line, with what could steer a terminal escaped, to standard output (or error).
+
+    A newline in it, of somebody's name, begins no line of its own.
+    """
+    _write(f"{cell(text)}\n", err)
 
 
-def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """`text`, made printable, to standard output (or error)."""
-    click.echo(printable(text), err=err, nl=nl)
+def echo_text(text: str, *, err: bool = False) -> None:
+    """The same for text of any number of lines."""
+    _write(printable(text if text.endswith("\n") or not text else f"{text}\n"), err)
+
+
+def echo_colored(text: str) -> None:
+    """The same where colours are in it: names in `text` must have been through `cell`."""
+    parts = _COLOR.split(text)
+    _write("".join(p if i % 2 else printable(p) for i, p in enumerate(parts)) + "\n", False)
+
+
+def echo_json(value: object) -> None:
+    """A value as JSON, indented."""
+    echo_json_text(json.dumps(value, indent=2, allow_nan=False))
+
+
+def echo_json_text(text: str) -> None:
+    """JSON, which escapes by itself all but DEL."""
+    echo_text(text.replace("\x7f", "\\u007f"))
+
+
+def echo_over(text: str) -> None:
+    """`text` on standard error's last line, in the place of what is there; "" wipes it."""
+    _write(f"{_WIPE}{cell(text)}", True)
 
 
 def echo_notes(notes: Iterable[str], *, err: bool = False) -> None:
@@ -66,7 +98,7 @@ _SHOWN = 4
 
 
 def cell(text: str) -> str:
-    """`text` on one line, with control characters escaped."""
+    """`text` on one line, with what could steer a terminal escaped."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
@@ -105,5 +137,5 @@ def text_diff(old: Prototxt, new: str, name: str) -> str:
     import difflib
 
     before, after = (text.splitlines(keepends=True) for text in (old.original or old.text, new))
-    lines = difflib.unified_diff(before, after, str(old.path), name)
+    lines = difflib.unified_diff(before, after, cell(str(old.path)), cell(name))
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

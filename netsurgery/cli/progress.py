@@ -7,16 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
-
-from netsurgery.cli.printing import on_terminal, printable
+from netsurgery.cli.printing import cell, echo_over, on_terminal
 
 __all__ = ["Progress", "bytes_written"]
 
 _WIDTH = 24
 #: What takes less long is not told of; seconds.
 _MOMENT = 1.0
-_WIPE = "\r\x1b[K"
 
 
 class Progress:
@@ -32,14 +29,13 @@ class Progress:
         self.done += 1
         if self.shown:
             bar = "#" * full + "-" * (_WIDTH - full)
-            told = printable(name).replace("\n", "?").replace("\t", " ")
             # A line longer than the terminal would wrap, and could not be wiped.
-            click.echo(f"{_WIPE}[{bar}] {self.done}/{self.total} {told[-36:]}", err=True, nl=False)
+            echo_over(f"[{bar}] {self.done}/{self.total} {cell(name)[-36:]}")
 
     def clear(self) -> None:
         """Wipe the bar."""
         if self.shown:
-            click.echo(_WIPE, err=True, nl=False)
+            echo_over("")
 
 
 @contextmanager
@@ -56,9 +52,9 @@ def bytes_written(quiet: bool) -> Iterator[Callable[[int], None] | None]:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + _MOMENT / 5
-            click.echo(f"{_WIPE}{size_text(done)} written", err=True, nl=False)
+            echo_over(f"{size_text(done)} written")
 
     try:
         yield tell
     finally:
-        click.echo(_WIPE, err=True, nl=False)
+        echo_over("")

@@ -1,4 +1,8 @@
-"""Standard output and error as the command line writes to them: their errors say which it was."""
+"""Standard output and error as the command line writes to them.
+
+Their errors say which it was, and whatever writes to them, Python's own warnings and tracebacks
+too, cannot steer a terminal: `netsurgery.cli.printing` alone knows the way past that.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
+
+from netsurgery.io.terminal import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -40,6 +46,18 @@ class _Error(io.FileIO):
             return memoryview(data).nbytes
 
 
+class _Text(io.TextIOWrapper):
+    """Text on such a stream."""
+
+    def write(self, text: str, /) -> int:
+        self.steer(printable(text))
+        return len(text)
+
+    def steer(self, text: str) -> None:
+        """Write as it is what is known to be printable, or is to move the cursor."""
+        super().write(text)
+
+
 def name_streams() -> None:
     """Put such streams in place of Python's, which are None where they were closed at the start.
 
@@ -49,7 +67,7 @@ def name_streams() -> None:
         stream: Any = getattr(sys, name)
         if stream is not None:
             raw = kind(stream.fileno(), "w", closefd=False)
-            made = io.TextIOWrapper(
+            made = _Text(
                 io.BufferedWriter(raw),
                 encoding=stream.encoding,
                 errors="backslashreplace",

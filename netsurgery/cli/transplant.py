@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_notes, echo_table
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
 from netsurgery.net.net import Net
@@ -109,7 +108,7 @@ def command(
                 made = transplant(plan, weights_out, force=force, progress=progress)
         found = _facts(plan, weights_out, made)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo_json(found)
     elif not quiet:
         _show(found)
 

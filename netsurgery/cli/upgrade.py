@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from netsurgery.cli.options import (
     json_option,
     quiet_option,
 )
-from netsurgery.cli.printing import echo, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_text, text_diff
 from netsurgery.cli.progress import bytes_written
 from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
 
@@ -58,7 +57,7 @@ def command(
                 upgrade(plan, output, force=force, progress=progress)
         found = _facts(plan, output, dry_run)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo_json(found)
     elif not quiet:
         _show(found, err=printed)
 
@@ -89,6 +88,6 @@ def _show(found: dict[str, Any], *, err: bool) -> None:
     if found["dry_run"]:
         if found["output"]:
             echo(f"would write {found['output']}")
-        echo(found.get("diff", ""), nl=False)
+        echo_text(found.get("diff", ""))
     elif not err:
         echo(f"wrote {found['output']}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.preprocess_options import pixel_options
+from netsurgery.cli.printing import echo_json
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import Settings
@@ -142,7 +142,7 @@ def command(
                 tolerance=tolerance,
             )
     if as_json:
-        click.echo(json.dumps(report.facts(found), indent=2, allow_nan=False))
+        echo_json(report.facts(found))
     elif not quiet:
         report.show(found)
     raise click.exceptions.Exit(0 if found.verified else 2 if found.same else 1)

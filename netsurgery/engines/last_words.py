@@ -6,12 +6,15 @@ failed: ..., and protobuf says what it could not parse in a line before it.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 import signal
 import sys
 import threading
 from typing import IO
+
+from netsurgery.io.terminal import printable
 
 __all__ = ["LastWords", "caffe_words", "gone_because", "how_it_ended"]
 
@@ -38,15 +41,21 @@ class LastWords:
         self._thread.start()
 
     def _drain(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         with self._pipe as pipe:
             while part := pipe.read1(1 << 16):  # type: ignore[attr-defined]
                 with self._lock:
                     self._kept += part
                     del self._kept[:-KEPT]
-                if self._live:
-                    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed
-                        sys.stderr.write(part.decode("utf-8", "replace"))
-                        sys.stderr.flush()
+                self._show(decoder.decode(part))
+        self._show(decoder.decode(b"", True))
+
+    def _show(self, text: str) -> None:
+        """Names are in it, as the net has them."""
+        if self._live and text:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed
+                sys.stderr.write(printable(text))
+                sys.stderr.flush()
 
     def forget(self) -> None:
         """Drop what was printed so far."""

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,33 +21,17 @@ from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
 from netsurgery.export.protobuf import FileRange
 from netsurgery.io.mapping import watch
+from netsurgery.io.terminal import unheard
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
     from netsurgery.formats.weights import WeightsFile
 
 
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Where there is no /proc ONNX Runtime prints, in C, of a processor that it cannot name."""
-    if sys.platform != "linux" or os.path.exists("/proc/cpuinfo"):
-        yield
-        return
-    kept = os.dup(2)
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
 # Else importing it writes an identity and a diary of use under the home folder.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 try:
-    with _unheard():
+    with unheard():  # without /proc it prints of a processor that it cannot name
         import onnxruntime as ort
 except ImportError as missing:
     raise EngineMissing(
@@ -157,9 +141,10 @@ class Session:
             values = [ort.OrtValue.ortvalue_from_numpy(array) for array in form.values.values()]
             settings.add_external_initializers(list(form.values), values)
         try:
-            return ort.InferenceSession(
-                form.model, settings, providers=providers(self._options.gpu)
-            )
+            with unheard(shown=self._options.verbose):
+                return ort.InferenceSession(
+                    form.model, settings, providers=providers(self._options.gpu)
+                )
         except Exception as error:  # the binding's classes have no common root but this
             raise EngineFailed(f"ONNX Runtime does not take the net: {_line(error)}") from None
 
@@ -176,7 +161,8 @@ class Session:
         timer.daemon = True
         timer.start()
         try:
-            made = self._session.run([*self.outputs, *self._starts], dict(feed), running)
+            with unheard(shown=self._options.verbose):
+                made = self._session.run([*self.outputs, *self._starts], dict(feed), running)
         except Exception as error:
             if over.is_set():
                 raise EngineTimeout(f"the net did not run within {limit:g} s") from None

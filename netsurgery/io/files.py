@@ -13,14 +13,12 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
@@ -28,8 +26,9 @@ from netsurgery.io.locks import lock
 from netsurgery.io.mapping import shortened
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, close_quietly, write_segments
+from netsurgery.io.terminal import check_no_terminal, print_bytes
 
-__all__ = ["STDOUT", "Output", "Outputs", "check_outputs", "print_bytes"]
+__all__ = ["STDOUT", "Output", "Outputs", "check_outputs"]
 
 #: The output that is standard output, where a run takes it.
 STDOUT = "-"
@@ -202,6 +201,8 @@ class Outputs:
     ) -> None:
         self.force, self._repeatable = force, repeatable
         self._printed = stdout and list(map(str, paths)) == [STDOUT]
+        if self._printed:
+            check_no_terminal("what is written")
         to_check = [] if self._printed else paths
         self._targets = check_outputs(to_check, inputs=inputs, force=force or repeatable)
         self._made: dict[str, Output] = {}
@@ -289,15 +290,6 @@ class Outputs:
             output.discard()
         self._made.clear()
         self._folders.close()
-
-
-def print_bytes(content: BinaryIO) -> None:
-    """Copy `content` to standard output. Raises OutputError where that was closed at the start."""
-    if sys.stdout is None:
-        raise OutputError("standard output is closed")
-    sys.stdout.flush()
-    shutil.copyfileobj(content, sys.stdout.buffer, 1 << 20)
-    sys.stdout.buffer.flush()
 
 
 def _print(output: Output) -> None:

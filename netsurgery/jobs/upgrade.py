@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import OutputError
 from netsurgery.formats.caffemodel import open_protobuf
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
-from netsurgery.io.files import Outputs, print_bytes
+from netsurgery.io.files import Outputs
+from netsurgery.io.terminal import print_text
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade
@@ -87,7 +87,7 @@ def upgrade(
     if str(target) == STREAM:
         if plan.text is None:
             raise OutputError("a caffemodel is written to a file, not to standard output")
-        print_bytes(io.BytesIO(_encoded(plan.text)))
+        print_text(_encoded(plan.text))
         return
     with Outputs([target], inputs=inputs, force=force) as outputs:
         if plan.text is not None:

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError
+from netsurgery.io.terminal import unheard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,8 +111,9 @@ def read_picture(path: str) -> Picture:
     Raises ImageError: no such file, not a picture, truncated, too large, a pixel type that has no
     0..1 range (floats, 32-bit integers).
     """
-    with warnings.catch_warnings():
-        # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata.
+    with warnings.catch_warnings(), unheard():
+        # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata;
+        # libtiff prints.
         warnings.simplefilter("ignore")
         try:
             with _opened(path) as file:

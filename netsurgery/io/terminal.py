@@ -1,0 +1,146 @@
+"""What may reach a terminal: text that cannot steer it, and nothing that a library in C prints.
+
+Control characters, those that turn the direction of text round, invisible ones and bytes that are
+no UTF-8 are written as escapes, by whoever prints, at the moment of printing. Python's own streams
+do it once more where the command runs (`netsurgery.cli.streams`), for whatever writes to them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from netsurgery.errors import OutputError
+
+__all__ = [
+    "check_no_terminal",
+    "own_standard_error",
+    "print_bytes",
+    "print_text",
+    "printable",
+    "say",
+    "unheard",
+]
+
+#: Accents and the like that one letter may carry: more of them flow over the lines around.
+_MARKS = 4
+#: Bytes shown of what a library printed.
+_SHOWN = 1 << 18
+#: What libraries put around their own words.
+_COLOR = re.compile(r"\x1b\[[\d;]*m")
+
+#: Whether descriptor 2 is ours: it is in the command, in a program of others it is not.
+_owned = False
+#: Held by the thread that leads it elsewhere.
+_leading = threading.Lock()
+#: Where standard error is while descriptor 2 leads elsewhere.
+_moved: list[int] = []
+
+
+def printable(text: str) -> str:
+    """`text` with all that could steer a terminal escaped, but for newline and tab."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    import unicodedata
+
+    made, marks = [], 0
+    for char in text:
+        marks = marks + 1 if unicodedata.category(char).startswith("M") else 0
+        harmless = char in "\n\t" or (char.isprintable() and marks <= _MARKS)
+        made.append(char if harmless else _escaped(char))
+    return "".join(made)
+
+
+def _escaped(char: str) -> str:
+    if 0xDC80 <= ord(char) < 0xDD00:  # a byte that was not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def say(text: str) -> None:
+    """Write to standard error past Python's stream, which a thread that was stopped may hold."""
+    os.write(_moved[-1] if _moved else 2, printable(text).encode("utf-8", "backslashreplace"))
+
+
+def check_no_terminal(what: str) -> None:
+    """Refuse a terminal as standard output for `what`, which is not text. Raises OutputError."""
+    if _on_terminal():
+        raise OutputError(
+            f"standard output is a terminal, and {what} is not text: name a file, or redirect it "
+            "(> FILE, | PROGRAM)"
+        )
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def print_bytes(content: BinaryIO) -> None:
+    """Copy `content` to standard output. Raises OutputError where that was closed at the start."""
+    import shutil
+
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
+    sys.stdout.flush()
+    shutil.copyfileobj(content, sys.stdout.buffer, 1 << 20)
+    sys.stdout.buffer.flush()
+
+
+def print_text(content: bytes) -> None:
+    """The same for a text, byte for byte; a terminal gets it printable. Raises OutputError."""
+    if _on_terminal():
+        sys.stdout.write(printable(content.decode("utf-8", "surrogateescape")))
+        sys.stdout.flush()
+    else:
+        print_bytes(io.BytesIO(content))
+
+
+def own_standard_error() -> None:
+    """Have `unheard` do its work from now on."""
+    global _owned
+    _owned = True
+
+
+@contextlib.contextmanager
+def unheard(*, shown: bool = False) -> Iterator[None]:
+    """Around a library in C that prints to descriptor 2 by itself: what it says is dropped.
+
+    shown: it is written, escaped, when the library is done. Does nothing in a program of others,
+    whose descriptor it is, nor where there are no descriptors left.
+    """
+    with contextlib.ExitStack() as stack:
+        if _owned and _leading.acquire(blocking=False):
+            stack.callback(_leading.release)
+            with contextlib.suppress(OSError):
+                stack.enter_context(_led_away(shown))
+        yield
+
+
+@contextlib.contextmanager
+def _led_away(shown: bool) -> Iterator[None]:
+    import tempfile
+
+    with tempfile.TemporaryFile() if shown else open(os.devnull, "w+b") as file:
+        _moved.append(os.dup(2))
+        try:
+            os.dup2(file.fileno(), 2)
+            yield
+        finally:
+            os.dup2(_moved[-1], 2)
+            os.close(_moved.pop())
+            if shown:
+                file.seek(max(0, file.tell() - _SHOWN))
+                _show(file.read())
+
+
+def _show(printed: bytes) -> None:
+    if printed and sys.stderr is not None:
+        text = _COLOR.sub("", printed.decode("utf-8", "surrogateescape"))
+        sys.stderr.write(printable(text))
+        sys.stderr.flush()
