@@ -73,7 +73,7 @@ def confine(files, program, gpu, allow):
 
     files: what may be read besides the interpreter and its Caffe; program: the seccomp filter.
     """
-    if "reads" in allow:
+    if "reads" in allow or "writes" in allow:  # HDF5 opens what it writes for reading, too
         reads = "files may be read, as --allow has it"
     elif gpu:
         reads = "files may be read, for the driver of a GPU reads where it will"

@@ -270,10 +270,10 @@ def _way_out(options: EngineOptions) -> Iterator[None]:
     """Where Caffe refuses a net, a fork's layers in it perhaps, say what needs no Caffe."""
     try:
         yield
-    except EngineFailed as error:
+    except (EffectRefused, EngineFailed) as error:
         if options.choice == "auto":
             raise
-        raise EngineFailed(f"{error}; --engine embedded converts without Caffe") from None
+        raise type(error)(f"{error}; --engine embedded converts without Caffe") from None
 
 
 def _save(save: Callable[[Path], None], target: Output) -> None:

@@ -163,19 +163,22 @@ def verify(
 
 
 def _read(old: Model, new: Model, allow: Collection[str]) -> tuple[Net, Net]:
-    """Both nets, with Input layers for data layers; shapes given go to whichever has the blob.
-
-    A layer without tops, which does more than is allowed, is left out: nothing of it is compared.
-    """
+    """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
     one, other = old.net, new.net
     if one.state.shapes == other.state.shapes:
         one, other = given_to_either(one, other)
-    return _with_inputs(one, allow), _with_inputs(other, allow)
+    return _compared(one, allow), _compared(other, allow)
 
 
-def _with_inputs(net: Net, allow: Collection[str]) -> Net:
-    declared = declare_inputs(net)
-    return harmless(declared, [top for layer in declared.layers for top in layer.tops], allow)
+def _compared(net: Net, allow: Collection[str]) -> Net:
+    """The net, with Input layers for data layers.
+
+    Where layers do more than is allowed, it is what the net makes of its inputs: what is only
+    written somewhere, or read and given to no layer, is not compared.
+    """
+    made = declare_inputs(net)
+    tops = [top for layer in made.layers if layer.bottoms for top in layer.tops]
+    return harmless(made, [*(one.name for one in made.inputs), *tops], allow)
 
 
 def _once(*notes: str) -> tuple[str, ...]:

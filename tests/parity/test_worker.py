@@ -47,7 +47,9 @@ layer { name: "fc-conv" type: "Convolution" bottom: "data" top: "fc-conv"
   convolution_param { num_output: 7 kernel_h: 4 kernel_w: 5 } }
 """
 )
-MISSING_BOTTOM = HEAD + 'layer { name: "ip" type: "ReLU" bottom: "nope" top: "ip" }'
+NO_ENGINE = HEAD + (
+    'layer { name: "r" type: "ReLU" bottom: "data" top: "r" relu_param { engine: CUDNN } }'
+)
 
 
 @pytest.fixture
@@ -193,17 +195,17 @@ def test_weights_in_hdf5(caffe_engine: PycaffeEngine, shared_data: Path) -> None
 
 
 def test_what_caffe_says_when_it_gives_up(caffe_python: str, write: Callable[[str], Path]) -> None:
-    unknown_field = write('layer {\n  name: "a" typo: 1\n}\n')
-    dangling = write(MISSING_BOTTOM)
+    unknown_field = write('layer {\n  name: "a" type: "Silence" typo: 1\n}\n')
+    no_engine = write(NO_ENGINE)
     said = {
-        (dangling, None): (
-            f"Caffe gave up loading {dangling}: Unknown bottom blob 'nope' (layer 'ip', "
-            "bottom index 0) (insert_splits.cpp:29)"
+        (no_engine, None): (
+            f"Caffe gave up loading {no_engine}: Layer r has unknown engine. "
+            "(layer_factory.cpp:211)"
         ),
         (unknown_field, None): (
             f"Caffe gave up loading {unknown_field}: Check failed: ReadProtoFromTextFile("
             f"param_file, param) Failed to parse NetParameter file: {unknown_field} "
-            "(upgrade_proto.cpp:90); Error parsing text-format caffe.NetParameter: 2:17: "
+            "(upgrade_proto.cpp:90); Error parsing text-format caffe.NetParameter: 2:33: "
             'Message type "caffe.LayerParameter" has no field named "typo".'
         ),
     }
@@ -269,17 +271,17 @@ def test_a_size_the_classifier_cannot_take(caffe_python: str, write: Callable[[s
     )
 
 
-def test_a_python_layer_that_is_not_there(
-    caffe_engine: PycaffeEngine, write: Callable[[str], Path]
-) -> None:
+def test_a_python_layer_that_is_not_there(caffe_python: str, write: Callable[[str], Path]) -> None:
     path = write('layer { name: "p" type: "Python" top: "p" '
                  'python_param { module: "no_such" layer: "L" } }')  # fmt: skip
-    with pytest.raises(EngineFailed) as caught:
-        caffe_engine.load(path)
-    assert str(caught.value) == (
-        f"Caffe gave up loading {path}: ModuleNotFoundError: No module named 'no_such'"
-    )
-    assert caffe_engine.alive
+    options = EngineOptions(caffe_python=caffe_python, allow=frozenset({"python"}))
+    with open_engine(options) as engine:
+        with pytest.raises(EngineFailed) as caught:
+            engine.load(path)
+        assert str(caught.value) == (
+            f"Caffe gave up loading {path}: ModuleNotFoundError: No module named 'no_such'"
+        )
+        assert engine.alive
 
 
 def run_for_long(net: CaffeNet) -> None:
