@@ -250,6 +250,7 @@ def seeds(target: str) -> list[bytes]:
         "image": lambda: [*_pictures(), *_read(SHARED, "models/lenet_v1/*.png")],
         "settings": lambda: [SETTINGS, b"[preprocess]\nmean = [1.0, 2]\n", b"model.prototxt='a'\n"],
         "owners": lambda: [OWN_TREE, LINKED_TREE, STRANGE_TREE, HELD_TREE],
+        "signals": lambda: [bytes([7 * i, i, 40 * i, 0, i]) for i in (1, 3, 6)],
         "labels": lambda: [b"n01 tench, Tinca\nn02 goldfish\n", b"zero\r\none\r\n\xe2\x82\xac\n"],
     }[target]()  # fmt: skip
     return sorted(set(found), key=len)

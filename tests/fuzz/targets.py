@@ -179,6 +179,13 @@ def command(data: bytes) -> None:
     Case.from_bytes(data).check()
 
 
+def signals(data: bytes) -> None:
+    """A command that a signal ends; see `ended`."""
+    from fuzz import ended
+
+    ended.check(data)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "prototxt": prototxt,
     "upgrade": upgrade,
@@ -192,6 +199,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "owners": owners,
     "labels": labels,
     "command": command,
+    "signals": signals,
 }
 
 
