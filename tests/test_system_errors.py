@@ -16,6 +16,7 @@ from every_command import COMMANDS, GOOD
 from PIL import Image
 
 from netsurgery.cli import run
+from netsurgery.io.segments import Source
 
 #: What a file is met with: looked at, read, written and put in place.
 CALLS = """
@@ -101,3 +102,36 @@ def test_a_call_that_fails(
         left = {path for path in clear(here, kept) if path.endswith("netsurgery-tmp")}
         assert not left or broken.failed == "unlink", told
     assert turn > 5
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "upgrade")])
+@pytest.mark.parametrize("which", ["good.caffemodel", "good.prototxt"])
+def test_an_input_that_is_cut_once_it_is_open(
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    which: str,
+) -> None:
+    """By half; whatever is read then ends early."""
+
+    def opened(source: Source, path: str | Path) -> None:
+        real(source, path)
+        if os.path.basename(path) == which:
+            os.truncate(path, size)
+
+    real, size = Source.__init__, os.path.getsize(which) // 2
+    words = [name, *COMMANDS[name][-1].replace("NET", "good.prototxt").split()]
+    if which not in words:
+        words[1:] = ["good.caffemodel", "good.caffemodel"]
+    before = {path.name for path in here.iterdir()}
+    monkeypatch.setattr(Source, "__init__", opened)
+    code = run(words)
+    out, err = capsys.readouterr()
+    if name == "check" and code == 1:
+        assert f"{which}" in out
+    elif code:
+        assert err.count("\n") == 1, err
+        assert f"{which}: " in err, err
+    assert code in (1, 2)
+    assert {path.name for path in here.iterdir()} == before

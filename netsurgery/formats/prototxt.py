@@ -25,7 +25,7 @@ from netsurgery.errors import FormatError, PrototxtError
 from netsurgery.formats.schema.index import caffe_fields
 from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
 from netsurgery.formats.texttree import respelled
-from netsurgery.io.reader import Reader, open_source
+from netsurgery.io.reader import Reader, open_source, read_whole
 from netsurgery.io.scratch import scratch_folder
 
 __all__ = [
@@ -171,7 +171,7 @@ def _content(path: Path) -> bytes:
             f"{path}: {path.stat().st_size} bytes, expected a prototxt of at most {MAX_BYTES}; "
             "are the prototxt and the caffemodel exchanged?"
         )
-    return path.read_bytes()
+    return read_whole(path, MAX_BYTES)
 
 
 def _layers(root: Message) -> tuple[tuple[Message, ...], str]:

@@ -72,13 +72,17 @@ class Reader:
 def read_whole(path: Path | str, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes.
 
-    Raises OSError, its strerror fit for a message, for a file that cannot be read, is larger, or
-    is no regular file: a FIFO would be waited for, a device might never end.
+    Raises OSError, its strerror fit for a message, for a file that cannot be read, changes
+    meanwhile, is larger, or is no regular file: a FIFO would be waited for, a device might never
+    end.
     """
     with Source(path) as source:
         if source.size > limit:
             raise OSError(errno.EFBIG, f"{source.size} bytes, where at most {limit} make sense")
-        return source.pread(source.size, 0)
+        data = source.pread(source.size, 0)
+        if source.written_to():
+            raise OSError(errno.EIO, "changed while it was being read; run again")
+        return data
 
 
 def read_text(path: Path | str, limit: int, error: type[FormatError], expected: str = "") -> str:

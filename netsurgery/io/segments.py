@@ -86,10 +86,13 @@ class Source(Closing):
         Both the open file (written to since?) and its path (replaced since?) are asked.
         """
         try:
-            same = _identity(os.fstat(self.fd)) == self.identity
-            return same and _identity(os.stat(self.path)) == self.identity
+            return not self.written_to() and _identity(os.stat(self.path)) == self.identity
         except OSError:
             return False
+
+    def written_to(self) -> bool:
+        """Has the open file changed since; its path may lead to another by now. Raises OSError."""
+        return _identity(os.fstat(self.fd)) != self.identity
 
     def map(self) -> mmap.mmap:
         """The whole file mapped read-only, once. It outlives close() while arrays use it."""
