@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import random
 import signal
 import subprocess
@@ -123,3 +125,28 @@ netsurgery.inspect({str(NET)!r})
 assert before == [signal.getsignal(number) for number in signal.valid_signals()]
 """
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True, timeout=30)
+
+
+def test_the_prompt_does_not_come_behind_a_bar(tmp_path: Path) -> None:
+    terminal, theirs = pty.openpty()
+    pictures = [str(ROOT / "examples" / "digits_canvas.png")] * 50
+    net = ["--prototxt", str(NET), "--weights", str(ROOT / "models/digits/digits.caffemodel")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "netsurgery", "classify-map", *pictures, *net, "--blob", "pool1"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = os.read(terminal, 1 << 16)
+    while b"/50" not in said:
+        said += os.read(terminal, 1 << 16)
+    process.terminate()
+    assert process.wait(30) == 143
+    with contextlib.suppress(OSError):  # the end of a terminal's output
+        while part := os.read(terminal, 1 << 16):
+            said += part
+    os.close(terminal)
+    assert said.endswith(b"\n")
