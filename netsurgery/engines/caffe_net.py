@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
     from netsurgery.engines.pycaffe import Confinement, PycaffeEngine
 
-__all__ = ["CaffeNet"]
+__all__ = ["CaffeNet", "shape_of"]
 
 
 class CaffeNet(Closing):
@@ -41,12 +41,15 @@ class CaffeNet(Closing):
         self.number, self.path, self._claim = number, path, claim
         self._engine, self._worker = engine, engine._worker
         self._handover, self._limits = confinement
-        self._layers = [(str(name), str(kind)) for name, kind in facts["layers"]]
-        self._inputs = [str(name) for name in facts["inputs"]]
-        self._params = {
-            str(layer): tuple(tuple(shape) for shape in shapes) for layer, shapes in facts["params"]
-        }
-        self._blobs = shapes_by_name(facts["blobs"])
+        with self._worker.sense(f"loading {path}"):
+            self._layers = [(str(name), str(kind)) for name, kind in facts["layers"]]
+            self._params = {
+                str(layer): tuple(map(shape_of, shapes)) for layer, shapes in facts["params"]
+            }
+            self._blobs = shapes_by_name(facts["blobs"])
+            self._inputs = [str(name) for name in facts["inputs"]]
+            if not self._blobs.keys() >= set(self._inputs):
+                raise ValueError("an input is no blob")
         self._open = True
 
     @property
@@ -82,12 +85,11 @@ class CaffeNet(Closing):
         self._check_open()
         self._limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
         wanted = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
-        result = self._request(
-            "reshape",
-            f"reshaping {self.path}, {wanted}",
-            shapes=[[name, list(shape)] for name, shape in shapes.items()],
-        )
-        self._blobs = shapes_by_name(result["blobs"])
+        doing = f"reshaping {self.path}, {wanted}"
+        given = [[name, list(shape)] for name, shape in shapes.items()]
+        result = self._request("reshape", doing, shapes=given)
+        with self._worker.sense(doing):
+            self._blobs.update(shapes_by_name(result["blobs"]))
 
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
@@ -120,19 +122,23 @@ class CaffeNet(Closing):
         self._claim.grow(self.inputs, blobs)
         offsets = self._worker.put(arrays)
         given = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
-        result = self._request("forward", f"running {self.path}", inputs=given, blobs=list(blobs))
+        doing = f"running {self.path}"
+        result = self._request("forward", doing, inputs=given, blobs=list(blobs))
         taken = {}
-        for name, (shape, offset) in zip(blobs, result["blobs"], strict=True):
-            self._blobs[name] = tuple(shape)
-            taken[name] = self._worker.take(tuple(shape), offset)
+        with self._worker.sense(doing):
+            for name, (shape, offset) in zip(blobs, result["blobs"], strict=True):
+                self._blobs[name] = shape_of(shape)
+                taken[name] = self._worker.take(shape_of(shape), *shape_of([offset]))
         return taken
 
     def param(self, layer: str, index: int) -> Array:
         """A copy of param `index` of `layer` (0 is the weight, 1 the bias, where there is one)."""
         self._check_param(layer, index)
-        result = self._request("param", f"reading layer {layer}", layer=layer, index=index)
-        ((shape, offset),) = result["blobs"]
-        return self._worker.take(tuple(shape), offset)
+        doing = f"reading layer {layer}"
+        result = self._request("param", doing, layer=layer, index=index)
+        with self._worker.sense(doing):
+            ((shape, offset),) = result["blobs"]
+            return self._worker.take(shape_of(shape), *shape_of([offset]))
 
     def set_param(self, layer: str, index: int, array: Array) -> None:
         """Set param `index` of `layer` to `array`, float32 and of exactly its shape."""
@@ -192,4 +198,11 @@ class CaffeNet(Closing):
 
 
 def shapes_by_name(pairs: Sequence[tuple[str, Sequence[int]]]) -> dict[str, Shape]:
-    return {name: tuple(shape) for name, shape in pairs}
+    return {str(name): shape_of(shape) for name, shape in pairs}
+
+
+def shape_of(sizes: Sequence[int]) -> Shape:
+    """The shape in an answer. Raises ValueError where it is none."""
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError("a shape that is none")
+    return tuple(sizes)

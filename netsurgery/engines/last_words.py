@@ -16,7 +16,7 @@ from typing import IO
 
 from netsurgery.io.terminal import printable
 
-__all__ = ["LastWords", "caffe_words", "gone_because", "how_it_ended"]
+__all__ = ["LastWords", "caffe_words", "gone_because", "how_it_ended", "shortened"]
 
 #: Bytes kept of what was printed, and characters quoted of it in an error.
 KEPT = 1 << 18

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netsurgery.engines.caffe_claim import NetClaim
-from netsurgery.engines.caffe_net import CaffeNet
+from netsurgery.engines.caffe_net import CaffeNet, shape_of
 from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.handover import Handover
@@ -252,17 +252,14 @@ class PycaffeEngine(Closing):
         All moves are checked before the first is made: both layers exist, have as many params,
         and each param as many values. Raises SurgeryError, and then nothing was copied.
         """
-        result = self._request(
-            "transplant",
-            f"moving params to {target.path}",
-            original=original.number,
-            target=target.number,
-            moves=moves,
-        )
-        return [
-            (layer, into, [(tuple(old), tuple(new)) for old, new in shapes])
-            for layer, into, shapes in result["moves"]
-        ]
+        doing = f"moving params to {target.path}"
+        nets = {"original": original.number, "target": target.number}
+        result = self._request("transplant", doing, moves=moves, **nets)
+        with self._worker.sense(doing):
+            return [
+                (str(layer), str(into), [(shape_of(old), shape_of(new)) for old, new in shapes])
+                for layer, into, shapes in result["moves"]
+            ]
 
     def _request(self, op: str, doing: str, **fields: Any) -> dict[str, Any]:
         try:

@@ -19,12 +19,13 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.engines.last_words import LastWords, gone_because
+from netsurgery.engines.last_words import LastWords, gone_because, shortened
 from netsurgery.engines.probing import guest_environment
 from netsurgery.errors import (
     EngineError,
@@ -36,6 +37,7 @@ from netsurgery.errors import (
 )
 from netsurgery.io.children import start, wait_for_end
 from netsurgery.io.cleanup import Undo
+from netsurgery.io.memory import Claim
 from netsurgery.io.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ HEADER = struct.Struct(">4sI")
 MAGIC = b"NSW1"
 #: No answer is longer: it holds names and shapes, never values.
 LONGEST_ANSWER = 1 << 26
+#: Bytes that a byte of an answer may take once it is parsed: lists of nothing.
+PARSED = 40
 #: Bytes read or written at once; Linux moves no more than 2 GiB in one call.
 CHUNK = 1 << 28
 KINDS = {"failed": EngineFailed, "missing": EngineMissing, "surgery": SurgeryError}
@@ -143,9 +147,12 @@ class WorkerProcess:
         self._last_id += 1
         self._words.forget()
         try:
-            self._send({"id": self._last_id, "op": op, **fields}, timeout)
-            answer = self._receive(timeout)
-            result, error = self._opened(answer)
+            with self.sense(doing):
+                self._send({"id": self._last_id, "op": op, **fields}, timeout)
+                answer = self._receive(timeout)
+                result, error = self._opened(answer)
+        except EngineFailed:
+            raise
         except TimeoutError:
             self._stop("it took too long and was stopped")
             raise EngineTimeout(
@@ -154,11 +161,6 @@ class WorkerProcess:
             ) from None
         except (EOFError, ConnectionError):
             raise self._died(doing) from None
-        except ValueError as error:
-            self._stop("it gave an answer that makes no sense and was stopped")
-            raise EngineFailed(
-                f"Caffe's process gave an answer that makes no sense while {doing} ({error})"
-            ) from None
         except BaseException:
             # Ctrl-C, perhaps: an answer is still to come, so nothing more can be asked.
             self._stop("it was interrupted")
@@ -167,6 +169,21 @@ class WorkerProcess:
             return result
         kind, text = error
         raise KINDS[kind](f"Caffe gave up {doing}: {text}" if kind == "failed" else text)
+
+    @contextlib.contextmanager
+    def sense(self, doing: str) -> Iterator[None]:
+        """Make of an answer what is wanted of it; one that it cannot be ends the worker.
+
+        Any net may have taken the process over, so an answer may be anything. Raises EngineFailed.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            why = str(error) if isinstance(error, ValueError) else "not as they are"
+            self._stop("it gave an answer that makes no sense and was stopped")
+            raise EngineFailed(
+                f"Caffe's process gave an answer that makes no sense while {doing} ({why})"
+            ) from None
 
     def _send(self, message: dict[str, Any], timeout: float) -> None:
         body = json.dumps(message).encode("ascii")
@@ -178,7 +195,8 @@ class WorkerProcess:
         magic, length = HEADER.unpack(self._read(HEADER.size, deadline))
         if magic != MAGIC or length > LONGEST_ANSWER:
             raise ValueError("not a message")
-        return json.loads(self._read(length, deadline))
+        with Claim(PARSED * length, "an answer of Caffe's process"):
+            return json.loads(self._read(length, deadline))
 
     def _read(self, count: int, deadline: float) -> bytes:
         data = bytearray()
@@ -201,7 +219,7 @@ class WorkerProcess:
         if isinstance(result, dict):
             return result, None
         if isinstance(error, dict) and error.get("kind") in KINDS:
-            return {}, (error["kind"], str(error.get("text")))
+            return {}, (error["kind"], shortened(str(error.get("text"))))
         raise ValueError("neither result nor error")
 
     def _died(self, doing: str) -> EngineError:
@@ -242,15 +260,21 @@ class WorkerProcess:
             raise EngineFailed(f"no room to hand an array to Caffe: {error.strerror}") from None
 
     def take(self, shape: Shape, offset: int) -> Array:
-        """Read an array of float32 from the shared file; the caller's own."""
+        """Read an array of float32 from the shared file; the caller's own.
+
+        Raises ValueError where that is not in the file.
+        """
         import numpy as np
 
+        there = os.fstat(self._shared.fileno()).st_size
+        if offset + prod(shape) * np.dtype(np.float32).itemsize > there:
+            raise ValueError("less is handed over than it says")
         array = np.empty(shape, np.float32)
         raw, done = raw_bytes(array), 0
         while done < len(raw):
             count = os.preadv(self._shared.fileno(), [raw[done : done + CHUNK]], offset + done)
             if not count:
-                raise EngineFailed("Caffe's process handed over less than it said")
+                raise ValueError("less is handed over than it says")
             done += count
         return array
 
