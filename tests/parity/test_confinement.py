@@ -43,7 +43,7 @@ def test_a_layer_that_reaches_out(kind: str, engine: PycaffeEngine, tmp_path: Pa
     layer = f'layer {{ name: "x" type: "{kind}" {LAYERS[kind] % tmp_path} }}'
     (tmp_path / "net.prototxt").write_text(BLOB + layer)
     net = Net.read(tmp_path / "net.prototxt")
-    with engine, pytest.raises(EngineFailed, match="Failed to open|File is empty"):
+    with engine, pytest.raises(EngineFailed, match=r"Failed to open|File is empty"):
         engine.load(net).forward({}, ["b"])
     assert victim.read_text() == "mine\n"
     assert list((tmp_path / "db").iterdir()) == []
