@@ -91,7 +91,7 @@ def test_all_of_it_holds_where_linux_has_it(
     engine = start()
     engine.load(net_file)
     held = dict(engine.info()["unconfined"])
-    assert held.pop("processes") == ("no limit on processes: root has none" * (os.getuid() == 0))
+    assert held.pop("processes") == ("root has no limit of them" * (os.getuid() == 0))
     assert set(held.values()) == {""}
     status = Path(f"/proc/{engine.pid}/status").read_text()
     assert "NoNewPrivs:\t1\n" in status

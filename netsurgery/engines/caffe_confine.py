@@ -257,10 +257,10 @@ def lower_limits(open_files):
     """Few open files and few more processes than there are. Returns "" or what does not hold."""
     lower("RLIMIT_NOFILE", open_files)
     if os.getuid() == 0:
-        return "no limit on processes: root has none"
+        return "root has no limit of them"
     count = tasks_of(os.getuid())
     if not count:
-        return "no limit on processes: they cannot be counted"
+        return "they cannot be counted"
     lower("RLIMIT_NPROC", count + MORE_PROCESSES)
     return ""
 

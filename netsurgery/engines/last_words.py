@@ -99,6 +99,7 @@ def following(lines: list[str]) -> list[str]:
 
 
 def shortened(words: str) -> str:
+    """One line of the words, and not more than can be read of it."""
     words = " ".join(words.split())
     return words if len(words) <= QUOTED else words[:QUOTED].rstrip() + " ..."
 
