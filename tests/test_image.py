@@ -138,6 +138,30 @@ def test_exif_orientation(tmp_path: Path, orientation: int) -> None:
     assert np.array_equal(read_picture(path).pixels, UPRIGHT[orientation](RGB))
 
 
+@pytest.mark.parametrize("how", [None, "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_once(tmp_path: Path, orientation: int, how: str | None) -> None:
+    """Pillow turns it itself when it loads it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path, Image.fromarray(RGB), "p.tif", exif=exif, compression=how)
+    assert np.array_equal(read_picture(path).pixels, UPRIGHT[orientation](RGB))
+
+
+def test_a_picture_is_taken_box_by_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_module, "_BOX", 5)
+    monkeypatch.setattr(image_module, "_SOME", 4)
+    for orientation in (1, 6):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = saved(tmp_path, Image.fromarray(RGBA), exif=exif)
+        picture = read_picture(path)
+        assert np.array_equal(picture.pixels, UPRIGHT[orientation](RGBA))
+        alpha = picture.pixels[:, :, 3:] / 255
+        expected = grey(picture.pixels[:, :, :3] / 255 * alpha + 1 - alpha)
+        assert np.allclose(seen(picture, 1)[:, :, 0], expected)
+
+
 def test_sixteen_bits_are_turned_too(tmp_path: Path) -> None:
     values = RANDOM.integers(0, 65536, (7, 9)).astype(np.uint16)
     exif = Image.Exif()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from netsurgery.errors import MemoryLimitError
+from netsurgery.io.memory import set_max_memory
 from netsurgery.maps import resize as module
 from netsurgery.maps.resize import resize
 
@@ -119,6 +121,15 @@ def test_work_is_in_proportion_to_the_pixels(power: int, monkeypatch: pytest.Mon
     resize(np.tile(RGB[:1], (1, width // 8, 1)), (227, 227))
     assert counted.taps < 20 * width
     assert counted.transformed < 3 * 5 * width
+
+
+def test_more_memory_than_may_be_used() -> None:
+    set_max_memory(1 << 20)
+    try:
+        with pytest.raises(MemoryLimitError, match=r"^p\.png: resizing it needs 1\.4 MiB"):
+            resize(np.zeros((400, 300, 3), np.uint8), (400, 100), what="p.png")
+    finally:
+        set_max_memory(None)
 
 
 @pytest.mark.parametrize("shape", [(1, 1 << 20, 3), (1 << 20, 1, 1), (2, 1 << 19, 1)])

@@ -222,6 +222,12 @@ class _Run:
             raise click.exceptions.Exit(1)
 
     def one(self, index: int, image: str) -> None:
+        from netsurgery.maps.image import out_of_memory_named
+
+        with out_of_memory_named(image):
+            self._one(index, image)
+
+    def _one(self, index: int, image: str) -> None:
         from netsurgery.io.npy import npy_bytes
         from netsurgery.maps.classmap import HoldsNaN
         from netsurgery.maps.image import read_picture

@@ -250,11 +250,12 @@ class _Run:
             raise click.exceptions.Exit(1)
 
     def one(self, name: str, image: str, file: FeatureFile | None, pictures: _Pictures) -> None:
-        from netsurgery.maps.image import read_picture
+        from netsurgery.maps.image import out_of_memory_named, read_picture
 
-        several = self.extractor.extract(read_picture(image), self.size)
-        for features in several:
-            pictures.draw(name, features)
+        with out_of_memory_named(image):
+            several = self.extractor.extract(read_picture(image), self.size)
+            for features in several:
+                pictures.draw(name, features)
         for features in several:
             if file is not None:
                 file.add(name, features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,15 +134,16 @@ def stems(images: Sequence[str]) -> list[str]:
     """
     names = [Path("stdin" if image == "-" else image).name for image in images]
     stems = [Path(name).stem for name in names]
-    folded = [stem.casefold() for stem in stems]
+    shared = Counter(stem.casefold() for stem in stems)
     taken: set[str] = set()
+    numbers = Counter[str]()
     made = []
     for name, stem in zip(names, stems, strict=True):
-        base = stem if folded.count(stem.casefold()) == 1 else name
-        chosen, number = base, 1
+        base = stem if shared[stem.casefold()] == 1 else name
+        chosen = base
         while chosen.casefold() in taken:
-            number += 1
-            chosen = f"{base}-{number}"
+            numbers[base.casefold()] += 1
+            chosen = f"{base}-{numbers[base.casefold()] + 1}"
         taken.add(chosen.casefold())
         made.append(chosen)
     return made

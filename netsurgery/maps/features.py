@@ -10,7 +10,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings
 from netsurgery.io.closing import Closing
-from netsurgery.maps.image import Picture
+from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.mapnet import MapNet
 from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of
 from netsurgery.maps.transformer import Placement
@@ -103,8 +103,9 @@ class Extractor(Closing):
         Raises NetError for a size the net cannot take, and what the engine raises.
         """
         size = picture.size if size is None else size
-        blob, placement = self.mapper.prepare(picture, size, self.blobs)
-        made = self.mapper.run(blob, self.blobs)
+        with out_of_memory_named(picture.name):
+            blob, placement = self.mapper.prepare(picture, size, self.blobs)
+            made = self.mapper.run(blob, self.blobs)
         return [self._features(picture, name, made[name], placement) for name in self.blobs]
 
     def _features(self, picture: Picture, blob: str, made: Array, placement: Placement) -> Features:

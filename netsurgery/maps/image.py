@@ -13,22 +13,28 @@ import os
 import stat
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from itertools import product
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from netsurgery.errors import ImageError
+from netsurgery.errors import ImageError, NetsurgeryError
+from netsurgery.io.memory import Claim, empty
 from netsurgery.io.terminal import unheard
+from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
     Pixels = NDArray[Any]
 
-__all__ = ["PIXEL_LIMIT", "Picture", "read_picture"]
+__all__ = ["PIXEL_LIMIT", "Picture", "out_of_memory_named", "read_picture"]
 
 #: A picture of more pixels is refused: 2^27, a square of 11585, 402 MB as 8-bit RGB.
 PIXEL_LIMIT = 1 << 27
@@ -36,21 +42,38 @@ PIXEL_LIMIT = 1 << 27
 #: What does not come from a regular file is read whole; more bytes than this are refused.
 STREAM_LIMIT = 1 << 28
 
+#: What a file holds besides pixels is kept while it is read, for so many times its bytes at most.
+_METADATA = 2
+
 #: Kinds that are decoded in this process alone (Pillow's EPS would start Ghostscript).
 _FORMATS = ("JPEG", "PNG", "MPO", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
 #: ITU-R 709 primaries as scikit-image's rgb2gray has them.
 _GREY = (0.2125, 0.7154, 0.0721)
 
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+#: EXIF's orientations: from the upright picture to a view of it as it is stored.
+_STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
 }
+
+#: Pixels that go from Pillow's memory into an array at a time, and that are made grey.
+_BOX, _SOME = 1 << 20, 1 << 18
+
+#: Bytes a pixel that decoders need beside Pillow's picture: JPEG's coefficients of several scans,
+#: WebP's canvases, whole strips of a TIFF, a BMP or PNM that Python decodes.
+_BESIDE = {"JPEG": 8, "MPO": 8, "WEBP": 12, "TIFF": 4, "BMP": 4, "PPM": 4}
+
+#: Bytes that Pillow needs for a row, however short.
+_ROW = 16
+
+#: A thumbnail is made of means of pixels where these would still be this many times its size.
+_FINER = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +110,18 @@ class Picture:
         return self.pixels[:, :, :count], self.peak
 
     def _grey(self) -> Array:
-        made = np.empty((*self.size, 1), np.float32)
-        for row in range(0, self.size[0], 256):  # in bands: float64 is eight times uint8
-            band = self.pixels[row : row + 256] / self.peak
-            if band.shape[2] == 4:
-                band = band[:, :, :3] * band[:, :, 3:] + (1.0 - band[:, :, 3:])
-            made[row : row + 256, :, 0] = band @ np.array(_GREY)
+        made: Array = empty((*self.size, 1), "f4", f"{_shown(self.name)}: making it grey")
+        flat, grey = self.pixels.reshape(-1, self.pixels.shape[2]), made.reshape(-1)
+        for start in range(0, len(flat), _SOME):  # a part at a time: float64 is eight times uint8
+            part = flat[start : start + _SOME] / self.peak
+            if part.shape[1] == 4:
+                part = part[:, :3] * part[:, 3:] + (1.0 - part[:, 3:])
+            grey[start : start + _SOME] = part @ np.array(_GREY)
         return made
 
     def thumbnail(self, size: tuple[int, int]) -> Image.Image:
         """The picture as RGB of this height and width, for looking at; alpha is dropped."""
-        pixels = self.pixels[:, :, :3]
+        pixels = _means(self.pixels[:, :, :3], size)
         if pixels.dtype != np.uint8:
             pixels = (pixels >> 8).astype(np.uint8)
         seen = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
@@ -105,23 +129,41 @@ class Picture:
         return rgb.resize((size[1], size[0]), Image.Resampling.LANCZOS)
 
 
+def _means(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The pixels, fewer of them where they are many times more than `size` can show."""
+    down, across = (max(1, pixels.shape[axis] // (_FINER * size[axis])) for axis in range(2))
+    if down == across == 1:
+        return pixels
+    high, wide = pixels.shape[0] // down, pixels.shape[1] // across
+    cells = pixels[: high * down, : wide * across].reshape(high, down, wide, across, -1)
+    means: Pixels = cells.mean(axis=(1, 3), dtype=np.float32).astype(pixels.dtype)
+    return means
+
+
+@contextmanager
+def out_of_memory_named(name: str) -> Iterator[None]:
+    """Raise ImageError, with the picture's name, for a MemoryError in what is done with it."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ImageError(f"{_shown(name)}: not enough memory for this picture") from error
+
+
 def read_picture(path: str) -> Picture:
     """Read a picture, or one from standard input for ``-``; of several frames the first.
 
     Raises ImageError: no such file, not a picture, truncated, too large, a pixel type that has no
-    0..1 range (floats, 32-bit integers).
+    0..1 range (floats, 32-bit integers); MemoryLimitError.
     """
     with warnings.catch_warnings(), unheard():
         # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata;
         # libtiff prints.
         warnings.simplefilter("ignore")
         try:
-            with _opened(path) as file:
+            with out_of_memory_named(path), _opened(path) as file:
                 return Picture(path, _decoded(file, path))
-        except ImageError:
+        except NetsurgeryError:
             raise
-        except MemoryError as error:
-            raise ImageError(f"{_shown(path)}: not enough memory for this picture") from error
         except OSError as error:
             raise ImageError(f"{_shown(path)}: {_reason(error)}") from error
         except Exception as error:  # decoders meet broken files with any exception at all
@@ -181,55 +223,90 @@ def _register(file: BinaryIO) -> None:
 
 
 def _decoded(file: BinaryIO, path: str) -> Pixels:
-    _register(file)
-    limit = Image.MAX_IMAGE_PIXELS
+    size = file.seek(0, os.SEEK_END)
     try:
-        image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+        check_file(file, size)
+        with Claim(_METADATA * size, f"{_shown(path)}: reading it"):
+            return _pixels(file, path)
+    except ImageError as error:
+        raise ImageError(f"{_shown(path)}: {error}") from error
+
+
+def _pixels(file: BinaryIO, path: str) -> Pixels:
+    """Raises ImageError without the file's name."""
+    _register(file)
+    limit, metered = Image.MAX_IMAGE_PIXELS, Metered(file)
+    kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
+    try:
+        image = Image.open(cast(BinaryIO, metered), formats=kinds)
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"{_shown(path)}: more than {2 * (limit or 0)} pixels; at most {PIXEL_LIMIT} are taken"
+            f"more than {2 * (limit or 0)} pixels; at most {PIXEL_LIMIT} are taken"
         ) from error
     with image:
         width, height = image.size
         if width * height > PIXEL_LIMIT:
             raise ImageError(
-                f"{_shown(path)}: {width} x {height} is more than {PIXEL_LIMIT} pixels; "
-                "scale it down first"
+                f"{width} x {height} is more than {PIXEL_LIMIT} pixels; scale it down first"
             )
-        turn = _TURNS.get(_orientation(image))
-        kept = _known_mode(image, path)
-        return _as_pixels(kept if turn is None else kept.transpose(turn))
+        check_decoder(image)
+        if image.format != "PNG":  # what is behind its pixels is read in pieces, too
+            metered.free()
+        mode = _known_mode(image)
+        pixel = 1 if image.mode in ("1", "L", "P") else 4
+        beside = _BESIDE.get(image.format or "", 0)
+        needed = width * height * (pixel + beside) + _ROW * height
+        with Claim(needed, f"{_shown(path)}: decoding it"):
+            image.load()
+            return _upright(image, mode, f"{_shown(path)}: its pixels as an array")
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 (upright) where there is none that can be read."""
+    """EXIF's orientation of a loaded picture, 1 to 8; 1 (upright) where none can be read.
+
+    Pillow turns a TIFF upright itself when it loads it.
+    """
     try:
         found = image.getexif().get(0x0112, 1)
+    except MemoryError:
+        raise
     except Exception:  # damaged metadata is no reason to refuse the pixels
         return 1
     return found if isinstance(found, int) else 1
 
 
-def _known_mode(image: Image.Image, path: str) -> Image.Image:
-    """The picture in a mode that `_as_pixels` knows: L, RGB, RGBA or 16-bit grey."""
+def _known_mode(image: Image.Image) -> str:
+    """The mode to bring the picture to: L, RGB, RGBA, or its own where it is 16-bit grey."""
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
-        image.load()
-        return image
+        return mode
     if mode in ("I", "F"):
         raise ImageError(
-            f"{_shown(path)}: its pixels are {'32-bit integers' if mode == 'I' else 'floats'}, "
+            f"its pixels are {'32-bit integers' if mode == 'I' else 'floats'}, "
             "which have no agreed range; save it with 8 or 16 bits a channel"
         )
     if mode in ("L", "1"):
-        return image.convert("L")
+        return "L"
     if mode == "P" and image.format == "PNG" and "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGBA" if "A" in mode or "a" in mode else "RGB")
+        return "RGBA"
+    return "RGBA" if "A" in mode or "a" in mode else "RGB"
 
 
-def _as_pixels(image: Image.Image) -> Pixels:
-    pixels = np.asarray(image)
-    if pixels.dtype.itemsize > 1:  # 16 bits, of either byte order, or held in 32
-        pixels = np.clip(pixels, 0, 65535).astype(np.uint16)
-    return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+def _upright(image: Image.Image, mode: str, what: str) -> Pixels:
+    """The loaded picture as an array, upright; box by box, as each is copied several times."""
+    (width, height), orientation = image.size, _orientation(image)
+    channels = {"RGB": 3, "RGBA": 4}.get(mode, 1)
+    sides = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+    upright = empty((*sides, channels), "u2" if mode.startswith("I") else "u1", what)
+    turn = _STORED.get(orientation)
+    stored = upright if turn is None else turn(upright)
+    wide = min(width, _BOX)
+    high = _BOX // wide
+    for left, top in product(range(0, width, wide), range(0, height, high)):
+        right, bottom = min(left + wide, width), min(top + high, height)
+        part = image.crop((left, top, right, bottom))
+        values = np.asarray(part if part.mode == mode else part.convert(mode))
+        if mode.startswith("I"):  # 16 bits, of either byte order, or held in 32
+            values = np.clip(values, 0, 65535)
+        stored[top:bottom, left:right] = values.reshape(bottom - top, right - left, channels)
+    return upright

@@ -21,7 +21,7 @@ from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.closing import Closing
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
-from netsurgery.maps.image import Picture
+from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Placement, Transformer
 from netsurgery.net.field import Cells
@@ -153,8 +153,9 @@ class Mapper(Closing):
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
         size = picture.size if size is None else size
-        blob, placement = self.prepare(picture, size, [self.net.blob])
-        made = self.run(blob, [self.net.blob])[self.net.blob]
+        with out_of_memory_named(picture.name):
+            blob, placement = self.prepare(picture, size, [self.net.blob])
+            made = self.run(blob, [self.net.blob])[self.net.blob]
         if made.ndim != 4:
             refuse_blob(self.net.blob, made.shape, self.net.net)
         return ClassMap(
@@ -228,7 +229,7 @@ class Mapper(Closing):
             if tuple(loaded.inputs[name]) != blob.shape:
                 loaded.reshape({name: blob.shape})
             return loaded.forward({name: blob}, names)
-        except EngineError:
+        except (EngineError, MemoryError):
             self.close()
             raise
 

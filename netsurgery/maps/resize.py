@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsurgery.io.memory import Claim
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -63,24 +65,28 @@ def resize(
     *,
     antialias: bool = True,
     region: tuple[slice, slice] | None = None,
+    what: str = "a picture",
 ) -> Array:
     """`pixels` (H x W x C, any real type) at another height and width, as float32.
 
     Values keep their scale. `region` asks for some rows and columns of the result only, as
-    slices with both ends given.
+    slices with both ends given. Raises MemoryLimitError, which calls the picture `what`.
     """
     rows, columns = region or (slice(0, size[0]), slice(0, size[1]))
     if pixels.shape[:2] == size:
         return pixels[rows, columns].astype(np.float32)
-    height, width = pixels.shape[:2]
+    height, width, channels = pixels.shape
     down = _Axis.of(height, size[0], rows, antialias)
     across = _Axis.of(width, size[1], columns, antialias)
     base = float(np.float32(pixels.min()))
-    if len(down) * width <= _ASKEW * height * len(across):
-        made = _over_columns(_over_rows(pixels, down, base), across)
-    else:
-        planes = _over_columns(pixels.transpose(2, 0, 1), across, base)
-        made = _over_rows(planes.transpose(1, 2, 0), down)
+    rows_first = len(down) * width <= _ASKEW * height * len(across)
+    between = len(down) * width if rows_first else height * len(across)
+    with Claim(4 * channels * between, f"{what}: resizing it"):
+        if rows_first:
+            made = _over_columns(_over_rows(pixels, down, base), across)
+        else:
+            planes = _over_columns(pixels.transpose(2, 0, 1), across, base)
+            made = _over_rows(planes.transpose(1, 2, 0), down)
     if antialias:
         np.maximum(made, _floor(pixels, size, base), out=made)
     made += base

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.errors import ImageError, MeanError, SettingsError
+from netsurgery.io.memory import Claim
 from netsurgery.maps.image import Picture
 from netsurgery.maps.resize import resize
 
@@ -31,6 +32,10 @@ Size = tuple[int, int]
 #: warp: each side scaled on its own, as Caffe does. crop and pad keep the aspect ratio: crop fills
 #: the input and loses what sticks out, pad shows everything and leaves the rest of the blob 0.
 FITS = ("warp", "crop", "pad")
+
+
+#: Arrays of an input's size while it is made.
+_COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -142,10 +147,19 @@ class Transformer:
         return reduced.reshape(-1, 1, 1), note
 
     def blob(self, picture: Picture, size: Size) -> tuple[Array, Placement]:
-        """The blob, float32 1 x C x H x W, for an input of `size`, and where the picture lies."""
+        """The blob, float32 1 x C x H x W, for an input of `size`, and where the picture lies.
+
+        Raises MemoryLimitError.
+        """
         placement = place(picture.size, size, self.fit)
+        name = "standard input" if picture.name == "-" else picture.name
+        count = 4 * self.channels * size[0] * size[1]
+        with Claim(_COPIES * count, f"{name}: making it an input of {size[0]}x{size[1]}"):
+            return self._blob(picture, size, placement, name), placement
+
+    def _blob(self, picture: Picture, size: Size, placement: Placement, name: str) -> Array:
         top, left = (max(0, at) for at in placement.offset)
-        seen = self._resized(picture, placement)
+        seen = self._resized(picture, placement, name)
         blob = seen.transpose(2, 0, 1)
         if self.channel_swap is not None:
             blob = blob[list(self.channel_swap)]
@@ -159,12 +173,12 @@ class Transformer:
         if self.input_scale is not None:
             blob *= np.float32(self.input_scale)
         if seen.shape[:2] == size:
-            return blob[np.newaxis], placement
+            return blob[np.newaxis]
         whole = np.zeros((1, self.channels, *size), np.float32)
         whole[0][where] = blob
-        return whole, placement
+        return whole
 
-    def _resized(self, picture: Picture, placement: Placement) -> Array:
+    def _resized(self, picture: Picture, placement: Placement, name: str) -> Array:
         """The part of the scaled picture that lies in the input, H x W x C, 0..1."""
         pixels, peak = picture.channels(self.channels)
         region = tuple(
@@ -174,7 +188,11 @@ class Transformer:
             )
         )
         made = resize(
-            pixels, placement.resized, antialias=self.antialias, region=(region[0], region[1])
+            pixels,
+            placement.resized,
+            antialias=self.antialias,
+            region=(region[0], region[1]),
+            what=name,
         )
         made /= np.float32(peak)
         return made

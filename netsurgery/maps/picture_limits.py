@@ -1,0 +1,168 @@
+"""What a picture's file may ask of the decoders, besides its number of pixels.
+
+Most of what Pillow does is in proportion to the file's bytes and the picture's pixels. The limits
+here are for what is not, or is so slow that some MB keep it busy for minutes:
+
+* every scan of a JPEG goes over all pixels, however few bytes it has;
+* Exif parts of a JPEG are joined one by one, all of them copied each time;
+* a TIFF's strips become a list before anything of the picture's size is checked;
+* each comment among the numbers of a plain PNM copies the rest;
+* decoders that are written in Python take a microsecond a pixel; headers are read by Python, too,
+  some byte by byte, so that a file may say for hours that its pixels are still to come.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from netsurgery.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["FILE_LIMIT", "Metered", "check_decoder", "check_file"]
+
+#: Bytes of a file: eight for each pixel of the largest picture that is read.
+FILE_LIMIT = 1 << 30
+
+#: Scans of a JPEG (ten is usual; libtiff has the same limit for JPEG in TIFF), and parts of its
+#: Exif, of which there is one.
+SCAN_LIMIT = EXIF_LIMIT = 100
+
+#: Strips or tiles of a TIFF: of 32 x 32 pixels in the largest picture that is read.
+STRIP_LIMIT = 1 << 17
+
+#: Comments in a plain PNM.
+COMMENT_LIMIT = 10000
+
+#: Pixels for a decoder that is written in Python.
+SLOW_LIMIT = 1 << 24
+
+#: Reads of less than _PIECE bytes, about, while a header is read or what is behind the pixels.
+READ_LIMIT, _PIECE = 1 << 17, 1024
+
+_SLOW = ("ppm", "ppm_plain", "bmp_rle")
+
+_BLOCK = 1 << 20
+
+#: A marker of a JPEG: not a stuffed byte, not a restart, not one of several fill bytes.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_SOI, _EOI, _SOS, _APP1, _TEM = 0xD8, 0xD9, 0xDA, 0xE1, 0x01
+
+_OFFSETS = (273, 324)  # the tags of a TIFF that list its strips and its tiles
+
+
+def check_file(file: BinaryIO, size: int) -> None:
+    """Raise ImageError where the content of `file`, of `size` bytes, breaks one of the limits."""
+    if size > FILE_LIMIT:
+        raise ImageError(f"{size} bytes; a picture's file may have {FILE_LIMIT}")
+    file.seek(0)
+    start = file.read(4)
+    if start[:2] == b"\xff\xd8":
+        _check_jpeg(file)
+    elif start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        _check_tiff(file, "<" if start[:1] == b"I" else ">", big=b"+" in start)
+    elif start[:2] in (b"P1", b"P2", b"P3"):
+        _check_plain(file)
+    file.seek(0)
+
+
+def check_decoder(image: Image.Image) -> None:
+    """Raise ImageError where the decoder for an opened picture is too slow for its size."""
+    tiles = getattr(image, "tile", [])
+    if tiles and tiles[0][0] in _SLOW and image.width * image.height > SLOW_LIMIT:
+        raise ImageError(
+            f"{image.width} x {image.height} is more than {SLOW_LIMIT} pixels, which is the most "
+            f"for this way of writing a {image.format}; save it with 8 bits a channel, as PNG"
+        )
+
+
+class Metered:
+    """A picture's file that may be read in small pieces so many times, and no oftener.
+
+    Reading on raises ImageError. `free` takes the meter away.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left, self._counts = file, READ_LIMIT * _PIECE, True
+
+    def read(self, size: int = -1) -> bytes:
+        """As the file's own."""
+        data = self._file.read(size)
+        self._left -= (_PIECE - len(data)) * self._counts
+        if self._left < 0:
+            raise ImageError(
+                f"more than {READ_LIMIT} pieces that are no pixels; expected a picture"
+            )
+        return data
+
+    def free(self) -> None:
+        """Let it be read however it is."""
+        self._counts = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _check_jpeg(file: BinaryIO) -> None:
+    counts = Counter[int]()
+    for marker in _markers(file):
+        counts[marker] += 1
+        if counts[_SOS] > SCAN_LIMIT:
+            raise ImageError(f"a JPEG of more than {SCAN_LIMIT} scans; save it anew")
+        if counts[_APP1] > EXIF_LIMIT:
+            raise ImageError(f"a JPEG with more than {EXIF_LIMIT} parts of Exif; save it anew")
+        if counts[marker] > READ_LIMIT:
+            raise ImageError(f"a JPEG with more than {READ_LIMIT} markers of a kind; save it anew")
+        if marker == _EOI:
+            return
+
+
+def _markers(file: BinaryIO) -> Iterator[int]:
+    """The markers of a JPEG from its second on, but for what lies in segments of stated length."""
+    start, block, at = 0, b"", 2  # the block begins at `start` of the file
+    while True:
+        if not start <= at <= start + len(block) - 2:
+            file.seek(at)
+            start, block = at, file.read(_BLOCK)
+        if len(block) < 2:
+            return
+        if (found := _MARKER.search(block, at - start)) is None:
+            at = start + len(block) - 1  # its last byte may begin one
+            continue
+        marker, at = found[0][1], start + found.end()
+        yield marker
+        if marker not in (_SOI, _EOI, _TEM):
+            file.seek(at)
+            at += max(2, int.from_bytes(file.read(2), "big"))
+
+
+def _check_tiff(file: BinaryIO, order: str, big: bool) -> None:
+    """Look at the counts in the first directory; what is wrong with it is said by the decoder."""
+    word, entry = (f"{order}Q", f"{order}HHQ8x") if big else (f"{order}I", f"{order}HHI4x")
+    file.seek(8 if big else 4)
+    try:
+        (at,) = struct.unpack(word, file.read(struct.calcsize(word)))
+        file.seek(at)
+        count = f"{order}Q" if big else f"{order}H"
+        (entries,) = struct.unpack(count, file.read(struct.calcsize(count)))
+        length = struct.calcsize(entry)
+        directory = file.read(min(entries, READ_LIMIT) * length)
+    except (struct.error, OSError, OverflowError, ValueError):
+        return
+    for place in range(0, len(directory) - length + 1, length):
+        tag, _, many = struct.unpack_from(entry, directory, place)
+        if tag in _OFFSETS and many > STRIP_LIMIT:
+            raise ImageError(f"a TIFF of {many} strips or tiles; at most {STRIP_LIMIT} are taken")
+
+
+def _check_plain(file: BinaryIO) -> None:
+    comments = 0
+    while block := file.read(_BLOCK):
+        comments += block.count(b"#")
+        if comments > COMMENT_LIMIT:
+            raise ImageError(f"a PNM with more than {COMMENT_LIMIT} comments; save it anew")
