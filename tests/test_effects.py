@@ -170,8 +170,8 @@ def test_the_refusal_names_layer_type_file_and_option() -> None:
         "net only with --allow writes"
     )
     assert refusal(IN + OUT + CODE) == (
-        "net.prototxt:2: layer 'out' (HDF5Output) writes files ('v.h5'), and 1 other layer reach "
-        "out of the net too: real Caffe runs such a net only with --allow writes,python"
+        "net.prototxt:2: layer 'out' (HDF5Output) writes files ('v.h5'), one of 2 layers that "
+        "reach out of the net: real Caffe runs such a net only with --allow writes,python"
     )
     assert refusal(IN + OUT + CODE, "writes") == (
         "net.prototxt:3: layer 'code' (Python) imports code ('os'): real Caffe runs such a net "

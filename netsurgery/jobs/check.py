@@ -17,6 +17,7 @@ from netsurgery.formats.settings import Settings, find_settings
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
 from netsurgery.jobs.check_engines import EngineReport, embedded_report, stock_report
 from netsurgery.jobs.check_schema import Finding, deprecated_findings, schema_findings
+from netsurgery.net.effects import effects_of, option
 from netsurgery.net.known_fields import check_blobs
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net, Shape
@@ -158,7 +159,7 @@ def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
         return replace(made, engines=_none_runs(error))
     findings += _unknown(shapes)
     findings += _unread(net)
-    findings += _modules(net)
+    findings += _effects(net)
     fits = None
     if model.has_weights:
         params = list(_params(model))
@@ -191,13 +192,13 @@ def _none_runs(*errors: NetsurgeryError) -> dict[str, EngineReport]:
     return {"embedded": report, "Caffe 1.0": report}
 
 
-def _modules(net: Net) -> Iterator[Finding]:
-    """The Python modules that Caffe needs for layers written in Python."""
-    for layer in net.layers:
-        module = layer.param("python_param").scalar("module")
-        if module is not None:
-            what = f"Caffe runs it if its Python can import the module {module.as_string()!r}"
-            yield Finding.of("structure", "note", layer.error(what), layer.name)
+def _effects(net: Net) -> Iterator[Finding]:
+    """What layers do to files and modules when Caffe runs them, and the option that lets them."""
+    for one in effects_of(net):
+        if one.known:
+            words = option([effect.value for effect in one.effects])
+            what = one.layer.error(f"{one.does}; real Caffe is given it only with {words}")
+            yield Finding.of("effects", "note", what, one.layer.name)
 
 
 def _unknown(shapes: Shapes) -> Iterator[Finding]:

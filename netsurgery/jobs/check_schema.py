@@ -40,9 +40,9 @@ _DEPRECATED = {
 class Finding:
     """One thing to say of a net.
 
-    kind: "schema", "structure", "shapes", "params", "settings" or "deprecated". level: "error",
-    "warning" or "note". message: the whole line, its place in front. layer: its name, where it is
-    of one. line, column: from 1, in the prototxt; None where it is of no place there.
+    kind: "schema", "structure", "shapes", "params", "settings", "effects" or "deprecated". level:
+    "error", "warning" or "note". message: the whole line, its place in front. layer: its name,
+    where it is of one. line, column: from 1, in the prototxt; None where it is of no place there.
     """
 
     kind: str

@@ -23,7 +23,7 @@ from netsurgery.net.net import Layer, Net
 from netsurgery.net.types.naming import ALL, named
 from netsurgery.net.types.record import Effect, Effects, LayerType, ask
 
-__all__ = ["Reach", "effects_of", "harmless", "permitted", "reach"]
+__all__ = ["Reach", "effects_of", "harmless", "option", "permitted", "reach"]
 
 #: How many names a message lists.
 _LISTED = 2
@@ -49,16 +49,15 @@ class Reach:
         return any(effect.value not in allow for effect in self.effects)
 
     @property
-    def told(self) -> str:
-        """What it does, in words: ``layer 'out' (HDF5Output) writes files ('out.h5')``."""
+    def does(self) -> str:
+        """What it does, in words: ``writes files ('out.h5')``."""
         files = " and ".join(one.value for one in self.effects if one is not Effect.IMPORTS)
         done = [f"{files} files"] if files else []
         done += ["imports code"] if Effect.IMPORTS in self.effects else []
         what = " and ".join(done) if self.known else _UNKNOWN
         named = ", ".join(shortened(repr(name)) for name in self.names[:_LISTED])
         more = f" and {len(self.names) - _LISTED} more" if len(self.names) > _LISTED else ""
-        who = f"layer {self.layer.name!r} ({self.layer.type})"
-        return f"{who} {what}" + (f" ({named}{more})" if named else "")
+        return what + (f" ({named}{more})" if named else "")
 
 
 def reach(layer: Layer) -> Reach | None:
@@ -128,14 +127,18 @@ def permitted(net: Net, allow: Collection[str], types_of_caffe: Collection[str])
     return without(net.prototxt, idle) if idle else net.prototxt
 
 
+def option(words: Collection[str]) -> str:
+    """The option that allows these: ``--allow reads,writes``."""
+    return f"--allow {','.join(one.value for one in Effect if one.value in words)}"
+
+
 def _refusal(wrong: Sequence[Reach], allow: Collection[str]) -> EffectRefused:
     """The error: the first layer, and the option that allows what all of them do."""
     needed = {effect.value for one in wrong for effect in one.effects} | set(allow)
-    words = ",".join(effect.value for effect in Effect if effect.value in needed)
-    error = wrong[0].layer.message.error("")
-    others = len(wrong) - 1
-    more = f", and {others} other layer{'s' * (others > 1)} reach out of the net too" * bool(others)
+    layer, does = wrong[0].layer, wrong[0].does
+    error = layer.message.error("")
+    many = f", one of {len(wrong)} layers that reach out of the net" if len(wrong) > 1 else ""
     return EffectRefused(
-        f"{error.path}:{error.line}: {wrong[0].told}{more}: real Caffe runs such a net only with "
-        f"--allow {words}"
+        f"{error.path}:{error.line}: layer {layer.name!r} ({layer.type}) {does}{many}: real Caffe "
+        f"runs such a net only with {option(needed)}"
     )

@@ -12,6 +12,7 @@ from attacks.arena import Arena
 from attacks.reaching import NET, Victims
 
 NEEDS_CAFFE = True
+SLOW = True
 
 
 def attack(arena: Arena) -> None:

@@ -16,6 +16,7 @@ from netsurgery.net import Net
 from netsurgery.net.effects import permitted
 
 NEEDS_CAFFE = True
+SLOW = True
 
 
 def attack(arena: Arena) -> None:

@@ -11,6 +11,7 @@ from attacks.arena import Arena
 from attacks.reaching import COMMANDS, NET, Victims
 
 NEEDS_CAFFE = True
+SLOW = True
 
 
 def attack(arena: Arena) -> None:

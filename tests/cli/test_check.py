@@ -328,14 +328,20 @@ def test_weights_that_caffe_does_not_take(capsys: pytest.CaptureFixture[str]) ->
     assert "a name that ends in .h5" in found["engines"]["Caffe 1.0"]["reasons"][0]
 
 
-def test_a_layer_written_in_python(capsys: pytest.CaptureFixture[str]) -> None:
-    layer = (
-        'layer { name: "x" type: "Python" bottom: "prob" top: "x" python_param { module: "m" } }'
+def test_what_layers_do_to_files_and_modules(capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        'layer { name: "x" type: "Python" bottom: "prob" top: "x" python_param { module: "m" } }\n'
     )
-    assert (
-        "note: n:10:7: layer 'x' (Python): Caffe runs it if its Python can import the module 'm'"
-        in (checked(capsys, NET + layer))
+    out = (
+        'layer { name: "o" type: "HDF5Output" bottom: "x" bottom: "x" '
+        'hdf5_output_param { file_name: "f" } }'
     )
+    found = checked(capsys, NET + code + out)
+    given = "real Caffe is given it only with --allow"
+    assert f"note: n:10:7: layer 'x' (Python): imports code ('m'); {given} python" in found
+    assert f"note: n:11:7: layer 'o' (HDF5Output): writes files ('f'); {given} writes" in found
+    kinds = [one["kind"] for one in facts(capsys, NET + code + out)["findings"]]
+    assert kinds.count("effects") == 2
 
 
 def test_a_place_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
