@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from netsurgery.errors import OutputError
-from netsurgery.io.files import Outputs, check_outputs
+from netsurgery.io.files import Outputs
 from netsurgery.io.segments import Literal
+from netsurgery.io.targets import check_outputs
 
 DEAD = ".model.0123456789ab.netsurgery-tmp"
 

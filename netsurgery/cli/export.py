@@ -19,7 +19,7 @@ from netsurgery.cli.printing import echo, echo_json, echo_notes
 from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
-from netsurgery.io.files import STDOUT
+from netsurgery.io.targets import STDOUT
 from netsurgery.jobs.export import Exported, export
 from netsurgery.net.state import NetState
 

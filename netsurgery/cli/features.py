@@ -33,7 +33,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
-from netsurgery.io.files import Outputs, check_outputs
+from netsurgery.io.files import Outputs
+from netsurgery.io.targets import check_outputs
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.io.files import STDOUT
+from netsurgery.io.targets import STDOUT
 from netsurgery.jobs.init import initialize
 from netsurgery.net.net import Net
 from netsurgery.net.state import NetState

@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from netsurgery.errors import OutputError
-from netsurgery.io.files import Outputs, check_outputs
+from netsurgery.io.files import Outputs
+from netsurgery.io.targets import check_links, check_outputs
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 
 __all__ = ["MapFiles", "is_folder", "make_folder", "stems"]
@@ -120,6 +121,7 @@ def is_folder(option: str, given: str, suffix: str, count: int, what: str) -> bo
 
 def make_folder(path: str) -> None:
     """Make a folder where there is none. Raises OutputError."""
+    check_links(path)
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:

@@ -193,7 +193,7 @@ def write_weights(
     if is_hdf5_name(output.path):
         from netsurgery.formats.hdf5 import hdf5_segments
 
-        segments = hdf5_segments(output.temporary, layers, output.path)
+        segments = hdf5_segments(output.by_descriptor, layers, output.path)
     else:
         segments = new_caffemodel(net_name, layers)
         check_size(segments, output.path)

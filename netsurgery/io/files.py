@@ -10,115 +10,30 @@ What is to be written as ranges of other files is `netsurgery.io.segments`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
-import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
-from netsurgery.io.mapping import shortened
+from netsurgery.io.ownership import is_own
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, close_quietly, write_segments
+from netsurgery.io.targets import STDOUT, check_links, check_outputs, one_line
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 
-__all__ = ["STDOUT", "Output", "Outputs", "check_outputs"]
-
-#: The output that is standard output, where a run takes it.
-STDOUT = "-"
+__all__ = ["Output", "Outputs"]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
 _PATIENCE = 5.0
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-
-
-def check_outputs(
-    paths: Sequence[str | Path], *, inputs: Iterable[str | Path] = (), force: bool = False
-) -> dict[str, str]:
-    """Refuse, before any work, outputs that could not or must not be written.
-
-    Returns each path as given -> the file that will be made (symbolic links followed). Raises
-    OutputError for: one that exists (without `force`), a folder that does not, anything that is
-    not a regular file, two that are the same file, one that is also an input.
-    """
-    targets: dict[str, str] = {}
-    for path in map(str, paths):
-        with _one_line(path):
-            target = os.path.realpath(path)
-            _check_place(path, target)
-            _check_inputs(path, target, inputs)
-            _check_others(path, target, targets)
-            if os.path.lexists(target) and not force:
-                raise OutputError(f"{path}: exists already; --force replaces it")
-        targets[path] = target
-    return targets
-
-
-def _check_place(path: str, target: str) -> None:
-    if path == "":
-        raise OutputError("an output needs a name; this one is empty")
-    if path == STDOUT:
-        raise OutputError(
-            "-: this output does not go to standard output; name a file (./- for one called -)"
-        )
-    mode = _mode(path)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise OutputError(f"{path}: is a directory; an output is a file")
-    if mode is not None and not stat.S_ISREG(mode):
-        raise OutputError(f"{path}: is not a regular file, which an output must be")
-    if path.endswith(("/", os.sep)):
-        raise OutputError(f"{path}: is a directory; an output is a file")
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise OutputError(f"{path}: there is no folder {folder}")
-
-
-def _mode(path: str) -> int | None:
-    """What the path leads to; None for nothing. Of a pipe in /proc the real path has no file."""
-    try:
-        return os.stat(path).st_mode  # ELOOP for links in a ring
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
-    for name in map(str, inputs):
-        if _same(target, name):
-            raise OutputError(f"{path}: is an input too ({name}); give the output another name")
-
-
-def _check_others(path: str, target: str, others: Mapping[str, str]) -> None:
-    for name, other in others.items():
-        if target == other or _same(target, other):
-            raise OutputError(f"{path}: is the output {name} too; give one another name")
-
-
-def _same(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except FileNotFoundError:
-        return False
-
-
-@contextlib.contextmanager
-def _one_line(path: str) -> Iterator[None]:
-    """What the system refuses becomes an OutputError naming the output, not the temporary file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.EFAULT:  # what was to be written lay in a mapped file
-            raise OutputError(shortened()) from error
-        raise OutputError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:  # a zero byte in the name
-        raise OutputError(f"{path!r}: not a file name (it holds a zero byte)") from error
 
 
 class Output:
@@ -130,21 +45,33 @@ class Output:
 
     def __init__(self, path: str, target: str) -> None:
         self.path, self.target = path, target
-        with _one_line(path):
+        with one_line(path):
             with step:
                 self.temporary, self.fd = _make_temporary(target)
                 # There no more where it became the output.
                 self._undo = Undo(lambda: _unlink(self.temporary))
             try:
-                if os.path.exists(target) and hasattr(os, "fchmod"):
-                    os.fchmod(self.fd, stat.S_IMODE(os.stat(target).st_mode))
+                self._keep_mode()
             except BaseException:
                 self.discard()
                 raise
 
+    def _keep_mode(self) -> None:
+        """The mode of the file to be replaced; never what makes a program run as its owner."""
+        if os.path.exists(self.target) and hasattr(os, "fchmod"):
+            state = os.stat(self.target)
+            if is_own(state):
+                os.fchmod(self.fd, state.st_mode & 0o777)
+
+    @property
+    def by_descriptor(self) -> str:
+        """The path `temporary` for this process: nobody can put a link in its place."""
+        path = f"/proc/self/fd/{self.fd}"
+        return path if os.path.exists(path) else self.temporary
+
     def write(self, data: bytes) -> None:
         """Make the output's whole content `data`. Raises OutputError."""
-        with _one_line(self.path), os.fdopen(os.dup(self.fd), "wb") as file:
+        with one_line(self.path), os.fdopen(os.dup(self.fd), "wb") as file:
             file.seek(0)
             file.truncate()
             file.write(data)
@@ -153,12 +80,12 @@ class Output:
         self, segments: Sequence[Segment], progress: Callable[[int], None] | None = None
     ) -> int:
         """Make the output's whole content the segments; returns its length. Raises OutputError."""
-        with _one_line(self.path):
+        with one_line(self.path):
             return write_segments(self.fd, segments, progress)
 
     def settle(self) -> None:
         """Meet what the system says at last: some file systems write, or fail to, on closing."""
-        with _one_line(self.path):
+        with one_line(self.path):
             os.close(os.dup(self.fd))
 
     def discard(self) -> None:
@@ -180,10 +107,10 @@ class Outputs:
             outputs[weights].write_segments(...)
             outputs[prototxt].write(...)
 
-    An existing file's mode is kept; a new one gets 0666 less the umask. A symbolic link stays and
-    the file it leads to is replaced. Nothing is synced to disk: a killed process leaves the old
-    files, a power cut is the file system's to answer for. Signals wait until all are in place or
-    back. Raises OutputError.
+    The mode of a file of one's own is kept; a new one gets 0666 less the umask. A symbolic link of
+    one's own, or root's, stays and the file it leads to is replaced. Nothing is synced to disk: a
+    killed process leaves the old files, a power cut is the file system's to answer for. Signals
+    wait until all are in place or back. Raises OutputError.
 
     stdout: take "-", alone, for standard output, which gets the whole output at the end.
     repeatable: an existing file is no obstacle where it holds, byte for byte, what would be
@@ -256,9 +183,11 @@ class Outputs:
         try:
             for output in outputs:
                 undo.append((_second_name(output.target), output))
+                with one_line(output.path):
+                    _check_unmoved(output)
                 if sys.platform == "win32":
                     output.close()
-                with _one_line(output.path):
+                with one_line(output.path):
                     os.replace(output.temporary, output.target)
         except BaseException:
             for kept, output in reversed(undo):
@@ -277,7 +206,7 @@ class Outputs:
             raise OutputError(f"{output.path}: exists already; --force replaces it")
         import filecmp
 
-        with _one_line(output.path):
+        with one_line(output.path):
             same = filecmp.cmp(output.temporary, output.target, shallow=False)
         if not same:
             raise OutputError(
@@ -316,6 +245,15 @@ def _held(folders: Iterable[str]) -> Iterator[None]:
     finally:
         for fd in held:
             close_quietly(fd)
+
+
+def _check_unmoved(output: Output) -> None:
+    """Whether the way to an output, and its temporary file, are what they were."""
+    check_links(output.path)
+    if not os.path.samestat(os.lstat(output.temporary), os.fstat(output.fd)):
+        raise OutputError(f"{output.path}: its temporary file was replaced by another")
+    if os.path.realpath(output.path) != output.target:
+        raise OutputError(f"{output.path}: leads elsewhere than when the run began")
 
 
 def _second_name(target: str) -> str | None:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["exposure"]
+__all__ = ["exposure", "foreign_link", "is_own"]
 
 #: As many symbolic links are followed; Linux follows no more.
 _LINKS = 40
@@ -45,6 +45,27 @@ def exposure(path: Path | str, exempt: Sequence[str] = ()) -> str | None:
         if state is not None and stat.S_ISDIR(state.st_mode) and _is_shared(place, state, own):
             shared.add(place)
     return next((f"{'it' if at == whole else at} {why}" for at, why in found.items()), None)
+
+
+def foreign_link(path: Path | str) -> str | None:
+    """The first symbolic link on the way to `path` that another user made, with who that is.
+
+    Root's links, and one's own, are followed by whoever follows links; the kernel does likewise in
+    /tmp (protected_symlinks). None where there is no such link, and on Windows.
+    """
+    if sys.platform == "win32":
+        return None
+    own = _own_users()
+    whole = os.fspath(path) if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+    for place, state in _steps(whole):
+        if state is not None and stat.S_ISLNK(state.st_mode) and state.st_uid not in own:
+            return f"{place} is a symbolic link of another user ({_name(state.st_uid)})"
+    return None
+
+
+def is_own(state: os.stat_result) -> bool:
+    """Whether a file is one's own, or root's."""
+    return sys.platform == "win32" or state.st_uid in _own_users()
 
 
 def _own_users() -> set[int]:

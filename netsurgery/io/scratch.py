@@ -9,6 +9,7 @@ from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
+from netsurgery.io.ownership import exposure
 
 __all__ = ["scratch_folder"]
 
@@ -18,18 +19,28 @@ _TRIES = 3
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder of our own, gone with the context. Raises OutputError."""
+    """An empty folder of our own, gone with the context.
+
+    Raises OutputError, also where others could put another folder in its place: in one that all may
+    write to, as /tmp, the sticky bit forbids that.
+    """
     import tempfile
 
     try:
         with step:
             folder = Path(tempfile.mkdtemp(prefix="netsurgery-"))
             undo = Undo(lambda: _remove(folder))
+        why = exposure(folder)
     except OSError as error:
         raise OutputError(
             f"no folder for temporary files: {error.strerror or error}; TMPDIR names another"
         ) from error
     try:
+        if why is not None:
+            raise OutputError(
+                f"no folder for temporary files: {why}, so that others could move it ({folder}); "
+                "TMPDIR names another"
+            )
         yield folder
     finally:
         undo()
@@ -38,8 +49,10 @@ def scratch_folder() -> Iterator[Path]:
 def _remove(folder: Path) -> None:
     """Under another name first: what somebody is still about to write there has no place to go."""
     going = folder.with_name(f"{folder.name}-going")
-    with contextlib.suppress(OSError):
+    try:
         folder.rename(going)
+    except OSError:  # somebody has that name
+        going = folder
     for _ in range(_TRIES):
         shutil.rmtree(going, ignore_errors=True)
         if not going.exists():

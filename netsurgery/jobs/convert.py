@@ -22,8 +22,9 @@ from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
 from netsurgery.io.cleanup import Undo, step
-from netsurgery.io.files import Output, Outputs, check_outputs
+from netsurgery.io.files import Output, Outputs
 from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.targets import check_links, check_outputs
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
 from netsurgery.net.effects import harmless
 from netsurgery.net.model import Model
@@ -178,6 +179,7 @@ def _folders(paths: list[Path]) -> Iterator[None]:
     try:
         for folder in {path.parent for path in paths}:
             if not folder.exists():
+                check_links(folder)
                 try:
                     with step:
                         folder.mkdir()

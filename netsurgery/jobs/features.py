@@ -80,7 +80,7 @@ class _Npz(FeatureFile):
     def __init__(self, output: Output) -> None:
         self._path = output.path
         with _told(self._path):
-            self._file = zipfile.ZipFile(output.temporary, "w", zipfile.ZIP_STORED)
+            self._file = zipfile.ZipFile(output.by_descriptor, "w", zipfile.ZIP_STORED)
 
     def add(self, name: str, features: Features) -> None:
         import numpy as np
@@ -114,7 +114,7 @@ class _Hdf5(FeatureFile):
         self._path = output.path
         with _told(self._path):
             # Our own lock is on the file.
-            self._file = h5py.File(output.temporary, "w", locking=False)
+            self._file = h5py.File(output.by_descriptor, "w", locking=False)
 
     def add(self, name: str, features: Features) -> None:
         with _told(self._path):

@@ -1,0 +1,109 @@
+"""Where an output may go: what is refused before any work."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from netsurgery.errors import OutputError
+from netsurgery.io.mapping import shortened
+from netsurgery.io.ownership import foreign_link
+
+__all__ = ["STDOUT", "check_links", "check_outputs", "one_line"]
+
+#: The output that is standard output, where a run takes it.
+STDOUT = "-"
+
+
+def check_outputs(
+    paths: Sequence[str | Path], *, inputs: Iterable[str | Path] = (), force: bool = False
+) -> dict[str, str]:
+    """Refuse, before any work, outputs that could not or must not be written.
+
+    Returns each path as given -> the file that will be made (symbolic links followed). Raises
+    OutputError for: one that exists (without `force`), a folder that does not, anything that is
+    not a regular file, two that are the same file, one that is also an input, one that a link of
+    another user's leads to.
+    """
+    targets: dict[str, str] = {}
+    for path in map(str, paths):
+        with one_line(path):
+            target = os.path.realpath(path)
+            check_links(path)
+            _check_place(path, target)
+            _check_inputs(path, target, inputs)
+            _check_others(path, target, targets)
+            if os.path.lexists(target) and not force:
+                raise OutputError(f"{path}: exists already; --force replaces it")
+        targets[path] = target
+    return targets
+
+
+def check_links(path: str | Path) -> None:
+    """Refuse to write where somebody else's link leads: into files of ours. Raises OutputError."""
+    link = foreign_link(path)
+    if link is not None:
+        raise OutputError(f"{path}: {link}, which is not followed; name the place it leads to")
+
+
+def _check_place(path: str, target: str) -> None:
+    if path == "":
+        raise OutputError("an output needs a name; this one is empty")
+    if path == STDOUT:
+        raise OutputError(
+            "-: this output does not go to standard output; name a file (./- for one called -)"
+        )
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise OutputError(f"{path}: is a directory; an output is a file")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise OutputError(f"{path}: is not a regular file, which an output must be")
+    if path.endswith(("/", os.sep)):
+        raise OutputError(f"{path}: is a directory; an output is a file")
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise OutputError(f"{path}: there is no folder {folder}")
+
+
+def _mode(path: str) -> int | None:
+    """What the path leads to; None for nothing. Of a pipe in /proc the real path has no file."""
+    try:
+        return os.stat(path).st_mode  # ELOOP for links in a ring
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
+    for name in map(str, inputs):
+        if _same(target, name):
+            raise OutputError(f"{path}: is an input too ({name}); give the output another name")
+
+
+def _check_others(path: str, target: str, others: Mapping[str, str]) -> None:
+    for name, other in others.items():
+        if target == other or _same(target, other):
+            raise OutputError(f"{path}: is the output {name} too; give one another name")
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def one_line(path: str) -> Iterator[None]:
+    """What the system refuses becomes an OutputError naming the output, not the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EFAULT:  # what was to be written lay in a mapped file
+            raise OutputError(shortened()) from error
+        raise OutputError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise OutputError(f"{path!r}: not a file name (it holds a zero byte)") from error
