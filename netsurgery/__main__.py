@@ -6,10 +6,10 @@ import of size. The library does none of it.
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
-import threading
 from types import FrameType
 
 from netsurgery.io.cleanup import end, end_after_step
@@ -61,7 +61,7 @@ def end_by_signals() -> None:
     for number in numbers:
         signal.signal(number, _handle)
     try:
-        threading.Thread(target=_listen, args=(reader,), name="signals", daemon=True).start()
+        _thread.start_new_thread(_listen, (reader,))  # whose start is not waited for
     except RuntimeError:  # no more threads: the handler alone has to do
         signal.set_wakeup_fd(-1)
 
