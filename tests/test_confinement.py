@@ -6,6 +6,7 @@ What must not work from inside is tried by the attack scripts 30 to 39.
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from netsurgery.engines import caffe_confine, probing, syscall_filter
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.probing import NotUsable
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
+from netsurgery.errors import EngineFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 FAKE = ROOT / "tests" / "fake_caffe"
@@ -180,3 +182,50 @@ def test_a_place_that_holds_the_home_is_never_granted_whole(
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(sys, "prefix", str(tmp_path.parent))
     assert not any(caffe_confine.too_wide(place) for place in caffe_confine.own_places())
+
+
+def test_what_allow_python_lets_in(
+    start: Callable[..., PycaffeEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PYTHONPATH, its relative entries being ours; nothing of the current folder."""
+    (tmp_path / "layers").mkdir()
+    (tmp_path / "layers" / "own.py").write_text("WORDS = 'mine'")
+    (tmp_path / "beside.py").write_text("")
+    net = tmp_path / "net.prototxt"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "layers:")
+    own = "#|import own\n#|raise ValueError(own.WORDS)\n"
+    for allow, code, words in (
+        ({"python"}, own, "ValueError: mine"),
+        (set(), own, "No module named 'own'"),
+        ({"python"}, "#|import beside\n", "No module named 'beside'"),
+    ):
+        net.write_text(f"# load run\n{code}{INPUT}\n")
+        with pytest.raises(EngineFailed, match=words):
+            start(allow=frozenset(allow)).load(net)
+
+
+def test_relative_names_in_a_net_are_the_users(
+    start: Callable[..., PycaffeEngine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "list.txt").write_text("seen")
+    net = tmp_path / "net.prototxt"
+    net.write_text(f"# load run\n#|raise ValueError(open('list.txt').read())\n{INPUT}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EngineFailed, match="ValueError: seen"):
+        start(allow=frozenset({"reads"})).load(net)
+    with pytest.raises(EngineFailed, match="No such file or directory"):
+        start().load(net)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_processes_are_limited_for_others_than_root(tmp_path: Path) -> None:
+    code = (
+        "import os, resource; from netsurgery.engines import caffe_confine as c; os.setuid(54321);"
+        "print(repr(c.lower_limits(256)), resource.getrlimit(resource.RLIMIT_NPROC))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    # It has this one process.
+    assert done.stdout == "'' (1025, 1025)\n"
