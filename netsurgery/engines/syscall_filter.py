@@ -19,7 +19,7 @@ __all__ = ["syscall_filter"]
 
 #: Denied always. A name that libseccomp does not know is left out.
 ALWAYS = """
-    bind listen connect accept accept4
+    bind listen connect accept accept4 socketpair
     ptrace process_vm_readv process_vm_writev pidfd_open pidfd_getfd pidfd_send_signal kcmp
     process_madvise tkill rt_sigqueueinfo rt_tgsigqueueinfo setpgid setsid
     setrlimit io_uring_setup io_uring_enter io_uring_register userfaultfd perf_event_open bpf
@@ -28,7 +28,9 @@ ALWAYS = """
     add_key request_key keyctl personality syslog reboot kexec_load kexec_file_load
     init_module finit_module delete_module sethostname setdomainname settimeofday clock_settime
     clock_adjtime adjtimex iopl ioperm setuid setgid setreuid setregid setresuid setresgid
-    setgroups setfsuid setfsgid capset shmget msgget semget mq_open mq_unlink
+    setgroups setfsuid setfsgid capset fanotify_init memfd_secret mq_open mq_unlink
+    shmget shmat shmctl msgget msgctl msgrcv msgsnd semget semctl semop semtimedop ipc
+    setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set migrate_pages move_pages
 """.split()
 #: Denied unless files may be written.
 FILES = """
@@ -73,6 +75,7 @@ def syscall_filter(pid: int, *, gpu: bool, allow: Collection[str]) -> bytes:
         rules.deny("socket", (0, _NOT_EQUAL, socket.AF_UNIX, 0))
     else:
         rules.deny("socket")
+        rules.deny("memfd_create")  # its pages count as no memory of the process
     for name in ("kill", "tgkill"):
         rules.deny(name, (0, _NOT_EQUAL, pid, 0))
     # Its limits are set from outside; it may look at them.

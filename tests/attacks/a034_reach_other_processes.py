@@ -1,7 +1,8 @@
 """A net in Caffe's process kills, traces or limits other processes of the user's.
 
 Idea: the command that started it is the user's own process: kill it, read its memory, lower its
-limits; or raise one's own.
+limits or its priority; take away others' shared memory; send datagrams to what listens under a
+name; or raise one's own limits.
 
 Verdict: it reaches no process but itself, and its limits stay.
 """
@@ -27,6 +28,14 @@ def attack(arena: Arena) -> None:
         "call('unshare', 0x10000000)",
         "call('mount', b'none', b'/', b'tmpfs', 0, None)",
         "os.setuid(os.getuid())",
+        # Neither by name nor by number: datagrams, shared memory, priorities.
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "call('shmat', 1, None, 0)",
+        "call('shmctl', 1, 0, None)",
+        "call('semctl', 1, 0, 0)",
+        "call('msgctl', 1, 0, None)",
+        "call('setpriority', 0, os.getppid(), 19)",
+        "os.sched_setscheduler(os.getppid(), 3, os.sched_param(0))",
     ]
     own = "os.kill(os.getpid(), 0)"
     found = tries(arena, [*attempts, own])

@@ -29,6 +29,7 @@ def attack(arena: Arena) -> None:
     attempts = {
         "len(bytearray(1 << 35))": "MemoryError",
         "open('/proc/self/fd/' + sys.argv[3], 'wb').truncate(1 << 40)": "OSError",
+        "os.memfd_create('x')": "PermissionError",
         "[os.dup(1) for _ in range(300)]": "OSError",
         "__import__('resource').setrlimit(9, (-1, -1))": "ValueError",
     }
