@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.textformat import MAX_DEPTH, Edits, Message, Scalar, parse
 from netsurgery.formats.texttree import respelled
+
+MIB = 1 << 20
 
 
 def only(text: str) -> Scalar:
@@ -148,6 +152,7 @@ def test_places_are_the_authors() -> None:
         ("}", 1, 1, "found }, expected a field name"),
         ("a: 1\n b: $", 2, 5, "a stray '$'; expected a field name or a value"),
         ('a: "open\n', 1, 4, "a string that does not end on its line"),
+        (f'a: "{100_001 * (chr(92) + "n")}"', 1, 4, "a string that has over 100000 escapes"),
         ("a: [1 2]", 1, 7, "found 2, expected , or ]"),
         ("a: 1x", 1, 5, "letters right behind a number; put a space between"),
         ("[ext]: 1", 1, 1, "found [, expected a field name"),
@@ -292,3 +297,26 @@ def scalars(message: Message) -> list[Scalar]:
     for field in message.fields:
         found += scalars(field.value) if isinstance(field.value, Message) else [field.value]
     return found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'name: "{MIB * "x"}"',
+        f"name: '{MIB * 'x'}",
+        f'name: "{50_000 * (chr(92) + "n")}{MIB * "x"}"',
+        MIB // 2 * "#\n",
+        MIB // 2 * " #\n" + "a: 1",
+        MIB * "x",
+        MIB * "1",
+    ],
+    ids=["name", "unclosed", "escapes", "comments", "blanks", "word", "number"],
+)
+def test_what_tokens_take(text: str) -> None:
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(PrototxtError):
+            parse(text)
+        assert tracemalloc.get_traced_memory()[1] < 50 * MIB
+    finally:
+        tracemalloc.stop()

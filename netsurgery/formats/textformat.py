@@ -12,6 +12,7 @@ import re
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.texttree import (
     FIELD_MEMORY,
+    MAX_ESCAPES,
     STRING,
     EmptyList,
     Field,
@@ -31,7 +32,7 @@ _FIELDS = 256
 
 _TOKEN = re.compile(
     rf"""
-    (?P<space>(?:[ \t\r\n\f\v]+|\#[^\n]*)+)
+    (?P<space>(?:[ \t\r\n\f\v]+|\#[^\n]*){{1,1000}})
   | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<number>0[xX][0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?)
   | {STRING}
@@ -61,7 +62,7 @@ class _Parser:
         text, at = self.source.text, self.end
         self.last = at
         match = _TOKEN.match(text, at)
-        if match and match.lastgroup == "space":
+        while match and match.lastgroup == "space":
             at = match.end()
             match = _TOKEN.match(text, at)
         self.start = at
@@ -76,7 +77,10 @@ class _Parser:
 
     def _stray(self, char: str, at: int) -> PrototxtError:
         if char in "\"'":
-            return self.source.error("a string that does not end on its line", at)
+            line = self.source.text[at:].partition("\n")[0]
+            many = line.count("\\") > MAX_ESCAPES
+            what = f"has over {MAX_ESCAPES} escapes" if many else "does not end on its line"
+            return self.source.error(f"a string that {what}", at)
         if char == "\ufeff":
             return self.source.error("a byte order mark in the middle of the text", at)
         if "\udc80" <= char <= "\udcff":

@@ -18,6 +18,7 @@ from netsurgery.io.memory import Claim
 
 __all__ = [
     "FIELD_MEMORY",
+    "MAX_ESCAPES",
     "STRING",
     "EmptyList",
     "Field",
@@ -28,11 +29,16 @@ __all__ = [
     "shortened",
 ]
 
-#: One quoted string on one line.
-STRING = r"""(?P<string>"(?:[^"\\\n]|\\[^\n])*"|'(?:[^'\\\n]|\\[^\n])*')"""
+#: One quoted string on one line. re needs some hundred bytes for each repeat of a group, so that
+#: there is none for every character, and an end to those for escapes.
+MAX_ESCAPES = 100_000
+STRING = rf"""(?P<string>
+    "[^"\\\n]*(?:\\[^\n][^"\\\n]*){{0,{MAX_ESCAPES}}}"
+  | '[^'\\\n]*(?:\\[^\n][^'\\\n]*){{0,{MAX_ESCAPES}}}'
+  )"""
 
 #: The strings of one value, and the comments between them.
-_PIECES = re.compile(rf"{STRING}|#[^\n]*")
+_PIECES = re.compile(rf"{STRING}|\#[^\n]*", re.VERBOSE)
 
 _ESCAPE = re.compile(
     rb"""\\(?:
@@ -121,8 +127,10 @@ class Scalar:
         """The string's value; raises PrototxtError for a number or a word."""
         if self.kind != "string":
             raise self.error(f"found {self.shown}, expected a quoted string")
-        pieces = [match for match in _PIECES.finditer(self.text) if match["string"]]
-        raw = b"".join(self._unescape(piece) for piece in pieces)
+        raw = bytearray()
+        for match in _PIECES.finditer(self.text):
+            if match["string"]:
+                raw += self._unescape(match)
         return raw.decode("utf-8", "surrogateescape")
 
     def _unescape(self, piece: re.Match[str]) -> bytes:

@@ -21,11 +21,11 @@ __all__ = [
     "trailing",
 ]
 
-_COMMENT = re.compile(rf"{STRING}|(?P<comment>#[^\n]*)")
+_COMMENT = re.compile(rf"{STRING}|(?P<comment>\#[^\n]*)", re.VERBOSE)
 
-
-#: What may stand behind a field; on a line of its own, too.
-_SEPARATOR = re.compile(r"(?:\s|#[^\n]*\n)*[;,]")
+#: What may stand between a field and its separator, which may have a line of its own. There may be
+#: more of it: re needs memory for each repeat of a group.
+_BETWEEN = re.compile(r"\s*(?:#[^\n]*\n\s*){0,1000}")
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,10 @@ def line_end(source: str) -> str:
 
 def separated(source: str, end: int) -> int:
     """Where a field ends with the separator behind it, if there is one."""
-    found = _SEPARATOR.match(source, end)
-    return end if found is None else found.end()
+    at, match = end, _BETWEEN.match(source, end)
+    while match and match.end() > at:
+        at, match = match.end(), _BETWEEN.match(source, match.end())
+    return at + 1 if source[at : at + 1] in (";", ",") else end
 
 
 def own_line(source: str, start: int, end: int) -> tuple[int, int] | None:
