@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from netsurgery.errors import OutputError
 from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape, shape_text
 from netsurgery.formats.caffemodel_new import NewLayer, numbers_segment
+from netsurgery.formats.hdf5_chunks import check_chunks
 from netsurgery.io.closing import Closing
+from netsurgery.io.memory import Claim, empty
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import Literal, Segment, Source
 
@@ -39,13 +41,19 @@ __all__ = ["Hdf5Blob", "Hdf5Layer", "Hdf5Weights", "Shared", "hdf5_segments"]
 Shared = Mapping[tuple[str, int], tuple[str, int]]
 
 _DEPTH = 32
+#: What is kept of a link of the file, and how often its name is in it.
+_LINK_MEMORY, _COPIES = 2000, 8
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
 #: Zeros shrink a thousandfold at most; what claims more is no file of weights.
 _SHRINKS = 1100
 
 
 class Hdf5Reader(Reader):
-    """The file itself, also as HDF5."""
+    """The file itself, also as HDF5. claim: the memory of what is kept of its index."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.claim = Claim(0, f"{self.path}: the list of its params")
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Any]:
@@ -96,8 +104,13 @@ class Hdf5Blob:
         if self.packed is not None:
             return self.reader.floats(self.packed[0], self.shape)
         with self.reader.opened() as file, np.errstate(over="ignore"):
-            found = file[self.place.encode("utf-8", "surrogateescape")][()]
-            values: NDArray[np.float32] = np.asarray(found).astype(np.float32)
+            dataset = file[self.place.encode("utf-8", "surrogateescape")]
+            length = self.count * dataset.dtype.itemsize
+            what = f"{self.reader.path}: reading {self.where}"
+            # Its numbers as they are, besides, until they are float32.
+            with Claim(length + check_chunks(self.reader, self.where, dataset), what):
+                values: NDArray[np.float32] = empty(self.shape, "f4", what)
+                values[...] = dataset[()]
         return values
 
 
@@ -212,8 +225,10 @@ class _Walk:
             raise self.reader.error(f"layer {layer!r}: more than {_DEPTH} groups in each other")
         self.met.add(address)
         blobs, inner = {}, []
+        self.reader.claim.add(_LINK_MEMORY * len(group))
         for name in group:
             text = _text(name)
+            self.reader.claim.add(_COPIES * (len(layer) + len(text)))
             inside = f"{layer}/{text}" if layer else text
             found = _own(self.reader, group, name, f"data/{inside}")
             if isinstance(found, h5py.Group):

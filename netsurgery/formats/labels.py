@@ -13,12 +13,16 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import FormatError
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.reader import read_text
 
 __all__ = ["Labels", "read_labels"]
 
 #: ImageNet's 21,841 labels have 1.6 MB.
 MAX_BYTES = 64 << 20
+
+#: What a line takes with its parts, and how often its characters are kept, four bytes each.
+_LINE_MEMORY, _COPIES = 600, 12
 
 _ID = re.compile(r"([A-Za-z]?\d+)\s+(\S.*)")
 
@@ -90,6 +94,8 @@ def read_labels(path: Path | str) -> Labels:
     between others.
     """
     text = read_text(path, MAX_BYTES, FormatError, "; expected one label a line")
+    count = text.count("\n") + text.count("\r") + 1
+    claim = Claim(_LINE_MEMORY * count + _COPIES * len(text), f"{path}: the list of its labels")
     if "\0" in text:
         raise FormatError(f"{path}: not text; expected one label a line")
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
@@ -97,4 +103,4 @@ def read_labels(path: Path | str) -> Labels:
         raise FormatError(f"{path}: no labels; expected one a line")
     if "" in lines:
         raise FormatError(f"{path}:{lines.index('') + 1}: an empty line; expected a label")
-    return Labels(str(path), tuple(lines))
+    return claim_for(Labels(str(path), tuple(lines)), claim)

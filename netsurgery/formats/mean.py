@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import CaffemodelError, FormatError, MeanError
 from netsurgery.formats.blob import read_blob, shape_text
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, open_protobuf
+from netsurgery.io.memory import empty
 from netsurgery.io.npy import read_npy
 from netsurgery.io.reader import read_head
 from netsurgery.io.wire import Wire, WireReader
@@ -102,17 +103,13 @@ def _numbers(text: str) -> NDArray[np.float64] | None:
 
 
 def _npy(name: str) -> NDArray[np.generic]:
-    import numpy as np
-
     try:
-        return np.array(read_npy(name))
+        return read_npy(name)
     except FormatError as error:
         raise MeanError(str(error)) from error
 
 
 def _binaryproto(name: str) -> NDArray[np.float32]:
-    import numpy as np
-
     try:
         with open_protobuf(name) as source:
             reader = WireReader(source)
@@ -121,7 +118,7 @@ def _binaryproto(name: str) -> NDArray[np.float32]:
             what = _other_protobuf(reader)
             if what:
                 raise _OtherFile(f"{name}: {what}; {_GENERAL}")
-            return np.array(read_blob(reader, 0, source.size, "the mean").numpy())
+            return read_blob(reader, 0, source.size, "the mean").numpy()
     except CaffemodelError as error:
         raise MeanError(str(error)) from error
 
@@ -160,7 +157,8 @@ def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
             f"{name}: {shape_text(shape)}: a mean is channels x height x width, or channels"
         )
     with np.errstate(over="ignore"):
-        values: NDArray[np.float32] = found.astype(np.float32).reshape(shape or (1,))
-    if not np.isfinite(values).all():
+        values: NDArray[np.float32] = empty(shape or (1,), "f4", f"{name}: its array")
+        values[...] = found.reshape(values.shape)
+    if not all(np.isfinite(part).all() for part in values):
         raise MeanError(f"{name}: holds values that are no finite float32 numbers")
     return values

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import CaffemodelError, FormatError
+from netsurgery.io.memory import Claim
 from netsurgery.io.segments import Source
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def read_whole(path: Path | str, limit: int) -> bytes:
     with Source(path) as source:
         if source.size > limit:
             raise OSError(errno.EFBIG, f"{source.size} bytes, where at most {limit} make sense")
-        data = source.pread(source.size, 0)
+        # Refused before it is read; whoever keeps it claims it.
+        with Claim(source.size, f"{path}: reading it"):
+            data = source.pread(source.size, 0)
         if source.written_to():
             raise OSError(errno.EIO, "changed while it was being read; run again")
         return data
