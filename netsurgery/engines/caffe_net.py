@@ -7,6 +7,7 @@ not abort.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from netsurgery.engines.model_file import check_saved
 from netsurgery.engines.worker_process import wire_path
 from netsurgery.errors import EngineError, EngineFailed
 from netsurgery.io.closing import Closing
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
@@ -135,10 +137,12 @@ class CaffeNet(Closing):
         """A copy of param `index` of `layer` (0 is the weight, 1 the bias, where there is one)."""
         self._check_param(layer, index)
         doing = f"reading layer {layer}"
+        count = 4 * prod(self._params[layer][index])
+        claim = Claim(count, f"{self.path}: param {index} of layer {layer!r}")
         result = self._request("param", doing, layer=layer, index=index)
         with self._worker.sense(doing):
             ((shape, offset),) = result["blobs"]
-            return self._worker.take(shape_of(shape), *shape_of([offset]))
+            return claim_for(self._worker.take(shape_of(shape), *shape_of([offset])), claim)
 
     def set_param(self, layer: str, index: int, array: Array) -> None:
         """Set param `index` of `layer` to `array`, float32 and of exactly its shape."""

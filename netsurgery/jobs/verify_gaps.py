@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from netsurgery.io.memory import Claim
 from netsurgery.jobs.diff import ParamDifference
 from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
 from netsurgery.net.order import Order, as_map, lie_alike
+from netsurgery.net.shapes import describe
 from netsurgery.surgery.columns import gathered, to_order
 from netsurgery.surgery.transplant.params import LayerParams, ModelParams
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 __all__ = ["Gap", "gap_between", "order_notes", "settle_order"]
+
+#: What comparing a number of each takes: both in float64, their magnitudes, the difference.
+_WIDE = 64
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,11 @@ class Gap:
 
 def gap_between(a: Array, b: Array) -> Gap:
     """The gap between two arrays, compared in row-major order."""
+    with Claim(_WIDE * max(a.size, b.size), f"comparing two arrays of {describe(a.shape)}"):
+        return _gap(a, b)
+
+
+def _gap(a: Array, b: Array) -> Gap:
     import numpy as np
 
     one, other = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)

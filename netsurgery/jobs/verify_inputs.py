@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.settings import Settings
+from netsurgery.io.memory import Claim, empty
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs, why_no_input, with_own_shapes
 from netsurgery.net.net import Layer, Net, NetInput, Shape
@@ -67,13 +68,13 @@ class Samples:
         yield from self._pictured(net, shapes)
 
     def _pictured(self, net: Net, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
-        import numpy as np
-
         for picture in self.pictures:
             name, shape = _picture_input(net, shapes)
             assert self.transformer is not None
             blob, _ = self.transformer.blob(picture, (shape[2], shape[3]))
-            yield {name: np.ascontiguousarray(np.broadcast_to(blob, shape))}
+            made = empty(shape, "f4", f"an input {name} of {describe(shape)}")
+            made[...] = blob
+            yield {name: made}
 
 
 def make_samples(
@@ -115,12 +116,18 @@ def _random(net: Net, shapes: Mapping[str, Shape], seed: tuple[int, int]) -> Fee
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    made = {
-        name: np.ascontiguousarray(generator.standard_normal(shape), np.float32)
-        for name, shape in shapes.items()
-    }
+    made = {name: _normal(generator, name, shape) for name, shape in shapes.items()}
     for name, places, numbers in draw_indices(net, shapes, generator):
         made[name].reshape(-1)[places] = numbers
+    return made
+
+
+def _normal(generator: np.random.Generator, name: str, shape: Shape) -> NDArray[np.float32]:
+    """Normal random numbers, drawn in float64."""
+    what = f"an input {name} of {describe(shape)}"
+    with Claim(8 * prod(shape), what):
+        made: NDArray[np.float32] = empty(shape, "f4", what)
+        made[...] = generator.standard_normal(shape)
     return made
 
 
@@ -177,6 +184,8 @@ def _counted(net: Net) -> str:
 _MOVING = (Values.KEPT, Values.PASSED, Values.MOVED)
 #: float32 counts to 2**24; places are sent in two parts.
 _PART = 1 << 12
+#: What finding the places of a number takes: it and its place, in whole numbers and floats.
+_PLACES = 80
 
 
 class _Read(NamedTuple):
@@ -199,9 +208,17 @@ def draw_indices(
     at = infer(net, shapes)
     reads = sorted(_reads(net, at), key=lambda read: (read.takes.marks, -read.takes.below))
     for read in reads:
-        numbers = _draw(read.takes, at.of(read.blob), random).reshape(-1)
-        for name, (places, targets) in _origins(net, at, read).items():
-            yield name, places, numbers[targets]
+        count = prod(at.of(read.blob)) + sum(map(prod, shapes.values()))
+        with Claim(_PLACES * count, f"the places of the indices in blob {read.blob!r}"):
+            yield from _drawn(net, at, read, random)
+
+
+def _drawn(
+    net: Net, at: Shapes, read: _Read, random: np.random.Generator
+) -> Iterator[tuple[str, Places, NDArray[np.float64]]]:
+    numbers = _draw(read.takes, at.of(read.blob), random).reshape(-1)
+    for name, (places, targets) in _origins(net, at, read).items():
+        yield name, places, numbers[targets]
 
 
 def _reads(net: Net, at: Shapes) -> Iterator[_Read]:

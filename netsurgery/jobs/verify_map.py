@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import LoadedNet
 from netsurgery.errors import PrototxtError
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import Field, fields
@@ -285,7 +286,9 @@ def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[s
     (down, across), (rows, columns) = first.stride, first.cells
     high, wide = first.window[2:]
     corners = [(row * down, column * across) for row in range(rows) for column in range(columns)]
-    batch = np.zeros((size, *first.window[1:]), np.float32)
+    kept = sum(prod(old.blobs.get(check.blob, ())[1:]) for check in checks) * len(corners)
+    claim = Claim(8 * kept + 4 * size * prod(first.window[1:]), "the answers on a map's windows")
+    batch = claim_for(np.zeros((size, *first.window[1:]), np.float32), claim)
     old.reshape({first.input: batch.shape})
     answers: dict[str, list[Array]] = {check.blob: [] for check in checks}
     for start in range(0, len(corners), size):
@@ -294,4 +297,5 @@ def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[s
             batch[index] = image[0, :, y : y + high, x : x + wide]
         for blob, made in old.forward({first.input: batch}, list(answers)).items():
             answers[blob].append(made.reshape(size, -1)[: len(some)])
-    return {blob: np.concatenate(parts) for blob, parts in answers.items()}
+    found = {blob: np.concatenate(parts) for blob, parts in answers.items()}
+    return {blob: claim_for(array, claim) for blob, array in found.items()}

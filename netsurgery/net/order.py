@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from netsurgery.io.memory import Claim, empty
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, Net, Shape
@@ -87,12 +88,17 @@ def places(order: Order) -> NDArray[np.int64]:
     """For each number as it lies its place among those of the parts laid naturally."""
     import numpy as np
 
-    start, found = 0, []
-    for part in order:
-        inside = np.arange(prod(part.map), dtype=np.int64).reshape(part.map)
-        found.append(start + inside.transpose(part.order).ravel())
-        start += inside.size
-    return np.concatenate(found)
+    count = sum(prod(part.map) for part in order)
+    what = f"the order of a blob of {count} numbers"
+    start = 0
+    with Claim(16 * count, what):
+        made: NDArray[np.int64] = empty((count,), np.int64, what)
+        for part in order:
+            inside = np.arange(prod(part.map), dtype=np.int64).reshape(part.map)
+            made[start : start + inside.size] = inside.transpose(part.order).ravel()
+            made[start : start + inside.size] += start
+            start += inside.size
+    return made
 
 
 def bottom_orders(net: Net, shapes: Shapes) -> dict[Layer, Order]:

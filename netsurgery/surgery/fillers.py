@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsurgery.formats.textformat import Message
+from netsurgery.io.memory import Claim
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
 
@@ -103,13 +104,16 @@ def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[
     random = np.random.Generator(np.random.PCG64(_entropy(seed, key)))
     count = math.prod(shape)
     if filler.type == "positive_unitball":
-        yield from _unit_rows(random, shape)
+        row = max(_AT_ONCE, math.prod(shape[1:]))
+        with Claim(24 * row, f"{key}: rows of {math.prod(shape[1:])} values"):
+            yield from _unit_rows(random, shape)
     elif filler.type == "bilinear":
         from netsurgery.surgery.edit.filters import bilinear
 
-        plane = bilinear(shape[2]).astype(np.float32).ravel()
-        for _ in range(shape[0] * shape[1]):
-            yield plane
+        with Claim(24 * shape[2] ** 2, f"{key}: a filter of {shape[2]} x {shape[2]}"):
+            plane = bilinear(shape[2]).astype(np.float32).ravel()
+            for _ in range(shape[0] * shape[1]):
+                yield plane
     else:
         for start in range(0, count, _AT_ONCE):
             yield _piece(random, filler, shape, min(_AT_ONCE, count - start)).astype(np.float32)

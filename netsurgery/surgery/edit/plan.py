@@ -115,10 +115,11 @@ def _order_notes(done: Sequence[str]) -> list[str]:
 
 
 def _do(work: EditSession, operation: ParamOperation | Structural) -> None:
-    if isinstance(operation, ParamOperation):
-        (save_values if operation.verb == "save" else do_values)(work, operation)
-        return
-    _structural()[operation.name](work, operation.argument)
+    with work.working():
+        if isinstance(operation, ParamOperation):
+            (save_values if operation.verb == "save" else do_values)(work, operation)
+        else:
+            _structural()[operation.name](work, operation.argument)
 
 
 def _structural() -> dict[str, Callable[[EditSession, str], None]]:

@@ -6,7 +6,8 @@ written. Nothing here writes a file, so that giving up leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
 from netsurgery.formats.weights import WeightsLayer, stored_shape
+from netsurgery.io.memory import Claim, empty
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.model import Model, other_shape
 from netsurgery.net.net import Layer, Net, Shape
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 __all__ = ["EditSession", "Effect", "Param", "UnfitParams", "stop"]
+
+_COMPUTING = "computing with the params that the operation changes"
+#: What computing with a number of a param takes: copies in float64, products, the result.
+_WIDE = 40
 
 #: A param blob: its layer and its number.
 Param = tuple[str, int]
@@ -50,6 +56,13 @@ class UnfitParams(SurgeryError):
     """A layer's params in the model are not those of its net."""
 
 
+def _copied(layer: str, index: int, values: NDArray[np.floating]) -> Array:
+    """An array of its own, float32."""
+    made: Array = empty(values.shape, "f4", f"layer {layer!r}: a copy of its param {index}")
+    made[...] = values
+    return made
+
+
 class EditSession:
     """model: the net and its weights as they were. net: as it is now.
 
@@ -70,6 +83,15 @@ class EditSession:
         self.arrays: dict[Param, Array] = {}
         self._shapes: Shapes | None = None
         self._copies: dict[Param, Param | None] = {}
+        self._working = Claim(0, _COMPUTING)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """One operation: what it computes with the params that it looks at goes at its end."""
+        try:
+            yield
+        finally:
+            self._working.close()
 
     @property
     def shapes(self) -> Shapes:
@@ -113,7 +135,9 @@ class EditSession:
         as the net has it: what is computed from some of them would lose the others.
         """
         self.check_params(layer)
-        return self.peek_alone(layer, index)
+        found = self.peek_alone(layer, index)
+        self._working.add(_WIDE * found.size)
+        return found
 
     def peek_alone(self, layer: str, index: int) -> Array:
         """The same, to be looked at or changed by itself: the layer's others may be as they like.
@@ -127,7 +151,7 @@ class EditSession:
         """The same, float32 and to be written to: whoever shares the param sees it."""
         owner = self.net.sharing.owner((layer, index))
         if owner not in self.arrays:
-            self.arrays[owner] = self._stored(layer, index).copy()
+            self.arrays[owner] = _copied(layer, index, self._stored(layer, index))
         return self.arrays[owner]
 
     def check_params(self, layer: str) -> None:
@@ -154,7 +178,7 @@ class EditSession:
         new: dict[Param, Array] = {}
         for index, values in params.items():
             with np.errstate(over="ignore"):
-                array = np.array(values, dtype=np.float32)
+                array = _copied(layer, index, values)
             bad = int(array.size - np.count_nonzero(np.isfinite(array)))
             if bad:
                 raise stop(layer, f"{bad} values of its param {index} would be NaN or infinite")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.npy import read_npy
 from netsurgery.net import types
 from netsurgery.net.shapes import describe
@@ -34,6 +35,9 @@ __all__ = ["do_values", "parse_number", "save_values"]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
+#: What computing with a value takes: copies in float64, products, the order of them.
+_WIDE = 40
+
 #: A norm that is this near 1 is 1, so that normalizing twice is normalizing once.
 _NEAR = 1e-6
 
@@ -49,7 +53,9 @@ def save_values(work: EditSession, operation: ParamOperation) -> None:
     values = _part(work.peek_alone(target.layer, target.blob), target)
     if name in work.saved:
         raise SurgeryError(f"{name} is saved to already")
-    work.saved[name] = values.copy()
+    # As it is now, and as the bytes of a file.
+    claim = Claim(2 * values.nbytes, f"{name}: a copy of {describe(values.shape)} values")
+    work.saved[name] = claim_for(values.copy(), claim)
     what = f"{describe(values.shape)} values saved to {name}"
     work.effects.append(Effect(target.layer, target.blob, what))
 
@@ -65,7 +71,8 @@ def do_values(work: EditSession, operation: ParamOperation) -> None:
     if not work.peek_alone(target.layer, target.blob).size:
         raise stop(target.layer, f"param {target.blob} is empty")
     view = _part(work.param_alone(target.layer, target.blob), target)
-    with np.errstate(all="ignore"):
+    claim = Claim(_WIDE * view.size, f"layer {target.layer!r}: computing {target.text}")
+    with claim, np.errstate(all="ignore"):
         new = np.asarray(_new_values(work, operation, view)).astype(np.float32)
     bad = int(new.size - np.count_nonzero(np.isfinite(new)))
     if bad:

@@ -9,6 +9,7 @@ from math import prod
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, numbers
+from netsurgery.io.memory import empty
 from netsurgery.io.segments import Copy
 from netsurgery.net.model_write import ModelChange
 from netsurgery.net.net import Layer, Shape
@@ -89,10 +90,9 @@ def _sliced(
     """The target's own numbers, with the source's where the two overlap, from the first on."""
 
     def chunks() -> Sequence[memoryview]:
-        import numpy as np
-
         values = blob.numpy().reshape(shapes[0])
-        result = np.array(rest.numpy(), dtype="<f4").reshape(shapes[1])
+        result = empty(shapes[1], "<f4", f"{rest.reader.path}: a copy of {rest.where}")
+        result[...] = rest.numpy().reshape(shapes[1])
         seen, wanted = (
             array.T if flag and array.ndim > 1 else array
             for array, flag in zip((values, result), flags, strict=True)
