@@ -22,7 +22,9 @@ from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.layers import Prepare, Weights, check_types, write_net
 from netsurgery.export.protobuf import FileRange
+from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.segments import Copy, Literal, Segment, segments_length
+from netsurgery.net.memory import graph_memory
 from netsurgery.net.model import Model
 from netsurgery.net.net import Net, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
@@ -60,6 +62,9 @@ class Export:
 
         Raises OutputError for a model that would be over 2 GiB.
         """
+        arrays = [c.data for c in self.graph.constants.values() if isinstance(c.data, np.ndarray)]
+        what = f"{self.model.net.prototxt.path}: what is written of its params"
+        claim_for(self, Claim(2 * sum(array.nbytes for array in arrays), what))
         graph = self.graph.encode(self.model.net.name, location)
         made: list[Segment] = [
             Copy(self.model.weights.source, piece.offset, piece.length)
@@ -101,6 +106,10 @@ def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str
     wanted = tuple(dict.fromkeys(blobs)) or net.outputs
 
     def written(shapes: Shapes) -> Graph:
+        claim = Claim(graph_memory(net, shapes), f"{net.prototxt.path}: the tables of its graph")
+        return claim_for(graph(shapes), claim)
+
+    def graph(shapes: Shapes) -> Graph:
         return write_net(net, shapes, wanted, weights.of, dynamic=True, prepare=prepare)
 
     shapes = model.shapes if net is model.net else infer(net)

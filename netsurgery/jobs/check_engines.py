@@ -12,6 +12,7 @@ from netsurgery.export.layers import check_types
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.schema.descriptors import why_not_parsed
 from netsurgery.formats.weights import is_hdf5_name
+from netsurgery.io.memory import Claim
 from netsurgery.jobs.check_schema import Finding
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
@@ -22,6 +23,8 @@ from netsurgery.net.types.record import ParamRole, Source
 
 __all__ = ["EngineReport", "embedded_report", "stock_report"]
 
+#: What a byte takes that protobuf parses.
+_PARSED = 32
 _NO_FIT = "the weights do not fit"
 
 
@@ -117,8 +120,10 @@ def _unread(model: Caffemodel) -> Iterator[str]:
     blobs = FIELDS[model.generation].blobs
     for layer in model.layers:
         fields = [found for found in layer.fields() if found.number != blobs]
-        data = b"".join(layer.reader.read(found.start, found.end) for found in fields)
-        why = why_not_parsed(message, data)
+        count = sum(found.end - found.start for found in fields)
+        with Claim(_PARSED * count, f"{model.path}: parsing layer {layer.name!r}"):
+            data = b"".join(layer.reader.read(found.start, found.end) for found in fields)
+            why = why_not_parsed(message, data)
         if why:
             yield f"{model.path}: Caffe cannot parse layer {layer.name!r}: {why}"
             return

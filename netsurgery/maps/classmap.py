@@ -6,14 +6,16 @@ places. `Geometry` brings it to pixels of the original picture.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
+from netsurgery.io.memory import Claim
 from netsurgery.maps.drawing import CLASS_COLORS
 from netsurgery.maps.transformer import Placement
 
@@ -38,6 +40,12 @@ __all__ = [
     "found_text",
     "map_text",
 ]
+
+
+#: What a cell takes in the classes found, the map as text, and their pictures.
+_CELL = 264
+#: The same for a cell, and each class of it, as JSON's values and as text; a number sorted.
+_CELL_AS_JSON, _CLASS_AS_JSON, _SORTED = 1500, 500, 16
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,13 @@ class ClassMap:
     geometry: Geometry
     labels: Labels | None = None
 
+    #: The memory of what is worked out of the values.
+    claim: Claim = field(init=False, repr=False)
+
     def __post_init__(self) -> None:
+        cells = math.prod(self.values.shape[1:])
+        claim = Claim(self.values.size + _CELL * cells, f"{self.image}: its map")
+        object.__setattr__(self, "claim", claim)
         bad = np.isnan(self.values).any(axis=0)
         if bad.any():
             raise HoldsNaN(
@@ -163,6 +177,7 @@ class ClassMap:
         """The `count` likeliest classes of each cell, likeliest first, count x H x W."""
         if count == 1:  # a sort of a large map takes seconds
             return self.argmax()[np.newaxis]
+        self.claim.at_least(_SORTED * self.values.size, f"{self.image}: the order of its classes")
         ordered: Numbers = np.argsort(-self.values, axis=0, kind="stable")
         return ordered[:count]
 
@@ -214,8 +229,13 @@ class ClassMap:
     def to_json(self, top_k: int = 1) -> dict[str, Any]:
         """The map as plain values; not finite numbers become None, which JSON has a word for."""
         (rows, columns), put = self.shape, self.geometry.placement
+        many = min(max(top_k, 1), self.classes)
+        label = 0 if self.labels is None else max(map(len, self.labels.lines))
+        each = _CELL_AS_JSON + (many + 1) * (_CLASS_AS_JSON + 8 * label)
+        count = each * rows * columns + _SORTED * self.values.size
+        self.claim.at_least(count, f"{self.image}: its map as JSON")
         windows = self.windows()
-        top = self.top(min(max(top_k, 1), self.classes))
+        top = self.top(many)
         return {
             "image": self.image,
             "image_size": _size(put.image),

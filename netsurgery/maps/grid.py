@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
+from netsurgery.io.memory import Claim
 from netsurgery.maps.drawing import (
     INK,
     PALE,
@@ -38,6 +39,8 @@ __all__ = ["draw_grid", "draw_grid_png", "normalized"]
 _MARGIN, _HEAD, _BAR_SPACE = 32, 76, 76
 _SIDE = 960  # pixels of the grid's longer side, about
 _LEAST = 320  # the sheet is wide enough for its title
+#: What a pixel of the grid takes: its number in float64, brought to 0..1, its colours.
+_PIXEL = 60
 _NAN = (150, 150, 150)
 
 
@@ -54,9 +57,15 @@ def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
     Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
     grey. Raises NetError for any other shape, or one without numbers.
     """
-    tiles = np.ascontiguousarray(_as_tiles(values), np.float32)
-    low, high = finite_range(tiles)
+    tiles = _as_tiles(values)
     layout = _Layout.of(len(tiles), tiles.shape[-2:])
+    what = f"a picture of {' x '.join(map(str, tiles.shape))} numbers"
+    with Claim(10 * tiles.size + _PIXEL * layout.pixels, what):
+        return _drawn(np.ascontiguousarray(tiles, np.float32), layout, title, facts)
+
+
+def _drawn(tiles: Array, layout: _Layout, title: str, facts: str) -> Image.Image:
+    low, high = finite_range(tiles)
     grid = layout.grid(_colored(normalized(layout.shrunk(tiles), low, high)))
     bar = tiles.ndim == 3
     width = max(_LEAST, grid.width + (_BAR_SPACE if bar else 0)) + 2 * _MARGIN
@@ -124,6 +133,11 @@ class _Layout:
         scale = min(scale, 64)  # a few numbers need no wall of colour
         high, wide = max(1, round(high * scale)), max(1, round(wide * scale))
         return cls(rows, columns, high, wide, 2 if min(high, wide) >= 8 else 1)
+
+    @property
+    def pixels(self) -> int:
+        """How many the grid has."""
+        return self.rows * (self.high + self.gap) * self.columns * (self.wide + self.gap)
 
     def shrunk(self, tiles: Array) -> Array:
         """The tiles no larger than they will be drawn, by the means of their numbers."""

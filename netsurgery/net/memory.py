@@ -21,9 +21,9 @@ from netsurgery.net.cost import NUMBER_BYTES, distinct_params
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import Net
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import Channels, Space, Values
+from netsurgery.net.types.record import Channels, Role, Space, Values
 
-__all__ = ["caffe_loading", "caffe_memory", "embedded_memory", "largest_size"]
+__all__ = ["caffe_loading", "caffe_memory", "embedded_memory", "graph_memory", "largest_size"]
 
 #: What an engine takes for any net: buffers of its threads (OpenBLAS has large ones), the net.
 _CAFFE, _EMBEDDED = 64 << 20, 16 << 20
@@ -31,6 +31,8 @@ _CAFFE, _EMBEDDED = 64 << 20, 16 << 20
 _STEP = 24
 #: Normalizing takes about this many operations one after another.
 _STEPS = 6
+#: A table is computed in float64 or whole numbers of 64 bits, copied, written, parsed and kept.
+_COMPUTED = 16
 #: ONNX Runtime's arena grows to the next power of two, and is cut into pieces.
 _ARENA = 2
 #: A param that is not mapped is read, written into the graph, parsed and kept.
@@ -68,7 +70,15 @@ def embedded_memory(
     params = distinct_params(net, shapes) if copied is None else copied
     handed = _numbers(shapes, [*(one.name for one in net.inputs), *blobs])
     numbers = _INLINE * params + _ARENA * _live(net, shapes, blobs) + 2 * handed
-    return _EMBEDDED + NUMBER_BYTES * numbers
+    return _EMBEDDED + NUMBER_BYTES * numbers + graph_memory(net, shapes)
+
+
+def graph_memory(net: Net, shapes: Shapes) -> int:
+    """Bytes of what an ONNX graph of the net has besides params: tables, blobs that are constant.
+
+    As they are computed, and as they are written.
+    """
+    return NUMBER_BYTES * sum(_constants(layer, shapes) for layer in net.layers)
 
 
 def largest_size(fits: Callable[[tuple[int, int]], bool], size: tuple[int, int]) -> tuple[int, int]:
@@ -145,6 +155,23 @@ def _columns(layer: Layer, shapes: Shapes) -> int | None:
     if prod(kernel) == 1 and over[2:] == at[2:]:
         return 0
     return prod(over[1:2]) * prod(kernel) * prod(at[2:])
+
+
+def _constants(layer: Layer, shapes: Shapes) -> int:
+    """What `graph_memory` counts of one layer, in numbers."""
+    if types.is_input(layer):
+        return 0
+    tops = _numbers(shapes, layer.tops)
+    roles = types.roles(layer)
+    if all(role is Role.SIZE for role in roles):  # a DummyData, a PriorBox
+        return _COMPUTED * tops
+    if types.space(layer) is Space.RESAMPLING and Role.INDEX in roles:
+        return _COMPUTED * tops  # zeros, where others are put
+    if types.space(layer) is Space.SLIDING and types.layout(layer) is None:
+        # Divisors of a Pooling, places of an Im2col: the same for every channel.
+        channels = prod(shapes.blobs.get(layer.bottoms[0], ())[1:2])
+        return _COMPUTED * tops // max(1, channels)
+    return 0
 
 
 def _live(net: Net, shapes: Shapes, blobs: Collection[str]) -> int:
