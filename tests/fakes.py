@@ -46,7 +46,9 @@ class FakeNet(Closing):
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         return 0
 
-    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+    def check_memory(
+        self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
+    ) -> None:
         pass
 
     def forward(self, inputs: Mapping[str, Any], blobs: Sequence[str]) -> dict[str, Any]:

@@ -66,11 +66,17 @@ class NetClaim(Closing):
         except (NetError, PrototxtError):
             return 0
 
-    def grow(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
+    def check(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int) -> None:
+        """Raise MemoryLimitError where what running it takes, and `more`, is not left."""
+        before = self._claim.count
+        self.grow(inputs, blobs, more)
+        self._claim.at_most(before)
+
+    def grow(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0) -> None:
         """Claim what running it takes. Raises MemoryLimitError."""
         given = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
         what = f"{self._path}: running the net with {given or 'no input'}"
-        self._claim.at_least(self.running(inputs, blobs), what)
+        self._claim.at_least(self.running(inputs, blobs) + more, what)
 
     def close(self) -> None:
         """Give it back."""

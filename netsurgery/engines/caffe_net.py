@@ -97,9 +97,11 @@ class CaffeNet(Closing):
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
         return self._claim.running({**self.inputs, **inputs}, blobs)
 
-    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
-        """Raise MemoryLimitError where that is more than may be used; `forward` claims it."""
-        self._claim.grow({**self.inputs, **inputs}, blobs)
+    def check_memory(
+        self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
+    ) -> None:
+        """Raise MemoryLimitError where that, and `more` bytes, is more than may be used."""
+        self._claim.check({**self.inputs, **inputs}, blobs, more)
 
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run the net once and return the blobs asked for by name, float32, the caller's own.

@@ -84,8 +84,13 @@ class LoadedNet(Closing, Protocol):
     def memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
 
-    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
-        """Raise MemoryLimitError where that is more than may be used; `forward` claims it."""
+    def check_memory(
+        self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
+    ) -> None:
+        """Raise MemoryLimitError where that, and `more` bytes, is more than may be used.
+
+        `forward` claims it.
+        """
 
     def forward(self, inputs: Mapping[str, Array], blobs: Sequence[str]) -> dict[str, Array]:
         """Run the net once and return the blobs asked for by name.

@@ -164,15 +164,17 @@ class EmbeddedNet(Closing):
             return 0  # the memory is the GPU's
         return embedded_memory(self._net, self._shapes_at(inputs), blobs, self._copied)
 
-    def check_memory(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> None:
-        """Raise MemoryLimitError where that is more than may be used; `forward` claims it."""
-        self._claimed({**self.inputs, **inputs}, blobs).close()
+    def check_memory(
+        self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
+    ) -> None:
+        """Raise MemoryLimitError where that, and `more` bytes, is more than may be used."""
+        self._claimed({**self.inputs, **inputs}, blobs, more).close()
 
-    def _claimed(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> Claim:
+    def _claimed(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0) -> Claim:
         """What running the net takes; sessions that were kept make room for it."""
         given = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
         what = f"{self._net.prototxt.path}: running the net with {given or 'no input'}"
-        count = self.memory(inputs, blobs)
+        count = self.memory(inputs, blobs) + more
         while True:
             try:
                 return Claim(count, what)

@@ -106,7 +106,7 @@ def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str
     wanted = tuple(dict.fromkeys(blobs)) or net.outputs
 
     def written(shapes: Shapes) -> Graph:
-        claim = Claim(graph_memory(net, shapes), f"{net.prototxt.path}: the tables of its graph")
+        claim = Claim(graph_memory(net, shapes), f"{net.prototxt.path}: what its graph holds")
         return claim_for(graph(shapes), claim)
 
     def graph(shapes: Shapes) -> Graph:

@@ -34,6 +34,8 @@ _OTHERS = {
 }
 #: A text of numbers is no longer than this.
 _LONGEST_TEXT = 1 << 14
+#: No input has more channels than this.
+_CHANNELS = 10_000
 _PRINTED = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n")
 
 
@@ -152,7 +154,11 @@ def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
             f"{name}: {shape_text(shape)}: a mean is channels x height x width, this one has its "
             "channels last; turn it with .transpose(2, 0, 1)"
         )
-    if len(shape) not in (0, 1, 3) or math.prod(shape) == 0:
+    if (
+        len(shape) not in (0, 1, 3)
+        or math.prod(shape) == 0
+        or max(shape[:1], default=0) > _CHANNELS
+    ):
         raise MeanError(
             f"{name}: {shape_text(shape)}: a mean is channels x height x width, or channels"
         )

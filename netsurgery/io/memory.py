@@ -116,6 +116,11 @@ class Claim:
         self._budget.take(count, what, more=False)
         self._count = count
 
+    @property
+    def count(self) -> int:
+        """How many bytes are claimed."""
+        return self._count
+
     def add(self, count: int) -> None:
         """Claim `count` bytes more; what has been claimed stays so. Raises MemoryLimitError."""
         try:
@@ -137,6 +142,12 @@ class Claim:
                 taken = self._budget.taken - self._count
                 raise _refusal(count, self._what, False, error.allowed, taken) from None
             self._count = count
+
+    def at_most(self, count: int) -> None:
+        """Give back what is more than `count` bytes."""
+        more = max(0, self._count - count)
+        self._count -= more
+        self._budget.give(more)
 
     def close(self) -> None:
         """Give it back. May be called again."""

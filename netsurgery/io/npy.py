@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from netsurgery.errors import FormatError
+from netsurgery.io.memory import Claim
 from netsurgery.io.segments import Source
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def npy_bytes(array: NDArray[np.float32]) -> bytes:
     """The content of a .npy file that holds `array`."""
     import numpy as np
 
-    made = io.BytesIO()
-    np.save(made, array, allow_pickle=False)
-    return made.getvalue()
+    with Claim(3 * array.nbytes, f"a .npy file of {array.size} numbers"):
+        made = io.BytesIO()
+        np.save(made, array, allow_pickle=False)
+        return made.getvalue()

@@ -38,14 +38,20 @@ __all__ = [
     "check_class",
     "find_label",
     "found_text",
+    "map_memory",
     "map_text",
 ]
 
 
-#: What a cell takes in the classes found, the map as text, and their pictures.
-_CELL = 264
+#: What a cell takes in the classes found, and in the map as text.
+_CELL = 64
 #: The same for a cell, and each class of it, as JSON's values and as text; a number sorted.
 _CELL_AS_JSON, _CLASS_AS_JSON, _SORTED = 1500, 500, 16
+
+
+def map_memory(shape: tuple[int, ...]) -> int:
+    """Bytes of what is worked out of a map of C x H x W values, beside them."""
+    return math.prod(shape) + _CELL * math.prod(shape[1:])
 
 
 @dataclass(frozen=True)
@@ -145,8 +151,7 @@ class ClassMap:
     claim: Claim = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        cells = math.prod(self.values.shape[1:])
-        claim = Claim(self.values.size + _CELL * cells, f"{self.image}: its map")
+        claim = Claim(map_memory(self.values.shape), f"{self.image}: its map")
         object.__setattr__(self, "claim", claim)
         bad = np.isnan(self.values).any(axis=0)
         if bad.any():

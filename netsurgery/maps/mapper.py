@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.closing import Closing
-from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label
+from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Placement, Transformer
@@ -28,6 +29,7 @@ from netsurgery.net.field import Cells
 from netsurgery.net.memory import largest_size
 from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["Mapper", "check_model", "make_mapper", "make_transformer", "state_of"]
 
 Size = tuple[int, int]
+
+#: What a number of the input takes while a picture is brought to its size.
+_INPUT = 12
 
 
 def make_mapper(
@@ -154,7 +159,7 @@ class Mapper(Closing):
         """
         size = picture.size if size is None else size
         with out_of_memory_named(picture.name):
-            blob, placement = self.prepare(picture, size, [self.net.blob])
+            blob, placement = self.prepare(picture, size, [self.net.blob], as_map=True)
             made = self.run(blob, [self.net.blob])[self.net.blob]
         if made.ndim != 4:
             refuse_blob(self.net.blob, made.shape, self.net.net)
@@ -175,32 +180,38 @@ class Mapper(Closing):
         return self._cells[size]
 
     def prepare(
-        self, picture: Picture, size: Size, names: Sequence[str]
+        self, picture: Picture, size: Size, names: Sequence[str], *, as_map: bool = False
     ) -> tuple[Array, Placement]:
         """The net's input of `size` for the picture, and where the picture lies in it.
 
+        as_map: whether the first of the blobs `names` is to become a class map.
         Raises NetError for a size that the net cannot take, MemoryLimitError for one at which
         giving the blobs `names` takes more memory than may be used, with a size that fits.
         """
         self.check_size(picture, size)
-        self._check_memory(size, names)
+        self._check_memory(size, names, as_map)
         return self.transformer.blob(picture, size)
 
-    def _check_memory(self, size: Size, names: Sequence[str]) -> None:
+    def _check_memory(self, size: Size, names: Sequence[str], as_map: bool) -> None:
         """Ask the engine, before anything of the picture's size is made."""
         loaded = self.load()
 
         def shapes(size: Size) -> dict[str, Shape]:
             return {self.net.input.name: (1, self.net.channels, *size)}
 
+        def besides(size: Size) -> int:
+            """What is made of the picture, and of the map."""
+            shape = infer(self.net.net, shapes(size)).blobs.get(names[0], ()) if as_map else ()
+            return _INPUT * prod((self.net.channels, *size)) + map_memory(shape[1:])
+
         def fits(size: Size) -> bool:
             try:
-                return loaded.memory(shapes(size), names) <= error.left
+                return loaded.memory(shapes(size), names) + besides(size) <= error.left
             except NetsurgeryError:  # smaller than the net takes
                 return True
 
         try:
-            loaded.check_memory(shapes(size), names)
+            loaded.check_memory(shapes(size), names, besides(size))
         except MemoryLimitError as found:
             error = found
             height, width = largest_size(fits, size)

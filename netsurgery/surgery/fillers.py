@@ -105,7 +105,7 @@ def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[
     count = math.prod(shape)
     if filler.type == "positive_unitball":
         row = max(_AT_ONCE, math.prod(shape[1:]))
-        with Claim(24 * row, f"{key}: rows of {math.prod(shape[1:])} values"):
+        with Claim(24 * row, f"{key}: a row of {math.prod(shape[1:])} values"):
             yield from _unit_rows(random, shape)
     elif filler.type == "bilinear":
         from netsurgery.surgery.edit.filters import bilinear

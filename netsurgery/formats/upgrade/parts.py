@@ -38,6 +38,10 @@ _INTEGERS = frozenset(
 )
 
 
+#: A value is kept as it is read, as it is written, and may be a text of four bytes a character.
+_COPIES = 10
+
+
 @dataclass(frozen=True)
 class Part:
     """A field by its name: its value, for blobs (`data` is None) only where the value lies.
@@ -85,7 +89,7 @@ def part(reader: WireReader, found: Field, name: str) -> Part:
         plain = None if raw is None else tuple(plain_blob(raw))
         return Part(name, found.wire, None, found.body, found.end, plain)
     data = reader.read(found.body, found.end)
-    reader.claim.add(2 * len(data))  # as it is read, and as it is written
+    reader.claim.add(_COPIES * len(data))
     return Part(name, found.wire, data, found.body, found.end)
 
 
