@@ -26,7 +26,6 @@ from netsurgery.io.files import Output, Outputs
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import check_links, check_outputs
 from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
-from netsurgery.net.effects import harmless
 from netsurgery.net.model import Model
 from netsurgery.net.model_write import ModelChange, write_model
 from netsurgery.net.net import Net
@@ -250,6 +249,8 @@ def _move(
 
 def _for_caffe(plan: ConvolutionPlan, model: Model, options: EngineOptions) -> tuple[Net, Net]:
     """The old net and the new one, without what does more than is allowed and moves no params."""
+    from netsurgery.net.effects import harmless
+
     holding = {*model.stored, *(move.target for move in plan.moves)}
     nets = []
     for net in (plan.net, plan.new):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsurgery.errors import EffectRefused
 from netsurgery.formats.prototxt import Prototxt
@@ -31,8 +31,7 @@ _LISTED = 2
 _UNKNOWN = "is not known, and may read, write and import"
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(NamedTuple):
     """A layer that reaches out of its net.
 
     names: the files, folders and modules that its text names; a list so named may name more.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -301,3 +304,45 @@ def test_a_type_by_its_number_is_known(
     place.write(f'layers {{ name: "e" type: {number} top: "a" hdf5_data_param {{ source: "x" }} }}')
     with pytest.raises(netsurgery.EffectRefused):
         caffe_engine.load(Path("net.prototxt"))
+
+
+NAMES = """
+import json, sys, caffe
+net = caffe.Net(sys.argv[1], caffe.TEST)
+print(json.dumps([list(net._layer_names), [layer.type for layer in net.layers]]))
+"""
+
+
+def spelled(text: str, draw: random.Random) -> str:
+    """The text as strings of the text format: in pieces, with escapes, comments between them."""
+    pieces = [""]
+    for char in text:
+        if draw.random() < 0.2:
+            pieces.append("")
+        ways = [char, f"\\{ord(char):o}", f"\\{ord(char):03o}", f"\\x{ord(char):02x}"]
+        way = draw.choice(ways)
+        # What an escape of fewer digits than there may be is followed by belongs to it.
+        pieces[-1] += way if len(way) in (1, 4) else way + '" "'
+    between = draw.choice([" ", "", '\n# a "comment"\n', "\t\r\n"])
+    return between.join(f'"{piece}"' for piece in pieces)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_types_and_names_are_those_that_caffe_reads(
+    seed: int, place: Place, run_in_caffe: Callable[..., str]
+) -> None:
+    """Of a text that Caffe is given as it is: what is checked is what it would do."""
+    draw, text = random.Random(seed), GOOD
+    for index in range(60):
+        kind = draw.choice(["ReLU", "TanH", "Sigmoid", "Power", "AbsVal"])
+        opened, closed = draw.choice([("{", "}"), ("<", ">")])
+        ends = draw.choice([" ", "; ", ", "])
+        fields = [f"type: {spelled(kind, draw)}", f"name: {spelled(f'{kind} {index}', draw)}"]
+        fields += ['bottom: "prob"', f'top: "top{index}"']
+        draw.shuffle(fields)
+        text += f"layer{draw.choice(['', ':', ' : '])} {opened} {ends.join(fields)} {closed}\n"
+    place.write(text)
+    net = Net.read("net.prototxt")
+    names, kinds = json.loads(run_in_caffe(NAMES, place.folder / "net.prototxt"))
+    caffes = [pair for pair in zip(names, kinds, strict=True) if pair[1] != "Split"]
+    assert caffes == [(layer.name, layer.type) for layer in net.layers]
