@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,12 @@ def command() -> None:
 @click.option("--suite", default="bullseye", show_default=True, help="The Debian suite.")
 @click.option("--force", is_flag=True, help="Install again over what is there.")
 @click.option("--keep-downloads", is_flag=True, help="Keep the packages, to install again.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show who signed the index of packages, and each package's SHA-256 in it.",
+)
 @quiet_option
 def install(
     prefix: Path | None,
@@ -50,6 +57,7 @@ def install(
     suite: str,
     force: bool,
     keep_downloads: bool,
+    verbose: bool,
     quiet: bool,
 ) -> None:
     """Get Caffe 1.0 with its Python from Debian 11's packages, without root.
@@ -75,6 +83,7 @@ def install(
             *([show_progress] if show else []),
             force=force,
             keep_downloads=keep_downloads,
+            **({"report": partial(show_line, shown=show)} if verbose else {}),
         )
     finally:
         stopped.forget()
@@ -82,6 +91,13 @@ def install(
             echo_over("")
     if not quiet:
         echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
+
+
+def show_line(line: str, shown: bool) -> None:
+    """A line of --verbose; `shown`: there is a line of progress in its place."""
+    if shown:
+        echo_over("")
+    echo(line, err=True)
 
 
 def _say_stopped(shown: bool) -> None:

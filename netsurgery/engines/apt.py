@@ -16,15 +16,27 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from netsurgery.errors import InstallError
 from netsurgery.io.children import run, start
 from netsurgery.io.scratch import scratch_folder
 
-__all__ = ["Package", "PrivateApt", "Progress", "host_mirror", "keyring", "require_tools", "tied"]
+__all__ = [
+    "Package",
+    "PrivateApt",
+    "Progress",
+    "Report",
+    "host_mirror",
+    "keyring",
+    "require_tools",
+    "tied",
+]
 
 #: Called with what is being done and how much of it is, 0 to 1.
 Progress = Callable[[str, float], None]
+#: Called with a line on what was checked.
+Report = Callable[[str], None]
 
 TOOLS = ("apt-get", "apt-config", "dpkg", "dpkg-deb")
 KEYRINGS = (
@@ -74,6 +86,16 @@ class Package:
     file: str
     size: int
     sha256: str
+
+    @property
+    def name(self) -> str:
+        """The package: "caffe"."""
+        return self.file.split("_")[0]
+
+    @property
+    def version(self) -> str:
+        """Its version: "1.0.0-8"; a colon in it is written %3a in the file's name."""
+        return unquote("".join(self.file.split("_")[1:2]))
 
 
 def require_tools() -> None:
@@ -217,6 +239,19 @@ class PrivateApt:
         """Fetch the suite's list of packages, and check who signed it."""
         self._run("reading the list of packages", "update")
 
+    def signature(self) -> str:
+        """Who signed the index, in a line: apt checked that; gpgv, where it is, says by whom."""
+        checked = f"index of {self.suite} on {self.mirror}: signed by a key of {keyring()}"
+        signed = next(self.folder.glob("lists/*InRelease"), None)
+        if signed is None or not shutil.which("gpgv"):
+            return checked
+        words = ["gpgv", "--status-fd", "1", "--keyring", str(keyring()), str(signed)]
+        status = run(words, env=dict(os.environ, LC_ALL="C")).stdout
+        keys = re.findall(r"^\[GNUPG:\] VALIDSIG (\w+)", status, re.M)
+        names = re.findall(r"^\[GNUPG:\] GOODSIG \w+ (.+)", status, re.M)
+        pairs = [f"{name} ({key})" for name, key in zip(names, keys, strict=False)]
+        return f"{checked}: {', '.join(pairs)}" if pairs else checked
+
     def plan(self, names: Sequence[str]) -> list[Package]:
         """The files of these packages and of all they depend on, whether here already or not."""
         output = self._run(
@@ -250,6 +285,13 @@ class PrivateApt:
         for file in files:
             if not file.is_file():
                 raise InstallError(f"apt-get did not fetch {file.name}: try again")
+        for file, package in zip(files, packages, strict=True):
+            if _sha256(file) != package.sha256:
+                raise InstallError(
+                    f"{file.name} is not the file that the signed index of {self.suite} names: its "
+                    f"SHA-256 should be {package.sha256}; try again, or name another mirror with "
+                    "--mirror"
+                )
         return files
 
     def _run(self, what: str, *arguments: str, options: Sequence[str] = ()) -> str:

@@ -19,18 +19,26 @@ import json
 import os
 import shlex
 import shutil
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from netsurgery import __version__
-from netsurgery.engines.apt import PrivateApt, Progress, host_mirror, keyring, require_tools, tied
+from netsurgery.engines.apt import (
+    PrivateApt,
+    Progress,
+    Report,
+    host_mirror,
+    keyring,
+    require_tools,
+)
 from netsurgery.engines.probing import NotUsable, guest_environment, probe
+from netsurgery.engines.unpacking import unpack
 from netsurgery.errors import InstallError
 from netsurgery.io.children import run
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
+from netsurgery.io.ownership import exposure
 
 __all__ = [
     "default_prefix",
@@ -38,6 +46,7 @@ __all__ = [
     "install",
     "installed_python",
     "installed_suite",
+    "why_not_installed",
 ]
 
 PACKAGES = ("python3-caffe", "caffe", "caffe-doc", "libopenblas0-pthread")
@@ -88,9 +97,20 @@ def default_prefix() -> Path:
 
 
 def installed_python(prefix: Path | None = None) -> str | None:
-    """The launcher of a finished install under `prefix`, or None."""
-    launcher = _home(prefix) / "python"
-    return str(launcher) if _stamp(prefix) and os.access(launcher, os.X_OK) else None
+    """The launcher of a finished install under `prefix` that nobody else can change, or None."""
+    return None if why_not_installed(prefix) else str(_home(prefix) / "python")
+
+
+def why_not_installed(prefix: Path | None = None) -> str:
+    """Why there is nothing to run under `prefix`, or ""."""
+    home = _home(prefix)
+    if not os.path.lexists(home):
+        return "nothing installed there"
+    for name in ("python", "root", "stamp.json"):
+        if why := _exposed(home / name):
+            return f"{why}, so it is not run; --caffe-python takes it all the same"
+    finished = _stamp(prefix) and os.access(home / "python", os.X_OK)
+    return "" if finished else "nothing finished is installed there"
 
 
 def installed_suite(prefix: Path | None = None) -> str | None:
@@ -108,6 +128,10 @@ def _silent(what: str, done: float) -> None:
     """No progress shown."""
 
 
+def _unreported(line: str) -> None:
+    """Nothing reported."""
+
+
 def install(
     prefix: Path | None = None,
     mirror: str | None = None,
@@ -116,15 +140,18 @@ def install(
     *,
     force: bool = False,
     keep_downloads: bool = False,
+    report: Report = _unreported,
 ) -> Path:
     """Fetch and unpack Caffe under `prefix` (default: `default_prefix()`); return its Python.
 
     Does nothing where it is already, unless `force`. `mirror` is by default the one that this
     machine's own apt uses. An install that was cut short goes on from what it had downloaded.
-    Raises InstallError.
+    report: called with a line for the index's signature, and one for each package and its SHA-256.
+    Raises InstallError, also where others could change what is run from `prefix` later.
     """
     prefix = _checked(prefix)
-    with _disk_errors(prefix), _lock(prefix, progress):
+    with _disk_errors(prefix), _unshared(), _lock(prefix, progress):
+        _put_back(prefix)
         present = installed_suite(prefix)
         if present is not None and not force:
             if present != suite:
@@ -132,18 +159,25 @@ def install(
                     f"{prefix} holds Caffe from {present}, not {suite}: "
                     "--force replaces it, --prefix puts it elsewhere"
                 )
+            _clear(prefix)
             return _home(prefix) / "python"
         _refuse_foreign(prefix)
         _clear(prefix)
         undo = Undo(lambda: _clear(prefix))
         try:
-            _fetch_and_unpack(prefix, mirror, suite, progress)
+            _fetch_and_unpack(prefix, mirror, suite, progress, report)
             _commit(prefix)
         finally:
             undo()
         if not keep_downloads:
             _remove(prefix / ".downloads")
     return _home(prefix) / "python"
+
+
+def _exposed(place: Path) -> str | None:
+    """How others decide what is at `place`, which is named, or what of the way to it."""
+    why = exposure(place)
+    return f"{place}{why[2:]}" if why is not None and why.startswith("it ") else why
 
 
 def _home(prefix: Path | None) -> Path:
@@ -164,7 +198,20 @@ def _checked(prefix: Path | None) -> Path:
     bad = sorted(set(str(path)) & set(':;$"\\\n'))
     if bad:
         raise InstallError(f"{path}: a prefix with {bad[0]!r} in it cannot work; choose another")
+    _refuse_exposed(path)
     return path
+
+
+def _refuse_exposed(prefix: Path) -> None:
+    """Of what is not there yet, the folder that it will be made in counts."""
+    places = [prefix, prefix / ".downloads", prefix / ".lock", _home(prefix)]
+    nearest = next(place for place in (prefix, *prefix.parents) if os.path.lexists(place))
+    for place in [nearest, *filter(os.path.lexists, places)]:
+        if why := _exposed(place):
+            raise InstallError(
+                f"{why}, and what is installed there is run later: "
+                "choose another place with --prefix"
+            )
 
 
 @contextlib.contextmanager
@@ -181,6 +228,17 @@ def _disk_errors(prefix: Path) -> Iterator[None]:
         ) from None
 
 
+@contextlib.contextmanager
+def _unshared() -> Iterator[None]:
+    """Nobody else can write to what is made, whatever the umask."""
+    umask = os.umask(0o022)
+    os.umask(umask | 0o022)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
 def _no_space(prefix: Path) -> InstallError:
     return InstallError(
         f"no space left on the disk of {prefix}: free some, or choose another place with "
@@ -192,7 +250,9 @@ def _no_space(prefix: Path) -> InstallError:
 def _lock(prefix: Path, progress: Progress) -> Iterator[None]:
     """Only one install at a time in a prefix; a second waits, and then finds the first's work."""
     prefix.mkdir(parents=True, exist_ok=True)
-    with open(prefix / ".lock", "w") as file:
+    _refuse_exposed(prefix)  # somebody else may have been first to make it
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(os.open(prefix / ".lock", flags, 0o644), "rb", buffering=0) as file:
         if lock(file.fileno(), wait=False) is False:
             progress("waiting for another install to finish", 0.0)
             lock(file.fileno(), wait=True)
@@ -209,18 +269,23 @@ def _refuse_foreign(prefix: Path) -> None:
         )
 
 
-def _fetch_and_unpack(prefix: Path, mirror: str | None, suite: str, progress: Progress) -> None:
+def _fetch_and_unpack(
+    prefix: Path, mirror: str | None, suite: str, progress: Progress, report: Report
+) -> None:
     require_tools()
     keyring()
     apt = PrivateApt(prefix / ".downloads", mirror or host_mirror(), suite, progress)
     apt.prepare()
     _require_space(prefix, SPACE - _size_of(apt.archives))
     apt.update()
+    report(apt.signature())
     packages = apt.plan(PACKAGES)
     apt.present(packages)
     files = apt.download(PACKAGES, packages)
+    for package in packages:
+        report(f"{package.name} {package.version}: SHA-256 {package.sha256}, as in the index")
     making = prefix / ".unpacking"
-    _unpack(files, making / "root", prefix, progress)
+    _unpack(files, making / "root", progress)
     write_launcher(making)
     progress("trying it", 0.0)
     _compile(making / "python")
@@ -235,6 +300,7 @@ def _fetch_and_unpack(prefix: Path, mirror: str | None, suite: str, progress: Pr
         "architecture": apt.architecture,
         "made_by": f"netsurgery {__version__}",
         "packages": sorted(package.file for package in packages),
+        "sha256": {package.file: package.sha256 for package in packages},
     }
     (making / "stamp.json").write_text(json.dumps(stamp, indent=1) + "\n")
 
@@ -259,29 +325,11 @@ def _require_space(prefix: Path, needed: int) -> None:
         )
 
 
-def _unpack(files: Sequence[Path], root: Path, prefix: Path, progress: Progress) -> None:
-    root.mkdir(parents=True)
-    guard = tied()
+def _unpack(files: Sequence[Path], root: Path, progress: Progress) -> None:
+    root.mkdir(mode=0o755, parents=True)
     for number, file in enumerate(files):
         progress("unpacking", number / len(files))
-        command = [*guard, "dpkg-deb", "-x", str(file), str(root)]
-        done = run(command, env=dict(os.environ, LC_ALL="C"))
-        if "No space left on device" in done.stderr or "quota exceeded" in done.stderr:
-            raise _no_space(prefix)
-        if done.returncode != 0:
-            words = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise InstallError(f"{file.name} cannot be unpacked: {words[-1]}")
-    _drop_privileges(root)
-
-
-def _drop_privileges(root: Path) -> None:
-    """Take the set-user-id bits off: an old `su` in a folder that nobody updates is a way in."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = os.path.join(folder, name)
-            mode = os.lstat(path).st_mode
-            if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID):
-                os.chmod(path, mode & 0o777)
+        unpack(file, root)
 
 
 def write_launcher(home: Path) -> None:
@@ -306,13 +354,7 @@ def write_launcher(home: Path) -> None:
             python=shlex.quote(str(python.relative_to(root.resolve()))),
         )
     )
-    launcher.chmod(0o777 & ~_umask())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    launcher.chmod(0o755)
 
 
 def _commit(prefix: Path) -> None:
@@ -326,13 +368,23 @@ def _commit(prefix: Path) -> None:
         (prefix / ".unpacking").rename(home)
 
 
+def _put_back(prefix: Path) -> None:
+    """The old install, where one that was to replace it ended between two renames."""
+    old = prefix / ".replaced"
+    if (old / "stamp.json").is_file() and not os.path.lexists(_home(prefix)):
+        old.rename(_home(prefix))
+
+
 def _clear(prefix: Path) -> None:
     """Remove what an install that was cut short, or this one, leaves beside the finished one."""
+    _put_back(prefix)
     for name in (".unpacking", ".replaced"):
         _remove(prefix / name)
 
 
 def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
     if not folder.is_dir():
         return
     for path, _, _ in os.walk(folder):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
-from netsurgery.engines.debian import default_prefix, installed_python
+from netsurgery.engines.debian import default_prefix, installed_python, why_not_installed
 from netsurgery.engines.probing import (
     Caffe,
     NotUsable,
@@ -183,5 +183,5 @@ def _installed() -> Candidate:
         prefix = str(default_prefix())
     except InstallError as error:
         return Candidate("installed", "nowhere", None, str(error))
-    python = installed_python()
-    return Candidate("installed", prefix, python, "" if python else "nothing installed there")
+    reason = why_not_installed()
+    return Candidate("installed", prefix, None if reason else installed_python(), reason)
