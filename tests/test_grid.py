@@ -116,3 +116,15 @@ def test_png() -> None:
     with Image.open(io.BytesIO(draw_grid_png(values, "blob", "facts"))) as read:
         assert read.format == "PNG"
         assert (np.asarray(read) == np.asarray(draw_grid(values, "blob", "facts"))).all()
+
+
+def test_of_very_many_channels_the_first_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netsurgery.maps.grid._MOST", 6)
+    values = np.arange(40, dtype=np.float32)
+    few = draw_grid(values[:6], "fc6", "")
+    many = draw_grid(np.concatenate([values[:6], values[:1].repeat(30)]), "fc6", "")
+    assert many.size == few.size
+    head = (0, 0, many.width, 70)
+    assert many.crop(head).tobytes() != few.crop(head).tobytes()  # which says so
+    rest = (0, 70, *many.size)
+    assert many.crop(rest).tobytes() == few.crop(rest).tobytes()

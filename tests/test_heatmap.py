@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.drawing import BAND, CLASS_COLORS, INK, PAPER, heat_colors
-from netsurgery.maps.heatmap import draw_map, draw_png
+from netsurgery.maps.heatmap import _cells_at, draw_map, draw_png
 from netsurgery.maps.image import Picture
 from netsurgery.maps.layout import arrange, panel_size
 from netsurgery.maps.legend import Legend, entries
@@ -47,6 +47,34 @@ def pixel(drawn: Image.Image, panel: int, x: float, y: float) -> tuple[int, ...]
     found = drawn.getpixel((LEFTS[panel] + int(x * SIDE), TOP + int(y * SIDE)))
     assert isinstance(found, tuple)
     return found
+
+
+def test_a_map_of_many_cells_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn by itself grows with the picture's panel, not with the cells."""
+    calls: list[str] = []
+    for name in ("line", "rectangle", "text"):
+        drawn = getattr(ImageDraw.ImageDraw, name)
+
+        def counted(pen: Any, *given: Any, drawn: Any = drawn, **named: Any) -> Any:
+            calls.append(drawn.__name__)
+            return drawn(pen, *given, **named)
+
+        monkeypatch.setattr(ImageDraw.ImageDraw, name, counted)
+    picture = grey_picture()
+    counts = []
+    for side in (300, 900):
+        values = np.random.default_rng(0).random((3, side, side))
+        geometry = Geometry((120 / side,) * 2, (120 / side,) * 2, place((120, 120), (120, 120)))
+        calls.clear()
+        draw_map(class_map(values, picture, geometry=geometry), picture)
+        counts.append(len(calls))
+    assert counts[0] == counts[1] < 200
+
+
+def test_cells_lie_where_their_boxes_do() -> None:
+    """Later ones over earlier ones, at least a pixel each, and nothing beside them."""
+    starts, ends = np.array([-9, -2, 1, 4, 4, 9]), np.array([-5, 1, 4, 4, 6, 12])
+    assert _cells_at(starts, ends, 10).tolist() == [1, 2, 2, 2, 4, 4, -1, -1, -1, 5]
 
 
 def test_lightness_rises_along_the_scale() -> None:

@@ -41,6 +41,7 @@ _SIDE = 960  # pixels of the grid's longer side, about
 _LEAST = 320  # the sheet is wide enough for its title
 #: What a pixel of the grid takes: its number in float64, brought to 0..1, its colours.
 _PIXEL = 60
+_MOST = 1 << 16  # tiles
 _NAN = (150, 150, 150)
 
 
@@ -55,9 +56,13 @@ def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
     """Draw channels, C x H x W (or C numbers), in the colours of heat, with a bar.
 
     Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
-    grey. Raises NetError for any other shape, or one without numbers.
+    grey. Of more than 65,536 channels the first are drawn. Raises NetError for any other shape, or
+    one without numbers.
     """
     tiles = _as_tiles(values)
+    if len(tiles) > _MOST:
+        facts = f"the first {_MOST} of {len(tiles)} {facts}".rstrip()
+        tiles = tiles[:_MOST]
     layout = _Layout.of(len(tiles), tiles.shape[-2:])
     what = f"a picture of {' x '.join(map(str, tiles.shape))} numbers"
     with Claim(10 * tiles.size + _PIXEL * layout.pixels, what):

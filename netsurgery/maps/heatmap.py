@@ -44,6 +44,7 @@ Box = tuple[int, int, int, int]
 _MARGIN = 32
 _NAMED = 40  # classes, at most
 _CELLS = 50  # of a class, that its name may stand by
+_BORDERED = 3  # pixels of a cell: borders of smaller ones would be all that is seen
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,6 @@ class _Sheet:
     def __init__(self, found: ClassMap, picture: Picture, scale: _Scale) -> None:
         self.found, self.picture, self.scale = found, picture, scale
         self.classes, self.numbers = found.found(), found.argmax()
-        self.rank = {one.number: rank for rank, one in enumerate(self.classes)}
         self.size = panel_size(picture.size)
         self.legend = Legend(entries(found, self.classes, scale.number))
         note = stretched(picture.size)
@@ -197,15 +197,14 @@ class _Sheet:
         panel = self.titled(2)
         high, wide = self.size
         grey = self.picture.thumbnail(self.size).convert("L").convert("RGB")
-        cover = Image.new("RGBA", grey.size, (0, 0, 0, 0))
-        pen = ImageDraw.Draw(cover)
         scale = (wide / self.picture.size[1], high / self.picture.size[0])
         # To a millionth first: two cells that share an edge may tell it with different last bits.
         edges = np.rint(np.round(tiles * [*scale, *scale], 6)).astype(int)
-        for row, column in np.ndindex(*self.found.shape):
-            x0, y0, x1, y1 = (int(v) for v in edges[row, column])
-            pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), self._tint(row, column))
-        made = Image.alpha_composite(grey.convert("RGBA"), cover).convert("RGB")
+        rows = _cells_at(edges[:, 0, 1], edges[:, 0, 3], high)
+        columns = _cells_at(edges[0, :, 0], edges[0, :, 2], wide)
+        cover = self._tints()[np.ix_(rows, columns)]
+        cover[(rows < 0)[:, np.newaxis] | (columns < 0)] = 0
+        made = Image.alpha_composite(grey.convert("RGBA"), Image.fromarray(cover)).convert("RGB")
         if self.scale.number is None:
             self._borders(ImageDraw.Draw(made), edges)
         self.canvas.paste(made, panel[:2])
@@ -247,19 +246,23 @@ class _Sheet:
             if _inside(((x0 + x1) // 2, (y0 + y1) // 2), whole)
         ]
 
-    def _tint(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """A cell's colour over the image: its class's, or the heat of the class shown."""
-        heat = float(self.scale.heat[row, column])
+    def _tints(self) -> NDArray[np.uint8]:
+        """The cells' colours over the image: of their classes, or the heat of the class shown."""
+        heat = self.scale.heat.astype(np.float64)
+        colors, least = heat_colors(self.scale.heat), 90
         if self.scale.number is None:
-            color = class_color(self.rank[int(self.numbers[row, column])])
-            return (*color, round(70 + 110 * heat))
-        red, green, blue = (int(v) for v in heat_colors(np.float32(heat)))
-        return (red, green, blue, round(90 + 110 * heat))
+            ranks = np.zeros(self.found.classes, int)
+            ranks[[one.number for one in self.classes]] = range(len(self.classes))
+            shades = [class_color(rank) for rank in range(len(self.classes))]
+            colors, least = np.array(shades, np.uint8)[ranks[self.numbers]], 70
+        return np.dstack([colors, np.rint(least + 110 * heat).astype(np.uint8)])
 
     def _borders(self, pen: ImageDraw.ImageDraw, edges: NDArray[Any]) -> None:
         """White lines where neighbouring cells are of different classes."""
         numbers = self.numbers
         x0, y0, x1, y1 = (int(v) for v in edges[0, 0])
+        if min(x1 - x0, y1 - y0) < _BORDERED:
+            return
         width = 2 if min(x1 - x0, y1 - y0) >= 16 else 1
         for row, column in np.ndindex(*self.found.shape):
             x0, y0, x1, y1 = (int(v) for v in edges[row, column])
@@ -267,6 +270,18 @@ class _Sheet:
                 pen.line((x0, y0, x0, y1), fill=(255, 255, 255), width=width)
             if row and numbers[row, column] != numbers[row - 1, column]:
                 pen.line((x0, y0, x1, y0), fill=(255, 255, 255), width=width)
+
+
+def _cells_at(starts: NDArray[Any], ends: NDArray[Any], length: int) -> NDArray[np.intp]:
+    """Along one side of a panel, the cell that each pixel shows, -1 for none.
+
+    A cell covers at least the pixel it starts at, and what earlier ones cover there.
+    """
+    shown = np.full(length, -1, np.intp)
+    for cell, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        if start < length and end >= 0:
+            shown[max(0, start) : max(start + 1, end)] = cell
+    return shown
 
 
 def _inside(at: tuple[int, int], box: Box) -> bool:
