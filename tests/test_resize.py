@@ -160,3 +160,13 @@ def test_resize_to_single_rows_and_columns(size: tuple[int, int]) -> None:
     assert made.shape == (*size, 3)
     assert np.isfinite(made).all()
     assert RGB.min() <= made.min() <= made.max() <= RGB.max()
+
+
+def test_far_out_in_an_enlarged_picture() -> None:
+    """Of 67 million columns some hundreds: they lie where they should, though single precision has
+    no number for each of them."""
+    ramp = np.arange(1 << 16).astype(np.uint16).reshape(1, -1, 1)
+    first, count = 3 * (1 << 24) + (1 << 20) + 1, 1 << 26
+    made = resize(ramp, (1, count), region=(slice(0, 1), slice(first, first + 4000)))[0, :, 0]
+    expected = (np.arange(first, first + 4000) + 0.5) * (len(ramp[0]) / count) - 0.5
+    assert np.abs(made - expected).max() < 0.01
