@@ -110,7 +110,7 @@ def test_the_probe_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     caffe = probing.probe(sys.executable)
     assert caffe.landlock == caffe_confine.landlock_version()
     assert {caffe.unconfined[what] for what in ("writes", "reads", "calls", "memory")} == {""}
-    (package / "__init__.py").write_text("open('/tmp/netsurgery-probe-test', 'w')\n")
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'written')!r}, 'w')\n")
     with pytest.raises(NotUsable, match="Permission denied"):
         probing.probe(sys.executable)
 

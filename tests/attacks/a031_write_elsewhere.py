@@ -8,12 +8,25 @@ Verdict: nothing can be written; what Caffe saves goes through a file without a 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from attacks.arena import Arena
 from attacks.foothold import net_with, tries
 
+OUTSIDE = [Path("/tmp/netsurgery-attack-31"), Path("/dev/shm/attack-31")]
+
 
 def attack(arena: Arena) -> None:
-    """Change files from inside."""
+    """Change files from inside; leave none behind where it works."""
+    try:
+        change_files(arena)
+    finally:
+        for place in OUTSIDE:
+            place.unlink(missing_ok=True)
+
+
+def change_files(arena: Arena) -> None:
+    """Try every way."""
     mine = repr(str(arena.write("home/thesis.tex", "years")))
     net, beside = repr(str(arena.folder / "net.prototxt")), repr(str(arena.folder / "new"))
     attempts = [
@@ -33,8 +46,7 @@ def attack(arena: Arena) -> None:
         f"os.symlink('/etc', {beside})",
         f"os.mkfifo({beside})",
         "open('relative', 'w')",
-        "open('/tmp/netsurgery-attack-31', 'w')",
-        "open('/dev/shm/netsurgery-attack-31', 'w')",
+        *(f"open({str(place)!r}, 'w')" for place in OUTSIDE),
         "open('/proc/self/oom_score_adj', 'w').write('-1000')",
     ]
     net_with(arena, "")

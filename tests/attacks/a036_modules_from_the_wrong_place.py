@@ -9,7 +9,6 @@ Verdict: neither the current folder nor any variable of Python's reaches Caffe's
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from attacks.arena import ROOT, Arena
 from attacks.foothold import CLIENT, FAKE, net_with
@@ -17,7 +16,8 @@ from attacks.foothold import CLIENT, FAKE, net_with
 
 def attack(arena: Arena) -> None:
     """Plant modules, and look whether any was imported."""
-    planted = "open('/tmp/netsurgery-attack-36', 'w'); raise ImportError('planted')"
+    mark = arena.folder / "imported"
+    planted = f"open({str(mark)!r}, 'w'); raise ImportError('planted')"
     for name in ("caffe", "numpy", "json", "sitecustomize", "usercustomize"):
         arena.write(f"{name}.py", planted)
     net = net_with(arena, "import sys; raise ValueError([p for p in sys.path if 'planted' in p])")
@@ -32,4 +32,4 @@ def attack(arena: Arena) -> None:
     client = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{CLIENT}"
     done = arena.command([sys.executable, "-I", "-c", client, str(net)], env=env)
     assert "ValueError: []" in done.out, done
-    assert not Path("/tmp/netsurgery-attack-36").exists(), "a planted module was run"
+    assert not mark.exists(), "a planted module was run"
