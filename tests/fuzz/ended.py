@@ -15,12 +15,8 @@ from fuzz.seeds import ROOT
 
 __all__ = ["check"]
 
-#: Those that write files, once each command.
-LINES = [
-    words
-    for words in COMMANDS
-    if any(word.endswith("out") or word.startswith("out.") for word in words)
-]
+#: Those that write files.
+LINES = [words for words in COMMANDS if {"-o", "--picture"} & set(words)]
 NUMBERS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT]
 OLD = b"old"
 _LIMIT = 30.0
