@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -190,10 +191,13 @@ def step(event, args):
     if writes or event in CHANGES:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+        if event == "os.rename":
+            renames.append(int(sys.argv[3]) - left)
         left -= 1
+renames = []
 sys.addaudithook(step)
 debian.install(Path(sys.argv[1]), force=sys.argv[4] == "force")
-print(int(sys.argv[3]) - left)
+print(int(sys.argv[3]) - left, *renames)
 """
 
 
@@ -207,27 +211,39 @@ def start_install(machine: Machine, kill_at: int, force: str = "") -> subprocess
     )
 
 
+def again_from(before: Path, machine: Machine) -> None:
+    debian._remove(machine.prefix)
+    shutil.copytree(before, machine.prefix, symlinks=True)
+
+
 @pytest.mark.parametrize("force", ["", "force"])
 def test_killed_at_any_step(machine: Machine, force: str) -> None:
     """There is no install, or a whole one, and the next one makes it whole without a trace."""
-    out, _ = start_install(machine, 1 << 30, "force").communicate()
-    steps = int(out)
-    assert steps > 20
-    stride = max(1, steps // 16)
-    for kill_at in [*range(0, steps, stride), *range(steps - 12, steps)]:
-        if not force and machine.prefix.exists():
-            debian._remove(machine.prefix)
+    before = machine.fake.parent / "before"
+    before.mkdir()
+    if force:
+        machine.install()
+        before.rmdir()
+        machine.prefix.rename(before)
+    again_from(before, machine)
+    out, _ = start_install(machine, 1 << 30, force).communicate()
+    steps, *renames = map(int, out.split())
+    assert len(renames) >= 1 + bool(force)  # of an old one away, of the new one into its place
+    at = {*range(0, steps, max(1, steps // 12)), *range(steps - 3, steps)}
+    at |= {number + more for number in renames for more in (0, 1)}
+    for kill_at in sorted(number for number in at if number < steps):
+        again_from(before, machine)
         process = start_install(machine, kill_at, force)
         process.communicate()
         assert process.returncode == -signal.SIGKILL, kill_at
         python = debian.installed_python(machine.prefix)
         if python is not None:
             assert probe(python).version == "1.0.0", kill_at
-        before = calls(machine)
+        asked = calls(machine)
         again = machine.install()
         assert probe(str(again)).version == "1.0.0", kill_at
         if force:
-            assert calls(machine) == before, f"killed at {kill_at}, the old one was lost"
+            assert calls(machine) == asked, f"killed at {kill_at}, the old one was lost"
         left = {".lock", "install", ".downloads"}
         assert set(os.listdir(machine.prefix)) <= left, kill_at
 
