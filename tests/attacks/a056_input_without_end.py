@@ -1,0 +1,32 @@
+"""An input so large that a net takes all memory.
+
+Idea: --size image, and a picture of white pixels that is 100 KB as a file; or --size by itself.
+
+Verdict: what the net takes is reckoned from its shapes before it runs, and a size that fits is
+named; of several pictures the others are done.
+"""
+
+from __future__ import annotations
+
+from attacks.arena import ROOT, Arena
+from PIL import Image
+
+NET = ROOT / "prototxt" / "digits_deploy.prototxt"
+MODEL = ROOT / "models" / "digits" / "digits.caffemodel"
+
+
+def attack(arena: Arena) -> None:
+    """Ask for maps of it."""
+    Image.new("L", (10_000, 10_000), 255).save(arena.folder / "white.png")
+    Image.new("L", (64, 64), 255).save(arena.folder / "small.png")
+    made = arena.run("convert", NET, MODEL, "-o", "conv", "--engine", "embedded", "-q")
+    assert made.code == 0, made.err
+    common = ["--engine", "embedded", "--max-memory", "300MiB", "--size", "image", "-q"]
+    settings = arena.folder / "conv"
+    done = arena.run("classify-map", "../white.png", *common, cwd=settings)
+    arena.one_line(done, words=["running the net with data of 1x1x10000x10000 needs", "fits"])
+    assert done.peak < 500 << 20, done.peak
+    both = ["../white.png", "../small.png", "--npy", "../maps"]
+    done = arena.run("classify-map", *both, *common, cwd=settings)
+    assert done.code == 1, done.err
+    assert [path.name for path in (arena.folder / "maps").iterdir()] == ["small.npy"]
