@@ -330,7 +330,7 @@ def first_generation(count: int) -> Written:
     bottom = "data"
     for number in range(count // 2):
         name = f"conv{number}"
-        own = f'layer {{ name: "{name}" type: "conv" num_output: 1 kernelsize: 1 pad: 1 }}'
+        own = f'layer {{ name: "{name}" type: "conv" num_output: 1 kernelsize: 1 pad: 0 }}'
         net.lines.append(f'layers {{ {own} bottom: "{bottom}" top: "{name}" }}')
         own = f'layer {{ name: "relu{number}" type: "relu" }}'
         net.lines.append(f'layers {{ {own} bottom: "{name}" top: "{name}" }}')

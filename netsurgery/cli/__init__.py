@@ -48,9 +48,6 @@ COMMANDS = {
 #: Objects made before Python looks for cycles of them that nobody holds; its own number is 700.
 GARBAGE = 100_000
 
-#: Longer messages hold somebody's endless names, and are cut.
-LONGEST = 1500
-
 
 class ReaderGone(Exception):
     """Whoever read our output closed it. Click would end the process over an OSError."""
@@ -186,7 +183,6 @@ def _refusal(error: OSError) -> str:
 
 def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    told = f"error: {error}"
-    echo(told if len(told) <= LONGEST else f"{told[:LONGEST]}...", err=True)
+    echo(f"error: {error}", err=True)
     if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
         echo_text(error.caret, err=True)

@@ -259,7 +259,7 @@ class _Run:
         for text in (self.mapper.note, note, unplaced):
             if text and text not in self.notes and not self.quiet:
                 self.notes.add(text)
-                echo(f"note: {text}", err=True)
+                echo_notes([text], err=True)
 
     def show(self, index: int, found: ClassMap, written: list[str]) -> None:
         """The map on standard output, and which files were written."""

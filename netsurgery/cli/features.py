@@ -266,7 +266,7 @@ class _Run:
             if note and note not in self.notes and not self.quiet:
                 self.notes.add(note)
                 self.progress.clear()
-                echo(f"note: {note}", err=True)
+                echo_notes([note], err=True)
 
     def tell(self, as_json: bool, outputs: list[str]) -> None:
         """What was written, on standard output."""

@@ -49,7 +49,7 @@ def _write(text: str, err: bool) -> None:
 def echo(text: str = "", *, err: bool = False) -> None:
     """`text` as one line, with what could steer a terminal escaped, to standard output (or error).
 
-    A newline in it, of somebody's name, begins no line of its own.
+    A newline in it, of somebody's name, begins no line of its own; and no line is endless.
     """
     _write(f"{cell(text)}\n", err)
 
@@ -97,9 +97,21 @@ def echo_failed(image: str, error: NetsurgeryError) -> None:
 _SHOWN = 4
 
 
-def cell(text: str) -> str:
-    """`text` on one line, with what could steer a terminal escaped."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+#: How many characters a line has at most, and how many a cell of a table, before escapes.
+LONGEST, WIDEST = 1500, 80
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its beginning and its end where it is longer than `most`."""
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end - 1]}\u2026{text[-end:]}"
+
+
+def cell(text: str, most: int = LONGEST) -> str:
+    """`text` on one line, not endless, with what could steer a terminal escaped."""
+    return printable(shortened(text, most)).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -110,15 +122,18 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def echo_table(rows: Iterable[Sequence[str]], right: str = "", *, err: bool = False) -> None:
-    """Print rows, to standard error if `err`; `right` has an "r" for each right-aligned column."""
-    cleaned = [[cell(text) for text in row] for row in rows]
+    """Print rows, to standard error if `err`; `right` has an "r" for each right-aligned column.
+
+    A long cell is cut: it would make all of its column as wide. JSON has it whole.
+    """
+    cleaned = [[cell(text, WIDEST) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
     for row in cleaned:
         cells = [
             text.rjust(width) if right[i : i + 1] == "r" else text.ljust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
-        echo("  ".join(cells).rstrip(), err=err)
+        _write(f"{'  '.join(cells).rstrip()}\n", err)
 
 
 def on_terminal(stream: TextIO | None) -> bool:
