@@ -6,6 +6,7 @@ one into a folder, with its weights as a caffemodel or HDF5.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
@@ -37,6 +38,21 @@ class Written:
     def text(self) -> str:
         """The prototxt."""
         return "\n".join([*self.lines, ""])
+
+    @property
+    def first_top(self) -> str:
+        """The first top of the first layer with params."""
+        name = self.params[0][0]
+        line = next(each for each in self.lines if f'name: "{name}"' in each)
+        return line.partition('top: "')[2].partition('"')[0]
+
+    def rename(self, old: str, new: str) -> None:
+        """Put `new` for `old` in all names."""
+        self.lines = [re.sub(rf'"{old}(\d|")', rf'"{new}\1', line) for line in self.lines]
+        self.params = [
+            (re.sub(rf"^{old}(\d|$)", rf"{new}\1", name), kind, shapes)
+            for name, kind, shapes in self.params
+        ]
 
     def convolution(self, name: str, bottom: str, top: str, more: str = "") -> None:
         """A Convolution of one channel, 1 x 1."""

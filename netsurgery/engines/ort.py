@@ -101,6 +101,7 @@ class EmbeddedNet(Closing):
 
     def __init__(self, engine: EmbeddedEngine, model: Model) -> None:
         self._engine, self._net, self._model = engine, model.net, model
+        self._names = dict.fromkeys(given.name for given in model.net.inputs)
         self._weights = Weights(model)
         self._shapes = model.shapes
         self._sessions: OrderedDict[object, tuple[Session, Claim]] = OrderedDict()
@@ -234,8 +235,8 @@ class EmbeddedNet(Closing):
         return Session(graph, weights, self._engine.options)
 
     def _check_input(self, name: str) -> None:
-        if name not in (given.name for given in self._net.inputs):
-            known = ", ".join(given.name for given in self._net.inputs) or "none"
+        if name not in self._names:
+            known = ", ".join(self._names) or "none"
             raise EngineError(f"{self._net.prototxt.path} has no input {name}; its inputs: {known}")
 
     def close(self) -> None:

@@ -46,7 +46,8 @@ class Graph:
 
     ``inputs`` and ``outputs`` are value -> shape; an axis of a shape may be a name: dynamic.
     ``starts`` are values that must be 0 for the graph to hold, with the layer that says so and
-    their shape: see recurrent.py. ``layer`` is the layer being written.
+    their shape: see recurrent.py. ``layer`` is the layer being written. ``last``: the number behind
+    the last fresh name of each hint.
     """
 
     inputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
@@ -55,15 +56,17 @@ class Graph:
     constants: dict[str, Constant] = field(default_factory=dict)
     starts: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    last: dict[str, int] = field(default_factory=dict)
     layer: str = ""
 
     def fresh(self, hint: str) -> str:
         """A value name that nothing has yet; `hint` itself where it is free."""
-        name, count = hint, 1
+        name, count = hint, self.last.get(hint, 1)
         while name in self.taken:
             count += 1
             name = f"{hint}_{count}"
         self.taken.add(name)
+        self.last[hint] = count
         return name
 
     def several(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,10 +157,11 @@ def _params(
 def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]:
     """(layer, how many of that name came before) -> its params."""
     found: dict[tuple[str, int], Sequence[WeightsBlob]] = {}
+    before: Counter[str] = Counter()
     for layer in model.layers:
         if layer.blobs:
-            nth = sum(name == layer.name for name, _ in found)
-            found[layer.name, nth] = layer.blobs
+            found[layer.name, before[layer.name]] = layer.blobs
+            before[layer.name] += 1
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
@@ -32,18 +32,17 @@ def initialize(
     # A second layer of a name, which has no params, would be loaded into the first too.
     first = {layer.name: layer for layer in reversed(plan.net.layers)}
     kept = [layer for layer in plan.net.layers if first[layer.name] is layer]
-    layers = [_layer(layer, plan, seed) for layer in kept]
+    params: dict[str, list[InitialParam]] = {}
+    for param in plan.params:
+        params.setdefault(param.layer, []).append(param)
+    layers = [_layer(layer, params.get(layer.name, ()), seed) for layer in kept]
     inputs = [plan.net.prototxt.path]
     with Outputs([weights], inputs=inputs, force=force, stdout=True, repeatable=True) as outputs:
         return write_weights(outputs[weights], layers, net_name=plan.net.name, progress=progress)
 
 
-def _layer(layer: Layer, plan: InitialPlan, seed: int) -> NewLayer:
-    blobs = tuple(
-        NewBlob(param.shape, _chunks(param, seed))
-        for param in plan.params
-        if param.layer == layer.name
-    )
+def _layer(layer: Layer, params: Sequence[InitialParam], seed: int) -> NewLayer:
+    blobs = tuple(NewBlob(param.shape, _chunks(param, seed)) for param in params)
     return NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, blobs)
 
 

@@ -15,7 +15,7 @@ from netsurgery.errors import NetError
 from netsurgery.jobs.diff import ParamDifference, compare
 from netsurgery.jobs.verify_gaps import Gap, gap_between, order_notes, settle_order
 from netsurgery.jobs.verify_inputs import Samples, pair_inputs
-from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_map
+from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_maps
 from netsurgery.net import types
 from netsurgery.net.effects import harmless
 from netsurgery.net.inputs import declare_inputs, given_to_either
@@ -205,7 +205,8 @@ def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, 
     """
     found = {blob: pairs[blob] for blob in nets[0].outputs if blob in pairs}
     rest = [blob for blob in nets[0].outputs if blob not in found]
-    free = [blob for blob in nets[1].outputs if blob not in found.values()]
+    taken = set(found.values())
+    free = [blob for blob in nets[1].outputs if blob not in taken]
     if rest and len(rest) == len(free):
         found |= zip(rest, free, strict=True)
     elif rest:
@@ -255,8 +256,9 @@ def _notes(
     maps: Sequence[MapGap | Unchecked],
 ) -> list[str]:
     notes = [f"{net.prototxt.path}: {note}" for net in nets for note in net.notes]
+    taken = set(outputs.values())
     for blob in nets[1].outputs:
-        if blob not in outputs.values():
+        if blob not in taken:
             notes.append(f"{nets[1].prototxt.path} has an output more, {blob!r}")
     declared = {one.name: one.shape for one in nets[1].inputs}
     for name, shape in shapes.items():
@@ -366,7 +368,7 @@ class _Runner:
         self, samples: Samples, outputs: Mapping[str, str]
     ) -> tuple[list[MapGap], list[Unchecked]]:
         """Of every output that is a map of a larger input; and those that cannot be compared."""
-        plans = [plan_map(*self.nets, self.inputs, self.shapes, pair) for pair in outputs.items()]
+        plans = plan_maps(*self.nets, self.inputs, self.shapes, outputs)
         groups: dict[object, list[MapCheck]] = {}
         for check in plans:
             if isinstance(check, MapCheck):

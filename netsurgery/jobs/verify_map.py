@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsurgery.engines.contract import LoadedNet
-from netsurgery.errors import PrototxtError
+from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.net.edges import edge_effects
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["MapCheck", "MapGap", "Unchecked", "compare_maps", "plan_map"]
+__all__ = ["MapCheck", "MapGap", "Unchecked", "compare_maps", "plan_maps"]
+
+T = TypeVar("T")
 
 #: How many numbers of windows are put into the classifier at once.
 _AT_ONCE = 1 << 22
+
+#: Each output is followed back through both nets, so that of many no more are.
+_MOST_MAPS = 64
 
 #: Cells along each side of the map where the net itself declares no larger input.
 _CELLS = 3
@@ -88,22 +93,64 @@ class Unchecked:
         return f"{self.what} {self.other}: could not be checked: {self.why}"
 
 
-def plan_map(
-    old: Net, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], out: tuple[str, str]
-) -> MapCheck | Unchecked | None:
-    """The map that `new` gives of a larger input, to be compared for the outputs `out` of both.
+def plan_maps(
+    old: Net,
+    new: Net,
+    inputs: Mapping[str, str],
+    shapes: Mapping[str, Shape],
+    outputs: Mapping[str, str],
+) -> list[MapCheck | Unchecked]:
+    """The maps that `new` gives of a larger input, to be compared, or why one cannot be.
 
-    inputs: input of `old` -> of `new`; shapes: what both were compared at. Where that map cannot
-    be compared, the reason, or None where `new` declares no input of which it would give one.
+    inputs, outputs: those of `old` -> of `new`; shapes: what both were compared at. An output of
+    which `new` declares no input that gives a map is not in it.
     """
-    plan = _planned(old, new, inputs, shapes, out)
-    if isinstance(plan, MapCheck):
-        return plan
-    return Unchecked(*out, plan) if _gives_a_map(new, inputs, shapes, out[1]) else None
+    asked = _Asked()
+    plans: list[MapCheck | Unchecked] = []
+    checks = 0
+    for out in outputs.items():
+        too_many = f"maps of at most {_MOST_MAPS} outputs are compared"
+        plan = _planned(asked, old, new, inputs, shapes, out) if checks < _MOST_MAPS else too_many
+        if isinstance(plan, MapCheck):
+            plans.append(plan)
+            checks += 1
+        elif _gives_a_map(asked, new, inputs, shapes, out[1]):
+            plans.append(Unchecked(*out, plan))
+    return plans
+
+
+class _Asked:
+    """What is worked out of a net at its inputs' shapes, once for however many outputs."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, Any] = {}
+
+    def shapes(self, net: Net, at: Mapping[str, Shape]) -> Shapes:
+        """What `infer` gives, or raises."""
+        return self._once(infer, net, at)
+
+    def fields(self, net: Net, at: Mapping[str, Shape]) -> dict[str, Field]:
+        """What `fields` gives, or raises."""
+        return self._once(fields, net, at)
+
+    def _once(
+        self, work: Callable[[Net, Mapping[str, Shape]], T], net: Net, at: Mapping[str, Shape]
+    ) -> T:
+        key = work, id(net), tuple(at.items())
+        if key not in self._known:
+            try:
+                self._known[key] = work(net, at)
+            except NetsurgeryError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, NetsurgeryError):
+            raise found
+        answer: T = found
+        return answer
 
 
 def _gives_a_map(
-    new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], blob: str
+    asked: _Asked, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], blob: str
 ) -> bool:
     """Whether an output of one cell, at what was compared, has more at the shapes `new` declares.
 
@@ -114,7 +161,7 @@ def _gives_a_map(
     if all(declared.get(name, shape)[2:] == shape[2:] for name, shape in small.items()):
         return False
     try:
-        before, after = (infer(new, at).blobs.get(blob) for at in (small, declared))
+        before, after = (asked.shapes(new, at).blobs.get(blob) for at in (small, declared))
     except PrototxtError:
         return True
     if before is None or after is None:
@@ -123,7 +170,12 @@ def _gives_a_map(
 
 
 def _planned(
-    old: Net, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], out: tuple[str, str]
+    asked: _Asked,
+    old: Net,
+    new: Net,
+    inputs: Mapping[str, str],
+    shapes: Mapping[str, Shape],
+    out: tuple[str, str],
 ) -> MapCheck | str:
     """The comparison, or why there is none."""
     (name, other_name), *more = inputs.items()
@@ -131,7 +183,7 @@ def _planned(
     if more or len(window) != 4:
         return "a window can be cut out of one input, N x C x H x W, only"
     try:
-        before, small = infer(old, {name: window}), infer(new, {other_name: window})
+        before, small = asked.shapes(old, {name: window}), asked.shapes(new, {other_name: window})
     except PrototxtError as error:
         return f"the nets do not take one window at once: {error}"
     classes = before.blobs.get(out[0])
@@ -139,7 +191,7 @@ def _planned(
         return "the shape of the output is not known"
     if not classes or small.blobs[out[1]] != (1, prod(classes), 1, 1):
         return "the first net gives no single answer for one window"
-    field = fields(new, {other_name: window}).get(out[1])
+    field = asked.fields(new, {other_name: window}).get(out[1])
     if field is None:
         return "its total stride is not known"
     stride = (int(field.stride[0]), int(field.stride[1]))
@@ -147,10 +199,10 @@ def _planned(
         return f"its total stride is {_pair(field)} pixels, no whole number"
     declared = next(one.shape for one in new.inputs if one.name == other_name)
     shape = _larger(window, declared, stride)
-    large = _grown(new, other_name, shape, small)
+    large = _grown(asked, new, other_name, shape, small)
     if large is None:
         return f"the net does not take an input of {describe(shape)}"
-    after = fields(new, {other_name: shape}).get(out[1])
+    after = asked.fields(new, {other_name: shape}).get(out[1])
     if after is None or after.stride != field.stride:
         at = describe(shape)
         return f"its total stride is another one at an input of {at} than at the window"
@@ -165,8 +217,8 @@ def _planned(
         shape,
         stride,
         (rows, columns),
-        batch=_batch(old, name, window, out[0], rows * columns),
-        reasons=_reasons(old, before, new, small, out, field),
+        batch=_batch(asked, old, name, window, out[0], rows * columns),
+        reasons=_reasons(asked, old, before, new, small, out, field),
     )
 
 
@@ -182,10 +234,10 @@ def _larger(window: Shape, declared: Shape | None, stride: tuple[int, int]) -> S
     return (*window[:2], *sides)
 
 
-def _grown(new: Net, name: str, shape: Shape, small: Shapes) -> Shapes | None:
+def _grown(asked: _Asked, new: Net, name: str, shape: Shape, small: Shapes) -> Shapes | None:
     """The shapes at the larger input; None where params would have to grow with it."""
     try:
-        large = infer(new, {name: shape})
+        large = asked.shapes(new, {name: shape})
     except PrototxtError:
         return None
     return large if large.params == small.params else None
@@ -206,24 +258,32 @@ def _whole_windows(
     return high, wide
 
 
-def _batch(old: Net, name: str, window: Shape, blob: str, cells: int) -> int:
+def _batch(asked: _Asked, old: Net, name: str, window: Shape, blob: str, cells: int) -> int:
     """How many windows the classifier takes at once; 1 for a net that is made for one batch."""
     batch = max(1, min(cells, _AT_ONCE // prod(window)))
     try:
-        one, many = (infer(old, {name: (n, *window[1:])}).blobs[blob] for n in (1, batch))
+        one, many = (asked.shapes(old, {name: (n, *window[1:])}).blobs[blob] for n in (1, batch))
     except (PrototxtError, KeyError):
         return 1
     return batch if one[:1] == (1,) and many == (batch, *one[1:]) else 1
 
 
 def _reasons(
-    old: Net, before: Shapes, new: Net, small: Shapes, out: tuple[str, str], field: Field
+    asked: _Asked,
+    old: Net,
+    before: Shapes,
+    new: Net,
+    small: Shapes,
+    out: tuple[str, str],
+    field: Field,
 ) -> tuple[str, ...]:
     found = edge_effects(old, before, out[0]) or edge_effects(new, small, out[1])
     reasons = [str(effect) for effect in found]
     if field.whole:
         reasons.append("a layer looks at the whole map at once")
-    reasons += _coarser(new, {blob: small.blobs[blob] for blob in _inputs(new, small)}, out, field)
+    reasons += _coarser(
+        asked, new, {blob: small.blobs[blob] for blob in _inputs(new, small)}, out, field
+    )
     return tuple(reasons)
 
 
@@ -232,14 +292,14 @@ def _inputs(net: Net, shapes: Shapes) -> list[str]:
 
 
 def _coarser(
-    new: Net, inputs: Mapping[str, Shape], out: tuple[str, str], field: Field
+    asked: _Asked, new: Net, inputs: Mapping[str, Shape], out: tuple[str, str], field: Field
 ) -> list[str]:
     """The layers before the map whose cells are not as near, or not in step with its own.
 
     Behind an Interp or a Deconvolution, windows begin between the cells of the layers before it;
     the classifier has other cells there.
     """
-    known = fields(new, inputs)
+    known = asked.fields(new, inputs)
     ancestors, reasons = {out[1]}, []
     for layer in reversed(new.layers):
         if not ancestors.intersection(layer.tops):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from netsurgery.errors import PrototxtError
-from netsurgery.formats.textformat import Message
+from netsurgery.formats.textformat import Message, Scalar
 
 __all__ = ["MAX_DIM", "Layer", "Shape"]
 
@@ -38,7 +39,7 @@ class Layer:
         """An error at this layer's place in the text."""
         return self.message.error(f"layer {self.name!r} ({self.type}): {what}")
 
-    @property
+    @cached_property
     def param_names(self) -> tuple[str, ...]:
         """The names under which the layer shares its params; "" for one it does not share."""
         values = [field.value for field in self.message.all("param")]
@@ -49,12 +50,16 @@ class Layer:
 
     def shares_by_count(self, index: int) -> bool:
         """Whether param `index`, if shared, only has to be as many numbers (PERMISSIVE)."""
-        params, modes = self.message.messages("param"), self.message.scalars("blob_share_mode")
+        params, modes = self._share_modes
         if index < len(params):
             return params[index].word("share_mode", "STRICT") in _PERMISSIVE
         return index < len(modes) and modes[index].as_word() in _PERMISSIVE
 
-    @property
+    @cached_property
+    def _share_modes(self) -> tuple[list[Message], list[Scalar]]:
+        return self.message.messages("param"), self.message.scalars("blob_share_mode")
+
+    @cached_property
     def in_place(self) -> bool:
         """Whether some top is one of the bottoms."""
-        return any(top in self.bottoms for top in self.tops)
+        return not set(self.bottoms).isdisjoint(self.tops)

@@ -51,6 +51,8 @@ class ParamSources:
         layers = () if self._model is None else self._model.layers
         self._place = {layer.name: place for place, layer in enumerate(layers)}
         self._stored = model.stored
+        self._holders: dict[str, tuple[Layer, int]] = {}
+        self._permissive: dict[str, bool] = {}
         self._first = {layer.name: layer for layer in reversed(net.layers)}
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[WeightsBlob | float, ...]:
@@ -86,9 +88,11 @@ class ParamSources:
         if not name:
             return layer, index, layer
         sharers = self._sharers[name]
-        known = [pair for pair in sharers if pair[0].name in self._place]
-        holder = max(known, key=lambda pair: self._place[pair[0].name]) if known else sharers[0]
-        return *holder, sharers[0][0]
+        if name not in self._holders:
+            known = [pair for pair in sharers if pair[0].name in self._place]
+            last = max(known, key=lambda pair: self._place[pair[0].name]) if known else sharers[0]
+            self._holders[name] = last
+        return *self._holders[name], sharers[0][0]
 
     def _check_own(self, layer: Layer, shapes: tuple[Shape, ...]) -> None:
         """Raise NetError where what the file has under the layer's name is not of these shapes."""
@@ -124,9 +128,11 @@ class ParamSources:
 
     def _as_many(self, layer: Layer, index: int, blob: WeightsBlob, shape: Shape) -> bool:
         """Whether the param is shared with any shape of as many numbers, and there are as many."""
-        sharers = self._sharers.get("".join(layer.param_names[index : index + 1]), ())
-        permissive = any(sharer.shares_by_count(place) for sharer, place in sharers)
-        return permissive and prod(blob.shape) == prod(shape)
+        name = "".join(layer.param_names[index : index + 1])
+        if name not in self._permissive:
+            sharers = self._sharers.get(name, ())
+            self._permissive[name] = any(each.shares_by_count(place) for each, place in sharers)
+        return self._permissive[name] and prod(blob.shape) == prod(shape)
 
     def _unfit(self, layer: Layer, *reasons: str) -> NetError:
         return NetError(f"layer {layer.name!r} ({layer.type}): {'; '.join(reasons)}")

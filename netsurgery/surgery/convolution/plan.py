@@ -281,10 +281,11 @@ def _is_map(shape: Shape) -> bool:
 
 def _whole_maps(net: Net, found: Survey, shapes: Shapes) -> list[str]:
     """The layers before what is converted that keep a map, and look at all of it for each cell."""
-    before = {bottom for layer in found.changed for bottom in layer.bottoms}
+    changed = set(found.changed)
+    before = {bottom for layer in changed for bottom in layer.bottoms}
     notes = []
     for layer in reversed(net.layers):
-        if layer in found.changed or before.isdisjoint(layer.tops):
+        if layer in changed or before.isdisjoint(layer.tops):
             continue
         before.update(layer.bottoms)
         keeps = any(_is_map(shapes.blobs.get(top, ())) for top in layer.tops)

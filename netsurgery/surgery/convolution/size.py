@@ -24,7 +24,7 @@ __all__ = ["MapOf", "Resize", "Wanted", "resize", "size_for_map"]
 DEFAULT_MAP = (8, 8)
 
 #: Each input is followed through the whole net; a net with more of them is not enlarged.
-_MOST_INPUTS = 16
+_MOST_INPUTS = 8
 
 
 @dataclass(frozen=True)

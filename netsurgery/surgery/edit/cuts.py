@@ -6,6 +6,7 @@ Flatten makes one list of blocks out of it, a Concat joins several, a channel sh
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -156,7 +157,7 @@ def split(rows: Rows, sizes: Sequence[int]) -> list[Rows] | None:
     part = 0
     for row in rows:
         if row != NEW:
-            here = next(i for i, end in enumerate(starts[1:]) if row < end)
+            here = bisect_right(starts, row) - 1
             if here < part:
                 return None
             part = here

@@ -10,6 +10,7 @@ Layers of the target that share a param by name get one and the same: what comes
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -89,10 +90,8 @@ class TransplantPlan:
     @property
     def counts(self) -> dict[str, int]:
         """How many params of each verdict; those reordered are named where there are any."""
-        found = [transfer.verdict for transfer in self.transfers]
-        return {
-            word: found.count(word) for word in VERDICTS if word in found or word != "reordered"
-        }
+        found = Counter(transfer.verdict for transfer in self.transfers)
+        return {word: found[word] for word in VERDICTS if word in found or word != "reordered"}
 
     def coming(self) -> dict[Param, Transfer]:
         """The target's params that something comes for."""
@@ -269,15 +268,18 @@ class _Planner:
 
     def absent(self, left: list[Transfer]) -> tuple[str, ...]:
         """Layers without params in the result; those of which a part comes are refused."""
-        names = dict.fromkeys(t.target[0] for t in left if t.target)
+        names: dict[str, list[int]] = {}
+        for transfer in left:
+            if transfer.target:
+                names.setdefault(transfer.target[0], []).append(transfer.target[1])
+        coming = {goal for goal, _ in self.coming}
         found = []
         for name in (name for name in names if name not in self.refused):
             layer = self.target.layers[name]
-            came = [index for goal, index in self.coming if goal == name]
-            if not layer.blobs and not came:
+            if not layer.blobs and name not in coming:
                 found.append(name)
             elif not layer.blobs:
-                lacking = [t.target[1] for t in left if t.target and t.target[0] == name]
+                lacking = names[name]
                 self.refusals.append(
                     Refusal(
                         name,

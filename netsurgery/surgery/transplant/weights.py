@@ -41,12 +41,14 @@ def model_change(plan: TransplantPlan) -> ModelChange:
     coming = plan.coming()
     changes: dict[str, LayerChange] = {}
     added = []
-    for name in dict.fromkeys(layer for layer, _ in coming):
+    by_layer: dict[str, dict[int, Transfer]] = {}
+    for (name, index), transfer in coming.items():
+        by_layer.setdefault(name, {})[index] = transfer
+    for name, came in by_layer.items():
         made = _layer(plan, plan.target.net.layer(name))
         if name not in there:
             added.append(made)
         elif there[name]:
-            came = {index: coming[name, index] for goal, index in coming if goal == name}
             changes[name] = LayerChange(data={i: _numbers(plan, t) for i, t in came.items()})
         else:
             changes[name] = LayerChange(blobs=made.blobs)

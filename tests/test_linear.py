@@ -1,0 +1,83 @@
+"""Time and what is printed grow with the net, not with its square.
+
+Every line of netsurgery that a command runs is counted, for a net, one of twice the layers and
+one of four times: a line that looks at every layer for every layer is seen at once, however cheap
+it is, and nothing depends on a clock. What C functions go through is timed by `benchmarks.layers`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from every_command import COMMANDS
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # benchmarks/ is not installed
+
+from benchmarks.layers import LINES, folder_of, run, words
+from benchmarks.many_layers import SHAPES
+
+_OURS = f"{os.sep}netsurgery{os.sep}"
+_SIZE = 8
+#: A line may be run so many times more for what begins only in larger nets.
+_SLACK = 70
+
+
+@pytest.fixture(autouse=True)
+def _embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+
+
+def test_every_command_is_among_those_measured() -> None:
+    assert {line.split()[0] for line in LINES.values()} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_line_is_run_for_every_pair_of_layers(shape: str) -> None:
+    counts: dict[str, list[Counter[str]]] = {command: [] for command in LINES}
+    for size in (_SIZE, 2 * _SIZE, 4 * _SIZE):
+        with folder_of(shape, size) as net:
+            for command in LINES:
+                if size == _SIZE:
+                    run(words(command, net))  # what is imported and kept the first time
+                counts[command].append(_lines_run(words(command, net)))
+    steep = [
+        f"{command}: {place} {[each[place] for each in several]}"
+        for command, several in counts.items()
+        for place in _steep(*several)
+    ]
+    assert not steep, "\n".join(steep)
+
+
+def _steep(small: Counter[str], middle: Counter[str], large: Counter[str]) -> Iterator[str]:
+    """The places that are met more than some two and a half times as often by twice the layers."""
+    for place, count in large.items():
+        if count - middle[place] > 2.5 * (middle[place] - small[place]) + _SLACK:
+            yield place
+
+
+def _lines_run(line: list[str]) -> Counter[str]:
+    """file:line -> how many times the command runs it."""
+    found: Counter[str] = Counter()
+
+    def local(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line":
+            found[f"{frame.f_code.co_filename.rpartition(_OURS)[2]}:{frame.f_lineno}"] += 1
+        return local
+
+    def entered(frame: FrameType, _: str, __: Any) -> Any:
+        return local if _OURS in frame.f_code.co_filename else None
+
+    before = sys.gettrace()
+    sys.settrace(entered)
+    try:
+        run(line)
+    finally:
+        sys.settrace(before)
+    return found
