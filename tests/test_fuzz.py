@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fuzz.child import INSTRUMENTED
 from fuzz.commands import COMMANDS, case_of
+from fuzz.layers import LINES, Case
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS, run_target
 
@@ -28,7 +29,7 @@ def test_what_was_found_once(path: Path) -> None:
     run_target(path.parent.name, path.read_bytes())
 
 
-@pytest.mark.parametrize("target", sorted(set(TARGETS) - {"command", "upgrade"}))
+@pytest.mark.parametrize("target", sorted(set(TARGETS) - {"command", "layers", "upgrade"}))
 def test_something_of_the_seeds_is_right(target: str) -> None:
     """Else everything would be refused at the door."""
     assert "" in {run_target(target, data) for data in seeds(target)}
@@ -42,6 +43,11 @@ def test_what_leads_the_fuzzer_is_there(module: str) -> None:
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_command_lines_on_the_seeds(words: list[str]) -> None:
     case_of(words).check()
+
+
+@pytest.mark.parametrize("command", LINES)
+def test_command_lines_on_nets_of_many_layers(command: str) -> None:
+    Case(command, "chain", "readers", size=24, changes=3, seed=1).check()
 
 
 BAD_TARGET = """

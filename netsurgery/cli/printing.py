@@ -149,8 +149,8 @@ def stdout_in_color() -> bool:
 
 def text_diff(old: Prototxt, new: str, name: str) -> str:
     """The unified diff to the text `new`, called `name`; comments and layout included."""
-    import difflib
+    from netsurgery.cli.line_diff import unified
 
     before, after = (text.splitlines(keepends=True) for text in (old.original or old.text, new))
-    lines = difflib.unified_diff(before, after, cell(str(old.path)), cell(name))
+    lines = unified(before, after, cell(str(old.path)), cell(name))
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

@@ -127,11 +127,13 @@ def by_hypothesis(finder: Finder, seconds: float, seed: int) -> None:
     """Cases as hypothesis draws them, in rounds; a failing one is made as small as it can be."""
     import hypothesis as hy
     from fuzz.commands import cases
+    from fuzz.layers import cases as layer_cases
     from fuzz.mutation import mutated
     from fuzz.seeds import seeds
 
     of_bytes = {"upgrade": "prototxt"}.get(finder.target, finder.target)
-    strategy: Any = cases if finder.target == "command" else mutated(seeds(of_bytes))
+    drawn = {"command": cases, "layers": layer_cases}.get(finder.target)
+    strategy: Any = mutated(seeds(of_bytes)) if drawn is None else drawn
 
     @hy.settings(
         max_examples=200,

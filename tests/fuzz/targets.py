@@ -186,6 +186,13 @@ def signals(data: bytes) -> None:
     ended.check(data)
 
 
+def layers(data: bytes) -> None:
+    """A whole command on a net of many layers, in time and memory by their number."""
+    from fuzz.layers import Case
+
+    Case.from_bytes(data).check()
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "prototxt": prototxt,
     "upgrade": upgrade,
@@ -200,6 +207,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "labels": labels,
     "command": command,
     "signals": signals,
+    "layers": layers,
 }
 
 

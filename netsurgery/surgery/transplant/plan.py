@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net import types
@@ -93,6 +94,7 @@ class TransplantPlan:
         found = Counter(transfer.verdict for transfer in self.transfers)
         return {word: found[word] for word in VERDICTS if word in found or word != "reordered"}
 
+    @cached_property
     def coming(self) -> dict[Param, Transfer]:
         """The target's params that something comes for."""
         return {t.target: t for t in self.transfers if t.target and t.source}

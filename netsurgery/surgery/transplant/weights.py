@@ -22,7 +22,7 @@ __all__ = ["model_change"]
 
 def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
     params = plan.target.layers.get(layer.name)
-    coming = plan.coming()
+    coming = plan.coming
     blobs = []
     for index, shape in enumerate(params.shapes or () if params else ()):
         transfer = coming.get((layer.name, index))
@@ -38,7 +38,7 @@ def model_change(plan: TransplantPlan) -> ModelChange:
     model = plan.target.model
     layers = model.weights.layers if model.has_weights else ()
     there = {layer.name: bool(layer.blobs) for layer in layers}
-    coming = plan.coming()
+    coming = plan.coming
     changes: dict[str, LayerChange] = {}
     added = []
     by_layer: dict[str, dict[int, Transfer]] = {}
