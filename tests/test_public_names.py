@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib.util
 import inspect
 import os
@@ -122,6 +123,7 @@ def callables(name: str) -> Iterator[tuple[str, Any]]:
         return
     for member, thing in members(found):
         thing = thing.fget if isinstance(thing, property) else thing
+        thing = thing.func if isinstance(thing, functools.cached_property) else thing
         yield f"{name}.{member}", getattr(thing, "__func__", thing)
     written = not dataclasses.is_dataclass(found) and not getattr(found, "_is_protocol", False)
     if "__init__" in vars(found) and written:
