@@ -107,10 +107,10 @@ def _shapes(blobs: Mapping[str, Shape | None]) -> dict[str, list[int] | None]:
 def render(found: Check) -> None:
     """Print what was found for a person, the worst first."""
     old = [one for one in found.findings if one.kind == "deprecated" and one.line is None]
-    shortened = old[_CHANGES:] if len(old) > _CHANGES + 1 else []
+    shortened = {id(one) for one in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()
     for level in ("error", "warning", "note"):
         for finding in found.findings:
-            if finding.level == level and finding not in shortened:
+            if finding.level == level and id(finding) not in shortened:
                 echo(f"{level}: {finding.message}")
     if shortened:
         echo(f"note: ... and {len(shortened)} more that `netsurgery upgrade` changes")

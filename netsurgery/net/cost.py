@@ -82,8 +82,8 @@ def _all_known(blobs: Sequence[str], shapes: Shapes) -> tuple[Shape, ...] | None
 
 
 def _memory(layer: Layer, shapes: Shapes) -> int | None:
-    shared = layer.tops if types.values(layer) is Values.KEPT else layer.bottoms
-    own = _all_known([top for top in layer.tops if top not in shared], shapes)
+    kept = types.values(layer) is Values.KEPT  # in the memory of the bottom
+    own = _all_known([] if kept else layer.new_tops, shapes)
     return None if own is None else NUMBER_BYTES * sum(map(prod, own))
 
 

@@ -182,7 +182,8 @@ def _where(layer: Layer, field: Field) -> str:
 def check_blobs(layer: Layer) -> None:
     """Raise PrototxtError for bottoms and tops that the layer's type does not take."""
     _check_counts(layer)
-    both = [top for top in layer.tops if top in layer.bottoms]
+    bottoms = set(layer.bottoms)
+    both = [top for top in layer.tops if top in bottoms]
     if both and types.in_place(layer) is InPlace.LOSES:
         raise layer.error(
             f"its top {both[0]!r} is its bottom too; Caffe would write into it before it has read "

@@ -62,4 +62,10 @@ class Layer:
     @cached_property
     def in_place(self) -> bool:
         """Whether some top is one of the bottoms."""
-        return not set(self.bottoms).isdisjoint(self.tops)
+        return not set(self.tops).isdisjoint(self.bottoms)
+
+    @property
+    def new_tops(self) -> list[str]:
+        """The tops that are none of the bottoms."""
+        bottoms = set(self.bottoms)
+        return [top for top in self.tops if top not in bottoms]

@@ -111,11 +111,7 @@ def _numbers(shapes: Shapes, blobs: Collection[str]) -> int:
 def _shared(net: Net, shapes: Shapes) -> int:
     """The numbers of blobs that share another's memory (Flatten, Reshape, Split)."""
     tops = {
-        top
-        for layer in net.layers
-        if types.values(layer) is Values.KEPT
-        for top in layer.tops
-        if top not in layer.bottoms
+        top for layer in net.layers if types.values(layer) is Values.KEPT for top in layer.new_tops
     }
     return _numbers(shapes, tops)
 
@@ -134,9 +130,7 @@ def _caffe_work(layer: Layer, shapes: Shapes) -> int:
         return _numbers(shapes, layer.tops)  # which cell was the largest
     if channels is Channels.ALIKE and space in (Space.POINTWISE, Space.JOINING):
         return 0
-    return 2 * _numbers(
-        shapes, [*layer.bottoms, *(t for t in layer.tops if t not in layer.bottoms)]
-    )
+    return 2 * _numbers(shapes, [*layer.bottoms, *layer.new_tops])
 
 
 def _columns(layer: Layer, shapes: Shapes) -> int | None:

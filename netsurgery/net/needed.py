@@ -25,10 +25,11 @@ _INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
 
 def require_blobs(net: Net, blobs: Sequence[str]) -> None:
     """Raise NetError for a blob that the net has not."""
-    tops = list(dict.fromkeys(top for layer in net.layers for top in layer.tops))
+    tops = dict.fromkeys(top for layer in net.layers for top in layer.tops)
+    known = {*tops, *(one.name for one in net.inputs)}
     for blob in blobs:
-        if blob not in tops and blob not in [one.name for one in net.inputs]:
-            what = f"{net.prototxt.path}: no blob {blob!r}; it has {listed(tops)}"
+        if blob not in known:
+            what = f"{net.prototxt.path}: no blob {blob!r}; it has {listed(list(tops))}"
             raise NetError(f"{what}{net.blob_hint(blob)}")
 
 

@@ -242,8 +242,8 @@ class Net:
                     if bottom not in hints:
                         hints[bottom] = self.blob_hint(bottom)
                     yield layer.error(what + hints[bottom])
-            for top in layer.tops:
-                if top in made and top not in layer.bottoms:
+            for top in layer.new_tops:
+                if top in made:
                     yield layer.error(
                         f"its top {top!r} is made by a layer before it too{self.stage_hint}"
                     )
@@ -281,7 +281,7 @@ def _inputs(
     root: Message, layers: tuple[Layer, ...]
 ) -> tuple[tuple[NetInput, ...], tuple[str, ...]]:
     """The net's inputs, and what there is to say of those that Caffe does not read."""
-    makers = {top: layer for layer in layers for top in layer.tops if top not in layer.bottoms}
+    makers = {top: layer for layer in layers for top in layer.new_tops}
     declared = tuple(_declared_inputs(root))
     idle = [one.name for one in declared if not one.dims and one.name in makers]
     notes = tuple(

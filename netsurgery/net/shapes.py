@@ -181,8 +181,7 @@ def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> Non
         _pass_on(layer, missing[0], found, given)
         return
     what = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
-    tops = [top for top in layer.tops if top not in layer.bottoms]  # in place nothing is reshaped
-    _give_up(layer, tops, found, given, what)
+    _give_up(layer, layer.new_tops, found, given, what)  # in place nothing is reshaped
 
 
 def _give_up(
