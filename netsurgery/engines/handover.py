@@ -34,6 +34,7 @@ class Handover:
         relay: FileIO,
         files: Sequence[Path],
         outputs: Sequence[Path],
+        folders: ExitStack,
         *,
         reads: bool,
         writes: bool,
@@ -41,12 +42,13 @@ class Handover:
         """`shared` and `relay` are open in the worker, too, as the same descriptors.
 
         files, outputs: those it may read, and write, by name. reads, writes: whether any.
+        folders: gets a folder that is to go when the worker does.
         """
         self._shared, self._relay = shared, relay
         self._granted, self._outputs = _identities(files), _identities(outputs)
         self._reads, self._writes = reads, writes
         self._name: Path | None = None
-        self._folder = ExitStack()
+        self._folders = folders
 
     @contextmanager
     def prototxt(self, given: Prototxt) -> Iterator[Path]:
@@ -78,7 +80,7 @@ class Handover:
         """
         if self._name is None:
             try:
-                folder = self._folder.enter_context(scratch_folder())
+                folder = self._folders.enter_context(scratch_folder())
                 # With a descriptor, though it is of no use, the link in /proc is followed.
                 os.link(_path(self._relay), folder / "weights.h5", src_dir_fd=self._relay.fileno())
             except OSError as error:
@@ -88,10 +90,6 @@ class Handover:
                 ) from None
             self._name = folder / "weights.h5"
         return self._name
-
-    def close(self) -> None:
-        """Remove the relay's name."""
-        self._folder.close()
 
     @contextmanager
     def saved(self, path: Path) -> Iterator[Path]:

@@ -149,7 +149,8 @@ class PycaffeEngine(Closing):
         lacking["memory"] = limits.reason
         reads, writes = bool(lacking["reads"]), bool(lacking["writes"])
         shared = self._worker.files
-        handover = Handover(*shared, files, self._outputs, reads=reads, writes=writes)
+        folders = self._worker.folders
+        handover = Handover(*shared, files, self._outputs, folders, reads=reads, writes=writes)
         return Confinement(handover, limits)
 
     def info(self) -> dict[str, Any]:
@@ -271,8 +272,6 @@ class PycaffeEngine(Closing):
     def close(self) -> None:
         """Kill the worker and wait for it; every net is gone with it."""
         self._worker.close()
-        if self._confinement is not None:
-            self._confinement.handover.close()
 
 
 class _Load(NamedTuple):

@@ -69,11 +69,12 @@ class WorkerProcess:
         self._last_id = 0
         self._why_gone: str | None = None
         env = environment(options)
-        self._scratch = contextlib.ExitStack()
+        #: Folders that go when the process does.
+        self.folders = contextlib.ExitStack()
         #: The folder that the worker is started in; None where there is no place for one.
         self.scratch: str | None = None
         with contextlib.suppress(OutputError):
-            self.scratch = str(self._scratch.enter_context(scratch_folder()))
+            self.scratch = str(self.folders.enter_context(scratch_folder()))
         if self.scratch and "writes" not in options.allow:
             env["TMPDIR"] = self.scratch
         self._shared, self._relay = shared_file(), relay_file()
@@ -104,13 +105,13 @@ class WorkerProcess:
         self._words = LastWords(self._process.stdout, live=options.verbose)
         # Also runs when this object is forgotten and when the interpreter exits.
         self._end = weakref.finalize(
-            self, end, self._process, self._control, self.files, self._scratch, self._words, undo,
+            self, end, self._process, self._control, self.files, self.folders, self._words, undo,
             os.getpid(),
         )  # fmt: skip
 
     def remove_scratch(self) -> None:
         """Remove the folder that the worker was started in: where it works is then no place."""
-        self._scratch.close()
+        self.folders.close()
 
     @property
     def files(self) -> tuple[FileIO, FileIO]:
@@ -318,7 +319,7 @@ def end(
     process: subprocess.Popen[bytes],
     control: socket.socket,
     shared: Sequence[FileIO],
-    scratch: contextlib.ExitStack,
+    folders: contextlib.ExitStack,
     words: LastWords,
     undo: Undo,
     owner: int,
@@ -332,7 +333,7 @@ def end(
     words.finish()
     for file in shared:
         file.close()
-    scratch.close()
+    folders.close()
 
 
 def wire_path(path: Path) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,8 @@ from netsurgery.errors import (
 pytestmark = pytest.mark.caffe
 
 Script = Callable[..., str]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HEAD = """
 name: "small"
@@ -192,6 +196,42 @@ def test_weights_in_hdf5(caffe_engine: PycaffeEngine, shared_data: Path) -> None
     net = caffe_engine.load(folder / "cifar10_small.prototxt", weights)
     assert net.param("ip1", 0).shape == (10, 512)
     assert np.any(net.param("ip1", 0))
+
+
+FORGETFUL = """
+import gc, os, shutil, sys
+from netsurgery import EngineOptions, open_engine
+from pathlib import Path
+
+net, weights, python = sys.argv[1:]
+engine = open_engine(EngineOptions(choice="caffe", caffe_python=python))
+engine.load(Path(net), Path(weights))
+other = Path(shutil.copy(weights, "other.caffemodel.h5"))
+loaded = engine.load(Path(net), other)  # which the worker may not open itself
+assert any(Path(os.environ["TMPDIR"]).glob("netsurgery-*/weights.h5")), "no relay"
+kept = [loaded]
+kept.append(kept)
+gc.freeze()  # nor does Python come to collect it
+"""
+
+
+def test_an_engine_that_nobody_closes_leaves_no_folder(
+    tmp_path: Path, caffe_python: str, shared_data: Path
+) -> None:
+    folder = shared_data / "models" / "cifar10_h5"
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    script = tmp_path / "forgetful.py"
+    script.write_text(FORGETFUL)
+    net, weights = folder / "cifar10_small.prototxt", folder / "cifar10_small.caffemodel.h5"
+    subprocess.run(
+        [sys.executable, script, net, weights, caffe_python],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=120,
+    )
+    assert not list(temporary.iterdir())
 
 
 def test_what_caffe_says_when_it_gives_up(caffe_python: str, write: Callable[[str], Path]) -> None:
