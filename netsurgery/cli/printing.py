@@ -106,7 +106,7 @@ def shortened(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     end = most // 3
-    return f"{text[: most - end - 1]}\u2026{text[-end:]}"
+    return f"{text[: most - end - 3]}...{text[-end:]}"
 
 
 def cell(text: str, most: int = LONGEST) -> str:
