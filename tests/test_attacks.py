@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from attacks.arena import Arena
+from attacks.arena import ROOT, Arena
 from attacks.scripts import Script, find_caffe_python, scripts
 from lacking import lacking
 
@@ -23,3 +23,9 @@ def test_an_attack_does_not_work(tmp_path: Path, script: Script) -> None:
 def test_numbers_are_used_once() -> None:
     numbers = [script.number for script in ALL]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_the_docs_list_all_and_no_others() -> None:
+    lines = (ROOT / "docs" / "trust.md").read_text().splitlines()
+    start = lines.index("| script | idea | verdict |") + 2
+    assert lines[start : lines.index("", start)] == [script.row for script in ALL]

@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
     chosen = [script for script in scripts() if not numbers or script.number in numbers]
     if listed:
         for script in chosen:
-            print(f"| {script.number} | {script.title} | {script.verdict} |")
+            print(script.row)
         return 0
     caffe = find_caffe_python()
     return max([_play(script, caffe) for script in chosen], default=0)

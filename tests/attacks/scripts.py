@@ -30,6 +30,11 @@ class Script:
     slow: bool
     needs_caffe: bool
 
+    @property
+    def row(self) -> str:
+        """What docs/trust.md lists of it."""
+        return f"| {self.number} | {self.title} | {self.verdict} |"
+
 
 def scripts() -> list[Script]:
     """Every script, by number. Raises ValueError for one without title or verdict."""
