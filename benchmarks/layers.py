@@ -2,15 +2,16 @@
 
 python -m benchmarks.layers [--shapes chain,shared] [--commands diff] [--sizes 1000,4000,16000]
 
-Whole commands are called in this process, so that starting Python does not count. A time is the
-least of several, of the processor; the last column is a layer's time in the largest net by that in
-the smallest.
+Whole commands are called in this process, so that starting Python does not count, and garbage is
+looked for as rarely as by the command. A time is the least of several, of the processor; the last
+column is a layer's time in the largest net by that in the smallest.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import io
 import os
 import tempfile
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.many_layers import SHAPES, Written
+from netsurgery.cli import GARBAGE
 
 __all__ = ["LINES", "folder_of", "main", "run", "words"]
 
@@ -121,6 +123,7 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(map(str, _SIZES)))
     given = parser.parse_args()
     os.environ["NETSURGERY_ENGINE"] = "embedded"
+    gc.set_threshold(GARBAGE)
     sizes = [int(size) for size in given.sizes.split(",")]
     shapes = list(SHAPES) if given.shapes == "all" else given.shapes.split(",")
     commands = [command for command in LINES if command not in _NOT_TIMED]

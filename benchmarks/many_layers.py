@@ -24,7 +24,6 @@ INPUT = (
     "input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }"
 )
 CONVOLUTION: Params = ((1, 1, 1, 1), (1,))
-PRODUCT: Params = ((2, 2), (2,))
 
 
 @dataclass
