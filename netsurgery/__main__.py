@@ -18,8 +18,12 @@ from netsurgery.io.terminal import printable, say
 
 __all__ = ["main"]
 
-#: What is sent to end a command: kill, a closed terminal, Ctrl-C, Ctrl-\, a limit on its time.
-_SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGXCPU")
+#: What is sent to end a command: kill, a closed terminal, Ctrl-C, Ctrl-\, a limit on its time; and
+#: what ends a process that does not expect it, as batch systems send SIGUSR1 before they kill.
+_SIGNALS = (
+    *("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGXCPU"),
+    *("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPWR", "SIGIO"),
+)
 
 
 def main() -> None:

@@ -74,7 +74,11 @@ def wait_for(process: subprocess.Popen[str], what: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130), ("SIGQUIT", 131), ("SIGXCPU", 152)],
+    [
+        *[("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130), ("SIGQUIT", 131), ("SIGXCPU", 152)],
+        *[("SIGUSR1", 138), ("SIGUSR2", 140), ("SIGALRM", 142), ("SIGVTALRM", 154)],
+        *[("SIGPROF", 155), ("SIGPWR", 158), ("SIGIO", 157)],
+    ],
 )
 def test_the_exit_code_is_128_and_the_signals_number(
     tmp_path: Path, number: str, code: int
