@@ -24,10 +24,13 @@ MIB = 1 << 20
 
 @pytest.fixture
 def limit() -> Iterator[int]:
-    """A budget of 64 MiB."""
+    """A budget of 64 MiB, none of it in use by what earlier tests have left."""
+    earlier = in_use()
+    memory._BUDGET.taken = 0
     set_max_memory("64MiB")
     yield 64 * MIB
     set_max_memory(None)
+    memory._BUDGET.taken += earlier
 
 
 def in_use() -> int:
