@@ -950,6 +950,27 @@ def test_caffemodels(content: bytes, message: str, capsys: pytest.CaptureFixture
     assert told(capsys, "convert", "net.prototxt", "bad.caffemodel", "-o", "out") == message
 
 
+@pytest.mark.parametrize("generation", [2, 100])
+def test_upgrade_counts_layers_and_their_parts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, generation: int
+) -> None:
+    monkeypatch.setattr("netsurgery.formats.caffemodel._MANY_PARTS", 120_000)
+    blob = b"\x32\x00" if generation == 2 else b"\x3a\x00"
+    full = delimited(generation, blob * 99_999)
+    for data, said in [
+        (delimited(generation, b"") * 100_001, "holds more than 100000 layers"),
+        (full * 2, "holds layers with more than 120000 bottoms, tops and blobs"),
+        (
+            delimited(generation, blob * 100_001),
+            "byte 0: a layer with more than 100000 bottoms, tops and blobs",
+        ),
+    ]:
+        Path("bad.caffemodel").write_bytes(data)
+        line = told(capsys, "upgrade", "bad.caffemodel", "-o", "out.caffemodel")
+        assert line.startswith("bad.caffemodel: byte ")
+        assert line.endswith(said)
+
+
 def test_a_prototxt_without_end_on_standard_input(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

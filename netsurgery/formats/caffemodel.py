@@ -29,7 +29,9 @@ __all__ = [
     "FirstGeneration",
     "LayerFields",
     "ModelLayer",
+    "PartCount",
     "Span",
+    "check_parts",
 ]
 
 
@@ -67,6 +69,29 @@ _MANY_PARTS = 1_000_000
 #: its characters.
 _LAYER_MEMORY, _NAME_MEMORY = 1500, 150
 _GENERATIONS = {NET_V1: "V1", NET_V2: "V2"}
+
+
+class PartCount:
+    """Counts a model's layers, and their bottoms, tops and blobs, as they are read."""
+
+    def __init__(self, reader: WireReader) -> None:
+        self._reader, self._layers, self._parts = reader, 0, 0
+
+    def add(self, parts: int, start: int) -> None:
+        """One more layer, at byte `start`. Raises CaffemodelError where no net has so many."""
+        self._layers += 1
+        self._parts += parts
+        if self._layers > _MANY:
+            raise self._reader.error(f"holds more than {_MANY} layers", start)
+        if self._parts > _MANY_PARTS:
+            what = f"holds layers with more than {_MANY_PARTS} bottoms, tops and blobs"
+            raise self._reader.error(what, start)
+
+
+def check_parts(reader: WireReader, count: int, start: int) -> None:
+    """Raise CaffemodelError for more bottoms, tops and blobs than a layer, at `start`, has."""
+    if count > _MANY:
+        raise reader.error(f"a layer with more than {_MANY} bottoms, tops and blobs", start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +138,14 @@ class Caffemodel(Closing):
         self.reader, self.source, self.path = reader, reader.source, reader.path
         self.net_name = ""
         layers: list[ModelLayer] = []
-        parts = 0
+        count = PartCount(reader)
         for found in reader.fields(0, reader.size):
             if found.number == NET_NAME:
                 self.net_name = _net_name(reader, found)
             elif found.number in _GENERATIONS:
                 layers.append(_layer(reader, found))
-                if len(layers) > _MANY:
-                    raise reader.error(f"holds more than {_MANY} layers", found.start)
-                parts += len(layers[-1].bottoms) + len(layers[-1].tops) + len(layers[-1].blobs)
-                if parts > _MANY_PARTS:
-                    what = f"holds layers with more than {_MANY_PARTS} bottoms, tops and blobs"
-                    raise reader.error(what, found.start)
+                last = layers[-1]
+                count.add(len(last.bottoms) + len(last.tops) + len(last.blobs), found.start)
                 if layers[0].generation != layers[-1].generation:
                     raise reader.error(
                         "holds layers of two generations (fields 2 and 100); Caffe would drop "
@@ -198,9 +219,7 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
         elif found.number == numbers.blobs:
             reader.expect(found, Wire.DELIMITED)
             blobs.append((found.body, found.end))
-        if len(bottoms) + len(tops) + len(blobs) > _MANY:
-            what = f"a layer with more than {_MANY} bottoms, tops and blobs"
-            raise reader.error(what, layer.start)
+        check_parts(reader, len(bottoms) + len(tops) + len(blobs), layer.start)
         if generation == "V1" and found.number == _V0_IN_V1:
             raise FirstGeneration(
                 "its layers are of Caffe's first generation (V0), which is not read; "

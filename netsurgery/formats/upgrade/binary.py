@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, OutputError
-from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, open_protobuf
+from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, PartCount, open_protobuf
 from netsurgery.formats.upgrade.inputs import told_beyond, told_left_out
 from netsurgery.formats.upgrade.layers import SPEC_NUMBERS, V2_NUMBERS, OldLayer, read_old_layer
-from netsurgery.formats.upgrade.parts import Joined, last_text, part, parts, plain_words
+from netsurgery.formats.upgrade.parts import COUNTED, Joined, last_text, part, parts, plain_words
 from netsurgery.formats.upgrade.splices import Change
 from netsurgery.formats.upgrade.v0 import fold_padding
 from netsurgery.io.segments import Copy, Segment, Source
@@ -152,8 +152,11 @@ def _written(
 
 def _old_layers(net: _Net) -> tuple[str, dict[int, _Layer]]:
     """The generation, and by their places the layers of V1, or of V0 without their paddings."""
-    reader = net.reader
-    old = [read_old_layer(reader, found) for found in net.old]
+    reader, count = net.reader, PartCount(net.reader)
+    old = []
+    for found in net.old:
+        old.append(read_old_layer(reader, found))
+        count.add(sum(each.name in COUNTED for each in old[-1].parts), found.start)
     generation = "V1" if all(layer.kind is None for layer in old) else "V0"
     if generation == "V0":
         for layer in old:
@@ -179,9 +182,10 @@ def _converted(layer: OldLayer, transform: bool) -> _Layer:
 
 def _new_layers(net: _Net) -> dict[int, _Layer]:
     """The layers of V2; those of old BatchNorms, and with numbers of NVIDIA's Caffe, anew."""
-    layers = {}
+    layers, count = {}, PartCount(net.reader)
     for found in net.new:
         outline = _outline(net.reader, found)
+        count.add(len(outline.bottoms) + len(outline.tops) + len(outline.blobs), found.start)
         fields = net.reader.listed(net.reader.fields(found.body, found.end))
         blobs = {
             each.start: part(net.reader, each, "blobs")
@@ -266,7 +270,7 @@ def _shapes(net: _Net, shapes: list[Field], dims: list[int], count: int) -> Iter
 
 def _outline(reader: WireReader, layer: Field) -> Outline:
     reader.expect(layer, Wire.DELIMITED)
-    known, _ = parts(reader, layer.body, layer.end, _OUTLINED)
+    known, _ = parts(reader, layer, _OUTLINED)
     texts = {
         key: tuple(each.text for each in known if each.name == key) for key in ("bottom", "top")
     }

@@ -127,7 +127,7 @@ class OldLayer:
 def read_old_layer(reader: WireReader, found: Field) -> OldLayer:
     """The layer in the field `layers` of a net. Raises CaffemodelError, with the offset."""
     reader.expect(found, Wire.DELIMITED)
-    own, unknown = parts(reader, found.body, found.end, V1_NUMBERS)
+    own, unknown = parts(reader, found, V1_NUMBERS)
     if any(each.name == "layer" for each in own):
         return _read_v0(reader, found, own, unknown)
     name = last_text(own, "name")
@@ -166,7 +166,7 @@ def _read_v0(
     for field in reader.fields(found.body, found.end):
         if field.number == V1_NUMBERS["layer"]:
             reader.expect(field, Wire.DELIMITED)
-            known, others = parts(reader, field.body, field.end, V0_NUMBERS)
+            known, others = parts(reader, field, V0_NUMBERS)
             inner += known
             for number in others:
                 raise reader.error(

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.formats.blob import raw_blob
+from netsurgery.formats.caffemodel import check_parts
 from netsurgery.formats.caffemodel_write import plain_blob
 from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
 from netsurgery.io.wire import FIELD_MEMORY, Field, Wire, WireReader, header, tag
 
 __all__ = [
+    "COUNTED",
     "Joined",
     "Part",
     "encoded",
@@ -38,6 +40,8 @@ _INTEGERS = frozenset(
 )
 
 
+#: What a layer has more and more of, if it has much.
+COUNTED = frozenset({"bottom", "top", "blobs"})
 #: A value is kept as it is read, as it is written, and may be a text of four bytes a character.
 _COPIES = 10
 
@@ -120,14 +124,16 @@ def last_text(found: Sequence[Part], name: str) -> str:
 
 
 def parts(
-    reader: WireReader, start: int, end: int, numbers: Mapping[str, int]
+    reader: WireReader, layer: Field, numbers: Mapping[str, int]
 ) -> tuple[list[Part], list[int]]:
-    """The fields of a message that have a name in `numbers`; the numbers of all others."""
+    """The fields of a layer that have a name in `numbers`; the numbers of all others."""
     names = {number: name for name, number in numbers.items()}
-    known, unknown = [], []
-    for found in reader.fields(start, end):
+    known, unknown, counted = [], [], 0
+    for found in reader.fields(layer.body, layer.end):
         if found.number in names:
             known.append(part(reader, found, names[found.number]))
+            counted += known[-1].name in COUNTED
+            check_parts(reader, counted, layer.start)
         else:
             reader.claim.add(FIELD_MEMORY)
             unknown.append(found.number)
