@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.probing import guest_environment
 from netsurgery.engines.pycaffe import PycaffeEngine, open_engine
 from netsurgery.errors import EngineMissing
+from netsurgery.io import memory
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +34,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
     return folder
+
+
+@pytest.fixture
+def fresh_budget() -> Iterator[None]:
+    """The budget of memory, none of it in use by what earlier tests have left; no limit after."""
+    gc.collect()
+    earlier, memory._BUDGET.taken = memory._BUDGET.taken, 0
+    yield
+    memory.set_max_memory(None)
+    memory._BUDGET.taken += earlier
 
 
 @pytest.fixture(scope="session")

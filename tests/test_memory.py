@@ -6,7 +6,6 @@ import gc
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,10 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def limit() -> Iterator[int]:
-    """A budget of 64 MiB, none of it in use by what earlier tests have left."""
-    earlier = in_use()
-    memory._BUDGET.taken = 0
+def limit(fresh_budget: None) -> int:
+    """A budget of 64 MiB."""
     set_max_memory("64MiB")
-    yield 64 * MIB
-    set_max_memory(None)
-    memory._BUDGET.taken += earlier
+    return 64 * MIB
 
 
 def in_use() -> int:

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -220,13 +219,7 @@ def test_what_python_decodes_is_smaller(tmp_path: Path) -> None:
     )
 
 
-@pytest.fixture
-def budget() -> Iterator[None]:
-    yield
-    memory.set_max_memory(None)
-
-
-@pytest.mark.usefixtures("budget")
+@pytest.mark.usefixtures("fresh_budget")
 def test_the_budget_is_asked_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     Image.new("RGB", (2000, 2000)).save(path)

@@ -123,13 +123,11 @@ def test_work_is_in_proportion_to_the_pixels(power: int, monkeypatch: pytest.Mon
     assert counted.transformed < 3 * 5 * width
 
 
+@pytest.mark.usefixtures("fresh_budget")
 def test_more_memory_than_may_be_used() -> None:
     set_max_memory(1 << 20)
-    try:
-        with pytest.raises(MemoryLimitError, match=r"^p\.png: resizing it needs 1\.4 MiB"):
-            resize(np.zeros((400, 300, 3), np.uint8), (400, 100), what="p.png")
-    finally:
-        set_max_memory(None)
+    with pytest.raises(MemoryLimitError, match=r"^p\.png: resizing it needs 1\.4 MiB"):
+        resize(np.zeros((400, 300, 3), np.uint8), (400, 100), what="p.png")
 
 
 @pytest.mark.parametrize("shape", [(1, 1 << 20, 3), (1 << 20, 1, 1), (2, 1 << 19, 1)])
