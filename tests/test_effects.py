@@ -237,6 +237,8 @@ def test_words_that_allow() -> None:
     assert EngineOptions(allow=frozenset({"reads", "python"})).allow == {"reads", "python"}
     with pytest.raises(EngineError, match="allow has 'all', expected any of reads, writes, python"):
         EngineOptions(allow=frozenset({"all"}))
+    with pytest.raises(EngineError, match="allow is 'python', expected a set"):
+        EngineOptions(allow="python")  # type: ignore[arg-type]
     assert {effect.value for effect in Effect} == {"reads", "writes", "python"}
 
 

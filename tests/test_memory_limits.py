@@ -150,7 +150,7 @@ LINES: list[tuple[str, Maker | None, str]] = [
     ("init filter.prototxt -o out.caffemodel", None, "conv, param 0: a filter of 6000 x 6000"),
     ("init unitball.prototxt -o out.caffemodel", None, "a row of 20000000 values needs"),
     ("verify large.prototxt small.caffemodel large.prototxt small.caffemodel --engine embedded",
-     None, "an input data of 1x1x4000x4000 needs 122.1 MiB"),
+     None, "input 'data' of 1x1x4000x4000 needs 122.1 MiB"),
     ("export constant.prototxt small.caffemodel -o out.onnx", None, "what its graph holds needs"),
     ("export priors.prototxt priors.caffemodel -o out.onnx", None, "what its graph holds needs"),
     ("export large.prototxt small.caffemodel -o out.onnx", None, ""),

@@ -58,6 +58,8 @@ class EngineOptions:
     allow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        if isinstance(self.allow, str):  # a set of letters
+            raise EngineError(f"allow is {self.allow!r}, expected a set: {{{self.allow!r}}}")
         for word in self.allow:
             if word not in EFFECTS:
                 raise EngineError(f"allow has {word!r}, expected any of {', '.join(EFFECTS)}")

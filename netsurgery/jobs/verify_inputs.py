@@ -72,7 +72,7 @@ class Samples:
             name, shape = _picture_input(net, shapes)
             assert self.transformer is not None
             blob, _ = self.transformer.blob(picture, (shape[2], shape[3]))
-            made = empty(shape, "f4", f"an input {name} of {describe(shape)}")
+            made = empty(shape, "f4", f"input {name!r} of {describe(shape)}")
             made[...] = blob
             yield {name: made}
 
@@ -124,7 +124,7 @@ def _random(net: Net, shapes: Mapping[str, Shape], seed: tuple[int, int]) -> Fee
 
 def _normal(generator: np.random.Generator, name: str, shape: Shape) -> NDArray[np.float32]:
     """Normal random numbers, drawn in float64."""
-    what = f"an input {name} of {describe(shape)}"
+    what = f"input {name!r} of {describe(shape)}"
     with Claim(8 * prod(shape), what):
         made: NDArray[np.float32] = empty(shape, "f4", what)
         made[...] = generator.standard_normal(shape)

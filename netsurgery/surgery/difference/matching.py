@@ -160,7 +160,7 @@ def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
 
 
 def _by_type(layers: Sequence[LayerRecord], places: Iterable[int]) -> dict[str, list[int]]:
-    """The places by the types of their layers; not those of a file that tells none, or not this."""
+    """The places by the types of their layers; not those that have none."""
     found: dict[str, list[int]] = {}
     for place in places:
         if layers[place].type:
