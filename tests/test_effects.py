@@ -166,15 +166,15 @@ def refusal(text: str, *allow: str, listed: tuple[str, ...] = ()) -> str:
 
 def test_the_refusal_names_layer_type_file_and_option() -> None:
     assert refusal(IN + OUT) == (
-        "net.prototxt:2: layer 'out' (HDF5Output) writes files ('v.h5'): real Caffe runs such a "
+        "net.prototxt:2:7: layer 'out' (HDF5Output) writes files ('v.h5'): real Caffe runs such a "
         "net only with --allow writes"
     )
     assert refusal(IN + OUT + CODE) == (
-        "net.prototxt:2: layer 'out' (HDF5Output) writes files ('v.h5'), one of 2 layers that "
+        "net.prototxt:2:7: layer 'out' (HDF5Output) writes files ('v.h5'), one of 2 layers that "
         "reach out of the net: real Caffe runs such a net only with --allow writes,python"
     )
     assert refusal(IN + OUT + CODE, "writes") == (
-        "net.prototxt:3: layer 'code' (Python) imports code ('os'): real Caffe runs such a net "
+        "net.prototxt:3:7: layer 'code' (Python) imports code ('os'): real Caffe runs such a net "
         "only with --allow writes,python"
     )
     assert "\n" not in refusal(CODE.replace('"os"', '"a\\n\\033[31m' + "b" * 500 + '"'))

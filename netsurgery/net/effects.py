@@ -135,9 +135,9 @@ def _refusal(wrong: Sequence[Reach], allow: Collection[str]) -> EffectRefused:
     """The error: the first layer, and the option that allows what all of them do."""
     needed = {effect.value for one in wrong for effect in one.effects} | set(allow)
     layer, does = wrong[0].layer, wrong[0].does
-    error = layer.message.error("")
+    place = layer.message.error("")
     many = f", one of {len(wrong)} layers that reach out of the net" if len(wrong) > 1 else ""
     return EffectRefused(
-        f"{error.path}:{error.line}: layer {layer.name!r} ({layer.type}) {does}{many}: real Caffe "
-        f"runs such a net only with {option(needed)}"
+        f"{place.path}:{place.line}:{place.column}: layer {layer.name!r} ({layer.type}) {does}"
+        f"{many}: real Caffe runs such a net only with {option(needed)}"
     )

@@ -186,7 +186,7 @@ def test_what_stands_in_the_way_is_refused_in_one_line(
         code = run([command, *given, "--input-shape", "py=1x1x8x8"])
         got = capsys.readouterr()
         assert code == (2 if command == "verify" else 1)
-        assert got.err == f"error: net.prototxt:5: {TOLD} python\n"
+        assert got.err == f"error: net.prototxt:5:7: {TOLD} python\n"
         assert got.out == ""
         assert not list(Path().glob("out*"))
         assert not place.harmed()
@@ -194,7 +194,9 @@ def test_what_stands_in_the_way_is_refused_in_one_line(
 
 #: A layer whose params are moved names a file.
 NAMING = GOOD.replace('"Convolution"', '"Convolution" transform_param { mean_file: "/dev/zero" }')
-READS = "net.prototxt:5: layer 'conv' (Convolution) reads files ('/dev/zero'): real Caffe runs such"
+READS = (
+    "net.prototxt:5:7: layer 'conv' (Convolution) reads files ('/dev/zero'): real Caffe runs such"
+)
 
 
 def test_convert_moves_params_without_caffe_where_it_is_not_to_have_the_net(
