@@ -90,7 +90,12 @@ def end_by_lost_files() -> None:
 _called_from_c: list[object] = []
 
 
+#: Several threads meet a lost file at once: held for ever by the first, which sees to the end.
+_losing = _thread.allocate_lock()
+
+
 def _lost(number: int) -> None:
+    _losing.acquire()
     try:
         say(f"error: {shortened()}\n")
     finally:
