@@ -1,19 +1,16 @@
 """Runs Caffe nets in a process of its own, for netsurgery/engines/worker_process.py.
 
 A failed CHECK inside Caffe aborts the whole process, and Caffe's last interpreters are Python
-2.7 to 3.9; so Caffe is driven from here, never from netsurgery itself. This file stands alone:
-it is started by its path and needs nothing but the standard library, numpy and caffe. Its syntax
-is that of Python 2.7 and 3.5 at once.
+2.7 to 3.9; so Caffe is driven from here, never from netsurgery itself. This file is started by its
+path and needs nothing but caffe_channel.py and caffe_confine.py beside it, the standard library,
+numpy and caffe. The syntax of all three is that of Python 2.7 and 3.5 at once.
 
     python caffe_worker.py CONTROL SHARED RELAY PARENT
 
-CONTROL is the descriptor of a stream socket. Each message on it, either way, is 4 bytes "NSW1",
-the length of what follows (4 bytes, big endian), and one JSON object. A request has "id" and
-"op"; its answer has the same "id" and either "result" or "error": {"kind", "text"}. SHARED is
-the descriptor of an unlinked file through which arrays pass as float32, at offsets that the
-messages give, and RELAY that of another through which whole files do. Paths and stages are bytes,
-each byte one character. PARENT is 1 if the worker is to be killed as soon as its parent dies, else
-0. When CONTROL ends, so does the worker. Standard output and error belong to Caffe.
+CONTROL, SHARED and RELAY are descriptors: of the socket and of the file through which messages and
+arrays pass (caffe_channel.py), and of a file without a name through which whole files do. PARENT is
+1 if the worker is to be killed as soon as its parent dies, else 0. When CONTROL ends, so does the
+worker. Standard output and error belong to Caffe.
 
 It is started in an empty folder of its own. Before Caffe is imported ("start") it gives up
 writing anywhere else, and before any net is loaded ("confine") reading what is not its own;
@@ -33,12 +30,9 @@ import ctypes
 import fcntl
 import gc
 import importlib
-import io
-import json
 import os
 import resource
 import signal
-import struct
 import traceback
 
 TYPE_CHECKING = False
@@ -46,100 +40,18 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
     from netsurgery.engines import caffe_confine
+    from netsurgery.engines.caffe_channel import Channel, Refused, SharedFile
 else:
     sys.dont_write_bytecode = True  # nothing is left beside netsurgery's own files, nor Caffe's
     sys.path.insert(0, HERE)
     import caffe_confine
+    from caffe_channel import Channel, Refused, SharedFile
 
     del sys.path[0]
 
 __all__ = ["main"]
 
-HEADER = struct.Struct(">4sI")
-MAGIC = b"NSW1"
-#: Bytes read or written at once; some kernels refuse 2 GiB and more.
-CHUNK = 1 << 28
 PR_SET_PDEATHSIG = 1
-
-
-class Refused(Exception):
-    """A request that is answered with an error; `kind` is "missing", "failed" or "surgery"."""
-
-    def __init__(self, kind, text):
-        # type: (str, str) -> None
-        Exception.__init__(self, text)
-        self.kind, self.text = kind, text
-
-
-class Channel(object):
-    """Messages to and from the client."""
-
-    def __init__(self, descriptor):
-        # type: (int) -> None
-        self.descriptor = descriptor
-
-    def receive(self):
-        # type: () -> Optional[Dict[str, Any]]
-        """The next request; None when the client has gone."""
-        header = self._read(HEADER.size)
-        magic, length = HEADER.unpack(header) if header else (None, 0)
-        body = self._read(length) if magic == MAGIC else None
-        return None if body is None else dict(json.loads(body.decode("utf-8")))
-
-    def _read(self, count):
-        # type: (int) -> Optional[bytes]
-        parts = []
-        while count:
-            part = os.read(self.descriptor, count)
-            if not part:
-                return None
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
-    def send(self, message):
-        # type: (Dict[str, Any]) -> None
-        body = json.dumps(message).encode("ascii")
-        data = HEADER.pack(MAGIC, len(body)) + body
-        while data:
-            data = data[os.write(self.descriptor, data) :]
-
-
-class SharedFile(object):
-    """The file through which arrays pass. It is read and written, not mapped: where no room is
-    left a write fails, while touching a map would kill the process."""
-
-    def __init__(self, descriptor, numpy):
-        # type: (int, Any) -> None
-        self.file, self.numpy = io.FileIO(descriptor, "r+b"), numpy
-
-    def read_into(self, array, offset):
-        # type: (Any, int) -> None
-        """Fill the C-contiguous float32 `array` from the file."""
-        if array.dtype != self.numpy.float32 or not array.flags["C_CONTIGUOUS"]:
-            raise Refused("failed", "this Caffe keeps its blobs as %s, not float32" % array.dtype)
-        raw, done = array.reshape(-1).view(self.numpy.uint8), 0
-        self.file.seek(offset)
-        while done < raw.size:
-            count = self.file.readinto(raw[done : done + CHUNK])
-            if not count:
-                raise Refused("failed", "the shared file ends before the array does")
-            done += count
-
-    def write(self, arrays):
-        # type: (List[Any]) -> List[Tuple[List[int], int]]
-        """Put `arrays` one after another; returns (shape, offset) of each."""
-        places, offset = [], 0
-        for array in arrays:
-            shape = [int(size) for size in array.shape]
-            whole = self.numpy.ascontiguousarray(array, self.numpy.float32)
-            raw, done = whole.reshape(-1).view(self.numpy.uint8), 0
-            self.file.seek(offset)
-            while done < raw.size:
-                done += self.file.write(raw[done : done + CHUNK])
-            places.append((shape, offset))
-            offset += raw.size
-        return places
 
 
 class Worker(object):

@@ -1,10 +1,10 @@
 """The worker's process: starting it, asking it, and telling how it died.
 
-The other end is caffe_worker.py, whose docstring describes the messages. Whatever goes wrong
-there (a failed CHECK, a crash, a hang, an answer that makes no sense) becomes one EngineError
-here, and then the process is gone with all its children: it leads a session of its own, which
-is killed whole. Nothing it uses has a name in the file system but, while it starts, the folder it
-starts in; so nothing else is left behind, even when either side is killed outright.
+The other end is caffe_worker.py; caffe_channel.py describes the messages. Whatever goes wrong there
+(a failed CHECK, a crash, a hang, an answer that makes no sense) becomes one EngineError here, and
+then the process is gone with all its children: it leads a session of its own, which is killed
+whole. Nothing it uses has a name in the file system but, while it starts, the folder it starts in;
+so nothing else is left behind, even when either side is killed outright.
 """
 
 from __future__ import annotations
