@@ -21,14 +21,13 @@ import math
 import re
 import threading
 import weakref
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsurgery.errors import MemoryLimitError
+from netsurgery.io.closing import Closing
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
-    from typing_extensions import Self
 
 __all__ = [
     "Claim",
@@ -101,14 +100,13 @@ def _refusal(count: int, what: str, more: bool, limit: int, taken: int) -> Memor
     )
 
 
-class Claim:
+class Claim(Closing):
     """`count` bytes of the budget, for `what`: the subject of "... needs 2.0 GiB of memory".
 
     Given back by `close`, at the end of a ``with``, or when nothing holds the claim any more.
     Raises MemoryLimitError where less is left.
     """
 
-    __slots__ = ("_count", "_what")
     _budget = _BUDGET  # claims may be collected when the module is gone
 
     def __init__(self, count: int, what: str) -> None:
@@ -123,25 +121,23 @@ class Claim:
 
     def add(self, count: int) -> None:
         """Claim `count` bytes more; what has been claimed stays so. Raises MemoryLimitError."""
-        try:
-            self._budget.take(count, self._what, more=True)
-        except MemoryLimitError as error:
-            total = self._count + count
-            taken = self._budget.taken - self._count
-            raise _refusal(total, self._what, True, error.allowed, taken) from None
-        self._count += count
+        self._grow(count, more=True)
 
     def at_least(self, count: int, what: str | None = None) -> None:
         """Claim what is missing to `count` bytes in all, for `what` if it is said anew."""
         self._what = what or self._what
-        missing = count - self._count
-        if missing > 0:
-            try:
-                self._budget.take(missing, self._what, more=False)
-            except MemoryLimitError as error:
-                taken = self._budget.taken - self._count
-                raise _refusal(count, self._what, False, error.allowed, taken) from None
-            self._count = count
+        if count > self._count:
+            self._grow(count - self._count, more=False)
+
+    def _grow(self, count: int, more: bool) -> None:
+        """Claim `count` bytes more; a refusal is of all that is claimed here together."""
+        try:
+            self._budget.take(count, self._what, more=more)
+        except MemoryLimitError as error:
+            total = self._count + count
+            taken = self._budget.taken - self._count
+            raise _refusal(total, self._what, more, error.allowed, taken) from None
+        self._count += count
 
     def at_most(self, count: int) -> None:
         """Give back what is more than `count` bytes."""
@@ -155,17 +151,6 @@ class Claim:
         self._budget.give(count)
 
     def __del__(self) -> None:
-        self.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
         self.close()
 
 
