@@ -72,12 +72,12 @@ def suffer(folder: Path, inputs: Path, fault: str, words: list[str], **env: str 
     """Run a command in a folder of its own, a file system of 2 MiB, after the shell did `fault`."""
     if not NAMESPACE:
         pytest.skip("no mounts of one's own can be had here")
-    work = folder / "work"
+    work = folder / "inside"
     work.mkdir()
     script = f"""
         exec 3>{shlex.quote(str(folder / "listing"))}
-        mount -t tmpfs -o size=2m tmpfs work && cp {shlex.quote(str(inputs))}/* work || exit 99
-        cd work
+        mount -t tmpfs -o size=2m tmpfs inside && cp {shlex.quote(str(inputs))}/* inside || exit 99
+        cd inside
         ( {fault}
         exec "$@" 3>&- ); code=$?
         ls -A >&3; exit $code
@@ -325,7 +325,9 @@ def test_a_mapped_file_that_becomes_shorter(
     env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     done = suffer(tmp_path, inputs, f"cp {tmp_path}/fc.npy .", words.split(), **env)
     assert (done.code, done.files - {"fc.npy"}) == (1, set())
-    assert done.err == (f"error: {tmp_path}/work/{name}: became shorter while it was being read\n")
+    assert done.err == (
+        f"error: {tmp_path}/inside/{name}: became shorter while it was being read\n"
+    )
 
 
 @pytest.mark.parametrize(

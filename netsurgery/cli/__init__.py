@@ -148,9 +148,9 @@ def _run(args: list[str] | None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        told = io.StringIO()
-        error.show(told)  # it may hold names from the command line, so from a shell's *
-        echo_text(told.getvalue(), err=True)
+        usage = io.StringIO()
+        error.show(usage)  # it may hold names from the command line, so from a shell's *
+        echo_text(usage.getvalue(), err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130

@@ -73,14 +73,14 @@ def remember(
 
 
 def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:
-    told = f"{path} is there already and was kept as it is"
+    kept = f"{path} is there already and was kept as it is"
     try:
         names = load_found(path, None, ["prototxt"]).prototxt
     except UntrustedError:
-        return f"{told}, but other users can change it: it is used with --trust-config only"
+        return f"{kept}, but other users can change it: it is used with --trust-config only"
     except FormatError:
-        return f"{told}, but it cannot be read"
+        return f"{kept}, but it cannot be read"
     if names is not None and names.resolve() != prototxt.resolve():
-        told += f": it names another net, {names.name}"
+        kept += f": it names another net, {names.name}"
     given = settings != Settings()
-    return f"{told}; the preprocessing given now is not in it" if given else told
+    return f"{kept}; the preprocessing given now is not in it" if given else kept

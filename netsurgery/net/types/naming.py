@@ -2,7 +2,7 @@
 
 Only a quoted string can name something, in Caffe's text format as in its schema. So every string
 in a layer, at any depth, is of a field that is known to name something, of one that is known not
-to, or not known at all; what the last may do is anything. Fields are told apart by their names
+to, or not known at all; what the last may do is anything. Fields are distinguished by their names
 alone: forks differ in the messages around them.
 """
 
