@@ -118,18 +118,23 @@ def test_what_a_command_can_do_without(tmp_path: Path, inputs: Path, fault: str,
     assert bool(done.files) == (name in WRITERS)
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("closed", "numbers"),
+    [("<&-", [0]), (">&-", [1]), ("2>&-", [2]), ("<&- >&- 2>&-", [0, 1, 2])],
+)
 def test_no_file_gets_the_number_of_a_standard_stream(
-    tmp_path: Path, inputs: Path, closed: str
+    tmp_path: Path, inputs: Path, closed: str, numbers: list[int]
 ) -> None:
     """What a library in C prints would go into it."""
     printing = tmp_path / "sitecustomize.py"
     printing.write_text(
-        "import ctypes, netsurgery.io.segments as segments\n"
+        "import ctypes, os, netsurgery.io.segments as segments\n"
         "real = segments._Writer.flush\n"
         "def flush(writer):\n"
         "    libc = ctypes.CDLL(None)\n"
         "    for number in range(3): libc.write(number, b'PRINTED', 7)\n"
+        f"    for number in {numbers}:\n"
+        "        assert os.path.samestat(os.fstat(number), os.stat(os.devnull))\n"
         "    real(writer)\n"
         "segments._Writer.flush = flush\n"
     )

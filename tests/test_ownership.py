@@ -272,6 +272,10 @@ def test_what_is_ones_own_as_another_user() -> None:
         assert exposure(file) == belongs("it")
         pid = os.fork()
         if not pid:
-            os.setresuid(EVE, EVE, EVE)
-            os._exit(0 if exposure(file) is None else 1)
+            code = 1
+            try:
+                os.setresuid(EVE, EVE, EVE)
+                code = 0 if exposure(file) is None else 1
+            finally:
+                os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
