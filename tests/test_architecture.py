@@ -36,7 +36,7 @@ ONLY = {
     "onnxruntime": {"engines/ort"},
     "click": {"cli/"},
     "PIL": {"maps/"},
-    "platformdirs": {"engines/", "formats/user_config.py"},
+    "platformdirs": {"io/user_folders.py"},
     "fcntl": {"io/locks.py", "engines/caffe_worker.py"},  # Windows has none
     "google": {"formats/schema/descriptors.py"},
     "h5py": {"formats/hdf5", "jobs/features.py"},

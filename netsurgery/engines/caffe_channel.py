@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
-__all__ = ["Channel", "Refused", "SharedFile"]
+__all__ = ["CHUNK", "HEADER", "MAGIC", "Channel", "Refused", "SharedFile"]
 
 HEADER = struct.Struct(">4sI")
 MAGIC = b"NSW1"

@@ -39,6 +39,7 @@ from netsurgery.io.children import run
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
 from netsurgery.io.ownership import exposure
+from netsurgery.io.user_folders import data_folder
 
 __all__ = [
     "default_prefix",
@@ -80,20 +81,15 @@ exec "$root"/{loader} --library-path "{libraries}" "$root"/{python} "$@"
 def default_prefix() -> Path:
     """NETSURGERY_CAFFE_PREFIX, else `caffe` in the user's data folder. Raises InstallError."""
     given = os.environ.get("NETSURGERY_CAFFE_PREFIX")
-    from platformdirs import user_data_dir
-
-    try:
-        if given:
+    if given:
+        with contextlib.suppress(RuntimeError):  # ~ where no home is known
             return Path(given).expanduser().absolute()
-        path = Path(user_data_dir("netsurgery", appauthor=False)) / "caffe"
-    except RuntimeError:
-        path = Path("~")
-    if not path.is_absolute():  # older platformdirs
-        raise InstallError(
-            "no home folder is known, and so no place for Caffe: set HOME, or name one with "
-            "--prefix or NETSURGERY_CAFFE_PREFIX"
-        )
-    return path
+    elif folder := data_folder():
+        return folder / "caffe"
+    raise InstallError(
+        "no home folder is known, and so no place for Caffe: set HOME, or name one with "
+        "--prefix or NETSURGERY_CAFFE_PREFIX"
+    )
 
 
 def installed_python(prefix: Path | None = None) -> str | None:

@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import subprocess
 import tempfile
 import threading
@@ -25,6 +24,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netsurgery.engines.caffe_channel import CHUNK, HEADER, MAGIC
 from netsurgery.engines.last_words import LastWords, gone_because, shortened
 from netsurgery.engines.probing import guest_environment
 from netsurgery.errors import (
@@ -46,14 +46,10 @@ if TYPE_CHECKING:
 __all__ = ["WORKER", "WorkerProcess", "wire_path", "wire_text"]
 
 WORKER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "caffe_worker.py")
-HEADER = struct.Struct(">4sI")
-MAGIC = b"NSW1"
 #: No answer is longer: it holds names and shapes, never values.
 LONGEST_ANSWER = 1 << 26
 #: Bytes that a byte of an answer may take once it is parsed: lists of nothing.
 PARSED = 40
-#: Bytes read or written at once; Linux moves no more than 2 GiB in one call.
-CHUNK = 1 << 28
 KINDS = {"failed": EngineFailed, "missing": EngineMissing, "surgery": SurgeryError}
 
 

@@ -16,19 +16,15 @@ from netsurgery.errors import UntrustedError
 from netsurgery.formats.toml import Keys, quoted_value, read_keys
 from netsurgery.io.names import name_of_file
 from netsurgery.io.ownership import exposure
+from netsurgery.io.user_folders import config_folder
 
 __all__ = ["trusted_places", "user_config"]
 
 
 def user_config() -> Path | None:
     """Where the user's configuration is, or would be; None for a user without a home."""
-    from platformdirs import user_config_dir
-
-    try:
-        path = Path(user_config_dir("netsurgery", appauthor=False), "config.toml")
-    except RuntimeError:  # newer ones raise this, older ones give a relative path
-        return None
-    return path if path.is_absolute() else None
+    folder = config_folder()
+    return None if folder is None else folder / "config.toml"
 
 
 def trusted_places() -> list[str]:

@@ -1,0 +1,27 @@
+"""netsurgery's own folders in the user's home, where each system has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["config_folder", "data_folder"]
+
+
+def config_folder() -> Path | None:
+    """What the user has set; None for a user without a home."""
+    return _folder("user_config_dir")
+
+
+def data_folder() -> Path | None:
+    """What is kept for the user; None for a user without a home."""
+    return _folder("user_data_dir")
+
+
+def _folder(kind: str) -> Path | None:
+    import platformdirs
+
+    try:
+        path = Path(getattr(platformdirs, kind)("netsurgery", appauthor=False))
+    except RuntimeError:  # newer ones raise this, older ones give a relative path
+        return None
+    return path if path.is_absolute() else None
