@@ -284,7 +284,7 @@ def test_a_net_that_the_other_engine_does_not_run_is_refused_for_what_it_reads(
     for engine in ("auto", "caffe"):
         given = ["verify", *["net.prototxt", "net.caffemodel"] * 2, "--engine", engine]
         assert run(given) == 2
-        assert f"error: net.prototxt:9: {told} reads\n" == capsys.readouterr().err
+        assert f"error: net.prototxt:9:7: {told} reads\n" == capsys.readouterr().err
         assert run([*given, "--allow", "reads"]) == 2
         assert "Failed to open source file: no" in capsys.readouterr().err
 
