@@ -23,7 +23,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineMissing
 from netsurgery.io.memory import size_text
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 
 __all__ = ["main", "measure"]
 
@@ -55,7 +55,7 @@ def measure(engine: str, prototxt: str, weights: str, size: Size | None) -> tupl
     """Bytes reckoned and measured, in this process, for one input of that size or as declared."""
     import numpy as np
 
-    net = Net.read(prototxt)
+    net = NetDefinition.read(prototxt)
     with open_engine(EngineOptions(engine)) as opened:
         before = _peaks(opened)
         loaded = opened.load(net, Path(weights))

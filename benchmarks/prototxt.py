@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 __all__ = ["made", "main"]
@@ -55,7 +55,7 @@ def main() -> None:
         text = made(mib << 20)
         document = Prototxt.parse(text)
         parse = _least(lambda text=text: Prototxt.parse(text))  # type: ignore[misc]
-        net = _least(lambda document=document: infer(Net.of(document)))  # type: ignore[misc]
+        net = _least(lambda document=document: infer(NetDefinition.of(document)))  # type: ignore[misc]
         layers = len(document.layers)
         print(f"{mib:3}  {layers:6}  {parse:7.2f} {parse / mib:7.2f}  {net:7.2f} {net / mib:7.2f}")
 

@@ -17,7 +17,7 @@ from typing import Any
 from netsurgery.net import types
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
-from netsurgery.net.types.record import MANY, Effect, LayerType, Param
+from netsurgery.net.types.record import MANY, Effect, LayerType, ParamSpec
 
 __all__ = ["PATH", "current", "tables"]
 
@@ -127,7 +127,7 @@ def _params(record: LayerType) -> str:
     return BY_TEXT if callable(record.params) else _in_words(record.params)
 
 
-def _in_words(params: Iterable[Param]) -> str:
+def _in_words(params: Iterable[ParamSpec]) -> str:
     return ", ".join(
         param.role.value
         + (f" (`{param.filler}`, else {param.fills:g})" if param.filler else f" ({param.fills:g})")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from netsurgery.engines.contract import EngineOptions, Shape
-from netsurgery.io.closing import Closing
-from netsurgery.net.net import Net
+from netsurgery.io.closeable import Closeable
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["FakeEngine", "FakeNet"]
@@ -19,7 +19,7 @@ __all__ = ["FakeEngine", "FakeNet"]
 Run = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class FakeNet(Closing):
+class FakeNet(Closeable):
     """A net whose forward is a function; `log` notes every reshape and forward."""
 
     def __init__(self, run: Run, inputs: Mapping[str, Shape], log: list[Any]) -> None:
@@ -64,7 +64,7 @@ class FakeNet(Closing):
         self.log.append("net closed")
 
 
-class FakeEngine(Closing):
+class FakeEngine(Closeable):
     """Loads FakeNets; an opener as well: ``opener=engine.open``."""
 
     name = "fake"
@@ -82,9 +82,9 @@ class FakeEngine(Closing):
         return self
 
     def load(
-        self, net: Path | Net, weights: Path | None = None, *, state: NetState = TEST
+        self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
     ) -> FakeNet:
-        path = Path(net.prototxt.path) if isinstance(net, Net) else net
+        path = Path(net.prototxt.path) if isinstance(net, NetDefinition) else net
         self.log.append(("load", path, weights))
         return FakeNet(self.run, self.inputs, self.log)
 

@@ -13,9 +13,9 @@ from netsurgery.net import types
 from netsurgery.net.types.record import (
     Channels,
     InPlace,
+    InputSource,
     LayerType,
     Role,
-    Source,
     Space,
     Values,
 )
@@ -38,7 +38,7 @@ _GONE: dict[str, Any] = {
     "edges": None,
     "channels": Channels.UNKNOWN,
     "values": Values.UNKNOWN,
-    "source": Source.UNKNOWN,
+    "source": InputSource.UNKNOWN,
     "params": None,
     "layout": None,
     "affine": None,

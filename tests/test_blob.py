@@ -9,7 +9,7 @@ from golden import floats
 
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob, shape_text
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import (
     WireReader,
     delimited,
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 def blob(folder: Path, *fields: bytes) -> Blob:
     path = folder / "b"
     path.write_bytes(b"".join(fields))
-    reader = WireReader(Source(path))
+    reader = WireReader(FileSource(path))
     return read_blob(reader, 0, reader.size, "layer 'x', blob 0")
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.difference.compare import compare_nets
 from netsurgery.surgery.difference.matching import first_writers, pair_blobs
 
@@ -25,7 +25,9 @@ layer { name: "prob" type: "Softmax" bottom: "fc-conv" top: "prob" }
 
 def paired(old: str, new: str) -> dict[str, str]:
     one, other = Prototxt.parse(old), Prototxt.parse(new)
-    return pair_blobs(Net.of(one), Net.of(other), compare_nets(one, other).blobs)
+    return pair_blobs(
+        NetDefinition.of(one), NetDefinition.of(other), compare_nets(one, other).blobs
+    )
 
 
 def test_a_converted_net() -> None:
@@ -53,7 +55,7 @@ def test_names_that_were_exchanged() -> None:
 
 
 def test_the_first_writer_is_not_the_one_in_place() -> None:
-    writers = first_writers(Net.of(Prototxt.parse(OLD)))
+    writers = first_writers(NetDefinition.of(Prototxt.parse(OLD)))
     assert {blob: layer.name for blob, layer in writers.items()} == {
         "flat": "flat",
         "fc": "fc",

@@ -11,7 +11,7 @@ from small_models import Array, model_layer, write_model
 
 from netsurgery.formats import blob as blob_module
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.jobs.blob_statistics import BlobDistance, distance, statistics
+from netsurgery.verbs.blob_statistics import BlobDistance, distance, statistics
 
 
 @pytest.fixture(autouse=True)

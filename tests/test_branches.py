@@ -14,10 +14,10 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.convert import convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
+from netsurgery.verbs.convert import convert, output_paths
 
 INPUT = 'input: "c" input_shape { dim: [1, 2, 5, 6] }\n'
 WINDOW = "convolution_param { num_output: 3 kernel_size: 3 %s }"
@@ -41,7 +41,7 @@ HEAD = INPUT + CONV + FLAT + layer("Concat", "f g", "h")
 
 
 def plan(text: str, **options: object) -> ConvolutionPlan:
-    return plan_convolution(Net.of(Prototxt.parse(text, "n.prototxt")), **options)  # type: ignore[arg-type]
+    return plan_convolution(NetDefinition.of(Prototxt.parse(text, "n.prototxt")), **options)  # type: ignore[arg-type]
 
 
 AUTHORS = HEAD + (
@@ -263,7 +263,7 @@ def test_a_layer_of_another_phase_reads_what_is_gone() -> None:
         SurgeryError, match="layer 'fc': layer 'z', of another phase or stage, reads 'h'"
     ):
         plan(HEAD + train + fc("fc", "h"))
-    net = Net.of(Prototxt.parse(HEAD + train + fc("fc", "c"), "n"), NetState())
+    net = NetDefinition.of(Prototxt.parse(HEAD + train + fc("fc", "c"), "n"), NetState())
     assert plan_convolution(net).removed == ()
 
 
@@ -291,14 +291,14 @@ def test_every_branch_gets_its_columns(tmp_path: Path, form: str, turned: bool) 
         layers = (("d", "Convolution", *convolution), ("fc", "InnerProduct", weight, bias))
         write_model(model, *(model_layer(*one) for one in layers))
     made = convert(
-        plan_convolution(Net.read(prototxt)),
+        plan_convolution(NetDefinition.read(prototxt)),
         model,
-        output_places(prototxt, model, folder=tmp_path / "out"),
+        output_paths(prototxt, model, folder=tmp_path / "out"),
         settings=Settings(),
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
-    with open_weights(made.places.weights) as written:
+    with open_weights(made.paths.weights) as written:
         stored = {one.name: [blob.numpy() for blob in one.blobs] for one in written.layers}
     assert [values.tobytes() for values in stored["fc-conv_1"]] == [first.tobytes(), bias.tobytes()]
     assert [values.tobytes() for values in stored["fc-conv_2"]] == [second.tobytes()]

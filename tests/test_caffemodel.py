@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.generations import V1_TYPES
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 
 TRAINED = [
     "landmark68_bn/result.caffemodel",
@@ -253,11 +253,11 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Source) -> None:
+    def refuse(source: FileSource) -> None:
         raise OSError(errno.ENODEV, "No such device")
 
     path = write(tmp_path, V2)
-    monkeypatch.setattr(Source, "map", refuse)
+    monkeypatch.setattr(FileSource, "map", refuse)
     with Caffemodel.open(path) as model, pytest.raises(CaffemodelError) as caught:
         model.layers[0].blobs[0].numpy()
     assert str(caught.value) == f"{path}: cannot be mapped: No such device"

@@ -16,13 +16,13 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.caffemodel_new import NewBlob
 from netsurgery.formats.caffemodel_write import (
+    ExpectedLayer,
     LayerChange,
-    LayerFacts,
     check_written,
     planned,
     rewrite,
 )
-from netsurgery.io.segments import Copy, segments_length, write_segments
+from netsurgery.io.segments import FileRange, segments_length, write_segments
 from netsurgery.io.wire import delimited, header, varint_field
 
 Changes = Mapping[str, LayerChange]
@@ -70,7 +70,7 @@ def test_nothing_changed_is_the_same_bytes(tmp_path: Path, data: bytes, changes:
 def test_nothing_changed_is_one_range(tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(V2)
     with Caffemodel.open(tmp_path / "old") as model:
-        assert rewrite(model, {}) == [Copy(model.source, 0, len(V2))]
+        assert rewrite(model, {}) == [FileRange(model.source, 0, len(V2))]
 
 
 def test_v2_to_convolution(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_new_numbers_from_the_same_place_of_another_file(tmp_path: Path) -> None
     (tmp_path / "other").write_bytes(other)
     with Caffemodel.open(tmp_path / "other") as model:
         offset, length = model.layers[0].blobs[0].packed or (0, 0)
-        change = LayerChange(data={0: Copy(model.source, offset, length)})
+        change = LayerChange(data={0: FileRange(model.source, offset, length)})
         assert rewritten(tmp_path, V2, {"ip1": change}) == other
 
 
@@ -270,8 +270,8 @@ def test_what_was_written_otherwise_than_planned(tmp_path: Path) -> None:
     path = tmp_path / "new"
     path.write_bytes(V2)
     facts = [
-        LayerFacts("ip1", "InnerProduct", ("data",), ("ip1",), ((2, 3), (2,))),
-        LayerFacts("relu", "ReLU", ("ip",), ("r",), ()),
+        ExpectedLayer("ip1", "InnerProduct", ("data",), ("ip1",), ((2, 3), (2,))),
+        ExpectedLayer("relu", "ReLU", ("ip",), ("r",), ()),
     ]
     check_written(path, facts)
     for wrong in (facts[:1], [*facts, facts[1]]):

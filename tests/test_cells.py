@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.field import Cells, fields, place_cells
 
 
-def net_of(text: str, size: tuple[int, int] = (24, 24)) -> Net:
+def net_of(text: str, size: tuple[int, int] = (24, 24)) -> NetDefinition:
     header = f'input: "x" input_shape {{ dim: [1, 3, {size[0]}, {size[1]}] }}\n'
-    return Net.of(Prototxt.parse(header + text))
+    return NetDefinition.of(Prototxt.parse(header + text))
 
 
-def placed(net: Net, blob: str, size: tuple[int, int], window: int | None = None) -> Cells:
+def placed(
+    net: NetDefinition, blob: str, size: tuple[int, int], window: int | None = None
+) -> Cells:
     declared = net.inputs[0].shape
     assert declared is not None
     made = place_cells(net, blob, declared, size, None if window is None else (window, window))

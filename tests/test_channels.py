@@ -10,11 +10,11 @@ import pytest
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.jobs.init import initialize
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.initial_params import plan_initial_params
+from netsurgery.verbs.init import initialize
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, %d, 6, 6] } } }\n'
 
@@ -39,9 +39,9 @@ PLAIN = INPUT % 3 + conv("c", "x")
 
 
 def planned(folder: Path, text: str, *operations: str) -> EditPlan:
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
-    with Model(net, folder / "m") as model:
+    with NetWithWeights(net, folder / "m") as model:
         return plan_edit(model, operations)
 
 

@@ -15,7 +15,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.maps.classmap import ClassMap, Found, Geometry, found_text, map_text
 from netsurgery.maps.image import Picture
 from netsurgery.maps.mapnet import MapNet
-from netsurgery.maps.mapper import Mapper, make_mapper
+from netsurgery.maps.mapper import Mapper, open_mapper
 from netsurgery.maps.transformer import Transformer, place
 
 LABELS = Labels("words.txt", ("cat, tabby", "dog", "bird", "crane, digger"))
@@ -396,21 +396,21 @@ def test_window_given_wins(tmp_path: Path) -> None:
 
 def test_make_mapper_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
-        make_mapper(Settings(), EngineOptions())
+        open_mapper(Settings(), EngineOptions())
     assert str(error.value) == (
         "no prototxt to use: give --prototxt and --weights, or run where there is a "
         "netsurgery.toml (`netsurgery convert` writes one)"
     )
     (tmp_path / "d.prototxt").write_text(PROTOTXT)
     with pytest.raises(SettingsError, match=r"^no weights to use: "):
-        make_mapper(Settings(prototxt=tmp_path / "d.prototxt"), EngineOptions())
+        open_mapper(Settings(prototxt=tmp_path / "d.prototxt"), EngineOptions())
     settings = Settings(prototxt=tmp_path / "d.prototxt", weights=tmp_path / "none")
     with pytest.raises(SettingsError) as error:
-        make_mapper(settings, EngineOptions())
+        open_mapper(settings, EngineOptions())
     assert str(error.value) == f"{tmp_path / 'none'}: no such file; expected the net's weights"
     settings = Settings(prototxt=tmp_path / "d.prototxt", weights=tmp_path)
     with pytest.raises(SettingsError) as error:
-        make_mapper(settings, EngineOptions())
+        open_mapper(settings, EngineOptions())
     assert str(error.value) == f"{tmp_path}: is a folder; expected the net's weights"
 
 
@@ -421,5 +421,5 @@ def test_labels_are_checked_before_any_engine(tmp_path: Path) -> None:
         prototxt=tmp_path / "d.prototxt", weights=tmp_path / "w", labels=tmp_path / "words"
     )
     with pytest.raises(FormatError) as error:
-        make_mapper(settings, EngineOptions())
+        open_mapper(settings, EngineOptions())
     assert str(error.value) == (f"{tmp_path / 'words'}: 2 labels, but blob 'prob' has 3 classes")

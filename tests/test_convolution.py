@@ -9,13 +9,13 @@ import pytest
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.shapes import ShapesAt, infer
 from netsurgery.net.state import NetState
+from netsurgery.surgery.convolution.analysis import Analysis, FlattenedMap
 from netsurgery.surgery.convolution.checks import ensure_same
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.size import Resize
-from netsurgery.surgery.convolution.survey import Loose, Survey
 
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n'
 SMALL = INPUT % "dim: 5 dim: 2 dim: 6 dim: 6"
@@ -36,7 +36,7 @@ def layer(kind: str, bottom: str, top: str, more: str = "") -> str:
 
 
 def plan(text: str, **options: object) -> ConvolutionPlan:
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     return plan_convolution(net, **options)  # type: ignore[arg-type]
 
 
@@ -291,11 +291,11 @@ def test_what_is_to_be_known_of_the_net_is_told_with_the_plan() -> None:
 )
 def test_a_net_that_came_out_otherwise_is_refused(other: str, what: str) -> None:
     """No net is known that leads to this: it is the check on what was written."""
-    net = Net.of(Prototxt.parse(SMALL + fc("fc", "data"), "n.prototxt"))
-    made = Net.of(Prototxt.parse(SMALL + other, "n.prototxt"))
-    for loose in ({}, {"fc": Loose()}):
+    net = NetDefinition.of(Prototxt.parse(SMALL + fc("fc", "data"), "n.prototxt"))
+    made = NetDefinition.of(Prototxt.parse(SMALL + other, "n.prototxt"))
+    for loose in ({}, {"fc": FlattenedMap()}):
         with pytest.raises(SurgeryError) as caught:
-            ensure_same(net, ShapesAt(made), Survey(loose=loose), infer(net), {})
+            ensure_same(net, ShapesAt(made), Analysis(loose=loose), infer(net), {})
         assert str(caught.value) == f"n.prototxt: {what}"
 
 
@@ -814,7 +814,7 @@ def test_a_shape_for_a_blob_that_takes_none() -> None:
 
 def test_a_stage_that_the_text_does_not_state_is_told() -> None:
     text = "state { stage: 'deploy' }" + SMALL + fc("fc", "data")
-    net = Net.of(Prototxt.parse(text), NetState(stages=("deploy", "small")))
+    net = NetDefinition.of(Prototxt.parse(text), NetState(stages=("deploy", "small")))
     notes = plan_convolution(net).notes
     assert [note for note in notes if "stage" in note] == [
         "the new net too has to be given the stage 'small', or state { stage: \"small\" } in its "
@@ -840,7 +840,9 @@ def test_an_input_too_small_is_refused() -> None:
 def test_caffenet_becomes_bvlcs_own_full_conv_net(shared_data: Path) -> None:
     from caffe_schema import net_parameter  # protobuf's own reading of both
 
-    made = plan_convolution(Net.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt"))
+    made = plan_convolution(
+        NetDefinition.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt")
+    )
     theirs = (shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt").read_text()
     assert net_parameter(made.text) == net_parameter(theirs)
 
@@ -854,5 +856,5 @@ def test_a_forks_layer_of_caffes_own_name_is_told() -> None:
         "kept as it is"
     )
     for layer, notes in ((nvcaffe, [note]), (norm + "eps: 0.1 } }\n", [])):
-        net = Net.of(Prototxt.parse(SMALL + layer + fc("fc", "bn"), "n.prototxt"))
+        net = NetDefinition.of(Prototxt.parse(SMALL + layer + fc("fc", "bn"), "n.prototxt"))
         assert [each for each in plan_convolution(net).notes if "'bn'" in each] == notes

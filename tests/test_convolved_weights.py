@@ -16,9 +16,9 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.io.files import Outputs
 from netsurgery.io.segments import write_segments
 from netsurgery.io.wire import delimited, packed_varints, text_field, varint_field
-from netsurgery.net import Net
-from netsurgery.net.model import Model
-from netsurgery.net.model_write import ModelChange, write_model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.weights import (
     convolution_changes,
@@ -76,7 +76,7 @@ MODEL = (
 
 
 def planned() -> ConvolutionPlan:
-    return plan_convolution(Net.of(Prototxt.parse(NET)))
+    return plan_convolution(NetDefinition.of(Prototxt.parse(NET)))
 
 
 @pytest.fixture
@@ -121,9 +121,9 @@ def test_a_file_made_anew_has_the_layers_of_the_new_net_and_what_else_there_was(
 ) -> None:
     """But "scale", of whose params the model has none, is left to its fillers."""
     plan, again = planned(), tmp_path / "again.h5"
-    with Model(plan.net, old) as model, Outputs([again]) as outputs:
+    with NetWithWeights(plan.net, old) as model, Outputs([again]) as outputs:
         write_model(outputs[again], model, ModelChange(plan.net))
-    with Model(plan.net, again) as model, Outputs([tmp_path / name]) as outputs:
+    with NetWithWeights(plan.net, again) as model, Outputs([tmp_path / name]) as outputs:
         changes = convolution_changes(plan, model.weights)
         write_model(outputs[tmp_path / name], model, ModelChange(plan.new, changes))
     with open_weights(tmp_path / name) as made:
@@ -143,7 +143,7 @@ SCALE = model_layer("scale", "Scale", "out", "out", blob(b"", 1))
 def test_what_the_model_has_and_what_the_net_has(old: Path) -> None:
     old.write_bytes(MODEL + SCALE)
     plan = planned()
-    with Model(plan.net, old) as model:
+    with NetWithWeights(plan.net, old) as model:
         found = match_weights(plan, model)
     assert (found.missing, found.extra) == ((), ("loss1",))
 
@@ -153,8 +153,8 @@ def test_a_layer_without_params_is_refused(old: Path, filler: str) -> None:
     """Whatever fills it: the weights are not all of the net."""
     text = NET.replace('bottom: "out" top: "out" }', f'bottom: "out" top: "out" {filler} }}')
     assert filler in text
-    plan = plan_convolution(Net.of(Prototxt.parse(text)))
-    with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
+    plan = plan_convolution(NetDefinition.of(Prototxt.parse(text)))
+    with NetWithWeights(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
         match_weights(plan, model)
     assert str(caught.value) == f"{old}: layer 'scale': the model has no params for it"
 
@@ -164,14 +164,14 @@ def test_a_layer_that_shares_all_of_its_params_needs_none(old: Path) -> None:
     twin = 'layer { name: "twin" type: "Scale" bottom: "out" top: "out" param { name: "s" } }'
     text = NET.replace('name: "scale" ', 'name: "scale" param { name: "s" } ') + twin
     old.write_bytes(MODEL + SCALE)
-    plan = plan_convolution(Net.of(Prototxt.parse(text)))
-    with Model(plan.net, old) as model:
+    plan = plan_convolution(NetDefinition.of(Prototxt.parse(text)))
+    with NetWithWeights(plan.net, old) as model:
         assert match_weights(plan, model).missing == ("twin",)
     bias = text.replace(
         'param { name: "s" } }', 'param { name: "s" } scale_param { bias_term: true } }'
     )
-    plan = plan_convolution(Net.of(Prototxt.parse(bias)))
-    with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
+    plan = plan_convolution(NetDefinition.of(Prototxt.parse(bias)))
+    with NetWithWeights(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
         match_weights(plan, model)
     assert str(caught.value) == f"{old}: layer 'twin': the model has no params for it"
 
@@ -192,6 +192,6 @@ def test_a_layer_that_shares_all_of_its_params_needs_none(old: Path) -> None:
 def test_names_that_do_not_tell_which_layer_is_meant(old: Path, more: bytes, what: str) -> None:
     old.write_bytes(MODEL + SCALE + more)
     plan = planned()
-    with Model(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
+    with NetWithWeights(plan.net, old) as model, pytest.raises(SurgeryError) as caught:
         match_weights(plan, model)
     assert str(caught.value) == f"{old}: {what}"

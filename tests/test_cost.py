@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.cost import Cost, Total, costs, total
 from netsurgery.net.shapes import infer
 
 
-def net_of(layers: str, dims: str = "dim: [2, 4, 5, 6]") -> Net:
+def net_of(layers: str, dims: str = "dim: [2, 4, 5, 6]") -> NetDefinition:
     text = f'input: "x" input_shape {{ {dims} }}\n{layers}'
-    return Net.of(Prototxt.parse(text, "n.prototxt"))
+    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
 
 
 def costs_of(layers: str, dims: str = "dim: [2, 4, 5, 6]") -> list[Cost]:
@@ -90,7 +90,7 @@ layer { name: "l" type: "%s" bottom: "x" bottom: "cont" %s top: "h"
     ],
 )
 def test_recurrent_layers(kind: str, static: str, expected: int) -> None:
-    net = Net.of(Prototxt.parse(RECURRENT % (kind, static)))
+    net = NetDefinition.of(Prototxt.parse(RECURRENT % (kind, static)))
     assert [cost.multiply_adds for cost in costs(net, infer(net))] == [expected]
 
 
@@ -150,7 +150,7 @@ def test_what_is_not_known_is_none_and_the_sums_say_so() -> None:
 
 
 def test_caffenet_costs_what_is_known_of_it(shared_data: Path) -> None:
-    net = Net.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt")
+    net = NetDefinition.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt")
     found = total(net, infer(net, {"data": (1, 3, 227, 227)}))
     assert (found.params, found.multiply_adds) == (60_965_224, 724_406_816)
     assert found.complete

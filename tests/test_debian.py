@@ -142,7 +142,7 @@ class Machine:
         return int((self.fake / "pid").read_text())
 
     def install(self, **options: object) -> Path:
-        return debian.install(self.prefix, **options)  # type: ignore[arg-type]
+        return debian.install_caffe(self.prefix, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -203,9 +203,9 @@ def test_launcher_names_libraries_to_the_loader_and_not_to_its_children(
 
 
 def test_documentation_is_there_after_an_install(machine: Machine) -> None:
-    assert debian.documentation(machine.prefix) is None
+    assert debian.caffe_documentation(machine.prefix) is None
     machine.install()
-    folder = debian.documentation(machine.prefix)
+    folder = debian.caffe_documentation(machine.prefix)
     assert folder is not None
     assert (folder / "models/deploy.prototxt").read_text() == "name: 'x'\n"
 
@@ -292,7 +292,7 @@ def test_kill_in_the_middle_leaves_nothing_that_looks_installed(machine: Machine
     code = (
         "import sys; from pathlib import Path; from netsurgery.engines import apt, debian;"
         "apt.KEYRINGS = (Path(sys.argv[2]),); debian.SPACE = 1000;"
-        "debian.install(Path(sys.argv[1]))"
+        "debian.install_caffe(Path(sys.argv[1]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(machine.prefix), str(apt.KEYRINGS[0])],
@@ -508,7 +508,7 @@ def test_a_prefix_that_cannot_be_made(machine: Machine) -> None:
 @pytest.mark.parametrize("character", [":", ";", "$", '"'])
 def test_a_prefix_that_the_loader_would_misread(tmp_path: Path, character: str) -> None:
     prefix = tmp_path / f"a{character}b"
-    assert refused(lambda: debian.install(prefix)) == (
+    assert refused(lambda: debian.install_caffe(prefix)) == (
         f"{prefix}: a prefix with {character!r} in it cannot work; choose another"
     )
 
@@ -608,7 +608,7 @@ def test_real_apt_refuses_an_unsigned_archive(tmp_path: Path) -> None:
         f" {hashlib.sha256(b'').hexdigest()} 0 main/binary-amd64/Packages\n"
     )
     mirror = f"file:{tmp_path}/mirror"
-    message = refused(lambda: debian.install(tmp_path / "caffe", mirror=mirror))
+    message = refused(lambda: debian.install_caffe(tmp_path / "caffe", mirror=mirror))
     assert message.startswith(f"bullseye on copy:{tmp_path}/mirror is not signed as it should be: ")
     assert debian.installed_python(tmp_path / "caffe") is None
 
@@ -616,7 +616,7 @@ def test_real_apt_refuses_an_unsigned_archive(tmp_path: Path) -> None:
 @pytest.mark.skipif(not apt_is_here(), reason="no apt-get or no Debian archive keyring here")
 def test_real_apt_says_when_a_suite_is_gone(tmp_path: Path) -> None:
     mirror = f"file:{tmp_path}/mirror"
-    assert refused(lambda: debian.install(tmp_path / "caffe", mirror=mirror)) == (
+    assert refused(lambda: debian.install_caffe(tmp_path / "caffe", mirror=mirror)) == (
         f"copy:{tmp_path}/mirror has no suite bullseye, or no longer: old ones move to Debian's "
         "archive of past releases; name a mirror of that with --mirror"
     )

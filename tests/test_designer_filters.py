@@ -13,7 +13,7 @@ import pytest
 from lacking import lacking
 from PIL import Image
 
-from netsurgery.engines.debian import documentation
+from netsurgery.engines.debian import caffe_documentation
 from netsurgery.engines.pycaffe import PycaffeEngine
 
 pytestmark = pytest.mark.caffe
@@ -24,7 +24,7 @@ def shown(
     repo_root: Path, caffe_python: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
     """The folder that the README's commands made, and what the last of them printed."""
-    if documentation() is None:
+    if caffe_documentation() is None:
         lacking("no caffe-doc; netsurgery caffe install brings it")
     folder = tmp_path_factory.mktemp("designer")
     (folder / "examples").symlink_to(repo_root / "examples")

@@ -9,10 +9,10 @@ from caffe_schema import net_parameter
 from google.protobuf import text_format
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets
-from netsurgery.surgery.difference.fields import Change
+from netsurgery.surgery.difference.fields import FieldChange
 
 CORPUS = sorted((Path(__file__).resolve().parent.parent / "prototxt").glob("*.prototxt"))
 
@@ -34,7 +34,7 @@ def compare(old: str, new: str) -> NetDifference:
     return compare_nets(Prototxt.parse(old, "a"), Prototxt.parse(new, "b"))
 
 
-def changed(old: str, new: str) -> list[tuple[str, tuple[Change, ...]]]:
+def changed(old: str, new: str) -> list[tuple[str, tuple[FieldChange, ...]]]:
     """Only layers of equal names may differ, and only in their fields."""
     found = compare(old, new)
     assert not found.added
@@ -80,32 +80,32 @@ def test_spelling_is_no_difference(old: str, new: str) -> None:
         (
             "convolution_param { kernel_size: 1 pad: 2 }",
             "convolution_param { kernel_size: 3 pad: 2 }",
-            [Change("convolution_param.kernel_size", "1", "3")],
+            [FieldChange("convolution_param.kernel_size", "1", "3")],
         ),
-        ("d: [1, 2]", "d: [2, 1]", [Change("d", "[1, 2]", "[2, 1]")]),
-        ("d: [1, 2]", "d: 1", [Change("d", "[1, 2]", "1")]),
-        ("", "stride: 1", [Change("stride", None, "1")]),
-        ("f: 0.1", "f: 0.2", [Change("f", "0.1", "0.2")]),
-        ('s: "a"', "s: a", [Change("s", '"a"', "a")]),
+        ("d: [1, 2]", "d: [2, 1]", [FieldChange("d", "[1, 2]", "[2, 1]")]),
+        ("d: [1, 2]", "d: 1", [FieldChange("d", "[1, 2]", "1")]),
+        ("", "stride: 1", [FieldChange("stride", None, "1")]),
+        ("f: 0.1", "f: 0.2", [FieldChange("f", "0.1", "0.2")]),
+        ('s: "a"', "s: a", [FieldChange("s", '"a"', "a")]),
         (
             "param { lr_mult: 1 } param { lr_mult: 2 }",
             "param { lr_mult: 1 } param { lr_mult: 3 }",
-            [Change("param[1].lr_mult", "2", "3")],
+            [FieldChange("param[1].lr_mult", "2", "3")],
         ),
         (
             "param { lr_mult: 1 }",
             "param { lr_mult: 1 } param { lr_mult: 3 }",
-            [Change("param[1]", None, "{ lr_mult: 3 }")],
+            [FieldChange("param[1]", None, "{ lr_mult: 3 }")],
         ),
         (
             'weight_filler { type: "gaussian" std: 0.1 }',
             "",
-            [Change("weight_filler", '{ type: "gaussian" std: 0.1 }', None)],
+            [FieldChange("weight_filler", '{ type: "gaussian" std: 0.1 }', None)],
         ),
-        ("n: 16777217", "n: 16777216", [Change("n", "16777217", "16777216")]),
+        ("n: 16777217", "n: 16777216", [FieldChange("n", "16777217", "16777216")]),
     ],
 )
-def test_fields_are_told_one_by_one(old: str, new: str, changes: list[Change]) -> None:
+def test_fields_are_told_one_by_one(old: str, new: str, changes: list[FieldChange]) -> None:
     assert changed(in_layer(old), in_layer(new)) == [("l", tuple(changes))]
 
 
@@ -113,16 +113,19 @@ def test_types_bottoms_and_tops_are_fields_too() -> None:
     new = NET.replace('"Softmax"', '"Sigmoid"').replace('bottom: "fc"', 'bottom: "pool1"')
     new = new.replace('top: "prob"', 'top: "prob" top: "more"')
     changes = (
-        Change("type", "Softmax", "Sigmoid"),
-        Change("bottom", "fc", "pool1"),
-        Change("top", "prob", "prob, more"),
+        FieldChange("type", "Softmax", "Sigmoid"),
+        FieldChange("bottom", "fc", "pool1"),
+        FieldChange("top", "prob", "prob, more"),
     )
     assert changed(NET, new) == [("prob", changes)]
 
 
 def test_fields_of_the_net_itself() -> None:
     found = compare(NET, NET.replace('name: "n"', 'name: "m" force_backward: true'))
-    assert found.fields == (Change("name", '"n"', '"m"'), Change("force_backward", None, "true"))
+    assert found.fields == (
+        FieldChange("name", '"n"', '"m"'),
+        FieldChange("force_backward", None, "true"),
+    )
     assert not found.layers
 
 
@@ -134,7 +137,7 @@ def test_the_declared_input_is_the_input_layer_that_caffe_makes_of_it() -> None:
     for one in (NET, old):
         assert compare(one, NET.replace(declared, layer % 8)).same
         assert compare(NET.replace(declared, layer % 8), one).same
-    change = Change("input_param.shape.dim", "[1, 3, 8, 8]", "[1, 3, 8, 9]")
+    change = FieldChange("input_param.shape.dim", "[1, 3, 8, 8]", "[1, 3, 8, 9]")
     assert changed(NET, NET.replace(declared, layer % 9)) == [("x", (change,))]
 
 
@@ -156,7 +159,7 @@ layer { name: "e" type: "LRN" bottom: "c" top: "e" include { phase: TEST } }
 def test_generations_are_compared_by_todays_words() -> None:
     assert compare(V1, V2).same
     assert compare(V2, V1).same
-    change = Change("param[1].lr_mult", "2", "5")
+    change = FieldChange("param[1].lr_mult", "2", "5")
     assert changed(V1, V2.replace("lr_mult: 2", "lr_mult: 5")) == [("c", (change,))]
 
 
@@ -197,10 +200,10 @@ def test_a_blob_renamed_alone_is_a_difference() -> None:
 
 def test_a_blob_renamed_in_one_place_only_is_a_changed_top() -> None:
     assert changed(NET, NET.replace('top: "fc"', 'top: "scores"')) == [
-        ("fc", (Change("top", "fc", "scores"),))
+        ("fc", (FieldChange("top", "fc", "scores"),))
     ]
     in_place = NET.replace('bottom: "conv1" top: "conv1"', 'bottom: "conv1" top: "relu1"')
-    assert changed(NET, in_place) == [("relu1", (Change("top", "conv1", "relu1"),))]
+    assert changed(NET, in_place) == [("relu1", (FieldChange("top", "conv1", "relu1"),))]
 
 
 def test_matching_sees_through_a_flatten_that_came_or_went() -> None:
@@ -234,8 +237,8 @@ def test_a_layer_alone_of_its_type_between_others_is_matched_by_place() -> None:
     assert renames(found) == {"fc": "classes"}
     changes = {one.name: one.changes for one in found.layers}
     assert changes["fc"] == (
-        Change("bottom", "conv1", "pool1"),
-        Change("inner_product_param.num_output", "2", "9"),
+        FieldChange("bottom", "conv1", "pool1"),
+        FieldChange("inner_product_param.num_output", "2", "9"),
     )
 
 
@@ -259,7 +262,7 @@ def test_layers_of_one_name_are_told_apart_by_their_phase() -> None:
     found = compare(train + test, test + train)
     assert [(one.name, one.moved, one.changes) for one in found.layers] == [("d", True, ())]
     (one,) = compare(train + test, train + layer.format("TEST", 3)).layers
-    assert one.changes == (Change("data_param.b", "2", "3"),)
+    assert one.changes == (FieldChange("data_param.b", "2", "3"),)
 
 
 def test_moved_layers_are_the_fewest() -> None:
@@ -297,7 +300,7 @@ def test_so_are_the_nets_of_others(shared_data: Path) -> None:
     "name", ["branches", "dense", "digits_deploy", "flatten", "rectangular", "small_caffenet"]
 )
 def test_convert_is_told_as_it_was_planned(repo_root: Path, name: str) -> None:
-    plan = plan_convolution(Net.read(repo_root / "prototxt" / f"{name}.prototxt"))
+    plan = plan_convolution(NetDefinition.read(repo_root / "prototxt" / f"{name}.prototxt"))
     found = compare_nets(plan.net.prototxt, Prototxt.parse(plan.text))
     assert renames(found) == {move.layer: move.target for move in plan.moves}
     assert found.blobs == renames(found)
@@ -305,8 +308,10 @@ def test_convert_is_told_as_it_was_planned(repo_root: Path, name: str) -> None:
     assert {one.type for one in found.removed} <= {"Flatten", "Reshape"}
     for one in found.layers:
         if one.renamed:
-            assert one.changes[0] == Change("type", "InnerProduct", "Convolution")
-            assert Change("inner_product_param", None, None, "convolution_param") in one.changes
+            assert one.changes[0] == FieldChange("type", "InnerProduct", "Convolution")
+            assert (
+                FieldChange("inner_product_param", None, None, "convolution_param") in one.changes
+            )
 
 
 def test_bvlcs_own_full_conv_net(shared_data: Path) -> None:
@@ -315,17 +320,17 @@ def test_bvlcs_own_full_conv_net(shared_data: Path) -> None:
         for name in ("bvlc_reference_caffenet", "bvlc_caffenet_full_conv")
     )
     found = compare_nets(old, new)
-    assert found.fields == (Change("name", '"CaffeNet"', '"CaffeNetConv"'),)
+    assert found.fields == (FieldChange("name", '"CaffeNet"', '"CaffeNetConv"'),)
     assert not found.added
     assert not found.removed
     fcs = {f"fc{i}": f"fc{i}-conv" for i in (6, 7, 8)}
     assert renames(found) == found.blobs == fcs
     data, *converted = found.layers
-    change = Change("input_param.shape.dim", "[10, 3, 227, 227]", "[1, 3, 451, 451]")
+    change = FieldChange("input_param.shape.dim", "[10, 3, 227, 227]", "[1, 3, 451, 451]")
     assert (data.name, data.changes) == ("data", (change,))
     for layer, kernel in zip(converted, "611", strict=True):
         assert layer.changes == (
-            Change("type", "InnerProduct", "Convolution"),
-            Change("inner_product_param", None, None, "convolution_param"),
-            Change("convolution_param.kernel_size", None, kernel),
+            FieldChange("type", "InnerProduct", "Convolution"),
+            FieldChange("inner_product_param", None, None, "convolution_param"),
+            FieldChange("convolution_param.kernel_size", None, kernel),
         )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 
@@ -48,14 +48,14 @@ def test_weights_are_small(repo_root: Path) -> None:
 
 def test_labels_name_every_class(repo_root: Path) -> None:
     labels = (repo_root / "models/digits/digits_labels.txt").read_text(encoding="utf-8")
-    shapes = infer(Net.read(repo_root / "prototxt/digits_deploy.prototxt"))
+    shapes = infer(NetDefinition.read(repo_root / "prototxt/digits_deploy.prototxt"))
     assert labels.splitlines() == [*map(str, range(10)), "background"]
     assert shapes.blobs["prob"] == (1, len(labels.splitlines()))
 
 
 def test_training_and_deploy_nets_agree(repo_root: Path) -> None:
-    trained = infer(Net.read(repo_root / "examples/train_digits/train_val.prototxt"))
-    deployed = infer(Net.read(repo_root / "prototxt/digits_deploy.prototxt"))
+    trained = infer(NetDefinition.read(repo_root / "examples/train_digits/train_val.prototxt"))
+    deployed = infer(NetDefinition.read(repo_root / "prototxt/digits_deploy.prototxt"))
     assert trained.params == deployed.params
 
 

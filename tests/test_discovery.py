@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.engines import caffe_probe, discovery, probing
-from netsurgery.engines.discovery import candidates, chosen, find_caffe, locate_caffe, survey
+from netsurgery.engines.discovery import candidates, chosen, find_caffe, locate_caffe, probe_all
 from netsurgery.engines.probing import NotUsable, probe, resolve_python
 from netsurgery.errors import EngineMissing
 
@@ -112,7 +112,7 @@ def test_one_given_that_does_not_work_is_an_error(prefix: Path, tmp_path: Path) 
         f"--caffe-python: {bad}: import caffe: no libglog; "
         f"give a Python that has pycaffe, or leave it out: {REMEDY}"
     )
-    findings = survey(bad)
+    findings = probe_all(bad)
     assert [finding.caffe is not None for finding in findings] == [False, False, True]
     assert chosen(findings) is None
 

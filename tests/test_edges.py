@@ -6,14 +6,14 @@ import pytest
 
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.edges import edge_effects
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 HEAD = 'input: "x" input_shape { dim: [1, 2, 9, 9] }\n'
 
 
 def effects(text: str, blob: str = "y") -> list[str]:
-    net = Net.of(Prototxt.parse(HEAD + text))
+    net = NetDefinition.of(Prototxt.parse(HEAD + text))
     return [str(effect) for effect in edge_effects(net, infer(net), blob)]
 
 
@@ -77,5 +77,5 @@ def test_padding_on_one_number_is_padding_too() -> None:
 
 
 def test_the_bundled_net_has_no_edges(repo_root: Path) -> None:
-    net = Net.read(repo_root / "prototxt" / "digits_deploy.prototxt")
+    net = NetDefinition.read(repo_root / "prototxt" / "digits_deploy.prototxt")
     assert edge_effects(net, infer(net), "prob") == []

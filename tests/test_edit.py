@@ -15,8 +15,8 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer, new_caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.segments import write_segments
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.filters import kernel
 from netsurgery.surgery.edit.operations import axes_left, parse_index, parse_operation
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
@@ -66,20 +66,20 @@ def saved(path: Path, arrays: dict[str, list[Array]]) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Iterator[Model]:
+def model(tmp_path: Path) -> Iterator[NetWithWeights]:
     arrays = {
         name: [values(name, index) for index in range(len(shapes))]
         for name, shapes in SHAPES.items()
     }
-    with Model(net(), saved(tmp_path / "m.caffemodel", arrays)) as model:
+    with NetWithWeights(net(), saved(tmp_path / "m.caffemodel", arrays)) as model:
         yield model
 
 
-def net(text: str = NET) -> Net:
-    return Net.of(Prototxt.parse(text, "n.prototxt"))
+def net(text: str = NET) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
 
 
-def edit(model: Model, *operations: str) -> EditPlan:
+def edit(model: NetWithWeights, *operations: str) -> EditPlan:
     return plan_edit(model, operations)
 
 
@@ -96,7 +96,7 @@ def written(plan: EditPlan, layer: str, index: int = 0) -> bytes:
     return b"".join(map(bytes, chunks()))
 
 
-def refused(model: Model, *operations: str) -> str:
+def refused(model: NetWithWeights, *operations: str) -> str:
     with pytest.raises(SurgeryError) as caught:
         edit(model, *operations)
     return str(caught.value)
@@ -114,7 +114,7 @@ def test_the_target_is_the_longest_name_that_exists() -> None:
     )  # fmt: skip
 
 
-def test_only_what_is_named_changes(model: Model) -> None:
+def test_only_what_is_named_changes(model: NetWithWeights) -> None:
     plan = edit(model, "conv[0][2]=0.5")
     assert list(plan.changes) == ["conv"]
     assert list(plan.changes["conv"].data) == [0]
@@ -137,19 +137,19 @@ def test_only_what_is_named_changes(model: Model) -> None:
         ("=clip:high=0", lambda a: a.clip(None, 0)),
     ],
 )
-def test_arithmetic(model: Model, verb: str, expected: object) -> None:
+def test_arithmetic(model: NetWithWeights, verb: str, expected: object) -> None:
     plan = edit(model, f"conv[0]{verb}")
     wanted = expected(values("conv", 0).astype(np.float64))  # type: ignore[operator]
     np.testing.assert_array_equal(after(plan, "conv"), wanted.astype(np.float32))
 
 
-def test_operations_are_done_from_left_to_right(model: Model) -> None:
+def test_operations_are_done_from_left_to_right(model: NetWithWeights) -> None:
     plan = edit(model, "conv[1]=1", "conv[1]+=2", "conv[1][0]*=5", "conv[1][-1]-=3")
     assert after(plan, "conv", 1).tolist() == [15, 3, 3, 0]
 
 
 @pytest.mark.parametrize("kind", ["l1", "l2", "sum"])
-def test_normalize_gives_every_filter_a_norm_of_one(model: Model, kind: str) -> None:
+def test_normalize_gives_every_filter_a_norm_of_one(model: NetWithWeights, kind: str) -> None:
     word = "conv[0]=normalize" + ("" if kind == "l2" else f":{kind}")
     rows = after(edit(model, word), "conv").reshape(4, -1).astype(np.float64)
     norm = {"l1": np.abs(rows).sum(1), "l2": (rows**2).sum(1) ** 0.5, "sum": rows.sum(1)}[kind]
@@ -159,7 +159,7 @@ def test_normalize_gives_every_filter_a_norm_of_one(model: Model, kind: str) -> 
     np.testing.assert_array_equal(alone[0], values("conv", 0)[0])
 
 
-def test_prune_takes_the_smallest(model: Model) -> None:
+def test_prune_takes_the_smallest(model: NetWithWeights) -> None:
     old = values("conv", 0)
     new = after(edit(model, "conv[0]=prune:fraction=0.3"), "conv")
     assert np.count_nonzero(new == 0) == 90
@@ -172,7 +172,7 @@ def test_prune_takes_the_smallest(model: Model) -> None:
              "=clip:low=-0.1", "=gaussian:sigma=2", "=sobel-x:channels=0,2", "=npy:n.npy"],
 )  # fmt: skip
 def test_setting_twice_is_setting_once(
-    model: Model, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: NetWithWeights, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("n.npy", values("conv", 0))
@@ -180,7 +180,7 @@ def test_setting_twice_is_setting_once(
     assert np.array_equal(after(once, "conv"), after(twice, "conv"))
 
 
-def test_kernels_fill_filters_of_their_own_size(model: Model) -> None:
+def test_kernels_fill_filters_of_their_own_size(model: NetWithWeights) -> None:
     new = after(edit(model, "conv[0][1:3]=gaussian:sigma=1.5"), "conv")
     wanted = kernel("gaussian", 5, 5, {"sigma": 1.5}).astype(np.float32)
     assert (new[1:3] == wanted).all()
@@ -192,7 +192,7 @@ def test_kernels_fill_filters_of_their_own_size(model: Model) -> None:
     assert (single[1, 2] == np.float32(1 / 25)).all()
 
 
-def test_kernels_on_chosen_channels_leave_the_others(model: Model) -> None:
+def test_kernels_on_chosen_channels_leave_the_others(model: NetWithWeights) -> None:
     new = after(edit(model, "conv[0][1]=log:sigma=1,channels=0,2"), "conv")
     wanted = kernel("log", 5, 5, {"sigma": 1}).astype(np.float32)
     assert (new[1, [0, 2]] == wanted).all()
@@ -202,7 +202,9 @@ def test_kernels_on_chosen_channels_leave_the_others(model: Model) -> None:
     assert np.array_equal(up[:3], values("up", 0)[:3])
 
 
-def test_npy_in_and_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npy_in_and_out(
+    model: NetWithWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("w.npy", np.arange(75, dtype=">i4").reshape(3, 5, 5))
     plan = edit(model, "conv[0][1]=npy:w.npy", "save:conv[0][1,0]=o.npy", "conv[0][1]+=npy:w.npy")
@@ -258,24 +260,24 @@ def test_npy_in_and_out(model: Model, tmp_path: Path, monkeypatch: pytest.Monkey
         ("fold-scale", "fold-scale needs something behind a colon"),
     ],
 )
-def test_refusals_name_the_word_and_the_reason(model: Model, word: str, what: str) -> None:
+def test_refusals_name_the_word_and_the_reason(model: NetWithWeights, word: str, what: str) -> None:
     assert refused(model, word).startswith(f"{word}: {what}")
 
 
-def test_every_refusal_is_told_at_once(model: Model) -> None:
+def test_every_refusal_is_told_at_once(model: NetWithWeights) -> None:
     assert refused(model, "conv[0]=1", "conv[9]=1", "conv[1]=zero", "up[0][9]=1") == (
         "conv[9]=1: layer 'conv': there is no param 9; it has 2; "
         "up[0][9]=1: index 9 of 4 in a 4x2x4x4 blob"
     )
 
 
-def test_a_filter_of_zeros_has_no_norm(model: Model) -> None:
+def test_a_filter_of_zeros_has_no_norm(model: NetWithWeights) -> None:
     assert refused(model, "conv[0][2]=zero", "conv[0]=normalize") == (
         "conv[0]=normalize: normalize: the l2 of filter 2 of those chosen is 0"
     )
 
 
-def test_an_npy_of_another_shape_is_not_bent(model: Model, tmp_path: Path) -> None:
+def test_an_npy_of_another_shape_is_not_bent(model: NetWithWeights, tmp_path: Path) -> None:
     np.save(tmp_path / "w.npy", np.zeros((3, 25)))
     word = f"conv[0][0]=npy:{tmp_path / 'w.npy'}"
     assert refused(model, word) == f"{word}: {tmp_path / 'w.npy'} is 3x25, expected 3x5x5"
@@ -290,7 +292,7 @@ def test_an_npy_of_another_shape_is_not_bent(model: Model, tmp_path: Path) -> No
     ],
 )
 def test_an_npy_of_other_things_is_refused(
-    model: Model, tmp_path: Path, array: NDArray[np.generic], what: str
+    model: NetWithWeights, tmp_path: Path, array: NDArray[np.generic], what: str
 ) -> None:
     path = tmp_path / "w.npy"
     np.save(path, array, allow_pickle=True)
@@ -301,7 +303,7 @@ def test_an_npy_of_other_things_is_refused(
 
 def test_params_of_other_shapes_than_the_nets_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "o.caffemodel", {"conv": [np.zeros((4, 3, 25), np.float32)]})
-    with Model(net(), path) as model:
+    with NetWithWeights(net(), path) as model:
         assert refused(model, "conv[0]=1") == (
             "conv[0]=1: layer 'conv': param 0 is 4x3x25 in the model, expected 4x3x5x5"
         )
@@ -316,7 +318,7 @@ def test_params_that_layers_share_change_in_all_of_them(tmp_path: Path) -> None:
     text = NET.split("\n", 1)[0] + "\n" + SHARED.format("one") + SHARED.format("two")
     old = [np.full((2, 243), value, np.float32) for value in (1, 2)]
     path = saved(tmp_path / "s.caffemodel", {"one": [old[0]], "two": [old[1]]})
-    with Model(net(text), path) as model:
+    with NetWithWeights(net(text), path) as model:
         plan = plan_edit(model, ["one[0]+=1", "two[0][0]*=10"])
         both = [written(plan, name) for name in ("one", "two")]
     # Caffe loads the second over the first.

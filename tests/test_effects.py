@@ -12,7 +12,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EffectRefused, EngineError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.descriptors import descriptor, schema_keys
-from netsurgery.net import Net, NetState, types
+from netsurgery.net import NetDefinition, NetState, types
 from netsurgery.net.effects import effects_of, harmless, permitted
 from netsurgery.net.types.naming import HARMLESS, NAMING
 from netsurgery.net.types.record import Effect
@@ -21,8 +21,8 @@ ANYTHING = ("reads", "writes", "python")
 IN = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [1, 3, 8, 8] } } }\n'
 
 
-def net_of(text: str, state: NetState | None = None) -> Net:
-    return Net.of(Prototxt.parse(text, "net.prototxt"), state or NetState(), wired=False)
+def net_of(text: str, state: NetState | None = None) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "net.prototxt"), state or NetState(), wired=False)
 
 
 def said(text: str) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
@@ -149,7 +149,7 @@ def test_types_of_2013(word: str, does: list[str], tmp_path: Path) -> None:
         if "output" in word
         else f'layers {{ layer {{ name: "l" type: "{word}" {source} batchsize: 1 }} {ends} }}'
     )
-    (found,) = effects_of(Net.read(path))
+    (found,) = effects_of(NetDefinition.read(path))
     assert [effect.value for effect in found.effects] == does
     assert found.names == ("f",)
 

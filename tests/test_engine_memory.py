@@ -14,7 +14,7 @@ from lacking import lacking
 from netsurgery.cli import run
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.memory import caffe_loading, caffe_memory, embedded_memory, largest_size
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 #: What is reckoned beyond the numbers, for any net.
@@ -76,8 +76,8 @@ def test_reckoned_is_no_less_than_measured_and_not_far_more(
     assert reckoned - FIXED[engine] <= 3 * measured + (8 << 20)
 
 
-def read(text: str) -> Net:
-    return Net.of(Prototxt.parse(text))
+def read(text: str) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text))
 
 
 def test_caffe_keeps_every_blob_and_the_columns_of_each_convolution() -> None:

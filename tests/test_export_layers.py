@@ -19,11 +19,11 @@ from parity.fork_configurations import FORK_TRIALS
 from netsurgery.errors import PrototxtError
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
-from netsurgery.export.layers import EMITTERS, Weights, write_net
+from netsurgery.export.layers import EMITTERS, NetParams, write_net
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
 from netsurgery.net.needed import needed
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 
 Array = NDArray[np.float32]
@@ -38,12 +38,12 @@ few = settings(
 )
 
 
-def net_of(text: str) -> Net:
-    return Net.of(Prototxt.parse(text, "net.prototxt"))
+def net_of(text: str) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "net.prototxt"))
 
 
-def graph_of(net: Net, outputs: list[str], *, dynamic: bool = False) -> Graph:
-    return write_net(net, infer(net), outputs, Weights(Model(net)).of, dynamic=dynamic)
+def graph_of(net: NetDefinition, outputs: list[str], *, dynamic: bool = False) -> Graph:
+    return write_net(net, infer(net), outputs, NetParams(NetWithWeights(net)).of, dynamic=dynamic)
 
 
 def model_of(graph: Graph) -> bytes:

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
-from netsurgery.export.protobuf import FileRange
+from netsurgery.export.protobuf import ExternalData
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_tensors(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> No
 
 
 def test_external_tensors() -> None:
-    raw = protobuf.external_tensor("t", (2, 3), "a b.caffemodel", FileRange(7, 24))
+    raw = protobuf.external_tensor("t", (2, 3), "a b.caffemodel", ExternalData(7, 24))
     made = onnx.TensorProto.FromString(raw)
     assert made.data_location == onnx.TensorProto.EXTERNAL
     assert list(made.dims) == [2, 3]
@@ -77,16 +77,16 @@ def test_file_ranges_are_counted_and_left_to_the_writer() -> None:
     graph = Graph()
     graph.inputs, graph.outputs = {"x": (2,)}, {"y": (2,)}
     graph.taken = {"x", "y"}
-    weight = graph.constant(FileRange(100, 8), (2,), "w")
+    weight = graph.constant(ExternalData(100, 8), (2,), "w")
     (value,) = graph.several("Add", ["x", weight], 1, "sum")
     graph.rename({value: "y"})
     pieces = protobuf.model(graph.encode("net"), {"source": "here"}, "1.2.3")
-    ranges = [piece for piece in pieces if isinstance(piece, FileRange)]
-    assert ranges == [FileRange(100, 8)]
+    ranges = [piece for piece in pieces if isinstance(piece, ExternalData)]
+    assert ranges == [ExternalData(100, 8)]
     with pytest.raises(TypeError):
         protobuf.join(pieces)
     data = np.array([1, 2], np.float32).tobytes()
-    raw = b"".join(data if isinstance(piece, FileRange) else piece for piece in pieces)
+    raw = b"".join(data if isinstance(piece, ExternalData) else piece for piece in pieces)
     assert len(raw) == protobuf.size_of(pieces)
     made = onnx.load_from_string(raw)
     onnx.checker.check_model(made, full_check=True)

@@ -23,7 +23,7 @@ from PIL import Image
 from netsurgery.cli import run
 from netsurgery.errors import CaffemodelError
 from netsurgery.io.reader import Reader
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 
 ROOT = Path(__file__).resolve().parent.parent
 NETSURGERY = [sys.executable, "-m", "netsurgery"]
@@ -379,7 +379,7 @@ with Outputs(["out"]) as outputs:
 def test_a_file_that_became_shorter_before_it_was_mapped(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(bytes(8192))
-    reader = Reader(Source(path))
+    reader = Reader(FileSource(path))
     os.truncate(path, 4096)
     with pytest.raises(CaffemodelError, match="cannot be mapped: it became shorter"):
         reader.floats(0, (2048,))

@@ -13,9 +13,9 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError, OutputError
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
-from netsurgery.jobs.features import feature_file, feature_paths
-from netsurgery.maps.features import Extractor, Features, make_extractor
+from netsurgery.maps.features import Extractor, Features, open_extractor
 from netsurgery.maps.image import Picture
+from netsurgery.verbs.features import feature_file, feature_paths
 
 PROTOTXT = """\
 input: "data"
@@ -53,7 +53,7 @@ def settings(tmp_path: Path, engine: FakeEngine) -> Settings:
 
 
 def extractor(settings: Settings, *blobs: str, **options: Any) -> Extractor:
-    return make_extractor(settings, EngineOptions(), blobs, **options)
+    return open_extractor(settings, EngineOptions(), blobs, **options)
 
 
 def picture(high: int = 12, wide: int = 12) -> Picture:

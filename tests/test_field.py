@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
-from netsurgery.net.field import Field, fields
+from netsurgery.net import NetDefinition
+from netsurgery.net.field import ReceptiveField, fields
 
 CAFFENET = {
     "conv1": (11, 4, 0),
@@ -23,17 +23,17 @@ CAFFENET = {
 }
 
 
-def of(text: str) -> dict[str, Field]:
+def of(text: str) -> dict[str, ReceptiveField]:
     header = 'input: "x" input_shape { dim: [1, 2, 12, 20] }\n'
-    return fields(Net.of(Prototxt.parse(header + text)))
+    return fields(NetDefinition.of(Prototxt.parse(header + text)))
 
 
-def along_height(field: Field) -> list[float]:
+def along_height(field: ReceptiveField) -> list[float]:
     return [float(field.size[0]), float(field.stride[0]), float(field.offset[0])]
 
 
 def test_the_fields_of_caffenet(shared_data: Path) -> None:
-    found = fields(Net.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"))
+    found = fields(NetDefinition.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"))
     assert {blob: along_height(found[blob]) for blob in CAFFENET} == {
         blob: list(expected) for blob, expected in CAFFENET.items()
     }
@@ -109,7 +109,7 @@ def test_what_looks_at_all_positions_is_of_the_whole_map(text: str) -> None:
     ],
 )
 def test_what_looks_at_one_position_is_not(text: str) -> None:
-    assert of(text)["y"] == Field("x")
+    assert of(text)["y"] == ReceptiveField("x")
 
 
 def test_a_slice_along_the_height_shifts_its_tops() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
-from netsurgery.io.segments import Literal
+from netsurgery.io.segments import Bytes
 from netsurgery.io.targets import check_outputs
 
 DEAD = ".model.0123456789ab.netsurgery-tmp"
@@ -40,7 +40,7 @@ def test_outputs_appear_together() -> None:
     outputs = Outputs(["model", "net"])
     assert names() == []
     with outputs:
-        outputs["model"].write_segments([Literal(b"weights")])
+        outputs["model"].write_segments([Bytes(b"weights")])
         outputs["net"].write(b"a longer text")
         outputs["net"].write(b"text")
         assert [name for name in names() if not name.startswith(".")] == []
@@ -232,7 +232,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "posix_fallocate", full)
     outputs = Outputs(["model"])
     with pytest.raises(OutputError, match=r"^model: No space left on device$"), outputs:
-        outputs["model"].write_segments([Literal(b"x")])
+        outputs["model"].write_segments([Bytes(b"x")])
     assert names() == []
 
 

@@ -10,10 +10,10 @@ from caffe_schema import caffe_messages
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.jobs.edit import EditPlaces, write_edit
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
 
 BEFORE = """\
 name: "N"  # mine
@@ -89,10 +89,10 @@ def model_of(path: Path, **more: list[list[float]]) -> Path:
     return path
 
 
-def fold(folder: Path, text: str, *operations: str, **more: list[list[float]]) -> EditPlaces:
-    places = EditPlaces(folder / "new.caffemodel", folder / "new.prototxt")
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
-    with Model(net, model_of(folder / "old.caffemodel", **more)) as model:
+def fold(folder: Path, text: str, *operations: str, **more: list[list[float]]) -> EditPaths:
+    places = EditPaths(folder / "new.caffemodel", folder / "new.prototxt")
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
+    with NetWithWeights(net, model_of(folder / "old.caffemodel", **more)) as model:
         write_edit(plan_edit(model, operations), model, places, force=True)
     return places
 
@@ -124,8 +124,8 @@ def test_windows_lines_stay(tmp_path: Path) -> None:
 def test_folding_its_own_result_changes_nothing(tmp_path: Path) -> None:
     first = fold(tmp_path, BEFORE, "fold")
     assert first.prototxt is not None
-    again = EditPlaces(tmp_path / "2.caffemodel", tmp_path / "2.prototxt")
-    with Model.open(first.prototxt, first.weights) as model:
+    again = EditPaths(tmp_path / "2.caffemodel", tmp_path / "2.prototxt")
+    with NetWithWeights.open(first.prototxt, first.weights) as model:
         plan = plan_edit(model, ["fold"])
         assert plan.steps[0].effects == ()
         assert plan.text is None
@@ -141,7 +141,7 @@ def test_one_line_of_layers(tmp_path: Path) -> None:
         text = text.replace(comment, "")
     made = fold(tmp_path, text.replace("# last ", ""), "fold")
     assert made.prototxt is not None
-    assert [layer.name for layer in Net.read(made.prototxt).layers] == ["x", "c", "r"]
+    assert [layer.name for layer in NetDefinition.read(made.prototxt).layers] == ["x", "c", "r"]
 
 
 def refused(folder: Path, text: str, *operations: str, **more: list[list[float]]) -> str:
@@ -241,9 +241,9 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 def test_all_folds_what_it_can_and_notes_the_rest(tmp_path: Path) -> None:
     text = BEFORE + 'layer { name: "lone" type: "Scale" bottom: "x" top: "l" }\n'
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     path = model_of(tmp_path / "m", lone=[[1.0, 2.0]])
-    with Model(net, path) as model:
+    with NetWithWeights(net, path) as model:
         plan = plan_edit(model, ["fold"])
     assert plan.text is not None
     assert 'name: "lone"' in plan.text
@@ -255,11 +255,11 @@ def test_all_folds_what_it_can_and_notes_the_rest(tmp_path: Path) -> None:
 
 
 def test_a_new_prototxt_needs_a_place(tmp_path: Path) -> None:
-    net = Net.of(Prototxt.parse(BEFORE, "n.prototxt"))
-    with Model(net, model_of(tmp_path / "m")) as model:
+    net = NetDefinition.of(Prototxt.parse(BEFORE, "n.prototxt"))
+    with NetWithWeights(net, model_of(tmp_path / "m")) as model:
         plan = plan_edit(model, ["fold"])
         with pytest.raises(SurgeryError) as caught:
-            write_edit(plan, model, EditPlaces(tmp_path / "new"))
+            write_edit(plan, model, EditPaths(tmp_path / "new"))
     assert str(caught.value) == (
         "n.prototxt: the net's structure changes with its weights; say where the new prototxt "
         "goes with --prototxt-out"

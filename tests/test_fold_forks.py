@@ -12,7 +12,7 @@ from small_models import model_layer, write_model
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 Array = NDArray[np.float32]
@@ -48,7 +48,7 @@ def made(folder: Path, *layers: str, seed: int = 0) -> tuple[Path, Path]:
         text += f"layer {{ name: 'l{i}' bottom: '{bottom}' top: 'l{i}' {layer} }}\n"
         bottom = f"l{i}"
     net.write_text(text)
-    read, rng = Net.read(net), np.random.default_rng(seed)
+    read, rng = NetDefinition.read(net), np.random.default_rng(seed)
     shapes, stored = infer(read), []
     for each in read.layers:
         if params := shapes.params_of(each):
@@ -60,7 +60,7 @@ def made(folder: Path, *layers: str, seed: int = 0) -> tuple[Path, Path]:
 
 def output(net: Path, weights: Path, picture: Array) -> Array:
     with open_engine(EngineOptions(threads=1)) as engine, engine.load(net, weights) as loaded:
-        (name,) = Net.read(net).outputs
+        (name,) = NetDefinition.read(net).outputs
         return loaded.forward({"x": picture}, [name])[name]
 
 
@@ -85,7 +85,7 @@ def test_a_forks_normalization_folds(tmp_path: Path, target: str, norm: str) -> 
     net, weights = made(tmp_path, TARGETS[target], NORMS[norm], *behind)
     before = output(net, weights, picture())
     new = edited(net, weights, "fold")
-    assert [layer.name for layer in Net.read(new[0]).layers][:2] != ["l0", "l1"]
+    assert [layer.name for layer in NetDefinition.read(new[0]).layers][:2] != ["l0", "l1"]
     after = output(*new, picture())
     assert np.abs(before).max() > 0
     np.testing.assert_allclose(after.ravel(), before.ravel(), rtol=1e-4, atol=1e-4)
@@ -114,7 +114,7 @@ def test_a_depthwise_convolution_by_any_name(
         output(*edited(net, weights, "fold"), picture()), before, rtol=1e-3, atol=1e-3
     )
     pruned = edited(net, weights, "outputs:l0:keep=1,4")
-    assert infer(Net.read(pruned[0])).of("l3") == (2, 2, 3, 2)
+    assert infer(NetDefinition.read(pruned[0])).of("l3") == (2, 2, 3, 2)
     assert output(*pruned, picture()).shape == before.shape
     folder = str(tmp_path / "o")
     words = ["convert", str(net), str(weights), "-o", folder, "--engine", "embedded", "--verify"]

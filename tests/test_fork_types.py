@@ -12,7 +12,7 @@ from netsurgery.engines.ort import open_engine
 from netsurgery.errors import NetError, PrototxtError, SurgeryError
 from netsurgery.export.layers import check_types
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Layer, Net, types
+from netsurgery.net import Layer, NetDefinition, types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.shapes import infer
 
@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 BATCH: tuple[Shape, ...] = ((2, 8, 6, 4),)
 
 
-def net_of(layer: str, *bottoms: Shape) -> Net:
+def net_of(layer: str, *bottoms: Shape) -> NetDefinition:
     """A net of inputs in0, in1 ... and one layer, its top out."""
     text = ""
     for i, shape in enumerate(bottoms):
@@ -28,7 +28,9 @@ def net_of(layer: str, *bottoms: Shape) -> Net:
         text += f'input: "in{i}" input_shape {{ {dims} }}\n'
     reads = " ".join(f'bottom: "in{i}"' for i in range(len(bottoms)))
     tops = "" if "top:" in layer else 'top: "out" '
-    return Net.of(Prototxt.parse(f"{text} layer {{ name: 'l' {reads} {tops}{layer} }}", "n"))
+    return NetDefinition.of(
+        Prototxt.parse(f"{text} layer {{ name: 'l' {reads} {tops}{layer} }}", "n")
+    )
 
 
 def layer_of(text: str, *bottoms: Shape) -> Layer:
@@ -251,6 +253,6 @@ def test_a_prototxt_of_a_detector_has_its_shapes(tmp_path: Path) -> None:
     layer { name: "d" type: "DetectionOutput" bottom: "c" bottom: "c" bottom: "p" top: "d" }
     layer { name: "s" type: "Silence" bottom: "d" }
     """
-    shapes = infer(Net.of(Prototxt.parse(text, "n")))
+    shapes = infer(NetDefinition.of(Prototxt.parse(text, "n")))
     assert shapes.of("p") == (1, 2, 30 * 30 * 4)
     assert list(shapes.unknown) == ["d"]

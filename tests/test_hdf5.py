@@ -14,7 +14,7 @@ import pytest
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.hdf5 import Hdf5Weights, hdf5_segments
-from netsurgery.io.segments import Copy, Literal, Source, segments_length, write_segments
+from netsurgery.io.segments import Bytes, FileRange, FileSource, segments_length, write_segments
 
 WEIGHT = np.arange(6, dtype="<f4").reshape(2, 3)
 BIAS = np.array([7, 8], dtype="<f4")
@@ -272,7 +272,7 @@ def test_numbers_behind_the_end_of_the_file(tmp_path: Path) -> None:
 
 def test_a_file_replaced_before_it_is_indexed(tmp_path: Path) -> None:
     path, other = made(tmp_path / "a.h5", ip), made(tmp_path / "b.h5", ip)
-    with Source(path) as source:
+    with FileSource(path) as source:
         other.replace(path)
         with pytest.raises(CaffemodelError, match="has changed since it was opened"):
             Hdf5Weights(source)
@@ -342,11 +342,11 @@ def test_numbers_are_ranges_between_a_few_bytes(tmp_path: Path) -> None:
     with Hdf5Weights.open(source) as weights:
         (blob,) = weights.layer("a").blobs
         assert blob.packed is not None
-        data = Copy(weights.source, *blob.packed)
+        data = FileRange(weights.source, *blob.packed)
         new = NewLayer("a", "", (), (), (NewBlob(blob.shape, data),))
         segments = hdf5_segments(tmp_path / "b.h5", [new], "b.h5")
         assert data in segments
-        literal = [segment for segment in segments if isinstance(segment, Literal)]
+        literal = [segment for segment in segments if isinstance(segment, Bytes)]
         assert segments_length(literal) < 10_000
 
 

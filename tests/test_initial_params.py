@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net, types
+from netsurgery.net import NetDefinition, types
 from netsurgery.net.types.record import ParamRole
 from netsurgery.surgery.initial_params import plan_initial_params
 
@@ -11,7 +11,7 @@ from netsurgery.surgery.initial_params import plan_initial_params
 def test_params_of_forks_layers() -> None:
     """SSD's Normalize has a scale, MobileNet's DepthwiseConvolution what a Convolution has."""
     plan = plan_initial_params(
-        Net.of(
+        NetDefinition.of(
             Prototxt.parse(
                 'input: "x" input_shape { dim: [1, 4, 5, 6] } '
                 'layer { name: "n" type: "Normalize" bottom: "x" top: "n" norm_param { } } '
@@ -41,7 +41,7 @@ def test_statistics_with_which_a_net_can_be_run() -> None:
         roles = [param.role for param in record.params]
         if ParamRole.VARIANCE not in roles or record.shapes is None:
             continue
-        net = Net.of(
+        net = NetDefinition.of(
             Prototxt.parse(
                 'input: "x" input_shape { dim: [1, 4, 5, 6] } '
                 f'layer {{ name: "b" type: "{record.name}" bottom: "x" top: "b" }}',

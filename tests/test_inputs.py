@@ -8,7 +8,7 @@ import pytest
 
 from netsurgery.formats.prototxt import Prototxt, as_file
 from netsurgery.net.inputs import assume_input, declare_inputs, given_to_either
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import NetState
 
@@ -22,9 +22,9 @@ INPUT = "input_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } }"
 SAID = "data layer 'd' (MemoryData) becomes an Input of 2x3x6x6"
 
 
-def declared(text: str, **shapes: Shape) -> Net:
+def declared(text: str, **shapes: Shape) -> NetDefinition:
     state = NetState(shapes=tuple(shapes.items()))
-    return declare_inputs(Net.of(Prototxt.parse(text, "n.prototxt"), state))
+    return declare_inputs(NetDefinition.of(Prototxt.parse(text, "n.prototxt"), state))
 
 
 @pytest.mark.parametrize(
@@ -144,16 +144,18 @@ def test_a_source_of_an_unknown_type_is_an_input_once_its_shape_is_given() -> No
 
 
 def test_an_input_of_unknown_shape_is_assumed_to_be_the_one_of_another_net() -> None:
-    one = Net.of(Prototxt.parse('input: "x" input_dim: [1, 3, 8, 8]', "one"))
+    one = NetDefinition.of(Prototxt.parse('input: "x" input_dim: [1, 3, 8, 8]', "one"))
     data = 'layer { name: "d" type: "Data" top: "data" top: "label" }' + CONV
-    other = Net.of(Prototxt.parse(data, "other"))
+    other = NetDefinition.of(Prototxt.parse(data, "other"))
     made = assume_input(other, one)
     assert infer(made).blobs["c"] == (1, 1, 6, 6)
     assert made.notes == (
         "the shape of 'data' is not known; it is taken to be 1x3x8x8, as of 'x' in one",
     )
     assert assume_input(one, other) is one
-    two = Net.of(Prototxt.parse('input: ["x", "y"] input_dim: [1, 3, 8, 8, 1, 3, 8, 8]', "two"))
+    two = NetDefinition.of(
+        Prototxt.parse('input: ["x", "y"] input_dim: [1, 3, 8, 8, 1, 3, 8, 8]', "two")
+    )
     assert assume_input(other, two) is other
 
 
@@ -211,7 +213,7 @@ def test_one_shape_for_several_tops_is_written_if_it_is_theirs() -> None:
 
 def test_a_shape_goes_to_the_net_that_has_the_blob() -> None:
     state = NetState(shapes=(("a", (1,)), ("b", (2,)), ("none", (3,))))
-    nets = [Net.of(Prototxt.parse(f'input: "{name}"'), state) for name in "ab"]
+    nets = [NetDefinition.of(Prototxt.parse(f'input: "{name}"'), state) for name in "ab"]
     one, other = given_to_either(nets[0], nets[1])
     assert one.state.shapes == (("a", (1,)), ("none", (3,)))
     assert other.state.shapes == (("b", (2,)),)

@@ -145,8 +145,8 @@ def test_what_others_can_change_is_not_run(
     assert candidate.reason.startswith(f"{folder} ")
     assert candidate.reason.endswith(", so it is not run; --caffe-python takes it all the same")
     assert debian.installed_python() is None
-    assert debian.documentation() is None
-    assert discovery.survey()[-1].caffe is None
+    assert debian.caffe_documentation() is None
+    assert discovery.probe_all()[-1].caffe is None
     assert not (machine.prefix / "ran").exists()
 
 
@@ -196,7 +196,7 @@ def step(event, args):
         left -= 1
 renames = []
 sys.addaudithook(step)
-debian.install(Path(sys.argv[1]), force=sys.argv[4] == "force")
+debian.install_caffe(Path(sys.argv[1]), force=sys.argv[4] == "force")
 print(int(sys.argv[3]) - left, *renames)
 """
 

@@ -11,7 +11,7 @@ from netsurgery.errors import PrototxtError
 from netsurgery.export.layers import EMITTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.index import caffe_fields, fields_of_forks, forks
-from netsurgery.net import Net, types
+from netsurgery.net import NetDefinition, types
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.shapes import infer
 
@@ -49,7 +49,7 @@ def test_a_field_of_a_fork_is_refused(version: str) -> None:
       convolution_param {{ num_output: 1 kernel_size: 3
         pad_l: 1 }} }}"""
     with pytest.raises(PrototxtError) as caught:
-        check_types(Net.of(Prototxt.parse(text, "n.prototxt")))
+        check_types(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
     assert str(caught.value) == (
         "n.prototxt:4:9: layer 'c' (Convolution): convolution_param has a field pad_l, which is "
         "not known (Synopsys Caffe has it) and may change all that is behind it; take it out if it "
@@ -97,7 +97,7 @@ def test_an_unknown_field_is_blamed_where_shapes_contradict() -> None:
         'layer { name: "r" type: "Reshape" bottom: "conv" top: "r" '
         "reshape_param { shape { dim: [1, 64] } } }"
     )
-    shapes = infer(Net.of(Prototxt.parse(net, "n.prototxt")))
+    shapes = infer(NetDefinition.of(Prototxt.parse(net, "n.prototxt")))
     assert set(shapes.unknown) == {"conv", "fc", "r"}
     assert set(shapes.unknown.values()) == {f"line 3: {BLAME}; --input-shape conv=NxCxHxW gives it"}
     assert "fc" not in shapes.params
@@ -108,7 +108,7 @@ def test_only_what_depends_on_the_layer_is_unknown() -> None:
         'layer { name: "other" type: "InnerProduct" bottom: "data" top: "other" '
         "inner_product_param { num_output: 2 } }"
     )
-    shapes = infer(Net.of(Prototxt.parse(beside, "n.prototxt")))
+    shapes = infer(NetDefinition.of(Prototxt.parse(beside, "n.prototxt")))
     assert shapes.blobs["other"] == (1, 2)
     assert shapes.params == {"other": ((2, 64), (2,))}
 
@@ -157,7 +157,7 @@ def test_fields_that_the_definition_of_a_type_does_not_have(
     kind: str, message: str, unknown: list[str]
 ) -> None:
     text = f'layer {{ name: "l" type: "{kind}" {message} }}'
-    layer = Net.of(Prototxt.parse(text)).layer("l")
+    layer = NetDefinition.of(Prototxt.parse(text)).layer("l")
     assert [field.name for field in unknown_fields(layer)] == unknown
 
 
@@ -190,7 +190,7 @@ def test_fields_that_the_definition_of_a_type_does_not_have(
 )
 def test_what_is_said_of_them(field: str, place: str, what: str) -> None:
     text = f'layer {{ name: "l" type: "Pooling"\nbottom: "x" pooling_param {{ {field} }} }}'
-    (layer,) = Net.of(Prototxt.parse(text, "n"), wired=False).layers
+    (layer,) = NetDefinition.of(Prototxt.parse(text, "n"), wired=False).layers
     with pytest.raises(PrototxtError) as caught:
         check_fields(layer)
     assert str(caught.value).startswith(f"n:2:{int(place) + 4}: layer 'l' (Pooling): ")

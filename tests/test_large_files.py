@@ -11,7 +11,7 @@ import pytest
 from torture import NET, write_model
 
 from netsurgery.cli import run
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = f"{ROOT}/prototxt/digits_deploy.prototxt"
@@ -37,7 +37,7 @@ def test_params_beyond_32_bits(here: Path, capsys: pytest.CaptureFixture[str]) -
         file.write(np.array([1, 2, 3], "<f4").tobytes())
     assert run(["inspect", "net.prototxt", "big.caffemodel"]) == 0
     assert run(["convert", "net.prototxt", "big.caffemodel", "--dry-run"]) == 0
-    with Model.open("net.prototxt", "big.caffemodel") as model:
+    with NetWithWeights.open("net.prototxt", "big.caffemodel") as model:
         bias = model.weights.layers[0].blobs[1].numpy()
     assert bias.shape == (outputs,)
     assert list(bias[-4:]) == [0, 1, 2, 3]

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from netsurgery.engines.last_words import LastWords, caffe_words, gone_because
+from netsurgery.engines.worker_log import LastWords, caffe_words, gone_because
 
 NOISE = (
     "WARNING: Logging before InitGoogleLogging() is written to STDERR\n"

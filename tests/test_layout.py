@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from netsurgery.maps.drawing import load_font, wrapped
-from netsurgery.maps.layout import Layout, arrange, panel_size, stretched
+from netsurgery.maps.layout import PictureLayout, arrange, panel_size, stretched
 from netsurgery.maps.legend import Entry, Legend
 
 TITLES = ("image", "probability of class 281: n02123045 tabby, tabby cat", "on the image, " * 4)
 
 
-def arranged(size: tuple[int, int]) -> Layout:
+def arranged(size: tuple[int, int]) -> PictureLayout:
     legend = Legend([Entry(n, "tabby", "1 of 9 cells, best 1", None) for n in range(9)])
     return arrange(size, TITLES, legend)
 

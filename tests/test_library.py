@@ -321,13 +321,13 @@ def test_convert_classify_and_draw() -> None:
     )  # fmt: skip
     assert made.verified is not None
     assert made.verified.same
-    found = ns.classify_map("canvas.png", made.places.settings, engine=EMBEDDED)
+    found = ns.classify_map("canvas.png", made.paths.settings, engine=EMBEDDED)
     assert found.shape == found.argmax().shape == (21, 33)
     windows = found.windows()
     assert windows is not None
     assert windows[0, 0].tolist() == [0, 0, 32, 32]
     dense = ns.features(
-        "canvas.png", "ip1-conv", made.places.settings, size=(48, 40), engine=EMBEDDED
+        "canvas.png", "ip1-conv", made.paths.settings, size=(48, 40), engine=EMBEDDED
     )
     assert dense["ip1-conv"].values.shape == (96, 3, 2)
     picture = found.to_picture()

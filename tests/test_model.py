@@ -20,8 +20,8 @@ from netsurgery.errors import CaffemodelError, NetError
 from netsurgery.formats import weights as formats
 from netsurgery.formats.textformat import parse
 from netsurgery.io.files import Output
-from netsurgery.net import model as models
-from netsurgery.net.model import Model
+from netsurgery.net import net_with_weights as models
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 
 NET = """
@@ -150,8 +150,8 @@ def test_layers_that_an_operation_does_not_touch_do_not_stop_it(
     assert note in " ".join(capsys.readouterr().out.split())
     for path in ("e", "o/m_full_conv.caffemodel"):
         with (
-            Model.open("net.prototxt", path) as made,
-            Model.open("net.prototxt", "m.caffemodel") as model,
+            NetWithWeights.open("net.prototxt", path) as made,
+            NetWithWeights.open("net.prototxt", "m.caffemodel") as model,
         ):
             new, old = made.stored["bn"].blobs, model.stored["bn"].blobs
             assert [blob.numpy().tolist() for blob in new] == [b.numpy().tolist() for b in old]
@@ -172,9 +172,9 @@ def test_a_transplant_keeps_layers_that_it_does_not_touch(
     assert f"layer 'bn': {what}: left out" in " ".join(capsys.readouterr().out.split())
     assert run(["transplant", *whole, *odd, "-o", f"b{suffix}"]) == 0
     assert f"layer 'bn': {what}: kept as it is" in " ".join(capsys.readouterr().out.split())
-    with Model.open("other.prototxt", f"a{suffix}") as made:
+    with NetWithWeights.open("other.prototxt", f"a{suffix}") as made:
         assert "bn" not in made.stored
-    with Model.open("net.prototxt", f"b{suffix}") as made:
+    with NetWithWeights.open("net.prototxt", f"b{suffix}") as made:
         assert len(made.stored["bn"].blobs) == 5
 
 
@@ -190,25 +190,25 @@ def test_a_file_made_anew_has_the_nets_shapes(folder: Path) -> None:
             blob.ClearField("shape")
     Path("m.caffemodel").write_bytes(net.SerializeToString())
     assert run(["edit", "net.prototxt", "m.caffemodel", "-o", "e.h5", "conv[0]*=2"]) == 0
-    with Model.open("net.prototxt", "e.h5") as made:
+    with NetWithWeights.open("net.prototxt", "e.h5") as made:
         shapes = {name: [blob.shape for blob in made.stored[name].blobs] for name in made.stored}
         assert shapes == {name: [*of] for name, of in made.fit.expected.items() if of}
 
 
 def test_weights_are_opened_when_they_are_asked_for(folder: Path) -> None:
-    with Model.open("net.prototxt", "absent.caffemodel") as model:
+    with NetWithWeights.open("net.prototxt", "absent.caffemodel") as model:
         assert model.net.name == "n"
         assert model.files == ["net.prototxt", "absent.caffemodel"]
         with pytest.raises(CaffemodelError):
             _ = model.weights
-    with Model.open("net.prototxt") as alone:
+    with NetWithWeights.open("net.prototxt") as alone:
         assert not alone.has_weights
         assert alone.stored == {}
         assert alone.fit.missing == ()
         with pytest.raises(NetError):
             _ = alone.weights
     model_of()
-    with Model.open("net.prototxt", "m.caffemodel") as model:
+    with NetWithWeights.open("net.prototxt", "m.caffemodel") as model:
         pass
     with pytest.raises(NetError):
         _ = model.weights
@@ -237,8 +237,8 @@ def test_weights_are_walked_once(
 def test_opening_a_model_costs_no_numpy(folder: Path) -> None:
     model_of()
     code = (
-        "import sys; from netsurgery.net.model import Model\n"
-        "with Model.open('net.prototxt', 'm.caffemodel') as model: model.fit\n"
+        "import sys; from netsurgery.net.net_with_weights import NetWithWeights\n"
+        "with NetWithWeights.open('net.prototxt', 'm.caffemodel') as model: model.fit\n"
         "print('numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -291,7 +291,7 @@ def test_how_many_params_a_layer_has_is_known_without_the_inputs_shape(
     Path("net.prototxt").write_text(text)
     assert run(edit("fold")) == 1
     assert "'scale': the model has 2 params for it, expected 1" in capsys.readouterr().err
-    with Model.open("net.prototxt", "m.caffemodel") as model:
+    with NetWithWeights.open("net.prototxt", "m.caffemodel") as model:
         assert list(model.fit.mismatches) == ["scale"]
         assert model.fit.mismatches["scale"].net == (None,)
         assert model.fit.expected["bn"] == (None, None, None)
@@ -312,11 +312,11 @@ def users(name: str) -> set[str]:
 
 def test_who_has_a_net_opens_its_weights_by_model() -> None:
     """The others have weights alone: of two files, of one, or what Caffe has just saved."""
-    without_a_net = {"cli/inspect.py", "jobs/convert.py", "jobs/diff.py", "library/comparisons.py"}
-    assert users("open_weights") == {"net/model.py", *without_a_net}
+    without_a_net = {"cli/inspect.py", "verbs/convert.py", "verbs/diff.py", "verbs/comparisons.py"}
+    assert users("open_weights") == {"net/net_with_weights.py", *without_a_net}
     assert users("shared_params") <= {
-        "jobs/diff.py",
-        "library/arrays.py",
+        "verbs/diff.py",
+        "open_net/arrays.py",
         "surgery/edit/session.py",
         "surgery/transplant/plan.py",
     }
@@ -324,9 +324,9 @@ def test_who_has_a_net_opens_its_weights_by_model() -> None:
 
 def test_one_function_writes_a_changed_model() -> None:
     """`init` and what Caffe saved are new models, of no other file."""
-    assert users("write_weights") == {"net/model_write.py", "jobs/convert.py", "jobs/init.py"}
-    assert users("rewrite") - {"surgery/convolution/plan.py"} == {"net/model_write.py"}
-    assert users("check_written") == {"net/model_write.py"}
+    assert users("write_weights") == {"net/write_weights.py", "verbs/convert.py", "verbs/init.py"}
+    assert users("rewrite") - {"surgery/convolution/plan.py"} == {"net/write_weights.py"}
+    assert users("check_written") == {"net/write_weights.py"}
 
 
 def test_params_are_looked_at_alone_only_where_one_alone_is_meant() -> None:
@@ -338,7 +338,7 @@ def test_params_are_looked_at_alone_only_where_one_alone_is_meant() -> None:
         for item in ast.walk(ast.parse(path.read_text()))
         if isinstance(item, ast.Attribute) and item.attr in lenient
     }
-    assert found == {"library/params.py", "surgery/edit/values.py", "surgery/edit/session.py"}
+    assert found == {"open_net/params.py", "surgery/edit/values.py", "surgery/edit/session.py"}
 
 
 SHARING = """
@@ -365,7 +365,7 @@ def test_params_that_another_layer_brings_are_not_missing(
     for layer in [layer for layer in net.layer if layer.name not in (kept, "x")]:
         net.layer.remove(layer)
     Path("m.caffemodel").write_bytes(net.SerializeToString())
-    with Model.open("net.prototxt", "m.caffemodel") as model:
+    with NetWithWeights.open("net.prototxt", "m.caffemodel") as model:
         assert model.fit.sharing == tuple(sharing)
         assert model.fit.missing == (() if kept == "c" else ("c",))
 
@@ -423,7 +423,7 @@ def test_of_a_layer_with_an_unknown_field_no_params_are_expected(folder: Path) -
     """They may be others for that field."""
     model_of()
     Path("net.prototxt").write_text(biased().replace("kernel_size: 3", "kernel_size: 3 odd: 1"))
-    with Model.open("net.prototxt", "m.caffemodel") as model:
+    with NetWithWeights.open("net.prototxt", "m.caffemodel") as model:
         assert "conv" not in model.fit.expected
         assert model.fit.expected["bn"] == (None, None, None)
         assert not model.fit.mismatches
@@ -464,7 +464,7 @@ def test_a_file_made_anew_has_what_became_of_each_layer(folder: Path) -> None:
     command = edit("fold")
     command[command.index("e")] = "e.h5"
     assert run(command) == 0
-    with Model.open("e.txt", "e.h5") as made:
+    with NetWithWeights.open("e.txt", "e.h5") as made:
         assert {name: len(made.stored[name].blobs) for name in made.stored} == {
             "conv": 2,
             "fc": 1,

@@ -9,7 +9,7 @@ import pytest
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.needed import needed, only_needed, require_blobs
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 NET = """\
@@ -27,11 +27,11 @@ layer { name: "both" type: "Eltwise" bottom: "a2" bottom: "b1" top: "both" }
 """
 
 
-def net_of(text: str) -> Net:
-    return Net.of(Prototxt.parse(text, "n.prototxt"))
+def net_of(text: str) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
 
 
-def names(net: Net) -> list[str]:
+def names(net: NetDefinition) -> list[str]:
     return [layer.name for layer in net.layers]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net, NetState
+from netsurgery.net import NetDefinition, NetState
 
 CHAIN = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }
@@ -18,8 +18,8 @@ layer { name: "side" type: "Power" bottom: "data" top: "side" }
 """
 
 
-def net(text: str, phase: str = "TEST") -> Net:
-    return Net.of(Prototxt.parse(text, "n.prototxt"), NetState(phase))
+def net(text: str, phase: str = "TEST") -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"), NetState(phase))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_layers_without_a_name_are_not_of_one_name() -> None:
 def test_a_layer_without_a_type() -> None:
     text = 'input: "data"\nlayer { name: "x" typ: "Foo" bottom: "data" top: "x" }\n'
     with pytest.raises(PrototxtError) as caught:
-        Net.of(Prototxt.parse(text))
+        NetDefinition.of(Prototxt.parse(text))
     assert caught.value.what == "layer 'x' has no type"
     assert (caught.value.line, caught.value.column) == (2, 7)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from netsurgery.engines.debian import documentation
+from netsurgery.engines.debian import caffe_documentation
 
 NAME = "examples/net_surgery.ipynb"
 
@@ -65,7 +65,7 @@ def test_what_cells_print_is_what_is_stored(
 ) -> None:
     assert len(made) == len(cells)
     for cell, outputs in zip(cells, made, strict=True):
-        if on_bvlcs_files(cell) and documentation() is None:
+        if on_bvlcs_files(cell) and caffe_documentation() is None:
             assert outputs == []
         else:
             assert printed(outputs) == printed(cell["outputs"])

@@ -15,11 +15,11 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.convert import convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.order import Orders, Part, as_map, bottom_orders, is_natural, places
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
+from netsurgery.verbs.convert import convert, output_paths
 
 INPUT = 'input: "data" input_shape { dim: [2, 2, 7, 9] }\n'
 #: 4 x 3 x 4.
@@ -55,8 +55,8 @@ def fc(name: str, bottom: str, more: str = "") -> str:
     return layer("InnerProduct", bottom, name, f"inner_product_param {{ num_output: 5 {more} }}")
 
 
-def net_of(text: str) -> Net:
-    return Net.of(Prototxt.parse(INPUT + CONV + text, "n.prototxt"))
+def net_of(text: str) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(INPUT + CONV + text, "n.prototxt"))
 
 
 def plan(text: str, **options: object) -> ConvolutionPlan:
@@ -189,19 +189,19 @@ def test_columns_are_put_into_the_order_of_the_map(
             model, *(model_layer(n, kinds.get(n, "InnerProduct"), *b) for n, b in params.items())
         )
     made = convert(
-        plan_convolution(Net.read(prototxt)),
+        plan_convolution(NetDefinition.read(prototxt)),
         model,
-        output_places(prototxt, model, folder=tmp_path / "out"),
+        output_paths(prototxt, model, folder=tmp_path / "out"),
         settings=Settings(),
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
-    text_of = made.places.prototxt.read_text()
+    text_of = made.paths.prototxt.read_text()
     assert "Permute" not in text_of
     assert "Flatten" not in text_of
     assert "Reshape" not in text_of
     assert made.plan.maps == {"fc2-conv": (1, 5, 8, 8)}
-    with open_weights(made.places.weights) as written:
+    with open_weights(made.paths.weights) as written:
         stored = {one.name: [blob.numpy() for blob in one.blobs] for one in written.layers}
     assert stored["fc-conv"][0].tobytes() == weight.tobytes()
     assert stored["fc-conv"][0].shape == weight.shape
@@ -321,9 +321,9 @@ def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> No
         ),
     )
     made = convert(
-        plan_convolution(Net.read(prototxt)),
+        plan_convolution(NetDefinition.read(prototxt)),
         model,
-        output_places(prototxt, model, folder=tmp_path / "out"),
+        output_paths(prototxt, model, folder=tmp_path / "out"),
         settings=Settings(),
         engine=EngineOptions(choice="embedded"),
         verify=True,

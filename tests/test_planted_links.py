@@ -129,7 +129,7 @@ def test_a_link_that_changes_during_the_run(
 @pytest.mark.parametrize("kind", ["npz", "h5", "caffemodel.h5"])
 def test_a_link_in_the_place_of_the_temporary_file(folder: Path, kind: str) -> None:
     """In a folder where others may rename what is ours; libraries open files by their names."""
-    from netsurgery.jobs.features import _Hdf5, _Npz
+    from netsurgery.verbs.features import _Hdf5, _Npz
 
     name = f"out.{kind}"
 

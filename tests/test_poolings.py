@@ -8,7 +8,7 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 
 INPUT = 'input: "data" input_shape { dim: [1, 2, 12, 14] }\n'
@@ -32,7 +32,7 @@ def fc(name: str, bottom: str, outputs: int = 3, more: str = "") -> str:
 
 
 def plan(text: str, **options: object) -> ConvolutionPlan:
-    return plan_convolution(Net.of(Prototxt.parse(INPUT + text, "n.prototxt")), **options)  # type: ignore[arg-type]
+    return plan_convolution(NetDefinition.of(Prototxt.parse(INPUT + text, "n.prototxt")), **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from small_models import model_layer, write_model
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.jobs.edit import EditPlaces, write_edit
-from netsurgery.jobs.init import initialize
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
 from netsurgery.surgery.initial_params import plan_initial_params
+from netsurgery.verbs.init import initialize
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 4, 6, 6] } } }\n'
 
@@ -36,11 +36,11 @@ FIRST = INPUT + conv("c", "x")
 
 
 def planned(folder: Path, text: str, *operations: str) -> EditPlan:
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
-    with Model(net, folder / "m") as model:
+    with NetWithWeights(net, folder / "m") as model:
         plan = plan_edit(model, operations)
-        write_edit(plan, model, EditPlaces(folder / "new", folder / "t"), force=True)
+        write_edit(plan, model, EditPaths(folder / "new", folder / "t"), force=True)
         return plan
 
 
@@ -284,7 +284,7 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
     text += layer("InnerProduct", "i", "d", "inner_product_param { num_output: 5 }")
     text += layer("ArgMax", "w", "x", "argmax_param { axis: 1 }")
     text += layer("Embed", "e", "w", "embed_param { num_output: 3 input_dim: 4 }")
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), tmp_path / "filled", seed=1)
     record = caffe_messages().NetParameter.FromString((tmp_path / "filled").read_bytes())
     for each, written in zip(record.layer, net_parameter(text).layer, strict=True):
@@ -292,9 +292,9 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
         each.CopyFrom(written)
         each.blobs.extend(blobs)
     (tmp_path / "m").write_bytes(record.SerializeToString())
-    with Model(net, tmp_path / "m") as model:
+    with NetWithWeights(net, tmp_path / "m") as model:
         plan = plan_edit(model, ["outputs:c:drop=0", "outputs:i:keep=0-1", "outputs:e:add=1"])
-        write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
+        write_edit(plan, model, EditPaths(tmp_path / "new", tmp_path / "t"))
     new = caffe_messages().NetParameter.FromString((tmp_path / "new").read_bytes())
     assert plan.text is not None
     for each, written in zip(new.layer, net_parameter(plan.text).layer, strict=True):
@@ -305,10 +305,12 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
 
 def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> None:
     """A bias of a layer that has none would be lost."""
-    net = Net.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
     initialize(plan_initial_params(net), tmp_path / "m", seed=1)
-    other = Net.of(Prototxt.parse(FIRST + conv("d", "c", 4, "bias_term: false"), "n.prototxt"))
-    with Model(other, tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
+    other = NetDefinition.of(
+        Prototxt.parse(FIRST + conv("d", "c", 4, "bias_term: false"), "n.prototxt")
+    )
+    with NetWithWeights(other, tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
         plan_edit(model, ["outputs:c:drop=0"])
     assert "layer 'd': the model has 2 params for it, expected 1" in str(caught.value)
 
@@ -322,23 +324,23 @@ def test_blobs_of_old_files_have_their_params_shapes(tmp_path: Path) -> None:
         for name, its in shapes.items()
     ]
     write_model(tmp_path / "m", *layers)
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
-    with Model(net, tmp_path / "m") as model:
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
+    with NetWithWeights(net, tmp_path / "m") as model:
         plan = plan_edit(model, ["outputs:c:drop=0"])
-        write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
-    with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
+        write_edit(plan, model, EditPaths(tmp_path / "new", tmp_path / "t"))
+    with NetWithWeights(NetDefinition.read(tmp_path / "t"), tmp_path / "new") as new:
         assert not new.fit.mismatches
         assert [blob.shape for blob in new.stored["i"].blobs] == [(5, 108), (5,)]
 
 
 def test_as_many_numbers_of_another_shape_are_another_shape(tmp_path: Path) -> None:
     text = FIRST + conv("d", "c", 2, "bias_term: false") + layer("Softmax", "p", "d")
-    net = Net.of(Prototxt.parse(text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
     initialize(plan_initial_params(net), tmp_path / "m", seed=1)
-    with Model(net, tmp_path / "m") as model:
+    with NetWithWeights(net, tmp_path / "m") as model:
         plan = plan_edit(model, ["outputs:c:keep=0-1", "outputs:d:add=2"])
-        write_edit(plan, model, EditPlaces(tmp_path / "new", tmp_path / "t"))
-    with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
+        write_edit(plan, model, EditPaths(tmp_path / "new", tmp_path / "t"))
+    with NetWithWeights(NetDefinition.read(tmp_path / "t"), tmp_path / "new") as new:
         assert [blob.shape for blob in new.stored["d"].blobs] == [(4, 2, 1, 1)]
 
 
@@ -353,7 +355,7 @@ def test_a_normalization_lets_pass_what_is_said_to_be_approximate(tmp_path: Path
     assert [note.split(":")[0] for note in plan.notes] == [
         f"layer {name!r} normalizes across the channels that are left" for name in "lmn"
     ]
-    with Model(Net.read(tmp_path / "t"), tmp_path / "new") as new:
+    with NetWithWeights(NetDefinition.read(tmp_path / "t"), tmp_path / "new") as new:
         assert not new.fit.mismatches
     exact = planned(tmp_path, FIRST + conv("d", "c"), "outputs:c:drop=0:normalization=approximate")
     assert exact.notes == exact.net.notes

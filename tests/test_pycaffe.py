@@ -24,7 +24,13 @@ import pytest
 
 from netsurgery.engines import registry
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
-from netsurgery.engines.pycaffe import CaffeNet, Move, PycaffeEngine, RefusedToLoad, open_engine
+from netsurgery.engines.pycaffe import (
+    CaffeNet,
+    ParamCopy,
+    PycaffeEngine,
+    RefusedToLoad,
+    open_engine,
+)
 from netsurgery.errors import (
     EngineError,
     EngineFailed,
@@ -33,8 +39,8 @@ from netsurgery.errors import (
     NetsurgeryError,
     SurgeryError,
 )
-from netsurgery.net import Net, NetState
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition, NetState
+from netsurgery.net.net_with_weights import NetWithWeights
 
 OTHERS = os.environ.get("NETSURGERY_WORKER_PYTHONS", "")
 PYTHONS = [sys.executable, *(python for python in OTHERS.split(os.pathsep) if python)]
@@ -266,7 +272,7 @@ def test_transplant_moves_every_value(net: CaffeNet) -> None:
     weight = np.random.default_rng(2).random((3, 4), np.float32)
     net.set_param("ip", 0, weight)
     net.set_param("ip", 1, np.array([5, 6, 7], np.float32))
-    moved = net._engine.transplant(net, net, [Move("ip", "conv")])
+    moved = net._engine.transplant(net, net, [ParamCopy("ip", "conv")])
     assert moved == [("ip", "conv", [((3, 4), (3, 1, 2, 2)), ((3,), (3,))])]
     np.testing.assert_array_equal(net.param("conv", 0), weight.reshape(3, 1, 2, 2))
     np.testing.assert_array_equal(net.param("conv", 1), [5, 6, 7])
@@ -275,32 +281,32 @@ def test_transplant_moves_every_value(net: CaffeNet) -> None:
 def test_transplant_turns_a_transposed_weight(net: CaffeNet) -> None:
     weight = np.random.default_rng(3).random((3, 4), np.float32)
     net.set_param("ip", 0, weight)
-    net._engine.transplant(net, net, [Move("ip", "conv", transpose=True)])
+    net._engine.transplant(net, net, [ParamCopy("ip", "conv", transpose=True)])
     np.testing.assert_array_equal(net.param("conv", 0), weight.T.reshape(3, 1, 2, 2))
 
 
 @pytest.mark.parametrize(
     ("move", "reason"),
     [
-        (Move("ip", "small"),
+        (ParamCopy("ip", "small"),
          "layer ip to layer small: param 0 is 3 x 4 (12 values), its place is 3 x 1 x 2 x 1 "
          "(6 values); nothing was copied"),
-        (Move("small", "conv"),
+        (ParamCopy("small", "conv"),
          "layer small to layer conv: param 0 is 3 x 1 x 2 x 1 (6 values), its place is "
          "3 x 1 x 2 x 2 (12 values); nothing was copied"),
-        (Move("conv", "ip", transpose=True),
+        (ParamCopy("conv", "ip", transpose=True),
          "layer conv to layer ip: param 0 is 3 x 1 x 2 x 2 (12 values), which cannot be "
          "transposed; nothing was copied"),
-        (Move("fc6", "conv"), "the net has no layer fc6"),
-        (Move("data", "conv"), "layer data has no params"),
+        (ParamCopy("fc6", "conv"), "the net has no layer fc6"),
+        (ParamCopy("data", "conv"), "layer data has no params"),
     ],
 )  # fmt: skip
 def test_transplant_checks_all_moves_before_the_first(
-    net: CaffeNet, move: Move, reason: str
+    net: CaffeNet, move: ParamCopy, reason: str
 ) -> None:
     net.set_param("conv", 0, np.full((3, 1, 2, 2), 9, np.float32))
     with pytest.raises(SurgeryError) as caught:
-        net._engine.transplant(net, net, [Move("ip", "conv"), move])
+        net._engine.transplant(net, net, [ParamCopy("ip", "conv"), move])
     assert str(caught.value) == reason
     assert np.all(net.param("conv", 0) == 9)
 
@@ -468,8 +474,8 @@ def test_auto_goes_on_without_a_caffe_that_does_not_load_a_net(
     """Its words are in the note; what it loads is not loaded again."""
     path = net_file("again abort" if death == "nothing" else f"load {death}")
     options = EngineOptions(caffe_python=python, timeout=1.5 if death == "hang" else 20.0)
-    net = Net.read(path)
-    with registry.open_engine(options, [Model(net)]) as engine:
+    net = NetDefinition.read(path)
+    with registry.open_engine(options, [NetWithWeights(net)]) as engine:
         assert engine.name == ("caffe" if death == "nothing" else "embedded")
         if death == "nothing":
             assert dict(engine.load(net).inputs) == {"data": (1, 1, 2, 2)}

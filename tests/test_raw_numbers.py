@@ -14,12 +14,12 @@ from netsurgery.cli import run
 from netsurgery.engines import ort
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import CaffemodelError
-from netsurgery.export.layers import Weights
+from netsurgery.export.layers import NetParams
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_write import LayerChange, rewrite
-from netsurgery.io.segments import Copy, Produced, write_segments
+from netsurgery.io.segments import Computed, FileRange, write_segments
 from netsurgery.io.wire import delimited, header, packed_varints, varint_field
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
 
 SHAPE = delimited(7, packed_varints(1, (2,)))
 HALVES = np.array([1, -0.5], "<f2").tobytes()
@@ -139,7 +139,7 @@ def test_what_changes_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_floats_and_doubles_are_copied_as_they_lie(tmp_path: Path) -> None:
     """Ranges of the old file, whose memory does not grow with it; half is computed."""
     values = np.zeros((3, 5), np.float32)
-    for how, kind in (("raw", Copy), ("raw double", Copy), ("raw half", Produced)):
+    for how, kind in (("raw", FileRange), ("raw double", FileRange), ("raw half", Computed)):
         path = write_model(tmp_path / "m", model_layer("a", "Bias", values, how=how))
         with Caffemodel.open(path) as model:
             segments = rewrite(model, {})
@@ -158,8 +158,8 @@ def test_the_embedded_engine_maps_raw_floats_where_they_lie(tmp_path: Path) -> N
     values = np.array([[1, 2, 3], [0.5, 0, -4]], np.float32)
     for how in RAW:
         path = write_model(tmp_path / "m", model_layer("a", "InnerProduct", values, how=how))
-        with Model.open(net, path) as model:
-            (param,) = Weights(model).of(model.net.layers[0], ((2, 3),))
+        with NetWithWeights.open(net, path) as model:
+            (param,) = NetParams(model).of(model.net.layers[0], ((2, 3),))
             assert (param.range is not None) is (how == "raw")
         with ort.open_engine(EngineOptions()) as engine, engine.load(net, path) as loaded:
             made = loaded.forward({"x": np.ones((1, 3), np.float32)}, ["y"])["y"]

@@ -11,11 +11,11 @@ import pytest
 
 from netsurgery.errors import OutputError
 from netsurgery.io.segments import (
-    Copy,
-    Literal,
-    Produced,
+    Bytes,
+    Computed,
+    FileRange,
+    FileSource,
     Segment,
-    Source,
     segments_length,
     write_segments,
 )
@@ -24,10 +24,10 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Iterator[Source]:
+def source(tmp_path: Path) -> Iterator[FileSource]:
     path = tmp_path / "source"
     path.write_bytes(bytes(range(256)) * (3 * MIB // 256) + b"end")
-    opened = Source(path)
+    opened = FileSource(path)
     yield opened
     opened.close()
 
@@ -39,15 +39,15 @@ def written(folder: Path, segments: list[Segment]) -> bytes:
     return (folder / "out").read_bytes()
 
 
-def test_bytes_ranges_and_computed_bytes_in_order(source: Source, tmp_path: Path) -> None:
+def test_bytes_ranges_and_computed_bytes_in_order(source: FileSource, tmp_path: Path) -> None:
     whole = Path(source.path).read_bytes()
     segments: list[Segment] = [
-        Literal(b"head"),
-        Copy(source, 3 * MIB, 3),
-        Copy(source, 7, 2 * MIB + 5),
-        Produced(6, lambda: [b"ab", memoryview(b"cd"), bytearray(b"ef")]),
-        Copy(source, 0, 0),
-        Literal(b"tail"),
+        Bytes(b"head"),
+        FileRange(source, 3 * MIB, 3),
+        FileRange(source, 7, 2 * MIB + 5),
+        Computed(6, lambda: [b"ab", memoryview(b"cd"), bytearray(b"ef")]),
+        FileRange(source, 0, 0),
+        Bytes(b"tail"),
     ]
     expected = b"head" + b"end" + whole[7 : 7 + 2 * MIB + 5] + b"abcdef" + b"tail"
     assert written(tmp_path, segments) == expected
@@ -61,95 +61,97 @@ def test_no_segments_make_an_empty_file(tmp_path: Path) -> None:
 
 def test_a_shorter_file_takes_the_place_of_a_longer_one(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"old and longer")
-    assert written(tmp_path, [Literal(b"new")]) == b"new"
+    assert written(tmp_path, [Bytes(b"new")]) == b"new"
 
 
 def test_what_the_kernel_copies_comes_behind_what_was_gathered(
-    source: Source, tmp_path: Path
+    source: FileSource, tmp_path: Path
 ) -> None:
     """A range that lies alike in blocks, so that a file system might share it."""
     head, whole = bytes(4096), Path(source.path).read_bytes()
-    found = written(tmp_path, [Literal(head), Copy(source, 4096, 2 * MIB)])
+    found = written(tmp_path, [Bytes(head), FileRange(source, 4096, 2 * MIB)])
     assert found == head + whole[4096 : 4096 + 2 * MIB]
 
 
 @pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_where_the_kernel_will_not_copy(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+    source: FileSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
 ) -> None:
     def copy_file_range(*_: object) -> int:
         raise OSError(refusal, os.strerror(refusal))
 
     monkeypatch.setattr(os, "copy_file_range", copy_file_range)
-    assert written(tmp_path, [Copy(source, 0, 3 * MIB)]) == Path(source.path).read_bytes()[:-3]
+    assert written(tmp_path, [FileRange(source, 0, 3 * MIB)]) == Path(source.path).read_bytes()[:-3]
 
 
 def test_a_range_through_the_buffer_comes_behind_what_was_gathered(
-    source: Source, tmp_path: Path
+    source: FileSource, tmp_path: Path
 ) -> None:
-    found = written(tmp_path, [Literal(b"head"), Copy(source, 1, 600 << 10), Literal(b"tail")])
+    found = written(tmp_path, [Bytes(b"head"), FileRange(source, 1, 600 << 10), Bytes(b"tail")])
     assert found == b"head" + Path(source.path).read_bytes()[1 : 1 + (600 << 10)] + b"tail"
 
 
 def test_a_system_that_writes_and_reads_a_part_at_a_time(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: FileSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pwrite, pread = os.pwrite, os.pread
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100_000], at))
     monkeypatch.setattr(os, "pread", lambda fd, length, at: pread(fd, min(length, 100_000), at))
     found = written(
-        tmp_path, [Literal(b"head"), Copy(source, 1, 2 * MIB), Copy(source, 0, MIB // 3)]
+        tmp_path, [Bytes(b"head"), FileRange(source, 1, 2 * MIB), FileRange(source, 0, MIB // 3)]
     )
     whole = Path(source.path).read_bytes()
     assert found == b"head" + whole[1 : 1 + 2 * MIB] + whole[: MIB // 3]
 
 
 def test_where_there_are_no_such_calls(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: FileSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "copy_file_range")
     monkeypatch.delattr(os, "posix_fallocate")
-    assert written(tmp_path, [Copy(source, 1, 3 * MIB)]) == Path(source.path).read_bytes()[1:-2]
+    assert (
+        written(tmp_path, [FileRange(source, 1, 3 * MIB)]) == Path(source.path).read_bytes()[1:-2]
+    )
 
 
 def test_other_errors_of_the_system_are_not_passed_over(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: FileSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def posix_fallocate(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", posix_fallocate)
     with pytest.raises(OSError, match="No space left on device"):
-        written(tmp_path, [Copy(source, 0, 100)])
+        written(tmp_path, [FileRange(source, 0, 100)])
 
 
 @pytest.mark.parametrize("length", [100, 2 * MIB])
-def test_a_source_that_is_too_short(source: Source, tmp_path: Path, length: int) -> None:
+def test_a_source_that_is_too_short(source: FileSource, tmp_path: Path, length: int) -> None:
     with pytest.raises(OutputError) as caught:
-        written(tmp_path, [Copy(source, 3 * MIB + 1, length)])
+        written(tmp_path, [FileRange(source, 3 * MIB + 1, length)])
     assert str(caught.value) == (
         f"{source.path}: ends {length - 2} bytes short, at byte {3 * MIB + 3}; "
         "it changed while it was being read"
     )
 
 
-def test_a_source_that_changed(source: Source, tmp_path: Path) -> None:
+def test_a_source_that_changed(source: FileSource, tmp_path: Path) -> None:
     os.utime(source.path, ns=(1, 1))
     with pytest.raises(OutputError) as caught:
-        written(tmp_path, [Copy(source, 0, 1)])
+        written(tmp_path, [FileRange(source, 0, 1)])
     assert str(caught.value) == f"{source.path}: changed while it was being read; run again"
 
 
-def test_a_source_that_changes_on_the_way(source: Source, tmp_path: Path) -> None:
+def test_a_source_that_changes_on_the_way(source: FileSource, tmp_path: Path) -> None:
     def chunks() -> Iterator[bytes]:
         os.utime(source.path, ns=(1, 1))
         yield b"x"
 
     with pytest.raises(OutputError, match=r"changed while it was being read; run again$"):
-        written(tmp_path, [Copy(source, 0, 1), Produced(1, chunks)])
+        written(tmp_path, [FileRange(source, 0, 1), Computed(1, chunks)])
 
 
-def test_a_source_replaced_by_another_file(source: Source) -> None:
+def test_a_source_replaced_by_another_file(source: FileSource) -> None:
     other = Path(source.path + ".new")
     other.write_bytes(Path(source.path).read_bytes())
     assert source.unchanged()
@@ -165,19 +167,19 @@ def test_computed_bytes_come_to_what_was_promised(
     tmp_path: Path, promised: int, message: str
 ) -> None:
     with pytest.raises(OutputError, match=message):
-        written(tmp_path, [Produced(promised, lambda: [b"ab", b"cd"])])
+        written(tmp_path, [Computed(promised, lambda: [b"ab", b"cd"])])
 
 
 def test_no_more_is_computed_than_was_promised(tmp_path: Path) -> None:
     chunks = iter([b"ab", b"cd", b"ef"])
     with pytest.raises(OutputError, match="gave more than 3 bytes"):
-        written(tmp_path, [Produced(3, lambda: chunks)])
+        written(tmp_path, [Computed(3, lambda: chunks)])
     assert next(chunks) == b"ef"
 
 
-def test_progress_grows_to_the_whole(source: Source, tmp_path: Path) -> None:
+def test_progress_grows_to_the_whole(source: FileSource, tmp_path: Path) -> None:
     seen: list[int] = []
-    segments: list[Segment] = [Literal(b"x"), Copy(source, 0, 3 * MIB)]
+    segments: list[Segment] = [Bytes(b"x"), FileRange(source, 0, 3 * MIB)]
     with (tmp_path / "out").open("w+b") as file:
         write_segments(file.fileno(), segments, seen.append)
     assert seen == sorted(seen)
@@ -188,19 +190,19 @@ def test_only_regular_files_are_sources(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with pytest.raises(OSError, match="not a regular file"):
-        Source(fifo)
+        FileSource(fifo)
     with pytest.raises(OSError, match="a directory"):
-        Source(tmp_path)
+        FileSource(tmp_path)
 
 
 def test_what_is_no_source_is_let_go_of(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
     with pytest.raises(OSError, match="a directory"):
-        Source(tmp_path)
+        FileSource(tmp_path)
     assert len(os.listdir("/dev/fd")) == before
 
 
-def test_a_closed_source(source: Source) -> None:
+def test_a_closed_source(source: FileSource) -> None:
     source.close()
     source.close()
     with pytest.raises(OSError, match="closed already"):

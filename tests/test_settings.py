@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.errors import SettingsError
-from netsurgery.formats.settings import Settings, find_settings, load_settings
+from netsurgery.formats.settings import Settings, find_settings, read_settings
 
 FULL = """\
 [model]
@@ -35,7 +35,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 def test_everything_it_can_say(tmp_path: Path) -> None:
     path = write(tmp_path, FULL)
-    assert load_settings(path) == Settings(
+    assert read_settings(path) == Settings(
         prototxt=tmp_path / "nets/deploy.prototxt",
         weights=Path("/models/model.caffemodel"),
         window=(227, 227),
@@ -55,24 +55,24 @@ def test_paths_are_told_without_dots_unless_a_link_is_before_them(tmp_path: Path
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "deep")
     text = '[model]\nprototxt = "../a.prototxt"\nweights = "link/../b.caffemodel"\n'
-    found = load_settings(write(tmp_path / "near", text))
+    found = read_settings(write(tmp_path / "near", text))
     assert str(found.prototxt) == str(tmp_path / "a.prototxt")
     assert str(found.weights) == str(tmp_path / "near" / "link" / ".." / "b.caffemodel")
 
 
 def test_a_mean_may_be_a_file(tmp_path: Path) -> None:
-    settings = load_settings(write(tmp_path, '[preprocess]\nmean = "mean.npy"\n'))
+    settings = read_settings(write(tmp_path, '[preprocess]\nmean = "mean.npy"\n'))
     assert settings.mean == tmp_path / "mean.npy"
 
 
 def test_an_empty_file_says_nothing(tmp_path: Path) -> None:
     path = write(tmp_path, "")
-    assert load_settings(path) == Settings(path=path)
+    assert read_settings(path) == Settings(path=path)
 
 
 def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
     path = write(tmp_path, b"\xef\xbb\xbf" + FULL.replace("\n", "\r\n").encode())
-    assert load_settings(path).window == (227, 227)
+    assert read_settings(path).window == (227, 227)
 
 
 @pytest.mark.parametrize(
@@ -126,21 +126,21 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
 def test_every_mistake_has_its_line(tmp_path: Path, text: str, said: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(SettingsError) as error:
-        load_settings(path)
+        read_settings(path)
     assert str(error.value) == f"{path}:{said}"
 
 
 def test_syntax_errors_have_line_and_column(tmp_path: Path) -> None:
     path = write(tmp_path, "[model]\nweights = \n")
     with pytest.raises(SettingsError) as error:
-        load_settings(path)
+        read_settings(path)
     assert str(error.value) == f"{path}:2:11: Invalid value"
 
 
 def test_syntax_error_at_the_end(tmp_path: Path) -> None:
     path = write(tmp_path, "[model")
     with pytest.raises(SettingsError) as error:
-        load_settings(path)
+        read_settings(path)
     assert str(error.value).startswith(f"{path}: ")
     assert str(error.value).endswith(" at the end of the file")
 
@@ -148,13 +148,13 @@ def test_syntax_error_at_the_end(tmp_path: Path) -> None:
 def test_not_text(tmp_path: Path) -> None:
     path = write(tmp_path, b"[model]\n\n\xff")
     with pytest.raises(SettingsError) as error:
-        load_settings(path)
+        read_settings(path)
     assert str(error.value) == f"{path}:3: not UTF-8 text"
 
 
 def test_a_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
-        load_settings(tmp_path)
+        read_settings(tmp_path)
     assert str(error.value) == f"{tmp_path}: a directory"
 
 
@@ -199,7 +199,7 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     )
     text = settings.to_toml(out)
     assert 'weights = "../ünï.caffemodel"\n' in text
-    read = load_settings(write(out, text))
+    read = read_settings(write(out, text))
     for name in ("window", "stages", "level", "mean", "raw_scale", "channel_swap", "input_scale"):
         assert getattr(read, name) == getattr(settings, name)
     for name in ("prototxt", "weights", "labels"):
@@ -221,7 +221,7 @@ def test_relative_paths_and_folders_reached_by_links(tmp_path: Path) -> None:
     (tmp_path / "m.caffemodel").touch()
     text = Settings(weights=tmp_path / "m.caffemodel").to_toml(tmp_path / "link")
     assert text == '[model]\nweights = "../../m.caffemodel"\n'
-    read = load_settings(write(tmp_path / "link", text))
+    read = read_settings(write(tmp_path / "link", text))
     assert read.weights is not None
     assert read.weights.is_file()
 

@@ -6,7 +6,7 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import Shapes, infer
 
@@ -15,7 +15,7 @@ def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
     text = (
         f'input: "x" input_shape {{ {dims} }}\nlayer {{ name: "l" bottom: "x" top: "y" {layer} }}'
     )
-    return infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+    return infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
 
 
 def two(one: str, other: str) -> str:
@@ -259,7 +259,7 @@ def test_numbers_too_large_for_caffe_are_refused() -> None:
 
 
 def test_a_net_without_a_declared_shape_is_told_of() -> None:
-    found = infer(Net.of(Prototxt.parse('input: "x"')))
+    found = infer(NetDefinition.of(Prototxt.parse('input: "x"')))
     assert found.unknown == {
         "x": "the prototxt declares no shape for this input; --input-shape x=NxCxHxW gives it"
     }
@@ -289,7 +289,7 @@ def test_a_static_input_beside_states_given() -> None:
         'layer { name: "l" type: "LSTM" bottom: ["x", "cont", "still", "h", "c"] '
         'top: ["y", "hT", "cT"] recurrent_param { num_output: 4 expose_hidden: true } }'
     )
-    found = infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+    found = infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
     assert found.params["l"] == ((16, 5), (16,), (16, 7), (16, 4))
     assert found.blobs["hT"] == (1, 2, 4)
 
@@ -300,7 +300,7 @@ def flat(layers: str) -> Shapes:
         'input: "x" input_shape { dim: [1, 4, 5, 6] } layer { name: "ip" type: "InnerProduct" '
         f'bottom: "x" top: "ip" inner_product_param {{ num_output: 5 }} }} {layers}'
     )
-    return infer(Net.of(Prototxt.parse(text, "n.prototxt")))
+    return infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
 
 
 def test_a_normalize_over_a_flat_blob_keeps_its_shape() -> None:

@@ -16,12 +16,12 @@ from netsurgery.engines.ort import open_engine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings
-from netsurgery.jobs.convert import convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.field import fields
 from netsurgery.net.shapes import infer
 from netsurgery.net.shuffle import channel_shuffles, of_any_size
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.verbs.convert import convert, output_paths
 
 Array = NDArray[np.float32]
 
@@ -71,8 +71,8 @@ FREE = (
 )
 
 
-def net_of(text: str) -> Net:
-    return Net.of(Prototxt.parse(HEAD + text + TAIL, "n.prototxt"))
+def net_of(text: str) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(HEAD + text + TAIL, "n.prototxt"))
 
 
 @pytest.mark.parametrize("text", [*BOUND.values(), FREE])
@@ -147,9 +147,9 @@ def test_converted_it_is_the_same_map_as_with_shufflenets_layer(text: str, tmp_p
         prototxt = tmp_path / f"{name}.prototxt"
         prototxt.write_text(HEAD + one + TAIL)
         made = convert(
-            plan_convolution(Net.read(prototxt)),
+            plan_convolution(NetDefinition.read(prototxt)),
             weights,
-            output_places(prototxt, weights, folder=tmp_path / name),
+            output_paths(prototxt, weights, folder=tmp_path / name),
             settings=Settings(),
             engine=EngineOptions(choice="embedded"),
             verify=True,
@@ -158,7 +158,7 @@ def test_converted_it_is_the_same_map_as_with_shufflenets_layer(text: str, tmp_p
         assert [check.check.reasons for check in made.verified.maps] == [()]
         with (
             open_engine(EngineOptions(threads=1)) as engine,
-            engine.load(made.places.prototxt, made.places.weights) as net,
+            engine.load(made.paths.prototxt, made.paths.weights) as net,
         ):
             picture = np.random.default_rng(2).standard_normal((1, 2, 31, 40)).astype("f4")
             net.reshape({"data": picture.shape})

@@ -16,10 +16,10 @@ from netsurgery.engines.ort import open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.edit import EditPlaces, write_edit
-from netsurgery.net import Net, types
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition, types
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
 
 Array = NDArray[np.float32]
 
@@ -35,13 +35,13 @@ def made(folder: Path, layer: str, *, factor: float = 1.0, more: str = "") -> tu
     """A net of that layer, from x to y, and its random weights."""
     net, weights = folder / "net.prototxt", folder / "net.caffemodel"
     net.write_text(f"{HEAD}layer {{ name: 'b' bottom: 'x' top: 'y' {layer} }}  # mine\n{more}")
-    found = next(each for each in Net.read(net).layers if each.name == "b")
+    found = next(each for each in NetDefinition.read(net).layers if each.name == "b")
     write_model(weights, model_layer("b", found.type, *params(net, factor)))
     return net, weights
 
 
 def params(net: Path, factor: float = 1.0) -> list[Array]:
-    layer = next(each for each in Net.read(net).layers if each.name == "b")
+    layer = next(each for each in NetDefinition.read(net).layers if each.name == "b")
     record, rng = types.of(layer), np.random.default_rng(3)
     assert record is not None
     values = []
@@ -52,9 +52,9 @@ def params(net: Path, factor: float = 1.0) -> list[Array]:
     return values
 
 
-def edit(net: Path, weights: Path, *operations: str) -> tuple[EditPlan, EditPlaces]:
-    places = EditPlaces(net.parent / "new.caffemodel", net.parent / "new.prototxt")
-    with Model.open(net, weights) as model:
+def edit(net: Path, weights: Path, *operations: str) -> tuple[EditPlan, EditPaths]:
+    places = EditPaths(net.parent / "new.caffemodel", net.parent / "new.prototxt")
+    with NetWithWeights.open(net, weights) as model:
         plan = plan_edit(model, operations)
         write_edit(plan, model, places, force=True)
     return plan, places
@@ -65,7 +65,7 @@ def picture() -> Mapping[str, Array]:
 
 
 def expected(net: Path) -> Array:
-    layer = next(each for each in Net.read(net).layers if each.name == "b")
+    layer = next(each for each in NetDefinition.read(net).layers if each.name == "b")
     record = types.of(layer)
     assert record is not None
     (top,) = REFERENCES[record.name](layer, [picture()["x"]], params(net))
@@ -78,7 +78,7 @@ def test_it_is_the_same_function_of_the_same_numbers(tmp_path: Path, layer: str)
     plan, places = edit(net, weights, "split-batch-norm")
     assert plan.notes == ()
     assert places.prototxt is not None
-    new = Net.read(places.prototxt)
+    new = NetDefinition.read(places.prototxt)
     assert all(types.is_stock(each) for each in new.layers)
     stored = {p.tobytes() for p in params(net)} | {np.ones(1, np.float32).tobytes()}
     with open_weights(places.weights) as model:

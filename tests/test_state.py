@@ -9,7 +9,7 @@ import pytest
 from netsurgery.cli import run
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net, NetState
+from netsurgery.net import NetDefinition, NetState
 
 TWO_STAGES = """
 layer { name: "a" type: "Data" top: "x" include { stage: "a" } }
@@ -18,8 +18,8 @@ layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
 """
 
 
-def net(text: str, *given: object) -> Net:
-    return Net.of(Prototxt.parse(text, "n.prototxt"), NetState(*given))  # type: ignore[arg-type]
+def net(text: str, *given: object) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"), NetState(*given))  # type: ignore[arg-type]
 
 
 def kept(rules: str, *given: object, state: str = "") -> bool:
@@ -179,5 +179,8 @@ def test_what_another_phase_has_is_named_by_every_command(
 def test_a_net_without_a_layer_in_its_state_is_named_as_one_for_training() -> None:
     text = 'layer { name: "a" type: "ReLU" bottom: "x" top: "a" include { phase: TRAIN } }'
     with pytest.raises(PrototxtError, match=r"no layer of the net is for the TEST phase.*--phase"):
-        Net.of(Prototxt.parse('input: "x"\n' + text, "n"))
-    assert len(Net.of(Prototxt.parse('input: "x"\n' + text, "n"), NetState("TRAIN")).layers) == 1
+        NetDefinition.of(Prototxt.parse('input: "x"\n' + text, "n"))
+    assert (
+        len(NetDefinition.of(Prototxt.parse('input: "x"\n' + text, "n"), NetState("TRAIN")).layers)
+        == 1
+    )

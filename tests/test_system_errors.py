@@ -16,7 +16,7 @@ from every_command import COMMANDS, GOOD
 from PIL import Image
 
 from netsurgery.cli import run
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 
 #: What a file is met with: looked at, read, written and put in place.
 CALLS = """
@@ -115,17 +115,17 @@ def test_an_input_that_is_cut_once_it_is_open(
 ) -> None:
     """By half; whatever is read then ends early."""
 
-    def opened(source: Source, path: str | Path) -> None:
+    def opened(source: FileSource, path: str | Path) -> None:
         real(source, path)
         if os.path.basename(path) == which:
             os.truncate(path, size)
 
-    real, size = Source.__init__, os.path.getsize(which) // 2
+    real, size = FileSource.__init__, os.path.getsize(which) // 2
     words = [name, *COMMANDS[name][-1].replace("NET", "good.prototxt").split()]
     if which not in words:
         words[1:] = ["good.caffemodel", "good.caffemodel"]
     before = {path.name for path in here.iterdir()}
-    monkeypatch.setattr(Source, "__init__", opened)
+    monkeypatch.setattr(FileSource, "__init__", opened)
     code = run(words)
     out, err = capsys.readouterr()
     if name == "check" and code == 1:

@@ -15,7 +15,7 @@ import pytest
 from every_command import COMMANDS, GOOD
 from PIL import Image
 
-from netsurgery.engines.last_words import LastWords
+from netsurgery.engines.worker_log import LastWords
 from netsurgery.io.terminal import printable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +59,7 @@ WRITES = re.compile(
 WRITERS = {
     "cli/printing.py",
     "io/terminal.py",
-    "engines/last_words.py",
+    "engines/worker_log.py",
     "engines/caffe_probe.py",
     "engines/caffe_worker.py",
 }

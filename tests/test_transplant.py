@@ -17,9 +17,9 @@ from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
 from netsurgery.formats.weights import open_weights, write_weights
 from netsurgery.io.files import Outputs
 from netsurgery.io.wire import delimited, text_field
-from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.surgery.transplant.params import overlap
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
+from netsurgery.verbs.transplant import planned_transplant, transplant
 
 Array = NDArray[np.float32]
 Weights = Mapping[str, Sequence[Array]]

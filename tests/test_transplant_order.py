@@ -14,8 +14,8 @@ from small_models import model_layer, write_model
 from netsurgery.cli import run
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.surgery.transplant.plan import NameRule
+from netsurgery.verbs.transplant import planned_transplant, transplant
 
 Array = NDArray[np.float32]
 

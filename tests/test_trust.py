@@ -21,7 +21,7 @@ from netsurgery.cli import run
 from netsurgery.errors import NetsurgeryError, SettingsError, UntrustedError
 from netsurgery.formats import user_config
 from netsurgery.formats.found_settings import load_found, with_found
-from netsurgery.formats.settings import SETTINGS_NAME, Settings, load_settings
+from netsurgery.formats.settings import SETTINGS_NAME, Settings, read_settings
 from netsurgery.io import ownership
 from netsurgery.net.state import TEST
 
@@ -196,7 +196,7 @@ def test_what_the_message_says_to_write_allows_it(
             setting = told[told.index("trusted = ") :].rpartition(" under [user] in ")[0]
             configure(here, f"[user]\n{setting}\n")
             assert load_found(path, None).raw_scale == 2.0
-            assert load_settings(path).raw_scale == 2.0
+            assert read_settings(path).raw_scale == 2.0
             with pytest.raises(UntrustedError):
                 load_found(plant(here), None)
             here.chmod(0o755)
@@ -366,12 +366,12 @@ def calls(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def test_settings_are_found_and_read_in_one_place() -> None:
     """Who reads a file that nobody named asks `found_settings`; the library's are named."""
-    assert set(calls(["find_settings", "read_settings", "load_settings"])) == {
+    assert set(calls(["find_settings", "read_settings", "read_settings_keys"])) == {
         ("formats/found_settings.py", "find_settings"),
-        ("formats/found_settings.py", "read_settings"),
-        ("formats/settings.py", "read_settings"),
-        ("jobs/check.py", "find_settings"),  # and reads it by load_found
-        ("library/given.py", "load_settings"),
+        ("formats/found_settings.py", "read_settings_keys"),
+        ("formats/settings.py", "read_settings_keys"),
+        ("verbs/check.py", "find_settings"),  # and reads it by load_found
+        ("open_net/arguments.py", "read_settings"),
     }
 
 

@@ -27,17 +27,17 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.schema.index import caffe_fields, fields_of_forks
-from netsurgery.net import Layer, Net, types
+from netsurgery.net import Layer, NetDefinition, types
 from netsurgery.net.shapes import infer
 from netsurgery.net.types.record import (
     Channels,
     LayerType,
-    Layout,
-    Param,
     ParamRole,
+    ParamSpec,
     Role,
     Space,
     Values,
+    WeightLayout,
 )
 
 Array = NDArray[np.float32]
@@ -100,7 +100,7 @@ def engine() -> Iterator[EmbeddedEngine]:
 def run(engine: EmbeddedEngine, folder: Path, trial: Trial, seed: int) -> Ran:
     path, weights = folder / "net.prototxt", folder / "net.caffemodel"
     path.write_text(prototxt(trial).replace('top: "in0" }', 'top: "out0" }'))
-    net = Net.read(path)
+    net = NetDefinition.read(path)
     layer, rng = net.layers[-1], np.random.default_rng(seed)
     params = []
     for index, shape in enumerate(infer(net).params_of(layer)):
@@ -460,11 +460,11 @@ def test_what_folds_is_by_channel_and_has_params() -> None:
     }
 
 
-def _scaled(weight: Array, layout: Layout, factor: Array) -> Array:
+def _scaled(weight: Array, layout: WeightLayout, factor: Array) -> Array:
     """Row by row: the weight that gives each output `factor` times as large."""
-    if layout is Layout.TURNED:
+    if layout is WeightLayout.TURNED:
         return weight * factor
-    if layout is Layout.OUTPUTS_FIRST:
+    if layout is WeightLayout.OUTPUTS_FIRST:
         return weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
     groups = factor.size // weight.shape[1]
     each = factor.reshape(groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
@@ -527,7 +527,7 @@ def test_params_are_what_they_are_called(kind: str, engine: EmbeddedEngine, tmp_
     over_trials(kind, engine, tmp_path, look)
 
 
-def _hold_scale(ran: Ran, index: int, params: tuple[Param, ...], before: Array) -> None:
+def _hold_scale(ran: Ran, index: int, params: tuple[ParamSpec, ...], before: Array) -> None:
     """Twice the scale is twice the top, but for what is added to it."""
     values = list(ran.params)
     values[index] = values[index] * 2

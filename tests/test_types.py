@@ -18,7 +18,7 @@ from parity.fork_configurations import FORK_TRIALS
 from netsurgery.errors import NetsurgeryError
 from netsurgery.export.layers import EMITTERS
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Layer, Net, types
+from netsurgery.net import Layer, NetDefinition, types
 from netsurgery.net.cost import costs
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import fields
@@ -62,8 +62,8 @@ def test_every_emitter_is_of_a_known_type() -> None:
     assert set(EMITTERS) <= set(types.RECORDS)
 
 
-def trial_layer(trial: Trial) -> tuple[Net, Layer]:
-    net = Net.of(Prototxt.parse(prototxt(trial)))
+def trial_layer(trial: Trial) -> tuple[NetDefinition, Layer]:
+    net = NetDefinition.of(Prototxt.parse(prototxt(trial)))
     return net, net.layers[-1]
 
 
@@ -105,7 +105,7 @@ def test_any_number_of_bottoms_and_tops_is_answered_or_refused(kind: str) -> Non
         message += " pooling_param { kernel_size: 2 } inner_product_param { num_output: 3 }"
         text = f'{inputs} layer {{ name: "l" type: "{kind}" {blobs} {message} }}'
         with contextlib.suppress(NetsurgeryError):
-            net = Net.of(Prototxt.parse(text))
+            net = NetDefinition.of(Prototxt.parse(text))
             shapes = infer(net)
             costs(net, shapes)
             fields(net)

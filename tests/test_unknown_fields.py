@@ -12,7 +12,7 @@ from PIL import Image
 import netsurgery
 from netsurgery.cli import run
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.cost import costs
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import fields
@@ -85,7 +85,7 @@ def test_every_command(
 def test_a_shape_that_is_given_makes_nothing_else_known(strange: str) -> None:
     """What a cell of the layer sees, and how it treats an edge, depends on the field too."""
     text = GOOD.replace("kernel_size: 3", f"kernel_size: 3 {strange}")
-    net = Net.of(Prototxt.parse(text)).at({"conv": (1, 2, 7, 7)})
+    net = NetDefinition.of(Prototxt.parse(text)).at({"conv": (1, 2, 7, 7)})
     shapes = infer(net)
     assert shapes.blobs["prob"] == (1, 3)
     assert "conv" not in shapes.params
@@ -93,7 +93,7 @@ def test_a_shape_that_is_given_makes_nothing_else_known(strange: str) -> None:
     (effect,) = edge_effects(net, shapes, "conv")
     assert "not known" in effect.why
     assert costs(net, shapes)[1].multiply_adds is None
-    stock = Net.of(Prototxt.parse(GOOD))
+    stock = NetDefinition.of(Prototxt.parse(GOOD))
     assert set(fields(stock)) == {"data", "conv", "fc", "prob"}
     assert edge_effects(stock, infer(stock), "conv") == []
 
@@ -120,10 +120,10 @@ def test_in_which_order_its_numbers_lie_is_not_known_either(kind: str) -> None:
     text = f"""input: "x" input_shape {{ dim: [1, 2, 3, 4] }}
     layer {{ name: "l" type: "{kind}" bottom: "x" top: "y"
       {kind.lower()}_param {{ {own} STRANGE }} }}"""
-    known = Net.of(Prototxt.parse(text.replace("STRANGE", "")))
+    known = NetDefinition.of(Prototxt.parse(text.replace("STRANGE", "")))
     assert "y" in last_orders(known, infer(known))
     shape = infer(known).blobs["y"]
-    net = Net.of(Prototxt.parse(text.replace("STRANGE", "zzz: 1"))).at({"y": shape})
+    net = NetDefinition.of(Prototxt.parse(text.replace("STRANGE", "zzz: 1"))).at({"y": shape})
     assert "y" not in last_orders(net, infer(net))
 
 

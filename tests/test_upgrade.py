@@ -16,9 +16,9 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.upgrade import layers as field_numbers
 from netsurgery.formats.upgrade.binary import check_upgraded, plan_binary_upgrade
 from netsurgery.formats.upgrade.text import plan_upgrade
-from netsurgery.io.segments import Copy, Literal, Source
-from netsurgery.jobs.upgrade import planned_upgrade, upgrade
-from netsurgery.net.net import Net
+from netsurgery.io.segments import Bytes, FileRange, FileSource
+from netsurgery.net.net import NetDefinition
+from netsurgery.verbs.upgrade import planned_upgrade, upgrade
 
 
 def upgraded(text: str) -> str:
@@ -333,11 +333,11 @@ def test_weights_are_copied_as_they_lie(generation: str, tmp_path: Path) -> None
         blob.height, blob.width = 100, 200
         blob.data.extend(range(20000))
     path = write(tmp_path, net)
-    source = Source(path)
+    source = FileSource(path)
     plan = plan_binary_upgrade(source)
     source.close()
-    copied = [segment.length for segment in plan.segments if isinstance(segment, Copy)]
-    written = [len(segment.data) for segment in plan.segments if isinstance(segment, Literal)]
+    copied = [segment.length for segment in plan.segments if isinstance(segment, FileRange)]
+    written = [len(segment.data) for segment in plan.segments if isinstance(segment, Bytes)]
     assert plan.generation == generation
     assert len(copied) == 3
     assert min(copied) >= 80000
@@ -362,7 +362,7 @@ def test_a_binary_net_of_today_is_copied_byte_for_byte(repo_root: Path, tmp_path
 
 def test_fields_that_v1_has_not_are_told(tmp_path: Path) -> None:
     layer = b"\x22\x01a" + b"\xa0\x06\x05"  # name "a", field 100
-    source = Source(write(tmp_path, b"\x12" + bytes([len(layer)]) + layer))
+    source = FileSource(write(tmp_path, b"\x12" + bytes([len(layer)]) + layer))
     plan = plan_binary_upgrade(source)
     source.close()
     assert list(map(str, plan.changes)) == [
@@ -392,7 +392,7 @@ REFUSED_BINARY = {
 
 @pytest.mark.parametrize("text", REFUSED_BINARY)
 def test_what_is_not_understood_is_refused_in_binary(text: str, tmp_path: Path) -> None:
-    source = Source(write(tmp_path, net_parameter(text)))
+    source = FileSource(write(tmp_path, net_parameter(text)))
     with pytest.raises(CaffemodelError) as caught:
         plan_binary_upgrade(source)
     source.close()
@@ -417,7 +417,7 @@ def test_what_is_not_understood_is_refused_in_binary(text: str, tmp_path: Path) 
     ],
 )
 def test_broken_models(data: bytes, message: str, tmp_path: Path) -> None:
-    source = Source(write(tmp_path, data))
+    source = FileSource(write(tmp_path, data))
     with pytest.raises(CaffemodelError) as caught:
         plan_binary_upgrade(source)
     source.close()
@@ -425,7 +425,7 @@ def test_broken_models(data: bytes, message: str, tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
-    source = Source(write(tmp_path, net_parameter('layers { name: "a" type: RELU }')))
+    source = FileSource(write(tmp_path, net_parameter('layers { name: "a" type: RELU }')))
     plan = plan_binary_upgrade(source)
     source.close()
     other = tmp_path / "other.caffemodel"
@@ -438,7 +438,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 def test_a_net_of_v0_is_read_as_one_of_today(tmp_path: Path) -> None:
     path = tmp_path / "v0.prototxt"
     path.write_text(NETS["V0 in lines"])
-    net = Net.read(path)
+    net = NetDefinition.read(path)
     assert [(layer.name, layer.type) for layer in net.layers] == [
         ("input", "Input"),
         ("conv1", "Convolution"),
@@ -448,5 +448,5 @@ def test_a_net_of_v0_is_read_as_one_of_today(tmp_path: Path) -> None:
         "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`",
     )
     path.write_text('layers { name: "r" type: RELU }')
-    net = Net.read(path)
+    net = NetDefinition.read(path)
     assert (net.prototxt.generation, net.notes) == ("V1", ())

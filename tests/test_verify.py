@@ -17,13 +17,13 @@ from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings
-from netsurgery.jobs.convert import convert, output_places
-from netsurgery.jobs.verify import Verification, verify
-from netsurgery.jobs.verify_gaps import Gap, gap_between
-from netsurgery.jobs.verify_inputs import Samples, pair_inputs
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.verbs.convert import convert, output_paths
+from netsurgery.verbs.verify import Verification, verify
+from netsurgery.verbs.verify_gaps import Difference, gap_between
+from netsurgery.verbs.verify_inputs import Samples, pair_inputs
 
 EMBEDDED = EngineOptions(choice="embedded")
 
@@ -63,12 +63,12 @@ def test_gaps_do_not_mind_shapes() -> None:
     assert (gap.relative, gap.shape, gap.other_shape) == (0, (1, 6), (1, 6, 1, 1))
 
 
-def net(*inputs: str, layers: str = "") -> Net:
+def net(*inputs: str, layers: str = "") -> NetDefinition:
     text = "".join(f'input: "{name}" ' for name, _ in (one.split("=") for one in inputs)) + "".join(
         f"input_shape {{ dim: [{shape.replace('x', ',')}] }} "
         for _, shape in (one.split("=") for one in inputs)
     )
-    return Net.of(Prototxt.parse(text + layers, "net.prototxt"))
+    return NetDefinition.of(Prototxt.parse(text + layers, "net.prototxt"))
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def digits(repo_root: Path) -> Files:
 
 @pytest.fixture
 def full_conv(digits: Files, tmp_path: Path) -> Files:
-    places = output_places(digits.prototxt, digits.weights, folder=tmp_path)
-    plan = plan_convolution(Net.read(digits.prototxt))
+    places = output_paths(digits.prototxt, digits.weights, folder=tmp_path)
+    plan = plan_convolution(NetDefinition.read(digits.prototxt))
     convert(plan, digits.weights, places, settings=Settings(), engine=EMBEDDED)
     return Files(places.prototxt, places.weights)
 
@@ -188,7 +188,7 @@ def tampered(
 
 
 def compared(old: Files, new: Files, **options: Any) -> Verification:
-    with Model.open(*old) as one, Model.open(*new) as other:
+    with NetWithWeights.open(*old) as one, NetWithWeights.open(*new) as other:
         return verify(one, other, Samples(), [EMBEDDED], **options)
 
 
@@ -277,7 +277,7 @@ def test_the_larger_net_may_come_first(digits: Files, full_conv: Files) -> None:
 def test_a_map_decides_unless_there_is_a_reason(digits: Files, full_conv: Files) -> None:
     found = compared(digits, full_conv)
     made = found.maps[0]
-    apart = replace(made, gap=Gap(made.gap.shape, made.gap.other_shape, 1.0, 0.25))
+    apart = replace(made, gap=Difference(made.gap.shape, made.gap.other_shape, 1.0, 0.25))
     wrong = replace(found, maps=(apart,))
     assert not wrong.same
     assert wrong.worst == (

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.jobs.verify_inputs import Samples
 from netsurgery.net import types
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.types.indices import INDICES
 from netsurgery.net.types.record import Role, ask
+from netsurgery.verbs.verify_inputs import Samples
 
 Array = Any
 
@@ -23,7 +23,7 @@ def feed(text: str, **shapes: tuple[int, ...]) -> dict[str, Array]:
         f"dim: {list(shape)} }} }} }} "
         for name, shape in shapes.items()
     )
-    net = Net.of(Prototxt.parse(inputs + text, "n.prototxt"))
+    net = NetDefinition.of(Prototxt.parse(inputs + text, "n.prototxt"))
     return next(Samples(seed=3).feeds(net, shapes))
 
 

@@ -22,8 +22,8 @@ from netsurgery.formats.weights import (
     write_weights,
 )
 from netsurgery.io.files import Outputs
-from netsurgery.io.segments import Copy, Produced
-from netsurgery.net import Net
+from netsurgery.io.segments import Computed, FileRange
+from netsurgery.net import NetDefinition
 
 #: Layer -> the numbers of its params; what golden.V2 holds.
 GOLDEN = {"ip1": [[1, 2, 3, 4, 5, 6], [7, 8]], "relu": []}
@@ -98,7 +98,7 @@ def test_numbers_in_one_run_are_a_range(golden: Path, tmp_path: Path) -> None:
     for path in (golden, copied(golden, tmp_path / "a.h5")):
         with open_weights(path) as weights:
             found = numbers(weights.layer("ip1").blobs[0])
-            assert isinstance(found, Copy)
+            assert isinstance(found, FileRange)
             assert found.source.pread(found.length, found.offset) == (
                 np.arange(1, 7, dtype="<f4").tobytes()
             )
@@ -108,7 +108,7 @@ def test_numbers_with_a_tag_each_are_computed(tmp_path: Path) -> None:
     (tmp_path / "v1").write_bytes(V1)
     with open_weights(tmp_path / "v1") as weights:
         found = numbers(weights.layer("ip1").blobs[1])
-        assert not isinstance(found, Copy)
+        assert not isinstance(found, FileRange)
         assert b"".join(bytes(piece) for piece in found()) == np.float32(7).tobytes()
     assert held(copied(tmp_path / "v1", tmp_path / "a.h5"))["ip1"][1] == [7]
 
@@ -139,7 +139,7 @@ def test_a_file_without_place_for_a_name_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_caffemodel_of_two_gib_is_not_written() -> None:
-    half = Produced(1 << 30, lambda: [])
+    half = Computed(1 << 30, lambda: [])
     check_size([half], "a.caffemodel")
     with pytest.raises(OutputError) as caught:
         check_size([half, half], "a.caffemodel")
@@ -177,7 +177,7 @@ def test_a_new_layer_for_an_old_file(tmp_path: Path) -> None:
 
 def test_which_params_are_shared() -> None:
     ip = 'type: "InnerProduct" inner_product_param { num_output: 2 } bottom: "x"'
-    net = Net.of(
+    net = NetDefinition.of(
         Prototxt.parse(
             'input: "x" input_shape { dim: [1, 3] }\n'
             f'layer {{ name: "a" top: "a" {ip} param {{ name: "w" }} param {{ lr_mult: 2 }} }}\n'

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import (
-    Field,
     Wire,
+    WireField,
     WireReader,
     delimited,
     encode_varint,
@@ -28,12 +28,12 @@ def reader(tmp_path: Path) -> Reader:
     def make(data: bytes) -> WireReader:
         path = tmp_path / "m"
         path.write_bytes(data)
-        return WireReader(Source(path))
+        return WireReader(FileSource(path))
 
     return make
 
 
-def fields(reader: WireReader) -> list[Field]:
+def fields(reader: WireReader) -> list[WireField]:
     return list(reader.fields(0, reader.size))
 
 
@@ -46,15 +46,15 @@ def refused(reader: WireReader) -> str:
 def test_every_wire_type(reader: Reader) -> None:
     data = b"\x08\x96\x01" + b"\x11" + b"8" * 8 + b"\x1a\x02hi" + b"\x25" + b"4" * 4
     assert fields(reader(data)) == [
-        Field(1, Wire.VARINT, 0, 1, 3, 150),
-        Field(2, Wire.FIXED64, 3, 4, 12, 0),
-        Field(3, Wire.DELIMITED, 12, 14, 16, 0),
-        Field(4, Wire.FIXED32, 16, 17, 21, 0),
+        WireField(1, Wire.VARINT, 0, 1, 3, 150),
+        WireField(2, Wire.FIXED64, 3, 4, 12, 0),
+        WireField(3, Wire.DELIMITED, 12, 14, 16, 0),
+        WireField(4, Wire.FIXED32, 16, 17, 21, 0),
     ]
 
 
 def test_a_field_of_two_tag_bytes(reader: Reader) -> None:
-    assert fields(reader(b"\xa2\x06\x00")) == [Field(100, Wire.DELIMITED, 0, 3, 3, 0)]
+    assert fields(reader(b"\xa2\x06\x00")) == [WireField(100, Wire.DELIMITED, 0, 3, 3, 0)]
 
 
 def test_groups_are_stepped_over(reader: Reader) -> None:
@@ -133,13 +133,13 @@ def test_short_runs_cost_no_more_than_they_are_long(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    pread = Source.pread
+    pread = FileSource.pread
 
-    def counted(source: Source, length: int, offset: int) -> bytes:
+    def counted(source: FileSource, length: int, offset: int) -> bytes:
         read.append(length)
         return pread(source, length, offset)
 
-    monkeypatch.setattr(Source, "pread", counted)
+    monkeypatch.setattr(FileSource, "pread", counted)
     whole = reader((b"\x2dABCD" + b"\x35ABCD") * 5000)
     assert sum(1 for found in fields(whole) if whole.run(found, whole.size) == found) == 10_000
     assert sum(read) < 100 * whole.size

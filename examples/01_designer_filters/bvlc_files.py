@@ -10,13 +10,13 @@ import gzip
 import sys
 from pathlib import Path
 
-from netsurgery.engines.debian import documentation
+from netsurgery.engines.debian import caffe_documentation
 
 FILES = ("examples/net_surgery/conv.prototxt", "examples/images/cat_gray.jpg")
 
 
 def main(folder: Path) -> None:
-    docs = documentation()
+    docs = caffe_documentation()
     if docs is None:
         sys.exit("error: no caffe-doc here; 'netsurgery caffe install' brings it")
     folder.mkdir(exist_ok=True)

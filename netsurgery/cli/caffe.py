@@ -17,7 +17,7 @@ from netsurgery.io.terminal import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from netsurgery.engines.discovery import Caffe, Finding
+    from netsurgery.engines.discovery import Caffe, ProbeResult
 
 __all__ = ["command"]
 
@@ -76,7 +76,7 @@ def install(
     show = not quiet and on_terminal(sys.stderr)
     stopped = Undo(lambda: _say_stopped(show))
     try:
-        python = debian.install(
+        python = debian.install_caffe(
             prefix,
             mirror,
             suite,
@@ -131,9 +131,9 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
     Example:
       netsurgery caffe info --json
     """
-    from netsurgery.engines.discovery import chosen, survey
+    from netsurgery.engines.discovery import chosen, probe_all
 
-    findings = survey(caffe_python)
+    findings = probe_all(caffe_python)
     used = chosen(findings)
     if as_json:
         facts = [as_dict(finding, finding is used) for finding in findings]
@@ -147,7 +147,7 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
     ctx.exit(0 if used else 1)
 
 
-def no_caffe(findings: list[Finding]) -> str:
+def no_caffe(findings: list[ProbeResult]) -> str:
     """What to do where none is used: a usable one is passed over only for one that was given."""
     there = next((finding.caffe for finding in findings if finding.caffe is not None), None)
     if there is None:
@@ -156,7 +156,7 @@ def no_caffe(findings: list[Finding]) -> str:
     return f"no Caffe to use: {given} alone counts; without it {there.python} is used"
 
 
-def as_dict(finding: Finding, used: bool) -> dict[str, Any]:
+def as_dict(finding: ProbeResult, used: bool) -> dict[str, Any]:
     """One candidate, for --json: the same keys whether it is usable or not."""
     caffe, candidate = finding.caffe, finding.candidate
     return {
@@ -178,7 +178,7 @@ def as_dict(finding: Finding, used: bool) -> dict[str, Any]:
     }
 
 
-def lines(finding: Finding, used: bool) -> list[str]:
+def lines(finding: ProbeResult, used: bool) -> list[str]:
     """One candidate, for people."""
     caffe, candidate = finding.caffe, finding.candidate
     if caffe is None:

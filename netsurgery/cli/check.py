@@ -12,10 +12,10 @@ from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo, echo_json
-from netsurgery.jobs.check import Check, check
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
+from netsurgery.verbs.check import Check, check
 
 __all__ = ["command", "render", "to_json"]
 

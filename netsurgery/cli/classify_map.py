@@ -142,7 +142,7 @@ def command(
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
     _import_numpy()
-    from netsurgery.maps.mapper import make_mapper
+    from netsurgery.maps.mapper import open_mapper
 
     given = merged(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
@@ -150,7 +150,7 @@ def command(
     )
     settings = with_settings_file(given, trust_config, quiet)
     drop = blob is not None and given.labels is None  # those of the settings file, for its own blob
-    mapper = make_mapper(
+    mapper = open_mapper(
         settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop, state=state
     )
     if not quiet:

@@ -23,10 +23,17 @@ from netsurgery.cli.verify_report import facts as verified
 from netsurgery.cli.verify_report import verified_lines
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
-from netsurgery.jobs.convert import Conversion, Places, Rehearsal, convert, output_places, rehearse
 from netsurgery.net import NetState
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
+from netsurgery.verbs.convert import (
+    Conversion,
+    DryRun,
+    OutputPaths,
+    check_conversion,
+    convert,
+    output_paths,
+)
 
 __all__ = ["command", "render", "to_json"]
 
@@ -113,7 +120,7 @@ def command(
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
     plan = plan_convolution(
-        Net.read(prototxt, state),
+        NetDefinition.read(prototxt, state),
         suffix=suffix,
         layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
         input_size=input_size,
@@ -121,7 +128,7 @@ def command(
         keep_global_pooling=keep_global_pooling,
         skip_refused=on_refusal == "skip",
     )
-    places = output_places(
+    paths = output_paths(
         prototxt,
         weights,
         folder=output_dir,
@@ -129,27 +136,27 @@ def command(
         weights_out=weights_out,
     )
     if dry_run:
-        facts = to_json(plan, places, rehearse(plan, weights, places, settings=preprocess))
+        facts = to_json(plan, paths, check_conversion(plan, weights, paths, settings=preprocess))
     else:
         with bytes_written(quiet) as progress:
             made = convert(
                 plan,
                 weights,
-                places,
+                paths,
                 settings=preprocess,
                 engine=engine,
                 force=force,
                 verify=verify,
                 progress=progress,
             )
-        facts = to_json(plan, places, made)
+        facts = to_json(plan, paths, made)
     if as_json:
         echo_json(facts)
     elif not quiet:
         render(facts)
 
 
-def to_json(plan: ConvolutionPlan, places: Places, made: Conversion | Rehearsal) -> dict[str, Any]:
+def to_json(plan: ConvolutionPlan, paths: OutputPaths, made: Conversion | DryRun) -> dict[str, Any]:
     """Everything there is to tell; a dry run tells the diff too."""
     found: dict[str, Any] = {
         "layers": [
@@ -180,12 +187,12 @@ def to_json(plan: ConvolutionPlan, places: Places, made: Conversion | Rehearsal)
         "layers_without_params": list(made.weights.missing),
         "params_without_layer": list(made.weights.extra),
         "notes": [*_bom(plan), *plan.notes, *_notes(made)],
-        "prototxt": str(places.prototxt),
-        "weights": str(places.weights),
-        "settings": None if made.settings_note else str(places.settings),
+        "prototxt": str(paths.prototxt),
+        "weights": str(paths.weights),
+        "settings": None if made.settings_note else str(paths.settings),
     }
-    if isinstance(made, Rehearsal):
-        diff = text_diff(plan.net.prototxt, plan.text, str(places.prototxt))
+    if isinstance(made, DryRun):
+        diff = text_diff(plan.net.prototxt, plan.text, str(paths.prototxt))
         return {**found, "dry_run": True, "diff": diff}
     found |= {"dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
     return found if made.verified is None else {**found, "verified": verified(made.verified)}
@@ -196,7 +203,7 @@ def _bom(plan: ConvolutionPlan) -> list[str]:
     return [told] if plan.net.prototxt.bom else []
 
 
-def _notes(made: Conversion | Rehearsal) -> list[str]:
+def _notes(made: Conversion | DryRun) -> list[str]:
     notes = [made.engine_note] if isinstance(made, Conversion) and made.engine_note else []
     notes += made.weights.notes
     extra = ", ".join(repr(name) for name in made.weights.extra)
@@ -208,7 +215,7 @@ def _notes(made: Conversion | Rehearsal) -> list[str]:
         notes.append(f"the model has params of layers that the net has not: {extra}")
     if made.settings_note:
         notes.append(made.settings_note)
-    if isinstance(made, Rehearsal):
+    if isinstance(made, DryRun):
         notes += [f"{path} exists already; --force replaces it" for path in made.existing]
     return notes
 

@@ -15,11 +15,11 @@ from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import cell, echo, echo_json, echo_table, echo_text, text_diff
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
-from netsurgery.jobs.diff import Comparison, ParamDifference, compare_files
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
-from netsurgery.surgery.difference.fields import Change
+from netsurgery.surgery.difference.fields import FieldChange
+from netsurgery.verbs.diff import Comparison, ParamDifference, compare_files
 
 __all__ = ["command", "render", "to_json"]
 
@@ -144,7 +144,7 @@ def to_json(found: Comparison, files: Sequence[Path], text: str | None) -> dict[
     return made if text is None else {**made, "text": text}
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: FieldChange) -> dict[str, Any]:
     made = {"path": change.path, "old": change.old, "new": change.new}
     return {**made, "renamed_to": change.renamed_to} if change.renamed_to else made
 
@@ -198,7 +198,7 @@ def _title(layer: LayerDifference) -> str:
     return f"{name}{kind}: {', '.join(marks)}"
 
 
-def _field_line(change: Change) -> str:
+def _field_line(change: FieldChange) -> str:
     if change.renamed_to:
         return f"{change.path} -> {change.renamed_to}"
     old, new = ("(none)" if value is None else value for value in (change.old, change.new))

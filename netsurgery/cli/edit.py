@@ -16,10 +16,10 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text, text_diff
 from netsurgery.cli.progress import bytes_written
-from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.edit.write import EditPaths, check_edit_paths, write_edit
 
 __all__ = ["command"]
 
@@ -125,22 +125,22 @@ def command(
     force: bool,
 ) -> None:
     """See _OPERATIONS."""
-    places = EditPlaces(weights_out, prototxt_out)
-    with Model.open(prototxt, weights, state) as model:
+    paths = EditPaths(weights_out, prototxt_out)
+    with NetWithWeights.open(prototxt, weights, state) as model:
         plan = plan_edit(model, operations)
-        check_edit_places(plan, places)
+        check_edit_paths(plan, paths)
         written: tuple[str, ...] = ()
         if not dry_run:
             with bytes_written(quiet) as progress:
-                written = write_edit(plan, model, places, force=force, progress=progress)
-    found = _facts(plan, places, written)
+                written = write_edit(plan, model, paths, force=force, progress=progress)
+    found = _facts(plan, paths, written)
     if as_json:
         echo_json(found)
     elif not quiet:
         _show(found)
 
 
-def _facts(plan: EditPlan, places: EditPlaces, written: tuple[str, ...]) -> dict[str, Any]:
+def _facts(plan: EditPlan, paths: EditPaths, written: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operations": [
             {
@@ -153,14 +153,14 @@ def _facts(plan: EditPlan, places: EditPlaces, written: tuple[str, ...]) -> dict
             for step in plan.steps
         ],
         "notes": list(plan.notes),
-        "weights": str(places.weights),
-        "prototxt": None if places.prototxt is None else str(places.prototxt),
+        "weights": str(paths.weights),
+        "prototxt": None if paths.prototxt is None else str(paths.prototxt),
         "saved": list(plan.saved),
         "dry_run": not written,
     }
     if not written:
         text = plan.new.prototxt.text
-        found["diff"] = text_diff(plan.net.prototxt, text, str(places.prototxt))
+        found["diff"] = text_diff(plan.net.prototxt, text, str(paths.prototxt))
     return found
 
 

@@ -20,8 +20,8 @@ from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.targets import STDOUT
-from netsurgery.jobs.export import Exported, export
 from netsurgery.net.state import NetState
+from netsurgery.verbs.export import Exported, export
 
 __all__ = ["command"]
 

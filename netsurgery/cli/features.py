@@ -38,8 +38,8 @@ from netsurgery.io.targets import check_outputs
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
-    from netsurgery.jobs.features import FeatureFile
     from netsurgery.maps.features import Extractor, Features
+    from netsurgery.verbs.features import FeatureFile
 
 __all__ = ["command"]
 
@@ -118,8 +118,8 @@ def command(
     Example:
       netsurgery features cat.jpg --blob ip1-conv -o features.npz --picture grid.png
     """
-    from netsurgery.jobs.features import feature_paths
-    from netsurgery.maps.features import make_extractor
+    from netsurgery.maps.features import open_extractor
+    from netsurgery.verbs.features import feature_paths
 
     if output is None and picture is None:
         raise click.UsageError("give --output, --picture, or both")
@@ -129,7 +129,7 @@ def command(
         trust_config,
         quiet,
     )
-    extractor = make_extractor(settings, engine, blobs, fit=fit, antialias=antialias, state=state)
+    extractor = open_extractor(settings, engine, blobs, fit=fit, antialias=antialias, state=state)
     if not quiet:
         echo_notes(extractor.mapper.net.net.notes, err=True)
     paths = feature_paths(output, len(images), len(blobs)) if output else []
@@ -227,7 +227,7 @@ class _Run:
 
     def all(self, stack: ExitStack, outputs: Sequence[Any], pictures: _Pictures) -> None:
         """Every image; one that fails is told and the others go on, unless it is the only one."""
-        from netsurgery.jobs.features import feature_file
+        from netsurgery.verbs.features import feature_file
 
         self.extractor.mapper.load()  # what ails the model is told once
         with ExitStack() as inner:

@@ -19,10 +19,10 @@ from netsurgery.cli.options import (
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.io.targets import STDOUT
-from netsurgery.jobs.init import initialize
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
+from netsurgery.verbs.init import initialize
 
 __all__ = ["command"]
 
@@ -75,7 +75,7 @@ def command(
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(Net.read(prototxt, state), as_caffe=as_caffe)
+    plan = plan_initial_params(NetDefinition.read(prototxt, state), as_caffe=as_caffe)
     size = None
     if not dry_run:
         with bytes_written(quiet) as progress:

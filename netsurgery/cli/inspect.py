@@ -21,19 +21,19 @@ from netsurgery.cli.printing import cell, echo, echo_json, echo_table, joined
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.formats.weights import open_weights
 from netsurgery.io.memory import size_text
-from netsurgery.jobs.blob_statistics import BlobStatistics
-from netsurgery.jobs.inspection import (
+from netsurgery.net.field import ReceptiveField
+from netsurgery.net.net import MAX_DIM, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.shapes import describe
+from netsurgery.net.state import TEST, NetState
+from netsurgery.verbs.blob_statistics import BlobStatistics
+from netsurgery.verbs.inspection import (
     InputSize,
     Inspection,
-    LayerFacts,
+    LayerReport,
     inspect_net,
     inspect_weights,
 )
-from netsurgery.net.field import Field
-from netsurgery.net.model import Model
-from netsurgery.net.net import MAX_DIM, Shape
-from netsurgery.net.shapes import describe
-from netsurgery.net.state import TEST, NetState
 
 __all__ = ["command", "render", "to_json"]
 
@@ -120,7 +120,7 @@ def command(
         with open_weights(weights) as alone:
             found = inspect_weights(alone, with_statistics)
     else:
-        with Model.open(prototxt, weights, state) as model:
+        with NetWithWeights.open(prototxt, weights, state) as model:
             found = inspect_net(
                 model,
                 sizes=sizes,
@@ -199,7 +199,7 @@ def _listed(shape: Shape | None) -> list[int] | None:
     return None if shape is None else list(shape)
 
 
-def _layer(layer: LayerFacts) -> dict[str, Any]:
+def _layer(layer: LayerReport) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": layer.name,
         "type": layer.type,
@@ -218,7 +218,7 @@ def _layer(layer: LayerFacts) -> dict[str, Any]:
     return made
 
 
-def _field(field: Field | None) -> dict[str, Any] | None:
+def _field(field: ReceptiveField | None) -> dict[str, Any] | None:
     if field is None:
         return None
     sizes = {key: list(map(float, getattr(field, key))) for key in ("size", "stride", "offset")}
@@ -273,11 +273,11 @@ def _model_rows(found: Inspection) -> Iterable[Sequence[str]]:
         yield (*_names(layer), _params(layer), f"{layer.count:,}" if layer.params else "")
 
 
-def _names(layer: LayerFacts) -> tuple[str, str, str, str]:
+def _names(layer: LayerReport) -> tuple[str, str, str, str]:
     return layer.name, layer.type, joined(layer.bottoms), joined(layer.tops)
 
 
-def _params(layer: LayerFacts) -> str:
+def _params(layer: LayerReport) -> str:
     return "?" if layer.params is None else joined([describe(shape) for shape in layer.params])
 
 
@@ -285,7 +285,7 @@ def _number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}" if value else ""
 
 
-def _field_cells(layer: LayerFacts) -> tuple[str, str, str]:
+def _field_cells(layer: LayerReport) -> tuple[str, str, str]:
     """Size, stride and offset of the first top's field; a layer's tops have the same."""
     field = layer.fields[0] if layer.fields else None
     if field is None:

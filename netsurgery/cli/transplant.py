@@ -16,10 +16,10 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.jobs.transplant import Transplantation, planned_transplant, transplant
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
+from netsurgery.verbs.transplant import Transplantation, planned_transplant, transplant
 
 __all__ = ["command"]
 
@@ -119,7 +119,7 @@ def _pairs(given: tuple[str, ...], from_net: Path, state: NetState) -> dict[str,
     for pair in given:
         name, mark, goal = pair.partition("=")
         if "=" in goal:
-            layers = {layer.name for layer in Net.read(from_net, state).layers}
+            layers = {layer.name for layer in NetDefinition.read(from_net, state).layers}
             parts = pair.split("=")
             names = ["=".join(parts[:end]) for end in range(1, len(parts))]
             name = max((each for each in names if each in layers), key=len, default=name)

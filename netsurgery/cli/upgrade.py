@@ -16,7 +16,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_text, text_diff
 from netsurgery.cli.progress import bytes_written
-from netsurgery.jobs.upgrade import Upgrade, planned_upgrade, upgrade
+from netsurgery.verbs.upgrade import Upgrade, planned_upgrade, upgrade
 
 __all__ = ["command"]
 

@@ -24,7 +24,7 @@ from netsurgery.cli.printing import echo_json
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import Settings
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 
 __all__ = ["command"]
@@ -123,14 +123,14 @@ def command(
         deploy_full_conv.prototxt model_full_conv.caffemodel --image cat.jpg
     """
     with trouble_is_two():
-        from netsurgery.jobs.verify import verify
-        from netsurgery.jobs.verify_inputs import make_samples
+        from netsurgery.verbs.verify import verify
+        from netsurgery.verbs.verify_inputs import make_samples
 
         if images:
             preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
         choices = engines or (engine.choice,)
         old, new = (
-            Model.open(prototxt, weights, state)
+            NetWithWeights.open(prototxt, weights, state)
             for prototxt, weights in ((prototxt_a, weights_a), (prototxt_b, weights_b))
         )
         with old, new:

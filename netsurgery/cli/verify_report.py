@@ -12,9 +12,9 @@ from netsurgery.cli.printing import cell, echo, echo_table
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
-    from netsurgery.jobs.verify import BlobGap, Verification
-    from netsurgery.jobs.verify_gaps import Gap
-    from netsurgery.jobs.verify_map import MapGap
+    from netsurgery.verbs.verify import BlobGap, Verification
+    from netsurgery.verbs.verify_gaps import Difference
+    from netsurgery.verbs.verify_map import MapGap
 
 __all__ = ["facts", "show", "verified_lines"]
 
@@ -63,7 +63,7 @@ def _blob(one: BlobGap) -> dict[str, Any]:
     }
 
 
-def _gap(gap: Gap) -> dict[str, float | None]:
+def _gap(gap: Difference) -> dict[str, float | None]:
     values = {"absolute": gap.absolute, "relative": gap.relative}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 

@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 
 from netsurgery.engines.contract import Shape
 from netsurgery.errors import NetError, PrototxtError
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.net.memory import caffe_loading, caffe_memory
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes, ShapesAt, describe
 
 __all__ = ["NetClaim"]
 
 
-class NetClaim(Closing):
+class NetClaim(Closeable):
     """The claim of one net: the most that it has taken, until it is closed.
 
     Nothing is claimed for a net on a GPU.
     """
 
-    def __init__(self, net: Net, *, gpu: bool) -> None:
+    def __init__(self, net: NetDefinition, *, gpu: bool) -> None:
         """Claim what loading the net takes. Raises MemoryLimitError."""
         self._path = net.prototxt.path
         self._net = None if gpu else net

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from netsurgery.engines.model_file import lost_by_caffe
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.formats.textformat import Field, Message
+from netsurgery.formats.textformat import Message, TextField
 from netsurgery.formats.weights import is_hdf5, is_hdf5_name
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
 
 __all__ = ["unknown_field", "what_caffe_lacks"]
 
@@ -16,7 +16,7 @@ __all__ = ["unknown_field", "what_caffe_lacks"]
 Fields = Mapping[str, Mapping[str, str | None]]
 
 
-def what_caffe_lacks(caffe: PycaffeEngine, model: Model) -> str:
+def what_caffe_lacks(caffe: PycaffeEngine, model: NetWithWeights) -> str:
     """The first thing of a net and its weights that this Caffe does not know, or "".
 
     Layer types and fields are those that the Caffe itself lists; where it lists none, none is held
@@ -43,7 +43,7 @@ def what_caffe_lacks(caffe: PycaffeEngine, model: Model) -> str:
     return lost_by_caffe(model)
 
 
-def unknown_field(message: Message, name: str, fields: Fields) -> tuple[str, Field] | None:
+def unknown_field(message: Message, name: str, fields: Fields) -> tuple[str, TextField] | None:
     """The message and the first field of it that `fields` do not have, anywhere in the text."""
     if name not in fields:
         return None

@@ -16,7 +16,7 @@ from netsurgery.engines.contract import Shape, check_array, check_shape
 from netsurgery.engines.model_file import check_saved
 from netsurgery.engines.worker_process import wire_path
 from netsurgery.errors import EngineError, EngineFailed
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.net.shapes import describe
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CaffeNet", "shape_of"]
 
 
-class CaffeNet(Closing):
+class CaffeNet(Closeable):
     """A net inside the worker. Arrays go to it and come from it as copies."""
 
     def __init__(

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import EngineError
-from netsurgery.io.closing import Closing
-from netsurgery.net.net import Net
+from netsurgery.io.closeable import Closeable
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.types.record import Effect
@@ -65,7 +65,7 @@ class EngineOptions:
                 raise EngineError(f"allow has {word!r}, expected any of {', '.join(EFFECTS)}")
 
 
-class LoadedNet(Closing, Protocol):
+class LoadedNet(Closeable, Protocol):
     """One net, loaded with its weights."""
 
     @property
@@ -105,7 +105,7 @@ class LoadedNet(Closing, Protocol):
         """Let go of the net."""
 
 
-class Engine(Closing, Protocol):
+class Engine(Closeable, Protocol):
     """Something that can run a net."""
 
     @property
@@ -121,7 +121,7 @@ class Engine(Closing, Protocol):
         """Why "auto" is this engine although there is another; "" where nothing is to be said."""
 
     def load(
-        self, net: Path | Net, weights: Path | None = None, *, state: NetState = TEST
+        self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
     ) -> LoadedNet:
         """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 

@@ -42,9 +42,9 @@ from netsurgery.io.ownership import exposure
 from netsurgery.io.user_folders import data_folder
 
 __all__ = [
+    "caffe_documentation",
     "default_prefix",
-    "documentation",
-    "install",
+    "install_caffe",
     "installed_python",
     "installed_suite",
     "why_not_installed",
@@ -114,7 +114,7 @@ def installed_suite(prefix: Path | None = None) -> str | None:
     return str(_stamp(prefix).get("suite")) if installed_python(prefix) else None
 
 
-def documentation(prefix: Path | None = None) -> Path | None:
+def caffe_documentation(prefix: Path | None = None) -> Path | None:
     """caffe-doc's folder (BVLC's examples and models; some files gzipped), or None."""
     folder = _home(prefix) / "root/usr/share/doc/caffe-doc"
     return folder if installed_python(prefix) and folder.is_dir() else None
@@ -128,7 +128,7 @@ def _unreported(line: str) -> None:
     """Nothing reported."""
 
 
-def install(
+def install_caffe(
     prefix: Path | None = None,
     mirror: str | None = None,
     suite: str = "bullseye",
@@ -177,7 +177,7 @@ def _exposed(place: Path) -> str | None:
 
 
 def _home(prefix: Path | None) -> Path:
-    return (prefix or default_prefix()) / "install"
+    return (prefix or default_prefix()) / "install_caffe"
 
 
 def _stamp(prefix: Path | None) -> dict[str, Any]:

@@ -28,12 +28,12 @@ from netsurgery.errors import EngineMissing, InstallError
 __all__ = [
     "Caffe",
     "Candidate",
-    "Finding",
+    "ProbeResult",
     "candidates",
     "chosen",
     "find_caffe",
     "locate_caffe",
-    "survey",
+    "probe_all",
 ]
 
 VARIABLE = "NETSURGERY_CAFFE_PYTHON"
@@ -52,7 +52,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """What became of a candidate: its Caffe, or the reason why it cannot be used."""
 
     candidate: Candidate
@@ -74,12 +74,12 @@ def candidates(caffe_python: str | None = None) -> list[Candidate]:
     return [*found, _this_interpreter(), _installed()]
 
 
-def survey(caffe_python: str | None = None) -> list[Finding]:
+def probe_all(caffe_python: str | None = None) -> list[ProbeResult]:
     """Try every candidate, in order; takes a second or two for each interpreter there is."""
     return [_try(candidate) for candidate in candidates(caffe_python)]
 
 
-def chosen(findings: list[Finding]) -> Finding | None:
+def chosen(findings: list[ProbeResult]) -> ProbeResult | None:
     """The finding that `find_caffe` would use, or None where it would raise."""
     given = findings[0].candidate.origin in GIVEN
     return next((f for f in findings[: 1 if given else None] if f.caffe is not None), None)
@@ -120,16 +120,16 @@ def locate_caffe(caffe_python: str | None = None) -> str:
     raise _missing(refused)
 
 
-def _try(candidate: Candidate) -> Finding:
+def _try(candidate: Candidate) -> ProbeResult:
     if candidate.python is None:
-        return Finding(candidate, None, candidate.reason)
+        return ProbeResult(candidate, None, candidate.reason)
     try:
-        return Finding(candidate, probe(candidate.python, candidate.origin))
+        return ProbeResult(candidate, probe(candidate.python, candidate.origin))
     except NotUsable as error:
-        return Finding(candidate, None, str(error))
+        return ProbeResult(candidate, None, str(error))
 
 
-def _missing(refused: list[Finding]) -> EngineMissing:
+def _missing(refused: list[ProbeResult]) -> EngineMissing:
     if len(refused) == 1 and refused[0].candidate.origin in GIVEN:
         only = refused[0]
         return EngineMissing(

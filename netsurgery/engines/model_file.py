@@ -14,10 +14,10 @@ from pathlib import Path
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, Caffemodel, FirstGeneration, open_protobuf
 from netsurgery.formats.weights import is_hdf5, is_hdf5_name
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import WireReader
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_sources import ParamSources
 
 __all__ = [
@@ -45,14 +45,14 @@ def check_model(path: Path) -> None:
             raise CaffemodelError("this has no layers, so no weights", path=str(path))
 
 
-def check_params(net: Net, weights: Path) -> None:
+def check_params(net: NetDefinition, weights: Path) -> None:
     """Raise unless the weights hold every param of the net that its fillers do not set.
 
     The index of the weights is read, no more. NetError and PrototxtError tell the layer, in the
     embedded engine's words; CaffemodelError what is wrong with the file, EngineFailed what Caffe
     does not find in HDF5. Caffemodels of V0 are left for Caffe to judge.
     """
-    with Model(net, weights) as model:
+    with NetWithWeights(net, weights) as model:
         try:
             model.weights.check_unchanged()
         except FirstGeneration:
@@ -65,14 +65,14 @@ def check_params(net: Net, weights: Path) -> None:
         check_found_by_caffe(model)
 
 
-def check_found_by_caffe(model: Model) -> None:
+def check_found_by_caffe(model: NetWithWeights) -> None:
     """Raise EngineFailed for what `lost_by_caffe` tells."""
     lost = lost_by_caffe(model)
     if lost:
         raise EngineFailed(f"{model.path}: {lost}; --engine embedded does")
 
 
-def lost_by_caffe(model: Model) -> str:
+def lost_by_caffe(model: NetWithWeights) -> str:
     """Which layer of the net Caffe would leave out of HDF5 without a word, and why; "" if none."""
     if isinstance(model.weights, Caffemodel):
         return ""
@@ -108,7 +108,7 @@ def check_saved(path: Path, layers: int) -> None:
         raise EngineFailed(f"{path}: Caffe's save was cut short; is the disk full?")
 
 
-def count_layers(source: Source) -> int:
+def count_layers(source: FileSource) -> int:
     """How many layers a NetParameter has, read at its top level to the last byte.
 
     Raises CaffemodelError for a file that is no run of fields.

@@ -18,12 +18,12 @@ import numpy as np
 from netsurgery.engines.contract import EngineOptions, Shape, check_array, check_shape
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
-from netsurgery.export.layers import Weights, check_types, write_net
-from netsurgery.io.closing import Closing
+from netsurgery.export.layers import NetParams, check_types, write_net
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.net.memory import embedded_memory
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.state import TEST, NetState
 
@@ -47,7 +47,7 @@ def open_engine(options: EngineOptions, note: str = "") -> EmbeddedEngine:
     return EmbeddedEngine(options, note)
 
 
-class EmbeddedEngine(Closing):
+class EmbeddedEngine(Closeable):
     """ONNX Runtime as an engine."""
 
     name = "embedded"
@@ -63,7 +63,7 @@ class EmbeddedEngine(Closing):
         return f"embedded (ONNX Runtime {VERSION}), {device}"
 
     def load(
-        self, net: Path | Net, weights: Path | None = None, *, state: NetState = TEST
+        self, net: Path | NetDefinition, weights: Path | None = None, *, state: NetState = TEST
     ) -> EmbeddedNet:
         """Load a net, of a prototxt in `state`; without weights its params are as its fillers give.
 
@@ -73,10 +73,14 @@ class EmbeddedEngine(Closing):
         PrototxtError, naming the layer, for a net that this engine cannot run or that the
         weights do not fit.
         """
-        path, state = (net.prototxt.path, net.state) if isinstance(net, Net) else (net, state)
+        path, state = (
+            (net.prototxt.path, net.state) if isinstance(net, NetDefinition) else (net, state)
+        )
         if state.phase != "TEST":
             raise EngineError(f"{path}: this engine runs nets in the TEST phase only")
-        model = Model(net if isinstance(net, Net) else Net.read(net, state), weights)
+        model = NetWithWeights(
+            net if isinstance(net, NetDefinition) else NetDefinition.read(net, state), weights
+        )
         try:
             check_types(model.net)
         except PrototxtError as error:
@@ -96,13 +100,13 @@ class EmbeddedEngine(Closing):
             self._nets.pop().close()
 
 
-class EmbeddedNet(Closing):
+class EmbeddedNet(Closeable):
     """A net, its weights, and the sessions made for the shapes and blobs asked for."""
 
-    def __init__(self, engine: EmbeddedEngine, model: Model) -> None:
+    def __init__(self, engine: EmbeddedEngine, model: NetWithWeights) -> None:
         self._engine, self._net, self._model = engine, model.net, model
         self._names = dict.fromkeys(given.name for given in model.net.inputs)
-        self._weights = Weights(model)
+        self._weights = NetParams(model)
         self._shapes = model.shapes
         self._sessions: OrderedDict[object, tuple[Session, Claim]] = OrderedDict()
         self._held: dict[str, Array] = {}

@@ -19,7 +19,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
-from netsurgery.export.protobuf import FileRange
+from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.mapping import watch
 from netsurgery.io.terminal import unheard
 
@@ -111,7 +111,7 @@ class Session:
             )
 
     def _created(self, graph: Graph, model: WeightsFile | None) -> ort.InferenceSession:
-        ranges = [c for c in graph.constants.values() if isinstance(c.data, FileRange)]
+        ranges = [c for c in graph.constants.values() if isinstance(c.data, ExternalData)]
         if model is None or not ranges:
             return self._opened(_Form(_encoded(graph, None)))
         real = os.path.realpath(model.path)
@@ -202,7 +202,7 @@ def _arrays(graph: Graph, model: WeightsFile) -> dict[str, Array]:
     mapped = model.source.map()
     arrays = {}
     for name, constant in graph.constants.items():
-        if isinstance(constant.data, FileRange):
+        if isinstance(constant.data, ExternalData):
             count, offset = constant.data.length // 4, constant.data.offset
             flat = np.frombuffer(mapped, "<f4", count, offset)
             arrays[name] = flat.reshape(constant.shape)

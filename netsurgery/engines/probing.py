@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netsurgery.engines.last_words import how_it_ended
 from netsurgery.engines.limits import no_limits
 from netsurgery.engines.syscall_filter import syscall_filter
+from netsurgery.engines.worker_log import how_it_ended
 from netsurgery.errors import EngineMissing, OutputError
 from netsurgery.io.children import run
 from netsurgery.io.scratch import scratch_folder

@@ -22,16 +22,16 @@ from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.engines.worker_process import WorkerProcess, wire_path, wire_text
 from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.net.effects import permitted
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 
 __all__ = [
     "CaffeNet",
     "Confinement",
-    "Move",
     "Moved",
+    "ParamCopy",
     "PycaffeEngine",
     "RefusedToLoad",
     "open_engine",
@@ -45,7 +45,7 @@ class RefusedToLoad(EngineFailed):
     """Caffe gave up loading a net, which another engine may run; carries Caffe's own words."""
 
 
-class Move(NamedTuple):
+class ParamCopy(NamedTuple):
     """The params of InnerProduct `layer` go to `target_layer` of another net.
 
     transpose: the weight is kept K x N (InnerProductParameter.transpose) and is turned first.
@@ -76,7 +76,7 @@ class Confinement(NamedTuple):
     limits: Limits
 
 
-class PycaffeEngine(Closing):
+class PycaffeEngine(Closeable):
     """Caffe in a worker process. After the process died every call raises EngineFailed."""
 
     name = "caffe"
@@ -191,7 +191,7 @@ class PycaffeEngine(Closing):
 
     def load(
         self,
-        net: Path | Net,
+        net: Path | NetDefinition,
         weights: Path | None = None,
         *,
         state: NetState = TEST,
@@ -211,7 +211,7 @@ class PycaffeEngine(Closing):
         for path in (net, weights):
             if isinstance(path, Path) and not path.is_file():
                 raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
-        net = net if isinstance(net, Net) else Net.read(net, state)
+        net = net if isinstance(net, NetDefinition) else NetDefinition.read(net, state)
         load = _Load(net.prototxt, weights, net.state)
         ready = self._prepared.pop(load, None)
         if ready is not None:
@@ -235,18 +235,18 @@ class PycaffeEngine(Closing):
                 raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
         return CaffeNet(self, number, load.path, facts, claim, confinement)
 
-    def permitted(self, net: Net) -> Prototxt:
+    def permitted(self, net: NetDefinition) -> Prototxt:
         """The text of the net that Caffe may be given. Raises EffectRefused where there is none."""
         return permitted(net, self._options.allow, self._info["layer_types"])
 
-    def prepare(self, net: Net, weights: Path | None) -> None:
+    def prepare(self, net: NetDefinition, weights: Path | None) -> None:
         """Load a net now, for the next `load` of the same. Raises what `load` raises."""
         load = _Load(net.prototxt, weights, net.state)
         if load not in self._prepared:
             self._prepared[load] = self.load(net, weights)
 
     def transplant(
-        self, original: CaffeNet, target: CaffeNet, moves: Sequence[Move]
+        self, original: CaffeNet, target: CaffeNet, moves: Sequence[ParamCopy]
     ) -> list[Moved]:
         """Copy params from `original` to `target`, value by value in row-major order.
 

@@ -15,8 +15,8 @@ from netsurgery.errors import (
     EngineTimeout,
     PrototxtError,
 )
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import PycaffeEngine
@@ -27,7 +27,7 @@ ENGINES = ("caffe", "embedded")
 _INSTEAD = ": the embedded engine was used"
 
 
-def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
+def open_engine(options: EngineOptions, models: Sequence[NetWithWeights] = ()) -> Engine:
     """Start the engine that `options.choice` names.
 
     "auto" is Caffe if there is one that knows and loads all of `models`, else the embedded engine,
@@ -58,7 +58,7 @@ def open_engine(options: EngineOptions, models: Sequence[Model] = ()) -> Engine:
 
 
 def open_caffe(
-    options: EngineOptions, models: Sequence[Model] = (), outputs: Sequence[Path] = ()
+    options: EngineOptions, models: Sequence[NetWithWeights] = (), outputs: Sequence[Path] = ()
 ) -> tuple[PycaffeEngine | None, str]:
     """Caffe; or None, where "auto" must not take it for `models`, and a note that says why.
 
@@ -92,7 +92,7 @@ def open_caffe(
     return None, f"{lacks}{_INSTEAD}"
 
 
-def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]) -> str:
+def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[NetWithWeights]) -> str:
     """Have Caffe load the models, under "auto"; "" or why it does not, and then it is closed."""
     if options.choice != "auto":
         return ""
@@ -111,7 +111,7 @@ def _loads(caffe: PycaffeEngine, options: EngineOptions, models: Sequence[Model]
     return "".join(notes)
 
 
-def _check_effects(caffe: PycaffeEngine, net: Net) -> None:
+def _check_effects(caffe: PycaffeEngine, net: NetDefinition) -> None:
     """Raise EffectRefused for a net that Caffe must not be given, unless the other engine runs it.
 
     Then its refusal would say less: there is a way to run it, if the user allows it.

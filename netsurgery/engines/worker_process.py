@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.caffe_channel import CHUNK, HEADER, MAGIC
-from netsurgery.engines.last_words import LastWords, gone_because, shortened
 from netsurgery.engines.probing import guest_environment
+from netsurgery.engines.worker_log import LastWords, gone_because, shortened
 from netsurgery.errors import (
     EngineError,
     EngineFailed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.export.site import Emitter, Site, only_caffe
+from netsurgery.export.layer_context import Converter, LayerContext, only_caffe
 from netsurgery.net import types
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.record import Space
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EMITTERS"]
 
 
-def _window(site: Site) -> Window:
+def _window(site: LayerContext) -> Window:
     """The layer's window over height and width; other numbers of axes are refused."""
     message = site.layer.param("convolution_param")
     axis = axis_of(site.layer, message, site.shape, 1)
@@ -34,7 +34,7 @@ def _window(site: Site) -> Window:
     return conv_window(site.layer, 2)
 
 
-def _convolution(site: Site) -> list[str]:
+def _convolution(site: LayerContext) -> list[str]:
     window, spreads = _window(site), types.space(site.layer) is Space.SPREADING
     kind = "ConvTranspose" if spreads else "Conv"
     params = [site.param(i) for i in range(len(site.params))]
@@ -53,7 +53,7 @@ def _convolution(site: Site) -> list[str]:
     ]
 
 
-def _inner_product(site: Site) -> list[str]:
+def _inner_product(site: LayerContext) -> list[str]:
     message = site.layer.param("inner_product_param")
     axis = axis_of(site.layer, message, site.shape, 1)
     inputs, outputs = prod(site.shape[axis:]), message.integer("num_output", 0, 1)
@@ -70,7 +70,7 @@ def _inner_product(site: Site) -> list[str]:
     return tops
 
 
-def _im2col(site: Site) -> list[str]:
+def _im2col(site: LayerContext) -> list[str]:
     """Gather, for every cell of a window, what it sees: rows are (channel, kernel y, kernel x)."""
     window = _window(site)
     tops = []
@@ -94,7 +94,7 @@ def _places(window: Window, width: int, rows: int, columns: int) -> NDArray[np.i
     return (y * width + x).astype(np.int64).ravel()
 
 
-EMITTERS: dict[str, Emitter] = {
+EMITTERS: dict[str, Converter] = {
     "Convolution": _convolution,
     "Deconvolution": _convolution,
     "Im2col": _im2col,

@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from netsurgery.export.convolution import EMITTERS as CONVOLUTIONS
-from netsurgery.export.site import Emitter, Site
+from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.net.types.detection import regions
 from netsurgery.net.types.fields import as_image
 from netsurgery.net.types.prior_boxes import priors
@@ -25,16 +25,16 @@ from netsurgery.net.types.shaping import permutation, transposition
 __all__ = ["EMITTERS"]
 
 
-def _relu6(site: Site) -> list[str]:
+def _relu6(site: LayerContext) -> list[str]:
     return [site.op("Clip", site.bottom, site.floats(0.0), site.floats(6.0))]
 
 
-def _permute(site: Site) -> list[str]:
+def _permute(site: LayerContext) -> list[str]:
     order = permutation(site.layer, len(site.shape))
     return [site.op("Transpose", site.bottom, perm=order)]
 
 
-def _normalize(site: Site) -> list[str]:
+def _normalize(site: LayerContext) -> list[str]:
     """x / sqrt(sum of x^2 + eps) over the blob of one picture, or over its channels only."""
     message, count = site.layer.param("norm_param"), len(site.shape)
     if not 2 <= count <= 4:
@@ -46,7 +46,7 @@ def _normalize(site: Site) -> list[str]:
     return [site.op("Mul", site.op("Div", site.bottom, norm), scale)]
 
 
-def _interp(site: Site) -> list[str]:
+def _interp(site: LayerContext) -> list[str]:
     """Bilinear, corner on corner."""
     value, (before, behind) = site.bottom, interp_crop(site.layer)
     if before or behind:
@@ -57,7 +57,7 @@ def _interp(site: Site) -> list[str]:
     return [site.op("Resize", value, "", "", site.ints(site.tops[0]), **attributes)]
 
 
-def _upsample(site: Site) -> list[str]:
+def _upsample(site: LayerContext) -> list[str]:
     """Each value repeated; or, with a mask, put where the mask says and zeros elsewhere."""
     if len(site.bottoms) == 1:
         scales = site.floats((1, 1, *upsample_factors(site.layer)))
@@ -81,7 +81,7 @@ def _upsample(site: Site) -> list[str]:
     return [site.reshape(made, site.tops[0])]
 
 
-def _shuffle(site: Site) -> list[str]:
+def _shuffle(site: LayerContext) -> list[str]:
     """Channels dealt out: the first of every group, then the second of every group, ..."""
     group = site.layer.param("shuffle_channel_param").integer("group", 1, 1)
     channels = site.shape[1]
@@ -89,13 +89,13 @@ def _shuffle(site: Site) -> list[str]:
     return [site.op("Gather", site.bottom, site.ints(order), axis=1)]
 
 
-def _axpy(site: Site) -> list[str]:
+def _axpy(site: LayerContext) -> list[str]:
     factor, x, y = site.bottoms
     each = site.reshape(factor, (0, 0, *[1] * (len(site.shapes[1]) - 2)))
     return [site.op("Add", site.op("Mul", each, x), y)]
 
 
-def _roi_pooling(site: Site) -> list[str]:
+def _roi_pooling(site: LayerContext) -> list[str]:
     """The largest of each part of each region; 0 where a part has no cell."""
     scale = site.layer.param("roi_pooling_param").number("spatial_scale", 1.0)
     boxes = site.bottoms[1]
@@ -105,7 +105,7 @@ def _roi_pooling(site: Site) -> list[str]:
     return [site.op("MaxRoiPool", site.bottom, boxes, pooled_shape=size, spatial_scale=scale)]
 
 
-def _prior_box(site: Site) -> list[str]:
+def _prior_box(site: LayerContext) -> list[str]:
     """A constant: the bottoms give sizes alone."""
     known = priors(site.layer)
     size, picture = (np.array(as_image(site.layer, shape)[2:], float) for shape in site.shapes)
@@ -129,7 +129,7 @@ def _prior_box(site: Site) -> list[str]:
     return [site.floats(np.stack([boxes, variances])[None])]
 
 
-def _reorg(site: Site) -> list[str]:
+def _reorg(site: LayerContext) -> list[str]:
     """The part (y, x) of every square of cells, channel by channel, and the other way round.
 
     YOLO takes its bottom for a map of so many times fewer channels, and so many times more rows
@@ -146,26 +146,26 @@ def _reorg(site: Site) -> list[str]:
     return [site.reshape(parts, site.tops[0])]
 
 
-def _reverse(site: Site) -> list[str]:
+def _reverse(site: LayerContext) -> list[str]:
     axes = reversed_axes(site.layer, len(site.shape))
     starts, ends = [-1] * len(axes), [-(2**31)] * len(axes)
     constants = [site.ints(values) for values in (starts, ends, axes, starts)]
     return [site.op("Slice", site.bottom, *constants)]
 
 
-def _pad(site: Site) -> list[str]:
+def _pad(site: LayerContext) -> list[str]:
     around = paddings(site.layer, len(site.shape))
     before, behind = zip(*around, strict=True)
     value = site.layer.param("pad_param").number("constant_values", 0.0)
     return [site.op("Pad", site.bottom, site.ints((*before, *behind)), site.floats(value))]
 
 
-def _transpose(site: Site) -> list[str]:
+def _transpose(site: LayerContext) -> list[str]:
     order = transposition(site.layer, len(site.shape))
     return [site.op("Transpose", site.bottom, perm=order)]
 
 
-EMITTERS: dict[str, Emitter] = {
+EMITTERS: dict[str, Converter] = {
     "Axpy": _axpy,
     "DepthwiseConvolution": CONVOLUTIONS["Convolution"],
     "Interp": _interp,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netsurgery.export import protobuf
-from netsurgery.export.protobuf import Attribute, FileRange, Piece
+from netsurgery.export.protobuf import Attribute, ExternalData, Piece
 from netsurgery.net.net import Shape
 
 __all__ = ["Constant", "Graph", "Operation"]
@@ -37,7 +37,7 @@ class Constant:
     """A value known beforehand: an array, or float32 in a range of the file of weights."""
 
     shape: Shape
-    data: np.ndarray[Any, Any] | FileRange
+    data: np.ndarray[Any, Any] | ExternalData
 
 
 @dataclass(eq=False)
@@ -79,7 +79,7 @@ class Graph:
         )
         return list(outputs)
 
-    def constant(self, data: np.ndarray[Any, Any] | FileRange, shape: Shape, hint: str) -> str:
+    def constant(self, data: np.ndarray[Any, Any] | ExternalData, shape: Shape, hint: str) -> str:
         """Add a constant and return its name."""
         name = self.fresh(hint)
         self.constants[name] = Constant(shape, data)
@@ -128,7 +128,7 @@ class Graph:
 
 def _initializer(name: str, constant: Constant, location: str | None) -> list[Piece]:
     data = constant.data
-    if isinstance(data, FileRange):
+    if isinstance(data, ExternalData):
         if location is not None:
             made = protobuf.external_tensor(name, constant.shape, location, data)
             return [protobuf.field(5, made)]

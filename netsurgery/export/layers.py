@@ -21,26 +21,26 @@ from netsurgery.export import (
     shaping,
 )
 from netsurgery.export.graph import Graph
-from netsurgery.export.protobuf import FileRange
-from netsurgery.export.site import Emitter, Param, Site
+from netsurgery.export.layer_context import Converter, LayerContext, LayerParam
+from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import empty
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_blobs, check_fields
 from netsurgery.net.needed import needed
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.param_sources import ParamSources
 from netsurgery.net.shapes import Shapes, describe
-from netsurgery.net.types.record import Source
+from netsurgery.net.types.record import InputSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.formats.weights import WeightsBlob
-    from netsurgery.net.model import Model
+    from netsurgery.net.net_with_weights import NetWithWeights
 
-__all__ = ["EMITTERS", "Weights", "check_types", "write_net"]
+__all__ = ["EMITTERS", "NetParams", "check_types", "write_net"]
 
-EMITTERS: dict[str, Emitter] = {
+EMITTERS: dict[str, Converter] = {
     **activations.EMITTERS,
     **convolution.EMITTERS,
     **forks.EMITTERS,
@@ -51,13 +51,13 @@ EMITTERS: dict[str, Emitter] = {
 }
 
 #: Gives the params of a layer, of the shapes named.
-ParamsOf = Callable[[Layer, tuple[Shape, ...]], tuple[Param, ...]]
+ParamsOf = Callable[[Layer, tuple[Shape, ...]], tuple[LayerParam, ...]]
 
 #: Gives the value that a blob has, made from the graph's input of its name and shape.
 Prepare = Callable[[Graph, str, Shape], str]
 
 
-def check_types(net: Net, *, exporting: bool = False) -> None:
+def check_types(net: NetDefinition, *, exporting: bool = False) -> None:
     """Raise PrototxtError for the first layer that only Caffe itself, or a fork of it, can run.
 
     exporting: say it of a net that is to be written, for which no other engine can be asked.
@@ -72,7 +72,7 @@ def check_types(net: Net, *, exporting: bool = False) -> None:
 
 def _why_not(layer: Layer, exporting: bool) -> str:
     record = types.of(layer)
-    if types.source(layer) is Source.DATA:
+    if types.source(layer) is InputSource.DATA:
         why = "it reads data of its own"
     elif record.training if record else layer.type.endswith("Loss"):
         why = "it is there for training"
@@ -90,7 +90,7 @@ def _why_not(layer: Layer, exporting: bool) -> str:
 
 
 def write_net(
-    net: Net,
+    net: NetDefinition,
     shapes: Shapes,
     outputs: Sequence[str],
     params_of: ParamsOf,
@@ -114,7 +114,7 @@ def write_net(
         values = {name: prepare(graph, name, shape) for name, shape in known.items()}
     for layer in layers:
         graph.layer = layer.name
-        site = Site(
+        site = LayerContext(
             graph=graph,
             layer=layer,
             bottoms=[values[bottom] for bottom in layer.bottoms],
@@ -131,13 +131,13 @@ def write_net(
     return graph
 
 
-def _emitter(layer: Layer) -> Emitter:
+def _emitter(layer: Layer) -> Converter:
     record = types.of(layer)
     assert record is not None
     return EMITTERS[record.name]
 
 
-def _check_elements(site: Site) -> None:
+def _check_elements(site: LayerContext) -> None:
     for name, shape in (
         *zip(site.layer.bottoms, site.shapes, strict=True),
         *zip(site.layer.tops, site.tops, strict=True),
@@ -166,13 +166,13 @@ def _name_outputs(
     graph.drop_unused()
 
 
-class Weights:
+class NetParams:
     """What a net's layers hold; see `netsurgery.net.param_sources`."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: NetWithWeights) -> None:
         self._sources = ParamSources(model)
 
-    def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Param, ...]:
+    def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[LayerParam, ...]:
         """The layer's params, of exactly `shapes`.
 
         Raises NetError where the file's differ, naming layer, blob and both shapes, and
@@ -182,11 +182,11 @@ class Weights:
         return tuple(map(_param, sources, shapes))
 
 
-def _param(source: WeightsBlob | float, shape: Shape) -> Param:
+def _param(source: WeightsBlob | float, shape: Shape) -> LayerParam:
     if isinstance(source, float):
-        return Param(shape, None, functools.partial(_filled, source, shape))
-    packed = None if source.packed is None else FileRange(*source.packed)
-    return Param(shape, packed, functools.partial(_read, source, shape))
+        return LayerParam(shape, None, functools.partial(_filled, source, shape))
+    packed = None if source.packed is None else ExternalData(*source.packed)
+    return LayerParam(shape, packed, functools.partial(_read, source, shape))
 
 
 def _filled(value: float, shape: Shape) -> NDArray[np.float32]:

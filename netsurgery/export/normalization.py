@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.export.pooling import average
-from netsurgery.export.site import Emitter, Site
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.types.axes import axis_of
@@ -18,7 +18,7 @@ __all__ = ["EMITTERS"]
 _SHIFTED = 9
 
 
-def _lrn(site: Site) -> list[str]:
+def _lrn(site: LayerContext) -> list[str]:
     """Across channels x / (k + alpha / n sum x^2)^beta; within, x (1 + alpha mean x^2)^-beta."""
     message = site.layer.param("lrn_param")
     size = message.integer("local_size", 5, 1)
@@ -33,7 +33,7 @@ def _lrn(site: Site) -> list[str]:
     return [_divided(site, mean, alpha, beta, 1.0)]
 
 
-def _lrn_across(site: Site, size: int, alpha: float, beta: float, k: float) -> str:
+def _lrn_across(site: LayerContext, size: int, alpha: float, beta: float, k: float) -> str:
     if alpha > 0 and beta > 0 and (site.dynamic or size > _SHIFTED):
         return site.op("LRN", site.bottom, size=size, alpha=alpha, beta=beta, bias=k)
     # ONNX Runtime's LRN refuses others, and takes four times as long as this, one core at a time.
@@ -49,7 +49,7 @@ def _lrn_across(site: Site, size: int, alpha: float, beta: float, k: float) -> s
     return _divided(site, site.op("Sum", *shifted), alpha / size, beta, k)
 
 
-def _divided(site: Site, mean: str, alpha: float, beta: float, k: float) -> str:
+def _divided(site: LayerContext, mean: str, alpha: float, beta: float, k: float) -> str:
     """bottom x (k + alpha mean)^-beta."""
     shifted = site.op("Add", site.scaled(mean, alpha), site.floats(k))
     if beta == 0.75:  # as in most nets: two roots take a twentieth of Pow's time
@@ -58,7 +58,7 @@ def _divided(site: Site, mean: str, alpha: float, beta: float, k: float) -> str:
     return site.op("Mul", site.bottom, site.op("Pow", shifted, site.floats(-beta)))
 
 
-def _batch_norm(site: Site) -> list[str]:
+def _batch_norm(site: LayerContext) -> list[str]:
     """(x - mean) / sqrt(variance + eps); the params hold sums, the third what to divide by."""
     message = site.layer.param("batch_norm_param")
     eps = message.number("eps", 1e-5)
@@ -75,13 +75,15 @@ def _batch_norm(site: Site) -> list[str]:
     return [site.op("BatchNormalization", site.bottom, *constants, epsilon=eps)]
 
 
-def _batch_norm_of_batch(site: Site, eps: float) -> list[str]:
+def _batch_norm_of_batch(site: LayerContext, eps: float) -> list[str]:
     """With use_global_stats: false the batch itself is measured."""
     axes = [axis for axis in range(len(site.shape)) if axis != 1]
     return [_standardized(site, site.bottom, axes, eps, within_root=True)]
 
 
-def _standardized(site: Site, value: str, axes: list[int], eps: float, *, within_root: bool) -> str:
+def _standardized(
+    site: LayerContext, value: str, axes: list[int], eps: float, *, within_root: bool
+) -> str:
     """`value` less its mean over `axes`, divided by its deviation there."""
     over = site.ints(axes)
     centred = site.op("Sub", value, site.op("ReduceMean", value, over))
@@ -91,7 +93,7 @@ def _standardized(site: Site, value: str, axes: list[int], eps: float, *, within
     return site.op("Div", centred, site.op("Add", site.op("Sqrt", variance), site.floats(eps)))
 
 
-def _mvn(site: Site) -> list[str]:
+def _mvn(site: LayerContext) -> list[str]:
     message = site.layer.param("mvn_param")
     axes = [1, 2, 3] if message.boolean("across_channels", False) else [2, 3]
     value = site.bottom if len(site.shape) == 4 else site.reshape(site.bottom, site.tops[0])
@@ -105,7 +107,7 @@ def _aligned(shape: Shape, axis: int, axes: int) -> Shape:
     return (*shape, *[1] * (axes - axis - len(shape)))
 
 
-def _scale(site: Site) -> list[str]:
+def _scale(site: LayerContext) -> list[str]:
     message = site.layer.param("scale_param")
     factor, aligned = _operand(site, "scale_param")
     made = site.op("Mul", site.bottom, factor)
@@ -114,11 +116,11 @@ def _scale(site: Site) -> list[str]:
     return [made]
 
 
-def _bias(site: Site) -> list[str]:
+def _bias(site: LayerContext) -> list[str]:
     return [site.op("Add", site.bottom, _operand(site, "bias_param")[0])]
 
 
-def _operand(site: Site, field: str) -> tuple[str, Shape]:
+def _operand(site: LayerContext, field: str) -> tuple[str, Shape]:
     """What Scale multiplies by and Bias adds: the second bottom, or the first param."""
     axes = len(site.shape)
     if len(site.bottoms) == 1:
@@ -138,7 +140,7 @@ def _operand(site: Site, field: str) -> tuple[str, Shape]:
     return value, aligned
 
 
-def _softmax(site: Site) -> list[str]:
+def _softmax(site: LayerContext) -> list[str]:
     axis = axis_of(site.layer, site.layer.param("softmax_param"), site.shape, 1)
     return [site.op("Softmax", site.bottom, axis=axis)]
 
@@ -150,7 +152,7 @@ _SEGNET_EPS = 1e-9
 _FACE_EPS = 1e-6
 
 
-def _image(site: Site) -> str:
+def _image(site: LayerContext) -> str:
     """The first bottom as N x C x H x W."""
     missing = 4 - len(site.shape)
     return (
@@ -160,7 +162,7 @@ def _image(site: Site) -> str:
     )
 
 
-def _segnet(site: Site) -> list[str]:
+def _segnet(site: LayerContext) -> list[str]:
     """scale x + shift, x normalized over the batch where bn_mode is LEARN."""
     value, tops = _image(site), []
     if learns(site.layer):
@@ -175,7 +177,7 @@ def _segnet(site: Site) -> list[str]:
     return [value, *tops][: len(site.tops)]
 
 
-def _normalized(site: Site, mean: int, variance: int, eps: float, scale: int | None) -> str:
+def _normalized(site: LayerContext, mean: int, variance: int, eps: float, scale: int | None) -> str:
     """scale (x - mean) / sqrt(variance + eps) + shift; the shift is the param after the scale."""
     statistics = [site.array(index).ravel() for index in (mean, variance)]
     scales = [np.ones_like(statistics[0]), np.zeros_like(statistics[0])]
@@ -185,11 +187,11 @@ def _normalized(site: Site, mean: int, variance: int, eps: float, scale: int | N
     return site.op("BatchNormalization", site.bottom, *constants, epsilon=eps)
 
 
-def _pspnet(site: Site) -> list[str]:
+def _pspnet(site: LayerContext) -> list[str]:
     return [_normalized(site, 2, 3, site.layer.param("bn_param").number("eps", 1e-5), 0)]
 
 
-def _nvcaffe(site: Site) -> list[str]:
+def _nvcaffe(site: LayerContext) -> list[str]:
     stored = float(site.array(2).ravel()[0])
     if stored != 1:
         raise site.layer.error(
@@ -200,7 +202,7 @@ def _nvcaffe(site: Site) -> list[str]:
     return [_normalized(site, 0, 1, nvcaffe_eps(site.layer), scale)]
 
 
-def _face(site: Site) -> list[str]:
+def _face(site: LayerContext) -> list[str]:
     """x divided by its norm over channels, at each place."""
     value, axes, eps = _image(site), site.ints([1]), site.floats(_FACE_EPS)
     if face_norm_type(site.layer) == "L1":
@@ -210,7 +212,7 @@ def _face(site: Site) -> list[str]:
     return [site.op("Div", value, norm), norm][: len(site.tops)]
 
 
-EMITTERS: dict[str, Emitter] = {
+EMITTERS: dict[str, Converter] = {
     "BN (PSPNet)": _pspnet,
     "BN (SegNet)": _segnet,
     "BatchNorm (NVCaffe)": _nvcaffe,

@@ -20,13 +20,13 @@ from netsurgery import __version__
 from netsurgery.errors import MeanError, NetsurgeryError, OutputError
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Constant, Graph
-from netsurgery.export.layers import Prepare, Weights, check_types, write_net
-from netsurgery.export.protobuf import FileRange
+from netsurgery.export.layers import NetParams, Prepare, check_types, write_net
+from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.io.segments import Copy, Literal, Segment, segments_length
+from netsurgery.io.segments import Bytes, FileRange, Segment, segments_length
 from netsurgery.net.memory import graph_memory
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.shuffle import of_any_size
 
@@ -51,7 +51,7 @@ class Export:
     not, None where they are.
     """
 
-    model: Model
+    model: NetWithWeights
     graph: Graph
     inputs: Mapping[str, Axes]
     outputs: Mapping[str, Axes]
@@ -67,9 +67,9 @@ class Export:
         claim_for(self, Claim(2 * sum(array.nbytes for array in arrays), what))
         graph = self.graph.encode(self.model.net.name, location)
         made: list[Segment] = [
-            Copy(self.model.weights.source, piece.offset, piece.length)
-            if isinstance(piece, FileRange)
-            else Literal(piece)
+            FileRange(self.model.weights.source, piece.offset, piece.length)
+            if isinstance(piece, ExternalData)
+            else Bytes(piece)
             for piece in protobuf.model(graph, self._metadata(), __version__)
         ]
         size = segments_length(made)
@@ -93,7 +93,9 @@ class Export:
         return {key: text.encode("utf-8", "replace").decode() for key, text in told.items()}
 
 
-def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str] = ()) -> Export:
+def export_net(
+    model: NetWithWeights, prepare: Prepare | None = None, blobs: Sequence[str] = ()
+) -> Export:
     """Write a net with its weights as ONNX; `prepare` puts operations before its inputs.
 
     blobs: what the model is to give, the net's outputs if empty.
@@ -102,7 +104,7 @@ def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str
     """
     net = of_any_size(model.net, model.shapes)
     check_types(net, exporting=True)
-    weights = Weights(model)
+    weights = NetParams(model)
     wanted = tuple(dict.fromkeys(blobs)) or net.outputs
 
     def written(shapes: Shapes) -> Graph:
@@ -122,7 +124,7 @@ def export_net(model: Model, prepare: Prepare | None = None, blobs: Sequence[str
 
 
 def _freest(
-    net: Net, shapes: Shapes, own: Graph, written: Callable[[Shapes], Graph]
+    net: NetDefinition, shapes: Shapes, own: Graph, written: Callable[[Shapes], Graph]
 ) -> tuple[Shapes, str | None]:
     """Of the shapes to try those with most axes changed at which the graph is `own` all the same.
 
@@ -141,7 +143,7 @@ def _freest(
     return shapes, fixed
 
 
-def _of_one_size(net: Net, shapes: Shapes, others: Shapes) -> str:
+def _of_one_size(net: NetDefinition, shapes: Shapes, others: Shapes) -> str:
     """That a layer's params would need other shapes, as an InnerProduct's; "" for none."""
     for layer in net.layers:
         if shapes.params.get(layer.name) != others.params.get(layer.name):
@@ -149,7 +151,7 @@ def _of_one_size(net: Net, shapes: Shapes, others: Shapes) -> str:
     return ""
 
 
-def _others(net: Net, shapes: Shapes) -> Iterator[dict[str, Shape]]:
+def _others(net: NetDefinition, shapes: Shapes) -> Iterator[dict[str, Shape]]:
     """Input shapes to try, those with most axes changed first."""
     inputs = {given.name: shapes.of(given.name) for given in net.inputs}
     for more in ((1, 0, 37, 53), (0, 0, 37, 53), (1, 0, 0, 0)):
@@ -184,7 +186,7 @@ def _equal(one: Constant | None, other: Constant | None) -> bool:
         return one is other
     if one.shape != other.shape:
         return False
-    if isinstance(one.data, FileRange) or isinstance(other.data, FileRange):
+    if isinstance(one.data, ExternalData) or isinstance(other.data, ExternalData):
         return one.data is other.data or one.data == other.data
     return np.array_equal(one.data, other.data, equal_nan=True)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.export.site import Emitter, Site
+from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.net.net import Shape
 from netsurgery.net.windows import Window, pool_out, pool_rounds_up, pool_window
 
@@ -42,7 +42,7 @@ def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
     return [max((n - 1) * s + k - p - have, 0) for k, s, p, have, n in axes]
 
 
-def _with_outside(site: Site, value: str, inside: Shape, cells: Shape, fill: float) -> str:
+def _with_outside(site: LayerContext, value: str, inside: Shape, cells: Shape, fill: float) -> str:
     """`value` and, behind it, `fill` for the windows that see padding alone."""
     if inside == cells:
         return value
@@ -50,14 +50,14 @@ def _with_outside(site: Site, value: str, inside: Shape, cells: Shape, fill: flo
     return _padded(site, value, (0, 0), behind, fill)
 
 
-def _padded(site: Site, value: str, before: Shape, after: list[int], fill: float) -> str:
+def _padded(site: LayerContext, value: str, before: Shape, after: list[int], fill: float) -> str:
     if not any(before) and not any(after):
         return value
     pads = site.ints((0, 0, *before, 0, 0, *after))
     return site.op("Pad", value, pads, site.floats(fill))
 
 
-def maximum(site: Site, value: str, size: Shape, window: Window, cells: Shape) -> str:
+def maximum(site: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The largest element of each window, -FLT_MAX for a window of padding alone."""
     inside = _inside(window, size, cells)
     pads = (*window.pad, *_reach(window, size, inside))
@@ -65,7 +65,7 @@ def maximum(site: Site, value: str, size: Shape, window: Window, cells: Shape) -
     return _with_outside(site, made, inside, cells, LOWEST)
 
 
-def average(site: Site, value: str, size: Shape, window: Window, cells: Shape) -> str:
+def average(site: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The sum over each window divided by Caffe's divisor."""
     inside = _inside(window, size, cells)
     padded = _padded(site, value, window.pad, _reach(window, size, inside), 0.0)
@@ -96,7 +96,7 @@ _MAX, _AVE = ("MaxPool", LOWEST, maximum), ("AveragePool", 0.0, average)
 _KINDS = {"MAX": _MAX, "0": _MAX, "AVE": _AVE, "1": _AVE}
 
 
-def _pooling(site: Site) -> list[str]:
+def _pooling(site: LayerContext) -> list[str]:
     message, size, cells = site.layer.param("pooling_param"), site.shape[2:], site.tops[0][2:]
     method = message.word("pool", "MAX")
     window = pool_window(site.layer, size)
@@ -117,7 +117,7 @@ def _pooling(site: Site) -> list[str]:
     return [pool(site, site.bottom, size, window, cells)]
 
 
-def _with_mask(site: Site, size: Shape, window: Window, cells: Shape) -> list[str]:
+def _with_mask(site: LayerContext, size: Shape, window: Window, cells: Shape) -> list[str]:
     """The maxima and where in their H x W map they were found (-1 in an empty window)."""
     inside = _inside(window, size, cells)
     pads = (*window.pad, *_reach(window, size, inside))
@@ -131,7 +131,7 @@ def _with_mask(site: Site, size: Shape, window: Window, cells: Shape) -> list[st
     ]
 
 
-def _spp(site: Site) -> list[str]:
+def _spp(site: LayerContext) -> list[str]:
     """A pyramid of poolings, level i with 2^i x 2^i cells, each flattened, one after another."""
     message, size = site.layer.param("spp_param"), site.shape[2:]
     method = message.word("pool", "MAX")
@@ -157,7 +157,7 @@ def _bins_window(size: Shape, bins: int) -> Window:
     return Window(kernel, kernel, pad, (1, 1))
 
 
-EMITTERS: dict[str, Emitter] = {"Pooling": _pooling, "SPP": _spp}
+EMITTERS: dict[str, Converter] = {"Pooling": _pooling, "SPP": _spp}
 
 
 def any_size(window: Window) -> bool:
@@ -165,7 +165,7 @@ def any_size(window: Window) -> bool:
     return all(s <= k for s, k in zip(window.stride, window.kernel, strict=True))
 
 
-def pool_any_size(site: Site, window: Window, kind: str, fill: float, *, up: bool) -> str:
+def pool_any_size(site: LayerContext, window: Window, kind: str, fill: float, *, up: bool) -> str:
     """MaxPool or AveragePool (`kind`) of the bottom; `fill` is what lies outside the map.
 
     up: the number of windows is rounded up, as Caffe 1.0 does.
@@ -190,7 +190,7 @@ def _axes(window: Window) -> list[tuple[int, int, int]]:
     return list(zip(window.kernel, window.stride, window.pad, strict=True))
 
 
-def _padding_only(site: Site, window: Window, up: bool) -> tuple[str, str]:
+def _padding_only(site: LayerContext, window: Window, up: bool) -> tuple[str, str]:
     """Rows and columns needed behind the map, and how many windows see padding alone."""
     kernel, stride, pad = (
         site.ints(numbers) for numbers in (window.kernel, window.stride, window.pad)
@@ -210,7 +210,7 @@ def _padding_only(site: Site, window: Window, up: bool) -> tuple[str, str]:
     return reach, site.op("Sub", cells, inside)
 
 
-def _share(site: Site, value: str, window: Window, reach: str) -> str:
+def _share(site: LayerContext, value: str, window: Window, reach: str) -> str:
     """What part of each window lies in the map and its padding: Caffe's divisor / kernel size."""
     size = site.op("Shape", value, start=2)
     near = site.op("Min", reach, site.ints(window.pad))
@@ -222,10 +222,12 @@ def _share(site: Site, value: str, window: Window, reach: str) -> str:
     return site.op("AveragePool", whole, kernel_shape=window.kernel, strides=window.stride)
 
 
-def _pad_spatial(site: Site, value: str, before: tuple[int, ...], after: str, fill: float) -> str:
+def _pad_spatial(
+    site: LayerContext, value: str, before: tuple[int, ...], after: str, fill: float
+) -> str:
     pads = site.op("Concat", site.ints((0, 0, *before, 0, 0)), after, axis=0)
     return _pad(site, value, pads, fill)
 
 
-def _pad(site: Site, value: str, pads: str, fill: float) -> str:
+def _pad(site: LayerContext, value: str, pads: str, fill: float) -> str:
     return site.op("Pad", value, pads, site.floats(fill))

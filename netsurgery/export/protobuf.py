@@ -21,7 +21,7 @@ __all__ = [
     "FLOAT",
     "INT64",
     "Attribute",
-    "FileRange",
+    "ExternalData",
     "Piece",
     "attribute",
     "external_tensor",
@@ -43,20 +43,20 @@ OPSET, IR_VERSION = 21, 10
 
 
 @dataclass(frozen=True)
-class FileRange:
+class ExternalData:
     """Bytes [offset, offset + length) of the file the weights are in."""
 
     offset: int
     length: int
 
 
-Piece: TypeAlias = bytes | FileRange
+Piece: TypeAlias = bytes | ExternalData
 Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
 
 
 def size_of(pieces: Iterable[Piece]) -> int:
     """How many bytes `pieces` are when written."""
-    return sum(p.length if isinstance(p, FileRange) else len(p) for p in pieces)
+    return sum(p.length if isinstance(p, ExternalData) else len(p) for p in pieces)
 
 
 def join(pieces: Sequence[Piece]) -> bytes:
@@ -113,7 +113,7 @@ def tensor(name: str, kind: int, shape: Sequence[int], raw: Sequence[Piece]) -> 
     return [head, *message(9, raw)]
 
 
-def external_tensor(name: str, shape: Sequence[int], location: str, where: FileRange) -> bytes:
+def external_tensor(name: str, shape: Sequence[int], location: str, where: ExternalData) -> bytes:
     """A TensorProto of float32 whose data are a range of the file `location`."""
     entries = {"location": location, "offset": str(where.offset), "length": str(where.length)}
     made = packed_varints(1, shape) + field(2, FLOAT) + field(8, name)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from math import prod
 
-from netsurgery.export.site import Emitter, Site
+from netsurgery.export.layer_context import Converter, LayerContext
 
 __all__ = ["EMITTERS"]
 
 
-def _recurrent(site: Site) -> list[str]:
+def _recurrent(site: LayerContext) -> list[str]:
     message = site.layer.param("recurrent_param")
     outputs, exposed = message.integer("num_output", 0, 1), message.boolean("expose_hidden", False)
     steps, streams = site.shape[:2]
@@ -33,14 +33,14 @@ def _recurrent(site: Site) -> list[str]:
     return tops + ([site.reshape(h, (1, streams, outputs)) for h in last] if exposed else [])
 
 
-def _watch(site: Site, steps: int, streams: int) -> None:
+def _watch(site: LayerContext, steps: int, streams: int) -> None:
     """Have the first row of cont looked at whenever the graph is run."""
     rows = site.reshape(site.bottoms[1], (steps, streams))
     first = site.op("Slice", rows, site.ints([0]), site.ints([1]), site.ints([0]))
     site.graph.starts[first] = (site.layer.name, (1, streams))
 
 
-def _by_step(site: Site, value: str, shape: tuple[int, ...]) -> list[str]:
+def _by_step(site: LayerContext, value: str, shape: tuple[int, ...]) -> list[str]:
     """`value` seen as of `shape`, steps first, cut into its steps."""
     whole = site.reshape(value, shape)
     if shape[0] == 1:
@@ -49,7 +49,7 @@ def _by_step(site: Site, value: str, shape: tuple[int, ...]) -> list[str]:
     return [site.reshape(part, shape[1:]) for part in parts]
 
 
-def _from_inputs(site: Site, static: bool) -> list[str]:
+def _from_inputs(site: LayerContext, static: bool) -> list[str]:
     """What each step's input (and the static one, the same for all steps) adds to the gates."""
     steps, streams = site.shape[:2]
     gates, width = site.params[0].shape
@@ -64,7 +64,7 @@ def _from_inputs(site: Site, static: bool) -> list[str]:
 
 
 def _lstm(
-    site: Site, inputs: list[str], conts: list[str], given: list[str], first: int
+    site: LayerContext, inputs: list[str], conts: list[str], given: list[str], first: int
 ) -> tuple[list[str], list[str]]:
     """Gates input, forget, output and candidate, in Caffe's order of rows."""
     weight = site.param(first)
@@ -87,7 +87,7 @@ def _lstm(
 
 
 def _rnn(
-    site: Site, inputs: list[str], conts: list[str], given: list[str], first: int
+    site: LayerContext, inputs: list[str], conts: list[str], given: list[str], first: int
 ) -> tuple[list[str], list[str]]:
     """h = tanh(W h' + inputs), output = tanh(V h + b)."""
     weight, out, bias = (site.param(first + i) for i in range(3))
@@ -102,4 +102,4 @@ def _rnn(
     return made, [h]
 
 
-EMITTERS: dict[str, Emitter] = {"LSTM": _recurrent, "RNN": _recurrent}
+EMITTERS: dict[str, Converter] = {"LSTM": _recurrent, "RNN": _recurrent}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netsurgery.export.site import Emitter, Site, only_caffe
+from netsurgery.export.layer_context import Converter, LayerContext, only_caffe
 from netsurgery.formats.textformat import Message
 from netsurgery.net.net import Layer
 from netsurgery.net.types.axes import axis_of, cut_axis
@@ -13,11 +13,11 @@ from netsurgery.net.types.resampling import crop_offsets
 __all__ = ["EMITTERS"]
 
 
-def _concat(site: Site) -> list[str]:
+def _concat(site: LayerContext) -> list[str]:
     return [site.op("Concat", *site.bottoms, axis=cut_axis(site.layer, site.shape))]
 
 
-def _slice(site: Site) -> list[str]:
+def _slice(site: LayerContext) -> list[str]:
     axis = cut_axis(site.layer, site.shape)
     if len(site.tops) == 1:
         return [site.bottom]
@@ -25,7 +25,7 @@ def _slice(site: Site) -> list[str]:
     return site.several("Split", [site.bottom, sizes], len(site.tops), axis=axis)
 
 
-def _flatten(site: Site) -> list[str]:
+def _flatten(site: LayerContext) -> list[str]:
     message, shape = site.layer.param("flatten_param"), site.shape
     start = axis_of(site.layer, message, shape, 1)
     end = axis_of(site.layer, message, shape, -1, "end_axis")
@@ -33,7 +33,7 @@ def _flatten(site: Site) -> list[str]:
     return [site.reshape(site.bottom, (*[0] * start, -1, *shape[end + 1 :]))]
 
 
-def _reshape(site: Site) -> list[str]:
+def _reshape(site: LayerContext) -> list[str]:
     dims = _dims(site)
     message = site.layer.param("reshape_param")
     start, kept = _kept(site)
@@ -46,7 +46,7 @@ def _reshape(site: Site) -> list[str]:
     return [site.op("Reshape", site.bottom, site.op("Concat", site.ints(front), sizes, axis=0))]
 
 
-def _kept(site: Site) -> tuple[int, int]:
+def _kept(site: LayerContext) -> tuple[int, int]:
     """Where the axes begin that a Reshape changes, and how many follow that it does not."""
     message = site.layer.param("reshape_param")
     start = message.integer("axis", 0, -(2**31))
@@ -55,7 +55,7 @@ def _kept(site: Site) -> tuple[int, int]:
     return start, 0 if axes == -1 else len(site.shape) - start - axes
 
 
-def _dims(site: Site) -> tuple[int, ...]:
+def _dims(site: LayerContext) -> tuple[int, ...]:
     """The dims for ONNX's Reshape: leading axes that stay are 0, one that follows is -1."""
     top, shape = site.tops[0], site.shape
     message = site.layer.param("reshape_param")
@@ -68,14 +68,14 @@ def _dims(site: Site) -> tuple[int, ...]:
     return (*[0] * start, *asked, *top[start + len(asked) :])
 
 
-def _tile(site: Site) -> list[str]:
+def _tile(site: LayerContext) -> list[str]:
     message = site.layer.param("tile_param")
     repeats = [1] * len(site.shape)
     repeats[axis_of(site.layer, message, site.shape, 1)] = message.integer("tiles", 0, 1)
     return [site.op("Tile", site.bottom, site.ints(repeats))]
 
 
-def _crop(site: Site) -> list[str]:
+def _crop(site: LayerContext) -> list[str]:
     """The part of the first bottom that is as large as the second from `axis` on."""
     shape, like = site.shape, site.shapes[1]
     axis = axis_of(site.layer, site.layer.param("crop_param"), shape, 2)
@@ -88,7 +88,7 @@ def _crop(site: Site) -> list[str]:
     return [site.op("Slice", site.bottom, site.ints(starts), last, site.ints(axes))]
 
 
-def _eltwise(site: Site) -> list[str]:
+def _eltwise(site: LayerContext) -> list[str]:
     message = site.layer.param("eltwise_param")
     operation = message.word("operation", "SUM")
     coefficients = [s.as_float() for s in message.scalars("coeff")]
@@ -109,7 +109,7 @@ def _eltwise(site: Site) -> list[str]:
     return [_folded(site, "Add", terms)]
 
 
-def _folded(site: Site, kind: str, values: list[str]) -> str:
+def _folded(site: LayerContext, kind: str, values: list[str]) -> str:
     made = values[0]
     for value in values[1:]:
         made = site.op(kind, made, value)
@@ -126,7 +126,7 @@ _FILLERS = "constant bilinear gaussian msra positive_unitball uniform xavier".sp
 _REDUCTION_NUMBERS = {"1": "SUM", "2": "ASUM", "3": "SUMSQ", "4": "MEAN"}
 
 
-def _reduction(site: Site) -> list[str]:
+def _reduction(site: LayerContext) -> list[str]:
     message = site.layer.param("reduction_param")
     axis = axis_of(site.layer, message, site.shape, 0)
     word = message.word("operation", "SUM")
@@ -138,7 +138,7 @@ def _reduction(site: Site) -> list[str]:
     return [site.scaled(made, message.number("coeff", 1.0))]
 
 
-def _argmax(site: Site) -> list[str]:
+def _argmax(site: LayerContext) -> list[str]:
     """The places of the largest values; among equals Caffe takes the last, TopK the first."""
     message = site.layer.param("argmax_param")
     top_k, with_value = message.integer("top_k", 1, 1), message.boolean("out_max_val", False)
@@ -158,26 +158,26 @@ def _argmax(site: Site) -> list[str]:
     return [site.reshape(both, site.tops[0])]
 
 
-def _embed(site: Site) -> list[str]:
+def _embed(site: LayerContext) -> list[str]:
     made = site.op("Gather", site.param(0), _rows(site, site.bottom), axis=0)
     return [site.op("Add", made, site.param(1)) if len(site.params) > 1 else made]
 
 
-def _batch_reindex(site: Site) -> list[str]:
+def _batch_reindex(site: LayerContext) -> list[str]:
     return [site.op("Gather", site.bottom, _rows(site, site.bottoms[1]), axis=0)]
 
 
-def _rows(site: Site, value: str) -> str:
+def _rows(site: LayerContext, value: str) -> str:
     """Row numbers; one below 0, which ONNX counts from the end, becomes one that is not there."""
     rows = site.op("Cast", value, to=7)
     return site.op("Where", site.op("Less", rows, site.ints(0)), site.ints(2**62), rows)
 
 
-def _parameter(site: Site) -> list[str]:
+def _parameter(site: LayerContext) -> list[str]:
     return [site.param(0)]
 
 
-def _dummy_data(site: Site) -> list[str]:
+def _dummy_data(site: LayerContext) -> list[str]:
     message = site.layer.param("dummy_data_param")
     fillers = message.messages("data_filler")
     if len(fillers) not in (0, 1, len(site.tops)):
@@ -196,7 +196,7 @@ def _constant(layer: Layer, filler: Message) -> float:
     return filler.number("value", 0.0)
 
 
-EMITTERS: dict[str, Emitter] = {
+EMITTERS: dict[str, Converter] = {
     "ArgMax": _argmax,
     "BatchReindex": _batch_reindex,
     "Concat": _concat,

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from netsurgery.io.memory import empty
-from netsurgery.io.segments import Copy, Produced, Segment
-from netsurgery.io.wire import Field, Wire, WireReader
+from netsurgery.io.segments import Computed, FileRange, Segment
+from netsurgery.io.wire import Wire, WireField, WireReader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,7 +139,7 @@ def shape_text(shape: Shape) -> str:
     return " x ".join(map(str, shape)) or "no axes"
 
 
-def blob_fields(reader: WireReader, start: int, end: int) -> Iterator[Field]:
+def blob_fields(reader: WireReader, start: int, end: int) -> Iterator[WireField]:
     """The fields of a BlobProto; numbers with a tag each come as one long field."""
     while start < end:
         found = reader.field(start, end)
@@ -159,7 +159,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
     legacy: dict[int, int] = {}
     dims: list[int] = []
     spans: dict[int, list[Span]] = {4: [], 8: []}
-    raw: dict[int, Field] = {}
+    raw: dict[int, WireField] = {}
     for found in blob_fields(reader, start, end):
         if found.number in LEGACY:
             reader.expect(found, Wire.VARINT)
@@ -205,7 +205,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
     return blob
 
 
-def raw_width(reader: WireReader, kind: Field | None, data: Field, where: str) -> int:
+def raw_width(reader: WireReader, kind: WireField | None, data: WireField, where: str) -> int:
     """Bytes of a number of NVCaffe's raw data or diff `data`, whose type is in the field `kind`.
 
     Raises CaffemodelError for a type that is missing, unknown or no weight's.
@@ -223,13 +223,13 @@ def raw_width(reader: WireReader, kind: Field | None, data: Field, where: str) -
     )
 
 
-def _raw_type(kind: Field | None) -> str:
+def _raw_type(kind: WireField | None) -> str:
     if kind is None:
         return "no type"
     return f"type {_RAW_TYPES[kind.value] if kind.value < len(_RAW_TYPES) else kind.value}"
 
 
-def _dims(reader: WireReader, shape: Field, where: str) -> list[int]:
+def _dims(reader: WireReader, shape: WireField, where: str) -> list[int]:
     dims = []
     for found in reader.fields(shape.body, shape.end):
         if found.number != 1:
@@ -242,7 +242,7 @@ def _dims(reader: WireReader, shape: Field, where: str) -> list[int]:
     return dims
 
 
-def _varints(reader: WireReader, found: Field) -> Iterator[int]:
+def _varints(reader: WireReader, found: WireField) -> Iterator[int]:
     if found.wire == Wire.VARINT:
         yield found.value
         return
@@ -265,7 +265,7 @@ def _checked_shape(reader: WireReader, dims: Iterable[int], offset: int, where: 
     return shape
 
 
-def _span(reader: WireReader, found: Field, width: int, where: str) -> Span:
+def _span(reader: WireReader, found: WireField, width: int, where: str) -> Span:
     if found.wire != Wire.DELIMITED:
         reader.expect(found, Wire.DELIMITED, Wire.FIXED32 if width == 4 else Wire.FIXED64)
         step = width + found.body - found.start
@@ -307,13 +307,13 @@ def plain_numbers(blob: Blob) -> dict[int, Segment]:
 def _plain(blob: Blob) -> Segment:
     if blob.width != 2:
         (span,) = blob.spans
-        return Copy(blob.reader.source, span.offset, span.count * blob.width)
+        return FileRange(blob.reader.source, span.offset, span.count * blob.width)
 
     def widened() -> Iterator[memoryview]:
         for piece in blob._pieces():
             yield piece.data.cast("B")
 
-    return Produced(4 * blob.count, widened)
+    return Computed(4 * blob.count, widened)
 
 
 def _raw_diff(blob: Blob) -> Blob | None:

@@ -16,11 +16,11 @@ from typing import NamedTuple
 from netsurgery.errors import CaffemodelError
 from netsurgery.formats.blob import Blob, Span, read_blob
 from netsurgery.formats.generations import V1_TYPES
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.reader import Reader, open_source
-from netsurgery.io.segments import Source
-from netsurgery.io.wire import Field, Wire, WireReader
+from netsurgery.io.segments import FileSource
+from netsurgery.io.wire import Wire, WireField, WireReader
 
 __all__ = [
     "FIELDS",
@@ -126,12 +126,12 @@ class ModelLayer:
         with Claim(2 * length, f"{self.reader.path}: field {number} of layer {self.name[:80]!r}"):
             return b"".join(self.reader.read(each.body, each.end) for each in found)
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[WireField]:
         """The layer's fields, in file order."""
         return self.reader.listed(self.reader.fields(self.body, self.end))
 
 
-class Caffemodel(Closing):
+class Caffemodel(Closeable):
     """An open caffemodel: `layers` in file order. Close it, or use it as a context manager."""
 
     def __init__(self, reader: WireReader) -> None:
@@ -190,7 +190,7 @@ class Caffemodel(Closing):
         self.source.close()
 
 
-def _net_name(reader: WireReader, found: Field) -> str:
+def _net_name(reader: WireReader, found: WireField) -> str:
     if found.wire == Wire.VARINT:
         raise reader.error(
             "begins with a number where a net has its name: a mean (.binaryproto) or a "
@@ -200,7 +200,7 @@ def _net_name(reader: WireReader, found: Field) -> str:
     return reader.text(found)
 
 
-def _layer(reader: WireReader, layer: Field) -> ModelLayer:
+def _layer(reader: WireReader, layer: WireField) -> ModelLayer:
     reader.expect(layer, Wire.DELIMITED)
     reader.claim.add(_LAYER_MEMORY)
     generation = _GENERATIONS[layer.number]
@@ -244,20 +244,20 @@ def _layer(reader: WireReader, layer: Field) -> ModelLayer:
     )
 
 
-def _text(reader: WireReader, found: Field) -> str:
+def _text(reader: WireReader, found: WireField) -> str:
     """A name, its memory claimed: one character may make four bytes of each."""
     reader.claim.add(_NAME_MEMORY + 4 * (found.end - found.body))
     return reader.text(found)
 
 
-def _type(reader: WireReader, found: Field, generation: str) -> str:
+def _type(reader: WireReader, found: WireField, generation: str) -> str:
     if generation == "V2":
         return _text(reader, found)
     reader.expect(found, Wire.VARINT)
     return V1_TYPES[found.value] if found.value < len(V1_TYPES) else str(found.value)
 
 
-def open_protobuf(path: str | Path) -> Source:
+def open_protobuf(path: str | Path) -> FileSource:
     """Open a file that should be a protobuf binary. Raises CaffemodelError, what it is else."""
     source = open_source(path)
     try:

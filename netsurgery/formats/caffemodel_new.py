@@ -15,7 +15,7 @@ from netsurgery.errors import OutputError
 from netsurgery.formats.blob import DATA, SHAPE, Shape
 from netsurgery.formats.caffemodel import FIELDS, NET_NAME, NET_V1, NET_V2
 from netsurgery.formats.generations import V1_TYPES
-from netsurgery.io.segments import Copy, Literal, Produced, Segment, segments_length
+from netsurgery.io.segments import Bytes, Computed, FileRange, Segment, segments_length
 from netsurgery.io.wire import delimited, header, packed_varints, text_field, varint_field
 
 __all__ = [
@@ -41,7 +41,7 @@ class NewBlob:
     """
 
     shape: Shape
-    data: Chunks | Copy
+    data: Chunks | FileRange
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class NewLayer:
 
 def new_caffemodel(name: str, layers: Sequence[NewLayer]) -> list[Segment]:
     """The segments of a caffemodel of that net name and those layers."""
-    segments: list[Segment] = [Literal(text_field(NET_NAME, name))] if name else []
+    segments: list[Segment] = [Bytes(text_field(NET_NAME, name))] if name else []
     for layer in layers:
         segments += layer_segments(layer)
     return segments
@@ -79,9 +79,9 @@ def layer_segments(layer: NewLayer, generation: str = "V2") -> list[Segment]:
         ) from None
     texts += b"".join(text_field(numbers.bottom, bottom) for bottom in layer.bottoms)
     texts += b"".join(text_field(numbers.top, top) for top in layer.tops)
-    body = [Literal(texts), *blob_segments(numbers.blobs, layer.blobs)]
+    body = [Bytes(texts), *blob_segments(numbers.blobs, layer.blobs)]
     number = NET_V2 if generation == "V2" else NET_V1
-    return [Literal(header(number, segments_length(body))), *body]
+    return [Bytes(header(number, segments_length(body))), *body]
 
 
 def type_field(generation: str, kind: str) -> bytes:
@@ -98,13 +98,13 @@ def blob_segments(number: int, blobs: Iterable[NewBlob]) -> list[Segment]:
     for blob in blobs:
         length = 4 * math.prod(blob.shape)
         head = delimited(SHAPE, packed_varints(1, blob.shape)) + header(DATA, length)
-        segments.append(Literal(header(number, len(head) + length) + head))
+        segments.append(Bytes(header(number, len(head) + length) + head))
         segments.append(numbers_segment(blob))
     return segments
 
 
 def numbers_segment(blob: NewBlob) -> Segment:
     """The blob's numbers as float32 bytes."""
-    if isinstance(blob.data, Copy):
+    if isinstance(blob.data, FileRange):
         return blob.data
-    return Produced(4 * math.prod(blob.shape), blob.data)
+    return Computed(4 * math.prod(blob.shape), blob.data)

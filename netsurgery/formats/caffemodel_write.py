@@ -41,13 +41,13 @@ from netsurgery.formats.caffemodel_new import (
     numbers_segment,
     type_field,
 )
-from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
-from netsurgery.io.wire import Field, delimited, header, packed_varints, text_field
+from netsurgery.io.segments import Bytes, FileRange, FileSource, Segment, segments_length
+from netsurgery.io.wire import WireField, delimited, header, packed_varints, text_field
 
 __all__ = [
     "Chunks",
+    "ExpectedLayer",
     "LayerChange",
-    "LayerFacts",
     "check_written",
     "plain_blob",
     "planned",
@@ -72,13 +72,13 @@ class LayerChange:
     bottoms: tuple[str, ...] | None = None
     tops: tuple[str, ...] | None = None
     shapes: tuple[Shape | None, ...] = ()
-    data: Mapping[int, Chunks | Copy] = field(default_factory=dict)
+    data: Mapping[int, Chunks | FileRange] = field(default_factory=dict)
     messages: Mapping[int, bytes | None] = field(default_factory=dict)
     blobs: tuple[NewBlob, ...] | None = None
     remove: bool = False
 
 
-class LayerFacts(NamedTuple):
+class ExpectedLayer(NamedTuple):
     """What a written layer has to be when it is read back."""
 
     name: str
@@ -91,25 +91,25 @@ class LayerFacts(NamedTuple):
 class _Pieces:
     """Segments in the making; neighbours in the old file become one range again."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileSource) -> None:
         self.source = source
         self.segments: list[Segment] = []
 
     def add(self, data: bytes) -> None:
         last = self.segments[-1] if self.segments else None
-        if isinstance(last, Literal):
-            self.segments[-1] = Literal(last.data + data)
+        if isinstance(last, Bytes):
+            self.segments[-1] = Bytes(last.data + data)
         elif data:
-            self.segments.append(Literal(data))
+            self.segments.append(Bytes(data))
 
     def copy(self, start: int, end: int) -> None:
         last = self.segments[-1] if self.segments else None
-        own = isinstance(last, Copy) and last.source is self.source
-        if isinstance(last, Copy) and own and last.offset + last.length == start:
+        own = isinstance(last, FileRange) and last.source is self.source
+        if isinstance(last, FileRange) and own and last.offset + last.length == start:
             start = last.offset
             self.segments.pop()
         if start < end:
-            self.segments.append(Copy(self.source, start, end - start))
+            self.segments.append(FileRange(self.source, start, end - start))
 
     def message(self, number: int, body: _Pieces) -> None:
         self.add(header(number, segments_length(body.segments)))
@@ -117,9 +117,9 @@ class _Pieces:
 
     def extend(self, others: _Pieces) -> None:
         for segment in others.segments:
-            if isinstance(segment, Copy) and segment.source is self.source:
+            if isinstance(segment, FileRange) and segment.source is self.source:
                 self.copy(segment.offset, segment.offset + segment.length)
-            elif isinstance(segment, Literal):
+            elif isinstance(segment, Bytes):
                 self.add(segment.data)
             else:
                 self.segments.append(segment)
@@ -154,8 +154,8 @@ def rewrite(
 
 
 def _edited(
-    source: Source,
-    fields: Sequence[Field],
+    source: FileSource,
+    fields: Sequence[WireField],
     replaced: Mapping[int, _Pieces],
     rewritten: Mapping[int, _Pieces],
 ) -> _Pieces:
@@ -182,7 +182,7 @@ def _edited(
     return out
 
 
-def _texts(source: Source, texts: Mapping[int, Iterable[str]]) -> dict[int, _Pieces]:
+def _texts(source: FileSource, texts: Mapping[int, Iterable[str]]) -> dict[int, _Pieces]:
     """Field number -> string fields."""
     return {
         number: _literal(source, b"".join(text_field(number, text) for text in values))
@@ -190,7 +190,7 @@ def _texts(source: Source, texts: Mapping[int, Iterable[str]]) -> dict[int, _Pie
     }
 
 
-def _literal(source: Source, data: bytes) -> _Pieces:
+def _literal(source: FileSource, data: bytes) -> _Pieces:
     pieces = _Pieces(source)
     pieces.add(data)
     return pieces
@@ -260,7 +260,7 @@ def plain_blob(blob: Blob) -> list[Segment]:
     return _blob(blob, None, None).segments
 
 
-def _blob(blob: Blob, shape: Shape | None, data: Chunks | Copy | None) -> _Pieces:
+def _blob(blob: Blob, shape: Shape | None, data: Chunks | FileRange | None) -> _Pieces:
     """The new body of a blob's message.
 
     A new shape is written as a BlobShape and the four old dimensions are dropped: Caffe looks at
@@ -296,18 +296,18 @@ def _check_shape(blob: Blob, shape: Shape) -> None:
         )
 
 
-def planned(model: Caffemodel, changes: Mapping[str, LayerChange]) -> tuple[LayerFacts, ...]:
+def planned(model: Caffemodel, changes: Mapping[str, LayerChange]) -> tuple[ExpectedLayer, ...]:
     """What `rewrite` with the same changes has to come to, layer by layer in file order."""
     both = [(layer, changes.get(layer.name, LayerChange())) for layer in model.layers]
     return tuple(_planned(layer, change) for layer, change in both if not change.remove)
 
 
-def _planned(layer: ModelLayer, change: LayerChange) -> LayerFacts:
+def _planned(layer: ModelLayer, change: LayerChange) -> ExpectedLayer:
     blobs = layer.blobs if change.blobs is None else change.blobs
     shapes = [blob.shape for blob in blobs]
     for index, shape in enumerate(change.shapes):
         shapes[index] = shapes[index] if shape is None else shape
-    return LayerFacts(
+    return ExpectedLayer(
         name=layer.name if change.name is None else change.name,
         type=layer.type if change.type is None else change.type,
         bottoms=layer.bottoms if change.bottoms is None else change.bottoms,
@@ -316,7 +316,7 @@ def _planned(layer: ModelLayer, change: LayerChange) -> LayerFacts:
     )
 
 
-def check_written(path: str | Path, expected: Sequence[LayerFacts]) -> None:
+def check_written(path: str | Path, expected: Sequence[ExpectedLayer]) -> None:
     """Read a written caffemodel's structure back and compare. Raises OutputError.
 
     Opening it checks every length against every shape; the weights are not read.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.errors import UntrustedError
-from netsurgery.formats.settings import Settings, find_settings, read_settings
+from netsurgery.formats.settings import Settings, find_settings, read_settings_keys
 from netsurgery.formats.toml import toml_string
 from netsurgery.formats.user_config import trusted_places, user_config
 from netsurgery.io.ownership import exposure
@@ -51,7 +51,7 @@ def load_found(path: Path, trust: bool | None, keys: Collection[str] = ALL_KEYS)
     """
     if trust is None:
         check_trusted(path, path)
-    settings, relative = read_settings(path)
+    settings, relative = read_settings_keys(path)
     if trust is None:
         for key in relative.intersection(keys):
             check_trusted(getattr(settings, key), path)

@@ -26,10 +26,10 @@ from netsurgery.errors import OutputError
 from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape, shape_text
 from netsurgery.formats.caffemodel_new import NewLayer, numbers_segment
 from netsurgery.formats.hdf5_chunks import check_chunks
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.reader import Reader, open_source
-from netsurgery.io.segments import Literal, Segment, Source
+from netsurgery.io.segments import Bytes, FileSource, Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ _SHRINKS = 1100
 class Hdf5Reader(Reader):
     """The file itself, also as HDF5. claim: the memory of what is kept of its index."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileSource) -> None:
         super().__init__(source)
         self.claim = Claim(0, f"{self.path}: the list of its params")
 
@@ -125,12 +125,12 @@ class Hdf5Layer:
     tops: tuple[str, ...] = ()
 
 
-class Hdf5Weights(Closing):
+class Hdf5Weights(Closeable):
     """An open HDF5 file of weights: `layers` by name. Close it, or use a ``with``."""
 
     net_name = ""
 
-    def __init__(self, source: Source, shared: Shared | None = None) -> None:
+    def __init__(self, source: FileSource, shared: Shared | None = None) -> None:
         self.source, self.path = source, source.path
         self.reader = Hdf5Reader(source)
         with self.reader.opened() as file:
@@ -382,6 +382,6 @@ def _between(file: BinaryIO, rooms: Sequence[tuple[int, Segment]]) -> list[Segme
     """The rooms, and the bytes that the file has before, between and behind them."""
     segments: list[Segment] = []
     for offset, segment in rooms:
-        segments += [Literal(file.read(offset - file.tell())), segment]
+        segments += [Bytes(file.read(offset - file.tell())), segment]
         file.seek(offset + segment.length)
-    return [*segments, Literal(file.read())]
+    return [*segments, Bytes(file.read())]

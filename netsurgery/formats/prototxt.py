@@ -23,7 +23,7 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
 from netsurgery.formats.schema.index import caffe_fields
-from netsurgery.formats.textformat import Edits, Field, Message, Scalar, parse
+from netsurgery.formats.textformat import Edits, Message, Scalar, TextField, parse
 from netsurgery.formats.texttree import respelled
 from netsurgery.io.reader import Reader, open_source, read_whole
 from netsurgery.io.scratch import scratch_folder
@@ -113,12 +113,12 @@ class Prototxt:
         """How many layers bear each name, of all states."""
         return Counter(layer.string("name") for layer in self.layers)
 
-    def field_of(self, layer: Message) -> Field:
+    def field_of(self, layer: Message) -> TextField:
         """The field that one of the layers is the value of."""
         return self._fields[id(layer)]
 
     @cached_property
-    def _fields(self) -> dict[int, Field]:
+    def _fields(self) -> dict[int, TextField]:
         return {id(field.value): field for field in self.root.fields}
 
     def edits(self) -> Edits:
@@ -196,7 +196,7 @@ def quoted(value: str, like: Scalar | None = None) -> str:
     return quote + "".join(escapes.get(c, c) for c in value) + quote
 
 
-def insert_field(edits: Edits, after: Field, text: str) -> None:
+def insert_field(edits: Edits, after: TextField, text: str) -> None:
     """Insert the field `text` behind the field `after`, laid out as `after` is.
 
     Where `after` has its line to itself (but for a comment) the new field gets a line of its own
@@ -211,7 +211,7 @@ def insert_field(edits: Edits, after: Field, text: str) -> None:
     edits.insert(end, newline + indent + text)
 
 
-def remove_field(edits: Edits, field: Field) -> None:
+def remove_field(edits: Edits, field: TextField) -> None:
     """Take out a field; with its line, and the comment on it, where it has the line to itself."""
     source = edits.source.text
     line, _, end = _own_line(source, field)
@@ -225,7 +225,7 @@ def remove_field(edits: Edits, field: Field) -> None:
     edits.replace(field.start, after, "")
 
 
-def _own_line(source: str, field: Field) -> tuple[int, str, int | None]:
+def _own_line(source: str, field: TextField) -> tuple[int, str, int | None]:
     """Where the field's line begins, what stands before the field, and where the line ends.
 
     The end is None where the field shares its line with another, or spans several of a list.
@@ -277,7 +277,7 @@ def check_is_net(root: Message, path: str, *, known: bool = True) -> None:
     raise PrototxtError(what, path=path)
 
 
-def _check_forks(root: Message, strange: Sequence[Field]) -> None:
+def _check_forks(root: Message, strange: Sequence[TextField]) -> None:
     """Raise PrototxtError for the first of these fields that no fork's NetParameter has."""
     from netsurgery.formats.schema.index import fields_of_forks
 

@@ -33,7 +33,7 @@ from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
 from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
 
-__all__ = ["SETTINGS_NAME", "Settings", "find_settings", "load_settings", "read_settings"]
+__all__ = ["SETTINGS_NAME", "Settings", "find_settings", "read_settings", "read_settings_keys"]
 
 SETTINGS_NAME = "netsurgery.toml"
 
@@ -92,15 +92,15 @@ def find_settings(start: Path | str) -> Path | None:
     return None
 
 
-def load_settings(path: Path | str) -> Settings:
+def read_settings(path: Path | str) -> Settings:
     """Read a settings file, whoever it belongs to: the caller names it.
 
     Raises SettingsError, with the line, for what it should not hold.
     """
-    return read_settings(Path(path))[0]
+    return read_settings_keys(Path(path))[0]
 
 
-def read_settings(path: Path) -> tuple[Settings, set[str]]:
+def read_settings_keys(path: Path) -> tuple[Settings, set[str]]:
     """The settings of a file, and the keys that it gives a path relative to itself."""
     found = read_keys(path, _KEYS)
     paths = {key: value for key, value in found.items() if isinstance(value, Path)}

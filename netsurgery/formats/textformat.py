@@ -15,14 +15,14 @@ from netsurgery.formats.texttree import (
     MAX_ESCAPES,
     STRING,
     EmptyList,
-    Field,
     Message,
     Scalar,
-    Source,
+    SourceText,
+    TextField,
     shortened,
 )
 
-__all__ = ["Edits", "EmptyList", "Field", "Message", "Scalar", "Source", "parse"]
+__all__ = ["Edits", "EmptyList", "Message", "Scalar", "SourceText", "TextField", "parse"]
 
 #: Deeper nesting than this is refused; Caffe's own messages need no more than six levels.
 MAX_DEPTH = 100
@@ -45,7 +45,7 @@ _TOKEN = re.compile(
 class _Parser:
     """One pass over the text; tokens are made as they are asked for, so it is linear."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self.kind = ""
         self.start = self.end = 0
@@ -114,7 +114,7 @@ class _Parser:
         if self.kind == "mark" and self.text == "[":
             self.elements(into, name, start, bool(colon), depth)
         else:
-            into.fields.append(Field(name, start, 0, self.value(name, bool(colon), depth)))
+            into.fields.append(TextField(name, start, 0, self.value(name, bool(colon), depth)))
             into.fields[-1].end = into.fields[-1].value.end
         self.accept(";,")
 
@@ -124,7 +124,9 @@ class _Parser:
         while not self.accept("]"):
             if len(into.fields) > first and not self.accept(","):
                 raise self.fail(", or ]")
-            into.fields.append(Field(name, start, 0, self.value(name, colon, depth), in_list=True))
+            into.fields.append(
+                TextField(name, start, 0, self.value(name, colon, depth), in_list=True)
+            )
         for element in into.fields[first:]:
             element.end = self.last
         if len(into.fields) == first:
@@ -168,13 +170,13 @@ class _Parser:
 
 def parse(text: str, path: str = "<text>") -> Message:
     """The message that `text` spells; raises PrototxtError with line and column."""
-    return _Parser(Source(path, text)).document()
+    return _Parser(SourceText(path, text)).document()
 
 
 class Edits:
     """Replacements collected over one text and made together, so offsets stay the author's."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SourceText) -> None:
         self.source = source
         self._made: dict[tuple[int, int], str] = {}
 

@@ -21,10 +21,10 @@ __all__ = [
     "MAX_ESCAPES",
     "STRING",
     "EmptyList",
-    "Field",
     "Message",
     "Scalar",
-    "Source",
+    "SourceText",
+    "TextField",
     "respelled",
     "shortened",
 ]
@@ -67,7 +67,7 @@ def shortened(text: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceText:
     """One text and the name to call it by in messages."""
 
     path: str
@@ -106,7 +106,7 @@ class Scalar:
     ``text`` is the value as written (adjacent strings and the space between them included).
     """
 
-    source: Source = field(repr=False)
+    source: SourceText = field(repr=False)
     kind: str
     start: int
     end: int
@@ -199,7 +199,7 @@ class Scalar:
 
 
 @dataclass(eq=False, slots=True)
-class Field:
+class TextField:
     """``name: value`` or ``name { ... }``; a list ``[a, b]`` is one field for each element.
 
     ``start`` is the name's offset; ``end`` is behind the value (a list's elements all end behind
@@ -229,17 +229,17 @@ class Message:
     For the whole text they are its first offset and its length.
     """
 
-    source: Source = field(repr=False)
+    source: SourceText = field(repr=False)
     start: int
     end: int = 0
-    fields: list[Field] = field(default_factory=list, repr=False)
+    fields: list[TextField] = field(default_factory=list, repr=False)
     empty_lists: list[EmptyList] = field(default_factory=list, repr=False)
 
     def error(self, what: str) -> PrototxtError:
         return self.source.error(what, self.start)
 
     @property
-    def written(self) -> list[Field | EmptyList]:
+    def written(self) -> list[TextField | EmptyList]:
         """All that is written here, in file order."""
         return sorted([*self.fields, *self.empty_lists], key=lambda each: each.start)
 
@@ -251,11 +251,11 @@ class Message:
         found = ((each.start, each.end) for each in self.written if each.name in names)
         return list(dict.fromkeys(found))
 
-    def all(self, name: str) -> list[Field]:
+    def all(self, name: str) -> list[TextField]:
         """Every field of this name, in file order."""
         return [f for f in self.fields if f.name == name]
 
-    def one(self, name: str) -> Field | None:
+    def one(self, name: str) -> TextField | None:
         """The field of this name, or None; given twice it is an error, as in Caffe."""
         found = self.all(name)
         if len(found) > 1:
@@ -300,12 +300,12 @@ class Message:
         found = self.scalar(name)
         return default if found is None else found.as_word()
 
-    def _scalar(self, found: Field) -> Scalar:
+    def _scalar(self, found: TextField) -> Scalar:
         if isinstance(found.value, Message):
             raise found.value.error(f"found a message, expected a value for {found.name}")
         return found.value
 
-    def _message(self, found: Field) -> Message:
+    def _message(self, found: TextField) -> Message:
         if isinstance(found.value, Scalar):
             raise found.value.error(f"found {found.value.shown}, expected {found.name} {{ ... }}")
         return found.value
@@ -325,7 +325,7 @@ def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
         at = scalar.end
         ends.append(scalar.end)
         shifts.append(shifts[-1] + len(new) - (scalar.end - scalar.start))
-    source = Source(root.source.path, "".join([*pieces, text[at:]]))
+    source = SourceText(root.source.path, "".join([*pieces, text[at:]]))
 
     def moved(offset: int) -> int:
         return offset + shifts[bisect_right(ends, offset) - 1]
@@ -340,7 +340,7 @@ def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
                 if isinstance(old, Message)
                 else Scalar(source, old.kind, moved(old.start), moved(old.end))
             )
-            field = Field(each.name, moved(each.start), moved(each.end), value, each.in_list)
+            field = TextField(each.name, moved(each.start), moved(each.end), value, each.in_list)
             made.fields.append(field)
         made.empty_lists += [
             EmptyList(each.name, moved(each.start), moved(each.end)) for each in message.empty_lists

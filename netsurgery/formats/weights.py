@@ -14,10 +14,10 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.blob import Shape, shape_text
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer, new_caffemodel
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Output
 from netsurgery.io.reader import Reader, read_head
-from netsurgery.io.segments import Copy, Segment, Source, segments_length
+from netsurgery.io.segments import FileRange, FileSource, Segment, segments_length
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,11 +108,11 @@ class WeightsLayer(Protocol):
         """Its params."""
 
 
-class WeightsFile(Closing, Protocol):
+class WeightsFile(Closeable, Protocol):
     """An open file of weights."""
 
     path: str
-    source: Source
+    source: FileSource
 
     @property
     def layers(self) -> Sequence[WeightsLayer]:
@@ -136,7 +136,7 @@ def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
     """Open a caffemodel or an HDF5 file, whatever its name, and index it.
 
     shared: where to find params that layers share by name, which HDF5 holds once
-    (`netsurgery.net.sharing`). Raises CaffemodelError where it is neither, is cut
+    (`netsurgery.net.shared_params`). Raises CaffemodelError where it is neither, is cut
     short or contradicts itself.
     """
     if not is_hdf5(path):
@@ -159,10 +159,10 @@ def is_hdf5_name(path: str | Path) -> bool:
     return str(path).endswith(".h5")
 
 
-def numbers(blob: WeightsBlob) -> Copy | Chunks:
+def numbers(blob: WeightsBlob) -> FileRange | Chunks:
     """A blob's numbers for writing: a range of its file where they are one, else computed."""
     if blob.packed is not None:
-        return Copy(blob.reader.source, *blob.packed)
+        return FileRange(blob.reader.source, *blob.packed)
 
     def chunks() -> Iterator[memoryview]:
         import numpy as np

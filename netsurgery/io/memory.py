@@ -24,7 +24,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsurgery.errors import MemoryLimitError
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -100,7 +100,7 @@ def _refusal(count: int, what: str, more: bool, limit: int, taken: int) -> Memor
     )
 
 
-class Claim(Closing):
+class Claim(Closeable):
     """`count` bytes of the budget, for `what`: the subject of "... needs 2.0 GiB of memory".
 
     Given back by `close`, at the end of a ``with``, or when nothing holds the claim any more.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def read_npy(path: str | Path) -> NDArray[np.generic]:
     import numpy as np
 
     try:
-        with Source(path) as file:
+        with FileSource(path) as file:
             shape, fortran, kind, offset = _header(path, file)
             length = math.prod(shape) * kind.itemsize
             if length > file.size - offset:
@@ -55,7 +55,7 @@ def read_npy(path: str | Path) -> NDArray[np.generic]:
         raise FormatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _header(path: str | Path, file: Source) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def _header(path: str | Path, file: FileSource) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether columns come first, type of the numbers, and where they begin."""
     head = file.pread(_START, 0)
     if head.startswith(b"PK"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import CaffemodelError, FormatError
 from netsurgery.io.memory import Claim
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "open_source", "read_head", "read_text", "read_whole"]
 
 
-def open_source(path: str | Path) -> Source:
+def open_source(path: str | Path) -> FileSource:
     """Open a file. Raises CaffemodelError where the system refuses it."""
     try:
-        return Source(path)
+        return FileSource(path)
     except OSError as error:
         named = str(path).replace("\0", "\\0")
         raise CaffemodelError(error.strerror or str(error), path=named) from error
@@ -30,7 +30,7 @@ def open_source(path: str | Path) -> Source:
 class Reader:
     """An open file and what is wrong with it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileSource) -> None:
         self.source, self.path = source, source.path
 
     def error(self, what: str, offset: int | None = None) -> CaffemodelError:
@@ -77,7 +77,7 @@ def read_whole(path: Path | str, limit: int) -> bytes:
     meanwhile, is larger, or is no regular file: a FIFO would be waited for, a device might never
     end.
     """
-    with Source(path) as source:
+    with FileSource(path) as source:
         if source.size > limit:
             raise OSError(errno.EFBIG, f"{source.size} bytes, where at most {limit} make sense")
         # Refused before it is read; whoever keeps it claims it.
@@ -104,5 +104,5 @@ def read_text(path: Path | str, limit: int, error: type[FormatError], expected: 
 
 def read_head(path: Path | str, length: int) -> bytes:
     """The first `length` bytes of a file, or all it has. Raises OSError as `read_whole` does."""
-    with Source(path) as source:
+    with FileSource(path) as source:
         return source.pread(length, 0)

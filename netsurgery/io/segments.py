@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import OutputError
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.mapping import watch
 
 if TYPE_CHECKING:
     import mmap
 
 __all__ = [
-    "Copy",
-    "Literal",
-    "Produced",
+    "Bytes",
+    "Computed",
+    "FileRange",
+    "FileSource",
     "Segment",
-    "Source",
     "close_quietly",
     "segments_length",
     "write_segments",
@@ -45,7 +45,7 @@ _BUFFER = 512 << 10
 _BLOCK = 4096
 
 
-class Source(Closing):
+class FileSource(Closeable):
     """A regular file opened for reading at any offset; nothing is read before it is asked for.
 
     Raises OSError where the file cannot be opened, and for anything but a regular file.
@@ -128,7 +128,7 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
 
 
 @dataclass(frozen=True)
-class Literal:
+class Bytes:
     """Bytes to write as they are."""
 
     data: bytes
@@ -140,23 +140,23 @@ class Literal:
 
 
 @dataclass(frozen=True)
-class Copy:
+class FileRange:
     """`length` bytes at `offset` of another file."""
 
-    source: Source
+    source: FileSource
     offset: int
     length: int
 
 
 @dataclass(frozen=True)
-class Produced:
+class Computed:
     """`length` bytes that `chunks` gives, in order, when called; called once per writing."""
 
     length: int
     chunks: Callable[[], Iterable[bytes | bytearray | memoryview]]
 
 
-Segment = Literal | Copy | Produced
+Segment = Bytes | FileRange | Computed
 
 
 def segments_length(segments: Iterable[Segment]) -> int:
@@ -174,7 +174,7 @@ def write_segments(
     not give the bytes it promised; OSError where the system cannot write.
     """
     total = segments_length(segments)
-    for source in {segment.source for segment in segments if isinstance(segment, Copy)}:
+    for source in {segment.source for segment in segments if isinstance(segment, FileRange)}:
         _insist_unchanged(source)
     _reserve(fd, total)
     writer = _Writer(fd, progress)
@@ -183,12 +183,12 @@ def write_segments(
     writer.flush()
     os.ftruncate(fd, total)
     # Once more: a source written to meanwhile gave a mixture of old and new.
-    for source in {segment.source for segment in segments if isinstance(segment, Copy)}:
+    for source in {segment.source for segment in segments if isinstance(segment, FileRange)}:
         _insist_unchanged(source)
     return total
 
 
-def _insist_unchanged(source: Source) -> None:
+def _insist_unchanged(source: FileSource) -> None:
     if not source.unchanged():
         raise OutputError(f"{source.path}: changed while it was being read; run again")
 
@@ -218,9 +218,9 @@ class _Writer:
         self.buffer: memoryview | None = None
 
     def put(self, segment: Segment) -> None:
-        if isinstance(segment, Literal):
+        if isinstance(segment, Bytes):
             self.write(segment.data)
-        elif isinstance(segment, Copy):
+        elif isinstance(segment, FileRange):
             self.copy(segment)
         else:
             self.produce(segment)
@@ -243,7 +243,7 @@ class _Writer:
         if self.progress is not None:
             self.progress(self.at)
 
-    def produce(self, segment: Produced) -> None:
+    def produce(self, segment: Computed) -> None:
         given = 0
         for chunk in segment.chunks():
             given += memoryview(chunk).nbytes
@@ -254,7 +254,7 @@ class _Writer:
             more = "more than " if given > segment.length else f"{given} instead of "
             raise OutputError(f"a computed param gave {more}{segment.length} bytes")
 
-    def copy(self, segment: Copy) -> None:
+    def copy(self, segment: FileRange) -> None:
         offset, left = segment.offset, segment.length
         while left:
             done = 0
@@ -270,7 +270,7 @@ class _Writer:
                 )
             offset, left = offset + done, left - done
 
-    def copy_by_buffer(self, source: Source, offset: int, left: int) -> int:
+    def copy_by_buffer(self, source: FileSource, offset: int, left: int) -> int:
         """Bytes copied; 0 at the end of the file."""
         if left < _BUFFER or not hasattr(os, "preadv"):
             data = source.pread(min(left, _BUFFER), offset)

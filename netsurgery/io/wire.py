@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from netsurgery.io.memory import Claim
 from netsurgery.io.reader import Reader
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 
 __all__ = [
     "FIELD_MEMORY",
-    "Field",
     "Wire",
+    "WireField",
     "WireReader",
     "delimited",
     "encode_varint",
@@ -49,7 +49,7 @@ class Wire(enum.IntEnum):
     FIXED32 = 5
 
 
-class Field(NamedTuple):
+class WireField(NamedTuple):
     """One field: bytes `start` to `end` of the file, its value from `body` on.
 
     `value` is that of a varint (0 to 2**64 - 1), 0 for other wire types.
@@ -63,7 +63,7 @@ class Field(NamedTuple):
     value: int
 
 
-class _Fields(list[Field]):
+class _Fields(list[WireField]):
     """Fields, and the claim to their memory."""
 
     def __init__(self, claim: Claim) -> None:
@@ -77,7 +77,7 @@ class WireReader(Reader):
     claim: the memory of what is kept of the fields for as long as the file is open.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileSource) -> None:
         super().__init__(source)
         self.size = source.size
         self.claim = Claim(0, f"{self.path}: the list of its fields")
@@ -114,7 +114,7 @@ class WireReader(Reader):
     def _cut(self, end: int) -> str:
         return ": the file is cut short" if end == self.size else " by the end of its message"
 
-    def field(self, offset: int, end: int) -> Field:
+    def field(self, offset: int, end: int) -> WireField:
         """The field whose tag is at `offset`, in a message that ends at `end`."""
         key, body = self.varint(offset, end)
         number, wire = key >> 3, key & 7
@@ -137,7 +137,7 @@ class WireReader(Reader):
                 f"field {number} has {stop - body} bytes, {end - body} are left{self._cut(end)}",
                 offset,
             )
-        return Field(number, wire, offset, body, stop, value)
+        return WireField(number, wire, offset, body, stop, value)
 
     def _end_of_group(self, number: int, offset: int, end: int) -> int:
         """Where the group ends: groups are of old, but unknown fields may be of any kind."""
@@ -157,14 +157,14 @@ class WireReader(Reader):
                 raise self.error(f"more than {_GROUPS} groups in each other", start)
         return offset
 
-    def fields(self, start: int, end: int) -> Iterator[Field]:
+    def fields(self, start: int, end: int) -> Iterator[WireField]:
         """The fields of the message from `start` to `end`, in file order."""
         while start < end:
             field = self.field(start, end)
             yield field
             start = field.end
 
-    def listed(self, fields: Iterable[Field]) -> list[Field]:
+    def listed(self, fields: Iterable[WireField]) -> list[WireField]:
         """The fields as a list, its memory claimed for as long as it lives."""
         found = _Fields(Claim(0, f"{self.path}: the list of its fields"))
         for field in fields:
@@ -172,7 +172,7 @@ class WireReader(Reader):
             found.append(field)
         return found
 
-    def run(self, field: Field, end: int) -> Field:
+    def run(self, field: WireField, end: int) -> WireField:
         """`field` stretched over those after it with the same tag, one byte, and fixed width.
 
         A value a field is how an unpacked array is written: millions of them cost one step.
@@ -192,12 +192,12 @@ class WireReader(Reader):
                 break
         return field._replace(end=stop)
 
-    def text(self, field: Field) -> str:
+    def text(self, field: WireField) -> str:
         """A string field; bytes that are no UTF-8 survive as surrogates, to be written back."""
         self.expect(field, Wire.DELIMITED)
         return self.read(field.body, field.end).decode("utf-8", "surrogateescape")
 
-    def expect(self, field: Field, *wires: Wire) -> None:
+    def expect(self, field: WireField, *wires: Wire) -> None:
         """Refuse a known field of a wire type it never has."""
         if field.wire not in wires:
             wanted = " or ".join(str(int(wire)) for wire in wires)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.mapnet import MapNet
 from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of
 from netsurgery.maps.transformer import Placement
-from netsurgery.net.field import Cells, Field
+from netsurgery.net.field import Cells, ReceptiveField
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Extractor", "Features", "make_extractor"]
+__all__ = ["Extractor", "Features", "open_extractor"]
 
 Size = tuple[int, int]
 
@@ -41,7 +41,7 @@ class Features:
     image: str
     blob: str
     values: Array
-    field: Field | None
+    field: ReceptiveField | None
     window: tuple[float, float] | None
     placement: Placement
 
@@ -71,7 +71,7 @@ class Features:
         made["window"] = None if self.window is None else list(self.window)
         return made
 
-    def _moves(self, field: Field) -> bool:
+    def _moves(self, field: ReceptiveField) -> bool:
         """Whether there are cells whose fields differ."""
         cells = zip(self.values.shape[-2:], field.stride, strict=True)
         return any(count > 1 and stride for count, stride in cells)
@@ -86,7 +86,7 @@ class Features:
         }
 
 
-class Extractor(Closing):
+class Extractor(Closeable):
     """A loaded net, from pictures to several of its blobs at once; a context manager."""
 
     def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
@@ -127,7 +127,7 @@ class Extractor(Closing):
         self.mapper.close()
 
 
-def make_extractor(
+def open_extractor(
     settings: Settings,
     options: EngineOptions,
     blobs: Sequence[str],

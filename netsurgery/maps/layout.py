@@ -17,7 +17,7 @@ __all__ = [
     "BAR_SPACE",
     "HIGH",
     "TITLE_LINE",
-    "Layout",
+    "PictureLayout",
     "Tag",
     "arrange",
     "panel_size",
@@ -38,7 +38,7 @@ _ROWS = 20  # of the legend below the panels
 
 
 @dataclass(frozen=True)
-class Layout:
+class PictureLayout:
     """The canvas (width, height), the panels with the lines of their titles, the legend's corner.
 
     panels: boxes of one size, x0, y0, x1, y1.
@@ -72,7 +72,7 @@ def stretched(size: tuple[int, int]) -> str:
     return f"drawn {factor:.1f} times too {side}"
 
 
-def arrange(size: tuple[int, int], titles: Sequence[str], legend: Legend) -> Layout:
+def arrange(size: tuple[int, int], titles: Sequence[str], legend: Legend) -> PictureLayout:
     """The places for an image of `size` and the three `titles`; `legend` is laid too."""
     if _very_wide(size):
         return _under_each_other(panel_size(size), titles, legend)
@@ -87,7 +87,9 @@ def _very_tall(size: tuple[int, int]) -> bool:
     return size[0] * _SHORT > size[1] * _SIDE
 
 
-def _in_a_row(panel: tuple[int, int], titles: Sequence[str], legend: Legend, aside: bool) -> Layout:
+def _in_a_row(
+    panel: tuple[int, int], titles: Sequence[str], legend: Legend, aside: bool
+) -> PictureLayout:
     (high, wide), gap = panel, _GAP + (_GAP // 2) * aside
     second = _MARGIN + wide + gap
     lefts = (_MARGIN, second, second + wide + BAR_SPACE + gap)
@@ -99,13 +101,15 @@ def _in_a_row(panel: tuple[int, int], titles: Sequence[str], legend: Legend, asi
     if aside:
         legend.lay(legend.wide, (high - 60) // 24)
         canvas = (right + _GAP + legend.wide + _MARGIN, top + high + _MARGIN)
-        return Layout(canvas, panels, lines, (right + _GAP, top))
+        return PictureLayout(canvas, panels, lines, (right + _GAP, top))
     below = legend.lay(right - _MARGIN, _ROWS)
     canvas = (right + _MARGIN, top + high + 24 + below + _MARGIN)
-    return Layout(canvas, panels, lines, (_MARGIN, top + high + 24))
+    return PictureLayout(canvas, panels, lines, (_MARGIN, top + high + 24))
 
 
-def _under_each_other(panel: tuple[int, int], titles: Sequence[str], legend: Legend) -> Layout:
+def _under_each_other(
+    panel: tuple[int, int], titles: Sequence[str], legend: Legend
+) -> PictureLayout:
     high, wide = panel
     lines = _lines(titles, [wide] * len(titles))
     panels, y = [], _HEAD
@@ -115,7 +119,7 @@ def _under_each_other(panel: tuple[int, int], titles: Sequence[str], legend: Leg
         panels.append((_MARGIN, top, _MARGIN + wide, top + high))
     below = legend.lay(wide + BAR_SPACE, _ROWS)
     canvas = (wide + BAR_SPACE + 2 * _MARGIN, y + 14 + below + _MARGIN)
-    return Layout(canvas, tuple(panels), lines, (_MARGIN, y + 14))
+    return PictureLayout(canvas, tuple(panels), lines, (_MARGIN, y + 14))
 
 
 def _lines(titles: Sequence[str], rooms: Sequence[int]) -> tuple[list[str], ...]:

@@ -12,7 +12,7 @@ from netsurgery.net import types
 from netsurgery.net.field import Cells, place_cells
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import listed, only_needed, require_blobs
-from netsurgery.net.net import Net, NetInput, Shape
+from netsurgery.net.net import NetDefinition, NetInput, Shape
 from netsurgery.net.shapes import Shapes, infer, remedy
 from netsurgery.net.state import TEST, NetState
 
@@ -28,7 +28,7 @@ class MapNet:
     The net is what the blob depends on, or several blobs; all else of its prototxt may be anything.
     """
 
-    net: Net
+    net: NetDefinition
     input: NetInput
     shape: Shape
     blob: str
@@ -40,7 +40,7 @@ class MapNet:
         Raises PrototxtError, FormatError, and NetError: not one input of N x C x H x W with one or
         three channels, no such blob, a blob that is not N x C x H x W.
         """
-        net = Net.read(prototxt, state)
+        net = NetDefinition.read(prototxt, state)
         chosen = _last_top(net) if blob is None else blob
         if chosen not in _blobs(net):
             _image_input(declare_inputs(net))
@@ -55,12 +55,12 @@ class MapNet:
         cls, prototxt: Path | str, blobs: Sequence[str], state: NetState = TEST
     ) -> MapNet:
         """Read a net whose `blobs` need be no maps. Raises as `read`."""
-        net = Net.read(prototxt, state)
+        net = NetDefinition.read(prototxt, state)
         require_blobs(net, blobs)
         return cls.of(net, blobs)
 
     @classmethod
-    def of(cls, net: Net, blobs: Sequence[str]) -> MapNet:
+    def of(cls, net: NetDefinition, blobs: Sequence[str]) -> MapNet:
         """The net's part that gives `blobs`; `blob` is the first of them. Raises NetError."""
         part = declare_inputs(only_needed(net, blobs))
         part = part if part.inputs else declare_inputs(net)  # the picture is fed, but goes nowhere
@@ -109,13 +109,13 @@ class MapNet:
         """
         return place_cells(self.net, self.blob, self.shape, size, window)
 
-    def _check_blob(self, whole: Net) -> None:
+    def _check_blob(self, whole: NetDefinition) -> None:
         shape = self._shapes(self.size).blobs.get(self.blob)
         if shape is not None and len(shape) != 4:
             refuse_blob(self.blob, shape, whole)
 
 
-def refuse_blob(blob: str, shape: Shape, net: Net) -> None:
+def refuse_blob(blob: str, shape: Shape, net: NetDefinition) -> None:
     """Raise NetError for a blob that is not N x C x H x W, naming those of `net` that are."""
     told = " x ".join(map(str, shape)) or "a single number"
     raise NetError(
@@ -124,18 +124,18 @@ def refuse_blob(blob: str, shape: Shape, net: Net) -> None:
     )
 
 
-def _blobs(net: Net) -> list[str]:
+def _blobs(net: NetDefinition) -> list[str]:
     """Every blob, the inputs first."""
     return list(
         dict.fromkeys((*_inputs(net), *(top for layer in net.layers for top in layer.tops)))
     )
 
 
-def _inputs(net: Net) -> list[str]:
+def _inputs(net: NetDefinition) -> list[str]:
     return [one.name for one in net.inputs]
 
 
-def _candidates(net: Net) -> str:
+def _candidates(net: NetDefinition) -> str:
     try:
         shapes = infer(net).blobs
     except NetsurgeryError:  # of what is not asked for, perhaps
@@ -145,7 +145,7 @@ def _candidates(net: Net) -> str:
     return f"--blob takes {listed(names)}" if names else "the net has no blob that is"
 
 
-def _image_input(net: Net) -> tuple[NetInput, Shape]:
+def _image_input(net: NetDefinition) -> tuple[NetInput, Shape]:
     path = net.prototxt.path
     if not net.inputs:
         raise NetError(
@@ -176,7 +176,7 @@ def _named(inputs: Iterable[NetInput]) -> str:
     return ", ".join(repr(one.name) for one in inputs)
 
 
-def _last_top(net: Net) -> str:
+def _last_top(net: NetDefinition) -> str:
     layer = next((layer for layer in reversed(net.layers) if layer.tops), None)
     if layer is None:
         raise NetError(f"{net.prototxt.path}: the net has no layers with tops")

@@ -20,15 +20,15 @@ from netsurgery.errors import (
 from netsurgery.formats.labels import Labels, read_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.mapnet import MapNet, refuse_blob
 from netsurgery.maps.transformer import Placement, Transformer
 from netsurgery.net.field import Cells
 from netsurgery.net.memory import largest_size
-from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Mapper", "check_model", "make_mapper", "make_transformer", "state_of"]
+__all__ = ["Mapper", "check_model", "make_transformer", "open_mapper", "state_of"]
 
 Size = tuple[int, int]
 
@@ -46,7 +46,7 @@ Size = tuple[int, int]
 _INPUT = 12
 
 
-def make_mapper(
+def open_mapper(
     settings: Settings,
     options: EngineOptions,
     *,
@@ -115,7 +115,7 @@ def make_transformer(
     )
 
 
-class Mapper(Closing):
+class Mapper(Closeable):
     """A loaded net, from pictures to class maps; a context manager.
 
     After an engine that failed on one picture, the next picture gets a new one. Raises EngineError
@@ -135,7 +135,9 @@ class Mapper(Closing):
     ) -> None:
         self.net, self.weights, self.transformer = net, weights, transformer
         self.options, self.labels = options, labels
-        self.opener = opener or (lambda given: open_engine(given, [Model(net.net, weights)]))
+        self.opener = opener or (
+            lambda given: open_engine(given, [NetWithWeights(net.net, weights)])
+        )
         self.window = window
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.

@@ -1,6 +1,6 @@
 """What a net means: layers, states, blobs, shapes, strides."""
 
-from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
 from netsurgery.net.state import NetState
 
-__all__ = ["Layer", "Net", "NetInput", "NetState", "Shape"]
+__all__ = ["Layer", "NetDefinition", "NetInput", "NetState", "Shape"]

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from math import prod
 
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.fields import free
-from netsurgery.net.types.record import Blobs, Values
+from netsurgery.net.types.record import ParamSpecs, Values
 
 __all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "distinct_params", "multiply_adds", "total"]
 
@@ -57,7 +57,7 @@ class Total:
     complete: bool
 
 
-def costs(net: Net, shapes: Shapes) -> tuple[Cost, ...]:
+def costs(net: NetDefinition, shapes: Shapes) -> tuple[Cost, ...]:
     """The cost of each of the net's layers at these shapes, in file order."""
     return tuple(Cost(multiply_adds(layer, shapes), _memory(layer, shapes)) for layer in net.layers)
 
@@ -73,7 +73,7 @@ def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
     params = shapes.params_of(layer)
     if not params or tops is None or bottoms is None:
         return None
-    return record.multiply_adds(layer, Blobs(bottoms, tops, params))
+    return record.multiply_adds(layer, ParamSpecs(bottoms, tops, params))
 
 
 def _all_known(blobs: Sequence[str], shapes: Shapes) -> tuple[Shape, ...] | None:
@@ -87,7 +87,7 @@ def _memory(layer: Layer, shapes: Shapes) -> int | None:
     return None if own is None else NUMBER_BYTES * sum(map(prod, own))
 
 
-def total(net: Net, shapes: Shapes) -> Total:
+def total(net: NetDefinition, shapes: Shapes) -> Total:
     """The sums over the net; inputs that no layer makes are part of the memory."""
     found = costs(net, shapes)
     made = {top for layer in net.layers for top in layer.tops}
@@ -104,7 +104,7 @@ def total(net: Net, shapes: Shapes) -> Total:
     )
 
 
-def distinct_params(net: Net, shapes: Shapes) -> int:
+def distinct_params(net: NetDefinition, shapes: Shapes) -> int:
     """Numbers in the net's params, those shared by name counted once."""
     count, seen = 0, set()
     for layer in net.layers:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
 
 __all__ = ["EdgeEffect", "edge_effects"]
@@ -30,7 +30,7 @@ class EdgeEffect:
         return f"{self.layer!r} {self.why}"
 
 
-def edge_effects(net: Net, shapes: Shapes, blob: str) -> list[EdgeEffect]:
+def edge_effects(net: NetDefinition, shapes: Shapes, blob: str) -> list[EdgeEffect]:
     """The layers on the way to `blob` that do, in file order; `shapes` are those of one window."""
     wanted = {blob}
     found = []

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 from netsurgery.errors import EffectRefused
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.textformat import Field
+from netsurgery.formats.textformat import TextField
 from netsurgery.formats.texttree import shortened
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.needed import only_needed, without
-from netsurgery.net.net import Layer, Net
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.types.naming import ALL, named
 from netsurgery.net.types.record import Effect, Effects, LayerType, ask
 
@@ -75,7 +75,7 @@ def reach(layer: Layer) -> Reach | None:
     )
 
 
-def _read_by(layer: Layer, record: LayerType | None) -> list[Field]:
+def _read_by(layer: Layer, record: LayerType | None) -> list[TextField]:
     """The fields of a layer without the messages of other types, which it does not read."""
     fields = layer.message.fields
     if record is None:
@@ -88,7 +88,7 @@ def _messages() -> frozenset[str | None]:
     return frozenset(record.message for record in types.RECORDS.values())
 
 
-def effects_of(net: Net) -> list[Reach]:
+def effects_of(net: NetDefinition) -> list[Reach]:
     """The layers of the net, in its state, that reach out of it, in file order."""
     return _reaching(net.layers)
 
@@ -97,7 +97,7 @@ def _reaching(layers: Iterable[Layer]) -> list[Reach]:
     return [found for found in map(reach, layers) if found is not None]
 
 
-def harmless(net: Net, blobs: Sequence[str], allow: Collection[str]) -> Net:
+def harmless(net: NetDefinition, blobs: Sequence[str], allow: Collection[str]) -> NetDefinition:
     """The net; where layers of it do more than is allowed, only what `blobs` depend on.
 
     Data layers of known shapes are Input layers then. What is left may still reach out of the net.
@@ -107,13 +107,15 @@ def harmless(net: Net, blobs: Sequence[str], allow: Collection[str]) -> Net:
     return declare_inputs(only_needed(net, blobs))
 
 
-def permitted(net: Net, allow: Collection[str], types_of_caffe: Collection[str]) -> Prototxt:
+def permitted(
+    net: NetDefinition, allow: Collection[str], types_of_caffe: Collection[str]
+) -> Prototxt:
     """The text of the net to give to a Caffe, which knows these types (none: not known which).
 
     Layers of other states that do more than is allowed are left out of it. Raises EffectRefused
     for one of this state. A type that Caffe has not it refuses by itself.
     """
-    read = Net.of(net.prototxt, net.state, wired=False)
+    read = NetDefinition.of(net.prototxt, net.state, wired=False)
     run = types_of_caffe if net.prototxt.generation == "V2" else ()
     wrong = [
         one

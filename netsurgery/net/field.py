@@ -17,25 +17,25 @@ from fractions import Fraction
 
 from netsurgery.errors import PrototxtError
 from netsurgery.net import types
-from netsurgery.net.geometry import Field, Pair
+from netsurgery.net.geometry import Pair, ReceptiveField
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.shuffle import channel_shuffles
 from netsurgery.net.types import POOLING
 from netsurgery.net.types.record import Role
 from netsurgery.net.types.seen import Seen
 
-__all__ = ["Cells", "Field", "fields", "place_cells"]
+__all__ = ["Cells", "ReceptiveField", "fields", "place_cells"]
 
 
 def fields(
-    net: Net,
+    net: NetDefinition,
     inputs: Mapping[str, Shape] | None = None,
     *,
     of: str | None = None,
     shapes: Shapes | None = None,
-) -> dict[str, Field]:
+) -> dict[str, ReceptiveField]:
     """The field of every blob whose cells depend on one input by windows that move evenly.
 
     of: the input in which the fields lie, as if the others were constants; None for all of them.
@@ -47,9 +47,9 @@ def fields(
     seen = Seen(shapes.blobs, net.state.phase == "TRAIN")
     for name in (*givable(net, shapes), *(inputs or {})):
         if len(shapes.blobs.get(name, ())) == 4 and of in (None, name):
-            seen.known[name] = Field(name)
+            seen.known[name] = ReceptiveField(name)
     shuffles = {layer: one for one in channel_shuffles(net, shapes) for layer in one.layers}
-    before: dict[Layer, Field | None] = {}
+    before: dict[Layer, ReceptiveField | None] = {}
     for layer in net.layers:
         shuffle = shuffles.get(layer)
         if shuffle is not None and layer is shuffle.layers[0]:
@@ -100,7 +100,7 @@ class Cells:
     classifies: the box is the window that the cell classifies, as a classifier of that input does.
     """
 
-    field: Field
+    field: ReceptiveField
     start: Pair
     size: Pair
     classifies: bool
@@ -112,7 +112,11 @@ class Cells:
 
 
 def place_cells(
-    net: Net, blob: str, declared: Shape, size: tuple[int, int], window: Shape | None = None
+    net: NetDefinition,
+    blob: str,
+    declared: Shape,
+    size: tuple[int, int],
+    window: Shape | None = None,
 ) -> Cells | None:
     """The boxes of the cells of `blob` at an input of `size`, or None where no field is known.
 
@@ -139,7 +143,9 @@ def place_cells(
     return Cells(field, start, (high, wide), False)
 
 
-def _classifier_input(net: Net, name: str, declared: Shape, blob: str) -> tuple[int, int] | None:
+def _classifier_input(
+    net: NetDefinition, name: str, declared: Shape, blob: str
+) -> tuple[int, int] | None:
     """What is left of the declared input without the cells after the first, if that is an input."""
     at = {name: (1, *declared[1:])}
     known, cells = fields(net, at), infer(net, at).blobs.get(blob, ())
@@ -152,7 +158,9 @@ def _classifier_input(net: Net, name: str, declared: Shape, blob: str) -> tuple[
     return None if _enlarges(net, known, blob, (high, wide)) else (int(high), int(wide))
 
 
-def _enlarges(net: Net, known: Mapping[str, Field], blob: str, box: Pair) -> bool:
+def _enlarges(
+    net: NetDefinition, known: Mapping[str, ReceptiveField], blob: str, box: Pair
+) -> bool:
     """Whether a layer before `blob` pads to give more cells, as FCN's first does.
 
     Some of its windows lie in the padding alone, and on both sides that is more than the box.
@@ -174,7 +182,7 @@ def _enlarges(net: Net, known: Mapping[str, Field], blob: str, box: Pair) -> boo
     return False
 
 
-def _one_cell(net: Net, inputs: Mapping[str, Shape], blob: str) -> bool:
+def _one_cell(net: NetDefinition, inputs: Mapping[str, Shape], blob: str) -> bool:
     """Whether the blob has a single cell at these inputs."""
     try:
         return infer(net, inputs).blobs.get(blob, ())[2:] == (1, 1)

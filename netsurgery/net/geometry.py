@@ -15,7 +15,17 @@ from fractions import Fraction
 
 from netsurgery.net.windows import Window
 
-__all__ = ["Field", "Pair", "cropped", "gated", "joined", "resampled", "slid", "spread", "whole"]
+__all__ = [
+    "Pair",
+    "ReceptiveField",
+    "cropped",
+    "gated",
+    "joined",
+    "resampled",
+    "slid",
+    "spread",
+    "whole",
+]
 
 #: Along height and along width.
 Pair = tuple[Fraction, Fraction]
@@ -24,7 +34,7 @@ _ZERO, _ONE = Fraction(0), Fraction(1)
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """The field of a blob's cells; each member is (along height, along width), in input pixels.
 
     ``input`` names the net's input it lies in. ``whole`` says that some layer on the way looks at
@@ -44,7 +54,9 @@ class Field:
         """The place of cell (0, 0): the middle of its field."""
         return _pair(self.offset[i] + self.size[i] / 2 for i in range(2))
 
-    def _shifted(self, before: Sequence[Fraction], more: Sequence[Fraction], stride: Pair) -> Field:
+    def _shifted(
+        self, before: Sequence[Fraction], more: Sequence[Fraction], stride: Pair
+    ) -> ReceptiveField:
         """Another field: `before` cells further on, `more` cells larger, of another stride."""
         return replace(
             self,
@@ -54,7 +66,7 @@ class Field:
         )
 
 
-def slid(field: Field, window: Window) -> Field:
+def slid(field: ReceptiveField, window: Window) -> ReceptiveField:
     """Behind a convolution or pooling, of extent e, stride s and padding p.
 
     stride' = stride x s, offset' = offset - p x stride, size' = size + (e - 1) x stride.
@@ -66,7 +78,7 @@ def slid(field: Field, window: Window) -> Field:
     )
 
 
-def spread(field: Field, window: Window) -> Field:
+def spread(field: ReceptiveField, window: Window) -> ReceptiveField:
     """Behind a deconvolution, which spreads every cell over e cells, s apart, and cuts p off.
 
     Its cell j is reached by the cells from (j + p - e + 1) / s to (j + p) / s: stride' =
@@ -81,12 +93,14 @@ def spread(field: Field, window: Window) -> Field:
     )
 
 
-def cropped(field: Field, before: tuple[int, int]) -> Field:
+def cropped(field: ReceptiveField, before: tuple[int, int]) -> ReceptiveField:
     """Without the first `before` cells (Crop, a Slice along height), or with so many more (< 0)."""
     return field._shifted([Fraction(cells) for cells in before], [_ZERO, _ZERO], field.stride)
 
 
-def resampled(field: Field, size: tuple[int, int], new_size: tuple[int, int]) -> Field:
+def resampled(
+    field: ReceptiveField, size: tuple[int, int], new_size: tuple[int, int]
+) -> ReceptiveField:
     """Behind a bilinear interpolation to another size, with the corner cells kept in place.
 
     Cell j reads at r x j, r = (size - 1) / (new_size - 1): two cells, or the one that lies there.
@@ -104,7 +118,7 @@ def resampled(field: Field, size: tuple[int, int], new_size: tuple[int, int]) ->
     )
 
 
-def whole(field: Field, size: tuple[int, int], *, kept: bool = False) -> Field:
+def whole(field: ReceptiveField, size: tuple[int, int], *, kept: bool = False) -> ReceptiveField:
     """Behind a layer that looks at the whole map, of `size` cells.
 
     It makes one cell of it, whose window is the whole map, or, where it is `kept`, the same map.
@@ -113,7 +127,7 @@ def whole(field: Field, size: tuple[int, int], *, kept: bool = False) -> Field:
     return replace(slid(field, window), whole=True)
 
 
-def gated(field: Field, gate: Field | None) -> Field:
+def gated(field: ReceptiveField, gate: ReceptiveField | None) -> ReceptiveField:
     """The field of a map whose channels are multiplied by a gate, numbers of the whole map.
 
     gate: the field of these, None where it is not known: they are taken to depend on everything.
@@ -122,7 +136,7 @@ def gated(field: Field, gate: Field | None) -> Field:
     return field if other else replace(field, whole=True)
 
 
-def joined(fields: Sequence[Field | None]) -> Field | None:
+def joined(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
     """The field of a map that several are joined to: the hull, where their strides agree.
 
     A map whose cells are all the same look at the whole picture (a global pooling brought to the
@@ -140,7 +154,7 @@ def joined(fields: Sequence[Field | None]) -> Field | None:
     start = _pair(min(f.offset[i] for f in hull) for i in axes)
     end = [max(f.offset[i] + f.size[i] for f in hull) for i in axes]
     size = _pair(end[i] - start[i] for i in axes)
-    return Field(hull[0].input, hull[0].stride, start, size, any(f.whole for f in known))
+    return ReceptiveField(hull[0].input, hull[0].stride, start, size, any(f.whole for f in known))
 
 
 def _pair(values: Iterable[Fraction]) -> Pair:

@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
-from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.net.types.record import MANY, Source
+from netsurgery.net.types.record import MANY, InputSource
 
 __all__ = ["assume_input", "declare_inputs", "given_to_either", "why_no_input", "with_own_shapes"]
 
 
-def declare_inputs(net: Net) -> Net:
+def declare_inputs(net: NetDefinition) -> NetDefinition:
     """`net` with Input layers for its data layers, and with the shapes given written out.
 
     The net itself where there is nothing to do. Its notes say what was done, and why a data layer
@@ -48,7 +48,7 @@ def declare_inputs(net: Net) -> Net:
     return _edited(net, edits.apply(), written, notes)
 
 
-def why_no_input(net: Net) -> str:
+def why_no_input(net: NetDefinition) -> str:
     """What to add to an error about inputs that are not there: why data layers make none.
 
     "" for a net without them.
@@ -62,16 +62,20 @@ def why_no_input(net: Net) -> str:
     return ""
 
 
-def _data_layers(net: Net) -> list[Layer]:
+def _data_layers(net: NetDefinition) -> list[Layer]:
     """The layers that read data of their own: known to, or of an unknown type without bottoms."""
     return [
         layer
         for layer in net.layers
-        if layer.tops and not layer.bottoms and types.source(layer) in (Source.DATA, Source.UNKNOWN)
+        if layer.tops
+        and not layer.bottoms
+        and types.source(layer) in (InputSource.DATA, InputSource.UNKNOWN)
     ]
 
 
-def given_to_either(one: Net, other: Net) -> tuple[Net, Net]:
+def given_to_either(
+    one: NetDefinition, other: NetDefinition
+) -> tuple[NetDefinition, NetDefinition]:
     """Two nets read in one state, each with those of the shapes given that name a blob of its own.
 
     A shape that names a blob of neither stays with the first, whose `infer` refuses it.
@@ -81,7 +85,7 @@ def given_to_either(one: Net, other: Net) -> tuple[Net, Net]:
     return own.at(dict(idle)), others
 
 
-def assume_input(net: Net, like: Net) -> Net:
+def assume_input(net: NetDefinition, like: NetDefinition) -> NetDefinition:
     """`net` with its one input of unknown shape assumed to be as large as the one that `like` has.
 
     The net itself where that is not so on both sides. A note says what is assumed.
@@ -97,35 +101,37 @@ def assume_input(net: Net, like: Net) -> Net:
     return replace(made, notes=(*net.notes, f"{note}{blob!r} in {like.prototxt.path}"))
 
 
-def _sources(net: Net) -> list[str]:
+def _sources(net: NetDefinition) -> list[str]:
     """The net's inputs, and the first top of each layer that makes its numbers itself."""
     tops = [layer.tops[0] for layer in net.layers if layer.tops and not layer.bottoms]
     return list(dict.fromkeys([*(one.name for one in net.inputs), *tops]))
 
 
-def with_own_shapes(net: Net) -> Net:
+def with_own_shapes(net: NetDefinition) -> NetDefinition:
     """The net with those of the shapes given that name a blob of its own."""
     blobs = {*(i.name for i in net.inputs), *(top for layer in net.layers for top in layer.tops)}
     shapes = tuple(pair for pair in net.state.shapes if pair[0] in blobs)
     return replace(net, state=replace(net.state, shapes=shapes))
 
 
-def _edited(net: Net, text: str, written: set[str], notes: Sequence[str]) -> Net:
+def _edited(
+    net: NetDefinition, text: str, written: set[str], notes: Sequence[str]
+) -> NetDefinition:
     old = net.prototxt
     prototxt = Prototxt.parse(text, old.path)
     prototxt = replace(prototxt, bom=old.bom, original=old.original or old.text)
     left = tuple(pair for pair in net.state.shapes if pair[0] not in written)
-    made = Net.of(prototxt, replace(net.state, shapes=left))
+    made = NetDefinition.of(prototxt, replace(net.state, shapes=left))
     return replace(made, notes=(*net.notes, *notes))
 
 
-def _upgraded(net: Net) -> Net:
+def _upgraded(net: NetDefinition) -> NetDefinition:
     from netsurgery.formats.upgrade.text import plan_upgrade
 
     old = net.prototxt
     new = replace(plan_upgrade(old).result, bom=old.bom, original=old.original or old.text)
     note = "the net is of Caffe's second generation (V1), which has no Input layer: it was upgraded"
-    return replace(Net.of(new, net.state), notes=(*net.notes, note))
+    return replace(NetDefinition.of(new, net.state), notes=(*net.notes, note))
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ class _Plan:
             yield f"layer {layer.name!r} ({layer.type}) reads nothing else and is removed"
 
 
-def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
+def _planned(net: NetDefinition, shapes: Shapes, layer: Layer) -> _Plan:
     """The Input that takes the layer's place, if its shape is known and nobody reads labels."""
     readers = {top: net.readers(layer, top) for top in layer.tops}
     counts = types.counts(layer)
@@ -186,7 +192,7 @@ def _planned(net: Net, shapes: Shapes, layer: Layer) -> _Plan:
     return _Plan(layer, known, tuple(idle), tuple(dict.fromkeys(removed)))
 
 
-def _of_other_states(net: Net, plan: _Plan) -> Iterator[str]:
+def _of_other_states(net: NetDefinition, plan: _Plan) -> Iterator[str]:
     """What there is to say of layers that another state includes, and that read dropped labels."""
     for message in net.prototxt.layers:
         read = [bottom.as_string() for bottom in message.scalars("bottom")]
@@ -229,11 +235,11 @@ def _keep_tops(edits: Edits, message: Message, plan: _Plan) -> None:
             remove_field(edits, found)
 
 
-def _first(fields: Sequence[Field]) -> tuple[int, int]:
+def _first(fields: Sequence[TextField]) -> tuple[int, int]:
     return fields[0].start, fields[0].end
 
 
-def _remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
+def _remove_layer(edits: Edits, net: NetDefinition, layer: Layer) -> None:
     for found in net.prototxt.root.all("layer"):
         if found.value is layer.message:
             if found.in_list:
@@ -245,7 +251,7 @@ def _shape(name: str, shape: Shape) -> str:
     return f"{name} {{ {' '.join(f'dim: {dim}' for dim in shape)} }}"
 
 
-def _write_dims(edits: Edits, net: Net, given: Mapping[str, Shape]) -> set[str]:
+def _write_dims(edits: Edits, net: NetDefinition, given: Mapping[str, Shape]) -> set[str]:
     """Write the shapes given for inputs that the text declares; the blobs that are declared so."""
     written: set[str] = set()
     sharing: dict[tuple[int, ...], list[NetInput]] = {}
@@ -264,7 +270,7 @@ def _write_dims(edits: Edits, net: Net, given: Mapping[str, Shape]) -> set[str]:
     return written | _write_missing(edits, net, given)
 
 
-def _write_missing(edits: Edits, net: Net, given: Mapping[str, Shape]) -> set[str]:
+def _write_missing(edits: Edits, net: NetDefinition, given: Mapping[str, Shape]) -> set[str]:
     """Declare the shapes given for inputs that have none in the text."""
     written: set[str] = set()
     for layer in net.layers:

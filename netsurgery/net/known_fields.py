@@ -20,7 +20,7 @@ from netsurgery.formats.schema.index import (
     forks_with,
     has_word,
 )
-from netsurgery.formats.textformat import Field, Message, Scalar
+from netsurgery.formats.textformat import Message, Scalar, TextField
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import MANY, InPlace, LayerType
@@ -55,7 +55,7 @@ def unknown_field(layer: Layer) -> str:
     return ""
 
 
-def unknown_fields(layer: Layer) -> tuple[Field, ...]:
+def unknown_fields(layer: Layer) -> tuple[TextField, ...]:
     """The fields of the layer that its definition does not have, in file order.
 
     Those are fields of its own message, at any depth, that neither Caffe 1.0 has nor the record of
@@ -67,7 +67,7 @@ def unknown_fields(layer: Layer) -> tuple[Field, ...]:
     return () if record is None else tuple(_unknown(layer, record))
 
 
-def _unknown(layer: Layer, record: LayerType) -> Iterator[Field]:
+def _unknown(layer: Layer, record: LayerType) -> Iterator[TextField]:
     for field in layer.message.fields:
         if field.name == record.message:
             if isinstance(field.value, Message):
@@ -82,7 +82,7 @@ def _unknown(layer: Layer, record: LayerType) -> Iterator[Field]:
             yield field
 
 
-def _inside(message: Message, name: str, known: Iterable[str]) -> Iterator[Field]:
+def _inside(message: Message, name: str, known: Iterable[str]) -> Iterator[TextField]:
     """The fields of a message of this name that are not called as in `known`, or of no value."""
     kinds = caffe_fields(name) or fields_of_forks(name)
     for field in message.fields:
@@ -127,7 +127,7 @@ def _is_misplaced(field: str, record: LayerType) -> bool:
     return field in caffe_fields(own) or field in record.fields
 
 
-def _is_misspelled(field: Field, record: LayerType) -> bool:
+def _is_misspelled(field: TextField, record: LayerType) -> bool:
     """Whether no Caffe has the message, and it is called almost as this type's."""
     if record.message is None or not isinstance(field.value, Message):
         return False
@@ -149,7 +149,7 @@ def _folded(name: str) -> str:
     return re.sub("_param$|[^a-z0-9]", "", name.lower())
 
 
-def _refusal(layer: Layer, field: Field) -> PrototxtError:
+def _refusal(layer: Layer, field: TextField) -> PrototxtError:
     """What is wrong with a field of `unknown_fields`, and who has it."""
     from netsurgery.formats.schema.problems import layer_problem
 
@@ -167,7 +167,7 @@ def _refusal(layer: Layer, field: Field) -> PrototxtError:
     )
 
 
-def _where(layer: Layer, field: Field) -> str:
+def _where(layer: Layer, field: TextField) -> str:
     """The name of the message that the field stands in."""
     return next(
         (

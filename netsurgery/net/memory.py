@@ -20,7 +20,7 @@ from math import prod
 from netsurgery.net import types
 from netsurgery.net.cost import NUMBER_BYTES, distinct_params
 from netsurgery.net.layer import Layer
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Channels, Role, Space, Values
 
@@ -43,7 +43,7 @@ _INLINE = 5
 _SAME = (Values.KEPT, Values.PASSED, Values.MOVED, Values.NONE)
 
 
-def caffe_memory(net: Net, shapes: Shapes, blobs: Collection[str] = ()) -> int:
+def caffe_memory(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = ()) -> int:
     """Bytes that Caffe's process takes to load the net and run it at these shapes.
 
     blobs: those that are handed back. Blobs whose shapes are not known are not counted.
@@ -56,13 +56,13 @@ def caffe_memory(net: Net, shapes: Shapes, blobs: Collection[str] = ()) -> int:
     return max(caffe_loading(net, shapes), _CAFFE + running)
 
 
-def caffe_loading(net: Net, shapes: Shapes) -> int:
+def caffe_loading(net: NetDefinition, shapes: Shapes) -> int:
     """Bytes that Caffe takes to load the net: its params, as they are read and where they stay."""
     return _CAFFE + 2 * NUMBER_BYTES * distinct_params(net, shapes)
 
 
 def embedded_memory(
-    net: Net, shapes: Shapes, blobs: Collection[str] = (), copied: int | None = 0
+    net: NetDefinition, shapes: Shapes, blobs: Collection[str] = (), copied: int | None = 0
 ) -> int:
     """Bytes that the embedded engine takes to run the net up to `blobs` at these shapes.
 
@@ -74,7 +74,7 @@ def embedded_memory(
     return _EMBEDDED + NUMBER_BYTES * numbers + graph_memory(net, shapes)
 
 
-def graph_memory(net: Net, shapes: Shapes) -> int:
+def graph_memory(net: NetDefinition, shapes: Shapes) -> int:
     """Bytes of what an ONNX graph of the net has besides params: tables, blobs that are constant.
 
     As they are computed, and as they are written.
@@ -108,7 +108,7 @@ def _numbers(shapes: Shapes, blobs: Collection[str]) -> int:
     return sum(prod(shapes.blobs.get(blob, (0,))) for blob in blobs)
 
 
-def _shared(net: Net, shapes: Shapes) -> int:
+def _shared(net: NetDefinition, shapes: Shapes) -> int:
     """The numbers of blobs that share another's memory (Flatten, Reshape, Split)."""
     tops = {
         top for layer in net.layers if types.values(layer) is Values.KEPT for top in layer.new_tops
@@ -169,7 +169,7 @@ def _constants(layer: Layer, shapes: Shapes) -> int:
     return 0
 
 
-def _live(net: Net, shapes: Shapes, blobs: Collection[str]) -> int:
+def _live(net: NetDefinition, shapes: Shapes, blobs: Collection[str]) -> int:
     """The most numbers in blobs at once, each from its maker to its last reader."""
     last = {blob: index for index, layer in enumerate(net.layers) for blob in layer.bottoms}
     wanted = set(blobs) or set(net.outputs)

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from netsurgery.errors import NetError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.textformat import Field, Message
+from netsurgery.formats.textformat import Message, TextField
 from netsurgery.formats.upgrade.splices import separated
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 
 __all__ = ["listed", "needed", "only_needed", "require_blobs", "without"]
 
@@ -23,7 +23,7 @@ _LISTED = 20
 _INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
 
 
-def require_blobs(net: Net, blobs: Sequence[str]) -> None:
+def require_blobs(net: NetDefinition, blobs: Sequence[str]) -> None:
     """Raise NetError for a blob that the net has not."""
     tops = dict.fromkeys(top for layer in net.layers for top in layer.tops)
     known = {*tops, *(one.name for one in net.inputs)}
@@ -39,7 +39,7 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[-_LISTED:])}{more}"
 
 
-def needed(net: Net, blobs: Sequence[str]) -> tuple[list[Layer], list[str]]:
+def needed(net: NetDefinition, blobs: Sequence[str]) -> tuple[list[Layer], list[str]]:
     """The layers that `blobs`, seen after their last writer, depend on, and the net's inputs.
 
     Both in file order; layers that are inputs are not among the layers.
@@ -53,7 +53,7 @@ def needed(net: Net, blobs: Sequence[str]) -> tuple[list[Layer], list[str]]:
     return layers[::-1], [given.name for given in net.inputs if given.name in wanted]
 
 
-def only_needed(net: Net, blobs: Sequence[str]) -> Net:
+def only_needed(net: NetDefinition, blobs: Sequence[str]) -> NetDefinition:
     """The net without the layers and inputs that `blobs` do not depend on.
 
     Layers that share params, or a name, with one that is needed stay, and what they depend on:
@@ -78,11 +78,11 @@ def only_needed(net: Net, blobs: Sequence[str]) -> Net:
     prototxt = without(net.prototxt, [*dropped, *_declarations(net.prototxt.root, left)])
     names = {*inputs, *(top for layer in (*layers, *sources) for top in layer.tops)}
     shapes = tuple((blob, shape) for blob, shape in net.state.shapes if blob in names)
-    part = Net.of(prototxt, replace(net.state, shapes=shapes))
+    part = NetDefinition.of(prototxt, replace(net.state, shapes=shapes))
     return replace(part, notes=net.notes)
 
 
-def _sharing(net: Net, layers: Sequence[Layer]) -> list[Layer]:
+def _sharing(net: NetDefinition, layers: Sequence[Layer]) -> list[Layer]:
     """Layers with params of their own that share a name, or a param's, with one of `layers`."""
     kept = {layer.index for layer in layers}
     names = {layer.name for layer in layers if layer.name}
@@ -111,7 +111,7 @@ def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
     """The prototxt with blanks for the fields of these values, which lie at its top level."""
     gone = {id(value) for value in dropped}
     text = prototxt.text
-    lists: dict[int, list[Field]] = {}
+    lists: dict[int, list[TextField]] = {}
     for field in prototxt.root.fields:
         if field.in_list:
             lists.setdefault(field.start, []).append(field)
@@ -123,7 +123,7 @@ def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
     return replace(made, bom=prototxt.bom, original=prototxt.original or prototxt.text)
 
 
-def _thinned(text: str, elements: Sequence[Field], gone: set[int]) -> str:
+def _thinned(text: str, elements: Sequence[TextField], gone: set[int]) -> str:
     """The text with blanks for some elements of a list, or for all of it."""
     kept = [field.value for field in elements if id(field.value) not in gone]
     if len(kept) == len(elements):

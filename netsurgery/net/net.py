@@ -18,10 +18,10 @@ from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
-from netsurgery.net.sharing import Sharing
+from netsurgery.net.shared_params import Sharing
 from netsurgery.net.state import TEST, NetState
 
-__all__ = ["MAX_DIM", "Layer", "Net", "NetInput", "Shape"]
+__all__ = ["MAX_DIM", "Layer", "NetDefinition", "NetInput", "Shape"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class NetInput:
 
 
 @dataclass(frozen=True, eq=False)
-class Net:
+class NetDefinition:
     """A net in one state: `layers` are those that it includes.
 
     `notes` is what its user should know of how it was read.
@@ -51,7 +51,7 @@ class Net:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path: Path | str, state: NetState = TEST) -> Net:
+    def read(cls, path: Path | str, state: NetState = TEST) -> NetDefinition:
         """Read a prototxt of any generation ("-": from standard input) as a net.
 
         One of V0 is upgraded first, and a note says so; V1 is read as it is. Raises FormatError,
@@ -69,7 +69,7 @@ class Net:
         return replace(net, notes=(note, *net.notes))
 
     @classmethod
-    def of(cls, prototxt: Prototxt, state: NetState = TEST, *, wired: bool = True) -> Net:
+    def of(cls, prototxt: Prototxt, state: NetState = TEST, *, wired: bool = True) -> NetDefinition:
         """The net that `prototxt` describes in `state`, the text's own ``state { }`` merged in.
 
         wired: raise the first of its `wiring_errors`.
@@ -144,7 +144,7 @@ class Net:
         """The layer that leaves `blob` as it is in the end; None where no layer writes it."""
         return self._blobs.last_writer(blob)
 
-    def at(self, shapes: Mapping[str, Shape] | None) -> Net:
+    def at(self, shapes: Mapping[str, Shape] | None) -> NetDefinition:
         """The same net with these shapes of blobs besides those given before."""
         return replace(self, state=self.state.at(shapes))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from netsurgery.io.memory import Claim, empty
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.net.types.record import Role, Space, Values
@@ -101,7 +101,7 @@ def places(order: Order) -> NDArray[np.int64]:
     return made
 
 
-def bottom_orders(net: Net, shapes: Shapes) -> dict[Layer, Order]:
+def bottom_orders(net: NetDefinition, shapes: Shapes) -> dict[Layer, Order]:
     """The order of each layer's first bottom when the layer reads it, where it is known."""
     orders, found = Orders(shapes), {}
     for declared in net.inputs:
@@ -114,7 +114,7 @@ def bottom_orders(net: Net, shapes: Shapes) -> dict[Layer, Order]:
     return found
 
 
-def last_orders(net: Net, shapes: Shapes) -> dict[str, Order]:
+def last_orders(net: NetDefinition, shapes: Shapes) -> dict[str, Order]:
     """The order of each blob as its last writer leaves it, where it is known."""
     orders = Orders(shapes)
     for declared in net.inputs:

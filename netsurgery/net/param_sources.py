@@ -10,13 +10,13 @@ from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob, stored_shape
 from netsurgery.net import types
-from netsurgery.net.model import Model, mismatch, other_shape
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights, mismatch, other_shape
 
 __all__ = ["ParamSources", "check_own_names"]
 
 
-def check_own_names(net: Net) -> None:
+def check_own_names(net: NetDefinition) -> None:
     """Raise PrototxtError where params would not come to the layer that they are of.
 
     Caffe loads a layer's params into the first layer of its name, and saves those of all.
@@ -38,7 +38,7 @@ class ParamSources:
     left alone. Layers whose params bear the same name hold the same values: the file's last.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: NetWithWeights) -> None:
         """Without weights every param is filled. Raises PrototxtError: see `check_own_names`."""
         net = model.net
         check_own_names(net)

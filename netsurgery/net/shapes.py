@@ -16,8 +16,8 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
-from netsurgery.net.net import Net
-from netsurgery.net.types.record import NO_PARAMS, Result, ShapeRule, Source
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.types.record import NO_PARAMS, InputSource, Result, ShapeRule
 
 __all__ = ["Shapes", "ShapesAt", "describe", "givable", "has_rule", "infer", "remedy"]
 
@@ -69,7 +69,7 @@ class Shapes:
         return self.blobs[blob]
 
 
-def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
+def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shapes:
     """The shapes of `net` at the declared input shapes, or at those given in `inputs`.
 
     `inputs`, and the shapes of the net's state, may also give the tops of data layers, and tops
@@ -91,7 +91,7 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
     for layer in net.layers:
         if types.is_input(layer):
             continue
-        if types.source(layer) is Source.DATA:
+        if types.source(layer) is InputSource.DATA:
             _infer_data(layer, found, given)
         else:
             _infer_layer(layer, found, given)
@@ -108,7 +108,7 @@ def infer(net: Net, inputs: Mapping[str, Shape] | None = None) -> Shapes:
 class ShapesAt:
     """The shapes of one net at several sizes of its inputs, each inferred once."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: NetDefinition) -> None:
         self.net = net
         self._found: dict[tuple[tuple[str, Shape], ...], Shapes] = {}
 
@@ -126,9 +126,11 @@ class ShapesAt:
         return self._found[key]
 
 
-def givable(net: Net, shapes: Shapes) -> tuple[str, ...]:
+def givable(net: NetDefinition, shapes: Shapes) -> tuple[str, ...]:
     """The blobs whose shapes may be given: inputs, data layers' tops, and those not known."""
-    tops = [top for layer in net.layers if types.source(layer) is Source.DATA for top in layer.tops]
+    tops = [
+        top for layer in net.layers if types.source(layer) is InputSource.DATA for top in layer.tops
+    ]
     given = [blob for blob, _ in net.state.shapes if blob in shapes.used]
     return tuple(dict.fromkeys([*(i.name for i in net.inputs), *tops, *shapes.origins, *given]))
 

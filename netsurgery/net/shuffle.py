@@ -14,7 +14,7 @@ from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Space, Values
 
@@ -44,14 +44,14 @@ class Shuffle:
         return self.layers[2].tops[0]
 
 
-def channel_shuffles(net: Net, shapes: Shapes) -> list[Shuffle]:
+def channel_shuffles(net: NetDefinition, shapes: Shapes) -> list[Shuffle]:
     """The channel shuffles of a net, in file order."""
     permutes = (layer for layer in net.layers if types.is_a(layer, types.PERMUTE))
     found = (_shuffle(net, layer, shapes) for layer in permutes)
     return [shuffle for shuffle in found if shuffle is not None]
 
 
-def _shuffle(net: Net, permute: Layer, shapes: Shapes) -> Shuffle | None:
+def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | None:
     """The shuffle in whose middle `permute` stands; None where it stands in none."""
     if not types.is_whole(permute):
         return None
@@ -103,7 +103,7 @@ def _is_free(layers: tuple[Layer, Layer, Layer], shape: Shape) -> bool:
     return made == larger
 
 
-def of_any_size(net: Net, shapes: Shapes) -> Net:
+def of_any_size(net: NetDefinition, shapes: Shapes) -> NetDefinition:
     """The net with its channel shuffles written for maps of any size."""
     bound = [shuffle for shuffle in channel_shuffles(net, shapes) if not shuffle.free]
     if not bound:
@@ -111,7 +111,7 @@ def of_any_size(net: Net, shapes: Shapes) -> Net:
     edits = net.prototxt.edits()
     for shuffle in bound:
         write_for_any_size(edits, shuffle)
-    return Net.of(Prototxt.parse(edits.apply(), net.prototxt.path), net.state)
+    return NetDefinition.of(Prototxt.parse(edits.apply(), net.prototxt.path), net.state)
 
 
 def write_for_any_size(edits: Edits, shuffle: Shuffle) -> None:

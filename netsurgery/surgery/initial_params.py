@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
-from netsurgery.net.types.record import Param, ParamRole
+from netsurgery.net.types.record import ParamRole, ParamSpec
 from netsurgery.surgery.fillers import Filler, read_filler, why_not
 from netsurgery.surgery.plan import Refusal
 
@@ -37,13 +37,13 @@ class InitialParam:
 class InitialPlan:
     """All that giving `net` its first params would do; `notes` is what the user should know."""
 
-    net: Net
+    net: NetDefinition
     params: tuple[InitialParam, ...]
     notes: tuple[str, ...]
 
 
 def plan_initial_params(
-    net: Net, input_shapes: Mapping[str, Shape] | None = None, *, as_caffe: bool = False
+    net: NetDefinition, input_shapes: Mapping[str, Shape] | None = None, *, as_caffe: bool = False
 ) -> InitialPlan:
     """The filler and shape of every param of `net`.
 
@@ -95,7 +95,7 @@ def _has_statistics(layer: Layer) -> bool:
 
 
 def _refuse(
-    net: Net, shapes: Shapes, unknown: Sequence[Layer], refusals: Sequence[Refusal]
+    net: NetDefinition, shapes: Shapes, unknown: Sequence[Layer], refusals: Sequence[Refusal]
 ) -> None:
     """Raise SurgeryError for what has no shape, each cause once, and for all refusals."""
     sources = unknown_sources(net, shapes, unknown)
@@ -130,14 +130,16 @@ def _params(layer: Layer, shapes: tuple[Shape, ...], as_caffe: bool) -> Iterator
         yield InitialParam(layer.name, index, shape, _filler(layer, param, fills), key)
 
 
-def _filler(layer: Layer, param: Param, fills: float) -> Filler:
+def _filler(layer: Layer, param: ParamSpec, fills: float) -> Filler:
     message, default = types.message_of(layer), Filler(value=fills)
     if message is None or not param.filler:
         return default
     return read_filler(layer.param(message).message(param.filler), default)
 
 
-def unknown_sources(net: Net, shapes: Shapes, layers: Iterable[Layer]) -> Mapping[str, str]:
+def unknown_sources(
+    net: NetDefinition, shapes: Shapes, layers: Iterable[Layer]
+) -> Mapping[str, str]:
     """Blob -> whose it is: where it begins that the shapes of these layers are not known.
 
     Each once, in file order of the layers, however many of them wait for it.
@@ -150,7 +152,9 @@ def unknown_sources(net: Net, shapes: Shapes, layers: Iterable[Layer]) -> Mappin
     return found
 
 
-def _sources(net: Net, shapes: Shapes, layer: Layer) -> Iterator[tuple[str, Layer | None]]:
+def _sources(
+    net: NetDefinition, shapes: Shapes, layer: Layer
+) -> Iterator[tuple[str, Layer | None]]:
     """Each blob before `layer` of an unknown shape of its own, with the layer that makes it."""
     seen: set[tuple[int, str]] = set()
     waiting = [(layer, bottom) for bottom in layer.bottoms if bottom in shapes.unknown]

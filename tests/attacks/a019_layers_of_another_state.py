@@ -12,7 +12,7 @@ from __future__ import annotations
 from attacks.arena import Arena
 from attacks.reaching import NET, Victims
 
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.effects import permitted
 
 NEEDS_CAFFE = True
@@ -29,7 +29,7 @@ def attack(arena: Arena) -> None:
         for rule in rules
     ]
     victims.aside("\n".join(layers))
-    given = permitted(Net.read(arena.folder / "net.prototxt"), (), ())
+    given = permitted(NetDefinition.read(arena.folder / "net.prototxt"), (), ())
     assert "HDF5Output" not in given.text
     net = f'state {{ stage: "s" }} {NET} {layers[-1]}'
     victims.whole(net, words=["writes files", "--allow writes"])

@@ -16,9 +16,9 @@ from small_models import model_layer
 from netsurgery.cli import run
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.settings import load_settings
+from netsurgery.formats.settings import read_settings
 from netsurgery.io.files import Outputs
-from netsurgery.jobs.convert import _save
+from netsurgery.verbs.convert import _save
 
 WEIGHTS, PROTOTXT, SETTINGS = (
     "model_full_conv.caffemodel",
@@ -156,7 +156,7 @@ def test_where_the_outputs_go() -> None:
     named = ["--prototxt-out", "nets/a.prototxt", "--weights-out", "b.caffemodel"]
     assert convert("-q", *named) == 0
     assert set(os.listdir("nets")) == {"a.prototxt", SETTINGS}
-    settings = load_settings(Path("nets") / SETTINGS)
+    settings = read_settings(Path("nets") / SETTINGS)
     assert settings.weights is not None
     assert settings.weights.resolve() == Path("b.caffemodel").resolve()
 
@@ -221,7 +221,7 @@ def test_layers_that_cannot_be_converted_can_be_skipped(
 def test_the_settings_remember_the_preprocessing() -> None:
     flags = ["--mean", "0.25", "--raw-scale", "255", "--channel-swap", "0"]
     assert convert("-q", *flags, "--input-scale", "0.5", "--labels", "labels.txt") == 0
-    settings = load_settings(SETTINGS)
+    settings = read_settings(SETTINGS)
     assert settings.prototxt == Path(PROTOTXT)
     assert settings.weights == Path(WEIGHTS)
     assert settings.window == (32, 32)

@@ -28,7 +28,7 @@ def _file(name: str, data: bytes) -> Iterator[Path]:
 def prototxt(data: bytes) -> None:
     """The text comes back byte for byte; what it means can be asked."""
     from netsurgery.formats.prototxt import Prototxt
-    from netsurgery.net import Net
+    from netsurgery.net import NetDefinition
     from netsurgery.net.cost import costs
     from netsurgery.net.field import fields
     from netsurgery.net.shapes import infer
@@ -36,12 +36,12 @@ def prototxt(data: bytes) -> None:
 
     document = Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net")
     assert document.to_bytes() == data.removeprefix(b"\xef\xbb\xbf")
-    net = Net.of(document)
+    net = NetDefinition.of(document)
     _ = net.outputs
     costs(net, infer(net))
     fields(net)
     plan = plan_convolution(net)
-    Net.of(Prototxt.parse(plan.text))
+    NetDefinition.of(Prototxt.parse(plan.text))
 
 
 def upgrade(data: bytes) -> None:
@@ -56,11 +56,11 @@ def upgrade(data: bytes) -> None:
 
 def wire(data: bytes) -> None:
     """Every field lies in the file, one behind the other."""
-    from netsurgery.io.segments import Source
+    from netsurgery.io.segments import FileSource
     from netsurgery.io.wire import Wire, WireReader
 
     with _file("wire", data) as path:
-        source = Source(path)
+        source = FileSource(path)
         try:
             reader, at = WireReader(source), 0
             for field in reader.fields(0, reader.size):
@@ -143,12 +143,12 @@ def image(data: bytes) -> None:
 
 def settings(data: bytes) -> None:
     """What is read can be written and read again."""
-    from netsurgery.formats.settings import load_settings
+    from netsurgery.formats.settings import read_settings
 
     with _file("netsurgery.toml", data) as path:
-        found = load_settings(path)
+        found = read_settings(path)
         path.write_text(found.to_toml("."), encoding="utf-8")
-        again = load_settings(path)
+        again = read_settings(path)
         assert (again.mean is None) == (found.mean is None)
         assert (again.window, again.raw_scale) == (found.window, found.raw_scale)
 

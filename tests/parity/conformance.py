@@ -30,7 +30,7 @@ from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.pycaffe import open_engine as opened_caffe
 from netsurgery.errors import NetsurgeryError
-from netsurgery.net import Net, types
+from netsurgery.net import NetDefinition, types
 
 __all__ = [
     "Engines",
@@ -192,7 +192,7 @@ def compare_reference(engines: Engines, kind: str, trial: Trial, seed: int) -> f
     rng = np.random.default_rng(seed)
     path, weights = engines.folder / "net.prototxt", engines.folder / "net.caffemodel"
     path.write_text(prototxt(trial))
-    layer = Net.read(path).layers[-1]
+    layer = NetDefinition.read(path).layers[-1]
     hows = (*trial.values, *["normal"] * len(trial.bottoms))
     inputs = {f"in{i}": drawn(hows[i], shape, rng) for i, shape in enumerate(trial.bottoms)}
     shapes = PARAMS[kind](layer, list(trial.bottoms)) if kind in PARAMS else []

@@ -23,8 +23,8 @@ from netsurgery.formats.caffemodel_write import (
 )
 from netsurgery.io.files import Outputs
 from netsurgery.io.wire import delimited, packed_varints, varint_field
-from netsurgery.jobs.inspection import inspect_net
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.verbs.inspection import inspect_net
 
 pytestmark = pytest.mark.caffe
 
@@ -221,7 +221,7 @@ def test_params_for_a_layer_that_has_none_are_refused_as_by_caffe(
     with pytest.raises(NetError) as caught:
         open_engine(EngineOptions()).load(prototxt, model)
     assert str(caught.value) == told
-    with Model.open(prototxt, model) as opened:
+    with NetWithWeights.open(prototxt, model) as opened:
         (differing,) = inspect_net(opened).differing
     assert (differing.layer, differing.net, differing.model) == ("r", (), ((2, 3),))
     model.write_bytes(weights + delimited(100, delimited(1, b"r")))

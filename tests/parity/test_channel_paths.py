@@ -22,13 +22,13 @@ from small_models import model_layer, write_model
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
 from netsurgery.errors import NetsurgeryError, SurgeryError
-from netsurgery.net import Layer, Net
-from netsurgery.net.model import Model
+from netsurgery.net import Layer, NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.edit.channel_types import is_weighted
 from netsurgery.surgery.edit.cut_params import cut_layer
 from netsurgery.surgery.edit.cuts import NEW, Cut, take
-from netsurgery.surgery.edit.follow import Blob, Follower
+from netsurgery.surgery.edit.follow import BlobChannels, Follower
 from netsurgery.surgery.edit.paths import relate
 from netsurgery.surgery.edit.session import EditSession
 
@@ -74,7 +74,7 @@ WRITTEN = {
 class Alone(Follower):
     """Follows a cut through one layer, whose bottoms are inputs of the net."""
 
-    def _enqueue(self, blob: Blob, layer: Layer) -> None:
+    def _enqueue(self, blob: BlobChannels, layer: Layer) -> None:
         pass
 
 
@@ -99,12 +99,12 @@ class Trimmed:
         self.old, self.new = folder / "old.prototxt", folder / "new.prototxt"
         self.weights, self.cut = folder / "old.caffemodel", folder / "new.caffemodel"
         self.old.write_text(prototxt(trial))
-        net = Net.read(self.old)
+        net = NetDefinition.read(self.old)
         (layer,) = net.layers[-1:]
         shapes = infer(net).params_of(layer)
         params = [drawn_param(trial, index, each, self.rng) for index, each in enumerate(shapes)]
         write_model(self.weights, model_layer(layer.name, trial.type, *params))
-        with Model(net, self.weights) as model:
+        with NetWithWeights(net, self.weights) as model:
             work = EditSession(model)
             self.follow = Alone(work, layer)
             self.bottoms = self.follow.bottoms(layer)
@@ -122,7 +122,7 @@ class Trimmed:
                     edits.replace(dim.start, dim.end, str(len(its.rows)))
             params = [work.arrays.get((layer.name, i), each) for i, each in enumerate(params)]
             self.new.write_text(edits.apply())
-        new = infer(Net.read(self.new)).params_of(layer)
+        new = infer(NetDefinition.read(self.new)).params_of(layer)
         if list(new) != [each.shape for each in params]:
             raise SurgeryError("an edit looks at this before it writes")
         write_model(self.cut, model_layer(layer.name, trial.type, *params))

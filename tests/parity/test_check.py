@@ -13,7 +13,7 @@ from small_models import model_layer, write_model
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.wire import delimited, varint_field
-from netsurgery.jobs.check import check
+from netsurgery.verbs.check import check
 
 pytestmark = pytest.mark.caffe
 

@@ -14,7 +14,7 @@ from netsurgery.engines import limits, pycaffe
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import EngineFailed
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 
 BLOB = """
 layer { name: "b" type: "DummyData" top: "b" dummy_data_param { shape { dim: 1 dim: 3 } } }
@@ -42,7 +42,7 @@ def test_a_layer_that_reaches_out(kind: str, engine: PycaffeEngine, tmp_path: Pa
     (tmp_path / "db").mkdir()
     layer = f'layer {{ name: "x" type: "{kind}" {LAYERS[kind] % tmp_path} }}'
     (tmp_path / "net.prototxt").write_text(BLOB + layer)
-    net = Net.read(tmp_path / "net.prototxt")
+    net = NetDefinition.read(tmp_path / "net.prototxt")
     with engine, pytest.raises(EngineFailed, match=r"Failed to open|File is empty"):
         engine.load(net).forward({}, ["b"])
     assert victim.read_text() == "mine\n"
@@ -58,7 +58,7 @@ def test_a_layer_in_python_reaches_no_module_of_the_users(
     layer = 'layer { name: "p" type: "Python" top: "p" python_param { module: "own" layer: "L" } }'
     Path("net.prototxt").write_text(layer)
     with engine, pytest.raises(EngineFailed, match="No module named 'own'"):
-        engine.load(Net.read(Path("net.prototxt")))
+        engine.load(NetDefinition.read(Path("net.prototxt")))
 
 
 def test_memory_that_runs_out_is_said(
@@ -73,6 +73,6 @@ def test_memory_that_runs_out_is_said(
     )
     image = np.zeros((1, 64, 1024, 1024), np.float32)
     with engine, pytest.raises(EngineFailed) as caught:
-        engine.load(Net.read(tmp_path / "net.prototxt")).forward({"data": image}, [])
+        engine.load(NetDefinition.read(tmp_path / "net.prototxt")).forward({"data": image}, [])
     assert "host allocation of size" in str(caught.value)
     assert str(caught.value).endswith("; its process may take 400.0 MiB for nets of these shapes")

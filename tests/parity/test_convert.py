@@ -16,9 +16,9 @@ from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.registry import open_engine
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
-from netsurgery.jobs.convert import Conversion, convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.verbs.convert import Conversion, convert, output_paths
 
 pytestmark = pytest.mark.caffe
 
@@ -87,9 +87,9 @@ def converted(
 ) -> Conversion:
     folder.mkdir()
     return convert(
-        plan_convolution(Net.read(prototxt)),
+        plan_convolution(NetDefinition.read(prototxt)),
         weights,
-        output_places(prototxt, weights, folder=folder),
+        output_paths(prototxt, weights, folder=folder),
         settings=Settings(),
         engine=EngineOptions(choice=engine, caffe_python=caffe_python),
     )
@@ -110,17 +110,17 @@ def test_the_same_function_and_the_same_params(
     by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
     assert by_caffe.engine.startswith("caffe 1.0.0, CPU")
     assert by_wire.engine == "embedded"
-    assert by_caffe.places.prototxt.read_bytes() == by_wire.places.prototxt.read_bytes()
+    assert by_caffe.paths.prototxt.read_bytes() == by_wire.paths.prototxt.read_bytes()
     with (
-        caffe_engine.load(by_caffe.places.prototxt, by_caffe.places.weights) as one,
-        caffe_engine.load(by_wire.places.prototxt, by_wire.places.weights) as other,
+        caffe_engine.load(by_caffe.paths.prototxt, by_caffe.paths.weights) as one,
+        caffe_engine.load(by_wire.paths.prototxt, by_wire.paths.weights) as other,
     ):
         assert_same_params(one, other)
         assert_maps_as_planned(one, by_caffe)
         with caffe_engine.load(prototxt, weights) as original:
             assert_same_function(original, one, by_caffe)
     for made in (by_caffe, by_wire):
-        made.places.weights.unlink()
+        made.paths.weights.unlink()
 
 
 def assert_same_params(one: CaffeNet, other: CaffeNet) -> None:
@@ -161,8 +161,8 @@ def test_layers_the_net_has_not_are_kept_on_the_wire_and_lost_by_caffe(
     assert by_caffe.weights.extra == by_wire.weights.extra == ("conv5-3",)
     with (
         Caffemodel.open(weights) as old,
-        Caffemodel.open(by_wire.places.weights) as wire,
-        Caffemodel.open(by_caffe.places.weights) as caffe,
+        Caffemodel.open(by_wire.paths.weights) as wire,
+        Caffemodel.open(by_caffe.paths.weights) as caffe,
     ):
         extra = old.layer("conv5-3").blobs[0].numpy()
         assert wire.layer("conv5-3").blobs[0].numpy().tobytes() == extra.tobytes()
@@ -188,8 +188,8 @@ def test_transposed_weights_are_turned(
     by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
     by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
     with (
-        caffe_engine.load(by_caffe.places.prototxt, by_caffe.places.weights) as one,
-        caffe_engine.load(by_wire.places.prototxt, by_wire.places.weights) as other,
+        caffe_engine.load(by_caffe.paths.prototxt, by_caffe.paths.weights) as one,
+        caffe_engine.load(by_wire.paths.prototxt, by_wire.paths.weights) as other,
         caffe_engine.load(prototxt, weights) as original,
     ):
         assert_same_params(one, other)
@@ -218,7 +218,7 @@ def test_params_shared_by_their_count(
     weights = fill_randomly(caffe_engine, prototxt, tmp_path / "permissive.caffemodel")
     made = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
     with (
-        caffe_engine.load(made.places.prototxt, made.places.weights) as net,
+        caffe_engine.load(made.paths.prototxt, made.paths.weights) as net,
         caffe_engine.load(prototxt, weights) as original,
         open_engine(EngineOptions(choice="embedded")) as embedded,
         embedded.load(prototxt, weights) as twin,
@@ -268,7 +268,7 @@ def test_what_is_pooled_over_the_whole_map(
     weights = fill_randomly(caffe_engine, prototxt, tmp_path / "pooled.caffemodel")
     made = converted(prototxt, weights, tmp_path / by, by, caffe_python)
     with (
-        caffe_engine.load(made.places.prototxt, made.places.weights) as net,
+        caffe_engine.load(made.paths.prototxt, made.paths.weights) as net,
         caffe_engine.load(prototxt, weights) as original,
     ):
         assert_maps_as_planned(net, made)
@@ -283,7 +283,7 @@ def test_caffe_is_spared_the_byte_order_mark(
     marked = tmp_path / "marked.prototxt"
     marked.write_bytes(b"\xef\xbb\xbf" + prototxt.read_bytes())
     made = converted(marked, weights, tmp_path / "caffe", "caffe", caffe_python)
-    assert made.places.prototxt.read_bytes().startswith(b'name: "LeNetConv"')
+    assert made.paths.prototxt.read_bytes().startswith(b'name: "LeNetConv"')
 
 
 def test_bvlcs_own_full_conv_net_loads_what_was_converted(
@@ -294,13 +294,13 @@ def test_bvlcs_own_full_conv_net_loads_what_was_converted(
     made = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
     theirs = shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"
     with (
-        caffe_engine.load(theirs, made.places.weights) as net,
-        caffe_engine.load(made.places.prototxt, made.places.weights) as ours,
+        caffe_engine.load(theirs, made.paths.weights) as net,
+        caffe_engine.load(made.paths.prototxt, made.paths.weights) as ours,
     ):
         assert_same_params(net, ours)
         assert net.blobs["prob"] == (1, 1000, 8, 8)
     weights.unlink()
-    made.places.weights.unlink()
+    made.paths.weights.unlink()
 
 
 def mnist(shared_data: Path) -> tuple[Array, NDArray[np.uint8]]:
@@ -327,6 +327,6 @@ def test_lenet_reads_as_many_digits_as_before(
     images, labels = mnist(shared_data)
     with (
         caffe_engine.load(prototxt, weights) as before,
-        caffe_engine.load(made.places.prototxt, made.places.weights) as after,
+        caffe_engine.load(made.paths.prototxt, made.paths.weights) as after,
     ):
         assert accuracy(before, images, labels) == accuracy(after, images, labels) == 0.9914

@@ -10,9 +10,9 @@ from random_weights import fill_randomly
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.settings import Settings
-from netsurgery.jobs.convert import Conversion, convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.verbs.convert import Conversion, convert, output_paths
 
 pytestmark = pytest.mark.caffe
 
@@ -137,8 +137,8 @@ def converted(
     """Convert by one engine, and have it say whether it is the same function."""
     prototxt, weights, _ = form
     options = EngineOptions(choice=mover, caffe_python=caffe_python)
-    places = output_places(prototxt, weights, folder=prototxt.parent / mover)
-    plan = plan_convolution(Net.read(prototxt))
+    places = output_paths(prototxt, weights, folder=prototxt.parent / mover)
+    plan = plan_convolution(NetDefinition.read(prototxt))
     return convert(plan, weights, places, settings=Settings(), engine=options, verify=verify)
 
 
@@ -161,7 +161,7 @@ def test_caffe_moves_and_finds_the_same_function(
 def test_the_wire_gives_the_same_params_as_caffe(
     form: tuple[Path, Path, bool], caffe_python: str, caffe_engine: PycaffeEngine
 ) -> None:
-    both = [converted(form, mover, caffe_python).places for mover in ("caffe", "embedded")]
+    both = [converted(form, mover, caffe_python).paths for mover in ("caffe", "embedded")]
     assert both[0].prototxt.read_bytes() == both[1].prototxt.read_bytes()
     with (
         caffe_engine.load(both[0].prototxt, both[0].weights) as one,

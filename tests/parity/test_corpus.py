@@ -10,7 +10,7 @@ from random_weights import fill_randomly
 
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import plan_convolution
 
@@ -26,7 +26,7 @@ def test_caffe_loads_it_with_the_shapes_we_infer(
     name: str, repo_root: Path, caffe_engine: PycaffeEngine
 ) -> None:
     path = repo_root / f"prototxt/{name}.prototxt"
-    ours = infer(Net.read(path))
+    ours = infer(NetDefinition.read(path))
     with caffe_engine.load(path) as net:
         # Caffe also lists the copies it makes of a blob with several readers.
         theirs = {blob: shape for blob, shape in net.blobs.items() if "_split_" not in blob}
@@ -43,7 +43,7 @@ def test_converted_it_answers_as_before(
     where = ["-o", str(tmp_path), "--engine", "embedded", "-q"]
     assert run(["convert", str(path), str(weights), *where]) == 0
 
-    plan = plan_convolution(Net.read(path))
+    plan = plan_convolution(NetDefinition.read(path))
     (one,) = plan.inputs
     blob, shape = one.name, (1, *one.old[1:])
     picture = np.random.default_rng(1).standard_normal(shape).astype(np.float32)

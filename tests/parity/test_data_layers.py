@@ -11,7 +11,7 @@ import pytest
 import netsurgery
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import NetsurgeryError
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 pytestmark = pytest.mark.caffe
@@ -60,7 +60,7 @@ def test_shapes_of_data_and_labels(
     text = text.replace("'S'", f'"{sources.get(kind)}"')
     path = tmp_path / "net.prototxt"
     path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
-    found = infer(Net.read(path))
+    found = infer(NetDefinition.read(path))
     assert found.unknown == {}
     with allowed_caffe.load(path) as net:
         assert found.blobs == dict(net.blobs)
@@ -76,7 +76,9 @@ def test_a_layer_of_2014_has_its_crop_in_its_own_message(
     )
     with allowed_caffe.load(path) as net:
         assert (
-            infer(Net.read(path)).blobs == dict(net.blobs) == {"data": (3, 3, 8, 8), "label": (3,)}
+            infer(NetDefinition.read(path)).blobs
+            == dict(net.blobs)
+            == {"data": (3, 3, 8, 8), "label": (3,)}
         )
 
 
@@ -100,7 +102,7 @@ def test_sizes_that_caffe_refuses_are_not_known(
     text = text.replace("'S'", f'"{sources.get(kind)}"')
     path = tmp_path / "net.prototxt"
     path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
-    found = infer(Net.read(path))
+    found = infer(NetDefinition.read(path))
     assert "data" in found.unknown
     assert refusal_of_caffe(path)
 
@@ -113,9 +115,9 @@ def test_an_input_without_dims_beside_a_layer_of_its_name(
     once.write_text(f'input: "x" {layer}')
     twice.write_text(f'input: "x" input_shape {{ dim: 2 dim: 3 }} {layer}')
     with caffe_engine.load(once) as net:
-        assert infer(Net.read(once)).blobs == dict(net.blobs) == {"x": (2, 3)}
+        assert infer(NetDefinition.read(once)).blobs == dict(net.blobs) == {"x": (2, 3)}
     with pytest.raises(NetsurgeryError):
-        Net.read(twice)
+        NetDefinition.read(twice)
     assert "multiple sources" in refusal_of_caffe(twice)
 
 
@@ -158,7 +160,7 @@ def test_a_deploy_that_begins_with_a_data_layer_is_converted(
     cells = netsurgery.classify_map("p.png", "netsurgery.toml", engine=options)
     assert cells.values.shape == (3, 4, 5)
     state = netsurgery.NetState().at(shapes)
-    old, new = ("net.prototxt", "net.caffemodel"), (made.places.prototxt, made.places.weights)
+    old, new = ("net.prototxt", "net.caffemodel"), (made.paths.prototxt, made.paths.weights)
     found = netsurgery.verify(old, new, engines=options, state=state)
     assert found.verified
     netsurgery.export_onnx("net.prototxt", "net.caffemodel", "net.onnx", state=state)

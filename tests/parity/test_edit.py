@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.jobs.edit import EditPlaces, write_edit
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
 
 pytestmark = pytest.mark.caffe
 
@@ -57,14 +57,14 @@ class Edited:
         old = self.folder / "old.prototxt"
         old.write_text(text)
         weights = fill_randomly(self.engine, old, self.folder / "old.caffemodel")
-        new = EditPlaces(self.folder / f"new{suffix}", self.folder / "new.prototxt")
-        with Model.open(old, weights) as model:
+        new = EditPaths(self.folder / f"new{suffix}", self.folder / "new.prototxt")
+        with NetWithWeights.open(old, weights) as model:
             write_edit(plan_edit(model, operations), model, new, force=True)
         self.old, self.new = (old, weights), (self.folder / "new.prototxt", new.weights)
 
     def run(self, which: tuple[Path, Path], x: Array) -> dict[str, Array]:
         with self.engine.load(*which) as net:
-            return net.forward({"x": x}, Net.read(which[0]).outputs)
+            return net.forward({"x": x}, NetDefinition.read(which[0]).outputs)
 
 
 @pytest.fixture

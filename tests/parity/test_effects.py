@@ -22,7 +22,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import open_weights
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 
 pytestmark = pytest.mark.caffe
 
@@ -287,7 +287,7 @@ def test_caffe_reads_the_text_that_was_checked(
     """Whatever stands in the file by then."""
     checked = caffe_engine.permitted
 
-    def swapped(net: Net) -> Prototxt:
+    def swapped(net: NetDefinition) -> Prototxt:
         place.write(GOOD + ASIDE["HDF5Output"].replace("HERE/victim", "/tmp/none"))
         return checked(net)
 
@@ -344,7 +344,7 @@ def test_types_and_names_are_those_that_caffe_reads(
         draw.shuffle(fields)
         text += f"layer{draw.choice(['', ':', ' : '])} {opened} {ends.join(fields)} {closed}\n"
     place.write(text)
-    net = Net.read("net.prototxt")
+    net = NetDefinition.read("net.prototxt")
     names, kinds = json.loads(run_in_caffe(NAMES, place.folder / "net.prototxt"))
     caffes = [pair for pair in zip(names, kinds, strict=True) if pair[1] != "Split"]
     assert caffes == [(layer.name, layer.type) for layer in net.layers]

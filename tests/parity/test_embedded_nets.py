@@ -16,9 +16,9 @@ from netsurgery.engines.contract import EngineOptions, LoadedNet
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.settings import Settings
-from netsurgery.jobs.convert import convert, output_places
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.verbs.convert import convert, output_paths
 
 pytestmark = pytest.mark.caffe
 
@@ -166,12 +166,12 @@ def test_after_conversion(
     folder = tmp_path / "made"
     folder.mkdir()
     made = convert(
-        plan_convolution(Net.read(prototxt)),
+        plan_convolution(NetDefinition.read(prototxt)),
         weights,
-        output_places(prototxt, weights, folder=folder),
+        output_paths(prototxt, weights, folder=folder),
         settings=Settings(),
         engine=EngineOptions(choice="embedded"),
-    ).places
+    ).paths
     with (
         caffe_engine.load(made.prototxt, made.weights) as theirs,
         embedded.load(made.prototxt, made.weights) as ours,

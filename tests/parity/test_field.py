@@ -24,8 +24,8 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import types
-from netsurgery.net.field import Field, fields
-from netsurgery.net.net import Net
+from netsurgery.net.field import ReceptiveField, fields
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 Rng = np.random.Generator
@@ -71,8 +71,8 @@ class Drawn:
     def header(self) -> str:
         return f'input: "x" input_shape {{ dim: [1, 2, {self.size[0]}, {self.size[1]}] }}\n'
 
-    def net(self) -> Net:
-        return Net.of(Prototxt.parse(self.header + self.text))
+    def net(self) -> NetDefinition:
+        return NetDefinition.of(Prototxt.parse(self.header + self.text))
 
     def map_size(self) -> tuple[int, int] | None:
         """Rows and columns of the last blob; None where the input is too small."""
@@ -223,7 +223,7 @@ def test_what_caffes_coord_map_crops_to_fit_lies_alike(run_in_caffe: Callable[..
         + conv("big", "fused", "kernel_size: 4 stride: 2", "Deconvolution")
         + layer("Crop", "out", "big x", f"crop_param {{ axis: 2 offset: {out[0]} }}")
     )
-    found = fields(Net.of(Prototxt.parse(text)))
+    found = fields(NetDefinition.of(Prototxt.parse(text)))
     assert found["up"].middle == found["skip"].middle == found["fused"].middle
     assert (found["out"].stride, found["out"].middle) == (
         (Fraction(1), Fraction(1)),
@@ -246,7 +246,7 @@ class Pixels:
         path, weights = self.folder / "net.prototxt", self.folder / "net.caffemodel"
         path.write_text(text)
         assert run(["init", str(path), "-o", str(weights), "-q", "--force"]) == 0
-        net = Net.of(Prototxt.parse(text))
+        net = NetDefinition.of(Prototxt.parse(text))
         declared = net.inputs[0].shape
         assert declared is not None
         _, channels, height, width = declared
@@ -273,7 +273,9 @@ class Pixels:
         return [[set(np.flatnonzero(cell)) for cell in each.T] for each in (down, across)]
 
 
-def held(field: Field, seen: list[list[set[int]]], size: tuple[int, int], what: str) -> int:
+def held(
+    field: ReceptiveField, seen: list[list[set[int]]], size: tuple[int, int], what: str
+) -> int:
     """Hold what was seen against the field; gives along how many axes it reached both its ends.
 
     Cells whose field passes the picture's edge cannot show all of it.
@@ -320,7 +322,7 @@ def test_cells_of_drawn_nets_see_their_fields_and_no_more(in_caffe: Pixels) -> N
     assert possible > PIXELS  # of 2 x PIXELS: enough of them say something
 
 
-def cells_within(field: Field, cells: int, size: tuple[int, int], axis: int) -> int:
+def cells_within(field: ReceptiveField, cells: int, size: tuple[int, int], axis: int) -> int:
     """How many cells have their whole field within the picture."""
     starts = [field.offset[axis] + field.stride[axis] * number for number in range(cells)]
     return sum(start >= 0 and start + field.size[axis] <= size[axis] for start in starts)
@@ -478,10 +480,10 @@ FORKS_POINTS = {
 }
 
 
-def of_the_last(pixels: Pixels, layers: str) -> tuple[Field, list[list[set[int]]]]:
+def of_the_last(pixels: Pixels, layers: str) -> tuple[ReceptiveField, list[list[set[int]]]]:
     """The field of the last layer's last top, and what its cells see whichever way pixels go."""
     text = header(29, 33) + layers
-    net = Net.of(Prototxt.parse(text))
+    net = NetDefinition.of(Prototxt.parse(text))
     blob = net.layers[-1].tops[-1]
     ways = [pixels.seen(text, blob, sign) for sign in (1.0, -1.0)]
     seen = [[a | b for a, b in zip(*axes, strict=True)] for axes in zip(*ways, strict=True)]
@@ -517,7 +519,7 @@ def test_every_type_with_a_field_is_tried() -> None:
     tried = set()
     for nets in (POINTS, PARTS, WHOLES, FORKS, FORKS_POINTS, FORKS_WHOLES):
         for text in nets.values():
-            net = Net.of(Prototxt.parse(header(29, 33) + text))
+            net = NetDefinition.of(Prototxt.parse(header(29, 33) + text))
             tried |= {record.name for record in map(types.of, net.layers) if record}
     assert {name for name, record in types.RECORDS.items() if record.field} - tried == set()
 

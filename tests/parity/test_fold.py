@@ -12,19 +12,19 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.jobs.edit import EditPlaces, write_edit
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
 
 pytestmark = pytest.mark.caffe
 
 Array = NDArray[np.float32]
 
 
-def edited(prototxt: Path, weights: Path, folder: Path, *operations: str) -> EditPlaces:
-    places = EditPlaces(folder / "new.caffemodel", folder / "new.prototxt")
-    with Model.open(prototxt, weights) as model:
+def edited(prototxt: Path, weights: Path, folder: Path, *operations: str) -> EditPaths:
+    places = EditPaths(folder / "new.caffemodel", folder / "new.prototxt")
+    with NetWithWeights.open(prototxt, weights) as model:
         plan = plan_edit(model, operations)
         write_edit(plan, model, places, force=True)
     return places
@@ -35,7 +35,7 @@ def outputs(
 ) -> dict[str, Array]:
     """The net's outputs for one random input."""
     random = np.random.default_rng(seed)
-    names = Net.read(prototxt).outputs
+    names = NetDefinition.read(prototxt).outputs
     with engine.load(prototxt, weights) as net:
         given = {
             name: random.standard_normal(shape).astype(np.float32)
@@ -146,7 +146,7 @@ def test_every_layer_takes_up_every_chain(
         outputs(caffe_engine, prototxt, weights),
         outputs(caffe_engine, new.prototxt, new.weights),
     )
-    kinds = {layer.type for layer in Net.read(new.prototxt).layers}
+    kinds = {layer.type for layer in NetDefinition.read(new.prototxt).layers}
     assert kinds.isdisjoint({"BatchNorm", "Scale", "Bias"})
 
 

@@ -15,11 +15,11 @@ from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import WeightsFile, open_weights
-from netsurgery.jobs.convert import Places, convert
-from netsurgery.jobs.transplant import planned_transplant, transplant
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.transplant.plan import NameRule
+from netsurgery.verbs.convert import OutputPaths, convert
+from netsurgery.verbs.transplant import planned_transplant, transplant
 
 pytestmark = pytest.mark.caffe
 
@@ -96,7 +96,7 @@ def test_what_caffe_saves_is_read(
     run_in_caffe(SCRIPT, prototxt, model, saved)
     with (
         caffe_engine.load(prototxt, model) as net,
-        open_weights(saved, Net.read(prototxt).sharing.owners) as weights,
+        open_weights(saved, NetDefinition.read(prototxt).sharing.owners) as weights,
     ):
         assert_has_params(weights, net)
         assert all(blob.packed for layer in weights.layers for blob in layer.blobs)
@@ -189,11 +189,11 @@ def test_convert_from_hdf5_and_to_it(
     model = itself(prototxt, hdf5, tmp_path / "cifar10.caffemodel")
     options = EngineOptions(choice=engine, caffe_python=caffe_python)
     pairs = [(model, ""), (hdf5, ".h5"), (hdf5, ""), (model, ".h5")]
-    made: list[Places] = []
+    made: list[OutputPaths] = []
     for weights, form in pairs[: 2 if engine == "caffe" else 4]:
         out = tmp_path / f"{len(made)}.caffemodel{form}"
-        places = Places(tmp_path / f"{len(made)}.prototxt", out)
-        plan = plan_convolution(Net.read(prototxt))
+        places = OutputPaths(tmp_path / f"{len(made)}.prototxt", out)
+        plan = plan_convolution(NetDefinition.read(prototxt))
         done = convert(
             plan, weights, places, settings=Settings(), engine=options, verify=form != ""
         )
@@ -215,9 +215,9 @@ def test_caffe_is_not_given_names_it_would_not_find(tmp_path: Path, caffe_python
         for name, shape in (("a", (1, 24)), ("a/b", (2, 1))):
             file[f"data/{name}/0"] = np.ones(shape, "f4")
             file[f"data/{name}/1"] = np.ones(shape[:1], "f4")
-    plan = plan_convolution(Net.read(tmp_path / "net.prototxt"))
+    plan = plan_convolution(NetDefinition.read(tmp_path / "net.prototxt"))
     options = EngineOptions(choice="caffe", caffe_python=caffe_python)
-    places = Places(tmp_path / "new.prototxt", tmp_path / "new.caffemodel")
+    places = OutputPaths(tmp_path / "new.prototxt", tmp_path / "new.caffemodel")
     with pytest.raises(EngineFailed) as caught:
         convert(plan, tmp_path / "a.h5", places, settings=Settings(), engine=options)
     assert str(caught.value) == (

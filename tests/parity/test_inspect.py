@@ -10,9 +10,9 @@ import pytest
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.jobs.inspection import InputSize, Inspection, inspect_net, inspect_weights
 from netsurgery.net import Shape
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.verbs.inspection import InputSize, Inspection, inspect_net, inspect_weights
 
 pytestmark = pytest.mark.caffe
 
@@ -60,7 +60,7 @@ def test_shapes_and_params_are_caffes(
 
 
 def _inspected(path: Path, model: Path | None, sizes: list[InputSize]) -> Inspection:
-    with Model.open(path, model) as opened:
+    with NetWithWeights.open(path, model) as opened:
         return inspect_net(opened, sizes=sizes)
 
 

@@ -18,12 +18,12 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.weights import open_weights
-from netsurgery.jobs.edit import EditPlaces, write_edit
-from netsurgery.jobs.init import initialize
-from netsurgery.net import Net
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
 from netsurgery.surgery.initial_params import plan_initial_params
+from netsurgery.verbs.init import initialize
 
 Array = NDArray[np.float32]
 #: Layer, param, and the part of it to make 0.
@@ -382,22 +382,22 @@ class Nets:
         self.weights, self.cut = folder / "old.caffemodel", folder / "new.caffemodel"
         self.zeroed = folder / "zeroed.caffemodel"
         self.old.write_text(case.text)
-        view = Net.read(self.old)
+        view = NetDefinition.read(self.old)
         initialize(plan_initial_params(view), folder / "filled.caffemodel", seed=3)
         self._edit(folder / "filled.caffemodel", self.weights, *statistics(view))
-        with Model(view, self.weights) as model:
+        with NetWithWeights(view, self.weights) as model:
             plan = plan_edit(model, [case.operation])
             self.changed = {name for name, change in plan.changes.items()}
-            write_edit(plan, model, EditPlaces(self.cut, self.new))
+            write_edit(plan, model, EditPaths(self.cut, self.new))
         self._edit(self.weights, self.zeroed, *zeros(self.weights, case.zeros, folder))
 
     def _edit(self, source: Path, target: Path, *operations: str) -> None:
-        with Model.open(self.old, source) as model:
+        with NetWithWeights.open(self.old, source) as model:
             plan = plan_edit(model, operations)
-            write_edit(plan, model, EditPlaces(target))
+            write_edit(plan, model, EditPaths(target))
 
 
-def statistics(view: Net) -> list[str]:
+def statistics(view: NetDefinition) -> list[str]:
     """Means, variances and factors for BatchNorms, which begin as zeros."""
     parts = ("[0]=0.25", "[0][1]=-0.5", "[0][4]=1", "[1]=2", "[1][0]=3", "[1][3]=0.5")
     factors = {
@@ -431,7 +431,7 @@ def zeros(weights: Path, parts: Sequence[Zero], folder: Path) -> list[str]:
 
 
 def run(engine: PycaffeEngine | EmbeddedEngine, prototxt: Path, weights: Path) -> dict[str, Array]:
-    view = Net.read(prototxt)
+    view = NetDefinition.read(prototxt)
     x = np.random.default_rng(5).standard_normal((2, 3, 12, 12)).astype(np.float32)
     with engine.load(prototxt, weights) as loaded:
         return dict(loaded.forward({"x": x}, view.outputs))
@@ -473,9 +473,9 @@ def test_folded_before_or_behind_is_the_same(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         nets = Nets(folder, Case(RESIDUAL, words[0], zeros=[], layers=""))
-        with Model(Net.read(nets.new), nets.cut) as model:
+        with NetWithWeights(NetDefinition.read(nets.new), nets.cut) as model:
             plan = plan_edit(model, words[1:])
-            write_edit(plan, model, EditPlaces(folder / "m", folder / "t"))
+            write_edit(plan, model, EditPaths(folder / "m", folder / "t"))
         results.append(run(open_engine(EngineOptions()), folder / "t", folder / "m"))
     (first, second) = (list(each.values()) for each in results)
     for one, other in zip(first, second, strict=True):

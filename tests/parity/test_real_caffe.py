@@ -65,6 +65,6 @@ def test_its_children_run_on_the_machines_own_libraries(installed: str) -> None:
 
 
 def test_bvlcs_examples_come_with_it(installed: str) -> None:
-    folder = debian.documentation()
+    folder = debian.caffe_documentation()
     assert folder is not None
     assert (folder / "examples/images/cat.jpg").is_file()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 pytestmark = pytest.mark.caffe
@@ -39,7 +39,7 @@ def test_every_net_has_the_shapes_that_caffe_gives_it(
     ]
     assert len(paths) > 40
     for path in paths:
-        found = infer(Net.read(path))
+        found = infer(NetDefinition.read(path))
         with caffe_engine.load(path) as net:
             # Caffe puts copies of its own behind blobs that several layers read.
             blobs = {name: s for name, s in net.blobs.items() if "_split_" not in name}

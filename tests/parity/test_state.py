@@ -14,9 +14,9 @@ from random_weights import fill_randomly
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import NetsurgeryError, PrototxtError
-from netsurgery.jobs.inspection import inspect_net
-from netsurgery.net import Net, NetState
-from netsurgery.net.model import Model
+from netsurgery.net import NetDefinition, NetState
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.verbs.inspection import inspect_net
 
 pytestmark = pytest.mark.caffe
 
@@ -69,7 +69,7 @@ def test_drawn_rules_in_drawn_states(
     for _ in range(10):
         stages = tuple(draw.sample(STAGES, draw.randint(0, 3)))
         state = NetState(draw.choice(["TRAIN", "TEST"]), draw.choice(LEVELS), stages)
-        ours = [layer.name for layer in Net.read(path, state).layers]
+        ours = [layer.name for layer in NetDefinition.read(path, state).layers]
         with caffe_engine.load(path, state=state) as net:
             assert kept_by_caffe(net) == ours, state
         counts.add(len(ours))
@@ -91,7 +91,7 @@ def test_caffe_refuses_the_rules_that_we_refuse(
     path = tmp_path / "n.prototxt"
     path.write_text(f'{INPUT}layer {{ name: "r" type: "ReLU" bottom: "x" top: "y" {rules} }}\n')
     with pytest.raises(PrototxtError):
-        Net.read(path)
+        NetDefinition.read(path)
     assert caffes in refusal_of_caffe(path)
 
 
@@ -106,7 +106,7 @@ def test_the_autoencoder_has_caffes_shapes(
 ) -> None:
     """Its Data layers, which need a database, are Input layers for Caffe."""
     state, shape = NetState(stages=(stage,)), (100, 1, 28, 28)
-    found = inspect_net(Model.open(autoencoder, None, state), input_shapes={"data": shape})
+    found = inspect_net(NetWithWeights.open(autoencoder, None, state), input_shapes={"data": shape})
     ours = {
         top: of for layer in found.layers for top, of in zip(layer.tops, layer.shapes, strict=True)
     }
@@ -124,7 +124,7 @@ def test_the_autoencoder_is_refused_for_what_it_is(
     autoencoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(NetsurgeryError, match="'test-on-train', 'test-on-test': try --stage"):
-        Net.read(autoencoder)
+        NetDefinition.read(autoencoder)
     given = ["--stage", "test-on-test", "--input-shape", "data=100x1x28x28", "-o", str(tmp_path)]
     assert run(["convert", str(autoencoder), "none.caffemodel", *given]) == 1
     assert "layer 'loss': it joins maps of different sizes" in capsys.readouterr().err

@@ -52,10 +52,10 @@ def caffe_blobs(python: str, folder: Path, jobs: list[dict[str, Any]]) -> list[A
     """What caffe.io makes of each job, in one start of its interpreter."""
     for i, job in enumerate(jobs):
         job["out"] = str(folder / f"blob{i}.npy")
-    (folder / "jobs.json").write_text(json.dumps(jobs))
+    (folder / "verbs.json").write_text(json.dumps(jobs))
     (folder / "run.py").write_text(SCRIPT)
     done = subprocess.run(
-        [python, str(folder / "run.py"), str(folder / "jobs.json")],
+        [python, str(folder / "run.py"), str(folder / "verbs.json")],
         capture_output=True,
         text=True,
         timeout=300,

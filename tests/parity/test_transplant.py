@@ -10,8 +10,8 @@ import pytest
 from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.jobs.transplant import planned_transplant, transplant
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
+from netsurgery.verbs.transplant import planned_transplant, transplant
 
 pytestmark = pytest.mark.caffe
 

@@ -19,7 +19,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.upgrade.text import plan_upgrade
 from netsurgery.io.wire import delimited
-from netsurgery.jobs.upgrade import planned_upgrade, upgrade
+from netsurgery.verbs.upgrade import planned_upgrade, upgrade
 
 pytestmark = pytest.mark.caffe
 

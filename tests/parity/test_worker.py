@@ -16,7 +16,7 @@ import pytest
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.discovery import find_caffe
-from netsurgery.engines.pycaffe import CaffeNet, Move, PycaffeEngine, open_engine
+from netsurgery.engines.pycaffe import CaffeNet, ParamCopy, PycaffeEngine, open_engine
 from netsurgery.errors import (
     CaffemodelError,
     EngineFailed,
@@ -144,7 +144,7 @@ def test_transplant_gives_the_same_answer(
     classifier = CLASSIFIER.replace("TRANSPOSE", "transpose: true" if transpose else "")
     original, target = caffe_engine.load(write(classifier)), caffe_engine.load(write(DENSE))
     weight = (60, 7) if transpose else (7, 60)
-    moved = caffe_engine.transplant(original, target, [Move("fc", "fc-conv", transpose)])
+    moved = caffe_engine.transplant(original, target, [ParamCopy("fc", "fc-conv", transpose)])
     assert moved == [("fc", "fc-conv", [(weight, (7, 3, 4, 5)), ((7,), (7,))])]
     image = np.random.default_rng(8).random((1, 3, 4, 5), np.float32)
     score = original.forward({"data": image}, ["fc"])["fc"]
@@ -159,7 +159,7 @@ def test_transplant_refuses_other_sizes(
     original = caffe_engine.load(write(CLASSIFIER.replace("TRANSPOSE", "")))
     target = caffe_engine.load(write(DENSE.replace("kernel_h: 4", "kernel_h: 2")))
     with pytest.raises(SurgeryError) as caught:
-        caffe_engine.transplant(original, target, [Move("fc", "fc-conv")])
+        caffe_engine.transplant(original, target, [ParamCopy("fc", "fc-conv")])
     assert str(caught.value) == (
         "layer fc to layer fc-conv: param 0 is 7 x 60 (420 values), its place is 7 x 3 x 2 x 5 "
         "(210 values); nothing was copied"
@@ -168,7 +168,7 @@ def test_transplant_refuses_other_sizes(
         write(DENSE.replace("num_output: 7", "num_output: 7 bias_term: false"))
     )
     with pytest.raises(SurgeryError) as caught:
-        caffe_engine.transplant(original, target, [Move("fc", "fc-conv")])
+        caffe_engine.transplant(original, target, [ParamCopy("fc", "fc-conv")])
     assert str(caught.value) == (
         "layer fc to layer fc-conv: params to move: 2, places for them: 1; nothing was copied"
     )

@@ -24,7 +24,7 @@ from netsurgery.formats.schema.descriptors import (
     schema_keys,
 )
 from netsurgery.formats.schema.index import fields_of_forks, forks, forks_with
-from netsurgery.formats.textformat import EmptyList, Field, Message, Scalar
+from netsurgery.formats.textformat import EmptyList, Message, Scalar, TextField
 
 __all__ = ["NET", "Problem", "layer_problem", "nearest", "problems"]
 
@@ -120,7 +120,7 @@ def _listed(names: Sequence[str], joined: str = "and") -> str:
 
 def _unknown(
     message: Message,
-    field: Field | EmptyList,
+    field: TextField | EmptyList,
     schemas: tuple[_Schema, ...],
     fitting: tuple[_Schema, ...],
     path: str,
@@ -166,7 +166,7 @@ def _folded(name: str) -> str:
     return re.sub("_param$|[^a-z0-9]", "", name.lower())
 
 
-def layer_problem(layer: Message, field: Field) -> Problem | None:
+def layer_problem(layer: Message, field: TextField) -> Problem | None:
     """What Caffe 1.0's schema has against a field anywhere in a layer; None for nothing."""
     for name in ("LayerParameter", "V1LayerParameter"):
         for problem in problems(layer, name):
@@ -184,7 +184,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def _value(
     message: Message,
-    field: Field | EmptyList,
+    field: TextField | EmptyList,
     schemas: tuple[_Schema, ...],
     path: str,
     again: bool,
@@ -198,7 +198,7 @@ def _value(
             for each in taking
             if (kind := _field(each, field.name).message_type) is not None
         )
-        if inner and isinstance(field, Field) and isinstance(field.value, Message):
+        if inner and isinstance(field, TextField) and isinstance(field.value, Message):
             yield from _problems(field.value, inner, f"{path}.")
         return
     wrong = found[0]
@@ -206,7 +206,7 @@ def _value(
     names = _also(message, field, schemas[0], again)
     if names:
         wrong = wrong.more(f"; {_listed(names)} {'takes' if len(names) == 1 else 'take'} it")
-    elif isinstance(field, Field) and isinstance(field.value, Scalar):
+    elif isinstance(field, TextField) and isinstance(field.value, Scalar):
         wrong = wrong.more(_word_hint(field.value, _field(schemas[0], field.name)))
     yield Problem(wrong, path, field.start, names)
 
@@ -218,7 +218,7 @@ def _field(schema: _Schema, name: str) -> FieldDescriptor:
 
 
 def _also(
-    message: Message, field: Field | EmptyList, schema: _Schema, again: bool
+    message: Message, field: TextField | EmptyList, schema: _Schema, again: bool
 ) -> tuple[str, ...]:
     """The forks that take the value which `schema` does not: words of enums, more values."""
     name, taking = message_name(schema.message), []
@@ -233,7 +233,7 @@ def _also(
 
 
 def _wrong(
-    message: Message, field: Field | EmptyList, schema: _Schema, again: bool
+    message: Message, field: TextField | EmptyList, schema: _Schema, again: bool
 ) -> PrototxtError | None:
     """The error of this field's value by this schema, None where it is right."""
     known = _field(schema, field.name)

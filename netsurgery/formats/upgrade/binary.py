@@ -14,11 +14,18 @@ from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, PartCount, open_protobuf
 from netsurgery.formats.upgrade.inputs import told_beyond, told_left_out
 from netsurgery.formats.upgrade.layers import SPEC_NUMBERS, V2_NUMBERS, OldLayer, read_old_layer
-from netsurgery.formats.upgrade.parts import COUNTED, Joined, last_text, part, parts, plain_words
-from netsurgery.formats.upgrade.splices import Change
+from netsurgery.formats.upgrade.splices import UpgradeStep
 from netsurgery.formats.upgrade.v0 import fold_padding
-from netsurgery.io.segments import Copy, Segment, Source
-from netsurgery.io.wire import Field, Wire, WireReader, delimited, packed_varints, tag
+from netsurgery.formats.upgrade.wire_fields import (
+    COUNTED,
+    JoinedParts,
+    last_text,
+    part,
+    parts,
+    plain_words,
+)
+from netsurgery.io.segments import FileRange, FileSource, Segment
+from netsurgery.io.wire import Wire, WireField, WireReader, delimited, packed_varints, tag
 
 __all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
 
@@ -54,14 +61,14 @@ class BinaryUpgrade:
     path: str
     generation: str
     segments: tuple[Segment, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[UpgradeStep, ...]
     layers: tuple[Outline, ...]
 
 
 class _Net:
     """A net's fields on the wire."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileSource) -> None:
         self.reader = WireReader(source)
         self.fields = self.reader.listed(self.reader.fields(0, source.size))
         for found in self.fields[:1]:
@@ -77,13 +84,13 @@ class _Net:
         if not self.old and not self.new:
             raise self.reader.error("holds no layers, so it is no caffemodel")
 
-    def all(self, number: int) -> list[Field]:
+    def all(self, number: int) -> list[WireField]:
         return [found for found in self.fields if found.number == number]
 
     def texts(self, number: int) -> list[str]:
         return [self.reader.text(found) for found in self.all(number)]
 
-    def integers(self, fields: list[Field]) -> list[int]:
+    def integers(self, fields: list[WireField]) -> list[int]:
         """A repeated integer, packed or not."""
         out = []
         for found in fields:
@@ -100,12 +107,12 @@ class _Net:
 class _Layer:
     """What becomes of a layer: a new `body`, or none where it is copied (V2) or goes (padding)."""
 
-    body: Joined | None
-    changes: tuple[Change, ...]
+    body: JoinedParts | None
+    changes: tuple[UpgradeStep, ...]
     outline: Outline | None
 
 
-def plan_binary_upgrade(source: Source) -> BinaryUpgrade:
+def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
     """The net in `source` in today's dialect (V2, an Input layer).
 
     Raises CaffemodelError, with the offset, for what is no net, what no Caffe knows and what
@@ -120,12 +127,12 @@ def plan_binary_upgrade(source: Source) -> BinaryUpgrade:
             if net.all(number):
                 left_out.add(number)
                 what = f"{_V0_HAS_NOT[number]}, which V0 nets have not, is left out"
-                changes.append(Change(None, what))
+                changes.append(UpgradeStep(None, what))
     told = [change for layer in layers.values() for change in layer.changes] + changes
     outlines = [layer.outline for layer in layers.values() if layer.outline is not None]
     if input_layer:
         outlines.insert(0, Outline("input", "Input", (), tuple(net.texts(_INPUT)), ()))
-    segments: list[Segment] = [Copy(source, 0, source.size)]
+    segments: list[Segment] = [FileRange(source, 0, source.size)]
     if told:
         segments = _written(net, layers, input_layer, left_out)
     return BinaryUpgrade(source.path, generation, tuple(segments), tuple(told), tuple(outlines))
@@ -135,7 +142,7 @@ def _written(
     net: _Net, layers: dict[int, _Layer], input_layer: bytes, left_out: set[int]
 ) -> list[Segment]:
     """The net's fields in their order, the Input layer before the first of the layers."""
-    out = Joined(net.reader.source)
+    out = JoinedParts(net.reader.source)
     for found in net.fields:
         layer = layers.get(found.start)
         if layer is not None:
@@ -172,7 +179,7 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _Layer]]:
 
 def _converted(layer: OldLayer, transform: bool) -> _Layer:
     if layer.kind == "padding":
-        return _Layer(None, (Change(layer.name, "goes into the layers behind it"),), None)
+        return _Layer(None, (UpgradeStep(layer.name, "goes into the layers behind it"),), None)
     body, changes = layer.upgraded(layer.reader.source, transform)
     facts = layer.facts()
     blobs = tuple(each.length for each in layer.parts if each.name == "blobs")
@@ -195,7 +202,7 @@ def _new_layers(net: _Net) -> dict[int, _Layer]:
         specs = _rates(net.reader, fields) if outline.type == "BatchNorm" else {}
         done = ["lr_mult and decay_mult of its three params become 0"] if specs else []
         done += filter(None, [plain_words(blobs.values())])
-        body = Joined(net.reader.source)
+        body = JoinedParts(net.reader.source)
         for each in fields:
             if each.start in blobs:
                 body.field(each.number, blobs[each.start])
@@ -203,12 +210,12 @@ def _new_layers(net: _Net) -> dict[int, _Layer]:
                 body.add(delimited(each.number, specs[each.start]))
             else:
                 body.copy(each.start, each.end)
-        changes = tuple(Change(outline.name, what) for what in done)
+        changes = tuple(UpgradeStep(outline.name, what) for what in done)
         layers[found.start] = _Layer(body if done else None, changes, outline)
     return layers
 
 
-def _rates(reader: WireReader, fields: list[Field]) -> dict[int, bytes]:
+def _rates(reader: WireReader, fields: list[WireField]) -> dict[int, bytes]:
     """The `param` messages of a BatchNorm that lists three, by their places, with rates of 0.
 
     Empty where nothing changes.
@@ -229,7 +236,7 @@ def _rates(reader: WireReader, fields: list[Field]) -> dict[int, bytes]:
     return made if changed else {}
 
 
-def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[Change]]:
+def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
     """The input fields as an encoded Input layer, b"" for none."""
     names, shapes = net.texts(_INPUT), net.all(_INPUT_SHAPE)
     dims = net.integers(net.all(_INPUT_DIM))
@@ -245,7 +252,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[Change]]:
         raise net.reader.error(what, at)
     listed = ", ".join(map(repr, names))
     if not shapes and not dims:
-        return b"", [Change(None, told_left_out(listed))]
+        return b"", [UpgradeStep(None, told_left_out(listed))]
     body = delimited(V2_NUMBERS["name"], b"input") + delimited(V2_NUMBERS["type"], b"Input")
     for name in names:
         body += delimited(V2_NUMBERS["top"], name.encode("utf-8", "surrogateescape"))
@@ -253,11 +260,11 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[Change]]:
         delimited(_INPUT_PARAM_SHAPE, shape) for shape in _shapes(net, shapes, dims, len(names))
     )
     body += delimited(V2_NUMBERS["input_param"], inside)
-    changes = [Change(None, f"input {listed} becomes a layer Input")]
+    changes = [UpgradeStep(None, f"input {listed} becomes a layer Input")]
     return delimited(NET_V2, body), changes + told_beyond(len(names), len(shapes), len(dims))
 
 
-def _shapes(net: _Net, shapes: list[Field], dims: list[int], count: int) -> Iterator[bytes]:
+def _shapes(net: _Net, shapes: list[WireField], dims: list[int], count: int) -> Iterator[bytes]:
     """The first `count` shapes, each an encoded BlobShape."""
     for index in range(count):
         if shapes:
@@ -268,7 +275,7 @@ def _shapes(net: _Net, shapes: list[Field], dims: list[int], count: int) -> Iter
             yield packed_varints(_SHAPE_DIM, tuple(own))
 
 
-def _outline(reader: WireReader, layer: Field) -> Outline:
+def _outline(reader: WireReader, layer: WireField) -> Outline:
     reader.expect(layer, Wire.DELIMITED)
     known, _ = parts(reader, layer, _OUTLINED)
     texts = {

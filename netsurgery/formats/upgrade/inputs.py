@@ -9,9 +9,9 @@ messages, empty if need be; so is it done here.
 from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt, insert_field
-from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
 from netsurgery.formats.upgrade.splices import (
-    Change,
+    UpgradeStep,
     block,
     comments,
     cut,
@@ -52,7 +52,7 @@ def check_inputs(root: Message) -> None:
         dim.as_int(-(2**31), 2**31 - 1)
 
 
-def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[Change]:
+def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[UpgradeStep]:
     """Make the splices; nothing for a net without ``input``."""
     root = prototxt.root
     check_inputs(root)
@@ -69,16 +69,16 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[Change]:
             cut(edits, start, end, made.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))
     if not sized:
-        return [Change(None, told_left_out(listed))]
+        return [UpgradeStep(None, told_left_out(listed))]
     beyond = told_beyond(len(names), len(made.shapes), len(made.dims))
-    return [Change(None, f"input {listed} becomes a layer Input"), *beyond]
+    return [UpgradeStep(None, f"input {listed} becomes a layer Input"), *beyond]
 
 
 class _Layer:
     """The Input layer in the making; `moved` tells up to where a field's comments went with it."""
 
     def __init__(
-        self, edits: Edits, root: Message, names: list[Field], layers: list[Field]
+        self, edits: Edits, root: Message, names: list[TextField], layers: list[TextField]
     ) -> None:
         self.edits, self.names, self.layers = edits, names, layers
         self.source, self.newline = edits.source.text, line_end(edits.source.text)
@@ -88,7 +88,7 @@ class _Layer:
         self.step = indent_step(first) if isinstance(first, Message) else "  "
         self.flat = False
 
-    def place(self, first: Field) -> tuple[int, int] | None:
+    def place(self, first: TextField) -> tuple[int, int] | None:
         """Write the layer where `first` is, or before the first layer; gives the place if taken."""
         ahead = bool(self.layers) and self.layers[0].start < first.start
         anchor = self.layers[0] if ahead else first
@@ -115,7 +115,7 @@ class _Layer:
         lines.append(block("input_param", shapes, inner, self.step, self.newline))
         return block("layer", lines, indent, self.step, self.newline)
 
-    def line(self, field: Field, name: str) -> str:
+    def line(self, field: TextField, name: str) -> str:
         """A field under a new name, with the comment that is on its line."""
         comment = ""
         if not field.in_list:
@@ -143,12 +143,14 @@ def told_left_out(listed: str) -> str:
     return f"input {listed} has no shape and is left out, as Caffe leaves it out"
 
 
-def told_beyond(names: int, shapes: int, dims: int) -> list[Change]:
+def told_beyond(names: int, shapes: int, dims: int) -> list[UpgradeStep]:
     """What Caffe does not read of that many inputs, input_shape and input_dim."""
     if shapes and dims:
-        return [Change(None, "input_dim beside input_shape is left out, as Caffe leaves it out")]
+        return [
+            UpgradeStep(None, "input_dim beside input_shape is left out, as Caffe leaves it out")
+        ]
     if shapes > names or dims > _DIMS * names:
-        return [Change(None, f"shapes beyond those of the {names} inputs are left out")]
+        return [UpgradeStep(None, f"shapes beyond those of the {names} inputs are left out")]
     return []
 
 
@@ -163,7 +165,7 @@ DATA_PARAMS = {
 TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 
 
-def upgrade_transforms(edits: Edits, layers: list[Message]) -> list[Change]:
+def upgrade_transforms(edits: Edits, layers: list[Message]) -> list[UpgradeStep]:
     """Make the splices for the layers of a V1 net; nothing where no layer needs them."""
     data_layers = [
         (layer, DATA_PARAMS[kind]) for layer in layers if (kind := v1_type(layer)) in DATA_PARAMS
@@ -173,7 +175,7 @@ def upgrade_transforms(edits: Edits, layers: list[Message]) -> list[Change]:
     return [change for layer, param in data_layers for change in _upgrade(edits, layer, param)]
 
 
-def _moving(layer: Message, param: str) -> list[Field]:
+def _moving(layer: Message, param: str) -> list[TextField]:
     """The fields of the layer's `param` that move, in the author's order."""
     data = layer.message(param)
     if data is None:
@@ -182,7 +184,7 @@ def _moving(layer: Message, param: str) -> list[Field]:
     return sorted(found, key=lambda field: field.start)
 
 
-def _upgrade(edits: Edits, layer: Message, param: str) -> list[Change]:
+def _upgrade(edits: Edits, layer: Message, param: str) -> list[UpgradeStep]:
     """Move the transformation out of `param`; it wins over what transform_param has."""
     source, name = edits.source.text, layer.string("name")
     fields, lines = _moving(layer, param), []
@@ -202,11 +204,11 @@ def _upgrade(edits: Edits, layer: Message, param: str) -> list[Change]:
         made += [] if lines else ["transform_param"]
     if fields:
         listed = ", ".join(field.name for field in fields)
-        return [Change(name, f"{listed} of {param}: now in transform_param")]
-    return [Change(name, f"an empty {each}, as Caffe adds it") for each in made]
+        return [UpgradeStep(name, f"{listed} of {param}: now in transform_param")]
+    return [UpgradeStep(name, f"an empty {each}, as Caffe adds it") for each in made]
 
 
-def _block(data: Field, lines: list[str], source: str) -> str:
+def _block(data: TextField, lines: list[str], source: str) -> str:
     """A transform_param in the layout of the field before it."""
     if isinstance(data.value, Message) and lines and "\n" in source[data.start : data.end]:
         indent, step = indent_of(source, data.start), indent_step(data.value)
@@ -214,7 +216,7 @@ def _block(data: Field, lines: list[str], source: str) -> str:
     return " ".join(["transform_param {", *lines, "}"])
 
 
-def _fill(edits: Edits, field: Field, lines: list[str], names: set[str]) -> None:
+def _fill(edits: Edits, field: TextField, lines: list[str], names: set[str]) -> None:
     """Put the lines into a transform_param that is there, in place of its fields of those names."""
     if isinstance(field.value, Scalar):
         raise field.value.error(f"found {field.value.text}, expected transform_param {{ ... }}")

@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 from netsurgery.formats.generations import V0_TYPES, V1_TYPES
 from netsurgery.formats.upgrade.inputs import DATA_PARAMS, TRANSFORM
-from netsurgery.formats.upgrade.parts import (
-    Joined,
-    Part,
+from netsurgery.formats.upgrade.splices import UpgradeStep
+from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, home, left_out, told
+from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
+from netsurgery.formats.upgrade.wire_fields import (
+    JoinedParts,
+    WirePart,
     encoded,
     fixed32s,
     last_text,
@@ -17,11 +20,8 @@ from netsurgery.formats.upgrade.parts import (
     plain_words,
     text_part,
 )
-from netsurgery.formats.upgrade.splices import Change
-from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, home, left_out, told
-from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
-from netsurgery.io.segments import Source
-from netsurgery.io.wire import Field, Wire, WireReader, varint_field
+from netsurgery.io.segments import FileSource
+from netsurgery.io.wire import Wire, WireField, WireReader, varint_field
 
 __all__ = [
     "PARAM_NUMBERS",
@@ -49,8 +49,8 @@ class OldLayer:
     reader: WireReader
     start: int
     type: str | None
-    parts: tuple[Part, ...]
-    changes: tuple[Change, ...]
+    parts: tuple[WirePart, ...]
+    changes: tuple[UpgradeStep, ...]
     kind: str | None = None
     pad: int | None = None
 
@@ -77,7 +77,7 @@ class OldLayer:
         """The layer with that padding taken over."""
         own = [each for each in self.parts if each.name != "bottom"]
         own.append(text_part("bottom", pad.bottom))
-        changes = (*self.changes, Change(self.name, pad.told))
+        changes = (*self.changes, UpgradeStep(self.name, pad.told))
         return replace(self, parts=tuple(own), changes=changes, pad=pad.size)
 
     @property
@@ -91,7 +91,9 @@ class OldLayer:
         fields = (found for each in data for found in self.reader.fields(each.start, each.end))
         return any(found.number in numbers for found in fields)
 
-    def upgraded(self, source: Source, transform: bool) -> tuple[Joined, tuple[Change, ...]]:
+    def upgraded(
+        self, source: FileSource, transform: bool
+    ) -> tuple[JoinedParts, tuple[UpgradeStep, ...]]:
         """The layer's fields in V2, and what was done.
 
         transform: whether some layer of the net `transforms`; then every data layer is seen to.
@@ -102,29 +104,29 @@ class OldLayer:
         specs = _specs(own)
         if specs:
             old = ", ".join(key for key in SPEC_FIELDS if any(each.name == key for each in own))
-            changes.append(Change(self.name, f"{old}: now in {len(specs)} `param {{ ... }}`"))
+            changes.append(UpgradeStep(self.name, f"{old}: now in {len(specs)} `param {{ ... }}`"))
         own = [each for each in own if each.name not in SPEC_FIELDS]
         if self.pad is not None and self.kind in PARAMS:
             param = PARAMS[self.kind]
             pad = varint_field(PARAM_NUMBERS[param]["pad"], self.pad)
-            own.append(Part(param, Wire.DELIMITED, pad))
+            own.append(WirePart(param, Wire.DELIMITED, pad))
         if transform and self.type in DATA_PARAMS:
             data = DATA_PARAMS[self.type]
             own, moved = _move_transform(self.reader, own, data)
             what = f"{moved} of {data}: now in transform_param" if moved else ""
-            changes.append(Change(self.name, what or f"has {data} and transform_param"))
+            changes.append(UpgradeStep(self.name, what or f"has {data} and transform_param"))
         plain = plain_words(own)
-        changes += [Change(self.name, plain)] if plain else []
-        own += [Part("param", Wire.DELIMITED, spec) for spec in specs]
+        changes += [UpgradeStep(self.name, plain)] if plain else []
+        own += [WirePart("param", Wire.DELIMITED, spec) for spec in specs]
         if self.type is not None:
             own.append(text_part("type", self.type))
-        out = Joined(source)
+        out = JoinedParts(source)
         for each in sorted(own, key=lambda each: V2_NUMBERS[each.name]):
             out.field(V2_NUMBERS[each.name], each)
         return out, tuple(changes)
 
 
-def read_old_layer(reader: WireReader, found: Field) -> OldLayer:
+def read_old_layer(reader: WireReader, found: WireField) -> OldLayer:
     """The layer in the field `layers` of a net. Raises CaffemodelError, with the offset."""
     reader.expect(found, Wire.DELIMITED)
     own, unknown = parts(reader, found, V1_NUMBERS)
@@ -147,22 +149,22 @@ def read_old_layer(reader: WireReader, found: Field) -> OldLayer:
             today = V1_TYPES[number]
     if today is not None:
         what += f', type {V1_TYPES.index(today)} becomes "{today}"'
-    changes = [Change(name, what)]
+    changes = [UpgradeStep(name, what)]
     for number in dict.fromkeys(unknown):
-        changes.append(Change(name, f"field {number}, which V1 has not, is left out"))
+        changes.append(UpgradeStep(name, f"field {number}, which V1 has not, is left out"))
     kept = tuple(each for each in own if each.name != "type")
     return OldLayer(reader, found.start, today, kept, tuple(changes))
 
 
 def _read_v0(
-    reader: WireReader, found: Field, outer: Sequence[Part], unknown: Sequence[int]
+    reader: WireReader, found: WireField, outer: Sequence[WirePart], unknown: Sequence[int]
 ) -> OldLayer:
     other = [each.name for each in outer if each.name not in ("layer", "bottom", "top")]
     for what in [*other, *(f"field {number}" for number in unknown)]:
         raise reader.error(
             f"found {what} beside a V0 layer's `layer`, expected bottom or top", found.start
         )
-    inner: list[Part] = []
+    inner: list[WirePart] = []
     for field in reader.fields(found.body, found.end):
         if field.number == V1_NUMBERS["layer"]:
             reader.expect(field, Wire.DELIMITED)
@@ -185,16 +187,16 @@ def _read_v0(
 
 
 def _placed(
-    reader: WireReader, start: int, inner: Sequence[Part], name: str, kind: str
-) -> tuple[list[Part], list[Change]]:
+    reader: WireReader, start: int, inner: Sequence[WirePart], name: str, kind: str
+) -> tuple[list[WirePart], list[UpgradeStep]]:
     """A V0 layer's fields where V1 has them."""
-    own: list[Part] = []
-    changes = [] if kind == "padding" else [Change(name, told(kind))]
+    own: list[WirePart] = []
+    changes = [] if kind == "padding" else [UpgradeStep(name, told(kind))]
     params: dict[tuple[str, str], bytes] = {}
     for each in inner:
         place = home(kind, each.name)
         if why := left_out(kind, each.name):
-            changes.append(Change(name, why))
+            changes.append(UpgradeStep(name, why))
         elif place is None:
             raise reader.error(
                 f"layer {name!r}: found {each.name} in a V0 layer of type {kind!r}, which has "
@@ -209,16 +211,16 @@ def _placed(
             own.append(each)
     for param in dict.fromkeys(param for param, _ in params):
         body = b"".join(data for (other, _), data in params.items() if other == param)
-        own.append(Part(param, Wire.DELIMITED, body))
+        own.append(WirePart(param, Wire.DELIMITED, body))
     return own, changes
 
 
-def _number(each: Part) -> int:
+def _number(each: WirePart) -> int:
     """The value of a varint."""
     return sum((byte & 0x7F) << 7 * index for index, byte in enumerate(each.bytes))
 
 
-def _specs(own: Sequence[Part]) -> list[bytes]:
+def _specs(own: Sequence[WirePart]) -> list[bytes]:
     """A ParamSpec for each blob, of the lists that V1 has."""
     given: dict[str, list[bytes]] = {}
     for old, new in SPEC_FIELDS.items():
@@ -229,7 +231,7 @@ def _specs(own: Sequence[Part]) -> list[bytes]:
             given[new] = [varint_field(number, value) for each in found for value in _enums(each)]
         else:
             floats = fixed32s(found)
-            given[new] = [encoded(number, Part(new, Wire.FIXED32, value)) for value in floats]
+            given[new] = [encoded(number, WirePart(new, Wire.FIXED32, value)) for value in floats]
     count = max(map(len, given.values()))
     return [
         b"".join(values[index] for values in given.values() if index < len(values))
@@ -237,19 +239,21 @@ def _specs(own: Sequence[Part]) -> list[bytes]:
     ]
 
 
-def _enums(each: Part) -> list[int]:
+def _enums(each: WirePart) -> list[int]:
     """The values of a repeated enum below 128, packed or not."""
     return [_number(each)] if each.wire == Wire.VARINT else list(each.bytes)
 
 
-def _move_transform(reader: WireReader, own: list[Part], param: str) -> tuple[list[Part], str]:
+def _move_transform(
+    reader: WireReader, own: list[WirePart], param: str
+) -> tuple[list[WirePart], str]:
     """Move a data layer's transformation to transform_param; the names of what was moved.
 
     Both messages are there afterwards, empty if need be, as Caffe's upgrade has them.
     """
     names = {PARAM_NUMBERS[param][key]: key for key in TRANSFORM}
     moved: dict[str, bytes] = {}
-    kept: list[Part] = []
+    kept: list[WirePart] = []
     for each in own:
         if each.name != param:
             kept.append(each)
@@ -264,8 +268,8 @@ def _move_transform(reader: WireReader, own: list[Part], param: str) -> tuple[li
                 body += data
         kept.append(replace(each, data=body))
     if not any(each.name == param for each in own):
-        kept.append(Part(param, Wire.DELIMITED, b""))
-    kept.append(Part("transform_param", Wire.DELIMITED, b"".join(moved.values())))
+        kept.append(WirePart(param, Wire.DELIMITED, b""))
+    kept.append(WirePart("transform_param", Wire.DELIMITED, b"".join(moved.values())))
     return kept, ", ".join(key for key in TRANSFORM if key in moved)
 
 

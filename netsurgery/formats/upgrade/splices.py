@@ -9,7 +9,7 @@ from netsurgery.formats.textformat import Edits, Message
 from netsurgery.formats.texttree import STRING
 
 __all__ = [
-    "Change",
+    "UpgradeStep",
     "block",
     "comments",
     "cut",
@@ -29,7 +29,7 @@ _BETWEEN = re.compile(r"\s*(?:#[^\n]*\n\s*){0,1000}")
 
 
 @dataclass(frozen=True)
-class Change:
+class UpgradeStep:
     """One thing an upgrade does; `layer` is None where it is done to the net itself."""
 
     layer: str | None

@@ -13,11 +13,11 @@ from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.upgrade.inputs import check_inputs, upgrade_inputs, upgrade_transforms
-from netsurgery.formats.upgrade.splices import Change
+from netsurgery.formats.upgrade.splices import UpgradeStep
 from netsurgery.formats.upgrade.v0 import upgrade_v0
 from netsurgery.formats.upgrade.v1 import upgrade_batch_norm, upgrade_v1_layer
 
-__all__ = ["Change", "TextUpgrade", "plan_upgrade", "to_v1"]
+__all__ = ["TextUpgrade", "UpgradeStep", "plan_upgrade", "to_v1"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TextUpgrade:
 
     prototxt: Prototxt
     text: str
-    changes: tuple[Change, ...]
+    changes: tuple[UpgradeStep, ...]
 
     @property
     def result(self) -> Prototxt:
@@ -55,7 +55,9 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
         changes += upgrade_batch_norm(edits, layer)
     changes += upgrade_inputs(edits, document)
     if prototxt.bom:
-        changes.append(Change(None, "the byte order mark, which Caffe cannot read, is left out"))
+        changes.append(
+            UpgradeStep(None, "the byte order mark, which Caffe cannot read, is left out")
+        )
     return _checked(TextUpgrade(prototxt, edits.apply(), tuple(changes)))
 
 

@@ -13,15 +13,22 @@ from dataclasses import dataclass, field
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.generations import V0_TYPES, V1_WORDS
 from netsurgery.formats.prototxt import Prototxt, quoted
-from netsurgery.formats.textformat import Edits, EmptyList, Field, Message
-from netsurgery.formats.upgrade.splices import Change, comments, cut, indent_of, line_end, separated
+from netsurgery.formats.textformat import Edits, EmptyList, Message, TextField
+from netsurgery.formats.upgrade.splices import (
+    UpgradeStep,
+    comments,
+    cut,
+    indent_of,
+    line_end,
+    separated,
+)
 
 __all__ = ["PARAMS", "Pad", "V0Layer", "fold_padding", "home", "left_out", "told", "upgrade_v0"]
 
 _WORDS = {name: word for word, name in V1_WORDS.items()}
 
 
-def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[Change]]:
+def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[UpgradeStep]]:
     """The same net in V1, as text, and what was done. Raises PrototxtError."""
     edits, changes = prototxt.edits(), []
     inputs = [blob.as_string() for blob in prototxt.root.scalars("input")]
@@ -33,20 +40,20 @@ def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[Change]]:
         if kind == "padding":
             _remove(edits, found)
             continue
-        changes.append(Change(name, told(kind)))
+        changes.append(UpgradeStep(name, told(kind)))
         pad = pads.get(index)
         for where in layer.all("layer")[:1]:
             edits.replace(where.start, where.end, _Body(where, inner, pad).text())
         if pad is not None:
             bottom = layer.scalars("bottom")[0]
             edits.replace(bottom.start, bottom.end, quoted(pad.bottom, bottom))
-            changes.append(Change(name, pad.told))
+            changes.append(UpgradeStep(name, pad.told))
         left = dict.fromkeys(left_out(kind, each.name) for each in inner.written)
-        changes += [Change(name, why) for why in left if why]
+        changes += [UpgradeStep(name, why) for why in left if why]
     for unused in ("state", "debug_info"):
         for start, end in prototxt.root.places(unused):
             cut(edits, start, end)
-            changes.append(Change(None, f"{unused}, which V0 nets have not, is left out"))
+            changes.append(UpgradeStep(None, f"{unused}, which V0 nets have not, is left out"))
     return edits.apply(), changes
 
 
@@ -75,7 +82,7 @@ def _inner(layer: Message) -> Message:
     return inner
 
 
-def _remove(edits: Edits, layer: Field) -> None:
+def _remove(edits: Edits, layer: TextField) -> None:
     if layer.in_list:
         raise edits.source.error(
             "a padding layer in a list; write `layers { ... }` each", layer.start
@@ -111,7 +118,7 @@ class _Unit:
 class _Body:
     """The text that takes the place of ``layer { ... }``."""
 
-    where: Field
+    where: TextField
     inner: Message
     pad: Pad | None
     groups: dict[str, list[_Unit]] = field(default_factory=lambda: {"": []})
@@ -164,7 +171,7 @@ class _Body:
             units.append(_Unit(f"{gap}pad: {self.pad.size}"))
         return source[at : self.inner.end - 1]
 
-    def value(self, each: Field | EmptyList, since: str) -> str:
+    def value(self, each: TextField | EmptyList, since: str) -> str:
         """The field from behind its name on, with another type or pad where it needs one."""
         source = self.inner.source.text
         rest = source[each.start + len(each.name) : each.end]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from netsurgery.formats.generations import V1_TYPES, V1_WORDS, V1_WORDS_OF_FORKS
 from netsurgery.formats.prototxt import insert_field, quoted
-from netsurgery.formats.textformat import Edits, Field, Message, Scalar
-from netsurgery.formats.upgrade.splices import Change, cut, indent_of, line_end
+from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
+from netsurgery.formats.upgrade.splices import UpgradeStep, cut, indent_of, line_end
 
 __all__ = ["SPEC_FIELDS", "upgrade_batch_norm", "upgrade_v1_layer", "v1_type"]
 
@@ -23,7 +23,7 @@ SPEC_FIELDS = {
 }
 
 
-def upgrade_v1_layer(edits: Edits, field: Field, layer: Message) -> list[Change]:
+def upgrade_v1_layer(edits: Edits, field: TextField, layer: Message) -> list[UpgradeStep]:
     """Make the splices for one ``layers { ... }``; returns what they come to.
 
     Raises PrototxtError for a type that V1 has not.
@@ -35,7 +35,7 @@ def upgrade_v1_layer(edits: Edits, field: Field, layer: Message) -> list[Change]
     if kind is not None and today is not None:
         edits.replace(kind.start, kind.end, quoted(today))
         what += f', {kind.text} becomes "{today}"'
-    return [Change(name, what), *_upgrade_specs(edits, layer, name)]
+    return [UpgradeStep(name, what), *_upgrade_specs(edits, layer, name)]
 
 
 def v1_type(layer: Message) -> str | None:
@@ -50,7 +50,7 @@ def v1_type(layer: Message) -> str | None:
     raise kind.error(f"found {kind.text}, expected a type of Caffe's V1, as CONVOLUTION")
 
 
-def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
+def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[UpgradeStep]:
     """The rates, names and modes of the params, blob by blob, where the author has them."""
     given = {old: layer.scalars(old) for old in SPEC_FIELDS}
     for old, values in given.items():
@@ -63,7 +63,7 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
     if not count:
         for start, end in layer.places(*written):
             cut(edits, start, end)
-        return [Change(name, f"{listed}: left out, for want of a value")]
+        return [UpgradeStep(name, f"{listed}: left out, for want of a value")]
     texts = [
         " ".join(
             f"{SPEC_FIELDS[old]}: {values[index].text}"
@@ -73,7 +73,7 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[Change]:
         for index in range(count)
     ]
     _place_specs(edits, layer, [f"param {{ {text} }}" for text in texts])
-    return [Change(name, f"{listed}: now in {count} `param {{ ... }}`")]
+    return [UpgradeStep(name, f"{listed}: now in {count} `param {{ ... }}`")]
 
 
 def _check_spec(field: str, value: Scalar) -> None:
@@ -102,7 +102,7 @@ def _place_specs(edits: Edits, layer: Message, blocks: list[str]) -> None:
         cut(edits, start, end)
 
 
-def upgrade_batch_norm(edits: Edits, layer: Message) -> list[Change]:
+def upgrade_batch_norm(edits: Edits, layer: Message) -> list[UpgradeStep]:
     """Give the three params of an old BatchNorm, if it lists them, the rates 0 they have to have.
 
     They are running sums, which no solver may touch.
@@ -113,7 +113,9 @@ def upgrade_batch_norm(edits: Edits, layer: Message) -> list[Change]:
     made = [_set_zero(edits, param) for param in params]
     if not any(made):
         return []
-    return [Change(layer.string("name"), "lr_mult and decay_mult of its three params become 0")]
+    return [
+        UpgradeStep(layer.string("name"), "lr_mult and decay_mult of its three params become 0")
+    ]
 
 
 def _set_zero(edits: Edits, param: Message) -> bool:

@@ -33,13 +33,13 @@ from netsurgery.net.types.record import (
     Channels,
     Count,
     InPlace,
+    InputSource,
     LayerType,
-    Layout,
-    Param,
+    ParamSpec,
     Role,
-    Source,
     Space,
     Values,
+    WeightLayout,
     ask,
 )
 from netsurgery.net.types.reducing import ARGMAX, REDUCTION, map_mean
@@ -240,13 +240,13 @@ def values(layer: Layer) -> Values:
     return ask(found.values, layer) if found else Values.UNKNOWN
 
 
-def source(layer: Layer) -> Source:
+def source(layer: Layer) -> InputSource:
     """Where its numbers come from, if it has no bottoms."""
     found = of(layer)
-    return found.source if found else Source.UNKNOWN
+    return found.source if found else InputSource.UNKNOWN
 
 
-def params(layer: Layer) -> tuple[Param, ...] | None:
+def params(layer: Layer) -> tuple[ParamSpec, ...] | None:
     """Its params, in order; None where they are not known."""
     found = of(layer)
     return ask(found.params, layer) if found else None
@@ -270,10 +270,10 @@ def axis_order(layer: Layer, axes: int) -> tuple[int, ...]:
 
 def keeps_turned(layer: Layer) -> bool:
     """Whether it keeps its weight as inputs x outputs: an InnerProduct of ``transpose: true``."""
-    return layout(layer) is Layout.TURNED
+    return layout(layer) is WeightLayout.TURNED
 
 
-def layout(layer: Layer) -> Layout | None:
+def layout(layer: Layer) -> WeightLayout | None:
     """How its weight is laid out; None where it has none of a linear layer."""
     found = of(layer)
     return ask(found.layout, layer) if found else None

@@ -25,14 +25,14 @@ from netsurgery.net.types.record import (
     Effect,
     Effects,
     InPlace,
+    InputSource,
     LayerType,
-    Param,
     ParamRole,
     Params,
+    ParamSpec,
     Result,
     Role,
     ShapeRule,
-    Source,
     Space,
     Values,
 )
@@ -44,7 +44,7 @@ def _source(
     name: str,
     message: str | None,
     shapes: ShapeRule | None,
-    source: Source,
+    source: InputSource,
     *,
     effects: Effects | Callable[[Layer], Effects],
     origin: str = "Caffe 1.0",
@@ -116,7 +116,7 @@ def _nothing(layer: Layer, bottoms: list[Shape]) -> Result:
     return [], []
 
 
-INPUT = _source("Input", "input_param", _input, Source.INPUT, effects=NO_EFFECTS, runs=True)
+INPUT = _source("Input", "input_param", _input, InputSource.INPUT, effects=NO_EFFECTS, runs=True)
 
 _HDF5_OUTPUT = LayerType(
     name="HDF5Output",
@@ -135,7 +135,7 @@ _HDF5_OUTPUT = LayerType(
     edges=no_edges,
     channels=Channels.NONE,
     values=Values.NONE,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=(Effect.WRITES,),
     params=NO_PARAMS,
     layout=None,
@@ -238,28 +238,37 @@ TYPES = (
         "AnnotatedData",
         "annotated_data_param",
         None,
-        Source.DATA,
+        InputSource.DATA,
         origin="SSD",
         effects=_DATABASE,
     ),
-    _source("Data", "data_param", database, Source.DATA, effects=_DATABASE, tops=(1, 2)),
+    _source("Data", "data_param", database, InputSource.DATA, effects=_DATABASE, tops=(1, 2)),
     _source(
-        "DummyData", "dummy_data_param", _dummy_data, Source.CONSTANT, effects=NO_EFFECTS, runs=True
+        "DummyData",
+        "dummy_data_param",
+        _dummy_data,
+        InputSource.CONSTANT,
+        effects=NO_EFFECTS,
+        runs=True,
     ),
-    _source("HDF5Data", "hdf5_data_param", None, Source.DATA, effects=_FILES),
+    _source("HDF5Data", "hdf5_data_param", None, InputSource.DATA, effects=_FILES),
     _HDF5_OUTPUT,
-    _source("ImageData", "image_data_param", images, Source.DATA, effects=_FILES, tops=(2, 2)),
+    _source("ImageData", "image_data_param", images, InputSource.DATA, effects=_FILES, tops=(2, 2)),
     INPUT,
-    _source("MemoryData", "memory_data_param", memory, Source.DATA, effects=by_text, tops=(2, 2)),
+    _source(
+        "MemoryData", "memory_data_param", memory, InputSource.DATA, effects=by_text, tops=(2, 2)
+    ),
     _source(
         "Parameter",
         "parameter_param",
         _parameter,
-        Source.CONSTANT,
+        InputSource.CONSTANT,
         effects=NO_EFFECTS,
         tops=(1, 1),
-        params=(Param(ParamRole.CONSTANT, "", 0.0, linear=False),),
+        params=(ParamSpec(ParamRole.CONSTANT, "", 0.0, linear=False),),
         runs=True,
     ),
-    _source("WindowData", "window_data_param", windows, Source.DATA, effects=_FILES, tops=(2, 2)),
+    _source(
+        "WindowData", "window_data_param", windows, InputSource.DATA, effects=_FILES, tops=(2, 2)
+    ),
 )

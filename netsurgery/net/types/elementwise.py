@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.fields import free, same
 from netsurgery.net.types.record import (
@@ -12,14 +12,14 @@ from netsurgery.net.types.record import (
     NO_PARAMS,
     Channels,
     InPlace,
+    InputSource,
     LayerType,
-    Param,
     ParamRole,
     Params,
+    ParamSpec,
     Result,
     Role,
     ShapeRule,
-    Source,
     Space,
     Values,
 )
@@ -57,7 +57,7 @@ def _elementwise(
         edges=no_edges,
         channels=channels,
         values=values,
-        source=Source.NONE,
+        source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=params,
         layout=None,
@@ -107,7 +107,7 @@ def _axpy(layer: Layer, bottoms: list[Shape]) -> Result:
     return [x], []
 
 
-def _axpy_field(seen: Seen, layer: Layer) -> Field | None:
+def _axpy_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """A factor for each channel, and two maps."""
     values, gate = seen.values(layer.bottoms[1:]), layer.bottoms[0]
     if values is None or not seen.depends(gate):
@@ -115,7 +115,7 @@ def _axpy_field(seen: Seen, layer: Layer) -> Field | None:
     return geometry.gated(values, seen.known.get(gate))
 
 
-_SLOPE = (Param(ParamRole.SLOPE, "filler", 0.25, linear=False),)
+_SLOPE = (ParamSpec(ParamRole.SLOPE, "filler", 0.25, linear=False),)
 
 _ELTWISE = LayerType(
     name="Eltwise",
@@ -134,7 +134,7 @@ _ELTWISE = LayerType(
     edges=no_edges,
     channels=Channels.ALIKE,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
@@ -161,7 +161,7 @@ _AXPY = LayerType(
     edges=no_edges,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,

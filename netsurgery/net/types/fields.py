@@ -6,7 +6,7 @@ from math import prod
 
 from netsurgery.formats.textformat import Message
 from netsurgery.net.layer import Layer, Shape
-from netsurgery.net.types.record import Blobs, Result
+from netsurgery.net.types.record import ParamSpecs, Result
 
 __all__ = [
     "as_image",
@@ -38,7 +38,7 @@ def same(layer: Layer, bottoms: list[Shape]) -> Result:
     return [bottoms[0]] * len(layer.tops), []
 
 
-def free(layer: Layer, blobs: Blobs) -> int:
+def free(layer: Layer, blobs: ParamSpecs) -> int:
     """Cost rule: no weights are applied."""
     return 0
 
@@ -62,6 +62,6 @@ def with_size(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
-def per_weight(blobs: Blobs, outputs: int) -> int:
+def per_weight(blobs: ParamSpecs, outputs: int) -> int:
     """Multiply-adds of a weight that is applied once for each cell of the tops."""
     return sum(prod(top) // outputs * prod(blobs.params[0]) for top in blobs.tops)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.textformat import Message
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import as_image, free, images
@@ -21,13 +21,13 @@ from netsurgery.net.types.record import (
     Channels,
     Count,
     InPlace,
+    InputSource,
     LayerType,
-    Param,
     ParamRole,
     Params,
+    ParamSpec,
     Result,
     Role,
-    Source,
     Space,
     Values,
 )
@@ -72,7 +72,7 @@ def _segnet_space(layer: Layer) -> Space:
     return Space.WHOLE if learns(layer) else Space.POINTWISE
 
 
-def _segnet_field(seen: Seen, layer: Layer) -> Field | None:
+def _segnet_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     return kept_whole_field(seen, layer) if learns(layer) else first_field(seen, layer)
 
 
@@ -94,14 +94,14 @@ def _frozen(layer: Layer) -> bool:
 
 def _pspnet_params(layer: Layer) -> Params:
     return (
-        Param(ParamRole.SCALE, "slope_filler", 0.0, linear=False),
-        Param(ParamRole.SHIFT, "bias_filler", 0.0, linear=False),
-        Param(ParamRole.MEAN, "", 0.0, linear=False),
-        Param(ParamRole.VARIANCE, "", 1.0 if _frozen(layer) else 0.0, linear=False),
+        ParamSpec(ParamRole.SCALE, "slope_filler", 0.0, linear=False),
+        ParamSpec(ParamRole.SHIFT, "bias_filler", 0.0, linear=False),
+        ParamSpec(ParamRole.MEAN, "", 0.0, linear=False),
+        ParamSpec(ParamRole.VARIANCE, "", 1.0 if _frozen(layer) else 0.0, linear=False),
     )
 
 
-def _pspnet_field(seen: Seen, layer: Layer) -> Field | None:
+def _pspnet_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     measured = seen.training and not _frozen(layer)
     return kept_whole_field(seen, layer) if measured else first_field(seen, layer)
 
@@ -139,13 +139,13 @@ def _nvcaffe(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 _STATISTICS = (
-    Param(ParamRole.MEAN, "", 0.0, linear=False),
-    Param(ParamRole.VARIANCE, "", 0.0, linear=False),
-    Param(ParamRole.FACTOR, "", 1.0, linear=False),
+    ParamSpec(ParamRole.MEAN, "", 0.0, linear=False),
+    ParamSpec(ParamRole.VARIANCE, "", 0.0, linear=False),
+    ParamSpec(ParamRole.FACTOR, "", 1.0, linear=False),
 )
 _SCALE_AND_BIAS = (
-    Param(ParamRole.SCALE, "scale_filler", 1.0, linear=False),
-    Param(ParamRole.SHIFT, "bias_filler", 0.0, linear=False),
+    ParamSpec(ParamRole.SCALE, "scale_filler", 1.0, linear=False),
+    ParamSpec(ParamRole.SHIFT, "bias_filler", 0.0, linear=False),
 )
 
 
@@ -153,7 +153,7 @@ def _nvcaffe_params(layer: Layer) -> Params:
     return _STATISTICS + (_SCALE_AND_BIAS if _scales(layer) else ())
 
 
-def _nvcaffe_field(seen: Seen, layer: Layer) -> Field | None:
+def _nvcaffe_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """In TEST the statistics are the stored ones, whatever use_global_stats says."""
     return kept_whole_field(seen, layer) if seen.training else first_field(seen, layer)
 
@@ -203,11 +203,11 @@ _SEGNET_BN = LayerType(
     edges=no_edges,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=(
-        Param(ParamRole.SCALE, "scale_filler", 0.0, linear=False),
-        Param(ParamRole.SHIFT, "shift_filler", 0.0, linear=False),
+        ParamSpec(ParamRole.SCALE, "scale_filler", 0.0, linear=False),
+        ParamSpec(ParamRole.SHIFT, "shift_filler", 0.0, linear=False),
     ),
     layout=None,
     affine=_segnet_affine,
@@ -233,7 +233,7 @@ _PSPNET_BN = LayerType(
     edges=no_edges,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_pspnet_params,
     layout=None,
@@ -260,7 +260,7 @@ _NVCAFFE_BATCH_NORM = LayerType(
     edges=no_edges,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_nvcaffe_params,
     layout=None,
@@ -287,7 +287,7 @@ _FACE_NORMALIZE = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.HIDDEN,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,

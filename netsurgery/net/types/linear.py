@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
@@ -15,28 +15,28 @@ from netsurgery.net.types.record import (
     MANY,
     NO_EFFECTS,
     NO_PARAMS,
-    Blobs,
     Channels,
     Count,
     InPlace,
+    InputSource,
     LayerType,
-    Layout,
-    Param,
     ParamRole,
     Params,
+    ParamSpec,
+    ParamSpecs,
     Result,
     Role,
-    Source,
     Space,
     Values,
+    WeightLayout,
 )
 from netsurgery.net.types.seen import Made, Seen, whole_field
 from netsurgery.net.windows import Window, conv_window, deconv_out
 
 __all__ = ["CONVOLUTION", "INNER_PRODUCT", "TYPES", "padded"]
 
-_WEIGHT = Param(ParamRole.WEIGHT, "weight_filler", 0.0, linear=True)
-_BIAS = Param(ParamRole.BIAS, "bias_filler", 0.0, linear=True)
+_WEIGHT = ParamSpec(ParamRole.WEIGHT, "weight_filler", 0.0, linear=True)
+_BIAS = ParamSpec(ParamRole.BIAS, "bias_filler", 0.0, linear=True)
 
 #: DeepLab's name for dilation.
 _HOLE = ("hole", "hole_h", "hole_w")
@@ -65,7 +65,7 @@ def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
     return tops, [(channels, 1, *window.kernel), *bias(message, channels)]
 
 
-def _depthwise_cost(layer: Layer, blobs: Blobs) -> int:
+def _depthwise_cost(layer: Layer, blobs: ParamSpecs) -> int:
     return per_weight(blobs, blobs.params[0][0])
 
 
@@ -107,7 +107,7 @@ def _inner_product(layer: Layer, bottoms: list[Shape]) -> Result:
     outputs = num_output(layer, message)
     axis = axis_of(layer, message, bottoms[0], 1)
     inputs = prod(bottoms[0][axis:])
-    weight = (inputs, outputs) if _layout(layer) is Layout.TURNED else (outputs, inputs)
+    weight = (inputs, outputs) if _layout(layer) is WeightLayout.TURNED else (outputs, inputs)
     return [(*bottoms[0][:axis], outputs)] * len(layer.tops), [weight, *bias(message, outputs)]
 
 
@@ -141,9 +141,9 @@ def _spreads(layer: Layer, size: Shape) -> str:
     return "spreads cells past the window's edge"
 
 
-def _layout(layer: Layer) -> Layout:
+def _layout(layer: Layer) -> WeightLayout:
     turned = layer.param("inner_product_param").boolean("transpose", False)
-    return Layout.TURNED if turned else Layout.OUTPUTS_FIRST
+    return WeightLayout.TURNED if turned else WeightLayout.OUTPUTS_FIRST
 
 
 def _convolution_params(layer: Layer) -> Params:
@@ -157,30 +157,32 @@ def _inner_product_params(layer: Layer) -> Params:
 
 
 def _embed_params(layer: Layer) -> Params:
-    table = Param(ParamRole.TABLE, "weight_filler", 0.0, linear=False)
+    table = ParamSpec(ParamRole.TABLE, "weight_filler", 0.0, linear=False)
     biased = layer.param("embed_param").boolean("bias_term", True)
-    return (table, Param(ParamRole.BIAS, "bias_filler", 0.0, linear=False)) if biased else (table,)
+    return (
+        (table, ParamSpec(ParamRole.BIAS, "bias_filler", 0.0, linear=False)) if biased else (table,)
+    )
 
 
 def _one_top_each(layer: Layer) -> Count:
     return len(layer.bottoms), len(layer.bottoms)
 
 
-def _convolution_cost(layer: Layer, blobs: Blobs) -> int:
+def _convolution_cost(layer: Layer, blobs: ParamSpecs) -> int:
     return per_weight(blobs, layer.param("convolution_param").integer("num_output", 1, 1))
 
 
-def _inner_product_cost(layer: Layer, blobs: Blobs) -> int:
+def _inner_product_cost(layer: Layer, blobs: ParamSpecs) -> int:
     return per_weight(blobs, layer.param("inner_product_param").integer("num_output", 1, 1))
 
 
-def _deconvolution_cost(layer: Layer, blobs: Blobs) -> int:
+def _deconvolution_cost(layer: Layer, blobs: ParamSpecs) -> int:
     """Each of the weight's channels is applied at every place of the bottom."""
     weight = blobs.params[0]
     return sum(prod(shape) // weight[0] * prod(weight) for shape in blobs.bottoms)
 
 
-def _inner_product_field(seen: Seen, layer: Layer) -> Field | None:
+def _inner_product_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     shape = seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param("inner_product_param"), shape, 1)
     return whole_field(seen, layer) if axis < 3 else None
@@ -194,7 +196,9 @@ def _spreading_field(seen: Seen, layer: Layer) -> Made:
     return _windowed(seen, layer, geometry.spread)
 
 
-def _windowed(seen: Seen, layer: Layer, act: Callable[[Field, Window], Field]) -> Made:
+def _windowed(
+    seen: Seen, layer: Layer, act: Callable[[ReceptiveField, Window], ReceptiveField]
+) -> Made:
     """Every top is of the bottom at its place."""
     if axis_of(layer, layer.param("convolution_param"), seen.shapes[layer.bottoms[0]], 1) > 1:
         return None
@@ -220,10 +224,10 @@ CONVOLUTION = LayerType(
     edges=_pads,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_convolution_params,
-    layout=Layout.OUTPUTS_FIRST,
+    layout=WeightLayout.OUTPUTS_FIRST,
     affine=None,
     multiply_adds=_convolution_cost,
     training=False,
@@ -247,10 +251,10 @@ _DEPTHWISE = LayerType(
     edges=_pads,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_convolution_params,
-    layout=Layout.OUTPUTS_FIRST,
+    layout=WeightLayout.OUTPUTS_FIRST,
     affine=None,
     multiply_adds=_depthwise_cost,
     training=False,
@@ -274,10 +278,10 @@ _DECONVOLUTION = LayerType(
     edges=_spreads,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_convolution_params,
-    layout=Layout.INPUTS_FIRST,
+    layout=WeightLayout.INPUTS_FIRST,
     affine=None,
     multiply_adds=_deconvolution_cost,
     training=False,
@@ -301,7 +305,7 @@ _IM2COL = LayerType(
     edges=_pads,
     channels=Channels.MIXING,
     values=Values.MOVED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
@@ -328,7 +332,7 @@ INNER_PRODUCT = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_inner_product_params,
     layout=_layout,
@@ -355,7 +359,7 @@ _EMBED = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_embed_params,
     layout=None,

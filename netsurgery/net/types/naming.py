@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from netsurgery.formats.textformat import Field, Message
+from netsurgery.formats.textformat import Message, TextField
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import Effect, Effects
 
@@ -57,7 +57,7 @@ class Named(NamedTuple):
     known: bool
 
 
-def named(fields: Iterable[Field]) -> Iterator[Named]:
+def named(fields: Iterable[TextField]) -> Iterator[Named]:
     """What the fields name, at any depth; an empty name names nothing."""
     for field in fields:
         if isinstance(field.value, Message):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
@@ -16,13 +16,13 @@ from netsurgery.net.types.record import (
     NO_PARAMS,
     Channels,
     InPlace,
+    InputSource,
     LayerType,
-    Param,
     ParamRole,
     Params,
+    ParamSpec,
     Result,
     Role,
-    Source,
     Space,
     Values,
 )
@@ -39,13 +39,13 @@ __all__ = ["BATCH_NORM", "NORMALIZE", "SCALE", "SOFTMAX", "TYPES", "normalizing"
 
 #: Caffe fills the statistics with zeros, whatever the prototxt says.
 _STATISTICS = (
-    Param(ParamRole.MEAN, "", 0.0, linear=False),
-    Param(ParamRole.VARIANCE, "", 0.0, linear=False),
-    Param(ParamRole.FACTOR, "", 0.0, linear=False),
+    ParamSpec(ParamRole.MEAN, "", 0.0, linear=False),
+    ParamSpec(ParamRole.VARIANCE, "", 0.0, linear=False),
+    ParamSpec(ParamRole.FACTOR, "", 0.0, linear=False),
 )
-_SCALE = Param(ParamRole.SCALE, "filler", 1.0, linear=False)
-_SHIFT = Param(ParamRole.SHIFT, "bias_filler", 0.0, linear=False)
-_BIAS = Param(ParamRole.SHIFT, "filler", 0.0, linear=False)
+_SCALE = ParamSpec(ParamRole.SCALE, "filler", 1.0, linear=False)
+_SHIFT = ParamSpec(ParamRole.SHIFT, "bias_filler", 0.0, linear=False)
+_BIAS = ParamSpec(ParamRole.SHIFT, "filler", 0.0, linear=False)
 
 
 def _batch_norm(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -170,12 +170,12 @@ def _normalize_space(layer: Layer) -> Space:
     return Space.WHOLE if across else Space.POINTWISE
 
 
-def _normalize_field(seen: Seen, layer: Layer) -> Field | None:
+def _normalize_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     across = layer.param("norm_param").boolean("across_spatial", True)
     return kept_whole_field(seen, layer) if across else first_field(seen, layer)
 
 
-def _batch_norm_field(seen: Seen, layer: Layer) -> Field | None:
+def _batch_norm_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """In training the statistics are those of the batch."""
     stored = layer.param("batch_norm_param").boolean("use_global_stats", not seen.training)
     return first_field(seen, layer) if stored else kept_whole_field(seen, layer)
@@ -198,7 +198,7 @@ BATCH_NORM = LayerType(
     edges=no_edges,
     channels=Channels.BY_CHANNEL,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_STATISTICS,
     layout=None,
@@ -225,7 +225,7 @@ SCALE = LayerType(
     edges=no_edges,
     channels=Channels.ALONG,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_scale_params,
     layout=None,
@@ -252,7 +252,7 @@ _BIAS_TYPE = LayerType(
     edges=no_edges,
     channels=Channels.ALONG,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_bias_params,
     layout=None,
@@ -279,7 +279,7 @@ _MVN = LayerType(
     edges=no_edges,
     channels=_mvn_channels,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
@@ -306,7 +306,7 @@ SOFTMAX = LayerType(
     edges=no_edges,
     channels=Channels.ALONG,
     values=Values.HIDDEN,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
@@ -333,9 +333,9 @@ NORMALIZE = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
-    params=(Param(ParamRole.SCALE, "scale_filler", 1.0, linear=False),),
+    params=(ParamSpec(ParamRole.SCALE, "scale_filler", 1.0, linear=False),),
     layout=None,
     affine=None,
     multiply_adds=free,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, same
@@ -16,10 +16,10 @@ from netsurgery.net.types.record import (
     Channels,
     Count,
     InPlace,
+    InputSource,
     LayerType,
     Result,
     Role,
-    Source,
     Space,
     Values,
 )
@@ -100,7 +100,7 @@ def _lrn_in_place(layer: Layer) -> InPlace:
     return InPlace.ALLOWED if _within(layer) else InPlace.LOSES
 
 
-def _pooling_field(seen: Seen, layer: Layer) -> Field | None:
+def _pooling_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first = first_field(seen, layer)
     if first is None:
         return None
@@ -109,7 +109,7 @@ def _pooling_field(seen: Seen, layer: Layer) -> Field | None:
     return replace(made, whole=first.whole or everything)
 
 
-def _lrn_field(seen: Seen, layer: Layer) -> Field | None:
+def _lrn_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, window = first_field(seen, layer), lrn_window(layer)
     return first and (geometry.slid(first, window) if window else first)
 
@@ -131,7 +131,7 @@ POOLING = LayerType(
     edges=_pooling_edges,
     channels=Channels.ALIKE,
     values=Values.HIDDEN,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
@@ -158,7 +158,7 @@ _SPP = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.HIDDEN,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,
@@ -185,7 +185,7 @@ _LRN = LayerType(
     edges=_lrn_edges,
     channels=_lrn_channels,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,

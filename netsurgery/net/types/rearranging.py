@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.fields import images
 from netsurgery.net.types.record import Channels, InPlace, Result, Space, Values
@@ -64,7 +64,7 @@ def _reverse_channels(layer: Layer) -> Channels:
     return Channels.MIXING if _turns(layer, 0, 2, 3) else Channels.ALIKE
 
 
-def _reverse_field(seen: Seen, layer: Layer) -> Field | None:
+def _reverse_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     if not layer.param("reverse_param").all("axis"):
         return first_field(seen, layer)
     axes = reversed_axes(layer, len(seen.shapes[layer.bottoms[0]]))
@@ -91,7 +91,7 @@ def _pads_channels(layer: Layer) -> Channels:
     return Channels.MIXING if any(each[2:4]) else Channels.ALIKE
 
 
-def _pad_field(seen: Seen, layer: Layer) -> Field | None:
+def _pad_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, shape = first_field(seen, layer), seen.shapes[layer.bottoms[0]]
     around = paddings(layer, len(shape))
     return first and geometry.cropped(first, (-around[2][0], -around[3][0]))

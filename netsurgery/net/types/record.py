@@ -28,7 +28,6 @@ __all__ = [
     "NO_PARAMS",
     "UNKNOWN_PARAMS",
     "Affine",
-    "Blobs",
     "Channels",
     "CostRule",
     "Count",
@@ -36,16 +35,17 @@ __all__ = [
     "Effect",
     "Effects",
     "InPlace",
+    "InputSource",
     "LayerType",
-    "Layout",
-    "Param",
     "ParamRole",
+    "ParamSpec",
+    "ParamSpecs",
     "Result",
     "Role",
     "ShapeRule",
-    "Source",
     "Space",
     "Values",
+    "WeightLayout",
     "ask",
 ]
 
@@ -123,7 +123,7 @@ class Values(Enum):
     UNKNOWN = "not known"
 
 
-class Source(Enum):
+class InputSource(Enum):
     """Where a layer without bottoms has its numbers from."""
 
     NONE = "none"  #: it has bottoms
@@ -161,7 +161,7 @@ class ParamRole(Enum):
     CONSTANT = "constant"
 
 
-class Layout(Enum):
+class WeightLayout(Enum):
     """How a linear layer's weight is laid out."""
 
     OUTPUTS_FIRST = "outputs x inputs"
@@ -170,7 +170,7 @@ class Layout(Enum):
 
 
 @dataclass(frozen=True)
-class Param:
+class ParamSpec:
     """One param.
 
     filler: the field of the layer's message that says how to fill it, "" for none. fills: the
@@ -185,13 +185,13 @@ class Param:
 
 
 #: The params that a layer of this type has, whatever its bottoms' shapes. None: not known.
-Params: TypeAlias = "tuple[Param, ...] | None"
-NO_PARAMS: tuple[Param, ...] = ()
+Params: TypeAlias = "tuple[ParamSpec, ...] | None"
+NO_PARAMS: tuple[ParamSpec, ...] = ()
 UNKNOWN_PARAMS = None
 
 
 @dataclass(frozen=True)
-class Blobs:
+class ParamSpecs:
     """The shapes of a layer's bottoms, tops and params, all known."""
 
     bottoms: tuple[Shape, ...]
@@ -200,7 +200,7 @@ class Blobs:
 
 
 #: Multiply-adds of one forward pass.
-CostRule: TypeAlias = Callable[[Layer, Blobs], int]
+CostRule: TypeAlias = Callable[[Layer, ParamSpecs], int]
 
 #: The window over a bottom of (height, width).
 WindowRule: TypeAlias = Callable[[Layer, Shape], Window]
@@ -253,10 +253,10 @@ class LayerType:
     edges: EdgeRule | None
     channels: Channels | Callable[[Layer], Channels]
     values: Values | Callable[[Layer], Values]
-    source: Source
+    source: InputSource
     effects: Effects | Callable[[Layer], Effects]
     params: Params | Callable[[Layer], Params]
-    layout: Layout | Callable[[Layer], Layout] | None
+    layout: WeightLayout | Callable[[Layer], WeightLayout] | None
     affine: Affine | None
     multiply_adds: CostRule | None
     training: bool

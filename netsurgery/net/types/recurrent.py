@@ -10,17 +10,17 @@ from netsurgery.net.types.fields import free, num_output
 from netsurgery.net.types.record import (
     NO_EFFECTS,
     NO_PARAMS,
-    Blobs,
     Channels,
     Count,
     InPlace,
+    InputSource,
     LayerType,
-    Param,
     ParamRole,
     Params,
+    ParamSpec,
+    ParamSpecs,
     Result,
     Role,
-    Source,
     Space,
     Values,
 )
@@ -65,8 +65,8 @@ def _lstm_unit(layer: Layer, bottoms: list[Shape]) -> Result:
     return [bottoms[0], bottoms[0]], []
 
 
-_WEIGHT = Param(ParamRole.WEIGHT, "weight_filler", 0.0, linear=False)
-_BIAS = Param(ParamRole.BIAS, "bias_filler", 0.0, linear=False)
+_WEIGHT = ParamSpec(ParamRole.WEIGHT, "weight_filler", 0.0, linear=False)
+_BIAS = ParamSpec(ParamRole.BIAS, "bias_filler", 0.0, linear=False)
 
 
 def _lstm_params(layer: Layer) -> Params:
@@ -97,15 +97,15 @@ def _rnn_tops(layer: Layer) -> Count:
     return 1 + _exposed(layer, 1), 1 + _exposed(layer, 1)
 
 
-def _lstm_cost(layer: Layer, blobs: Blobs) -> int:
+def _lstm_cost(layer: Layer, blobs: ParamSpecs) -> int:
     return _cost(blobs, static=_has_static(layer, 2))
 
 
-def _rnn_cost(layer: Layer, blobs: Blobs) -> int:
+def _rnn_cost(layer: Layer, blobs: ParamSpecs) -> int:
     return _cost(blobs, static=_has_static(layer, 1))
 
 
-def _cost(blobs: Blobs, *, static: bool) -> int:
+def _cost(blobs: ParamSpecs, *, static: bool) -> int:
     """Every weight once a step and stream; a static input's once a stream."""
     steps, streams = blobs.bottoms[0][:2]
     once = prod(blobs.params[2]) if static else 0
@@ -130,7 +130,7 @@ _LSTM = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_lstm_params,
     layout=None,
@@ -157,7 +157,7 @@ _RNN = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=_rnn_params,
     layout=None,
@@ -184,7 +184,7 @@ _LSTM_UNIT = LayerType(
     edges=no_edges,
     channels=Channels.MIXING,
     values=Values.CHANGED,
-    source=Source.NONE,
+    source=InputSource.NONE,
     effects=NO_EFFECTS,
     params=NO_PARAMS,
     layout=None,

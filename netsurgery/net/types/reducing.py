@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.fields import with_size
@@ -38,7 +38,7 @@ def map_mean(layer: Layer, shape: Shape) -> bool:
     return mean and len(shape) == 4 and axis_of(layer, message, shape, 0) == 2
 
 
-def _argmax_field(seen: Seen, layer: Layer) -> Field | None:
+def _argmax_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, message = first_field(seen, layer), layer.param("argmax_param")
     shape = seen.shapes[layer.bottoms[0]]
     if first is None or not message.scalar("axis"):
@@ -51,7 +51,7 @@ def _reduction_channels(layer: Layer) -> Channels:
     return Channels.ALIKE if axis > 1 else Channels.MIXING
 
 
-def _reduction_field(seen: Seen, layer: Layer) -> Field | None:
+def _reduction_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     shape = seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param("reduction_param"), shape, 0)
     return whole_field(seen, layer) if axis < 3 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.elementwise import no_edges
@@ -16,11 +16,11 @@ from netsurgery.net.types.record import (
     Channels,
     Count,
     InPlace,
+    InputSource,
     LayerType,
     Result,
     Role,
     ShapeRule,
-    Source,
     Space,
     Values,
 )
@@ -61,7 +61,7 @@ def _resampling(
         edges=no_edges,
         channels=channels,
         values=values,
-        source=Source.NONE,
+        source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=NO_PARAMS,
         layout=None,
@@ -160,7 +160,7 @@ def _left_out(layer: Layer, side: str) -> int:
     return int(layer.param("upsample_param").boolean(f"pad_out_{side}", False))
 
 
-def _crop_field(seen: Seen, layer: Layer) -> Field | None:
+def _crop_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """Its second bottom gives the size alone."""
     first = first_field(seen, layer)
     axis = axis_of(layer, layer.param("crop_param"), seen.shapes[layer.bottoms[0]], 2)
@@ -170,14 +170,14 @@ def _crop_field(seen: Seen, layer: Layer) -> Field | None:
     return geometry.cropped(first, (rows, columns))
 
 
-def _interp_field(seen: Seen, layer: Layer) -> Field | None:
+def _interp_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, (before, behind) = first_field(seen, layer), interp_crop(layer)
     (rows, columns), made = seen.size(layer.bottoms[0]), seen.size(layer.tops[0])
     size = (rows - before - behind, columns - before - behind)
     return first and geometry.resampled(geometry.cropped(first, (before, before)), size, made)
 
 
-def _upsample_field(seen: Seen, layer: Layer) -> Field | None:
+def _upsample_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """Values are repeated, or put back to where a Pooling took them from, says the second bottom.
 
     Where that Pooling is not known, nor are the cells that can reach one; nor if what it pooled is

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.windows import Window
@@ -41,7 +41,7 @@ class Seen:
 
     shapes: Mapping[str, Shape]
     training: bool
-    known: dict[str, Field] = field(default_factory=dict)
+    known: dict[str, ReceptiveField] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
     masks: dict[str, tuple[Window, tuple[int, int]]] = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class Seen:
         shape = self.shapes[blob]
         return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
 
-    def values(self, blobs: Sequence[str]) -> Field | None:
+    def values(self, blobs: Sequence[str]) -> ReceptiveField | None:
         """The field of what several blobs of the same cells are joined to."""
         return geometry.joined([self.known.get(blob) for blob in blobs if self.depends(blob)])
 
@@ -64,18 +64,18 @@ class Seen:
 
 
 #: The field of all tops, or of each; None where it is not known.
-Made: TypeAlias = Field | list[Field | None] | None
+Made: TypeAlias = ReceptiveField | list[ReceptiveField | None] | None
 
 #: What a cell of the tops sees, by what a cell of the bottoms does.
 FieldRule: TypeAlias = Callable[[Seen, Layer], Made]
 
 
-def first_field(seen: Seen, layer: Layer) -> Field | None:
+def first_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """Every cell sees what the first bottom's does."""
     return seen.known.get(layer.bottoms[0])
 
 
-def joining_field(seen: Seen, layer: Layer) -> Field | None:
+def joining_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """... what the same cells of all bottoms do."""
     return seen.values(layer.bottoms)
 
@@ -83,7 +83,7 @@ def joining_field(seen: Seen, layer: Layer) -> Field | None:
 def along_field(message: str) -> FieldRule:
     """A layer that works along one axis; along height or width it sees all of it."""
 
-    def rule(seen: Seen, layer: Layer) -> Field | None:
+    def rule(seen: Seen, layer: Layer) -> ReceptiveField | None:
         shape, first = seen.shapes[layer.bottoms[0]], first_field(seen, layer)
         if first is None or axis_of(layer, layer.param(message), shape, 1) < 2:
             return first
@@ -92,19 +92,19 @@ def along_field(message: str) -> FieldRule:
     return rule
 
 
-def kept_whole_field(seen: Seen, layer: Layer) -> Field | None:
+def kept_whole_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """The same map, of which each cell depends on the whole."""
     first = first_field(seen, layer)
     return first and geometry.whole(first, seen.size(layer.bottoms[0]), kept=True)
 
 
-def whole_field(seen: Seen, layer: Layer) -> Field | None:
+def whole_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """One cell made of the whole map."""
     first = first_field(seen, layer)
     return first and geometry.whole(first, seen.size(layer.bottoms[0]))
 
 
-def gated_field(seen: Seen, layer: Layer) -> Field | None:
+def gated_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """Scale and Bias: a second bottom is a factor for each channel, or for each position."""
     values = seen.values(layer.bottoms[:1])
     if len(layer.bottoms) < 2 or not seen.depends(layer.bottoms[1]):
@@ -116,7 +116,7 @@ def gated_field(seen: Seen, layer: Layer) -> Field | None:
     return values and geometry.gated(values, seen.known.get(gate))
 
 
-def same_shape_field(seen: Seen, layer: Layer) -> Field | None:
+def same_shape_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """Reshape, Flatten: the same map where the shape is. In place the old shape is not known."""
     same = not layer.in_place and seen.shapes[layer.bottoms[0]] == seen.shapes[layer.tops[0]]
     return first_field(seen, layer) if same else None

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import prod
 
 from netsurgery.net import geometry
-from netsurgery.net.geometry import Field
+from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of, cut_axis
 from netsurgery.net.types.elementwise import no_edges
@@ -24,11 +24,11 @@ from netsurgery.net.types.record import (
     Effect,
     Effects,
     InPlace,
+    InputSource,
     LayerType,
     Result,
     Role,
     ShapeRule,
-    Source,
     Space,
     Values,
 )
@@ -64,7 +64,7 @@ def _not_known(
         edges=None,
         channels=Channels.UNKNOWN,
         values=Values.UNKNOWN,
-        source=Source.UNKNOWN,
+        source=InputSource.UNKNOWN,
         effects=effects,
         params=None,
         layout=None,
@@ -111,7 +111,7 @@ def moving(
         edges=edges,
         channels=channels,
         values=values,
-        source=Source.NONE,
+        source=InputSource.NONE,
         effects=NO_EFFECTS,
         params=NO_PARAMS,
         layout=None,
@@ -228,7 +228,7 @@ def _shuffle(layer: Layer, bottoms: list[Shape]) -> Result:
     return [bottoms[0]], []
 
 
-def _concat_field(seen: Seen, layer: Layer) -> Field | None:
+def _concat_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     along = cut_axis(layer, seen.shapes[layer.bottoms[0]])
     return seen.values(layer.bottoms) if along < 2 else None
 
@@ -238,7 +238,7 @@ def _slice_field(seen: Seen, layer: Layer) -> Made:
     along = cut_axis(layer, seen.shapes[layer.bottoms[0]])
     if first is None or along < 2:
         return first
-    made: list[Field | None] = []
+    made: list[ReceptiveField | None] = []
     start = 0
     for top in layer.tops:
         made.append(geometry.cropped(first, (start, 0) if along == 2 else (0, start)))
@@ -251,7 +251,7 @@ def _tile_channels(layer: Layer) -> Channels:
     return Channels.ALIKE if axis > 1 else Channels.MIXING
 
 
-def _tile_field(seen: Seen, layer: Layer) -> Field | None:
+def _tile_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """Repeats: one row or column becomes many that look at the same."""
     first, shape = first_field(seen, layer), seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param("tile_param"), shape, 1)

@@ -13,13 +13,13 @@ from math import lcm
 
 from netsurgery.net import types
 from netsurgery.net.field import fields
-from netsurgery.net.net import Layer, Net
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.order import Orders, as_map, count
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.net.types.record import Space, Values
+from netsurgery.surgery.convolution.analysis import Analysis, Branch, Split
 from netsurgery.surgery.convolution.removal import Removal
-from netsurgery.surgery.convolution.survey import Branch, Split, Survey
 from netsurgery.surgery.convolution.text import is_simple
 from netsurgery.surgery.plan import Refusal
 
@@ -45,7 +45,7 @@ class Joins:
     """The blobs of a net that are such Concats, as the walk comes by them."""
 
     def __init__(
-        self, net: Net, shapes: Shapes, orders: Orders, found: Survey, removal: Removal
+        self, net: NetDefinition, shapes: Shapes, orders: Orders, found: Analysis, removal: Removal
     ) -> None:
         self.net, self.shapes, self.orders = net, shapes, orders
         self.found, self.removal = found, removal
@@ -168,7 +168,7 @@ class Joins:
             self.leave(blob, None)
 
 
-def on_one_grid(made: Net, split: Split, renames: Mapping[str, str]) -> Split | Refusal:
+def on_one_grid(made: NetDefinition, split: Split, renames: Mapping[str, str]) -> Split | Refusal:
     """The strides at which the branches of `split` move alike; or why there are none.
 
     made: the new net with strides of 1. renames: the old net's blobs -> the new one's.

@@ -8,17 +8,17 @@ from math import prod
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe, has_rule
 from netsurgery.net.types import keeps_turned
-from netsurgery.surgery.convolution.survey import Survey
+from netsurgery.surgery.convolution.analysis import Analysis
 from netsurgery.surgery.convolution.text import branch_names
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]
 
 
-def check_names(net: Net, found: Survey, suffix: str) -> None:
+def check_names(net: NetDefinition, found: Analysis, suffix: str) -> None:
     """Refuse a suffix that is empty or leads to a name that is taken. Raises SurgeryError."""
     if not suffix:
         raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
@@ -39,7 +39,7 @@ def check_names(net: Net, found: Survey, suffix: str) -> None:
     refuse(net.prototxt.path, refusals)
 
 
-def unknown_types(net: Net) -> list[str]:
+def unknown_types(net: NetDefinition) -> list[str]:
     """What is taken for granted of layers in place whose types are not known."""
     return [
         f"layer {layer.name!r} is of type {layer.type}, which is not known: it is kept as it is, "
@@ -49,7 +49,7 @@ def unknown_types(net: Net) -> list[str]:
     ]
 
 
-def fork_layers(net: Net) -> list[str]:
+def fork_layers(net: NetDefinition) -> list[str]:
     """Layers with params that are called as Caffe's own type, and are a fork's."""
     notes = []
     for layer in net.layers:
@@ -65,9 +65,9 @@ def fork_layers(net: Net) -> list[str]:
 
 
 def ensure_same(
-    net: Net,
+    net: NetDefinition,
     made: ShapesAt,
-    found: Survey,
+    found: Analysis,
     old: Shapes,
     renames: Mapping[str, str],
 ) -> None:
@@ -101,7 +101,7 @@ def ensure_same(
     refuse(path, changed + _torn(made.net, new) + _turned_alone(net, found))
 
 
-def _torn(made: Net, shapes: Shapes) -> list[Refusal]:
+def _torn(made: NetDefinition, shapes: Shapes) -> list[Refusal]:
     """Params shared by name between layers that would now have them in different shapes."""
     first: dict[str, tuple[str, Shape]] = {}
     refusals = []
@@ -117,7 +117,7 @@ def _torn(made: Net, shapes: Shapes) -> list[Refusal]:
     return refusals
 
 
-def _turned_alone(net: Net, found: Survey) -> list[Refusal]:
+def _turned_alone(net: NetDefinition, found: Analysis) -> list[Refusal]:
     """Weights kept K x O, and so turned on the way, that a layer shares in which they are not."""
     turned = {cast.layer for cast in found.casts if keeps_turned(cast.layer)}
     sharers: dict[str, list[tuple[Layer, int]]] = {}

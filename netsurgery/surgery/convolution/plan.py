@@ -24,10 +24,11 @@ from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.order import Order, as_map
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, ShapesAt, infer
+from netsurgery.surgery.convolution.analysis import Analysis, ConvertedLayer
 from netsurgery.surgery.convolution.branches import on_one_grid
 from netsurgery.surgery.convolution.checks import (
     check_names,
@@ -38,16 +39,15 @@ from netsurgery.surgery.convolution.checks import (
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.positions import looks_at_all
 from netsurgery.surgery.convolution.size import Resize, Wanted, resize
-from netsurgery.surgery.convolution.survey import Cast, Survey
 from netsurgery.surgery.convolution.text import branch_names, rewrite
-from netsurgery.surgery.convolution.walk import survey
+from netsurgery.surgery.convolution.walk import analyze
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["ConvolutionPlan", "Move", "Resize", "plan_convolution"]
+__all__ = ["ConvolutionPlan", "ParamMove", "Resize", "plan_convolution"]
 
 
 @dataclass(frozen=True)
-class Move:
+class ParamMove:
     """The params of one InnerProduct and where they go.
 
     ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` tells
@@ -79,10 +79,10 @@ class ConvolutionPlan:
     notes: what the user should know.
     """
 
-    net: Net
-    new: Net
+    net: NetDefinition
+    new: NetDefinition
     shapes: Shapes
-    moves: tuple[Move, ...]
+    moves: tuple[ParamMove, ...]
     windows: dict[str, tuple[int, int]]
     removed: tuple[str, ...]
     inputs: tuple[Resize, ...]
@@ -97,7 +97,7 @@ class ConvolutionPlan:
 
 
 def plan_convolution(
-    net: Net,
+    net: NetDefinition,
     *,
     suffix: str = "-conv",
     layers: Sequence[str] | None = None,
@@ -134,7 +134,7 @@ def plan_convolution(
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
     check_names(net, found, suffix)
     text, renames = rewrite(net.prototxt, found, suffix)
-    made = Net.of(Prototxt.parse(text, net.prototxt.path), net.state)
+    made = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
     shapes_at = ShapesAt(made)
     ensure_same(net, shapes_at, found, shapes, renames)
     resizes, told = resize(net, shapes_at, found, shapes, Wanted(input_size, map_size))
@@ -164,13 +164,13 @@ def plan_convolution(
 
 
 def _surveyed(
-    net: Net,
+    net: NetDefinition,
     chosen: list[Layer],
     shapes: Shapes,
     poolings: Poolings,
     skip_refused: bool,
     suffix: str,
-) -> tuple[Survey, list[str]]:
+) -> tuple[Analysis, list[str]]:
     """The survey; what is refused is left as it is, and told, or refuses all."""
     notes: list[str] = []
     found = _survey(net, chosen, shapes, poolings, suffix)
@@ -185,14 +185,14 @@ def _surveyed(
 
 
 def _survey(
-    net: Net, chosen: list[Layer], shapes: Shapes, poolings: Poolings, suffix: str
-) -> Survey:
+    net: NetDefinition, chosen: list[Layer], shapes: Shapes, poolings: Poolings, suffix: str
+) -> Analysis:
     """The survey, and of every split InnerProduct the strides of its branches."""
-    found = survey(net, chosen, shapes, poolings)
+    found = analyze(net, chosen, shapes, poolings)
     for index, split in enumerate(found.splits if not found.refusals else ()):
         check_names(net, found, suffix)
         text, renames = rewrite(net.prototxt, found, suffix)
-        made = Net.of(Prototxt.parse(text, net.prototxt.path), net.state)
+        made = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
         aligned = on_one_grid(made, split, renames)
         if isinstance(aligned, Refusal):
             found.refusals.append(aligned)
@@ -201,7 +201,7 @@ def _survey(
     return found
 
 
-def _without_refused(net: Net, chosen: list[Layer], found: Survey) -> list[Layer]:
+def _without_refused(net: NetDefinition, chosen: list[Layer], found: Analysis) -> list[Layer]:
     """`chosen` without those that are refused, or, if none is, that lead to a refused layer."""
     refused = {refusal.layer for refusal in found.refusals}
     blamed = {layer for layer in chosen if layer.name in refused}
@@ -215,7 +215,7 @@ def _without_refused(net: Net, chosen: list[Layer], found: Survey) -> list[Layer
     return [layer for layer in chosen if layer not in blamed]
 
 
-def _changes(found: Survey, shapes: Shapes) -> list[str]:
+def _changes(found: Analysis, shapes: Shapes) -> list[str]:
     """What is changed besides the InnerProduct layers."""
     notes = [
         f"global pooling {cast.layer.name!r} becomes a window of {cast.kernel[0]}x{cast.kernel[1]}"
@@ -279,7 +279,7 @@ def _is_map(shape: Shape) -> bool:
     return len(shape) == 4 and shape[2:] != (1, 1)
 
 
-def _whole_maps(net: Net, found: Survey, shapes: Shapes) -> list[str]:
+def _whole_maps(net: NetDefinition, found: Analysis, shapes: Shapes) -> list[str]:
     """The layers before what is converted that keep a map, and look at all of it for each cell."""
     changed = set(found.changed)
     before = {bottom for layer in changed for bottom in layer.bottoms}
@@ -297,7 +297,7 @@ def _whole_maps(net: Net, found: Survey, shapes: Shapes) -> list[str]:
     return notes[::-1]
 
 
-def _stages(net: Net) -> list[str]:
+def _stages(net: NetDefinition) -> list[str]:
     """The stages that the new net needs again: its text does not say that they were given."""
     return [
         f"the new net too has to be given the stage {stage!r}, or state {{ stage: "
@@ -306,7 +306,7 @@ def _stages(net: Net) -> list[str]:
     ]
 
 
-def _with_inputs(made: Net, shapes: Mapping[str, Shape]) -> Net:
+def _with_inputs(made: NetDefinition, shapes: Mapping[str, Shape]) -> NetDefinition:
     """The net with its inputs declared at these shapes. Raises PrototxtError."""
     spellings: dict[Scalar, str] = {}
     for declared in made.inputs:
@@ -314,10 +314,10 @@ def _with_inputs(made: Net, shapes: Mapping[str, Shape]) -> Net:
             if spellings.setdefault(dim, str(size)) != str(size):
                 raise dim.error(f"{size} for input {declared.name!r}, {spellings[dim]} for another")
     changed = {dim: text for dim, text in spellings.items() if dim.as_int() != int(text)}
-    return Net.of(made.prototxt.respelled(changed), made.state) if changed else made
+    return NetDefinition.of(made.prototxt.respelled(changed), made.state) if changed else made
 
 
-def _chosen(net: Net, names: Sequence[str] | None, poolings: Poolings) -> list[Layer]:
+def _chosen(net: NetDefinition, names: Sequence[str] | None, poolings: Poolings) -> list[Layer]:
     """The InnerProduct layers to convert, in file order; those of gates only where named."""
     found = [layer for layer in net.layers if types.is_a(layer, types.INNER_PRODUCT)]
     for name in names or ():
@@ -331,7 +331,7 @@ def _chosen(net: Net, names: Sequence[str] | None, poolings: Poolings) -> list[L
     return [layer for layer in found if layer.name in names]
 
 
-def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
+def _why_nothing(net: NetDefinition, keep_global_pooling: bool) -> str:
     dense = any(types.is_a(layer, types.CONVOLUTION) for layer in net.layers)
     already = "it is already convolutional" if dense else "there is nothing to convert"
     kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
@@ -339,7 +339,7 @@ def _why_nothing(net: Net, keep_global_pooling: bool) -> str:
     return f"the net has no InnerProduct layer; {already}{kept}{hint}"
 
 
-def _moves(found: Survey, suffix: str, shapes: Shapes) -> Iterator[Move]:
+def _moves(found: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMove]:
     """In file order; of a split layer one a branch, the first with the bias."""
     moves = [(cast.layer.index, _move(cast, suffix, shapes)) for cast in found.casts]
     for split in found.splits:
@@ -349,16 +349,16 @@ def _moves(found: Survey, suffix: str, shapes: Shapes) -> Iterator[Move]:
         for branch, name in zip(split.branches, branch_names(split, suffix), strict=True):
             weight = (outputs, *(as_map(branch.columns) or ()))
             new = (weight, *old[1:]) if branch.first == 0 else (weight,)
-            move = Move(layer.name, name, old, new, transpose, branch.columns)
+            move = ParamMove(layer.name, name, old, new, transpose, branch.columns)
             moves.append((layer.index, replace(move, first=branch.first, stride=branch.stride)))
     yield from (move for _, move in sorted(moves, key=lambda pair: pair[0]))
 
 
-def _move(cast: Cast, suffix: str, shapes: Shapes) -> Move:
+def _move(cast: ConvertedLayer, suffix: str, shapes: Shapes) -> ParamMove:
     old = shapes.params[cast.layer.name]
     transpose = types.keeps_turned(cast.layer)
     inputs, outputs = old[0] if transpose else old[0][::-1]
     height, width = cast.kernel
     weight = (outputs, inputs // (height * width), height, width)
     name = cast.layer.name
-    return Move(name, name + suffix, old, (weight, *old[1:]), transpose, cast.columns)
+    return ParamMove(name, name + suffix, old, (weight, *old[1:]), transpose, cast.columns)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.windows import pool_window
 from netsurgery.surgery.plan import Refusal
@@ -33,7 +33,7 @@ class Poolings:
     products: dict[Layer, Layer] = field(default_factory=dict)
 
 
-def find_poolings(net: Net, shapes: Shapes) -> Poolings:
+def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
     """Look at every layer of `net` once, in file order."""
     walk = _Walk(shapes)
     for layer in net.layers:
@@ -53,7 +53,7 @@ def find_poolings(net: Net, shapes: Shapes) -> Poolings:
     return result
 
 
-def unknown_poolings(net: Net, shapes: Shapes) -> list[Refusal]:
+def unknown_poolings(net: NetDefinition, shapes: Shapes) -> list[Refusal]:
     """The global poolings over a map of unknown size, and why."""
     return [
         Refusal(layer.name, f"the shape of its bottom {bottom!r} is not known: {why}")

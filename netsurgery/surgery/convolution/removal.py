@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf
 
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.types.record import Values
 from netsurgery.surgery.plan import Refusal
 
@@ -19,7 +19,7 @@ class Removal:
     A Reduction among them is to be written as a Pooling instead.
     """
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: NetDefinition) -> None:
         self.uses = _Uses(net)
         self.needed: set[Layer] = set()
         #: layer -> the first layer that needs it to stay.
@@ -81,7 +81,7 @@ class Removal:
 class _Uses:
     """Where the blobs of a net are read for the last time, and written in place."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: NetDefinition) -> None:
         self.inputs = {declared.name for declared in net.inputs}
         self.last: dict[str, float] = {}
         self.writers: dict[str, list[Layer]] = {}

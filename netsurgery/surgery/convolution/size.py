@@ -13,10 +13,10 @@ from math import ceil, prod
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net import types
 from netsurgery.net.field import fields
-from netsurgery.net.net import MAX_DIM, Layer, Net, NetInput, Shape
+from netsurgery.net.net import MAX_DIM, Layer, NetDefinition, NetInput, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe
+from netsurgery.surgery.convolution.analysis import Analysis
 from netsurgery.surgery.convolution.positions import compares_with_labels
-from netsurgery.surgery.convolution.survey import Survey
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["MapOf", "Resize", "Wanted", "resize", "size_for_map"]
@@ -55,7 +55,7 @@ class Wanted:
 
 
 def resize(
-    net: Net, made: ShapesAt, found: Survey, shapes: Shapes, wanted: Wanted
+    net: NetDefinition, made: ShapesAt, found: Analysis, shapes: Shapes, wanted: Wanted
 ) -> tuple[list[Resize], list[str]]:
     """The new shapes of the inputs that lead to what is converted, and what to say of them.
 
@@ -106,7 +106,7 @@ def resize(
 _UNMOVED = "no output is known to grow with it; --input-size resizes it all the same"
 
 
-def _kept_for(net: Net, layer: Layer, wanted: Wanted) -> list[str]:
+def _kept_for(net: NetDefinition, layer: Layer, wanted: Wanted) -> list[str]:
     """What to say where a layer compares the map with labels of the old size."""
     why = f"{layer.type} compares the map with labels, which do not grow with it"
     if wanted != Wanted():
@@ -114,7 +114,7 @@ def _kept_for(net: Net, layer: Layer, wanted: Wanted) -> list[str]:
     return [f"the inputs stay as they are: layer {layer.name!r}: {why}"]
 
 
-def _too_many(net: Net, driving: list[NetInput], wanted: Wanted) -> list[str]:
+def _too_many(net: NetDefinition, driving: list[NetInput], wanted: Wanted) -> list[str]:
     """What to say where more inputs lead to what is converted than sizes are worked out for."""
     many = f"{len(driving)} inputs lead to what is converted"
     most = f"sizes are worked out for at most {_MOST_INPUTS}"
@@ -136,7 +136,7 @@ def _told(resizes: list[Resize], why_not: str) -> list[str]:
     return notes
 
 
-def _driving_inputs(net: Net, found: Survey, shapes: Shapes) -> list[NetInput]:
+def _driving_inputs(net: NetDefinition, found: Analysis, shapes: Shapes) -> list[NetInput]:
     """The inputs that the converted layers depend on and whose shape stands in the prototxt."""
     roots = {root for layer in found.changed for b in layer.bottoms for root in found.roots[b]}
     driving = [declared for declared in net.inputs if declared.name in roots and declared.dims]
@@ -150,7 +150,7 @@ def _driving_inputs(net: Net, found: Survey, shapes: Shapes) -> list[NetInput]:
     return driving
 
 
-def _check_wanted(net: Net, driving: list[NetInput], wanted: Wanted) -> None:
+def _check_wanted(net: NetDefinition, driving: list[NetInput], wanted: Wanted) -> None:
     if not driving and wanted != Wanted():
         raise SurgeryError(
             f"{net.prototxt.path}: no input of the prototxt leads to what is converted, so there "
@@ -199,7 +199,7 @@ def _last(strides: Mapping[str, tuple[Fraction, Fraction]]) -> tuple[Fraction, F
 
 
 def _new_shape(
-    net: Net,
+    net: NetDefinition,
     declared: NetInput,
     old: Shape,
     stride: tuple[Fraction, Fraction] | None,
@@ -275,7 +275,11 @@ def _is_larger(
 
 
 def _effects(
-    net: Net, made: ShapesAt, found: Survey, sources: Mapping[str, Shape], resizes: list[Resize]
+    net: NetDefinition,
+    made: ShapesAt,
+    found: Analysis,
+    sources: Mapping[str, Shape],
+    resizes: list[Resize],
 ) -> tuple[list[Refusal], bool]:
     """The layers whose params have their shape at the old sizes only; whether any output grows."""
     before = made(sources)
@@ -299,7 +303,9 @@ def _effects(
     return fixed, any(before.blobs[blob][2:] != after.blobs[blob][2:] for blob in known)
 
 
-def _in_the_original(net: Net, made: Net, found: Survey, error: PrototxtError) -> PrototxtError:
+def _in_the_original(
+    net: NetDefinition, made: NetDefinition, found: Analysis, error: PrototxtError
+) -> PrototxtError:
     """What is wrong with a layer of the new net, told at its place in the author's own text."""
     parts = {split.layer: len(split.branches) + 1 for split in found.splits}
     kept = (layer for layer in net.layers if layer not in found.flattenings)

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
-from netsurgery.formats.textformat import Edits, Field, Message, Scalar
+from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
 from netsurgery.net import types
 from netsurgery.net.net import Layer
 from netsurgery.net.shuffle import write_for_any_size
-from netsurgery.surgery.convolution.survey import Branch, Cast, Split, Survey
+from netsurgery.surgery.convolution.analysis import Analysis, Branch, ConvertedLayer, Split
 
 __all__ = ["branch_names", "is_simple", "rewrite", "split_layer"]
 
 
-def rewrite(prototxt: Prototxt, found: Survey, suffix: str) -> tuple[str, dict[str, str]]:
+def rewrite(prototxt: Prototxt, found: Analysis, suffix: str) -> tuple[str, dict[str, str]]:
     """The new text, its inputs as they were, and the blobs renamed on the way."""
     edits = prototxt.edits()
     _rename_net(edits, prototxt.root)
@@ -37,7 +37,7 @@ def _rename_net(edits: Edits, root: Message) -> None:
 class _Rewriter:
     """The layers, in file order, those of other phases and stages too: blobs are renamed in all."""
 
-    def __init__(self, edits: Edits, found: Survey, suffix: str) -> None:
+    def __init__(self, edits: Edits, found: Analysis, suffix: str) -> None:
         self.edits, self.suffix = edits, suffix
         self.casts = {id(cast.layer.message): cast for cast in found.casts}
         self.splits = {id(split.layer.message): split for split in found.splits}
@@ -54,7 +54,7 @@ class _Rewriter:
             self.layer(field)
         return self.edits.apply(), self.renames
 
-    def layer(self, field: Field) -> None:
+    def layer(self, field: TextField) -> None:
         message = field.value
         if isinstance(message, Scalar):
             return
@@ -87,21 +87,21 @@ class _Rewriter:
             if name in self.renames:
                 self.edits.replace(blob.start, blob.end, quoted(self.renames[name], blob))
 
-    def convolve(self, cast: Cast) -> None:
+    def convolve(self, cast: ConvertedLayer) -> None:
         """An InnerProduct as a Convolution."""
         layer = cast.layer
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
         _convolve(self.edits, layer.message, cast.kernel, layer.name + self.suffix)
 
-    def split(self, field: Field, split: Split) -> None:
+    def split(self, field: TextField, split: Split) -> None:
         """An InnerProduct as several Convolutions and their sum."""
         layer = split.layer
         split_layer(self.edits, field, split, self.suffix, self.renames, _convolve)
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
 
-    def open_window(self, cast: Cast) -> None:
+    def open_window(self, cast: ConvertedLayer) -> None:
         """A global pooling as one over a window of the size it had, stride 1."""
         if not types.is_a(cast.layer, types.POOLING):
             self.average(cast.layer, _kernel_fields(cast.kernel))
@@ -136,7 +136,7 @@ class _Rewriter:
             else:
                 remove_field(self.edits, field)
 
-    def replace_field(self, field: Field, lines: list[str]) -> None:
+    def replace_field(self, field: TextField, lines: list[str]) -> None:
         self.edits.replace(field.start, field.end, " ".join(lines))
 
     def give_axis(self, message: Message) -> None:
@@ -219,7 +219,7 @@ def branch_names(split: Split, suffix: str) -> list[str]:
 
 def split_layer(
     edits: Edits,
-    field: Field,
+    field: TextField,
     split: Split,
     suffix: str,
     blobs: Mapping[str, str],
@@ -291,7 +291,7 @@ def _without_bias(edits: Edits, message: Message) -> None:
         remove_field(edits, field)
 
 
-def _sum(field: Field, message: Message, split: Split, suffix: str, names: list[str]) -> str:
+def _sum(field: TextField, message: Message, split: Split, suffix: str, names: list[str]) -> str:
     source = message.source.text
     kind = message.scalar("type")
     word = '"Eltwise"' if kind is None or kind.kind == "string" else "ELTWISE"

@@ -7,11 +7,12 @@ from math import prod
 
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.net.shuffle import channel_shuffles
 from netsurgery.net.types.record import Space, Values
+from netsurgery.surgery.convolution.analysis import Analysis, ConvertedLayer, FlattenedMap
 from netsurgery.surgery.convolution.branches import Joins
 from netsurgery.surgery.convolution.poolings import Poolings
 from netsurgery.surgery.convolution.positions import (
@@ -22,18 +23,19 @@ from netsurgery.surgery.convolution.positions import (
     why_not_behind,
 )
 from netsurgery.surgery.convolution.removal import Removal
-from netsurgery.surgery.convolution.survey import Cast, Loose, Survey
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["survey"]
+__all__ = ["analyze"]
 
 
-def survey(net: Net, chosen: Sequence[Layer], shapes: Shapes, poolings: Poolings) -> Survey:
+def analyze(
+    net: NetDefinition, chosen: Sequence[Layer], shapes: Shapes, poolings: Poolings
+) -> Analysis:
     """Walk the net.
 
     chosen: the InnerProduct layers to convert, and the global poolings to make windows.
     """
-    found = Survey(gates=poolings.gates, products=poolings.products)
+    found = Analysis(gates=poolings.gates, products=poolings.products)
     for declared in net.inputs:
         found.roots[declared.name] = frozenset({declared.name})
     walk = _Walk(net, chosen, shapes, found, poolings)
@@ -48,10 +50,10 @@ class _Walk:
 
     def __init__(
         self,
-        net: Net,
+        net: NetDefinition,
         chosen: Sequence[Layer],
         shapes: Shapes,
-        found: Survey,
+        found: Analysis,
         poolings: Poolings,
     ) -> None:
         self.net, self.chosen, self.shapes, self.found = net, set(chosen), shapes, found
@@ -151,7 +153,7 @@ class _Walk:
         if not self.pooled.isdisjoint(layer.bottoms):
             self.pooled.update(layer.tops)
 
-    def bar_moved(self, layer: Layer, loose: list[Loose]) -> None:
+    def bar_moved(self, layer: Layer, loose: list[FlattenedMap]) -> None:
         """No window slides behind a layer that needs permuted axes to stay so."""
         flattenings = (flattening for one in loose for flattening in one.flattenings)
         moved = [layer for layer in flattenings if types.is_a(layer, types.PERMUTE)]
@@ -175,11 +177,11 @@ class _Walk:
         elif layer.bottoms[0] in self.barred:
             self.found.refusals.append(_no_slide(layer, self.barred[layer.bottoms[0]]))
         else:
-            self.found.windows.append(Cast(layer, self.sizes[layer]))
+            self.found.windows.append(ConvertedLayer(layer, self.sizes[layer]))
         for top in layer.tops:
             self.found.loose.pop(top, None)
             if len(self.shapes.blobs[top]) == 2:
-                self.found.loose[top] = Loose()
+                self.found.loose[top] = FlattenedMap()
             self.barred.pop(top, None)  # of one refusal enough has been said
         self.pooled.update(layer.tops)
 
@@ -203,9 +205,11 @@ class _Walk:
             kernel = (shape[2], shape[3]) if loose is None else loose.kernel
             self.removal.need(loose.flattenings if loose is not None else frozenset())
             order = self.orders.known.get(bottom, ())
-            self.found.casts.append(Cast(layer, kernel, None if is_natural(order) else order))
+            self.found.casts.append(
+                ConvertedLayer(layer, kernel, None if is_natural(order) else order)
+            )
         for top in layer.tops:
-            self.found.loose[top] = Loose()
+            self.found.loose[top] = FlattenedMap()
             self.barred.pop(top, None)  # of one refusal enough has been said
 
     def why_no_kernel(self, layer: Layer) -> Refusal | None:
@@ -259,11 +263,11 @@ class _Walk:
                 return None if maker in self.chosen else maker
         return None
 
-    def flattened(self, layer: Layer) -> Loose | None:
+    def flattened(self, layer: Layer) -> FlattenedMap | None:
         """What a layer that only flattens, or a mean over the map, makes of its bottom."""
         if layer in self.sizes:
             mean = len(self.shapes.blobs.get(layer.tops[0], ())) == 2
-            return Loose(flattenings=frozenset({layer}), behind=False) if mean else None
+            return FlattenedMap(flattenings=frozenset({layer}), behind=False) if mean else None
         if len(layer.tops) != 1 or len(layer.bottoms) != 1:
             return None
         bottom, top = layer.bottoms[0], layer.tops[0]
@@ -277,12 +281,12 @@ class _Walk:
             loose = self.found.loose[bottom]
             if loose.behind:
                 self.removal.need({layer})
-            return Loose(loose.kernel, loose.flattenings | {layer}, loose.behind)
+            return FlattenedMap(loose.kernel, loose.flattenings | {layer}, loose.behind)
         if len(before) != 4:
             return None
         if only_flattens and bottom in self.pooled and before[2:] == (1, 1):
             self.cells.append(layer)
-        return Loose((before[2], before[3]), frozenset({layer}), behind=False)
+        return FlattenedMap((before[2], before[3]), frozenset({layer}), behind=False)
 
     def permutes(self, layer: Layer, after: Shape) -> bool:
         """Whether it lays the numbers of a map, flattened or not, as a map with permuted axes."""
@@ -301,14 +305,14 @@ class _Walk:
         bottom, shape = layer.bottoms[0], self.shapes.blobs.get(layer.tops[0], ())
         if len(shape) != 4 or (*shape[1:],) != as_map(before) or not is_natural(before):
             return False
-        loose = self.found.loose.get(bottom, Loose(shape[2:], behind=False))
+        loose = self.found.loose.get(bottom, FlattenedMap(shape[2:], behind=False))
         if loose.behind:
             self.removal.need(loose.flattenings | {layer})
         elif shape[2:] != (1, 1) or bottom in self.pooled:
             self.removal.wishes.append(loose.flattenings | {layer})
         return True
 
-    def passed(self, layer: Layer, loose: list[Loose]) -> Loose | None:
+    def passed(self, layer: Layer, loose: list[FlattenedMap]) -> FlattenedMap | None:
         """A layer that reads loose blobs: its tops are loose as well, or it is refused."""
         if types.is_a(layer, types.INNER_PRODUCT):
             return None  # kept; whether the map may grow before it is found out later
@@ -329,14 +333,14 @@ class _Walk:
             refusal = Refusal(layer.name, reason)
             if behind:
                 self.found.refusals.append(refusal)
-                return Loose()
+                return FlattenedMap()
             self.reasons[layer] = reason
             self.removal.pin(flattenings, refusal)
             return None
         self.found.behind.append(layer)
         if types.is_a(layer, types.ARGMAX) and layer.param("argmax_param").scalar("axis") is None:
             self.found.argmaxes.append(layer)
-        return Loose(kernels.pop(), flattenings, behind)
+        return FlattenedMap(kernels.pop(), flattenings, behind)
 
     def why_not_permuted(self, layer: Layer) -> str:
         """Why it needs the order in which numbers lie to stay; "" where it does not."""

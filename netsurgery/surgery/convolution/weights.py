@@ -16,9 +16,9 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net import types
-from netsurgery.net.model import Model, ParamMismatch
+from netsurgery.net.net_with_weights import NetWithWeights, ParamMismatch
 from netsurgery.surgery.columns import gathered, to_natural, transposed
-from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
+from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
 from netsurgery.surgery.plan import Refusal, refuse
 
 __all__ = ["WeightsMatch", "added_layers", "convolution_changes", "match_weights"]
@@ -47,7 +47,7 @@ class WeightsMatch:
         ]
 
 
-def match_weights(plan: ConvolutionPlan, model: Model) -> WeightsMatch:
+def match_weights(plan: ConvolutionPlan, model: NetWithWeights) -> WeightsMatch:
     """Match the model's params with the net's, as Caffe does when it loads them.
 
     Raises SurgeryError where the model has no params for a layer, which Caffe would leave to its
@@ -115,7 +115,7 @@ def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
     return added
 
 
-def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: Move) -> LayerChange:
+def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: ParamMove) -> LayerChange:
     """A split InnerProduct as its first branch."""
     new = plan.new.layer(move.target)
     return LayerChange(
@@ -128,7 +128,7 @@ def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: Move) -> LayerChan
     )
 
 
-def _branch_blobs(layer: WeightsLayer, move: Move) -> tuple[NewBlob, ...]:
+def _branch_blobs(layer: WeightsLayer, move: ParamMove) -> tuple[NewBlob, ...]:
     weight, *others = layer.blobs
     made = NewBlob(move.new[0], _data(weight, move)[0])
     more = zip(move.new[1:], others, strict=False)
@@ -136,7 +136,7 @@ def _branch_blobs(layer: WeightsLayer, move: Move) -> tuple[NewBlob, ...]:
 
 
 def _convolved(
-    layer: WeightsLayer, move: Move, bottoms: tuple[str, ...], tops: tuple[str, ...]
+    layer: WeightsLayer, move: ParamMove, bottoms: tuple[str, ...], tops: tuple[str, ...]
 ) -> LayerChange:
     weight = layer.blobs[0]
     return LayerChange(
@@ -150,7 +150,7 @@ def _convolved(
     )
 
 
-def _messages(layer: ModelLayer, move: Move) -> dict[int, bytes | None]:
+def _messages(layer: ModelLayer, move: ParamMove) -> dict[int, bytes | None]:
     fields = FIELDS[layer.generation]
     return {
         fields.inner_product_param: None,
@@ -158,7 +158,7 @@ def _messages(layer: ModelLayer, move: Move) -> dict[int, bytes | None]:
     }
 
 
-def _data(weight: WeightsBlob, move: Move) -> dict[int, Chunks]:
+def _data(weight: WeightsBlob, move: ParamMove) -> dict[int, Chunks]:
     """The new numbers of the weight, where they are not the old ones as they lie."""
     inputs, outputs = weight.shape[-2:] if move.transpose else weight.shape[-2:][::-1]
     if move.columns is not None:
@@ -174,7 +174,7 @@ _KERNEL_SIZE, _KERNEL_H, _KERNEL_W = 4, 11, 12
 _STRIDE = (6, 13, 14)
 
 
-def _convolution_param(layer: ModelLayer, move: Move) -> bytes:
+def _convolution_param(layer: ModelLayer, move: ParamMove) -> bytes:
     """The layer's own InnerProductParameter, told as a ConvolutionParameter."""
     reader = layer.reader
     number = FIELDS[layer.generation].inner_product_param

@@ -23,7 +23,13 @@ from dataclasses import dataclass
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.net.state import TEST, NetState
-from netsurgery.surgery.difference.fields import Change, Tree, Values, field_changes, field_tree
+from netsurgery.surgery.difference.fields import (
+    FieldChange,
+    Tree,
+    Values,
+    field_changes,
+    field_tree,
+)
 from netsurgery.surgery.difference.matching import Matching, match_layers
 from netsurgery.surgery.difference.meaning import NET, meaning, spelled
 from netsurgery.surgery.difference.records import LayerRecord, layer_records
@@ -45,7 +51,7 @@ class LayerDifference:
     new_name: str
     type: str
     new_type: str
-    changes: tuple[Change, ...]
+    changes: tuple[FieldChange, ...]
     moved: bool = False
 
     @property
@@ -62,7 +68,7 @@ class NetDifference:
     new name) of every layer that is in both.
     """
 
-    fields: tuple[Change, ...]
+    fields: tuple[FieldChange, ...]
     added: tuple[LayerRecord, ...]
     removed: tuple[LayerRecord, ...]
     layers: tuple[LayerDifference, ...]
@@ -109,7 +115,7 @@ def _net_fields(net: Prototxt, strict: bool) -> Tree:
 def compare_records(
     old: Sequence[LayerRecord],
     new: Sequence[LayerRecord],
-    fields: Sequence[Change] = (),
+    fields: Sequence[FieldChange] = (),
     strict: bool = False,
 ) -> NetDifference:
     """How two lists of layers differ; `fields` are the changes of the nets themselves."""
@@ -151,20 +157,20 @@ def _layer(
 ) -> LayerDifference:
     changes = []
     if old.type != new.type:
-        changes.append(Change("type", old.type, new.type))
+        changes.append(FieldChange("type", old.type, new.type))
     for path, one, other in (
         ("bottom", old.bottoms, new.bottoms),
         ("top", old.tops, new.tops),
     ):
         if tuple(matching.blobs.get(blob, blob) for blob in one) != other:
-            changes.append(Change(path, ", ".join(one) or None, ", ".join(other) or None))
+            changes.append(FieldChange(path, ", ".join(one) or None, ", ".join(other) or None))
     changes += _fields(old.fields, new.fields, old.type == new.type, strict)
     name = new.name if old.declared else old.name
     new_name = old.name if new.declared else new.name
     return LayerDifference(name, new_name, old.type, new.type, tuple(changes), moved)
 
 
-def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[Change]:
+def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[FieldChange]:
     """The changes of a layer's fields; those of another type's param are set side by side."""
     before, after = dict(old), dict(new)
     if not strict:
@@ -175,7 +181,7 @@ def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[Change]
     if same_type or len(mine) != 1 or len(yours) != 1:
         return field_changes(before, after)
     before[yours[0]] = before.pop(mine[0])
-    return [Change(mine[0], None, None, yours[0]), *field_changes(before, after)]
+    return [FieldChange(mine[0], None, None, yours[0]), *field_changes(before, after)]
 
 
 def _filled(old: Values, new: Values) -> tuple[Values, Values]:

@@ -17,7 +17,7 @@ from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import quoted
 from netsurgery.formats.textformat import Message, Scalar
 
-__all__ = ["Change", "Tree", "Values", "field_changes", "field_tree", "float_text", "text_of"]
+__all__ = ["FieldChange", "Tree", "Values", "field_changes", "field_tree", "float_text", "text_of"]
 
 Tree: TypeAlias = "dict[str, list[str | Tree]]"
 Values: TypeAlias = "list[str | Tree]"
@@ -28,7 +28,7 @@ _SAME = {("true", "1"), ("1", "true"), ("false", "0"), ("0", "false")}
 
 
 @dataclass(frozen=True)
-class Change:
+class FieldChange:
     """One field that differs: ``convolution_param.kernel_size``, "1", "3".
 
     A value is as text format writes it, None where the field is not there. renamed_to: the other
@@ -102,18 +102,20 @@ def text_of(value: str | Tree) -> str:
     return f"{{ {' '.join(inner)} }}" if inner else "{ }"
 
 
-def field_changes(old: Mapping[str, list[str | Tree]], new: Tree, path: str = "") -> list[Change]:
+def field_changes(
+    old: Mapping[str, list[str | Tree]], new: Tree, path: str = ""
+) -> list[FieldChange]:
     """What differs, in the order of the old fields, then of the new; paths begin with `path`."""
-    made: list[Change] = []
+    made: list[FieldChange] = []
     for name in dict.fromkeys([*old, *new]):
         made += _changes(f"{path}{name}", old.get(name, []), new.get(name, []))
     return made
 
 
-def _changes(path: str, old: list[str | Tree], new: list[str | Tree]) -> Iterator[Change]:
+def _changes(path: str, old: list[str | Tree], new: list[str | Tree]) -> Iterator[FieldChange]:
     if all(isinstance(value, str) for value in [*old, *new]):
         if not _same(old, new):
-            yield Change(path, _listed(old), _listed(new))
+            yield FieldChange(path, _listed(old), _listed(new))
         return
     count = max(len(old), len(new))
     for index in range(count):
@@ -123,7 +125,7 @@ def _changes(path: str, old: list[str | Tree], new: list[str | Tree]) -> Iterato
         if isinstance(one, dict) and isinstance(other, dict):
             yield from field_changes(one, other, f"{own}.")
         elif one != other:
-            yield Change(own, _listed(old[index : index + 1]), _listed(new[index : index + 1]))
+            yield FieldChange(own, _listed(old[index : index + 1]), _listed(new[index : index + 1]))
 
 
 def _same(old: list[str | Tree], new: list[str | Tree]) -> bool:

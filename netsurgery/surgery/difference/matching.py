@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.order import last_orders, lie_alike
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.difference.candidates import Candidates, RunningMost, passes
@@ -168,7 +168,9 @@ def _by_type(layers: Sequence[LayerRecord], places: Iterable[int]) -> dict[str, 
     return found
 
 
-def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]:
+def pair_blobs(
+    old: NetDefinition, new: NetDefinition, renames: Mapping[str, str]
+) -> dict[str, str]:
     """Each blob of `old` that `new` has too -> its name there, in the order of `old`.
 
     renames: old name -> new one, where they differ (`NetDifference.blobs`). What only a Flatten
@@ -187,7 +189,7 @@ def pair_blobs(old: Net, new: Net, renames: Mapping[str, str]) -> dict[str, str]
     return pairs
 
 
-def same_order(old: Net, new: Net, pairs: Mapping[str, str]) -> dict[str, str]:
+def same_order(old: NetDefinition, new: NetDefinition, pairs: Mapping[str, str]) -> dict[str, str]:
     """The pairs whose numbers are the same and lie in one order, as far as is known.
 
     A Permute that one net has before an InnerProduct, and the other not, lays them otherwise. A
@@ -207,7 +209,7 @@ def same_order(old: Net, new: Net, pairs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def first_writers(net: Net) -> dict[str, Layer]:
+def first_writers(net: NetDefinition) -> dict[str, Layer]:
     """Blob -> the first layer that writes it, in file order."""
     found: dict[str, Layer] = {}
     for layer in net.layers:
@@ -216,7 +218,7 @@ def first_writers(net: Net) -> dict[str, Layer]:
     return found
 
 
-def _blobs(net: Net) -> list[str]:
+def _blobs(net: NetDefinition) -> list[str]:
     """Every blob, in file order."""
     names = [one.name for one in net.inputs]
     names += [top for layer in net.layers for top in layer.tops]

@@ -14,7 +14,7 @@ from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
 from netsurgery.net import types
 from netsurgery.net.inputs import with_own_shapes
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.fields import Tree, field_tree, text_of
@@ -83,7 +83,7 @@ def layer_records(
 def _axes(net: Prototxt, state: NetState) -> dict[int, int]:
     """Where a layer starts in the text -> how many axes its first bottom has, where known."""
     try:
-        found = with_own_shapes(Net.of(net, state))
+        found = with_own_shapes(NetDefinition.of(net, state))
         blobs = infer(found).blobs
     except NetsurgeryError:
         return {}

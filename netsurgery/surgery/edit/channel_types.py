@@ -7,7 +7,7 @@ from enum import Enum
 from netsurgery.net import types
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import Channels, Layout, ParamRole, Role, Space, Values
+from netsurgery.net.types.record import Channels, ParamRole, Role, Space, Values, WeightLayout
 from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.layer_text import own_message
@@ -146,12 +146,12 @@ def takes_all_behind(layer: Layer) -> bool:
 
 def inputs_first(layer: Layer) -> bool:
     """Whether the weight is inputs x outputs."""
-    return types.layout(layer) in (None, Layout.TURNED)
+    return types.layout(layer) in (None, WeightLayout.TURNED)
 
 
 def spreads(layer: Layer) -> bool:
     """Whether the weight is inputs x outputs of a group x the rest: a Deconvolution."""
-    return types.layout(layer) is Layout.INPUTS_FIRST
+    return types.layout(layer) is WeightLayout.INPUTS_FIRST
 
 
 def gate_axis(shapes: Shapes, layer: Layer) -> int:
@@ -178,7 +178,11 @@ def group_of(shapes: Shapes, layer: Layer) -> int:
     params = shapes.params_of(layer)
     if written is not None:
         return written.as_int(1)
-    if takes_all_behind(layer) or types.layout(layer) is not Layout.OUTPUTS_FIRST or not params:
+    if (
+        takes_all_behind(layer)
+        or types.layout(layer) is not WeightLayout.OUTPUTS_FIRST
+        or not params
+    ):
         return 1
     axis = channel_axis(shapes, layer)
     return shapes.of(layer.bottoms[0])[axis] // params[0][1]

@@ -36,7 +36,7 @@ from netsurgery.surgery.edit.channel_types import (
 )
 from netsurgery.surgery.edit.fold import add_bias
 from netsurgery.surgery.edit.layer_text import give_bias, own_message
-from netsurgery.surgery.edit.session import EditSession, Effect, stop
+from netsurgery.surgery.edit.session import Change, EditSession, refusal
 from netsurgery.surgery.edit.values import parse_number
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def swap_input_channels(work: EditSession, name: str) -> None:
     for layer in named or first_layers(work, alike, "the order of its channels"):
         if not is_linear(layer):
             expected = "Convolution, Deconvolution, InnerProduct"
-            raise stop(layer.name, f"it is of type {layer.type}, expected {expected}")
+            raise refusal(layer.name, f"it is of type {layer.type}, expected {expected}")
         channels = image_bottom(work, layer)[1]
         if channels != 3:
-            raise stop(layer.name, f"its input has {channels} channels, expected 3")
+            raise refusal(layer.name, f"its input has {channels} channels, expected 3")
         if group_of(work.shapes, layer) != 1:
-            raise stop(layer.name, "its channels are in groups, each with filters of its own")
+            raise refusal(layer.name, "its channels are in groups, each with filters of its own")
         change_weight(
             work, layer, lambda weight: weight[:, :, ::-1], "input channels in opposite order"
         )
@@ -132,7 +132,7 @@ def fold_mean(work: EditSession, argument: str) -> None:
             add_bias(work, layer, -shift)
             give_bias(edits, layer)
         kind = " (approximate at the borders: it is padded)" if _padded(work, layer) else ""
-        work.effects.append(Effect(layer.name, 1, f"bias less the mean's share{kind}"))
+        work.effects.append(Change(layer.name, 1, f"bias less the mean's share{kind}"))
     work.edited(edits)
     work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
 
@@ -158,7 +158,7 @@ def first_layers(work: EditSession, passing: Passing, what: str) -> list[Layer]:
         if not _reads_values(layer, blobs) or passing(work.shapes, layer):
             continue
         if not is_linear(layer) or len(layer.bottoms) > 1:
-            raise stop(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")
+            raise refusal(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")
         check_fields(layer)
         image_bottom(work, layer)
         found.append(layer)
@@ -194,7 +194,9 @@ def image_bottom(work: EditSession, layer: Layer) -> Shape:
     shape = work.shapes.blobs.get(layer.bottoms[0], ())
     axis = own_message(layer).integer("axis", 1, -(2**31))
     if len(shape) < 2 or axis % len(shape) != 1:
-        raise stop(layer.name, f"its bottom is {describe(shape)} with axis {axis}, expected N x C")
+        raise refusal(
+            layer.name, f"its bottom is {describe(shape)} with axis {axis}, expected N x C"
+        )
     return shape
 
 
@@ -209,7 +211,7 @@ def change_weight(work: EditSession, layer: Layer, make: Callable[[Wide], Wide],
     old = work.peek(layer.name, 0)
     new = make(by_channels(work, layer, old.astype(np.float64)))
     work.set_param(layer.name, 0, _back(layer, new, old.shape))
-    work.effects.append(Effect(layer.name, 0, what))
+    work.effects.append(Change(layer.name, 0, what))
 
 
 def by_channels(work: EditSession, layer: Layer, weight: Wide) -> Wide:
@@ -252,9 +254,11 @@ def _shift(work: EditSession, layer: Layer, mean: Wide, approximate: bool) -> Wi
 
     shape = image_bottom(work, layer)
     if spreads(layer):
-        raise stop(layer.name, "a Deconvolution's mean differs from place to place: no bias is it")
+        raise refusal(
+            layer.name, "a Deconvolution's mean differs from place to place: no bias is it"
+        )
     if _padded(work, layer) and not approximate:
-        raise stop(
+        raise refusal(
             layer.name,
             "it is padded, so that no bias gives the same at the borders",
             f"{_APPROXIMATE[1:]} behind another colon lets it pass",
@@ -263,7 +267,7 @@ def _shift(work: EditSession, layer: Layer, mean: Wide, approximate: bool) -> Wi
     values = _values(layer, mean, shape)
     if values.ndim == 3 and not takes_all_behind(layer):
         means = ",".join(f"{value:g}" for value in mean.reshape(len(mean), -1).mean(axis=1))
-        raise stop(
+        raise refusal(
             layer.name,
             "a mean picture is not the same at every place of a Convolution",
             f"its values a channel are {means}",
@@ -284,4 +288,4 @@ def _values(layer: Layer, mean: Wide, shape: Shape) -> Wide:
     inner = takes_all_behind(layer)
     if mean.ndim == 3 and (mean.shape == shape[1:] if inner else mean.shape[0] == shape[1]):
         return mean
-    raise stop(layer.name, f"a mean of {describe(mean.shape)}; its bottom is {describe(shape)}")
+    raise refusal(layer.name, f"a mean of {describe(mean.shape)}; its bottom is {describe(shape)}")

@@ -40,7 +40,7 @@ from netsurgery.surgery.edit.cuts import (
 )
 from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.layer_text import own_message
-from netsurgery.surgery.edit.session import EditSession, Effect, stop
+from netsurgery.surgery.edit.session import Change, EditSession, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ def apply_cuts(follow: Follower) -> None:
     try:
         edit_as_expected(follow.work, edits, _new_shapes(follow))
     except SurgeryError as error:
-        raise stop(follow.seed.name, str(error)) from None
+        raise refusal(follow.seed.name, str(error)) from None
 
 
 def _new_shapes(follow: Follower) -> dict[str, Shape]:
@@ -104,7 +104,7 @@ def _params(follow: Follower, layer: Layer) -> list[Array]:
     work, name = follow.work, layer.name
     work.layer(name)
     if work.net.prototxt.layer_names[name] > 1:
-        raise stop(name, "a layer of another phase or stage has its name")
+        raise refusal(name, "a layer of another phase or stage has its name")
     count = work.count(name)
     work.refuse_shared(name, *range(count))
     return [work.peek(name, index) for index in range(count)]
@@ -119,7 +119,7 @@ def _cut_by_channel(follow: Follower, layer: Layer) -> None:
     values = _params(follow, layer)
     for index, axis in axes.items():
         follow.work.set_param(layer.name, index, take(values[index], cut.rows, axis))
-        follow.work.effects.append(Effect(layer.name, index, _left(cut.rows, cut.old, "channels")))
+        follow.work.effects.append(Change(layer.name, index, _left(cut.rows, cut.old, "channels")))
 
 
 def _left(rows: Rows, old: int, what: str) -> str:
@@ -154,15 +154,15 @@ def _cut_weighted(follow: Follower, layer: Layer, edits: Edits) -> None:
         )
         if left != identity(old)
     ]
-    work.effects.append(Effect(name, 0, "; ".join(what)))
+    work.effects.append(Change(name, 0, "; ".join(what)))
     if rows.outputs != identity(rows.old[0]):
         for index, values in enumerate(bias, 1):
             work.set_param(name, index, take(values, rows.outputs, 0))
-            work.effects.append(Effect(name, index, what[0]))
+            work.effects.append(Change(name, index, what[0]))
         _set_number(follow, layer, edits, "num_output", _NUM_OUTPUT, len(rows.outputs))
     if len(rows.groups) != group:
         _set_number(follow, layer, edits, "group", _GROUP, len(rows.groups))
-        work.effects.append(Effect(name, None, f"group {group} becomes {len(rows.groups)}"))
+        work.effects.append(Change(name, None, f"group {group} becomes {len(rows.groups)}"))
 
 
 def _set_number(
@@ -274,7 +274,7 @@ def _move_points(follow: Follower, layer: Layer, edits: Edits) -> None:
     else:
         return
     what = f"slices of {', '.join(map(str, sizes))} channels"
-    follow.work.effects.append(Effect(layer.name, None, what))
+    follow.work.effects.append(Change(layer.name, None, what))
 
 
 def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
@@ -291,7 +291,7 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
     if dim.as_int(-1) > 0:
         edits.replace(dim.start, dim.end, str(len(cut.rows)))
         what = f"dim {dim.as_int()} becomes {len(cut.rows)}"
-        follow.work.effects.append(Effect(layer.name, None, what))
+        follow.work.effects.append(Change(layer.name, None, what))
 
 
 def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]) -> None:

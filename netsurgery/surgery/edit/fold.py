@@ -20,7 +20,7 @@ from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer
-from netsurgery.net.types.record import Layout, ParamRole
+from netsurgery.net.types.record import ParamRole, WeightLayout
 from netsurgery.surgery.edit.channel_types import outputs_of
 from netsurgery.surgery.edit.layer_text import (
     give_bias,
@@ -30,7 +30,7 @@ from netsurgery.surgery.edit.layer_text import (
     remove_layer,
     rename_top,
 )
-from netsurgery.surgery.edit.session import EditSession, Effect, UnfitParams, stop
+from netsurgery.surgery.edit.session import Change, EditSession, UnfitParams, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ def fold(work: EditSession, name: str) -> None:
         layer = _affine(work, name)
         first = _first(work, layer)
         if layer not in _chain(work, first):
-            raise stop(name, f"the layers from {first.name!r} to it have other readers too")
+            raise refusal(name, f"the layers from {first.name!r} to it have other readers too")
         folding.fold(first)
     else:
         folding.fold_all()
@@ -101,41 +101,43 @@ class _Folding:
         _rewrite_params(work, target, factor, shift)
         names = " and ".join(repr(layer.name) for layer in chain)
         kinds = " and ".join(layer.type for layer in chain)
-        work.effects.append(Effect(target.name, None, f"takes up {names} ({kinds})"))
+        work.effects.append(Change(target.name, None, f"takes up {names} ({kinds})"))
         for layer in chain:
             self.into[layer] = target
             work.remove(layer.name)
-            work.effects.append(Effect(layer.name, None, "removed"))
+            work.effects.append(Change(layer.name, None, "removed"))
 
     def _target(self, first: Layer) -> Layer:
         """The layer to fold into. Raises SurgeryError, saying what stands between."""
         work = self.work
         if len(first.bottoms) != 1 or len(first.tops) != 1:
-            raise stop(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
+            raise refusal(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
         bottom = first.bottoms[0]
         before = work.net.producer(first, bottom)
         target = self.into.get(before, before) if before is not None else None
         if before is None or target is None or types.layout(target) is None:
             kind = f"of layer {before.name!r} ({before.type})" if before else "the net's input"
-            raise stop(
+            raise refusal(
                 first.name,
                 f"its bottom {bottom!r} is {kind}; it folds into a Convolution or InnerProduct",
             )
         if len(target.tops) != 1 or len(target.bottoms) != 1:
-            raise stop(target.name, f"it has {len(target.tops)} tops; only one can be folded into")
+            raise refusal(
+                target.name, f"it has {len(target.tops)} tops; only one can be folded into"
+            )
         readers = work.net.readers(before, bottom)
         others = [layer.name for layer in readers[:2] if layer is not first]
         if others:
-            raise stop(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
+            raise refusal(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
         if other := other_phases_read(work.net, bottom):
-            raise stop(
+            raise refusal(
                 first.name,
                 f"layer {other!r} of another phase or stage names its bottom {bottom!r}",
             )
         check_fields(target)
         axis = own_message(target).integer("axis", 1, -(2**31))
         if axis != 1 and axis + _axes(work, target.bottoms[0]) != 1:
-            raise stop(target.name, f"axis {axis}; only channels on axis 1 can be folded")
+            raise refusal(target.name, f"axis {axis}; only channels on axis 1 can be folded")
         work.refuse_shared(target.name, *range(work.count(target.name)))
         return target
 
@@ -156,10 +158,10 @@ class _Folding:
 
 def _affine(work: EditSession, name: str) -> Layer:
     if not work.net.named(name):
-        raise stop(name, "the net has no such layer: nothing to fold, or it is folded already")
+        raise refusal(name, "the net has no such layer: nothing to fold, or it is folded already")
     layer = work.layer(name)
     if not _folds(layer):
-        raise stop(name, f"it is of type {layer.type}, expected BatchNorm, Bias, Scale")
+        raise refusal(name, f"it is of type {layer.type}, expected BatchNorm, Bias, Scale")
     return layer
 
 
@@ -209,12 +211,12 @@ def _axes(work: EditSession, blob: str) -> int:
 def _check(work: EditSession, layer: Layer) -> None:
     """Refuse what is affine by another rule than one factor for each channel."""
     if work.net.prototxt.layer_names[layer.name] > 1:
-        raise stop(layer.name, "a layer of another phase or stage has its name")
+        raise refusal(layer.name, "a layer of another phase or stage has its name")
     check_fields(layer)
     message = own_message(layer)
     axis, axes = message.integer("axis", 1, -(2**31)), message.integer("num_axes", 1, -1)
     if (axis != 1 and axis + _axes(work, layer.bottoms[0]) != 1) or axes != 1:
-        raise stop(layer.name, f"axis {axis}, num_axes {axes}; only axis 1 alone can be folded")
+        raise refusal(layer.name, f"axis {axis}, num_axes {axes}; only axis 1 alone can be folded")
 
 
 def _numbers(work: EditSession, chain: Sequence[Layer], outputs: int) -> tuple[Wide, Wide]:
@@ -239,7 +241,7 @@ def _of_one(work: EditSession, layer: Layer, outputs: int) -> tuple[Wide, Wide]:
     try:
         return record.affine(layer, vectors.__getitem__, outputs)
     except SurgeryError as error:
-        raise stop(layer.name, str(error)) from None
+        raise refusal(layer.name, str(error)) from None
 
 
 def _vector(work: EditSession, layer: Layer, index: int, size: int) -> Wide:
@@ -247,7 +249,7 @@ def _vector(work: EditSession, layer: Layer, index: int, size: int) -> Wide:
 
     values = work.peek(layer.name, index)
     if values.size != size:
-        raise stop(layer.name, f"its param {index} has {values.size} values, expected {size}")
+        raise refusal(layer.name, f"its param {index} has {values.size} values, expected {size}")
     return values.reshape(size).astype(np.float64)
 
 
@@ -255,7 +257,7 @@ def _rewrite_params(work: EditSession, target: Layer, factor: Wide, shift: Wide)
     import numpy as np
 
     weight = work.peek(target.name, 0).astype(np.float64)
-    if types.layout(target) is Layout.INPUTS_FIRST:
+    if types.layout(target) is WeightLayout.INPUTS_FIRST:
         group = param_message(target).integer("group", 1, 1)
         blocks = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
         scaled = blocks * factor.reshape(group, 1, -1, 1)
@@ -281,4 +283,4 @@ def add_bias(work: EditSession, layer: Layer, values: Wide) -> None:
 
 def _note_bias(work: EditSession, layer: Layer, values: Wide) -> None:
     work.fields.setdefault(layer.name, {})[_BIAS_TERM] = None
-    work.effects.append(Effect(layer.name, 1, f"a bias of {values.size} is added"))
+    work.effects.append(Change(layer.name, 1, f"a bias of {values.size} is added"))

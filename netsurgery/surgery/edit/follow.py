@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netsurgery.errors import NetError, PrototxtError
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.surgery.edit.cuts import Cut
 from netsurgery.surgery.edit.layer_text import other_phases_read
-from netsurgery.surgery.edit.session import EditSession, stop
+from netsurgery.surgery.edit.session import EditSession, refusal
 
-__all__ = ["APPROXIMATE", "Blob", "Follower", "Wiring"]
+__all__ = ["APPROXIMATE", "BlobChannels", "Follower", "Wiring"]
 
 #: What an operation ends with to pass layers that normalize across channels.
 APPROXIMATE = ":normalization=approximate"
 
 
-class Blob(NamedTuple):
+class BlobChannels(NamedTuple):
     """A blob as one layer leaves it: layers that work in place leave others of the same name.
 
     layer: the index of the one that makes it, -1 for an input of the net.
@@ -38,21 +38,21 @@ class Blob(NamedTuple):
 class Wiring:
     """Which blob, of several of one name, each layer reads and makes."""
 
-    bottoms: dict[int, tuple[Blob, ...]]
-    tops: dict[int, tuple[Blob, ...]]
-    readers: dict[Blob, tuple[Layer, ...]]
+    bottoms: dict[int, tuple[BlobChannels, ...]]
+    tops: dict[int, tuple[BlobChannels, ...]]
+    readers: dict[BlobChannels, tuple[Layer, ...]]
 
     @classmethod
-    def of(cls, net: Net) -> Wiring:
+    def of(cls, net: NetDefinition) -> Wiring:
         """The wiring of `net`."""
-        now = {each.name: Blob(-1, each.name) for each in net.inputs}
+        now = {each.name: BlobChannels(-1, each.name) for each in net.inputs}
         bottoms, tops = {}, {}
-        readers: dict[Blob, tuple[Layer, ...]] = {}
+        readers: dict[BlobChannels, tuple[Layer, ...]] = {}
         for layer in net.layers:
             bottoms[layer.index] = tuple(now[name] for name in layer.bottoms)
             for blob in dict.fromkeys(bottoms[layer.index]):
                 readers[blob] = (*readers.get(blob, ()), layer)
-            tops[layer.index] = tuple(Blob(layer.index, name) for name in layer.tops)
+            tops[layer.index] = tuple(BlobChannels(layer.index, name) for name in layer.tops)
             now.update({blob.name: blob for blob in tops[layer.index]})
         return cls(bottoms, tops, readers)
 
@@ -71,7 +71,7 @@ class Follower:
         self.work, self.seed, self.approximate = work, seed, approximate
         self.normalizing: dict[str, None] = {}
         self.wiring = Wiring.of(work.net)
-        self.cuts: dict[Blob, Cut] = {}
+        self.cuts: dict[BlobChannels, Cut] = {}
         self._layers = {layer.index: layer for layer in work.net.layers}
         self._inputs = {each.name for each in work.net.inputs}
         self._queue: deque[Layer] = deque()
@@ -87,12 +87,12 @@ class Follower:
         if self.cuts[top].rows != cut.rows:
             gone = sorted(set(cut.rows) - set(self.cuts[top].rows))
             named = ", ".join(map(str, gone[:8])) + (" ..." if len(gone) > 8 else "")
-            raise stop(
+            raise refusal(
                 self.seed.name,
                 f"its channels {named} are joined with others that would go; name these too",
             )
 
-    def put(self, blob: Blob, cut: Cut, layer: Layer) -> None:
+    def put(self, blob: BlobChannels, cut: Cut, layer: Layer) -> None:
         """Cut `blob`, as `layer` asks. Raises SurgeryError where that cannot be."""
         before = self.cuts.get(blob)
         after = cut if before is None else before.met(cut)
@@ -107,27 +107,27 @@ class Follower:
         self.cuts[blob] = after
         self._enqueue(blob, layer)
 
-    def _enqueue(self, blob: Blob, layer: Layer) -> None:
+    def _enqueue(self, blob: BlobChannels, layer: Layer) -> None:
         source = self._layers.get(blob.layer)
         if source is None or (not source.bottoms and blob.name in self._inputs):
             raise self.refusal(layer, f"would cut {blob.name!r}, an input of the net")
         if other := other_phases_read(self.work.net, blob.name):
-            raise stop(
+            raise refusal(
                 self.seed.name,
                 f"layer {other!r} of another phase or stage names "
                 + (f"its top {blob.name!r}" if blob.layer == self.seed.index else repr(blob.name)),
             )
         self._queue += (source, *self.wiring.readers.get(blob, ()))
 
-    def bottoms(self, layer: Layer) -> tuple[Blob, ...]:
+    def bottoms(self, layer: Layer) -> tuple[BlobChannels, ...]:
         """The blobs that it reads."""
         return self.wiring.bottoms[layer.index]
 
-    def tops(self, layer: Layer) -> tuple[Blob, ...]:
+    def tops(self, layer: Layer) -> tuple[BlobChannels, ...]:
         """The blobs that it makes."""
         return self.wiring.tops[layer.index]
 
-    def shape(self, blob: Blob, layer: Layer) -> Shape:
+    def shape(self, blob: BlobChannels, layer: Layer) -> Shape:
         """The blob's shape before anything is cut. Raises SurgeryError where it is not known."""
         try:
             return self.work.shapes.of(blob.name)
@@ -137,5 +137,5 @@ class Follower:
     def refusal(self, layer: Layer, reason: str) -> Exception:
         """The error to raise: the seed's channels cannot be changed because `layer` `reason`."""
         if layer is self.seed:
-            return stop(layer.name, f"it ({layer.type}) {reason}")
-        return stop(self.seed.name, f"layer {layer.name!r} ({layer.type}) {reason}")
+            return refusal(layer.name, f"it ({layer.type}) {reason}")
+        return refusal(self.seed.name, f"layer {layer.name!r} ({layer.type}) {reason}")

@@ -31,7 +31,7 @@ from netsurgery.surgery.edit.channels import (
 )
 from netsurgery.surgery.edit.cut_params import edit_as_expected
 from netsurgery.surgery.edit.layer_text import other_phases_read
-from netsurgery.surgery.edit.session import EditSession, stop
+from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.values import parse_number
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _change(
         raise SurgeryError(f"the net's input {image.name!r} has {count} channels, expected {old}")
     for layer in first_layers(work, passing, "the number of its channels"):
         if group_of(work.shapes, layer) != 1:
-            raise stop(layer.name, "its channels are in groups, each with filters of its own")
+            raise refusal(layer.name, "its channels are in groups, each with filters of its own")
         change_weight(work, layer, make, what)
     blobs = {}
     for name in image_blobs(work, passing):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from netsurgery.formats.prototxt import quoted, remove_field
-from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.formats.textformat import Edits, Message, TextField
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Net
-from netsurgery.surgery.edit.session import stop
+from netsurgery.net.net import Layer, NetDefinition
+from netsurgery.surgery.edit.session import refusal
 
 __all__ = [
     "give_bias",
@@ -29,7 +29,7 @@ def param_message(layer: Layer) -> Message:
     name = types.message_of(layer) or ""
     found = layer.message.message(name)
     if found is None:
-        raise stop(layer.name, f"{name} is missing")
+        raise refusal(layer.name, f"{name} is missing")
     return found
 
 
@@ -44,7 +44,7 @@ def set_outputs(edits: Edits, layer: Layer, outputs: int) -> None:
     """Make num_output `outputs`."""
     number = param_message(layer).scalar("num_output")
     if number is None:
-        raise stop(layer.name, "num_output is missing")
+        raise refusal(layer.name, "num_output is missing")
     edits.replace(number.start, number.end, str(outputs))
 
 
@@ -54,7 +54,7 @@ def rename_top(edits: Edits, layer: Layer, name: str) -> None:
     edits.replace(top.start, top.end, quoted(name, top))
 
 
-def remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
+def remove_layer(edits: Edits, net: NetDefinition, layer: Layer) -> None:
     """Take out a layer, with the comment lines right above it, and one of two empty lines."""
     text, field = net.prototxt.text, net.prototxt.field_of(layer.message)
     start = text.rfind("\n", 0, field.start) + 1
@@ -70,7 +70,7 @@ def remove_layer(edits: Edits, net: Net, layer: Layer) -> None:
     edits.replace(start, end, "")
 
 
-def _line_end(text: str, field: Field) -> int | None:
+def _line_end(text: str, field: TextField) -> int | None:
     """Where the line that the field ends on ends; None where another field shares it."""
     newline = text.find("\n", field.end)
     end = len(text) if newline < 0 else newline + 1
@@ -88,6 +88,6 @@ def _with_comments(text: str, start: int) -> int:
     return start
 
 
-def other_phases_read(net: Net, blob: str) -> str:
+def other_phases_read(net: NetDefinition, blob: str) -> str:
     """The name of a layer of another phase or stage that reads or makes `blob`, "" for none."""
     return net.blobs_elsewhere.get(blob, "")

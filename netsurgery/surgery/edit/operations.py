@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 from netsurgery.errors import SurgeryError
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import describe
 
 __all__ = [
@@ -79,7 +79,7 @@ class Structural:
     argument: str
 
 
-def parse_operation(word: str, net: Net) -> ParamOperation | Structural:
+def parse_operation(word: str, net: NetDefinition) -> ParamOperation | Structural:
     """The operation that `word` asks for. Raises SurgeryError where it is none."""
     if not word:
         raise SurgeryError("an empty operation")

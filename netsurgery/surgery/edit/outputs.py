@@ -24,7 +24,7 @@ from netsurgery.surgery.edit.cut_params import apply_cuts
 from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
 from netsurgery.surgery.edit.follow import APPROXIMATE, Follower
 from netsurgery.surgery.edit.operations import layer_before
-from netsurgery.surgery.edit.session import EditSession, stop
+from netsurgery.surgery.edit.session import EditSession, refusal
 
 __all__ = ["change_outputs"]
 
@@ -63,14 +63,14 @@ def change_outputs(work: EditSession, argument: str) -> None:
 def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
     """The axis of the layer's channels, and how many there are."""
     if not layer.tops or not layer.bottoms:
-        raise stop(layer.name, f"it is of type {layer.type}, which computes no outputs")
+        raise refusal(layer.name, f"it is of type {layer.type}, which computes no outputs")
     if is_weighted(layer):
         return channel_axis(follow.work.shapes, layer), outputs_of(follow.work.shapes, layer)
     if len(layer.tops) > 1:
-        raise stop(layer.name, f"it has {len(layer.tops)} tops; name a layer behind it")
+        raise refusal(layer.name, f"it has {len(layer.tops)} tops; name a layer behind it")
     shape = follow.shape(follow.tops(layer)[0], layer)
     if len(shape) < 2:
-        raise stop(layer.name, "its top has no channels")
+        raise refusal(layer.name, "its top has no channels")
     return 1, shape[1]
 
 

@@ -43,8 +43,8 @@ from netsurgery.surgery.edit.cuts import (
     unshuffled,
     whole_groups,
 )
-from netsurgery.surgery.edit.follow import APPROXIMATE, Blob, Follower
-from netsurgery.surgery.edit.session import stop
+from netsurgery.surgery.edit.follow import APPROXIMATE, BlobChannels, Follower
+from netsurgery.surgery.edit.session import refusal
 
 __all__ = ["relate"]
 
@@ -111,7 +111,7 @@ def _reads_values(follow: Follower, layer: Layer) -> bool:
     return bool(_cuts(follow, (*values, *follow.tops(layer))))
 
 
-def _cuts(follow: Follower, blobs: Sequence[Blob]) -> list[Cut]:
+def _cuts(follow: Follower, blobs: Sequence[BlobChannels]) -> list[Cut]:
     return [follow.cuts[blob] for blob in blobs if blob in follow.cuts]
 
 
@@ -143,7 +143,7 @@ class _Tie(NamedTuple):
     axes: how many of a gate's go with the value's; None for the value itself.
     """
 
-    blob: Blob
+    blob: BlobChannels
     shift: int = 0
     axes: int | None = None
 
@@ -173,7 +173,7 @@ def _ties(follow: Follower, layer: Layer) -> Iterator[_Tie]:
     yield from map(_Tie, follow.tops(layer))
 
 
-def _alike(follow: Follower, first: Blob, second: Blob) -> bool:
+def _alike(follow: Follower, first: BlobChannels, second: BlobChannels) -> bool:
     shapes = follow.work.shapes.blobs
     return first.name in shapes and shapes[first.name] == shapes.get(second.name)
 
@@ -204,7 +204,7 @@ def _weighted(follow: Follower, layer: Layer) -> None:
         _grouped(follow, layer, inputs, outputs)
 
 
-def _one_cut(follow: Follower, layer: Layer, blobs: Sequence[Blob]) -> Cut | None:
+def _one_cut(follow: Follower, layer: Layer, blobs: Sequence[BlobChannels]) -> Cut | None:
     """The cut of several blobs that the same weights are for."""
     cuts = _cuts(follow, blobs)
     for blob in blobs if cuts else ():
@@ -245,7 +245,9 @@ def _divided(follow: Follower, layer: Layer) -> None:
     _parted(follow, layer, follow.bottoms(layer)[0], follow.tops(layer))
 
 
-def _parted(follow: Follower, layer: Layer, whole: Blob, parts: Sequence[Blob]) -> None:
+def _parted(
+    follow: Follower, layer: Layer, whole: BlobChannels, parts: Sequence[BlobChannels]
+) -> None:
     axis = cut_axis(layer, follow.shape(whole, layer))
     if any(cut.axis != axis for cut in _cuts(follow, (whole, *parts))):
         _same(follow, layer)
@@ -330,7 +332,7 @@ def _ranked(follow: Follower, layer: Layer) -> None:
     best = message.integer("top_k", 1, 1)
     if best > len(cut.rows):
         what = f"layer {layer.name!r} wants the best {best} of {len(cut.rows)} outputs"
-        raise stop(follow.seed.name, what)
+        raise refusal(follow.seed.name, what)
     follow.put(follow.tops(layer)[0], Cut(-1, (), 0, layer.name), layer)
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import FormatError, NetError, SurgeryError
 from netsurgery.formats.caffemodel_new import NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.operations import ParamOperation, Structural, parse_operation
-from netsurgery.surgery.edit.session import EditSession, Effect
+from netsurgery.surgery.edit.session import Change, EditSession
 from netsurgery.surgery.edit.values import do_values, save_values
 from netsurgery.surgery.edit.weights import added_layers, layer_changes
 
@@ -31,7 +31,7 @@ class Step:
     """One operation, as it was given, and what it does."""
 
     operation: str
-    effects: tuple[Effect, ...]
+    effects: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class EditPlan:
     what the user should know. added: layers that the model has not.
     """
 
-    net: Net
-    new: Net
+    net: NetDefinition
+    new: NetDefinition
     steps: tuple[Step, ...]
     changes: dict[str, LayerChange]
     saved: dict[str, NDArray[np.float32]]
@@ -57,7 +57,7 @@ class EditPlan:
         return None if self.new is self.net else self.new.prototxt.text
 
 
-def plan_edit(model: Model, operations: Sequence[str]) -> EditPlan:
+def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
     """What the operations would do to a net and to its weights, which stay as they are.
 
     Only params that an operation names are read. The model has to stay open until the plan is

@@ -17,8 +17,8 @@ from netsurgery.formats.textformat import Edits
 from netsurgery.formats.weights import WeightsLayer, stored_shape
 from netsurgery.io.memory import Claim, empty
 from netsurgery.net.known_fields import check_fields
-from netsurgery.net.model import Model, other_shape
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights, other_shape
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.surgery.plan import Refusal
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["EditSession", "Effect", "Param", "UnfitParams", "stop"]
+__all__ = ["Change", "EditSession", "Param", "UnfitParams", "refusal"]
 
 _COMPUTING = "computing with the params that the operation changes"
 #: What computing with a number of a param takes: copies in float64, products, the result.
@@ -39,7 +39,7 @@ Param = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Effect:
+class Change:
     """What one operation does to one layer, or to one param blob of it (None for the layer)."""
 
     layer: str
@@ -47,7 +47,7 @@ class Effect:
     what: str
 
 
-def stop(layer: str, reason: str, remedy: str = "") -> SurgeryError:
+def refusal(layer: str, reason: str, remedy: str = "") -> SurgeryError:
     """The error to raise where an operation cannot be done to `layer`."""
     return SurgeryError(str(Refusal(layer, reason, remedy)))
 
@@ -72,9 +72,9 @@ class EditSession:
     the model's of that name being removed or not there.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: NetWithWeights) -> None:
         self.model, self.net = model, model.net
-        self.effects: list[Effect] = []
+        self.effects: list[Change] = []
         self.notes: list[str] = []
         self.saved: dict[str, Array] = {}
         self.removed: dict[str, None] = {}
@@ -111,7 +111,7 @@ class EditSession:
         found = self.net.named(name)
         if len(found) != 1:
             many = "the net has no such layer" if not found else f"the net has {len(found)} of them"
-            raise stop(name, many)
+            raise refusal(name, many)
         return found[0]
 
     def stored(self, name: str) -> WeightsLayer:
@@ -119,14 +119,14 @@ class EditSession:
         found = self.model.copies.get(name, ())
         if len(found) != 1:
             many = f"the model has {len(found)} layers of that name"
-            raise stop(name, many if found else "the model has no params for it")
+            raise refusal(name, many if found else "the model has no params for it")
         return found[0]
 
     def refuse_shared(self, layer: str, *indices: int) -> None:
         """Raise SurgeryError where another layer shares one of these params of the layer."""
         for index in indices:
             if name := self.net.sharing.other_layer((layer, index)):
-                raise stop(layer, f"it shares its param {index} with layer {name!r}")
+                raise refusal(layer, f"it shares its param {index} with layer {name!r}")
 
     def peek(self, layer: str, index: int) -> Array:
         """A param as it is now, in the net's shape; not to be written to.
@@ -181,7 +181,7 @@ class EditSession:
                 array = _copied(layer, index, values)
             bad = int(array.size - np.count_nonzero(np.isfinite(array)))
             if bad:
-                raise stop(layer, f"{bad} values of its param {index} would be NaN or infinite")
+                raise refusal(layer, f"{bad} values of its param {index} would be NaN or infinite")
             new[self.net.sharing.owner((layer, index))] = array
         self.arrays.update(new)
 
@@ -201,11 +201,11 @@ class EditSession:
         last, number = self._last_copy(layer, index)
         blobs = self.stored(last).blobs
         if not 0 <= number < len(blobs):
-            raise stop(layer, f"there is no param {index}; it has {len(blobs)}")
+            raise refusal(layer, f"there is no param {index}; it has {len(blobs)}")
         blob = blobs[number]
         wanted = self._wanted(layer, index, blob.shape)
         if blob.shape != stored_shape(blob, wanted):
-            raise stop(layer, other_shape(index, blob.shape, wanted))
+            raise refusal(layer, other_shape(index, blob.shape, wanted))
         return blob.numpy().reshape(wanted)
 
     def _last_copy(self, layer: str, index: int) -> Param:
@@ -230,7 +230,7 @@ class EditSession:
     def read(self, text: str) -> None:
         """The net becomes what `text` says. Raises PrototxtError, NetError."""
         prototxt = Prototxt.parse(text, self.net.prototxt.path)
-        self.net = Net.of(prototxt, self.net.state)
+        self.net = NetDefinition.of(prototxt, self.net.state)
         self._shapes = None
         self._copies = {}
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
-from netsurgery.formats.textformat import Edits, Field, Message
+from netsurgery.formats.textformat import Edits, Message, TextField
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import ParamRole
-from netsurgery.surgery.edit.session import EditSession, Effect, stop
+from netsurgery.surgery.edit.session import Change, EditSession, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,9 @@ def split_batch_norm(work: EditSession, name: str) -> None:
     if name:
         layer = work.layer(name)
         if not is_split(layer):
-            raise stop(name, f"it is no normalization of a fork ({layer.type}): nothing to split")
+            raise refusal(
+                name, f"it is no normalization of a fork ({layer.type}): nothing to split"
+            )
         edits = work.net.prototxt.edits()
         _split(work, layer, edits, _names(work))
         work.edited(edits)
@@ -84,7 +86,7 @@ def _split(work: EditSession, layer: Layer, edits: Edits, taken: set[str]) -> No
     for kind, each in zip(
         (*made, types.SCALE.name), dict.fromkeys((layer.name, scale)), strict=True
     ):
-        work.effects.append(Effect(each, None, f"{kind} of {layer.name!r} ({_kind(layer)})"))
+        work.effects.append(Change(each, None, f"{kind} of {layer.name!r} ({_kind(layer)})"))
 
 
 def _kind(layer: Layer) -> str:
@@ -98,19 +100,19 @@ def _check(work: EditSession, layer: Layer) -> None:
     assert record is not None
     assert record.affine is not None
     if work.net.prototxt.layer_names[layer.name] > 1:
-        raise stop(layer.name, "a layer of another phase or stage has its name")
+        raise refusal(layer.name, "a layer of another phase or stage has its name")
     if len(layer.bottoms) != 1 or len(layer.tops) != 1:
-        raise stop(layer.name, f"{len(layer.tops)} tops; expected one bottom and one top")
+        raise refusal(layer.name, f"{len(layer.tops)} tops; expected one bottom and one top")
     bottom, top = (work.shapes.blobs.get(blob) for blob in (layer.bottoms[0], layer.tops[0]))
     if bottom != top or bottom is None:
-        raise stop(layer.name, "its top has not its bottom's shape, or that is not known")
+        raise refusal(layer.name, "its top has not its bottom's shape, or that is not known")
     indices = range(work.count(layer.name))
     work.refuse_shared(layer.name, *indices)
     vectors = [work.peek(layer.name, index).ravel() for index in indices]
     try:
         record.affine(layer, lambda index: vectors[index].astype(float), bottom[1])
     except SurgeryError as error:
-        raise stop(layer.name, str(error)) from None
+        raise refusal(layer.name, str(error)) from None
 
 
 def _by_role(work: EditSession, layer: Layer) -> Mapping[ParamRole, Array]:
@@ -153,7 +155,7 @@ def _rewrite_text(edits: Edits, prototxt: Prototxt, layer: Layer, scale: str) ->
         remove_field(edits, each)
 
 
-def _own(layer: Layer) -> Field | None:
+def _own(layer: Layer) -> TextField | None:
     return layer.message.one(types.message_of(layer) or "")
 
 

@@ -19,10 +19,10 @@ from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.npy import read_npy
 from netsurgery.net import types
 from netsurgery.net.shapes import describe
-from netsurgery.net.types.record import Layout, Space
+from netsurgery.net.types.record import Space, WeightLayout
 from netsurgery.surgery.edit.filters import KERNELS, kernel
 from netsurgery.surgery.edit.operations import ParamOperation, Target, axes_left
-from netsurgery.surgery.edit.session import EditSession, Effect, stop
+from netsurgery.surgery.edit.session import Change, EditSession, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def save_values(work: EditSession, operation: ParamOperation) -> None:
     claim = Claim(2 * values.nbytes, f"{name}: a copy of {describe(values.shape)} values")
     work.saved[name] = claim_for(values.copy(), claim)
     what = f"{describe(values.shape)} values saved to {name}"
-    work.effects.append(Effect(target.layer, target.blob, what))
+    work.effects.append(Change(target.layer, target.blob, what))
 
 
 def do_values(work: EditSession, operation: ParamOperation) -> None:
@@ -69,18 +69,18 @@ def do_values(work: EditSession, operation: ParamOperation) -> None:
 
     target = operation.target
     if not work.peek_alone(target.layer, target.blob).size:
-        raise stop(target.layer, f"param {target.blob} is empty")
+        raise refusal(target.layer, f"param {target.blob} is empty")
     view = _part(work.param_alone(target.layer, target.blob), target)
     claim = Claim(_WIDE * view.size, f"layer {target.layer!r}: computing {target.text}")
     with claim, np.errstate(all="ignore"):
         new = np.asarray(_new_values(work, operation, view)).astype(np.float32)
     bad = int(new.size - np.count_nonzero(np.isfinite(new)))
     if bad:
-        raise stop(target.layer, f"{bad} values of {target.text} would be NaN or infinite")
+        raise refusal(target.layer, f"{bad} values of {target.text} would be NaN or infinite")
     changed = int(np.count_nonzero(new != view))
     view[...] = new
     what = f"{changed} of {view.size} values change"
-    work.effects.append(Effect(target.layer, target.blob, what))
+    work.effects.append(Change(target.layer, target.blob, what))
 
 
 def _part(array: Array, target: Target) -> Array:
@@ -177,7 +177,7 @@ def _filled(
     slides = types.space(layer) in (Space.SLIDING, Space.SPREADING)
     shape = work.peek_alone(target.layer, target.blob).shape
     if not slides or types.layout(layer) is None or target.blob or len(shape) != 4:
-        raise stop(
+        raise refusal(
             target.layer,
             f"param {target.blob} is {describe(shape)} ({layer.type}); {name} fills the H x W "
             "filters of a Convolution's or Deconvolution's weights",
@@ -194,7 +194,7 @@ def _filled(
     if channels is None:
         new[...] = made
         return new
-    axis = 1 if types.layout(layer) is Layout.OUTPUTS_FIRST else 0
+    axis = 1 if types.layout(layer) is WeightLayout.OUTPUTS_FIRST else 0
     if axis not in axes or view.shape[axes.index(axis)] != shape[axis]:
         raise SurgeryError(f"{target.text} has chosen channels already; leave out channels=")
     first = np.moveaxis(new, axes.index(axis), 0)  # a view, channels first

@@ -22,16 +22,16 @@ from netsurgery.formats.textformat import Scalar
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_field, unknown_fields
-from netsurgery.net.model import Model
-from netsurgery.net.net import Layer, Net, Shape
+from netsurgery.net.net import Layer, NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.surgery.plan import Refusal
 
 __all__ = [
     "SLICE_HINT",
-    "LayerParams",
     "ModelParams",
+    "TransplantLayer",
     "asks_the_same",
     "overlap",
     "plain",
@@ -43,7 +43,7 @@ SLICE_HINT = "--slice copies the part that overlaps"
 
 
 @dataclass(frozen=True)
-class LayerParams:
+class TransplantLayer:
     """A layer that has params, or may have some.
 
     shapes: of each param; None where neither net nor weights tell, for the reason in `unknown`.
@@ -76,22 +76,22 @@ class ModelParams:
     refusals: where net and weights contradict each other.
     """
 
-    model: Model
-    layers: dict[str, LayerParams]
+    model: NetWithWeights
+    layers: dict[str, TransplantLayer]
     refusals: tuple[Refusal, ...] = ()
 
     @property
-    def net(self) -> Net:
+    def net(self) -> NetDefinition:
         """The net."""
         return self.model.net
 
     @classmethod
-    def of(cls, model: Model) -> ModelParams:
+    def of(cls, model: NetWithWeights) -> ModelParams:
         """Match the params of the weights with the layers of the net, by name as Caffe does."""
         net, shapes = model.net, model.shapes
         orders = bottom_orders(net, shapes)
         refusals = list(_doubles(model))
-        layers: dict[str, LayerParams] = {}
+        layers: dict[str, TransplantLayer] = {}
         for layer in net.layers:
             stored = model.stored.get(layer.name)
             found = _layer_params(layer, tuple(stored.blobs) if stored else (), shapes, orders)
@@ -104,7 +104,7 @@ class ModelParams:
         return cls(model, layers, tuple(refusals))
 
 
-def _doubles(model: Model) -> Iterator[Refusal]:
+def _doubles(model: NetWithWeights) -> Iterator[Refusal]:
     net = model.net
     bearing = [layer.name for layer in net.layers if layer.name in model.shapes.params]
     yield from _more_than_one(bearing, net.prototxt.path)
@@ -124,7 +124,7 @@ def _layer_params(
     blobs: tuple[WeightsBlob, ...],
     shapes: Shapes,
     orders: Mapping[Layer, Order],
-) -> LayerParams | None:
+) -> TransplantLayer | None:
     """None for a layer without params."""
     known = shapes.params.get(layer.name)
     hidden = shapes.why_no_params(layer) if known is None else ""
@@ -133,7 +133,7 @@ def _layer_params(
     if known is None and blobs:
         known = tuple(blob.shape for blob in blobs)
     columns, jumbled = _columns(layer, known, shapes, orders)
-    return LayerParams(
+    return TransplantLayer(
         name=layer.name,
         type=layer.type,
         shapes=known,
@@ -198,7 +198,9 @@ def _own(layer: Layer, field: str) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def verdict(old: LayerParams, new: LayerParams, index: int, *, cut: bool) -> tuple[str, str]:
+def verdict(
+    old: TransplantLayer, new: TransplantLayer, index: int, *, cut: bool
+) -> tuple[str, str]:
     """("copied", ""), ("reshaped", ""), ..., or ("", reason) for a param that must not go.
 
     cut: the part that overlaps is wanted where sizes differ. Both layers have a param `index`.
@@ -239,7 +241,7 @@ class _Order(Enum):
     UNKNOWN = "not known"
 
 
-def _order(old: LayerParams, new: LayerParams) -> _Order:
+def _order(old: TransplantLayer, new: TransplantLayer) -> _Order:
     """Whether the columns of two weights lie in one order, as far as that is known."""
     if old.columns is None or new.columns is None:
         lost = (old.jumbled and new.columns) or (new.jumbled and old.columns)
@@ -248,7 +250,7 @@ def _order(old: LayerParams, new: LayerParams) -> _Order:
     return _Order.SAME if same else _Order.OTHER
 
 
-def _other_window(old: LayerParams, new: LayerParams) -> bool:
+def _other_window(old: TransplantLayer, new: TransplantLayer) -> bool:
     return None not in (old.window, new.window) and old.window != new.window
 
 

@@ -17,13 +17,13 @@ from functools import cached_property
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net import types
-from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.params import (
     SLICE_HINT,
-    LayerParams,
     ModelParams,
+    TransplantLayer,
     asks_the_same,
     verdict,
 )
@@ -101,7 +101,12 @@ class TransplantPlan:
 
 
 def plan_transplant(
-    source: Model, target: Model, rule: NameRule, *, cut: bool = False, strict: bool = False
+    source: NetWithWeights,
+    target: NetWithWeights,
+    rule: NameRule,
+    *,
+    cut: bool = False,
+    strict: bool = False,
 ) -> TransplantPlan:
     """Plan which params of `source` go where in `target`.
 
@@ -192,7 +197,7 @@ class _Planner:
         self.refused.add(goal)
         self.refusals.append(refusal)
 
-    def _drop(self, old: LayerParams, reason: str, start: int = 0) -> None:
+    def _drop(self, old: TransplantLayer, reason: str, start: int = 0) -> None:
         shapes = old.shapes or ()
         for index in range(start, len(shapes)):
             self.dropped.append(
@@ -201,9 +206,9 @@ class _Planner:
 
     def _drop_extra(self, name: str) -> None:
         shapes = tuple(blob.shape for blob in self.source.model.stored[name].blobs)
-        self._drop(LayerParams(name, "", shapes), "its own net has no such layer")
+        self._drop(TransplantLayer(name, "", shapes), "its own net has no such layer")
 
-    def _send(self, old: LayerParams, goal: str) -> None:
+    def _send(self, old: TransplantLayer, goal: str) -> None:
         new = self.target.layers.get(goal)
         if new is None:
             self._drop(old, f"{goal!r} has no params")
@@ -222,13 +227,13 @@ class _Planner:
             reason = f"is of type {old.type}; {goal!r} is of type {new.type}"
             self._refuse(goal, Refusal(old.name, reason, f"--map '{old.name}=' leaves it out"))
 
-    def _asks_the_same(self, old: LayerParams, new: LayerParams) -> bool:
+    def _asks_the_same(self, old: TransplantLayer, new: TransplantLayer) -> bool:
         """Whether both layers, by their own texts, have the same params on the same bottom."""
         one, *_ = self.source.net.named(old.name)
         other, *_ = self.target.net.named(new.name)
         return asks_the_same(one, other)
 
-    def _send_params(self, old: LayerParams, new: LayerParams) -> None:
+    def _send_params(self, old: TransplantLayer, new: TransplantLayer) -> None:
         assert old.shapes is not None
         assert new.shapes is not None
         both = min(len(old.shapes), len(new.shapes))

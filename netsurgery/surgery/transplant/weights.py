@@ -10,9 +10,9 @@ from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, numbers
 from netsurgery.io.memory import empty
-from netsurgery.io.segments import Copy
-from netsurgery.net.model_write import ModelChange
+from netsurgery.io.segments import FileRange
 from netsurgery.net.net import Layer, Shape
+from netsurgery.net.write_weights import ModelChange
 from netsurgery.surgery.columns import gathered, to_order, transposed
 from netsurgery.surgery.transplant.params import overlap, plain
 from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan
@@ -55,7 +55,7 @@ def model_change(plan: TransplantPlan) -> ModelChange:
     return ModelChange(plan.target.net, changes, added)
 
 
-def _numbers(plan: TransplantPlan, transfer: Transfer) -> Copy | Chunks:
+def _numbers(plan: TransplantPlan, transfer: Transfer) -> FileRange | Chunks:
     """The numbers as the target keeps them: a range of the source's file where they are one."""
     assert transfer.source is not None
     assert transfer.target is not None

@@ -11,11 +11,11 @@ from netsurgery.formats.labels import read_labels
 from netsurgery.formats.settings import Settings
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
-__all__ = ["Remembered", "check_settings", "remember"]
+__all__ = ["SettingsOutcome", "check_settings", "plan_settings"]
 
 
 @dataclass(frozen=True)
-class Remembered:
+class SettingsOutcome:
     """The text to write, or None and why none is written."""
 
     text: str | None
@@ -48,15 +48,15 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
             labels.check(classes[1], blob)
 
 
-def remember(
+def plan_settings(
     plan: ConvolutionPlan, settings: Settings, path: Path, prototxt: Path, weights: Path
-) -> Remembered:
+) -> SettingsOutcome:
     """What to write to `path`, the netsurgery.toml beside the outputs.
 
     One that is there already is kept. Names that TOML cannot hold (not UTF-8) leave it out.
     """
     if path.exists():
-        return Remembered(None, _why_kept(path, settings, prototxt))
+        return SettingsOutcome(None, _why_kept(path, settings, prototxt))
     window = plan.inputs[0].window if len(plan.inputs) == 1 else None
     made = replace(
         settings,
@@ -67,9 +67,9 @@ def remember(
         level=plan.net.state.level or None,
     )
     try:
-        return Remembered(made.to_toml(path.parent))
+        return SettingsOutcome(made.to_toml(path.parent))
     except SettingsError as error:
-        return Remembered(None, f"no {path.name} is written: {error}")
+        return SettingsOutcome(None, f"no {path.name} is written: {error}")
 
 
 def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:

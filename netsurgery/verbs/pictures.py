@@ -1,6 +1,6 @@
 """From a picture to a class map, or to dense features, in one call.
 
-For many pictures hold `make_mapper`'s or `make_extractor`'s result open: the net is loaded once.
+For many pictures hold `open_mapper`'s or `open_extractor`'s result open: the net is loaded once.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.library.given import AnyPath, as_settings
 from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath, as_settings
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -45,12 +45,12 @@ def classify_map(
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError, MeanError, PrototxtError, NetError, EngineError.
     """
-    from netsurgery.maps.mapper import make_mapper
+    from netsurgery.maps.mapper import open_mapper
 
     given = as_settings(settings)
     chosen = engine or EngineOptions()
     drop = blob is not None
-    with make_mapper(
+    with open_mapper(
         given, chosen, blob=blob, fit=fit, antialias=antialias, drop_labels=drop, state=state
     ) as mapper:
         return mapper.map(_read(image), mapper.net.size if size is None else size)
@@ -73,13 +73,13 @@ def features(
     `classify_map`. The geometry of each, in pixels, is its `geometry()`. Raises NetError for a
     blob that the net has not, and what `classify_map` raises.
     """
-    from netsurgery.maps.features import make_extractor
+    from netsurgery.maps.features import open_extractor
 
     if isinstance(blobs, str):
         blobs = [blobs]
     given = as_settings(settings)
     chosen = engine or EngineOptions()
-    with make_extractor(
+    with open_extractor(
         given, chosen, blobs, fit=fit, antialias=antialias, state=state
     ) as extractor:
         declared = extractor.mapper.net.size

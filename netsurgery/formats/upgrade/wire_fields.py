@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from netsurgery.formats.blob import raw_blob
 from netsurgery.formats.caffemodel import check_parts
 from netsurgery.formats.caffemodel_write import plain_blob
-from netsurgery.io.segments import Copy, Literal, Segment, Source, segments_length
-from netsurgery.io.wire import FIELD_MEMORY, Field, Wire, WireReader, header, tag
+from netsurgery.io.segments import Bytes, FileRange, FileSource, Segment, segments_length
+from netsurgery.io.wire import FIELD_MEMORY, Wire, WireField, WireReader, header, tag
 
 __all__ = [
     "COUNTED",
-    "Joined",
-    "Part",
+    "JoinedParts",
+    "WirePart",
     "encoded",
     "fixed32s",
     "last_text",
@@ -47,7 +47,7 @@ _COPIES = 10
 
 
 @dataclass(frozen=True)
-class Part:
+class WirePart:
     """A field by its name: its value, for blobs (`data` is None) only where the value lies.
 
     start, end: the bytes of the value in the file; 0 for what was made anew. plain: of a blob with
@@ -79,22 +79,22 @@ class Part:
         return self.bytes.decode("utf-8", "surrogateescape")
 
 
-def text_part(name: str, text: str) -> Part:
+def text_part(name: str, text: str) -> WirePart:
     """A string field."""
-    return Part(name, Wire.DELIMITED, text.encode("utf-8", "surrogateescape"))
+    return WirePart(name, Wire.DELIMITED, text.encode("utf-8", "surrogateescape"))
 
 
-def part(reader: WireReader, found: Field, name: str) -> Part:
+def part(reader: WireReader, found: WireField, name: str) -> WirePart:
     """The field `found` under a name. Raises CaffemodelError for a wire type it never has."""
     reader.expect(found, *_wires(name))
     reader.claim.add(FIELD_MEMORY)
     if name == "blobs":
         raw = raw_blob(reader, found.body, found.end, "a blob")
         plain = None if raw is None else tuple(plain_blob(raw))
-        return Part(name, found.wire, None, found.body, found.end, plain)
+        return WirePart(name, found.wire, None, found.body, found.end, plain)
     data = reader.read(found.body, found.end)
     reader.claim.add(_COPIES * len(data))
-    return Part(name, found.wire, data, found.body, found.end)
+    return WirePart(name, found.wire, data, found.body, found.end)
 
 
 def _wires(name: str) -> tuple[Wire, ...]:
@@ -110,7 +110,7 @@ def _wires(name: str) -> tuple[Wire, ...]:
     )
 
 
-def plain_words(found: Iterable[Part]) -> str:
+def plain_words(found: Iterable[WirePart]) -> str:
     """What is done to raw numbers of a layer's blobs; "" where there are none."""
     count = sum(each.plain is not None for each in found)
     if not count:
@@ -118,14 +118,14 @@ def plain_words(found: Iterable[Part]) -> str:
     return f"raw_data of {count} blob{'s' * (count > 1)} (NVIDIA's Caffe) becomes data"
 
 
-def last_text(found: Sequence[Part], name: str) -> str:
+def last_text(found: Sequence[WirePart], name: str) -> str:
     """The string field `name`: of several the last, as in protobuf; "" for none."""
     return next((each.text for each in reversed(found) if each.name == name), "")
 
 
 def parts(
-    reader: WireReader, layer: Field, numbers: Mapping[str, int]
-) -> tuple[list[Part], list[int]]:
+    reader: WireReader, layer: WireField, numbers: Mapping[str, int]
+) -> tuple[list[WirePart], list[int]]:
     """The fields of a layer that have a name in `numbers`; the numbers of all others."""
     names = {number: name for name, number in numbers.items()}
     known, unknown, counted = [], [], 0
@@ -140,23 +140,23 @@ def parts(
     return known, unknown
 
 
-def encoded(number: int, each: Part) -> bytes:
+def encoded(number: int, each: WirePart) -> bytes:
     """A part that is no blob, as a field of that number."""
     if each.wire == Wire.DELIMITED:
         return header(number, each.length) + each.bytes
     return tag(number, Wire(each.wire)) + each.bytes
 
 
-def fixed32s(found: Iterable[Part]) -> list[bytes]:
+def fixed32s(found: Iterable[WirePart]) -> list[bytes]:
     """The values, four bytes each, of a repeated float, packed or not."""
     data = b"".join(each.bytes for each in found)
     return [data[at : at + 4] for at in range(0, len(data), 4)]
 
 
-class Joined:
+class JoinedParts:
     """Segments in the making, of literals and ranges of one file; neighbours become one."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileSource) -> None:
         self.source = source
         self.segments: list[Segment] = []
         self._pending = bytearray()
@@ -168,13 +168,13 @@ class Joined:
     def copy(self, start: int, end: int) -> None:
         """Append the bytes `start` to `end` of the file."""
         last = self.segments[-1] if self.segments and not self._pending else None
-        if isinstance(last, Copy) and last.offset + last.length == start:
-            self.segments[-1] = Copy(self.source, last.offset, last.length + end - start)
+        if isinstance(last, FileRange) and last.offset + last.length == start:
+            self.segments[-1] = FileRange(self.source, last.offset, last.length + end - start)
         elif start < end:
             self._flush()
-            self.segments.append(Copy(self.source, start, end - start))
+            self.segments.append(FileRange(self.source, start, end - start))
 
-    def field(self, number: int, each: Part) -> None:
+    def field(self, number: int, each: WirePart) -> None:
         """Append a part as a field."""
         if each.plain is not None:
             self.add(header(number, each.length))
@@ -185,7 +185,7 @@ class Joined:
         else:
             self.add(encoded(number, each))
 
-    def message(self, number: int, body: Joined) -> None:
+    def message(self, number: int, body: JoinedParts) -> None:
         """Append a message."""
         inside = body.done()
         self.add(header(number, segments_length(inside)))
@@ -194,9 +194,9 @@ class Joined:
     def extend(self, segments: Iterable[Segment]) -> None:
         """Append segments of the same file."""
         for segment in segments:
-            if isinstance(segment, Copy):
+            if isinstance(segment, FileRange):
                 self.copy(segment.offset, segment.offset + segment.length)
-            elif isinstance(segment, Literal):
+            elif isinstance(segment, Bytes):
                 self.add(segment.data)
             else:
                 self._flush()
@@ -209,5 +209,5 @@ class Joined:
 
     def _flush(self) -> None:
         if self._pending:
-            self.segments.append(Literal(bytes(self._pending)))
+            self.segments.append(Bytes(bytes(self._pending)))
             self._pending = bytearray()

@@ -19,7 +19,7 @@ from netsurgery.formats.upgrade.text import TextUpgrade
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.layer import Layer
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.types.record import LayerType
 
 __all__ = ["Finding", "deprecated_findings", "schema_findings"]
@@ -60,7 +60,7 @@ class Finding:
         return cls(kind, level, str(error), layer)
 
 
-def schema_findings(text: Prototxt, net: Net | None) -> Iterator[Finding]:
+def schema_findings(text: Prototxt, net: NetDefinition | None) -> Iterator[Finding]:
     """Every field and value that is not Caffe 1.0's, and every type of layer.
 
     A field of a fork whose meaning is known here is a note, of another fork's a warning.
@@ -93,7 +93,7 @@ def _record(message: Message, kind: str) -> LayerType | None:
     return types.of(Layer(0, "", kind, (), (), message))
 
 
-def _known(net: Net) -> dict[Message | None, list[tuple[int, int]]]:
+def _known(net: NetDefinition) -> dict[Message | None, list[tuple[int, int]]]:
     """Each layer whose type has a record -> where the fields are whose meaning is not known."""
     return {
         layer.message: [(field.start, field.end) for field in unknown_fields(layer)]

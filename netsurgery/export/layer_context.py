@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.export.graph import Graph
-from netsurgery.export.protobuf import Attribute, FileRange
+from netsurgery.export.protobuf import Attribute, ExternalData
 from netsurgery.net.net import Layer, Shape
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Emitter", "Param", "Site", "only_caffe"]
+__all__ = ["Converter", "LayerContext", "LayerParam", "only_caffe"]
 
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
-class Param:
+class LayerParam:
     """One param of a layer, float32 in row-major order.
 
     ``range`` is where its bytes lie in the file of weights, where they lie there as ONNX wants
@@ -29,12 +29,12 @@ class Param:
     """
 
     shape: Shape
-    range: FileRange | None
+    range: ExternalData | None
     read: Callable[[], NDArray[np.float32]]
 
 
 @dataclass(eq=False)
-class Site:
+class LayerContext:
     """One layer and the graph it is written into.
 
     bottoms: the values of the layer's bottoms; shapes: their shapes; tops: the shapes its tops
@@ -46,7 +46,7 @@ class Site:
     bottoms: list[str]
     shapes: list[Shape]
     tops: list[Shape]
-    params: tuple[Param, ...]
+    params: tuple[LayerParam, ...]
     dynamic: bool = False
 
     @property
@@ -109,4 +109,4 @@ def only_caffe(does: str) -> str:
 
 
 #: Writes one layer; returns the value of each of its tops.
-Emitter = Callable[[Site], list[str]]
+Converter = Callable[[LayerContext], list[str]]

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
-from netsurgery.jobs.diff import ParamDifference, compare
-from netsurgery.jobs.verify_gaps import Gap, gap_between, order_notes, settle_order
-from netsurgery.jobs.verify_inputs import Samples, pair_inputs
-from netsurgery.jobs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_maps
 from netsurgery.net import types
 from netsurgery.net.effects import harmless
 from netsurgery.net.inputs import declare_inputs, given_to_either
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.matching import first_writers, pair_blobs, same_order
+from netsurgery.verbs.diff import ParamDifference, compare
+from netsurgery.verbs.verify_gaps import Difference, gap_between, order_notes, settle_order
+from netsurgery.verbs.verify_inputs import Samples, pair_inputs
+from netsurgery.verbs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_maps
 
 if TYPE_CHECKING:
-    from netsurgery.jobs.verify_inputs import Feed
+    from netsurgery.verbs.verify_inputs import Feed
 
 __all__ = ["TOLERANCE", "BlobGap", "Verification", "verify"]
 
@@ -43,7 +43,7 @@ class BlobGap:
     layer: str
     blob: str
     other: str
-    gap: Gap
+    gap: Difference
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Verification:
 
 
 def verify(
-    old: Model,
-    new: Model,
+    old: NetWithWeights,
+    new: NetWithWeights,
     samples: Samples,
     engines: Sequence[EngineOptions],
     *,
@@ -129,7 +129,7 @@ def verify(
     pairs = pair_blobs(*nets, found.net.blobs)
     outputs = _pair_outputs(nets, pairs)
     with ExitStack() as stack:
-        models = Model(nets[0], old.weights), Model(nets[1], new.weights)
+        models = NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)
         opened = _opened(engines, models, stack)
         loaded = tuple(
             stack.enter_context(engine.load(model.net, Path(model.path)))
@@ -162,7 +162,9 @@ def verify(
         )
 
 
-def _read(old: Model, new: Model, allow: Collection[str]) -> tuple[Net, Net]:
+def _read(
+    old: NetWithWeights, new: NetWithWeights, allow: Collection[str]
+) -> tuple[NetDefinition, NetDefinition]:
     """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
     one, other = old.net, new.net
     if one.state.shapes == other.state.shapes:
@@ -170,7 +172,7 @@ def _read(old: Model, new: Model, allow: Collection[str]) -> tuple[Net, Net]:
     return _compared(one, allow), _compared(other, allow)
 
 
-def _compared(net: Net, allow: Collection[str]) -> Net:
+def _compared(net: NetDefinition, allow: Collection[str]) -> NetDefinition:
     """The net, with Input layers for data layers.
 
     Where layers do more than is allowed, it is what the net makes of its inputs: what is only
@@ -187,7 +189,7 @@ def _once(*notes: str) -> tuple[str, ...]:
 
 
 def _opened(
-    options: Sequence[EngineOptions], models: Sequence[Model], stack: ExitStack
+    options: Sequence[EngineOptions], models: Sequence[NetWithWeights], stack: ExitStack
 ) -> tuple[Engine, Engine]:
     """An engine for each of the two models, or the same one twice."""
     each = [models] if len(options) == 1 else [[model] for model in models]
@@ -197,7 +199,9 @@ def _opened(
     return engines[0], engines[-1]
 
 
-def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, str]:
+def _pair_outputs(
+    nets: tuple[NetDefinition, NetDefinition], pairs: Mapping[str, str]
+) -> dict[str, str]:
     """Each output of the first net, and what it may hide -> its partner in the second.
 
     By matched layers; those left over in file order, where both nets have as many. Raises NetError
@@ -224,7 +228,7 @@ def _pair_outputs(nets: tuple[Net, Net], pairs: Mapping[str, str]) -> dict[str, 
     return ordered
 
 
-def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
+def _hidden(nets: tuple[NetDefinition, NetDefinition], blob: str, other: str) -> dict[str, str]:
     """What goes into the layers that make two outputs, where these hide differences."""
     one, two = nets[0].last_writer(blob), nets[1].last_writer(other)
     if one is None or two is None or one.in_place or two.in_place:
@@ -233,7 +237,7 @@ def _hidden(nets: tuple[Net, Net], blob: str, other: str) -> dict[str, str]:
     return {one.bottoms[0]: two.bottoms[0]} if hiding else {}
 
 
-def _not_seen(nets: tuple[Net, Net], outputs: Mapping[str, str]) -> list[str]:
+def _not_seen(nets: tuple[NetDefinition, NetDefinition], outputs: Mapping[str, str]) -> list[str]:
     """Outputs made by a layer that hides differences, in place, so that none can be seen."""
     notes = []
     for blob in nets[0].outputs:
@@ -249,7 +253,7 @@ def _not_seen(nets: tuple[Net, Net], outputs: Mapping[str, str]) -> list[str]:
 
 
 def _notes(
-    nets: tuple[Net, Net],
+    nets: tuple[NetDefinition, NetDefinition],
     shapes: Mapping[str, Shape],
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
@@ -302,7 +306,7 @@ class _Runner:
 
     def __init__(
         self,
-        nets: tuple[Net, Net],
+        nets: tuple[NetDefinition, NetDefinition],
         loaded: tuple[LoadedNet, LoadedNet],
         inputs: Mapping[str, str],
         shapes: Mapping[str, Shape],
@@ -335,7 +339,7 @@ class _Runner:
         """Of every output the largest gap of all samples."""
         runs = [self._gaps(feed, outputs) for feed in samples.feeds(self.nets[0], self.shapes)]
         return [
-            replace(same[0], gap=reduce(Gap.joined, (one.gap for one in same)))
+            replace(same[0], gap=reduce(Difference.joined, (one.gap for one in same)))
             for same in zip(*runs, strict=True)
         ]
 

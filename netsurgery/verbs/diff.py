@@ -14,12 +14,12 @@ from netsurgery.formats.hdf5 import Shared
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
-from netsurgery.jobs.blob_statistics import BlobDistance, distance
-from netsurgery.net import Net
+from netsurgery.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
-from netsurgery.surgery.difference.fields import Change
+from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.difference.records import model_records
+from netsurgery.verbs.blob_statistics import BlobDistance, distance
 
 __all__ = ["Comparison", "ParamDifference", "compare", "compare_files"]
 
@@ -125,7 +125,7 @@ def _check_shapes(nets: Nets, state: NetState) -> None:
 def _shared(net: Prototxt, state: NetState) -> Shared | None:
     """Which params the layers share, where the net can be read as one."""
     try:
-        return Net.of(to_v1(net).result, state).sharing.owners
+        return NetDefinition.of(to_v1(net).result, state).sharing.owners
     except NetsurgeryError:
         return None
 
@@ -135,7 +135,7 @@ def _models(old: WeightsFile, new: WeightsFile) -> NetDifference:
     if not (isinstance(old, Caffemodel) and isinstance(new, Caffemodel)):
         return compare_records(model_records(old, bare=True), model_records(new, bare=True))
     same = old.net_name == new.net_name
-    names = [] if same else [Change("name", quoted(old.net_name), quoted(new.net_name))]
+    names = [] if same else [FieldChange("name", quoted(old.net_name), quoted(new.net_name))]
     return compare_records(model_records(old), model_records(new), names)
 
 

@@ -15,14 +15,14 @@ from netsurgery.formats.labels import read_labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings, find_settings
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
-from netsurgery.jobs.check_engines import EngineReport, embedded_report, stock_report
-from netsurgery.jobs.check_schema import Finding, deprecated_findings, schema_findings
 from netsurgery.net.effects import effects_of, option
 from netsurgery.net.known_fields import check_blobs
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.state import TEST, NetState
+from netsurgery.verbs.check_engines import EngineReport, embedded_report, stock_report
+from netsurgery.verbs.check_schema import Finding, deprecated_findings, schema_findings
 
 __all__ = ["Check", "Finding", "check", "settings_findings", "settings_of"]
 
@@ -94,7 +94,7 @@ def check(
     )
     if net is None:
         return replace(made, findings=tuple(findings))
-    with Model(net, weights) as model:
+    with NetWithWeights(net, weights) as model:
         made = _checked(made, model, findings)
         shapes = _shapes(model)
         if settings is not None:
@@ -121,21 +121,21 @@ def _upgrade(text: Prototxt, findings: list[Finding]) -> TextUpgrade | None:
 
 def _net(
     text: Prototxt, upgrade: TextUpgrade | None, state: NetState, findings: list[Finding]
-) -> Net | None:
+) -> NetDefinition | None:
     """The net, whatever is wrong with its blobs; None where it is none."""
     if text.generation == "V0":
         if upgrade is None:
             return None
         text = upgrade.result
     try:
-        return Net.of(text, state, wired=False)
+        return NetDefinition.of(text, state, wired=False)
     except PrototxtError as error:
         if upgrade is not None or text.generation != "V0":
             findings.append(Finding.of("structure", "error", error))
         return None
 
 
-def _shapes(model: Model) -> Shapes:
+def _shapes(model: NetWithWeights) -> Shapes:
     """The shapes, as far as they are known where the net contradicts itself."""
     try:
         return model.shapes
@@ -143,7 +143,7 @@ def _shapes(model: Model) -> Shapes:
         return Shapes()
 
 
-def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
+def _checked(made: Check, model: NetWithWeights, findings: list[Finding]) -> Check:
     """What is known of the net as a net, its findings added to `findings`."""
     net = model.net
     wiring = list(net.wiring_errors())
@@ -177,7 +177,7 @@ def _checked(made: Check, model: Model, findings: list[Finding]) -> Check:
     )
 
 
-def _counts(net: Net) -> Iterator[Finding]:
+def _counts(net: NetDefinition) -> Iterator[Finding]:
     """Layers with bottoms or tops that their types do not take."""
     for layer in net.layers:
         try:
@@ -192,7 +192,7 @@ def _none_runs(*errors: NetsurgeryError) -> dict[str, EngineReport]:
     return {"embedded": report, "Caffe 1.0": report}
 
 
-def _effects(net: Net) -> Iterator[Finding]:
+def _effects(net: NetDefinition) -> Iterator[Finding]:
     """What layers do to files and modules when Caffe runs them, and the option that lets them."""
     for one in effects_of(net):
         if one.known:
@@ -211,7 +211,7 @@ def _unknown(shapes: Shapes) -> Iterator[Finding]:
         yield Finding("shapes", "warning", f"no shape of {several}: {reason}")
 
 
-def _unread(net: Net) -> Iterator[Finding]:
+def _unread(net: NetDefinition) -> Iterator[Finding]:
     """Tops that nobody reads, but for those of the last layer."""
     last = net.layers[-1] if net.layers else None
     for blob in net.outputs:
@@ -228,7 +228,7 @@ def _unread(net: Net) -> Iterator[Finding]:
             )
 
 
-def _params(model: Model) -> Iterator[Finding]:
+def _params(model: NetWithWeights) -> Iterator[Finding]:
     """How the weights do not fit."""
     where = model.path
     for name in model.fit.missing:
@@ -268,13 +268,13 @@ def settings_of(prototxt: Path, trust_config: bool | None) -> tuple[Settings | N
     return (found if found.prototxt.resolve() == prototxt.resolve() else None), []
 
 
-def settings_findings(settings: Settings, net: Net, shapes: Shapes) -> list[Finding]:
+def settings_findings(settings: Settings, net: NetDefinition, shapes: Shapes) -> list[Finding]:
     """What does not fit: the mean and the channels' order, the labels."""
     found = [_preprocessing(settings, net, shapes), ("error", _labels(settings, net, shapes))]
     return [Finding("settings", level, f"{settings.path}: {what}") for level, what in found if what]
 
 
-def _preprocessing(settings: Settings, net: Net, shapes: Shapes) -> tuple[str, str]:
+def _preprocessing(settings: Settings, net: NetDefinition, shapes: Shapes) -> tuple[str, str]:
     """What is wrong, or to be known, of the mean, the channels' order and the scales."""
     given = (settings.mean, settings.channel_swap, settings.raw_scale, settings.input_scale)
     if all(one is None for one in given):
@@ -296,7 +296,7 @@ def _preprocessing(settings: Settings, net: Net, shapes: Shapes) -> tuple[str, s
     return "note", note or ""
 
 
-def _labels(settings: Settings, net: Net, shapes: Shapes) -> str:
+def _labels(settings: Settings, net: NetDefinition, shapes: Shapes) -> str:
     if settings.labels is None:
         return ""
     try:

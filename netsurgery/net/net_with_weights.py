@@ -21,10 +21,10 @@ from netsurgery.formats.weights import (
     open_weights,
     stored_shape,
 )
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.state import TEST, NetState
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: The shapes of a layer's params in order, None for one that is not known.
 ParamShapes = tuple[Shape | None, ...]
 
-__all__ = ["Fit", "Model", "ParamMismatch", "mismatch", "other_shape"]
+__all__ = ["Fit", "NetWithWeights", "ParamMismatch", "mismatch", "other_shape"]
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,13 @@ class Fit:
     mismatches: Mapping[str, ParamMismatch]
 
 
-class Model(Closing):
+class NetWithWeights(Closeable):
     """A net and its weights, or a net alone; a context manager.
 
     The weights are opened, and their index read, when they are first asked for.
     """
 
-    def __init__(self, net: Net, weights: WeightsFile | Path | str | None = None) -> None:
+    def __init__(self, net: NetDefinition, weights: WeightsFile | Path | str | None = None) -> None:
         """weights: a file's name, a file that is open already (and closed with this), or None."""
         self.net = net
         self._file: WeightsFile | None = None
@@ -127,7 +127,7 @@ class Model(Closing):
 
         Raises what `Net.read` raises; what is wrong with the weights shows when they are read.
         """
-        return cls(Net.read(prototxt, state), weights)
+        return cls(NetDefinition.read(prototxt, state), weights)
 
     @property
     def has_weights(self) -> bool:

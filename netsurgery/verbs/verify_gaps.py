@@ -9,13 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from netsurgery.io.memory import Claim
-from netsurgery.jobs.diff import ParamDifference
-from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.order import Order, as_map, lie_alike
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.columns import gathered, to_order
-from netsurgery.surgery.transplant.params import LayerParams, ModelParams
+from netsurgery.surgery.transplant.params import ModelParams, TransplantLayer
+from netsurgery.verbs.diff import ParamDifference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Gap", "gap_between", "order_notes", "settle_order"]
+__all__ = ["Difference", "gap_between", "order_notes", "settle_order"]
 
 #: What comparing a number of each takes: both in float64, their magnitudes, the difference.
 _WIDE = 64
 
 
 @dataclass(frozen=True)
-class Gap:
+class Difference:
     """The difference of two arrays, of any shapes.
 
     absolute: the largest |a - b|. relative: that over the largest |a|. Both are infinite where the
@@ -56,9 +56,9 @@ class Gap:
         """Whether the relative difference is at most `tolerance`."""
         return self.relative <= tolerance
 
-    def joined(self, other: Gap) -> Gap:
+    def joined(self, other: Difference) -> Difference:
         """The larger of each, of two samples."""
-        return Gap(
+        return Difference(
             self.shape,
             self.other_shape,
             max(self.absolute, other.absolute),
@@ -68,19 +68,19 @@ class Gap:
         )
 
 
-def gap_between(a: Array, b: Array) -> Gap:
+def gap_between(a: Array, b: Array) -> Difference:
     """The gap between two arrays, compared in row-major order."""
     with Claim(_WIDE * max(a.size, b.size), f"comparing two arrays of {describe(a.shape)}"):
         return _gap(a, b)
 
 
-def _gap(a: Array, b: Array) -> Gap:
+def _gap(a: Array, b: Array) -> Difference:
     import numpy as np
 
     one, other = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
     largest = float(np.abs(one[np.isfinite(one)]).max(initial=0.0))
     if a.size != b.size:
-        return Gap(a.shape, b.shape, math.inf, math.inf, largest)
+        return Difference(a.shape, b.shape, math.inf, math.inf, largest)
     with np.errstate(invalid="ignore"):
         # An infinity in one engine may be a NaN in the other, that of the other sign may not.
         opposite = np.isinf(one) & (one == -other)
@@ -88,19 +88,19 @@ def _gap(a: Array, b: Array) -> Gap:
         differ = (one != other) & ~broken
         count = int(broken.sum())
         if not differ.any():
-            return Gap(a.shape, b.shape, 0.0, 0.0, largest, count)
+            return Difference(a.shape, b.shape, 0.0, 0.0, largest, count)
         absolute = float(np.abs(one[differ] - other[differ]).max())
     if math.isnan(absolute):
         absolute = math.inf
     relative = absolute / largest if largest else math.inf
-    return Gap(a.shape, b.shape, absolute, relative, largest, count)
+    return Difference(a.shape, b.shape, absolute, relative, largest, count)
 
 
 REORDERED = "reordered"
 
 
 def settle_order(
-    models: tuple[Model, Model], params: Sequence[ParamDifference]
+    models: tuple[NetWithWeights, NetWithWeights], params: Sequence[ParamDifference]
 ) -> tuple[ParamDifference, ...]:
     """`params`, those whose columns lie as each net reads them and are otherwise equal so named.
 
@@ -130,7 +130,7 @@ def order_notes(params: Sequence[ParamDifference]) -> list[str]:
     ]
 
 
-def _equal_in_order(old: LayerParams, new: LayerParams) -> bool:
+def _equal_in_order(old: TransplantLayer, new: TransplantLayer) -> bool:
     """Whether the weights are equal, column by column of the map that both look at."""
     there, here = old.columns, new.columns
     if not (there and here and old.blobs and new.blobs and old.shapes and new.shapes):
@@ -140,7 +140,7 @@ def _equal_in_order(old: LayerParams, new: LayerParams) -> bool:
     return _equal(old, new, there, here)
 
 
-def _equal(old: LayerParams, new: LayerParams, there: Order, here: Order) -> bool:
+def _equal(old: TransplantLayer, new: TransplantLayer, there: Order, here: Order) -> bool:
     blob, other = old.blobs[0], new.blobs[0]
     assert old.shapes is not None
     rows = old.shapes[0][0]

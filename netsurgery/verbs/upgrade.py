@@ -16,7 +16,7 @@ from netsurgery.io.terminal import print_text
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade
-    from netsurgery.formats.upgrade.text import Change, TextUpgrade
+    from netsurgery.formats.upgrade.text import TextUpgrade, UpgradeStep
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
@@ -47,7 +47,7 @@ class Upgrade:
         return self.text.prototxt.generation if self.text is not None else "V2"
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[UpgradeStep, ...]:
         """What is done; nothing where the net is up to date."""
         plan = self.text or self.binary
         return plan.changes if plan is not None else ()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from netsurgery.engines.contract import LoadedNet
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.jobs.verify_gaps import Gap, gap_between
 from netsurgery.net.edges import edge_effects
-from netsurgery.net.field import Field, fields
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.field import ReceptiveField, fields
+from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.verbs.verify_gaps import Difference, gap_between
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ class MapGap:
     check: MapCheck
     compared: int
     agreeing: int
-    gap: Gap
+    gap: Difference
 
     def joined(self, other: MapGap) -> MapGap:
         """Of two samples."""
@@ -94,8 +94,8 @@ class Unchecked:
 
 
 def plan_maps(
-    old: Net,
-    new: Net,
+    old: NetDefinition,
+    new: NetDefinition,
     inputs: Mapping[str, str],
     shapes: Mapping[str, Shape],
     outputs: Mapping[str, str],
@@ -125,16 +125,19 @@ class _Asked:
     def __init__(self) -> None:
         self._known: dict[object, Any] = {}
 
-    def shapes(self, net: Net, at: Mapping[str, Shape]) -> Shapes:
+    def shapes(self, net: NetDefinition, at: Mapping[str, Shape]) -> Shapes:
         """What `infer` gives, or raises."""
         return self._once(infer, net, at)
 
-    def fields(self, net: Net, at: Mapping[str, Shape]) -> dict[str, Field]:
+    def fields(self, net: NetDefinition, at: Mapping[str, Shape]) -> dict[str, ReceptiveField]:
         """What `fields` gives, or raises."""
         return self._once(fields, net, at)
 
     def _once(
-        self, work: Callable[[Net, Mapping[str, Shape]], T], net: Net, at: Mapping[str, Shape]
+        self,
+        work: Callable[[NetDefinition, Mapping[str, Shape]], T],
+        net: NetDefinition,
+        at: Mapping[str, Shape],
     ) -> T:
         key = work, id(net), tuple(at.items())
         if key not in self._known:
@@ -150,7 +153,11 @@ class _Asked:
 
 
 def _gives_a_map(
-    asked: _Asked, new: Net, inputs: Mapping[str, str], shapes: Mapping[str, Shape], blob: str
+    asked: _Asked,
+    new: NetDefinition,
+    inputs: Mapping[str, str],
+    shapes: Mapping[str, Shape],
+    blob: str,
 ) -> bool:
     """Whether an output of one cell, at what was compared, has more at the shapes `new` declares.
 
@@ -171,8 +178,8 @@ def _gives_a_map(
 
 def _planned(
     asked: _Asked,
-    old: Net,
-    new: Net,
+    old: NetDefinition,
+    new: NetDefinition,
     inputs: Mapping[str, str],
     shapes: Mapping[str, Shape],
     out: tuple[str, str],
@@ -222,7 +229,7 @@ def _planned(
     )
 
 
-def _pair(field: Field) -> str:
+def _pair(field: ReceptiveField) -> str:
     return " x ".join(f"{float(step):g}" for step in field.stride)
 
 
@@ -234,7 +241,9 @@ def _larger(window: Shape, declared: Shape | None, stride: tuple[int, int]) -> S
     return (*window[:2], *sides)
 
 
-def _grown(asked: _Asked, new: Net, name: str, shape: Shape, small: Shapes) -> Shapes | None:
+def _grown(
+    asked: _Asked, new: NetDefinition, name: str, shape: Shape, small: Shapes
+) -> Shapes | None:
     """The shapes at the larger input; None where params would have to grow with it."""
     try:
         large = asked.shapes(new, {name: shape})
@@ -258,7 +267,9 @@ def _whole_windows(
     return high, wide
 
 
-def _batch(asked: _Asked, old: Net, name: str, window: Shape, blob: str, cells: int) -> int:
+def _batch(
+    asked: _Asked, old: NetDefinition, name: str, window: Shape, blob: str, cells: int
+) -> int:
     """How many windows the classifier takes at once; 1 for a net that is made for one batch."""
     batch = max(1, min(cells, _AT_ONCE // prod(window)))
     try:
@@ -270,12 +281,12 @@ def _batch(asked: _Asked, old: Net, name: str, window: Shape, blob: str, cells: 
 
 def _reasons(
     asked: _Asked,
-    old: Net,
+    old: NetDefinition,
     before: Shapes,
-    new: Net,
+    new: NetDefinition,
     small: Shapes,
     out: tuple[str, str],
-    field: Field,
+    field: ReceptiveField,
 ) -> tuple[str, ...]:
     found = edge_effects(old, before, out[0]) or edge_effects(new, small, out[1])
     reasons = [str(effect) for effect in found]
@@ -287,12 +298,16 @@ def _reasons(
     return tuple(reasons)
 
 
-def _inputs(net: Net, shapes: Shapes) -> list[str]:
+def _inputs(net: NetDefinition, shapes: Shapes) -> list[str]:
     return [one.name for one in net.inputs if one.name in shapes.blobs]
 
 
 def _coarser(
-    asked: _Asked, new: Net, inputs: Mapping[str, Shape], out: tuple[str, str], field: Field
+    asked: _Asked,
+    new: NetDefinition,
+    inputs: Mapping[str, Shape],
+    out: tuple[str, str],
+    field: ReceptiveField,
 ) -> list[str]:
     """The layers before the map whose cells are not as near, or not in step with its own.
 

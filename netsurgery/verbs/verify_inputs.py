@@ -17,7 +17,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.memory import Claim, empty
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs, why_no_input, with_own_shapes
-from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
 from netsurgery.net.types.indices import Indices, indices
 from netsurgery.net.types.record import Role, Values
@@ -52,7 +52,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.pictures) + self.random
 
-    def feeds(self, net: Net, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
+    def feeds(self, net: NetDefinition, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
         """The inputs of each sample, float32 of exactly `shapes`, C-contiguous.
 
         Raises NetError for a picture where the net takes several inputs or no picture.
@@ -61,13 +61,13 @@ class Samples:
         for number in range(self.random):
             yield _random(net, shapes, (self.seed, number))
 
-    def large(self, net: Net, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
+    def large(self, net: NetDefinition, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
         """Like `feeds`, for maps, of which each costs many windows: random numbers once at most."""
         if not self.pictures and self.random:
             yield _random(net, shapes, (self.seed, self.random))
         yield from self._pictured(net, shapes)
 
-    def _pictured(self, net: Net, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
+    def _pictured(self, net: NetDefinition, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
         for picture in self.pictures:
             name, shape = _picture_input(net, shapes)
             assert self.transformer is not None
@@ -78,7 +78,7 @@ class Samples:
 
 
 def make_samples(
-    net: Net, images: Sequence[str], settings: Settings, *, random: int | None, seed: int
+    net: NetDefinition, images: Sequence[str], settings: Settings, *, random: int | None, seed: int
 ) -> Samples:
     """The pictures, read, and made ready as `settings` say; `random` times random numbers besides.
 
@@ -103,7 +103,7 @@ def make_samples(
     return Samples([read_picture(image) for image in images], transformer, count, seed)
 
 
-def _picture_input(net: Net, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:
+def _picture_input(net: NetDefinition, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:
     if len(shapes) != 1:
         raise NetError(
             f"{net.prototxt.path}: the net has {len(shapes)} inputs, {', '.join(shapes)}; "
@@ -112,7 +112,7 @@ def _picture_input(net: Net, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:
     return next(iter(shapes.items()))
 
 
-def _random(net: Net, shapes: Mapping[str, Shape], seed: tuple[int, int]) -> Feed:
+def _random(net: NetDefinition, shapes: Mapping[str, Shape], seed: tuple[int, int]) -> Feed:
     import numpy as np
 
     generator = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def _normal(generator: np.random.Generator, name: str, shape: Shape) -> NDArray[
     return made
 
 
-def pair_inputs(old: Net, new: Net) -> tuple[dict[str, str], dict[str, Shape]]:
+def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str], dict[str, Shape]]:
     """Each input of `old` -> that of `new`; and the shape at which both are compared.
 
     Paired by name, or else in file order. The shape is on each axis the smaller of the two (batch,
@@ -177,7 +177,7 @@ def _alike(one: Shape, other: Shape) -> bool:
     return one[1:2] == other[1:2] if len(one) == 4 else one[1:] == other[1:]
 
 
-def _counted(net: Net) -> str:
+def _counted(net: NetDefinition) -> str:
     return f"{len(net.inputs)} input{'' if len(net.inputs) == 1 else 's'}"
 
 
@@ -197,7 +197,7 @@ class _Read(NamedTuple):
 
 
 def draw_indices(
-    net: Net, shapes: Mapping[str, Shape], random: np.random.Generator
+    net: NetDefinition, shapes: Mapping[str, Shape], random: np.random.Generator
 ) -> Iterator[tuple[str, Places, NDArray[np.float64]]]:
     """(input, places in it, counted row by row, the numbers to put there).
 
@@ -214,14 +214,14 @@ def draw_indices(
 
 
 def _drawn(
-    net: Net, at: Shapes, read: _Read, random: np.random.Generator
+    net: NetDefinition, at: Shapes, read: _Read, random: np.random.Generator
 ) -> Iterator[tuple[str, Places, NDArray[np.float64]]]:
     numbers = _draw(read.takes, at.of(read.blob), random).reshape(-1)
     for name, (places, targets) in _origins(net, at, read).items():
         yield name, places, numbers[targets]
 
 
-def _reads(net: Net, at: Shapes) -> Iterator[_Read]:
+def _reads(net: NetDefinition, at: Shapes) -> Iterator[_Read]:
     for layer in net.layers:
         if any(bottom not in at.blobs for bottom in layer.bottoms):
             continue
@@ -255,7 +255,7 @@ def _boxes(takes: Indices, shape: Shape, random: np.random.Generator) -> NDArray
     return np.broadcast_to(rows.reshape(*rows.shape, *[1] * (len(shape) - 2)), shape)
 
 
-def _origins(net: Net, at: Shapes, read: _Read) -> dict[str, tuple[Places, Places]]:
+def _origins(net: NetDefinition, at: Shapes, read: _Read) -> dict[str, tuple[Places, Places]]:
     """Input -> the places in it, and the places of the blob, that hold the same numbers."""
     import numpy as np
 
@@ -271,7 +271,7 @@ def _origins(net: Net, at: Shapes, read: _Read) -> dict[str, tuple[Places, Place
         return {}
 
 
-def _moving_part(net: Net, at: Shapes, read: _Read) -> tuple[Net, list[str]]:
+def _moving_part(net: NetDefinition, at: Shapes, read: _Read) -> tuple[NetDefinition, list[str]]:
     """The layers before it that move what the blob holds, and which of the net's inputs they read.
 
     The part's inputs are what its first layers read, computed or not. No input is named where a
@@ -298,7 +298,7 @@ def _moves(layer: Layer) -> bool:
 
 
 def _sent(
-    part: Net, at: Shapes, blob: str, names: Sequence[str]
+    part: NetDefinition, at: Shapes, blob: str, names: Sequence[str]
 ) -> dict[str, tuple[Places, Places]]:
     import numpy as np
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer, layer_segments
 from netsurgery.formats.caffemodel_write import (
+    ExpectedLayer,
     LayerChange,
-    LayerFacts,
     check_written,
     planned,
     rewrite,
@@ -27,8 +27,8 @@ from netsurgery.formats.weights import (
     write_weights,
 )
 from netsurgery.io.files import Output
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net, Shape
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 
 __all__ = ["ModelChange", "write_model"]
 
@@ -41,14 +41,14 @@ class ModelChange:
     the others stay. added: layers that the weights have not.
     """
 
-    net: Net
+    net: NetDefinition
     layers: Mapping[str, LayerChange] = field(default_factory=dict)
     added: Sequence[NewLayer] = ()
 
 
 def write_model(
     output: Output,
-    model: Model,
+    model: NetWithWeights,
     change: ModelChange,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -82,14 +82,14 @@ def _rewrite(
     for layer in change.added:
         segments += layer_segments(layer, source.generation)
         shapes = tuple(blob.shape for blob in layer.blobs)
-        expected.append(LayerFacts(layer.name, layer.type, layer.bottoms, layer.tops, shapes))
+        expected.append(ExpectedLayer(layer.name, layer.type, layer.bottoms, layer.tops, shapes))
     check_size(segments, output.path)
     written = output.write_segments(segments, progress)
     check_written(output.temporary, expected)
     return written
 
 
-def _layers_anew(model: Model, change: ModelChange) -> Iterator[NewLayer]:
+def _layers_anew(model: NetWithWeights, change: ModelChange) -> Iterator[NewLayer]:
     """The layers of a file made anew: in the new net's order, then those that the net has not.
 
     Caffe loads all of a layer's params or none, so a layer of which there are none is left out.
@@ -112,7 +112,9 @@ def _layers_anew(model: Model, change: ModelChange) -> Iterator[NewLayer]:
             yield NewLayer(name, new.type or old.type, bottoms, tops, _blobs(model, old, new))
 
 
-def _by_new_name(model: Model, change: ModelChange) -> dict[str, tuple[WeightsLayer, LayerChange]]:
+def _by_new_name(
+    model: NetWithWeights, change: ModelChange
+) -> dict[str, tuple[WeightsLayer, LayerChange]]:
     """New name -> the layer in the weights and what becomes of it; of several, one with params."""
     found: dict[str, tuple[WeightsLayer, LayerChange]] = {}
     for layer in model.weights.layers if model.has_weights else ():
@@ -123,7 +125,7 @@ def _by_new_name(model: Model, change: ModelChange) -> dict[str, tuple[WeightsLa
     return found
 
 
-def _blobs(model: Model, layer: WeightsLayer, change: LayerChange) -> tuple[NewBlob, ...]:
+def _blobs(model: NetWithWeights, layer: WeightsLayer, change: LayerChange) -> tuple[NewBlob, ...]:
     """The layer's blobs as changed, of the net's own shapes where they are the net's."""
     if change.blobs is not None:
         return change.blobs

@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.library.given import AnyPath, as_path, as_settings
-from netsurgery.library.opened import Net
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net as NetView
+from netsurgery.net.net import NetDefinition as NetView
 from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath, as_path, as_settings
+from netsurgery.open_net.net import Net
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
-    from netsurgery.jobs.convert import Conversion
-    from netsurgery.jobs.export import Exported
-    from netsurgery.jobs.upgrade import Upgrade
     from netsurgery.surgery.convolution.plan import ConvolutionPlan
     from netsurgery.surgery.edit.plan import EditPlan
     from netsurgery.surgery.initial_params import InitialPlan
     from netsurgery.surgery.transplant.plan import TransplantPlan
+    from netsurgery.verbs.convert import Conversion
+    from netsurgery.verbs.export import Exported
+    from netsurgery.verbs.upgrade import Upgrade
 
 # The jobs are imported where they are used: most programs need one or two of them.
 
@@ -94,15 +94,15 @@ def convert(
     which the new netsurgery.toml remembers. engine: which one moves the params (the result is the
     same) and verifies. verify: run both nets on the same input before anything appears.
 
-    The result's `places` are the files, `engine` is what did it. Raises SurgeryError where the net
+    The result's `paths` are the files, `engine` is what did it. Raises SurgeryError where the net
     cannot be converted, where net and weights do not fit or the outputs differ, OutputError,
     EngineError, FormatError; nothing is written then.
     """
-    from netsurgery.jobs import convert as job
+    from netsurgery.verbs import convert as job
 
     if isinstance(plan, (str, Path)):
         plan = plan_convolution(plan)
-    places = job.output_places(
+    paths = job.output_paths(
         Path(plan.net.prototxt.path),
         Path(weights),
         folder=as_path(folder),
@@ -112,7 +112,7 @@ def convert(
     return job.convert(
         plan,
         Path(weights),
-        places,
+        paths,
         settings=as_settings(settings),
         engine=engine or EngineOptions(),
         force=force,
@@ -141,8 +141,8 @@ def init(
     params cannot be filled, PrototxtError, NetError (for a shape of a blob that takes none, too),
     OutputError.
     """
-    from netsurgery.jobs.init import initialize
     from netsurgery.surgery.initial_params import plan_initial_params
+    from netsurgery.verbs.init import initialize
 
     plan = plan_initial_params(NetView.read(prototxt, state), input_shapes, as_caffe=as_caffe)
     if not dry_run:
@@ -172,17 +172,17 @@ def edit(
     the old). Raises SurgeryError with every operation that cannot be done and why, FormatError,
     NetError, OutputError; nothing is written then.
     """
-    from netsurgery.jobs.edit import EditPlaces, check_edit_places, write_edit
     from netsurgery.surgery.edit.plan import plan_edit
+    from netsurgery.surgery.edit.write import EditPaths, check_edit_paths, write_edit
 
     if isinstance(operations, str):
         operations = [operations]
-    places = EditPlaces(Path(weights_out), as_path(prototxt_out))
-    with Model.open(prototxt, weights, state) as model:
+    paths = EditPaths(Path(weights_out), as_path(prototxt_out))
+    with NetWithWeights.open(prototxt, weights, state) as model:
         plan = plan_edit(model, operations)
-        check_edit_places(plan, places)
+        check_edit_paths(plan, paths)
         if not dry_run:
-            write_edit(plan, model, places, force=force)
+            write_edit(plan, model, paths, force=force)
     return plan
 
 
@@ -214,8 +214,8 @@ def transplant(
     sliced, dropped or left. Raises SurgeryError with every refusal, FormatError, NetError,
     OutputError.
     """
-    from netsurgery.jobs import transplant as job
     from netsurgery.surgery.transplant.plan import NameRule
+    from netsurgery.verbs import transplant as job
 
     rule = NameRule(dict(names or {}), prefix, suffix)
     one = (Path(source[0]), Path(source[1]))
@@ -236,7 +236,7 @@ def upgrade(
     done, `generation` what it was. Raises FormatError, PrototxtError, CaffemodelError,
     OutputError.
     """
-    from netsurgery.jobs import upgrade as job
+    from netsurgery.verbs import upgrade as job
 
     with job.planned_upgrade(Path(path)) as plan:
         if not dry_run:
@@ -264,7 +264,7 @@ def export_onnx(
     and shapes to read the net in; data layers of known shapes become inputs. Raises
     NetsurgeryError for a layer that ONNX has no words for, FormatError, OutputError.
     """
-    from netsurgery.jobs.export import export
+    from netsurgery.verbs.export import export
 
     settings = None if preprocess is None else as_settings(preprocess)
     paths = Path(prototxt), Path(weights), Path(output)

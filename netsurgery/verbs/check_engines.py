@@ -13,13 +13,13 @@ from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.schema.descriptors import why_not_parsed
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.memory import Claim
-from netsurgery.jobs.check_schema import Finding
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
-from netsurgery.net.model import Model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.types.record import ParamRole, Source
+from netsurgery.net.types.record import InputSource, ParamRole
+from netsurgery.verbs.check_schema import Finding
 
 __all__ = ["EngineReport", "embedded_report", "stock_report"]
 
@@ -36,7 +36,7 @@ class EngineReport:
     reasons: tuple[str, ...] = ()
 
 
-def embedded_report(net: Net, shapes: Shapes, fits: bool | None) -> EngineReport:
+def embedded_report(net: NetDefinition, shapes: Shapes, fits: bool | None) -> EngineReport:
     """What the embedded engine makes of the net."""
     reasons: list[str] = []
     # Data layers of known shapes are run as inputs.
@@ -57,7 +57,9 @@ def embedded_report(net: Net, shapes: Shapes, fits: bool | None) -> EngineReport
     return _report(reasons, fits)
 
 
-def stock_report(model: Model, findings: Sequence[Finding], fits: bool | None) -> EngineReport:
+def stock_report(
+    model: NetWithWeights, findings: Sequence[Finding], fits: bool | None
+) -> EngineReport:
     """What Caffe 1.0 makes of the net; what is in layers of other phases counts, as it reads it."""
     schema = [finding.message for finding in findings if finding.kind == "schema"]
     wrong = [
@@ -69,7 +71,7 @@ def stock_report(model: Model, findings: Sequence[Finding], fits: bool | None) -
     return _report([*schema, *wrong, *_rates(net), *_sources(net), *_weights(model)], fits)
 
 
-def _rates(net: Net) -> Iterator[str]:
+def _rates(net: NetDefinition) -> Iterator[str]:
     """BatchNorms of which Caffe would have to train the statistics.
 
     Where there are three rates it takes them for those of an old file, and for zeros.
@@ -83,18 +85,18 @@ def _rates(net: Net) -> Iterator[str]:
             yield str(layer.error("a lr_mult other than 0 for its statistics, which Caffe refuses"))
 
 
-def _sources(net: Net) -> Iterator[str]:
+def _sources(net: NetDefinition) -> Iterator[str]:
     """The files that data layers read, where there are none."""
     for layer in net.layers:
         own = types.message_of(layer)
-        if own is None or types.source(layer) is not Source.DATA:
+        if own is None or types.source(layer) is not InputSource.DATA:
             continue
         source = layer.param(own).scalar("source")
         if source is not None and not Path(source.as_string()).exists():
             yield str(layer.error(f"there is no {source.as_string()!r}, which it reads"))
 
 
-def _weights(model: Model) -> Iterator[str]:
+def _weights(model: NetWithWeights) -> Iterator[str]:
     """What Caffe 1.0 does not read of the weights."""
     if not model.has_weights:
         return

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from netsurgery.io.files import Outputs
 from netsurgery.net.inputs import assume_input, given_to_either
-from netsurgery.net.model import Model
-from netsurgery.net.model_write import write_model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
+from netsurgery.net.write_weights import write_model
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
 from netsurgery.surgery.transplant.weights import model_change
 
@@ -48,9 +48,11 @@ def planned_transplant(
     part that overlaps goes. strict: every layer of the target must have its params. Raises
     FormatError, NetError, and SurgeryError with every refusal.
     """
-    nets = given_to_either(Net.read(source[0], state), Net.read(target[0], state))
+    nets = given_to_either(
+        NetDefinition.read(source[0], state), NetDefinition.read(target[0], state)
+    )
     goal = nets[1] if target[1] is not None else assume_input(nets[1], nets[0])
-    with Model(nets[0], source[1]) as one, Model(goal, target[1]) as other:
+    with NetWithWeights(nets[0], source[1]) as one, NetWithWeights(goal, target[1]) as other:
         yield plan_transplant(one, other, rule, cut=cut, strict=strict)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from netsurgery.errors import NetError, SurgeryError
-from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.edit.session import EditSession
 
@@ -33,7 +33,7 @@ class Store:
     `kept` is the file as it is; `mine` maps it privately, so that its arrays can be written to.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: NetWithWeights) -> None:
         self.model = model
         self.kept = EditSession(model)
         self.closed = False
@@ -54,7 +54,7 @@ class Store:
         return self.mine[owner]
 
     def _mapped(self, layer: str, index: int) -> Array:
-        from netsurgery.library.arrays import ParamArray, open_privately
+        from netsurgery.open_net.arrays import ParamArray, open_privately
 
         if self._private is None:
             self._private = EditSession(open_privately(self.model))
@@ -71,7 +71,7 @@ class Store:
 
     def changed(self) -> dict[tuple[str, int], Array]:
         """The params that are no more what the file has."""
-        from netsurgery.library.arrays import bytes_differ
+        from netsurgery.open_net.arrays import bytes_differ
 
         return {
             owner: array

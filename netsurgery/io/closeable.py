@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Closing"]
+__all__ = ["Closeable"]
 
 
-class Closing(Protocol):
+class Closeable(Protocol):
     """Something with a `close`, which leaving the ``with`` calls."""
 
     def close(self) -> None:

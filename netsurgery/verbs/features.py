@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netsurgery.errors import OutputError
-from netsurgery.io.closing import Closing
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Output
 from netsurgery.io.npy import npy_bytes
 
@@ -24,7 +24,7 @@ __all__ = ["FeatureFile", "feature_file", "feature_paths"]
 _HDF5 = (".h5", ".hdf5")
 
 
-class FeatureFile(Closing, Protocol):
+class FeatureFile(Closeable, Protocol):
     """A file of features in the making; close it, or use it as a context manager."""
 
     def add(self, name: str, features: Features) -> None:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
 from netsurgery.formats.weights import open_weights
-from netsurgery.library.given import AnyPath, as_settings
-from netsurgery.net.model import Model
 from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath, as_settings
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
-    from netsurgery.jobs.check import Check
-    from netsurgery.jobs.diff import Comparison
-    from netsurgery.jobs.inspection import Inspection
-    from netsurgery.jobs.verify import Verification
+    from netsurgery.verbs.check import Check
+    from netsurgery.verbs.diff import Comparison
+    from netsurgery.verbs.inspection import Inspection
+    from netsurgery.verbs.verify import Verification
 
 __all__ = ["check", "diff", "inspect", "verify"]
 
@@ -48,7 +48,7 @@ def inspect(
     takes none, CaffemodelError.
     """
     from netsurgery.formats.prototxt import is_prototxt
-    from netsurgery.jobs.inspection import InputSize, inspect_net, inspect_weights
+    from netsurgery.verbs.inspection import InputSize, inspect_net, inspect_weights
 
     if weights is None and not is_prototxt(Path(path)):
         if sizes or input_shapes or fields:
@@ -57,7 +57,7 @@ def inspect(
             return inspect_weights(alone, with_statistics=statistics)
     given = [InputSize(name, tuple(dims)) for name, dims in (sizes or {}).items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
-    with Model.open(path, weights, state) as model:
+    with NetWithWeights.open(path, weights, state) as model:
         return inspect_net(
             model,
             sizes=given,
@@ -87,7 +87,7 @@ def check(
 
     Raises FormatError, PrototxtError and CaffemodelError for a file that cannot be read.
     """
-    from netsurgery.jobs.check import check as checked
+    from netsurgery.verbs.check import check as checked
 
     given = None if weights is None else Path(weights)
     return checked(Path(path), given, state.at(input_shapes), trust_config=trust_config)
@@ -112,7 +112,7 @@ def diff(
     kind.
     """
     from netsurgery.formats.prototxt import Prototxt
-    from netsurgery.jobs.diff import compare_files
+    from netsurgery.verbs.diff import compare_files
 
     (net, model), (other_net, other_model) = _pair(old), _pair(new)
     if (net is None) != (other_net is None) or (model is None) != (other_model is None):
@@ -162,11 +162,11 @@ def verify(
     is the first blob that differs. Raises NetError where the nets' inputs or outputs cannot be set
     side by side, or there is nothing to compare on, FormatError, EngineError.
     """
-    from netsurgery.jobs import verify as job
-    from netsurgery.jobs.verify_inputs import make_samples
+    from netsurgery.verbs import verify as job
+    from netsurgery.verbs.verify_inputs import make_samples
 
     names, given = [str(image) for image in images], as_settings(settings)
     chosen = engines if isinstance(engines, tuple) else (engines or EngineOptions(),)
-    with Model.open(*old, state) as one, Model.open(*new, state) as other:
+    with NetWithWeights.open(*old, state) as one, NetWithWeights.open(*new, state) as other:
         samples = make_samples(one.net, names, given, random=random, seed=seed)
         return job.verify(one, other, samples, chosen, tolerance=tolerance)

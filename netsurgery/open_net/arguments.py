@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from netsurgery.formats.settings import Settings, load_settings
+from netsurgery.formats.settings import Settings, read_settings
 
 __all__ = ["AnyPath", "as_path", "as_settings"]
 
@@ -26,7 +26,7 @@ def as_settings(given: Settings | AnyPath | None) -> Settings:
     if given is None:
         return Settings()
     if not isinstance(given, Settings):
-        return load_settings(given)
+        return read_settings(given)
     mean = Path(given.mean) if isinstance(given.mean, str) else given.mean
     return replace(
         given,

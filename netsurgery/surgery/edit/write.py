@@ -9,24 +9,24 @@ from pathlib import Path
 from netsurgery.errors import SurgeryError
 from netsurgery.io.files import Outputs
 from netsurgery.io.npy import npy_bytes
-from netsurgery.net.model import Model
-from netsurgery.net.model_write import ModelChange, write_model
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.surgery.edit.plan import EditPlan
 
-__all__ = ["EditPlaces", "check_edit_places", "write_edit"]
+__all__ = ["EditPaths", "check_edit_paths", "write_edit"]
 
 
 @dataclass(frozen=True)
-class EditPlaces:
+class EditPaths:
     """Where the outputs go; `prototxt` is None where no new prototxt is wanted."""
 
     weights: Path
     prototxt: Path | None = None
 
 
-def check_edit_places(plan: EditPlan, places: EditPlaces) -> None:
+def check_edit_paths(plan: EditPlan, paths: EditPaths) -> None:
     """Raise SurgeryError where the net changes and its new prototxt has no place to go."""
-    if plan.text is not None and places.prototxt is None:
+    if plan.text is not None and paths.prototxt is None:
         raise SurgeryError(
             f"{plan.net.prototxt.path}: the net's structure changes with its weights; "
             "say where the new prototxt goes with --prototxt-out"
@@ -35,8 +35,8 @@ def check_edit_places(plan: EditPlan, places: EditPlaces) -> None:
 
 def write_edit(
     plan: EditPlan,
-    model: Model,
-    places: EditPlaces,
+    model: NetWithWeights,
+    paths: EditPaths,
     *,
     force: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -47,14 +47,14 @@ def write_edit(
     the one that the plan was made with. progress: called with the bytes of weights written.
     Raises SurgeryError, OutputError; nothing is written then.
     """
-    check_edit_places(plan, places)
-    paths: list[str | Path] = [places.weights, *plan.saved]
-    paths += [] if places.prototxt is None else [places.prototxt]
-    with Outputs(paths, inputs=model.files, force=force) as outputs:
+    check_edit_paths(plan, paths)
+    written: list[str | Path] = [paths.weights, *plan.saved]
+    written += [] if paths.prototxt is None else [paths.prototxt]
+    with Outputs(written, inputs=model.files, force=force) as outputs:
         for name, array in plan.saved.items():
             outputs[name].write(npy_bytes(array))
-        if places.prototxt is not None:
-            outputs[places.prototxt].write(plan.new.prototxt.to_bytes())
+        if paths.prototxt is not None:
+            outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
         change = ModelChange(plan.new, plan.changes, plan.added)
-        write_model(outputs[places.weights], model, change, progress)
-    return tuple(map(str, paths))
+        write_model(outputs[paths.weights], model, change, progress)
+    return tuple(map(str, written))

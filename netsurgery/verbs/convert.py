@@ -25,28 +25,28 @@ from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.files import Output, Outputs
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import check_links, check_outputs
-from netsurgery.jobs.convert_settings import Remembered, check_settings, remember
-from netsurgery.net.model import Model
-from netsurgery.net.model_write import ModelChange, write_model
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.surgery.columns import taken, to_natural
-from netsurgery.surgery.convolution.plan import ConvolutionPlan, Move
+from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
 from netsurgery.surgery.convolution.weights import (
     WeightsMatch,
     added_layers,
     convolution_changes,
     match_weights,
 )
+from netsurgery.verbs.convert_settings import SettingsOutcome, check_settings, plan_settings
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import CaffeNet
-    from netsurgery.jobs.verify import Verification
+    from netsurgery.verbs.verify import Verification
 
-__all__ = ["Conversion", "Places", "Rehearsal", "convert", "output_places", "rehearse"]
+__all__ = ["Conversion", "DryRun", "OutputPaths", "check_conversion", "convert", "output_paths"]
 
 
 @dataclass(frozen=True)
-class Places:
+class OutputPaths:
     """Where the outputs go."""
 
     prototxt: Path
@@ -57,13 +57,13 @@ class Places:
         """The netsurgery.toml beside the new prototxt."""
         return self.prototxt.parent / SETTINGS_NAME
 
-    def written(self, kept: Remembered) -> list[Path]:
+    def written(self, kept: SettingsOutcome) -> list[Path]:
         """The outputs in the order they appear; the prototxt last, as it implies its weights."""
         return [self.weights, *([self.settings] if kept.text is not None else []), self.prototxt]
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """What `convert` would do: how the weights match, why no netsurgery.toml, which outputs are
     there already."""
 
@@ -83,7 +83,7 @@ class Conversion:
     """
 
     plan: ConvolutionPlan
-    places: Places
+    paths: OutputPaths
     weights: WeightsMatch
     engine: str
     engine_note: str
@@ -92,14 +92,14 @@ class Conversion:
     verified: Verification | None = None
 
 
-def output_places(
+def output_paths(
     prototxt: Path,
     weights: Path,
     *,
     folder: Path | None = None,
     prototxt_out: Path | None = None,
     weights_out: Path | None = None,
-) -> Places:
+) -> OutputPaths:
     """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
 
     A prototxt from standard input ("-") has the stem "net". What is read as HDF5 is written so.
@@ -109,31 +109,31 @@ def output_places(
     model, form = weights.stem, ".caffemodel"
     if is_hdf5_name(weights):
         model, form = model.removesuffix(".caffemodel"), ".caffemodel.h5"
-    return Places(
+    return OutputPaths(
         prototxt_out or folder / f"{stem}_full_conv.prototxt",
         weights_out or folder / f"{model}_full_conv{form}",
     )
 
 
-def rehearse(
-    plan: ConvolutionPlan, weights: Path, places: Places, *, settings: Settings
-) -> Rehearsal:
+def check_conversion(
+    plan: ConvolutionPlan, weights: Path, paths: OutputPaths, *, settings: Settings
+) -> DryRun:
     """Check all that `convert` checks before it writes. Raises what `convert` would."""
     check_settings(plan, settings)
-    kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
-    paths = places.written(kept)
-    with Model(plan.net, weights) as model:
+    kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
+    written = paths.written(kept)
+    with NetWithWeights(plan.net, weights) as model:
         matched = match_weights(plan, model)
-    if all(path.parent.is_dir() for path in paths):
-        check_outputs(paths, inputs=[plan.net.prototxt.path, weights], force=True)
-    existing = tuple(path for path in paths if path.exists())
-    return Rehearsal(matched, kept.note, tuple(paths), existing)
+    if all(path.parent.is_dir() for path in written):
+        check_outputs(written, inputs=[plan.net.prototxt.path, weights], force=True)
+    existing = tuple(path for path in written if path.exists())
+    return DryRun(matched, kept.note, tuple(written), existing)
 
 
 def convert(
     plan: ConvolutionPlan,
     weights: Path,
-    places: Places,
+    paths: OutputPaths,
     *,
     settings: Settings,
     engine: EngineOptions,
@@ -157,18 +157,18 @@ def convert(
             "cannot be verified, since nets are run in the TEST phase; leave out --verify"
         )
     check_settings(plan, settings)
-    kept = remember(plan, settings, places.settings, places.prototxt, places.weights)
-    paths = places.written(kept)
-    with Model(plan.net, weights) as model, _folders(paths):
+    kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
+    written = paths.written(kept)
+    with NetWithWeights(plan.net, weights) as model, _folders(written):
         matched = match_weights(plan, model)
-        with Outputs(paths, inputs=model.files, force=force) as outputs:
-            outputs[places.prototxt].write(plan.new.prototxt.to_bytes())
+        with Outputs(written, inputs=model.files, force=force) as outputs:
+            outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
             if kept.text is not None:
-                outputs[places.settings].write(kept.text.encode())
-            by, note = _move(plan, model, outputs, places, matched, engine, progress)
-            found = _verified(plan, model, outputs, places, engine) if verify else None
+                outputs[paths.settings].write(kept.text.encode())
+            by, note = _move(plan, model, outputs, paths, matched, engine, progress)
+            found = _verified(plan, model, outputs, paths, engine) if verify else None
     seconds = time.monotonic() - started
-    return Conversion(plan, places, matched, by, note, seconds, kept.note, found)
+    return Conversion(plan, paths, matched, by, note, seconds, kept.note, found)
 
 
 @contextmanager
@@ -200,20 +200,20 @@ def _folders(paths: list[Path]) -> Iterator[None]:
 
 def _move(
     plan: ConvolutionPlan,
-    model: Model,
+    model: NetWithWeights,
     outputs: Outputs,
-    places: Places,
+    paths: OutputPaths,
     matched: WeightsMatch,
     options: EngineOptions,
     progress: Callable[[int], None] | None,
 ) -> tuple[str, str]:
     """Write the new weights; returns what did it, and a note on that or ""."""
-    target, note = outputs[places.weights], ""
+    target, note = outputs[paths.weights], ""
     if options.choice == "auto" and matched.unfit:
         note = f"Caffe does not load layer {matched.unfit[0].layer!r}: the embedded engine was used"
     elif options.choice != "embedded":
         from netsurgery.engines.model_file import check_found_by_caffe
-        from netsurgery.engines.pycaffe import Move as CaffeMove
+        from netsurgery.engines.pycaffe import ParamCopy
         from netsurgery.engines.registry import fall_back, open_caffe
 
         if options.choice == "caffe":
@@ -233,7 +233,7 @@ def _move(
                         caffe.load(net, Path(model.path), partial=True) for net in nets
                     )
                 plain = [move for move in plan.moves if move.columns is None]
-                moves = [CaffeMove(move.layer, move.target, move.transpose) for move in plain]
+                moves = [ParamCopy(move.layer, move.target, move.transpose) for move in plain]
                 caffe.transplant(before, after, moves)
                 for move in plan.moves:
                     if move.columns is not None:
@@ -247,7 +247,9 @@ def _move(
     return "embedded", note
 
 
-def _for_caffe(plan: ConvolutionPlan, model: Model, options: EngineOptions) -> tuple[Net, Net]:
+def _for_caffe(
+    plan: ConvolutionPlan, model: NetWithWeights, options: EngineOptions
+) -> tuple[NetDefinition, NetDefinition]:
     """The old net and the new one, without what does more than is allowed and moves no params."""
     from netsurgery.net.effects import harmless
 
@@ -259,7 +261,7 @@ def _for_caffe(plan: ConvolutionPlan, model: Model, options: EngineOptions) -> t
     return nets[0], nets[1]
 
 
-def _gather(before: CaffeNet, after: CaffeNet, move: Move) -> None:
+def _gather(before: CaffeNet, after: CaffeNet, move: ParamMove) -> None:
     """Move the params of an InnerProduct whose columns go elsewhere."""
     for index, shape in enumerate(move.new):
         values = before.param(move.layer, index)
@@ -301,30 +303,30 @@ def _save_as(save: Callable[[Path], None], path: Path, target: Path) -> None:
 
 def _verified(
     plan: ConvolutionPlan,
-    model: Model,
+    model: NetWithWeights,
     outputs: Outputs,
-    places: Places,
+    paths: OutputPaths,
     options: EngineOptions,
 ) -> Verification:
     """Run the net and what was made of it. Raises SurgeryError where they differ."""
-    from netsurgery.jobs.verify import verify
-    from netsurgery.jobs.verify_inputs import Samples
+    from netsurgery.verbs.verify import verify
+    from netsurgery.verbs.verify_inputs import Samples
 
-    new = Path(outputs[places.prototxt].temporary)
+    new = Path(outputs[paths.prototxt].temporary)
     state = plan.net.state
     with (
         as_file(plan.net.prototxt) as old,
-        _weights_as_file(outputs[places.weights]) as made,
-        Model.open(old, model.path, state) as one,
-        Model.open(new, made, state) as other,
+        _weights_as_file(outputs[paths.weights]) as made,
+        NetWithWeights.open(old, model.path, state) as one,
+        NetWithWeights.open(new, made, state) as other,
     ):
         try:
             found = verify(one, other, Samples(), [options])
         except (EffectRefused, EngineFailed, NetError) as error:
             # What is wrong is said of the outputs, by the names that the user knows.
-            words = str(error).replace(str(new), str(places.prototxt))
+            words = str(error).replace(str(new), str(paths.prototxt))
             words = words.replace(str(old), plan.net.prototxt.path)
-            raise type(error)(words.replace(str(made), str(places.weights))) from None
+            raise type(error)(words.replace(str(made), str(paths.weights))) from None
     if not found.same or found.departs is not None:
         raise SurgeryError(f"the converted net is not the same function: {found.worst}")
     return found

@@ -9,9 +9,9 @@ import numpy as np
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Hdf5Weights
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import WireReader
-from netsurgery.net.model import Model
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ParamArray(np.ndarray[Any, Any]):
         return np.array(self).__reduce__()
 
 
-class _PrivateSource(Source):
+class _PrivateSource(FileSource):
     """A file whose mapping can be written to: each page that is becomes the process's own."""
 
     _private: mmap.mmap | None = None
@@ -72,7 +72,7 @@ class _PrivateSource(Source):
         self._private = None
 
 
-def open_privately(model: Model) -> Model:
+def open_privately(model: NetWithWeights) -> NetWithWeights:
     """The model once more, its arrays writable without a trace in the file.
 
     Raises CaffemodelError where the file has changed since.
@@ -81,8 +81,8 @@ def open_privately(model: Model) -> Model:
     source = _PrivateSource(model.path)
     try:
         if isinstance(model.weights, Caffemodel):
-            return Model(model.net, Caffemodel(WireReader(source)))
-        return Model(model.net, Hdf5Weights(source, model.net.sharing.owners))
+            return NetWithWeights(model.net, Caffemodel(WireReader(source)))
+        return NetWithWeights(model.net, Hdf5Weights(source, model.net.sharing.owners))
     except BaseException:
         source.close()
         raise

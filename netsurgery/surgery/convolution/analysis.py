@@ -16,11 +16,11 @@ from netsurgery.net.order import Order
 from netsurgery.net.shuffle import Shuffle
 from netsurgery.surgery.plan import Refusal
 
-__all__ = ["Cast", "Loose", "Survey"]
+__all__ = ["Analysis", "ConvertedLayer", "FlattenedMap"]
 
 
 @dataclass(frozen=True)
-class Cast:
+class ConvertedLayer:
     """A layer that gets a kernel (H, W): an InnerProduct, or a global Pooling made a window.
 
     columns: the order of an InnerProduct's columns where that is not C, H, W.
@@ -32,7 +32,7 @@ class Cast:
 
 
 @dataclass(frozen=True)
-class Loose:
+class FlattenedMap:
     """How a blob of two axes, or one whose axes are permuted, can be had as a map.
 
     kernel: height and width of that map at the net's original size. flattenings: the layers that
@@ -69,7 +69,7 @@ class Split:
 
 
 @dataclass
-class Survey:
+class Analysis:
     """What the walk found.
 
     casts: the InnerProduct layers, with their kernels. splits: those that become several. windows:
@@ -82,14 +82,14 @@ class Survey:
     averaged: the Reduction layers among the global poolings that stay, to be written as Pooling.
     """
 
-    casts: list[Cast] = field(default_factory=list)
+    casts: list[ConvertedLayer] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
-    windows: list[Cast] = field(default_factory=list)
+    windows: list[ConvertedLayer] = field(default_factory=list)
     flattenings: list[Layer] = field(default_factory=list)
     argmaxes: list[Layer] = field(default_factory=list)
     shuffles: list[Shuffle] = field(default_factory=list)
     behind: list[Layer] = field(default_factory=list)
-    loose: dict[str, Loose] = field(default_factory=dict)
+    loose: dict[str, FlattenedMap] = field(default_factory=dict)
     roots: dict[str, frozenset[str]] = field(default_factory=dict)
     gates: list[Layer] = field(default_factory=list)
     products: dict[Layer, Layer] = field(default_factory=dict)

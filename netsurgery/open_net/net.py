@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from netsurgery.errors import NetError
-from netsurgery.io.closing import Closing
-from netsurgery.library.given import AnyPath, as_path
-from netsurgery.library.params import Params, Store
-from netsurgery.net.model import Model
+from netsurgery.io.closeable import Closeable
 from netsurgery.net.net import Layer, NetInput, Shape
-from netsurgery.net.net import Net as NetView
+from netsurgery.net.net import NetDefinition as NetView
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import NetState
+from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.params import Params, Store
 
 if TYPE_CHECKING:
-    from netsurgery.net.field import Field
+    from netsurgery.net.field import ReceptiveField
 
 __all__ = ["BlobMissing", "Blobs", "Net"]
 
 
-class Net(Closing):
+class Net(Closeable):
     """A net and, where they are given, its weights; a context manager.
 
         with netsurgery.Net("deploy.prototxt", "model.caffemodel") as net:
@@ -53,7 +53,7 @@ class Net(Closing):
     ) -> None:
         if isinstance(stages, str):
             stages = [stages]
-        model = Model.open(
+        model = NetWithWeights.open(
             prototxt, weights, NetState(phase, level, tuple(stages)).at(input_shapes)
         )
         self._view = model.net
@@ -108,7 +108,7 @@ class Net(Closing):
         """
         return infer(self._view, self._known(inputs))
 
-    def fields(self, inputs: Mapping[str, Shape] | None = None) -> dict[str, Field]:
+    def fields(self, inputs: Mapping[str, Shape] | None = None) -> dict[str, ReceptiveField]:
         """Blob -> what one of its cells sees of the input: size, stride and offset in pixels.
 
         Blobs that no sliding window describes are left out. inputs and errors: as in `shapes`.
@@ -147,10 +147,10 @@ class Net(Closing):
         without weights, and for values that became NaN or infinite; OutputError, CaffemodelError
         where the net's file has changed.
         """
-        from netsurgery.jobs.edit import EditPlaces, write_edit
         from netsurgery.surgery.edit.plan import EditPlan
         from netsurgery.surgery.edit.session import EditSession
         from netsurgery.surgery.edit.weights import layer_changes
+        from netsurgery.surgery.edit.write import EditPaths, write_edit
 
         if self._store is None:
             raise NetError(f"{self._view.prototxt.path}: no weights were given, none can be saved")
@@ -161,7 +161,7 @@ class Net(Closing):
         work.arrays = self._store.changed()
         self._store.insist_finite(work.arrays)
         plan = EditPlan(self._view, self._view, (), layer_changes(work), {}, ())
-        places = EditPlaces(Path(weights), as_path(prototxt))
+        places = EditPaths(Path(weights), as_path(prototxt))
         write_edit(plan, model, places, force=force)
 
     def close(self) -> None:

@@ -9,18 +9,18 @@ from math import prod
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.weights import WeightsFile, WeightsLayer
-from netsurgery.jobs.blob_statistics import BlobStatistics, statistics
 from netsurgery.net.cost import NUMBER_BYTES, Total, costs, total
-from netsurgery.net.field import Field, fields
-from netsurgery.net.model import Model, ParamMismatch
-from netsurgery.net.net import Layer, Net, NetInput, Shape
+from netsurgery.net.field import ReceptiveField, fields
+from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
+from netsurgery.net.net_with_weights import NetWithWeights, ParamMismatch
 from netsurgery.net.shapes import Shapes, describe, givable, infer
 from netsurgery.net.state import NetState
+from netsurgery.verbs.blob_statistics import BlobStatistics, statistics
 
 __all__ = [
     "InputSize",
     "Inspection",
-    "LayerFacts",
+    "LayerReport",
     "Unknown",
     "inspect_net",
     "inspect_weights",
@@ -40,7 +40,7 @@ class InputSize:
 
 
 @dataclass(frozen=True)
-class LayerFacts:
+class LayerReport:
     """One layer. What is not known is None.
 
     shapes, fields: one for each top (a caffemodel alone tells none). params: the shape of each,
@@ -56,7 +56,7 @@ class LayerFacts:
     params: tuple[Shape, ...] | None = None
     multiply_adds: int | None = None
     memory: int | None = None
-    fields: tuple[Field | None, ...] = ()
+    fields: tuple[ReceptiveField | None, ...] = ()
     statistics: tuple[BlobStatistics, ...] = ()
 
     @property
@@ -89,7 +89,7 @@ class Inspection:
     state: NetState | None
     inputs: Mapping[str, Shape | None]
     outputs: tuple[str, ...]
-    layers: tuple[LayerFacts, ...]
+    layers: tuple[LayerReport, ...]
     total: Total
     unknown: tuple[Unknown, ...] = ()
     missing: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ def inspect_weights(model: WeightsFile, with_statistics: bool = False) -> Inspec
     Raises CaffemodelError where the file has changed since it was opened.
     """
     layers = tuple(
-        LayerFacts(
+        LayerReport(
             name=layer.name,
             type=layer.type,
             bottoms=layer.bottoms,
@@ -141,7 +141,7 @@ def inspect_weights(model: WeightsFile, with_statistics: bool = False) -> Inspec
 
 
 def inspect_net(
-    model: Model,
+    model: NetWithWeights,
     *,
     sizes: Sequence[InputSize] = (),
     input_shapes: Mapping[str, Shape] | None = None,
@@ -183,7 +183,7 @@ def inspect_net(
     return found
 
 
-def _total(of_net: Total, layers: Sequence[LayerFacts], shapes: Shapes) -> Total:
+def _total(of_net: Total, layers: Sequence[LayerReport], shapes: Shapes) -> Total:
     """The net's total, and the params that only the model tells of."""
     more = sum(layer.count for layer in layers if layer.name not in shapes.params)
     params = of_net.params + more
@@ -191,18 +191,18 @@ def _total(of_net: Total, layers: Sequence[LayerFacts], shapes: Shapes) -> Total
 
 
 def _layers(
-    net: Net,
+    net: NetDefinition,
     shapes: Shapes,
-    seen: Mapping[str, Field] | None,
+    seen: Mapping[str, ReceptiveField] | None,
     there: Mapping[str, WeightsLayer],
     with_statistics: bool,
-) -> tuple[LayerFacts, ...]:
+) -> tuple[LayerReport, ...]:
     made = []
     rest = dict(there)  # the first layer of a name has what the model has for it
     for layer, cost in zip(net.layers, costs(net, shapes), strict=True):
         in_model = rest.pop(layer.name, None)
         made.append(
-            LayerFacts(
+            LayerReport(
                 name=layer.name,
                 type=layer.type,
                 bottoms=layer.bottoms,
@@ -240,7 +240,7 @@ def _unknown(shapes: Shapes) -> tuple[Unknown, ...]:
     return tuple(Unknown(reason, tuple(blobs)) for reason, blobs in reasons.items())
 
 
-def _sized(net: Net, sizes: Sequence[InputSize]) -> dict[str, Shape]:
+def _sized(net: NetDefinition, sizes: Sequence[InputSize]) -> dict[str, Shape]:
     """Input name -> its new shape."""
     made: dict[str, Shape] = {}
     given = dict(net.state.shapes)
@@ -266,7 +266,7 @@ def _new_shape(found: NetInput, dims: Shape, path: str) -> Shape:
     return (*found.shape[:2], dims[0], dims[-1])
 
 
-def _sized_input(net: Net, size: InputSize) -> NetInput:
+def _sized_input(net: NetDefinition, size: InputSize) -> NetInput:
     names = ", ".join(repr(one.name) for one in net.inputs)
     if size.name is not None:
         for one in net.inputs:

@@ -12,9 +12,9 @@ from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
 from netsurgery.net.inputs import declare_inputs, why_no_input
-from netsurgery.net.model import Model
 from netsurgery.net.needed import only_needed, require_blobs
-from netsurgery.net.net import Net
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def export(
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
-    net = Net.read(prototxt, state)
+    net = NetDefinition.read(prototxt, state)
     require_blobs(net, blobs)
     net = declare_inputs(only_needed(net, blobs) if blobs else net)
-    with Model(net, weights) as model:
+    with NetWithWeights(net, weights) as model:
         outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
         location = linked_location(weights, output) if linked else None
         prepare = None if preprocess is None else _preprocess(preprocess)

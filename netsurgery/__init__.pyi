@@ -1,0 +1,179 @@
+"""The public names, for type checkers; `__init__.py` imports each when it is first used."""
+
+from netsurgery.engines.contract import (
+    Engine as Engine,
+)
+from netsurgery.engines.contract import (
+    EngineOptions as EngineOptions,
+)
+from netsurgery.engines.contract import (
+    LoadedNet as LoadedNet,
+)
+from netsurgery.engines.debian import (
+    caffe_documentation as caffe_documentation,
+)
+from netsurgery.engines.debian import (
+    install_caffe as install_caffe,
+)
+from netsurgery.engines.discovery import find_caffe as find_caffe
+from netsurgery.engines.probing import Caffe as Caffe
+from netsurgery.engines.registry import open_engine as open_engine
+from netsurgery.errors import (
+    CaffemodelError as CaffemodelError,
+)
+from netsurgery.errors import (
+    EffectRefused as EffectRefused,
+)
+from netsurgery.errors import (
+    EngineError as EngineError,
+)
+from netsurgery.errors import (
+    EngineFailed as EngineFailed,
+)
+from netsurgery.errors import (
+    EngineMissing as EngineMissing,
+)
+from netsurgery.errors import (
+    EngineTimeout as EngineTimeout,
+)
+from netsurgery.errors import (
+    FormatError as FormatError,
+)
+from netsurgery.errors import (
+    ImageError as ImageError,
+)
+from netsurgery.errors import (
+    InstallError as InstallError,
+)
+from netsurgery.errors import (
+    MeanError as MeanError,
+)
+from netsurgery.errors import (
+    MemoryLimitError as MemoryLimitError,
+)
+from netsurgery.errors import (
+    NetError as NetError,
+)
+from netsurgery.errors import (
+    NetsurgeryError as NetsurgeryError,
+)
+from netsurgery.errors import (
+    OutputError as OutputError,
+)
+from netsurgery.errors import (
+    PrototxtError as PrototxtError,
+)
+from netsurgery.errors import (
+    SettingsError as SettingsError,
+)
+from netsurgery.errors import (
+    SurgeryError as SurgeryError,
+)
+from netsurgery.errors import (
+    UntrustedError as UntrustedError,
+)
+from netsurgery.formats.settings import (
+    Settings as Settings,
+)
+from netsurgery.formats.settings import (
+    read_settings as read_settings,
+)
+from netsurgery.io.memory import set_max_memory as set_max_memory
+from netsurgery.maps.classmap import (
+    ClassMap as ClassMap,
+)
+from netsurgery.maps.classmap import (
+    Geometry as Geometry,
+)
+from netsurgery.maps.features import (
+    Extractor as Extractor,
+)
+from netsurgery.maps.features import (
+    Features as Features,
+)
+from netsurgery.maps.features import (
+    open_extractor as open_extractor,
+)
+from netsurgery.maps.image import (
+    Picture as Picture,
+)
+from netsurgery.maps.image import (
+    read_picture as read_picture,
+)
+from netsurgery.maps.mapper import (
+    Mapper as Mapper,
+)
+from netsurgery.maps.mapper import (
+    open_mapper as open_mapper,
+)
+from netsurgery.net.field import ReceptiveField as ReceptiveField
+from netsurgery.net.net import (
+    Layer as Layer,
+)
+from netsurgery.net.net import (
+    NetInput as NetInput,
+)
+from netsurgery.net.shapes import Shapes as Shapes
+from netsurgery.net.state import NetState as NetState
+from netsurgery.open_net.net import Net as Net
+from netsurgery.open_net.params import (
+    LayerParams as LayerParams,
+)
+from netsurgery.open_net.params import (
+    Params as Params,
+)
+from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPlan
+from netsurgery.surgery.edit.plan import EditPlan as EditPlan
+from netsurgery.surgery.initial_params import InitialPlan as InitialPlan
+from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
+from netsurgery.verbs.check import Check as Check
+from netsurgery.verbs.comparisons import (
+    check as check,
+)
+from netsurgery.verbs.comparisons import (
+    diff as diff,
+)
+from netsurgery.verbs.comparisons import (
+    inspect as inspect,
+)
+from netsurgery.verbs.comparisons import (
+    verify as verify,
+)
+from netsurgery.verbs.convert import Conversion as Conversion
+from netsurgery.verbs.diff import Comparison as Comparison
+from netsurgery.verbs.export import Exported as Exported
+from netsurgery.verbs.inspection import Inspection as Inspection
+from netsurgery.verbs.pictures import (
+    classify_map as classify_map,
+)
+from netsurgery.verbs.pictures import (
+    features as features,
+)
+from netsurgery.verbs.surgeries import (
+    convert as convert,
+)
+from netsurgery.verbs.surgeries import (
+    edit as edit,
+)
+from netsurgery.verbs.surgeries import (
+    export_onnx as export_onnx,
+)
+from netsurgery.verbs.surgeries import (
+    init as init,
+)
+from netsurgery.verbs.surgeries import (
+    plan_convolution as plan_convolution,
+)
+from netsurgery.verbs.surgeries import (
+    transplant as transplant,
+)
+from netsurgery.verbs.surgeries import (
+    upgrade as upgrade,
+)
+from netsurgery.verbs.upgrade import Upgrade as Upgrade
+from netsurgery.verbs.verify import Verification as Verification
+
+__all__: list[str]
+__version__: str
+
+def __dir__() -> list[str]: ...
