@@ -14,7 +14,7 @@ from lacking import lacking
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("runtime.txt", "release.txt")
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 _PIN = re.compile(r"([a-z0-9-]+)==([^ ;]+)(?: ; (.+))?")
 
