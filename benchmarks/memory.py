@@ -18,8 +18,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import EngineMissing
 from netsurgery.io.memory import size_text
@@ -56,7 +57,7 @@ def measure(engine: str, prototxt: str, weights: str, size: Size | None) -> tupl
     import numpy as np
 
     net = NetDefinition.read(prototxt)
-    with open_engine(EngineOptions(engine)) as opened:
+    with open_engine(EngineOptions(cast(EngineChoice, engine))) as opened:
         before = _peaks(opened)
         loaded = opened.load(net, Path(weights))
         (name, shape), *_ = loaded.inputs.items()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.engines.contract import EFFECTS, EngineOptions
+from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
 from netsurgery.net.state import NetState
@@ -179,7 +179,7 @@ def engine_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(
         *args: Any,
-        choice: str,
+        choice: EngineChoice,
         caffe_python: str | None,
         gpu: int | None,
         timeout: float,

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from netsurgery.cli.options import FILE_PATH, FilePathType, WordType, parse_size, whole_numbers
+from netsurgery.cli.options import FILE_PATH, FilePathType, WordType, parse_size
 from netsurgery.cli.printing import echo
 from netsurgery.formats.found_settings import with_found
+from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.settings import Settings
 
 __all__ = [
@@ -45,14 +46,6 @@ class MeanType(FilePathType):
         return numbers
 
 
-def channels(text: str) -> tuple[int, ...]:
-    """``"2,1,0"`` is (2, 1, 0): each of 0, 1, ... once. Raises ValueError."""
-    order = whole_numbers(text, ",", 1_000_000)
-    if not order or sorted(order) != list(range(len(order))):
-        raise ValueError(f"{text!r} is not each channel once, as in 2,1,0")
-    return order
-
-
 def pixel_options(command: F) -> F:
     """--mean, --raw-scale, --channel-swap, --input-scale.
 
@@ -76,9 +69,9 @@ def pixel_options(command: F) -> F:
     )
     @click.option(
         "--channel-swap",
-        type=WordType("2,1,0", channels),
+        type=WordType("2,1,0", parse_channel_swap),
         envvar="NETSURGERY_CHANNEL_SWAP",
-        help="The order of channels; 2,1,0 makes RGB the BGR of most of Caffe's nets "
+        help="The order of channels; 2,1,0, or bgr, makes RGB the BGR of most of Caffe's nets "
         "(default: none).",
     )
     @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -21,7 +22,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.preprocess_options import pixel_options
 from netsurgery.cli.printing import echo_json
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import Settings
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -30,15 +31,16 @@ from netsurgery.net.state import NetState
 __all__ = ["command"]
 
 FILE = click.Path(path_type=Path)
-ENGINES = ("auto", "caffe", "embedded")
+ENGINES = get_args(EngineChoice)
 
 
-def two_engines(text: str) -> tuple[str, str]:
+def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     """``"caffe,embedded"`` is ("caffe", "embedded"). Raises ValueError."""
     names = text.split(",")
-    if len(names) != 2 or not set(names) <= set(ENGINES):
-        raise ValueError(f"{text!r} is not two of {', '.join(ENGINES)}, as in caffe,embedded")
-    return names[0], names[1]
+    choices: dict[str, EngineChoice] = {choice: choice for choice in ENGINES}
+    if len(names) != 2 or not set(names) <= set(choices):
+        raise ValueError(f"{text!r} is not two of {', '.join(choices)}, as in caffe,embedded")
+    return choices[names[0]], choices[names[1]]
 
 
 @click.command()
@@ -89,7 +91,7 @@ def command(
     random: int | None,
     seed: int,
     tolerance: float,
-    engines: tuple[str, str] | None,
+    engines: tuple[EngineChoice, EngineChoice] | None,
     state: NetState,
     preprocess: Settings,
     trust_config: bool | None,
@@ -128,7 +130,7 @@ def command(
 
         if images:
             preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
-        choices = engines or (engine.choice,)
+        choices: tuple[EngineChoice, ...] = engines or (engine.choice,)
         old, new = (
             NetWithWeights.open(prototxt, weights, state)
             for prototxt, weights in ((prototxt_a, weights_a), (prototxt_b, weights_b))

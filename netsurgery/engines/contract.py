@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from netsurgery.errors import EngineError
 from netsurgery.io.closeable import Closeable
@@ -25,9 +25,23 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["EFFECTS", "Engine", "EngineOptions", "LoadedNet", "Shape", "check_array", "check_shape"]
+__all__ = [
+    "EFFECTS",
+    "AnyEngine",
+    "Engine",
+    "EngineChoice",
+    "EngineOptions",
+    "LoadedNet",
+    "Shape",
+    "as_engine_options",
+    "check_array",
+    "check_shape",
+]
 
 Shape = tuple[int, ...]
+
+#: The engines by name; "auto" is Caffe where there is one that knows the net.
+EngineChoice = Literal["auto", "caffe", "embedded"]
 
 #: The words by which a user allows what layers do by themselves.
 EFFECTS = tuple(effect.value for effect in Effect)
@@ -48,7 +62,7 @@ class EngineOptions:
     name, "python": importing modules. Raises EngineError for other words.
     """
 
-    choice: str = "auto"
+    choice: EngineChoice = "auto"
     caffe_python: str | None = None
     gpu: int | None = None
     start_timeout: float = 60.0
@@ -58,11 +72,27 @@ class EngineOptions:
     allow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        choices = get_args(EngineChoice)
+        if self.choice not in choices:
+            raise EngineError(f"engine {self.choice!r}: expected {', '.join(choices)}")
         if isinstance(self.allow, str):  # a set of letters
             raise EngineError(f"allow is {self.allow!r}, expected a set: {{{self.allow!r}}}")
         for word in self.allow:
             if word not in EFFECTS:
                 raise EngineError(f"allow has {word!r}, expected any of {', '.join(EFFECTS)}")
+
+
+#: What runs nets: a name, or all there is to say about it.
+AnyEngine = EngineOptions | EngineChoice
+
+
+def as_engine_options(engine: AnyEngine) -> EngineOptions:
+    """The options as they are, or those of an engine by its name. Raises EngineError.
+
+    >>> as_engine_options("embedded").choice
+    'embedded'
+    """
+    return engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
 
 
 class LoadedNet(Closeable, Protocol):

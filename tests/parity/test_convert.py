@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from random_weights import fill_randomly
 
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.registry import open_engine
 from netsurgery.formats.caffemodel import Caffemodel
@@ -83,7 +83,7 @@ def classifier(
 
 
 def converted(
-    prototxt: Path, weights: Path, folder: Path, engine: str, caffe_python: str
+    prototxt: Path, weights: Path, folder: Path, engine: EngineChoice, caffe_python: str
 ) -> Conversion:
     folder.mkdir()
     return convert(
@@ -261,7 +261,7 @@ ALONE = 'layer { name: "p" type: "Softmax" bottom: "h" top: "p" softmax_param { 
 @pytest.mark.parametrize("behind", [GATE, BESIDE, ALONE])
 @pytest.mark.parametrize("by", ["caffe", "embedded"])
 def test_what_is_pooled_over_the_whole_map(
-    behind: str, by: str, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
+    behind: str, by: EngineChoice, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
 ) -> None:
     prototxt = tmp_path / "pooled.prototxt"
     prototxt.write_text(POOLED + behind)

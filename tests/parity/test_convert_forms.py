@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from random_weights import fill_randomly
 
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.settings import Settings
 from netsurgery.net import NetDefinition
@@ -132,7 +132,7 @@ def form(
 
 
 def converted(
-    form: tuple[Path, Path, bool], mover: str, caffe_python: str, *, verify: bool = False
+    form: tuple[Path, Path, bool], mover: EngineChoice, caffe_python: str, *, verify: bool = False
 ) -> Conversion:
     """Convert by one engine, and have it say whether it is the same function."""
     prototxt, weights, _ = form

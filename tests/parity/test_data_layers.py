@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import netsurgery
+from netsurgery.engines.contract import EngineChoice
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import NetsurgeryError
 from netsurgery.net import NetDefinition
@@ -134,7 +135,11 @@ DEPLOYS = {
 @pytest.mark.parametrize("engine", ["caffe", "embedded"])
 @pytest.mark.parametrize("kind", DEPLOYS)
 def test_a_deploy_that_begins_with_a_data_layer_is_converted(
-    kind: str, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caffe_python: str
+    kind: str,
+    engine: EngineChoice,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caffe_python: str,
 ) -> None:
     """The result grows, is the same function in either engine, and gives a map of a picture."""
     from PIL import Image

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.settings import Settings
@@ -181,7 +181,7 @@ def test_convert_from_hdf5_and_to_it(
     tmp_path: Path,
     caffe_engine: PycaffeEngine,
     caffe_python: str,
-    engine: str,
+    engine: EngineChoice,
 ) -> None:
     """Both engines give what Caffe gives of the caffemodel, bit for bit."""
     folder = shared_data / "models" / "cifar10_h5"
