@@ -340,7 +340,7 @@ def test_convert_classify_and_draw() -> None:
 
 
 def test_settings_by_their_names_and_features() -> None:
-    settings: Any = ns.Settings(prototxt="digits.prototxt", weights="digits.caffemodel")  # type: ignore[arg-type]
+    settings = ns.Settings(prototxt="digits.prototxt", weights="digits.caffemodel")
     made = ns.features("canvas.png", ["pool3", "ip1"], settings, engine=EMBEDDED)
     assert {name: one.values.shape for name, one in made.items()} == {
         "pool3": (32, 2, 2),

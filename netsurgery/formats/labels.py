@@ -16,7 +16,7 @@ from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.reader import read_text
 
-__all__ = ["Labels", "read_labels"]
+__all__ = ["Labels", "load_labels", "read_labels"]
 
 #: ImageNet's 21,841 labels have 1.6 MB.
 MAX_BYTES = 64 << 20
@@ -85,6 +85,16 @@ class Labels:
         identity, names = self._parts[number]
         words = {line, identity, *(name.strip() for name in names.split(","))}
         return {word.casefold() for word in words} - {""}
+
+
+def load_labels(labels: Path | tuple[str, ...]) -> Labels:
+    """The labels of a file, or those in the list itself. Raises what `read_labels` raises."""
+    if isinstance(labels, Path):
+        return read_labels(labels)
+    lines = tuple(" ".join(label.split()) for label in labels)
+    if "" in lines:
+        raise FormatError(f"labels: that of class {lines.index('')} is empty")
+    return Labels("labels", lines)
 
 
 def read_labels(path: Path | str) -> Labels:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import CaffemodelError, FormatError, MeanError
 from netsurgery.formats.blob import read_blob, shape_text
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, open_protobuf
+from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.io.memory import empty
 from netsurgery.io.npy import read_npy
 from netsurgery.io.reader import read_head
@@ -43,14 +44,17 @@ class _OtherFile(MeanError):
     """A file that is known for something else."""
 
 
-def load_mean(spec: str | Path | tuple[float, ...]) -> NDArray[np.float32]:
+def load_mean(spec: str | Path | tuple[float, ...] | MeanPicture) -> NDArray[np.float32]:
     """The mean that `spec` says: float32, C x H x W, or C where it is one value a channel.
 
     A file whose content is that of numpy's .npy (C x H x W, H x W for grey, or C), of a
     .binaryproto as Caffe's compute_image_mean writes it, or a text of numbers, whatever its name;
-    or numbers, as text with commas between ("104,117,123") or not, one a channel or one for all.
+    or numbers, as text with commas between ("104,117,123") or not, one a channel or one for all;
+    or an array of C x H x W.
     Channels and scale are the net's own (B,G,R and 0..255 for most of Caffe's). Raises MeanError.
     """
+    if isinstance(spec, MeanPicture):
+        return _checked(spec.values, "the mean")
     if isinstance(spec, tuple):
         spec = ",".join(map(repr, spec))
     if isinstance(spec, str):

@@ -24,49 +24,107 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SettingsError
+from netsurgery.formats.preprocess_values import MeanPicture, as_channel_swap, as_labels, as_mean
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
 from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
 
-__all__ = ["SETTINGS_NAME", "Settings", "find_settings", "read_settings", "read_settings_keys"]
+if TYPE_CHECKING:
+    from netsurgery.formats.preprocess_values import AnyMean
+
+__all__ = [
+    "SETTINGS_NAME",
+    "Settings",
+    "as_settings",
+    "find_settings",
+    "read_settings",
+    "read_settings_keys",
+]
 
 SETTINGS_NAME = "netsurgery.toml"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Settings:
     """What a netsurgery.toml says; None where it says nothing.
 
-    prototxt, weights, labels: paths, with the file's folder before them where it gave relative
-    ones. window: height, width in pixels of the net's input. stages, level: of the net's state.
-    mean: a path, or one number a channel in the net's channel order. raw_scale, input_scale:
-    factors. channel_swap: for each channel of the net, the channel of the picture it comes from.
-    path: the file itself.
+    prototxt, weights: paths, with the file's folder before them where it gave relative ones.
+    window: (height, width) in pixels of the net's input. stages, level: of the net's state.
+    mean: a path ("104,117,123" is the numbers), one number for all channels, one a channel, or an
+    array C x H x W; in the net's own channel order and scale. raw_scale, input_scale: factors.
+    channel_swap: "bgr", "2,1,0" or (2, 1, 0): for each channel of the net, the channel of the
+    picture it comes from. labels: a path, or the labels, one text a class. path: the file itself.
+
+    Whatever is given, the members hold one form of it: paths as Path, a mean as a Path, a tuple of
+    floats or a MeanPicture, the channel swap as a tuple of ints, labels as a Path or a tuple.
+    Raises SettingsError for a value of another kind.
+
+    >>> settings = Settings(mean=[104, 117, 123], channel_swap="bgr", raw_scale=255)
+    >>> settings.mean, settings.channel_swap
+    ((104.0, 117.0, 123.0), (2, 1, 0))
     """
 
-    prototxt: Path | None = None
-    weights: Path | None = None
-    window: tuple[int, int] | None = None
-    stages: tuple[str, ...] | None = None
-    level: int | None = None
-    mean: Path | tuple[float, ...] | None = None
-    raw_scale: float | None = None
-    channel_swap: tuple[int, ...] | None = None
-    input_scale: float | None = None
-    labels: Path | None = None
-    path: Path | None = None
+    prototxt: Path | None
+    weights: Path | None
+    window: tuple[int, int] | None
+    stages: tuple[str, ...] | None
+    level: int | None
+    mean: Path | tuple[float, ...] | MeanPicture | None
+    raw_scale: float | None
+    channel_swap: tuple[int, ...] | None
+    input_scale: float | None
+    labels: Path | tuple[str, ...] | None
+    path: Path | None
+
+    def __init__(
+        self,
+        prototxt: str | Path | None = None,
+        weights: str | Path | None = None,
+        window: tuple[int, int] | None = None,
+        stages: str | Sequence[str] | None = None,
+        level: int | None = None,
+        mean: AnyMean = None,
+        raw_scale: float | None = None,
+        channel_swap: str | Sequence[int] | None = None,
+        input_scale: float | None = None,
+        labels: str | Path | Iterable[str] | None = None,
+        path: str | Path | None = None,
+    ) -> None:
+        stages = (stages,) if isinstance(stages, str) else stages
+        members = {
+            "prototxt": _as_path(prototxt),
+            "weights": _as_path(weights),
+            "window": None if window is None else tuple(window),
+            "stages": None if stages is None else tuple(stages),
+            "level": level,
+            "mean": as_mean(mean),
+            "raw_scale": _as_scale("raw_scale", raw_scale),
+            "channel_swap": as_channel_swap(channel_swap),
+            "input_scale": _as_scale("input_scale", input_scale),
+            "labels": as_labels(labels),
+            "path": _as_path(path),
+        }
+        for name, value in members.items():
+            object.__setattr__(self, name, value)
 
     def to_toml(self, folder: Path | str) -> str:
         """The text of a settings file in `folder`, paths relative to it.
 
         The path of a file elsewhere that other users can change is absolute.
-        Raises SettingsError for a path that TOML cannot hold.
+        Raises SettingsError for a path that TOML cannot hold, and for a mean picture or labels
+        that are in no file.
         """
+        if isinstance(self.mean, MeanPicture) or isinstance(self.labels, tuple):
+            what = "labels" if isinstance(self.labels, tuple) else "a mean picture"
+            raise SettingsError(
+                f"{SETTINGS_NAME} cannot hold {what}; write them to a file and name that"
+            )
         text = []
         for section, keys in _KEYS.items():
             lines = [
@@ -77,6 +135,32 @@ class Settings:
             if lines:
                 text.append(f"[{section}]\n{''.join(lines)}")
         return "\n".join(text)
+
+
+def _as_path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _as_scale(name: str, scale: float | None) -> float | None:
+    if scale is None:
+        return None
+    try:
+        value = float(scale)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise SettingsError(f"{name} {scale!r}: expected a finite number")
+    return value
+
+
+def as_settings(settings: Settings | str | Path | None) -> Settings:
+    """Settings as they are, or read from a netsurgery.toml; None is settings that say nothing.
+
+    Raises SettingsError.
+    """
+    if settings is None:
+        return Settings()
+    return settings if isinstance(settings, Settings) else read_settings(settings)
 
 
 def find_settings(start: Path | str) -> Path | None:

@@ -17,7 +17,7 @@ from netsurgery.errors import (
     NetsurgeryError,
     SettingsError,
 )
-from netsurgery.formats.labels import Labels, read_labels
+from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.closeable import Closeable
@@ -67,7 +67,7 @@ def open_mapper(
     prototxt, weights = check_model(settings)
     net = MapNet.read(prototxt, blob, state_of(settings, state))
     transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
-    labels = None if settings.labels is None else read_labels(settings.labels)
+    labels = None if settings.labels is None else load_labels(settings.labels)
     if labels is not None and net.classes is not None:
         if drop_labels and len(labels) != net.classes:
             labels = None

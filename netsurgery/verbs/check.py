@@ -11,7 +11,7 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError, NetsurgeryError, PrototxtError, UntrustedError
 from netsurgery.formats.found_settings import load_found
-from netsurgery.formats.labels import read_labels
+from netsurgery.formats.labels import load_labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings, find_settings
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
@@ -300,7 +300,7 @@ def _labels(settings: Settings, net: NetDefinition, shapes: Shapes) -> str:
     if settings.labels is None:
         return ""
     try:
-        labels = read_labels(settings.labels)
+        labels = load_labels(settings.labels)
     except FormatError as error:
         return str(error)
     known = {blob: shape for blob in net.outputs if len(shape := shapes.blobs.get(blob, ())) > 1}

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
+from netsurgery.formats.settings import as_settings
 from netsurgery.formats.weights import open_weights
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
-from netsurgery.open_net.arguments import AnyPath, as_settings
+from netsurgery.open_net.arguments import AnyPath
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings

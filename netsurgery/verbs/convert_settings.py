@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError, MeanError, SettingsError, UntrustedError
 from netsurgery.formats.found_settings import load_found
-from netsurgery.formats.labels import read_labels
+from netsurgery.formats.labels import load_labels
 from netsurgery.formats.settings import Settings
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
@@ -28,7 +28,7 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
     Raises FormatError and its children.
     """
     mean = settings.mean
-    if isinstance(mean, Path):
+    if mean is not None and not isinstance(mean, tuple):
         from netsurgery.formats.mean import load_mean
 
         channels = len(load_mean(mean))
@@ -43,7 +43,7 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
             order = ",".join(map(str, swap))
             raise SettingsError(f"a channel swap of {len(swap)} channels ({order}); {has}")
     if settings.labels is not None:
-        labels = read_labels(settings.labels)
+        labels = load_labels(settings.labels)
         for blob, classes in list(plan.maps.items())[-1:]:
             labels.check(classes[1], blob)
 

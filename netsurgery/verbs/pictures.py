@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.settings import as_settings
 from netsurgery.net.state import TEST, NetState
-from netsurgery.open_net.arguments import AnyPath, as_settings
+from netsurgery.open_net.arguments import AnyPath
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings

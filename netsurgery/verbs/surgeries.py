@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.settings import as_settings
 from netsurgery.net.net import NetDefinition as NetView
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
-from netsurgery.open_net.arguments import AnyPath, as_path, as_settings
+from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.net import Net
 
 if TYPE_CHECKING:
