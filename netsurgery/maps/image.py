@@ -28,13 +28,21 @@ from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
     Pixels = NDArray[Any]
 
-__all__ = ["PIXEL_LIMIT", "Picture", "out_of_memory_named", "read_picture"]
+__all__ = [
+    "PIXEL_LIMIT",
+    "Picture",
+    "decode_picture",
+    "out_of_memory_named",
+    "picture_of_pillow",
+    "read_picture",
+]
 
 #: A picture of more pixels is refused: 2^27, a square of 11585, 402 MB as 8-bit RGB.
 PIXEL_LIMIT = 1 << 27
@@ -80,8 +88,8 @@ _FINER = 8
 class Picture:
     """A decoded picture, upright.
 
-    name: as the user gave it. pixels: H x W x C, uint8 or uint16; C is 1 (grey), 3 (RGB) or 4
-    (RGB and alpha).
+    name: as the user gave it. pixels: H x W x C, uint8, uint16, or float32 of 0..1; C is 1 (grey),
+    3 (RGB) or 4 (RGB and alpha).
     """
 
     name: str
@@ -95,7 +103,7 @@ class Picture:
     @property
     def peak(self) -> float:
         """The pixel value that stands for 1.0."""
-        return float(np.iinfo(self.pixels.dtype).max)
+        return 1.0 if self.pixels.dtype.kind == "f" else float(np.iinfo(self.pixels.dtype).max)
 
     def channels(self, count: int) -> tuple[Pixels, float]:
         """The pixels as H x W x `count` (1 or 3), and the value that stands for 1.0 in them.
@@ -110,19 +118,21 @@ class Picture:
         return self.pixels[:, :, :count], self.peak
 
     def _grey(self) -> Array:
-        made: Array = empty((*self.size, 1), "f4", f"{_shown(self.name)}: making it grey")
-        flat, grey = self.pixels.reshape(-1, self.pixels.shape[2]), made.reshape(-1)
+        result: Array = empty((*self.size, 1), "f4", f"{_shown(self.name)}: making it grey")
+        flat, grey = self.pixels.reshape(-1, self.pixels.shape[2]), result.reshape(-1)
         for start in range(0, len(flat), _SOME):  # a part at a time: float64 is eight times uint8
             part = flat[start : start + _SOME] / self.peak
             if part.shape[1] == 4:
                 part = part[:, :3] * part[:, 3:] + (1.0 - part[:, 3:])
             grey[start : start + _SOME] = part @ np.array(_GREY)
-        return made
+        return result
 
     def thumbnail(self, size: tuple[int, int]) -> Image.Image:
         """The picture as RGB of this height and width, for looking at; alpha is dropped."""
         pixels = _means(self.pixels[:, :, :3], size)
-        if pixels.dtype != np.uint8:
+        if pixels.dtype.kind == "f":
+            pixels = np.rint(pixels * 255).astype(np.uint8)
+        elif pixels.dtype != np.uint8:
             pixels = (pixels >> 8).astype(np.uint8)
         seen = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
         rgb = seen.convert("RGB")
@@ -134,8 +144,8 @@ def _means(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     down, across = (max(1, pixels.shape[axis] // (_FINER * size[axis])) for axis in range(2))
     if down == across == 1:
         return pixels
-    high, wide = pixels.shape[0] // down, pixels.shape[1] // across
-    cells = pixels[: high * down, : wide * across].reshape(high, down, wide, across, -1)
+    height, width = pixels.shape[0] // down, pixels.shape[1] // across
+    cells = pixels[: height * down, : width * across].reshape(height, down, width, across, -1)
     means: Pixels = cells.mean(axis=(1, 3), dtype=np.float32).astype(pixels.dtype)
     return means
 
@@ -149,25 +159,56 @@ def out_of_memory_named(name: str) -> Iterator[None]:
         raise ImageError(f"{_shown(name)}: not enough memory for this picture") from error
 
 
-def read_picture(path: str) -> Picture:
+def read_picture(path: str | Path) -> Picture:
     """Read a picture, or one from standard input for ``-``; of several frames the first.
 
     Raises ImageError: no such file, not a picture, truncated, too large, a pixel type that has no
     0..1 range (floats, 32-bit integers); MemoryLimitError.
+
+    >>> read_picture("examples/digits_canvas.png").pixels.shape
+    (192, 288, 1)
     """
+    name = str(path)
+    with _decoding(name), _opened(name) as file:
+        return Picture(name, _decoded(file, name))
+
+
+def decode_picture(content: bytes, name: str) -> Picture:
+    """The picture in the bytes of a file, called `name` in messages. Raises as `read_picture`."""
+    with _decoding(name), _whole(io.BytesIO(content), name) as file:
+        return Picture(name, _decoded(file, name))
+
+
+def picture_of_pillow(image: Image.Image, name: str) -> Picture:
+    """A Pillow image as it would be if it had been read from a file. Raises as `read_picture`."""
+    width, height = image.size
+    with _decoding(name):
+        try:
+            if width * height > PIXEL_LIMIT:
+                raise ImageError(f"{width} x {height} is more than {PIXEL_LIMIT} pixels")
+            mode = _known_mode(image)
+            image.load()
+            return Picture(name, _upright(image, mode, f"{name}: its pixels as an array"))
+        except ImageError as error:
+            raise ImageError(f"{name}: {error}") from error
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Raise ImageError, with the picture's name, for whatever a decoder raises."""
     with warnings.catch_warnings(), unheard():
         # Pillow warns of large pictures (there is a limit of our own) and of damaged metadata;
         # libtiff prints.
         warnings.simplefilter("ignore")
         try:
-            with out_of_memory_named(path), _opened(path) as file:
-                return Picture(path, _decoded(file, path))
+            with out_of_memory_named(name):
+                yield
         except NetsurgeryError:
             raise
         except OSError as error:
-            raise ImageError(f"{_shown(path)}: {_reason(error)}") from error
+            raise ImageError(f"{_shown(name)}: {_reason(error)}") from error
         except Exception as error:  # decoders meet broken files with any exception at all
-            raise ImageError(f"{_shown(path)}: broken picture ({_one_line(error)})") from error
+            raise ImageError(f"{_shown(name)}: broken picture ({_one_line(error)})") from error
 
 
 def _shown(path: str) -> str:
@@ -267,12 +308,12 @@ def _orientation(image: Image.Image) -> int:
     Pillow turns a TIFF upright itself when it loads it.
     """
     try:
-        found = image.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(0x0112, 1)
     except MemoryError:
         raise
     except Exception:  # damaged metadata is no reason to refuse the pixels
         return 1
-    return found if isinstance(found, int) else 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _known_mode(image: Image.Image) -> str:
@@ -300,10 +341,10 @@ def _upright(image: Image.Image, mode: str, what: str) -> Pixels:
     upright = empty((*sides, channels), "u2" if mode.startswith("I") else "u1", what)
     turn = _STORED.get(orientation)
     stored = upright if turn is None else turn(upright)
-    wide = min(width, _BOX)
-    high = _BOX // wide
-    for left, top in product(range(0, width, wide), range(0, height, high)):
-        right, bottom = min(left + wide, width), min(top + high, height)
+    across = min(width, _BOX)
+    down = _BOX // across
+    for left, top in product(range(0, width, across), range(0, height, down)):
+        right, bottom = min(left + across, width), min(top + down, height)
         part = image.crop((left, top, right, bottom))
         values = np.asarray(part if part.mode == mode else part.convert(mode))
         if mode.startswith("I"):  # 16 bits, of either byte order, or held in 32

@@ -1,0 +1,165 @@
+"""Whatever a caller has a picture in, as a `Picture`: the one function that every verb asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+
+import numpy as np
+from PIL import Image
+
+from netsurgery.errors import ImageError
+from netsurgery.io.memory import empty
+from netsurgery.maps.image import (
+    PIXEL_LIMIT,
+    STREAM_LIMIT,
+    Picture,
+    decode_picture,
+    picture_of_pillow,
+    read_picture,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    AnyPicture: TypeAlias = (
+        str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture
+    )
+
+__all__ = ["NotAPicture", "as_picture", "as_pictures", "each_picture"]
+
+_EXPECTED = (
+    "a path, a Pillow image, the bytes of a file, a binary file, or an array H x W, H x W x 1, 3 "
+    "or 4 of uint8 or of floats 0..1"
+)
+
+
+class NotAPicture(ImageError, TypeError):
+    """A value that no picture can be made of."""
+
+
+def as_picture(image: AnyPicture, name: str = "") -> Picture:
+    """The picture in a path, a Pillow image, bytes, a binary file, an array, or a Picture.
+
+    An array is H x W, or H x W x C with C 1 (grey), 3 (RGB) or 4 (RGB and alpha), uint8, uint16
+    (of which 65535 is 1.0) or floats of 0..1. Alpha counts as in a file: dropped for a net of
+    three channels, laid over white for a grey one. name: what messages and results call it; by
+    default a file's own name, else what kind of thing it is.
+
+    Raises NotAPicture, which is a TypeError and an ImageError, for anything else; ImageError for
+    one that cannot be read, and for floats outside 0..1.
+
+    >>> import numpy as np
+    >>> as_picture(np.zeros((4, 6), np.uint8)).pixels.shape
+    (4, 6, 1)
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, (str, os.PathLike)):
+        return read_picture(os.fspath(image))
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_picture(bytes(image), name or "bytes")
+    if isinstance(image, Image.Image):
+        return picture_of_pillow(image, name or _file_name(image, "filename", "image"))
+    if hasattr(image, "read"):
+        return _of_file(image, name or _file_name(image, "name", "file"))
+    if hasattr(image, "__array__"):
+        return Picture(name or "array", _pixels(np.asarray(image), name or "array"))
+    raise NotAPicture(f"{name or 'picture'}: found {_kind(image)}; expected {_EXPECTED}")
+
+
+def as_pictures(images: AnyPicture | Iterable[AnyPicture]) -> Iterator[Picture]:
+    """The pictures of one of what `as_picture` takes, or of an iterable of them, one by one.
+
+    Those without a name of their own are called by their number: "array 3". An array of four axes
+    is several pictures, N x H x W x C.
+
+    >>> import numpy as np
+    >>> [picture.name for picture in as_pictures(np.zeros((2, 4, 6, 3), np.uint8))]
+    ['array 0', 'array 1']
+    """
+    for image, name in each_picture(images):
+        yield as_picture(image, name)
+
+
+def each_picture(
+    images: AnyPicture | Iterable[AnyPicture],
+) -> Iterator[tuple[AnyPicture, str]]:
+    """Each picture, not read yet, and its name where it has none of its own, else ""."""
+    if is_one_picture(images):
+        yield cast("AnyPicture", images), ""
+        return
+    for number, image in enumerate(cast("Iterable[AnyPicture]", images)):
+        yield image, numbered(image, number)
+
+
+def is_one_picture(images: Any) -> bool:
+    """Whether it is one picture; so is what is no picture, for `as_picture` to refuse it."""
+    if getattr(images, "ndim", 0) == 4:
+        return False
+    alone = (str, os.PathLike, bytes, bytearray, memoryview, Picture)
+    single = isinstance(images, alone) or any(
+        hasattr(images, name) for name in ("read", "__array__", "__array_interface__")
+    )
+    return single or not isinstance(images, Iterable)
+
+
+def numbered(image: Any, number: int) -> str:
+    """The name of one of several, "" where it has one of its own."""
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return f"bytes {number}"
+    if isinstance(image, Image.Image):
+        return "" if _file_name(image, "filename", "") else f"image {number}"
+    if hasattr(image, "read"):
+        return "" if _file_name(image, "name", "") else f"file {number}"
+    if hasattr(image, "__array__") and not isinstance(image, Picture):
+        return f"array {number}"
+    return "" if isinstance(image, (str, os.PathLike, Picture)) else f"picture {number}"
+
+
+def _file_name(holder: Any, attribute: str, otherwise: str) -> str:
+    value = getattr(holder, attribute, "")
+    return str(value) if value and isinstance(value, (str, Path)) else otherwise
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _of_file(file: Any, name: str) -> Picture:
+    content = file.read(STREAM_LIMIT + 1)
+    if not isinstance(content, bytes):
+        raise NotAPicture(f"{name}: a text file; open it in binary mode, as in open(name, 'rb')")
+    return decode_picture(content, name)
+
+
+def _pixels(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """H x W x C of a type that a Picture has; the caller's own array where it has it already."""
+    kind, shape = array.dtype, " x ".join(map(str, array.shape)) or "no axes"
+    pixels = array[:, :, np.newaxis] if array.ndim == 2 else array
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:
+        first = pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) and pixels.shape[2] > 4
+        hint = "; .transpose(1, 2, 0) puts its channels last" if first else ""
+        raise NotAPicture(
+            f"{name}: an array of {shape}; expected H x W, or H x W x 1, 3 or 4{hint}"
+        )
+    if pixels.shape[0] * pixels.shape[1] > PIXEL_LIMIT:
+        raise ImageError(f"{name}: {shape} is more than {PIXEL_LIMIT} pixels")
+    if kind in (np.uint8, np.uint16):
+        return pixels
+    if kind.kind != "f":
+        raise NotAPicture(f"{name}: an array of {kind}; expected uint8, or floats of 0..1")
+    return _floats(pixels, name)
+
+
+def _floats(pixels: NDArray[Any], name: str) -> NDArray[np.float32]:
+    low, high = float(pixels.min()), float(pixels.max())
+    if not 0 <= low <= high <= 1:  # NaN is in no range
+        hint = "; divide by 255" if 1 < high <= 255 and low >= 0 else ""
+        raise ImageError(f"{name}: floats from {low:g} to {high:g}; expected 0..1, or uint8{hint}")
+    values: NDArray[np.float32] = empty(pixels.shape, "f4", f"{name}: its pixels as an array")
+    values[...] = pixels
+    return values

@@ -1,0 +1,64 @@
+"""How large the net's input is made for a picture, and how the picture is brought to that size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from netsurgery.errors import SettingsError
+
+__all__ = ["Fit", "InputSize", "PictureOptions"]
+
+#: warp: each side scaled on its own, as Caffe does. crop and pad keep the aspect ratio: crop fills
+#: the input and loses what sticks out, pad shows everything and leaves the rest of the blob 0.
+Fit: TypeAlias = Literal["warp", "crop", "pad"]
+
+#: "net": as the prototxt declares. "image": the picture's own size. Or (height, width) in pixels.
+InputSize: TypeAlias = Literal["net", "image"] | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How a picture becomes an input.
+
+    size: of the net's input, "net" (as the prototxt declares), "image" (the picture's own) or
+    (height, width) in pixels. fit: "warp" (each side scaled on its own, as Caffe does), "crop" or
+    "pad". antialias: smooth before shrinking, as caffe.io does today. Raises SettingsError for
+    other values.
+
+    >>> PictureOptions("image").input_size((227, 227), (360, 480))
+    (360, 480)
+    """
+
+    size: InputSize = "net"
+    fit: Fit = "warp"
+    antialias: bool = True
+
+    def __post_init__(self) -> None:
+        fits = get_args(Fit)
+        if self.fit not in fits:
+            raise SettingsError(f"fit {self.fit!r}: expected {', '.join(fits)}")
+        if self.size not in ("net", "image"):
+            object.__setattr__(self, "size", _as_size(self.size))
+
+    def input_size(self, net: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) of the input for a picture of size `image`; `net` declares its own.
+
+        The one place where a size's words mean something.
+        """
+        if self.size == "net":
+            return net
+        return image if self.size == "image" else self.size
+
+
+def _as_size(size: Any) -> tuple[int, int]:
+    try:
+        height, width = map(int, size)
+        exact = (height, width) == tuple(size) and min(height, width) > 0
+    except (TypeError, ValueError):
+        exact = False
+    if not exact:
+        raise SettingsError(
+            f"size {size!r}: expected 'net', 'image' or (height, width) in pixels, from 1 up"
+        )
+    return height, width
