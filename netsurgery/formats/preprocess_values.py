@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    AnyMean: TypeAlias = (
-        str | Path | float | Sequence[float] | NDArray[np.generic] | "MeanPicture" | None
-    )
-
 __all__ = ["MeanPicture", "as_channel_swap", "as_labels", "as_mean", "parse_channel_swap"]
 
 
@@ -29,7 +25,11 @@ class MeanPicture:
     values: NDArray[np.generic]
 
 
-def as_mean(mean: AnyMean) -> Path | tuple[float, ...] | MeanPicture | None:
+if TYPE_CHECKING:
+    AnyMean: TypeAlias = str | Path | float | Sequence[float] | NDArray[np.generic] | MeanPicture
+
+
+def as_mean(mean: AnyMean | None) -> Path | tuple[float, ...] | MeanPicture | None:
     """A mean's file, its value for each channel, or its array of C x H x W.
 
     mean: a path or "104,117,123"; a number, for all channels; a list or array of C numbers; an

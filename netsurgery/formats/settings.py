@@ -89,7 +89,7 @@ class Settings:
         window: tuple[int, int] | None = None,
         stages: str | Sequence[str] | None = None,
         level: int | None = None,
-        mean: AnyMean = None,
+        mean: AnyMean | None = None,
         raw_scale: float | None = None,
         channel_swap: str | Sequence[int] | None = None,
         input_scale: float | None = None,
