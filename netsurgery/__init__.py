@@ -39,7 +39,8 @@ _MODULES = {
     # the verbs, and what they return
     "verbs.surgeries": "convert edit export_onnx init plan_convolution transplant upgrade",
     "verbs.comparisons": "check diff inspect verify",
-    "verbs.pictures": "classify_map features",
+    "verbs.classify_map": "classify_map classify_maps",
+    "verbs.features": "ImageFeatures features",
     "verbs.check": "Check",
     "verbs.convert": "Conversion",
     "verbs.diff": "Comparison",
@@ -57,6 +58,7 @@ _MODULES = {
     "maps.features": "Extractor Features open_extractor",
     "maps.image": "Picture read_picture",
     "maps.mapper": "Mapper open_mapper",
+    "maps.picture_options": "PictureOptions",
     # engines
     "engines.contract": "Engine EngineOptions LoadedNet",
     "engines.debian": "caffe_documentation install_caffe",

@@ -106,6 +106,9 @@ from netsurgery.maps.mapper import (
 from netsurgery.maps.mapper import (
     open_mapper as open_mapper,
 )
+from netsurgery.maps.picture_options import (
+    PictureOptions as PictureOptions,
+)
 from netsurgery.net.field import ReceptiveField as ReceptiveField
 from netsurgery.net.net import (
     Layer as Layer,
@@ -127,6 +130,12 @@ from netsurgery.surgery.edit.plan import EditPlan as EditPlan
 from netsurgery.surgery.initial_params import InitialPlan as InitialPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
 from netsurgery.verbs.check import Check as Check
+from netsurgery.verbs.classify_map import (
+    classify_map as classify_map,
+)
+from netsurgery.verbs.classify_map import (
+    classify_maps as classify_maps,
+)
 from netsurgery.verbs.comparisons import (
     check as check,
 )
@@ -142,13 +151,13 @@ from netsurgery.verbs.comparisons import (
 from netsurgery.verbs.convert import Conversion as Conversion
 from netsurgery.verbs.diff import Comparison as Comparison
 from netsurgery.verbs.export import Exported as Exported
-from netsurgery.verbs.inspection import Inspection as Inspection
-from netsurgery.verbs.pictures import (
-    classify_map as classify_map,
+from netsurgery.verbs.features import (
+    ImageFeatures as ImageFeatures,
 )
-from netsurgery.verbs.pictures import (
+from netsurgery.verbs.features import (
     features as features,
 )
+from netsurgery.verbs.inspection import Inspection as Inspection
 from netsurgery.verbs.surgeries import (
     convert as convert,
 )

@@ -12,11 +12,14 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineFailed, FormatError, NetError, SettingsError
 from netsurgery.formats.labels import Labels
 from netsurgery.formats.settings import Settings
-from netsurgery.maps.classmap import ClassMap, Found, Geometry, found_text, map_text
+from netsurgery.maps.classmap import ClassCount, ClassMap, Geometry
 from netsurgery.maps.image import Picture
-from netsurgery.maps.mapnet import MapNet
+from netsurgery.maps.map_source import MapSource
+from netsurgery.maps.map_text import TextStyle, map_text, table_text
 from netsurgery.maps.mapper import Mapper, open_mapper
+from netsurgery.maps.picture_options import Fit
 from netsurgery.maps.transformer import Transformer, place
+from netsurgery.net.net_with_weights import NetWithWeights
 
 LABELS = Labels("words.txt", ("cat, tabby", "dog", "bird", "crane, digger"))
 
@@ -28,10 +31,10 @@ VALUES = np.array(
 
 def class_map(values: Any = VALUES, **changed: Any) -> ClassMap:
     options: dict[str, Any] = {
-        "image": "p.png",
+        "picture": Picture("p.png", np.zeros((360, 480, 3), np.uint8)),
         "values": values,
         "blob": "prob",
-        "scored": "probability",
+        "is_probability": True,
         "input": "data",
         "geometry": Geometry((32.0, 32.0), (227.0, 227.0), place((360, 480), (259, 259))),
     }
@@ -47,15 +50,15 @@ def test_argmax_and_top() -> None:
 
 
 def test_found_by_cells_then_value() -> None:
-    assert [(f.number, f.cells, round(f.best, 3)) for f in class_map().found()] == [
+    assert [(f.number, f.cells, round(f.best, 3)) for f in class_map().summary()] == [
         (2, 2, 0.8),
         (0, 1, 0.7),
         (1, 1, 0.4),
     ]
-    higher = class_map(np.array([[[0.1, 0.5]], [[0.9, 0.2]]], np.float32)).found()
+    higher = class_map(np.array([[[0.1, 0.5]], [[0.9, 0.2]]], np.float32)).summary()
     assert [f.number for f in higher] == [1, 0]
-    labelled = class_map(labels=Labels("w", ("a", "b", "c"))).found()[0]
-    assert labelled == Found(2, "c", 2, labelled.best)
+    labelled = class_map(labels=Labels("w", ("a", "b", "c"))).summary()[0]
+    assert labelled == ClassCount(2, "c", 2, labelled.best)
 
 
 def test_windows_of_a_warped_image() -> None:
@@ -76,7 +79,7 @@ def test_windows_are_not_clipped() -> None:
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_windows_with_the_aspect_ratio_kept(fit: str) -> None:
+def test_windows_with_the_aspect_ratio_kept(fit: Fit) -> None:
     """Square windows stay square, and the input's corners are where the fit put them."""
     geometry = Geometry((32.0, 32.0), (64.0, 64.0), place((300, 400), (96, 96), fit))
     windows = geometry.windows(2, 2)
@@ -106,43 +109,58 @@ def test_places_that_are_not_known() -> None:
     assert geometry.windows(2, 2) is None
     assert geometry.tiles(2, 2) is None
     facts = class_map(geometry=geometry).to_json()
-    assert facts["cells"][0]["window"] is None
+    assert facts["windows"] is None
 
 
 def test_json() -> None:
-    facts = class_map(labels=Labels("w", ("a", "b", "c"))).to_json(top_k=2)
-    cells = facts.pop("cells")
-    assert facts == {
+    record = class_map(labels=Labels("w", ("a", "b", "c")), engine="fake").to_json(top_k=2)
+    down, across = 360 / 259, 480 / 259
+    windows = record.pop("windows")
+    assert windows["start"] == [0, 0]
+    assert windows["stride"] == pytest.approx([32 * down, 32 * across])
+    assert windows["size"] == pytest.approx([227 * down, 227 * across])
+    assert record == {
         "image": "p.png",
-        "image_size": {"height": 360, "width": 480},
-        "input": {"name": "data", "height": 259, "width": 259},
-        "map": {"height": 2, "width": 2, "classes": 3},
+        "image_size": [360, 480],
+        "engine": "fake",
+        "input": {"name": "data", "size": [259, 259]},
         "blob": "prob",
-    }
-    assert [(cell["row"], cell["column"]) for cell in cells] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert cells[1] == {
-        "row": 0,
-        "column": 1,
-        "window": cells[1]["window"],
-        "class": 2,
-        "label": "c",
-        "probability": 0.8,
-        "top": [
-            {"class": 2, "label": "c", "probability": 0.8},
-            {"class": 0, "label": "a", "probability": 0.1},
+        "map_size": [2, 2],
+        "class_count": 3,
+        "is_probability": True,
+        "summary": [
+            {"class": 2, "label": "c", "cells": 2, "score": 0.8},
+            {"class": 0, "label": "a", "cells": 1, "score": 0.7},
+            {"class": 1, "label": "b", "cells": 1, "score": 0.4},
         ],
+        "classes": [[[0, 2], [2, 1]], [[2, 0], [0, 0]]],
+        "scores": [[[0.7, 0.8], [0.6, 0.4]], [[0.2, 0.1], [0.2, 0.3]]],
+        "notes": [],
     }
-    json.dumps(cells, allow_nan=False)
+    json.dumps(record, allow_nan=False)
+    assert class_map().to_json()["summary"][0]["label"] is None
+
+
+def test_windows_in_json_are_those_of_the_cells() -> None:
+    shown = class_map()
+    boxes, windows = shown.windows(), shown.to_json()["windows"]
+    assert boxes is not None
+    for row, column in np.ndindex(2, 2):
+        top, left = (
+            windows["start"][axis] + (row, column)[axis] * windows["stride"][axis]
+            for axis in range(2)
+        )
+        box = [left, top, left + windows["size"][1], top + windows["size"][0]]
+        assert boxes[row, column].tolist() == pytest.approx(box)
 
 
 def test_json_of_scores_that_are_not_finite() -> None:
     values = np.array([[[np.inf]], [[-np.inf]]], np.float32)
-    cell = class_map(values, scored="score").to_json(top_k=5)["cells"][0]
-    assert cell["class"] == 0
-    assert cell["score"] is None
-    assert cell["label"] is None
-    assert [one["score"] for one in cell["top"]] == [None, None]
-    assert "probability" not in cell
+    record = class_map(values, is_probability=False).to_json(top_k=5)
+    assert record["classes"] == [[[0]], [[1]]]
+    assert record["scores"] == [[[None]], [[None]]]
+    assert record["summary"] == [{"class": 0, "label": None, "cells": 1, "score": None}]
+    assert not record["is_probability"]
 
 
 def test_nan_is_refused() -> None:
@@ -184,28 +202,84 @@ def test_text() -> None:
     values = np.zeros((101, 2, 3), np.float32)
     for at, number in zip(np.ndindex(2, 3), [7, 7, 100, 7, 55, 55], strict=True):
         values[number, at[0], at[1]] = 0.5
-    found = class_map(values)
-    assert map_text(found) == "  7   7 100\n  7  55  55"
-    assert found_text(found) == (
+    shown = class_map(values)
+    assert map_text(shown) == "  7   7 100\n  7  55  55"
+    assert table_text(shown) == (
         "cells  class  best probability\n"
         "    3      7               0.5\n"
         "    2     55               0.5\n"
         "    1    100               0.5"
     )
+    assert table_text(shown, most=1).splitlines()[1:] == [
+        "    3      7               0.5",
+        "and 2 more classes",
+    ]
+    assert str(shown) == ("p.png: input 259 x 259, map 2 x 3 of prob\n\n" + table_text(shown))
+    assert repr(shown) == "<ClassMap of p.png: 2 x 3 cells of 'prob', 101 classes>"
+
+
+def painted(text: str, rank: int | None, behind: int | None = None) -> str:
+    return f"<{rank},{behind}>" if behind is not None else f"<{rank}>"
 
 
 def test_text_with_labels_and_colour() -> None:
-    found = class_map(labels=Labels("w", ("a", "b", "see\x1b[2J")), scored="score")
-    assert found_text(found, clean=lambda text: text.replace("\x1b", "?")) == (
+    shown = class_map(labels=Labels("w", ("a", "b", "see\x1b[2J")), is_probability=False)
+    style = TextStyle(clean=lambda text: text.replace("\x1b", "?"))
+    assert table_text(shown, style) == (
         "cells  class  best score  label\n"
         "    2      2         0.8  see?[2J\n"
         "    1      0         0.7  a\n"
         "    1      1         0.4  b"
     )
-    colored = map_text(found, color=True)
-    assert colored.count("\x1b[38;2;") == 4
-    first, second, third = (part.split("m")[0] for part in colored.split("\x1b[38;2;")[1:4])
-    assert first != second == third  # cells 0, 2, 2
+    assert map_text(shown, TextStyle(paint=painted)) == "<1> <0>\n<0> <2>"
+    narrow = TextStyle(columns=36)
+    assert [len(line) for line in table_text(shown, narrow).splitlines()] == [31, 33, 27, 27]
+
+
+def one_hot(numbers: Any, classes: int) -> Any:
+    return (np.arange(classes)[:, None, None] == np.asarray(numbers)).astype(np.float32)
+
+
+def test_a_map_too_wide_for_the_terminal_is_a_character_a_cell() -> None:
+    numbers = np.full((3, 30), 7)
+    numbers[1, :4], numbers[2, -1] = 12, 3
+    shown = class_map(one_hot(numbers, 13))
+    assert map_text(shown, TextStyle(columns=89)).splitlines()[0] == " ".join([" 7"] * 30)
+    lines = map_text(shown, TextStyle(columns=88)).splitlines()
+    assert lines == ["." * 30, "aaaa" + "." * 26, "." * 29 + "b", "", ". 7  a 12  b 3"]
+
+
+def test_a_map_wider_than_the_terminal_has_characters_is_sampled() -> None:
+    """No line is longer than the terminal, whatever the map; nor is the legend's."""
+    random = np.random.default_rng(0)
+    shown = class_map(one_hot(random.integers(0, 99, (50, 201)), 99))
+    for columns in (20, 40, 67, 100):
+        lines = map_text(shown, TextStyle(columns=columns)).splitlines()
+        assert max(map(len, lines)) <= columns
+        step = -(-201 // columns)
+        assert lines.index("") == len(range(step // 2, 50, step))
+    assert "? 36 more classes" in " ".join(lines)
+
+
+def test_half_blocks_show_two_rows_a_line() -> None:
+    numbers = np.array([[0] * 30, [1] * 30, [0] * 29 + [2]])
+    shown = class_map(one_hot(numbers, 3))
+    style = TextStyle(columns=40, paint=painted, colored=True)
+    first, second = map_text(shown, style).splitlines()
+    assert first == "<0,1>" * 30
+    assert second == "<0>" * 29 + "<2>"
+
+
+def test_what_a_notebook_shows() -> None:
+    shown = class_map(labels=Labels("w", ("a", "b", "<c>")))
+    png, text = shown._repr_png_(), shown._repr_html_()
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
+    assert "<td style='text-align: left'>&lt;c&gt;</td>" in text
+    assert "src='data:image/png;base64,iVBOR" in text
+    unplaced = class_map(geometry=Geometry(None, None, place((9, 9), (9, 9))))
+    assert unplaced._repr_png_() is None
+    assert "<img" not in unplaced._repr_html_()
 
 
 PROTOTXT = """\
@@ -219,12 +293,12 @@ layer { name: "prob" type: "Softmax" bottom: "pool" top: "prob" }
 """
 
 
-def net_of(folder: Path, text: str = PROTOTXT, blob: str | None = None) -> MapNet:
+def net_of(folder: Path, text: str = PROTOTXT, blob: str | None = None) -> MapSource:
     (folder / "deploy.prototxt").write_text(text)
-    return MapNet.read(folder / "deploy.prototxt", blob)
+    return MapSource.of_map(NetWithWeights.open(folder / "deploy.prototxt", folder / "w"), blob)
 
 
-def placed(net: MapNet, size: tuple[int, int]) -> tuple[float, float, float]:
+def placed(net: MapSource, size: tuple[int, int]) -> tuple[float, float, float]:
     """Stride, start and size of the cells' boxes along the height."""
     cells = net.cells(size)
     assert cells is not None
@@ -234,26 +308,27 @@ def placed(net: MapNet, size: tuple[int, int]) -> tuple[float, float, float]:
 def test_what_a_net_tells(tmp_path: Path) -> None:
     net = net_of(tmp_path)
     assert (net.input.name, net.channels, net.size) == ("data", 3, (12, 16))
-    assert (net.blob, net.scored, net.classes) == ("prob", "probability", 3)
+    assert (net.blob, net.is_probability, net.classes) == ("prob", True, 3)
     assert placed(net, (12, 16)) == (4, 0, 4)
-    assert net_of(tmp_path, blob="pool").scored == "score"
+    assert not net_of(tmp_path, blob="pool").is_probability
     in_place = PROTOTXT.replace('bottom: "pool" top: "prob"', 'bottom: "pool" top: "pool"')
-    assert net_of(tmp_path, in_place, "pool").scored == "probability"
+    assert net_of(tmp_path, in_place, "pool").is_probability
 
 
 def test_caffenets_window_and_stride(shared_data: Path) -> None:
     """BVLC's own full_conv net: 451 x 451 gives 8 x 8 cells of 227 every 32."""
-    net = MapNet.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt")
+    path = shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"
+    net = MapSource.of_map(NetWithWeights.open(path))
     assert net.size == (451, 451)
     assert placed(net, net.size) == (32, 0, 227)
-    assert net.scored == "probability"
+    assert net.is_probability
 
 
 @pytest.mark.parametrize("axis", ["axis: 2", "axis: -1"])
 def test_a_softmax_over_places_makes_no_probabilities_of_classes(tmp_path: Path, axis: str) -> None:
     last = '"Softmax" bottom: "pool" top: "prob"'
     net = net_of(tmp_path, PROTOTXT.replace(last, f"{last} softmax_param {{ {axis} }}"))
-    assert net.scored == "score"
+    assert not net.is_probability
 
 
 @pytest.mark.parametrize(
@@ -309,9 +384,7 @@ def tiny_mapper(
 ) -> tuple[Mapper, FakeEngine]:
     engine = FakeEngine(run, {"data": (10, 3, 12, 16)})
     net = net_of(folder, text)
-    return Mapper(
-        net, folder / "w", Transformer(3), EngineOptions(), opener=engine.open, **options
-    ), engine
+    return Mapper(net, Transformer(3), EngineOptions(), opener=engine.open, **options), engine
 
 
 def pooled(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -343,7 +416,7 @@ def test_a_map_of_a_picture(tmp_path: Path) -> None:
 def test_reshaped_only_when_the_size_changes(tmp_path: Path) -> None:
     mapper, engine = tiny_mapper(tmp_path, pooled)
     with mapper:
-        for size in ((12, 16), (12, 16), None, (24, 32), (12, 16)):
+        for size in ((12, 16), "net", "image", (24, 32), None):
             mapper.map(Picture("p", RED), size)
     shapes = [entry[1]["data"] for entry in engine.log if entry[0] == "reshape"]
     assert shapes == [(1, 3, 12, 16), (1, 3, 24, 32), (1, 3, 12, 16)]
@@ -375,7 +448,8 @@ def test_an_input_too_small_is_told_before_the_engine(tmp_path: Path) -> None:
         mapper.map(Picture("p", RED), (2, 2))
     assert str(error.value) == (
         f"p: 24x32 pixels, as an input of 2x2 (--size): {tmp_path / 'deploy.prototxt'}:4:7: layer "
-        "'pool' (Convolution): its top 'pool' would be 1x3x-1x-1: the input is too small"
+        "'pool' (Convolution): its top 'pool' would be 1x3x-1x-1: the input is too small; "
+        "the smallest that works is 4x4"
     )
     assert engine.log == []
 
@@ -389,7 +463,7 @@ def test_a_blob_the_prototxt_tells_nothing_of(tmp_path: Path) -> None:
 def test_window_given_wins(tmp_path: Path) -> None:
     mapper, _ = tiny_mapper(tmp_path, pooled, window=(6, 8))
     with mapper:
-        windows = mapper.map(Picture("p", RED), None).windows()
+        windows = mapper.map(Picture("p", RED), "image").windows()
     assert windows is not None
     assert windows[1, 1].tolist() == [4, 4, 12, 10]
 

@@ -15,7 +15,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
 from netsurgery.maps.features import Extractor, Features, open_extractor
 from netsurgery.maps.image import Picture
-from netsurgery.verbs.features import feature_file, feature_paths
+from netsurgery.verbs.features import collection_files, find_collection
 
 PROTOTXT = """\
 input: "data"
@@ -91,7 +91,7 @@ def test_geometry(settings: Settings) -> None:
 
 def test_the_size_of_the_picture(settings: Settings) -> None:
     with extractor(settings, "pool") as made:
-        (pool,) = made.extract(picture(16, 20))
+        (pool,) = made.extract(picture(16, 20), "image")
     assert pool.values.shape == (2, 4, 5)
 
 
@@ -134,10 +134,11 @@ def features(settings: Settings, *blobs: str) -> list[Features]:
 
 
 def written(path: Path, found: list[Features], names: tuple[str, ...] = ("cat",)) -> None:
-    paths = feature_paths(path, len(names), len(found))
+    collection = find_collection(path, len(names) * len(found))
+    paths = collection_files(path, collection)
     with (
         Outputs(paths) as outputs,
-        feature_file([outputs[one] for one in paths]) as file,
+        collection.open([outputs[one] for one in paths]) as file,
     ):
         for name in names:
             for one in found:
@@ -199,13 +200,13 @@ def test_npy(settings: Settings, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "images", "blobs", "what"),
     [
-        ("f.npy", 2, 1, "a .npy holds one blob of one image, here are 2; give a .npz or .h5"),
-        ("f.npy", 1, 3, "a .npy holds one blob of one image, here are 3; give a .npz or .h5"),
+        ("f.npy", 2, 1, "a .npy holds one blob of one image, found 2; give a .npz or .h5"),
+        ("f.npy", 1, 3, "a .npy holds one blob of one image, found 3; give a .npz or .h5"),
         ("f.mat", 1, 1, "expected a name ending in .npy, .npz or .h5"),
         ("npz", 1, 1, "expected a name ending in .npy, .npz or .h5"),
     ],
 )
 def test_names_that_cannot_be(name: str, images: int, blobs: int, what: str) -> None:
     with pytest.raises(OutputError) as caught:
-        feature_paths(Path(name), images, blobs)
+        find_collection(Path(name), images * blobs)
     assert str(caught.value) == f"{name}: {what}"

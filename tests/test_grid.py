@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.errors import NetError
+from netsurgery.formats.blob import shape_text
 from netsurgery.maps.drawing import heat_colors
 from netsurgery.maps.grid import draw_grid, draw_grid_png, normalized
 
@@ -107,7 +108,7 @@ def test_a_title_that_is_too_long_is_cut() -> None:
 def test_what_cannot_be_drawn(shape: tuple[int, ...]) -> None:
     with pytest.raises(NetError) as caught:
         draw_grid(np.zeros(shape, np.float32), "blob")
-    told = " x ".join(map(str, shape)) or "a single number"
+    told = shape_text(shape)
     assert str(caught.value) == f"a blob of {told} cannot be drawn; expected C x H x W"
 
 

@@ -28,10 +28,10 @@ def grey_picture(height: int = 120, width: int = 120) -> Picture:
 
 def class_map(values: Any, picture: Picture, **changed: Any) -> ClassMap:
     options: dict[str, Any] = {
-        "image": picture.name,
+        "picture": picture,
         "values": np.asarray(values, np.float32),
         "blob": "prob",
-        "scored": "probability",
+        "is_probability": True,
         "input": "data",
         "geometry": Geometry((20.0, 20.0), (40.0, 40.0), place(picture.size, picture.size)),
     }
@@ -66,7 +66,7 @@ def test_a_map_of_many_cells_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -
         values = np.random.default_rng(0).random((3, side, side))
         geometry = Geometry((120 / side,) * 2, (120 / side,) * 2, place((120, 120), (120, 120)))
         calls.clear()
-        draw_map(class_map(values, picture, geometry=geometry), picture)
+        draw_map(class_map(values, picture, geometry=geometry))
         counts.append(len(calls))
     assert counts[0] == counts[1] < 200
 
@@ -97,7 +97,7 @@ def test_the_three_panels() -> None:
     # 5 x 5 cells of 20 pixels about the centres 20, 40 ... 100: 10 to 110 of 120 are covered.
     numbers = np.zeros((5, 5), int)
     numbers[:, 3:] = 1
-    drawn = draw_map(class_map(one_hot(numbers, 2), picture), picture)
+    drawn = draw_map(class_map(one_hot(numbers, 2), picture))
     assert pixel(drawn, 0, 0.5, 0.5) == (128, 128, 128)
     assert pixel(drawn, 1, 0.02, 0.02) == tuple(heat_colors(np.array(1.0)))
     for edge in (0.02, 0.98):
@@ -115,7 +115,7 @@ def test_classes_are_named_where_they_are() -> None:
     picture = grey_picture()
     values = np.zeros((2, 5, 5), np.float32)
     values[0], values[1, 3, 2] = 0.5, 0.9
-    drawn = draw_map(class_map(values, picture), picture)
+    drawn = draw_map(class_map(values, picture))
     named = LEFTS[2] + SIDE // 2, TOP + 70 * SIDE // 120 - 9
     around = drawn.crop((named[0] - 6, named[1] - 6, named[0] + 7, named[1] + 7))
     colors = around.getcolors(200)
@@ -130,7 +130,7 @@ def test_a_long_name_is_cut_to_a_narrow_picture() -> None:
     numbers[4, 1] = 1
     geometry = Geometry((30.0, 30.0), (60.0, 60.0), place(picture.size, picture.size))
     found = class_map(one_hot(numbers, 2), picture, labels=labels, geometry=geometry)
-    assert CLASS_COLORS[1] in colors_of_the_overlay(draw_map(found, picture), picture)
+    assert CLASS_COLORS[1] in colors_of_the_overlay(draw_map(found), picture)
 
 
 def colors_of_the_overlay(drawn: Image.Image, picture: Picture) -> set[Any]:
@@ -144,7 +144,7 @@ def test_the_class_of_most_cells_is_not_named() -> None:
     """Its colour is in the legend; a name would stand on a picture full of it."""
     picture = grey_picture()
     values = np.full((1, 5, 5), 0.5)
-    drawn = draw_map(class_map(values, picture), picture)
+    drawn = draw_map(class_map(values, picture))
     panel = drawn.crop((LEFTS[2], TOP, LEFTS[2] + SIDE, TOP + SIDE))
     assert CLASS_COLORS[0] not in {color for _, color in panel.getcolors(1 << 18) or []}
 
@@ -157,9 +157,9 @@ def test_cells_leave_no_gap(height: int, width: int) -> None:
     places = place(picture.size, picture.size)
     geometry = Geometry(step, (2 * step[0], 2 * step[1]), places)
     found = class_map(np.full((1, 20, 20), 0.5), picture, geometry=geometry)
-    drawn = draw_map(found, picture, 0)
+    drawn = draw_map(found, 0)
     high, wide = panel_size(picture.size)
-    layout = arrange(picture.size, ("", "", ""), Legend(entries(found, found.found(), 0)))
+    layout = arrange(picture.size, ("", "", ""), Legend(entries(found, found.summary(), 0)))
     left, top = layout.panels[2][0], drawn.height - layout.canvas[1] + layout.panels[2][1]
     margin = (wide // 42 + 2, high // 42 + 2)
     inner = (left + margin[0], top + margin[1], left + wide - margin[0], top + high - margin[1])
@@ -171,7 +171,7 @@ def test_no_name_outside_the_image() -> None:
     picture = grey_picture(120, 120)
     geometry = Geometry((20.0, 20.0), (300.0, 300.0), place((120, 120), (120, 120)))
     numbers = np.arange(9).reshape(3, 3)
-    drawn = draw_map(class_map(one_hot(numbers, 9), picture, geometry=geometry), picture)
+    drawn = draw_map(class_map(one_hot(numbers, 9), picture, geometry=geometry))
     below = drawn.crop((LEFTS[2], TOP + SIDE + 1, drawn.width, TOP + SIDE + 24))
     assert below.getcolors(1) is not None
 
@@ -180,7 +180,7 @@ def test_one_class_is_shown_by_heat() -> None:
     picture = grey_picture()
     values = np.zeros((2, 5, 5), np.float32)
     values[1, 0, 0], values[0] = 0.9, 0.1
-    drawn = draw_map(class_map(values, picture), picture, 1)
+    drawn = draw_map(class_map(values, picture), 1)
     assert pixel(drawn, 1, 0.02, 0.02) == tuple(heat_colors(np.array(0.9)))
     assert pixel(drawn, 1, 0.98, 0.98) == tuple(heat_colors(np.array(0.0)))
     hot, cold = pixel(drawn, 2, 0.15, 0.15), pixel(drawn, 2, 0.85, 0.85)
@@ -199,13 +199,13 @@ def test_cells_of_one_class_do_not_name_others() -> None:
     """The numbers of the likeliest classes are on the heat of the likeliest alone."""
     picture = grey_picture()
     found = class_map(np.full((2, 5, 5), 0.5), picture)
-    assert heat_pixels(draw_map(found, picture)) > 2
-    assert heat_pixels(draw_map(found, picture, 1)) == 1
+    assert heat_pixels(draw_map(found)) > 2
+    assert heat_pixels(draw_map(found, 1)) == 1
 
 
 def test_the_colour_bar_goes_up() -> None:
     picture = grey_picture()
-    drawn = draw_map(class_map(np.full((2, 3, 3), 0.5), picture), picture)
+    drawn = draw_map(class_map(np.full((2, 3, 3), 0.5), picture))
     x = LEFTS[1] + SIDE + 12 + 8
     assert drawn.getpixel((x, TOP + 1)) == pytest.approx(heat_colors(np.array(1.0)), abs=2)
     assert drawn.getpixel((x, TOP + SIDE - 2)) == pytest.approx(heat_colors(np.array(0.0)), abs=2)
@@ -217,7 +217,7 @@ def test_the_legend_grows_with_the_classes() -> None:
     for classes in (1, 3, 8, 12, 60, 100):
         numbers = np.arange(100).reshape(10, 10) % classes
         found = class_map(one_hot(numbers, classes), picture)
-        heights.append(draw_map(found, picture).height)
+        heights.append(draw_map(found).height)
     assert heights[1] - heights[0] == 2 * 24
     assert heights[2] - heights[1] == 1 * 24  # two columns
     assert heights[3] - heights[2] == 0  # three
@@ -229,7 +229,7 @@ def test_the_legend_shows_the_colours_of_the_overlay() -> None:
     picture = grey_picture()
     numbers = np.zeros((5, 5), int)
     numbers[0, 0] = 1
-    drawn = draw_map(class_map(one_hot(numbers, 2), picture), picture)
+    drawn = draw_map(class_map(one_hot(numbers, 2), picture))
     top = TOP + SIDE + 24 + 30
     assert drawn.getpixel((40, top + 8)) == CLASS_COLORS[0]
     assert drawn.getpixel((40, top + 24 + 8)) == CLASS_COLORS[1]
@@ -238,7 +238,7 @@ def test_the_legend_shows_the_colours_of_the_overlay() -> None:
 def test_scores_have_a_scale_of_their_own() -> None:
     picture = grey_picture()
     values = np.linspace(-40, 60, 25).reshape(1, 5, 5)
-    drawn = draw_map(class_map(values, picture, scored="score"), picture, 0)
+    drawn = draw_map(class_map(values, picture, is_probability=False), 0)
     assert pixel(drawn, 1, 0.02, 0.02) == tuple(heat_colors(np.array(0.0)))
     assert pixel(drawn, 1, 0.98, 0.98) == tuple(heat_colors(np.array(1.0)))
 
@@ -248,13 +248,13 @@ def test_scores_have_a_scale_of_their_own() -> None:
 )
 def test_values_without_a_range(values: Any) -> None:
     picture = grey_picture()
-    assert draw_map(class_map(values, picture, scored="score"), picture).width == 1572
+    assert draw_map(class_map(values, picture, is_probability=False)).width == 1572
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 4000), (4000, 3), (1, 1)])
 def test_images_of_any_shape(height: int, width: int) -> None:
     picture = grey_picture(height, width)
-    drawn = draw_map(class_map(np.full((2, 4, 4), 0.5), picture), picture)
+    drawn = draw_map(class_map(np.full((2, 4, 4), 0.5), picture))
     assert 500 <= drawn.width <= 1600
     assert 200 <= drawn.height <= 1000
 
@@ -264,8 +264,8 @@ def test_a_class_that_no_cell_shows_is_drawn_and_listed() -> None:
     values = np.zeros((3, 5, 5))
     values[0], values[2, 1, 1] = 0.5, 0.25
     found = class_map(values, picture)
-    drawn = draw_map(found, picture, 2)
-    assert drawn.height == draw_map(found, picture).height + 24
+    drawn = draw_map(found, 2)
+    assert drawn.height == draw_map(found).height + 24
     marked = TOP + SIDE + 24 + 30
     assert drawn.getpixel((LEFTS[0] + 6, marked + 8)) == INK  # the mark
     assert drawn.getpixel((LEFTS[0] - 4, marked)) == BAND
@@ -276,7 +276,7 @@ def test_fine_and_coarse_maps() -> None:
     picture = grey_picture()
     for cells in (1, 200):
         numbers = np.zeros((cells, cells), int)
-        assert draw_map(class_map(one_hot(numbers, 2), picture), picture).width == 1572
+        assert draw_map(class_map(one_hot(numbers, 2), picture)).width == 1572
 
 
 def test_odd_names_and_labels() -> None:
@@ -284,22 +284,22 @@ def test_odd_names_and_labels() -> None:
     picture = Picture("-", grey_picture().pixels)
     labels = Labels("w", ("\x1b[2J\n\udcff 猫", "long " * 200))
     found = class_map(one_hot(np.array([[0, 1]]), 2), picture, labels=labels)
-    assert draw_map(found, picture, 1).width == 1572
+    assert draw_map(found, 1).width == 1572
 
 
 def test_cells_that_cannot_be_placed() -> None:
     picture = grey_picture()
     geometry = Geometry(None, None, place(picture.size, picture.size))
     with pytest.raises(NetError) as error:
-        draw_map(class_map(np.zeros((2, 3, 3)), picture, geometry=geometry), picture)
+        draw_map(class_map(np.zeros((2, 3, 3)), picture, geometry=geometry))
     assert str(error.value) == (
-        "blob 'prob': its total stride cannot be told from the net, so its cells "
+        "blob 'prob': the net does not say its total stride, so its cells "
         "cannot be placed on the picture"
     )
 
 
 def test_png() -> None:
     picture = grey_picture()
-    drawn = Image.open(io.BytesIO(draw_png(class_map(np.zeros((2, 3, 3)), picture), picture)))
+    drawn = Image.open(io.BytesIO(draw_png(class_map(np.zeros((2, 3, 3)), picture))))
     assert drawn.format == "PNG"
     assert drawn.mode == "RGB"

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from netsurgery.formats.labels import Labels
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.drawing import BAND, CLASS_COLORS, INK, PAPER
+from netsurgery.maps.image import Picture
 from netsurgery.maps.legend import Entry, Legend, entries
 from netsurgery.maps.transformer import place
 
@@ -16,7 +17,15 @@ from netsurgery.maps.transformer import place
 def found_map(values: Any, labels: Labels | None = None) -> ClassMap:
     geometry = Geometry((20.0, 20.0), (40.0, 40.0), place((120, 120), (120, 120)))
     array = np.asarray(values, np.float32)
-    return ClassMap("a.png", array, "prob", "score", "data", geometry, labels)
+    return ClassMap(
+        Picture("a.png", np.zeros((120, 120, 3), np.uint8)),
+        array,
+        "prob",
+        False,
+        "data",
+        geometry,
+        labels,
+    )
 
 
 #: Two cells: class 1 wins both, class 0 none.
@@ -27,18 +36,18 @@ def lines(count: int, label: str = "a label") -> list[Entry]:
     return [Entry(number, label, "1 of 9 cells, best 1", None) for number in range(count)]
 
 
-def test_the_classes_found_have_their_colours() -> None:
-    made = entries(ONE_WINS, ONE_WINS.found(), None)
+def test_the_maps_classes_have_their_colours() -> None:
+    made = entries(ONE_WINS, ONE_WINS.summary(), None)
     assert made == [Entry(1, "dog", "2 of 2 cells, best 4", CLASS_COLORS[0])]
 
 
 def test_the_class_drawn_is_marked() -> None:
-    made = entries(ONE_WINS, ONE_WINS.found(), 1)
+    made = entries(ONE_WINS, ONE_WINS.summary(), 1)
     assert made == [Entry(1, "dog", "2 of 2 cells, best 4", None, drawn=True)]
 
 
 def test_the_class_drawn_stands_first_though_no_cell_shows_it() -> None:
-    made = entries(ONE_WINS, ONE_WINS.found(), 0)
+    made = entries(ONE_WINS, ONE_WINS.summary(), 0)
     assert made == [
         Entry(0, "cat", "0 of 2 cells, highest 0.5", None, drawn=True),
         Entry(1, "dog", "2 of 2 cells, best 4", None),

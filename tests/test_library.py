@@ -332,11 +332,11 @@ def test_convert_classify_and_draw() -> None:
     assert dense["ip1-conv"].values.shape == (96, 3, 2)
     picture = found.to_picture()
     assert picture.mode == "RGB"
-    again = found.to_picture(ns.read_picture("canvas.png"), number="7")
+    again = found.to_picture("7")
     assert again.size == picture.size
     assert again.tobytes() != picture.tobytes()
     with pytest.raises(ns.NetError, match="class 11: blob 'prob' has 11 classes, 0 to 10"):
-        found.to_picture(number=11)
+        found.to_picture(11)
 
 
 def test_settings_by_their_names_and_features() -> None:
@@ -472,7 +472,7 @@ def test_verify_reads_a_v0_net_for_pictures_too() -> None:
 def test_words_and_names_that_mean_nothing_are_told() -> None:
     model = ns.Settings(prototxt=Path("digits.prototxt"), weights=Path("digits.caffemodel"))
     with pytest.raises(ns.SettingsError, match="fit 'fill': expected warp, crop, pad"):
-        ns.features("canvas.png", "conv1", model, fit="fill", engine=EMBEDDED)
+        ns.features("canvas.png", "conv1", model, fit="fill", engine=EMBEDDED)  # type: ignore[arg-type]
     with pytest.raises(ns.NetError, match="no blob is named"):
         ns.features("canvas.png", [], model, engine=EMBEDDED)
     with pytest.raises(ns.NetError, match="a shape is given for 'nope', expected an input"):

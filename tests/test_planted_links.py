@@ -129,7 +129,7 @@ def test_a_link_that_changes_during_the_run(
 @pytest.mark.parametrize("kind", ["npz", "h5", "caffemodel.h5"])
 def test_a_link_in_the_place_of_the_temporary_file(folder: Path, kind: str) -> None:
     """In a folder where others may rename what is ours; libraries open files by their names."""
-    from netsurgery.verbs.features import _Hdf5, _Npz
+    from netsurgery.verbs.outputs import COLLECTIONS
 
     name = f"out.{kind}"
 
@@ -142,7 +142,7 @@ def test_a_link_in_the_place_of_the_temporary_file(folder: Path, kind: str) -> N
                 blob = NewBlob((1,), lambda: [bytes(4)])
                 write_weights(outputs[name], [NewLayer("a", "Convolution", (), (), (blob,))])
             else:
-                (_Npz if kind == "npz" else _Hdf5)(outputs[name]).close()
+                COLLECTIONS[f".{kind}"].open([outputs[name]]).close()
 
     with pytest.raises((OutputError, FormatError)):
         write()

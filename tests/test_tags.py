@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import random
 
-from netsurgery.maps.layout import HIGH, Tag, placed
+from netsurgery.maps.layout import TAG_HEIGHT, Tag, placed
 
 
 def test_the_first_place_is_above_the_cell() -> None:
     boxes = placed([Tag(0, 20, [(40, 40, 50, 50)])], (100, 100))
-    assert boxes == {0: (35, 40 - HIGH, 55, 40)}
+    assert boxes == {0: (35, 40 - TAG_HEIGHT, 55, 40)}
 
 
 def test_at_the_edge_a_tag_stands_elsewhere() -> None:
-    assert placed([Tag(0, 20, [(40, 2, 50, 12)])], (100, 100)) == {0: (35, 13, 55, 13 + HIGH)}
+    assert placed([Tag(0, 20, [(40, 2, 50, 12)])], (100, 100)) == {0: (35, 13, 55, 13 + TAG_HEIGHT)}
     right = placed([Tag(0, 30, [(0, 40, 10, 50)])], (100, 100))
-    assert right == {0: (11, 45 - (HIGH + 1) // 2, 41, 45 - (HIGH + 1) // 2 + HIGH)}
+    assert right == {
+        0: (11, 45 - (TAG_HEIGHT + 1) // 2, 41, 45 - (TAG_HEIGHT + 1) // 2 + TAG_HEIGHT)
+    }
 
 
 def test_a_tag_with_no_free_place_is_left_out() -> None:

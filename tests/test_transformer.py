@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsError
 from netsurgery.maps.image import Picture
+from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
 from netsurgery.maps.transformer import Placement, Transformer, place
 
@@ -107,19 +108,21 @@ def test_what_cannot_be(options: dict[str, Any], kind: type[NetsurgeryError], sa
     ],
 )
 def test_place(
-    image: tuple[int, int], fit: str, resized: tuple[int, int], offset: tuple[int, int]
+    image: tuple[int, int], fit: Fit, resized: tuple[int, int], offset: tuple[int, int]
 ) -> None:
     assert place(image, (227, 227), fit) == Placement(image, (227, 227), resized, offset)
 
 
 @pytest.mark.parametrize("fit", ["warp", "crop", "pad"])
 @pytest.mark.parametrize("size", [(97, 55), (300, 301)])
-def test_a_dot_lands_where_the_placement_says(fit: str, size: tuple[int, int]) -> None:
+def test_a_dot_lands_where_the_placement_says(fit: Fit, size: tuple[int, int]) -> None:
     """A bright disc's centre of mass in the blob, mapped back, is the disc's centre."""
     at = np.array([70.0, 100.0])
     y, x = np.mgrid[0:150, 0:210]
     disc = (np.hypot(y + 0.5 - at[0], x + 0.5 - at[1]) < 9) * np.uint8(255)
-    blob, placement = Transformer(1, fit=fit).blob(picture(disc[:, :, np.newaxis]), size)
+    blob, placement = Transformer(1, options=PictureOptions(fit=fit)).blob(
+        picture(disc[:, :, np.newaxis]), size
+    )
     weights = blob[0, 0]
     rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
     center = [float((axis + 0.5).ravel() @ weights.ravel() / weights.sum())
@@ -129,14 +132,16 @@ def test_a_dot_lands_where_the_placement_says(fit: str, size: tuple[int, int]) -
 
 
 def test_crop_is_the_middle_of_the_whole_resized() -> None:
-    blob, _ = Transformer(3, fit="crop").blob(picture(), (4, 4))
+    blob, _ = Transformer(3, options=PictureOptions(fit="crop")).blob(picture(), (4, 4))
     assert np.allclose(blob[0].transpose(1, 2, 0), resize(RGB, (4, 5))[:, 0:4] / 255, atol=1e-6)
 
 
 def test_padding_is_zero_whatever_the_mean() -> None:
     mean = np.full((3, 8, 8), 100, np.float32)
     for chosen in (mean, mean[:, 0, 0], None):
-        maker = Transformer(3, chosen, raw_scale=255, input_scale=2, fit="pad")
+        maker = Transformer(
+            3, chosen, raw_scale=255, input_scale=2, options=PictureOptions(fit="pad")
+        )
         blob, placement = maker.blob(picture(), (8, 8))
         assert placement.offset == (1, 0)
         assert np.all(blob[0, :, 0] == 0)
@@ -147,7 +152,7 @@ def test_padding_is_zero_whatever_the_mean() -> None:
 
 def test_a_very_long_picture_needs_little_memory() -> None:
     """Cropping 1 x 20000 to 64 x 64 does not make the 64 x 1280000 in between."""
-    blob, placement = Transformer(1, fit="crop").blob(
+    blob, placement = Transformer(1, options=PictureOptions(fit="crop")).blob(
         picture(np.tile(np.arange(20000, dtype=np.uint16) % 200, (1, 1))[:, :, np.newaxis]),
         (64, 64),
     )
@@ -168,7 +173,7 @@ def test_a_mean_lies_under_the_padding_too() -> None:
     """The same pixel of the mean is subtracted wherever the picture lies."""
     mean = np.arange(3 * 6 * 8, dtype=np.float32).reshape(3, 6, 8)
     black = picture(np.zeros((3, 8, 3), np.uint8))
-    blob, placement = Transformer(3, mean, fit="pad").blob(black, (6, 8))
+    blob, placement = Transformer(3, mean, options=PictureOptions(fit="pad")).blob(black, (6, 8))
     assert placement.offset == (1, 0)
     assert np.array_equal(blob[0, :, 1:4], -mean[:, 1:4])
     assert not blob[0, :, [0, 4, 5]].any()

@@ -371,7 +371,7 @@ def test_settings_are_found_and_read_in_one_place() -> None:
         ("formats/found_settings.py", "read_settings_keys"),
         ("formats/settings.py", "read_settings_keys"),
         ("verbs/check.py", "find_settings"),  # and reads it by load_found
-        ("open_net/arguments.py", "read_settings"),
+        ("formats/settings.py", "read_settings"),
     }
 
 

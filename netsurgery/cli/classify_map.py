@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import json
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.map_outputs import MapFiles
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
@@ -35,23 +38,51 @@ from netsurgery.cli.printing import (
     echo_failed,
     echo_json_text,
     echo_notes,
+    on_terminal,
+    paint_class,
     stdout_in_color,
 )
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
+from netsurgery.io.terminal import check_no_terminal, print_bytes
 from netsurgery.net.state import NetState
+from netsurgery.verbs.outputs import OUTPUTS, MapView
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
-    from netsurgery.maps.image import Picture
-    from netsurgery.maps.mapper import Mapper
+    from netsurgery.maps.map_text import TextStyle
+    from netsurgery.maps.picture_options import PictureOptions
+    from netsurgery.verbs.classify_map import MapJob, MapResult
 
 __all__ = ["command"]
 
-OUTPUT = click.Path(allow_dash=True)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(command: F) -> F:
+    """An option --NAME FILE for each output that is a file for a class map.
+
+    The command gets `outputs`: name -> file, of those that were given.
+    """
+    kinds = [kind for kind in OUTPUTS.values() if kind.suffix and kind.of_map is not None]
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        named = {kind.name: kwargs.pop(kind.name) for kind in kinds}
+        outputs = {name: file for name, file in named.items() if file is not None}
+        return command(*args, outputs=outputs, **kwargs)
+
+    decorated: Any = wrapped
+    for kind in reversed(kinds):
+        decorated = click.option(
+            f"--{kind.name}",
+            metavar=f"FILE{kind.suffix}",
+            type=click.Path(allow_dash=True),
+            help=kind.help,
+        )(decorated)
+    return decorated  # type: ignore[no-any-return]
 
 
 @click.command()
@@ -82,20 +113,10 @@ OUTPUT = click.Path(allow_dash=True)
     show_default=True,
     metavar="K",
     envvar="NETSURGERY_TOP_K",
-    help="With --json: the K likeliest classes of each cell.",
+    help="With --json: the K likeliest classes of each cell, a plane for each.",
 )
-@click.option(
-    "--npy",
-    metavar="FILE.npy",
-    type=OUTPUT,
-    help="Write the whole map, float32 C x H x W; a folder for several images.",
-)
-@click.option(
-    "--picture",
-    metavar="FILE.png",
-    type=OUTPUT,
-    help="Draw the image, the map as heat, and the map on the image; a folder for several images.",
-)
+@click.option("--summary", is_flag=True, help="Print the table of classes alone, not the map.")
+@output_options
 @click.option(
     "--class",
     "class_",
@@ -116,14 +137,12 @@ def command(
     weights: Path | None,
     state: NetState,
     preprocess: Settings,
-    fit: str,
-    antialias: bool,
-    size: Any,
+    options: PictureOptions,
     window: tuple[int, int] | None,
     blob: str | None,
     top_k: int,
-    npy: str | None,
-    picture: str | None,
+    summary: bool,
+    outputs: dict[str, str],
     class_: str,
     trust_config: bool | None,
     engine: EngineOptions,
@@ -142,38 +161,40 @@ def command(
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
     _import_numpy()
-    from netsurgery.maps.mapper import open_mapper
+    from netsurgery.verbs.classify_map import plan_maps
 
-    given = merged(
+    flags = merged(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
         preprocess,
     )
-    settings = with_settings_file(given, trust_config, quiet)
-    drop = blob is not None and given.labels is None  # those of the settings file, for its own blob
-    mapper = open_mapper(
-        settings, engine, blob=blob, fit=fit, antialias=antialias, drop_labels=drop, state=state
+    settings = with_settings_file(flags, trust_config, quiet)
+    job = plan_maps(
+        images,
+        settings,
+        engine,
+        options,
+        blob=blob,
+        # those of the settings file are for its own blob
+        drop_labels=blob is not None and flags.labels is None,
+        state=state,
+        view=MapView(class_, top_k, summary=summary),
+        outputs=outputs,
+        force=force,
     )
     if not quiet:
-        echo_notes(mapper.net.net.notes, err=True)
-    if settings.labels is not None and mapper.labels is None and not quiet:
-        echo(f"note: {settings.labels} does not fit blob {blob!r}: left out", err=True)
-    mapper.check_class(class_)
-    inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
-    files = MapFiles.plan(images, npy, picture, inputs=inputs, force=force)
-    if as_json and files.to_stdout:
-        raise click.UsageError("--json and a file cannot both go to standard output")
-    sizes = {"net": mapper.net.size, "image": None}
-    size = sizes[size] if isinstance(size, str) else size
-    progress = Progress(len(images), quiet)
-    run = _Run(mapper, files, len(images), size, class_, top_k, as_json, quiet, progress)
-    with mapper:
-        run.all(images)
+        echo_notes(job.notes, err=True)
+    if job.files.to_stdout:
+        if as_json:
+            raise click.UsageError("--json and a file cannot both go to standard output")
+        check_no_terminal("what is written")
+    with job:
+        _Show(job, as_json, quiet).all()
 
 
 def _import_numpy() -> None:
     """Import numpy without the threads of its BLAS, unless the user says how many.
 
-    They begin by waiting busily for work, 20 ms of the cores that the net wants, and no large
+    They begin by waiting busily for work, 20 ms of the cores that the net needs, and no large
     matrix is multiplied here. The variable is taken back: Caffe's process inherits it.
     """
     variable = "OPENBLAS_NUM_THREADS"
@@ -186,117 +207,98 @@ def _import_numpy() -> None:
         del os.environ[variable]
 
 
-@dataclass(frozen=True)
-class _Run:
-    """The images, one after another."""
+@dataclass
+class _Show:
+    """Prints the results, one after another."""
 
-    mapper: Mapper
-    files: MapFiles
-    total: int
-    size: tuple[int, int] | None
-    class_: str
-    top_k: int
+    job: MapJob
     as_json: bool
     quiet: bool
-    progress: Progress
-    notes: set[str] = field(default_factory=set)
+    noted: set[str] = field(default_factory=set)
+    printed: int = 0
 
-    def all(self, images: tuple[str, ...]) -> None:
-        """Every image; one that fails is told and the others go on, and the exit code is 1."""
-        if self.total == 1:
-            self.one(0, images[0])
-            return
-        self.mapper.load()  # what ails the model is told once
-        failed = 0
-        for index, image in enumerate(images):
-            self.progress.step(image)
-            try:
-                self.one(index, image)
-            except NetsurgeryError as error:
-                failed += 1
-                self.progress.clear()
-                echo_failed(image, error)
-        self.progress.clear()
+    def all(self) -> None:
+        """Every result; where a picture failed the others are printed too. Exits with 1 then."""
+        images = self.job.images
+        progress, failed = Progress(len(images), self.quiet), 0
+        results = self.job.results()
+        for image in images:
+            progress.step(image)
+            result = next(results)
+            progress.clear()
+            failed += result.map is None
+            self.one(result)
+            del result  # or its map would be there beside the next one
+        if failed and len(images) > 1:
+            echo(f"{failed} of {len(images)} images failed", err=True)
         if failed:
-            echo(f"{failed} of {self.total} images failed", err=True)
             raise click.exceptions.Exit(1)
 
-    def one(self, index: int, image: str) -> None:
-        from netsurgery.maps.image import out_of_memory_named
+    def one(self, result: MapResult) -> None:
+        """What there is to print of one picture."""
+        if result.map is None:
+            self.failed(result)
+            return
+        self.notes(result.map)
+        if result.printed is not None:
+            print_bytes(io.BytesIO(result.printed))
+        elif not self.job.files.to_stdout:
+            self.show(result.map, result.written)
 
-        with out_of_memory_named(image):
-            self._one(index, image)
+    def failed(self, result: MapResult) -> None:
+        """The error, and the record of the picture that has it. Raises that of the only picture."""
+        assert result.error is not None
+        alone = len(self.job.images) == 1
+        if alone and not self.as_json:
+            raise result.error
+        if self.as_json:
+            echo_json_text(json.dumps(result.to_json()))
+        echo_failed(result.image, result.error, alone=alone)
 
-    def _one(self, index: int, image: str) -> None:
-        from netsurgery.io.npy import npy_bytes
-        from netsurgery.maps.classmap import HoldsNaN
-        from netsurgery.maps.image import read_picture
+    def notes(self, class_map: ClassMap) -> None:
+        """Notes on standard error, each kind once."""
+        notes = dict(class_map.notes)
+        if self.as_json and class_map.windows() is None:
+            notes["stride"] = (
+                f"the total stride of blob {class_map.blob!r} is not known: cells have no windows"
+            )
+        for kind, note in notes.items():
+            if kind not in self.noted and not self.quiet:
+                self.noted.add(kind)
+                echo_notes([note], err=True)
 
-        picture = read_picture(image)
-        try:
-            found = self.mapper.map(picture, self.size)
-        except HoldsNaN as error:
-            values = error.values
-            self.files.write(index, {"npy": lambda: npy_bytes(values)})  # to see where the NaN are
-            raise
-        written = self.files.write(
-            index,
-            {
-                "npy": lambda: npy_bytes(found.values),
-                "picture": lambda: _png(found, picture, self.class_),
-            },
-        )
-        self.progress.clear()
-        self.tell(found)
-        if not self.files.to_stdout:
-            self.show(index, found, written)
-
-    def tell(self, found: ClassMap) -> None:
-        """Notes on standard error, each once."""
-        _, note = self.mapper.transformer.mean_for(found.geometry.placement.input)
-        unplaced = f"the total stride of blob {found.blob!r} is not known: cells have no windows"
-        unplaced = unplaced if self.as_json and found.windows() is None else ""
-        for text in (self.mapper.note, note, unplaced):
-            if text and text not in self.notes and not self.quiet:
-                self.notes.add(text)
-                echo_notes([text], err=True)
-
-    def show(self, index: int, found: ClassMap, written: list[str]) -> None:
+    def show(self, class_map: ClassMap, written: tuple[str, ...]) -> None:
         """The map on standard output, and which files were written."""
+        view = self.job.view
         if self.as_json:
             # Else *.jpg may be one, or many; there is no stdout where it was closed at the start.
-            pretty = self.total == 1 and sys.stdout is not None and sys.stdout.isatty()
-            facts = {"engine": self.mapper.engine, **found.to_json(self.top_k)}
-            echo_json_text(_json_text(facts, pretty))
+            pretty = len(self.job.images) == 1 and on_terminal(sys.stdout)
+            echo_json_text(_rendered("json", class_map, replace(view, pretty=pretty)))
         elif not self.quiet:
-            if index:
+            if self.printed:
                 echo()
-            _print(found, self.mapper.engine)
+            self.printed += 1
+            echo_colored(_rendered("text", class_map, replace(view, style=_style())).rstrip("\n"))
             for path in written:
                 echo(f"wrote {path}")
 
 
-def _png(found: ClassMap, picture: Picture, class_: str) -> bytes:
-    from netsurgery.maps.heatmap import draw_png
-
-    return draw_png(found, picture, found.find_class(class_))
-
-
-def _json_text(facts: dict[str, Any], pretty: bool) -> str:
-    """One line, or for people one line a cell."""
-    if not pretty:
-        return json.dumps(facts, allow_nan=False)
-    cells = ",\n".join(f"    {json.dumps(cell, allow_nan=False)}" for cell in facts.pop("cells"))
-    return f'{json.dumps(facts, indent=2)[:-2]},\n  "cells": [\n{cells}\n  ]\n}}'
+def _rendered(name: str, class_map: ClassMap, view: MapView) -> str:
+    make = OUTPUTS[name].of_map
+    assert make is not None
+    return make(class_map, view).decode("utf-8", "surrogateescape")
 
 
-def _print(found: ClassMap, engine: str) -> None:
-    from netsurgery.maps.classmap import found_text, map_text
+def _style() -> TextStyle:
+    """How text looks on this standard output: as wide as a terminal, and in its colours."""
+    from netsurgery.maps.map_text import TextStyle
 
-    color = stdout_in_color()
-    (height, width), (rows, columns) = found.geometry.placement.input, found.shape
-    name = "standard input" if found.image == "-" else found.image
-    echo(f"{name}: input {height}x{width}, map {rows}x{columns} of {found.blob}, by {engine}")
-    echo_colored(map_text(found, color))
-    echo()
-    echo_colored(found_text(found, color, cell))
+    if not on_terminal(sys.stdout):
+        return TextStyle(clean=cell)
+    columns = shutil.get_terminal_size().columns
+    colored = stdout_in_color()
+    return TextStyle(columns, paint_class if colored else _unpainted, colored, cell)
+
+
+def _unpainted(text: str, rank: int | None, behind: int | None = None) -> str:
+    return text

@@ -177,10 +177,7 @@ def model_options(command: F) -> F:
 
 
 def picture_options(command: F) -> F:
-    """--fit, --antialias and --size.
-
-    The command gets `fit`, `antialias` and `size`: "net", "image" or (height, width).
-    """
+    """--fit, --antialias and --size: `options` of the command, PictureOptions."""
     fit = click.option(
         "--fit",
         type=click.Choice(["warp", "crop", "pad"]),
@@ -205,4 +202,11 @@ def picture_options(command: F) -> F:
         envvar="NETSURGERY_SIZE",
         help="Size of the net's input: the prototxt's, the image's own, or HEIGHTxWIDTH.",
     )
-    return fit(antialias(size(command)))
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, size: Any, fit: Any, antialias: bool, **kwargs: Any) -> Any:
+        from netsurgery.maps.picture_options import PictureOptions
+
+        return command(*args, options=PictureOptions(size, fit, antialias), **kwargs)
+
+    return fit(antialias(size(wrapped)))  # type: ignore[return-value]

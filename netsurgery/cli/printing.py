@@ -28,6 +28,7 @@ __all__ = [
     "echo_text",
     "joined",
     "on_terminal",
+    "paint_class",
     "stdout_in_color",
     "text_diff",
 ]
@@ -86,11 +87,14 @@ def echo_notes(notes: Iterable[str], *, err: bool = False) -> None:
         echo(f"note: {note}", err=err)
 
 
-def echo_failed(image: str, error: NetsurgeryError) -> None:
-    """The error's line, with the image's name where it does not say it, to standard error."""
+def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> None:
+    """The error's line, to standard error.
+
+    With the image's name where the error does not say it, unless it is the one image there is.
+    """
     name = "standard input" if image == "-" else image
-    told = str(error) if str(error).startswith(f"{name}:") else f"{name}: {error}"
-    echo(f"error: {told}", err=True)
+    named = alone or str(error).startswith(f"{name}:")
+    echo(f"error: {error}" if named else f"error: {name}: {error}", err=True)
 
 
 #: How many of a list a cell shows.
@@ -145,6 +149,18 @@ def stdout_in_color() -> bool:
     """Whether to colour: on a terminal that can, unless NO_COLOR is set to anything."""
     able = on_terminal(sys.stdout) and os.environ.get("TERM") != "dumb"
     return able and not os.environ.get("NO_COLOR")
+
+
+def paint_class(text: str, rank: int | None, behind: int | None = None) -> str:
+    """`text` in the colour of a class, by its rank in the map, before that of another."""
+    from netsurgery.maps.drawing import CLASS_COLORS
+
+    codes = [
+        f"{layer};2;{';'.join(map(str, CLASS_COLORS[place]))}"
+        for layer, place in ((38, rank), (48, behind))
+        if place is not None and place < len(CLASS_COLORS)
+    ]
+    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes else text
 
 
 def text_diff(old: Prototxt, new: str, name: str) -> str:

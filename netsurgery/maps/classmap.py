@@ -7,7 +7,7 @@ places. `Geometry` brings it to pixels of the original picture.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ import numpy as np
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.memory import Claim
-from netsurgery.maps.drawing import CLASS_COLORS
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -31,22 +30,20 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.intp]
 
 __all__ = [
+    "ClassCount",
     "ClassMap",
-    "Found",
     "Geometry",
     "HoldsNaN",
     "check_class",
     "find_label",
-    "found_text",
     "map_memory",
-    "map_text",
 ]
 
 
-#: What a cell takes in the classes found, and in the map as text.
-_CELL = 64
-#: The same for a cell, and each class of it, as JSON's values and as text; a number sorted.
-_CELL_AS_JSON, _CLASS_AS_JSON, _SORTED = 1500, 500, 16
+#: What a cell takes in the table of classes, and in the map as text; a number that is sorted.
+_CELL, _SORTED = 64, 16
+#: Rows of the table of classes in a map as text.
+_SUMMARY = 10
 
 
 def map_memory(shape: tuple[int, ...]) -> int:
@@ -121,8 +118,8 @@ class HoldsNaN(NetError):
 
 
 @dataclass(frozen=True)
-class Found:
-    """A class that is the likeliest of some cell: how many cells, and its highest value there."""
+class ClassCount:
+    """A class that is the likeliest of some cell: how many cells, and its highest score there."""
 
     number: int
     label: str
@@ -130,25 +127,30 @@ class Found:
     best: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ClassMap:
-    """A map of one picture.
+    """What a fully convolutional net says of every window of a picture.
 
-    image: the picture's name. values: float32 C x H x W, no NaN. blob: the blob they are from.
-    scored: "probability" where a Softmax over the classes made the blob, else "score".
-    input: the name of the net's input. Raises HoldsNaN for values that hold NaN.
+    picture: what the map is of. values: float32 C x H x W, no NaN. blob: the blob they are from.
+    is_probability: whether a Softmax over the classes made the blob; else its values are scores.
+    input: the name of the net's input. geometry: where the cells lie. engine: what ran the net.
+    notes: what to know of this map, by kind. Raises HoldsNaN for values that hold NaN.
+
+    As text it is a short summary; in a notebook it is drawn.
     """
 
-    image: str
+    picture: Picture
     values: Array
     blob: str
-    scored: str
+    is_probability: bool
     input: str
     geometry: Geometry
     labels: Labels | None = None
+    engine: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     #: The memory of what is worked out of the values.
-    claim: Claim = field(init=False, repr=False)
+    claim: Claim = field(init=False)
 
     def __post_init__(self) -> None:
         claim = Claim(map_memory(self.values.shape), f"{self.image}: its map")
@@ -162,6 +164,16 @@ class ClassMap:
             )
         if self.labels is not None:
             self.labels.check(self.classes, self.blob)
+
+    @property
+    def image(self) -> str:
+        """The picture's name."""
+        return self.picture.name
+
+    @property
+    def scored(self) -> str:
+        """What the values are called: "probability" or "score"."""
+        return "probability" if self.is_probability else "score"
 
     @property
     def classes(self) -> int:
@@ -193,7 +205,8 @@ class ClassMap:
     def find_class(self, text: str) -> int | None:
         """The class that "max" (None: the likeliest of each cell), a number or a label names.
 
-        Raises NetError for a number the blob has not, FormatError for no label or several.
+        Raises NetError for a number that the blob does not have, FormatError for no label or
+        several.
         """
         if text.strip().casefold() == "max":
             return None
@@ -202,77 +215,59 @@ class ClassMap:
         return find_label(text, self.labels)
 
     def windows(self) -> Boxes | None:
-        """Each cell's window in the picture, H x W x 4; None where it cannot be told."""
+        """Each cell's window in the picture, H x W x 4; None where it is not known."""
         return self.geometry.windows(*self.shape)
 
-    def found(self) -> list[Found]:
-        """The classes that some cell shows, most cells first."""
+    def summary(self) -> list[ClassCount]:
+        """The classes that are the likeliest of some cell, most cells first."""
         numbers = self.argmax()
         best = self.values.max(axis=0)
-        found = [
-            Found(int(number), self.label(number), int(count), float(best[numbers == number].max()))
+        counts = [
+            ClassCount(
+                int(number), self.label(number), int(count), float(best[numbers == number].max())
+            )
             for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)
         ]
-        return sorted(found, key=lambda one: (-one.cells, -one.best, one.number))
+        return sorted(counts, key=lambda row: (-row.cells, -row.best, row.number))
 
-    def to_picture(
-        self, picture: Picture | None = None, number: int | str | None = None
-    ) -> Image.Image:
+    def to_picture(self, number: int | str | None = None) -> Image.Image:
         """The picture, the map as heat, and the map on the picture, side by side; a Pillow image.
 
-        picture: what the map is of, None to read the file `image` again. number: the class whose
-        values are the heat, by its number or label; None for each cell's likeliest. Raises
-        NetError where the cells' places are not known or there is no such class, ImageError.
+        number: the class whose values are the heat, by its number or label; None for each cell's
+        likeliest. Raises NetError where the cells' places are not known or there is no such class.
         """
         from netsurgery.maps.heatmap import draw_map
-        from netsurgery.maps.image import read_picture
 
-        seen = read_picture(self.image) if picture is None else picture
-        chosen = None if number is None else self.find_class(str(number))
-        return draw_map(self, seen, chosen)
+        return draw_map(self, None if number is None else self.find_class(str(number)))
 
     def to_json(self, top_k: int = 1) -> dict[str, Any]:
-        """The map as plain values; not finite numbers become None, which JSON has a word for."""
-        (rows, columns), put = self.shape, self.geometry.placement
-        many = min(max(top_k, 1), self.classes)
-        label = 0 if self.labels is None else max(map(len, self.labels.lines))
-        each = _CELL_AS_JSON + (many + 1) * (_CLASS_AS_JSON + 8 * label)
-        count = each * rows * columns + _SORTED * self.values.size
-        self.claim.at_least(count, f"{self.image}: its map as JSON")
-        windows = self.windows()
-        top = self.top(many)
-        return {
-            "image": self.image,
-            "image_size": _size(put.image),
-            "input": {"name": self.input, **_size(put.input)},
-            "map": {**_size(self.shape), "classes": self.classes},
-            "blob": self.blob,
-            "cells": [
-                {
-                    "row": row,
-                    "column": column,
-                    "window": None if windows is None else windows[row, column].tolist(),
-                    **self._says(int(top[0, row, column]), row, column),
-                    **self._more(top[:, row, column], row, column, top_k),
-                }
-                for row in range(rows)
-                for column in range(columns)
-            ],
-        }
+        """What `classify-map --json` prints of this map; docs/json.md says what is in it.
 
-    def _says(self, number: int, row: int, column: int) -> dict[str, Any]:
-        value = self.values[number, row, column]
-        return {
-            "class": number,
-            "label": None if self.labels is None else self.labels[number],
-            # The shortest text that is this float32, not the float64 next to it.
-            self.scored: float(str(value)) if np.isfinite(value) else None,
-        }
+        top_k: how many of the likeliest classes of each cell.
+        """
+        from netsurgery.maps.map_record import map_record
 
-    def _more(self, top: Numbers, row: int, column: int, top_k: int) -> dict[str, Any]:
-        if top_k < 2:
-            return {}
-        return {"top": [self._says(int(number), row, column) for number in top]}
+        return map_record(self, top_k)
+
+    def __str__(self) -> str:
+        from netsurgery.maps.map_text import summary_text
+
+        return summary_text(self, _SUMMARY)
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        cells = f"{rows} x {columns} cells of {self.blob!r}, {self.classes} classes"
+        return f"<ClassMap of {self.image}: {cells}>"
+
+    def _repr_png_(self) -> bytes | None:
+        from netsurgery.maps.heatmap import draw_png
+
+        return None if self.windows() is None else draw_png(self)
+
+    def _repr_html_(self) -> str:
+        from netsurgery.maps.map_record import map_html
+
+        return map_html(self, self._repr_png_())
 
 
 def check_class(number: int, classes: int, blob: str) -> int:
@@ -290,52 +285,3 @@ def find_label(text: str, labels: Labels | None) -> int:
             f"class {text!r} is neither a number nor max, and there are no labels (--labels FILE)"
         )
     return labels.find(text)
-
-
-def _size(size: tuple[int, int]) -> dict[str, int]:
-    return {"height": size[0], "width": size[1]}
-
-
-def map_text(found: ClassMap, color: bool = False) -> str:
-    """The likeliest class of each cell, a line for each row, numbers right-aligned.
-
-    With `color` (a terminal's), each of the most frequent classes has a colour of its own.
-    """
-    ranks = {one.number: rank for rank, one in enumerate(found.found())} if color else {}
-    numbers = found.argmax()
-    width = len(str(numbers.max()))
-    return "\n".join(
-        " ".join(_painted(f"{number:{width}d}", ranks.get(int(number))) for number in row)
-        for row in numbers
-    )
-
-
-def found_text(found: ClassMap, color: bool = False, clean: Callable[[str], str] = str) -> str:
-    """The classes found, most frequent first: cells, class, best value, label.
-
-    `clean` makes a label fit to print.
-    """
-    classes = found.found()
-    cells = max(len("cells"), *(len(str(one.cells)) for one in classes))
-    numbers = max(len("class"), *(len(str(one.number)) for one in classes))
-    best = [f"{one.best:.4g}" for one in classes]
-    values = max(len(f"best {found.scored}"), *map(len, best))
-    head = f"{'cells':>{cells}}  {'class':>{numbers}}  {f'best {found.scored}':>{values}}"
-    if found.labels is not None:
-        head += "  label"
-    lines = [head]
-    for rank, (one, value) in enumerate(zip(classes, best, strict=True)):
-        number = _painted(f"{one.number:>{numbers}}", rank if color else None)
-        lines.append(f"{one.cells:>{cells}}  {number}  {value:>{values}}{clean(_label(one))}")
-    return "\n".join(lines)
-
-
-def _label(one: Found) -> str:
-    return f"  {one.label}" if one.label else ""
-
-
-def _painted(text: str, rank: int | None) -> str:
-    if rank is None or rank >= len(CLASS_COLORS):
-        return text
-    red, green, blue = CLASS_COLORS[rank]
-    return f"\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m"

@@ -73,20 +73,20 @@ def framed(pen: ImageDraw.ImageDraw, box: Box) -> None:
 
 
 def color_bar(
-    sheet: Image.Image, at: tuple[int, int], high: int, scale: tuple[float, float], ticks: int = 5
+    sheet: Image.Image, at: tuple[int, int], height: int, scale: tuple[float, float], ticks: int = 5
 ) -> None:
-    """The colours of heat, `high` pixels from the corner `at` down, and the values they mean.
+    """The colours of heat, `height` pixels from the corner `at` down, and the values they mean.
 
     scale: the lowest and the highest value, between which `ticks` steps are marked.
     """
     (left, top), (lowest, highest) = at, scale
     pen = ImageDraw.Draw(sheet)
-    shades = heat_colors(np.linspace(1.0, 0.0, high)[:, np.newaxis])
-    sheet.paste(Image.fromarray(shades).resize((_BAR, high)), at)
-    framed(pen, (left, top, left + _BAR, top + high))
+    shades = heat_colors(np.linspace(1.0, 0.0, height)[:, np.newaxis])
+    sheet.paste(Image.fromarray(shades).resize((_BAR, height)), at)
+    framed(pen, (left, top, left + _BAR, top + height))
     for tick in range(ticks + 1):
         share = tick / ticks
-        y = round(top + (high - 1) * (1 - share))
+        y = round(top + (height - 1) * (1 - share))
         pen.line((left + _BAR, y, left + _BAR + 4, y), fill=PALE)
         text = f"{lowest + share * (highest - lowest):.3g}"
         pen.text((left + _BAR + 8, y), text, fill=PALE, font=load_font(12), anchor="lm")
@@ -105,7 +105,7 @@ _ANCHORS = (
     (253, 240, 177),
 )
 
-#: Told apart on dark and on light ground; the most frequent class gets the first.
+#: Distinct on dark and on light ground; the most frequent class gets the first.
 CLASS_COLORS: tuple[Color, ...] = (
     (96, 148, 204),
     (240, 142, 48),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.engines.contract import EngineOptions
+from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
-from netsurgery.formats.settings import Settings
+from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.image import Picture, out_of_memory_named
-from netsurgery.maps.mapnet import MapNet
-from netsurgery.maps.mapper import Mapper, check_model, make_transformer, state_of
+from netsurgery.maps.map_source import MapSource
+from netsurgery.maps.mapper import Mapper, make_transformer, open_model
+from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.field import Cells, ReceptiveField
 from netsurgery.net.state import TEST, NetState
@@ -20,6 +23,8 @@ from netsurgery.net.state import TEST, NetState
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from netsurgery.maps.any_picture import AnyPicture
 
     Array = NDArray[np.float32]
 
@@ -57,19 +62,18 @@ class Features:
         Of several cells that each depend on the whole picture (behind the gate of a squeeze and
         excitation), field and offset are None.
         """
-        put, field = self.placement, self.field
-        seen = None if field is not None and field.whole and self._moves(field) else field
-        made: dict[str, list[float] | None] = {
-            "image_size": list(put.image),
-            "input_size": list(put.input),
-            "resized": list(put.resized),
-            "placed": list(put.offset),
+        placement, field = self.placement, self.field
+        own = None if field is not None and field.whole and self._moves(field) else field
+        return {
+            "image_size": list(placement.image),
+            "input_size": list(placement.input),
+            "resized": list(placement.resized),
+            "placed": list(placement.offset),
+            "stride": None if field is None else [float(v) for v in field.stride],
+            "offset": None if own is None else [float(v) for v in own.offset],
+            "field": None if own is None else [float(v) for v in own.size],
+            "window": None if self.window is None else list(self.window),
         }
-        made["stride"] = None if field is None else [float(v) for v in field.stride]
-        made["offset"] = None if seen is None else [float(v) for v in seen.offset]
-        made["field"] = None if seen is None else [float(v) for v in seen.size]
-        made["window"] = None if self.window is None else list(self.window)
-        return made
 
     def _moves(self, field: ReceptiveField) -> bool:
         """Whether there are cells whose fields differ."""
@@ -93,24 +97,26 @@ class Extractor(Closeable):
         """The mapper's net gives all of `blobs`."""
         self.mapper = mapper
         self.blobs = tuple(dict.fromkeys(blobs))
-        self._nets = {blob: replace(mapper.net, blob=blob) for blob in self.blobs}
+        self._sources = {blob: replace(mapper.source, blob=blob) for blob in self.blobs}
         self._cells: dict[tuple[str, Size], Cells | None] = {}
 
-    def extract(self, picture: Picture, size: Size | None = None) -> list[Features]:
+    def extract(self, image: AnyPicture, size: InputSize | None = None) -> list[Features]:
         """The blobs of a picture, in the order asked for.
 
-        The net's input is made `size`, or as large as the picture where it is None; its batch 1.
-        Raises NetError for a size the net cannot take, and what the engine raises.
+        image, size: as in `Mapper.map`. The batch is 1. Raises NetError for a size the net cannot
+        take, and what the engine raises.
         """
-        size = picture.size if size is None else size
+        picture = as_picture(image)
         with out_of_memory_named(picture.name):
-            blob, placement = self.mapper.prepare(picture, size, self.blobs)
-            made = self.mapper.run(blob, self.blobs)
-        return [self._features(picture, name, made[name], placement) for name in self.blobs]
+            data, placement = self.mapper.prepare(picture, size, self.blobs)
+            values = self.mapper.run(data, self.blobs)
+        return [self._features(picture, blob, values[blob], placement) for blob in self.blobs]
 
-    def _features(self, picture: Picture, blob: str, made: Array, placement: Placement) -> Features:
-        values = made[0] if made.ndim > 1 and made.shape[0] == 1 else made
-        cells = self._placed(blob, placement.input) if made.ndim == 4 else None
+    def _features(
+        self, picture: Picture, blob: str, batch: Array, placement: Placement
+    ) -> Features:
+        values = batch[0] if batch.ndim > 1 and batch.shape[0] == 1 else batch
+        cells = self._placed(blob, placement.input) if batch.ndim == 4 else None
         if cells is None:
             return Features(picture.name, blob, values, None, None, placement)
         window = (float(cells.size[0]), float(cells.size[1])) if cells.classifies else None
@@ -119,33 +125,39 @@ class Extractor(Closeable):
     def _placed(self, blob: str, size: Size) -> Cells | None:
         """Where the cells of a blob lie at an input of `size`."""
         if (blob, size) not in self._cells:
-            self._cells[blob, size] = self._nets[blob].cells(size)
+            self._cells[blob, size] = self._sources[blob].cells(size)
         return self._cells[blob, size]
 
     def close(self) -> None:
-        """Let go of the net and the engine."""
+        """Close the net and the engine."""
         self.mapper.close()
 
 
 def open_extractor(
-    settings: Settings,
-    options: EngineOptions,
+    settings: Settings | str | Path,
+    engine: AnyEngine,
     blobs: Sequence[str],
     *,
-    fit: str = "warp",
+    size: InputSize = "net",
+    fit: Fit = "warp",
     antialias: bool = True,
     state: NetState = TEST,
 ) -> Extractor:
     """An extractor for the model and preprocessing of `settings`; no engine is started yet.
 
-    state: the phase and the shapes to read the net with; stages and level are the settings'.
+    All arguments are as in `features`. Raises SettingsError without prototxt or weights, what is
+    wrong with any of the files, and NetError for a blob that the net does not have, and for no
+    blob at all.
 
-    Raises SettingsError without prototxt or weights, what is wrong with any of the files, and
-    NetError for a blob that the net has not, and for no blob at all.
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with open_extractor(Settings(net, model), "embedded", ["conv1", "prob"]) as extractor:
+    ...     [blob.values.shape for blob in extractor.extract("examples/digits_canvas.png")]
+    [(16, 28, 28), (11,)]
     """
-    prototxt, weights = check_model(settings)
+    settings = as_settings(settings)
     if not blobs:
         raise NetError("no blob is named, so there is nothing to take")
-    net = MapNet.for_blobs(prototxt, blobs, state_of(settings, state))
-    transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
-    return Extractor(Mapper(net, weights, transformer, options), blobs)
+    source = MapSource.of_blobs(open_model(settings, state), blobs)
+    options = PictureOptions(size, fit, antialias)
+    transformer = make_transformer(settings, source.channels, options)
+    return Extractor(Mapper(source, transformer, as_engine_options(engine)), blobs)

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
+from netsurgery.formats.blob import shape_text
 from netsurgery.io.memory import Claim
 from netsurgery.maps.drawing import (
     INK,
@@ -45,14 +46,14 @@ _MOST = 1 << 16  # tiles
 _NAN = (150, 150, 150)
 
 
-def draw_grid_png(values: Array, title: str, facts: str = "") -> bytes:
+def draw_grid_png(values: Array, title: str, subtitle: str = "") -> bytes:
     """`draw_grid` as the bytes of a PNG file."""
     file = io.BytesIO()
-    draw_grid(values, title, facts).save(file, "PNG", optimize=True)
+    draw_grid(values, title, subtitle).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
+def draw_grid(values: Array, title: str, subtitle: str = "") -> Image.Image:
     """Draw channels, C x H x W (or C numbers), in the colours of heat, with a bar.
 
     Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
@@ -61,15 +62,15 @@ def draw_grid(values: Array, title: str, facts: str = "") -> Image.Image:
     """
     tiles = _as_tiles(values)
     if len(tiles) > _MOST:
-        facts = f"the first {_MOST} of {len(tiles)} {facts}".rstrip()
+        subtitle = f"the first {_MOST} of {len(tiles)} {subtitle}".rstrip()
         tiles = tiles[:_MOST]
     layout = _Layout.of(len(tiles), tiles.shape[-2:])
     what = f"a picture of {' x '.join(map(str, tiles.shape))} numbers"
     with Claim(10 * tiles.size + _PIXEL * layout.pixels, what):
-        return _drawn(np.ascontiguousarray(tiles, np.float32), layout, title, facts)
+        return _drawn(np.ascontiguousarray(tiles, np.float32), layout, title, subtitle)
 
 
-def _drawn(tiles: Array, layout: _Layout, title: str, facts: str) -> Image.Image:
+def _drawn(tiles: Array, layout: _Layout, title: str, subtitle: str) -> Image.Image:
     low, high = finite_range(tiles)
     grid = layout.grid(_colored(normalized(layout.shrunk(tiles), low, high)))
     bar = tiles.ndim == 3
@@ -78,7 +79,7 @@ def _drawn(tiles: Array, layout: _Layout, title: str, facts: str) -> Image.Image
     draw = ImageDraw.Draw(sheet)
     room = width - 2 * _MARGIN
     draw.text((_MARGIN, 18), cut(title, load_font(22), room), fill=INK, font=load_font(22))
-    draw.text((_MARGIN, 47), cut(facts, load_font(13), room), fill=PALE, font=load_font(13))
+    draw.text((_MARGIN, 47), cut(subtitle, load_font(13), room), fill=PALE, font=load_font(13))
     sheet.paste(grid, (_MARGIN, _HEAD))
     framed(draw, (_MARGIN, _HEAD, _MARGIN + grid.width, _HEAD + grid.height))
     if bar:
@@ -90,8 +91,8 @@ def _drawn(tiles: Array, layout: _Layout, title: str, facts: str) -> Image.Image
 def normalized(values: Array, low: float, high: float) -> Array:
     """The values with `low` brought to 0 and `high` to 1; others are clipped, NaN stays."""
     scale = high - low if high > low else 1.0
-    brought: Array = np.clip((values.astype(np.float64) - low) / scale, 0, 1).astype(np.float32)
-    return brought
+    scaled: Array = np.clip((values.astype(np.float64) - low) / scale, 0, 1).astype(np.float32)
+    return scaled
 
 
 def _as_tiles(values: Array) -> Array:
@@ -99,8 +100,7 @@ def _as_tiles(values: Array) -> Array:
         values = values.reshape(-1, 1, 1)
     drawable = values.ndim == 3 or (values.ndim == 4 and values.shape[1] == 3)
     if not drawable or not values.size:
-        told = " x ".join(map(str, values.shape)) or "a single number"
-        raise NetError(f"a blob of {told} cannot be drawn; expected C x H x W")
+        raise NetError(f"a blob of {shape_text(values.shape)} cannot be drawn; expected C x H x W")
     return values
 
 
@@ -123,45 +123,47 @@ class _Layout:
 
     rows: int
     columns: int
-    high: int
-    wide: int
+    height: int
+    width: int
     gap: int
 
     @classmethod
     def of(cls, count: int, size: tuple[int, ...]) -> _Layout:
-        high, wide = size
-        columns = min(count, max(1, math.ceil(math.sqrt(count * high / wide))))
+        height, width = size
+        columns = min(count, max(1, math.ceil(math.sqrt(count * height / width))))
         rows = -(-count // columns)
         columns = -(-count // rows)  # no column stays empty
-        scale = _SIDE / max(rows * high, columns * wide)
+        scale = _SIDE / max(rows * height, columns * width)
         scale = math.floor(scale) if scale >= 1 else scale
         scale = min(scale, 64)  # a few numbers need no wall of colour
-        high, wide = max(1, round(high * scale)), max(1, round(wide * scale))
-        return cls(rows, columns, high, wide, 2 if min(high, wide) >= 8 else 1)
+        height, width = max(1, round(height * scale)), max(1, round(width * scale))
+        return cls(rows, columns, height, width, 2 if min(height, width) >= 8 else 1)
 
     @property
     def pixels(self) -> int:
         """How many the grid has."""
-        return self.rows * (self.high + self.gap) * self.columns * (self.wide + self.gap)
+        return self.rows * (self.height + self.gap) * self.columns * (self.width + self.gap)
 
     def shrunk(self, tiles: Array) -> Array:
         """The tiles no larger than they will be drawn, by the means of their numbers."""
-        size = (self.wide, self.high)
-        if tiles.shape[-2] <= self.high and tiles.shape[-1] <= self.wide:
+        size = (self.width, self.height)
+        if tiles.shape[-2] <= self.height and tiles.shape[-1] <= self.width:
             return tiles
         flat = tiles.reshape(-1, *tiles.shape[-2:])
-        made = [Image.fromarray(tile).resize(size, Image.Resampling.BOX) for tile in flat]
-        return np.stack([np.asarray(tile) for tile in made]).reshape(
-            *tiles.shape[:-2], self.high, self.wide
+        smaller = [Image.fromarray(tile).resize(size, Image.Resampling.BOX) for tile in flat]
+        return np.stack([np.asarray(tile) for tile in smaller]).reshape(
+            *tiles.shape[:-2], self.height, self.width
         )
 
     def grid(self, colors: Pixels) -> Image.Image:
         """The tiles in reading order, a gap around each."""
-        step = (self.high + self.gap, self.wide + self.gap)
-        size = (self.columns * step[1] + self.gap, self.rows * step[0] + self.gap)
-        made = Image.new("RGB", size, PAPER)
+        step = (self.height + self.gap, self.width + self.gap)
+        whole = (self.columns * step[1] + self.gap, self.rows * step[0] + self.gap)
+        canvas = Image.new("RGB", whole, PAPER)
         for index, tile in enumerate(colors):
             row, column = divmod(index, self.columns)
-            seen = Image.fromarray(tile).resize((self.wide, self.high), Image.Resampling.NEAREST)
-            made.paste(seen, (column * step[1] + self.gap, row * step[0] + self.gap))
-        return made
+            scaled = Image.fromarray(tile).resize(
+                (self.width, self.height), Image.Resampling.NEAREST
+            )
+            canvas.paste(scaled, (column * step[1] + self.gap, row * step[0] + self.gap))
+        return canvas

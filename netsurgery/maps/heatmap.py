@@ -1,6 +1,6 @@
 """A picture of a class map: the image, the map as heat, and the map laid over the image.
 
-Three panels, each with its title; a colour bar beside the second; and the classes found, each
+Three panels, each with its title; a colour bar beside the second; and the map's classes, each
 with the colour it has in the third. `maps.layout` says where they lie.
 """
 
@@ -28,7 +28,6 @@ from netsurgery.maps.drawing import (
     heat_colors,
     load_font,
 )
-from netsurgery.maps.image import Picture
 from netsurgery.maps.layout import TITLE_LINE, Tag, arrange, panel_size, placed, stretched
 from netsurgery.maps.legend import Legend, entries
 
@@ -57,9 +56,10 @@ class _Scale:
     high: float
 
     @classmethod
-    def of(cls, found: ClassMap, number: int | None) -> _Scale:
-        values = found.values.max(axis=0) if number is None else found.values[number]
-        if found.scored == "probability":
+    def of(cls, class_map: ClassMap, number: int | None) -> _Scale:
+        every = class_map.values
+        values = every.max(axis=0) if number is None else every[number]
+        if class_map.is_probability:
             return cls(number, values, 0.0, 1.0)
         low, high = finite_range(values)
         return cls(number, values, low, high if high > low else low + 1.0)
@@ -67,29 +67,29 @@ class _Scale:
     @cached_property
     def heat(self) -> Array:
         """The values brought to 0..1."""
-        brought: Array = np.clip((self.values - self.low) / (self.high - self.low), 0.0, 1.0)
-        return brought
+        heat: Array = np.clip((self.values - self.low) / (self.high - self.low), 0.0, 1.0)
+        return heat
 
 
-def draw_png(found: ClassMap, picture: Picture, number: int | None = None) -> bytes:
+def draw_png(class_map: ClassMap, number: int | None = None) -> bytes:
     """`draw_map` as the bytes of a PNG file."""
     file = io.BytesIO()
-    draw_map(found, picture, number).save(file, "PNG", optimize=True)
+    draw_map(class_map, number).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def draw_map(found: ClassMap, picture: Picture, number: int | None = None) -> Image.Image:
-    """Draw the map of `picture`: the values of class `number`, or of each cell's likeliest.
+def draw_map(class_map: ClassMap, number: int | None = None) -> Image.Image:
+    """Draw the map on its picture: the values of class `number`, or of each cell's likeliest.
 
     Raises NetError where the places of the cells are not known.
     """
-    tiles = found.geometry.tiles(*found.shape)
+    tiles = class_map.geometry.tiles(*class_map.shape)
     if tiles is None:
         raise NetError(
-            f"blob {found.blob!r}: its total stride cannot be told from the net, so its cells "
-            "cannot be placed on the picture"
+            f"blob {class_map.blob!r}: the net does not say its total stride, so its cells cannot "
+            "be placed on the picture"
         )
-    sheet = _Sheet(found, picture, _Scale.of(found, number))
+    sheet = _Sheet(class_map, _Scale.of(class_map, number))
     sheet.head()
     sheet.image_panel()
     sheet.heat_panel()
@@ -101,11 +101,12 @@ def draw_map(found: ClassMap, picture: Picture, number: int | None = None) -> Im
 class _Sheet:
     """The canvas, and the places of the panels on it."""
 
-    def __init__(self, found: ClassMap, picture: Picture, scale: _Scale) -> None:
-        self.found, self.picture, self.scale = found, picture, scale
-        self.classes, self.numbers = found.found(), found.argmax()
+    def __init__(self, class_map: ClassMap, scale: _Scale) -> None:
+        picture = class_map.picture
+        self.class_map, self.picture, self.scale = class_map, picture, scale
+        self.classes, self.numbers = class_map.summary(), class_map.argmax()
         self.size = panel_size(picture.size)
-        self.legend = Legend(entries(found, self.classes, scale.number))
+        self.legend = Legend(entries(class_map, self.classes, scale.number))
         note = stretched(picture.size)
         titles = (
             f"image, {note}" if note else "image",
@@ -132,15 +133,15 @@ class _Sheet:
         self.draw.text(at, text, fill=color, font=font, anchor=anchor)
 
     def head(self) -> None:
-        name = "standard input" if self.found.image == "-" else self.found.image
+        name = self.picture.shown
         width = self.canvas.width - 2 * _MARGIN
         self.text((_MARGIN, 18), name.replace("\\", "/").split("/")[-1], 22, INK, room=width)
-        (rows, columns), put = self.found.shape, self.found.geometry.placement
-        facts = (
+        (rows, columns), put = self.class_map.shape, self.class_map.geometry.placement
+        line = (
             f"{put.image[1]} x {put.image[0]} pixels, input {put.input[1]} x {put.input[0]}, "
-            f"map {columns} x {rows} of {self.found.blob} (width x height)"
+            f"map {columns} x {rows} of {self.class_map.blob} (width x height)"
         )
-        self.text((_MARGIN, 46), facts, 13, PALE, room=width)
+        self.text((_MARGIN, 46), line, 13, PALE, room=width)
 
     def titled(self, number: int) -> Box:
         """A panel's title is written over it."""
@@ -158,36 +159,36 @@ class _Sheet:
         """The map filling its panel, cell by cell, and the colour bar."""
         panel = self.titled(1)
         colors = Image.fromarray(heat_colors(self.scale.heat))
-        wide, high = panel[2] - panel[0], panel[3] - panel[1]
-        self.canvas.paste(colors.resize((wide, high), Image.Resampling.NEAREST), panel[:2])
+        width, height = panel[2] - panel[0], panel[3] - panel[1]
+        self.canvas.paste(colors.resize((width, height), Image.Resampling.NEAREST), panel[:2])
         if self.scale.number is None:  # else they would read as the classes of these values
             self._numbers(panel)
         framed(self.draw, panel)
         scale = (self.scale.low, self.scale.high)
-        color_bar(self.canvas, (panel[2] + 12, panel[1]), high, scale)
+        color_bar(self.canvas, (panel[2] + 12, panel[1]), height, scale)
 
     def title(self) -> str:
         """What the heat shows."""
         number = self.scale.number
         if number is None:
-            return f"highest {self.found.scored} of any class"
-        label = self.found.label(number)
-        return f"{self.found.scored} of class {number}{f': {label}' if label else ''}"
+            return f"highest {self.class_map.scored} of any class"
+        label = self.class_map.label(number)
+        return f"{self.class_map.scored} of class {number}{f': {label}' if label else ''}"
 
     def _numbers(self, panel: Box) -> None:
         """Each cell's likeliest class, where there is room for it."""
-        rows, columns = self.found.shape
-        wide, high = (panel[2] - panel[0]) / columns, (panel[3] - panel[1]) / rows
+        rows, columns = self.class_map.shape
+        width, height = (panel[2] - panel[0]) / columns, (panel[3] - panel[1]) / rows
         numbers = self.numbers
-        size = int(min(high * 0.5, wide * 1.3 / len(str(numbers.max())), 16))
+        size = int(min(height * 0.5, width * 1.3 / len(str(numbers.max())), 16))
         if size < 8:
             return
         for row in range(rows):
             for column in range(columns):
                 dark = self.scale.heat[row, column] > 0.6
                 center = (
-                    round(panel[0] + (column + 0.5) * wide),
-                    round(panel[1] + (row + 0.5) * high),
+                    round(panel[0] + (column + 0.5) * width),
+                    round(panel[1] + (row + 0.5) * height),
                 )
                 color = INK if dark else (236, 236, 240)
                 self.text(center, str(numbers[row, column]), size, color, "mm")
@@ -195,19 +196,20 @@ class _Sheet:
     def overlay_panel(self, tiles: NDArray[np.float64]) -> None:
         """The map over the greyed image, each cell about the centre of its window."""
         panel = self.titled(2)
-        high, wide = self.size
+        height, width = self.size
         grey = self.picture.thumbnail(self.size).convert("L").convert("RGB")
-        scale = (wide / self.picture.size[1], high / self.picture.size[0])
-        # To a millionth first: two cells that share an edge may tell it with different last bits.
+        scale = (width / self.picture.size[1], height / self.picture.size[0])
+        # To a millionth first: two cells may have an edge in common that differs in its last bits.
         edges = np.rint(np.round(tiles * [*scale, *scale], 6)).astype(int)
-        rows = _cells_at(edges[:, 0, 1], edges[:, 0, 3], high)
-        columns = _cells_at(edges[0, :, 0], edges[0, :, 2], wide)
+        rows = _cells_at(edges[:, 0, 1], edges[:, 0, 3], height)
+        columns = _cells_at(edges[0, :, 0], edges[0, :, 2], width)
         cover = self._tints()[np.ix_(rows, columns)]
         cover[(rows < 0)[:, np.newaxis] | (columns < 0)] = 0
-        made = Image.alpha_composite(grey.convert("RGBA"), Image.fromarray(cover)).convert("RGB")
+        tinted = Image.alpha_composite(grey.convert("RGBA"), Image.fromarray(cover))
+        overlay = tinted.convert("RGB")
         if self.scale.number is None:
-            self._borders(ImageDraw.Draw(made), edges)
-        self.canvas.paste(made, panel[:2])
+            self._borders(ImageDraw.Draw(overlay), edges)
+        self.canvas.paste(overlay, panel[:2])
         if self.scale.number is None:
             self._names(panel, edges)
         framed(self.draw, panel)
@@ -218,13 +220,13 @@ class _Sheet:
         One that most cells show needs none; nor is one written over another's.
         """
         font, names, tags = load_font(12), {}, []
-        for rank, one in enumerate(self.classes[:_NAMED]):
-            if 2 * one.cells > self.numbers.size:
+        for rank, row in enumerate(self.classes[:_NAMED]):
+            if 2 * row.cells > self.numbers.size:
                 continue
-            labels = self.found.labels
-            name = str(one.number) if labels is None else labels.short(one.number)
+            labels = self.class_map.labels
+            name = str(row.number) if labels is None else labels.short(row.number)
             names[rank] = cut(name, font, min(110, self.size[1] * 0.6))
-            cells = self._best_cells(one.number, edges)
+            cells = self._best_cells(row.number, edges)
             tags.append(Tag(rank, round(font.getlength(names[rank])) + 8, cells))
         for rank, (x0, y0, x1, y1) in placed(tags, self.size).items():
             color = class_color(rank)
@@ -251,8 +253,8 @@ class _Sheet:
         heat = self.scale.heat.astype(np.float64)
         colors, least = heat_colors(self.scale.heat), 90
         if self.scale.number is None:
-            ranks = np.zeros(self.found.classes, int)
-            ranks[[one.number for one in self.classes]] = range(len(self.classes))
+            ranks = np.zeros(self.class_map.classes, int)
+            ranks[[row.number for row in self.classes]] = range(len(self.classes))
             shades = [class_color(rank) for rank in range(len(self.classes))]
             colors, least = np.array(shades, np.uint8)[ranks[self.numbers]], 70
         return np.dstack([colors, np.rint(least + 110 * heat).astype(np.uint8)])
@@ -264,7 +266,7 @@ class _Sheet:
         if min(x1 - x0, y1 - y0) < _BORDERED:
             return
         width = 2 if min(x1 - x0, y1 - y0) >= 16 else 1
-        for row, column in np.ndindex(*self.found.shape):
+        for row, column in np.ndindex(*self.class_map.shape):
             x0, y0, x1, y1 = (int(v) for v in edges[row, column])
             if column and numbers[row, column] != numbers[row, column - 1]:
                 pen.line((x0, y0, x0, y1), fill=(255, 255, 255), width=width)

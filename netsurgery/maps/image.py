@@ -101,6 +101,11 @@ class Picture:
         return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
+    def shown(self) -> str:
+        """What messages call it: "-" was read from standard input."""
+        return _shown(self.name)
+
+    @property
     def peak(self) -> float:
         """The pixel value that stands for 1.0."""
         return 1.0 if self.pixels.dtype.kind == "f" else float(np.iinfo(self.pixels.dtype).max)
@@ -118,7 +123,7 @@ class Picture:
         return self.pixels[:, :, :count], self.peak
 
     def _grey(self) -> Array:
-        result: Array = empty((*self.size, 1), "f4", f"{_shown(self.name)}: making it grey")
+        result: Array = empty((*self.size, 1), "f4", f"{self.shown}: making it grey")
         flat, grey = self.pixels.reshape(-1, self.pixels.shape[2]), result.reshape(-1)
         for start in range(0, len(flat), _SOME):  # a part at a time: float64 is eight times uint8
             part = flat[start : start + _SOME] / self.peak

@@ -15,7 +15,7 @@ from netsurgery.maps.legend import Legend
 
 __all__ = [
     "BAR_SPACE",
-    "HIGH",
+    "TAG_HEIGHT",
     "TITLE_LINE",
     "PictureLayout",
     "Tag",
@@ -52,20 +52,20 @@ class PictureLayout:
 
 def panel_size(size: tuple[int, int]) -> tuple[int, int]:
     """Height and width of a panel for an image of `size` (height, width)."""
-    high, wide = size
+    height, width = size
     if _very_wide(size):
-        scale = min(_LONG / wide, _DEEP / high)
-        return max(_THIN, round(high * scale)), round(wide * scale)
+        scale = min(_LONG / width, _DEEP / height)
+        return max(_THIN, round(height * scale)), round(width * scale)
     if _very_tall(size):
-        return _TALL, max(_THIN, round(wide * _TALL / high))
+        return _TALL, max(_THIN, round(width * _TALL / height))
     scale = _SIDE / max(size)
-    return max(_SHORT, round(high * scale)), max(_SHORT, round(wide * scale))
+    return max(_SHORT, round(height * scale)), max(_SHORT, round(width * scale))
 
 
 def stretched(size: tuple[int, int]) -> str:
     """Words for a panel that has not the shape of its image; "" where it has."""
-    high, wide = panel_size(size)
-    factor = (high / wide) / (size[0] / size[1])
+    height, width = panel_size(size)
+    factor = (height / width) / (size[0] / size[1])
     if 0.97 < factor < 1.03:
         return ""
     side, factor = ("high", factor) if factor > 1 else ("wide", 1 / factor)
@@ -90,35 +90,35 @@ def _very_tall(size: tuple[int, int]) -> bool:
 def _in_a_row(
     panel: tuple[int, int], titles: Sequence[str], legend: Legend, aside: bool
 ) -> PictureLayout:
-    (high, wide), gap = panel, _GAP + (_GAP // 2) * aside
-    second = _MARGIN + wide + gap
-    lefts = (_MARGIN, second, second + wide + BAR_SPACE + gap)
-    right = lefts[2] + wide + (gap if aside else 0)
+    (height, width), gap = panel, _GAP + (_GAP // 2) * aside
+    second = _MARGIN + width + gap
+    lefts = (_MARGIN, second, second + width + BAR_SPACE + gap)
+    right = lefts[2] + width + (gap if aside else 0)
     rooms = (lefts[1] - lefts[0] - 10, lefts[2] - lefts[1] - 10, right - lefts[2] - 2)
     lines = _lines(titles, rooms)
     top = _HEAD + _TITLE + TITLE_LINE * (max(map(len, lines)) - 1)
-    panels = tuple((left, top, left + wide, top + high) for left in lefts)
+    panels = tuple((left, top, left + width, top + height) for left in lefts)
     if aside:
-        legend.lay(legend.wide, (high - 60) // 24)
-        canvas = (right + _GAP + legend.wide + _MARGIN, top + high + _MARGIN)
+        legend.lay(legend.width, (height - 60) // 24)
+        canvas = (right + _GAP + legend.width + _MARGIN, top + height + _MARGIN)
         return PictureLayout(canvas, panels, lines, (right + _GAP, top))
     below = legend.lay(right - _MARGIN, _ROWS)
-    canvas = (right + _MARGIN, top + high + 24 + below + _MARGIN)
-    return PictureLayout(canvas, panels, lines, (_MARGIN, top + high + 24))
+    canvas = (right + _MARGIN, top + height + 24 + below + _MARGIN)
+    return PictureLayout(canvas, panels, lines, (_MARGIN, top + height + 24))
 
 
 def _under_each_other(
     panel: tuple[int, int], titles: Sequence[str], legend: Legend
 ) -> PictureLayout:
-    high, wide = panel
-    lines = _lines(titles, [wide] * len(titles))
+    height, width = panel
+    lines = _lines(titles, [width] * len(titles))
     panels, y = [], _HEAD
     for title in lines:
         top = y + _TITLE + TITLE_LINE * (len(title) - 1)
-        y = top + high + 10
-        panels.append((_MARGIN, top, _MARGIN + wide, top + high))
-    below = legend.lay(wide + BAR_SPACE, _ROWS)
-    canvas = (wide + BAR_SPACE + 2 * _MARGIN, y + 14 + below + _MARGIN)
+        y = top + height + 10
+        panels.append((_MARGIN, top, _MARGIN + width, top + height))
+    below = legend.lay(width + BAR_SPACE, _ROWS)
+    canvas = (width + BAR_SPACE + 2 * _MARGIN, y + 14 + below + _MARGIN)
     return PictureLayout(canvas, tuple(panels), lines, (_MARGIN, y + 14))
 
 
@@ -127,7 +127,7 @@ def _lines(titles: Sequence[str], rooms: Sequence[int]) -> tuple[list[str], ...]
     return tuple(wrapped(title, font, room, 5) for title, room in zip(titles, rooms, strict=True))
 
 
-HIGH = 17  # of a tag, in pixels
+TAG_HEIGHT = 17  # of a tag, in pixels
 _APART = 3  # between two tags, and between a tag and the edge
 
 
@@ -139,7 +139,7 @@ class Tag:
     """
 
     rank: int
-    wide: int
+    width: int
     cells: Sequence[Box]
 
 
@@ -151,7 +151,7 @@ def placed(tags: Iterable[Tag], size: tuple[int, int]) -> dict[int, Box]:
     boxes: dict[int, Box] = {}
     for tag in tags:
         for box in _places(tag):
-            if _inside(box, size) and not any(_meet(box, other) for other in boxes.values()):
+            if _inside(box, size) and not any(_meet(box, taken) for taken in boxes.values()):
                 boxes[tag.rank] = box
                 break
     return boxes
@@ -160,25 +160,25 @@ def placed(tags: Iterable[Tag], size: tuple[int, int]) -> dict[int, Box]:
 def _places(tag: Tag) -> Iterator[Box]:
     """Above, below, right and left of each cell."""
     for x0, y0, x1, y1 in tag.cells:
-        left, top = (x0 + x1 - tag.wide) // 2, (y0 + y1 - HIGH) // 2
-        for x, y in ((left, y0 - HIGH), (left, y1 + 1), (x1 + 1, top), (x0 - tag.wide, top)):
-            yield (x, y, x + tag.wide, y + HIGH)
+        left, top = (x0 + x1 - tag.width) // 2, (y0 + y1 - TAG_HEIGHT) // 2
+        for x, y in ((left, y0 - TAG_HEIGHT), (left, y1 + 1), (x1 + 1, top), (x0 - tag.width, top)):
+            yield (x, y, x + tag.width, y + TAG_HEIGHT)
 
 
 def _inside(box: Box, size: tuple[int, int]) -> bool:
-    high, wide = size
+    height, width = size
     return (
         box[0] >= _APART
         and box[1] >= _APART
-        and box[2] <= wide - _APART
-        and box[3] <= high - _APART
+        and box[2] <= width - _APART
+        and box[3] <= height - _APART
     )
 
 
-def _meet(one: Box, other: Box) -> bool:
+def _meet(first: Box, second: Box) -> bool:
     return (
-        one[0] < other[2] + _APART
-        and other[0] < one[2] + _APART
-        and one[1] < other[3] + _APART
-        and other[1] < one[3] + _APART
+        first[0] < second[2] + _APART
+        and second[0] < first[2] + _APART
+        and first[1] < second[3] + _APART
+        and second[1] < first[3] + _APART
     )

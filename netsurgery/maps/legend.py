@@ -1,4 +1,4 @@
-"""The legend of a map's picture: the classes found, in as many columns as there is room for."""
+"""The legend of a map's picture: its classes, in as many columns as there is room for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw
 
-from netsurgery.maps.classmap import ClassMap, Found
+from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.drawing import BAND, INK, PALE, class_color, cut, load_font
 
 __all__ = ["Entry", "Legend", "entries"]
@@ -31,29 +31,29 @@ class Entry:
     drawn: bool = False
 
 
-def entries(found: ClassMap, classes: Sequence[Found], number: int | None) -> list[Entry]:
-    """A line for each of `classes`; the class drawn, `number`, stands first, found or not."""
-    cells = math.prod(found.shape)
-    made = [
+def entries(class_map: ClassMap, classes: Sequence[ClassCount], number: int | None) -> list[Entry]:
+    """A line for each of `classes`; the class drawn, `number`, comes first, in a cell or not."""
+    cells = math.prod(class_map.shape)
+    lines = [
         Entry(
-            one.number,
-            one.label,
-            f"{one.cells} of {cells} cells, best {one.best:.3g}",
+            row.number,
+            row.label,
+            f"{row.cells} of {cells} cells, best {row.best:.3g}",
             class_color(rank) if number is None else None,
-            one.number == number,
+            row.number == number,
         )
-        for rank, one in enumerate(classes)
+        for rank, row in enumerate(classes)
     ]
-    if number is not None and not any(entry.drawn for entry in made):
-        share = f"0 of {cells} cells, highest {float(found.values[number].max()):.3g}"
-        made.append(Entry(number, found.label(number), share, None, True))
-    return sorted(made, key=lambda entry: not entry.drawn)
+    if number is not None and not any(entry.drawn for entry in lines):
+        share = f"0 of {cells} cells, highest {float(class_map.values[number].max()):.3g}"
+        lines.append(Entry(number, class_map.label(number), share, None, True))
+    return sorted(lines, key=lambda entry: not entry.drawn)
 
 
 class Legend:
     """Lines to be drawn; `columns`, `rows` and `left` (lines left out) are known once it is laid.
 
-    wide: pixels a column needs.
+    width: pixels a column needs.
     """
 
     def __init__(self, lines: Sequence[Entry]) -> None:
@@ -62,12 +62,12 @@ class Legend:
         share = max(font.getlength(line.share) for line in lines)
         label = max(font.getlength(cut(line.label, font, _LABEL)) for line in lines)
         self.label = _SHARE + round(share) + 22  # where the labels begin
-        self.wide = self.label + round(label)
-        self.room, self.columns, self.rows = self.wide, 1, len(lines)
+        self.width = self.label + round(label)
+        self.room, self.columns, self.rows = self.width, 1, len(lines)
 
     def lay(self, room: int, most: int) -> int:
         """Take columns of at most `most` lines in `room` pixels; the height that this needs."""
-        fits = (room + _GAP) // (self.wide + _GAP)
+        fits = (room + _GAP) // (self.width + _GAP)
         self.columns = max(1, min(fits, _COLUMNS, math.ceil(len(self.lines) / _SHORT)))
         self.rows = min(most, math.ceil(len(self.lines) / self.columns))
         self.room = room
@@ -82,7 +82,7 @@ class Legend:
         """Draw it, its top left corner `at`; columns are read downwards."""
         font, (left, top) = load_font(14), at
         some = any(line.drawn for line in self.lines)
-        head = "class drawn, then the classes found" if some else "classes found"
+        head = "class drawn, then the map's classes" if some else "classes of the map"
         pen.text(at, cut(head, font, self.room), fill=INK, font=font)
         pitch = (self.room + _GAP) // self.columns
         for index, line in enumerate(self.lines[: self.columns * self.rows]):
@@ -97,7 +97,7 @@ class Legend:
         (x, y), font = at, load_font(14)
         label = cut(line.label, font, room - self.label)
         if line.drawn:
-            need = max(self.wide, self.label + round(font.getlength(label)))
+            need = max(self.width, self.label + round(font.getlength(label)))
             right = x + min(room, need) + 6
             pen.rectangle((x - 6, y - 3, right, y + 20), fill=BAND)
             pen.polygon([(x + 2, y + 2), (x + 2, y + 14), (x + 12, y + 8)], fill=INK)

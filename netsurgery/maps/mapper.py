@@ -8,7 +8,13 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
+from netsurgery.engines.contract import (
+    AnyEngine,
+    Engine,
+    EngineOptions,
+    LoadedNet,
+    as_engine_options,
+)
 from netsurgery.engines.registry import open_engine
 from netsurgery.errors import (
     EngineError,
@@ -19,12 +25,14 @@ from netsurgery.errors import (
 )
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.mean import load_mean
-from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
-from netsurgery.maps.mapnet import MapNet, refuse_blob
-from netsurgery.maps.transformer import Placement, Transformer
+from netsurgery.maps.map_source import MapSource, refuse_blob
+from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.memory import largest_size
 from netsurgery.net.net import Shape
@@ -36,9 +44,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.maps.any_picture import AnyPicture
+
     Array = NDArray[np.float32]
 
-__all__ = ["Mapper", "check_model", "make_transformer", "open_mapper", "state_of"]
+__all__ = [
+    "Mapper",
+    "check_model",
+    "make_transformer",
+    "open_mapper",
+    "open_model",
+    "state_of",
+]
 
 Size = tuple[int, int]
 
@@ -47,33 +64,54 @@ _INPUT = 12
 
 
 def open_mapper(
-    settings: Settings,
-    options: EngineOptions,
+    settings: Settings | str | Path,
+    engine: AnyEngine = "auto",
     *,
     blob: str | None = None,
-    fit: str = "warp",
+    size: InputSize = "net",
+    fit: Fit = "warp",
     antialias: bool = True,
     drop_labels: bool = False,
     state: NetState = TEST,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
-    drop_labels: leave out labels that are more or fewer than the blob's classes, as those of a
-    netsurgery.toml are for any blob but the one they were meant for; else they are an error.
-    state: the phase and the shapes to read the net with; stages and level are the settings'.
+    settings, engine, blob, size, fit, antialias, state: as in `classify_map`. drop_labels: leave
+    out labels that are more or fewer than the blob's classes, as those of a netsurgery.toml are
+    for any blob but the one they were meant for; else they are an error.
+
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
+
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with open_mapper(Settings(net, model), "embedded", blob="conv1") as mapper:
+    ...     mapper.map("examples/digits_canvas.png").shape
+    (28, 28)
+    """
+    settings = as_settings(settings)
+    source = MapSource.of_map(open_model(settings, state), blob)
+    transformer = make_transformer(settings, source.channels, PictureOptions(size, fit, antialias))
+    labels = _fitting_labels(settings, source, drop_labels)
+    options = as_engine_options(engine)
+    return Mapper(source, transformer, options, window=settings.window, labels=labels)
+
+
+def _fitting_labels(settings: Settings, source: MapSource, drop: bool) -> Labels | None:
+    labels = None if settings.labels is None else load_labels(settings.labels)
+    if labels is None or source.classes is None or len(labels) == source.classes:
+        return labels
+    if not drop:
+        labels.check(source.classes, source.blob)
+    return None
+
+
+def open_model(settings: Settings, state: NetState) -> NetWithWeights:
+    """The net and the weights to use, in `state` with what the settings say of it.
+
+    Raises SettingsError where either is missing; PrototxtError, FormatError.
     """
     prototxt, weights = check_model(settings)
-    net = MapNet.read(prototxt, blob, state_of(settings, state))
-    transformer = make_transformer(settings, net.channels, fit=fit, antialias=antialias)
-    labels = None if settings.labels is None else load_labels(settings.labels)
-    if labels is not None and net.classes is not None:
-        if drop_labels and len(labels) != net.classes:
-            labels = None
-        else:
-            labels.check(net.classes, net.blob)
-    return Mapper(net, weights, transformer, options, window=settings.window, labels=labels)
+    return NetWithWeights.open(prototxt, weights, state_of(settings, state))
 
 
 def check_model(settings: Settings) -> tuple[Path, Path]:
@@ -85,8 +123,8 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
         )
     if settings.prototxt.is_file() and not settings.weights.is_file():
-        found = "is a folder" if settings.weights.is_dir() else "no such file"
-        raise SettingsError(f"{settings.weights}: {found}; expected the net's weights")
+        trouble = "is a folder" if settings.weights.is_dir() else "no such file"
+        raise SettingsError(f"{settings.weights}: {trouble}; expected the net's weights")
     return settings.prototxt, settings.weights
 
 
@@ -98,7 +136,7 @@ def state_of(settings: Settings, state: NetState = TEST) -> NetState:
 
 
 def make_transformer(
-    settings: Settings, channels: int, *, fit: str = "warp", antialias: bool = True
+    settings: Settings, channels: int, options: PictureOptions | None = None
 ) -> Transformer:
     """What makes pictures ready as `settings` say, for an input of `channels` (1 or 3) channels.
 
@@ -110,8 +148,7 @@ def make_transformer(
         raw_scale=settings.raw_scale,
         channel_swap=settings.channel_swap,
         input_scale=settings.input_scale,
-        fit=fit,
-        antialias=antialias,
+        options=options or PictureOptions(),
     )
 
 
@@ -124,8 +161,7 @@ class Mapper(Closeable):
 
     def __init__(
         self,
-        net: MapNet,
-        weights: Path,
+        source: MapSource,
         transformer: Transformer,
         options: EngineOptions,
         *,
@@ -133,11 +169,9 @@ class Mapper(Closeable):
         labels: Labels | None = None,
         opener: Callable[[EngineOptions], Engine] | None = None,
     ) -> None:
-        self.net, self.weights, self.transformer = net, weights, transformer
+        self.source, self.transformer = source, transformer
         self.options, self.labels = options, labels
-        self.opener = opener or (
-            lambda given: open_engine(given, [NetWithWeights(net.net, weights)])
-        )
+        self.opener = opener or (lambda options: open_engine(options, [source.model]))
         self.window = window
         self._cells: dict[Size, Cells | None] = {}
         #: One line about the engine that ran last, and why it was not another; "" before and if so.
@@ -148,96 +182,116 @@ class Mapper(Closeable):
     def check_class(self, text: str) -> None:
         """Raise, as `ClassMap.find_class` would, for what no class can be, before any work."""
         if text.isascii() and text.isdigit():
-            if self.net.classes is not None:
-                check_class(int(text), self.net.classes, self.net.blob)
+            if self.source.classes is not None:
+                check_class(int(text), self.source.classes, self.source.blob)
         elif text.strip().casefold() != "max":
             find_label(text, self.labels)
 
-    def map(self, picture: Picture, size: Size | None = None) -> ClassMap:
-        """The class map of a picture.
+    def map(self, image: AnyPicture, size: InputSize | None = None) -> ClassMap:
+        """The class map of a picture, in any form that `classify_map` takes.
 
-        The net's input is made `size`, or as large as the picture where it is None; its batch 1.
+        size: of the net's input, as in `classify_map`; None for the mapper's own. The batch is 1.
         Raises NetError for a size the net cannot take and for NaN, and what the engine raises.
         """
-        size = picture.size if size is None else size
+        picture = as_picture(image)
+        blob = self.source.blob
         with out_of_memory_named(picture.name):
-            blob, placement = self.prepare(picture, size, [self.net.blob], as_map=True)
-            made = self.run(blob, [self.net.blob])[self.net.blob]
-        if made.ndim != 4:
-            refuse_blob(self.net.blob, made.shape, self.net.net)
+            data, placement = self.prepare(picture, size, [blob], as_map=True)
+            values = self.run(data, [blob])[blob]
+        if values.ndim != 4:
+            refuse_blob(blob, values.shape, self.source.net)
         return ClassMap(
-            image=picture.name,
-            values=made[0],
-            blob=self.net.blob,
-            scored=self.net.scored,
-            input=self.net.input.name,
+            picture=picture,
+            values=values[0],
+            blob=blob,
+            is_probability=self.source.is_probability,
+            input=self.source.input.name,
             geometry=Geometry.of(self._placed(placement.input), placement),
             labels=self.labels,
+            engine=self.engine,
+            notes=self.notes(placement),
         )
+
+    def notes(self, placement: Placement) -> dict[str, str]:
+        """What to say of a picture that lies so in the input: kind -> a line."""
+        notes = {
+            "engine": self.note,
+            "mean": self.transformer.mean_for(placement.input)[1] or "",
+            "shape": squeeze_note(placement),
+        }
+        return {kind: line for kind, line in notes.items() if line}
 
     def _placed(self, size: Size) -> Cells | None:
         """Where the map's cells lie at an input of `size`."""
         if size not in self._cells:
-            self._cells[size] = self.net.cells(size, self.window)
+            self._cells[size] = self.source.cells(size, self.window)
         return self._cells[size]
 
     def prepare(
-        self, picture: Picture, size: Size, names: Sequence[str], *, as_map: bool = False
+        self,
+        picture: Picture,
+        size: InputSize | None,
+        names: Sequence[str],
+        *,
+        as_map: bool = False,
     ) -> tuple[Array, Placement]:
-        """The net's input of `size` for the picture, and where the picture lies in it.
+        """The net's input for the picture, and where the picture lies in it.
 
-        as_map: whether the first of the blobs `names` is to become a class map.
+        size: as in `map`. as_map: whether the first of the blobs `names` is to become a class map.
         Raises NetError for a size that the net cannot take, MemoryLimitError for one at which
         giving the blobs `names` takes more memory than may be used, with a size that fits.
         """
-        self.check_size(picture, size)
-        self._check_memory(size, names, as_map)
-        return self.transformer.blob(picture, size)
+        options = self.transformer.options
+        options = options if size is None else replace(options, size=size)
+        exact = options.input_size(self.source.size, picture.size)
+        self.check_size(picture, exact)
+        self._check_memory(exact, names, as_map)
+        return self.transformer.blob(picture, exact)
 
     def _check_memory(self, size: Size, names: Sequence[str], as_map: bool) -> None:
         """Ask the engine, before anything of the picture's size is made."""
-        loaded = self.load()
+        loaded, source = self.load(), self.source
 
         def shapes(size: Size) -> dict[str, Shape]:
-            return {self.net.input.name: (1, self.net.channels, *size)}
+            return {source.input.name: (1, source.channels, *size)}
 
         def besides(size: Size) -> int:
             """What is made of the picture, and of the map."""
-            shape = infer(self.net.net, shapes(size)).blobs.get(names[0], ()) if as_map else ()
-            return _INPUT * prod((self.net.channels, *size)) + map_memory(shape[1:])
+            shape = infer(source.net, shapes(size)).blobs.get(names[0], ()) if as_map else ()
+            return _INPUT * prod((source.channels, *size)) + map_memory(shape[1:])
 
         def fits(size: Size) -> bool:
             try:
-                return loaded.memory(shapes(size), names) + besides(size) <= error.left
+                return loaded.memory(shapes(size), names) + besides(size) <= refusal.left
             except NetsurgeryError:  # smaller than the net takes
                 return True
 
         try:
             loaded.check_memory(shapes(size), names, besides(size))
-        except MemoryLimitError as found:
-            error = found
+        except MemoryLimitError as error:
+            refusal = error
             height, width = largest_size(fits, size)
             try:
-                self.net.check((height, width))
+                source.check((height, width))
             except NetsurgeryError:
-                raise error from None
-            raise error.more(f"; --size {height}x{width} fits") from None
+                raise refusal from None
+            raise refusal.more(f"; --size {height}x{width} fits") from None
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
         try:
-            self.net.check(size)
+            self.source.check(size)
         except NetsurgeryError as error:
-            name = "standard input" if picture.name == "-" else picture.name
-            (high, wide), (rows, columns) = picture.size, size
+            (height, width), (rows, columns) = picture.size, size
             raise NetError(
-                f"{name}: {high}x{wide} pixels, as an input of {rows}x{columns} (--size): {error}"
+                f"{picture.shown}: {height}x{width} pixels, as an input of {rows}x{columns} "
+                f"(--size): {error}"
             ) from error
 
     def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:
         """Feed the net's input and return the blobs `names`; the input takes the blob's shape."""
         loaded = self.load()
-        name = self.net.input.name
+        name = self.source.input.name
         try:
             if tuple(loaded.inputs[name]) != blob.shape:
                 loaded.reshape({name: blob.shape})
@@ -252,14 +306,15 @@ class Mapper(Closeable):
             self._engine = self.opener(self.options)
             self.engine, self.note = self._engine.description, self._engine.note
             try:
-                self._loaded = self._engine.load(self.net.net, self.weights)
+                model = self.source.model
+                self._loaded = self._engine.load(model.net, Path(model.path))
             except BaseException:
                 self.close()
                 raise
         return self._loaded
 
     def close(self) -> None:
-        """Let go of the net and the engine."""
+        """Close the net and the engine."""
         loaded, engine = self._loaded, self._engine
         self._loaded = self._engine = None
         try:

@@ -18,6 +18,7 @@ import numpy as np
 from netsurgery.errors import ImageError, MeanError, SettingsError
 from netsurgery.io.memory import Claim
 from netsurgery.maps.image import Picture
+from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
 
 if TYPE_CHECKING:
@@ -25,14 +26,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["FITS", "Placement", "Transformer", "place"]
+__all__ = ["Placement", "Transformer", "place", "squeeze_note"]
 
 Size = tuple[int, int]
-
-#: warp: each side scaled on its own, as Caffe does. crop and pad keep the aspect ratio: crop fills
-#: the input and loses what sticks out, pad shows everything and leaves the rest of the blob 0.
-FITS = ("warp", "crop", "pad")
-
 
 #: Arrays of an input's size while it is made.
 _COPIES = 3
@@ -56,11 +52,11 @@ class Placement:
 
         Pixel i covers [i, i + 1).
         """
-        made: NDArray[np.float64] = at - self.offset[axis]
-        return made * self.image[axis] / self.resized[axis]
+        inside: NDArray[np.float64] = at - self.offset[axis]
+        return inside * self.image[axis] / self.resized[axis]
 
 
-def place(image: Size, size: Size, fit: str = "warp") -> Placement:
+def place(image: Size, size: Size, fit: Fit = "warp") -> Placement:
     """How a picture of size `image` is put into an input of `size` (both height, width)."""
     if fit == "warp":
         return Placement(image, size, size, (0, 0))
@@ -74,13 +70,17 @@ def place(image: Size, size: Size, fit: str = "warp") -> Placement:
     return Placement(image, size, (resized[0], resized[1]), (offset[0], offset[1]))
 
 
+_WARPED = PictureOptions()
+
+
 @dataclass(frozen=True, eq=False)
 class Transformer:
     """Makes blobs for one input of `channels` (1 or 3) channels.
 
     mean: float32, C (or one for all) or C x H x W, in the net's own channel order and scale;
     raw_scale, input_scale: factors; channel_swap: for each channel of the net, the channel of the
-    picture (R, G, B) it comes from. None leaves a step out, as in Caffe.
+    picture (R, G, B) it comes from. None leaves a step out, as in Caffe. options: how the picture
+    is brought to the input's size.
     """
 
     channels: int
@@ -88,12 +88,9 @@ class Transformer:
     raw_scale: float | None = None
     channel_swap: tuple[int, ...] | None = None
     input_scale: float | None = None
-    fit: str = "warp"
-    antialias: bool = True
+    options: PictureOptions = _WARPED
 
     def __post_init__(self) -> None:
-        if self.fit not in FITS:
-            raise SettingsError(f"fit {self.fit!r}: expected {', '.join(FITS)}")
         if self.channels not in (1, 3):
             raise ImageError(
                 f"the net's input has {self.channels} channels; a picture gives 1 (grey) or 3 (RGB)"
@@ -105,13 +102,13 @@ class Transformer:
         if self.channel_swap is None:
             return
         if sorted(self.channel_swap) != list(range(self.channels)):
-            given = ",".join(map(str, self.channel_swap))
+            order = ",".join(map(str, self.channel_swap))
             raise SettingsError(
-                f"channel swap {given}: the net's input has {self.channels} "
+                f"channel swap {order}: the net's input has {self.channels} "
                 f"channel{'s' * (self.channels > 1)}; expected each of "
                 f"0..{self.channels - 1} once"
                 if self.channels > 1
-                else f"channel swap {given}: the net's input has one channel; leave it out"
+                else f"channel swap {order}: the net's input has one channel; leave it out"
             )
 
     def _check_mean(self) -> None:
@@ -138,11 +135,11 @@ class Transformer:
         if self.mean.shape[1:] == size:
             return self.mean, None
         reduced = self.mean.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-        told = ", ".join(f"{value:.6g}" for value in reduced)
+        values = ", ".join(f"{value:.6g}" for value in reduced)
         height, width = self.mean.shape[1:]
         note = (
             f"the mean is {height}x{width}, the input {size[0]}x{size[1]}: "
-            f"its mean per channel is subtracted ({told})"
+            f"its mean per channel is subtracted ({values})"
         )
         return reduced.reshape(-1, 1, 1), note
 
@@ -151,28 +148,32 @@ class Transformer:
 
         Raises MemoryLimitError.
         """
-        placement = place(picture.size, size, self.fit)
-        name = "standard input" if picture.name == "-" else picture.name
+        placement = place(picture.size, size, self.options.fit)
+        name = picture.shown
         count = 4 * self.channels * size[0] * size[1]
         with Claim(_COPIES * count, f"{name}: making it an input of {size[0]}x{size[1]}"):
             return self._blob(picture, size, placement, name), placement
 
     def _blob(self, picture: Picture, size: Size, placement: Placement, name: str) -> Array:
         top, left = (max(0, at) for at in placement.offset)
-        seen = self._resized(picture, placement, name)
-        blob = seen.transpose(2, 0, 1)
+        resized = self._resized(picture, placement, name)
+        blob = resized.transpose(2, 0, 1)
         if self.channel_swap is not None:
             blob = blob[list(self.channel_swap)]
         blob = np.array(blob, np.float32, order="C")
         if self.raw_scale is not None:
             blob *= np.float32(self.raw_scale)
         mean, _ = self.mean_for(size)
-        where = (slice(None), slice(top, top + seen.shape[0]), slice(left, left + seen.shape[1]))
+        where = (
+            slice(None),
+            slice(top, top + resized.shape[0]),
+            slice(left, left + resized.shape[1]),
+        )
         if mean is not None:
             blob -= mean if mean.shape[1:] == (1, 1) else mean[where]
         if self.input_scale is not None:
             blob *= np.float32(self.input_scale)
-        if seen.shape[:2] == size:
+        if resized.shape[:2] == size:
             return blob[np.newaxis]
         whole = np.zeros((1, self.channels, *size), np.float32)
         whole[0][where] = blob
@@ -187,12 +188,32 @@ class Transformer:
                 placement.offset, placement.resized, placement.input, strict=True
             )
         )
-        made = resize(
+        resized = resize(
             pixels,
             placement.resized,
-            antialias=self.antialias,
+            antialias=self.options.antialias,
             region=(region[0], region[1]),
             what=name,
         )
-        made /= np.float32(peak)
-        return made
+        resized /= np.float32(peak)
+        return resized
+
+
+#: A picture whose sides are scaled by factors further apart than this looks squeezed to the net.
+_SQUEEZED = 1.1
+
+
+def squeeze_note(placement: Placement) -> str:
+    """What to say where a picture's shape is changed by more than a tenth; "" where it is not."""
+    (height, width), (rows, columns) = placement.image, placement.resized
+    factor = (rows / height) / (columns / width)
+    if 1 / _SQUEEZED <= factor <= _SQUEEZED:
+        return ""
+    side, times = ("narrow", factor) if factor > 1 else ("flat", 1 / factor)
+    # Of its shape, and with no fewer pixels than the input has.
+    same = max(1, round(columns * height / width)), max(1, round(rows * width / height))
+    size = (rows, same[1]) if same[1] > columns else (same[0], columns)
+    return (
+        f"a picture of {height}x{width} is made {rows}x{columns}, {times:.2f} times too {side}; "
+        f"--fit crop or pad, --size image, or --size {size[0]}x{size[1]} keeps its shape"
+    )

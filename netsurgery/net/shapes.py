@@ -17,6 +17,7 @@ from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.smallest_size import TOO_SMALL
 from netsurgery.net.types.record import NO_PARAMS, InputSource, Result, ShapeRule
 
 __all__ = ["Shapes", "ShapesAt", "describe", "givable", "has_rule", "infer", "remedy"]
@@ -254,7 +255,7 @@ def _keep(
 
 def _keep_top(layer: Layer, top: str, shape: Shape, found: Shapes) -> None:
     if any(dim < 0 for dim in shape):
-        raise layer.error(f"its top {top!r} would be {describe(shape)}: the input is too small")
+        raise layer.error(f"its top {top!r} would be {describe(shape)}: {TOO_SMALL}")
     if prod(shape) > MAX_DIM:
         raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
     found.blobs[top] = shape

@@ -1,139 +1,304 @@
-"""Dense features and their geometry written to .npy, .npz or HDF5."""
+"""Blobs of a net as dense features of pictures: of one, or of many as a job that writes files."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import OutputError
+from netsurgery.engines.contract import AnyEngine
+from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.files import Output
-from netsurgery.io.npy import npy_bytes
+from netsurgery.io.files import Outputs
+from netsurgery.io.targets import check_outputs
+from netsurgery.io.terminal import printable
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, Collection
+from netsurgery.verbs.outputs.files import is_folder, make_folder, stems
+from netsurgery.verbs.outputs.record import FeatureFile
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from netsurgery.formats.settings import Settings
+    from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.features import Extractor, Features
+    from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
 
-    from netsurgery.maps.features import Features
+__all__ = [
+    "FeatureJob",
+    "FeatureResult",
+    "ImageFeatures",
+    "NothingTaken",
+    "collection_files",
+    "features",
+    "find_collection",
+    "plan_features",
+]
 
-__all__ = ["FeatureFile", "feature_file", "feature_paths"]
-
-_HDF5 = (".h5", ".hdf5")
-
-
-class FeatureFile(Closeable, Protocol):
-    """A file of features in the making; close it, or use it as a context manager."""
-
-    def add(self, name: str, features: Features) -> None:
-        """Write one blob of one picture, called `name`. Raises OutputError."""
+#: What a picture's blobs have in common, in the record of the picture.
+_OF_IMAGE = ("image_size", "input_size", "resized", "placed")
 
 
-def feature_paths(path: Path, images: int, blobs: int) -> list[Path]:
-    """The files that features go to: `path`, and for a .npy the .json beside it.
+class ImageFeatures(Mapping[str, "Features"]):
+    """Blob -> its features, of one picture, in the order asked for."""
 
-    Raises OutputError for another ending, and for more than one array in a .npy.
+    def __init__(self, image: str, blobs: Sequence[Features]) -> None:
+        self.image = image
+        self._blobs = {features.blob: features for features in blobs}
+
+    def __getitem__(self, blob: str) -> Features:
+        return self._blobs[blob]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blobs)
+
+    def __len__(self) -> int:
+        return len(self._blobs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The picture's record of `features --json`: everything but the values."""
+        records = [features.to_json() for features in self.values()]
+        shared = {key: records[0][key] for key in _OF_IMAGE} if records else {}
+        own = [
+            {key: value for key, value in record.items() if key not in ("image", *_OF_IMAGE)}
+            for record in records
+        ]
+        return {"image": self.image, **shared, "blobs": own}
+
+    def __repr__(self) -> str:
+        return f"<features of {self.image}: {', '.join(self)}>"
+
+
+def features(
+    image: AnyPicture,
+    blobs: str | Sequence[str],
+    settings: Settings | AnyPath,
+    *,
+    size: InputSize = "net",
+    fit: Fit = "warp",
+    antialias: bool = True,
+    engine: AnyEngine = "auto",
+    state: NetState = TEST,
+) -> ImageFeatures:
+    """Blob -> its values for a picture, float32 C x H x W, and where its cells lie in it.
+
+    blobs: a blob of the net, or several. image, settings, size, fit, antialias, engine, state: as
+    in `classify_map`. The geometry of each, in pixels, is its `geometry()`. Raises NetError for a
+    blob that the net does not have, and what `classify_map` raises.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> settings = ns.Settings(net, model)
+    >>> found = ns.features("examples/digits_canvas.png", "conv1", settings, engine="embedded")
+    >>> found["conv1"].values.shape
+    (16, 28, 28)
     """
-    ending = path.suffix.lower()
-    if ending not in (".npy", ".npz", *_HDF5):
+    from netsurgery.maps.any_picture import as_picture
+    from netsurgery.maps.features import open_extractor
+
+    names = [blobs] if isinstance(blobs, str) else blobs
+    with open_extractor(
+        as_settings(settings), engine, names, size=size, fit=fit, antialias=antialias, state=state
+    ) as extractor:
+        picture = as_picture(image)
+        return ImageFeatures(picture.name, extractor.extract(picture))
+
+
+@dataclass(frozen=True)
+class FeatureResult:
+    """What became of one picture: its features, or the error that it failed with.
+
+    name: what the outputs call the picture. notes: what to know of it, by kind.
+    """
+
+    image: str
+    name: str
+    features: ImageFeatures | None = None
+    error: NetsurgeryError | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The picture's record, with its name in the outputs, or the error."""
+        if self.features is not None:
+            return {"name": self.name, **self.features.to_json()}
+        return {"name": self.name, "image": self.image, "error": str(self.error)}
+
+
+@dataclass
+class FeatureJob(Closeable):
+    """Pictures whose blobs are to be taken, and where they go; a context manager.
+
+    written: the files, when `results` has come to its end.
+    """
+
+    extractor: Extractor
+    images: Sequence[str]
+    names: Sequence[str]
+    files: Sequence[Path]
+    collection: Collection | None
+    pictures: GridFiles
+    force: bool
+    written: list[str] = field(default_factory=list)
+
+    def results(self) -> Generator[FeatureResult, None, None]:
+        """A result for each picture, in order; the outputs are whole when they have all come.
+
+        Where every picture failed nothing is written. Raises OutputError.
+        """
+        self.extractor.mapper.load()  # what is wrong with the model is not each picture's fault
+        good = 0
+        with ExitStack() as stack:
+            outputs = stack.enter_context(
+                Outputs(self.files, inputs=self.pictures.inputs, force=self.force)
+            )
+            with ExitStack() as inner:
+                paths = [outputs[path] for path in self.files]
+                file = inner.enter_context(self.collection.open(paths)) if self.collection else None
+                for name, image in zip(self.names, self.images, strict=True):
+                    result = self._result(name, image, file)
+                    good += result.error is None
+                    yield result
+            if not good:
+                raise NothingTaken
+            self.pictures.write()
+        self.written += [*map(str, self.files), *sorted(self.pictures.drawn)]
+
+    def _result(self, name: str, image: str, file: FeatureFile | None) -> FeatureResult:
+        from netsurgery.maps.image import out_of_memory_named
+
+        try:
+            with out_of_memory_named(image):
+                blobs = self.extractor.extract(image)
+                for features in blobs:
+                    self.pictures.draw(name, features)
+            for features in blobs:
+                if file is not None:
+                    file.add(name, features)
+        except OutputError:
+            raise
+        except NetsurgeryError as error:
+            return FeatureResult(image, name, error=error)
+        notes = self.extractor.mapper.notes(blobs[0].placement)
+        return FeatureResult(image, name, ImageFeatures(image, blobs), notes=notes)
+
+    def close(self) -> None:
+        """Close the net and the engine."""
+        self.extractor.close()
+
+
+class NothingTaken(NetsurgeryError):
+    """Every picture failed, and each has said why."""
+
+
+@dataclass
+class GridFiles:
+    """The pictures of blobs: drawn one after another, written together at the end."""
+
+    paths: dict[tuple[str, str], str]
+    folder: str | None
+    inputs: Sequence[str]
+    force: bool
+    drawn: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def plan(
+        cls,
+        place: str | None,
+        names: Sequence[str],
+        blobs: Sequence[str],
+        inputs: Sequence[str],
+        force: bool,
+    ) -> GridFiles:
+        """Name every picture: FILE.png for one, FOLDER/NAME_BLOB.png for several."""
+        files = cls({}, None, inputs, force)
+        if place is None:
+            return files
+        suffix = OUTPUTS["picture"].suffix
+        if not is_folder("--picture", place, suffix, len(names) * len(blobs), "pictures"):
+            files.paths[names[0], blobs[0]] = place
+            return files
+        files.folder = place
+        keys = [(name, blob) for name in names for blob in blobs]
+        flat = [f"{name}_{_one_line(blob)}".replace("/", "-") + suffix for name, blob in keys]
+        for key, name in zip(keys, stems(flat), strict=True):
+            files.paths[key] = str(Path(place, f"{name.removesuffix(suffix)}{suffix}"))
+        return files
+
+    def check(self, others: Sequence[Path]) -> None:
+        """Refuse, before any work, outputs that must not be written."""
+        later = self.folder is not None and not os.path.isdir(self.folder)
+        pictures = [] if later else list(self.paths.values())
+        check_outputs([*others, *pictures], inputs=self.inputs, force=self.force)
+
+    def draw(self, name: str, features: Features) -> None:
+        """Draw one blob of one image, if it is to be drawn."""
+        path, make = self.paths.get((name, features.blob)), OUTPUTS["picture"].of_features
+        if path is not None and make is not None:
+            self.drawn[path] = make(features)
+
+    def write(self) -> None:
+        """Write all that were drawn, together or not at all."""
+        if self.folder is not None and self.drawn:
+            make_folder(self.folder)
+        with Outputs(list(self.drawn), inputs=self.inputs, force=self.force) as outputs:
+            for path, content in self.drawn.items():
+                outputs[path].write(content)
+
+
+def plan_features(
+    images: Sequence[str],
+    blobs: Sequence[str],
+    settings: Settings,
+    engine: AnyEngine,
+    options: PictureOptions,
+    *,
+    state: NetState = TEST,
+    output: Path | None = None,
+    picture: str | None = None,
+    force: bool = False,
+) -> FeatureJob:
+    """The job of taking `blobs` of the files `images`; what can be refused is, before any engine.
+
+    output: the file of the arrays. picture: the picture of a blob, or the folder of several. Raises
+    what `features` raises, and OutputError.
+    """
+    from netsurgery.maps.features import open_extractor
+
+    extractor = open_extractor(
+        settings, engine, blobs, size=options.size, fit=options.fit,
+        antialias=options.antialias, state=state,
+    )  # fmt: skip
+    inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
+    inputs += [image for image in images if image != "-"]
+    names = [_one_line(name) for name in stems(images)]
+    collection = None if output is None else find_collection(output, len(images) * len(blobs))
+    files = [] if output is None or collection is None else collection_files(output, collection)
+    pictures = GridFiles.plan(picture, names, extractor.blobs, inputs, force)
+    pictures.check(files)
+    return FeatureJob(extractor, images, names, files, collection, pictures, force)
+
+
+def _one_line(name: str) -> str:
+    """`name` without what could steer a terminal that shows it."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def find_collection(path: Path, arrays: int) -> Collection:
+    """What writes the file, by its ending. Raises OutputError."""
+    collection = COLLECTIONS.get(path.suffix.lower())
+    if collection is None:
         raise OutputError(f"{path}: expected a name ending in .npy, .npz or .h5")
-    if ending != ".npy":
-        return [path]
-    if images * blobs != 1:
+    if collection.one and arrays != 1:
         raise OutputError(
-            f"{path}: a .npy holds one blob of one image, here are {images * blobs}; "
-            "give a .npz or .h5"
+            f"{path}: a .npy holds one blob of one image, found {arrays}; give a .npz or .h5"
         )
-    return [path, path.with_suffix(".json")]
+    return collection
 
 
-def feature_file(outputs: Sequence[Output]) -> FeatureFile:
-    """The file to write, for the outputs that `feature_paths` names; blobs go to it one by one."""
-    ending = Path(outputs[0].path).suffix.lower()
-    if ending == ".npy":
-        return _Npy(outputs[0], outputs[1])
-    return _Hdf5(outputs[0]) if ending in _HDF5 else _Npz(outputs[0])
-
-
-class _Npy(FeatureFile):
-    """The array, and its geometry as JSON beside it."""
-
-    def __init__(self, array: Output, facts: Output) -> None:
-        self._array, self._facts = array, facts
-
-    def add(self, name: str, features: Features) -> None:
-        self._array.write(npy_bytes(features.values))
-        self._facts.write((json.dumps(features.to_json(), indent=2) + "\n").encode())
-
-    def close(self) -> None:
-        """Both are whole as soon as they are added."""
-
-
-class _Npz(FeatureFile):
-    """Arrays ``NAME/BLOB``, and ``NAME/BLOB:stride`` and the like of float64.
-
-    What is not known is left out. The file does not tell when it was made.
-    """
-
-    def __init__(self, output: Output) -> None:
-        self._path = output.path
-        with _told(self._path):
-            self._file = zipfile.ZipFile(output.by_descriptor, "w", zipfile.ZIP_STORED)
-
-    def add(self, name: str, features: Features) -> None:
-        import numpy as np
-
-        key = f"{name}/{features.blob}"
-        self._write(key, features.values)
-        for part, value in features.geometry().items():
-            if value is not None:
-                self._write(f"{key}:{part}", np.array(value, np.float64))
-
-    def _write(self, key: str, values: NDArray[Any]) -> None:
-        import numpy as np
-
-        with (
-            _told(self._path),
-            self._file.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member,
-        ):
-            np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
-
-    def close(self) -> None:
-        with _told(self._path):
-            self._file.close()
-
-
-class _Hdf5(FeatureFile):
-    """Datasets ``/NAME/BLOB`` with the geometry as attributes; what is not known is left out."""
-
-    def __init__(self, output: Output) -> None:
-        import h5py
-
-        self._path = output.path
-        with _told(self._path):
-            # Our own lock is on the file.
-            self._file = h5py.File(output.by_descriptor, "w", locking=False)
-
-    def add(self, name: str, features: Features) -> None:
-        with _told(self._path):
-            dataset = self._file.create_dataset(f"{name}/{features.blob}", data=features.values)
-            dataset.attrs["image"] = features.image.encode("utf-8", "replace").decode()
-            for part, value in features.geometry().items():
-                if value is not None:
-                    dataset.attrs[part] = value
-
-    def close(self) -> None:
-        with _told(self._path):
-            self._file.close()
-
-
-@contextmanager
-def _told(path: str) -> Iterator[None]:
-    """What the system, or HDF5, refuses becomes an OutputError naming the output."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise OutputError(f"{path}: {reason}") from error
+def collection_files(path: Path, collection: Collection) -> list[Path]:
+    """The files that the arrays go to."""
+    return [path, path.with_suffix(collection.beside)] if collection.beside else [path]

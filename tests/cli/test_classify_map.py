@@ -82,7 +82,7 @@ def test_the_map_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(["classify-map", "cat.png"]) == 0
     seen = capsys.readouterr()
     assert seen.out == (
-        "cat.png: input 8x8, map 2x2 of prob, by fake 1.0\n"
+        "cat.png: input 8 x 8, map 2 x 2 of prob, by fake 1.0\n"
         "0 0\n"
         "2 2\n"
         "\n"
@@ -111,6 +111,36 @@ def test_a_map_with_nan_is_written_for_a_look_and_is_an_error(
     )
     assert np.argwhere(np.isnan(np.load("map.npy"))).tolist() == [[1, 0, 1]]
     assert not os.path.exists("map.png")
+
+
+def test_the_table_of_classes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "cat.png", "--summary"]) == 0
+    assert capsys.readouterr().out == (
+        "cells  class  best probability  label\n"
+        "    2      0               0.8  n1 tabby, cat\n"
+        "    2      2               0.6  n3 bird, crane\n"
+    )
+
+
+def test_a_squeezed_picture_is_said_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (16, 8)).save("wide.png")
+    assert run(["classify-map", "wide.png", "wide.png"]) == 0
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "note: a picture of 8x16 is made 8x8, 2.00 times too narrow; --fit crop or pad, "
+        "--size image, or --size 8x16 keeps its shape"
+    ]
+    for way in (["--fit", "crop"], ["--fit", "pad"], ["--size", "image"], ["--size", "8x16"]):
+        assert run(["classify-map", "wide.png", *way]) == 0
+        assert "note" not in capsys.readouterr().err
+
+
+def test_a_size_too_small_comes_with_the_smallest(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = PROTOTXT.replace("pool: AVE", "num_output: 3").replace('"Pooling"', '"Convolution"')
+    (folder / "deploy.prototxt").write_text(layer.replace("pooling_param", "convolution_param"))
+    told = refused(["cat.png", "-q", "--size", "3x9"], capsys)
+    assert told.endswith("the input is too small; the smallest that works is 4x4\n")
 
 
 def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,23 +203,21 @@ def test_broken_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["classify-map", "cat.png", "--json", "--top-k", "2", "-q"]) == 0
     out = capsys.readouterr().out
-    facts = json.loads(out)
-    assert facts["map"] == {"height": 2, "width": 2, "classes": 3}
-    assert facts["input"] == {"name": "data", "height": 8, "width": 8}
-    assert facts["image_size"] == {"height": 8, "width": 8}
-    assert facts["cells"][3] == {
-        "row": 1,
-        "column": 1,
-        "window": [4.0, 4.0, 8.0, 8.0],
+    record = json.loads(out)
+    assert record["input"] == {"name": "data", "size": [8, 8]}
+    assert record["image_size"] == [8, 8]
+    assert (record["map_size"], record["class_count"]) == ([2, 2], 3)
+    assert record["windows"] == {"start": [0, 0], "stride": [4, 4], "size": [4, 4]}
+    assert record["is_probability"]
+    assert record["summary"][1] == {
         "class": 2,
         "label": "n3 bird, crane",
-        "probability": 0.6,
-        "top": [
-            {"class": 2, "label": "n3 bird, crane", "probability": 0.6},
-            {"class": 0, "label": "n1 tabby, cat", "probability": 0.0},
-        ],
+        "cells": 2,
+        "score": 0.6,
     }
-    assert out == json.dumps(facts) + "\n"  # a line a picture, of one as of many
+    assert [plane[1][1] for plane in record["classes"]] == [2, 0]
+    assert [plane[1][1] for plane in record["scores"]] == [0.6, 0.0]
+    assert out == json.dumps(record) + "\n"  # a line a picture, of one as of many
 
 
 def test_variables_stand_for_the_command_s_own_options(
@@ -198,7 +226,7 @@ def test_variables_stand_for_the_command_s_own_options(
     monkeypatch.setenv("NETSURGERY_TOP_K", "2")
     monkeypatch.setenv("NETSURGERY_CLASS", "cow")
     assert run(["classify-map", "cat.png", "--json", "--class", "max", "-q"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["cells"][0]["top"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["classes"]) == 2
     assert refused(["cat.png", "-q"], capsys) == (
         f"error: {folder / 'words.txt'}: no label 'cow'; "
         "expected a whole line, its id, or one of its names\n"
@@ -211,9 +239,9 @@ def test_windows_are_as_large_as_the_settings_say(
     text = SETTINGS.replace("[classes]", "window = [6, 7]\n[classes]")
     (folder / "netsurgery.toml").write_text(text)
     assert run(["classify-map", "cat.png", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["cells"][3]["window"] == [4, 4, 11, 10]
+    assert json.loads(capsys.readouterr().out)["windows"]["size"] == [6, 7]
     assert run(["classify-map", "cat.png", "--json", "--window", "5x5"]) == 0
-    assert json.loads(capsys.readouterr().out)["cells"][3]["window"] == [4, 4, 9, 9]
+    assert json.loads(capsys.readouterr().out)["windows"]["size"] == [5, 5]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +257,7 @@ def test_size(folder: Path, engine: FakeEngine, size: str, shape: tuple[int, int
 def test_fit(folder: Path, engine: FakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (16, 8), (255, 255, 255)).save("wide.png")
     assert run(["classify-map", "wide.png", "--json", "--fit", "pad"]) == 0
-    assert json.loads(capsys.readouterr().out)["cells"][0]["window"] == [0, -4, 8, 4]
+    assert json.loads(capsys.readouterr().out)["windows"]["start"] == [-4, 0]
     blob = fed(engine)[0][0]
     assert np.all(blob[:, [0, 1, 6, 7]] == 0)
     assert np.all(blob[:, 2:6] == 1)
@@ -266,8 +294,8 @@ def test_npy(folder: Path) -> None:
 
 def test_blob(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["classify-map", "cat.png", "--blob", "pool", "--json"]) == 0
-    cell = json.loads(capsys.readouterr().out)["cells"][0]
-    assert cell["score"] == 0.8
+    record = json.loads(capsys.readouterr().out)
+    assert (record["scores"][0][0][0], record["is_probability"]) == (0.8, False)
     assert refused(["cat.png", "--blob", "x", "-q"], capsys) == (
         f"error: {folder / 'deploy.prototxt'}: no blob 'x'; --blob takes pool, prob\n"
     )
@@ -318,7 +346,7 @@ def test_the_settings_labels_are_for_their_own_blob(
     args = ["cat.png", "--blob", "pool"]
     assert run(["classify-map", *args, "--json"]) == 0
     seen = capsys.readouterr()
-    assert json.loads(seen.out)["cells"][0]["label"] is None
+    assert json.loads(seen.out)["summary"][0]["label"] is None
     words = folder / "words.txt"
     assert f"note: {words} does not fit blob 'pool': left out" in seen.err.splitlines()
     assert refused([*args, "-q", "--labels", "words.txt"], capsys) == (
@@ -334,7 +362,7 @@ def test_labels_of_the_same_number_are_kept(
 ) -> None:
     assert run(["classify-map", "cat.png", "--blob", "pool", "--json"]) == 0
     seen = capsys.readouterr()
-    assert json.loads(seen.out)["cells"][3]["label"] == "n3 bird, crane"
+    assert json.loads(seen.out)["summary"][1]["label"] == "n3 bird, crane"
     assert "left out" not in seen.err
 
 
@@ -406,7 +434,12 @@ def test_several_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["classify-map", *args]) == 1
     seen = capsys.readouterr()
     lines = seen.out.splitlines()
-    assert [json.loads(line)["image"] for line in lines] == ["cat.png", "dog.png"]
+    records = [json.loads(line) for line in lines]
+    assert [record["image"] for record in records] == ["cat.png", "bad.png", "none.png", "dog.png"]
+    assert records[2] == {
+        "image": "none.png",
+        "error": "none.png: No such file or directory",
+    }
     assert seen.err.splitlines() == [
         "error: bad.png: not a picture of a kind that can be read "
         "(JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)",
@@ -444,7 +477,9 @@ def test_an_image_the_engine_dies_of(
     Image.new("RGB", (8, 8), (255, 255, 255)).save("white.png")
     assert run(["classify-map", "white.png", "cat.png", "--json", "-q"]) == 1
     seen = capsys.readouterr()
-    assert json.loads(seen.out)["image"] == "cat.png"
+    white, cat = map(json.loads, seen.out.splitlines())
+    assert white == {"image": "white.png", "error": "caffe: Check failed: too white"}
+    assert cat["image"] == "cat.png"
     assert seen.err == ("error: white.png: caffe: Check failed: too white\n1 of 2 images failed\n")
 
 
@@ -548,11 +583,10 @@ def test_what_files_say_cannot_steer_the_terminal(
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_json_on_a_terminal_is_a_cell_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_on_a_terminal_is_a_row_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, _ = on_a_terminal(monkeypatch, ["cat.png", "--json"])
-    rows = [line for line in out.splitlines() if line.startswith('    {"row": ')]
-    assert len(rows) == 4
-    assert len(json.loads(out)["cells"]) == 4
+    assert "      [0, 0],\n      [2, 2]\n" in out
+    assert json.loads(out)["classes"] == [[[0, 0], [2, 2]]]
 
 
 def test_the_engine_gets_its_options(folder: Path, engine: FakeEngine) -> None:
@@ -596,7 +630,8 @@ def test_squeezenets_top_five_of_a_cat(
     args += ["--labels", str(shared_data / "bvlc" / "synset_words.txt"), "--json", "--top-k", "5"]
     args += ["--engine", "caffe", "--caffe-python", caffe_python, "--threads", "2"]
     assert run(["classify-map", str(shared_data / "bvlc" / "cat.jpg"), *args]) == 0
-    (cell,) = json.loads(capsys.readouterr().out)["cells"]
-    named = [one["label"].split(" ", 1)[1].split(",")[0] for one in cell["top"]]
+    record = json.loads(capsys.readouterr().out)
+    labels = (shared_data / "bvlc" / "synset_words.txt").read_text().splitlines()
+    named = [labels[plane[0][0]].split(" ", 1)[1].split(",")[0] for plane in record["classes"]]
     assert named == ["kit fox", "red fox", "Pembroke", "grey fox", "bucket"]
-    assert "score" in cell  # its last layer is a pooling
+    assert not record["is_probability"]  # its last layer is a pooling

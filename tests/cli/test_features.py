@@ -56,10 +56,10 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["features", *args]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["outputs"] == ["f.h5"]
-    assert facts["failed"] == []
-    assert [one["name"] for one in facts["features"]] == ["cat", "dog"]
-    assert facts["features"][1]["shape"] == [11, 5, 3]
-    assert facts["features"][1]["window"] == [32, 32]
+    assert [record["name"] for record in facts["images"]] == ["cat", "dog"]
+    assert facts["images"][1]["image_size"] == [64, 48]
+    (blob,) = facts["images"][1]["blobs"]
+    assert (blob["blob"], blob["shape"], blob["window"]) == ("prob", [11, 5, 3], [32, 32])
     with h5py.File("f.h5") as file:
         assert file["dog/prob"].shape == (11, 5, 3)
         assert file["cat/prob"].attrs["image_size"].tolist() == [40, 50]
@@ -102,6 +102,28 @@ def test_a_picture_that_fails_is_left_out(folder: Path, capsys: pytest.CaptureFi
     with np.load("f.npz") as file:
         assert {key.split("/")[0] for key in file.files} == {"cat", "dog"}
     assert sorted(os.listdir("p")) == ["cat_prob.png", "dog_prob.png"]
+
+
+def test_json_has_a_record_of_a_picture_that_fails(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["--blob", "prob", "-o", "f.npz", "--json", "-q"]
+    assert run(["features", "cat.png", "broken.png", *args]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["outputs"] == ["f.npz"]
+    assert [set(record) & {"blobs", "error"} for record in facts["images"]] == [
+        {"blobs"},
+        {"error"},
+    ]
+    assert run(["features", "broken.png", *args, "--force"]) == 1
+    seen = capsys.readouterr()
+    facts = json.loads(seen.out)
+    assert facts["outputs"] == []
+    assert facts["images"][0] == {
+        "name": "broken",
+        "image": "broken.png",
+        "error": seen.err.removeprefix("error: ").rstrip("\n"),
+    }
 
 
 def test_nothing_is_written_where_all_fail(
@@ -175,5 +197,7 @@ def test_a_mean_of_another_size_is_said_once(
     args = ["cat.png", "dog.png", "--blob", "prob", "-o", "f.npz", "--mean", "mean.npy"]
     assert run(["features", *args]) == 0
     assert capsys.readouterr().err.splitlines()[1:] == [
-        "note: the mean is 4x4, the input 88x88: its mean per channel is subtracted (1)"
+        "note: the mean is 4x4, the input 88x88: its mean per channel is subtracted (1)",
+        "note: a picture of 40x50 is made 88x88, 1.25 times too narrow; --fit crop or pad, "
+        "--size image, or --size 88x110 keeps its shape",
     ]

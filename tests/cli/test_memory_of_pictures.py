@@ -17,9 +17,10 @@ from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import ImageError
 from netsurgery.maps.image import Picture
-from netsurgery.maps.mapnet import MapNet
+from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.mapper import Mapper
 from netsurgery.maps.transformer import Transformer
+from netsurgery.net.net_with_weights import NetWithWeights
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The net is that of the folder's netsurgery.toml.
@@ -130,8 +131,7 @@ def test_memory_that_runs_out_in_the_engine(tmp_path: Path) -> None:
 
     engine = FakeEngine(forward, {"data": (1, 3, 8, 8)})
     mapper = Mapper(
-        MapNet.read(tmp_path / "net.prototxt"),
-        tmp_path / "none.caffemodel",
+        MapSource.of_map(NetWithWeights.open(tmp_path / "net.prototxt", tmp_path / "none")),
         Transformer(3),
         EngineOptions(),
         opener=engine.open,
@@ -139,6 +139,6 @@ def test_memory_that_runs_out_in_the_engine(tmp_path: Path) -> None:
     picture = Picture("cat.png", np.zeros((8, 8, 3), np.uint8))
     with mapper:
         with pytest.raises(ImageError) as error:
-            mapper.map(picture)
+            mapper.map(picture, "image")
         assert str(error.value) == "cat.png: not enough memory for this picture"
-        assert mapper.map(picture).shape == (2, 2)
+        assert mapper.map(picture, "image").shape == (2, 2)

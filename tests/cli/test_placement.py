@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from map_cells import cells_of
 from PIL import Image
 
 import netsurgery
@@ -68,7 +69,8 @@ def test_all_say_the_same(folder: Path, capsys: pytest.CaptureFixture[str], blob
     layers = facts(["inspect", "net.prototxt", "--field"], capsys)["layers"]
     (field,) = next(one["fields"] for one in layers if one["name"] == blob)
     args = ["features", "p.png", *MODEL, "--blob", blob, "-o", "f.npz", "--size", "image"]
-    (feature,) = facts(args, capsys)["features"]
+    (image,) = facts(args, capsys)["images"]
+    (feature,) = image["blobs"]
     assert {key: feature[key] for key in ("stride", "offset", "field", "window")} == {
         "stride": field["stride"],
         "offset": field["offset"],
@@ -76,11 +78,11 @@ def test_all_say_the_same(folder: Path, capsys: pytest.CaptureFixture[str], blob
         "window": None,
     }
     args = ["classify-map", "p.png", *MODEL, "--blob", blob, "--size", "image"]
-    for cell in facts(args, capsys)["cells"]:
-        at = cell["column"], cell["row"]
+    for cell in cells_of(facts(args, capsys)):
+        at = cell.column, cell.row
         low = [field["offset"][1 - i] + field["stride"][1 - i] * at[i] for i in range(2)]
         high = [low[i] + field["size"][1 - i] for i in range(2)]
-        assert cell["window"] == pytest.approx([*low, *high])
+        assert cell.window == pytest.approx([*low, *high])
     with netsurgery.Net("net.prototxt", "net.caffemodel") as net:
         of_python = net.fields()[blob]
     assert [float(each) for each in of_python.offset] == field["offset"]
@@ -92,9 +94,9 @@ def test_the_first_cell_lies_where_the_padding_begins(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     args = ["classify-map", "p.png", *MODEL, "--blob", "conv1", "--size", "image"]
-    assert facts(args, capsys)["cells"][0]["window"] == [-50, -50, -43, -43]
-    cells = facts([*args, "--window", "17x9"], capsys)["cells"]
-    assert cells[0]["window"] == [-51, -55, -42, -38]
+    assert next(cells_of(facts(args, capsys))).window == [-50, -50, -43, -43]
+    first = next(cells_of(facts([*args, "--window", "17x9"], capsys)))
+    assert first.window == [-51, -55, -42, -38]
 
 
 GATED = (
@@ -115,7 +117,9 @@ def test_cells_behind_a_gate_see_the_whole_picture(
     whole = {one["name"]: one["fields"][0]["whole"] for one in layers if one["fields"][0]}
     assert whole == {"conv1": False, "pooled": True, "scaled": True}
     args = ["features", "p.png", *MODEL, "--size", "image", "-o", "f.npz"]
-    found = facts([*args, "--blob", "scaled", "--blob", "pooled"], capsys)["features"]
-    scaled, pooled = ({key: one[key] for key in ("stride", "offset", "field")} for one in found)
+    (image,) = facts([*args, "--blob", "scaled", "--blob", "pooled"], capsys)["images"]
+    scaled, pooled = (
+        {key: blob[key] for key in ("stride", "offset", "field")} for blob in image["blobs"]
+    )
     assert scaled == {"stride": [2, 2], "offset": None, "field": None}
     assert pooled == {"stride": [2, 2], "offset": [0, 0], "field": [39, 59]}

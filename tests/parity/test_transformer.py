@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from netsurgery.maps.image import read_picture
+from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.maps.resize import resize
 from netsurgery.maps.transformer import Transformer
 
@@ -135,7 +136,7 @@ def test_without_antialiasing(caffe_python: str, cats: dict[int, str], tmp_path:
         for size in SIZES
     ]
     for job, theirs in zip(jobs, caffe_blobs(caffe_python, tmp_path, jobs), strict=True):
-        maker = Transformer(3, raw_scale=255.0, antialias=False)
+        maker = Transformer(3, raw_scale=255.0, options=PictureOptions(antialias=False))
         ours, _ = maker.blob(read_picture(job["image"]), tuple(job["size"]))
         assert np.abs(ours[0] - theirs).max() < 1e-3, job["size"]
 

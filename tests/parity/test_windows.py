@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from map_cells import cells_of
 from PIL import Image
 
 from netsurgery.cli import run
@@ -47,21 +48,20 @@ def test_the_crop_of_a_window_gives_what_its_cell_gives(
     width = {"warp": 84, "crop": 60, "pad": 116}[fit]
     args = ["canvas.png", "--json", "--top-k", "10", "--size", f"56x{width}", "--fit", fit]
     assert run(["classify-map", *args, "-q", *caffe]) == 0
-    cells = json.loads(capsys.readouterr().out)["cells"]
+    cells = list(cells_of(json.loads(capsys.readouterr().out)))
     assert len(cells) == 8 * ((width - 28) // 4 + 1)
 
-    inside = [cell for cell in cells if cell["window"][0] >= 0 and cell["window"][2] <= 84]
+    inside = [cell for cell in cells if cell.window[0] >= 0 and cell.window[2] <= 84]
     assert len(inside) >= 72
     maker = Transformer(1, raw_scale=0.99609375)
     crops = []
     for cell in inside:
-        x0, y0, x1, y1 = map(int, cell["window"])
-        assert [x0, y0, x1, y1] == cell["window"]
+        x0, y0, x1, y1 = map(int, cell.window)
+        assert [x0, y0, x1, y1] == cell.window
         crop = Picture("crop", np.ascontiguousarray(canvas[y0:y1, x0:x1, np.newaxis]))
         crops.append(maker.blob(crop, (28, 28))[0])
     with caffe_engine.load(*old) as net:
         net.reshape({"data": (len(crops), 1, 28, 28)})
         said = net.forward({"data": np.concatenate(crops)}, ["prob"])["prob"]
     for cell, expected in zip(inside, said, strict=True):
-        given = {one["class"]: one["probability"] for one in cell["top"]}
-        assert [given[number] for number in range(10)] == pytest.approx(expected, abs=1e-5)
+        assert [cell.scores[number] for number in range(10)] == pytest.approx(expected, abs=1e-5)

@@ -5,67 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-from netsurgery.errors import NetError, NetsurgeryError
+from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
+from netsurgery.formats.blob import shape_text
 from netsurgery.net import types
 from netsurgery.net.field import Cells, place_cells
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import listed, only_needed, require_blobs
 from netsurgery.net.net import NetDefinition, NetInput, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, infer, remedy
-from netsurgery.net.state import TEST, NetState
+from netsurgery.net.smallest_size import with_smallest_size
 
-__all__ = ["MapNet", "refuse_blob"]
+__all__ = ["MapSource", "refuse_blob"]
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class MapNet:
-    """A net of one image input, and the blob to take the map from.
+class MapSource:
+    """A net with its weights, the input that a picture is fed to, and the blob to take.
 
-    The net is what the blob depends on, or several blobs; all else of its prototxt may be anything.
+    model: the part of the net that the blob depends on, or several blobs; all else of its prototxt
+    may be anything. shape: the input's, N x C x H x W.
     """
 
-    net: NetDefinition
+    model: NetWithWeights
     input: NetInput
     shape: Shape
     blob: str
 
     @classmethod
-    def read(cls, prototxt: Path | str, blob: str | None = None, state: NetState = TEST) -> MapNet:
-        """Read a net; `blob` is the map's, or else the top of the file's last layer.
+    def of_map(cls, model: NetWithWeights, blob: str | None = None) -> MapSource:
+        """The source of a class map; `blob` holds it, or else the top of the file's last layer.
 
-        Raises PrototxtError, FormatError, and NetError: not one input of N x C x H x W with one or
-        three channels, no such blob, a blob that is not N x C x H x W.
+        Raises NetError: not one input of N x C x H x W with one or three channels, no such blob, a
+        blob that is not N x C x H x W.
         """
-        net = NetDefinition.read(prototxt, state)
-        chosen = _last_top(net) if blob is None else blob
-        if chosen not in _blobs(net):
+        net = model.net
+        name = _last_top(net) if blob is None else blob
+        if name not in _blobs(net):
             _image_input(declare_inputs(net))
-            what = f"{net.prototxt.path}: no blob {chosen!r}; {_candidates(net)}"
-            raise NetError(f"{what}{net.blob_hint(chosen)}")
-        made = cls.of(net, [chosen])
-        made._check_blob(net)
-        return made
+            what = f"{net.prototxt.path}: no blob {name!r}; {_candidates(net)}"
+            raise NetError(f"{what}{net.blob_hint(name)}")
+        source = cls._of(model, [name])
+        source._check_blob(net)
+        return source
 
     @classmethod
-    def for_blobs(
-        cls, prototxt: Path | str, blobs: Sequence[str], state: NetState = TEST
-    ) -> MapNet:
-        """Read a net whose `blobs` need be no maps. Raises as `read`."""
-        net = NetDefinition.read(prototxt, state)
-        require_blobs(net, blobs)
-        return cls.of(net, blobs)
+    def of_blobs(cls, model: NetWithWeights, blobs: Sequence[str]) -> MapSource:
+        """The source of `blobs`, which need be no maps. Raises as `of_map`."""
+        require_blobs(model.net, blobs)
+        return cls._of(model, blobs)
 
     @classmethod
-    def of(cls, net: NetDefinition, blobs: Sequence[str]) -> MapNet:
-        """The net's part that gives `blobs`; `blob` is the first of them. Raises NetError."""
+    def _of(cls, model: NetWithWeights, blobs: Sequence[str]) -> MapSource:
+        net = model.net
         part = declare_inputs(only_needed(net, blobs))
         part = part if part.inputs else declare_inputs(net)  # the picture is fed, but goes nowhere
-        found, shape = _image_input(part)
-        return cls(part, found, shape, blobs[0])
+        image, shape = _image_input(part)
+        weights = model.path if model.has_weights else None
+        return cls(NetWithWeights(part, weights), image, shape, blobs[0])
+
+    @property
+    def net(self) -> NetDefinition:
+        """The part of the net that is run."""
+        return self.model.net
 
     @property
     def channels(self) -> int:
@@ -78,17 +83,29 @@ class MapNet:
         return self.shape[2], self.shape[3]
 
     @property
-    def scored(self) -> str:
-        """ "probability" where a Softmax over the channels is the last to write the blob."""
+    def is_probability(self) -> bool:
+        """Whether a Softmax over the channels is the last to write the blob."""
         writers = [layer for layer in self.net.layers if self.blob in layer.tops]
         if not writers or not types.is_a(writers[-1], types.SOFTMAX):
-            return "score"
-        axis = writers[-1].param("softmax_param").integer("axis", 1, -4)
-        return "probability" if axis in (1, -3) else "score"
+            return False
+        return writers[-1].param("softmax_param").integer("axis", 1, -4) in (1, -3)
 
     def check(self, size: Size) -> None:
-        """Raise, naming the layer, where an input of `size` is too small for the net."""
-        self._shapes(size)
+        """Raise where an input of `size` is too small for the net.
+
+        The error names the layer and the smallest size that is not.
+        """
+        try:
+            self._shapes(size)
+        except PrototxtError as error:
+            raise with_smallest_size(error, self._works, size) from error
+
+    def _works(self, size: Size) -> bool:
+        try:
+            self._shapes(size)
+        except NetsurgeryError:
+            return False
+        return True
 
     def _shapes(self, size: Size) -> Shapes:
         return infer(self.net, self._at(size))
@@ -117,10 +134,9 @@ class MapNet:
 
 def refuse_blob(blob: str, shape: Shape, net: NetDefinition) -> None:
     """Raise NetError for a blob that is not N x C x H x W, naming those of `net` that are."""
-    told = " x ".join(map(str, shape)) or "a single number"
     raise NetError(
-        f"blob {blob!r} is {told}, not N x C x H x W (a classifier becomes fully convolutional by "
-        f"`netsurgery convert`); {_candidates(net)}"
+        f"blob {blob!r} is {shape_text(shape)}, not N x C x H x W (a classifier becomes fully "
+        f"convolutional by `netsurgery convert`); {_candidates(net)}"
     )
 
 
@@ -157,19 +173,18 @@ def _image_input(net: NetDefinition) -> tuple[NetInput, Shape]:
             f"{path}: the net has {len(net.inputs)} inputs, {_named(net.inputs)}; "
             "a picture can be fed to one only"
         )
-    found = net.inputs[0]
-    if found.shape is None:
+    image = net.inputs[0]
+    if image.shape is None:
         raise NetError(
-            f"{path}: the prototxt declares no shape for its input {found.name!r}; "
-            f"{remedy(found.name)}"
+            f"{path}: the prototxt declares no shape for its input {image.name!r}; "
+            f"{remedy(image.name)}"
         )
-    if len(found.shape) != 4 or 0 in found.shape[1:] or found.shape[1] not in (1, 3):
-        told = " x ".join(map(str, found.shape))
+    if len(image.shape) != 4 or 0 in image.shape[1:] or image.shape[1] not in (1, 3):
         raise NetError(
-            f"{path}: the input {found.name!r} is {told}; "
+            f"{path}: the input {image.name!r} is {shape_text(image.shape)}; "
             "a picture needs N x 1 x H x W (grey) or N x 3 x H x W"
         )
-    return found, found.shape
+    return image, image.shape
 
 
 def _named(inputs: Iterable[NetInput]) -> str:

@@ -1,0 +1,97 @@
+"""A class map as plain values for JSON, and as a piece of HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassMap
+
+__all__ = ["map_html", "map_record"]
+
+#: What a class and a score take as JSON's values and as text.
+_NUMBERS = 400
+#: Rows of the table in HTML.
+_ROWS = 8
+
+
+def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
+    """The map as plain values; scores that are not finite become None, JSON's null."""
+    planes = min(max(top_k, 1), class_map.classes)
+    cells = class_map.shape[0] * class_map.shape[1]
+    label = 0 if class_map.labels is None else max(map(len, class_map.labels.lines))
+    count = (_NUMBERS * planes + 8 * label) * cells + 16 * class_map.values.size
+    class_map.claim.at_least(count, f"{class_map.image}: its map as JSON")
+    placement, top = class_map.geometry.placement, class_map.top(planes)
+    return {
+        "image": class_map.image,
+        "image_size": list(placement.image),
+        "engine": class_map.engine,
+        "input": {"name": class_map.input, "size": list(placement.input)},
+        "blob": class_map.blob,
+        "map_size": list(class_map.shape),
+        "class_count": class_map.classes,
+        "is_probability": class_map.is_probability,
+        "windows": _windows(class_map),
+        "summary": [_row(class_map, row) for row in class_map.summary()],
+        "classes": top.tolist(),
+        "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),
+        "notes": list(class_map.notes.values()),
+    }
+
+
+def _row(class_map: ClassMap, row: Any) -> dict[str, Any]:
+    label = None if class_map.labels is None else row.label
+    return {
+        "class": row.number,
+        "label": label,
+        "cells": row.cells,
+        "score": _number(np.float32(row.best)),
+    }
+
+
+def _scores(values: Any) -> Any:
+    """Nested lists of the numbers."""
+    if values.ndim > 1:
+        return [_scores(part) for part in values]
+    return [_number(value) for value in values]
+
+
+def _number(value: np.float32) -> float | None:
+    """The shortest decimal that is this float32, not the float64 next to it."""
+    return float(str(value)) if np.isfinite(value) else None
+
+
+def _windows(class_map: ClassMap) -> dict[str, list[float]] | None:
+    """The first cell's window, and how far it is from one to the next, in pixels of the picture."""
+    boxes = class_map.geometry.windows(2, 2)
+    if boxes is None:
+        return None
+    x0, y0, x1, y1 = boxes[0, 0].tolist()
+    right, down = boxes[0, 1, 0] - x0, boxes[1, 0, 1] - y0
+    return {
+        "start": [y0, x0],
+        "stride": [float(down), float(right)],
+        "size": [y1 - y0, x1 - x0],
+    }
+
+
+def map_html(class_map: ClassMap, png: bytes | None) -> str:
+    """The map's picture, where it can be drawn, and the classes of most cells."""
+    rows = class_map.summary()
+    table = "".join(
+        f"<tr><td>{row.cells}</td><td>{row.number}</td><td>{row.best:.4g}</td>"
+        f"<td style='text-align: left'>{html.escape(row.label)}</td></tr>"
+        for row in rows[:_ROWS]
+    )
+    more = f"<p>and {len(rows) - _ROWS} more classes</p>" if len(rows) > _ROWS else ""
+    image = ""
+    if png is not None:
+        data = base64.b64encode(png).decode("ascii")
+        image = f"<img alt='class map' src='data:image/png;base64,{data}'>"
+    names = f"<th>cells</th><th>class</th><th>best {class_map.scored}</th><th>label</th>"
+    return f"{image}<table><tr>{names}</tr>{table}</table>{more}"

@@ -1,0 +1,154 @@
+"""A class map as text: the likeliest class of each cell, and the table of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netsurgery.formats.blob import shape_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from netsurgery.maps.classmap import ClassCount, ClassMap
+
+__all__ = ["TextStyle", "head_text", "map_text", "summary_text", "table_text"]
+
+#: Paints a text in the colour of a class: its rank in the table, and that of the colour behind it.
+Paint = Callable[[str, int | None, int | None], str]
+
+#: What stands for the classes of fewer cells, one character a cell; the first is of the commonest.
+_SIGNS = ".abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_RARE = "?"
+_HALF = "\u2580"
+
+
+def _plain(text: str, rank: int | None, behind: int | None = None) -> str:
+    return text
+
+
+@dataclass(frozen=True)
+class TextStyle:
+    """How a map is printed.
+
+    columns: characters of a line, None for no limit (a file). paint: colours text for a terminal.
+    colored: whether it does. clean: makes a label fit to print.
+    """
+
+    columns: int | None = None
+    paint: Paint = _plain
+    colored: bool = False
+    clean: Callable[[str], str] = str
+
+
+PLAIN = TextStyle()
+
+
+def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
+    """The likeliest class of each cell, a line for each row; no line is longer than `columns`.
+
+    Class numbers where they fit, else half blocks in the classes' colours, two rows a line, or
+    without colours a character a cell, "." for the commonest class, and a legend.
+    """
+    numbers = class_map.argmax()
+    table = class_map.summary()
+    ranks = np.zeros(class_map.classes, np.intp)
+    ranks[[row.number for row in table]] = range(len(table))
+    width = len(str(numbers.max()))
+    if style.columns is None or numbers.shape[1] * (width + 1) - 1 <= style.columns:
+        return "\n".join(
+            " ".join(style.paint(f"{number:{width}d}", int(ranks[number]), None) for number in row)
+            for row in numbers
+        )
+    step = -(-numbers.shape[1] // style.columns)
+    shown = ranks[_sampled(numbers, step)]
+    return _blocks(shown, style) if style.colored else _letters(shown, table, style)
+
+
+def _sampled(numbers: NDArray[np.intp], step: int) -> NDArray[np.intp]:
+    """Every `step`th row and column, from the middle of the cells left out on."""
+    return numbers[step // 2 :: step, step // 2 :: step] if step > 1 else numbers
+
+
+def _blocks(ranks: NDArray[np.intp], style: TextStyle) -> str:
+    """Two rows a line: the upper half of a character in one colour, the lower behind it."""
+    lines = []
+    for row in range(0, len(ranks), 2):
+        lower = ranks[row + 1] if row + 1 < len(ranks) else [None] * ranks.shape[1]
+        cells = zip(ranks[row].tolist(), lower, strict=True)
+        lines.append(
+            "".join(
+                style.paint(_HALF, upper, None if below is None else int(below))
+                for upper, below in cells
+            )
+        )
+    return "\n".join(lines)
+
+
+def _letters(ranks: NDArray[np.intp], table: list[ClassCount], style: TextStyle) -> str:
+    signs = _SIGNS + _RARE
+    last = len(_SIGNS)
+    lines = ["".join(signs[min(rank, last)] for rank in row) for row in ranks.tolist()]
+    legend = [f"{sign} {row.number}" for sign, row in zip(_SIGNS, table, strict=False)]
+    if len(table) > last:
+        legend.append(f"{_RARE} {len(table) - last} more classes")
+    return "\n".join([*lines, "", *_filled(legend, style.columns or 80)])
+
+
+def _filled(words: list[str], columns: int) -> list[str]:
+    """The words in lines of at most `columns`, two blanks between."""
+    lines = [""]
+    for word in words:
+        longer = f"{lines[-1]}  {word}" if lines[-1] else word
+        if len(longer) <= columns or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def table_text(class_map: ClassMap, style: TextStyle = PLAIN, most: int | None = None) -> str:
+    """The classes of the map, most cells first: cells, class, best value, label.
+
+    most: rows at most; the rest are counted.
+    """
+    every = class_map.summary()
+    rows = every[:most]
+    cells = max(len("cells"), *(len(str(row.cells)) for row in rows))
+    numbers = max(len("class"), *(len(str(row.number)) for row in rows))
+    best = [f"{row.best:.4g}" for row in rows]
+    title = f"best {class_map.scored}"
+    values = max(len(title), *map(len, best))
+    head = f"{'cells':>{cells}}  {'class':>{numbers}}  {title:>{values}}"
+    lines = [head if class_map.labels is None else f"{head}  label"]
+    for rank, (row, value) in enumerate(zip(rows, best, strict=True)):
+        number = style.paint(f"{row.number:>{numbers}}", rank, None)
+        label = f"  {style.clean(row.label)}" if row.label else ""
+        room = None if style.columns is None else style.columns - len(head)
+        lines.append(f"{row.cells:>{cells}}  {number}  {value:>{values}}{_cut(label, room)}")
+    if len(every) > len(rows):
+        lines.append(f"and {len(every) - len(rows)} more classes")
+    return "\n".join(lines)
+
+
+def _cut(text: str, room: int | None) -> str:
+    if room is None or len(text) <= room:
+        return text
+    return f"{text[: max(room, 8) - 3]}..."
+
+
+def head_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
+    """What the map is of, on one line."""
+    placement = class_map.geometry.placement
+    image = style.clean(class_map.picture.shown)
+    engine = f", by {style.clean(class_map.engine)}" if class_map.engine else ""
+    size, cells = shape_text(placement.input), shape_text(class_map.shape)
+    return f"{image}: input {size}, map {cells} of {style.clean(class_map.blob)}{engine}"
+
+
+def summary_text(class_map: ClassMap, rows: int) -> str:
+    """What the map is of, and the classes of most cells."""
+    return f"{head_text(class_map)}\n\n{table_text(class_map, most=rows)}"

@@ -1,0 +1,23 @@
+"""What classify-map and features can write: one module an output, and the registry of them.
+
+A new output is a module here that has an `Output`, and its line in `OUTPUTS`.
+"""
+
+from __future__ import annotations
+
+from netsurgery.verbs.outputs import hdf5, json_record, npy, npz, picture, text
+from netsurgery.verbs.outputs.record import Collection, MapView, Output
+
+__all__ = ["COLLECTIONS", "OUTPUTS", "Collection", "MapView", "Output"]
+
+#: By name: a file for each picture is the option --NAME of the commands whose results it takes.
+OUTPUTS = {
+    output.name: output for output in (npy.OUTPUT, picture.OUTPUT, json_record.OUTPUT, text.OUTPUT)
+}
+
+#: The ending of `features -o FILE` -> what writes all blobs of all pictures into one file.
+COLLECTIONS: dict[str, Collection] = {
+    suffix: collection
+    for collection in (npy.COLLECTION, npz.COLLECTION, hdf5.COLLECTION)
+    for suffix in collection.suffixes
+}

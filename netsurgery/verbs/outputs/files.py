@@ -1,0 +1,151 @@
+"""Where the outputs of several pictures go: a file for one, a folder for several."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netsurgery.errors import OutputError
+from netsurgery.io.files import Outputs
+from netsurgery.io.targets import STDOUT, check_links, check_outputs
+
+__all__ = ["MapFiles", "WrongOutput", "is_folder", "make_folder", "stems"]
+
+
+class WrongOutput(OutputError):
+    """An output that is named in a way that cannot be meant."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
+
+    inputs: files that no output may replace.
+    """
+
+    paths: dict[str, list[str]]
+    inputs: list[str]
+    force: bool = False
+    folders: set[str] = field(default_factory=set)
+
+    @classmethod
+    def plan(
+        cls,
+        images: Sequence[str],
+        outputs: Mapping[str, tuple[str, str]],
+        *,
+        inputs: Iterable[str] = (),
+        force: bool = False,
+    ) -> MapFiles:
+        """Name every output and refuse, before any work, those that must not be written.
+
+        outputs: kind -> the ending of its files, and the name that was given. Raises OutputError,
+        and WrongOutput for what contradicts itself.
+        """
+        printed = [f"--{kind}" for kind, (_, name) in outputs.items() if name == STDOUT]
+        if len(printed) > 1:
+            raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
+        files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
+        for kind, (suffix, name) in outputs.items():
+            files.paths[kind] = files._named(images, kind, suffix, name)
+        files._check()
+        return files
+
+    def _named(self, images: Sequence[str], kind: str, suffix: str, name: str) -> list[str]:
+        if name == STDOUT and len(images) > 1:
+            raise WrongOutput(f"--{kind} -: several images need a folder")
+        if name == STDOUT or not is_folder(f"--{kind}", name, suffix, len(images), "images"):
+            return [name]
+        self.folders.add(name)
+        return [str(Path(name, stem + suffix)) for stem in stems(images)]
+
+    def _check(self) -> None:
+        """Folders that do not exist yet are made later: nothing in them can be in the way."""
+        later = {Path(folder) for folder in self.folders if not os.path.isdir(folder)}
+        files = [path for paths in self.paths.values() for path in paths if path != STDOUT]
+        check_outputs(
+            [path for path in files if Path(path).parent not in later],
+            inputs=self.inputs,
+            force=self.force,
+        )
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether standard output belongs to a file."""
+        return any(STDOUT in paths for paths in self.paths.values())
+
+    def write(
+        self, index: int, makers: Mapping[str, Callable[[], bytes]]
+    ) -> tuple[tuple[str, ...], bytes | None]:
+        """Write picture `index`'s outputs, of the kinds in `makers`, together or not at all.
+
+        Returns the files, and the bytes that standard output is to get.
+        """
+        content = {
+            paths[index]: makers[kind]() for kind, paths in self.paths.items() if kind in makers
+        }
+        for folder in self.folders:
+            make_folder(folder)
+        files = tuple(path for path in content if path != STDOUT)
+        with Outputs(files, inputs=self.inputs, force=self.force) as outputs:
+            for path in files:
+                outputs[path].write(content[path])
+        return files, content.get(STDOUT)
+
+
+def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> bool:
+    """Whether the outputs go into a folder `name`; else the only one is the file `name`.
+
+    what: what there are `count` of. Raises OutputError where a file is in the folder's place,
+    WrongOutput for a file where a folder is needed, and for one of another kind.
+    """
+    folder = os.path.isdir(name) or name.endswith(("/", os.sep))
+    fits = name.lower().endswith(suffix)
+    if count == 1 and not folder:
+        if not fits:
+            raise WrongOutput(f"{option} {name}: expected a name ending in {suffix}")
+        return False
+    if os.path.lexists(name) and not os.path.isdir(name):
+        raise OutputError(f"{name}: is a file; several {what} need a folder for {option}")
+    if fits and not folder:
+        raise WrongOutput(
+            f"{option} {name}: several {what} need a folder; {name}/ for one of this name"
+        )
+    return True
+
+
+def make_folder(path: str) -> None:
+    """Make a folder where there is none. Raises OutputError."""
+    check_links(path)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}") from error
+
+
+def stems(images: Sequence[str]) -> list[str]:
+    """A name for each image, no two the same even where case does not count.
+
+    The file's name without its ending; with it where two share the first; numbered where that is
+    shared too.
+    """
+    names = [Path("stdin" if image == "-" else image).name for image in images]
+    stems = [Path(name).stem for name in names]
+    shared = Counter(stem.casefold() for stem in stems)
+    taken: set[str] = set()
+    numbers = Counter[str]()
+    results = []
+    for name, stem in zip(names, stems, strict=True):
+        base = stem if shared[stem.casefold()] == 1 else name
+        unique = base
+        while unique.casefold() in taken:
+            numbers[base.casefold()] += 1
+            unique = f"{base}-{numbers[base.casefold()] + 1}"
+        taken.add(unique.casefold())
+        results.append(unique)
+    return results

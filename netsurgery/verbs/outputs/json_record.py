@@ -1,0 +1,46 @@
+"""A map's record as JSON: a line a picture, or for people one line a row of cells."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.verbs.outputs.record import MapView, Output
+
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassMap
+
+__all__ = ["OUTPUT"]
+
+#: The members that have a row of numbers for each row of cells.
+_PLANES = ("classes", "scores")
+
+
+def _of_map(class_map: ClassMap, view: MapView) -> bytes:
+    record = class_map.to_json(view.top_k)
+    text = _indented(record) if view.pretty else json.dumps(record, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _indented(record: dict[str, Any]) -> str:
+    members = [
+        f'  "{key}": {_rows(value) if key in _PLANES else _nested(value)}'
+        for key, value in record.items()
+    ]
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
+def _nested(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False).replace("\n", "\n  ")
+
+
+def _rows(planes: Any) -> str:
+    """K x H x W numbers, a line for each row."""
+    plane = [
+        "[\n" + ",\n".join(f"      {json.dumps(row, allow_nan=False)}" for row in rows) + "\n    ]"
+        for rows in planes
+    ]
+    return "[\n    " + ",\n    ".join(plane) + "\n  ]"
+
+
+OUTPUT = Output("json", of_map=_of_map)

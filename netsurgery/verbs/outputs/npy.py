@@ -1,0 +1,41 @@
+"""The numbers as a .npy: a class map's, or one blob's with its geometry as JSON beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netsurgery.io.files import Output as OutputFile
+from netsurgery.io.npy import npy_bytes
+from netsurgery.verbs.outputs.record import Collection, FeatureFile, Output
+
+if TYPE_CHECKING:
+    from netsurgery.maps.features import Features
+
+__all__ = ["COLLECTION", "OUTPUT"]
+
+
+class NpyFile(FeatureFile):
+    """The array, and its geometry beside it."""
+
+    def __init__(self, outputs: Sequence[OutputFile]) -> None:
+        self._array, self._geometry = outputs
+
+    def add(self, name: str, features: Features) -> None:
+        self._array.write(npy_bytes(features.values))
+        self._geometry.write((json.dumps(features.to_json(), indent=2) + "\n").encode())
+
+    def close(self) -> None:
+        """Both are whole as soon as they are added."""
+
+
+OUTPUT = Output(
+    "npy",
+    ".npy",
+    "Write the whole map, float32 C x H x W; a folder for several images.",
+    of_map=lambda class_map, view: npy_bytes(class_map.values),
+    of_values=npy_bytes,
+)
+
+COLLECTION = Collection((".npy",), NpyFile, beside=".json", one=True)

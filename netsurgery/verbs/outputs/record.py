@@ -1,0 +1,88 @@
+"""What an output is: its name, its file's ending, and how it is made of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from netsurgery.errors import OutputError
+from netsurgery.io.closeable import Closeable
+from netsurgery.io.files import Output as OutputFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.features import Features
+    from netsurgery.maps.map_text import TextStyle
+
+__all__ = ["Collection", "FeatureFile", "MapView", "Output", "trouble_named"]
+
+
+@dataclass(frozen=True)
+class MapView:
+    """What of a map is shown.
+
+    class_: the class whose values are drawn, by number or label, or "max". top_k: classes of each
+    cell in JSON. pretty: JSON for people. summary: the table of classes alone. style: of text,
+    None for a file's.
+    """
+
+    class_: str = "max"
+    top_k: int = 1
+    pretty: bool = False
+    summary: bool = False
+    style: TextStyle | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """One thing that can be made of a result.
+
+    suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
+    of_map: its bytes for a class map. of_features: its bytes for one blob of a picture. None
+    where a command does not have it. of_values: its bytes for the values of a map that holds NaN,
+    which is no class map, where it can show them.
+    """
+
+    name: str
+    suffix: str = ""
+    help: str = ""
+    of_map: Callable[[ClassMap, MapView], bytes] | None = None
+    of_features: Callable[[Features], bytes] | None = None
+    of_values: Callable[[NDArray[np.float32]], bytes] | None = None
+
+
+class FeatureFile(Closeable, Protocol):
+    """A file of features in the making; close it, or use it as a context manager."""
+
+    def add(self, name: str, features: Features) -> None:
+        """Write one blob of one picture, called `name`. Raises OutputError."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A file of all blobs of all pictures.
+
+    suffixes: its endings. open: what writes it, to the outputs of `files`, the first of them the
+    file itself. beside: the ending of a file beside it. one: whether it holds one blob of one
+    picture only.
+    """
+
+    suffixes: tuple[str, ...]
+    open: Callable[[Sequence[OutputFile]], FeatureFile]
+    beside: str = ""
+    one: bool = False
+
+
+@contextmanager
+def trouble_named(path: str) -> Iterator[None]:
+    """What the system, or HDF5, refuses becomes an OutputError naming the output."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise OutputError(f"{path}: {reason}") from error
