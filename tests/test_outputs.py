@@ -1,0 +1,72 @@
+"""The registry of what classify-map and features write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from netsurgery.cli.classify_map import command
+from netsurgery.errors import OutputError
+from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.image import Picture
+from netsurgery.maps.transformer import place
+from netsurgery.verbs import outputs
+from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView
+from netsurgery.verbs.outputs.files import MapFiles, WrongOutput
+
+FILES = [output for output in OUTPUTS.values() if output.suffix and output.of_map]
+MODULES = {path.stem for path in Path(outputs.__file__).parent.glob("*.py")}
+
+
+def small_map() -> ClassMap:
+    geometry = Geometry((4.0, 4.0), (4.0, 4.0), place((8, 8), (8, 8)))
+    picture = Picture("cat.png", np.zeros((8, 8, 3), np.uint8))
+    values = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    return ClassMap(picture, values, "fc", False, "data", geometry)
+
+
+def test_every_module_is_registered() -> None:
+    makers: list[Any] = [output.of_map for output in OUTPUTS.values()]
+    makers += [collection.open for collection in COLLECTIONS.values()]
+    homes = {maker.__module__.rsplit(".", 1)[-1] for maker in makers}
+    assert homes == MODULES - {"__init__", "record", "files"}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_output_makes_bytes_of_a_map(name: str) -> None:
+    make = OUTPUTS[name].of_map
+    assert make is not None
+    assert make(small_map(), MapView())
+    assert make(small_map(), MapView("1", top_k=2, pretty=True, summary=True))
+
+
+@pytest.mark.parametrize("output", FILES, ids=lambda output: output.name)
+def test_an_output_that_is_a_file_is_an_option(output: outputs.Output) -> None:
+    assert output.help
+    text = CliRunner().invoke(command, ["--help"]).output
+    assert f"--{output.name} FILE{output.suffix}" in text
+
+
+@pytest.mark.parametrize("output", FILES, ids=lambda output: output.name)
+def test_where_it_goes(
+    output: outputs.Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind, suffix = output.name, output.suffix
+
+    def plan(images: list[str], name: str) -> list[str]:
+        return MapFiles.plan(images, {kind: (suffix, name)}).paths[kind]
+
+    assert plan(["cat.jpg"], f"m{suffix}") == [f"m{suffix}"]
+    assert plan(["cat.jpg", "dog.jpg"], "out") == [f"out/cat{suffix}", f"out/dog{suffix}"]
+    with pytest.raises(WrongOutput, match=f"expected a name ending in {suffix}"):
+        plan(["cat.jpg"], "m.txt")
+    with pytest.raises(WrongOutput, match="several images need a folder"):
+        plan(["cat.jpg", "dog.jpg"], f"m{suffix}")
+    Path(f"m{suffix}").touch()
+    with pytest.raises(OutputError, match="exists already"):
+        plan(["cat.jpg"], f"m{suffix}")
