@@ -219,7 +219,8 @@ def test_text() -> None:
 
 
 def painted(text: str, rank: int | None, behind: int | None = None) -> str:
-    return f"<{rank},{behind}>" if behind is not None else f"<{rank}>"
+    place = f"{rank}" if behind is None else f"{rank},{behind}"
+    return f"<{place}>" if len(text) < 3 else f"<{place}>*{len(text)}"
 
 
 def test_text_with_labels_and_colour() -> None:
@@ -266,8 +267,8 @@ def test_half_blocks_show_two_rows_a_line() -> None:
     shown = class_map(one_hot(numbers, 3))
     style = TextStyle(columns=40, paint=painted, colored=True)
     first, second = map_text(shown, style).splitlines()
-    assert first == "<0,1>" * 30
-    assert second == "<0>" * 29 + "<2>"
+    assert first == "<0,1>*30"
+    assert second == "<0>*29<2>"
 
 
 def test_what_a_notebook_shows() -> None:

@@ -447,6 +447,11 @@ def test_verify_on_a_picture() -> None:
     pair = ("digits.prototxt", "digits.caffemodel")
     found = ns.verify(pair, pair, images=["canvas.png"], engines=(EMBEDDED, EMBEDDED))
     assert (found.samples, found.same) == (1, True)
+    picture = ns.read_picture("canvas.png")
+    found = ns.verify(pair, pair, images=[picture.pixels, picture], engines=EMBEDDED)
+    assert (found.samples, found.same) == (2, True)
+    with pytest.raises(TypeError, match="picture 0: found int; expected a path"):
+        ns.verify(pair, pair, images=[7])  # type: ignore[list-item]
     two = ("two.prototxt", "two.caffemodel")
     with pytest.raises(ns.ImageError, match="2 channels"):
         ns.verify(two, two, images=["canvas.png"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,8 @@ def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
         )
     step = -(-numbers.shape[1] // style.columns)
     shown = ranks[_sampled(numbers, step)]
-    return _blocks(shown, style) if style.colored else _letters(shown, table, style)
+    text = _blocks(shown, style) if style.colored else _letters(shown, table, style)
+    return text if step == 1 else f"{text}\n(step: {step} cells)"
 
 
 def _sampled(numbers: NDArray[np.intp], step: int) -> NDArray[np.intp]:
@@ -77,14 +79,10 @@ def _blocks(ranks: NDArray[np.intp], style: TextStyle) -> str:
     """Two rows a line: the upper half of a character in one colour, the lower behind it."""
     lines = []
     for row in range(0, len(ranks), 2):
-        lower = ranks[row + 1] if row + 1 < len(ranks) else [None] * ranks.shape[1]
-        cells = zip(ranks[row].tolist(), lower, strict=True)
-        lines.append(
-            "".join(
-                style.paint(_HALF, upper, None if below is None else int(below))
-                for upper, below in cells
-            )
-        )
+        upper = ranks[row].tolist()
+        lower = ranks[row + 1].tolist() if row + 1 < len(ranks) else [None] * len(upper)
+        runs = groupby(zip(upper, lower, strict=True))
+        lines.append("".join(style.paint(_HALF * len(list(run)), *pair) for pair, run in runs))
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from netsurgery.open_net.arguments import AnyPath
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
+    from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.verbs.check import Check
     from netsurgery.verbs.diff import Comparison
     from netsurgery.verbs.inspection import Inspection
@@ -141,7 +142,7 @@ def verify(
     old: tuple[AnyPath, AnyPath],
     new: tuple[AnyPath, AnyPath],
     *,
-    images: Sequence[AnyPath] = (),
+    images: AnyPicture | Iterable[AnyPicture] = (),
     random: int | None = None,
     seed: int = 0,
     settings: Settings | AnyPath | None = None,
@@ -151,7 +152,8 @@ def verify(
 ) -> Verification:
     """Run two nets, (prototxt, weights) each, on the same inputs and compare what comes out.
 
-    images: pictures to compare on, made ready as `settings` say. random: how many inputs of
+    images: pictures to compare on, one or several of what `classify_map` takes, made ready as
+    `settings` say. random: how many inputs of
     normal random numbers besides (default: 1, or none with images), drawn from `seed`. tolerance:
     the largest max|a-b| / max|a| over a blob that is no difference. engines: one for both nets, or
     one for each. If `new` is `old` made fully convolutional, every cell of its map of a larger
@@ -166,8 +168,8 @@ def verify(
     from netsurgery.verbs import verify as job
     from netsurgery.verbs.verify_inputs import make_samples
 
-    names, given = [str(image) for image in images], as_settings(settings)
+    given = as_settings(settings)
     chosen = engines if isinstance(engines, tuple) else (engines or EngineOptions(),)
     with NetWithWeights.open(*old, state) as one, NetWithWeights.open(*new, state) as other:
-        samples = make_samples(one.net, names, given, random=random, seed=seed)
+        samples = make_samples(one.net, images, given, random=random, seed=seed)
         return job.verify(one, other, samples, chosen, tolerance=tolerance)

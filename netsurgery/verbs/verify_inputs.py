@@ -7,7 +7,7 @@ places through the layers between, which move numbers and change none, in the em
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.image import Picture
     from netsurgery.maps.transformer import Transformer
 
@@ -78,19 +79,26 @@ class Samples:
 
 
 def make_samples(
-    net: NetDefinition, images: Sequence[str], settings: Settings, *, random: int | None, seed: int
+    net: NetDefinition,
+    images: AnyPicture | Iterable[AnyPicture],
+    settings: Settings,
+    *,
+    random: int | None,
+    seed: int,
 ) -> Samples:
     """The pictures, read, and made ready as `settings` say; `random` times random numbers besides.
 
-    random: None for once, or not at all where there are pictures. Raises NetError where that is
-    nothing, or the net takes no picture; what is wrong with a picture or a setting.
+    images: pictures as `as_picture` takes them. random: None for once, or not at all where there
+    are pictures. Raises NetError where that is nothing, or the net takes no picture; what is wrong
+    with a picture or a setting.
     """
-    count = int(not images) if random is None else random
-    if count < 0 or not (images or count):
+    several = _several(images)
+    count = int(not several) if random is None else random
+    if count < 0 or not (several or count):
         raise NetError(f"{count} times random numbers: expected 1 or more, or a picture")
-    if not images:
+    if not several:
         return Samples(random=count, seed=seed)
-    from netsurgery.maps.image import read_picture
+    from netsurgery.maps.any_picture import as_picture
     from netsurgery.maps.mapper import make_transformer
 
     net = declare_inputs(with_own_shapes(net))
@@ -100,7 +108,15 @@ def make_samples(
             f"{net.prototxt.path}: the net takes no picture; compare with random numbers"
         )
     transformer = make_transformer(settings, shape[1])
-    return Samples([read_picture(image) for image in images], transformer, count, seed)
+    return Samples([as_picture(*image) for image in several], transformer, count, seed)
+
+
+def _several(images: AnyPicture | Iterable[AnyPicture]) -> list[tuple[AnyPicture, str]]:
+    if isinstance(images, (list, tuple)) and not images:
+        return []  # and Pillow is not imported
+    from netsurgery.maps.any_picture import each_picture
+
+    return list(each_picture(images))
 
 
 def _picture_input(net: NetDefinition, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:

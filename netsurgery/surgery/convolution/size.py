@@ -15,11 +15,13 @@ from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, NetDefinition, NetInput, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, describe
+from netsurgery.net.smallest_size import with_smallest_size
 from netsurgery.surgery.convolution.analysis import Analysis
+from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["MapOf", "Resize", "Wanted", "resize", "size_for_map"]
+__all__ = ["Resize", "Wanted", "resize"]
 
 DEFAULT_MAP = (8, 8)
 
@@ -287,8 +289,10 @@ def _effects(
         after = made({**sources, **{one.name: one.new for one in resizes}})
     except PrototxtError as error:
         sizes = ", ".join(f"{one.new[2]}x{one.new[3]}" for one in resizes)
-        told = _in_the_original(net, made.net, found, error)
-        raise SurgeryError(f"an input of {sizes} does not go through this net: {told}") from None
+        reason = _in_the_original(net, made.net, found, error)
+        if len(resizes) == 1:
+            reason = with_smallest_size(reason, _goes_through(made, sources, resizes[0]), (1, 1))
+        raise SurgeryError(f"an input of {sizes} does not go through this net: {reason}") from None
     products = {one.name for one in made.net.layers if types.is_a(one, types.INNER_PRODUCT)}
     fixed = [
         Refusal(
@@ -303,6 +307,21 @@ def _effects(
     return fixed, any(before.blobs[blob][2:] != after.blobs[blob][2:] for blob in known)
 
 
+def _goes_through(
+    made: ShapesAt, sources: Mapping[str, Shape], resized: Resize
+) -> Callable[[tuple[int, int]], bool]:
+    """Whether the input at a (height, width) goes through the net."""
+
+    def works(size: tuple[int, int]) -> bool:
+        try:
+            made({**sources, resized.name: (*resized.new[:2], *size)})
+        except PrototxtError:
+            return False
+        return True
+
+    return works
+
+
 def _in_the_original(
     net: NetDefinition, made: NetDefinition, found: Analysis, error: PrototxtError
 ) -> PrototxtError:
@@ -314,87 +333,3 @@ def _in_the_original(
         if error.what.startswith(new.error("").what):
             return old.error(error.what.removeprefix(new.error("").what))
     return error
-
-
-Size = tuple[int, int]
-
-#: How far from the first guess an input size is looked for, in strides.
-_STRIDES = 3
-
-
-@dataclass(frozen=True)
-class MapOf:
-    """The map `output` of a net as its input `name` changes; other blobs keep `sources`' shapes."""
-
-    made: ShapesAt
-    name: str
-    output: str
-    sources: Mapping[str, Shape]
-
-    def size(self, size: Size) -> Size:
-        """Rows and columns at an input of `size`; 0 where it does not go through the net."""
-        channels = self.sources[self.name][1]
-        try:
-            blobs = self.made({**self.sources, self.name: (1, channels, *size)}).blobs
-        except PrototxtError:
-            return (0, 0)
-        shape = blobs.get(self.output, ())
-        return (shape[2], shape[3]) if len(shape) == 4 else (0, 0)
-
-    def rows(self, height: int, width: int) -> int:
-        """Rows at an input of this size."""
-        return self.size((height, width))[0]
-
-    def columns(self, width: int, height: int) -> int:
-        """Columns at an input of this size."""
-        return self.size((height, width))[1]
-
-
-def size_for_map(
-    of: MapOf,
-    guess: Size,
-    stride: tuple[Fraction, Fraction],
-    asked: Size,
-    *,
-    exactly: bool,
-) -> Size:
-    """`guess`, where its map has the cells `asked` for; else the input size near it that has.
-
-    Not `exactly`: the map may have more cells, and where no size near by gives as many the guess
-    stays. Raises SurgeryError, with the maps that sizes near by give, where none gives the map.
-    """
-    cells = of.size(guess)
-    if cells == asked or (not exactly and cells[0] >= asked[0] and cells[1] >= asked[1]):
-        return guess
-    height = _smallest(lambda n: of.rows(n, guess[1]), guess[0], stride[0], asked[0])
-    width = _smallest(lambda n: of.columns(n, guess[0]), guess[1], stride[1], asked[1])
-    cells = of.size((height, width))
-    if cells == asked or not exactly:
-        return (height, width) if min(cells) else guess
-    below = max(height - 1, 1), max(width - 1, 1)
-    gives = [
-        f"{size[0]}x{size[1]} gives {rows}x{columns}"
-        for size in (below, (height, width))
-        for rows, columns in [of.size(size)]
-        if rows
-    ]
-    raise SurgeryError(
-        f"{of.made.net.prototxt.path}: no size of input {of.name!r} gives a map {of.output!r} of "
-        f"{asked[0]}x{asked[1]} ({', '.join(gives) or 'none near by goes through the net'}); give "
-        "another --map-size, or --input-size"
-    )
-
-
-def _smallest(cells: Callable[[int], int], guess: int, stride: Fraction, asked: int) -> int:
-    """The smallest size near `guess` that gives as many cells as `asked` or more, else `guess`."""
-    reach = _STRIDES * (ceil(stride) + 1)
-    low, high = max(guess - reach, 1), guess + reach
-    if cells(high) < asked:
-        return guess
-    while low < high:
-        middle = (low + high) // 2
-        if cells(middle) < asked:
-            low = middle + 1
-        else:
-            high = middle
-    return low

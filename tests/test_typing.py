@@ -1,0 +1,56 @@
+"""What a type checker says of calls of the library: right ones pass, misspelled words do not."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from lacking import lacking
+
+RIGHT = [
+    'ns.classify_map("p.png", "n.toml", engine="embedded", size="image", fit="crop")',
+    'ns.classify_map(Path("p.png"), ns.Settings(mean=[1, 2, 3]), size=(451, 451))',
+    'ns.classify_map(np.zeros((4, 4), np.uint8), "n.toml", engine=ns.EngineOptions("caffe"))',
+    'ns.classify_map(b"...", ns.Settings(labels=["a", "b"], channel_swap="bgr"))',
+    'for class_map in ns.classify_maps(["p.png", np.zeros((4, 4))], "n.toml"): class_map.argmax()',
+    'ns.features("p.png", "conv1", "n.toml", engine="auto")["conv1"].values.mean()',
+    'ns.Settings(mean=np.zeros((3, 4, 4)), raw_scale=255)',
+    'ns.PictureOptions("net", "pad", antialias=False)',
+]  # fmt: skip
+
+WRONG = {
+    'ns.classify_map("p.png", "n.toml", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.classify_maps(["p.png"], "n.toml", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.features("p.png", "conv1", "n.toml", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.open_mapper("n.toml", "embeded")': r"Literal\['embeded'\]",
+    'ns.EngineOptions("embeded")': r"Literal\['embeded'\]",
+    'ns.classify_map("p.png", "n.toml", size="picture")': r"Literal\['picture'\]",
+    'ns.classify_map("p.png", "n.toml", fit="fill")': r"Literal\['fill'\]",
+    'ns.classify_map(7, "n.toml")': r'"int"',
+    "ns.Settings(mean=object())": r'"object"',
+    'ns.PictureOptions("net", "fill")': r"Literal\['fill'\]",
+}
+
+
+def test_words_are_literals(tmp_path: Path, repo_root: Path) -> None:
+    if importlib.util.find_spec("mypy") is None:
+        lacking("no mypy; `pip install .[dev]` brings it")
+    head = ["from pathlib import Path", "import numpy as np", "import netsurgery as ns"]
+    (tmp_path / "calls.py").write_text("\n".join([*head, *RIGHT, *WRONG, ""]))
+    options = ["--strict", "--no-error-summary", "--cache-dir", str(repo_root / ".mypy_cache")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(tmp_path / "calls.py")],
+        capture_output=True,
+        text=True,
+        cwd=repo_root,
+        check=False,
+    )
+    errors = re.findall(r"calls\.py:(\d+): error: (.*)", done.stdout)
+    first = len(head) + len(RIGHT) + 1
+    assert sorted({int(line) for line, _ in errors}) == list(range(first, first + len(WRONG)))
+    for line, call in enumerate(WRONG, first):
+        said = " ".join(message for number, message in errors if int(number) == line)
+        assert re.search(WRONG[call], said), call
