@@ -217,7 +217,7 @@ def pair(terminal: bool) -> tuple[int, int]:
 
 
 #: What we send to a terminal ourselves: a line wiped, a class in its colour.
-OURS = re.compile(r"\r\x1b\[K|\x1b\[(38;2;\d+;\d+;\d+|0)m")
+OURS = re.compile(r"\r\x1b\[K|\x1b\[([34]8;2;\d+;\d+;\d+|[34]8;5;\d+|[349]\d|10\d|[0;])+m")
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["a pipe", "a terminal"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netsurgery.cli.colors import Color, color_count, paint
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
@@ -39,8 +40,6 @@ from netsurgery.cli.printing import (
     echo_json_text,
     echo_notes,
     on_terminal,
-    paint_class,
-    stdout_in_color,
 )
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
@@ -295,10 +294,15 @@ def _style() -> TextStyle:
 
     if not on_terminal(sys.stdout):
         return TextStyle(clean=cell)
-    columns = shutil.get_terminal_size().columns
-    colored = stdout_in_color()
-    return TextStyle(columns, paint_class if colored else _unpainted, colored, cell)
+    columns, count = shutil.get_terminal_size().columns, color_count()
+    return TextStyle(columns, _painter(count), colored=count > 0, clean=cell)
 
 
-def _unpainted(text: str, rank: int | None, behind: int | None = None) -> str:
-    return text
+def _painter(count: int) -> Callable[[str, int | None, int | None], str]:
+    """Paints text in the colours of classes by their ranks; rare classes have none."""
+    from netsurgery.maps.drawing import CLASS_COLORS
+
+    def color(rank: int | None) -> Color | None:
+        return None if rank is None or rank >= len(CLASS_COLORS) else CLASS_COLORS[rank]
+
+    return lambda text, rank, behind: paint(text, color(rank), count, color(behind))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -28,8 +27,6 @@ __all__ = [
     "echo_text",
     "joined",
     "on_terminal",
-    "paint_class",
-    "stdout_in_color",
     "text_diff",
 ]
 
@@ -143,24 +140,6 @@ def echo_table(rows: Iterable[Sequence[str]], right: str = "", *, err: bool = Fa
 def on_terminal(stream: TextIO | None) -> bool:
     """Whether the stream is a terminal; Python has None for one that was closed at the start."""
     return stream is not None and stream.isatty()
-
-
-def stdout_in_color() -> bool:
-    """Whether to colour: on a terminal that can, unless NO_COLOR is set to anything."""
-    able = on_terminal(sys.stdout) and os.environ.get("TERM") != "dumb"
-    return able and not os.environ.get("NO_COLOR")
-
-
-def paint_class(text: str, rank: int | None, behind: int | None = None) -> str:
-    """`text` in the colour of a class, by its rank in the map, before that of another."""
-    from netsurgery.maps.drawing import CLASS_COLORS
-
-    codes = [
-        f"{layer};2;{';'.join(map(str, CLASS_COLORS[place]))}"
-        for layer, place in ((38, rank), (48, behind))
-        if place is not None and place < len(CLASS_COLORS)
-    ]
-    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes else text
 
 
 def text_diff(old: Prototxt, new: str, name: str) -> str:

@@ -547,6 +547,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> tuple[str
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         patch.setenv("TERM", "xterm")
+        patch.setenv("COLORTERM", "truecolor")
         assert run(["classify-map", *args]) == 0
     return out.getvalue(), err.getvalue()
 
