@@ -113,7 +113,7 @@ def test_places_that_are_not_known() -> None:
 
 
 def test_json() -> None:
-    record = class_map(labels=Labels("w", ("a", "b", "c")), engine="fake").to_json(top_k=2)
+    record = class_map(labels=Labels("w", ("a", "b", "c")), engine="fake 1.0").to_json(top_k=2)
     down, across = 360 / 259, 480 / 259
     windows = record.pop("windows")
     assert windows["start"] == [0, 0]
@@ -122,7 +122,7 @@ def test_json() -> None:
     assert record == {
         "image": "p.png",
         "image_size": [360, 480],
-        "engine": "fake",
+        "engine": {"name": "fake", "description": "fake 1.0", "note": None},
         "input": {"name": "data", "size": [259, 259]},
         "blob": "prob",
         "map_size": [2, 2],

@@ -155,9 +155,7 @@ class _Show:
         if failed and total > 1:
             echo(f"{failed} of {total} images failed", err=True)
         if self.as_json:
-            engine = self.job.extractor.mapper.engine
-            facts = {"engine": engine, "outputs": self.job.written, "images": self.records}
-            echo_json(facts)
+            echo_json(self.job.to_json(self.records))
         elif not self.quiet and failed < total:
             echo_table(self.rows(), "llrrrr")
             for path in self.job.written:

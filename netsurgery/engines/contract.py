@@ -36,6 +36,7 @@ __all__ = [
     "as_engine_options",
     "check_array",
     "check_shape",
+    "engine_record",
 ]
 
 Shape = tuple[int, ...]
@@ -93,6 +94,16 @@ def as_engine_options(engine: AnyEngine) -> EngineOptions:
     'embedded'
     """
     return engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+
+
+def engine_record(description: str, note: str = "") -> dict[str, str | None]:
+    """What JSON says of the engine that did a job, by its `description` and `note`.
+
+    >>> engine_record("caffe 1.0.0, CPU (/usr/bin/python3)")["name"]
+    'caffe'
+    """
+    name = description.split(" ")[0]
+    return {"name": name, "description": description, "note": note or None}
 
 
 class LoadedNet(Closeable, Protocol):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netsurgery.engines.contract import engine_record
+
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
 
@@ -30,7 +32,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
     return {
         "image": class_map.image,
         "image_size": list(placement.image),
-        "engine": class_map.engine,
+        "engine": engine_record(class_map.engine, class_map.notes.get("engine", "")),
         "input": {"name": class_map.input, "size": list(placement.input)},
         "blob": class_map.blob,
         "map_size": list(class_map.shape),
@@ -40,7 +42,7 @@ def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
         "summary": [_row(class_map, row) for row in class_map.summary()],
         "classes": top.tolist(),
         "scores": _scores(np.take_along_axis(class_map.values, top, axis=0)),
-        "notes": list(class_map.notes.values()),
+        "notes": [note for kind, note in class_map.notes.items() if kind != "engine"],
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.engines.contract import AnyEngine
+from netsurgery.engines.contract import AnyEngine, engine_record
 from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
@@ -184,6 +184,15 @@ class FeatureJob(Closeable):
             return FeatureResult(image, name, error=error)
         notes = self.extractor.mapper.notes(blobs[0].placement)
         return FeatureResult(image, name, ImageFeatures(image, blobs), notes=notes)
+
+    def to_json(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What `features --json` prints: of the pictures the `records` of their results."""
+        mapper = self.extractor.mapper
+        return {
+            "engine": engine_record(mapper.engine, mapper.note),
+            "outputs": self.written,
+            "images": list(records),
+        }
 
     def close(self) -> None:
         """Close the net and the engine."""

@@ -129,11 +129,11 @@ def test_every_command_that_runs_nets_falls_back(capsys: pytest.CaptureFixture[s
     got = capsys.readouterr()
     assert got.err.count(TYPE) == 1
     told = [json.loads(line)["engine"] for line in got.out.splitlines()]
-    assert [one.split()[0] for one in told] == ["embedded", "embedded"]
+    assert [one["name"] for one in told] == ["embedded", "embedded"]
     assert run(["features", "a.png", "--blob", "conv", "-o", "a.npz", "--json"]) == 0
     got = capsys.readouterr()
     assert got.err.endswith(f"\nnote: {TYPE}\n")
-    assert json.loads(got.out)["engine"].startswith("embedded")
+    assert json.loads(got.out)["engine"]["name"] == "embedded"
     both = ["net.prototxt", "net.caffemodel", "net_full_conv.prototxt"]
     assert run(["verify", *both, "net_full_conv.caffemodel"]) == 0
     out = capsys.readouterr().out

@@ -62,7 +62,7 @@ def test_features(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
     for blob, values in whole.items():
         np.testing.assert_array_equal(part[blob], values)
     by = json.loads(capsys.readouterr().out.split("\n}\n")[-2] + "\n}")["engine"]
-    assert by.split()[0] == ("embedded" if engine == "embedded" else "caffe")
+    assert by["name"] == ("embedded" if engine == "embedded" else "caffe")
 
 
 @pytest.mark.parametrize("engine", ["caffe", "embedded", "auto"])
