@@ -194,7 +194,7 @@ def _import_numpy() -> None:
     """Import numpy without the threads of its BLAS, unless the user says how many.
 
     They begin by waiting busily for work, 20 ms of the cores that the net needs, and no large
-    matrix is multiplied here. The variable is taken back: Caffe's process inherits it.
+    matrix is multiplied in this command. The variable is taken back: Caffe's process inherits it.
     """
     variable = "OPENBLAS_NUM_THREADS"
     if variable in os.environ:
@@ -226,15 +226,15 @@ class _Show:
             result = next(results)
             progress.clear()
             failed += result.map is None
-            self.one(result)
+            self.show_result(result)
             del result  # or its map would be there beside the next one
         if failed and len(images) > 1:
             echo(f"{failed} of {len(images)} images failed", err=True)
         if failed:
             raise click.exceptions.Exit(1)
 
-    def one(self, result: MapResult) -> None:
-        """What there is to print of one picture."""
+    def show_result(self, result: MapResult) -> None:
+        """Print what there is of one picture."""
         if result.map is None:
             self.failed(result)
             return
@@ -242,7 +242,7 @@ class _Show:
         if result.printed is not None:
             print_bytes(io.BytesIO(result.printed))
         elif not self.job.files.to_stdout:
-            self.show(result.map, result.written)
+            self.show_map(result.map, result.written)
 
     def failed(self, result: MapResult) -> None:
         """The error, and the record of the picture that has it. Raises that of the only picture."""
@@ -266,7 +266,7 @@ class _Show:
                 self.noted.add(kind)
                 echo_notes([note], err=True)
 
-    def show(self, class_map: ClassMap, written: tuple[str, ...]) -> None:
+    def show_map(self, class_map: ClassMap, written: tuple[str, ...]) -> None:
         """The map on standard output, and which files were written."""
         view = self.job.view
         if self.as_json:

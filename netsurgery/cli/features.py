@@ -92,7 +92,7 @@ def command(
 ) -> None:
     """Save blobs of a net as arrays, with where their cells lie; - is standard input.
 
-    NAME is an image's name without its ending (two of one name are told apart by the ending, or a
+    NAME is an image's name without its ending (two of the same name get the ending too, or a
     number). An array is float32, C x H x W for a map. Its geometry is beside it, along height and
     width: image_size, input_size, resized and placed (how the image lies in the input), stride,
     offset and field (cell i depends on the input's pixels from offset + i x stride on, field of
@@ -104,7 +104,7 @@ def command(
     .h5   dataset /NAME/BLOB, with the geometry as attributes
     .npy  the array alone, and the geometry in FILE.json
 
-    An image that cannot be read is told and left out, and the exit code is then 1; the outputs
+    An image that cannot be read is reported and left out, and the exit code is then 1; the outputs
     hold the others. If none can be read nothing is written. Flags win over NETSURGERY_*
     variables, and those over netsurgery.toml.
 

@@ -49,7 +49,7 @@ class MeanType(FilePathType):
 def pixel_options(command: F) -> F:
     """--mean, --raw-scale, --channel-swap, --input-scale.
 
-    The command gets `preprocess`: Settings with those members alone, None where not given.
+    The command gets `preprocess`: Settings with those members alone, None where left out.
     """
 
     @click.option(
@@ -125,10 +125,10 @@ def _finite(option: str, value: float | None) -> float | None:
     return value
 
 
-def with_settings_file(given: Settings, trust_config: bool | None, quiet: bool) -> Settings:
-    """`given`, and what it leaves out from the nearest netsurgery.toml."""
-    settings = with_found(given, Path(), trust=trust_config)
-    if given.weights is None and settings.weights is not None and not quiet:
+def with_settings_file(flags: Settings, trust_config: bool | None, quiet: bool) -> Settings:
+    """`flags`, and what they leave out from the nearest netsurgery.toml."""
+    settings = with_found(flags, Path(), trust=trust_config)
+    if flags.weights is None and settings.weights is not None and not quiet:
         echo(f"model: {settings.weights} (from {settings.path})", err=True)
     return settings
 
@@ -158,13 +158,13 @@ def _map_size(text: str) -> str | tuple[int, int]:
 
 
 def model_options(command: F) -> F:
-    """--prototxt and --weights; the command gets `prototxt` and `weights`, None where not given."""
+    """--prototxt and --weights; the command gets `prototxt` and `weights`, None where left out."""
     prototxt = click.option(
         "--prototxt",
         metavar="FILE",
         type=FILE_PATH,
         envvar="NETSURGERY_PROTOTXT",
-        help="The net (default: what netsurgery.toml says, here or above).",
+        help="The net (default: what netsurgery.toml says, in this folder or above).",
     )
     weights = click.option(
         "--weights",

@@ -1,7 +1,7 @@
 """Pictures as arrays: what caffe.io.load_image reads, for more kinds of file, and upright.
 
 Values are those of caffe.io as Debian 11 runs it: 8 and 16 bit scaled to 0..1, a grey picture
-repeated for a net of three channels, alpha dropped there, and for a net of one channel the picture
+repeated for a net of three channels, alpha then dropped, and for a net of one channel the picture
 laid over white and made grey as 0.2125 R + 0.7154 G + 0.0721 B. The one departure is that the
 EXIF orientation is applied, so that height, width and every place are those a viewer shows.
 """
@@ -50,7 +50,7 @@ PIXEL_LIMIT = 1 << 27
 #: What does not come from a regular file is read whole; more bytes than this are refused.
 STREAM_LIMIT = 1 << 28
 
-#: What a file holds besides pixels is kept while it is read, for so many times its bytes at most.
+#: What a file holds besides pixels takes so many times its bytes, at most, while it is read.
 _METADATA = 2
 
 #: Kinds that are decoded in this process alone (Pillow's EPS would start Ghostscript).
@@ -139,8 +139,8 @@ class Picture:
             pixels = np.rint(pixels * 255).astype(np.uint8)
         elif pixels.dtype != np.uint8:
             pixels = (pixels >> 8).astype(np.uint8)
-        seen = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        rgb = seen.convert("RGB")
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        rgb = image.convert("RGB")
         return rgb.resize((size[1], size[0]), Image.Resampling.LANCZOS)
 
 

@@ -1,7 +1,7 @@
 """Where the parts of a map's picture lie, by the shape of the image, and the names on it.
 
-Three panels stand in a row over the legend. Those of a very wide image lie under each other, and
-beside those of a very tall one stands the legend. Titles are wrapped to the room over their panel.
+Three panels are in a row above the legend; those of a very wide image one above the other, and
+the legend is beside those of a very tall one. Titles are wrapped to the room over their panel.
 The names of classes stand by cells of theirs, none over another.
 """
 
@@ -63,7 +63,7 @@ def panel_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def stretched(size: tuple[int, int]) -> str:
-    """Words for a panel that has not the shape of its image; "" where it has."""
+    """Words for a panel of another shape than its image; "" for one of its shape."""
     height, width = panel_size(size)
     factor = (height / width) / (size[0] / size[1])
     if 0.97 < factor < 1.03:

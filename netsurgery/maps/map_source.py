@@ -115,7 +115,7 @@ class MapSource:
 
     @cached_property
     def classes(self) -> int | None:
-        """Channels of the blob, where the prototxt tells them."""
+        """Channels of the blob, where the prototxt says how many."""
         shape = self._shapes(self.size).blobs.get(self.blob, ())
         return shape[1] if len(shape) == 4 else None
 
@@ -148,7 +148,7 @@ def _blobs(net: NetDefinition) -> list[str]:
 
 
 def _inputs(net: NetDefinition) -> list[str]:
-    return [one.name for one in net.inputs]
+    return [declared.name for declared in net.inputs]
 
 
 def _candidates(net: NetDefinition) -> str:
@@ -188,7 +188,7 @@ def _image_input(net: NetDefinition) -> tuple[NetInput, Shape]:
 
 
 def _named(inputs: Iterable[NetInput]) -> str:
-    return ", ".join(repr(one.name) for one in inputs)
+    return ", ".join(repr(declared.name) for declared in inputs)
 
 
 def _last_top(net: NetDefinition) -> str:

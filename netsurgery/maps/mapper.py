@@ -249,14 +249,14 @@ class Mapper(Closeable):
         return self.transformer.blob(picture, exact)
 
     def _check_memory(self, size: Size, names: Sequence[str], as_map: bool) -> None:
-        """Ask the engine, before anything of the picture's size is made."""
+        """Ask the engine, before anything of the picture's size is allocated."""
         loaded, source = self.load(), self.source
 
         def shapes(size: Size) -> dict[str, Shape]:
             return {source.input.name: (1, source.channels, *size)}
 
         def besides(size: Size) -> int:
-            """What is made of the picture, and of the map."""
+            """What the picture takes as an input, and the map."""
             shape = infer(source.net, shapes(size)).blobs.get(names[0], ()) if as_map else ()
             return _INPUT * prod((source.channels, *size)) + map_memory(shape[1:])
 

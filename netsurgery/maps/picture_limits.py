@@ -131,10 +131,10 @@ def _markers(file: BinaryIO) -> Iterator[int]:
             start, block = at, file.read(_BLOCK)
         if len(block) < 2:
             return
-        if (found := _MARKER.search(block, at - start)) is None:
+        if (match := _MARKER.search(block, at - start)) is None:
             at = start + len(block) - 1  # its last byte may begin one
             continue
-        marker, at = found[0][1], start + found.end()
+        marker, at = match[0][1], start + match.end()
         yield marker
         if marker not in (_SOI, _EOI, _TEM):
             file.seek(at)

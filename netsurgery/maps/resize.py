@@ -83,14 +83,14 @@ def resize(
     between = len(down) * width if rows_first else height * len(across)
     with Claim(4 * channels * between, f"{what}: resizing it"):
         if rows_first:
-            made = _over_columns(_over_rows(pixels, down, base), across)
+            planes = _over_columns(_over_rows(pixels, down, base), across)
         else:
-            planes = _over_columns(pixels.transpose(2, 0, 1), across, base)
-            made = _over_rows(planes.transpose(1, 2, 0), down)
+            narrow = _over_columns(pixels.transpose(2, 0, 1), across, base)
+            planes = _over_rows(narrow.transpose(1, 2, 0), down)
     if antialias:
-        np.maximum(made, _floor(pixels, size, base), out=made)
-    made += base
-    resized: Array = made.transpose(1, 2, 0)
+        np.maximum(planes, _floor(pixels, size, base), out=planes)
+    planes += base
+    resized: Array = planes.transpose(1, 2, 0)
     return resized
 
 
@@ -108,11 +108,11 @@ class _Axis:
         self.block = _FEW if max(apart, 2 * bell.radius) > _WIDE else _BLOCK
 
     @classmethod
-    def of(cls, source: int, target: int, wanted: slice, antialias: bool) -> _Axis:
-        """The `wanted` ones of `target` pixels."""
+    def of(cls, source: int, target: int, selection: slice, antialias: bool) -> _Axis:
+        """Those of `target` pixels that `selection` has."""
         factor = source / target
         step, start = np.float32(factor), np.float32(factor * 0.5 - 0.5)
-        places = step * np.arange(wanted.start, wanted.stop).astype(np.float32) + start
+        places = step * np.arange(selection.start, selection.stop).astype(np.float32) + start
         # Only an enlarged picture, which is not blurred, has places outside it.
         return cls(source, places, _Bell(max(0.0, (factor - 1) / 2) if antialias else 0.0))
 
@@ -140,28 +140,28 @@ class _Axis:
 def _over_rows(pixels: NDArray[Any], axis: _Axis, base: float = 0.0) -> Array:
     """Weighted sums of the rows of `pixels` (H x W x C) less `base`, C x rows x W."""
     _, width, channels = pixels.shape
-    made = np.zeros((channels, len(axis), width), np.float32)
+    sums = np.zeros((channels, len(axis), width), np.float32)
     for target, parts in axis.blocks(width * channels):
         for source, weights in parts:
             band = _less(pixels[source], base)
-            sums = (weights @ band.reshape(len(band), -1)).reshape(-1, width, channels)
-            made[:, target] += sums.transpose(2, 0, 1)
-    return made
+            part = (weights @ band.reshape(len(band), -1)).reshape(-1, width, channels)
+            sums[:, target] += part.transpose(2, 0, 1)
+    return sums
 
 
 def _over_columns(planes: NDArray[Any], axis: _Axis, base: float = 0.0) -> Array:
     """Weighted sums of the columns of `planes` (C x H x W) less `base`, C x H x columns."""
     lines = planes.shape[0] * planes.shape[1]
-    made = np.zeros((lines, len(axis)), np.float32)
+    sums = np.zeros((lines, len(axis)), np.float32)
     for target, parts in axis.blocks(lines):
         for source, weights in parts:
-            made[:, target] += _less(planes[:, :, source], base).reshape(lines, -1) @ weights.T
-    return made.reshape(*planes.shape[:2], -1)
+            sums[:, target] += _less(planes[:, :, source], base).reshape(lines, -1) @ weights.T
+    return sums.reshape(*planes.shape[:2], -1)
 
 
 def _less(values: NDArray[Any], base: float) -> Array:
-    made = values.astype(np.float32, copy=False)
-    return made - np.float32(base) if base else made
+    floats = values.astype(np.float32, copy=False)
+    return floats - np.float32(base) if base else floats
 
 
 class _Bell:
@@ -192,8 +192,8 @@ class _Bell:
         offsets = np.abs(offsets)
         if self.table is None:
             return self._heights(offsets)
-        made: Doubles = self.table[np.minimum(offsets, self.radius + 1)]
-        return made
+        heights: Doubles = self.table[np.minimum(offsets, self.radius + 1)]
+        return heights
 
 
 def _floor(pixels: NDArray[Any], size: tuple[int, int], base: float) -> float:
@@ -260,5 +260,5 @@ class _Blur:
         starts = np.arange(0, lines.shape[1], self.cell)
         sums = np.add.reduceat(lines, starts, axis=1, dtype=np.float64)
         counts = np.diff(starts, append=lines.shape[1])
-        made: Doubles = (sums - base * counts[:, np.newaxis]) / self.cell
-        return made
+        means: Doubles = (sums - base * counts[:, np.newaxis]) / self.cell
+        return means

@@ -48,7 +48,7 @@ def classify_map(
     one), or what it would say: model and preprocessing. size: of the net's input, "net" (what the
     prototxt declares), "image" (the picture's own) or (height, width) in pixels. blob: the one that
     holds the map (default: the last layer's top); labels that are more or fewer than its classes
-    are left out where it is given. fit: "warp", "crop" or "pad". antialias: smooth before
+    are dropped where a blob is named. fit: "warp", "crop" or "pad". antialias: smooth before
     shrinking, as caffe.io does today. engine: what runs the net, "auto" (real Caffe where there is
     one that knows it), "caffe", "embedded" or EngineOptions. state: the phase and the shapes to
     read the net in; the settings' stages and level win over its own.

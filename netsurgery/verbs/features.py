@@ -93,8 +93,8 @@ def features(
     >>> import netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
     >>> settings = ns.Settings(net, model)
-    >>> found = ns.features("examples/digits_canvas.png", "conv1", settings, engine="embedded")
-    >>> found["conv1"].values.shape
+    >>> blobs = ns.features("examples/digits_canvas.png", "conv1", settings, engine="embedded")
+    >>> blobs["conv1"].values.shape
     (16, 28, 28)
     """
     from netsurgery.maps.any_picture import as_picture
@@ -301,7 +301,7 @@ def find_collection(path: Path, arrays: int) -> Collection:
     collection = COLLECTIONS.get(path.suffix.lower())
     if collection is None:
         raise OutputError(f"{path}: expected a name ending in .npy, .npz or .h5")
-    if collection.one and arrays != 1:
+    if collection.single and arrays != 1:
         raise OutputError(
             f"{path}: a .npy holds one blob of one image, found {arrays}; give a .npz or .h5"
         )

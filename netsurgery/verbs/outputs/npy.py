@@ -38,4 +38,4 @@ OUTPUT = Output(
     of_values=npy_bytes,
 )
 
-COLLECTION = Collection((".npy",), NpyFile, beside=".json", one=True)
+COLLECTION = Collection((".npy",), NpyFile, beside=".json", single=True)

@@ -68,14 +68,14 @@ class Collection:
     """A file of all blobs of all pictures.
 
     suffixes: its endings. open: what writes it, to the outputs of `files`, the first of them the
-    file itself. beside: the ending of a file beside it. one: whether it holds one blob of one
+    file itself. beside: the ending of a file beside it. single: whether it holds one blob of one
     picture only.
     """
 
     suffixes: tuple[str, ...]
     open: Callable[[Sequence[OutputFile]], FeatureFile]
     beside: str = ""
-    one: bool = False
+    single: bool = False
 
 
 @contextmanager
