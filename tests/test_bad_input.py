@@ -1091,7 +1091,7 @@ USAGE = [
     ("convert a b --input-size " + "9" * 5000, f"Invalid value for '--input-size': '{'9' * 60}' is not a size between 1 and 1000000"),
     ("convert a b --map-size 2 --input-size 9", "--input-size and --map-size exclude each other"),
     ("convert a b --input-shape d=1x-1", "Invalid value for '--input-shape': 'd=1x-1' is not BLOB=NxCxHxW, as in data=1x3x227x227"),
-    ("convert a b --channel-swap 1,1", "Invalid value for '--channel-swap': '1,1' is not each channel once, as in 2,1,0"),
+    ("convert a b --channel-swap 1,1", "Invalid value for '--channel-swap': '1,1' is not each channel once, as in 2,1,0 or bgr"),
     ("convert a b --raw-scale nan", "Invalid value for '--raw-scale': nan is not a finite number"),
     ("classify-map a --timeout 0", "Invalid value for '--timeout': 0.0 is not in the range x>0."),
 ]  # fmt: skip

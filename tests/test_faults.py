@@ -295,7 +295,7 @@ SHRINKING = """
 import os
 from netsurgery.engines import ort_session
 from netsurgery.io import segments
-real_map, real_run = segments.Source.map, ort_session.Session.run
+real_map, real_run = segments.FileSource.map, ort_session.Session.run
 def map(source):
     made = real_map(source)
     if source.path == "fc.npy":
@@ -304,7 +304,7 @@ def map(source):
 def run(session, feed):
     os.truncate("good.caffemodel", 0)
     return real_run(session, feed)
-segments.Source.map, ort_session.Session.run = map, run
+segments.FileSource.map, ort_session.Session.run = map, run
 """
 _NET = "good.prototxt good.caffemodel"
 
@@ -355,10 +355,10 @@ import numpy as np
 from netsurgery import __main__ as command
 from netsurgery.io.files import Outputs
 from netsurgery.io.mapping import guard
-from netsurgery.io.segments import Source
+from netsurgery.io.segments import FileSource
 guard(command.end_by_lost_files)
 with Outputs(["out"]) as outputs:
-    source = Source("big")
+    source = FileSource("big")
     mapped = source.map()
     os.truncate("big", 1 << 20)
     {use}

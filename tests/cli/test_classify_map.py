@@ -409,7 +409,7 @@ def test_no_output_replaces_an_input(folder: Path, capsys: pytest.CaptureFixture
             "--npy q.NPY: several images need a folder; q.NPY/ for one of this name",
         ),
         (["--size", "big"], "'big' is not HEIGHTxWIDTH, net or image"),
-        (["--channel-swap", "2,1,1"], "'2,1,1' is not each channel once, as in 2,1,0"),
+        (["--channel-swap", "2,1,1"], "'2,1,1' is not each channel once, as in 2,1,0 or bgr"),
         (["--mean", "1,nan,2"], "'1,nan,2' holds a number that is not finite"),
         (["--timeout", "nan"], "'nan' is not a number"),
         (["--raw-scale", "nan"], "nan is not a finite number"),

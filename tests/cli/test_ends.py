@@ -57,7 +57,7 @@ def with_a_closed_reader(folder: Path, *args: str, both: bool = False) -> tuple[
 )
 def test_a_reader_that_left_is_no_error(tmp_path: Path, args: list[str]) -> None:
     if args[0] == "classify-map":
-        args = [*args, "--prototxt", NET, "--weights", MODEL]
+        args = [*args, "--prototxt", NET, "--weights", MODEL, "--fit", "pad"]
     assert with_a_closed_reader(tmp_path, *args) == (141, b"")
 
 
@@ -77,7 +77,7 @@ def test_errors_that_nobody_reads(tmp_path: Path) -> None:
 def test_a_stream_that_was_closed_at_the_start(
     tmp_path: Path, closed: str, words: list[str]
 ) -> None:
-    net = ["--prototxt", NET, "--weights", MODEL, "--blob", "pool1"]
+    net = ["--prototxt", NET, "--weights", MODEL, "--blob", "pool1", "--fit", "pad"]
     command = [sys.executable, "-m", "netsurgery", "classify-map", *words, *net]
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
