@@ -202,8 +202,8 @@ def test_npy(settings: Settings, tmp_path: Path) -> None:
     [
         ("f.npy", 2, 1, "a .npy holds one blob of one image, found 2; give a .npz or .h5"),
         ("f.npy", 1, 3, "a .npy holds one blob of one image, found 3; give a .npz or .h5"),
-        ("f.mat", 1, 1, "expected a name ending in .npy, .npz or .h5"),
-        ("npz", 1, 1, "expected a name ending in .npy, .npz or .h5"),
+        ("f.mat", 1, 1, "expected a name ending in .npy, .npz, .h5 or .hdf5"),
+        ("npz", 1, 1, "expected a name ending in .npy, .npz, .h5 or .hdf5"),
     ],
 )
 def test_names_that_cannot_be(name: str, images: int, blobs: int, what: str) -> None:

@@ -298,6 +298,16 @@ def test_cells_that_cannot_be_placed() -> None:
     )
 
 
+def test_what_the_net_was_fed_stands_in_the_subtitle() -> None:
+    picture = grey_picture()
+    plain = draw_map(class_map(np.zeros((2, 3, 3)), picture))
+    noted = draw_map(class_map(np.zeros((2, 3, 3)), picture, notes={"preprocess": "fed RGB 0..1"}))
+    assert noted.size == plain.size
+    apart = np.asarray(noted) != np.asarray(plain)
+    rows = np.flatnonzero(apart.any(axis=(1, 2)))
+    assert 40 < rows[0] <= rows[-1] < 66  # the line of the subtitle
+
+
 def test_png() -> None:
     picture = grey_picture()
     drawn = Image.open(io.BytesIO(draw_png(class_map(np.zeros((2, 3, 3)), picture))))

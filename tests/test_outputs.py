@@ -9,21 +9,28 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from netsurgery.cli import features
 from netsurgery.cli.classify_map import command
 from netsurgery.errors import OutputError
 from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.features import Features
 from netsurgery.maps.image import Picture
 from netsurgery.maps.transformer import place
 from netsurgery.verbs import outputs
 from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView
+from netsurgery.verbs.outputs.blob_files import BlobFiles
 from netsurgery.verbs.outputs.files import MapFiles, WrongOutput
 
 FILES = [output for output in OUTPUTS.values() if output.suffix and output.of_map]
+OF_BLOBS = [output for output in OUTPUTS.values() if output.suffix and output.of_features]
 MODULES = {path.stem for path in Path(outputs.__file__).parent.glob("*.py")}
 
 
+PLACED = place((8, 8), (8, 8))
+
+
 def small_map() -> ClassMap:
-    geometry = Geometry((4.0, 4.0), (4.0, 4.0), place((8, 8), (8, 8)))
+    geometry = Geometry((4.0, 4.0), (4.0, 4.0), PLACED)
     picture = Picture("cat.png", np.zeros((8, 8, 3), np.uint8))
     values = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
     return ClassMap(picture, values, "fc", False, "data", geometry)
@@ -33,7 +40,7 @@ def test_every_module_is_registered() -> None:
     makers: list[Any] = [output.of_map for output in OUTPUTS.values()]
     makers += [collection.open for collection in COLLECTIONS.values()]
     homes = {maker.__module__.rsplit(".", 1)[-1] for maker in makers}
-    assert homes == MODULES - {"__init__", "record", "files"}
+    assert homes == MODULES - {"__init__", "record", "files", "blob_files"}
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -49,6 +56,20 @@ def test_an_output_that_is_a_file_is_an_option(output: outputs.Output) -> None:
     assert output.help
     text = CliRunner().invoke(command, ["--help"]).output
     assert f"--{output.name} FILE{output.suffix}" in text
+
+
+@pytest.mark.parametrize("output", OF_BLOBS, ids=lambda output: output.name)
+def test_an_output_of_blobs_is_an_option_of_features(
+    output: outputs.Output, tmp_path: Path
+) -> None:
+    text = CliRunner().invoke(features.command, ["--help"]).output
+    assert f"--{output.name} FILE{output.suffix}" in text
+    files = BlobFiles([], force=False)
+    files.name({output.name: str(tmp_path / "out")}, ["cat"], ["conv/a", "fc"])
+    made = Features("cat.png", "fc", np.ones((2, 3, 3), np.float32), None, None, PLACED)
+    files.make("cat", made)
+    files.write()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"cat_fc{output.suffix}"]
 
 
 @pytest.mark.parametrize("output", FILES, ids=lambda output: output.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import os
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +25,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
+from netsurgery.cli.output_options import output_options
 from netsurgery.cli.preprocess_options import (
     model_options,
     picture_options,
@@ -56,32 +56,6 @@ if TYPE_CHECKING:
     from netsurgery.verbs.classify_map import MapJob, MapResult
 
 __all__ = ["command"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def output_options(command: F) -> F:
-    """An option --NAME FILE for each output that is a file for a class map.
-
-    The command gets `outputs`: name -> file, of those that were given.
-    """
-    kinds = [kind for kind in OUTPUTS.values() if kind.suffix and kind.of_map is not None]
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        named = {kind.name: kwargs.pop(kind.name) for kind in kinds}
-        outputs = {name: file for name, file in named.items() if file is not None}
-        return command(*args, outputs=outputs, **kwargs)
-
-    decorated: Any = wrapped
-    for kind in reversed(kinds):
-        decorated = click.option(
-            f"--{kind.name}",
-            metavar=f"FILE{kind.suffix}",
-            type=click.Path(allow_dash=True),
-            help=kind.help,
-        )(decorated)
-    return decorated  # type: ignore[no-any-return]
 
 
 @click.command()
@@ -115,7 +89,7 @@ def output_options(command: F) -> F:
     help="With --json: the K likeliest classes of each cell, a plane for each.",
 )
 @click.option("--summary", is_flag=True, help="Print the table of classes alone, not the map.")
-@output_options
+@output_options("of_map")
 @click.option(
     "--class",
     "class_",

@@ -19,6 +19,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
+from netsurgery.cli.output_options import output_options
 from netsurgery.cli.preprocess_options import (
     model_options,
     picture_options,
@@ -59,12 +60,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="Where the arrays go: .npz, .h5 (HDF5), or .npy for one blob of one image.",
 )
-@click.option(
-    "--picture",
-    metavar="FILE.png",
-    type=click.Path(),
-    help="Draw the blob's channels as a grid; a folder for several images or blobs.",
-)
+@output_options("of_features")
 @model_options
 @state_options
 @pixel_options
@@ -78,7 +74,7 @@ def command(
     images: tuple[str, ...],
     blobs: tuple[str, ...],
     output: Path | None,
-    picture: str | None,
+    outputs: dict[str, str],
     prototxt: Path | None,
     weights: Path | None,
     state: NetState,
@@ -114,7 +110,7 @@ def command(
     """
     from netsurgery.verbs.features import plan_features
 
-    if output is None and picture is None:
+    if output is None and not outputs:
         raise click.UsageError("give --output, --picture, or both")
     settings = with_settings_file(
         merged(replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess),
@@ -129,7 +125,7 @@ def command(
         options,
         state=state,
         output=output,
-        picture=picture,
+        outputs=outputs,
         force=force,
     )
     if not quiet:

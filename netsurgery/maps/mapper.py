@@ -213,7 +213,11 @@ class Mapper(Closeable):
         )
 
     def notes(self, placement: Placement) -> dict[str, str]:
-        """What to say of a picture that lies so in the input: kind -> a line."""
+        """What to say of a picture that lies so in the input: kind -> a line.
+
+        Kinds: "engine", "mean", "shape"; "preprocess", where there is such a note, is written on
+        the map's picture too.
+        """
         notes = {
             "engine": self.note,
             "mean": self.transformer.mean_for(placement.input)[1] or "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,12 +13,11 @@ from netsurgery.errors import NetsurgeryError, OutputError
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
-from netsurgery.io.targets import check_outputs
-from netsurgery.io.terminal import printable
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, Collection
-from netsurgery.verbs.outputs.files import is_folder, make_folder, stems
+from netsurgery.verbs.outputs import COLLECTIONS, Collection
+from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
+from netsurgery.verbs.outputs.files import stems
 from netsurgery.verbs.outputs.record import FeatureFile
 
 if TYPE_CHECKING:
@@ -140,7 +138,7 @@ class FeatureJob(Closeable):
     names: Sequence[str]
     files: Sequence[Path]
     collection: Collection | None
-    pictures: GridFiles
+    blob_files: BlobFiles
     force: bool
     written: list[str] = field(default_factory=list)
 
@@ -153,7 +151,7 @@ class FeatureJob(Closeable):
         good = 0
         with ExitStack() as stack:
             outputs = stack.enter_context(
-                Outputs(self.files, inputs=self.pictures.inputs, force=self.force)
+                Outputs(self.files, inputs=self.blob_files.inputs, force=self.force)
             )
             with ExitStack() as inner:
                 paths = [outputs[path] for path in self.files]
@@ -164,8 +162,8 @@ class FeatureJob(Closeable):
                     yield result
             if not good:
                 raise NothingTaken
-            self.pictures.write()
-        self.written += [*map(str, self.files), *sorted(self.pictures.drawn)]
+            self.blob_files.write()
+        self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
 
     def _result(self, name: str, image: str, file: FeatureFile | None) -> FeatureResult:
         from netsurgery.maps.image import out_of_memory_named
@@ -174,7 +172,7 @@ class FeatureJob(Closeable):
             with out_of_memory_named(image):
                 blobs = self.extractor.extract(image)
                 for features in blobs:
-                    self.pictures.draw(name, features)
+                    self.blob_files.make(name, features)
             for features in blobs:
                 if file is not None:
                     file.add(name, features)
@@ -203,61 +201,6 @@ class NothingTaken(NetsurgeryError):
     """Every picture failed, and each has said why."""
 
 
-@dataclass
-class GridFiles:
-    """The pictures of blobs: drawn one after another, written together at the end."""
-
-    paths: dict[tuple[str, str], str]
-    folder: str | None
-    inputs: Sequence[str]
-    force: bool
-    drawn: dict[str, bytes] = field(default_factory=dict)
-
-    @classmethod
-    def plan(
-        cls,
-        place: str | None,
-        names: Sequence[str],
-        blobs: Sequence[str],
-        inputs: Sequence[str],
-        force: bool,
-    ) -> GridFiles:
-        """Name every picture: FILE.png for one, FOLDER/NAME_BLOB.png for several."""
-        files = cls({}, None, inputs, force)
-        if place is None:
-            return files
-        suffix = OUTPUTS["picture"].suffix
-        if not is_folder("--picture", place, suffix, len(names) * len(blobs), "pictures"):
-            files.paths[names[0], blobs[0]] = place
-            return files
-        files.folder = place
-        keys = [(name, blob) for name in names for blob in blobs]
-        flat = [f"{name}_{_one_line(blob)}".replace("/", "-") + suffix for name, blob in keys]
-        for key, name in zip(keys, stems(flat), strict=True):
-            files.paths[key] = str(Path(place, f"{name.removesuffix(suffix)}{suffix}"))
-        return files
-
-    def check(self, others: Sequence[Path]) -> None:
-        """Refuse, before any work, outputs that must not be written."""
-        later = self.folder is not None and not os.path.isdir(self.folder)
-        pictures = [] if later else list(self.paths.values())
-        check_outputs([*others, *pictures], inputs=self.inputs, force=self.force)
-
-    def draw(self, name: str, features: Features) -> None:
-        """Draw one blob of one image, if it is to be drawn."""
-        path, make = self.paths.get((name, features.blob)), OUTPUTS["picture"].of_features
-        if path is not None and make is not None:
-            self.drawn[path] = make(features)
-
-    def write(self) -> None:
-        """Write all that were drawn, together or not at all."""
-        if self.folder is not None and self.drawn:
-            make_folder(self.folder)
-        with Outputs(list(self.drawn), inputs=self.inputs, force=self.force) as outputs:
-            for path, content in self.drawn.items():
-                outputs[path].write(content)
-
-
 def plan_features(
     images: Sequence[str],
     blobs: Sequence[str],
@@ -267,13 +210,14 @@ def plan_features(
     *,
     state: NetState = TEST,
     output: Path | None = None,
-    picture: str | None = None,
+    outputs: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> FeatureJob:
     """The job of taking `blobs` of the files `images`; what can be refused is, before any engine.
 
-    output: the file of the arrays. picture: the picture of a blob, or the folder of several. Raises
-    what `features` raises, and OutputError.
+    output: the file of the arrays. outputs: name of an output that is a file -> its file for one
+    blob of one image, or a folder; force: replace files that exist. Raises what `features` raises,
+    and OutputError.
     """
     from netsurgery.maps.features import open_extractor
 
@@ -283,24 +227,21 @@ def plan_features(
     )  # fmt: skip
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
     inputs += [image for image in images if image != "-"]
-    names = [_one_line(name) for name in stems(images)]
+    names = [one_line(name) for name in stems(images)]
     collection = None if output is None else find_collection(output, len(images) * len(blobs))
     files = [] if output is None or collection is None else collection_files(output, collection)
-    pictures = GridFiles.plan(picture, names, extractor.blobs, inputs, force)
-    pictures.check(files)
-    return FeatureJob(extractor, images, names, files, collection, pictures, force)
-
-
-def _one_line(name: str) -> str:
-    """`name` without what could steer a terminal that shows it."""
-    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
+    blob_files = BlobFiles(inputs, force)
+    blob_files.name(outputs or {}, names, extractor.blobs)
+    blob_files.check(files)
+    return FeatureJob(extractor, images, names, files, collection, blob_files, force)
 
 
 def find_collection(path: Path, arrays: int) -> Collection:
     """What writes the file, by its ending. Raises OutputError."""
     collection = COLLECTIONS.get(path.suffix.lower())
     if collection is None:
-        raise OutputError(f"{path}: expected a name ending in .npy, .npz or .h5")
+        *endings, last = COLLECTIONS
+        raise OutputError(f"{path}: expected a name ending in {', '.join(endings)} or {last}")
     if collection.single and arrays != 1:
         raise OutputError(
             f"{path}: a .npy holds one blob of one image, found {arrays}; give a .npz or .h5"

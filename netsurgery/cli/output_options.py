@@ -1,0 +1,42 @@
+"""The options of what classify-map and features write: one for each output in the registry."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import click
+
+from netsurgery.verbs.outputs import OUTPUTS
+
+__all__ = ["output_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(how: Literal["of_map", "of_features"]) -> Callable[[F], F]:
+    """An option --NAME FILE for each output that is a file, of class maps or of features.
+
+    The command gets `outputs`: name -> file, of those that were given.
+    """
+    kinds = [kind for kind in OUTPUTS.values() if kind.suffix and getattr(kind, how)]
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            named = {kind.name: kwargs.pop(kind.name) for kind in kinds}
+            outputs = {name: file for name, file in named.items() if file is not None}
+            return command(*args, outputs=outputs, **kwargs)
+
+        decorated: Any = wrapped
+        for kind in reversed(kinds):
+            decorated = click.option(
+                f"--{kind.name}",
+                metavar=f"FILE{kind.suffix}",
+                type=click.Path(allow_dash=how == "of_map"),
+                help=kind.help,
+            )(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
