@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from fakes import FakeEngine
+from PIL import Image
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError, OutputError
@@ -15,7 +17,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
 from netsurgery.maps.features import Extractor, Features, open_extractor
 from netsurgery.maps.image import Picture
-from netsurgery.verbs.features import collection_files, find_collection
+from netsurgery.verbs.features import ImageFeatures, collection_files, find_collection
 
 PROTOTXT = """\
 input: "data"
@@ -126,6 +128,24 @@ def test_an_input_that_is_too_small(settings: Settings) -> None:
     with extractor(settings, "pool") as made, pytest.raises(NetError) as error:
         made.extract(picture(), (2, 2))
     assert "as an input of 2x2 (--size): " in str(error.value)
+
+
+def test_what_a_notebook_shows(settings: Settings) -> None:
+    pool, fc = features(settings, "pool", "fc")
+    assert repr(pool) == "<Features of folder/cat.png: blob 'pool', 2 x 3 x 3>"
+    for drawn in (pool, fc):
+        png = drawn._repr_png_()
+        assert png is not None
+        with Image.open(io.BytesIO(png)) as read:
+            assert read.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(read), np.asarray(drawn.to_picture()))
+    assert pool.to_picture().size > fc.to_picture().size
+    empty = Features("cat.png", "five", np.ones((2, 3, 4, 5, 6), np.float32), None, None,
+                     pool.placement)  # fmt: skip
+    assert empty._repr_png_() is None
+    both = ImageFeatures("cat.png", [pool, fc])
+    assert str(both) == "features of cat.png\npool: 2 x 3 x 3\nfc: 3"
+    assert list(both) == ["pool", "fc"]
 
 
 def features(settings: Settings, *blobs: str) -> list[Features]:

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import io
 import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from netsurgery.errors import NetError
 from netsurgery.formats.blob import shape_text
 from netsurgery.maps.drawing import heat_colors
-from netsurgery.maps.grid import draw_grid, draw_grid_png, normalized
+from netsurgery.maps.grid import draw_grid, normalized
 
 MARGIN, HEAD = 32, 76
 
@@ -110,13 +108,6 @@ def test_what_cannot_be_drawn(shape: tuple[int, ...]) -> None:
         draw_grid(np.zeros(shape, np.float32), "blob")
     told = shape_text(shape)
     assert str(caught.value) == f"a blob of {told} cannot be drawn; expected C x H x W"
-
-
-def test_png() -> None:
-    values = np.random.default_rng(0).random((3, 4, 5), np.float32)
-    with Image.open(io.BytesIO(draw_grid_png(values, "blob", "facts"))) as read:
-        assert read.format == "PNG"
-        assert (np.asarray(read) == np.asarray(draw_grid(values, "blob", "facts"))).all()
 
 
 def test_of_very_many_channels_the_first_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from click.testing import CliRunner
 
 from netsurgery.cli import features
 from netsurgery.cli.classify_map import command
-from netsurgery.errors import OutputError
+from netsurgery.errors import NetError, OutputError
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.features import Features
 from netsurgery.maps.image import Picture
 from netsurgery.maps.transformer import place
 from netsurgery.verbs import outputs
+from netsurgery.verbs.classify_map import MapResult
+from netsurgery.verbs.features import FeatureResult, ImageFeatures
 from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView
 from netsurgery.verbs.outputs.blob_files import BlobFiles
 from netsurgery.verbs.outputs.files import MapFiles, WrongOutput
@@ -49,6 +52,23 @@ def test_an_output_makes_bytes_of_a_map(name: str) -> None:
     assert make is not None
     assert make(small_map(), MapView())
     assert make(small_map(), MapView("1", top_k=2, pretty=True, summary=True))
+
+
+def test_records_have_the_members_that_their_schemas_name(repo_root: Path) -> None:
+    schemas = {
+        name: json.loads((repo_root / f"docs/json/{name}.schema.json").read_text())["$defs"]
+        for name in ("classify-map", "features")
+    }
+    record = small_map().to_json()
+    assert list(record) == schemas["classify-map"]["map"]["required"]
+    blob = Features("cat.png", "fc", np.ones((2, 3, 3), np.float32), None, None, PLACED)
+    image = FeatureResult("cat.png", "cat", ImageFeatures("cat.png", [blob])).to_json()
+    assert list(image) == schemas["features"]["image"]["required"]
+    assert list(image["blobs"][0]) == schemas["features"]["blob"]["required"]
+    error = NetError("cat.png: too large")
+    assert list(MapResult("cat.png", error=error).to_json()) == ["image", "error"]
+    failed = FeatureResult("cat.png", "cat", error=error).to_json()
+    assert list(failed) == schemas["features"]["failure"]["required"]
 
 
 @pytest.mark.parametrize("output", FILES, ids=lambda output: output.name)

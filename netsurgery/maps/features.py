@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
+from netsurgery.formats.blob import shape_text
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.maps.any_picture import as_picture
@@ -23,6 +25,7 @@ from netsurgery.net.state import TEST, NetState
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
     from netsurgery.maps.any_picture import AnyPicture
 
@@ -33,9 +36,9 @@ __all__ = ["Extractor", "Features", "open_extractor"]
 Size = tuple[int, int]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Features:
-    """One blob of one picture.
+    """One blob of one picture; in a notebook it is drawn, channel by channel.
 
     values: float32 C x H x W, or whatever the blob has behind its batch of one. field: what a cell
     depends on, in input pixels; window: the (height, width) of the input pixels that a cell stands
@@ -79,6 +82,32 @@ class Features:
         """Whether there are cells whose fields differ."""
         cells = zip(self.values.shape[-2:], field.stride, strict=True)
         return any(count > 1 and stride for count, stride in cells)
+
+    def to_picture(self) -> Image.Image:
+        """The channels side by side, all on one scale of colours; a Pillow image.
+
+        Raises NetError for values that are no channels.
+        """
+        from netsurgery.maps.grid import draw_grid
+
+        image = "standard input" if self.image == "-" else Path(self.image).name
+        subtitle = f"{image}: {shape_text(self.values.shape)} (channels x height x width)"
+        return draw_grid(self.values, self.blob, subtitle)
+
+    def to_png(self) -> bytes:
+        """`to_picture` as the bytes of a PNG file."""
+        file = io.BytesIO()
+        self.to_picture().save(file, "PNG", optimize=True)
+        return file.getvalue()
+
+    def _repr_png_(self) -> bytes | None:
+        try:
+            return self.to_png()
+        except NetError:  # its shape is no picture's
+            return None
+
+    def __repr__(self) -> str:
+        return f"<Features of {self.image}: blob {self.blob!r}, {shape_text(self.values.shape)}>"
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the values, as plain values."""

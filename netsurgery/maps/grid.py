@@ -6,7 +6,6 @@ channels can be compared; the grid is as near to a square as its tiles allow.
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Pixels = NDArray[np.uint8]
 
-__all__ = ["draw_grid", "draw_grid_png", "normalized"]
+__all__ = ["draw_grid", "normalized"]
 
 _MARGIN, _HEAD, _BAR_SPACE = 32, 76, 76
 _SIDE = 960  # pixels of the grid's longer side, about
@@ -44,13 +43,6 @@ _LEAST = 320  # the sheet is wide enough for its title
 _PIXEL = 60
 _MOST = 1 << 16  # tiles
 _NAN = (150, 150, 150)
-
-
-def draw_grid_png(values: Array, title: str, subtitle: str = "") -> bytes:
-    """`draw_grid` as the bytes of a PNG file."""
-    file = io.BytesIO()
-    draw_grid(values, title, subtitle).save(file, "PNG", optimize=True)
-    return file.getvalue()
 
 
 def draw_grid(values: Array, title: str, subtitle: str = "") -> Image.Image:

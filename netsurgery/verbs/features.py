@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, engine_record
 from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.formats.blob import shape_text
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
@@ -69,6 +70,10 @@ class ImageFeatures(Mapping[str, "Features"]):
 
     def __repr__(self) -> str:
         return f"<features of {self.image}: {', '.join(self)}>"
+
+    def __str__(self) -> str:
+        blobs = (f"{blob}: {shape_text(features.values.shape)}" for blob, features in self.items())
+        return "\n".join([f"features of {self.image}", *blobs])
 
 
 def features(
