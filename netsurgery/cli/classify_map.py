@@ -133,6 +133,8 @@ def command(
     Example:
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
+    if summary and as_json:
+        raise click.UsageError("--summary is for text; --json has the table in any case")
     _import_numpy()
     from netsurgery.verbs.classify_map import plan_maps
 

@@ -399,6 +399,7 @@ def test_no_output_replaces_an_input(folder: Path, capsys: pytest.CaptureFixture
         (["--npy", "m.png"], "--npy m.png: expected a name ending in .npy"),
         (["--npy", "-", "--picture", "-"], "cannot both go to standard output"),
         (["--npy", "-", "--json"], "cannot both go to standard output"),
+        (["--summary", "--json"], "--summary is for text; --json has the table in any case"),
         (["b.png", "--npy", "-"], "--npy -: several images need a folder"),
         (
             ["b.png", "--picture", "q.png"],
@@ -587,6 +588,9 @@ def test_what_files_say_cannot_steer_the_terminal(
 def test_json_on_a_terminal_is_a_row_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, _ = on_a_terminal(monkeypatch, ["cat.png", "--json"])
     assert "      [0, 0],\n      [2, 2]\n" in out
+    assert '  "image_size": [8, 8],\n' in out
+    assert '    {"class": 0, "label": "n1 tabby, cat", "cells": 2, "score": 0.8},\n' in out
+    assert '    "note": null\n' not in out
     assert json.loads(out)["classes"] == [[[0, 0], [2, 2]]]
 
 

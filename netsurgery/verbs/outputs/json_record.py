@@ -14,6 +14,8 @@ __all__ = ["OUTPUT"]
 
 #: The members that have a row of numbers for each row of cells.
 _PLANES = ("classes", "scores")
+#: A member that is no longer is not divided.
+_LINE = 80
 
 
 def _of_map(class_map: ClassMap, view: MapView) -> bytes:
@@ -31,7 +33,15 @@ def _indented(record: dict[str, Any]) -> str:
 
 
 def _nested(value: Any) -> str:
-    return json.dumps(value, indent=2, allow_nan=False).replace("\n", "\n  ")
+    """On one line where it is short, else a line for each member of it."""
+    text = json.dumps(value, allow_nan=False)
+    if len(text) <= _LINE or not isinstance(value, (dict, list)):
+        return text
+    each = [json.dumps(member, allow_nan=False) for member in value]
+    if isinstance(value, dict):
+        each = [f"{key}: {json.dumps(value[name])}" for key, name in zip(each, value, strict=True)]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    return start + "\n    " + ",\n    ".join(each) + "\n  " + end
 
 
 def _rows(planes: Any) -> str:
