@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsEr
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
-from netsurgery.maps.transformer import Placement, Transformer, place
+from netsurgery.maps.transformer import Placement, Transformer, place, squeeze_note
 
 Array = NDArray[np.float64]
 
@@ -182,3 +183,33 @@ def test_a_mean_lies_under_the_padding_too() -> None:
 def test_a_swap_names_each_channel_once() -> None:
     with pytest.raises(SettingsError, match=r"channel swap 0,0,1: .* expected each of 0\.\.2 once"):
         Transformer(3, channel_swap=(0, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "words"),
+    [
+        (
+            (360, 480),
+            (227, 227),
+            "360x480 is made 227x227, 1.33 times too narrow.*--size 227x303",
+        ),
+        ((480, 360), (227, 227), "480x360 is made 227x227, 1.33 times too flat; .*--size 303x227"),
+        ((100, 112), (50, 50), "1.12 times too narrow"),
+        ((100, 109), (50, 50), ""),
+        ((109, 100), (50, 50), ""),
+        ((7, 1000), (7, 1000), ""),
+    ],
+)
+def test_a_note_where_the_shape_is_changed(
+    image: tuple[int, int], size: tuple[int, int], words: str
+) -> None:
+    note = squeeze_note(place(image, size))
+    assert re.search(words, note)
+    assert bool(note) == bool(words)
+    for fit in get_args(Fit):
+        assert fit == "warp" or not squeeze_note(place(image, size, fit))
+    if note:
+        height, width = map(int, note.split("--size ")[-1].split(" ")[0].split("x"))
+        assert height >= size[0]
+        assert width >= size[1]
+        assert not squeeze_note(place(image, (height, width)))

@@ -38,7 +38,7 @@ class PictureOptions:
         fits = get_args(Fit)
         if self.fit not in fits:
             raise SettingsError(f"fit {self.fit!r}: expected {', '.join(fits)}")
-        if self.size not in ("net", "image"):
+        if not (isinstance(self.size, str) and self.size in ("net", "image")):
             object.__setattr__(self, "size", _as_size(self.size))
 
     def input_size(self, net: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:

@@ -1,0 +1,45 @@
+"""How large the input is made: the words for a size, and what they mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from netsurgery.errors import SettingsError
+from netsurgery.maps.picture_options import PictureOptions
+
+NET, IMAGE = (227, 227), (360, 480)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("net", NET),
+        ("image", IMAGE),
+        ((40, 50), (40, 50)),
+        ([40, 50], (40, 50)),
+        (np.array([40, 50]), (40, 50)),
+        ((40.0, 50.0), (40, 50)),
+    ],
+    ids=str,
+)
+def test_sizes(size: Any, expected: tuple[int, int]) -> None:
+    options = PictureOptions(size)
+    assert options.input_size(NET, IMAGE) == expected
+    assert hash(options) == hash(PictureOptions(size))
+
+
+@pytest.mark.parametrize("size", ["Net", "40x50", 40, (40,), (40, 50, 60), (0, 5), (4.5, 5), None])
+def test_no_sizes(size: Any) -> None:
+    with pytest.raises(SettingsError) as error:
+        PictureOptions(size)
+    assert str(error.value) == (
+        f"size {size!r}: expected 'net', 'image' or (height, width) in pixels, from 1 up"
+    )
+
+
+def test_no_fit() -> None:
+    with pytest.raises(SettingsError, match="fit 'fill': expected warp, crop, pad"):
+        PictureOptions(fit="fill")  # type: ignore[arg-type]
