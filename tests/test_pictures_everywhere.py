@@ -122,3 +122,23 @@ def test_a_failing_picture_ends_the_stream_and_closes_the_net() -> None:
 def test_what_is_wrong_with_the_net_is_raised_at_once() -> None:
     with pytest.raises(ns.NetError, match="no blob 'nope'"):
         ns.classify_maps([], MODEL, blob="nope")
+
+
+def test_a_mean_and_labels_in_memory_are_those_of_their_files() -> None:
+    mean = np.random.default_rng(1).random((1, 28, 28))
+    np.save("mean.npy", mean)
+    names = [f"class {number}" for number in range(32)]
+    Path("labels.txt").write_text("\n".join(names))
+    files, values = (
+        ns.classify_map(
+            PIXELS,
+            ns.Settings(*NET, mean=given, labels=labels, raw_scale=2),
+            blob="pool3",
+            engine="embedded",
+        )
+        for given, labels in (("mean.npy", "labels.txt"), (mean, names))
+    )
+    np.testing.assert_array_equal(files.values, values.values)
+    assert files.summary() == values.summary()
+    assert values.find_class("class 7") == 7
+    assert not np.array_equal(values.values, mapped(PIXELS, "net"))
