@@ -212,15 +212,15 @@ def test_a_closed_source(source: FileSource) -> None:
 
 MEASURE = """
 import resource, sys
-from netsurgery.io.segments import Copy, Literal, Source, write_segments
+from netsurgery.io.segments import Bytes, FileRange, FileSource, write_segments
 import os
 if sys.argv[3] == "read":
     del os.copy_file_range, os.preadv
-source = Source(sys.argv[1])
+source = FileSource(sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open(sys.argv[2], "w+b") as out:
-    start = [Literal(b"x")] if sys.argv[3] == "buffer" else []
-    write_segments(out.fileno(), [*start, Copy(source, 0, source.size - len(start))])
+    start = [Bytes(b"x")] if sys.argv[3] == "buffer" else []
+    write_segments(out.fileno(), [*start, FileRange(source, 0, source.size - len(start))])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
