@@ -177,7 +177,7 @@ def _exposed(place: Path) -> str | None:
 
 
 def _home(prefix: Path | None) -> Path:
-    return (prefix or default_prefix()) / "install_caffe"
+    return (prefix or default_prefix()) / "install"
 
 
 def _stamp(prefix: Path | None) -> dict[str, Any]:
