@@ -13,9 +13,10 @@ from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.index import caffe_fields, forks_with
-from netsurgery.formats.schema.problems import Problem, nearest, problems
+from netsurgery.formats.schema.problems import Problem, problems
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.upgrade.text import TextUpgrade
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.layer import Layer
@@ -121,11 +122,11 @@ def _types(text: Prototxt) -> Iterator[Finding]:
             forks = [
                 fork for field in _params_of(kind) for fork in forks_with("LayerParameter", field)
             ]
-            near = nearest(kind, [one.partition(" (")[0] for one in types.RECORDS])
+            hint = did_you_mean(kind, [one.partition(" (")[0] for one in types.RECORDS])
             if forks:
                 who = f"; {forks[0]} has it, and what it does is not known here"
-            elif near:
-                level, who = "error", f"; did you mean {near}?"
+            elif hint:
+                level, who = "error", hint
             else:
                 who = ", nor has any fork that is known here"
         yield Finding.of(

@@ -6,7 +6,6 @@ forks; its value is read as the schema's type. Nothing here knows what a field d
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from netsurgery.formats.schema.descriptors import (
 )
 from netsurgery.formats.schema.index import fields_of_forks, forks, forks_with
 from netsurgery.formats.textformat import EmptyList, Message, Scalar, TextField
+from netsurgery.io.nearest import did_you_mean, nearest
 
-__all__ = ["NET", "Problem", "layer_problem", "nearest", "problems"]
+__all__ = ["NET", "Problem", "layer_problem", "problems"]
 
 #: The message that a net's prototxt is.
 NET = "NetParameter"
@@ -144,11 +144,10 @@ def _hint(message: Message, name: str, schemas: Sequence[_Schema]) -> str:
     old = descriptor(f"V1{message_name(of)}")
     if old is not None and name in old.fields_by_name:
         return "; it is a field of V1's `layers { }`"
-    near = nearest(name, [field for each in schemas for field in each.message.fields_by_name])
-    if near:
-        return f"; did you mean {near}?"
-    near = nearest(name, list(fields_of_forks(message_name(of))))
-    if near:
+    hint = did_you_mean(name, [field for each in schemas for field in each.message.fields_by_name])
+    if hint:
+        return hint
+    for near in nearest(name, fields_of_forks(message_name(of))):
         who = _listed(forks_with(message_name(of), near), "or")
         return f"; did you mean {near}, a field of {who}?"
     inside = [
@@ -173,13 +172,6 @@ def layer_problem(layer: Message, field: TextField) -> Problem | None:
             if problem.at == field.start:
                 return problem
     return None
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The one of `known` that is most like `name`; "" where none is like it."""
-    folded = {each.lower(): each for each in reversed(known)}
-    near = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.66)
-    return folded[near[0]] if near else ""
 
 
 def _value(
@@ -324,8 +316,7 @@ def _word_hint(value: Scalar, known: FieldDescriptor) -> str:
     bare = value.text.strip("\"'")
     if value.kind == "string" and bare in words:
         return f"; did you mean {bare}, without quotes?"
-    near = nearest(bare, words)
-    return f"; did you mean {near}?" if near else ""
+    return did_you_mean(bare, words)
 
 
 def _missing(

@@ -1,0 +1,68 @@
+"""Which of the names that exist may have been meant by one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["did_you_mean", "nearest"]
+
+#: How alike two names are at least, from 0 to 1: one letter of three may differ.
+_ALIKE = 0.66
+#: Comparing takes the product of two lengths; nobody mistypes a name of more characters.
+_LONGEST = 120
+#: Names compared, and names listed where none is alike.
+_COMPARED, _LISTED = 20_000, 6
+
+
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Those of `known` that are most like `name`, at most three; () where none is like it.
+
+    Neither case nor ``-`` for ``_`` counts.
+
+    >>> nearest("ip3", ["conv1", "ip1", "ip2"])
+    ('ip1', 'ip2')
+    """
+    import difflib  # only where something is wrong
+
+    if not 0 < len(name) <= _LONGEST:
+        return ()
+    folded: dict[str, str] = {}
+    for each in known:
+        if 0 < len(each) <= _LONGEST and len(folded) < _COMPARED:
+            folded.setdefault(_folded(each), each)
+    matcher = difflib.SequenceMatcher(b=_folded(name), autojunk=False)
+    ratios: dict[str, float] = {}
+    for key in folded:
+        matcher.set_seq1(key)
+        if matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE:
+            ratios[key] = matcher.ratio()
+    best = max(ratios.values(), default=0.0)
+    close = [folded[key] for key, ratio in ratios.items() if ratio >= max(best, _ALIKE)]
+    return tuple(close[:3])
+
+
+def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:
+    """The end of a message about an unknown `name`: which of `known` may have been meant.
+
+    "" where none is like it; with `what`, a plural, few enough names are listed then, and of more
+    the first.
+
+    >>> did_you_mean("ip", ["conv1", "ip1"])
+    '; did you mean ip1?'
+    >>> did_you_mean("fc6", ["conv1", "ip1"], "layers")
+    '; its layers are conv1, ip1'
+    """
+    names = list(dict.fromkeys(known))
+    near = nearest(name, names)
+    if near:
+        head = ", ".join(near[:-1])
+        return f"; did you mean {f'{head} or ' if head else ''}{near[-1]}?"
+    if not what or not names:
+        return ""
+    listed = ", ".join(names[:_LISTED])
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"; its {what} are {listed}{more}"
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "-")

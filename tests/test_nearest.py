@@ -1,0 +1,49 @@
+"""Which names are taken for one that was mistyped."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from netsurgery.io.nearest import did_you_mean, nearest
+
+LAYERS = ["conv1", "pool1", "conv2", "ip1", "relu1", "ip2", "prob"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ip3", ("ip1", "ip2")),
+        ("Conv1", ("conv1",)),
+        ("porb", ("prob",)),
+        ("cnov2", ("conv2",)),
+        ("fc6", ()),
+        ("", ()),
+        ("x" * 1_000_000, ()),
+    ],
+)
+def test_nearest_layers(name: str, expected: tuple[str, ...]) -> None:
+    assert nearest(name, LAYERS) == expected
+
+
+def test_an_underscore_is_a_hyphen() -> None:
+    assert nearest("classify_map", ["classify-map", "convert"]) == ("classify-map",)
+
+
+def test_the_end_of_a_message() -> None:
+    assert did_you_mean("ip3", LAYERS) == "; did you mean ip1 or ip2?"
+    assert did_you_mean("a1", ["a2", "a3", "a4", "a5"]) == ""
+    assert did_you_mean("fc1", ["fc2", "fc3", "fc4", "fc5"]) == "; did you mean fc2, fc3 or fc4?"
+    assert did_you_mean("fc6", LAYERS) == ""
+    assert did_you_mean("fc6", LAYERS[:2], "layers") == "; its layers are conv1, pool1"
+    listed = "conv1, pool1, conv2, ip1, relu1, ip2 and 1 more"
+    assert did_you_mean("fc6", LAYERS, "layers") == f"; its layers are {listed}"
+    assert did_you_mean("fc6", [], "layers") == ""
+
+
+def test_many_names_take_no_time() -> None:
+    names = [f"{'res' * 30}{number}" for number in range(100_000)]
+    start = time.perf_counter()
+    did_you_mean("res" * 30, names)
+    assert time.perf_counter() - start < 5
