@@ -148,38 +148,38 @@ from netsurgery.verbs.comparisons import (
 from netsurgery.verbs.comparisons import (
     verify as verify,
 )
-from netsurgery.verbs.convert import Conversion as Conversion
+from netsurgery.verbs.conversion import Conversion as Conversion
+from netsurgery.verbs.convert import (
+    convert as convert,
+)
+from netsurgery.verbs.convert import (
+    plan_convolution as plan_convolution,
+)
 from netsurgery.verbs.diff import Comparison as Comparison
+from netsurgery.verbs.edit import (
+    edit as edit,
+)
 from netsurgery.verbs.export import Exported as Exported
+from netsurgery.verbs.export import (
+    export_onnx as export_onnx,
+)
 from netsurgery.verbs.features import (
     ImageFeatures as ImageFeatures,
 )
 from netsurgery.verbs.features import (
     features as features,
 )
-from netsurgery.verbs.inspection import Inspection as Inspection
-from netsurgery.verbs.surgeries import (
-    convert as convert,
-)
-from netsurgery.verbs.surgeries import (
-    edit as edit,
-)
-from netsurgery.verbs.surgeries import (
-    export_onnx as export_onnx,
-)
-from netsurgery.verbs.surgeries import (
+from netsurgery.verbs.init import (
     init as init,
 )
-from netsurgery.verbs.surgeries import (
-    plan_convolution as plan_convolution,
-)
-from netsurgery.verbs.surgeries import (
+from netsurgery.verbs.inspection import Inspection as Inspection
+from netsurgery.verbs.transplant import (
     transplant as transplant,
 )
-from netsurgery.verbs.surgeries import (
+from netsurgery.verbs.upgrade import Upgrade as Upgrade
+from netsurgery.verbs.upgrade import (
     upgrade as upgrade,
 )
-from netsurgery.verbs.upgrade import Upgrade as Upgrade
 from netsurgery.verbs.verify import Verification as Verification
 
 __all__: list[str]

@@ -185,7 +185,7 @@ def test_the_version_costs_no_heavy_import() -> None:
 
 def test_planning_a_conversion_costs_no_numpy() -> None:
     code = (
-        "import sys; import netsurgery.verbs.convert, netsurgery.surgery.convolution.plan; "
+        "import sys; import netsurgery.verbs.conversion, netsurgery.surgery.convolution.plan; "
         "print('numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

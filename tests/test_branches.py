@@ -17,7 +17,7 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
-from netsurgery.verbs.convert import convert, output_paths
+from netsurgery.verbs.conversion import output_paths, write_conversion
 
 INPUT = 'input: "c" input_shape { dim: [1, 2, 5, 6] }\n'
 WINDOW = "convolution_param { num_output: 3 kernel_size: 3 %s }"
@@ -290,7 +290,7 @@ def test_every_branch_gets_its_columns(tmp_path: Path, form: str, turned: bool) 
     else:
         layers = (("d", "Convolution", *convolution), ("fc", "InnerProduct", weight, bias))
         write_model(model, *(model_layer(*one) for one in layers))
-    made = convert(
+    made = write_conversion(
         plan_convolution(NetDefinition.read(prototxt)),
         model,
         output_paths(prototxt, model, folder=tmp_path / "out"),

@@ -19,7 +19,7 @@ from netsurgery.net import NetDefinition
 from netsurgery.net.order import Orders, Part, as_map, bottom_orders, is_natural, places
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
-from netsurgery.verbs.convert import convert, output_paths
+from netsurgery.verbs.conversion import output_paths, write_conversion
 
 INPUT = 'input: "data" input_shape { dim: [2, 2, 7, 9] }\n'
 #: 4 x 3 x 4.
@@ -188,7 +188,7 @@ def test_columns_are_put_into_the_order_of_the_map(
         write_model(
             model, *(model_layer(n, kinds.get(n, "InnerProduct"), *b) for n, b in params.items())
         )
-    made = convert(
+    made = write_conversion(
         plan_convolution(NetDefinition.read(prototxt)),
         model,
         output_paths(prototxt, model, folder=tmp_path / "out"),
@@ -320,7 +320,7 @@ def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> No
             for name, shape in params.items()
         ),
     )
-    made = convert(
+    made = write_conversion(
         plan_convolution(NetDefinition.read(prototxt)),
         model,
         output_paths(prototxt, model, folder=tmp_path / "out"),

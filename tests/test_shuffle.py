@@ -21,7 +21,7 @@ from netsurgery.net.field import fields
 from netsurgery.net.shapes import infer
 from netsurgery.net.shuffle import channel_shuffles, of_any_size
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.convert import convert, output_paths
+from netsurgery.verbs.conversion import output_paths, write_conversion
 
 Array = NDArray[np.float32]
 
@@ -146,7 +146,7 @@ def test_converted_it_is_the_same_map_as_with_shufflenets_layer(text: str, tmp_p
     for name, one in (("written", text), ("own", OWN)):
         prototxt = tmp_path / f"{name}.prototxt"
         prototxt.write_text(HEAD + one + TAIL)
-        made = convert(
+        made = write_conversion(
             plan_convolution(NetDefinition.read(prototxt)),
             weights,
             output_paths(prototxt, weights, folder=tmp_path / name),

@@ -19,7 +19,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.wire import delimited, text_field
 from netsurgery.surgery.transplant.params import overlap
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
-from netsurgery.verbs.transplant import planned_transplant, transplant
+from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
 Array = NDArray[np.float32]
 Weights = Mapping[str, Sequence[Array]]
@@ -90,7 +90,7 @@ def run(
     **options: Any,
 ) -> TransplantPlan:
     with planned_transplant(source, target, rule or NameRule(), **options) as plan:
-        transplant(plan, out, force=True)
+        write_transplant(plan, out, force=True)
     return plan
 
 

@@ -15,7 +15,7 @@ from netsurgery.cli import run
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.weights import open_weights
 from netsurgery.surgery.transplant.plan import NameRule
-from netsurgery.verbs.transplant import planned_transplant, transplant
+from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
 Array = NDArray[np.float32]
 
@@ -85,7 +85,7 @@ def test_every_net_into_every_other(source: str, target: str, tmp_path: Path) ->
     old = written(tmp_path, "old", *NETS[source])
     new = written(tmp_path, "new", NETS[target][0], np.zeros_like(NETS[target][1]))
     with planned_transplant(old, (new[0], None), NameRule()) as plan:
-        transplant(plan, tmp_path / "out.caffemodel")
+        write_transplant(plan, tmp_path / "out.caffemodel")
         verdicts = {t.target: t.verdict for t in plan.transfers}
     with open_weights(tmp_path / "out.caffemodel") as weights:
         made = {one.name: [blob.numpy() for blob in one.blobs] for one in weights.layers}

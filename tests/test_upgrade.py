@@ -18,7 +18,7 @@ from netsurgery.formats.upgrade.binary import check_upgraded, plan_binary_upgrad
 from netsurgery.formats.upgrade.text import plan_upgrade
 from netsurgery.io.segments import Bytes, FileRange, FileSource
 from netsurgery.net.net import NetDefinition
-from netsurgery.verbs.upgrade import planned_upgrade, upgrade
+from netsurgery.verbs.upgrade import planned_upgrade, write_upgrade
 
 
 def upgraded(text: str) -> str:
@@ -302,7 +302,7 @@ def in_binary(folder: Path, net: Any) -> Any:
     """The net after the upgrade of its binary form."""
     made = folder / "new.caffemodel"
     with planned_upgrade(write(folder, net)) as plan:
-        upgrade(plan, made, force=True)
+        write_upgrade(plan, made, force=True)
     return caffe_messages().NetParameter.FromString(made.read_bytes())
 
 
@@ -356,7 +356,7 @@ def test_a_binary_net_of_today_is_copied_byte_for_byte(repo_root: Path, tmp_path
     path = repo_root / "models" / "digits" / "digits.caffemodel"
     with planned_upgrade(path) as plan:
         assert plan.changes == ()
-        upgrade(plan, tmp_path / "new.caffemodel")
+        write_upgrade(plan, tmp_path / "new.caffemodel")
     assert (tmp_path / "new.caffemodel").read_bytes() == path.read_bytes()
 
 

@@ -20,7 +20,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.convert import convert, output_paths
+from netsurgery.verbs.conversion import output_paths, write_conversion
 from netsurgery.verbs.verify import Verification, verify
 from netsurgery.verbs.verify_gaps import Difference, gap_between
 from netsurgery.verbs.verify_inputs import Samples, pair_inputs
@@ -168,7 +168,7 @@ def digits(repo_root: Path) -> Files:
 def full_conv(digits: Files, tmp_path: Path) -> Files:
     places = output_paths(digits.prototxt, digits.weights, folder=tmp_path)
     plan = plan_convolution(NetDefinition.read(digits.prototxt))
-    convert(plan, digits.weights, places, settings=Settings(), engine=EMBEDDED)
+    write_conversion(plan, digits.weights, places, settings=Settings(), engine=EMBEDDED)
     return Files(places.prototxt, places.weights)
 
 

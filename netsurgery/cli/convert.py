@@ -26,13 +26,13 @@ from netsurgery.formats.settings import Settings
 from netsurgery.net import NetState
 from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
-from netsurgery.verbs.convert import (
+from netsurgery.verbs.conversion import (
     Conversion,
     DryRun,
     OutputPaths,
     check_conversion,
-    convert,
     output_paths,
+    write_conversion,
 )
 
 __all__ = ["command", "render", "to_json"]
@@ -139,7 +139,7 @@ def command(
         facts = to_json(plan, paths, check_conversion(plan, weights, paths, settings=preprocess))
     else:
         with bytes_written(quiet) as progress:
-            made = convert(
+            made = write_conversion(
                 plan,
                 weights,
                 paths,

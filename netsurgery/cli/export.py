@@ -21,7 +21,7 @@ from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
-from netsurgery.verbs.export import Exported, export
+from netsurgery.verbs.export import Exported, export_onnx
 
 __all__ = ["command"]
 
@@ -86,7 +86,7 @@ def command(
     printed = str(output) == STDOUT
     check_printed(printed, as_json)
     settings = settings_for(prototxt, trust_config) if with_preprocess else None
-    made = export(
+    made = export_onnx(
         prototxt,
         weights,
         output,

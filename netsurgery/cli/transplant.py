@@ -19,7 +19,7 @@ from netsurgery.cli.progress import bytes_written
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
-from netsurgery.verbs.transplant import Transplantation, planned_transplant, transplant
+from netsurgery.verbs.transplant import Transplantation, planned_transplant, write_transplant
 
 __all__ = ["command"]
 
@@ -105,7 +105,7 @@ def command(
         made = None
         if not dry_run:
             with bytes_written(quiet) as progress:
-                made = transplant(plan, weights_out, force=force, progress=progress)
+                made = write_transplant(plan, weights_out, force=force, progress=progress)
         found = _facts(plan, weights_out, made)
     if as_json:
         echo_json(found)

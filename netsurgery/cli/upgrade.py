@@ -16,7 +16,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_text, text_diff
 from netsurgery.cli.progress import bytes_written
-from netsurgery.verbs.upgrade import Upgrade, planned_upgrade, upgrade
+from netsurgery.verbs.upgrade import Upgrade, planned_upgrade, write_upgrade
 
 __all__ = ["command"]
 
@@ -54,7 +54,7 @@ def command(
     with planned_upgrade(net) as plan:
         if output is not None and not dry_run:
             with bytes_written(quiet) as progress:
-                upgrade(plan, output, force=force, progress=progress)
+                write_upgrade(plan, output, force=force, progress=progress)
         found = _facts(plan, output, dry_run)
     if as_json:
         echo_json(found)

@@ -1,346 +1,109 @@
-"""A classifier made fully convolutional: prototxt, caffemodel and netsurgery.toml."""
+"""A classifier made fully convolutional: the plan, and the files it leads to.
+
+Outputs appear whole or not at all, inputs are never changed, and an output that is there already
+is an error without `force`.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.errors import (
-    EffectRefused,
-    EngineFailed,
-    EngineMissing,
-    NetError,
-    OutputError,
-    SurgeryError,
-)
-from netsurgery.formats.prototxt import as_file
-from netsurgery.formats.settings import SETTINGS_NAME, Settings
-from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
-from netsurgery.io.cleanup import Undo, step
-from netsurgery.io.files import Output, Outputs
-from netsurgery.io.scratch import scratch_folder
-from netsurgery.io.targets import check_links, check_outputs
-from netsurgery.net.net import NetDefinition
-from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.write_weights import ModelChange, write_model
-from netsurgery.surgery.columns import taken, to_natural
-from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
-from netsurgery.surgery.convolution.weights import (
-    WeightsMatch,
-    added_layers,
-    convolution_changes,
-    match_weights,
-)
-from netsurgery.verbs.convert_settings import SettingsOutcome, check_settings, plan_settings
+from netsurgery.formats.settings import as_settings
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.net import Net
+from netsurgery.surgery.convolution import plan as planning
+from netsurgery.verbs.conversion import Conversion, output_paths, write_conversion
 
 if TYPE_CHECKING:
-    from netsurgery.engines.pycaffe import CaffeNet
-    from netsurgery.verbs.verify import Verification
+    from netsurgery.formats.settings import Settings
+    from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
-__all__ = ["Conversion", "DryRun", "OutputPaths", "check_conversion", "convert", "output_paths"]
-
-
-@dataclass(frozen=True)
-class OutputPaths:
-    """Where the outputs go."""
-
-    prototxt: Path
-    weights: Path
-
-    @property
-    def settings(self) -> Path:
-        """The netsurgery.toml beside the new prototxt."""
-        return self.prototxt.parent / SETTINGS_NAME
-
-    def written(self, kept: SettingsOutcome) -> list[Path]:
-        """The outputs in the order they appear; the prototxt last, as it implies its weights."""
-        return [self.weights, *([self.settings] if kept.text is not None else []), self.prototxt]
+__all__ = ["convert", "plan_convolution"]
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """What `convert` would do: how the weights match, why no netsurgery.toml, which outputs are
-    there already."""
-
-    weights: WeightsMatch
-    settings_note: str
-    written: tuple[Path, ...]
-    existing: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What was done: by which engine, how the weights matched, and in how many seconds.
-
-    engine_note: why the embedded engine moved them although there is a Caffe, "" elsewhere.
-    settings_note: why no netsurgery.toml was written, "" if one was. verified: what running both
-    nets found, where that was asked for.
-    """
-
-    plan: ConvolutionPlan
-    paths: OutputPaths
-    weights: WeightsMatch
-    engine: str
-    engine_note: str
-    seconds: float
-    settings_note: str
-    verified: Verification | None = None
-
-
-def output_paths(
-    prototxt: Path,
-    weights: Path,
+def plan_convolution(
+    net: Net | AnyPath,
     *,
-    folder: Path | None = None,
-    prototxt_out: Path | None = None,
-    weights_out: Path | None = None,
-) -> OutputPaths:
-    """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
+    suffix: str = "-conv",
+    layers: str | Sequence[str] | None = None,
+    input_size: tuple[int, int] | None = None,
+    map_size: tuple[int, int] | None = None,
+    input_shapes: Mapping[str, Shape] | None = None,
+    keep_global_pooling: bool = False,
+    skip_refused: bool = False,
+    state: NetState = TEST,
+) -> ConvolutionPlan:
+    """What making a classifier fully convolutional would do: each InnerProduct a Convolution.
 
-    A prototxt from standard input ("-") has the stem "net". What is read as HDF5 is written so.
+    net: an open net or a prototxt (of V0 too, which is upgraded first). suffix: put behind the
+    names of the layers converted. layers: the InnerProduct layer or layers to convert, None for
+    all. input_size: (height, width) of the new input in pixels; None to take what gives a map of
+    `map_size` (rows, columns), 8 x 8 by default: old size + total stride x (cells - 1).
+    input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell.
+    keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
+    skip_refused: leave layers that cannot be converted, instead of refusing all. state: in which a
+    prototxt is read; an open net is in its own.
+
+    The plan tells the new `text`, the `moves` of params with their shapes, the `inputs` that grow
+    and the `maps` that come out, and `notes`. Raises SurgeryError naming each layer that stands in
+    the way and why, PrototxtError, NetError.
     """
-    folder = Path() if folder is None else folder
-    stem = "net" if str(prototxt) == "-" else prototxt.stem
-    model, form = weights.stem, ".caffemodel"
-    if is_hdf5_name(weights):
-        model, form = model.removesuffix(".caffemodel"), ".caffemodel.h5"
-    return OutputPaths(
-        prototxt_out or folder / f"{stem}_full_conv.prototxt",
-        weights_out or folder / f"{model}_full_conv{form}",
+    return planning.plan_convolution(
+        net.view if isinstance(net, Net) else NetDefinition.read(net, state),
+        suffix=suffix,
+        layers=[layers] if isinstance(layers, str) else layers,
+        input_size=input_size,
+        map_size=map_size,
+        input_shapes=input_shapes,
+        keep_global_pooling=keep_global_pooling,
+        skip_refused=skip_refused,
     )
 
 
-def check_conversion(
-    plan: ConvolutionPlan, weights: Path, paths: OutputPaths, *, settings: Settings
-) -> DryRun:
-    """Check all that `convert` checks before it writes. Raises what `convert` would."""
-    check_settings(plan, settings)
-    kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
-    written = paths.written(kept)
-    with NetWithWeights(plan.net, weights) as model:
-        matched = match_weights(plan, model)
-    if all(path.parent.is_dir() for path in written):
-        check_outputs(written, inputs=[plan.net.prototxt.path, weights], force=True)
-    existing = tuple(path for path in written if path.exists())
-    return DryRun(matched, kept.note, tuple(written), existing)
-
-
 def convert(
-    plan: ConvolutionPlan,
-    weights: Path,
-    paths: OutputPaths,
+    plan: ConvolutionPlan | AnyPath,
+    weights: AnyPath,
+    folder: AnyPath | None = None,
     *,
-    settings: Settings,
-    engine: EngineOptions,
-    force: bool = False,
+    prototxt_out: AnyPath | None = None,
+    weights_out: AnyPath | None = None,
+    settings: Settings | AnyPath | None = None,
+    engine: EngineOptions | None = None,
     verify: bool = False,
-    progress: Callable[[int], None] | None = None,
+    force: bool = False,
 ) -> Conversion:
-    """Write what `plan` says, the params moved by real Caffe or on the wire.
+    """Write a classifier made fully convolutional: prototxt, weights and netsurgery.toml.
 
-    settings: the preprocessing to remember; what tells the model is set here.
-    verify: run both nets in `engine` before any output appears; nets of the TEST phase only.
-    progress: called with the number of bytes written, where that can be told.
-    Raises SurgeryError where net and model do not fit, or the nets' outputs differ, OutputError,
-    EngineError; nothing is written then.
+    plan: from `plan_convolution`, or a prototxt to be planned as it does by default. folder: where
+    ``DEPLOY_full_conv.prototxt`` and ``MODEL_full_conv.caffemodel`` go (default: the current one),
+    unless prototxt_out and weights_out name them. settings: the net's preprocessing and labels,
+    which the new netsurgery.toml remembers. engine: which one moves the params (the result is the
+    same) and verifies. verify: run both nets on the same input before anything appears.
+
+    The result's `paths` are the files, `engine` is what did it. Raises SurgeryError where the net
+    cannot be converted, where net and weights do not fit or the outputs differ, OutputError,
+    EngineError, FormatError; nothing is written then.
     """
-    started = time.monotonic()
-    if verify and plan.net.state.phase != "TEST":
-        # In training Dropout leaves the outputs to chance.
-        raise SurgeryError(
-            f"{plan.net.prototxt.path}: what is converted in the {plan.net.state.phase} phase "
-            "cannot be verified, since nets are run in the TEST phase; leave out --verify"
-        )
-    check_settings(plan, settings)
-    kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
-    written = paths.written(kept)
-    with NetWithWeights(plan.net, weights) as model, _folders(written):
-        matched = match_weights(plan, model)
-        with Outputs(written, inputs=model.files, force=force) as outputs:
-            outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
-            if kept.text is not None:
-                outputs[paths.settings].write(kept.text.encode())
-            by, note = _move(plan, model, outputs, paths, matched, engine, progress)
-            found = _verified(plan, model, outputs, paths, engine) if verify else None
-    seconds = time.monotonic() - started
-    return Conversion(plan, paths, matched, by, note, seconds, kept.note, found)
-
-
-@contextmanager
-def _folders(paths: list[Path]) -> Iterator[None]:
-    """Make the outputs' folders; those that were made are taken away again on an error."""
-    made = []
-    try:
-        for folder in {path.parent for path in paths}:
-            if not folder.exists():
-                check_links(folder)
-                try:
-                    with step:
-                        folder.mkdir()
-                        made.append(Undo(folder.rmdir))
-                except (FileNotFoundError, FileExistsError, NotADirectoryError):
-                    pass  # what is wrong with its name is said when a file goes there
-                except OSError as error:
-                    raise OutputError(f"{folder}: {error.strerror}") from error
-        yield
-    except BaseException:
-        for undo in made:
-            with suppress(OSError):
-                undo()
-        raise
-    finally:
-        for undo in made:
-            undo.forget()
-
-
-def _move(
-    plan: ConvolutionPlan,
-    model: NetWithWeights,
-    outputs: Outputs,
-    paths: OutputPaths,
-    matched: WeightsMatch,
-    options: EngineOptions,
-    progress: Callable[[int], None] | None,
-) -> tuple[str, str]:
-    """Write the new weights; returns what did it, and a note on that or ""."""
-    target, note = outputs[paths.weights], ""
-    if options.choice == "auto" and matched.unfit:
-        note = f"Caffe does not load layer {matched.unfit[0].layer!r}: the embedded engine was used"
-    elif options.choice != "embedded":
-        from netsurgery.engines.model_file import check_found_by_caffe
-        from netsurgery.engines.pycaffe import ParamCopy
-        from netsurgery.engines.registry import fall_back, open_caffe
-
-        if options.choice == "caffe":
-            check_found_by_caffe(model)
-        try:
-            caffe, note = open_caffe(options, [model], [Path(target.temporary)])
-        except EngineMissing:
-            if options.choice == "caffe":
-                raise
-            caffe = None
-        if caffe is not None:
-            with fall_back(options) as notes, caffe:
-                nets = _for_caffe(plan, model, options)
-                # Renamed layers have no params yet; the match has refused what else has none.
-                with _way_out(options):
-                    before, after = (
-                        caffe.load(net, Path(model.path), partial=True) for net in nets
-                    )
-                plain = [move for move in plan.moves if move.columns is None]
-                moves = [ParamCopy(move.layer, move.target, move.transpose) for move in plain]
-                caffe.transplant(before, after, moves)
-                for move in plan.moves:
-                    if move.columns is not None:
-                        _gather(before, after, move)
-                _save(after.save, target)
-                return caffe.description, ""
-            note = "".join(notes)
-    weights = model.weights
-    change = ModelChange(plan.new, convolution_changes(plan, weights), added_layers(plan, weights))
-    write_model(target, model, change, progress)
-    return "embedded", note
-
-
-def _for_caffe(
-    plan: ConvolutionPlan, model: NetWithWeights, options: EngineOptions
-) -> tuple[NetDefinition, NetDefinition]:
-    """The old net and the new one, without what does more than is allowed and moves no params."""
-    from netsurgery.net.effects import harmless
-
-    holding = {*model.stored, *(move.target for move in plan.moves)}
-    nets = []
-    for net in (plan.net, plan.new):
-        tops = [top for layer in net.layers if layer.name in holding for top in layer.tops]
-        nets.append(harmless(net, tops, options.allow))
-    return nets[0], nets[1]
-
-
-def _gather(before: CaffeNet, after: CaffeNet, move: ParamMove) -> None:
-    """Move the params of an InnerProduct whose columns go elsewhere."""
-    for index, shape in enumerate(move.new):
-        values = before.param(move.layer, index)
-        if index == 0 and move.columns is not None:
-            values = taken(values, to_natural(move.columns, move.first), turned=move.transpose)
-        after.set_param(move.target, index, values.reshape(shape))
-
-
-@contextmanager
-def _way_out(options: EngineOptions) -> Iterator[None]:
-    """Where Caffe refuses a net, a fork's layers in it perhaps, say what needs no Caffe."""
-    try:
-        yield
-    except (EffectRefused, EngineFailed) as error:
-        if options.choice == "auto":
-            raise
-        raise type(error)(f"{error}; --engine embedded converts without Caffe") from None
-
-
-def _save(save: Callable[[Path], None], target: Output) -> None:
-    """Have Caffe save its net; HDF5 by way of a caffemodel, since our lock keeps its HDF5 out."""
-    if not is_hdf5_name(target.path):
-        _save_as(save, Path(target.temporary), Path(target.path))
-        return
-    with scratch_folder() as folder:
-        saved = folder / "saved.caffemodel"
-        save(saved)
-        with open_weights(saved) as weights:
-            write_weights(target, [kept_layer(layer) for layer in weights.layers])
-
-
-def _save_as(save: Callable[[Path], None], path: Path, target: Path) -> None:
-    """Save to `path`. What goes wrong is told of the target, the name that the user knows."""
-    try:
-        save(path)
-    except EngineFailed as failed:
-        raise EngineFailed(str(failed).replace(str(path), str(target))) from None
-
-
-def _verified(
-    plan: ConvolutionPlan,
-    model: NetWithWeights,
-    outputs: Outputs,
-    paths: OutputPaths,
-    options: EngineOptions,
-) -> Verification:
-    """Run the net and what was made of it. Raises SurgeryError where they differ."""
-    from netsurgery.verbs.verify import verify
-    from netsurgery.verbs.verify_inputs import Samples
-
-    new = Path(outputs[paths.prototxt].temporary)
-    state = plan.net.state
-    with (
-        as_file(plan.net.prototxt) as old,
-        _weights_as_file(outputs[paths.weights]) as made,
-        NetWithWeights.open(old, model.path, state) as one,
-        NetWithWeights.open(new, made, state) as other,
-    ):
-        try:
-            found = verify(one, other, Samples(), [options])
-        except (EffectRefused, EngineFailed, NetError) as error:
-            # What is wrong is said of the outputs, by the names that the user knows.
-            words = str(error).replace(str(new), str(paths.prototxt))
-            words = words.replace(str(old), plan.net.prototxt.path)
-            raise type(error)(words.replace(str(made), str(paths.weights))) from None
-    if not found.same or found.departs is not None:
-        raise SurgeryError(f"the converted net is not the same function: {found.worst}")
-    return found
-
-
-@contextmanager
-def _weights_as_file(output: Output) -> Iterator[Path]:
-    """The output as a file that Caffe reads: HDF5 has to have its name, and no lock."""
-    if not is_hdf5_name(output.path):
-        yield Path(output.temporary)
-        return
-    import shutil
-
-    with scratch_folder() as folder:
-        copied = folder / "made.caffemodel.h5"
-        shutil.copyfile(output.temporary, copied)
-        yield copied
+    if isinstance(plan, (str, Path)):
+        plan = plan_convolution(plan)
+    paths = output_paths(
+        Path(plan.net.prototxt.path),
+        Path(weights),
+        folder=as_path(folder),
+        prototxt_out=as_path(prototxt_out),
+        weights_out=as_path(weights_out),
+    )
+    return write_conversion(
+        plan,
+        Path(weights),
+        paths,
+        settings=as_settings(settings),
+        engine=engine or EngineOptions(),
+        force=force,
+        verify=verify,
+    )

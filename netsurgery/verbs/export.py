@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import PrototxtError, SettingsError
 from netsurgery.formats.mean import load_mean
-from netsurgery.formats.settings import Settings
+from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.files import Outputs
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
 
 if TYPE_CHECKING:
     from netsurgery.export.onnx import Preprocess
 
-__all__ = ["Exported", "export"]
+__all__ = ["Exported", "export_onnx"]
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,29 @@ class Exported:
     notes: tuple[str, ...]
 
 
-def export(
-    prototxt: Path,
-    weights: Path,
-    output: Path,
+def export_onnx(
+    prototxt: AnyPath,
+    weights: AnyPath,
+    output: AnyPath,
     *,
-    blobs: Sequence[str] = (),
+    blobs: str | Sequence[str] = (),
     linked: bool = False,
-    preprocess: Settings | None = None,
+    preprocess: Settings | AnyPath | None = None,
     state: NetState = TEST,
     force: bool = False,
 ) -> Exported:
-    """Write the net as an ONNX model at `output`; "-" is standard output, if nothing is linked.
+    """Write a net and its weights as one ONNX model, its values called as Caffe's blobs are.
 
-    blobs: what the model is to give, and then it has only the layers that they depend on, the
-    others may be anything; the net's outputs if empty.
-    linked: leave the weights in the caffemodel, of which the model names ranges of bytes.
-    preprocess: fold these settings in as the first operations; the model then takes pixels,
-    0..255, in the order of channels that the settings are for. state: in which the net is read;
-    data layers of known shapes become inputs. Raises NetsurgeryError, and then
-    nothing was written.
+    blobs: what the model is to give, instead of the net's outputs; layers that they do not depend
+    on may be anything. linked: leave the weights in the caffemodel, which must lie in the output's
+    folder or below. preprocess: fold these settings in, so that the model takes RGB pixels,
+    0..255. Height, width and batch are dynamic where the net allows it. state: phase, stages, level
+    and shapes to read the net in; data layers of known shapes become inputs. Raises
+    NetsurgeryError for a layer that ONNX has no words for, FormatError, OutputError.
     """
+    prototxt, weights, output = Path(prototxt), Path(weights), Path(output)
+    settings = None if preprocess is None else as_settings(preprocess)
+    blobs = [blobs] if isinstance(blobs, str) else blobs
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net, linked_location
 
@@ -70,7 +73,7 @@ def export(
     with NetWithWeights(net, weights) as model:
         outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
         location = linked_location(weights, output) if linked else None
-        prepare = None if preprocess is None else _preprocess(preprocess)
+        prepare = None if settings is None else _preprocess(settings)
         try:
             made = export_net(model, prepare, blobs)
         except PrototxtError as error:

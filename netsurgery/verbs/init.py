@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.weights import write_weights
 from netsurgery.io.files import Outputs
-from netsurgery.net.net import Layer
+from netsurgery.net.net import Layer, NetDefinition, Shape
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
 from netsurgery.surgery.fillers import fill
-from netsurgery.surgery.initial_params import InitialParam, InitialPlan
+from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_initial_params
 
-__all__ = ["initialize"]
+__all__ = ["init", "initialize"]
+
+
+def init(
+    prototxt: AnyPath,
+    weights_out: AnyPath,
+    *,
+    seed: int = 0,
+    input_shapes: Mapping[str, Shape] | None = None,
+    as_caffe: bool = False,
+    state: NetState = TEST,
+    force: bool = False,
+    dry_run: bool = False,
+) -> InitialPlan:
+    """Write weights as the prototxt's own fillers give them; returns which filled what.
+
+    weights_out: HDF5 if its name ends in .h5, else a caffemodel. seed: from 0; the same one gives
+    the same numbers on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for
+    inputs and data layers' tops whose shape the prototxt does not tell. as_caffe: begin the
+    statistics of a BatchNorm with Caffe's zeros, not with ones, with which the net can be run.
+    state: phase, stages and level to read the net in. Raises SurgeryError naming each layer whose
+    params cannot be filled, PrototxtError, NetError (for a shape of a blob that takes none, too),
+    OutputError.
+    """
+    plan = plan_initial_params(NetDefinition.read(prototxt, state), input_shapes, as_caffe=as_caffe)
+    if not dry_run:
+        initialize(plan, Path(weights_out), seed=seed, force=force)
+    return plan
 
 
 def initialize(

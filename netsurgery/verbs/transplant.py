@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import write_model
+from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
 from netsurgery.surgery.transplant.weights import model_change
 
-__all__ = ["Transplantation", "planned_transplant", "transplant"]
+__all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def planned_transplant(
         yield plan_transplant(one, other, rule, cut=cut, strict=strict)
 
 
-def transplant(
+def write_transplant(
     plan: TransplantPlan,
     weights: Path,
     *,
@@ -76,3 +77,40 @@ def transplant(
         written = write_model(outputs[weights], target, model_change(plan), progress)
         source.check_unchanged()
     return Transplantation(plan, weights, written, time.monotonic() - started)
+
+
+def transplant(
+    source: tuple[AnyPath, AnyPath],
+    target: tuple[AnyPath, AnyPath | None],
+    weights_out: AnyPath,
+    *,
+    names: Mapping[str, str] | None = None,
+    prefix: str = "",
+    suffix: str = "",
+    cut: bool = False,
+    strict: bool = False,
+    state: NetState = TEST,
+    force: bool = False,
+    dry_run: bool = False,
+) -> TransplantPlan:
+    """Put the params of one net into another, layers matched by name.
+
+    source, target: (prototxt, weights) each; the target's weights may be None, and what nothing
+    comes for is then left for Caffe to fill. A param goes where it has the same shape, or the same
+    numbers in another (O x C*H*W of an InnerProduct in O x C x H x W); one of another size is
+    refused, never repeated or cut, unless `cut` asks for the part that overlaps. names: layer ->
+    target layer, "" for none. prefix, suffix: put before or behind every other name. strict:
+    every layer of the target must have its params. state: phase, stages, level and shapes to read
+    both nets in.
+
+    The plan's `transfers` tell each param's verdict: copied, reshaped, turned, reordered,
+    sliced, dropped or left. Raises SurgeryError with every refusal, FormatError, NetError,
+    OutputError.
+    """
+    rule = NameRule(dict(names or {}), prefix, suffix)
+    one = (Path(source[0]), Path(source[1]))
+    other = (Path(target[0]), as_path(target[1]))
+    with planned_transplant(one, other, rule, state=state, cut=cut, strict=strict) as plan:
+        if not dry_run:
+            write_transplant(plan, Path(weights_out), force=force)
+    return plan

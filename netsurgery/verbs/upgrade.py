@@ -13,6 +13,7 @@ from netsurgery.formats.caffemodel import open_protobuf
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.io.files import Outputs
 from netsurgery.io.terminal import print_text
+from netsurgery.open_net.arguments import AnyPath
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
-__all__ = ["Upgrade", "planned_upgrade", "upgrade"]
+__all__ = ["Upgrade", "planned_upgrade", "upgrade", "write_upgrade"]
 
 #: Standard input, or output.
 STREAM = "-"
@@ -71,7 +72,7 @@ def planned_upgrade(path: Path) -> Iterator[Upgrade]:
         yield Upgrade(path, binary=plan_binary_upgrade(source))
 
 
-def upgrade(
+def write_upgrade(
     plan: Upgrade,
     target: Path,
     *,
@@ -99,6 +100,22 @@ def upgrade(
             check_size(plan.binary.segments, target)
             outputs[target].write_segments(plan.binary.segments, progress)
             check_upgraded(outputs[target].temporary, plan.binary)
+
+
+def upgrade(
+    path: AnyPath, output: AnyPath, *, force: bool = False, dry_run: bool = False
+) -> Upgrade:
+    """Bring a prototxt or a caffemodel of Caffe's first years (V0, V1) up to date.
+
+    Which of the two it is its content tells. A prototxt keeps its comments, order and layout; the
+    message is the one that Caffe's own upgrade tools give. The result's `changes` are what was
+    done, `generation` what it was. Raises FormatError, PrototxtError, CaffemodelError,
+    OutputError.
+    """
+    with planned_upgrade(Path(path)) as plan:
+        if not dry_run:
+            write_upgrade(plan, Path(output), force=force)
+    return plan
 
 
 def _encoded(plan: TextUpgrade) -> bytes:

@@ -18,7 +18,7 @@ from netsurgery.errors import EngineFailed
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import read_settings
 from netsurgery.io.files import Outputs
-from netsurgery.verbs.convert import _save
+from netsurgery.verbs.conversion import _save
 
 WEIGHTS, PROTOTXT, SETTINGS = (
     "model_full_conv.caffemodel",

@@ -250,7 +250,7 @@ def test_convert_verifies(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_convert_writes_nothing_where_the_nets_differ(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from netsurgery.verbs import convert as job
+    from netsurgery.verbs import conversion as job
 
     move = job._move
 

@@ -18,7 +18,7 @@ from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.settings import Settings
 from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.convert import Conversion, convert, output_paths
+from netsurgery.verbs.conversion import Conversion, output_paths, write_conversion
 
 pytestmark = pytest.mark.caffe
 
@@ -86,7 +86,7 @@ def converted(
     prototxt: Path, weights: Path, folder: Path, engine: EngineChoice, caffe_python: str
 ) -> Conversion:
     folder.mkdir()
-    return convert(
+    return write_conversion(
         plan_convolution(NetDefinition.read(prototxt)),
         weights,
         output_paths(prototxt, weights, folder=folder),

@@ -12,7 +12,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.settings import Settings
 from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.convert import Conversion, convert, output_paths
+from netsurgery.verbs.conversion import Conversion, output_paths, write_conversion
 
 pytestmark = pytest.mark.caffe
 
@@ -139,7 +139,9 @@ def converted(
     options = EngineOptions(choice=mover, caffe_python=caffe_python)
     places = output_paths(prototxt, weights, folder=prototxt.parent / mover)
     plan = plan_convolution(NetDefinition.read(prototxt))
-    return convert(plan, weights, places, settings=Settings(), engine=options, verify=verify)
+    return write_conversion(
+        plan, weights, places, settings=Settings(), engine=options, verify=verify
+    )
 
 
 def test_caffe_moves_and_finds_the_same_function(

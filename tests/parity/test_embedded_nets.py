@@ -18,7 +18,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.settings import Settings
 from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.convert import convert, output_paths
+from netsurgery.verbs.conversion import output_paths, write_conversion
 
 pytestmark = pytest.mark.caffe
 
@@ -165,7 +165,7 @@ def test_after_conversion(
     prototxt, weights = files(name)
     folder = tmp_path / "made"
     folder.mkdir()
-    made = convert(
+    made = write_conversion(
         plan_convolution(NetDefinition.read(prototxt)),
         weights,
         output_paths(prototxt, weights, folder=folder),

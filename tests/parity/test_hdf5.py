@@ -18,8 +18,8 @@ from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.transplant.plan import NameRule
-from netsurgery.verbs.convert import OutputPaths, convert
-from netsurgery.verbs.transplant import planned_transplant, transplant
+from netsurgery.verbs.conversion import OutputPaths, write_conversion
+from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
 pytestmark = pytest.mark.caffe
 
@@ -105,7 +105,7 @@ def test_what_caffe_saves_is_read(
 def itself(prototxt: Path, weights: Path, out: Path) -> Path:
     """The same weights, in the form that the name of `out` asks for."""
     with planned_transplant((prototxt, weights), (prototxt, None), NameRule(), strict=True) as plan:
-        transplant(plan, out)
+        write_transplant(plan, out)
     return out
 
 
@@ -194,7 +194,7 @@ def test_convert_from_hdf5_and_to_it(
         out = tmp_path / f"{len(made)}.caffemodel{form}"
         places = OutputPaths(tmp_path / f"{len(made)}.prototxt", out)
         plan = plan_convolution(NetDefinition.read(prototxt))
-        done = convert(
+        done = write_conversion(
             plan, weights, places, settings=Settings(), engine=options, verify=form != ""
         )
         assert done.engine.startswith(engine)
@@ -219,7 +219,7 @@ def test_caffe_is_not_given_names_it_would_not_find(tmp_path: Path, caffe_python
     options = EngineOptions(choice="caffe", caffe_python=caffe_python)
     places = OutputPaths(tmp_path / "new.prototxt", tmp_path / "new.caffemodel")
     with pytest.raises(EngineFailed) as caught:
-        convert(plan, tmp_path / "a.h5", places, settings=Settings(), engine=options)
+        write_conversion(plan, tmp_path / "a.h5", places, settings=Settings(), engine=options)
     assert str(caught.value) == (
         f"{tmp_path / 'a.h5'}: Caffe does not find layer 'a/b' in HDF5, for the / in its name; "
         "--engine embedded does"

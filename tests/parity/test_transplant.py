@@ -11,7 +11,7 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
-from netsurgery.verbs.transplant import planned_transplant, transplant
+from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
 pytestmark = pytest.mark.caffe
 
@@ -22,7 +22,7 @@ def carried_out(
     source: Files, target: tuple[Path, Path | None], out: Path, rule: NameRule, strict: bool = True
 ) -> TransplantPlan:
     with planned_transplant(source, target, rule, strict=strict) as plan:
-        transplant(plan, out)
+        write_transplant(plan, out)
     return plan
 
 
