@@ -17,6 +17,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+RUNTIME := .venv/.runtime
 STAMP := .venv/.installed
 PYTEST_ARGS ?=
 ENGINE ?= embedded
@@ -27,47 +28,56 @@ FUZZ_ARGS ?=
 
 .PHONY: demo test bench docs schema types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe clean
 
-$(STAMP): pyproject.toml
+# setuptools warns of every editable installation.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
+
+# What the commands need; the rest of .venv is for tests and releases.
+$(RUNTIME): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "no working venv module in $(PYTHON); on Debian: apt-get install python3-venv" >&2; \
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
 	  && apt-get install -q -y python3-venv && $(PYTHON) -m venv .venv; }
-	$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@echo 'Setting up .venv'
+	@$(PIP) --upgrade pip
+	@$(PIP) -e .
+	@touch $@
+
+$(STAMP): $(RUNTIME)
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 # Real Caffe is wanted, not needed: without it the commands and tests that run it say so.
-caffe: $(STAMP)
+caffe: $(RUNTIME)
 	@$(BIN)/netsurgery caffe info -q 2>/dev/null || $(BIN)/netsurgery caffe install \
 	  || echo "going on without real Caffe"
 
-demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(STAMP))
+demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(RUNTIME))
 	@NETSURGERY_ENGINE=$(ENGINE) $(BIN)/python examples/demo.py
 
-test: caffe
+test: $(STAMP) caffe
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: caffe
+bench: $(STAMP) caffe
 	$(BIN)/python -m benchmarks.bench --write docs/performance.md
 
 # The table of docs/conformance.md: every layer type, 200 drawn configurations, against real Caffe.
-conformance: caffe
+conformance: $(STAMP) caffe
 	$(BIN)/python tests/parity/conformance.py 200
 
 # atheris has no wheel for some Pythons; hypothesis alone does then, and says so.
 fuzz: $(STAMP)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null \
-	  || $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[fuzz]' || true
+	  || $(PIP) -e '.[fuzz]' || true
 	cd tests && ../$(BIN)/python -m fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
 
 torture: $(STAMP)
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	  && $(BIN)/python tests/torture.py "$$folder" --megabytes 1024 --rounds 100
 
-attacks: caffe
+attacks: $(STAMP) caffe
 	cd tests && ../$(BIN)/python -m attacks
 
-signals: caffe
+signals: $(STAMP) caffe
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 	  && PYTHONPATH=. $(BIN)/python tests/signalled.py "$$folder" --rounds $(ROUNDS)
 
@@ -88,7 +98,7 @@ LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3
   --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_ARGS)
 
 lock: $(STAMP)
-	$(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
+	$(PIP) 'uv>=0.9'
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) --group release -c requirements/runtime.txt -o requirements/release.txt
 
