@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Module -> the public names it has. ``__init__.pyi`` imports the same; a test compares the two.
 _MODULES = {

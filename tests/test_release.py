@@ -29,6 +29,10 @@ def test_a_tag_of_this_commit_agrees(repo_root: Path) -> None:
             assert disagreements(tag) == []
 
 
+def test_the_changelog_begins_with_the_version_of_the_code() -> None:
+    assert disagreements() == []
+
+
 def test_a_release_whose_versions_agree_passes(tree: Path) -> None:
     assert code_version(tree) == "1.2.3"
     assert disagreements("v1.2.3", tree) == []
