@@ -42,6 +42,7 @@ COMMANDS = {
     "verify": ("verify", "Whether two nets are the same function, cell by cell of a map."),
     "features": ("features", "Blobs of a net as arrays, with where their cells lie in the image."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
+    "help": ("help", "Show the help of a command."),
 }
 
 
@@ -84,11 +85,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        from netsurgery.cli.options import limit_memory
-
         module = importlib.import_module(f"netsurgery.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
-        limit_memory(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -103,7 +101,7 @@ class LazyGroup(click.Group):
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__, prog_name="netsurgery")
+@click.version_option(__version__, "-V", "--version", prog_name="netsurgery")
 def cli() -> None:
     """Net surgery for trained Caffe models.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netsurgery.cli.command import Group
 from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_json, echo_over, on_terminal
 from netsurgery.io.cleanup import Undo
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Get real Caffe, and say which one is used.
 

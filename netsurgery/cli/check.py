@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
@@ -20,7 +21,7 @@ from netsurgery.verbs.check import Check, check
 __all__ = ["command", "render", "to_json"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "files",
     metavar="NET.prototxt [MODEL.caffemodel]",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.colors import Color, color_count, paint
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )

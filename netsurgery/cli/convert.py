@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     SIZE,
     dry_run_option,
     engine_options,
     force_option,
     json_option,
+    output_option,
     quiet_option,
     state_options,
 )
@@ -40,12 +42,12 @@ __all__ = ["command", "render", "to_json"]
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("prototxt", metavar="DEPLOY.prototxt", type=FILE)
 @click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
-@click.option("-o", "--output-dir", metavar="DIR", type=FILE, help="Where the outputs go.")
-@click.option("--prototxt-out", metavar="FILE", type=FILE, help="The new prototxt.")
-@click.option("--weights-out", metavar="FILE", type=FILE, help="The new caffemodel.")
+@output_option("-o", "--output-dir", metavar="DIR", type=FILE, help="Where the outputs go.")
+@output_option("--prototxt-out", metavar="FILE", type=FILE, help="The new prototxt.")
+@output_option("--weights-out", metavar="FILE", type=FILE, help="The new caffemodel.")
 @click.option(
     "--suffix", default="-conv", show_default=True, help="Put behind the converted layers' names."
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import cell, echo, echo_json, echo_table, echo_text, text_diff
 from netsurgery.errors import NetsurgeryError
@@ -29,7 +30,7 @@ Pair = tuple[Path, Path]
 TROUBLE = 2
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "files",
     metavar="A.prototxt B.prototxt [A.caffemodel B.caffemodel]",

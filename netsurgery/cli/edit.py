@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     dry_run_option,
     force_option,
     json_option,
+    output_option,
     quiet_option,
     state_options,
 )
@@ -89,11 +91,11 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     """
 
 
-@click.command("edit", help=_OPERATIONS)
+@click.command("edit", cls=Command, help=_OPERATIONS)
 @click.argument("prototxt", type=click.Path(path_type=Path))
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
-@click.option(
+@output_option(
     "-o",
     "--weights-out",
     type=click.Path(path_type=Path),
@@ -101,7 +103,7 @@ _OPERATIONS = """Change params, and the structure around them, on the author's o
     required=True,
     help="Where the new weights go; HDF5 if it ends in .h5.",
 )
-@click.option(
+@output_option(
     "--prototxt-out",
     type=click.Path(path_type=Path),
     metavar="FILE",

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     check_printed,
     force_option,
     json_option,
+    output_option,
     quiet_option,
     state_options,
     trust_option,
@@ -28,10 +30,10 @@ __all__ = ["command"]
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("prototxt", metavar="NET.prototxt", type=FILE)
 @click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
-@click.option(
+@output_option(
     "-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model; - prints it."
 )
 @click.option(

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     engine_options,
     force_option,
     json_option,
+    output_option,
     quiet_option,
     settings_of_state,
     state_options,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
@@ -53,7 +55,7 @@ __all__ = ["command"]
     required=True,
     help="A blob to take; may be given several times.",
 )
-@click.option(
+@output_option(
     "-o",
     "--output",
     metavar="FILE",

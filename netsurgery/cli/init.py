@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
     force_option,
     json_option,
+    output_option,
     quiet_option,
     seed_option,
     state_options,
@@ -27,9 +29,9 @@ from netsurgery.verbs.init import initialize
 __all__ = ["command"]
 
 
-@click.command("init")
+@click.command("init", cls=Command)
 @click.argument("prototxt", type=click.Path(path_type=Path))
-@click.option(
+@output_option(
     "-o",
     "--weights-out",
     type=click.Path(path_type=Path),

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command, WordType
 from netsurgery.cli.options import (
-    WordType,
     json_option,
     quiet_option,
     state_options,
@@ -53,7 +53,7 @@ def input_size(text: str) -> InputSize:
     return InputSize(name or None, dims)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "files",
     metavar="[NET.prototxt] [MODEL.caffemodel]",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
 from netsurgery.formats.settings import Settings
-from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = [
     "engine_options",
     "force_option",
     "json_option",
-    "limit_memory",
+    "output_option",
     "parse_size",
     "quiet_option",
     "seed_option",
@@ -75,24 +75,6 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-class WordType(click.ParamType[T]):
-    """A word that `parse` reads, raising ValueError for others; `name` is its form in the help."""
-
-    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
-        self.name, self.parse = name, parse
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return self.name  # click would make it upper case, and the words to type are not
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
-        if not isinstance(value, str):
-            return value  # type: ignore[no-any-return]  # read already
-        try:
-            return self.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 def whole_numbers(text: str, mark: str, most: int) -> tuple[int, ...]:
     """The numbers from 0 to `most` that are in `text` with `mark` between; () for all else."""
     parts = text.split(mark)
@@ -119,10 +101,10 @@ def _effects(text: str) -> frozenset[str]:
 
 
 SIZE = WordType("HxW", parse_size)
-MEMORY = WordType("SIZE", parse_memory)
 NAMED_SHAPE = WordType("BLOB=NxCxHxW", _named_shape)
 
 
+@headed(ENGINE)
 def engine_options(command: F) -> F:
     """--engine, --caffe-python, --gpu, --timeout, --threads, --allow, -v: `engine` of the command.
 
@@ -218,18 +200,19 @@ def check_printed(printed: bool, as_json: bool) -> None:
         raise click.UsageError("--json and -o - both print; give the output a file")
 
 
-def seed_option(told: str) -> Callable[[F], F]:
-    """--seed, which is for what is `told`; the command gets `seed`."""
+def seed_option(text: str) -> Callable[[F], F]:
+    """--seed, with `text` as its help; the command gets `seed`."""
     return click.option(
         "--seed",
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
         metavar="N",
-        help=told,
+        help=text,
     )
 
 
+@headed(NET)
 def state_options(command: F) -> F:
     """--phase, --stage, --level and --input-shape: how a net is read; the command gets `state`."""
 
@@ -283,6 +266,7 @@ def settings_of_state(state: NetState) -> Settings:
     return Settings(stages=state.stages or None, level=level)
 
 
+@headed(OTHER)
 def trust_option(command: F) -> F:
     """--trust-config and --ignore-config; the command gets `trust_config`, None for neither."""
     return click.option(
@@ -294,49 +278,29 @@ def trust_option(command: F) -> F:
     )(command)
 
 
+def output_option(*names: str, **attrs: Any) -> Callable[[F], F]:
+    """An option that stands with the others about outputs in the help."""
+    return headed(OUTPUT)(click.option(*names, **attrs))
+
+
 def dry_run_option(command: F) -> F:
     """--dry-run; the command gets `dry_run`."""
-    told = "Show what would be done, and the text's diff if any; write nothing."
-    return click.option("--dry-run", is_flag=True, help=told)(command)
+    text = "Show what would be done, and the text's diff if any; write nothing."
+    return output_option("--dry-run", is_flag=True, help=text)(command)
 
 
 def json_option(command: F) -> F:
     """--json; the command gets `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(command)
+    return output_option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(
+        command
+    )
 
 
 def quiet_option(command: F) -> F:
     """-q; the command gets `quiet`."""
-    return click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(command)
+    return output_option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(command)
 
 
 def force_option(command: F) -> F:
     """--force; the command gets `force`."""
-    return click.option("--force", is_flag=True, help="Replace outputs that exist.")(command)
-
-
-def limit_memory(command: click.Command) -> None:
-    """Give a command, and a group's commands, --max-memory; it holds while the command runs."""
-    if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            limit_memory(inner)
-        return
-    if any(param.name == "max_memory" for param in command.params):
-        return
-
-    def hold(ctx: click.Context, _: click.Parameter, limit: int | None) -> None:
-        ctx.call_on_close(functools.partial(set_max_memory, max_memory()))
-        set_max_memory(limit)
-
-    command.params.append(
-        click.Option(
-            ["--max-memory"],
-            type=MEMORY,
-            envvar="NETSURGERY_MAX_MEMORY",
-            is_eager=True,  # before any option that reads a file
-            expose_value=False,
-            callback=hold,
-            help="What inputs, nets and options may make it allocate, such as 4GiB (default: "
-            "three quarters of what is free). What needs more is refused before it is allocated.",
-        )
-    )
+    return output_option("--force", is_flag=True, help="Replace outputs that exist.")(command)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from netsurgery.cli.options import output_option
 from netsurgery.verbs.outputs import OUTPUTS
 
 __all__ = ["output_options"]
@@ -31,7 +32,7 @@ def output_options(how: Literal["of_map", "of_features"]) -> Callable[[F], F]:
 
         decorated: Any = wrapped
         for kind in reversed(kinds):
-            decorated = click.option(
+            decorated = output_option(
                 f"--{kind.name}",
                 metavar=f"FILE{kind.suffix}",
                 type=click.Path(allow_dash=how == "of_map"),

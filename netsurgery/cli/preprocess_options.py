@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from netsurgery.cli.options import FILE_PATH, FilePathType, WordType, parse_size
+from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed
+from netsurgery.cli.options import FILE_PATH, FilePathType, parse_size
 from netsurgery.cli.printing import echo
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.preprocess_values import parse_channel_swap
@@ -46,6 +47,7 @@ class MeanType(FilePathType):
         return numbers
 
 
+@headed(PREPROCESSING)
 def pixel_options(command: F) -> F:
     """--mean, --raw-scale, --channel-swap, --input-scale.
 
@@ -101,6 +103,7 @@ def pixel_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
+@headed(PREPROCESSING)
 def preprocess_options(command: F) -> F:
     """`pixel_options` and --labels, which `preprocess` holds too."""
 
@@ -157,6 +160,7 @@ def _map_size(text: str) -> str | tuple[int, int]:
         raise ValueError(f"{error}, net or image") from None
 
 
+@headed(NET)
 def model_options(command: F) -> F:
     """--prototxt and --weights; the command gets `prototxt` and `weights`, None where left out."""
     prototxt = click.option(
@@ -176,6 +180,7 @@ def model_options(command: F) -> F:
     return prototxt(weights(command))
 
 
+@headed(PREPROCESSING)
 def picture_options(command: F) -> F:
     """--fit, --antialias and --size: `options` of the command, PictureOptions."""
     fit = click.option(

@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     dry_run_option,
     force_option,
     json_option,
+    output_option,
     quiet_option,
     state_options,
 )
@@ -26,12 +28,12 @@ __all__ = ["command"]
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("from_net", metavar="FROM.prototxt", type=FILE)
 @click.argument("from_weights", metavar="FROM.caffemodel", type=FILE)
 @click.argument("to_net", metavar="TO.prototxt", type=FILE)
 @click.argument("to_weights", metavar="[TO.caffemodel]", type=FILE, required=False)
-@click.option(
+@output_option(
     "-o",
     "--weights-out",
     metavar="FILE",

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
     force_option,
     json_option,
+    output_option,
     quiet_option,
 )
 from netsurgery.cli.printing import echo, echo_json, echo_text, text_diff
@@ -23,9 +25,9 @@ __all__ = ["command"]
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=FILE)
-@click.option(
+@output_option(
     "-o", "--output", metavar="FILE", type=FILE, help="The new file; - prints a prototxt."
 )
 @dry_run_option

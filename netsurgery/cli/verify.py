@@ -9,10 +9,10 @@ from typing import get_args
 import click
 
 from netsurgery.cli import verify_report as report
+from netsurgery.cli.command import Command, WordType
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.options import (
     NumberType,
-    WordType,
     engine_options,
     json_option,
     quiet_option,
@@ -43,7 +43,7 @@ def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     return choices[names[0]], choices[names[1]]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("prototxt_a", metavar="A.prototxt", type=FILE)
 @click.argument("weights_a", metavar="A.caffemodel", type=FILE)
 @click.argument("prototxt_b", metavar="B.prototxt", type=FILE)

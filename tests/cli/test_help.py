@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from itertools import pairwise
@@ -11,7 +12,9 @@ import click
 import pytest
 from PIL import Image
 
+import netsurgery
 from netsurgery.cli import cli, run
+from netsurgery.cli.command import Command
 from netsurgery.cli.preprocess_options import MapSizeType
 
 #: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
@@ -135,6 +138,72 @@ def test_help_shows_words_as_they_are_typed(
 ) -> None:
     assert run([name, "--help"]) == 0
     assert f"{shown} " in capsys.readouterr().out
+
+
+#: Commands with so many options that their help has headings.
+LONG = [
+    name
+    for name, command in sorted(COMMANDS.items())
+    if sum(isinstance(param, click.Option) for param in command.params) > 10
+]
+
+
+def headings(name: str) -> dict[str, list[str]]:
+    """Heading -> the options under it, as the command of that name groups them."""
+    command = COMMANDS[name]
+    assert isinstance(command, Command)
+    context = click.Context(command, help_option_names=["-h", "--help"])
+    groups = command.option_groups(context)
+    return {heading: [option.opts[-1] for option in options] for heading, options in groups.items()}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_many_options_are_under_headings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown: dict[str, list[str]] = {}
+    for line in lines[lines.index("Options:") if "Options:" in lines else lines.index("Net:") :]:
+        if line.endswith(":") and not line.startswith(" "):
+            shown[line[:-1]] = []
+        elif line.startswith("  -"):
+            names = re.findall(r"(?<![\w-])--[a-z][\w-]*", line[:32])
+            shown[list(shown)[-1]].append(names[0])
+    expected = headings(name)
+    assert list(shown) == list(expected)
+    assert {key: sorted(names) for key, names in shown.items()} == {
+        key: sorted(names) for key, names in expected.items()
+    }
+    assert max(len(names) for names in shown.values()) <= 10
+    everything = [option for names in shown.values() for option in names]
+    assert len(everything) == len(set(everything)) > 10
+    assert "--help" in shown["Other options"]
+
+
+def test_an_option_of_several_commands_is_under_one_heading() -> None:
+    places: dict[str, set[str]] = {}
+    for name in LONG:
+        for heading, options in headings(name).items():
+            for option in set(options) - {"--blob", "--suffix", "--weights"}:
+                places.setdefault(option, set()).add(heading)
+    assert {option: several for option, several in places.items() if len(several) > 1} == {}
+
+
+def test_help_is_a_command_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["convert"], ["caffe"], ["caffe", "install"]):
+        assert run([*words, "--help"]) == 0
+        expected = capsys.readouterr().out
+        for line in (["help", *words], [*words, "-h"]):
+            assert run(line) == 0
+            assert capsys.readouterr().out == expected
+    assert run(["help", "konvert"]) == 2
+    assert "konvert" in capsys.readouterr().err
+    assert run(["help", "convert", "more"]) == 2
+
+
+def test_the_version_has_a_short_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-V"]) == run(["--version"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second == f"netsurgery, version {netsurgery.__version__}"
 
 
 def test_words_may_be_typed_in_capitals() -> None:

@@ -1,0 +1,132 @@
+"""What all commands share: their options under headings in --help, and --max-memory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
+
+__all__ = [
+    "ENGINE",
+    "NET",
+    "OTHER",
+    "OUTPUT",
+    "OWN",
+    "PREPROCESSING",
+    "Command",
+    "Group",
+    "WordType",
+    "headed",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+#: The headings, in the order of the help; options without one are under the first.
+OWN, NET, PREPROCESSING, ENGINE, OUTPUT, OTHER = HEADINGS = (
+    "Options",
+    "Net",
+    "Preprocessing",
+    "Engine",
+    "Output",
+    "Other options",
+)
+#: A command with fewer options lists them all under the first heading.
+_MANY = 11
+#: Columns for the options' names in the help; longer ones have a line of their own.
+_COLUMN = 30
+
+
+class WordType(click.ParamType[T]):
+    """A word that `parse` reads, raising ValueError for others; `name` is its form in the help."""
+
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name, self.parse = name, parse
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self.name  # click would make it upper case, and the words to type are not
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]  # read already
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
+    """Put the options that a decorator adds under a heading of the help."""
+
+    def decorate(add_options: Callable[[F], F]) -> Callable[[F], F]:
+        @functools.wraps(add_options)
+        def wrapped(command: F) -> F:
+            before = len(getattr(command, "__click_params__", ()))
+            result = add_options(command)
+            for param in getattr(result, "__click_params__", ())[before:]:
+                param.heading = heading
+            return result
+
+        return wrapped
+
+    return decorate
+
+
+class Command(click.Command):
+    """A command with --max-memory, and headings in its help where it has many options."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, **attrs)
+        self.params.append(_max_memory_option())
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups = {
+            heading: [option.get_help_record(ctx) or ("", "") for option in options]
+            for heading, options in self.option_groups(ctx).items()
+        }
+        widest = min(_COLUMN, max(len(name) for rows in groups.values() for name, _ in rows))
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in rows], _COLUMN)
+
+    def option_groups(self, ctx: click.Context) -> dict[str, list[click.Option]]:
+        """Heading -> the options under it, in the order of the help."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        if len(options) < _MANY:
+            return {OWN: options}
+        groups: dict[str, list[click.Option]] = {heading: [] for heading in HEADINGS}
+        for option in options:
+            default = OTHER if "--help" in option.opts else OWN
+            groups[getattr(option, "heading", default)].append(option)
+        return {heading: members for heading, members in groups.items() if members}
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+
+
+def _max_memory_option() -> click.Option:
+    """It holds while the command runs."""
+
+    def hold(ctx: click.Context, _: click.Parameter, limit: int | None) -> None:
+        ctx.call_on_close(functools.partial(set_max_memory, max_memory()))
+        set_max_memory(limit)
+
+    option: Any = click.Option(
+        ["--max-memory"],
+        type=WordType("SIZE", parse_memory),
+        envvar="NETSURGERY_MAX_MEMORY",
+        is_eager=True,  # before any option that reads a file
+        expose_value=False,
+        callback=hold,
+        help="Limit on the memory allocated for files, nets and options, such as 4GiB (default: "
+        "three quarters of what is free). Larger allocations are refused beforehand.",
+    )
+    option.heading = OTHER
+    return option  # type: ignore[no-any-return]
