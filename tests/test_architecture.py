@@ -134,7 +134,7 @@ def literals(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 @pytest.mark.parametrize("room", ["net", "surgery", "maps", "open_net", "verbs", "cli"])
 def test_what_a_layer_type_is_stands_in_its_record_alone(room: str) -> None:
-    """No name of a type, and no list of names, outside the records and the emitters."""
+    """No name of a type, and no list of names, outside the records and the converters."""
     names = {name for each in types.RECORDS.values() for name in (each.name, *each.aliases)}
     named = [
         f"{path.relative_to(PACKAGE)}:{line}: {text}"

@@ -19,7 +19,7 @@ from parity.fork_configurations import FORK_TRIALS
 from netsurgery.errors import PrototxtError
 from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
-from netsurgery.export.layers import EMITTERS, NetParams, write_net
+from netsurgery.export.layers import CONVERTERS, NetParams, write_net
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import NetDefinition
 from netsurgery.net.needed import needed
@@ -76,8 +76,8 @@ def test_valid_onnx(kind: str) -> None:
     valid()
 
 
-def test_every_emitter_is_tried() -> None:
-    assert set(EMITTERS) - {"Silence"} == set(ALL_TRIALS)
+def test_every_converter_is_tried() -> None:
+    assert set(CONVERTERS) - {"Silence"} == set(ALL_TRIALS)
 
 
 SLIDING = {

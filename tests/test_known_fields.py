@@ -8,7 +8,7 @@ import pytest
 
 from netsurgery.cli import run
 from netsurgery.errors import PrototxtError
-from netsurgery.export.layers import EMITTERS, check_types
+from netsurgery.export.layers import CONVERTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.index import caffe_fields, fields_of_forks, forks
 from netsurgery.net import NetDefinition, types
@@ -34,7 +34,7 @@ def test_records_name_what_the_schemas_have(name: str) -> None:
     assert all(field in fields_of_forks(message) for field in record.fields)
 
 
-@pytest.mark.parametrize("kind", sorted(EMITTERS))
+@pytest.mark.parametrize("kind", sorted(CONVERTERS))
 def test_every_type_has_its_message(kind: str) -> None:
     record = types.record(kind)
     assert record is not None

@@ -16,7 +16,7 @@ from parity.conformance import Trial, prototxt
 from parity.fork_configurations import FORK_TRIALS
 
 from netsurgery.errors import NetsurgeryError
-from netsurgery.export.layers import EMITTERS
+from netsurgery.export.layers import CONVERTERS
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import Layer, NetDefinition, types
 from netsurgery.net.cost import costs
@@ -53,13 +53,13 @@ def test_names_are_given_once() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_type_runs_if_and_only_if_it_has_an_emitter(kind: str) -> None:
+def test_a_type_runs_if_and_only_if_it_has_a_converter(kind: str) -> None:
     record = types.RECORDS[kind]
-    assert record.runs == (kind in EMITTERS or record is types.INPUT)
+    assert record.runs == (kind in CONVERTERS or record is types.INPUT)
 
 
-def test_every_emitter_is_of_a_known_type() -> None:
-    assert set(EMITTERS) <= set(types.RECORDS)
+def test_every_converter_is_of_a_known_type() -> None:
+    assert set(CONVERTERS) <= set(types.RECORDS)
 
 
 def trial_layer(trial: Trial) -> tuple[NetDefinition, Layer]:

@@ -201,7 +201,7 @@ class PrivateApt:
     def _settings(self) -> str:
         # APT_CONFIG is read before the machine's own files, so it cannot clear what they set
         # (hooks, pins): they are not read at all, and what is needed of them is copied.
-        kept = [
+        machine = [
             line
             for line in _ask("apt-config", "dump").splitlines()
             if KEPT_SETTINGS.match(line) and "AllowInsecure" not in line
@@ -233,7 +233,7 @@ class PrivateApt:
             # Old apts would have --print-uris give MD5.
             "Acquire::ForceHash": "SHA256",
         }
-        return "\n".join([*kept, *(f'{key} "{value}";' for key, value in own.items()), ""])
+        return "\n".join([*machine, *(f'{key} "{value}";' for key, value in own.items()), ""])
 
     def update(self) -> None:
         """Fetch the suite's list of packages, and check who signed it."""

@@ -45,7 +45,7 @@ class NetClaim(Closeable):
         """What the net takes at these inputs, all blobs handed back; None where it is not known."""
         if self._net is None:
             return None
-        tops = [one.name for one in self._net.inputs]
+        tops = [blob.name for blob in self._net.inputs]
         tops += [top for layer in self._net.layers for top in layer.tops]
         try:
             shapes = self._shapes(inputs)
@@ -55,7 +55,7 @@ class NetClaim(Closeable):
 
     def _shapes(self, inputs: Mapping[str, Shape]) -> Shapes:
         assert self._net is not None
-        own = {one.name for one in self._net.inputs}
+        own = {blob.name for blob in self._net.inputs}
         return self._shapes_at({k: v for k, v in inputs.items() if k in own})
 
     def _reckoned(self, inputs: Mapping[str, Shape], blobs: Sequence[str]) -> int:
@@ -74,8 +74,8 @@ class NetClaim(Closeable):
 
     def grow(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0) -> None:
         """Claim what running it takes. Raises MemoryLimitError."""
-        given = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
-        what = f"{self._path}: running the net with {given or 'no input'}"
+        sizes = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
+        what = f"{self._path}: running the net with {sizes or 'no input'}"
         self._claim.at_least(self.running(inputs, blobs) + more, what)
 
     def close(self) -> None:

@@ -230,9 +230,9 @@ def install_filter(program):
         return "no seccomp: not known for this kind of machine"
     if not program:
         return "no seccomp: libseccomp.so.2 is not there"
-    kept = ctypes.create_string_buffer(program, len(program))
+    buffer = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: how many instructions of 8 bytes, and where.
-    pointer = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(kept))
+    pointer = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     try:
         forbid_privileges()
         if system_call(number, SECCOMP_SET_MODE_FILTER, SECCOMP_TSYNC, pointer):
@@ -245,7 +245,9 @@ def install_filter(program):
 def system_call(number, *arguments):
     # type: (int, *object) -> int
     """What the kernel answers. Raises OSError."""
-    words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
+    words = [
+        ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments
+    ]
     answer = ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *words)
     if answer < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -268,7 +270,9 @@ def lower_limits(open_files):
 def lower(name, value):
     # type: (str, int) -> None
     which = getattr(resource, name)
-    known = [value if one == resource.RLIM_INFINITY else one for one in resource.getrlimit(which)]
+    known = [
+        value if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(which)
+    ]
     resource.setrlimit(which, (min(known[0], value), min(known[1], value)))
 
 

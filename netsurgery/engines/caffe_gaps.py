@@ -1,4 +1,4 @@
-"""What a net or its weights have that a Caffe does not know, told before Caffe is given them."""
+"""What a net or its weights use that a Caffe does not know, found before Caffe loads them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def unknown_field(message: Message, name: str, fields: Fields) -> tuple[str, Tex
             return name, field
         kind = known[field.name]
         if kind is not None and isinstance(field.value, Message):
-            found = unknown_field(field.value, kind, fields)
-            if found is not None:
-                return found
+            nested = unknown_field(field.value, kind, fields)
+            if nested is not None:
+                return nested
     return None

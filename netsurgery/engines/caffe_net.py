@@ -86,10 +86,10 @@ class CaffeNet(Closeable):
             check_shape(name, shape)
         self._check_open()
         self._limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
-        wanted = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
-        doing = f"reshaping {self.path}, {wanted}"
-        given = [[name, list(shape)] for name, shape in shapes.items()]
-        result = self._request("reshape", doing, shapes=given)
+        targets = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
+        doing = f"reshaping {self.path}, {targets}"
+        requested = [[name, list(shape)] for name, shape in shapes.items()]
+        result = self._request("reshape", doing, shapes=requested)
         with self._worker.sense(doing):
             self._blobs.update(shapes_by_name(result["blobs"]))
 
@@ -125,9 +125,9 @@ class CaffeNet(Closeable):
         self._check_open()
         self._claim.grow(self.inputs, blobs)
         offsets = self._worker.put(arrays)
-        given = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
+        feed = [[name, offset] for name, offset in zip(inputs, offsets, strict=True)]
         doing = f"running {self.path}"
-        result = self._request("forward", doing, inputs=given, blobs=list(blobs))
+        result = self._request("forward", doing, inputs=feed, blobs=list(blobs))
         taken = {}
         with self._worker.sense(doing):
             for name, (shape, offset) in zip(blobs, result["blobs"], strict=True):
@@ -195,7 +195,7 @@ class CaffeNet(Closeable):
         return self._engine._request(op, doing, net=self.number, **fields)
 
     def close(self) -> None:
-        """Let go of the net; the engine goes on. May be called again."""
+        """Release the net; the engine stays open. May be called again."""
         if self._open and self._worker.alive:
             self._request("close", f"closing {self.path}")
             self._limits.forget(self.number)

@@ -65,7 +65,7 @@ def mapped_libraries():
 
 def blas_of(libraries):
     # type: (list[str]) -> tuple[str | None, str | None]
-    """(whose BLAS, its path) among mapped libraries; (None, None) where it cannot be told.
+    """(BLAS vendor, its path) among the mapped libraries; (None, None) if it is not known.
 
     The wheels of numpy and scipy bring a BLAS of their own that Caffe does not use: theirs do
     not count.
@@ -82,7 +82,7 @@ def has_cuda(extension, libraries):
     # type: (str, list[str]) -> bool
     """Whether the GPU code is compiled in.
 
-    set_mode_gpu() cannot tell: it succeeds in a CPU-only build; set_device() aborts the process
+    set_mode_gpu() is no evidence: it succeeds in a CPU-only build; set_device() aborts the process
     there. But a CPU-only build leaves out caffe_gpu_memcpy, which every GPU build exports, and
     dlsym looks through all that _caffe is linked with. A fork that changed that function still
     shows itself by cuBLAS and cuRAND, which Caffe needs both of and OpenCV does not.
@@ -142,12 +142,12 @@ def main():
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     unconfined = {"writes": caffe_confine.forbid_writes([b"."], False, [])}
-    found = facts()
+    report = facts()
     program = bytes(bytearray.fromhex(sys.argv[1]))
     unconfined.update(caffe_confine.confine([], program, False, []))
-    if "error" not in found:
-        found.update(landlock=caffe_confine.landlock_version(), unconfined=unconfined)
-    json.dump(found, answer)
+    if "error" not in report:
+        report.update(landlock=caffe_confine.landlock_version(), unconfined=unconfined)
+    json.dump(report, answer)
     answer.close()
 
 

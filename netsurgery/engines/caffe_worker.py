@@ -60,7 +60,7 @@ class Worker(object):
     def __init__(self, shared, relay):
         # type: (int, int) -> None
         self.shared_descriptor = shared
-        self.handed = [("/proc/self/fd/%d" % one).encode() for one in (shared, relay)]
+        self.handed = [("/proc/self/fd/%d" % descriptor).encode() for descriptor in (shared, relay)]
         self.unconfined = {}  # type: Dict[str, str]
         self.nets = {}  # type: Dict[int, Any]
         self.caffe = None  # type: Any
@@ -123,11 +123,11 @@ class Worker(object):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         """Message -> field -> the field's own message or None, as compiled in."""
         known = {}  # type: Dict[str, Dict[str, Optional[str]]]
-        found = [import_or_refuse("caffe.proto.caffe_pb2").NetParameter.DESCRIPTOR]
-        for message in found:  # which grows
-            parts = [(text(one.name), one.message_type) for one in message.fields]
+        messages = [import_or_refuse("caffe.proto.caffe_pb2").NetParameter.DESCRIPTOR]
+        for message in messages:  # which grows
+            parts = [(text(field.name), field.message_type) for field in message.fields]
             known[text(message.name)] = {name: kind and text(kind.name) for name, kind in parts}
-            found += [kind for _, kind in parts if kind and kind not in found]
+            messages += [kind for _, kind in parts if kind and kind not in messages]
         return {"fields": known}
 
     def op_load(self, request):
@@ -197,16 +197,16 @@ class Worker(object):
         # type: (Dict[str, Any]) -> Dict[str, Any]
         """Copy params from net to net: every move is checked before the first is made."""
         original, target = self.nets[request["original"]], self.nets[request["target"]]
-        made = []
+        copies = []
         for layer, target_layer, turned in request["moves"]:
             old, new = params_of(original, layer), params_of(target, target_layer)
             reason = misfit(old, new, turned)
             if reason:
                 reason = "layer %s to layer %s: %s" % (layer, target_layer, reason)
                 raise Refused("surgery", reason + "; nothing was copied")
-            made.append((layer, target_layer, old, new, turned))
+            copies.append((layer, target_layer, old, new, turned))
         report = []
-        for layer, target_layer, old, new, turned in made:
+        for layer, target_layer, old, new, turned in copies:
             for index, (source, place) in enumerate(zip(old, new)):
                 values = source.data.T if turned and index == 0 else source.data
                 # The sizes are equal, so this reshape moves no value and loses none.
@@ -272,11 +272,11 @@ def blobs_by_text(net):
 def params_of(net, layer):
     # type: (Any, str) -> List[Any]
     """The params of the one layer of this name."""
-    found = [i for i, name in enumerate(net._layer_names) if text(name) == layer]
-    if len(found) != 1:
-        many = "more than one" if found else "no"
+    indices = [i for i, name in enumerate(net._layer_names) if text(name) == layer]
+    if len(indices) != 1:
+        many = "more than one" if indices else "no"
         raise Refused("surgery", "the net has %s layer %s" % (many, layer))
-    blobs = list(net.layers[found[0]].blobs)
+    blobs = list(net.layers[indices[0]].blobs)
     if not blobs:
         raise Refused("surgery", "layer %s has no params" % layer)
     return blobs

@@ -1,7 +1,7 @@
 """What an engine is: something that loads a net and runs it.
 
-The engines are told apart by name only ("caffe", "embedded"); callers hold an `Engine` and the
-`LoadedNet` it gives, and close both (each is a context manager). Arrays are C-contiguous
+The engines differ to callers by name only ("caffe", "embedded"): callers hold an `Engine` and the
+`LoadedNet` it returns, and close both (each is a context manager). Arrays are C-contiguous
 float32 numpy arrays; shapes are tuples of ints, N x C x H x W for images.
 """
 
@@ -143,7 +143,7 @@ class LoadedNet(Closeable, Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the net."""
+        """Release the net."""
 
 
 class Engine(Closeable, Protocol):
@@ -170,7 +170,7 @@ class Engine(Closeable, Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the engine and every net it loaded."""
+        """Release the engine and every net it loaded."""
 
 
 def check_shape(name: str, shape: Shape) -> None:

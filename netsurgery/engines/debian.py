@@ -63,9 +63,9 @@ LIBRARY_FOLDERS = (
     "usr/lib",
 )
 
-#: The dynamic loader is told where the libraries are: an exported LD_LIBRARY_PATH would reach,
-#: and break, every program that this Python starts. The folder is found when it runs, since the
-#: launcher is made in one place and moved to another. Python finds its own files from where it
+#: The dynamic loader gets the libraries' folders as an option: an exported LD_LIBRARY_PATH would
+#: reach, and break, every program that this Python starts. The folder is found when it runs, since
+#: the launcher is made in one place and moved to another. Python finds its own files from where it
 #: lies; on PYTHONPATH this Caffe's packages go before the user's, which may be another Python's.
 LAUNCHER = """\
 #!/bin/sh
@@ -80,10 +80,10 @@ exec "$root"/{loader} --library-path "{libraries}" "$root"/{python} "$@"
 
 def default_prefix() -> Path:
     """NETSURGERY_CAFFE_PREFIX, else `caffe` in the user's data folder. Raises InstallError."""
-    given = os.environ.get("NETSURGERY_CAFFE_PREFIX")
-    if given:
+    prefix = os.environ.get("NETSURGERY_CAFFE_PREFIX")
+    if prefix:
         with contextlib.suppress(RuntimeError):  # ~ where no home is known
-            return Path(given).expanduser().absolute()
+            return Path(prefix).expanduser().absolute()
     elif folder := data_folder():
         return folder / "caffe"
     raise InstallError(

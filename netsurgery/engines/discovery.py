@@ -65,13 +65,13 @@ def candidates(caffe_python: str | None = None) -> list[Candidate]:
     if sys.platform == "win32":
         raise EngineMissing("real Caffe is not run on Windows; --engine embedded needs none")
     variable = os.environ.get(VARIABLE) or None
-    found = []
+    explicit = []
     # The command line hands the variable's value over as the option's: name the true source.
     if caffe_python and caffe_python != variable:
-        found.append(_given(GIVEN[0], caffe_python))
+        explicit.append(_candidate(GIVEN[0], caffe_python))
     if variable:
-        found.append(_given(VARIABLE, variable))
-    return [*found, _this_interpreter(), _installed()]
+        explicit.append(_candidate(VARIABLE, variable))
+    return [*explicit, _this_interpreter(), _installed()]
 
 
 def probe_all(caffe_python: str | None = None) -> list[ProbeResult]:
@@ -81,8 +81,8 @@ def probe_all(caffe_python: str | None = None) -> list[ProbeResult]:
 
 def chosen(findings: list[ProbeResult]) -> ProbeResult | None:
     """The finding that `find_caffe` would use, or None where it would raise."""
-    given = findings[0].candidate.origin in GIVEN
-    return next((f for f in findings[: 1 if given else None] if f.caffe is not None), None)
+    explicit = findings[0].candidate.origin in GIVEN
+    return next((f for f in findings[: 1 if explicit else None] if f.caffe is not None), None)
 
 
 def find_caffe(caffe_python: str | None = None) -> Caffe:
@@ -98,8 +98,8 @@ def find_caffe(caffe_python: str | None = None) -> Caffe:
 
 def _eligible(caffe_python: str | None) -> list[Candidate]:
     """The candidates that may be used: one that was given alone, else all, in order."""
-    found = candidates(caffe_python)
-    return found[:1] if found[0].origin in GIVEN else found
+    every = candidates(caffe_python)
+    return every[:1] if every[0].origin in GIVEN else every
 
 
 def locate_caffe(caffe_python: str | None = None) -> str:
@@ -140,7 +140,7 @@ def _missing(refused: list[ProbeResult]) -> EngineMissing:
     return EngineMissing(f"no Caffe found: {tried}; {REMEDY}")
 
 
-def _given(origin: str, text: str) -> Candidate:
+def _candidate(origin: str, text: str) -> Candidate:
     try:
         return Candidate(origin, text, resolve_python(text))
     except NotUsable as error:
@@ -161,10 +161,10 @@ def _this_interpreter() -> Candidate:
 def _why_not_importable() -> str:
     """Why `import caffe` cannot give pycaffe here; "" where it may. Runs and imports nothing."""
     try:
-        here = os.path.realpath(os.curdir)
+        working_folder = os.path.realpath(os.curdir)
     except OSError:  # the current folder was removed: nothing can be in it
-        here = ""
-    left_out = {here, *map(os.path.realpath, own_path())}
+        working_folder = ""
+    left_out = {working_folder, *map(os.path.realpath, own_path())}
     searched = [place for place in sys.path if place and os.path.realpath(place) not in left_out]
     spec = PathFinder.find_spec("caffe", [*caffe_path(), *searched])
     if spec is None:

@@ -51,29 +51,29 @@ class Handover:
         self._folders = folders
 
     @contextmanager
-    def prototxt(self, given: Prototxt) -> Iterator[Path]:
+    def prototxt(self, prototxt: Prototxt) -> Iterator[Path]:
         """The file that Caffe is to read a net from; nobody else can change what is there."""
-        text = given.to_bytes(given.root.source.text)
+        text = prototxt.to_bytes(prototxt.root.source.text)
         if _path(self._shared).exists():
-            yield _put(self._shared, io.BytesIO(text), given.path)
+            yield _put(self._shared, io.BytesIO(text), prototxt.path)
             return
         with scratch_folder() as folder:
-            made = folder / "net.prototxt"
-            made.write_bytes(text)
-            yield made
+            copy = folder / "net.prototxt"
+            copy.write_bytes(text)
+            yield copy
 
     @contextmanager
-    def weights(self, given: Path | None) -> Iterator[Path | None]:
+    def weights(self, path: Path | None) -> Iterator[Path | None]:
         """The file that Caffe is to read weights from. Raises EngineFailed."""
-        if given is None or self._reads or _identity(given) in self._granted:
-            yield given
+        if path is None or self._reads or _identity(path) in self._granted:
+            yield path
             return
         with _emptied(self._relay):
-            with _opened(given) as source:
-                copied = _put(self._relay, source, given)
-            yield self._named(given) if is_hdf5_name(given) else copied
+            with _opened(path) as source:
+                copied = _put(self._relay, source, path)
+            yield self._named(path) if is_hdf5_name(path) else copied
 
-    def _named(self, given: Path) -> Path:
+    def _named(self, path: Path) -> Path:
         """The relay under a name: HDF5 opens nothing without, and Caffe knows HDF5 by its ending.
 
         A file that had no name can be given one once, so it keeps it. Raises EngineFailed.
@@ -85,7 +85,7 @@ class Handover:
                 os.link(_path(self._relay), folder / "weights.h5", src_dir_fd=self._relay.fileno())
             except OSError as error:
                 raise EngineFailed(
-                    f"{given}: cannot be handed to Caffe, which was confined to other weights "
+                    f"{path}: cannot be handed to Caffe, which was confined to other weights "
                     f"before: {error.strerror}; open another engine for it"
                 ) from None
             self._name = folder / "weights.h5"
@@ -127,10 +127,10 @@ def _identities(files: Sequence[Path]) -> set[tuple[int, int]]:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _put(file: FileIO, source: BinaryIO, name: Path | str) -> Path:
@@ -145,8 +145,8 @@ def _put(file: FileIO, source: BinaryIO, name: Path | str) -> Path:
     return _path(file)
 
 
-def _opened(given: Path) -> BinaryIO:
+def _opened(path: Path) -> BinaryIO:
     try:
-        return open(given, "rb")
+        return open(path, "rb")
     except OSError as error:
-        raise EngineFailed(f"{given}: cannot be handed to Caffe: {error.strerror}") from None
+        raise EngineFailed(f"{path}: cannot be handed to Caffe: {error.strerror}") from None

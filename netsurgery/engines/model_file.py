@@ -48,9 +48,9 @@ def check_model(path: Path) -> None:
 def check_params(net: NetDefinition, weights: Path) -> None:
     """Raise unless the weights hold every param of the net that its fillers do not set.
 
-    The index of the weights is read, no more. NetError and PrototxtError tell the layer, in the
-    embedded engine's words; CaffemodelError what is wrong with the file, EngineFailed what Caffe
-    does not find in HDF5. Caffemodels of V0 are left for Caffe to judge.
+    The index of the weights is read, no more. NetError and PrototxtError name the layer, in the
+    embedded engine's words; CaffemodelError says what is wrong with the file, EngineFailed what
+    Caffe does not find in HDF5. Caffemodels of V0 are left for Caffe to judge.
     """
     with NetWithWeights(net, weights) as model:
         try:
@@ -59,14 +59,14 @@ def check_params(net: NetDefinition, weights: Path) -> None:
             return
         try:
             params = model.shapes.params
-        except NetsurgeryError:  # names are compared all the same; of shapes Caffe tells
+        except NetsurgeryError:  # names are still compared; Caffe reports shapes
             params = {}
         ParamSources(model).check(params)
         check_found_by_caffe(model)
 
 
 def check_found_by_caffe(model: NetWithWeights) -> None:
-    """Raise EngineFailed for what `lost_by_caffe` tells."""
+    """Raise EngineFailed for what `lost_by_caffe` reports."""
     lost = lost_by_caffe(model)
     if lost:
         raise EngineFailed(f"{model.path}: {lost}; --engine embedded does")
@@ -114,4 +114,4 @@ def count_layers(source: FileSource) -> int:
     Raises CaffemodelError for a file that is no run of fields.
     """
     fields = WireReader(source).fields(0, source.size)
-    return sum(found.number in (NET_V1, NET_V2) for found in fields)
+    return sum(field.number in (NET_V1, NET_V2) for field in fields)

@@ -87,15 +87,15 @@ class EmbeddedEngine(Closeable):
             # Where Caffe was passed over, the way out is not to ask for it.
             raise (error.more(f" ({self.note})") if self.note else error) from None
         try:
-            made = EmbeddedNet(self, model)
+            loaded = EmbeddedNet(self, model)
         except BaseException:
             model.close()
             raise
-        self._nets = [*(net for net in self._nets if net.open), made]
-        return made
+        self._nets = [*(net for net in self._nets if net.open), loaded]
+        return loaded
 
     def close(self) -> None:
-        """Let go of every net."""
+        """Release every net."""
         while self._nets:
             self._nets.pop().close()
 
@@ -105,7 +105,7 @@ class EmbeddedNet(Closeable):
 
     def __init__(self, engine: EmbeddedEngine, model: NetWithWeights) -> None:
         self._engine, self._net, self._model = engine, model.net, model
-        self._names = dict.fromkeys(given.name for given in model.net.inputs)
+        self._names = dict.fromkeys(blob.name for blob in model.net.inputs)
         self._weights = NetParams(model)
         self._shapes = model.shapes
         self._sessions: OrderedDict[object, tuple[Session, Claim]] = OrderedDict()
@@ -128,7 +128,7 @@ class EmbeddedNet(Closeable):
     @property
     def inputs(self) -> Mapping[str, Shape]:
         """The input blobs and their present shapes, in file order."""
-        return {given.name: self._shapes.of(given.name) for given in self._net.inputs}
+        return {blob.name: self._shapes.of(blob.name) for blob in self._net.inputs}
 
     @property
     def blobs(self) -> Mapping[str, Shape]:
@@ -147,15 +147,15 @@ class EmbeddedNet(Closeable):
         input that is not there or a shape that cannot be, PrototxtError or NetError, naming the
         layer, where the net or its weights cannot follow.
         """
-        found = self._shapes_at(shapes)
+        shapes_now = self._shapes_at(shapes)
         for layer in self._net.layers:
-            self._weights.of(layer, found.params_of(layer))
-        self._shapes = found
-        self._held = {k: v for k, v in self._held.items() if v.shape == found.blobs.get(k)}
+            self._weights.of(layer, shapes_now.params_of(layer))
+        self._shapes = shapes_now
+        self._held = {k: v for k, v in self._held.items() if v.shape == shapes_now.blobs.get(k)}
 
     def _shapes_at(self, shapes: Mapping[str, Shape]) -> Shapes:
         """The net's shapes with some inputs at others than now."""
-        present = {given.name: self._shapes.blobs.get(given.name) for given in self._net.inputs}
+        present = {blob.name: self._shapes.blobs.get(blob.name) for blob in self._net.inputs}
         for name, shape in shapes.items():
             self._check_input(name)
             check_shape(name, shape)
@@ -177,8 +177,8 @@ class EmbeddedNet(Closeable):
 
     def _claimed(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0) -> Claim:
         """What running the net takes; sessions that were kept make room for it."""
-        given = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
-        what = f"{self._net.prototxt.path}: running the net with {given or 'no input'}"
+        sizes = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
+        what = f"{self._net.prototxt.path}: running the net with {sizes or 'no input'}"
         count = self.memory(inputs, blobs) + more
         while True:
             try:
@@ -211,11 +211,11 @@ class EmbeddedNet(Closeable):
         self._model.check_unchanged()
         # Copies: the caller may change an array that a later forward still needs.
         self._held.update({k: np.array(v, np.float32, order="C") for k, v in inputs.items()})
-        wanted = tuple(dict.fromkeys(blobs))
-        session = self._session(wanted)
+        names = tuple(dict.fromkeys(blobs))
+        session = self._session(names)
         feed = {name: self._input(name) for name in session.inputs}
-        made = session.run(feed)
-        return dict(zip(wanted, made, strict=True))
+        arrays = session.run(feed)
+        return dict(zip(names, arrays, strict=True))
 
     def _input(self, name: str) -> Array:
         shape = self._shapes.of(name)
@@ -223,18 +223,18 @@ class EmbeddedNet(Closeable):
             self._held[name] = np.zeros(shape, np.float32)
         return self._held[name]
 
-    def _session(self, wanted: tuple[str, ...]) -> Session:
-        key = (tuple(self.inputs.items()), wanted)
+    def _session(self, blobs: tuple[str, ...]) -> Session:
+        key = (tuple(self.inputs.items()), blobs)
         if key not in self._sessions:
-            claim = self._claimed(self.inputs, wanted)
-            self._sessions[key] = self._made(wanted), claim
+            claim = self._claimed(self.inputs, blobs)
+            self._sessions[key] = self._make_session(blobs), claim
             if len(self._sessions) > SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key][0]
 
-    def _made(self, wanted: tuple[str, ...]) -> Session:
-        graph = write_net(self._net, self._shapes, wanted, self._weights.of)
+    def _make_session(self, blobs: tuple[str, ...]) -> Session:
+        graph = write_net(self._net, self._shapes, blobs, self._weights.of)
         weights = self._model.weights if self._model.has_weights else None
         return Session(graph, weights, self._engine.options)
 
@@ -244,7 +244,7 @@ class EmbeddedNet(Closeable):
             raise EngineError(f"{self._net.prototxt.path} has no input {name}; its inputs: {known}")
 
     def close(self) -> None:
-        """Let go of the net and its weights. May be called again."""
+        """Release the net and its weights. May be called again."""
         self.open = False
         self._sessions.clear()
         self._model.close()

@@ -164,19 +164,19 @@ class Session:
         timer.start()
         try:
             with unheard(shown=self._options.verbose):
-                made = self._session.run([*self.outputs, *self._starts], dict(feed), running)
+                outputs = self._session.run([*self.outputs, *self._starts], dict(feed), running)
         except Exception as error:
             if over.is_set():
                 raise EngineTimeout(f"the net did not run within {limit:g} s") from None
-            told = _line(error)
-            node = re.search(r"Name:'(.+)/\w+'", told)  # as export.site names it
+            reason = _line(error)
+            node = re.search(r"Name:'(.+)/\w+'", reason)  # as LayerContext names it
             at = f" at layer {node[1]!r}" if node else ""
-            raise EngineFailed(f"ONNX Runtime gave up{at}: {told}") from None
+            raise EngineFailed(f"ONNX Runtime gave up{at}: {reason}") from None
         finally:
             timer.cancel()
         count = len(self.outputs)
-        self._check_starts(made[count:])
-        return [np.asarray(array, np.float32) for array in made[:count]]
+        self._check_starts(outputs[count:])
+        return [np.asarray(array, np.float32) for array in outputs[:count]]
 
     def _check_starts(self, rows: Sequence[Array]) -> None:
         for row, layer in zip(rows, self._starts.values(), strict=True):

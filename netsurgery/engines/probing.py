@@ -50,9 +50,9 @@ class Caffe:
 
     python: the interpreter to run, as given (a launcher or a virtual environment's link stays).
     version, python_version: "1.0.0", "3.9.2"; path: the folder of the caffe package.
-    blas: "OpenBLAS", "MKL", ... or None where it cannot be told; blas_path: the library's file.
+    blas: "OpenBLAS", "MKL", ... or None if it is not known; blas_path: the library's file.
     cuda: whether GPU code is compiled in (not whether there is a GPU).
-    layer_types: every type this build knows, sorted; empty in builds too old to tell.
+    layer_types: every type this build knows, sorted; empty in builds too old to list them.
     landlock: the version of Linux's Landlock, 0 for none. unconfined: for "writes", "reads",
     "calls" (system calls), "memory" and "processes" why its process is not confined in that here,
     or "".
@@ -72,17 +72,17 @@ class Caffe:
     unconfined: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve_python(given: str) -> str:
+def resolve_python(python: str) -> str:
     """An interpreter's absolute path from a path or a command name. Raises NotUsable.
 
     Links are kept: a virtual environment is known by where its link lies.
     """
-    text = os.path.expanduser(given)
+    text = os.path.expanduser(python)
     if os.sep not in text:
-        found = shutil.which(text)
-        if found is None and not os.path.exists(text):
+        command = shutil.which(text)
+        if command is None and not os.path.exists(text):
             raise NotUsable("no such file, and no such command on PATH")
-        text = found or text
+        text = command or text
     path = os.path.abspath(text)
     if not os.path.exists(path):
         raise NotUsable("no such file")
@@ -129,7 +129,9 @@ def own_path() -> list[str]:
 
 def path_hint() -> str:
     """What to add where no caffe is found and our own PYTHONPATH has one; "" where it has none."""
-    place = next((one for one in own_path() if os.path.isdir(os.path.join(one, "caffe"))), None)
+    place = next(
+        (folder for folder in own_path() if os.path.isdir(os.path.join(folder, "caffe"))), None
+    )
     return f"; for a caffe in {place} set {PATH_VARIABLE}, PYTHONPATH is not used" if place else ""
 
 

@@ -105,7 +105,7 @@ class PycaffeEngine(Closeable):
 
     def _started(self) -> dict[str, Any]:
         python, gpu, limit = self._worker.python, self._options.gpu, self._options.start_timeout
-        scratch = [Path(one) for one in [self._worker.scratch] if one]
+        scratch = [Path(folder) for folder in [self._worker.scratch] if folder]
         places = [wire_path(place) for place in (*scratch, *self._outputs)]
         asked = {"gpu": gpu, "allow": sorted(self._options.allow), "places": places}
         try:
@@ -297,5 +297,5 @@ class _Load(NamedTuple):
             "weights": None if weights is None else wire_path(weights),
             "phase": self.state.phase,
             "level": self.state.level,
-            "stages": [wire_text(one) for one in self.state.stages],
+            "stages": [wire_text(stage) for stage in self.state.stages],
         }

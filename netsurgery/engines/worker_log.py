@@ -80,10 +80,10 @@ def caffe_words(printed: str) -> str:
     """
     lines = printed.splitlines()
     for number, line in enumerate(lines):
-        if found := FATAL.match(line):
+        if fatal := FATAL.match(line):
             parsing = [m["text"] for early in lines[:number] if (m := PROTOBUF.match(early))]
-            said = " ".join([found["text"], *following(lines[number + 1 :])])
-            return shortened("; ".join([f"{said.strip()} ({found['place']})", *parsing]))
+            said = " ".join([fatal["text"], *following(lines[number + 1 :])])
+            return shortened("; ".join([f"{said.strip()} ({fatal['place']})", *parsing]))
     thrown = [line.strip() for line in lines if TERMINATE.match(line)]
     return shortened(" ".join(thrown) or next((s for s in reversed(lines) if s.strip()), ""))
 

@@ -263,8 +263,8 @@ class WorkerProcess:
         """
         import numpy as np
 
-        there = os.fstat(self._shared.fileno()).st_size
-        if offset + prod(shape) * np.dtype(np.float32).itemsize > there:
+        size = os.fstat(self._shared.fileno()).st_size
+        if offset + prod(shape) * np.dtype(np.float32).itemsize > size:
             raise ValueError("less is handed over than it says")
         array = np.empty(shape, np.float32)
         raw, done = raw_bytes(array), 0
@@ -300,7 +300,7 @@ def relay_file() -> FileIO:
 
 
 def environment(options: EngineOptions) -> dict[str, str]:
-    """The worker's environment: ours, with Caffe told how much to print and to use."""
+    """The worker's environment: ours, with Caffe's log level and number of threads set."""
     env = guest_environment(modules="python" in options.allow)
     env["GLOG_logtostderr"] = "1"
     env["GLOG_minloglevel"] = "0" if options.verbose else "2"

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from netsurgery.export.convolution import EMITTERS as CONVOLUTIONS
+from netsurgery.export.convolution import CONVERTERS as CONVOLUTIONS
 from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.net.types.detection import regions
 from netsurgery.net.types.fields import as_image
@@ -22,49 +22,49 @@ from netsurgery.net.types.rearranging import (
 from netsurgery.net.types.resampling import interp_crop, upsample_factors
 from netsurgery.net.types.shaping import permutation, transposition
 
-__all__ = ["EMITTERS"]
+__all__ = ["CONVERTERS"]
 
 
-def _relu6(site: LayerContext) -> list[str]:
-    return [site.op("Clip", site.bottom, site.floats(0.0), site.floats(6.0))]
+def _relu6(ctx: LayerContext) -> list[str]:
+    return [ctx.op("Clip", ctx.bottom, ctx.floats(0.0), ctx.floats(6.0))]
 
 
-def _permute(site: LayerContext) -> list[str]:
-    order = permutation(site.layer, len(site.shape))
-    return [site.op("Transpose", site.bottom, perm=order)]
+def _permute(ctx: LayerContext) -> list[str]:
+    order = permutation(ctx.layer, len(ctx.shape))
+    return [ctx.op("Transpose", ctx.bottom, perm=order)]
 
 
-def _normalize(site: LayerContext) -> list[str]:
+def _normalize(ctx: LayerContext) -> list[str]:
     """x / sqrt(sum of x^2 + eps) over the blob of one picture, or over its channels only."""
-    message, count = site.layer.param("norm_param"), len(site.shape)
+    message, count = ctx.layer.param("norm_param"), len(ctx.shape)
     if not 2 <= count <= 4:
-        raise site.layer.error(f"its bottom has {count} axes; expected N x C, and at most H x W")
+        raise ctx.layer.error(f"its bottom has {count} axes; expected N x C, and at most H x W")
     axes = range(1, count) if message.boolean("across_spatial", True) else [1]
-    square = site.op("ReduceSumSquare", site.bottom, site.ints(axes))
-    norm = site.op("Sqrt", site.op("Add", square, site.floats(message.number("eps", 1e-10))))
-    scale = site.param(0, (prod(site.params[0].shape), *[1] * (count - 2)))
-    return [site.op("Mul", site.op("Div", site.bottom, norm), scale)]
+    square = ctx.op("ReduceSumSquare", ctx.bottom, ctx.ints(axes))
+    norm = ctx.op("Sqrt", ctx.op("Add", square, ctx.floats(message.number("eps", 1e-10))))
+    scale = ctx.param(0, (prod(ctx.params[0].shape), *[1] * (count - 2)))
+    return [ctx.op("Mul", ctx.op("Div", ctx.bottom, norm), scale)]
 
 
-def _interp(site: LayerContext) -> list[str]:
+def _interp(ctx: LayerContext) -> list[str]:
     """Bilinear, corner on corner."""
-    value, (before, behind) = site.bottom, interp_crop(site.layer)
+    value, (before, behind) = ctx.bottom, interp_crop(ctx.layer)
     if before or behind:
-        ends = [size - behind for size in site.shape[2:]]
-        starts, axes = site.ints([before] * 2), site.ints([2, 3])
-        value = site.op("Slice", value, starts, site.ints(ends), axes)
+        ends = [size - behind for size in ctx.shape[2:]]
+        starts, axes = ctx.ints([before] * 2), ctx.ints([2, 3])
+        value = ctx.op("Slice", value, starts, ctx.ints(ends), axes)
     attributes = {"coordinate_transformation_mode": "align_corners", "mode": "linear"}
-    return [site.op("Resize", value, "", "", site.ints(site.tops[0]), **attributes)]
+    return [ctx.op("Resize", value, "", "", ctx.ints(ctx.tops[0]), **attributes)]
 
 
-def _upsample(site: LayerContext) -> list[str]:
+def _upsample(ctx: LayerContext) -> list[str]:
     """Each value repeated; or, with a mask, put where the mask says and zeros elsewhere."""
-    if len(site.bottoms) == 1:
-        scales = site.floats((1, 1, *upsample_factors(site.layer)))
+    if len(ctx.bottoms) == 1:
+        scales = ctx.floats((1, 1, *upsample_factors(ctx.layer)))
         return [
-            site.op(
+            ctx.op(
                 "Resize",
-                site.bottom,
+                ctx.bottom,
                 "",
                 scales,
                 coordinate_transformation_mode="asymmetric",
@@ -72,43 +72,43 @@ def _upsample(site: LayerContext) -> list[str]:
                 nearest_mode="floor",
             )
         ]
-    batch, channels, *size = site.tops[0]
+    batch, channels, *size = ctx.tops[0]
     rows = batch * channels
-    values, mask = (site.reshape(bottom, (rows, -1)) for bottom in site.bottoms)
-    zeros = site.floats(np.zeros((rows, prod(size))))
-    places = site.op("Cast", mask, to=7)
-    made = site.op("ScatterElements", zeros, places, values, axis=1)
-    return [site.reshape(made, site.tops[0])]
+    values, mask = (ctx.reshape(bottom, (rows, -1)) for bottom in ctx.bottoms)
+    zeros = ctx.floats(np.zeros((rows, prod(size))))
+    places = ctx.op("Cast", mask, to=7)
+    scattered = ctx.op("ScatterElements", zeros, places, values, axis=1)
+    return [ctx.reshape(scattered, ctx.tops[0])]
 
 
-def _shuffle(site: LayerContext) -> list[str]:
+def _shuffle(ctx: LayerContext) -> list[str]:
     """Channels dealt out: the first of every group, then the second of every group, ..."""
-    group = site.layer.param("shuffle_channel_param").integer("group", 1, 1)
-    channels = site.shape[1]
+    group = ctx.layer.param("shuffle_channel_param").integer("group", 1, 1)
+    channels = ctx.shape[1]
     order = np.arange(channels).reshape(group, channels // group).T.ravel()
-    return [site.op("Gather", site.bottom, site.ints(order), axis=1)]
+    return [ctx.op("Gather", ctx.bottom, ctx.ints(order), axis=1)]
 
 
-def _axpy(site: LayerContext) -> list[str]:
-    factor, x, y = site.bottoms
-    each = site.reshape(factor, (0, 0, *[1] * (len(site.shapes[1]) - 2)))
-    return [site.op("Add", site.op("Mul", each, x), y)]
+def _axpy(ctx: LayerContext) -> list[str]:
+    factor, x, y = ctx.bottoms
+    each = ctx.reshape(factor, (0, 0, *[1] * (len(ctx.shapes[1]) - 2)))
+    return [ctx.op("Add", ctx.op("Mul", each, x), y)]
 
 
-def _roi_pooling(site: LayerContext) -> list[str]:
+def _roi_pooling(ctx: LayerContext) -> list[str]:
     """The largest of each part of each region; 0 where a part has no cell."""
-    scale = site.layer.param("roi_pooling_param").number("spatial_scale", 1.0)
-    boxes = site.bottoms[1]
-    if len(site.shapes[1]) != 2:
-        boxes = site.reshape(boxes, site.shapes[1][:2])
-    size = regions(site.layer)
-    return [site.op("MaxRoiPool", site.bottom, boxes, pooled_shape=size, spatial_scale=scale)]
+    scale = ctx.layer.param("roi_pooling_param").number("spatial_scale", 1.0)
+    boxes = ctx.bottoms[1]
+    if len(ctx.shapes[1]) != 2:
+        boxes = ctx.reshape(boxes, ctx.shapes[1][:2])
+    size = regions(ctx.layer)
+    return [ctx.op("MaxRoiPool", ctx.bottom, boxes, pooled_shape=size, spatial_scale=scale)]
 
 
-def _prior_box(site: LayerContext) -> list[str]:
+def _prior_box(ctx: LayerContext) -> list[str]:
     """A constant: the bottoms give sizes alone."""
-    known = priors(site.layer)
-    size, picture = (np.array(as_image(site.layer, shape)[2:], float) for shape in site.shapes)
+    known = priors(ctx.layer)
+    size, picture = (np.array(as_image(ctx.layer, shape)[2:], float) for shape in ctx.shapes)
     picture = picture if known.picture is None else np.array(known.picture)
     step = picture / size if known.step is None else np.array(known.step)
     middles = [(np.arange(size[i]) + known.offset) * step[i] for i in range(2)]
@@ -126,46 +126,46 @@ def _prior_box(site: LayerContext) -> list[str]:
     boxes = np.stack(corners, axis=-1).ravel()
     boxes = boxes.clip(0, 1) if known.clip else boxes
     variances = np.resize(known.variances, boxes.shape)
-    return [site.floats(np.stack([boxes, variances])[None])]
+    return [ctx.floats(np.stack([boxes, variances])[None])]
 
 
-def _reorg(site: LayerContext) -> list[str]:
+def _reorg(ctx: LayerContext) -> list[str]:
     """The part (y, x) of every square of cells, channel by channel, and the other way round.
 
     YOLO takes its bottom for a map of so many times fewer channels, and so many times more rows
     and columns, which it is not: the same numbers lie otherwise.
     """
-    (batch, channels, height, width), (stride, back) = site.shape, reorg(site.layer)
+    (batch, channels, height, width), (stride, back) = ctx.shape, reorg(ctx.layer)
     fewer = channels // stride**2
     if back:
-        parts = site.reshape(site.bottom, (batch, stride, stride, fewer, height, width))
-        spread = site.op("Transpose", parts, perm=(0, 3, 4, 1, 5, 2))
-        return [site.reshape(spread, site.tops[0])]
-    squares = site.reshape(site.bottom, (batch, fewer, height, stride, width, stride))
-    parts = site.op("Transpose", squares, perm=(0, 3, 5, 1, 2, 4))
-    return [site.reshape(parts, site.tops[0])]
+        parts = ctx.reshape(ctx.bottom, (batch, stride, stride, fewer, height, width))
+        spread = ctx.op("Transpose", parts, perm=(0, 3, 4, 1, 5, 2))
+        return [ctx.reshape(spread, ctx.tops[0])]
+    squares = ctx.reshape(ctx.bottom, (batch, fewer, height, stride, width, stride))
+    parts = ctx.op("Transpose", squares, perm=(0, 3, 5, 1, 2, 4))
+    return [ctx.reshape(parts, ctx.tops[0])]
 
 
-def _reverse(site: LayerContext) -> list[str]:
-    axes = reversed_axes(site.layer, len(site.shape))
+def _reverse(ctx: LayerContext) -> list[str]:
+    axes = reversed_axes(ctx.layer, len(ctx.shape))
     starts, ends = [-1] * len(axes), [-(2**31)] * len(axes)
-    constants = [site.ints(values) for values in (starts, ends, axes, starts)]
-    return [site.op("Slice", site.bottom, *constants)]
+    constants = [ctx.ints(values) for values in (starts, ends, axes, starts)]
+    return [ctx.op("Slice", ctx.bottom, *constants)]
 
 
-def _pad(site: LayerContext) -> list[str]:
-    around = paddings(site.layer, len(site.shape))
+def _pad(ctx: LayerContext) -> list[str]:
+    around = paddings(ctx.layer, len(ctx.shape))
     before, behind = zip(*around, strict=True)
-    value = site.layer.param("pad_param").number("constant_values", 0.0)
-    return [site.op("Pad", site.bottom, site.ints((*before, *behind)), site.floats(value))]
+    value = ctx.layer.param("pad_param").number("constant_values", 0.0)
+    return [ctx.op("Pad", ctx.bottom, ctx.ints((*before, *behind)), ctx.floats(value))]
 
 
-def _transpose(site: LayerContext) -> list[str]:
-    order = transposition(site.layer, len(site.shape))
-    return [site.op("Transpose", site.bottom, perm=order)]
+def _transpose(ctx: LayerContext) -> list[str]:
+    order = transposition(ctx.layer, len(ctx.shape))
+    return [ctx.op("Transpose", ctx.bottom, perm=order)]
 
 
-EMITTERS: dict[str, Converter] = {
+CONVERTERS: dict[str, Converter] = {
     "Axpy": _axpy,
     "DepthwiseConvolution": CONVOLUTIONS["Convolution"],
     "Interp": _interp,

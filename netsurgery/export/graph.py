@@ -20,8 +20,8 @@ __all__ = ["Constant", "Graph", "Operation"]
 class Operation:
     """One operator of ONNX, and the layer it is part of.
 
-    ``name`` is what its first output was called first, before it was called after a blob: it tells
-    the layer.
+    ``name`` is its first output's original name, before that was renamed after a blob: it contains
+    the layer's name.
     """
 
     kind: str
@@ -130,8 +130,8 @@ def _initializer(name: str, constant: Constant, location: str | None) -> list[Pi
     data = constant.data
     if isinstance(data, ExternalData):
         if location is not None:
-            made = protobuf.external_tensor(name, constant.shape, location, data)
-            return [protobuf.field(5, made)]
+            tensor = protobuf.external_tensor(name, constant.shape, location, data)
+            return [protobuf.field(5, tensor)]
         return protobuf.message(5, protobuf.tensor(name, protobuf.FLOAT, constant.shape, [data]))
     kind = protobuf.INT64 if data.dtype == np.int64 else protobuf.FLOAT
     little = data.astype(data.dtype.newbyteorder("<"), copy=False)

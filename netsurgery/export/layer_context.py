@@ -1,4 +1,4 @@
-"""What an emitter, the function that writes one layer as ONNX operations, works on."""
+"""What a converter, the function that writes one layer as ONNX operations, works on."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ class LayerContext:
     def param(self, index: int, shape: Shape | None = None) -> str:
         """Param `index` as a value, its bytes seen as of `shape` (its own by default)."""
         param = self.params[index]
-        made = param.shape if shape is None else shape
-        data = param.read().reshape(made) if param.range is None else param.range
-        return self.graph.constant(data, made, f"{self.layer.name}/param{index}")
+        view = param.shape if shape is None else shape
+        data = param.read().reshape(view) if param.range is None else param.range
+        return self.graph.constant(data, view, f"{self.layer.name}/param{index}")
 
     def reshape(self, value: str, dims: Sequence[int]) -> str:
         """`value` with other dims: 0 keeps the axis at its place, -1 is what is left."""

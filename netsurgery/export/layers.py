@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from netsurgery.formats.weights import WeightsBlob
     from netsurgery.net.net_with_weights import NetWithWeights
 
-__all__ = ["EMITTERS", "NetParams", "check_types", "write_net"]
+__all__ = ["CONVERTERS", "NetParams", "check_types", "write_net"]
 
-EMITTERS: dict[str, Converter] = {
-    **activations.EMITTERS,
-    **convolution.EMITTERS,
-    **forks.EMITTERS,
-    **normalization.EMITTERS,
-    **pooling.EMITTERS,
-    **recurrent.EMITTERS,
-    **shaping.EMITTERS,
+CONVERTERS: dict[str, Converter] = {
+    **activations.CONVERTERS,
+    **convolution.CONVERTERS,
+    **forks.CONVERTERS,
+    **normalization.CONVERTERS,
+    **pooling.CONVERTERS,
+    **recurrent.CONVERTERS,
+    **shaping.CONVERTERS,
 }
 
 #: Gives the params of a layer, of the shapes named.
@@ -114,7 +114,7 @@ def write_net(
         values = {name: prepare(graph, name, shape) for name, shape in known.items()}
     for layer in layers:
         graph.layer = layer.name
-        site = LayerContext(
+        ctx = LayerContext(
             graph=graph,
             layer=layer,
             bottoms=[values[bottom] for bottom in layer.bottoms],
@@ -123,27 +123,27 @@ def write_net(
             params=params_of(layer, shapes.params_of(layer)),
             dynamic=dynamic,
         )
-        _check_elements(site)
-        tops = _emitter(layer)(site)
+        _check_elements(ctx)
+        tops = _converter(layer)(ctx)
         values.update(zip(layer.tops, tops, strict=True))
-        known.update(zip(layer.tops, site.tops, strict=True))
+        known.update(zip(layer.tops, ctx.tops, strict=True))
     _name_outputs(graph, values, known, outputs)
     return graph
 
 
-def _emitter(layer: Layer) -> Converter:
+def _converter(layer: Layer) -> Converter:
     record = types.of(layer)
     assert record is not None
-    return EMITTERS[record.name]
+    return CONVERTERS[record.name]
 
 
-def _check_elements(site: LayerContext) -> None:
+def _check_elements(ctx: LayerContext) -> None:
     for name, shape in (
-        *zip(site.layer.bottoms, site.shapes, strict=True),
-        *zip(site.layer.tops, site.tops, strict=True),
+        *zip(ctx.layer.bottoms, ctx.shapes, strict=True),
+        *zip(ctx.layer.tops, ctx.tops, strict=True),
     ):
         if 0 in shape:
-            raise site.layer.error(f"blob {name!r} is {describe(shape)}: there is nothing in it")
+            raise ctx.layer.error(f"blob {name!r} is {describe(shape)}: there is nothing in it")
 
 
 def _name_outputs(
@@ -190,9 +190,9 @@ def _param(source: WeightsBlob | float, shape: Shape) -> LayerParam:
 
 
 def _filled(value: float, shape: Shape) -> NDArray[np.float32]:
-    made: NDArray[np.float32] = empty(shape, "f4", f"an array of {describe(shape)} for a param")
-    made[...] = value
-    return made
+    array: NDArray[np.float32] = empty(shape, "f4", f"an array of {describe(shape)} for a param")
+    array[...] = value
+    return array
 
 
 def _read(blob: WeightsBlob, shape: Shape) -> NDArray[np.float32]:

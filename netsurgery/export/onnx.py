@@ -66,31 +66,31 @@ class Export:
         what = f"{self.model.net.prototxt.path}: what is written of its params"
         claim_for(self, Claim(2 * sum(array.nbytes for array in arrays), what))
         graph = self.graph.encode(self.model.net.name, location)
-        made: list[Segment] = [
+        segments: list[Segment] = [
             FileRange(self.model.weights.source, piece.offset, piece.length)
             if isinstance(piece, ExternalData)
             else Bytes(piece)
             for piece in protobuf.model(graph, self._metadata(), __version__)
         ]
-        size = segments_length(made)
+        size = segments_length(segments)
         if size > LARGEST:
             raise OutputError(
                 f"the model would be {size} bytes, and ONNX takes at most {LARGEST} in one file; "
                 "--weights linked leaves the weights in the caffemodel"
             )
-        return made
+        return segments
 
     def _metadata(self) -> dict[str, str]:
         """Where the model came from."""
-        told = {
+        metadata = {
             "source": "Caffe",
             "prototxt": Path(self.model.net.prototxt.path).name,
             "caffemodel": Path(self.model.path).name,
         }
         layers = dict.fromkeys(layer for layer, _ in self.graph.starts.values())
         if layers:
-            told["starts"] = f"cont of {', '.join(layers)} must be 0 at the first step"
-        return {key: text.encode("utf-8", "replace").decode() for key, text in told.items()}
+            metadata["starts"] = f"cont of {', '.join(layers)} must be 0 at the first step"
+        return {key: text.encode("utf-8", "replace").decode() for key, text in metadata.items()}
 
 
 def export_net(
@@ -105,14 +105,14 @@ def export_net(
     net = of_any_size(model.net, model.shapes)
     check_types(net, exporting=True)
     weights = NetParams(model)
-    wanted = tuple(dict.fromkeys(blobs)) or net.outputs
+    outputs_by_name = tuple(dict.fromkeys(blobs)) or net.outputs
 
     def written(shapes: Shapes) -> Graph:
         claim = Claim(graph_memory(net, shapes), f"{net.prototxt.path}: what its graph holds")
         return claim_for(graph(shapes), claim)
 
     def graph(shapes: Shapes) -> Graph:
-        return write_net(net, shapes, wanted, weights.of, dynamic=True, prepare=prepare)
+        return write_net(net, shapes, outputs_by_name, weights.of, dynamic=True, prepare=prepare)
 
     shapes = model.shapes if net is model.net else infer(net)
     own = written(shapes)
@@ -153,7 +153,7 @@ def _of_one_size(net: NetDefinition, shapes: Shapes, others: Shapes) -> str:
 
 def _others(net: NetDefinition, shapes: Shapes) -> Iterator[dict[str, Shape]]:
     """Input shapes to try, those with most axes changed first."""
-    inputs = {given.name: shapes.of(given.name) for given in net.inputs}
+    inputs = {blob.name: shapes.of(blob.name) for blob in net.inputs}
     for more in ((1, 0, 37, 53), (0, 0, 37, 53), (1, 0, 0, 0)):
         yield {
             name: tuple(
@@ -170,41 +170,41 @@ def _same_size(shapes: Shapes, others: Mapping[str, Shape]) -> bool:
     return all(shapes.of(name)[2:] == shape[2:] for name, shape in others.items())
 
 
-def _difference(one: Graph, other: Graph) -> str:
+def _difference(first: Graph, second: Graph) -> str:
     """That a layer's operations are not the same in both graphs; "" where all are."""
-    for a, b in zip_longest(one.operations, other.operations):
+    for a, b in zip_longest(first.operations, second.operations):
         same = a == b and all(
-            _equal(one.constants.get(n), other.constants.get(n)) for n in a.inputs
+            _equal(first.constants.get(n), second.constants.get(n)) for n in a.inputs
         )
         if not same:
             return f"the graph of layer {(a or b).layer!r} depends on the input's size"
     return ""
 
 
-def _equal(one: Constant | None, other: Constant | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    if one.shape != other.shape:
+def _equal(first: Constant | None, second: Constant | None) -> bool:
+    if first is None or second is None:
+        return first is second
+    if first.shape != second.shape:
         return False
-    if isinstance(one.data, ExternalData) or isinstance(other.data, ExternalData):
-        return one.data is other.data or one.data == other.data
-    return np.array_equal(one.data, other.data, equal_nan=True)
+    if isinstance(first.data, ExternalData) or isinstance(second.data, ExternalData):
+        return first.data is second.data or first.data == second.data
+    return np.array_equal(first.data, second.data, equal_nan=True)
 
 
 def _axes(
     values: Mapping[str, Sequence[int | str]], shapes: Shapes, others: Shapes
 ) -> dict[str, Axes]:
     """The shapes, with a name for every axis that differs."""
-    made = {}
+    axes = {}
     for name in values:
         blob = name.removesuffix("/top")
-        shape, other = shapes.of(blob), others.of(blob)
+        shape, second = shapes.of(blob), others.of(blob)
         words = _IMAGE_AXES if len(shape) == 4 else tuple(f"axis{i}" for i in range(len(shape)))
-        made[name] = tuple(
+        axes[name] = tuple(
             a if a == b else ("batch" if i == 0 else f"{blob}_{words[i]}")
-            for i, (a, b) in enumerate(zip(shape, other, strict=True))
+            for i, (a, b) in enumerate(zip(shape, second, strict=True))
         )
-    return made
+    return axes
 
 
 def linked_location(model: Path | str, output: Path | str) -> str:

@@ -21,7 +21,7 @@ from netsurgery.net.windows import Window, pool_out, pool_rounds_up, pool_window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EMITTERS", "any_size", "average", "maximum", "pool_any_size"]
+__all__ = ["CONVERTERS", "any_size", "average", "maximum", "pool_any_size"]
 
 #: What an empty MAX window holds.
 LOWEST = float(np.finfo(np.float32).min)
@@ -42,35 +42,35 @@ def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
     return [max((n - 1) * s + k - p - have, 0) for k, s, p, have, n in axes]
 
 
-def _with_outside(site: LayerContext, value: str, inside: Shape, cells: Shape, fill: float) -> str:
+def _with_outside(ctx: LayerContext, value: str, inside: Shape, cells: Shape, fill: float) -> str:
     """`value` and, behind it, `fill` for the windows that see padding alone."""
     if inside == cells:
         return value
     behind = [n - have for n, have in zip(cells, inside, strict=True)]
-    return _padded(site, value, (0, 0), behind, fill)
+    return _padded(ctx, value, (0, 0), behind, fill)
 
 
-def _padded(site: LayerContext, value: str, before: Shape, after: list[int], fill: float) -> str:
+def _padded(ctx: LayerContext, value: str, before: Shape, after: list[int], fill: float) -> str:
     if not any(before) and not any(after):
         return value
-    pads = site.ints((0, 0, *before, 0, 0, *after))
-    return site.op("Pad", value, pads, site.floats(fill))
+    pads = ctx.ints((0, 0, *before, 0, 0, *after))
+    return ctx.op("Pad", value, pads, ctx.floats(fill))
 
 
-def maximum(site: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
+def maximum(ctx: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The largest element of each window, -FLT_MAX for a window of padding alone."""
     inside = _inside(window, size, cells)
     pads = (*window.pad, *_reach(window, size, inside))
-    made = site.op("MaxPool", value, kernel_shape=window.kernel, strides=window.stride, pads=pads)
-    return _with_outside(site, made, inside, cells, LOWEST)
+    pooled = ctx.op("MaxPool", value, kernel_shape=window.kernel, strides=window.stride, pads=pads)
+    return _with_outside(ctx, pooled, inside, cells, LOWEST)
 
 
-def average(site: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
+def average(ctx: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The sum over each window divided by Caffe's divisor."""
     inside = _inside(window, size, cells)
-    padded = _padded(site, value, window.pad, _reach(window, size, inside), 0.0)
-    mean = site.op("AveragePool", padded, kernel_shape=window.kernel, strides=window.stride)
-    mean = _with_outside(site, mean, inside, cells, 0.0)
+    padded = _padded(ctx, value, window.pad, _reach(window, size, inside), 0.0)
+    mean = ctx.op("AveragePool", padded, kernel_shape=window.kernel, strides=window.stride)
+    mean = _with_outside(ctx, mean, inside, cells, 0.0)
     divisors = [
         np.minimum(starts + k, have + p) - starts
         for k, p, have, starts in zip(
@@ -83,7 +83,7 @@ def average(site: LayerContext, value: str, size: Shape, window: Window, cells: 
     with np.errstate(divide="ignore"):
         # Caffe divides the nothing in an empty window by zero: NaN, as infinity x 0 is here.
         correction = np.float32(prod(window.kernel)) / divisor
-    return site.op("Mul", mean, site.floats(correction))
+    return ctx.op("Mul", mean, ctx.floats(correction))
 
 
 def _starts(window: Window, cells: Shape) -> list[NDArray[np.int64]]:
@@ -96,59 +96,59 @@ _MAX, _AVE = ("MaxPool", LOWEST, maximum), ("AveragePool", 0.0, average)
 _KINDS = {"MAX": _MAX, "0": _MAX, "AVE": _AVE, "1": _AVE}
 
 
-def _pooling(site: LayerContext) -> list[str]:
-    message, size, cells = site.layer.param("pooling_param"), site.shape[2:], site.tops[0][2:]
+def _pooling(ctx: LayerContext) -> list[str]:
+    message, size, cells = ctx.layer.param("pooling_param"), ctx.shape[2:], ctx.tops[0][2:]
     method = message.word("pool", "MAX")
-    window = pool_window(site.layer, size)
+    window = pool_window(ctx.layer, size)
     whole = window.kernel == size and cells == (1, 1) and not any(window.pad)
-    if site.dynamic:
+    if ctx.dynamic:
         whole = message.boolean("global_pooling", False)
     if method not in _KINDS:
-        raise site.layer.error(
+        raise ctx.layer.error(
             f"pool {method}; the embedded engine pools MAX and AVE (so does Caffe on a CPU)"
         )
     kind, fill, pool = _KINDS[method]
-    if len(site.tops) > 1:
-        return _with_mask(site, size, window, cells)
+    if len(ctx.tops) > 1:
+        return _with_mask(ctx, size, window, cells)
     if whole:
-        return [site.op(f"Global{kind}", site.bottom)]
-    if site.dynamic and any_size(window):
-        return [pool_any_size(site, window, kind, fill, up=pool_rounds_up(site.layer))]
-    return [pool(site, site.bottom, size, window, cells)]
+        return [ctx.op(f"Global{kind}", ctx.bottom)]
+    if ctx.dynamic and any_size(window):
+        return [pool_any_size(ctx, window, kind, fill, up=pool_rounds_up(ctx.layer))]
+    return [pool(ctx, ctx.bottom, size, window, cells)]
 
 
-def _with_mask(site: LayerContext, size: Shape, window: Window, cells: Shape) -> list[str]:
+def _with_mask(ctx: LayerContext, size: Shape, window: Window, cells: Shape) -> list[str]:
     """The maxima and where in their H x W map they were found (-1 in an empty window)."""
     inside = _inside(window, size, cells)
     pads = (*window.pad, *_reach(window, size, inside))
-    made, places = site.several(
-        "MaxPool", [site.bottom], 2, kernel_shape=window.kernel, strides=window.stride, pads=pads
+    pooled, places = ctx.several(
+        "MaxPool", [ctx.bottom], 2, kernel_shape=window.kernel, strides=window.stride, pads=pads
     )
-    within = site.op("Cast", site.op("Mod", places, site.ints(prod(size))), to=1)
+    within = ctx.op("Cast", ctx.op("Mod", places, ctx.ints(prod(size))), to=1)
     return [
-        _with_outside(site, made, inside, cells, LOWEST),
-        _with_outside(site, within, inside, cells, -1.0),
+        _with_outside(ctx, pooled, inside, cells, LOWEST),
+        _with_outside(ctx, within, inside, cells, -1.0),
     ]
 
 
-def _spp(site: LayerContext) -> list[str]:
+def _spp(ctx: LayerContext) -> list[str]:
     """A pyramid of poolings, level i with 2^i x 2^i cells, each flattened, one after another."""
-    message, size = site.layer.param("spp_param"), site.shape[2:]
+    message, size = ctx.layer.param("spp_param"), ctx.shape[2:]
     method = message.word("pool", "MAX")
     if method not in _KINDS:
-        raise site.layer.error(f"pool {method}; the embedded engine pools MAX and AVE")
+        raise ctx.layer.error(f"pool {method}; the embedded engine pools MAX and AVE")
     pool = _KINDS[method][2]
     levels = message.integer("pyramid_height", 0, 1, 15)
-    made = []
+    pooled = []
     for level in range(levels):
         bins = 2**level
         window = _bins_window(size, bins)
-        cells = pool_out(site.layer, window, size)
-        made.append(pool(site, site.bottom, size, window, cells))
+        cells = pool_out(ctx.layer, window, size)
+        pooled.append(pool(ctx, ctx.bottom, size, window, cells))
     if levels == 1:
-        return made
-    flat = [site.op("Flatten", value, axis=1) for value in made]
-    return [site.op("Concat", *flat, axis=1)]
+        return pooled
+    flat = [ctx.op("Flatten", value, axis=1) for value in pooled]
+    return [ctx.op("Concat", *flat, axis=1)]
 
 
 def _bins_window(size: Shape, bins: int) -> Window:
@@ -157,7 +157,7 @@ def _bins_window(size: Shape, bins: int) -> Window:
     return Window(kernel, kernel, pad, (1, 1))
 
 
-EMITTERS: dict[str, Converter] = {"Pooling": _pooling, "SPP": _spp}
+CONVERTERS: dict[str, Converter] = {"Pooling": _pooling, "SPP": _spp}
 
 
 def any_size(window: Window) -> bool:
@@ -165,69 +165,67 @@ def any_size(window: Window) -> bool:
     return all(s <= k for s, k in zip(window.stride, window.kernel, strict=True))
 
 
-def pool_any_size(site: LayerContext, window: Window, kind: str, fill: float, *, up: bool) -> str:
+def pool_any_size(ctx: LayerContext, window: Window, kind: str, fill: float, *, up: bool) -> str:
     """MaxPool or AveragePool (`kind`) of the bottom; `fill` is what lies outside the map.
 
     up: the number of windows is rounded up, as Caffe 1.0 does.
     """
-    value = site.bottom
+    value = ctx.bottom
     sizes = {"kernel_shape": window.kernel, "strides": window.stride}
     if window.stride == (1, 1):
         # No window is cut: the padding behind the map is the padding before it.
         if any(window.pad):
-            value = _pad(site, value, site.ints((0, 0, *window.pad) * 2), fill)
-        return site.op(kind, value, **sizes)
-    reach, outside = _padding_only(site, window, up)
-    made = site.op(kind, _pad_spatial(site, value, window.pad, reach, fill), **sizes)
+            value = _pad(ctx, value, ctx.ints((0, 0, *window.pad) * 2), fill)
+        return ctx.op(kind, value, **sizes)
+    reach, outside = _padding_only(ctx, window, up)
+    pooled = ctx.op(kind, _pad_spatial(ctx, value, window.pad, reach, fill), **sizes)
     if kind == "AveragePool":
-        made = site.op("Div", made, _share(site, value, window, reach))
+        pooled = ctx.op("Div", pooled, _share(ctx, value, window, reach))
     if any(2 * p + s > k for k, s, p in _axes(window)):
-        made = _pad_spatial(site, made, (0, 0), outside, fill)
-    return made
+        pooled = _pad_spatial(ctx, pooled, (0, 0), outside, fill)
+    return pooled
 
 
 def _axes(window: Window) -> list[tuple[int, int, int]]:
     return list(zip(window.kernel, window.stride, window.pad, strict=True))
 
 
-def _padding_only(site: LayerContext, window: Window, up: bool) -> tuple[str, str]:
+def _padding_only(ctx: LayerContext, window: Window, up: bool) -> tuple[str, str]:
     """Rows and columns needed behind the map, and how many windows see padding alone."""
     kernel, stride, pad = (
-        site.ints(numbers) for numbers in (window.kernel, window.stride, window.pad)
+        ctx.ints(numbers) for numbers in (window.kernel, window.stride, window.pad)
     )
-    size = site.op("Shape", site.bottom, start=2)
-    ends = site.op("Add", size, pad)
+    size = ctx.op("Shape", ctx.bottom, start=2)
+    ends = ctx.op("Add", size, pad)
     room = [(s - 1 if up else 0) + 2 * p - k for k, s, p in _axes(window)]
-    cells = site.op("Div", site.op("Add", size, site.ints(room)), stride)
+    cells = ctx.op("Div", ctx.op("Add", size, ctx.ints(room)), stride)
     # `cells` is one less than Caffe counts: the last window's place.
     if any(window.pad):
-        over = site.op("GreaterOrEqual", site.op("Mul", cells, stride), ends)
-        cells = site.op("Sub", cells, site.op("Cast", over, to=7))
-    last = site.op("Div", site.op("Sub", ends, site.ints([1, 1])), stride)
-    inside = site.op("Min", cells, last)
-    end = site.op("Add", site.op("Mul", inside, stride), kernel)
-    reach = site.op("Max", site.op("Sub", end, ends), site.ints([0, 0]))
-    return reach, site.op("Sub", cells, inside)
+        over = ctx.op("GreaterOrEqual", ctx.op("Mul", cells, stride), ends)
+        cells = ctx.op("Sub", cells, ctx.op("Cast", over, to=7))
+    last = ctx.op("Div", ctx.op("Sub", ends, ctx.ints([1, 1])), stride)
+    inside = ctx.op("Min", cells, last)
+    end = ctx.op("Add", ctx.op("Mul", inside, stride), kernel)
+    reach = ctx.op("Max", ctx.op("Sub", end, ends), ctx.ints([0, 0]))
+    return reach, ctx.op("Sub", cells, inside)
 
 
-def _share(site: LayerContext, value: str, window: Window, reach: str) -> str:
+def _share(ctx: LayerContext, value: str, window: Window, reach: str) -> str:
     """What part of each window lies in the map and its padding: Caffe's divisor / kernel size."""
-    size = site.op("Shape", value, start=2)
-    near = site.op("Min", reach, site.ints(window.pad))
-    counted = site.op("Add", site.op("Add", size, site.ints(window.pad)), near)
-    ones = site.op(
-        "Expand", site.floats(1.0), site.op("Concat", site.ints([1, 1]), counted, axis=0)
-    )
-    whole = _pad_spatial(site, ones, (0, 0), site.op("Sub", reach, near), 0.0)
-    return site.op("AveragePool", whole, kernel_shape=window.kernel, strides=window.stride)
+    size = ctx.op("Shape", value, start=2)
+    near = ctx.op("Min", reach, ctx.ints(window.pad))
+    counted = ctx.op("Add", ctx.op("Add", size, ctx.ints(window.pad)), near)
+    ones = ctx.op("Expand", ctx.floats(1.0), ctx.op("Concat", ctx.ints([1, 1]), counted, axis=0))
+    whole = _pad_spatial(ctx, ones, (0, 0), ctx.op("Sub", reach, near), 0.0)
+    return ctx.op("AveragePool", whole, kernel_shape=window.kernel, strides=window.stride)
 
 
 def _pad_spatial(
-    site: LayerContext, value: str, before: tuple[int, ...], after: str, fill: float
+    ctx: LayerContext, value: str, before: tuple[int, ...], after: str, fill: float
 ) -> str:
-    pads = site.op("Concat", site.ints((0, 0, *before, 0, 0)), after, axis=0)
-    return _pad(site, value, pads, fill)
+    pads = ctx.op("Concat", ctx.ints((0, 0, *before, 0, 0)), after, axis=0)
+    return _pad(ctx, value, pads, fill)
 
 
-def _pad(site: LayerContext, value: str, pads: str, fill: float) -> str:
-    return site.op("Pad", value, pads, site.floats(fill))
+def _pad(ctx: LayerContext, value: str, pads: str, fill: float) -> str:
+    return ctx.op("Pad", value, pads, ctx.floats(fill))

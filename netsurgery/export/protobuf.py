@@ -80,17 +80,17 @@ def message(number: int, pieces: Sequence[Piece]) -> list[Piece]:
 
 def attribute(name: str, value: Attribute) -> bytes:
     """An AttributeProto; a list's kind is that of its first element."""
-    made = field(1, name)
+    encoded = field(1, name)
     if isinstance(value, int):
-        return made + field(3, value) + field(20, 2)
+        return encoded + field(3, value) + field(20, 2)
     if isinstance(value, float):
-        return made + field(2, value) + field(20, 1)
+        return encoded + field(2, value) + field(20, 1)
     if isinstance(value, str):
-        return made + field(4, value) + field(20, 3)
+        return encoded + field(4, value) + field(20, 3)
     if value and isinstance(value[0], float):
         packed = struct.pack(f"<{len(value)}f", *value)
-        return made + field(7, packed) + field(20, 6)
-    return made + packed_varints(8, map(int, value)) + field(20, 7)
+        return encoded + field(7, packed) + field(20, 6)
+    return encoded + packed_varints(8, map(int, value)) + field(20, 7)
 
 
 def operation(
@@ -101,10 +101,10 @@ def operation(
     name: str,
 ) -> bytes:
     """A NodeProto."""
-    made = b"".join(field(1, name) for name in inputs)
-    made += b"".join(field(2, name) for name in outputs)
-    made += field(3, name) + field(4, kind)
-    return made + b"".join(field(5, attribute(k, v)) for k, v in attributes.items())
+    encoded = b"".join(field(1, name) for name in inputs)
+    encoded += b"".join(field(2, name) for name in outputs)
+    encoded += field(3, name) + field(4, kind)
+    return encoded + b"".join(field(5, attribute(k, v)) for k, v in attributes.items())
 
 
 def tensor(name: str, kind: int, shape: Sequence[int], raw: Sequence[Piece]) -> list[Piece]:
@@ -116,9 +116,9 @@ def tensor(name: str, kind: int, shape: Sequence[int], raw: Sequence[Piece]) -> 
 def external_tensor(name: str, shape: Sequence[int], location: str, where: ExternalData) -> bytes:
     """A TensorProto of float32 whose data are a range of the file `location`."""
     entries = {"location": location, "offset": str(where.offset), "length": str(where.length)}
-    made = packed_varints(1, shape) + field(2, FLOAT) + field(8, name)
-    made += b"".join(field(13, field(1, k) + field(2, v)) for k, v in entries.items())
-    return made + field(14, 1)
+    encoded = packed_varints(1, shape) + field(2, FLOAT) + field(8, name)
+    encoded += b"".join(field(13, field(1, k) + field(2, v)) for k, v in entries.items())
+    return encoded + field(14, 1)
 
 
 def value_info(name: str, shape: Sequence[int | str], kind: int = FLOAT) -> bytes:

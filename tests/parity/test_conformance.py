@@ -17,7 +17,7 @@ from parity.fork_configurations import FORK_TRIALS
 from parity.references import PARAMS, REFERENCES
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.export.layers import EMITTERS
+from netsurgery.export.layers import CONVERTERS
 from netsurgery.net import types
 
 COUNT = int(os.environ.get("NETSURGERY_CONFORMANCE", "25"))
@@ -84,8 +84,8 @@ REFUSED = set(
 @pytest.mark.caffe
 def test_every_type_of_caffe_is_tried_or_refused(caffe_engine: PycaffeEngine) -> None:
     of_caffe = set(caffe_engine.info()["layer_types"])
-    assert set(EMITTERS) & of_caffe - NOTHING == set(TRIALS)
-    assert of_caffe - set(EMITTERS) - {"Input"} == REFUSED
+    assert set(CONVERTERS) & of_caffe - NOTHING == set(TRIALS)
+    assert of_caffe - set(CONVERTERS) - {"Input"} == REFUSED
 
 
 def test_difference_is_relative_and_strict() -> None:

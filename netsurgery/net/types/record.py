@@ -234,7 +234,7 @@ class LayerType:
     affine: y = factor x + shift by channel, worked out from the params; None where it is not so.
     multiply_adds: None: not known.
     training: whether it is for training: losses, accuracy.
-    runs: whether export/ has an emitter for it.
+    runs: whether export/ has a converter for it.
     """
 
     name: str

@@ -1,0 +1,109 @@
+"""Plain words: locals that say what they are, and the field's own terms in text."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "netsurgery"
+#: Rooms whose names and texts have been gone through.
+ROOMS = ["engines", "export"]
+#: Names that fit any value and so say nothing about this one.
+VAGUE = {"found", "given", "here", "kept", "made", "one", "other", "there", "told", "wanted"}
+#: What reads as translated, with what to write instead.
+PHRASES = {
+    r"\b(un)?told\b|\btells?\b": "report, say, name, distinguish",
+    r"\b(has|have|had) not\b(?! been)": "does not have",
+    r"\blet(s|ting)? go of\b": "close, release",
+    r"\bon the wire\b": "at the protobuf level",
+    r"\banew\b": "again, from scratch",
+}
+
+
+def modules() -> list[Path]:
+    return [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+
+
+def assigned(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
+    """The names of a function's parameters and of what it assigns, inner functions' included."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+
+
+def vague_names(source: str) -> list[str]:
+    """`function: name` for each vague name of a local or of a function itself."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            locals_ = {node.name.strip("_"), *assigned(node)} & VAGUE
+            names += [f"{node.name}: {name}" for name in sorted(locals_)]
+    return names
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """Line number and text of every comment and string; of a document, every paragraph."""
+    if path.suffix != ".py":
+        line = 1
+        for paragraph in re.split(r"(?<=\n)\s*\n", path.read_text(encoding="utf-8")):
+            yield line, paragraph
+            line += paragraph.count("\n") + 1
+        return
+    last, start, parts = 0, 0, list[str]()
+    with open(path, "rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type not in (tokenize.STRING, tokenize.COMMENT):
+                # What is only a line's end between two strings, or two comments, parts neither.
+                if token.type not in (tokenize.NL, tokenize.INDENT, tokenize.DEDENT) and parts:
+                    yield start, " ".join(parts)
+                    last, parts = 0, []
+                continue
+            if parts and token.type != last:
+                yield start, " ".join(parts)
+                parts = []
+            if not parts:
+                last, start = token.type, token.start[0]
+            parts.append(re.sub(r"^(#:?|\w{0,2}[\"']+)|[\"']+$", "", token.string).strip())
+
+
+def odd_phrases(path: Path) -> list[str]:
+    """`line: phrase (instead: ...)` for each phrase to avoid."""
+    return [
+        f"{path}:{line}: {match[0]!r}; instead: {plain}"
+        for line, text in texts(path)
+        for phrase, plain in PHRASES.items()
+        for match in re.finditer(phrase, " ".join(text.split()), re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_locals_say_what_they_are(path: Path) -> None:
+    assert vague_names(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_texts_use_the_usual_terms(path: Path) -> None:
+    assert odd_phrases(path) == []
+
+
+def test_what_is_looked_for_is_seen(tmp_path: Path) -> None:
+    assert vague_names("def f(one):\n    found = [made for made in one]") == [
+        "f: found",
+        "f: made",
+        "f: one",
+    ]
+    assert vague_names("def _told(): pass") == ["_told: told"]
+    file = tmp_path / "a.py"
+    file.write_text("# the net has\n# not\nx = 'it has '\\\n    'not'\n# has\ny = 'not'\n")
+    assert len(odd_phrases(file)) == 2
+    file.write_text('"""What the layer has\nnot; it is told."""\n')
+    assert len(odd_phrases(file)) == 2
