@@ -17,6 +17,8 @@ from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.params import Params, Store
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from netsurgery.net.field import ReceptiveField
 
 __all__ = ["BlobMissing", "Blobs", "Net"]
@@ -53,9 +55,17 @@ class Net(Closeable):
     ) -> None:
         if isinstance(stages, str):
             stages = [stages]
-        model = NetWithWeights.open(
-            prototxt, weights, NetState(phase, level, tuple(stages)).at(input_shapes)
-        )
+        state = NetState(phase, level, tuple(stages)).at(input_shapes)
+        self._open(NetWithWeights.open(prototxt, weights, state))
+
+    @classmethod
+    def of_model(cls, model: NetWithWeights) -> Self:
+        """The net of a model that is open, such as a surgery's result; closed with this one."""
+        net = cls.__new__(cls)
+        net._open(model)
+        return net
+
+    def _open(self, model: NetWithWeights) -> None:
         self._view = model.net
         self._store = Store(model) if model.has_weights else None
 
@@ -182,7 +192,7 @@ class Net(Closeable):
         return {name: tuple(shape) for name, shape in (inputs or {}).items()}
 
     def __repr__(self) -> str:
-        weights = "no weights" if self._store is None else self._store.model.path
+        weights = "no weights" if self._store is None else self._store.shown_path
         return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
 
 

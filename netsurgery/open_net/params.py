@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from netsurgery.errors import NetError, SurgeryError
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.scratch_model import ScratchModel
 from netsurgery.net.shapes import describe
 from netsurgery.surgery.edit.session import EditSession
 
@@ -44,6 +45,11 @@ class Store:
             for layer in model.net.layers
             if layer.name in model.stored
         }
+
+    @property
+    def shown_path(self) -> str:
+        """The file of weights, for messages; a temporary one has no name that says anything."""
+        return "unsaved weights" if isinstance(self.model, ScratchModel) else self.model.path
 
     def array(self, layer: str, index: int) -> Array:
         """The one array of a param; layers that share it by name get the same."""
@@ -180,7 +186,7 @@ class Params(Mapping[str, LayerParams]):
         if layer not in self._store.counts:
             names = ", ".join(map(repr, self._store.counts)) or "none"
             raise ParamMissing(
-                f"{self._store.model.path}: no params for layer {layer!r}; those of the net's "
+                f"{self._store.shown_path}: no params for layer {layer!r}; those of the net's "
                 f"layers that have some are {names}"
             )
         return LayerParams(self._store, layer)
