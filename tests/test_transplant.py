@@ -95,12 +95,12 @@ def run(
 
 
 def told(plan: TransplantPlan) -> list[tuple[str, str, str]]:
-    """(verdict, from, to), a param as "layer[0]"."""
+    """(outcome, from, to), a param as "layer[0]"."""
 
     def param(found: tuple[str, int] | None) -> str:
         return "" if found is None else f"{found[0]}[{found[1]}]"
 
-    return [(t.verdict, param(t.source), param(t.target)) for t in plan.transfers]
+    return [(t.outcome, param(t.source), param(t.target)) for t in plan.transfers]
 
 
 def refused(*args: Any, **options: Any) -> str:
@@ -143,7 +143,7 @@ def test_a_data_layer_does_not_stop_what_needs_no_shape(
     plan = run((fed(lenet[0]), lenet[1]), (fed(lenet[0], "Python"), None), out)
     assert_held(out, held(lenet[1]))
     assert (
-        "the shapes of the params of 'c', 'fc' are taken to be the source's (layer 'x' is of "
+        "the shapes of the params of 'c', 'fc' are assumed to be the source's (layer 'x' is of "
         in ("".join(plan.notes))
     )
 
@@ -154,7 +154,7 @@ def test_what_an_unknown_shape_hides_is_copied_only_where_the_layers_are_alike(
     target = net(tmp_path, "to.prototxt", conv("c", 6, "kernel_size: 2"), ip("fc", 3))
     source = fed(lenet[0]), lenet[1]
     assert refused(source, (fed(target, "HDF5Data"), None), out).startswith(
-        "layer 'c': the shapes of its params cannot be told (layer 'x' is of type HDF5Data, which "
+        "layer 'c': the shapes of its params are not known (layer 'x' is of type HDF5Data, which "
         "reads it from its files; --input-shape x=NxCxHxW gives it)"
     )
 
@@ -163,7 +163,8 @@ def test_copied(lenet: tuple[Path, Path], out: Path) -> None:
     plan = run(lenet, (lenet[0], None), out)
     assert told(plan) == [("copied", p, p) for p in ("c[0]", "c[1]", "fc[0]", "fc[1]")]
     assert plan.counts == {
-        "copied": 4, "reshaped": 0, "turned": 0, "sliced": 0, "dropped": 0, "left": 0
+        "copied": 4, "reshaped": 0, "transposed": 0, "reordered": 0, "sliced": 0, "dropped": 0,
+        "unmatched": 0,
     }  # fmt: skip
     assert_held(out, held(lenet[1]))
 
@@ -198,7 +199,7 @@ def test_turned(tmp_path: Path, out: Path, old: bool, new: bool) -> None:
     )
     target = net(tmp_path, "to.prototxt", ip("fc", 3, flags[new]))
     plan = run((source, weights), (target, None), out)
-    assert told(plan)[0][0] == ("copied" if old == new else "turned")
+    assert told(plan)[0][0] == ("copied" if old == new else "transposed")
     assert_held(out, {"fc": [np.ascontiguousarray(weight.T) if new else weight, numbered(3)]})
 
 
@@ -216,7 +217,7 @@ def test_turned_into_a_convolution(tmp_path: Path, out: Path, back: bool) -> Non
     source, target = ("conv", "fc") if back else ("fc", "conv")
     weights = model(tmp_path / "from.caffemodel", {"fc": [arrays[source]]})
     plan = run((nets[source], weights), (nets[target], None), out)
-    assert told(plan) == [("turned", "fc[0]", "fc[0]")]
+    assert told(plan) == [("transposed", "fc[0]", "fc[0]")]
     assert_held(out, {"fc": [arrays[target]]})
 
 
@@ -256,8 +257,8 @@ def test_dropped_and_left(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -
     plan = run(lenet, (target, None), out)
     assert told(plan) == [
         ("copied", "c[0]", "c[0]"),
-        ("left", "", "new[0]"),
-        ("left", "", "new[1]"),
+        ("unmatched", "", "new[0]"),
+        ("unmatched", "", "new[1]"),
         ("dropped", "c[1]", ""),
         ("dropped", "fc[0]", ""),
         ("dropped", "fc[1]", ""),
@@ -281,9 +282,9 @@ def test_what_the_target_has_is_kept(lenet: tuple[Path, Path], tmp_path: Path, o
     for name in ("to.caffemodel", "to.caffemodel.h5"):
         weights = model(tmp_path / name, own)
         plan = run(lenet, (target, weights), out, strict=True)
-        assert [t for t in told(plan) if t[0] == "left"] == [
-            ("left", "", "new[0]"),
-            ("left", "", "new[1]"),
+        assert [t for t in told(plan) if t[0] == "unmatched"] == [
+            ("unmatched", "", "new[0]"),
+            ("unmatched", "", "new[1]"),
         ]
         assert plan.absent == ()
         assert plan.target.model.extra == ("beside",)
@@ -293,8 +294,8 @@ def test_what_the_target_has_is_kept(lenet: tuple[Path, Path], tmp_path: Path, o
 def test_strict(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
     target = net(tmp_path, "to.prototxt", ip("a", 2), ip("b", 2))
     assert refused(lenet, (target, None), out, strict=True) == (
-        "layer 'a': nothing comes for its params, and --strict wants all; "
-        "layer 'b': nothing comes for its params, and --strict wants all"
+        "layer 'a': no params are copied to it, which --strict requires; "
+        "layer 'b': no params are copied to it, which --strict requires"
     )
 
 
@@ -372,7 +373,7 @@ def test_fewer_classes_of_a_convolved_classifier(
         ),
         (
             'name: "fc" type: "Martian"',
-            "layer 'fc': the shapes of its params cannot be told (layer 'fc' is of type Martian, "
+            "layer 'fc': the shapes of its params are not known (layer 'fc' is of type Martian, "
             "which Caffe 1.0 gives no fixed shape); give a prototxt that declares its input, or "
             "the target's weights",
         ),
@@ -405,8 +406,7 @@ def test_the_same_count_over_another_window_is_refused(tmp_path: Path, out: Path
         (
             "kernel_size: 3",
             (3, 3),
-            "layer 'fc': param 0 is 4x24, expected 4x2x3x3: no part of one lies over the other "
-            "(in 'fc')",
+            "layer 'fc': param 0 is 4x24, expected 4x2x3x3: the two do not overlap (in 'fc')",
         ),
     ],
 )
@@ -475,7 +475,7 @@ def test_half_a_layer_is_refused(tmp_path: Path, out: Path) -> None:
     weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(4, 24)]})
     target = net(tmp_path, "to.prototxt", ip("fc", 4))
     assert refused((source, weights), (target, None), out) == (
-        "layer 'fc': nothing comes for param 1 of 2, and Caffe loads all of a layer's or none; "
+        "layer 'fc': nothing is copied to param 1 of 2, and Caffe loads all of a layer's or none; "
         "give the target's weights"
     )
     own = model(tmp_path / "to.caffemodel", {"fc": [numbered(4, 24, start=9), numbered(4)]})
@@ -511,10 +511,17 @@ def test_two_layers_of_one_name(lenet: tuple[Path, Path], tmp_path: Path, out: P
 def test_pairs(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
     target = net(tmp_path, "to.prototxt", conv("first", 5, "kernel_size: 2"), ip("fc", 3))
     plan = run(lenet, (target, None), out, NameRule({"c": "first", "fc": ""}))
-    assert [t[0] for t in told(plan)] == ["copied", "copied", "left", "left", "dropped", "dropped"]
+    assert [t[0] for t in told(plan)] == [
+        "copied",
+        "copied",
+        "unmatched",
+        "unmatched",
+        "dropped",
+        "dropped",
+    ]
     rule = NameRule({"c": "last", "d": "fc"})
     assert refused(lenet, (target, None), tmp_path / "none", rule) == (
-        f"layer 'c': --map sends it to 'last', which {target} has not; "
+        f"layer 'c': --map sends it to 'last', which {target} does not have; "
         "layer 'd': named in --map, but there are no params of it to take"
     )
     assert refused(lenet, (target, None), tmp_path / "none", NameRule({"c": "fc"})) == (
@@ -546,7 +553,7 @@ def test_two_nets_joined_by_two_transplants(lenet: tuple[Path, Path], tmp_path: 
     run(lenet, (joined, None), first, NameRule(prefix="a/"))
     changed = lenet[0], model(tmp_path / "other.caffemodel", other)
     plan = run(changed, (joined, first), second, NameRule(prefix="b/"), strict=True)
-    assert plan.counts["left"] == plan.counts["copied"] == 4
+    assert plan.counts["unmatched"] == plan.counts["copied"] == 4
     assert_held(
         second,
         {f"a/{name}": arrays for name, arrays in weights.items()}
@@ -612,7 +619,7 @@ def test_layers_of_the_model_that_its_net_has_not(
     weights = model(tmp_path / "more.caffemodel", {**held(lenet[1]), "loss1/fc": [numbered(2, 2)]})
     plan = run((lenet[0], weights), (lenet[0], None), out)
     last = plan.transfers[-1]
-    assert (last.verdict, last.source, last.reason) == (
+    assert (last.outcome, last.source, last.reason) == (
         "dropped",
         ("loss1/fc", 0),
         "its own net has no such layer",

@@ -86,7 +86,7 @@ def test_every_net_into_every_other(source: str, target: str, tmp_path: Path) ->
     new = written(tmp_path, "new", NETS[target][0], np.zeros_like(NETS[target][1]))
     with planned_transplant(old, (new[0], None), NameRule()) as plan:
         write_transplant(plan, tmp_path / "out.caffemodel")
-        verdicts = {t.target: t.verdict for t in plan.transfers}
+        outcomes = {t.target: t.outcome for t in plan.transfers}
     with open_weights(tmp_path / "out.caffemodel") as weights:
         made = {one.name: [blob.numpy() for blob in one.blobs] for one in weights.layers}
     assert made["fc"][0].shape == NETS[target][1].shape
@@ -95,7 +95,7 @@ def test_every_net_into_every_other(source: str, target: str, tmp_path: Path) ->
     plain = {"convolution", "map", "map, turned"}
     moved = source.removesuffix(", turned") != target.removesuffix(", turned")
     both = {source, target} <= plain
-    assert (verdicts["fc", 0] == "reordered") is (moved and not both)
+    assert (outcomes["fc", 0] == "reordered") is (moved and not both)
 
 
 def test_both_nets_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,8 +163,7 @@ def test_an_order_that_is_lost_is_refused(tmp_path: Path) -> None:
     )
     told = refused(tmp_path, lost + fc("f"), CONVOLVED, WEIGHT.shape)
     assert told == (
-        "layer 'fc': param 0: in which order the columns of one of the two lie is not known "
-        "(in 'fc')"
+        "layer 'fc': param 0: the order of the columns of one of the two is not known (in 'fc')"
     )
     old = written(tmp_path, "old", lost + fc("f"), WEIGHT.reshape(5, -1))
     with planned_transplant(old, (old[0], None), NameRule()) as plan:  # to itself it goes

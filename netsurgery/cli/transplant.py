@@ -19,8 +19,9 @@ from netsurgery.cli.options import (
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
-from netsurgery.surgery.transplant.plan import NameRule, Param, Transfer, TransplantPlan
+from netsurgery.surgery.transplant.plan import NameRule, ParamKey, Transfer, TransplantPlan
 from netsurgery.verbs.transplant import Transplantation, planned_transplant, write_transplant
 
 __all__ = ["command"]
@@ -84,8 +85,8 @@ def command(
 
     Layers are matched by name. A param goes where it has the same shape, or the same numbers in
     another (an InnerProduct's weight in a Convolution over its whole window); one whose size
-    differs is refused. What nothing comes for is kept from TO.caffemodel or, without one, left
-    for Caffe to fill. Weights may be HDF5 everywhere.
+    differs is refused. An unmatched param of TO stays as TO.caffemodel has it or, without one,
+    is left for Caffe to fill. Weights may be HDF5 everywhere.
 
     Two nets are joined by two transplants, with --prefix a/ and with --prefix b/, the second
     into the result of the first.
@@ -148,13 +149,13 @@ def _facts(plan: TransplantPlan, weights: Path, made: Transplantation | None) ->
 
 
 def _param(transfer: Transfer) -> dict[str, Any]:
-    def place(param: Param | None) -> dict[str, Any] | None:
-        return None if param is None else {"layer": param[0], "blob": param[1]}
+    def key(param: ParamKey | None) -> dict[str, Any] | None:
+        return None if param is None else {"layer": param[0], "index": param[1]}
 
     return {
-        "verdict": transfer.verdict,
-        "from": place(transfer.source),
-        "to": place(transfer.target),
+        "outcome": transfer.outcome,
+        "from": key(transfer.source),
+        "to": key(transfer.target),
         "from_shape": None if transfer.old is None else list(transfer.old),
         "to_shape": None if transfer.new is None else list(transfer.new),
         "reason": transfer.reason,
@@ -163,20 +164,21 @@ def _param(transfer: Transfer) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     """Print the facts for a person."""
-    rows = [("from", "shape", "", "to", "shape", "")]
+    rows = [("from", "shape", "outcome", "to", "shape", "")]
     for param in found["params"]:
-        ends = [(param[end], param[f"{end}_shape"]) for end in ("from", "to")]
-        there, here = ((_name(end), _shape(shape)) for end, shape in ends)
-        rows.append((*there, param["verdict"], *here, param["reason"]))
+        source, target = (
+            (_name(param[end]), _shape(param[f"{end}_shape"])) for end in ("from", "to")
+        )
+        rows.append((*source, param["outcome"], *target, param["reason"]))
     echo_table(rows)
     echo_notes(found["notes"])
     echo(", ".join(f"{count} {word}" for word, count in found["counts"].items() if count))
     echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")
 
 
-def _name(place: dict[str, Any] | None) -> str:
-    return "" if place is None else f"{place['layer']}[{place['blob']}]"
+def _name(param: dict[str, Any] | None) -> str:
+    return "" if param is None else f"{param['layer']}[{param['index']}]"
 
 
 def _shape(shape: list[int] | None) -> str:
-    return "" if shape is None else " x ".join(map(str, shape)) or "a single value"
+    return "" if shape is None else describe(tuple(shape))

@@ -103,8 +103,8 @@ def transplant(
     every layer of the target must have its params. state: phase, stages, level and shapes to read
     both nets in.
 
-    The plan's `transfers` tell each param's verdict: copied, reshaped, turned, reordered,
-    sliced, dropped or left. Raises SurgeryError with every refusal, FormatError, NetError,
+    The plan's `transfers` tell each param's outcome: copied, reshaped, transposed, reordered,
+    sliced, dropped or unmatched. Raises SurgeryError with every refusal, FormatError, NetError,
     OutputError.
     """
     rule = NameRule(dict(names or {}), prefix, suffix)

@@ -150,7 +150,7 @@ def _equal(old: TransplantLayer, new: TransplantLayer, there: Order, here: Order
     wanted = memoryview(other.numpy().astype("<f4", copy=False).reshape(-1).data).cast("B")
     start = 0
     for piece in gathered(
-        blob, matrix, partial(to_order, there, here), turned=(old.turned, new.turned)
+        blob, matrix, partial(to_order, there, here), turned=(old.transposed, new.transposed)
     )():
         if wanted[start : start + len(piece)] != piece:
             return False

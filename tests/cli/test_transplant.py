@@ -44,17 +44,17 @@ def test_it_tells_of_every_param(capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("dense.prototxt", "-o", "out.caffemodel", "--suffix", "-conv") == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "from      shape                      to           shape",
-        "conv1[0]  16 x 1 x 5 x 5   copied    conv1[0]     16 x 1 x 5 x 5",
-        "conv1[1]  16               copied    conv1[1]     16",
-        "conv2[0]  32 x 16 x 3 x 3  copied    conv2[0]     32 x 16 x 3 x 3",
-        "conv2[1]  32               copied    conv2[1]     32",
-        "conv3[0]  32 x 32 x 3 x 3  copied    conv3[0]     32 x 32 x 3 x 3",
-        "conv3[1]  32               copied    conv3[1]     32",
-        "ip1[0]    96 x 128         reshaped  ip1-conv[0]  96 x 32 x 2 x 2",
-        "ip1[1]    96               copied    ip1-conv[1]  96",
-        "ip2[0]    11 x 96          reshaped  ip2-conv[0]  11 x 96 x 1 x 1",
-        "ip2[1]    11               copied    ip2-conv[1]  11",
+        "from      shape      outcome   to           shape",
+        "conv1[0]  16x1x5x5   copied    conv1[0]     16x1x5x5",
+        "conv1[1]  16         copied    conv1[1]     16",
+        "conv2[0]  32x16x3x3  copied    conv2[0]     32x16x3x3",
+        "conv2[1]  32         copied    conv2[1]     32",
+        "conv3[0]  32x32x3x3  copied    conv3[0]     32x32x3x3",
+        "conv3[1]  32         copied    conv3[1]     32",
+        "ip1[0]    96x128     reshaped  ip1-conv[0]  96x32x2x2",
+        "ip1[1]    96         copied    ip1-conv[1]  96",
+        "ip2[0]    11x96      reshaped  ip2-conv[0]  11x96x1x1",
+        "ip2[1]    11         copied    ip2-conv[1]  11",
         "8 copied, 2 reshaped",
         "wrote out.caffemodel",
     ]
@@ -66,20 +66,20 @@ def test_it_tells_of_every_param(capsys: pytest.CaptureFixture[str]) -> None:
 def test_left_and_dropped(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("dense.prototxt", "-o", "out.caffemodel", "--json", *options) == 0
     facts = json.loads(capsys.readouterr().out)
-    found = {(param["verdict"], param["reason"]) for param in facts["params"]}
+    found = {(param["outcome"], param["reason"]) for param in facts["params"]}
     if options:
-        assert facts["counts"]["left"] == facts["counts"]["dropped"] == 0
+        assert facts["counts"]["unmatched"] == facts["counts"]["dropped"] == 0
     else:
         assert found == {
             ("copied", ""),
-            ("left", "absent: Caffe fills it"),
+            ("unmatched", "absent: Caffe fills it"),
             ("dropped", "the target has no such layer"),
         }
         assert facts["layers_without_params"] == ["ip1-conv", "ip2-conv"]
     assert facts["params"][0] == {
-        "verdict": "copied",
-        "from": {"layer": "conv1", "blob": 0},
-        "to": {"layer": "conv1", "blob": 0},
+        "outcome": "copied",
+        "from": {"layer": "conv1", "index": 0},
+        "to": {"layer": "conv1", "index": 0},
         "from_shape": [16, 1, 5, 5],
         "to_shape": [16, 1, 5, 5],
         "reason": "",
@@ -92,7 +92,7 @@ def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(os.listdir())
     assert transplant("dense.prototxt", "-o", "out.caffemodel", "--dry-run") == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        "6 copied, 4 dropped, 4 left",
+        "6 copied, 4 dropped, 4 unmatched",
         "would write out.caffemodel",
     ]
     assert sorted(os.listdir()) == before
@@ -184,6 +184,6 @@ def test_nothing_copied_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == (
         "",
         "error: deploy.prototxt to deploy.prototxt: nothing would be copied; layer 'conv1', for "
-        "one, would go to 'a/conv1': the target has no such layer\n",
+        "example, would go to 'a/conv1': the target has no such layer\n",
     )
     assert sorted(os.listdir()) == before

@@ -65,7 +65,7 @@ def test_bvlcs_full_conv_net_as_by_hand(
     out = tmp_path / "out.caffemodel"
     plan = carried_out((source, weights), (target, None), out, NameRule(suffix="-conv"))
     assert plan.counts["reshaped"] == 3
-    assert plan.counts["dropped"] == plan.counts["left"] == 0
+    assert plan.counts["dropped"] == plan.counts["unmatched"] == 0
     assert_same_in_caffe(caffe_engine, target, tmp_path / "hand", out)
     for path in (weights, out, tmp_path / "hand"):
         path.unlink()

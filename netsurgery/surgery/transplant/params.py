@@ -1,13 +1,13 @@
-"""What a net and its weights tell of params, and whether one may go where another is.
+"""The params of a net with its weights, and whether one may be copied over another.
 
-The cases, by the shapes of the param that comes (old) and the one that is wanted (new), where a
-weight that an InnerProduct keeps K x O (``transpose: true``) is seen as O x K:
+The outcomes, by the shapes of the source's param (old) and the target's (new). A weight that an
+InnerProduct stores as K x O (``transpose: true``) is compared as O x K.
 
-copied     the shapes are equal
-reshaped   as many numbers and as many outputs, over the same window: O x (C*H*W) and O x C x H x W
-turned     one of the two is kept K x O and the other is not
-reordered  the columns lie in another order there: behind a Permute the map lies H, W, C
-sliced     sizes differ, and the part that overlaps is wanted
+copied      the shapes are equal
+reshaped    as many numbers and as many outputs, over the same window: O x (C*H*W) and O x C x H x W
+transposed  one of the two is stored K x O and the other is not
+reordered   the columns are in another order: behind a Permute the map is H, W, C
+sliced      sizes differ, and only the part that overlaps is copied
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = [
     "SLICE_HINT",
     "ModelParams",
     "TransplantLayer",
-    "asks_the_same",
+    "outcome",
     "overlap",
-    "plain",
-    "verdict",
+    "same_settings",
+    "untransposed",
 ]
 
-#: What may be done about sizes that differ; ends a reason of `verdict`.
+#: What may be done about sizes that differ; ends a reason of `outcome`.
 SLICE_HINT = "--slice copies the part that overlaps"
 
 
@@ -46,9 +46,9 @@ SLICE_HINT = "--slice copies the part that overlaps"
 class TransplantLayer:
     """A layer that has params, or may have some.
 
-    shapes: of each param; None where neither net nor weights tell, for the reason in `unknown`.
-    blobs: what the weights have for it, () for nothing. turned: its weight is kept K x O.
-    strange: what is wrong with a field of the layer that is not known, "" for nothing.
+    shapes: of each param; None where neither net nor weights say, for the reason in `unknown`.
+    blobs: what the weights have for it, () for nothing. transposed: its weight is stored K x O.
+    unknown_field: what is wrong with a field of the layer that is not known, "" for nothing.
     columns: the order of the weight's columns, None where that does not apply or is not known;
     jumbled: ... though it is known what the layer reads.
     """
@@ -57,8 +57,8 @@ class TransplantLayer:
     type: str
     shapes: tuple[Shape, ...] | None
     blobs: tuple[WeightsBlob, ...] = ()
-    turned: bool = False
-    strange: str = ""
+    transposed: bool = False
+    unknown_field: str = ""
     columns: Order | None = None
     jumbled: bool = False
     unknown: str = ""
@@ -94,12 +94,12 @@ class ModelParams:
         layers: dict[str, TransplantLayer] = {}
         for layer in net.layers:
             stored = model.stored.get(layer.name)
-            found = _layer_params(layer, tuple(stored.blobs) if stored else (), shapes, orders)
-            if found is None:
+            params = _layer_params(layer, tuple(stored.blobs) if stored else (), shapes, orders)
+            if params is None:
                 continue
-            layers[layer.name] = found
+            layers[layer.name] = params
             differing = model.fit.mismatches.get(layer.name)
-            if differing is not None and not found.unknown:
+            if differing is not None and not params.unknown:
                 refusals += [Refusal(layer.name, why) for why in differing.reasons(model.path)]
         return cls(model, layers, tuple(refusals))
 
@@ -138,8 +138,8 @@ def _layer_params(
         type=layer.type,
         shapes=known,
         blobs=blobs,
-        turned=types.keeps_turned(layer),
-        strange=unknown_field(layer),
+        transposed=types.keeps_turned(layer),
+        unknown_field=unknown_field(layer),
         columns=columns,
         jumbled=jumbled,
         unknown=hidden,
@@ -154,7 +154,7 @@ def _columns(
 ) -> tuple[Order | None, bool]:
     """The order of a weight's columns, and whether it is lost.
 
-    A vector that is no flattened map says nothing of its columns: it may be one all the same.
+    A vector that is not a flattened map here may be one all the same: nothing is known of it.
     """
     if types.is_a(layer, types.CONVOLUTION) and params and len(params[0]) == 4:
         return (Part(params[0][1:]),), False
@@ -170,110 +170,114 @@ def _columns(
     return (None if vector else order), False
 
 
-def plain(shape: Shape, turned: bool) -> Shape:
-    """The shape O x K of a weight that is kept K x O; other shapes as they are."""
-    return (shape[-1], shape[-2]) if turned and len(shape) > 1 else shape
+def untransposed(shape: Shape, transposed: bool) -> Shape:
+    """The shape O x K of a weight that is stored K x O; other shapes as they are."""
+    return (shape[-1], shape[-2]) if transposed and len(shape) > 1 else shape
 
 
-def asks_the_same(one: Layer, other: Layer) -> bool:
+def same_settings(first: Layer, second: Layer) -> bool:
     """Whether two layers of one known type have the same fields but for fillers and the engine."""
-    field = types.message_of(one)
-    if one.type != other.type or field is None:
+    message = types.message_of(first)
+    if first.type != second.type or message is None:
         return False
-    return _own(one, field) == _own(other, field) and _strange(one) == _strange(other)
+    return _settings(first, message) == _settings(second, message) and (
+        _unknown_fields(first) == _unknown_fields(second)
+    )
 
 
-def _strange(layer: Layer) -> list[str]:
+def _unknown_fields(layer: Layer) -> list[str]:
     """The fields that are not known, as they are written."""
     text = layer.message.source.text
     return sorted(text[field.start : field.end] for field in unknown_fields(layer))
 
 
-def _own(layer: Layer, field: str) -> list[tuple[str, str]]:
-    found = [
-        (each.name, each.value.text if isinstance(each.value, Scalar) else "{ }")
-        for each in layer.param(field).fields
-        if not each.name.endswith("filler") and each.name != "engine"
-    ]
-    return sorted(found)
+def _settings(layer: Layer, message: str) -> list[tuple[str, str]]:
+    return sorted(
+        (field.name, field.value.text if isinstance(field.value, Scalar) else "{ }")
+        for field in layer.param(message).fields
+        if not field.name.endswith("filler") and field.name != "engine"
+    )
 
 
-def verdict(
+def outcome(
     old: TransplantLayer, new: TransplantLayer, index: int, *, cut: bool
 ) -> tuple[str, str]:
-    """("copied", ""), ("reshaped", ""), ..., or ("", reason) for a param that must not go.
+    """("copied", ""), ("reshaped", ""), ..., or ("", reason) for a param that must not be copied.
 
-    cut: the part that overlaps is wanted where sizes differ. Both layers have a param `index`.
+    cut: where sizes differ, copy the part that overlaps. Both layers have a param `index`.
     """
     assert old.shapes is not None
     assert new.shapes is not None
     weight = index == 0
-    if weight and old.type != new.type and (old.strange or new.strange):
-        return "", old.strange or new.strange
-    one, other = old.shapes[index], new.shapes[index]
-    rows, wanted = plain(one, old.turned and weight), plain(other, new.turned and weight)
-    fits = rows == wanted or (prod(rows) == prod(wanted) and _same_outputs(rows, wanted))
+    if weight and old.type != new.type and (old.unknown_field or new.unknown_field):
+        return "", old.unknown_field or new.unknown_field
+    before, after = old.shapes[index], new.shapes[index]
+    source = untransposed(before, old.transposed and weight)
+    target = untransposed(after, new.transposed and weight)
+    fits = source == target or (prod(source) == prod(target) and _same_outputs(source, target))
     order = _order(old, new) if weight else _Order.SAME
-    moved = order is not _Order.SAME
-    apart = weight and _other_window(old, new) and (rows != wanted or moved)
+    reordered = order is _Order.DIFFERENT
+    apart = weight and _windows_differ(old, new) and (source != target or reordered)
     if order is _Order.UNKNOWN:
-        return "", "param 0: in which order the columns of one of the two lie is not known"
+        return "", "param 0: the order of the columns of one of the two is not known"
     if fits and not apart:
-        if moved:
+        if reordered:
             return "reordered", ""
-        if weight and old.turned != new.turned:
-            return "turned", ""
-        return ("copied" if one == other else "reshaped"), ""
-    on_top = overlap(rows, wanted) is not None and (not apart or len(rows) == len(wanted))
-    if cut and on_top and not moved:
+        if weight and old.transposed != new.transposed:
+            return "transposed", ""
+        return ("copied" if before == after else "reshaped"), ""
+    overlaps = overlap(source, target) is not None and (not apart or len(source) == len(target))
+    if cut and overlaps and not reordered:
         return "sliced", ""
     if fits:
-        there, here = (describe(layer.window or ()) for layer in (old, new))
-        return "", f"param 0 is for a window of {there}, expected one for {here}"
-    if moved:
-        return "", f"param 0 is {describe(one)}, expected {describe(other)} with columns in order"
-    return "", _no_fit(index, one, other, cut)
+        windows = [describe(layer.window or ()) for layer in (old, new)]
+        return "", f"param 0 is for a window of {windows[0]}, expected one for {windows[1]}"
+    if reordered:
+        return (
+            "",
+            f"param 0 is {describe(before)}, expected {describe(after)} with columns in order",
+        )
+    return "", _no_fit(index, before, after, cut)
 
 
 class _Order(Enum):
     SAME = "same"
-    OTHER = "other"
+    DIFFERENT = "different"
     UNKNOWN = "not known"
 
 
 def _order(old: TransplantLayer, new: TransplantLayer) -> _Order:
-    """Whether the columns of two weights lie in one order, as far as that is known."""
+    """Whether the columns of two weights are in the same order, as far as that is known."""
     if old.columns is None or new.columns is None:
         lost = (old.jumbled and new.columns) or (new.jumbled and old.columns)
         return _Order.UNKNOWN if lost else _Order.SAME
     same = old.columns == new.columns or lie_alike(old.columns, new.columns)
-    return _Order.SAME if same else _Order.OTHER
+    return _Order.SAME if same else _Order.DIFFERENT
 
 
-def _other_window(old: TransplantLayer, new: TransplantLayer) -> bool:
+def _windows_differ(old: TransplantLayer, new: TransplantLayer) -> bool:
     return None not in (old.window, new.window) and old.window != new.window
 
 
-def _same_outputs(one: Shape, other: Shape) -> bool:
+def _same_outputs(first: Shape, second: Shape) -> bool:
     """Whether it is only ones, or the axes behind the first, in which the shapes differ."""
-    bare, wanted = (tuple(axis for axis in shape if axis != 1) for shape in (one, other))
-    first, second = (shape[:1] for shape in (one, other))
-    return bare == wanted or first == second or bare[:1] == wanted[:1]
+    bare = [tuple(axis for axis in shape if axis != 1) for shape in (first, second)]
+    return bare[0] == bare[1] or first[:1] == second[:1] or bare[0][:1] == bare[1][:1]
 
 
 def _no_fit(index: int, old: Shape, new: Shape, cut: bool) -> str:
-    found = f"param {index} is {describe(old)}, expected {describe(new)}"
+    shapes = f"param {index} is {describe(old)}, expected {describe(new)}"
     if prod(old) == prod(new):
-        return f"{found}: as many numbers, but of other outputs"
+        return f"{shapes}: as many numbers, but of other outputs"
     if cut:
-        return f"{found}: no part of one lies over the other"
-    return f"{found}; {SLICE_HINT}"
+        return f"{shapes}: the two do not overlap"
+    return f"{shapes}; {SLICE_HINT}"
 
 
 def overlap(old: Shape, new: Shape) -> tuple[Shape, Shape] | None:
-    """How to see the old numbers, and the box at the start of both that they have in common.
+    """The shape to view the old numbers in, and the corner that both have in common.
 
-    None where the two cannot be laid over each other.
+    None where the two do not overlap.
     """
     if len(old) != len(new) and old and new and prod(old[1:]) == prod(new[1:]):
         old = (old[0], *new[1:])

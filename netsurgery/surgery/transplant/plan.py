@@ -1,11 +1,11 @@
-"""Params of one net put into another: which goes where, and what must not.
+"""Params of one net copied into another: which goes where, and what must not.
 
-Layers are matched by name, after a rule of names; params within them by their number. A param of
-the target that nothing comes for keeps what the target's own weights have, or is left out of the
-result with its layer, for Caffe to fill. All of a layer's params are there, or none: Caffe loads
-no half.
+Layers are matched by name, after a rule of names; params within them by their index. An unmatched
+param of the target stays as the target's own weights have it or, without those, is left out of
+the result with its layer, for Caffe to fill. A layer has all of its params or none: Caffe does
+not load a part of them.
 
-Layers of the target that share a param by name get one and the same: what comes for the first.
+Layers of the target that share a param by name get the same values: those for the first of them.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from netsurgery.surgery.transplant.params import (
     SLICE_HINT,
     ModelParams,
     TransplantLayer,
-    asks_the_same,
-    verdict,
+    outcome,
+    same_settings,
 )
 
-__all__ = ["NameRule", "Param", "Transfer", "TransplantPlan", "plan_transplant"]
+__all__ = ["OUTCOMES", "NameRule", "ParamKey", "Transfer", "TransplantPlan", "plan_transplant"]
 
-#: A param by its layer and its number.
-Param = tuple[str, int]
+#: A param: its layer and its index.
+ParamKey = tuple[str, int]
 
-#: What may come of a param, in the order it is counted.
-VERDICTS = ("copied", "reshaped", "turned", "reordered", "sliced", "dropped", "left")
+#: What may become of a param, in the order in which they are counted.
+OUTCOMES = ("copied", "reshaped", "transposed", "reordered", "sliced", "dropped", "unmatched")
 
 
 @dataclass(frozen=True)
 class NameRule:
     """Which layer of the target a layer goes to.
 
-    pairs: layer -> target layer, "" for none. prefix: put before every other name; only layers
-    that have it are meant. suffix: put behind; a layer whose name with it is not in the target
-    goes to that of its own name.
+    pairs: layer -> target layer, "" for none. prefix: put before every other name, and no other
+    layer of the target is considered. suffix: appended; a layer whose name with it is not in the
+    target goes to the layer of its own name.
     """
 
     pairs: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class NameRule:
     suffix: str = ""
 
     def names(self, layer: str) -> tuple[str, ...]:
-        """The target layers that may be meant, the first that is there being the one."""
+        """The target layers to look for; the first that the target has is taken."""
         if layer in self.pairs:
             return (self.pairs[layer],) if self.pairs[layer] else ()
         full = f"{self.prefix}{layer}{self.suffix}"
@@ -62,14 +62,15 @@ class NameRule:
 class Transfer:
     """What becomes of one param.
 
-    verdict: "copied", "reshaped", "turned", "reordered" or "sliced" for one that goes from
-    `source` to `target`; "dropped" for one that goes nowhere, "left" for a target that nothing
-    comes for. old, new: the shapes there and here. reason: why it was dropped or left.
+    outcome: "copied", "reshaped", "transposed", "reordered" or "sliced" for one that goes from
+    `source` to `target`; "dropped" for one of the source that goes nowhere, "unmatched" for one
+    of the target that none is copied to. old, new: the shapes in source and target. reason: why
+    it was dropped or what becomes of an unmatched one.
     """
 
-    verdict: str
-    source: Param | None
-    target: Param | None
+    outcome: str
+    source: ParamKey | None
+    target: ParamKey | None
     old: Shape | None
     new: Shape | None
     reason: str = ""
@@ -90,13 +91,13 @@ class TransplantPlan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many params of each verdict; those reordered are named where there are any."""
-        found = Counter(transfer.verdict for transfer in self.transfers)
-        return {word: found[word] for word in VERDICTS if word in found or word != "reordered"}
+        """Outcome -> how many params have it, 0 included."""
+        counts = Counter(transfer.outcome for transfer in self.transfers)
+        return {word: counts[word] for word in OUTCOMES}
 
     @cached_property
-    def coming(self) -> dict[Param, Transfer]:
-        """The target's params that something comes for."""
+    def matched(self) -> dict[ParamKey, Transfer]:
+        """The target's params that are replaced, and by what."""
         return {t.target: t for t in self.transfers if t.target and t.source}
 
 
@@ -114,41 +115,43 @@ def plan_transplant(
     have no params for is refused. Raises SurgeryError naming every refusal, and where nothing at
     all would be copied.
     """
-    one, other = ModelParams.of(source), ModelParams.of(target)
-    planner = _Planner(one, other, rule, cut)
+    sides = ModelParams.of(source), ModelParams.of(target)
+    planner = _Planner(*sides, rule, cut)
     planner.match()
     planner.share()
-    left = list(planner.left())
-    absent = planner.absent(left)
+    unmatched = list(planner.unmatched())
+    absent = planner.absent(unmatched)
     if strict:
         planner.refusals += [
-            Refusal(name, "nothing comes for its params, and --strict wants all") for name in absent
+            Refusal(name, "no params are copied to it, which --strict requires") for name in absent
         ]
     between = f"{source.net.prototxt.path} to {target.net.prototxt.path}"
     refuse(between, [*planner.touched, *planner.refusals])
-    if not planner.coming:
+    if not planner.matched:
         raise SurgeryError(f"{between}: nothing would be copied; {planner.why_nothing()}")
-    order = [(name, i) for name, of in other.layers.items() for i in range(len(of.shapes or ()))]
-    known = {t.target: t for t in [*planner.coming.values(), *left]}
+    order = [
+        (name, index)
+        for name, layer in sides[1].layers.items()
+        for index in range(len(layer.shapes or ()))
+    ]
+    known = {t.target: t for t in [*planner.matched.values(), *unmatched]}
     transfers = [known[param] for param in order if param in known]
-    return TransplantPlan(
-        one, other, (*transfers, *planner.dropped), absent, tuple(planner.notes())
-    )
+    return TransplantPlan(*sides, (*transfers, *planner.dropped), absent, tuple(planner.notes()))
 
 
 class _Planner:
-    """The plan in the making: what comes, what is dropped, what is refused."""
+    """A plan being made: what is matched, what is dropped, what is refused."""
 
     def __init__(self, source: ModelParams, target: ModelParams, rule: NameRule, cut: bool) -> None:
         self.source, self.target, self.rule, self.cut = source, target, rule, cut
-        self.coming: dict[Param, Transfer] = {}
+        self.matched: dict[ParamKey, Transfer] = {}
         self.dropped: list[Transfer] = []
-        #: Layers of the target whose shapes are not known, and taken to be the source's.
+        #: Layers of the target whose shapes are not known, and assumed to be the source's.
         self.assumed: list[str] = []
-        #: Whether --slice was spoken of: once is enough.
+        #: Whether --slice was mentioned: once is enough.
         self.hinted = False
         self.refusals = [*self._unknown_pairs()]
-        #: Layers of the target of which enough has been said.
+        #: Layers of the target that have a refusal already.
         self.refused: set[str] = set()
         #: Refusals of layers whose params are not those of their own net, once they are touched.
         self.touched: dict[Refusal, None] = {}
@@ -160,17 +163,17 @@ class _Planner:
                 yield Refusal(name, f"named in --map, but there are no params of it to take{hint}")
             if goal and goal not in {layer.name for layer in self.target.net.layers}:
                 net = self.target.net
-                what = f"--map sends it to {goal!r}, which {net.prototxt.path} has not"
+                what = f"--map sends it to {goal!r}, which {net.prototxt.path} does not have"
                 yield Refusal(name, f"{what}{net.name_hint(goal)}")
 
     def match(self) -> None:
         """Send each layer of the source to one of the target, or nowhere."""
-        here = {layer.name for layer in self.target.net.layers}
+        names = {layer.name for layer in self.target.net.layers}
         taken: dict[str, str] = {}
         for old in self.source.layers.values():
             if not old.blobs or old.shapes is None:
                 continue
-            goal = next((name for name in self.rule.names(old.name) if name in here), None)
+            goal = next((name for name in self.rule.names(old.name) if name in names), None)
             if goal is None:
                 self._drop(old, "the target has no such layer")
             elif self._touch(old.name, goal):
@@ -186,12 +189,12 @@ class _Planner:
 
     def _touch(self, old: str, goal: str) -> bool:
         """Whether the params of one of the two are not those of its own net, which is refused."""
-        found = [one for one in self.source.refusals if one.layer == old]
-        found += [one for one in self.target.refusals if one.layer == goal]
-        self.touched |= dict.fromkeys(found)
-        if found:
+        refusals = [each for each in self.source.refusals if each.layer == old]
+        refusals += [each for each in self.target.refusals if each.layer == goal]
+        self.touched |= dict.fromkeys(refusals)
+        if refusals:
             self.refused.add(goal)
-        return bool(found)
+        return bool(refusals)
 
     def _refuse(self, goal: str, refusal: Refusal) -> None:
         self.refused.add(goal)
@@ -212,13 +215,13 @@ class _Planner:
         new = self.target.layers.get(goal)
         if new is None:
             self._drop(old, f"{goal!r} has no params")
-        elif new.shapes is None and self._asks_the_same(old, new):
+        elif new.shapes is None and self._same_settings(old, new):
             known = replace(new, shapes=old.shapes, columns=old.columns)
             self.target.layers[goal] = known
             self.assumed.append(goal)
             self._send_params(old, known)
         elif new.shapes is None:
-            reason = f"the shapes of its params cannot be told ({new.unknown})"
+            reason = f"the shapes of its params are not known ({new.unknown})"
             remedy = "give a prototxt that declares its input, or the target's weights"
             self._refuse(goal, Refusal(goal, reason, remedy))
         elif _of_one_kind(old.type, new.type):
@@ -227,23 +230,21 @@ class _Planner:
             reason = f"is of type {old.type}; {goal!r} is of type {new.type}"
             self._refuse(goal, Refusal(old.name, reason, f"--map '{old.name}=' leaves it out"))
 
-    def _asks_the_same(self, old: TransplantLayer, new: TransplantLayer) -> bool:
+    def _same_settings(self, old: TransplantLayer, new: TransplantLayer) -> bool:
         """Whether both layers, by their own texts, have the same params on the same bottom."""
-        one, *_ = self.source.net.named(old.name)
-        other, *_ = self.target.net.named(new.name)
-        return asks_the_same(one, other)
+        return same_settings(self.source.net.named(old.name)[0], self.target.net.named(new.name)[0])
 
     def _send_params(self, old: TransplantLayer, new: TransplantLayer) -> None:
         assert old.shapes is not None
         assert new.shapes is not None
         both = min(len(old.shapes), len(new.shapes))
         for index in range(both):
-            word, reason = verdict(old, new, index, cut=self.cut)
+            word, reason = outcome(old, new, index, cut=self.cut)
             if word == "sliced" and not new.blobs:
                 word, reason = "", f"param {index}: --slice needs the target's weights for the rest"
             if word:
                 pair = (old.name, index), (new.name, index)
-                self.coming[pair[1]] = Transfer(word, *pair, old.shapes[index], new.shapes[index])
+                self.matched[pair[1]] = Transfer(word, *pair, old.shapes[index], new.shapes[index])
             else:
                 bare = reason.removesuffix(f"; {SLICE_HINT}")
                 hint = "" if bare == reason or self.hinted else SLICE_HINT
@@ -252,50 +253,50 @@ class _Planner:
         self._drop(old, f"{new.name!r} has {len(new.shapes)} params", start=both)
 
     def share(self) -> None:
-        """What comes for one of several layers that share a param comes for all of them."""
+        """Give all layers that share a param what is copied to the first of them."""
         shared = self.target.net.sharing.owners
         for sharer, owner in shared.items():
-            if sharer in self.coming and owner not in self.coming and self._has(owner):
-                self.coming[owner] = replace(self.coming[sharer], target=owner)
+            if sharer in self.matched and owner not in self.matched and self._has(owner):
+                self.matched[owner] = replace(self.matched[sharer], target=owner)
         for sharer, owner in shared.items():
-            if owner in self.coming and self._has(sharer):
-                self.coming[sharer] = replace(self.coming[owner], target=sharer)
+            if owner in self.matched and self._has(sharer):
+                self.matched[sharer] = replace(self.matched[owner], target=sharer)
 
-    def _has(self, param: Param) -> bool:
+    def _has(self, param: ParamKey) -> bool:
         layer = self.target.layers.get(param[0])
         return layer is not None and param[1] < len(layer.shapes or ())
 
-    def left(self) -> Iterator[Transfer]:
-        """The target's params that nothing comes for."""
+    def unmatched(self) -> Iterator[Transfer]:
+        """The target's params that none is copied to."""
         for name, layer in self.target.layers.items():
             reason = "kept as it is" if layer.blobs else "absent: Caffe fills it"
             for index, shape in enumerate(layer.shapes or ()):
-                if (name, index) not in self.coming:
-                    yield Transfer("left", None, (name, index), None, shape, reason)
+                if (name, index) not in self.matched:
+                    yield Transfer("unmatched", None, (name, index), None, shape, reason)
 
-    def absent(self, left: list[Transfer]) -> tuple[str, ...]:
-        """Layers without params in the result; those of which a part comes are refused."""
+    def absent(self, unmatched: list[Transfer]) -> tuple[str, ...]:
+        """Layers without params in the result; those that would have only a part are refused."""
         names: dict[str, list[int]] = {}
-        for transfer in left:
+        for transfer in unmatched:
             if transfer.target:
                 names.setdefault(transfer.target[0], []).append(transfer.target[1])
-        coming = {goal for goal, _ in self.coming}
-        found = []
+        matched = {goal for goal, _ in self.matched}
+        absent = []
         for name in (name for name in names if name not in self.refused):
             layer = self.target.layers[name]
-            if not layer.blobs and name not in coming:
-                found.append(name)
+            if not layer.blobs and name not in matched:
+                absent.append(name)
             elif not layer.blobs:
                 lacking = names[name]
                 self.refusals.append(
                     Refusal(
                         name,
-                        f"nothing comes for param {', '.join(map(str, lacking))} of "
+                        f"nothing is copied to param {', '.join(map(str, lacking))} of "
                         f"{len(layer.shapes or ())}, and Caffe loads all of a layer's or none",
                         "give the target's weights",
                     )
                 )
-        return tuple(found)
+        return tuple(absent)
 
     def why_nothing(self) -> str:
         """Why no param of the source goes anywhere."""
@@ -304,29 +305,29 @@ class _Planner:
         first = self.dropped[0]
         assert first.source is not None
         layer = first.source[0]
-        meant = ", or ".join(map(repr, self.rule.names(layer))) or "no layer"
-        return f"layer {layer!r}, for one, would go to {meant}: {first.reason}"
+        goals = ", or ".join(map(repr, self.rule.names(layer))) or "no layer"
+        return f"layer {layer!r}, for example, would go to {goals}: {first.reason}"
 
     def notes(self) -> Iterator[str]:
-        """What is worth knowing and no param of the target's."""
+        """What the user should know beside the transfers."""
         for side in (self.source, self.target):
             yield from (f"{side.net.prototxt.path}: {note}" for note in side.net.notes)
         for layer in self.source.layers.values():
             if layer.shapes and not layer.blobs and self.source.model.has_weights:
                 yield f"{self.source.model.path} has no params for layer {layer.name!r}"
-        for one in self.source.refusals:
-            yield f"layer {one.layer!r}: {one.reason}: left out"
-        for one in self.target.refusals:
-            yield f"layer {one.layer!r}: {one.reason}: kept as it is"
+        for refusal in self.source.refusals:
+            yield f"layer {refusal.layer!r}: {refusal.reason}: left out"
+        for refusal in self.target.refusals:
+            yield f"layer {refusal.layer!r}: {refusal.reason}: kept as it is"
         if self.assumed:
             why = self.target.layers[self.assumed[0]].unknown
             names = ", ".join(map(repr, self.assumed))
-            yield f"the shapes of the params of {names} are taken to be the source's ({why})"
+            yield f"the shapes of the params of {names} are assumed to be the source's ({why})"
         hidden = [layer for layer in self.target.layers.values() if layer.shapes is None]
         if hidden:
             names = ", ".join(repr(layer.name) for layer in hidden)
-            yield f"whether these layers have params cannot be told ({hidden[0].unknown}): {names}"
+            yield f"whether these layers have params is not known ({hidden[0].unknown}): {names}"
 
 
-def _of_one_kind(one: str, other: str) -> bool:
-    return one == other or {one, other} == {types.INNER_PRODUCT.name, types.CONVOLUTION.name}
+def _of_one_kind(first: str, second: str) -> bool:
+    return first == second or {first, second} == {types.INNER_PRODUCT.name, types.CONVOLUTION.name}
