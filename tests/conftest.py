@@ -6,11 +6,13 @@ import gc
 import gzip
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from lacking import lacking
+from others_data import serve
 
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.discovery import locate_caffe
@@ -22,18 +24,36 @@ from netsurgery.io import memory
 REPO_ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line on what was not run, and why."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"{reasons.total()} tests were not run: {listed}")
+
+
 @pytest.fixture(scope="session")
 def repo_root() -> Path:
     return REPO_ROOT
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Real nets, weights and pictures of others, beside the repository and no part of it."""
+def shared_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real nets, weights and pictures of others, beside the repository and no part of it.
+
+    Where they are not, what Debian's Caffe and its documentation have of them.
+    """
     folder = REPO_ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}")
-    return folder
+    if folder.is_dir():
+        return folder
+    docs: Path = request.getfixturevalue("caffe_docs")
+    engine: PycaffeEngine = request.getfixturevalue("live_caffe_engine")()
+    package = Path(engine.info()["file"]).parent
+    return serve(docs, package, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

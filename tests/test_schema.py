@@ -312,10 +312,12 @@ def test_real_nets_of_caffe_have_no_problems(shared_data: Path) -> None:
         assert found(path.read_text()) == []
 
 
-def test_real_nets_are_judged_as_protobuf_judges_them(shared_data: Path) -> None:
+def test_real_nets_are_judged_as_protobuf_judges_them(shared_data: Path, tmp_path: Path) -> None:
+    fork = tmp_path / "fork.prototxt"
+    fork.write_text('layer { name: "p" type: "Pooling" pooling_param { ceil_mode: false } }')
     message: Any = message_factory.GetMessageClass(descriptor(NET))
     seen = set()
-    for path in sorted(shared_data.rglob("*.prototxt")):
+    for path in [fork, *sorted(shared_data.rglob("*.prototxt"))]:
         text = path.read_text("utf-8", "surrogateescape").removeprefix("\ufeff")
         try:
             text_format.Parse(text, message())

@@ -135,7 +135,8 @@ def agree_in_binary(path: Path, binary_tool: Callable[[Path], Any], folder: Path
 def test_the_models_of_others(
     shared_data: Path, binary_tool: Callable[[Path], Any], tmp_path: Path
 ) -> None:
-    models = [*shared_data.glob("models/*/*.caffemodel"), *shared_data.glob("models/lenet_v1/*000")]
+    folder = shared_data / "models"
+    models = [*folder.glob("*/*.caffemodel"), *folder.glob("lenet_v1/*000")]
     # Caffe's tool leaves what NVIDIA's Caffe wrote in fields it does not know: test_raw_numbers.
     models = [path for path in models if path.parent.name != "half"]
     assert len(models) > 12
