@@ -324,6 +324,33 @@ def test_params_shared_by_name(engine: EmbeddedEngine, tmp_path: Path, model: Pa
     np.testing.assert_array_equal(made["b"], made["a"])
 
 
+def test_params_that_are_set(engine: EmbeddedEngine, tmp_path: Path, model: Path) -> None:
+    shared = NET.replace('type: "InnerProduct"', 'type: "InnerProduct" param { name: "w" }') + (
+        'layer { name: "ip2" type: "InnerProduct" bottom: "data" top: "ip2" param { name: "w" }\n'
+        "  inner_product_param { num_output: 2 bias_term: false } }"
+    )
+    before = model.read_bytes()
+    loaded = engine.load(written(tmp_path, shared), model)
+    values = np.array([[1, 0, 0], [0, 0, -1]], np.float32)
+    x = np.array([[10, 20, 30]], np.float32)
+    assert loaded.forward({"data": x}, ["ip2"])["ip2"].tolist() == [[140, 320]]
+    loaded.set_param("ip2", 0, values)
+    loaded.set_param("ip1", 1, np.array([0, 31], np.float32))
+    values[...] = 0  # a copy was taken
+    blobs = loaded.forward({}, ["ip1", "ip2"])
+    assert (blobs["ip1"].tolist(), blobs["ip2"].tolist()) == ([[10, 1]], [[10, -30]])
+    assert model.read_bytes() == before
+    double: Any = np.zeros((2, 3))
+    for layer, index, array, words in (
+        ("ip1", 2, x, r"has no param ip1\[2\]; the layer has 2"),
+        ("ip3", 0, x, r"no param ip3\[0\]; did you mean ip1 or ip2\?"),
+        ("ip1", 0, x, "is 1x3; the net takes 2x3"),
+        ("ip1", 0, double, "is float64; Caffe takes float32"),
+    ):
+        with pytest.raises(EngineError, match=words):
+            loaded.set_param(layer, index, array)
+
+
 def test_without_weights(engine: EmbeddedEngine, tmp_path: Path) -> None:
     """Constant fillers, and what layers fill by themselves."""
     text = """

@@ -21,6 +21,7 @@ from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import NetParams, check_types, write_net
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -216,6 +217,21 @@ class EmbeddedNet(Closeable):
         feed = {name: self._input(name) for name in session.inputs}
         arrays = session.run(feed)
         return dict(zip(names, arrays, strict=True))
+
+    def set_param(self, layer: str, index: int, array: Array) -> None:
+        """Have the net run with a copy of `array`, float32 and of exactly the param's shape.
+
+        Every layer that shares the param sees it; the file of weights stays as it is.
+        """
+        shapes = self._shapes.params.get(layer, ())
+        if not 0 <= index < len(shapes):
+            known = did_you_mean(layer, self._shapes.params, "layers with params")
+            why = known if not shapes else f"; the layer has {len(shapes)}"
+            raise EngineError(f"{self._net.prototxt.path} has no param {layer}[{index}]{why}")
+        check_array(f"param {index} of layer {layer}", array, shapes[index])
+        self._weights.replace(layer, index, array)
+        self._sessions.clear()
+        self._copied = self._check_params()
 
     def _input(self, name: str) -> Array:
         shape = self._shapes.of(name)

@@ -170,7 +170,14 @@ class NetParams:
     """What a net's layers hold; see `netsurgery.net.param_sources`."""
 
     def __init__(self, model: NetWithWeights) -> None:
-        self._sources = ParamSources(model)
+        self._sources, self._sharing = ParamSources(model), model.net.sharing
+        self._replaced: dict[tuple[str, int], NDArray[np.float32]] = {}
+
+    def replace(self, layer: str, index: int, array: NDArray[np.float32]) -> None:
+        """Give a copy of `array` for this param, and for those that share it, from now on."""
+        values = empty(array.shape, "f4", f"layer {layer!r}: a copy of its param {index}")
+        values[...] = array
+        self._replaced[self._sharing.owner((layer, index))] = values
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[LayerParam, ...]:
         """The layer's params, of exactly `shapes`.
@@ -179,7 +186,18 @@ class NetParams:
         PrototxtError where neither the file nor the net says what a param holds.
         """
         sources = self._sources.of(layer, shapes)
-        return tuple(map(_param, sources, shapes))
+        return tuple(
+            self._param(source, shape, (layer.name, index))
+            for index, (source, shape) in enumerate(zip(sources, shapes, strict=True))
+        )
+
+    def _param(
+        self, source: WeightsBlob | float, shape: Shape, param: tuple[str, int]
+    ) -> LayerParam:
+        values = self._replaced.get(self._sharing.owner(param))
+        if values is None:
+            return _param(source, shape)
+        return LayerParam(shape, None, lambda: values.reshape(shape))
 
 
 def _param(source: WeightsBlob | float, shape: Shape) -> LayerParam:
