@@ -56,6 +56,7 @@ _MODULES = {
     "surgery.initial_params": "InitialPlan",
     "surgery.transplant.plan": "TransplantPlan",
     # pictures, maps and features
+    "formats.presets": "Preset presets",
     "formats.settings": "Settings read_settings",
     "maps.classmap": "ClassMap Geometry",
     "maps.features": "Extractor Features open_extractor",

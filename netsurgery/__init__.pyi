@@ -72,6 +72,12 @@ from netsurgery.errors import (
 from netsurgery.errors import (
     UntrustedError as UntrustedError,
 )
+from netsurgery.formats.presets import (
+    Preset as Preset,
+)
+from netsurgery.formats.presets import (
+    presets as presets,
+)
 from netsurgery.formats.settings import (
     Settings as Settings,
 )

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed
 from netsurgery.cli.options import FILE_PATH, FilePathType, parse_size
 from netsurgery.cli.printing import echo
+from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.preprocess_values import parse_channel_swap
-from netsurgery.formats.settings import Settings
+from netsurgery.formats.presets import PRESETS, Preset, find_preset
+from netsurgery.formats.settings import PIXEL_KEYS, Settings
 
 __all__ = [
     "model_options",
@@ -47,13 +50,71 @@ class MeanType(FilePathType):
         return numbers
 
 
+def _preset(text: str) -> tuple[Preset, Path | None]:
+    """``"bvlc"``, or ``"bvlc-mean=FILE"`` with the file."""
+    name, equals, file = text.partition("=")
+    try:
+        preset = find_preset(name)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    if equals and not (preset.mean_file and file):
+        what = "the file's name" if preset.mean_file else "no file, as bvlc-mean=FILE does"
+        raise ValueError(f"{text[:60]!r}: {name} takes {what}")
+    return preset, Path(file) if file else None
+
+
+class PresetType(WordType[tuple[Preset, Path | None]]):
+    """A preset's name, with the file of its mean where it takes one."""
+
+    def __init__(self) -> None:
+        super().__init__("PRESET", _preset)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in PRESETS if name.startswith(incomplete)]
+
+
+def _preprocessing(preset: tuple[Preset, Path | None] | None, values: dict[str, Any]) -> Settings:
+    """The Settings of a preset and of single values, which win over it.
+
+    But a preset of the command line wins over a variable's value. Raises click's UsageError for
+    two means, or none where the preset needs one.
+    """
+    if preset is None:
+        return Settings(**values)
+    source = click.get_current_context().get_parameter_source
+    if source("preset") is not ParameterSource.ENVIRONMENT:
+        for key in PIXEL_KEYS:
+            if source(key) is ParameterSource.ENVIRONMENT:
+                values[key] = None
+    named, mean = preset
+    if named.mean_file and (mean is None) == (values["mean"] is None):
+        raise click.UsageError(
+            f"--preprocess {named.name} needs one mean, found {'none' if mean is None else 'two'}; "
+            f"name its file, as in --preprocess {named.name}=mean.npy"
+        )
+    if mean is not None:
+        values["mean"] = mean
+    return Settings(**values, preprocess=named.name)
+
+
 @headed(PREPROCESSING)
 def pixel_options(command: F) -> F:
-    """--mean, --raw-scale, --channel-swap, --input-scale.
+    """--preprocess, --mean, --raw-scale, --channel-swap, --input-scale.
 
     The command gets `preprocess`: Settings with those members alone, None where left out.
     """
 
+    @click.option(
+        "--preprocess",
+        "preset",
+        type=PresetType(),
+        envvar="NETSURGERY_PREPROCESS",
+        help="The preprocessing of a family of nets: bvlc, bvlc-mean=FILE, rgb01, scaled or "
+        "mobilenet; `netsurgery presets` lists their numbers. The options below win over its "
+        "single values.",
+    )
     @click.option(
         "--mean",
         metavar="FILE|B,G,R",
@@ -86,19 +147,20 @@ def pixel_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(
         *args: Any,
+        preset: tuple[Preset, Path | None] | None,
         mean: Path | tuple[float, ...] | None,
         raw_scale: float | None,
         channel_swap: tuple[int, ...] | None,
         input_scale: float | None,
         **kwargs: Any,
     ) -> Any:
-        preprocess = Settings(
-            mean=mean,
-            raw_scale=_finite("--raw-scale", raw_scale),
-            channel_swap=channel_swap,
-            input_scale=_finite("--input-scale", input_scale),
-        )
-        return command(*args, preprocess=preprocess, **kwargs)
+        values = {
+            "mean": mean,
+            "raw_scale": _finite("--raw-scale", raw_scale),
+            "channel_swap": channel_swap,
+            "input_scale": _finite("--input-scale", input_scale),
+        }
+        return command(*args, preprocess=_preprocessing(preset, values), **kwargs)
 
     return wrapped  # type: ignore[return-value]
 

@@ -23,8 +23,8 @@ from netsurgery.cli.options import (
 from netsurgery.cli.preprocess_options import pixel_options
 from netsurgery.cli.printing import echo_json
 from netsurgery.engines.contract import EngineChoice, EngineOptions
-from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
-from netsurgery.formats.settings import Settings
+from netsurgery.formats.found_settings import with_found
+from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 

@@ -11,18 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.errors import UntrustedError
-from netsurgery.formats.settings import Settings, find_settings, read_settings_keys
+from netsurgery.formats.settings import PIXEL_KEYS, Settings, find_settings, read_settings_keys
 from netsurgery.formats.toml import toml_string
 from netsurgery.formats.user_config import trusted_places, user_config
 from netsurgery.io.ownership import exposure
 
 __all__ = ["ALL_KEYS", "PIXEL_KEYS", "check_trusted", "load_found", "merged", "with_found"]
 
-#: What a file says of how pixels become the net's input.
-PIXEL_KEYS = ("mean", "raw_scale", "channel_swap", "input_scale")
-
 #: All that a file says.
-ALL_KEYS = tuple(name for name in Settings.__dataclass_fields__ if name != "path")
+ALL_KEYS = tuple(
+    name for name in Settings.__dataclass_fields__ if name not in ("path", "preprocess")
+)
 
 
 def with_found(
@@ -39,7 +38,7 @@ def with_found(
     configuration trusts it. Raises SettingsError, and UntrustedError for one that is not trusted;
     it is not even opened then.
     """
-    missing = [key for key in keys if getattr(given, key) is None]
+    missing = given.missing(keys)
     path = find_settings(start) if missing and trust is not False else None
     return given if path is None else merged(given, load_found(path, trust, missing))
 
@@ -85,5 +84,5 @@ def _for_good(path: Path) -> str:
 
 def merged(over: Settings, under: Settings) -> Settings:
     """`over`, and what it leaves out from `under`."""
-    missing = [name for name in Settings.__dataclass_fields__ if getattr(over, name) is None]
+    missing = over.missing(Settings.__dataclass_fields__)
     return replace(over, **{name: getattr(under, name) for name in missing})

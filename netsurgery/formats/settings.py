@@ -25,12 +25,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SettingsError
 from netsurgery.formats.preprocess_values import MeanPicture, as_channel_swap, as_labels, as_mean
+from netsurgery.formats.presets import PresetName, find_preset
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
 from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.preprocess_values import AnyMean
 
 __all__ = [
+    "PIXEL_KEYS",
     "SETTINGS_NAME",
     "Settings",
     "as_settings",
@@ -48,6 +50,9 @@ __all__ = [
 ]
 
 SETTINGS_NAME = "netsurgery.toml"
+
+#: The members that say how pixels become the net's input.
+PIXEL_KEYS = ("mean", "raw_scale", "channel_swap", "input_scale")
 
 
 @dataclass(frozen=True, init=False)
@@ -59,7 +64,8 @@ class Settings:
     mean: a path ("104,117,123" is the numbers), one number for all channels, one a channel, or an
     array C x H x W; in the net's own channel order and scale. raw_scale, input_scale: factors.
     channel_swap: "bgr", "2,1,0" or (2, 1, 0): for each channel of the net, the channel of the
-    picture it comes from. labels: a path, or the labels, one text a class. path: the file itself.
+    picture it comes from. labels: a path, or the labels, one text a class. preprocess: a preset,
+    which gives what the four of preprocessing leave out. path: the file itself.
 
     Whatever is given, the members hold one form of it: paths as Path, a mean as a Path, a tuple of
     floats or a MeanPicture, the channel swap as a tuple of ints, labels as a Path or a tuple.
@@ -68,6 +74,8 @@ class Settings:
     >>> settings = Settings(mean=[104, 117, 123], channel_swap="bgr", raw_scale=255)
     >>> settings.mean, settings.channel_swap
     ((104.0, 117.0, 123.0), (2, 1, 0))
+    >>> Settings(preprocess="mobilenet").input_scale
+    0.017
     """
 
     prototxt: Path | None
@@ -80,6 +88,7 @@ class Settings:
     channel_swap: tuple[int, ...] | None
     input_scale: float | None
     labels: Path | tuple[str, ...] | None
+    preprocess: PresetName | None
     path: Path | None
 
     def __init__(
@@ -94,9 +103,18 @@ class Settings:
         channel_swap: str | Sequence[int] | None = None,
         input_scale: float | None = None,
         labels: str | Path | Iterable[str] | None = None,
+        preprocess: PresetName | None = None,
         path: str | Path | None = None,
     ) -> None:
         stages = (stages,) if isinstance(stages, str) else stages
+        if preprocess is not None:
+            preset = find_preset(preprocess)
+            mean = preset.mean if mean is None else mean
+            raw_scale = preset.raw_scale if raw_scale is None else raw_scale
+            channel_swap = preset.channel_swap if channel_swap is None else channel_swap
+            input_scale = preset.input_scale if input_scale is None else input_scale
+            if mean is None and preset.mean_file:
+                raise SettingsError(f"preset {preprocess} needs a mean; give its file as mean")
         members = {
             "prototxt": _as_path(prototxt),
             "weights": _as_path(weights),
@@ -108,10 +126,21 @@ class Settings:
             "channel_swap": as_channel_swap(channel_swap),
             "input_scale": _as_scale("input_scale", input_scale),
             "labels": as_labels(labels),
+            "preprocess": preprocess,
             "path": _as_path(path),
         }
         for name, value in members.items():
             object.__setattr__(self, name, value)
+
+    def check_preset(self, channels: int) -> None:
+        """Raise SettingsError where the preset is not for an input of so many channels."""
+        if self.preprocess is not None:
+            find_preset(self.preprocess).check_channels(channels)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Which of `keys` are None; a preset leaves none of its four out."""
+        whole = PIXEL_KEYS if self.preprocess is not None else ()
+        return [key for key in keys if getattr(self, key) is None and key not in whole]
 
     def to_toml(self, folder: Path | str) -> str:
         """The text of a settings file in `folder`, paths relative to it.
@@ -153,14 +182,23 @@ def _as_scale(name: str, scale: float | None) -> float | None:
     return value
 
 
-def as_settings(settings: Settings | str | Path | None) -> Settings:
+def as_settings(
+    settings: Settings | str | Path | None, preprocess: PresetName | None = None
+) -> Settings:
     """Settings as they are, or read from a netsurgery.toml; None is settings that say nothing.
 
+    preprocess: a preset in the place of the preprocessing they say; "bvlc-mean" takes their mean.
     Raises SettingsError.
     """
     if settings is None:
-        return Settings()
-    return settings if isinstance(settings, Settings) else read_settings(settings)
+        settings = Settings()
+    elif not isinstance(settings, Settings):
+        settings = read_settings(settings)
+    if preprocess is None:
+        return settings
+    mean = settings.mean if find_preset(preprocess).mean_file else None
+    rest = dict.fromkeys(PIXEL_KEYS) | {"mean": mean, "preprocess": preprocess}
+    return replace(settings, **rest)
 
 
 def find_settings(start: Path | str) -> Path | None:

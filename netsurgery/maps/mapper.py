@@ -140,8 +140,9 @@ def make_transformer(
 ) -> Transformer:
     """What makes pictures ready as `settings` say, for an input of `channels` (1 or 3) channels.
 
-    Raises MeanError, and SettingsError for a channel swap that does not fit.
+    Raises MeanError, and SettingsError for a preset or a channel swap that does not fit.
     """
+    settings.check_preset(channels)
     return Transformer(
         channels=channels,
         mean=None if settings.mean is None else load_mean(settings.mean),

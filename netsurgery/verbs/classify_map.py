@@ -21,6 +21,7 @@ from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles
 
 if TYPE_CHECKING:
+    from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
@@ -38,6 +39,7 @@ def classify_map(
     blob: str | None = None,
     fit: Fit = "warp",
     antialias: bool = True,
+    preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
 ) -> ClassMap:
@@ -49,9 +51,10 @@ def classify_map(
     prototxt declares), "image" (the picture's own) or (height, width) in pixels. blob: the one that
     holds the map (default: the last layer's top); labels that are more or fewer than its classes
     are dropped where a blob is named. fit: "warp", "crop" or "pad". antialias: smooth before
-    shrinking, as caffe.io does today. engine: what runs the net, "auto" (real Caffe where there is
-    one that knows it), "caffe", "embedded" or EngineOptions. state: the phase and the shapes to
-    read the net in; the settings' stages and level win over its own.
+    shrinking, as caffe.io does today. preprocess: a preset, such as "bvlc" (`presets` has them
+    all), in the place of the settings' own preprocessing. engine: what runs the net, "auto" (real
+    Caffe where there is one that knows it), "caffe", "embedded" or EngineOptions. state: the phase
+    and the shapes to read the net in; the settings' stages and level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError (which is a TypeError too for what is no picture), MeanError,
@@ -66,8 +69,8 @@ def classify_map(
     (8, 8)
     """
     maps = classify_maps(
-        [image], settings, size=size, blob=blob, fit=fit, antialias=antialias, engine=engine,
-        state=state,
+        [image], settings, size=size, blob=blob, fit=fit, antialias=antialias,
+        preprocess=preprocess, engine=engine, state=state,
     )  # fmt: skip
     (class_map,) = maps
     return class_map
@@ -81,13 +84,15 @@ def classify_maps(
     blob: str | None = None,
     fit: Fit = "warp",
     antialias: bool = True,
+    preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
 ) -> Iterator[ClassMap]:
     """`classify_map` of many pictures, one map after another, with the net loaded once.
 
     images: an iterable of what `classify_map` takes, read one by one, an array N x H x W x C, or
-    one picture. settings, size, blob, fit, antialias, engine, state: as in `classify_map`.
+    one picture. settings, size, blob, fit, antialias, preprocess, engine, state: as in
+    `classify_map`.
 
     The maps come as they are asked for. Raises what `classify_map` raises, at once for what is
     wrong with the net or the settings; the first picture that fails ends it.
@@ -102,7 +107,8 @@ def classify_maps(
     from netsurgery.maps.mapper import open_mapper
 
     mapper = open_mapper(
-        as_settings(settings), engine, blob=blob, size=size, fit=fit, antialias=antialias,
+        as_settings(settings, preprocess), engine, blob=blob, size=size, fit=fit,
+        antialias=antialias,
         drop_labels=blob is not None, state=state,
     )  # fmt: skip
     return _each_map(mapper, images)

@@ -36,6 +36,7 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
         channels = len(mean or ())
     swap = settings.channel_swap
     for one in plan.inputs:
+        settings.check_preset(one.old[1])
         has = f"input {one.name!r} has {one.old[1]}"
         if channels not in (0, 1, one.old[1]):
             raise MeanError(f"a mean of {channels} channels; {has}")

@@ -22,6 +22,7 @@ from netsurgery.verbs.outputs.files import stems
 from netsurgery.verbs.outputs.record import FeatureFile
 
 if TYPE_CHECKING:
+    from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.features import Extractor, Features
@@ -84,14 +85,15 @@ def features(
     size: InputSize = "net",
     fit: Fit = "warp",
     antialias: bool = True,
+    preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
 ) -> ImageFeatures:
     """Blob -> its values for a picture, float32 C x H x W, and where its cells lie in it.
 
-    blobs: a blob of the net, or several. image, settings, size, fit, antialias, engine, state: as
-    in `classify_map`. The geometry of each, in pixels, is its `geometry()`. Raises NetError for a
-    blob that the net does not have, and what `classify_map` raises.
+    blobs: a blob of the net, or several. image, settings, size, fit, antialias, preprocess, engine,
+    state: as in `classify_map`. The geometry of each, in pixels, is its `geometry()`. Raises
+    NetError for a blob that the net does not have, and what `classify_map` raises.
 
     >>> import netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -105,8 +107,9 @@ def features(
 
     names = [blobs] if isinstance(blobs, str) else blobs
     with open_extractor(
-        as_settings(settings), engine, names, size=size, fit=fit, antialias=antialias, state=state
-    ) as extractor:
+        as_settings(settings, preprocess), engine, names, size=size, fit=fit,
+        antialias=antialias, state=state,
+    ) as extractor:  # fmt: skip
         picture = as_picture(image)
         return ImageFeatures(picture.name, extractor.extract(picture))
 

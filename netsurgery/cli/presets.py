@@ -1,0 +1,50 @@
+"""``netsurgery presets``: the preprocessing that --preprocess names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from netsurgery.cli.command import Command
+from netsurgery.cli.options import json_option, quiet_option
+from netsurgery.cli.printing import echo_json, echo_table
+from netsurgery.formats.presets import Preset, presets
+
+__all__ = ["command"]
+
+
+@click.command(cls=Command)
+@json_option
+@quiet_option
+def command(as_json: bool, quiet: bool) -> None:
+    """List the presets of --preprocess, with their numbers.
+
+    A picture's pixels are 0..1, in the order R, G, B. They are multiplied by the raw scale, their
+    channels put into the net's order, the mean subtracted, and what is left multiplied by the
+    input scale. --raw-scale, --channel-swap, --mean and --input-scale win over a preset's own
+    values.
+
+    \b
+    Example:
+      netsurgery presets
+    """
+    if as_json:
+        echo_json({"presets": [preset.to_json() for preset in presets()]})
+    elif not quiet:
+        echo_table(_rows(), " rr  r")
+
+
+def _rows() -> Iterator[tuple[str, ...]]:
+    yield "preset", "channels", "raw scale", "order", "mean", "input scale", "nets"
+    for preset in presets():
+        yield _row(preset)
+
+
+def _row(preset: Preset) -> tuple[str, ...]:
+    order = "grey" if preset.channels == 1 else "BGR" if preset.channel_swap else "RGB"
+    mean = "FILE" if preset.mean_file else ",".join(f"{value:g}" for value in preset.mean or ())
+    name = f"{preset.name}=FILE" if preset.mean_file else preset.name
+    scales = ("" if v is None else f"{v:g}" for v in (preset.raw_scale, preset.input_scale))
+    raw_scale, input_scale = scales
+    return name, str(preset.channels), raw_scale, order, mean, input_scale, preset.nets
