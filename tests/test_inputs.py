@@ -7,7 +7,7 @@ import random
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt, as_file
-from netsurgery.net.inputs import assume_input, declare_inputs, given_to_either
+from netsurgery.net.inputs import assume_input, declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import NetState
@@ -214,7 +214,7 @@ def test_one_shape_for_several_tops_is_written_if_it_is_theirs() -> None:
 def test_a_shape_goes_to_the_net_that_has_the_blob() -> None:
     state = NetState(shapes=(("a", (1,)), ("b", (2,)), ("none", (3,))))
     nets = [NetDefinition.of(Prototxt.parse(f'input: "{name}"'), state) for name in "ab"]
-    one, other = given_to_either(nets[0], nets[1])
+    one, other = split_shapes(nets[0], nets[1])
     assert one.state.shapes == (("a", (1,)), ("none", (3,)))
     assert other.state.shapes == (("b", (2,)),)
 

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "netsurgery"
 #: Rooms whose names and texts have been gone through.
-ROOMS = ["engines", "export"]
+ROOMS = ["engines", "export", "net"]
 #: Names that fit any value and so say nothing about this one.
 VAGUE = {"found", "given", "here", "kept", "made", "one", "other", "there", "told", "wanted"}
 #: What reads as translated, with what to write instead.

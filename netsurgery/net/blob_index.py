@@ -33,15 +33,15 @@ class BlobIndex:
     """The writers and readers of the blobs of `layers`, which are in file order."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:
-        made: dict[str, _Versions] = {}
+        versions: dict[str, _Versions] = {}
         for layer in layers:
             for bottom in dict.fromkeys(layer.bottoms):
-                made.setdefault(bottom, _Versions()).readers[-1].append(layer)
+                versions.setdefault(bottom, _Versions()).readers[-1].append(layer)
             for top in dict.fromkeys(layer.tops):
-                made.setdefault(top, _Versions()).write(layer)
+                versions.setdefault(top, _Versions()).write(layer)
         self._blobs = {
-            blob: (one.places, one.writers, [tuple(readers) for readers in one.readers])
-            for blob, one in made.items()
+            blob: (entry.places, entry.writers, [tuple(readers) for readers in entry.readers])
+            for blob, entry in versions.items()
         }
 
     def producer(self, index: int, blob: str) -> Layer | None:
@@ -53,10 +53,10 @@ class BlobIndex:
     def readers(self, index: int, blob: str) -> tuple[Layer, ...]:
         """The layers that read `blob` behind the layer of this index, up to its next writer."""
         places, _, readers = self._blobs.get(blob, _UNKNOWN)
-        found = readers[bisect_right(places, index)]
-        if found and found[0].index <= index:  # it does not write the blob itself
-            found = found[bisect_right(found, index, key=lambda layer: layer.index) :]
-        return found
+        layers = readers[bisect_right(places, index)]
+        if layers and layers[0].index <= index:  # it does not write the blob itself
+            layers = layers[bisect_right(layers, index, key=lambda layer: layer.index) :]
+        return layers
 
     def last_writer(self, blob: str) -> Layer | None:
         """The layer that leaves `blob` as it is in the end; None for none."""

@@ -82,25 +82,25 @@ def _all_known(blobs: Sequence[str], shapes: Shapes) -> tuple[Shape, ...] | None
 
 
 def _memory(layer: Layer, shapes: Shapes) -> int | None:
-    kept = types.values(layer) is Values.KEPT  # in the memory of the bottom
-    own = _all_known([] if kept else layer.new_tops, shapes)
+    in_place = types.values(layer) is Values.KEPT  # in the memory of the bottom
+    own = _all_known([] if in_place else layer.new_tops, shapes)
     return None if own is None else NUMBER_BYTES * sum(map(prod, own))
 
 
 def total(net: NetDefinition, shapes: Shapes) -> Total:
     """The sums over the net; inputs that no layer makes are part of the memory."""
-    found = costs(net, shapes)
-    made = {top for layer in net.layers for top in layer.tops}
-    inputs = [shapes.blobs.get(one.name) for one in net.inputs if one.name not in made]
-    memory = sum(cost.memory or 0 for cost in found)
+    layers = costs(net, shapes)
+    tops = {top for layer in net.layers for top in layer.tops}
+    inputs = [shapes.blobs.get(blob.name) for blob in net.inputs if blob.name not in tops]
+    memory = sum(cost.memory or 0 for cost in layers)
     params = distinct_params(net, shapes)
     return Total(
         params=params,
         param_memory=params * NUMBER_BYTES,
-        multiply_adds=sum(cost.multiply_adds or 0 for cost in found),
+        multiply_adds=sum(cost.multiply_adds or 0 for cost in layers),
         memory=memory + NUMBER_BYTES * sum(prod(shape) for shape in inputs if shape is not None),
         complete=None not in inputs
-        and all(None not in (cost.multiply_adds, cost.memory) for cost in found),
+        and all(None not in (cost.multiply_adds, cost.memory) for cost in layers),
     )
 
 

@@ -31,17 +31,17 @@ class EdgeEffect:
 
 
 def edge_effects(net: NetDefinition, shapes: Shapes, blob: str) -> list[EdgeEffect]:
-    """The layers on the way to `blob` that do, in file order; `shapes` are those of one window."""
-    wanted = {blob}
-    found = []
+    """The layers up to `blob` that treat edges specially; `shapes` are one window's."""
+    reached = {blob}
+    effects = []
     for layer in reversed(net.layers):
-        if not wanted.intersection(layer.tops):
+        if not reached.intersection(layer.tops):
             continue
-        wanted.update(layer.bottoms)
+        reached.update(layer.bottoms)
         why = _why(layer, shapes.blobs.get(layer.bottoms[0], ()) if layer.bottoms else ())
         if why:
-            found.append(EdgeEffect(layer.name, why))
-    return found[::-1]
+            effects.append(EdgeEffect(layer.name, why))
+    return effects[::-1]
 
 
 def _why(layer: Layer, bottom: Shape) -> str:

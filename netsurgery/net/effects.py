@@ -50,7 +50,9 @@ class Reach(NamedTuple):
     @property
     def does(self) -> str:
         """What it does, in words: ``writes files ('out.h5')``."""
-        files = " and ".join(one.value for one in self.effects if one is not Effect.IMPORTS)
+        files = " and ".join(
+            effect.value for effect in self.effects if effect is not Effect.IMPORTS
+        )
         done = [f"{files} files"] if files else []
         done += ["imports code"] if Effect.IMPORTS in self.effects else []
         what = " and ".join(done) if self.known else _UNKNOWN
@@ -63,15 +65,15 @@ def reach(layer: Layer) -> Reach | None:
     """What the layer does outside its net; None where that is nothing."""
     record = types.of(layer)
     naming = list(named(_read_by(layer, record)))
-    found = {effect for one in naming for effect in one.effects}
-    found.update(ALL if record is None else ask(record.effects, layer))
-    if not found:
+    effects = {effect for name in naming for effect in name.effects}
+    effects.update(ALL if record is None else ask(record.effects, layer))
+    if not effects:
         return None
     return Reach(
         layer,
-        tuple(effect for effect in Effect if effect in found),
-        tuple(dict.fromkeys(one.value for one in naming)),
-        record is not None and all(one.known for one in naming),
+        tuple(effect for effect in Effect if effect in effects),
+        tuple(dict.fromkeys(name.value for name in naming)),
+        record is not None and all(name.known for name in naming),
     )
 
 
@@ -80,7 +82,9 @@ def _read_by(layer: Layer, record: LayerType | None) -> list[TextField]:
     fields = layer.message.fields
     if record is None:
         return fields
-    return [one for one in fields if one.name == record.message or one.name not in _messages()]
+    return [
+        field for field in fields if field.name == record.message or field.name not in _messages()
+    ]
 
 
 @functools.cache
@@ -94,7 +98,7 @@ def effects_of(net: NetDefinition) -> list[Reach]:
 
 
 def _reaching(layers: Iterable[Layer]) -> list[Reach]:
-    return [found for found in map(reach, layers) if found is not None]
+    return [effects for effects in map(reach, layers) if effects is not None]
 
 
 def harmless(net: NetDefinition, blobs: Sequence[str], allow: Collection[str]) -> NetDefinition:
@@ -102,7 +106,7 @@ def harmless(net: NetDefinition, blobs: Sequence[str], allow: Collection[str]) -
 
     Data layers of known shapes are Input layers then. What is left may still reach out of the net.
     """
-    if not any(one.beyond(allow) for one in effects_of(net)):
+    if not any(effects.beyond(allow) for effects in effects_of(net)):
         return net
     return declare_inputs(only_needed(net, blobs))
 
@@ -113,29 +117,29 @@ def permitted(
     """The text of the net to give to a Caffe, which knows these types (none: not known which).
 
     Layers of other states that do more than is allowed are left out of it. Raises EffectRefused
-    for one of this state. A type that Caffe has not it refuses by itself.
+    for one of this state. Caffe itself refuses a type that it does not have.
     """
     read = NetDefinition.of(net.prototxt, net.state, wired=False)
     run = types_of_caffe if net.prototxt.generation == "V2" else ()
     wrong = [
-        one
-        for one in effects_of(read)
-        if one.beyond(allow) and (one.known or not run or one.layer.type in run)
+        effects
+        for effects in effects_of(read)
+        if effects.beyond(allow) and (effects.known or not run or effects.layer.type in run)
     ]
     if wrong:
         raise _refusal(wrong, allow)
-    idle = [one.layer.message for one in _reaching(read.excluded) if one.beyond(allow)]
+    idle = [effects.layer.message for effects in _reaching(read.excluded) if effects.beyond(allow)]
     return without(net.prototxt, idle) if idle else net.prototxt
 
 
 def option(words: Collection[str]) -> str:
     """The option that allows these: ``--allow reads,writes``."""
-    return f"--allow {','.join(one.value for one in Effect if one.value in words)}"
+    return f"--allow {','.join(effect.value for effect in Effect if effect.value in words)}"
 
 
 def _refusal(wrong: Sequence[Reach], allow: Collection[str]) -> EffectRefused:
     """The error: the first layer, and the option that allows what all of them do."""
-    needed = {effect.value for one in wrong for effect in one.effects} | set(allow)
+    needed = {effect.value for reach in wrong for effect in reach.effects} | set(allow)
     layer, does = wrong[0].layer, wrong[0].does
     place = layer.message.error("")
     many = f", one of {len(wrong)} layers that reach out of the net" if len(wrong) > 1 else ""

@@ -48,7 +48,7 @@ def fields(
     for name in (*givable(net, shapes), *(inputs or {})):
         if len(shapes.blobs.get(name, ())) == 4 and of in (None, name):
             seen.known[name] = ReceptiveField(name)
-    shuffles = {layer: one for one in channel_shuffles(net, shapes) for layer in one.layers}
+    shuffles = {layer: group for group in channel_shuffles(net, shapes) for layer in group.layers}
     before: dict[Layer, ReceptiveField | None] = {}
     for layer in net.layers:
         shuffle = shuffles.get(layer)
@@ -74,14 +74,14 @@ def _step(layer: Layer, seen: Seen) -> None:
     answered = all(blob in seen.shapes for blob in (*layer.bottoms, *layer.tops))
     known = types.is_whole(layer) and not unknown_fields(layer)
     rule = record.field if record and known else None
-    made = rule(seen, layer) if reads and answered and rule else None
-    several = made if isinstance(made, list) else [made] * len(layer.tops)
-    for top, one in zip(layer.tops, several, strict=True):
+    result = rule(seen, layer) if reads and answered and rule else None
+    several = result if isinstance(result, list) else [result] * len(layer.tops)
+    for top, field in zip(layer.tops, several, strict=True):
         seen.known.pop(top, None)
         seen.lost.discard(top)
         seen.masks.pop(top, None)
-        if one is not None:
-            seen.known[top] = one
+        if field is not None:
+            seen.known[top] = field
         elif reads:
             seen.lost.add(top)
     if record and record.window and len(layer.tops) > 1 and answered and types.is_a(layer, POOLING):
@@ -125,7 +125,7 @@ def place_cells(
     that is the input of a classifier, and else the field. Raises PrototxtError where an input of
     `size` does not go through the net.
     """
-    (name,) = (one.name for one in net.inputs)
+    (name,) = (box_of_one.name for box_of_one in net.inputs)
     known = fields(net, {name: (1, declared[1], *size)})
     if blob not in known:
         return None
@@ -134,8 +134,8 @@ def place_cells(
     if box is None:
         return Cells(field, field.offset, field.size, False)
     high, wide = Fraction(box[0]), Fraction(box[1])
-    one = _one_cell(net, {name: (1, declared[1], *box)}, blob)
-    if one or (window and not _enlarges(net, known, blob, (_ZERO, _ZERO))):
+    box_of_one = _one_cell(net, {name: (1, declared[1], *box)}, blob)
+    if box_of_one or (window and not _enlarges(net, known, blob, (_ZERO, _ZERO))):
         return Cells(field, (_ZERO, _ZERO), (high, wide), True)
     if window is None:
         return Cells(field, field.offset, field.size, False)

@@ -118,12 +118,14 @@ def resampled(
     )
 
 
-def whole(field: ReceptiveField, size: tuple[int, int], *, kept: bool = False) -> ReceptiveField:
+def whole(
+    field: ReceptiveField, size: tuple[int, int], *, keeps_size: bool = False
+) -> ReceptiveField:
     """Behind a layer that looks at the whole map, of `size` cells.
 
-    It makes one cell of it, whose window is the whole map, or, where it is `kept`, the same map.
+    It makes one cell of it, whose window is the whole map, or, with `keeps_size`, the same map.
     """
-    window = Window((1, 1) if kept else size, (1, 1), (0, 0), (1, 1))
+    window = Window((1, 1) if keeps_size else size, (1, 1), (0, 0), (1, 1))
     return replace(slid(field, window), whole=True)
 
 
@@ -132,8 +134,8 @@ def gated(field: ReceptiveField, gate: ReceptiveField | None) -> ReceptiveField:
 
     gate: the field of these, None where it is not known: they are taken to depend on everything.
     """
-    other = gate is not None and gate.input != field.input
-    return field if other else replace(field, whole=True)
+    foreign = gate is not None and gate.input != field.input
+    return field if foreign else replace(field, whole=True)
 
 
 def joined(fields: Sequence[ReceptiveField | None]) -> ReceptiveField | None:

@@ -17,7 +17,7 @@ from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
 from netsurgery.net.types.record import MANY, InputSource
 
-__all__ = ["assume_input", "declare_inputs", "given_to_either", "why_no_input", "with_own_shapes"]
+__all__ = ["assume_input", "declare_inputs", "split_shapes", "why_no_input", "with_own_shapes"]
 
 
 def declare_inputs(net: NetDefinition) -> NetDefinition:
@@ -27,12 +27,12 @@ def declare_inputs(net: NetDefinition) -> NetDefinition:
     stays: its shape is not known, or layers read its labels. A net of V1, which has no Input
     layers, is upgraded if it needs one. Raises what `infer` raises.
     """
-    data, given = _data_layers(net), dict(net.state.shapes)
-    if not data and not given:
+    data, specified = _data_layers(net), dict(net.state.shapes)
+    if not data and not specified:
         return net
     shapes = infer(net)
     plans = [_planned(net, shapes, layer) for layer in data]
-    if not any(plan.tops for plan in plans) and not given:
+    if not any(plan.tops for plan in plans) and not specified:
         notes = [plan.note for plan in plans if plan.note]
         return replace(net, notes=(*net.notes, *notes)) if notes else net
     if net.prototxt.generation == "V1" and any(plan.tops for plan in plans):
@@ -43,7 +43,7 @@ def declare_inputs(net: NetDefinition) -> NetDefinition:
         written |= _replace_layer(edits, plan) if plan.tops else set()
     for layer in [layer for plan in plans for layer in plan.removed]:
         _remove_layer(edits, net, layer)
-    written |= _write_dims(edits, net, given)
+    written |= _write_dims(edits, net, specified)
     notes = [note for plan in plans for note in (*plan.notes(), *_of_other_states(net, plan))]
     return _edited(net, edits.apply(), written, notes)
 
@@ -73,15 +73,15 @@ def _data_layers(net: NetDefinition) -> list[Layer]:
     ]
 
 
-def given_to_either(
-    one: NetDefinition, other: NetDefinition
+def split_shapes(
+    first: NetDefinition, second: NetDefinition
 ) -> tuple[NetDefinition, NetDefinition]:
     """Two nets read in one state, each with those of the shapes given that name a blob of its own.
 
     A shape that names a blob of neither stays with the first, whose `infer` refuses it.
     """
-    own, others = with_own_shapes(one), with_own_shapes(other)
-    idle = [pair for pair in one.state.shapes if pair not in others.state.shapes]
+    own, others = with_own_shapes(first), with_own_shapes(second)
+    idle = [pair for pair in first.state.shapes if pair not in others.state.shapes]
     return own.at(dict(idle)), others
 
 
@@ -97,14 +97,14 @@ def assume_input(net: NetDefinition, like: NetDefinition) -> NetDefinition:
         return net
     ((blob, shape),) = known.items()
     note = f"the shape of {unknown[0]!r} is not known; it is taken to be {describe(shape)}, as of "
-    made = net.at({unknown[0]: shape})
-    return replace(made, notes=(*net.notes, f"{note}{blob!r} in {like.prototxt.path}"))
+    assumed = net.at({unknown[0]: shape})
+    return replace(assumed, notes=(*net.notes, f"{note}{blob!r} in {like.prototxt.path}"))
 
 
 def _sources(net: NetDefinition) -> list[str]:
     """The net's inputs, and the first top of each layer that makes its numbers itself."""
     tops = [layer.tops[0] for layer in net.layers if layer.tops and not layer.bottoms]
-    return list(dict.fromkeys([*(one.name for one in net.inputs), *tops]))
+    return list(dict.fromkeys([*(blob.name for blob in net.inputs), *tops]))
 
 
 def with_own_shapes(net: NetDefinition) -> NetDefinition:
@@ -121,8 +121,8 @@ def _edited(
     prototxt = Prototxt.parse(text, old.path)
     prototxt = replace(prototxt, bom=old.bom, original=old.original or old.text)
     left = tuple(pair for pair in net.state.shapes if pair[0] not in written)
-    made = NetDefinition.of(prototxt, replace(net.state, shapes=left))
-    return replace(made, notes=(*net.notes, *notes))
+    edited = NetDefinition.of(prototxt, replace(net.state, shapes=left))
+    return replace(edited, notes=(*net.notes, *notes))
 
 
 def _upgraded(net: NetDefinition) -> NetDefinition:
@@ -153,14 +153,14 @@ class _Plan:
             yield from [self.note] if self.note else []
             return
         shapes = " and ".join(map(describe, self.tops.values()))
-        told = f"data layer {self.layer.name!r} ({self.layer.type}) becomes an Input of {shapes}"
+        note = f"data layer {self.layer.name!r} ({self.layer.type}) becomes an Input of {shapes}"
         if self.dropped:
-            told += f", without its {', '.join(map(repr, self.dropped))}"
+            note += f", without its {', '.join(map(repr, self.dropped))}"
         prepares = self.layer.param("transform_param").fields
         if prepares:
-            fields = ", ".join(dict.fromkeys(one.name for one in prepares))
-            told += f"; what its transform_param did ({fields}) is for whoever feeds it"
-        yield told
+            fields = ", ".join(dict.fromkeys(field.name for field in prepares))
+            note += f"; what its transform_param did ({fields}) is for whoever feeds it"
+        yield note
         for layer in self.removed:
             yield f"layer {layer.name!r} ({layer.type}) reads nothing else and is removed"
 
@@ -183,10 +183,10 @@ def _planned(net: NetDefinition, shapes: Shapes, layer: Layer) -> _Plan:
                 what = f"layer {reader.name!r} ({reader.type}) reads its top {top!r}"
                 return _Plan(layer, note=f"data layer {layer.name!r} stays: {what}")
             removed.append(reader)
-    wanted = [top for top in layer.tops if top not in idle]
-    known = {top: shapes.blobs[top] for top in wanted if top in shapes.blobs}
-    if not wanted or len(known) < len(wanted):
-        lacks = next((top for top in wanted if top not in known), "")
+    read = [top for top in layer.tops if top not in idle]
+    known = {top: shapes.blobs[top] for top in read if top in shapes.blobs}
+    if not read or len(known) < len(read):
+        lacks = next((top for top in read if top not in known), "")
         why = shapes.unknown.get(lacks, "")
         return _Plan(layer, note=f"data layer {layer.name!r} stays: {why}" if known else "")
     return _Plan(layer, known, tuple(idle), tuple(dict.fromkeys(removed)))
@@ -217,22 +217,22 @@ def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
         insert_field(edits, kind, input_param)
     else:
         edits.replace(own.start, own.end, input_param)
-    for other in message.fields:
-        if other.name.endswith("_param") and other is not own:
-            remove_field(edits, other)
+    for element in message.fields:
+        if element.name.endswith("_param") and element is not own:
+            remove_field(edits, element)
     return set(plan.tops)
 
 
 def _keep_tops(edits: Edits, message: Message, plan: _Plan) -> None:
-    tops = [found for found in message.all("top") if isinstance(found.value, Scalar)]
-    if any(found.in_list for found in tops):
-        kept = ", ".join(quoted(top) for top in plan.tops)
-        for start, end in dict.fromkeys((found.start, found.end) for found in tops):
-            edits.replace(start, end, f"top: [{kept}]" if (start, end) == _first(tops) else "")
+    tops = [element for element in message.all("top") if isinstance(element.value, Scalar)]
+    if any(element.in_list for element in tops):
+        names = ", ".join(quoted(top) for top in plan.tops)
+        for start, end in dict.fromkeys((element.start, element.end) for element in tops):
+            edits.replace(start, end, f"top: [{names}]" if (start, end) == _first(tops) else "")
         return
-    for found, name in zip(tops, plan.layer.tops, strict=True):
+    for element, name in zip(tops, plan.layer.tops, strict=True):
         if name not in plan.tops:
-            remove_field(edits, found)
+            remove_field(edits, element)
 
 
 def _first(fields: Sequence[TextField]) -> tuple[int, int]:
@@ -240,44 +240,44 @@ def _first(fields: Sequence[TextField]) -> tuple[int, int]:
 
 
 def _remove_layer(edits: Edits, net: NetDefinition, layer: Layer) -> None:
-    for found in net.prototxt.root.all("layer"):
-        if found.value is layer.message:
-            if found.in_list:
+    for element in net.prototxt.root.all("layer"):
+        if element.value is layer.message:
+            if element.in_list:
                 raise layer.error("a layer in a list is to go; write `layer { ... }` each")
-            remove_field(edits, found)
+            remove_field(edits, element)
 
 
 def _shape(name: str, shape: Shape) -> str:
     return f"{name} {{ {' '.join(f'dim: {dim}' for dim in shape)} }}"
 
 
-def _write_dims(edits: Edits, net: NetDefinition, given: Mapping[str, Shape]) -> set[str]:
+def _write_dims(edits: Edits, net: NetDefinition, specified: Mapping[str, Shape]) -> set[str]:
     """Write the shapes given for inputs that the text declares; the blobs that are declared so."""
     written: set[str] = set()
     sharing: dict[tuple[int, ...], list[NetInput]] = {}
-    for one in net.inputs:
-        if one.dims:
-            sharing.setdefault(tuple(dim.start for dim in one.dims), []).append(one)
+    for blob in net.inputs:
+        if blob.dims:
+            sharing.setdefault(tuple(dim.start for dim in blob.dims), []).append(blob)
     for several in sharing.values():
-        shapes = {given.get(one.name, one.shape) for one in several}
+        shapes = {specified.get(blob.name, blob.shape) for blob in several}
         shape = shapes.pop()
         if shapes or shape is None or len(shape) != len(several[0].dims):
             continue  # one shape for several tops, or of other axes: it stays with the state
         for dim, size in zip(several[0].dims, shape, strict=True):
             if dim.as_int() != size:
                 edits.replace(dim.start, dim.end, str(size))
-        written.update(one.name for one in several)
-    return written | _write_missing(edits, net, given)
+        written.update(blob.name for blob in several)
+    return written | _write_missing(edits, net, specified)
 
 
-def _write_missing(edits: Edits, net: NetDefinition, given: Mapping[str, Shape]) -> set[str]:
+def _write_missing(edits: Edits, net: NetDefinition, specified: Mapping[str, Shape]) -> set[str]:
     """Declare the shapes given for inputs that have none in the text."""
     written: set[str] = set()
     for layer in net.layers:
         kind = layer.message.one("type")
         bare = layer.type == types.INPUT.name and not layer.param("input_param").messages("shape")
-        if bare and kind is not None and set(layer.tops) <= set(given):
-            shapes = " ".join(_shape("shape", given[top]) for top in layer.tops)
+        if bare and kind is not None and set(layer.tops) <= set(specified):
+            shapes = " ".join(_shape("shape", specified[top]) for top in layer.tops)
             own = layer.message.one("input_param")
             if own is None:
                 insert_field(edits, kind, f"input_param {{ {shapes} }}")
@@ -289,10 +289,10 @@ def _write_missing(edits: Edits, net: NetDefinition, given: Mapping[str, Shape])
     if (
         names
         and not (root.all("input_dim") or root.all("input_shape"))
-        and set(names) <= set(given)
+        and set(names) <= set(specified)
     ):
         last = root.all("input")[-1]
-        lines = [_shape("input_shape", given[name]) for name in names]
+        lines = [_shape("input_shape", specified[name]) for name in names]
         for line in lines:
             insert_field(edits, last, line)
         written.update(names)

@@ -59,7 +59,7 @@ def unknown_fields(layer: Layer) -> tuple[TextField, ...]:
     """The fields of the layer that its definition does not have, in file order.
 
     Those are fields of its own message, at any depth, that neither Caffe 1.0 has nor the record of
-    its type names, or that have an enum's word which Caffe 1.0 has not; a message that another
+    its type names, or whose enum value Caffe 1.0 does not define; a message that another
     fork reads for a type of this name, or whose name is its own misspelled; and fields of the
     layer itself that belong in its own message. Empty for a type without a record.
     """

@@ -32,8 +32,8 @@ class Layer:
 
     def param(self, field: str) -> Message:
         """The layer's ``field { ... }``, or an empty message where it is left out."""
-        found = self.message.message(field)
-        return found or Message(self.message.source, self.message.start, self.message.start)
+        message = self.message.message(field)
+        return message or Message(self.message.source, self.message.start, self.message.start)
 
     def error(self, what: str) -> PrototxtError:
         """An error at this layer's place in the text."""

@@ -48,11 +48,11 @@ def caffe_memory(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = ()
 
     blobs: those that are handed back. Blobs whose shapes are not known are not counted.
     """
-    kept = sum(map(prod, shapes.blobs.values())) - _shared(net, shapes)
+    blob_numbers = sum(map(prod, shapes.blobs.values())) - _shared(net, shapes)
     work = sum(_caffe_work(layer, shapes) for layer in net.layers)
-    handed = _numbers(shapes, [*(one.name for one in net.inputs), *blobs])
+    handed = _numbers(shapes, [*(blob.name for blob in net.inputs), *blobs])
     params = distinct_params(net, shapes)
-    running = NUMBER_BYTES * (params + kept + work + handed)
+    running = NUMBER_BYTES * (params + blob_numbers + work + handed)
     return max(caffe_loading(net, shapes), _CAFFE + running)
 
 
@@ -69,7 +69,7 @@ def embedded_memory(
     copied: how many numbers of params are not mapped from their file; None for all.
     """
     params = distinct_params(net, shapes) if copied is None else copied
-    handed = _numbers(shapes, [*(one.name for one in net.inputs), *blobs])
+    handed = _numbers(shapes, [*(blob.name for blob in net.inputs), *blobs])
     numbers = _INLINE * params + int(_ARENA * _live(net, shapes, blobs)) + 2 * handed
     return _EMBEDDED + NUMBER_BYTES * numbers + graph_memory(net, shapes)
 
@@ -172,7 +172,7 @@ def _constants(layer: Layer, shapes: Shapes) -> int:
 def _live(net: NetDefinition, shapes: Shapes, blobs: Collection[str]) -> int:
     """The most numbers in blobs at once, each from its maker to its last reader."""
     last = {blob: index for index, layer in enumerate(net.layers) for blob in layer.bottoms}
-    wanted = set(blobs) or set(net.outputs)
+    results = set(blobs) or set(net.outputs)
     live: dict[str, int] = {}
     most = 0
     for index, layer in enumerate(net.layers):
@@ -181,7 +181,7 @@ def _live(net: NetDefinition, shapes: Shapes, blobs: Collection[str]) -> int:
             live[top] = _numbers(shapes, [top])
         most = max(most, sum(live.values()) + _embedded_work(layer, shapes, bottoms))
         for blob in {*layer.bottoms, *layer.tops}:
-            if last.get(blob, -1) <= index and blob not in wanted:
+            if last.get(blob, -1) <= index and blob not in results:
                 live.pop(blob, None)
     return most
 

@@ -24,9 +24,9 @@ _INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
 
 
 def require_blobs(net: NetDefinition, blobs: Sequence[str]) -> None:
-    """Raise NetError for a blob that the net has not."""
+    """Raise NetError for a blob that is not in the net."""
     tops = dict.fromkeys(top for layer in net.layers for top in layer.tops)
-    known = {*tops, *(one.name for one in net.inputs)}
+    known = {*tops, *(declared.name for declared in net.inputs)}
     for blob in blobs:
         if blob not in known:
             what = f"{net.prototxt.path}: no blob {blob!r}; it has {listed(list(tops))}"
@@ -44,13 +44,13 @@ def needed(net: NetDefinition, blobs: Sequence[str]) -> tuple[list[Layer], list[
 
     Both in file order; layers that are inputs are not among the layers.
     """
-    wanted, layers = set(blobs), []
+    pending, layers = set(blobs), []
     for layer in reversed(net.layers):
-        if not types.is_input(layer) and wanted.intersection(layer.tops):
+        if not types.is_input(layer) and pending.intersection(layer.tops):
             layers.append(layer)
-            wanted.difference_update(layer.tops)
-            wanted.update(layer.bottoms)
-    return layers[::-1], [given.name for given in net.inputs if given.name in wanted]
+            pending.difference_update(layer.tops)
+            pending.update(layer.bottoms)
+    return layers[::-1], [blob.name for blob in net.inputs if blob.name in pending]
 
 
 def only_needed(net: NetDefinition, blobs: Sequence[str]) -> NetDefinition:
@@ -69,12 +69,12 @@ def only_needed(net: NetDefinition, blobs: Sequence[str]) -> NetDefinition:
         for layer in net.layers
         if types.is_input(layer) and any(top in inputs for top in layer.tops)
     ]
-    kept = {layer.index for layer in (*layers, *sources)}
+    indices = {layer.index for layer in (*layers, *sources)}
     declared = [scalar.as_string() for scalar in net.prototxt.root.scalars("input")]
     left = [index for index, name in enumerate(declared) if name not in inputs]
-    if len(kept) == len(net.layers) and not left:
+    if len(indices) == len(net.layers) and not left:
         return net
-    dropped = [layer.message for layer in net.layers if layer.index not in kept]
+    dropped = [layer.message for layer in net.layers if layer.index not in indices]
     prototxt = without(net.prototxt, [*dropped, *_declarations(net.prototxt.root, left)])
     names = {*inputs, *(top for layer in (*layers, *sources) for top in layer.tops)}
     shapes = tuple((blob, shape) for blob, shape in net.state.shapes if blob in names)
@@ -84,13 +84,13 @@ def only_needed(net: NetDefinition, blobs: Sequence[str]) -> NetDefinition:
 
 def _sharing(net: NetDefinition, layers: Sequence[Layer]) -> list[Layer]:
     """Layers with params of their own that share a name, or a param's, with one of `layers`."""
-    kept = {layer.index for layer in layers}
+    indices = {layer.index for layer in layers}
     names = {layer.name for layer in layers if layer.name}
     shared = {name for layer in layers for name in layer.param_names if name}
     return [
         layer
         for layer in net.layers
-        if layer.index not in kept
+        if layer.index not in indices
         and layer.tops
         and not types.is_input(layer)
         and (shared.intersection(layer.param_names) or layer.name in names)
@@ -99,12 +99,12 @@ def _sharing(net: NetDefinition, layers: Sequence[Layer]) -> list[Layer]:
 
 def _declarations(root: Message, left: Sequence[int]) -> list[object]:
     """The values of the fields that declare the inputs of these numbers."""
-    found: list[object] = []
+    declarations: list[object] = []
     for name, count in _INPUT_FIELDS.items():
         values = [field.value for field in root.all(name)]
         for index in left:
-            found += values[count * index : count * (index + 1)]
-    return found
+            declarations += values[count * index : count * (index + 1)]
+    return declarations
 
 
 def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
@@ -119,19 +119,19 @@ def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
             text = _blanked(text, field.start, separated(prototxt.text, field.end))
     for elements in lists.values():
         text = _thinned(text, elements, gone)
-    made = Prototxt.parse(text, prototxt.path)
-    return replace(made, bom=prototxt.bom, original=prototxt.original or prototxt.text)
+    blanked = Prototxt.parse(text, prototxt.path)
+    return replace(blanked, bom=prototxt.bom, original=prototxt.original or prototxt.text)
 
 
 def _thinned(text: str, elements: Sequence[TextField], gone: set[int]) -> str:
     """The text with blanks for some elements of a list, or for all of it."""
-    kept = [field.value for field in elements if id(field.value) not in gone]
-    if len(kept) == len(elements):
+    remaining = [field.value for field in elements if id(field.value) not in gone]
+    if len(remaining) == len(elements):
         return text
-    if not kept:
+    if not remaining:
         return _blanked(text, elements[0].start, separated(text, elements[0].end))
     at = elements[0].value.start
-    for number, value in enumerate(kept):
+    for number, value in enumerate(remaining):
         text = _blanked(text, at, value.start, "," if number else "")
         at = value.end
     return _blanked(text, at, elements[-1].value.end)

@@ -57,13 +57,13 @@ class NetDefinition:
         One of V0 is upgraded first, and a note says so; V1 is read as it is. Raises FormatError,
         PrototxtError or NetError.
         """
-        found = Prototxt.read(path)
-        if found.generation != "V0":
-            return cls.of(found, state)
+        prototxt = Prototxt.read(path)
+        if prototxt.generation != "V0":
+            return cls.of(prototxt, state)
         # Most nets are of today.
         from netsurgery.formats.upgrade.text import plan_upgrade
 
-        new = replace(plan_upgrade(found).result, bom=found.bom)
+        new = replace(plan_upgrade(prototxt).result, bom=prototxt.bom)
         net = cls.of(new, state)
         note = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
         return replace(net, notes=(note, *net.notes))
@@ -94,12 +94,12 @@ class NetDefinition:
 
     def layer(self, name: str) -> Layer:
         """The layer of this name. Raises NetError for none or several."""
-        found = self.named(name)
-        if len(found) != 1:
-            many = "no layer" if not found else f"{len(found)} layers"
-            hint = self.stage_hint if found else self.name_hint(name)
+        matches = self.named(name)
+        if len(matches) != 1:
+            many = "no layer" if not matches else f"{len(matches)} layers"
+            hint = self.stage_hint if matches else self.name_hint(name)
             raise NetError(f"{self.prototxt.path}: {many} named {name!r}{hint}")
-        return found[0]
+        return matches[0]
 
     def named(self, name: str) -> Sequence[Layer]:
         """The layers of this name, in file order; most often one."""
@@ -124,13 +124,13 @@ class NetDefinition:
     @cached_property
     def blobs_elsewhere(self) -> Mapping[str, str]:
         """Blob -> the name of the first layer of another state that reads or makes it."""
-        found: dict[str, str] = {}
+        elsewhere: dict[str, str] = {}
         own = {id(layer.message) for layer in self.layers}
         for message in self.prototxt.layers:
             if id(message) not in own:
                 for blob in (*message.scalars("bottom"), *message.scalars("top")):
-                    found.setdefault(blob.as_string(), message.string("name"))
-        return found
+                    elsewhere.setdefault(blob.as_string(), message.string("name"))
+        return elsewhere
 
     def producer(self, layer: Layer, bottom: str) -> Layer | None:
         """The layer that writes `bottom` last before `layer` reads it; None for a net input."""
@@ -188,13 +188,13 @@ class NetDefinition:
             if not self.state.includes(message)
         )
 
-    def hint(self, wanted: Callable[[Layer], bool]) -> str:
-        """What to add to an error about something missing that `wanted` layers would bring.
+    def hint(self, brings: Callable[[Layer], bool]) -> str:
+        """The end of an error about something missing: which state has a layer that `brings` it.
 
         The stages to try, and the phase or level by which the first of these layers is included;
         "" where no other state has any.
         """
-        return self._hint_by(filter(wanted, self.excluded))
+        return self._hint_by(filter(brings, self.excluded))
 
     def _hint_by(self, layers: Iterable[Layer]) -> str:
         for layer in layers:
@@ -232,22 +232,22 @@ class NetDefinition:
             what = f"no layer of the net is for the {self.state.phase} phase, from this one on"
             yield self.prototxt.layers[0].error(what + self.hint(lambda _: True))
         own = {top for layer in self.layers if types.is_input(layer) for top in layer.tops}
-        made = {i.name for i in self.inputs if i.name not in own}
-        made.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
+        available = {i.name for i in self.inputs if i.name not in own}
+        available.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
         hints: dict[str, str] = {}
         for layer in self.layers:
             for bottom in layer.bottoms:
-                if bottom not in made:
+                if bottom not in available:
                     what = f"its bottom {bottom!r} is made by no layer before it"
                     if bottom not in hints:
                         hints[bottom] = self.blob_hint(bottom)
                     yield layer.error(what + hints[bottom])
             for top in layer.new_tops:
-                if top in made:
+                if top in available:
                     yield layer.error(
                         f"its top {top!r} is made by a layer before it too{self.stage_hint}"
                     )
-            made.update(layer.tops)
+            available.update(layer.tops)
 
 
 def _layer(index: int, message: Message, generation: str) -> Layer:
@@ -283,14 +283,14 @@ def _inputs(
     """The net's inputs, and what there is to say of those that Caffe does not read."""
     makers = {top: layer for layer in layers for top in layer.new_tops}
     declared = tuple(_declared_inputs(root))
-    idle = [one.name for one in declared if not one.dims and one.name in makers]
+    idle = [blob.name for blob in declared if not blob.dims and blob.name in makers]
     notes = tuple(
         f"input {name!r} has no dims and is left out, as by Caffe: layer {makers[name].name!r} "
         "makes it"
         for name in idle
     )
-    kept = [one for one in declared if one.dims or one.name not in idle]
-    return (*kept, *_input_layers(layers)), notes
+    read = [blob for blob in declared if blob.dims or blob.name not in idle]
+    return (*read, *_input_layers(layers)), notes
 
 
 def _input_layers(layers: tuple[Layer, ...]) -> Iterator[NetInput]:

@@ -41,7 +41,7 @@ __all__ = ["Fit", "NetWithWeights", "ParamMismatch", "mismatch", "other_shape"]
 class ParamMismatch:
     """A layer whose params in the weights are not those of the net.
 
-    net, model: their shapes in order, None for one that the net does not tell. wrong: which have
+    net, model: their shapes in order, None for one that the net leaves open. wrong: which have
     another shape; none where there are more or fewer.
     """
 
@@ -60,10 +60,10 @@ class ParamMismatch:
         ]
 
 
-def other_shape(index: int, found: Shape, expected: Shape | None, where: str = "the model") -> str:
+def other_shape(index: int, stored: Shape, expected: Shape | None, where: str = "the model") -> str:
     """What is wrong with a param that is stored in another shape."""
     known = "?" if expected is None else describe(expected)
-    return f"param {index} is {describe(found)} in {where}, expected {known}"
+    return f"param {index} is {describe(stored)} in {where}, expected {known}"
 
 
 def mismatch(
@@ -90,9 +90,9 @@ def mismatch(
 class Fit:
     """How the weights of a model fit its net.
 
-    expected: layer -> the shapes of its params, () for none; a layer of which the net does not
-    tell how many it has is not in it. missing: layers with params that the weights have not.
-    sharing: others that they have not, but each of whose params is that of a layer that they have.
+    expected: layer -> the shapes of its params, () for none; a layer whose
+    number of params is unknown is not in it. missing: layers with params that the weights lack.
+    sharing: others that they lack, but each of whose params is that of a layer that they have.
     mismatches: layer -> how its params in the weights differ from the net's.
     """
 
@@ -189,11 +189,11 @@ class NetWithWeights(Closeable):
     @cached_property
     def copies(self) -> Mapping[str, Sequence[WeightsLayer]]:
         """Name -> the layers of that name in the weights, in file order, of those with params."""
-        found: dict[str, list[WeightsLayer]] = {}
+        by_name: dict[str, list[WeightsLayer]] = {}
         for layer in self.weights.layers:
             if layer.blobs:
-                found.setdefault(layer.name, []).append(layer)
-        return found
+                by_name.setdefault(layer.name, []).append(layer)
+        return by_name
 
     @cached_property
     def places(self) -> Mapping[str, int]:
@@ -202,7 +202,7 @@ class NetWithWeights(Closeable):
 
     @cached_property
     def extra(self) -> tuple[str, ...]:
-        """The layers with params in the weights that the net has not."""
+        """The layers with params in the weights that are not in the net."""
         names = {layer.name for layer in self.net.layers}
         return tuple(name for name in self.stored if name not in names)
 
@@ -220,18 +220,18 @@ class NetWithWeights(Closeable):
                 expected.setdefault(layer.name, ())
             elif known is not None and not unknown_fields(layer):
                 expected.setdefault(layer.name, (None,) * len(known))
-        found: dict[str, ParamMismatch] = {}
+        mismatches: dict[str, ParamMismatch] = {}
         for name, params in expected.items():
             blobs = self.stored[name].blobs if name in self.stored else None
-            one = None if blobs is None else mismatch(name, blobs, params)
-            if one is not None:
-                found[name] = one
+            wrong = None if blobs is None else mismatch(name, blobs, params)
+            if wrong is not None:
+                mismatches[name] = wrong
         absent = [name for name, has in expected.items() if has and name not in self.stored]
         if not self.has_weights:
-            return Fit(expected, (), (), found)
+            return Fit(expected, (), (), mismatches)
         sharing = dict.fromkeys(self._shared(absent, expected))
         missing = tuple(name for name in absent if name not in sharing)
-        return Fit(expected, missing, tuple(sharing), found)
+        return Fit(expected, missing, tuple(sharing), mismatches)
 
     def _shared(self, layers: Sequence[str], expected: Mapping[str, ParamShapes]) -> Iterator[str]:
         """Those of the layers whose params the weights have each under a layer that shares it."""

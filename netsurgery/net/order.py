@@ -92,26 +92,26 @@ def places(order: Order) -> NDArray[np.int64]:
     what = f"the order of a blob of {count} numbers"
     start = 0
     with Claim(16 * count, what):
-        made: NDArray[np.int64] = empty((count,), np.int64, what)
+        positions: NDArray[np.int64] = empty((count,), np.int64, what)
         for part in order:
             inside = np.arange(prod(part.map), dtype=np.int64).reshape(part.map)
-            made[start : start + inside.size] = inside.transpose(part.order).ravel()
-            made[start : start + inside.size] += start
+            positions[start : start + inside.size] = inside.transpose(part.order).ravel()
+            positions[start : start + inside.size] += start
             start += inside.size
-    return made
+    return positions
 
 
 def bottom_orders(net: NetDefinition, shapes: Shapes) -> dict[Layer, Order]:
     """The order of each layer's first bottom when the layer reads it, where it is known."""
-    orders, found = Orders(shapes), {}
+    orders, of_bottoms = Orders(shapes), {}
     for declared in net.inputs:
         orders.begin(declared.name)
     for layer in net.layers:
         order = orders.known.get(layer.bottoms[0]) if layer.bottoms else None
         if order is not None:
-            found[layer] = order
+            of_bottoms[layer] = order
         orders.step(layer)
-    return found
+    return of_bottoms
 
 
 def last_orders(net: NetDefinition, shapes: Shapes) -> dict[str, Order]:
@@ -124,11 +124,11 @@ def last_orders(net: NetDefinition, shapes: Shapes) -> dict[str, Order]:
     return orders.known
 
 
-def lie_alike(one: Order, other: Order) -> bool:
+def lie_alike(left: Order, right: Order) -> bool:
     """Whether the numbers of two blobs of one meaning lie in the same order."""
-    if is_natural(one) and is_natural(other):
+    if is_natural(left) and is_natural(right):
         return True
-    first, second = places(one), places(other)
+    first, second = places(left), places(right)
     return first.shape == second.shape and bool((first == second).all())
 
 
@@ -150,8 +150,8 @@ class Orders:
     def step(self, layer: Layer) -> None:
         """Note the orders of the layer's tops."""
         whole = types.of(layer) is None or types.is_whole(layer)
-        found = self._tops(layer) if whole else [None] * len(layer.tops)
-        for top, order in zip(layer.tops, found, strict=True):
+        tops = self._tops(layer) if whole else [None] * len(layer.tops)
+        for top, order in zip(layer.tops, tops, strict=True):
             shape = self.shapes.blobs.get(top, ())
             fits = order is not None and len(shape) > 1 and count(order) == prod(shape[1:])
             self._note(top, order if fits else None)
@@ -223,15 +223,15 @@ class Orders:
     def _cut(self, layer: Layer) -> Sequence[Order | None]:
         """Whole channels of a map, where that is what is cut."""
         shape, order = self._first(layer)
-        made = as_map(order) if order is not None and is_natural(order) else None
-        if made is None:
+        cut = as_map(order) if order is not None and is_natural(order) else None
+        if cut is None:
             return [None] * len(layer.tops)
         if len(shape) == 4:
             return [self._own(top) for top in layer.tops]
-        cell = prod(made[1:])
+        cell = prod(cut[1:])
         sizes = [prod(self.shapes.blobs.get(top, ())[1:]) for top in layer.tops]
         whole = all(size and size % cell == 0 for size in sizes)
-        return [(Part((size // cell, *made[1:])),) if whole else None for size in sizes]
+        return [(Part((size // cell, *cut[1:])),) if whole else None for size in sizes]
 
     def _same(self, layer: Layer, top: str) -> Order | None:
         """Numbers that stay where they are; of several bottoms they must lie alike."""
@@ -240,7 +240,7 @@ class Orders:
             return self._own(top)
         roles = zip(layer.bottoms, types.roles(layer), strict=True)
         values = [self.known.get(bottom) for bottom, role in roles if role is Role.VALUE]
-        return order if all(other == order for other in values) else None
+        return order if all(value == order for value in values) else None
 
     def _first(self, layer: Layer) -> tuple[Shape, Order | None]:
         bottom = layer.bottoms[0]

@@ -102,13 +102,13 @@ class ParamSources:
             return
         assert self._model is not None
         blobs = self._model.layer(layer.name).blobs
-        found = mismatch(layer.name, blobs, shapes)
-        if found is None:
+        misfit = mismatch(layer.name, blobs, shapes)
+        if misfit is None:
             return
-        fitting = [i for i in found.wrong if self._as_many(layer, i, blobs[i], shapes[i])]
-        wrong = tuple(index for index in found.wrong if index not in fitting)
+        fitting = [i for i in misfit.wrong if self._as_many(layer, i, blobs[i], shapes[i])]
+        wrong = tuple(index for index in misfit.wrong if index not in fitting)
         if wrong or not fitting:
-            raise self._unfit(layer, *replace(found, wrong=wrong).reasons(self._model.path))
+            raise self._unfit(layer, *replace(misfit, wrong=wrong).reasons(self._model.path))
 
     def _source(
         self, layer: Layer, index: int, owner: Layer, shape: Shape, count: int

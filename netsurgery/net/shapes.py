@@ -27,10 +27,10 @@ __all__ = ["Shapes", "ShapesAt", "describe", "givable", "has_rule", "infer", "re
 class Shapes:
     """What `infer` found.
 
-    blobs: every blob's shape, in file order; a blob whose shape cannot be told is not in it.
+    blobs: every blob's shape, in file order; a blob of unknown shape is not in it.
     params: for every layer with params, the shape of each; of several layers of one name those of
     the first, which is the one that Caffe loads params into.
-    unknown: blob -> why its shape cannot be told.
+    unknown: blob -> why its shape is unknown.
     faults: blob -> the error of the fork's layer on which that is.
     used: the blobs whose shapes were taken from those given to `infer`.
     origins: the blobs whose shapes are unknown themselves, not for that of another before them.
@@ -58,7 +58,7 @@ class Shapes:
         self.origins.append(blob)
 
     def of(self, blob: str) -> Shape:
-        """The blob's shape. Raises NetError with the reason where it cannot be told.
+        """The blob's shape. Raises NetError with the reason where it is unknown.
 
         Where a fork's layer is at fault it raises that layer's PrototxtError.
         """
@@ -78,32 +78,32 @@ def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shap
     as every layer of Caffe does. Raises PrototxtError, naming the layer, where shapes contradict
     each other, and NetError for a shape in the net's state that fits no blob.
     """
-    given = {**dict(net.state.shapes), **{k: tuple(v) for k, v in (inputs or {}).items()}}
-    for blob, shape in given.items():
+    specified = {**dict(net.state.shapes), **{k: tuple(v) for k, v in (inputs or {}).items()}}
+    for blob, shape in specified.items():
         if prod(shape) > MAX_DIM:
             raise NetError(f"input {blob!r} of {describe(shape)}: more than Caffe counts")
-    found = Shapes()
+    shapes = Shapes()
     for declared in net.inputs:
-        if not _take_given(declared.name, found, given):
+        if not _take_given(declared.name, shapes, specified):
             if declared.shape is None:
-                found._begin(declared.name, "the prototxt declares no shape for this input")
+                shapes._begin(declared.name, "the prototxt declares no shape for this input")
             else:
-                found.blobs[declared.name] = declared.shape
+                shapes.blobs[declared.name] = declared.shape
     for layer in net.layers:
         if types.is_input(layer):
             continue
         if types.source(layer) is InputSource.DATA:
-            _infer_data(layer, found, given)
+            _infer_data(layer, shapes, specified)
         else:
-            _infer_layer(layer, found, given)
+            _infer_layer(layer, shapes, specified)
     for blob, _ in net.state.shapes:
-        if blob not in found.used:
-            names = ", ".join(map(repr, givable(net, found))) or "none"
+        if blob not in shapes.used:
+            names = ", ".join(map(repr, givable(net, shapes))) or "none"
             raise NetError(
                 f"{net.prototxt.path}: a shape is given for {blob!r}, expected an input, the top "
                 f"of a data layer or a blob whose shape is not known: {names}{net.stage_hint}"
             )
-    return found
+    return shapes
 
 
 class ShapesAt:
@@ -132,8 +132,8 @@ def givable(net: NetDefinition, shapes: Shapes) -> tuple[str, ...]:
     tops = [
         top for layer in net.layers if types.source(layer) is InputSource.DATA for top in layer.tops
     ]
-    given = [blob for blob, _ in net.state.shapes if blob in shapes.used]
-    return tuple(dict.fromkeys([*(i.name for i in net.inputs), *tops, *shapes.origins, *given]))
+    specified = [blob for blob, _ in net.state.shapes if blob in shapes.used]
+    return tuple(dict.fromkeys([*(i.name for i in net.inputs), *tops, *shapes.origins, *specified]))
 
 
 def has_rule(layer: Layer) -> bool:
@@ -147,7 +147,7 @@ def remedy(blob: str) -> str:
     return f"--input-shape {blob}=NxCxHxW gives it"
 
 
-def _infer_data(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
+def _infer_data(layer: Layer, result: Shapes, specified: Mapping[str, Shape]) -> None:
     what = f"layer {layer.name!r} is of type {layer.type}, which reads it from its files"
     record = types.of(layer)
     shapes: Sequence[Shape | None] = (None,) * len(layer.tops)
@@ -157,74 +157,74 @@ def _infer_data(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None
     except PrototxtError as error:  # who runs the net by its own data finds out
         what = error.what
     for top, shape in zip(layer.tops, shapes, strict=True):
-        if _take_given(top, found, given):
+        if _take_given(top, result, specified):
             continue
         if shape is None:
-            found._begin(top, what)
+            result._begin(top, what)
         else:
-            _keep_top(layer, top, shape, found)
+            _keep_top(layer, top, shape, result)
 
 
-def _infer_layer(layer: Layer, found: Shapes, given: Mapping[str, Shape]) -> None:
-    missing = [bottom for bottom in layer.bottoms if bottom not in found.blobs]
+def _infer_layer(layer: Layer, shapes: Shapes, specified: Mapping[str, Shape]) -> None:
+    missing = [bottom for bottom in layer.bottoms if bottom not in shapes.blobs]
     record = types.of(layer)
     rule = record.shapes if record else None
     if rule is not None and not missing:
         try:
             check_fields(layer)
-            bottoms = [found.blobs[bottom] for bottom in layer.bottoms]
-            _keep(layer, *_ruled(rule, layer, bottoms), found, given)
+            bottoms = [shapes.blobs[bottom] for bottom in layer.bottoms]
+            _keep(layer, *_ruled(rule, layer, bottoms), shapes, specified)
         except PrototxtError as error:
             if types.is_stock(layer) and not unknown_fields(layer):
                 raise
             what = f"line {error.line}: {error.what}"
-            _give_up(layer, layer.tops, found, given, what, error)
+            _give_up(layer, layer.tops, shapes, specified, what, error)
         return
     if rule is not None or (missing and layer.in_place):
-        _pass_on(layer, missing[0], found, given)
+        _pass_on(layer, missing[0], shapes, specified)
         return
     what = f"layer {layer.name!r} is of type {layer.type}, which Caffe 1.0 gives no fixed shape"
-    _give_up(layer, layer.new_tops, found, given, what)  # in place nothing is reshaped
+    _give_up(layer, layer.new_tops, shapes, specified, what)  # in place nothing is reshaped
 
 
 def _give_up(
     layer: Layer,
     tops: Sequence[str],
-    found: Shapes,
-    given: Mapping[str, Shape],
+    shapes: Shapes,
+    specified: Mapping[str, Shape],
     what: str,
     fault: PrototxtError | None = None,
 ) -> None:
     """Note `what` makes the shapes of `tops`, and the layer's params, unknown."""
-    found._opaque[layer.index] = what
+    shapes._opaque[layer.index] = what
     for top in tops:
-        if not _take_given(top, found, given):
-            found._begin(top, what)
+        if not _take_given(top, shapes, specified):
+            shapes._begin(top, what)
             if fault is not None:
-                found.faults[top] = fault
+                shapes.faults[top] = fault
 
 
-def _pass_on(layer: Layer, missing: str, found: Shapes, given: Mapping[str, Shape]) -> None:
+def _pass_on(layer: Layer, missing: str, shapes: Shapes, specified: Mapping[str, Shape]) -> None:
     """Note that the shapes of the layer's tops are unknown for the reason that `missing` is."""
-    why = found.unknown.get(missing, f"its source {missing!r} is not known")
-    found._opaque[layer.index] = why
+    why = shapes.unknown.get(missing, f"its source {missing!r} is not known")
+    shapes._opaque[layer.index] = why
     for top in layer.tops:
-        found.blobs.pop(top, None)
-        if top in given:
-            found.blobs[top] = given[top]
+        shapes.blobs.pop(top, None)
+        if top in specified:
+            shapes.blobs[top] = specified[top]
             continue
-        found.unknown[top] = why
-        if missing in found.faults:
-            found.faults[top] = found.faults[missing]
+        shapes.unknown[top] = why
+        if missing in shapes.faults:
+            shapes.faults[top] = shapes.faults[missing]
 
 
-def _take_given(top: str, found: Shapes, given: Mapping[str, Shape]) -> bool:
+def _take_given(top: str, shapes: Shapes, specified: Mapping[str, Shape]) -> bool:
     """Whether the shape of `top` is given; what was known of a blob of that name goes."""
-    found.blobs.pop(top, None)
-    if top in given:
-        found.used.add(top)
-        found.blobs[top] = given[top]
-    return top in given
+    shapes.blobs.pop(top, None)
+    if top in specified:
+        shapes.used.add(top)
+        shapes.blobs[top] = specified[top]
+    return top in specified
 
 
 def _ruled(rule: ShapeRule, layer: Layer, bottoms: list[Shape]) -> Result:
@@ -239,26 +239,26 @@ def _keep(
     layer: Layer,
     tops: Sequence[Shape | None],
     params: list[Shape],
-    found: Shapes,
-    given: Mapping[str, Shape],
+    shapes: Shapes,
+    specified: Mapping[str, Shape],
 ) -> None:
     for top, shape in zip(layer.tops, tops, strict=False):
         if shape is not None:
-            _keep_top(layer, top, shape, found)
-        elif not _take_given(top, found, given):
+            _keep_top(layer, top, shape, shapes)
+        elif not _take_given(top, shapes, specified):
             what = f"layer {layer.name!r} is of type {layer.type}, and it depends on the numbers"
-            found._begin(top, f"{what} that the layer reads")
+            shapes._begin(top, f"{what} that the layer reads")
     if params:
-        found._own[layer.index] = tuple(params)
-        found.params.setdefault(layer.name, tuple(params))
+        shapes._own[layer.index] = tuple(params)
+        shapes.params.setdefault(layer.name, tuple(params))
 
 
-def _keep_top(layer: Layer, top: str, shape: Shape, found: Shapes) -> None:
+def _keep_top(layer: Layer, top: str, shape: Shape, shapes: Shapes) -> None:
     if any(dim < 0 for dim in shape):
         raise layer.error(f"its top {top!r} would be {describe(shape)}: {TOO_SMALL}")
     if prod(shape) > MAX_DIM:
         raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
-    found.blobs[top] = shape
+    shapes.blobs[top] = shape
 
 
 def describe(shape: Shape) -> str:

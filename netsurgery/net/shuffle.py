@@ -47,8 +47,8 @@ class Shuffle:
 def channel_shuffles(net: NetDefinition, shapes: Shapes) -> list[Shuffle]:
     """The channel shuffles of a net, in file order."""
     permutes = (layer for layer in net.layers if types.is_a(layer, types.PERMUTE))
-    found = (_shuffle(net, layer, shapes) for layer in permutes)
-    return [shuffle for shuffle in found if shuffle is not None]
+    candidates = (_shuffle(net, layer, shapes) for layer in permutes)
+    return [shuffle for shuffle in candidates if shuffle is not None]
 
 
 def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | None:
@@ -88,19 +88,19 @@ def _is_free(layers: tuple[Layer, Layer, Layer], shape: Shape) -> bool:
     """Whether the layers shuffle the channels of larger maps, and more of them, as well."""
     batch, channels, height, width = shape
     larger = (batch + 1, channels, height + 3, width + 5)
-    made: Shape | None = larger
+    result: Shape | None = larger
     for number, layer in enumerate(layers):
         record = types.of(layer)
-        if record is None or record.shapes is None or made is None:
+        if record is None or record.shapes is None or result is None:
             return False
         try:
-            (made,), _ = record.shapes(layer, [made])
+            (result,), _ = record.shapes(layer, [result])
         except PrototxtError:
             return False
-        straight = made is not None and prod(made[3:]) == prod(larger[2:])
-        if number == 0 and (not straight or made is None or made[0] != larger[0]):
+        straight = result is not None and prod(result[3:]) == prod(larger[2:])
+        if number == 0 and (not straight or result is None or result[0] != larger[0]):
             return False
-    return made == larger
+    return result == larger
 
 
 def of_any_size(net: NetDefinition, shapes: Shapes) -> NetDefinition:

@@ -42,8 +42,8 @@ class NetState:
 
     def at(self, shapes: Mapping[str, tuple[int, ...]] | None) -> NetState:
         """The same state with these shapes of blobs besides those given before."""
-        given = {**dict(self.shapes), **{k: tuple(v) for k, v in (shapes or {}).items()}}
-        return replace(self, shapes=tuple(given.items()))
+        merged = {**dict(self.shapes), **{k: tuple(v) for k, v in (shapes or {}).items()}}
+        return replace(self, shapes=tuple(merged.items()))
 
     def within(self, root: Message) -> NetState:
         """The state of the net that `root` is the text of, when it is asked for in this state.
@@ -78,13 +78,13 @@ class NetState:
         _checked(rule, _FIELDS)
         phase = rule.word("phase", self.phase)
         low, high = (rule.integer(key, self.level, *_INT32) for key in ("min_level", "max_level"))
-        wanted, unwanted = (
+        required, unwanted = (
             {stage.as_string() for stage in rule.scalars(key)} for key in ("stage", "not_stage")
         )
         return (
             _PHASES[phase] == self.phase
             and low <= self.level <= high
-            and wanted.issubset(self.stages)
+            and required.issubset(self.stages)
             and unwanted.isdisjoint(self.stages)
         )
 
@@ -94,9 +94,9 @@ class NetState:
         Each with the option that leads there, and what it is for.
         """
         rules = [*layer.messages("include"), *layer.messages("exclude")]
-        other = "TRAIN" if self.phase == "TEST" else "TEST"
-        what = "training (phase TRAIN)" if other == "TRAIN" else "the phase TEST"
-        yield f"--phase {other.lower()}", what, replace(self, phase=other)
+        phase = "TRAIN" if self.phase == "TEST" else "TEST"
+        what = "training (phase TRAIN)" if phase == "TRAIN" else "the phase TEST"
+        yield f"--phase {phase.lower()}", what, replace(self, phase=phase)
         for key in ("min_level", "max_level"):
             for rule in rules:
                 level = rule.integer(key, self.level, *_INT32)

@@ -100,9 +100,9 @@ def pool_window(layer: Layer, size: Shape) -> Window:
     """The window of a Pooling over a bottom of height and width `size`."""
     message = layer.param("pooling_param")
     if message.boolean("global_pooling", False):
-        for given in ("kernel_size", "kernel_h", "kernel_w"):
-            if message.scalar(given):
-                raise layer.error(f"global_pooling and {given} are both given")
+        for name in ("kernel_size", "kernel_h", "kernel_w"):
+            if message.scalar(name):
+                raise layer.error(f"global_pooling and {name} are both given")
         kernel = size
     else:
         kernel = _per_axis(layer, message, "kernel", "kernel_size", 2, None)
@@ -125,11 +125,11 @@ def pool_out(layer: Layer, window: Window, size: Shape) -> Shape:
 
     With padding, Caffe drops a last window that would begin wholly in the padding.
     """
-    up, made = pool_rounds_up(layer), []
+    up, counts = pool_rounds_up(layer), []
     for n, k, s, p in zip(size, window.kernel, window.stride, window.pad, strict=True):
         room = n + 2 * p - k
         cells = (-(-room // s) if up else room // s) + 1
         if any(window.pad) and (cells - 1) * s >= n + p:
             cells -= 1
-        made.append(cells if room > -s else -1)
-    return tuple(made)
+        counts.append(cells if room > -s else -1)
+    return tuple(counts)

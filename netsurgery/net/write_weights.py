@@ -1,8 +1,8 @@
 """A model written: the weights of a net, as a surgery changes them.
 
 Where a caffemodel becomes a caffemodel all that is not changed is copied byte for byte. To or from
-HDF5 the file is made anew. Either way what was written is read back, and no caffemodel is written
-that Caffe could not read for its size.
+HDF5 the file is written from scratch. Either way what was written is read back, and no caffemodel
+is written that Caffe could not read for its size.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ModelChange:
     """What becomes of a model.
 
     net: the net that the new weights are of. layers: layer of the weights -> what becomes of it;
-    the others stay. added: layers that the weights have not.
+    the others stay. added: layers that the weights lack.
     """
 
     net: NetDefinition
@@ -64,7 +64,7 @@ def write_model(
         written = _rewrite(output, source, change, renamed, progress)
     else:
         name = renamed or (source.net_name if source is not None else "") or change.net.name
-        layers = list(_layers_anew(model, change))
+        layers = list(_all_layers(model, change))
         written = write_weights(output, layers, net_name=name, progress=progress)
     model.check_unchanged()
     return written
@@ -89,8 +89,8 @@ def _rewrite(
     return written
 
 
-def _layers_anew(model: NetWithWeights, change: ModelChange) -> Iterator[NewLayer]:
-    """The layers of a file made anew: in the new net's order, then those that the net has not.
+def _all_layers(model: NetWithWeights, change: ModelChange) -> Iterator[NewLayer]:
+    """The layers of a file written from scratch: in the new net's order, then those not in it.
 
     Caffe loads all of a layer's params or none, so a layer of which there are none is left out.
     """
@@ -101,10 +101,10 @@ def _layers_anew(model: NetWithWeights, change: ModelChange) -> Iterator[NewLaye
         if layer.name in names:
             continue  # Caffe would load what a second layer of a name has into the first
         names.add(layer.name)
-        kept = stored.get(layer.name)
-        blobs = added.get(layer.name) or (() if kept is None else _blobs(model, *kept))
+        source = stored.get(layer.name)
+        blobs = added.get(layer.name) or (() if source is None else _blobs(model, *source))
         expected = model.fit.expected.get(layer.name)
-        if blobs or expected == () or (expected is None and kept is not None):
+        if blobs or expected == () or (expected is None and source is not None):
             yield NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, blobs)
     for name, (old, new) in stored.items():
         if name not in names and old.blobs:
@@ -116,13 +116,13 @@ def _by_new_name(
     model: NetWithWeights, change: ModelChange
 ) -> dict[str, tuple[WeightsLayer, LayerChange]]:
     """New name -> the layer in the weights and what becomes of it; of several, one with params."""
-    found: dict[str, tuple[WeightsLayer, LayerChange]] = {}
+    by_name: dict[str, tuple[WeightsLayer, LayerChange]] = {}
     for layer in model.weights.layers if model.has_weights else ():
         new = change.layers.get(layer.name, LayerChange())
         name = new.name or layer.name
-        if not new.remove and (layer.blobs or name not in found):
-            found[name] = (layer, new)
-    return found
+        if not new.remove and (layer.blobs or name not in by_name):
+            by_name[name] = (layer, new)
+    return by_name
 
 
 def _blobs(model: NetWithWeights, layer: WeightsLayer, change: LayerChange) -> tuple[NewBlob, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.io.files import Outputs
-from netsurgery.net.inputs import assume_input, given_to_either
+from netsurgery.net.inputs import assume_input, split_shapes
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
@@ -49,9 +49,7 @@ def planned_transplant(
     part that overlaps goes. strict: every layer of the target must have its params. Raises
     FormatError, NetError, and SurgeryError with every refusal.
     """
-    nets = given_to_either(
-        NetDefinition.read(source[0], state), NetDefinition.read(target[0], state)
-    )
+    nets = split_shapes(NetDefinition.read(source[0], state), NetDefinition.read(target[0], state))
     goal = nets[1] if target[1] is not None else assume_input(nets[1], nets[0])
     with NetWithWeights(nets[0], source[1]) as one, NetWithWeights(goal, target[1]) as other:
         yield plan_transplant(one, other, rule, cut=cut, strict=strict)

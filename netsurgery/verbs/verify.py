@@ -14,7 +14,7 @@ from netsurgery.engines.registry import open_engine
 from netsurgery.errors import NetError
 from netsurgery.net import types
 from netsurgery.net.effects import harmless
-from netsurgery.net.inputs import declare_inputs, given_to_either
+from netsurgery.net.inputs import declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import describe
@@ -168,7 +168,7 @@ def _read(
     """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
     one, other = old.net, new.net
     if one.state.shapes == other.state.shapes:
-        one, other = given_to_either(one, other)
+        one, other = split_shapes(one, other)
     return _compared(one, allow), _compared(other, allow)
 
 

@@ -170,8 +170,8 @@ def is_input(layer: Layer) -> bool:
 
 def is_stock(layer: Layer) -> bool:
     """Whether Caffe 1.0 itself has the layer's type."""
-    found = of(layer)
-    return found is not None and found.origin == STOCK
+    record = of(layer)
+    return record is not None and record.origin == STOCK
 
 
 def hides_values(layer: Layer) -> bool:
@@ -187,14 +187,14 @@ def keeps_values(kind: str) -> bool:
 
 def message_of(layer: Layer) -> str | None:
     """The field with the layer's own parameters; None where it has none, or is not known."""
-    found = of(layer)
-    return found.message if found else None
+    record = of(layer)
+    return record.message if record else None
 
 
 def counts(layer: Layer) -> tuple[Count, Count] | None:
     """How many bottoms and tops it may have; None where its type is not known."""
-    found = of(layer)
-    return (ask(found.bottoms, layer), ask(found.tops, layer)) if found else None
+    record = of(layer)
+    return (ask(record.bottoms, layer), ask(record.tops, layer)) if record else None
 
 
 def is_whole(layer: Layer) -> bool:
@@ -209,8 +209,8 @@ def is_whole(layer: Layer) -> bool:
 
 def roles(layer: Layer) -> tuple[Role, ...]:
     """What each of its bottoms is read for."""
-    found = of(layer)
-    known = ask(found.roles, layer) if found else (Role.UNKNOWN,)
+    record = of(layer)
+    known = ask(record.roles, layer) if record else (Role.UNKNOWN,)
     known = known or (Role.UNKNOWN,)
     more = len(layer.bottoms) - len(known)
     return (*known, *known[-1:] * more)[: len(layer.bottoms)]
@@ -218,38 +218,38 @@ def roles(layer: Layer) -> tuple[Role, ...]:
 
 def in_place(layer: Layer) -> InPlace:
     """Whether a top of it may be its bottom."""
-    found = of(layer)
-    return ask(found.in_place, layer) if found else InPlace.UNKNOWN
+    record = of(layer)
+    return ask(record.in_place, layer) if record else InPlace.UNKNOWN
 
 
 def space(layer: Layer) -> Space:
     """What it does over height and width."""
-    found = of(layer)
-    return ask(found.space, layer) if found else Space.UNKNOWN
+    record = of(layer)
+    return ask(record.space, layer) if record else Space.UNKNOWN
 
 
 def channels(layer: Layer) -> Channels:
     """What it does over channels."""
-    found = of(layer)
-    return ask(found.channels, layer) if found else Channels.UNKNOWN
+    record = of(layer)
+    return ask(record.channels, layer) if record else Channels.UNKNOWN
 
 
 def values(layer: Layer) -> Values:
     """What becomes of the numbers it reads."""
-    found = of(layer)
-    return ask(found.values, layer) if found else Values.UNKNOWN
+    record = of(layer)
+    return ask(record.values, layer) if record else Values.UNKNOWN
 
 
 def source(layer: Layer) -> InputSource:
     """Where its numbers come from, if it has no bottoms."""
-    found = of(layer)
-    return found.source if found else InputSource.UNKNOWN
+    record = of(layer)
+    return record.source if record else InputSource.UNKNOWN
 
 
 def params(layer: Layer) -> tuple[ParamSpec, ...] | None:
     """Its params, in order; None where they are not known."""
-    found = of(layer)
-    return ask(found.params, layer) if found else None
+    record = of(layer)
+    return ask(record.params, layer) if record else None
 
 
 _ORDERS = {"Permute": permutation, "Transpose": transposition}
@@ -257,15 +257,15 @@ _ORDERS = {"Permute": permutation, "Transpose": transposition}
 
 def reorders_axes(layer: Layer) -> bool:
     """Whether all it does is to put its bottom's axes in another order: see `axis_order`."""
-    found = of(layer)
-    return found is not None and found.name in _ORDERS
+    record = of(layer)
+    return record is not None and record.name in _ORDERS
 
 
 def axis_order(layer: Layer, axes: int) -> tuple[int, ...]:
     """The order in which a layer that `reorders_axes` puts those of a bottom of so many."""
-    found = of(layer)
-    assert found is not None
-    return _ORDERS[found.name](layer, axes)
+    record = of(layer)
+    assert record is not None
+    return _ORDERS[record.name](layer, axes)
 
 
 def keeps_turned(layer: Layer) -> bool:
@@ -275,5 +275,5 @@ def keeps_turned(layer: Layer) -> bool:
 
 def layout(layer: Layer) -> WeightLayout | None:
     """How its weight is laid out; None where it has none of a linear layer."""
-    found = of(layer)
-    return ask(found.layout, layer) if found else None
+    record = of(layer)
+    return ask(record.layout, layer) if record else None

@@ -22,10 +22,10 @@ __all__ = [
 
 def num_output(layer: Layer, message: Message) -> int:
     """num_output, which must be there and be positive."""
-    found = message.scalar("num_output")
-    if found is None:
+    scalar = message.scalar("num_output")
+    if scalar is None:
         raise layer.error("num_output is missing")
-    return found.as_int(1, 2**31 - 1)
+    return scalar.as_int(1, 2**31 - 1)
 
 
 def bias(message: Message, outputs: int) -> list[Shape]:

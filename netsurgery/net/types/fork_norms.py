@@ -298,7 +298,7 @@ _FACE_NORMALIZE = LayerType(
 )
 
 
-def _given(layer: Layer, name: str) -> set[str]:
+def _field_names(layer: Layer, name: str) -> set[str]:
     """The names of the fields that are written in the layer's message `name`."""
     messages = [each.value for each in layer.message.all(name)]
     return {field.name for m in messages if isinstance(m, Message) for field in m.fields}
@@ -306,8 +306,8 @@ def _given(layer: Layer, name: str) -> set[str]:
 
 def _bn(layer: Layer) -> str | None:
     """By the fields of one fork; without any by the number of its ``param { }``."""
-    given = _given(layer, "bn_param")
-    segnet, pspnet = given & set(_OF_SEGNET), given & set(_OF_PSPNET)
+    names = _field_names(layer, "bn_param")
+    segnet, pspnet = names & set(_OF_SEGNET), names & set(_OF_PSPNET)
     if segnet or pspnet:
         return None if segnet and pspnet else (_SEGNET_BN if segnet else _PSPNET_BN).name
     return {2: _SEGNET_BN.name, 4: _PSPNET_BN.name}.get(len(layer.message.all("param")))
@@ -315,7 +315,7 @@ def _bn(layer: Layer) -> str | None:
 
 def _batch_norm(layer: Layer) -> str:
     """NVCaffe's where its text says whether it has a scale and a bias."""
-    ours = _given(layer, "batch_norm_param") & set(_SCALES)
+    ours = _field_names(layer, "batch_norm_param") & set(_SCALES)
     return (_NVCAFFE_BATCH_NORM if ours else BATCH_NORM).name
 
 

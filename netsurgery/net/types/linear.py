@@ -57,9 +57,9 @@ def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
     """A group for each channel, and as many outputs: some forks read neither number."""
     channels, message = images(layer, bottoms[0])[1], layer.param("convolution_param")
     for name in ("group", "num_output"):
-        given = message.integer(name, channels, 1)
-        if given != channels:
-            raise layer.error(f"{name} {given}; a depthwise one of {channels} channels has as many")
+        count = message.integer(name, channels, 1)
+        if count != channels:
+            raise layer.error(f"{name} {count}; a depthwise one of {channels} channels has as many")
     window = conv_window(layer, 2)
     tops = [(*b[:2], *window.convolved(b[2:])) for b in bottoms]
     return tops, [(channels, 1, *window.kernel), *bias(message, channels)]
@@ -204,7 +204,7 @@ def _windowed(
         return None
     window = conv_window(layer, 2) if seen.is_map(layer.bottoms[0]) else None
     known = [seen.known.get(bottom) for bottom in layer.bottoms]
-    return [one and act(one, window) if window else None for one in known]
+    return [field and act(field, window) if window else None for field in known]
 
 
 CONVOLUTION = LayerType(

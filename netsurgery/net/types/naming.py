@@ -70,5 +70,5 @@ def named(fields: Iterable[TextField]) -> Iterator[Named]:
 
 def by_text(layer: Layer) -> Effects:
     """What the layer does by the files and modules that its text names."""
-    found = {effect for one in named(layer.message.fields) for effect in one.effects}
-    return tuple(effect for effect in Effect if effect in found)
+    effects = {effect for name in named(layer.message.fields) for effect in name.effects}
+    return tuple(effect for effect in Effect if effect in effects)

@@ -104,9 +104,9 @@ def _pooling_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first = first_field(seen, layer)
     if first is None:
         return None
-    made = geometry.slid(first, pool_window(layer, seen.size(layer.bottoms[0])))
+    field = geometry.slid(first, pool_window(layer, seen.size(layer.bottoms[0])))
     everything = layer.param("pooling_param").boolean("global_pooling", False)
-    return replace(made, whole=first.whole or everything)
+    return replace(field, whole=first.whole or everything)
 
 
 def _lrn_field(seen: Seen, layer: Layer) -> ReceptiveField | None:

@@ -43,7 +43,7 @@ def priors(layer: Layer) -> Priors:
     if largest and len(largest) != len(least):
         raise layer.error(f"{len(largest)} max_size for {len(least)} min_size")
     for ratio in numbers("aspect_ratio"):
-        if all(abs(ratio - other) >= 1e-6 for other in ratios):
+        if all(abs(ratio - present) >= 1e-6 for present in ratios):
             ratios += [ratio, 1 / ratio] if message.boolean("flip", True) else [ratio]
     boxes: list[tuple[float, float]] = []
     for i, size in enumerate(map(int, least)):  # SSD counts in whole pixels
@@ -72,11 +72,11 @@ def _both(layer: Layer, name: str, high: str, wide: str) -> tuple[float, float] 
     if message.all(high) or message.all(wide):
         if message.all(name):
             raise layer.error(f"{name} is given beside {high} or {wide}")
-        found = message.number(high, 0.0), message.number(wide, 0.0)
+        size = message.number(high, 0.0), message.number(wide, 0.0)
     elif message.all(name):
-        found = (message.number(name, 0.0),) * 2
+        size = (message.number(name, 0.0),) * 2
     else:
         return None
-    if min(found) <= 0:
-        raise layer.error(f"{high} {found[0]:g} and {wide} {found[1]:g}; expected both above 0")
-    return found
+    if min(size) <= 0:
+        raise layer.error(f"{high} {size[0]:g} and {wide} {size[1]:g}; expected both above 0")
+    return size

@@ -219,7 +219,7 @@ class LayerType:
     name: as prototxts write it; aliases: other names of the same thing.
     origin: "Caffe 1.0", or the fork that defines it.
     message: the field of a layer with its parameters, None for none.
-    fields: fields of that message which `origin` has not, but which are understood here.
+    fields: fields of that message that `origin` lacks but that are understood here.
     shapes: the shape rule, None where it is not known.
     bottoms, tops: how many. roles: what each bottom is read for; the last is that of all others.
     in_place: whether a top may be a bottom.

@@ -20,11 +20,11 @@ def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
     if message.scalar("axis"):
         return [with_size(shape, axis_of(layer, message, shape, 0), top_k)], []
     axes = max(len(shape), 3)
-    made = [1] * axes
-    made[0], made[2] = shape[0], top_k
+    top = [1] * axes
+    top[0], top[2] = shape[0], top_k
     if with_value:
-        made[1] = 2
-    return [tuple(made)], []
+        top[1] = 2
+    return [tuple(top)], []
 
 
 def _reduction(layer: Layer, bottoms: list[Shape]) -> Result:

@@ -112,18 +112,18 @@ def _interp(layer: Layer, bottoms: list[Shape]) -> Result:
     message, shape = layer.param("interp_param"), images(layer, bottoms[0])
     sizes = [size - sum(interp_crop(layer)) for size in shape[2:]]
     shrink, zoom = (message.integer(f"{name}_factor", 1, 1) for name in ("shrink", "zoom"))
-    given = {name for name in _INTERP if message.scalar(name)}
-    factors = given & {"shrink_factor", "zoom_factor"}
-    if len(factors) != 1 and {"height", "width"} <= given:
-        made = [message.integer(name, 0, 1) for name in ("height", "width")]
+    names = {name for name in _INTERP if message.scalar(name)}
+    factors = names & {"shrink_factor", "zoom_factor"}
+    if len(factors) != 1 and {"height", "width"} <= names:
+        target = [message.integer(name, 0, 1) for name in ("height", "width")]
     elif factors:
-        made = [(size - 1) // shrink + 1 for size in sizes]
-        made = [size + (size - 1) * (zoom - 1) for size in made]
+        target = [(size - 1) // shrink + 1 for size in sizes]
+        target = [size + (size - 1) * (zoom - 1) for size in target]
     else:
         raise layer.error("expected height and width, or zoom_factor, or shrink_factor")
     if min(sizes) < 1:
         raise layer.error(f"pad_beg and pad_end leave nothing of {shape[2]}x{shape[3]}")
-    return [(*shape[:2], *made)], []
+    return [(*shape[:2], *target)], []
 
 
 _UPSAMPLE = (
@@ -148,11 +148,11 @@ def _upsample(layer: Layer, bottoms: list[Shape]) -> Result:
         return [(*shape[:2], shape[2] * factors[0], shape[3] * factors[1])], []
     if bottoms[1] != shape:
         raise layer.error(f"its bottoms differ in shape: {shape} and {bottoms[1]}")
-    made = [
+    size = [
         message.integer(f"upsample_{side}", shape[2 + i] * factors[i] - _left_out(layer, side), 1)
         for i, side in enumerate("hw")
     ]
-    return [(*shape[:2], *made)], []
+    return [(*shape[:2], *size)], []
 
 
 def _left_out(layer: Layer, side: str) -> int:
@@ -172,9 +172,9 @@ def _crop_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
 
 def _interp_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, (before, behind) = first_field(seen, layer), interp_crop(layer)
-    (rows, columns), made = seen.size(layer.bottoms[0]), seen.size(layer.tops[0])
+    (rows, columns), resampled = seen.size(layer.bottoms[0]), seen.size(layer.tops[0])
     size = (rows - before - behind, columns - before - behind)
-    return first and geometry.resampled(geometry.cropped(first, (before, before)), size, made)
+    return first and geometry.resampled(geometry.cropped(first, (before, before)), size, resampled)
 
 
 def _upsample_field(seen: Seen, layer: Layer) -> ReceptiveField | None:

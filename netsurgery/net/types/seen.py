@@ -87,7 +87,7 @@ def along_field(message: str) -> FieldRule:
         shape, first = seen.shapes[layer.bottoms[0]], first_field(seen, layer)
         if first is None or axis_of(layer, layer.param(message), shape, 1) < 2:
             return first
-        return geometry.whole(first, seen.size(layer.bottoms[0]), kept=True)
+        return geometry.whole(first, seen.size(layer.bottoms[0]), keeps_size=True)
 
     return rule
 
@@ -95,7 +95,7 @@ def along_field(message: str) -> FieldRule:
 def kept_whole_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     """The same map, of which each cell depends on the whole."""
     first = first_field(seen, layer)
-    return first and geometry.whole(first, seen.size(layer.bottoms[0]), kept=True)
+    return first and geometry.whole(first, seen.size(layer.bottoms[0]), keeps_size=True)
 
 
 def whole_field(seen: Seen, layer: Layer) -> ReceptiveField | None:

@@ -164,23 +164,23 @@ def _reshape(layer: Layer, bottoms: list[Shape]) -> Result:
     end = len(shape) if axes == -1 else start + axes
     if not 0 <= start <= end <= len(shape):
         raise layer.error(f"axes {start} to {end} of a blob with {len(shape)} axes")
-    made = [dim.as_int(-1, 2**31 - 1) for dim in dims]
-    for i, dim in enumerate(made):
+    target = [dim.as_int(-1, 2**31 - 1) for dim in dims]
+    for i, dim in enumerate(target):
         if dim == 0:
             if start + i >= len(shape):
-                raise layer.error(f"dim 0 at {i} copies an axis that its bottom has not")
-            made[i] = shape[start + i]
+                raise layer.error(f"dim 0 at {i} copies an axis that its bottom does not have")
+            target[i] = shape[start + i]
     rest = prod(shape[start:end])
-    if made.count(-1) > 1:
+    if target.count(-1) > 1:
         raise layer.error("dim -1 is given twice")
-    if -1 in made:
-        known = prod(dim for dim in made if dim != -1)
+    if -1 in target:
+        known = prod(dim for dim in target if dim != -1)
         if not known or rest % known:
             raise layer.error(f"{rest} elements do not fall into {known}")
-        made[made.index(-1)] = rest // known
-    if prod(made) != rest:
-        raise layer.error(f"{prod(shape)} elements cannot become {(*shape[:start], *made)}")
-    return [(*shape[:start], *made, *shape[end:])], []
+        target[target.index(-1)] = rest // known
+    if prod(target) != rest:
+        raise layer.error(f"{prod(shape)} elements cannot become {(*shape[:start], *target)}")
+    return [(*shape[:start], *target, *shape[end:])], []
 
 
 def _tile(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -238,12 +238,12 @@ def _slice_field(seen: Seen, layer: Layer) -> Made:
     along = cut_axis(layer, seen.shapes[layer.bottoms[0]])
     if first is None or along < 2:
         return first
-    made: list[ReceptiveField | None] = []
+    fields: list[ReceptiveField | None] = []
     start = 0
     for top in layer.tops:
-        made.append(geometry.cropped(first, (start, 0) if along == 2 else (0, start)))
+        fields.append(geometry.cropped(first, (start, 0) if along == 2 else (0, start)))
         start += seen.shapes[top][along]
-    return made
+    return fields
 
 
 def _tile_channels(layer: Layer) -> Channels:
