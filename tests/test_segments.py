@@ -178,12 +178,13 @@ def test_no_more_is_computed_than_was_promised(tmp_path: Path) -> None:
 
 
 def test_progress_grows_to_the_whole(source: FileSource, tmp_path: Path) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, int]] = []
     segments: list[Segment] = [Bytes(b"x"), FileRange(source, 0, 3 * MIB)]
     with (tmp_path / "out").open("w+b") as file:
-        write_segments(file.fileno(), segments, seen.append)
+        write_segments(file.fileno(), segments, lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
-    assert seen[-1] == 3 * MIB + 1
+    assert seen[-1] == (3 * MIB + 1, 3 * MIB + 1)
+    assert {total for _, total in seen} == {3 * MIB + 1}
 
 
 def test_only_regular_files_are_sources(tmp_path: Path) -> None:

@@ -50,14 +50,15 @@ def test_printable(text: str, shown: str) -> None:
     assert printable(shown) == shown
 
 
-#: The calls that write to a standard stream, and the files that may: the one way, and the two that
-#: run in Caffe's process, whose output is a pipe of ours.
+#: The calls that write to a standard stream, and the files that may: the one way, the bar
+#: that draws through it, and the two that run in Caffe's process, whose output is a pipe of ours.
 WRITES = re.compile(
     r"\b(click\.(echo|secho|prompt|confirm|progressbar|echo_via_pager|pause|edit)|print|"
     r"sys\.(__)?std(out|err)(__)?(\.buffer)?\.(write|writelines)|os\.writev?\([12],)\b"
 )
 WRITERS = {
     "cli/printing.py",
+    "cli/progress.py",
     "io/terminal.py",
     "engines/worker_log.py",
     "engines/caffe_probe.py",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,8 @@ import click
 
 from netsurgery.cli.command import Group
 from netsurgery.cli.options import json_option, quiet_option
-from netsurgery.cli.printing import echo, echo_json, echo_over, on_terminal
+from netsurgery.cli.printing import echo, echo_json
+from netsurgery.cli.progress import Progress
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.terminal import say
 
@@ -74,42 +73,46 @@ def install(
     from netsurgery.engines import debian
 
     there = None if force else debian.installed_python(prefix)
-    show = not quiet and on_terminal(sys.stderr)
-    stopped = Undo(lambda: _say_stopped(show))
+    stopped = Undo(lambda: say("stopped; run it again to go on from what was downloaded\n"))
+    progress = _Phases(quiet, verbose)
     try:
         python = debian.install_caffe(
             prefix,
             mirror,
             suite,
-            *([show_progress] if show else []),
+            progress.show,
             force=force,
             keep_downloads=keep_downloads,
-            **({"report": partial(show_line, shown=show)} if verbose else {}),
+            report=progress.line,
         )
     finally:
         stopped.forget()
-        if show:
-            echo_over("")
+        progress.clear()
     if not quiet:
         echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
 
 
-def show_line(line: str, shown: bool) -> None:
-    """A line of --verbose; `shown`: there is a line of progress in its place."""
-    if shown:
-        echo_over("")
-    echo(line, err=True)
+class _Phases:
+    """A bar for each thing that is done, one after another."""
 
+    def __init__(self, quiet: bool, verbose: bool) -> None:
+        self.quiet, self.verbose, self.what = quiet, verbose, ""
+        self.bar = Progress(0)
 
-def _say_stopped(shown: bool) -> None:
-    begin = "\n" if shown else ""  # the line with the progress stays
-    say(f"{begin}stopped; run it again to go on from what was downloaded\n")
+    def show(self, what: str, share: float) -> None:
+        """How much of `what` is done."""
+        if what != self.what:
+            self.what, self.bar = what, Progress(1000, self.quiet, label=what)
+        self.bar.step_to(round(1000 * share))
 
+    def line(self, text: str) -> None:
+        """A line of --verbose."""
+        if self.verbose:
+            self.clear()
+            echo(text, err=True)
 
-def show_progress(what: str, done: float) -> None:
-    """One line on a terminal, written over the last one."""
-    share = f" {done:4.0%}" if done else " ..."
-    echo_over(f"{what}{share}")
+    def clear(self) -> None:
+        self.bar.clear()
 
 
 @command.command()

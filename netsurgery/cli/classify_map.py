@@ -196,10 +196,10 @@ class _Show:
     def all(self) -> None:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
         images = self.job.images
-        progress, failed = Progress(len(images), self.quiet), 0
+        progress, failed = Progress(len(images), self.quiet, show_pos=True), 0
         results = self.job.results()
-        for image in images:
-            progress.step(image)
+        for done, image in enumerate(images):
+            progress.step_to(done, image)
             result = next(results)
             progress.clear()
             failed += result.map is None

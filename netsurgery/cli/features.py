@@ -165,9 +165,9 @@ class _Show:
         """How many pictures failed; each one is reported."""
         from netsurgery.verbs.features import NothingTaken
 
-        progress, failed = Progress(total, self.quiet), 0
+        progress, failed = Progress(total, self.quiet, show_pos=True), 0
         with closing(self.job.results()) as results, suppress(NothingTaken):
-            progress.step(self.job.images[0])
+            progress.step_to(0, self.job.images[0])
             for done, result in enumerate(results, 1):
                 progress.clear()
                 self.records.append(result.to_json())
@@ -178,7 +178,7 @@ class _Show:
                     echo_failed(result.image, result.error, alone=total == 1)
                 self.notes(result)
                 if done < total:
-                    progress.step(self.job.images[done])
+                    progress.step_to(done, self.job.images[done])
         progress.clear()
         return failed
 

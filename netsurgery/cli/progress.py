@@ -1,11 +1,16 @@
-"""How far long work has come, on standard error; on a terminal only."""
+"""How far long work has come, and the time left: click's bar, on a terminal alone."""
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import click
 
 from netsurgery.cli.printing import cell, echo_over, on_terminal
 from netsurgery.io.cleanup import Undo
@@ -13,35 +18,58 @@ from netsurgery.io.terminal import say
 
 __all__ = ["Progress", "bytes_written"]
 
-_WIDTH = 24
-#: What takes less long is not told of; seconds.
+#: Work that takes less time shows no bar; seconds.
 _MOMENT = 1.0
 
 
+class _LastLine(io.StringIO):
+    """Where click draws: the last line of standard error, wiped where click would end it."""
+
+    def write(self, text: str) -> int:
+        # A line longer than the terminal would wrap, and could not be wiped.
+        echo_over(click.unstyle(text).strip()[: shutil.get_terminal_size().columns - 1])
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+
 class Progress:
-    """A bar for several files: `step` before each, `clear` before anything else is printed."""
+    """A bar over `total` steps, shown after `moment` seconds; `clear` it before other output."""
 
-    def __init__(self, total: int, quiet: bool = False) -> None:
-        self.total, self.done = total, 0
-        self.shown = total > 1 and not quiet and on_terminal(sys.stderr)
-        self._bar: Undo | None = None
+    def __init__(
+        self, total: int, quiet: bool = False, *, moment: float = 0.0, **looks: Any
+    ) -> None:
+        self._moment, self._done = moment, 0
+        self._on_screen: Undo | None = None
+        self._bar: Any = None
+        if total > 1 and not quiet and on_terminal(sys.stderr):
+            self._bar = click.progressbar(
+                length=total,
+                file=_LastLine(),
+                item_show_func=lambda item: item and cell(item)[-36:],
+                update_min_steps=0,  # a new item shows without a step
+                width=24,
+                empty_char="-",
+                **looks,
+            )
 
-    def step(self, name: str) -> None:
-        """Show that `name` is being worked on."""
-        full = _WIDTH * self.done // max(self.total, 1)
-        self.done += 1
-        if self.shown:
-            self._bar = self._bar or Undo(_next_line)
-            bar = "#" * full + "-" * (_WIDTH - full)
-            # A line longer than the terminal would wrap, and could not be wiped.
-            echo_over(f"[{bar}] {self.done}/{self.total} {cell(name)[-36:]}")
+    def step_to(self, done: int, item: str = "") -> None:
+        """Show that `done` steps are over and `item` is in work."""
+        if self._bar is None:
+            return
+        self._bar.hidden = time.time() < self._bar.start + self._moment
+        if not self._bar.hidden:
+            self._on_screen = self._on_screen or Undo(_next_line)
+        self._bar.update(done - self._done, item)
+        self._done = done
 
     def clear(self) -> None:
         """Wipe the bar."""
-        if self._bar is not None:
-            echo_over("")
-            self._bar.forget()
-            self._bar = None
+        if self._on_screen is not None:
+            self._bar.render_finish()
+            self._on_screen.forget()
+            self._on_screen = None
 
 
 def _next_line() -> None:
@@ -50,23 +78,22 @@ def _next_line() -> None:
 
 
 @contextmanager
-def bytes_written(quiet: bool) -> Iterator[Callable[[int], None] | None]:
-    """Something to call with the bytes written so far; None where nothing is shown."""
+def bytes_written(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A function to call with the bytes written and those in all; None where nothing is shown."""
     if quiet or not on_terminal(sys.stderr):
         yield None
         return
     from netsurgery.io.memory import size_text
 
-    due, shown = time.monotonic() + _MOMENT, Undo(_next_line)
+    bar: Progress | None = None
 
-    def tell(done: int) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + _MOMENT / 5
-            echo_over(f"{size_text(done)} written")
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or Progress(total, moment=_MOMENT)
+        bar.step_to(done, f"{size_text(done)} of {size_text(total)}")
 
     try:
-        yield tell
+        yield show
     finally:
-        echo_over("")
-        shown.forget()
+        if bar is not None:
+            bar.clear()

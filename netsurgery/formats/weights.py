@@ -183,7 +183,7 @@ def write_weights(
     layers: Sequence[NewLayer],
     *,
     net_name: str = "",
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the layers to `output`, in the form its name asks for; returns the bytes written.
 

@@ -77,7 +77,7 @@ class Output:
             file.write(data)
 
     def write_segments(
-        self, segments: Sequence[Segment], progress: Callable[[int], None] | None = None
+        self, segments: Sequence[Segment], progress: Callable[[int, int], None] | None = None
     ) -> int:
         """Make the output's whole content the segments; returns its length. Raises OutputError."""
         with one_line(self.path):

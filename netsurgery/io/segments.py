@@ -165,19 +165,19 @@ def segments_length(segments: Iterable[Segment]) -> int:
 
 
 def write_segments(
-    fd: int, segments: Sequence[Segment], progress: Callable[[int], None] | None = None
+    fd: int, segments: Sequence[Segment], progress: Callable[[int, int], None] | None = None
 ) -> int:
     """Write the segments to `fd` from its start, cut it there, and return the bytes written.
 
-    `progress` is called with the number of bytes done so far. Raises OutputError where a source
-    is shorter than promised or has changed since it was opened, or where a Produced segment does
-    not give the bytes it promised; OSError where the system cannot write.
+    `progress` is called with the bytes written so far and those in all. Raises OutputError where a
+    source is shorter than promised or has changed since it was opened, or where a Computed segment
+    does not give the bytes it promised; OSError where the system cannot write.
     """
     total = segments_length(segments)
     for source in {segment.source for segment in segments if isinstance(segment, FileRange)}:
         _insist_unchanged(source)
     _reserve(fd, total)
-    writer = _Writer(fd, progress)
+    writer = _Writer(fd, total, progress)
     for segment in segments:
         writer.put(segment)
     writer.flush()
@@ -210,8 +210,8 @@ class _Writer:
     By the kernel where the file system might share instead of copy, else through one buffer.
     """
 
-    def __init__(self, fd: int, progress: Callable[[int], None] | None) -> None:
-        self.fd, self.progress = fd, progress
+    def __init__(self, fd: int, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self.fd, self.total, self.progress = fd, total, progress
         self.at = 0
         self.gathered = bytearray()
         self.kernel = hasattr(os, "copy_file_range")
@@ -237,11 +237,11 @@ class _Writer:
             _write_all(self.fd, self.gathered, self.at)
             self.at += len(self.gathered)
             self.gathered = bytearray()
-            self.tell()
+            self.report()
 
-    def tell(self) -> None:
+    def report(self) -> None:
         if self.progress is not None:
-            self.progress(self.at)
+            self.progress(self.at, self.total)
 
     def produce(self, segment: Computed) -> None:
         given = 0
@@ -282,7 +282,7 @@ class _Writer:
         done = os.preadv(source.fd, [self.buffer], offset)
         _write_all(self.fd, self.buffer[:done], self.at)
         self.at += done
-        self.tell()
+        self.report()
         return done
 
     def copy_by_kernel(self, source: int, offset: int, length: int) -> int:
@@ -295,7 +295,7 @@ class _Writer:
             done = 0
         self.kernel = done > 0
         self.at += done
-        self.tell()
+        self.report()
         return done
 
 

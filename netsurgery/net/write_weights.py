@@ -50,13 +50,13 @@ def write_model(
     output: Output,
     model: NetWithWeights,
     change: ModelChange,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the changed weights: HDF5 if the output's name ends in .h5; returns the bytes written.
 
-    The model may have no weights; then all are `added`. progress: called with the number of bytes
-    written. Raises OutputError, CaffemodelError where the model's file has changed since it was
-    opened.
+    The model may have no weights; then all are `added`. progress: called with the bytes written
+    and those in all. Raises OutputError, CaffemodelError where the model's file has changed since
+    it was opened.
     """
     source = model.weights if model.has_weights else None
     renamed = change.net.name if change.net.name != model.net.name else None
@@ -75,7 +75,7 @@ def _rewrite(
     source: Caffemodel,
     change: ModelChange,
     net_name: str | None,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int, int], None] | None,
 ) -> int:
     segments = rewrite(source, change.layers, net_name)
     expected = list(planned(source, change.layers))

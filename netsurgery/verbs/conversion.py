@@ -146,13 +146,13 @@ def write_conversion(
     engine: EngineOptions,
     force: bool = False,
     verify: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
     """Write what `plan` says, the params moved by real Caffe or on the wire.
 
     settings: the preprocessing to remember; what tells the model is set here.
     verify: run both nets in `engine` before any output appears; nets of the TEST phase only.
-    progress: called with the number of bytes written, where that can be told.
+    progress: called with the bytes written so far and those in all, where the engine says.
     Raises SurgeryError where net and model do not fit, or the nets' outputs differ, OutputError,
     EngineError; nothing is written then.
     """
@@ -212,7 +212,7 @@ def _move(
     paths: OutputPaths,
     matched: WeightsMatch,
     options: EngineOptions,
-    progress: Callable[[int], None] | None,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[str, str]:
     """Write the new weights; returns what did it, and a note on that or ""."""
     target, note = outputs[paths.weights], ""

@@ -50,7 +50,7 @@ def initialize(
     *,
     seed: int,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the params that `plan` tells to `weights`, HDF5 if it ends in .h5; returns its bytes.
 

@@ -60,14 +60,14 @@ def write_transplant(
     weights: Path,
     *,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Transplantation:
     """Write the planned weights to `weights`: HDF5 if its name ends in .h5, else a caffemodel.
 
     Where the target has a caffemodel and one is written, all that is not replaced is that file's,
     byte for byte; layers it lacked come at its end. Otherwise the file is new, its layers in the
-    target net's order. progress: called with the number of bytes written. Raises OutputError;
-    nothing is written then.
+    target net's order. progress: called with the bytes written and those in all. Raises
+    OutputError; nothing is written then.
     """
     started = time.monotonic()
     source, target = plan.source.model, plan.target.model

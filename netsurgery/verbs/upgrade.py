@@ -77,12 +77,12 @@ def write_upgrade(
     target: Path,
     *,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the net that `plan` leads to; a prototxt to standard output for "-".
 
     A net that is up to date is written too, byte for byte (but for a byte order mark). progress:
-    called with the number of bytes written. Raises OutputError; nothing is written then.
+    called with the bytes written and those in all. Raises OutputError; nothing is written then.
     """
     inputs = [] if str(plan.path) == STREAM else [plan.path]
     if str(target) == STREAM:

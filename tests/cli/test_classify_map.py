@@ -567,8 +567,8 @@ def test_progress_on_a_terminal_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, err = on_a_terminal(monkeypatch, ["cat.png", "cat.png", "--json"])
-    assert "[------------------------] 1/2 cat.png" in err
-    assert "[############------------] 2/2 cat.png" in err
+    assert "[------------------------]  0/2  cat.png" in err
+    assert "[############------------]  1/2  cat.png" in err
     assert err.endswith("\r\x1b[K")
     _, err = on_a_terminal(monkeypatch, ["cat.png", "cat.png", "--json", "-q"])
     assert err == ""

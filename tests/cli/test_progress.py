@@ -1,9 +1,11 @@
-"""Bytes written are told on a terminal while a long run goes on, and nowhere else."""
+"""A bar for long work, on a terminal while it goes on, and nowhere else."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,18 +31,66 @@ def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_is_told_on_a_terminal_and_wiped(
+def test_a_bar_on_a_terminal_is_wiped(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert run([command, *COMMANDS[command]]) == 0
-    told = capsys.readouterr().err
-    assert "KiB written" in told
-    assert told.endswith("written\r\x1b[K")
+    drawn = capsys.readouterr().err
+    assert re.search(r"\[#{24}\]  100%  (\d+\.\d KiB) of \1\r", drawn)
+    assert drawn.endswith("KiB\r\x1b[K")
+    assert "\n" not in drawn
+
+
+def test_the_bar_says_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    clock = Clock(monkeypatch)
+    bar = progress.Progress(8, show_pos=True)
+    for done in range(3):
+        bar.step_to(done, "a\x1b[2J.png")
+        clock.now += 10
+    bar.clear()
+    drawn = capsys.readouterr().err.split("\r\x1b[K")
+    assert drawn[1] == "[------------------------]  0/8  a\\x1b[2J.png"
+    assert drawn[3] == "[######------------------]  2/8  00:01:00  a\\x1b[2J.png"
+    assert drawn[4:] == [""]
+
+
+def test_short_work_shows_no_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    clock = Clock(monkeypatch)
+    bar = progress.Progress(8, moment=1.0)
+    bar.step_to(2)
+    bar.clear()
+    assert capsys.readouterr().err == ""
+    clock.now += 2
+    bar.step_to(4)
+    assert "50%  00:00:02" in capsys.readouterr().err
+
+
+def test_the_bar_is_no_wider_than_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    progress.Progress(8).step_to(1, "a" * 100)
+    assert max(map(len, capsys.readouterr().err.split("\r\x1b[K"))) == 39
+
+
+class Clock:
+    """Stands in for the time that click's bar asks for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = time.time()
+        monkeypatch.setattr(time, "time", lambda: self.now)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_is_told_nowhere_else(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_is_no_bar_elsewhere(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, *COMMANDS[command]]) == 0
     assert capsys.readouterr().err == ""
 

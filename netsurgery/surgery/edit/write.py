@@ -39,13 +39,13 @@ def write_edit(
     paths: EditPaths,
     *,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[str, ...]:
     """Write what `plan` says; returns the files written.
 
     What no operation named is copied byte for byte where both files are caffemodels. `model` is
-    the one that the plan was made with. progress: called with the bytes of weights written.
-    Raises SurgeryError, OutputError; nothing is written then.
+    the one that the plan was made with. progress: called with the bytes of weights written and
+    those in all. Raises SurgeryError, OutputError; nothing is written then.
     """
     check_edit_paths(plan, paths)
     written: list[str | Path] = [paths.weights, *plan.saved]
