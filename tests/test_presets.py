@@ -226,3 +226,97 @@ def test_the_names_are_one_list() -> None:
         "bvlc",
         "bvlc-mean",
     ]
+
+
+def notes_of_map(options: str, net: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    words = f"cat.png --prototxt {net}.prototxt --weights {net}.caffemodel --blob conv"
+    assert run(["classify-map", "cat.png", *words.split(), *options.split(), "--json"]) == 0
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert records[0]["notes"] == records[1]["notes"]
+    notes: list[str] = records[0]["notes"]
+    assert err.splitlines().count(f"note: {notes[0]}" if notes else "") == len(notes[:1])
+    return notes
+
+
+def notes_of_features(options: str, net: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    words = f"cat.png --prototxt {net}.prototxt --weights {net}.caffemodel --blob conv -o f.npz"
+    words = f"{words} --force --json {options}"
+    assert run(["features", "cat.png", *words.split()]) == 0
+    out, err = capsys.readouterr()
+    first, second = json.loads(out)["images"]
+    assert first["notes"] == second["notes"]
+    notes: list[str] = first["notes"]
+    assert err.splitlines() == [f"note: {note}" for note in notes]
+    return notes
+
+
+def notes_of_verify(options: str, net: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    pair = f"{net}.prototxt {net}.caffemodel"
+    assert run(["verify", *f"{pair} {pair} --image cat.png --json {options}".split()]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    return [note for note in notes if "preprocessing" in note]
+
+
+def notes_in_python(options: str, net: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    members: dict[str, dict[str, Any]] = {
+        "": {},
+        "--raw-scale 1": {"raw_scale": 1},
+        "--mean 0": {"mean": 0},
+        "--channel-swap 0,1,2": {"channel_swap": "rgb"},
+        "--input-scale 1": {"input_scale": 1},
+        "--preprocess rgb01": {"preprocess": "rgb01"},
+    }
+    model = (f"{net}.prototxt", f"{net}.caffemodel")
+    settings = ns.Settings(*model, **members[options])
+    class_map = ns.classify_map("cat.png", settings, blob="conv", engine="embedded")
+    features = ns.features("cat.png", "conv", settings, engine="embedded")
+    with ns.open_mapper(settings, "embedded", blob="conv") as mapper:
+        assert mapper.map("cat.png").notes == class_map.notes == features.notes
+    assert capsys.readouterr() == ("", "")
+    return list(class_map.notes.values())
+
+
+CALLERS = [notes_of_map, notes_of_features, notes_of_verify, notes_in_python]
+
+
+@pytest.mark.parametrize("call", CALLERS)
+def test_a_color_net_without_preprocessing_has_one_note(
+    call: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (note,) = call("", "color", capsys)
+    assert note.startswith("no preprocessing: the net is fed RGB of 0..1, most color nets")
+    assert "--preprocess bvlc" in note
+    assert call("", "grey", capsys) == []
+
+
+@pytest.mark.parametrize("call", CALLERS)
+@pytest.mark.parametrize(
+    "option",
+    ["--raw-scale 1", "--mean 0", "--channel-swap 0,1,2", "--input-scale 1", "--preprocess rgb01"],
+)
+def test_any_preprocessing_silences_it(
+    option: str, call: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(option, "color", capsys) == []
+
+
+@pytest.mark.parametrize("call", [notes_of_map, notes_of_features, notes_of_verify])
+def test_a_key_in_netsurgery_toml_silences_it(
+    call: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("netsurgery.toml").write_text("[preprocess]\nraw_scale = 1\n")
+    assert call("", "color", capsys) == []
+    assert call("--ignore-config", "color", capsys) != []
+
+
+def test_the_picture_says_what_the_net_was_fed() -> None:
+    """And nothing else differs: RGB of 0..1 is what the preset says, too."""
+    model = ns.Settings("color.prototxt", "color.caffemodel")
+    plain = ns.classify_map("cat.png", model, blob="conv", engine="embedded")
+    named = ns.classify_map("cat.png", model, blob="conv", engine="embedded", preprocess="rgb01")
+    assert np.array_equal(plain.values, named.values)
+    rows = np.flatnonzero(
+        (np.asarray(plain.to_picture()) != np.asarray(named.to_picture())).any(axis=(1, 2))
+    )
+    assert 40 <= rows.min() <= rows.max() <= 66  # the line under the picture's name

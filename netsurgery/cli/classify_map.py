@@ -127,8 +127,8 @@ def command(
     """Print a class for every window of an image; - is standard input.
 
     The net is a fully convolutional one, as convert makes them. Flags win over NETSURGERY_*
-    variables, and those over netsurgery.toml. Without --mean, --raw-scale, --channel-swap and
-    --input-scale the net is fed plain 0..1 RGB values, as by Caffe's own Classifier.
+    variables, and those over netsurgery.toml. Without any preprocessing the net is fed RGB values
+    of 0..1, as by Caffe's own Classifier; most color nets need --preprocess bvlc.
 
     \b
     Example:

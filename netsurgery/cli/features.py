@@ -184,7 +184,7 @@ class _Show:
 
     def notes(self, result: FeatureResult) -> None:
         """Notes on standard error, each kind once."""
-        for kind, note in result.notes.items():
+        for kind, note in (result.features.notes if result.features else {}).items():
             if kind not in self.noted and not self.quiet:
                 self.noted.add(kind)
                 echo_notes([note], err=True)

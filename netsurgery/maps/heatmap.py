@@ -141,7 +141,7 @@ class _Sheet:
             f"{put.image[1]} x {put.image[0]} pixels, input {put.input[1]} x {put.input[0]}, "
             f"map {columns} x {rows} of {self.class_map.blob} (width x height)"
         )
-        fed = self.class_map.notes.get("preprocess")
+        fed = self.class_map.notes.get("preprocess", "").split(";")[0]
         line = f"{line}; {fed}" if fed else line
         self.text((_MARGIN, 46), line, 13, PALE, room=width)
 

@@ -216,11 +216,11 @@ class Mapper(Closeable):
     def notes(self, placement: Placement) -> dict[str, str]:
         """What to say of a picture that lies so in the input: kind -> a line.
 
-        Kinds: "engine", "mean", "shape"; "preprocess", where there is such a note, is written on
-        the map's picture too.
+        Kinds: "engine", "preprocess" (which is written on the map's picture too), "mean", "shape".
         """
         notes = {
             "engine": self.note,
+            "preprocess": self.transformer.plain_note(),
             "mean": self.transformer.mean_for(placement.input)[1] or "",
             "shape": squeeze_note(placement),
         }

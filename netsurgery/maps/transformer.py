@@ -122,6 +122,17 @@ class Transformer:
                 f"the mean has {self.mean.shape[0]} channels, the net's input {self.channels}"
             )
 
+    def plain_note(self) -> str:
+        """What to say where a color net is fed pixels as they are; "" for any preprocessing."""
+        steps = (self.mean, self.raw_scale, self.channel_swap, self.input_scale)
+        if self.channels != 3 or any(step is not None for step in steps):
+            return ""
+        return (
+            "no preprocessing: the net is fed RGB of 0..1, most color nets of Caffe expect BGR of "
+            "0..255 less a mean; --preprocess bvlc gives that, `netsurgery presets` lists others, "
+            "and --raw-scale 1 says that RGB of 0..1 is right"
+        )
+
     def mean_for(self, size: Size) -> tuple[Array | None, str | None]:
         """The mean to subtract at this input size, C x 1 x 1 or C x H x W, and a note.
 

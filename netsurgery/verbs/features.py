@@ -44,10 +44,16 @@ _OF_IMAGE = ("image_size", "input_size", "resized", "placed")
 
 
 class ImageFeatures(Mapping[str, "Features"]):
-    """Blob -> its features, of one picture, in the order asked for."""
+    """Blob -> its features, of one picture, in the order asked for.
 
-    def __init__(self, image: str, blobs: Sequence[Features]) -> None:
+    notes: what to know of them, by kind.
+    """
+
+    def __init__(
+        self, image: str, blobs: Sequence[Features], notes: Mapping[str, str] | None = None
+    ) -> None:
         self.image = image
+        self.notes: Mapping[str, str] = notes or {}
         self._blobs = {features.blob: features for features in blobs}
 
     def __getitem__(self, blob: str) -> Features:
@@ -67,7 +73,8 @@ class ImageFeatures(Mapping[str, "Features"]):
             {key: value for key, value in record.items() if key not in ("image", *_OF_IMAGE)}
             for record in records
         ]
-        return {"image": self.image, **shared, "blobs": own}
+        notes = [note for kind, note in self.notes.items() if kind != "engine"]
+        return {"image": self.image, **shared, "blobs": own, "notes": notes}
 
     def __repr__(self) -> str:
         return f"<features of {self.image}: {', '.join(self)}>"
@@ -111,21 +118,24 @@ def features(
         antialias=antialias, state=state,
     ) as extractor:  # fmt: skip
         picture = as_picture(image)
-        return ImageFeatures(picture.name, extractor.extract(picture))
+        return _features_of(extractor, picture.name, extractor.extract(picture))
+
+
+def _features_of(extractor: Extractor, image: str, blobs: Sequence[Features]) -> ImageFeatures:
+    return ImageFeatures(image, blobs, extractor.mapper.notes(blobs[0].placement))
 
 
 @dataclass(frozen=True)
 class FeatureResult:
     """What became of one picture: its features, or the error that it failed with.
 
-    name: what the outputs call the picture. notes: what to know of it, by kind.
+    name: what the outputs call the picture.
     """
 
     image: str
     name: str
     features: ImageFeatures | None = None
     error: NetsurgeryError | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The picture's record, with its name in the outputs, or the error."""
@@ -188,8 +198,7 @@ class FeatureJob(Closeable):
             raise
         except NetsurgeryError as error:
             return FeatureResult(image, name, error=error)
-        notes = self.extractor.mapper.notes(blobs[0].placement)
-        return FeatureResult(image, name, ImageFeatures(image, blobs), notes=notes)
+        return FeatureResult(image, name, _features_of(self.extractor, image, blobs))
 
     def to_json(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What `features --json` prints: of the pictures the `records` of their results."""

@@ -152,6 +152,7 @@ def verify(
             tuple(maps),
             _once(
                 *(engine.note for engine in opened),
+                samples.note,
                 *_notes(nets, shapes, inputs, outputs, [*maps, *unchecked]),
                 *_not_seen(nets, outputs),
                 *order_notes(params),

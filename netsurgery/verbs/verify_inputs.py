@@ -50,6 +50,11 @@ class Samples:
     random: int = 1
     seed: int = 0
 
+    @property
+    def note(self) -> str:
+        """What to know of how the pictures are made ready; "" for nothing."""
+        return "" if self.transformer is None else self.transformer.plain_note()
+
     def __len__(self) -> int:
         return len(self.pictures) + self.random
 

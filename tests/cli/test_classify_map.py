@@ -30,6 +30,8 @@ SETTINGS = """\
 [model]
 prototxt = "deploy.prototxt"
 weights = "model.caffemodel"
+[preprocess]
+raw_scale = 1
 [classes]
 labels = "words.txt"
 """
@@ -165,8 +167,8 @@ def fed(engine: FakeEngine) -> Any:
 def test_flags_over_environment_over_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch, engine: FakeEngine
 ) -> None:
-    with (folder / "netsurgery.toml").open("a") as file:
-        file.write("[preprocess]\nraw_scale = 10\ninput_scale = 100\nchannel_swap = [2, 1, 0]\n")
+    keys = "raw_scale = 10\ninput_scale = 100\nchannel_swap = [2, 1, 0]"
+    (folder / "netsurgery.toml").write_text(SETTINGS.replace("raw_scale = 1", keys))
     assert run(["classify-map", "cat.png", "-q"]) == 0
     monkeypatch.setenv("NETSURGERY_RAW_SCALE", "20")
     monkeypatch.setenv("NETSURGERY_MEAN", "1,2,3")
@@ -236,7 +238,7 @@ def test_variables_stand_for_the_command_s_own_options(
 def test_windows_are_as_large_as_the_settings_say(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = SETTINGS.replace("[classes]", "window = [6, 7]\n[classes]")
+    text = SETTINGS.replace("[preprocess]", "window = [6, 7]\n[preprocess]")
     (folder / "netsurgery.toml").write_text(text)
     assert run(["classify-map", "cat.png", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["windows"]["size"] == [6, 7]
