@@ -7,6 +7,7 @@
 # make attacks every idea of tests/attacks, with its verdict
 # make signals  commands ended by signals at random moments, ROUNDS=60 of each signal and command
 # make mutants answers taken away from the records of layer types: a test must fail each time
+# make reference  docs/commands.md and the man pages, from the commands
 # make types-table  the tables of layer types in docs/formats.md, from the records
 # make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
@@ -26,7 +27,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe clean
+.PHONY: demo test bench docs schema reference types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -86,6 +87,9 @@ mutants: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m pdoc --no-show-source --output-directory docs/api netsurgery
+
+reference: $(STAMP)
+	$(BIN)/python docs/command_reference.py
 
 types-table: $(STAMP)
 	$(BIN)/python docs/type_tables.py

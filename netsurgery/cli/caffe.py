@@ -115,7 +115,7 @@ class _Phases:
         self.bar.clear()
 
 
-@command.command()
+@command.command(exit_codes={0: "There is a Caffe to use.", 1: "There is none.", 2: "Wrong usage."})
 @click.option(
     "--caffe-python",
     metavar="PATH",
@@ -129,7 +129,7 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
     """Say which Caffe there are, what each can do, and which one is used.
 
     Looked at in this order: --caffe-python, NETSURGERY_CAFFE_PYTHON, this Python, what
-    `netsurgery caffe install` made. Exits with 1 if there is none to use.
+    `netsurgery caffe install` made.
 
     \b
     Example:

@@ -21,7 +21,14 @@ from netsurgery.verbs.check import Check, check
 __all__ = ["command", "render", "to_json"]
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "No error; there may be warnings.",
+        1: "At least one error.",
+        2: "The check could not be done, or wrong usage.",
+    },
+)
 @click.argument(
     "files",
     metavar="NET.prototxt [MODEL.caffemodel]",
@@ -51,8 +58,6 @@ def command(
 
     Errors are what no Caffe takes. Warnings are what only a fork takes and netsurgery does not
     understand, and shapes that cannot be known.
-
-    Exits with 0 if there is no error, 1 if there is one, 2 in case of trouble.
 
     \b
     Example:

@@ -59,7 +59,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "Done.",
+        1: "An image could not be read, or an error.",
+        2: "Wrong usage.",
+    },
+)
 @click.argument(
     "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )

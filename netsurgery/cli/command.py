@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +12,7 @@ from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
 
 __all__ = [
     "ENGINE",
+    "EXIT_CODES",
     "NET",
     "OTHER",
     "OUTPUT",
@@ -35,6 +36,8 @@ OWN, NET, PREPROCESSING, ENGINE, OUTPUT, OTHER = HEADINGS = (
     "Output",
     "Other options",
 )
+#: The meaning of exit codes, where a command does not state its own.
+EXIT_CODES = {0: "Done.", 1: "An error: one line on standard error.", 2: "Wrong usage."}
 #: A command with fewer options lists them all under the first heading.
 _MANY = 11
 #: Columns for the options' names in the help; longer ones have a line of their own.
@@ -77,11 +80,23 @@ def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
 
 
 class Command(click.Command):
-    """A command with --max-memory, and headings in its help where it has many options."""
+    """A command with --max-memory, and headings in its help where it has many options.
 
-    def __init__(self, *args: Any, **attrs: Any) -> None:
+    exit_codes: code -> its meaning, where one differs from EXIT_CODES; the help lists them.
+    """
+
+    def __init__(
+        self, *args: Any, exit_codes: Mapping[int, str] | None = None, **attrs: Any
+    ) -> None:
         super().__init__(*args, **attrs)
+        self.exit_codes = exit_codes or {}
         self.params.append(_max_memory_option())
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.exit_codes:
+            with formatter.section("Exit codes"):
+                formatter.write_dl([(str(code), text) for code, text in self.exit_codes.items()])
+        super().format_epilog(ctx, formatter)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups = {

@@ -30,7 +30,14 @@ Pair = tuple[Path, Path]
 TROUBLE = 2
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "Nothing differs.",
+        1: "Something differs.",
+        2: "The comparison could not be done, or wrong usage.",
+    },
+)
 @click.argument(
     "files",
     metavar="A.prototxt B.prototxt [A.caffemodel B.caffemodel]",
@@ -65,8 +72,6 @@ def command(
     Layers that were renamed are matched by type and bottoms, by their params, or by their place.
     Of a param whose numbers differ: the norm of the difference, the largest absolute difference,
     and this relative to the largest absolute value in A.
-
-    Exits with 0 if nothing differs, 1 if anything does, 2 in case of trouble.
 
     \b
     Example:

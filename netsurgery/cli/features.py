@@ -43,7 +43,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "Done.",
+        1: "An image could not be read, or an error.",
+        2: "Wrong usage.",
+    },
+)
 @click.argument(
     "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
 )
@@ -102,9 +109,9 @@ def command(
     .h5   dataset /NAME/BLOB, with the geometry as attributes
     .npy  the array alone, and the geometry in FILE.json
 
-    An image that cannot be read is reported and left out, and the exit code is then 1; the outputs
-    hold the others. If none can be read nothing is written. Flags win over NETSURGERY_*
-    variables, and those over netsurgery.toml.
+    An image that cannot be read is reported and left out; the outputs hold the others. If none can
+    be read nothing is written. Flags win over NETSURGERY_* variables, and those over
+    netsurgery.toml.
 
     \b
     Example:

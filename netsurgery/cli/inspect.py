@@ -53,7 +53,14 @@ def input_size(text: str) -> InputSize:
     return InputSize(name or None, dims)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "Done.",
+        1: "The weights do not fit the net, or an error.",
+        2: "Wrong usage.",
+    },
+)
 @click.argument(
     "files",
     metavar="[NET.prototxt] [MODEL.caffemodel]",
@@ -101,8 +108,6 @@ def command(
     and layers without weights count nothing. Memory is that of the tops' numbers in float32 for
     the batch that the net declares, once where tops are in place; gradients would take as much
     again.
-
-    Exits with 1 if the weights do not fit the net.
 
     \b
     Example:

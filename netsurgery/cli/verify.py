@@ -43,7 +43,14 @@ def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     return choices[names[0]], choices[names[1]]
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "All outputs, and the map where it must agree, are within --tolerance.",
+        1: "An output or the map differs by more.",
+        2: "A map or an output could not be compared, an error, or wrong usage.",
+    },
+)
 @click.argument("prototxt_a", metavar="A.prototxt", type=FILE)
 @click.argument("weights_a", metavar="A.caffemodel", type=FILE)
 @click.argument("prototxt_b", metavar="B.prototxt", type=FILE)
@@ -116,8 +123,7 @@ def command(
     gives of the input it declares, but that could not be compared, is named with the reason.
 
     Pictures are made ready by --mean and the like; what is left out is taken from the nearest
-    netsurgery.toml. Exits with 0 if no output departs by more than --tolerance, nor a map that must
-    agree, 1 if one does, 2 if a map or a whole output could not be compared and in case of trouble.
+    netsurgery.toml.
 
     \b
     Example:

@@ -1,0 +1,80 @@
+"""docs/commands.md and the man pages are those of the commands."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from netsurgery.cli import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+MAN = sorted((ROOT / "man").glob("*.1"))
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    path = ROOT / "docs" / "command_reference.py"
+    spec = importlib.util.spec_from_file_location("command_reference", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["command_reference"] = module  # a dataclass looks there for its module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_files_are_those_of_the_commands(reference: ModuleType) -> None:
+    """Run `make reference` where this fails."""
+    files = reference.outputs()
+    assert {path for path in files if path.suffix == ".1"} == set(MAN)
+    stale = [path.name for path, text in files.items() if path.read_text("utf-8") != text]
+    assert stale == []
+
+
+def leaves(group: click.Group, prefix: str) -> dict[str, click.Command]:
+    commands: dict[str, click.Command] = {}
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        commands[f"{prefix} {name}"] = command
+        if isinstance(command, click.Group):
+            commands |= leaves(command, f"{prefix} {name}")
+    return commands
+
+
+@pytest.mark.parametrize("name", leaves(cli, "netsurgery"))
+def test_a_command_is_documented_with_all_its_options(name: str) -> None:
+    section = (ROOT / "docs/commands.md").read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    page = (ROOT / "man" / f"{name.replace(' ', '-')}.1").read_text()
+    assert "```sh\nnetsurgery " in section
+    assert ".SH EXAMPLES" in page
+    for param in leaves(cli, "netsurgery")[name].params:
+        if isinstance(param, click.Option):
+            assert param.opts[-1] in section
+            assert param.opts[-1].replace("-", "\\-") in page
+            if param.envvar:
+                assert str(param.envvar) in section
+                assert f".B {param.envvar}\n" in page
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
+@pytest.mark.parametrize("page", MAN, ids=lambda page: page.stem)
+def test_man_reads_the_pages(page: Path) -> None:
+    done = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page)], capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="there is no mandoc")
+def test_mandoc_finds_nothing_wrong_in_the_pages() -> None:
+    command = ["mandoc", "-Tlint", "-Wwarning", *map(str, MAN)]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    assert [line for line in lines if "missing date" not in line] == []
