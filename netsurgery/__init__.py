@@ -11,6 +11,7 @@ The verbs of the command line, as functions on files and open nets:
 
     with ns.Net("deploy.prototxt", "model.caffemodel") as net:
         net.params["fc8"][1][...] = 0
+        print(net.forward(data=images)["prob"].argmax(axis=1))
         net.save("unbiased.caffemodel")
 
 Files may be named by text or by a path. Shapes are tuples, N x C x H x W for images; sizes are
@@ -31,6 +32,7 @@ __version__ = "0.2.0"
 _MODULES = {
     # open nets
     "open_net.net": "Net",
+    "open_net.blobs": "Blob Blobs",
     "open_net.params": "LayerParams Params",
     "net.field": "ReceptiveField",
     "net.net": "Layer NetInput",
@@ -73,9 +75,10 @@ _MODULES = {
     "io.memory": "set_max_memory",
     # errors, all under NetsurgeryError
     "errors": (
-        "CaffemodelError EffectRefused EngineError EngineFailed EngineMissing EngineTimeout "
-        "FormatError ImageError InstallError MeanError MemoryLimitError NetError NetsurgeryError "
-        "OutputError PrototxtError SettingsError SurgeryError UntrustedError"
+        "BlobMissing CaffemodelError EffectRefused EngineError EngineFailed EngineMissing "
+        "EngineTimeout FormatError ImageError InstallError MeanError MemoryLimitError NetError "
+        "NetsurgeryError OutputError ParamMissing PrototxtError SettingsError SurgeryError "
+        "UntrustedError"
     ),
 }
 

@@ -19,6 +19,9 @@ from netsurgery.engines.discovery import find_caffe as find_caffe
 from netsurgery.engines.probing import Caffe as Caffe
 from netsurgery.engines.registry import open_engine as open_engine
 from netsurgery.errors import (
+    BlobMissing as BlobMissing,
+)
+from netsurgery.errors import (
     CaffemodelError as CaffemodelError,
 )
 from netsurgery.errors import (
@@ -59,6 +62,9 @@ from netsurgery.errors import (
 )
 from netsurgery.errors import (
     OutputError as OutputError,
+)
+from netsurgery.errors import (
+    ParamMissing as ParamMissing,
 )
 from netsurgery.errors import (
     PrototxtError as PrototxtError,
@@ -124,6 +130,12 @@ from netsurgery.net.net import (
 )
 from netsurgery.net.shapes import Shapes as Shapes
 from netsurgery.net.state import NetState as NetState
+from netsurgery.open_net.blobs import (
+    Blob as Blob,
+)
+from netsurgery.open_net.blobs import (
+    Blobs as Blobs,
+)
 from netsurgery.open_net.net import Net as Net
 from netsurgery.open_net.params import (
     LayerParams as LayerParams,

@@ -9,6 +9,8 @@ NetsurgeryError
 │   └── SettingsError    netsurgery.toml: file:line
 │       └── UntrustedError  one that others than the user can change
 ├── NetError           a net that contradicts itself (unknown bottom, shapes that cannot be)
+│   ├── BlobMissing      no such blob, or nothing in it; a KeyError too
+│   └── ParamMissing     no such layer with params, or no such param; a KeyError and IndexError too
 ├── SurgeryError       a change that cannot be made: layer, reason, way out
 ├── EngineError        a net could not be run
 │   ├── EngineMissing    the engine asked for is not on this machine
@@ -25,6 +27,7 @@ Catch NetsurgeryError to catch all of them; ``str(error)`` is the one line a use
 from __future__ import annotations
 
 __all__ = [
+    "BlobMissing",
     "CaffemodelError",
     "EffectRefused",
     "EngineError",
@@ -39,6 +42,7 @@ __all__ = [
     "NetError",
     "NetsurgeryError",
     "OutputError",
+    "ParamMissing",
     "PrototxtError",
     "SettingsError",
     "SurgeryError",
@@ -103,6 +107,20 @@ class UntrustedError(SettingsError):
 
 class NetError(NetsurgeryError):
     """A net that contradicts itself."""
+
+
+class BlobMissing(NetError, KeyError):
+    """There is no such blob, its shape cannot be inferred, or it holds nothing yet."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError's would quote it
+
+
+class ParamMissing(NetError, KeyError, IndexError):
+    """There is no such layer with params, or no param of that number."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # KeyError's would quote it
 
 
 class SurgeryError(NetsurgeryError):

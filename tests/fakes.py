@@ -60,6 +60,9 @@ class FakeNet(Closeable):
         made = self.run(dict(inputs))
         return {name: np.asarray(made[name], np.float32) for name in blobs}
 
+    def set_param(self, layer: str, index: int, array: Any) -> None:
+        self.log.append(("set_param", layer, index))
+
     def close(self) -> None:
         self.log.append("net closed")
 

@@ -69,9 +69,13 @@ def test_a_net_tells_what_the_prototxt_says() -> None:
             ("relu", "ReLU"),
             ("fc", "InnerProduct"),
         ]
-        assert [(one.name, one.shape) for one in net.inputs] == [("data", (1, 2, 6, 6))]
-        assert net.outputs == ("fc",)
-        assert net.blobs == {"data": (1, 2, 6, 6), "conv": (1, 3, 5, 5), "fc": (1, 4)}
+        assert (net.inputs, net.outputs) == (("data",), ("fc",))
+        assert {name: blob.shape for name, blob in net.blobs.items()} == {
+            "data": (1, 2, 6, 6),
+            "conv": (1, 3, 5, 5),
+            "fc": (1, 4),
+        }
+        assert repr(net.blobs) == "{'data': 1x2x6x6; 'conv': 1x3x5x5; 'fc': 1x4}"
         assert repr(net) == "<Net 'two': two.prototxt, no weights>"
 
 
@@ -82,7 +86,7 @@ def test_shapes_and_fields_at_another_input() -> None:
     assert net.fields({"data": (1, 2, 9, 8)})["fc"].size == (Fraction(9), Fraction(8))
     with pytest.raises(ns.NetError) as caught:
         net.shapes({"image": (2, 2, 9, 8)})
-    assert str(caught.value) == "two.prototxt: no input 'image'; the net has 'data'"
+    assert str(caught.value) == "two.prototxt: no input 'image'; its inputs are data"
     with pytest.raises(ns.PrototxtError, match="the input is too small"):
         net.shapes({"data": (1, 2, 0, 0)})
 
@@ -253,8 +257,7 @@ def test_params_that_are_not_there() -> None:
             _ = net.params["relu"]
         assert isinstance(caught.value, KeyError)
         assert str(caught.value) == (
-            "two.caffemodel: no params for layer 'relu'; those of the net's layers that have some "
-            "are 'conv', 'fc'"
+            "two.caffemodel: no params for layer 'relu'; its layers with params are conv, fc"
         )
         with pytest.raises(ns.NetError) as caught:
             _ = net.params["fc"][2]
@@ -265,9 +268,9 @@ def test_params_that_are_not_there() -> None:
         with pytest.raises(ns.NetError) as caught:
             _ = net.params["fc"]
         assert str(caught.value) == (
-            "two.prototxt: no weights were given, so layer 'fc' has no params"
+            "two.prototxt: opened without weights, so layer 'fc' has no params; ns.init fills them"
         )
-        with pytest.raises(ns.NetError, match="no weights were given, none can be saved"):
+        with pytest.raises(ns.NetError, match="opened without weights, so that none can be saved"):
             net.save("new.caffemodel")
 
 
@@ -568,10 +571,11 @@ def test_a_blob_that_is_not_there_is_told() -> None:
         with pytest.raises(ns.NetError) as caught:
             net.blobs["zz"]
         assert isinstance(caught.value, KeyError)
-        assert str(caught.value) == ("two.prototxt: no blob 'zz'; the net has 'data', 'conv', 'fc'")
-        with pytest.raises(ns.NetError, match="shape of blob 'w' is not known: layer 'w' is of"):
-            net.blobs["w"]
-        assert net.blobs.get("w") is None
+        assert str(caught.value) == "two.prototxt: no blob 'zz'; its blobs are data, conv, fc, w"
+        with pytest.raises(ns.BlobMissing, match="shape of blob 'w' is not known: layer 'w' is of"):
+            _ = net.blobs["w"].shape
+        assert repr(net.blobs["w"]) == "<blob 'w': shape not known>"
+        assert net.blobs.get("zz") is None
 
 
 def test_a_net_of_stages() -> None:
@@ -581,7 +585,7 @@ def test_a_net_of_stages() -> None:
         assert "fc" not in net.blobs
     for stages in ("deploy", ["deploy", "other"]):
         with ns.Net("staged.prototxt", "two.caffemodel", stages=stages, level=1) as net:
-            assert net.blobs["fc"] == (1, 4)
+            assert net.blobs["fc"].shape == (1, 4)
             assert [move.layer for move in ns.plan_convolution(net).moves] == ["fc"]
     with pytest.raises(ns.NetError, match="found the phase 'test', expected TEST or TRAIN"):
         ns.Net("staged.prototxt", phase="test")

@@ -124,4 +124,4 @@ def test_every_command_takes_a_net(command: str, words: str, folder: Path) -> No
 def test_inputs_alone_are_a_net(folder: Path) -> None:
     """Real Caffe loads them: they are an Input layer."""
     (folder / "it").write_text('input: "x" input_shape { dim: 1 dim: 3 }')
-    assert netsurgery.Net("it").blobs["x"] == (1, 3)
+    assert netsurgery.Net("it").blobs["x"].shape == (1, 3)

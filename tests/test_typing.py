@@ -19,12 +19,19 @@ RIGHT = [
     'ns.features("p.png", "conv1", "n.toml", engine="auto")["conv1"].values.mean()',
     'ns.Settings(mean=np.zeros((3, 4, 4)), raw_scale=255)',
     'ns.PictureOptions("net", "pad", antialias=False)',
+    'net = ns.Net("n.prototxt", "n.caffemodel", engine="embedded")',
+    'net.forward(data=np.zeros((1, 3, 4, 4)), blobs=["conv"], engine="caffe")["conv"].mean()',
+    'net.params["fc"][0].data[0] = 1.0',
+    'net.params["fc"][0] = net.params["fc"][0][::-1]',
+    'net.blobs["data"].data[...] = net.blobs["conv"].data.sum()',
 ]  # fmt: skip
 
 WRONG = {
     'ns.classify_map("p.png", "n.toml", engine="embeded")': r"Literal\['embeded'\]",
     'ns.classify_maps(["p.png"], "n.toml", engine="embeded")': r"Literal\['embeded'\]",
     'ns.features("p.png", "conv1", "n.toml", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.Net("n.prototxt", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.Net("n.prototxt").forward(engine="embeded")': r"Literal\['embeded'\]",
     'ns.open_mapper("n.toml", "embeded")': r"Literal\['embeded'\]",
     'ns.EngineOptions("embeded")': r"Literal\['embeded'\]",
     'ns.classify_map("p.png", "n.toml", size="picture")': r"Literal\['picture'\]",

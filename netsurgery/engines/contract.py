@@ -142,6 +142,12 @@ class LoadedNet(Closeable, Protocol):
         given keeps what it had last (zeros at first).
         """
 
+    def set_param(self, layer: str, index: int, array: Array) -> None:
+        """Have the net run with other values of a param, float32 of exactly its shape.
+
+        Layers that share the param see them too. No file changes. Raises EngineError.
+        """
+
     def close(self) -> None:
         """Release the net."""
 

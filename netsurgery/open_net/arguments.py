@@ -10,6 +10,6 @@ __all__ = ["AnyPath", "as_path"]
 AnyPath = str | Path
 
 
-def as_path(given: AnyPath | None) -> Path | None:
+def as_path(path: AnyPath | None) -> Path | None:
     """The same as a Path, None where it is."""
-    return None if given is None else Path(given)
+    return None if path is None else Path(path)

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["ParamArray", "bytes_differ", "open_privately"]
 
 
-class ParamArray(np.ndarray[Any, Any]):
+class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
     """A numpy array whose `flat` takes exactly as many numbers as there are, or one.
 
     numpy's own repeats too few and drops what is too many, without a word.
     """
+
+    @property
+    def data(self) -> ParamArray:  # type: ignore[override]
+        """The array itself: ``net.params["fc8"][0].data`` is how pycaffe has it."""
+        return self
 
     @property
     def flat(self) -> Any:
@@ -37,13 +42,13 @@ class ParamArray(np.ndarray[Any, Any]):
 
     @flat.setter
     def flat(self, values: Any) -> None:
-        found = np.asarray(values)
-        if found.ndim and found.size != self.size:
+        array = np.asarray(values)
+        if array.ndim and array.size != self.size:
             raise SurgeryError(
-                f"{found.size} numbers for a param of {self.size} ({describe(self.shape)}); "
+                f"{array.size} numbers for a param of {self.size} ({describe(self.shape)}); "
                 "nothing is repeated or left out"
             )
-        self[...] = found.reshape(self.shape) if found.ndim else found
+        self[...] = array.reshape(self.shape) if array.ndim else array
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: Any = False) -> Any:
         """What is computed from params is a plain array, or number; only views are params."""
@@ -67,7 +72,7 @@ class _PrivateSource(FileSource):
         return self._private
 
     def close(self) -> None:
-        """Let go of the file; arrays that were handed out keep the mapping."""
+        """Close the file; arrays that were handed out keep the mapping."""
         super().close()
         self._private = None
 
@@ -88,11 +93,11 @@ def open_privately(model: NetWithWeights) -> NetWithWeights:
         raise
 
 
-def bytes_differ(one: Array, other: Array) -> bool:
-    """Whether two float32 arrays of one shape differ in any bit, NaN and -0 told apart."""
-    flat, others = (np.ascontiguousarray(array).view(np.uint32).ravel() for array in (one, other))
+def bytes_differ(left: Array, right: Array) -> bool:
+    """Whether two float32 arrays of one shape differ in any bit; NaN equals itself, 0 not -0."""
+    bits, against = (np.ascontiguousarray(each).view(np.uint32).ravel() for each in (left, right))
     step = 1 << 20
     return any(
-        not np.array_equal(flat[at : at + step], others[at : at + step])
-        for at in range(0, flat.size, step)
+        not np.array_equal(bits[at : at + step], against[at : at + step])
+        for at in range(0, bits.size, step)
     )

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.io.closeable import Closeable
-from netsurgery.net.net import Layer, NetInput, Shape
+from netsurgery.io.nearest import did_you_mean
+from netsurgery.net import types
+from netsurgery.net.net import Layer, Shape
 from netsurgery.net.net import NetDefinition as NetView
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes, infer
+from netsurgery.net.shapes import Shapes, describe
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.blobs import Blobs, BlobStore
 from netsurgery.open_net.params import Params, Store
+from netsurgery.open_net.running import Runner
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
 
     from netsurgery.net.field import ReceptiveField
 
-__all__ = ["BlobMissing", "Blobs", "Net"]
+    Array = NDArray[np.float32]
+
+__all__ = ["Net"]
 
 
 class Net(Closeable):
     """A net and, where they are given, its weights; a context manager.
 
         with netsurgery.Net("deploy.prototxt", "model.caffemodel") as net:
-            print(net.blobs["fc6"], net.params["fc6"][0].shape)
+            before = net.forward(data=images)["prob"]
             net.params["fc6"][1][...] += 1
+            after = net.forward()["prob"]
             net.save("raised.caffemodel")
 
     prototxt: text as of today or of 2014 (V1); one of 2013 (V0) is upgraded first. weights: a
     caffemodel or Caffe's HDF5, None to look at the net alone. phase ("TEST" or "TRAIN"), stages
     and level: which of the layers count, by their include and exclude rules, as Caffe has it.
     input_shapes: blob -> shape, for inputs and data layers' tops, as if the prototxt declared them.
-    Nothing of the weights is read before it is asked for, and neither file ever changes. Engines
-    and the verbs that take weights read files: save what was changed before.
+    engine: what `forward` runs the net in, "auto" (real Caffe where there is one that knows the
+    net), "caffe", "embedded" or EngineOptions. Nothing of the weights is read before it is asked
+    for, and neither file ever changes. The verbs that take weights read files: save what was
+    changed before.
 
     Raises PrototxtError and NetError for a net that cannot be read or contradicts itself,
     CaffemodelError for weights that cannot be read.
+
+    >>> import netsurgery as ns
+    >>> net = ns.Net("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> net.blobs["conv1"].shape, net.params["conv1"][0].shape
+    ((1, 16, 28, 28), (16, 1, 5, 5))
     """
 
     def __init__(
@@ -52,22 +70,28 @@ class Net(Closeable):
         stages: Sequence[str] = (),
         level: int = 0,
         input_shapes: Mapping[str, Shape] | None = None,
+        engine: AnyEngine = "auto",
     ) -> None:
         if isinstance(stages, str):
             stages = [stages]
         state = NetState(phase, level, tuple(stages)).at(input_shapes)
-        self._open(NetWithWeights.open(prototxt, weights, state))
+        self._open(NetWithWeights.open(prototxt, weights, state), engine)
 
     @classmethod
-    def of_model(cls, model: NetWithWeights) -> Self:
+    def of_model(cls, model: NetWithWeights, engine: AnyEngine = "auto") -> Self:
         """The net of a model that is open, such as a surgery's result; closed with this one."""
         net = cls.__new__(cls)
-        net._open(model)
+        net._open(model, engine)
         return net
 
-    def _open(self, model: NetWithWeights) -> None:
+    def _open(self, model: NetWithWeights, engine: AnyEngine) -> None:
         self._view = model.net
         self._store = Store(model) if model.has_weights else None
+        self._blobs = BlobStore(model.net)
+        self._engine_options = as_engine_options(engine)
+        self._runner = Runner(model, self._store)
+        # A worker process must not outlive a net that nobody closed.
+        self._stop = weakref.finalize(self, self._runner.close)
 
     @property
     def name(self) -> str:
@@ -90,33 +114,100 @@ class Net(Closeable):
         return self._view.layers
 
     @property
-    def inputs(self) -> tuple[NetInput, ...]:
-        """The inputs, in file order: name, and the shape declared (None where there is none)."""
-        return self._view.inputs
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs, in file order."""
+        return tuple(declared.name for declared in self._view.inputs)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The blobs that no layer reads, in file order."""
+        """The names of the blobs that no layer reads, in file order."""
         return self._view.outputs
 
     @property
-    def blobs(self) -> Mapping[str, Shape]:
-        """Blob -> its shape (N, C, H, W) at the inputs declared, in file order.
+    def blobs(self) -> Blobs:
+        """Blob -> its `shape` (N, C, H, W) and, once the net has run, its `data`, in file order.
 
-        A blob whose shape cannot be told is left out; asking for it, or for one that is not
-        there, raises a NetError with the reason, which is a KeyError too. Raises PrototxtError
-        where shapes contradict each other.
+        Shapes are those that the inputs' present shapes lead to: the declared ones, until `forward`
+        is given arrays of others. A name that no blob has, and a shape that cannot be inferred,
+        raise a NetError with the reason, which is a KeyError too; shapes that contradict each other
+        a PrototxtError.
         """
-        return Blobs(self.shapes(), self._view.prototxt.path)
+        return Blobs(self._blobs)
+
+    def forward(
+        self,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        /,
+        *,
+        blobs: str | Sequence[str] = (),
+        engine: AnyEngine | None = None,
+        **arrays: ArrayLike,
+    ) -> dict[str, Array]:
+        """Run the net with its present params; returns blob -> float32 array, the caller's own.
+
+        arrays: by the inputs' names, ``net.forward(data=x)``, N x C x H x W for pictures; inputs
+        takes those whose names are no words of Python. They are converted to float32, and the net
+        is reshaped to them: batch, height and width may be others than the prototxt declares. An
+        input that is left out has what it had last; without any the net runs on what
+        ``net.blobs["data"].data`` holds. blobs: what to return besides the outputs. engine: as in
+        `Net`, for this call; it is started at the first one and stays.
+
+        Afterwards ``net.blobs[name].data`` holds the same numbers for the blobs that are returned,
+        in an array that the next call writes to. Raises NetError for an array of other axes or
+        channels, saying which are expected, and for a size that the net's params do not fit;
+        BlobMissing for blobs that are not there; PrototxtError where an input is too small;
+        EngineError and what else the engine raises. A param that was changed may hold anything.
+
+        >>> import netsurgery as ns
+        >>> import numpy as np
+        >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+        >>> with ns.Net(*paths, engine="embedded") as net:
+        ...     results = net.forward(data=np.zeros((5, 1, 32, 32)), blobs="ip1")
+        >>> {name: array.shape for name, array in results.items()}
+        {'prob': (5, 11), 'ip1': (5, 96)}
+        """
+        if self._store is not None:
+            self._store.insist_open()
+        self._blobs.put({**(inputs or {}), **arrays})
+        names = [blobs] if isinstance(blobs, str) else blobs
+        for name in names:
+            self._blobs.check(name)
+        self._check_sizes()
+        options = self._engine_options if engine is None else as_engine_options(engine)
+        wanted_blobs = list(dict.fromkeys((*self.outputs, *names)))
+        results = self._runner.forward(options, self._blobs.inputs, wanted_blobs)
+        self._blobs.keep(results)
+        return results
+
+    def _check_sizes(self) -> None:
+        """Raise NetError where the params would have other shapes at the inputs' present ones."""
+        declared, present = self._blobs.declared().params, self._blobs.shapes().params
+        for layer in self.layers:
+            params = zip(declared.get(layer.name, ()), present.get(layer.name, ()), strict=False)
+            for own, needed in params:
+                if own != needed:
+                    fully = types.of(layer) is types.INNER_PRODUCT
+                    hint = "; ns.convert makes a net that takes any size" if fully else ""
+                    raise NetError(
+                        f"{self._view.prototxt.path}: with input {self._blobs.sizes} layer "
+                        f"{layer.name!r} needs a param of {describe(needed)}, its own is "
+                        f"{describe(own)}{hint}"
+                    )
+
+    @property
+    def engine(self) -> str:
+        """What ran the net last, "embedded (ONNX Runtime 1.20.1), CPU"; "" before `forward`."""
+        running = self._runner.engine
+        return "" if running is None else running.description
 
     def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """The shapes of blobs and params, by Caffe's own arithmetic.
 
-        inputs: other shapes, such as ``{"data": (1, 3, 451, 451)}``; those left out are as
-        declared. Raises NetError for an input that the net has not, PrototxtError, naming the
+        inputs: other shapes, such as ``{"data": (1, 3, 451, 451)}``; those left out are as they
+        are now. Raises NetError for an input that the net does not have, PrototxtError, naming the
         layer, where shapes contradict each other or an input is too small.
         """
-        return infer(self._view, self._known(inputs))
+        return self._blobs.shapes(self._known(inputs))
 
     def fields(self, inputs: Mapping[str, Shape] | None = None) -> dict[str, ReceptiveField]:
         """Blob -> what one of its cells sees of the input: size, stride and offset in pixels.
@@ -125,20 +216,20 @@ class Net(Closeable):
         """
         from netsurgery.net.field import fields
 
-        return fields(self._view, self._known(inputs))
+        return fields(self._view, {**self._blobs.present, **self._known(inputs)})
 
     @property
     def params(self) -> Params:
         """Layer -> its params: ``net.params["fc6"][0]`` is a float32 array (weights), [1] the bias.
 
-        The arrays may be written to; `save` tells what becomes of that. Raises NetError for a
-        layer without params, SurgeryError for a param whose shape in the weights is not the
-        net's, and for values that do not fit; CaffemodelError where the file has changed.
+        The arrays may be written to: `forward` computes with them, `save` writes them. Raises
+        NetError for a layer without params, SurgeryError for a param whose shape in the weights is
+        not the net's, and for values that do not fit; CaffemodelError where the file has changed.
         """
         return Params(self._store, self._view.prototxt.path)
 
     def changed(self) -> list[str]:
-        """The layers with a param that is no more what the file has, in file order.
+        """The layers with a param that is not what the file has, in file order.
 
         Params that were handed out are compared with the file, bit by bit. Of layers that share
         a param the first is meant. Raises CaffemodelError where the file has changed.
@@ -149,10 +240,10 @@ class Net(Closeable):
     def save(
         self, weights: AnyPath, prototxt: AnyPath | None = None, *, force: bool = False
     ) -> None:
-        """Write the weights as they are now, and the prototxt too where it is given a name.
+        """Write the weights as they are now, and the prototxt too where it has a name.
 
         From caffemodel to caffemodel all but the changed params is copied byte for byte, layers
-        that the net has not included; a name that ends in .h5 makes HDF5. All outputs appear
+        that the net lacks included; a name that ends in .h5 makes HDF5. All outputs appear
         whole, or none. force: replace files that exist (never the net's own). Raises NetError
         without weights, and for values that became NaN or infinite; OutputError, CaffemodelError
         where the net's file has changed.
@@ -163,7 +254,9 @@ class Net(Closeable):
         from netsurgery.surgery.edit.write import EditPaths, write_edit
 
         if self._store is None:
-            raise NetError(f"{self._view.prototxt.path}: no weights were given, none can be saved")
+            raise NetError(
+                f"{self._view.prototxt.path}: opened without weights, so that none can be saved"
+            )
         self._store.insist_open()
         model = self._store.model
         model.check_unchanged()
@@ -175,48 +268,23 @@ class Net(Closeable):
         write_edit(plan, model, places, force=force)
 
     def close(self) -> None:
-        """Let go of the weights; arrays that were handed out stay valid."""
+        """Close the weights and end the engine; arrays that were handed out stay valid."""
+        self._stop()
         if self._store is not None:
             self._store.close()
 
     def _known(self, inputs: Mapping[str, Shape] | None) -> dict[str, Shape]:
-        """The shapes given, as tuples. A data layer's top may be given one too."""
-        tops = {top for layer in self.layers if not layer.bottoms for top in layer.tops}
-        known = tops | {one.name for one in self.inputs}
+        """The shapes, as tuples. A data layer's top may have one too."""
+        tops = (top for layer in self.layers if not layer.bottoms for top in layer.tops)
+        known = dict.fromkeys((*self.inputs, *tops))
         for name in inputs or ():
             if name not in known:
+                hint = did_you_mean(name, known, "inputs") or "; it has none"
                 raise NetError(
-                    f"{self._view.prototxt.path}: no input {name!r}; the net has "
-                    f"{', '.join(map(repr, sorted(known))) or 'none'}{self._view.stage_hint}"
+                    f"{self._view.prototxt.path}: no input {name!r}{hint}{self._view.stage_hint}"
                 )
         return {name: tuple(shape) for name, shape in (inputs or {}).items()}
 
     def __repr__(self) -> str:
         weights = "no weights" if self._store is None else self._store.shown_path
         return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
-
-
-class BlobMissing(NetError, KeyError):
-    """There is no such blob, or its shape cannot be told."""
-
-    def __str__(self) -> str:
-        return Exception.__str__(self)  # KeyError's would quote it
-
-
-class Blobs(dict[str, Shape]):
-    """Blob -> its shape (N, C, H, W), in file order.
-
-    One that is not in it raises a NetError that says why, which is a KeyError too.
-    """
-
-    def __init__(self, shapes: Shapes, path: str) -> None:
-        super().__init__(shapes.blobs)
-        self._unknown, self._path = shapes.unknown, path
-
-    def __missing__(self, blob: str) -> NoReturn:
-        if blob in self._unknown:
-            raise BlobMissing(
-                f"{self._path}: the shape of blob {blob!r} is not known: {self._unknown[blob]}"
-            )
-        names = ", ".join(map(repr, self)) or "none whose shape is known"
-        raise BlobMissing(f"{self._path}: no blob {blob!r}; the net has {names}")

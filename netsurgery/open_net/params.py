@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from netsurgery.errors import NetError, SurgeryError
+from netsurgery.errors import NetError, ParamMissing, SurgeryError
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import ScratchModel
@@ -16,30 +17,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+    from netsurgery.open_net.arrays import ParamArray
+
     Array = NDArray[np.float32]
 
-__all__ = ["LayerParams", "ParamMissing", "Params", "Store"]
-
-
-class ParamMissing(NetError, KeyError, IndexError):
-    """There is no such layer with params, or no param of that number."""
-
-    def __str__(self) -> str:
-        return Exception.__str__(self)  # KeyError's would quote it
+__all__ = ["LayerParams", "Params", "Store"]
 
 
 class Store:
     """Where the arrays come from: two views of one file of weights.
 
-    `kept` is the file as it is; `mine` maps it privately, so that its arrays can be written to.
+    `original` is the file as it is; `arrays` are of a private mapping, which can be written to.
     """
 
     def __init__(self, model: NetWithWeights) -> None:
         self.model = model
-        self.kept = EditSession(model)
+        self.original = EditSession(model)
         self.closed = False
         self._private: EditSession | None = None
-        self.mine: dict[tuple[str, int], Array] = {}
+        self.arrays: dict[tuple[str, int], ParamArray] = {}
         self.counts = {
             layer.name: len(model.stored[layer.name].blobs)
             for layer in model.net.layers
@@ -51,46 +47,49 @@ class Store:
         """The file of weights, for messages; a temporary one has no name that says anything."""
         return "unsaved weights" if isinstance(self.model, ScratchModel) else self.model.path
 
-    def array(self, layer: str, index: int) -> Array:
+    def array(self, layer: str, index: int) -> ParamArray:
         """The one array of a param; layers that share it by name get the same."""
         self.insist_open()
-        owner = self.kept.net.sharing.owner((layer, index))
-        if owner not in self.mine:
-            self.mine[owner] = self._mapped(layer, index)
-        return self.mine[owner]
+        owner = self.original.net.sharing.owner((layer, index))
+        if owner not in self.arrays:
+            self.arrays[owner] = self._mapped(layer, index)
+        return self.arrays[owner]
 
-    def _mapped(self, layer: str, index: int) -> Array:
+    def _mapped(self, layer: str, index: int) -> ParamArray:
         from netsurgery.open_net.arrays import ParamArray, open_privately
 
         if self._private is None:
             self._private = EditSession(open_privately(self.model))
-        found = self._private.peek_alone(layer, index)
-        if not found.flags.writeable:
-            found = found.copy()
-        array: Array = found.view(ParamArray)
-        return array
+        stored = self._private.peek_alone(layer, index)
+        return (stored if stored.flags.writeable else stored.copy()).view(ParamArray)
 
     def shape(self, layer: str, index: int) -> Shape:
         """A param's shape, without its numbers where the net tells it."""
-        known = self.kept.shapes.params.get(layer, ())
-        return known[index] if index < len(known) else self.kept.peek_alone(layer, index).shape
+        known = self.original.shapes.params.get(layer, ())
+        return known[index] if index < len(known) else self.original.peek_alone(layer, index).shape
 
-    def changed(self) -> dict[tuple[str, int], Array]:
-        """The params that are no more what the file has."""
+    def changed(
+        self, since: Mapping[tuple[str, int], Array] | None = None
+    ) -> dict[tuple[str, int], Array]:
+        """The params that are not what they were in `since`, or else in the file."""
         from netsurgery.open_net.arrays import bytes_differ
 
+        before = since or {}
         return {
             owner: array
-            for owner, array in self.mine.items()
-            if bytes_differ(array, self.kept.peek_alone(*owner))
+            for owner, array in self.arrays.items()
+            if bytes_differ(array, before[owner] if owner in before else self._stored(owner))
         }
+
+    def _stored(self, owner: tuple[str, int]) -> Array:
+        return self.original.peek_alone(*owner)
 
     def insist_finite(self, changed: Mapping[tuple[str, int], Array]) -> None:
         """Raise NetError where a param has values NaN or infinite that the file has not so."""
         import numpy as np
 
         for (layer, index), array in changed.items():
-            was = np.isfinite(self.kept.peek_alone(layer, index))
+            was = np.isfinite(self.original.peek_alone(layer, index))
             bad = np.count_nonzero(was & ~np.isfinite(array))
             if bad:
                 raise NetError(
@@ -104,21 +103,21 @@ class Store:
             raise NetError(f"{self.model.net.prototxt.path}: the net is closed")
 
     def close(self) -> None:
-        """Let go of the files; arrays that were handed out stay."""
+        """Close the files; arrays that were handed out stay."""
         self.closed = True
         self.model.close()
         if self._private is not None:
             self._private.model.close()
 
 
-class LayerParams(Sequence["Array"]):
+class LayerParams(Sequence["ParamArray"]):
     """The params of one layer: 0 the weights, 1 the bias where there is one.
 
     Each is a float32 array of the net's own shape: O x C/group x H x W for a Convolution, O x I
     for an InnerProduct (I x O where it is transposed), O for a bias. It is a view of the file's
     bytes until something is written to it, and then a copy of the pages that were; the file does
     not change. Assigning, ``params["fc6"][0] = values``, writes all of it and takes exactly its
-    shape.
+    shape. ``params["fc6"][0].data`` is the same array, as pycaffe has it.
     """
 
     def __init__(self, store: Store, layer: str) -> None:
@@ -133,10 +132,10 @@ class LayerParams(Sequence["Array"]):
         return self._store.counts[self._layer]
 
     @overload
-    def __getitem__(self, index: int) -> Array: ...
+    def __getitem__(self, index: int) -> ParamArray: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Array]: ...
-    def __getitem__(self, index: int | slice) -> Array | list[Array]:
+    def __getitem__(self, index: slice) -> list[ParamArray]: ...
+    def __getitem__(self, index: int | slice) -> ParamArray | list[ParamArray]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         return self._store.array(self._layer, self._number(index))
@@ -147,16 +146,16 @@ class LayerParams(Sequence["Array"]):
         array = self[index]
         if values is array:  # what `params[0] += 1` ends with
             return
-        found = np.asarray(values)
-        if found.shape != array.shape:
-            hint = "; reshape it first" if found.size == array.size else ""
+        new = np.asarray(values)
+        if new.shape != array.shape:
+            hint = "; reshape it first" if new.size == array.size else ""
             raise SurgeryError(
                 f"layer {self._layer!r}, param {self._number(index)}: found an array of "
-                f"{describe(found.shape)}, expected {describe(array.shape)}{hint}"
+                f"{describe(new.shape)}, expected {describe(array.shape)}{hint}"
             )
-        array[...] = found
+        array[...] = new
 
-    def __iter__(self) -> Iterator[Array]:
+    def __iter__(self) -> Iterator[ParamArray]:
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
@@ -181,14 +180,12 @@ class Params(Mapping[str, LayerParams]):
     def __getitem__(self, layer: str) -> LayerParams:
         if self._store is None:
             raise ParamMissing(
-                f"{self._path}: no weights were given, so layer {layer!r} has no params"
+                f"{self._path}: opened without weights, so layer {layer!r} has no params; "
+                "ns.init fills them"
             )
         if layer not in self._store.counts:
-            names = ", ".join(map(repr, self._store.counts)) or "none"
-            raise ParamMissing(
-                f"{self._store.shown_path}: no params for layer {layer!r}; those of the net's "
-                f"layers that have some are {names}"
-            )
+            hint = did_you_mean(layer, self._store.counts, "layers with params")
+            raise ParamMissing(f"{self._store.shown_path}: no params for layer {layer!r}{hint}")
         return LayerParams(self._store, layer)
 
     def __iter__(self) -> Iterator[str]:
@@ -201,5 +198,5 @@ class Params(Mapping[str, LayerParams]):
         return self._store is not None and layer in self._store.counts
 
     def __repr__(self) -> str:
-        told = (f"{layer!r}: {', '.join(map(describe, self[layer].shapes))}" for layer in self)
-        return f"{{{'; '.join(told)}}}"
+        lines = (f"{layer!r}: {', '.join(map(describe, self[layer].shapes))}" for layer in self)
+        return f"{{{'; '.join(lines)}}}"

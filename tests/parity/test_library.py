@@ -41,4 +41,4 @@ def test_every_param_is_caffes_own(repo_root: Path, caffe_engine: PycaffeEngine)
     model = repo_root / "models/digits/digits.caffemodel"
     with ns.Net(prototxt, model) as net, caffe_engine.load(prototxt, model) as loaded:
         assert {name: params.shapes for name, params in net.params.items()} == loaded.params
-        assert dict(net.blobs) == dict(loaded.blobs)
+        assert {name: blob.shape for name, blob in net.blobs.items()} == dict(loaded.blobs)

@@ -1,0 +1,258 @@
+"""The blobs of an open net: their shapes, and what they hold before and after it has run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.errors import BlobMissing, NetError
+from netsurgery.io.memory import empty
+from netsurgery.io.nearest import did_you_mean
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.shapes import Shapes, describe, infer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Blob", "BlobStore", "Blobs"]
+
+#: How axes are called in messages, by their number: a picture, a map of columns, a row.
+_AXES = {4: "NCHW", 3: "NCW", 2: "NC", 1: "N"}
+
+
+class BlobStore:
+    """What the blobs of a net hold: the inputs what the caller puts there, the others results.
+
+    An array stays the same one for as long as its blob's shape does: it is written to, as Caffe
+    writes to its blobs.
+    """
+
+    def __init__(self, net: NetDefinition) -> None:
+        self.net = net
+        self.inputs: dict[str, Array] = {}
+        self.results: dict[str, Array] = {}
+        self._declared: Shapes | None = None
+        self._present: tuple[dict[str, Shape], Shapes] | None = None
+        self._inputs = tuple(declared.name for declared in net.inputs)
+        tops = (top for layer in net.layers for top in layer.tops)
+        self.names = tuple(dict.fromkeys((*self._inputs, *tops)))
+
+    @property
+    def path(self) -> str:
+        """The prototxt's name, for messages."""
+        return self.net.prototxt.path
+
+    @property
+    def present(self) -> dict[str, Shape]:
+        """Input -> its shape, of those that hold something."""
+        return {name: array.shape for name, array in self.inputs.items()}
+
+    @property
+    def sizes(self) -> str:
+        """The inputs' present shapes, for messages."""
+        return ", ".join(f"{name!r} of {describe(shape)}" for name, shape in self.present.items())
+
+    def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
+        """All shapes at the inputs' present ones, or at others. Raises PrototxtError, NetError."""
+        if inputs:
+            return infer(self.net, {**self.present, **inputs})
+        present = self.present
+        if self._present is None or self._present[0] != present:
+            self._present = present, infer(self.net, present) if present else self.declared()
+        return self._present[1]
+
+    def declared(self) -> Shapes:
+        """All shapes as the prototxt declares them. Raises PrototxtError, NetError."""
+        if self._declared is None:
+            self._declared = infer(self.net)
+        return self._declared
+
+    def shape(self, blob: str) -> Shape:
+        """A blob's present shape. Raises BlobMissing where it is not known."""
+        shapes = self.shapes()
+        if blob not in shapes.blobs:
+            why = shapes.unknown.get(blob, "the net has no such blob")
+            raise BlobMissing(f"{self.path}: the shape of blob {blob!r} is not known: {why}")
+        return shapes.blobs[blob]
+
+    def check(self, blob: str) -> None:
+        """Raise BlobMissing for a name that no blob has."""
+        if blob not in self.names:
+            hint = did_you_mean(blob, self.names, "blobs")
+            raise BlobMissing(f"{self.path}: no blob {blob!r}{hint}")
+
+    def check_input(self, name: str) -> None:
+        """Raise NetError for a name that no input has."""
+        if name not in self._inputs:
+            hint = did_you_mean(name, self._inputs, "inputs") or "; it has none"
+            raise NetError(f"{self.path}: no input {name!r}{hint}{self.net.stage_hint}")
+
+    def data(self, blob: str) -> Array:
+        """The blob's array; zeros for an input that was given nothing. Raises BlobMissing."""
+        if blob in self._inputs:
+            if blob not in self.inputs:
+                self.reshape(blob, self.shape(blob))
+            return self.inputs[blob]
+        if blob not in self.results:
+            raise BlobMissing(
+                f"{self.path}: blob {blob!r} holds nothing yet; "
+                f"net.forward(..., blobs=[{blob!r}]) computes it"
+            )
+        return self.results[blob]
+
+    def reshape(self, name: str, shape: Shape) -> None:
+        """Give an input another shape: it holds zeros then, and the results are gone."""
+        self.check_input(name)
+        if name in self.inputs and self.inputs[name].shape == shape:
+            return
+        array = empty(shape, "f4", f"{self.path}: input {name!r} of {describe(shape)}")
+        array[...] = 0
+        self.inputs[name] = array
+        self.results.clear()
+
+    def put(self, arrays: Mapping[str, ArrayLike]) -> None:
+        """Write arrays to inputs, which take their shapes: all of them, or none.
+
+        Raises NetError, also for a net whose other inputs hold nothing.
+        """
+        import numpy as np
+
+        converted = {name: self._converted(name, values) for name, values in arrays.items()}
+        for name in self._inputs if arrays else ():
+            if name not in converted and name not in self.inputs:
+                raise NetError(
+                    f"{self.path}: nothing for input {name!r}; net.forward takes an array for each "
+                    f"of {', '.join(self._inputs)}"
+                )
+        for name, array in converted.items():
+            self.reshape(name, array.shape)
+            with np.errstate(over="ignore"):  # too large a number is infinite, as in Caffe
+                self.inputs[name][...] = array
+
+    def _converted(self, name: str, values: ArrayLike) -> NDArray[Any]:
+        """The values as an array of numbers, and of a shape that the input can have."""
+        import numpy as np
+
+        self.check_input(name)
+        try:
+            array = np.asarray(values)
+        except ValueError as error:  # lists of several lengths
+            raise NetError(f"{self.path}: input {name!r}: {error}") from None
+        if array.dtype.kind not in "biuf":
+            raise NetError(
+                f"{self.path}: input {name!r}: found an array of {array.dtype}, expected numbers"
+            )
+        self._check_shape(name, array.shape)
+        return array
+
+    def _check_shape(self, name: str, shape: Shape) -> None:
+        """Raise NetError for other axes or channels than the prototxt declares."""
+        declared = self.declared().blobs.get(name)
+        if declared is None or (len(shape) == len(declared) and shape[1:2] == declared[1:2]):
+            if 0 not in shape:
+                return
+            declared = declared or shape
+        raise NetError(
+            f"{self.path}: input {name!r}: found an array of {describe(shape)}, "
+            f"expected {_pattern(declared)}{_remedy(shape, declared)}"
+        )
+
+    def keep(self, results: Mapping[str, Array]) -> None:
+        """Let the blobs hold these results, which stay the caller's own."""
+        for name, array in results.items():
+            if name in self._inputs:
+                continue
+            held = self.results.get(name)
+            if held is None or held.shape != array.shape:
+                self.results[name] = held = empty(
+                    array.shape, "f4", f"{self.path}: blob {name!r} of {describe(array.shape)}"
+                )
+            held[...] = array
+
+
+def _pattern(declared: Shape) -> str:
+    """``"N x 3 x H x W, such as 1x3x227x227"``."""
+    letters = list(_AXES.get(len(declared), "N" + "?" * (len(declared) - 1)))
+    letters[1:2] = map(str, declared[1:2])
+    return f"{' x '.join(letters)}, such as {describe(declared)}"
+
+
+def _remedy(shape: Shape, declared: Shape) -> str:
+    """What makes such an array one that fits, where that is easily seen."""
+    channels = declared[1:2]
+    if len(declared) != 4 or 0 in shape:
+        return ""
+    if len(shape) == 3 and shape[:1] == channels:
+        return "; x[None] adds the first axis"
+    if len(shape) == 2 and channels == (1,):
+        return "; x[None, None] adds the first two axes"
+    if len(shape) == 3 and shape[2:] == channels:
+        return "; x.transpose(2, 0, 1)[None] brings H x W x C into this order"
+    if len(shape) == 4 and shape[3:] == channels:
+        return "; x.transpose(0, 3, 1, 2) brings N x H x W x C into this order"
+    return ""
+
+
+class Blob:
+    """One blob of an open net."""
+
+    def __init__(self, store: BlobStore, name: str) -> None:
+        self._store, self.name = store, name
+
+    @property
+    def shape(self) -> Shape:
+        """The shape (N, C, H, W) that the inputs' present shapes lead to.
+
+        Raises a NetError with the reason where it cannot be inferred, PrototxtError where shapes
+        contradict each other.
+        """
+        return self._store.shape(self.name)
+
+    @property
+    def data(self) -> Array:
+        """The blob's float32 array, the same one until its shape changes.
+
+        An input's is read by the next `forward`, and zeros at first. Another blob's is what the
+        last `forward` wrote: the outputs, and the blobs that were named in a call. A NetError, a
+        KeyError too, says that there is nothing yet.
+        """
+        return self._store.data(self.name)
+
+    def reshape(self, *shape: int) -> None:
+        """Give an input another shape, as pycaffe does; it holds zeros then.
+
+        Every other blob follows by itself. Raises NetError for a blob that is no input.
+        """
+        self._store.reshape(self.name, shape)
+
+    def __repr__(self) -> str:
+        shape = self._store.shapes().blobs.get(self.name)
+        return f"<blob {self.name!r}: {'shape not known' if shape is None else describe(shape)}>"
+
+
+class Blobs(Mapping[str, Blob]):
+    """Blob -> its `shape` and `data`, in file order.
+
+    A name that no blob has raises a NetError, which is a KeyError too.
+    """
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+
+    def __getitem__(self, blob: str) -> Blob:
+        self._store.check(blob)
+        return Blob(self._store, blob)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.names)
+
+    def __len__(self) -> int:
+        return len(self._store.names)
+
+    def __repr__(self) -> str:
+        known = self._store.shapes().blobs
+        shapes = (f"{name!r}: {describe(known[name]) if name in known else '?'}" for name in self)
+        return f"{{{'; '.join(shapes)}}}"

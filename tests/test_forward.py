@@ -1,0 +1,239 @@
+"""An open net that is run with its present params, by the embedded engine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import model_layer, write_hdf5, write_model
+
+import netsurgery as ns
+
+NET = """\
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 3 kernel_size: 2 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "relu" }
+layer { name: "sum" type: "Pooling" bottom: "relu" top: "sum"
+  pooling_param { pool: AVE global_pooling: true } }
+"""
+TWO_INPUTS = """\
+layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "c" type: "Eltwise" bottom: "a" bottom: "b" top: "c" }
+"""
+WEIGHT = np.zeros((3, 2, 2, 2), np.float32)
+BIAS = np.array([1, -2, 3], np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETSURGERY_CAFFE_PYTHON", str(tmp_path / "no-caffe"))
+    Path("net.prototxt").write_text(NET)
+    Path("two.prototxt").write_text(TWO_INPUTS)
+    write_model(Path("net.caffemodel"), model_layer("conv", "Convolution", WEIGHT, BIAS))
+    write_hdf5(Path("net.h5"), conv=[WEIGHT, BIAS])
+
+
+def opened(weights: str = "net.caffemodel") -> ns.Net:
+    return ns.Net("net.prototxt", weights, engine="embedded")
+
+
+def x(*shape: int) -> Any:
+    return np.arange(np.prod(shape)).reshape(shape)
+
+
+def test_it_returns_the_outputs_and_the_blobs_asked_for() -> None:
+    with opened() as net:
+        assert net.engine == ""
+        results = net.forward(data=x(1, 2, 4, 4))
+        assert [(name, array.shape) for name, array in results.items()] == [("sum", (1, 3, 1, 1))]
+        results = net.forward(data=x(1, 2, 4, 4), blobs=["relu", "conv", "sum"])
+        assert list(results) == ["sum", "relu", "conv"]
+        assert results["conv"].dtype == np.float32
+        assert results["conv"][0, :, 0, 0].tolist() == [1, -2, 3]
+        assert results["relu"][0, :, 0, 0].tolist() == [1, 0, 3]
+        assert list(net.forward(blobs="conv")) == ["sum", "conv"]
+        assert net.engine.startswith("embedded (ONNX Runtime ")
+
+
+@pytest.mark.parametrize("weights", ["net.caffemodel", "net.h5"])
+def test_it_computes_with_the_params_as_they_are_now(weights: str) -> None:
+    before = Path(weights).read_bytes()
+    with opened(weights) as net:
+        data = np.ones((1, 2, 4, 4))
+        for number in range(3):
+            net.params["conv"][0].data[0] = number
+            net.params["conv"][1][1] += 1
+            values = net.forward(data=data)["sum"].ravel()
+            assert values.tolist() == [1 + 8 * number, max(number - 1, 0), 3]
+        net.params["conv"][0][...] = 0  # as in the file again
+        net.params["conv"][1] = BIAS
+        assert net.forward()["sum"].ravel().tolist() == [1, 0, 3]
+        assert net.changed() == []
+    assert Path(weights).read_bytes() == before
+
+
+def test_the_input_is_reshaped_and_every_blob_follows() -> None:
+    with opened() as net:
+        for shape in ((1, 2, 4, 4), (3, 2, 5, 9), (3, 2, 9, 5), (1, 2, 4, 4)):
+            conv = net.forward(data=np.ones(shape), blobs="conv")["conv"]
+            assert conv.shape == (shape[0], 3, shape[2] - 1, shape[3] - 1)
+            assert net.blobs["data"].shape == net.blobs["data"].data.shape == shape
+            assert net.blobs["conv"].shape == net.blobs["conv"].data.shape == conv.shape
+            assert net.shapes().blobs["conv"] == conv.shape
+        assert net.shapes({"data": (1, 2, 8, 8)}).blobs["conv"] == (1, 3, 7, 7)
+        with pytest.raises(ns.PrototxtError, match="the input is too small"):
+            net.forward(data=np.ones((1, 2, 1, 1)))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float16, np.float64, bool])
+def test_numbers_become_float32(kind: Any) -> None:
+    data = (x(1, 2, 4, 4) % 2).astype(kind)
+    with opened() as net:
+        net.params["conv"][0][...] = 1
+        assert net.forward(data=data)["sum"].ravel().tolist() == [5, 2, 7]
+        assert net.forward(data=data.tolist())["sum"].ravel().tolist() == [5, 2, 7]
+        assert net.blobs["data"].data.dtype == np.float32
+
+
+def test_blobs_are_written_to_as_in_pycaffe() -> None:
+    with opened() as net:
+        net.params["conv"][0][...] = 1
+        net.blobs["data"].reshape(2, 2, 2, 2)
+        assert net.blobs["data"].data.tolist() == np.zeros((2, 2, 2, 2)).tolist()
+        net.blobs["data"].data[...] = 1
+        own = net.forward()["sum"]
+        held = net.blobs["sum"].data
+        assert held.ravel().tolist() == [9, 6, 11] * 2
+        net.blobs["data"].data[0] = 0
+        net.forward()
+        assert held.ravel().tolist() == [1, 0, 3, 9, 6, 11]  # the blob's own array
+        assert own.ravel().tolist() == [9, 6, 11] * 2  # what was returned is the caller's
+        own[...] = 0
+        assert net.blobs["sum"].data is held
+        assert held.any()
+
+
+def test_a_blob_that_holds_nothing_yet() -> None:
+    with opened() as net:
+        with pytest.raises(ns.BlobMissing) as caught:
+            _ = net.blobs["conv"].data
+        assert isinstance(caught.value, KeyError)
+        assert str(caught.value) == (
+            "net.prototxt: blob 'conv' holds nothing yet; net.forward(..., blobs=['conv']) "
+            "computes it"
+        )
+        net.forward(blobs="conv")
+        assert net.blobs["conv"].data.shape == (1, 3, 3, 3)
+        net.blobs["data"].reshape(1, 2, 9, 9)
+        assert net.blobs["conv"].shape == (1, 3, 8, 8)
+        with pytest.raises(ns.BlobMissing):
+            _ = net.blobs["conv"].data
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (np.ones((1, 3, 4, 4)), "1x3x4x4, expected N x 2 x H x W, such as 1x2x4x4"),
+        (np.ones((2, 4, 4)), "2x4x4, expected N x 2 x H x W, such as 1x2x4x4; x[None] adds the "
+                             "first axis"),
+        (np.ones((4, 5, 2)), "4x5x2, expected N x 2 x H x W, such as 1x2x4x4; "
+                             "x.transpose(2, 0, 1)[None] brings H x W x C into this order"),
+        (np.ones((7, 4, 5, 2)), "7x4x5x2, expected N x 2 x H x W, such as 1x2x4x4; "
+                                "x.transpose(0, 3, 1, 2) brings N x H x W x C into this order"),
+        (3, "a scalar, expected N x 2 x H x W, such as 1x2x4x4"),
+        (np.ones((0, 2, 4, 4)), "0x2x4x4, expected N x 2 x H x W, such as 1x2x4x4"),
+        (["a"], "<U1, expected numbers"),
+        (1j, "complex128, expected numbers"),
+        (object(), "object, expected numbers"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_input(data: Any, words: str) -> None:
+    with opened() as net:
+        net.forward(data=x(1, 2, 4, 4))
+        with pytest.raises(ns.NetError) as caught:
+            net.forward(data=data)
+        assert str(caught.value) == f"net.prototxt: input 'data': found an array of {words}"
+        assert net.blobs["data"].data.tolist() == x(1, 2, 4, 4).tolist()
+
+
+def test_a_picture_of_one_channel_lacks_two_axes() -> None:
+    Path("grey.prototxt").write_text(NET.replace("dim: 2", "dim: 1"))
+    with ns.Net("grey.prototxt") as net, pytest.raises(ns.NetError) as caught:
+        net.forward(data=np.ones((4, 4), np.uint8))
+    assert str(caught.value).endswith("such as 1x1x4x4; x[None, None] adds the first two axes")
+
+
+def test_lists_of_several_lengths() -> None:
+    with opened() as net, pytest.raises(ns.NetError) as caught:
+        net.forward(data=[[1, 2], [3]])
+    assert re.match(
+        r"net\.prototxt: input 'data': setting an array element[^\n]*$", str(caught.value)
+    )
+
+
+def test_names_that_are_not_there() -> None:
+    with opened() as net:
+        with pytest.raises(ns.NetError) as caught:
+            net.forward(dat=x(1, 2, 4, 4))
+        assert str(caught.value) == "net.prototxt: no input 'dat'; did you mean data?"
+        with pytest.raises(ns.BlobMissing) as missing:
+            net.forward(blobs=["conf"])
+        assert str(missing.value) == "net.prototxt: no blob 'conf'; did you mean conv?"
+        with pytest.raises(ns.NetError, match="no input 'conv'; its inputs are data"):
+            net.blobs["conv"].reshape(1, 2, 3, 4)
+    with pytest.raises(ns.EngineError, match="engine 'embeded': expected auto, caffe, embedded"):
+        opened().forward(engine="embeded")  # type: ignore[arg-type]
+    with pytest.raises(ns.EngineError, match="engine 'embeded'"):
+        ns.Net("net.prototxt", engine="embeded")  # type: ignore[arg-type]
+
+
+def test_each_input_is_given_once_at_least() -> None:
+    with ns.Net("two.prototxt", engine="embedded") as net:
+        with pytest.raises(ns.NetError) as caught:
+            net.forward(a=[[1, 2, 3]])
+        assert str(caught.value) == (
+            "two.prototxt: nothing for input 'b'; net.forward takes an array for each of a, b"
+        )
+        assert net.forward({"a": [[1, 2, 3]]}, b=[[4, 4, 4]])["c"].tolist() == [[5, 6, 7]]
+        assert net.forward(a=[[0, 0, 1]])["c"].tolist() == [[4, 4, 5]]
+    with ns.Net("two.prototxt", engine="embedded") as net:
+        assert net.forward()["c"].tolist() == [[0, 0, 0]]
+
+
+def test_a_size_that_an_inner_product_does_not_fit() -> None:
+    text = 'layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"\n'
+    Path("fc.prototxt").write_text(f"{NET}{text}  inner_product_param {{ num_output: 5 }} }}\n")
+    write_model(
+        Path("fc.caffemodel"),
+        model_layer("conv", "Convolution", WEIGHT, BIAS),
+        model_layer("fc", "InnerProduct", np.ones((5, 27), np.float32), np.zeros(5, np.float32)),
+    )
+    with ns.Net("fc.prototxt", "fc.caffemodel", engine="embedded") as net:
+        assert net.forward(data=np.ones((2, 2, 4, 4)))["fc"].tolist() == [[18] * 5] * 2
+        with pytest.raises(ns.NetError) as caught:
+            net.forward(data=np.ones((1, 2, 5, 4)))
+        assert str(caught.value) == (
+            "fc.prototxt: with input 'data' of 1x2x5x4 layer 'fc' needs a param of 5x36, its own "
+            "is 5x27; ns.convert makes a net that takes any size"
+        )
+        assert net.forward(data=np.ones((1, 2, 4, 4)))["fc"].shape == (1, 5)
+
+
+def test_params_that_became_nan_are_computed_with() -> None:
+    with opened() as net:
+        net.params["conv"][1][2] = np.nan
+        assert np.isnan(net.forward()["sum"].ravel()).tolist() == [False, False, True]
+
+
+def test_a_closed_net_is_not_run() -> None:
+    net = opened()
+    net.forward()
+    net.close()
+    with pytest.raises(ns.NetError, match=r"^net\.prototxt: the net is closed$"):
+        net.forward()
