@@ -134,7 +134,7 @@ def test_what_is_no_picture_is_a_type_error_of_one_line(image: Any, message: str
     ("image", "message"),
     [
         (b"no picture", "bytes: not a picture of a kind that can be read"),
-        (b"", "bytes: is empty; expected a picture"),
+        (b"", "bytes: is empty, expected a picture"),
         ("none.png", "none.png: No such file or directory"),
         (PIXELS.astype("f4"), "array: floats from 0 to 71; expected 0..1, or uint8; divide by 255"),
         (PIXELS - 40.0, "array: floats from -40 to 31; expected 0..1, or uint8"),

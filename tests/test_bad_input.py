@@ -168,7 +168,7 @@ TEXTS: Table = [
     (
         "UTF-16",
         "name: 'a'".encode("utf-16"),
-        "bad.prototxt: found binary data, expected a prototxt; are the prototxt and the caffemodel exchanged?",
+        "bad.prototxt: is binary data, expected a prototxt; are the prototxt and the caffemodel exchanged?",
     ),
     (
         "a byte that is no text",
@@ -188,18 +188,18 @@ TEXTS: Table = [
     (
         "an HTML page",
         b"<!DOCTYPE html><html>not found</html>",
-        "bad.prototxt: found an HTML page, expected a prototxt",
+        "bad.prototxt: is a web page, expected a prototxt; the download of the file itself went wrong",
     ),
     (
         "a caffemodel for a prototxt",
         MODEL,
-        "bad.prototxt: found binary data, expected a prototxt; are the prototxt and the caffemodel exchanged?",
+        "bad.prototxt: is binary data, expected a prototxt; are the prototxt and the caffemodel exchanged?",
     ),
-    ("a PNG for a prototxt", PNG, "bad.prototxt: found a PNG picture, expected a prototxt"),
+    ("a PNG for a prototxt", PNG, "bad.prototxt: is a PNG picture, expected a prototxt"),
     (
         "gzip for a prototxt",
         b"\x1f\x8b\x08\0",
-        "bad.prototxt: found a gzip file; unpack it first, expected a prototxt",
+        "bad.prototxt: is a gzip file, expected a prototxt; unpack it first",
     ),
     (
         "layer and layers",
@@ -353,7 +353,7 @@ TEXTS: Table = [
 ]
 
 MODELS: Table = [
-    ("an empty file", b"", "bad.caffemodel: is empty"),
+    ("an empty file", b"", "bad.caffemodel: is empty, expected a caffemodel"),
     (
         "a model cut behind the net's name",
         MODEL[:6],
@@ -392,28 +392,32 @@ MODELS: Table = [
     (
         "an HTML page for a model",
         b"<html><body>404</body></html>",
-        "bad.caffemodel: is a web page; the download of the file itself went wrong",
+        "bad.caffemodel: is a web page, expected a caffemodel; the download of the file itself went wrong",
     ),
     (
         "XML for a model",
         b"<?xml version='1.0'?>",
-        "bad.caffemodel: is a web page; the download of the file itself went wrong",
+        "bad.caffemodel: is a web page, expected a caffemodel; the download of the file itself went wrong",
     ),
     (
         "a git-lfs pointer",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
-        "bad.caffemodel: is a git-lfs pointer, not the file it stands for; fetch that with 'git lfs pull'",
+        "bad.caffemodel: is a git-lfs pointer, not the file it stands for, expected a caffemodel; fetch that with 'git lfs pull'",
     ),
     (
         "gzip for a model",
         b"\x1f\x8b\x08\0\0\0",
-        "bad.caffemodel: is compressed with gzip; unpack it first",
+        "bad.caffemodel: is a gzip file, expected a caffemodel; unpack it first",
     ),
-    ("zip for a model", b"PK\x03\x04", "bad.caffemodel: is a zip archive; unpack it first"),
+    (
+        "zip for a model",
+        b"PK\x03\x04",
+        "bad.caffemodel: is a zip archive, expected a caffemodel; unpack it first",
+    ),
     (
         "a PNG for a model",
         PNG,
-        "bad.caffemodel: is a picture, where a binary file of Caffe is wanted",
+        "bad.caffemodel: is a PNG picture, expected a caffemodel",
     ),
     (
         "a mean for a model",
@@ -609,7 +613,7 @@ HDF5S: Table = [
     ),
 ]
 
-A_MEAN = "a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
+A_MEAN = "a .npy file, a .binaryproto file or numbers such as 104,117,123"
 MEANS: Table = [
     (
         "mean.npy, a pickled array",
@@ -619,7 +623,7 @@ MEANS: Table = [
     (
         "mean.npy, a pickle",
         pickle.dumps({"mean": 1}),
-        f"mean.npy: is a pickle of Python's, which is never read; {A_MEAN}",
+        f"mean.npy: is a Python pickle, expected {A_MEAN}; pickles are never read",
     ),
     (
         "mean.npy, an empty .npy",
@@ -695,7 +699,11 @@ MEANS: Table = [
         b"\x93NUMPY\4\0v\0\0\0" + claims("(3,)")[10:],
         "mean.npy: not a .npy file of numbers (its header is broken)",
     ),
-    ("mean.npy, a .npz", npz(np.ones(3)), "mean.npy: a .npz archive, expected one array (.npy)"),
+    (
+        "mean.npy, a .npz",
+        npz(np.ones(3)),
+        "mean.npy: is a .npz archive, expected one array (.npy); take one .npy out of it",
+    ),
     (
         "mean.npy, complex numbers",
         npy(np.ones(1, complex)),
@@ -737,7 +745,11 @@ MEANS: Table = [
         npy(np.ones(3)),
         "a mean of 3 channels; input 'data' has 1",
     ),
-    ("mean.binaryproto, an empty .binaryproto", b"", "mean.binaryproto: is empty"),
+    (
+        "mean.binaryproto, an empty .binaryproto",
+        b"",
+        f"mean.binaryproto: is empty, expected {A_MEAN}",
+    ),
     (
         "mean.binaryproto, a .binaryproto cut short",
         blob(1, 1, 8, 8, legacy=True)[:-5],
@@ -746,7 +758,7 @@ MEANS: Table = [
     (
         "mean.binaryproto, a caffemodel for a mean",
         MODEL,
-        f"mean.binaryproto: is a net (a caffemodel); {A_MEAN}",
+        f"mean.binaryproto: is a net (a caffemodel), expected {A_MEAN}",
     ),
     (
         "mean.npy, a code for a shape",
@@ -756,7 +768,7 @@ MEANS: Table = [
     (
         "mean.txt, words for a mean",
         b"1 2 three",
-        f"mean.txt: is text, and not of numbers alone; {A_MEAN}",
+        f"mean.txt: is text, and not of numbers alone, expected {A_MEAN}",
     ),
     (
         "mean.txt, a text of as many numbers as there are not channels",
@@ -766,19 +778,19 @@ MEANS: Table = [
 ]
 
 LABELS: Table = [
-    ("no labels", b"\n\n", "labels.txt: no labels; expected one a line"),
+    ("no labels", b"\n\n", "labels.txt: is empty, expected one label a line"),
     (
         "an empty line between labels",
         b"zero\n\ntwo\n",
-        "labels.txt:2: an empty line; expected a label",
+        "labels.txt:2: an empty line, expected a label",
     ),
     (
         "labels in Latin-1",
         b"zero\nr\xe9sum\xe9\ntwo\n",
-        "labels.txt:2: not UTF-8 text; expected one label a line",
+        "labels.txt:2: not UTF-8 text, expected one label a line",
     ),
-    ("a picture for labels", PNG, "labels.txt:1: not UTF-8 text; expected one label a line"),
-    ("binary labels", b"zero\0one", "labels.txt: not text; expected one label a line"),
+    ("a picture for labels", PNG, "labels.txt: is a PNG picture, expected one label a line"),
+    ("binary labels", b"zero\0one", "labels.txt: not text, expected one label a line"),
     (
         "two labels for three classes",
         b"zero\none\n",
@@ -787,7 +799,7 @@ LABELS: Table = [
 ]
 
 IMAGES: Table = [
-    ("an empty picture", b"", "bad.png: is empty; expected a picture"),
+    ("an empty picture", b"", "bad.png: is empty, expected a picture"),
     ("a PNG cut short", PNG[:60], "bad.png: broken picture (image file is truncated)"),
     (
         "a PNG cut in its header",
@@ -928,8 +940,16 @@ TOMLS: Table = [
         b"[model]\nprototxt." + b"a." * 2000 + b"a = 1\n",
         "netsurgery.toml:2: more than 200 dots, expected a short line",
     ),
-    ("settings in UTF-16", "[model]".encode("utf-16"), "netsurgery.toml:1: not UTF-8 text"),
-    ("settings in Latin-1", b"[model]\nweights = '\xe9'\n", "netsurgery.toml:2: not UTF-8 text"),
+    (
+        "settings in UTF-16",
+        "[model]".encode("utf-16"),
+        "netsurgery.toml:1: not UTF-8 text, expected settings as TOML",
+    ),
+    (
+        "settings in Latin-1",
+        b"[model]\nweights = '\xe9'\n",
+        "netsurgery.toml:2: not UTF-8 text, expected settings as TOML",
+    ),
     (
         "settings of 65 KiB",
         b"#" * (65 << 10),
@@ -1033,24 +1053,24 @@ CONVERT = ("convert", "net.prototxt", "model.caffemodel")
 INPUTS_AND_OUTPUTS = [
     (("convert", "none", "model.caffemodel"), "none: No such file or directory"),
     (("convert", "folder", "model.caffemodel"), "folder: is a folder, expected a prototxt"),
-    (("convert", "fifo", "model.caffemodel"), "fifo: is no ordinary file, expected a prototxt"),
+    (("convert", "fifo", "model.caffemodel"), "fifo: is not a regular file"),
     (("convert", "ring", "model.caffemodel"), "ring: Too many levels of symbolic links"),
     (("convert", "net.prototxt", "none"), "none: No such file or directory"),
-    (("convert", "net.prototxt", "folder"), "folder: a directory"),
-    (("convert", "net.prototxt", "fifo"), "fifo: not a regular file"),
-    (("convert", "net.prototxt", "/dev/zero"), "/dev/zero: not a regular file"),
-    ((*CONVERT, "--mean", "mean.npy"), "mean.npy: not a regular file"),
-    ((*CONVERT, "--mean", "mean.binaryproto"), "mean.binaryproto: a directory"),
-    ((*CONVERT, "--labels", "fifo"), "fifo: not a regular file"),
-    ((*CONVERT, "--labels", "/dev/zero"), "/dev/zero: not a regular file"),
+    (("convert", "net.prototxt", "folder"), "folder: is a folder, expected a caffemodel"),
+    (("convert", "net.prototxt", "fifo"), "fifo: is not a regular file"),
+    (("convert", "net.prototxt", "/dev/zero"), "/dev/zero: is not a regular file"),
+    ((*CONVERT, "--mean", "mean.npy"), "mean.npy: is not a regular file"),
+    ((*CONVERT, "--mean", "mean.binaryproto"), f"mean.binaryproto: is a folder, expected {A_MEAN}"),
+    ((*CONVERT, "--labels", "fifo"), "fifo: is not a regular file"),
+    ((*CONVERT, "--labels", "/dev/zero"), "/dev/zero: is not a regular file"),
     (("classify-map", "none", "--blob", "conv"), "none: No such file or directory"),
     (
         ("classify-map", "folder", "--blob", "conv"),
-        "folder: is a directory; expected a picture",
+        "folder: is a folder, expected a picture",
     ),
-    (("classify-map", "/dev/null", "--blob", "conv"), "/dev/null: is empty; expected a picture"),
+    (("classify-map", "/dev/null", "--blob", "conv"), "/dev/null: is empty, expected a picture"),
     ((*CONVERT, "--weights-out", "file"), "file: exists already; --force replaces it"),
-    ((*CONVERT, "--force", "--weights-out", "folder"), "folder: is a directory; an output is a file"),
+    ((*CONVERT, "--force", "--weights-out", "folder"), "folder: is a folder, expected a file's name"),
     ((*CONVERT, "--force", "--weights-out", "fifo"), "fifo: is not a regular file, which an output must be"),
     ((*CONVERT, "--force", "--weights-out", "ring"), "ring: Too many levels of symbolic links"),
     (
@@ -1065,8 +1085,8 @@ INPUTS_AND_OUTPUTS = [
         (*CONVERT, "--prototxt-out", "one", "--weights-out", "one"),
         "one: is the output one too; give one another name",
     ),
-    ((*CONVERT, "--weights-out", "file/out"), "file/out: there is no folder FOLDER/file"),
-    ((*CONVERT, "-o", "no/such/place"), "no/such/place/model_full_conv.caffemodel: there is no folder FOLDER/no/such/place"),
+    ((*CONVERT, "--weights-out", "file/out"), "file/out: file is a file, expected a folder"),
+    ((*CONVERT, "-o", "no/such/place"), "no/such/place/model_full_conv.caffemodel: there is no folder no/such/place; make it first (mkdir -p)"),
     ((*CONVERT, "--weights-out", "/proc/out"), "/proc/out: No such file or directory"),
     ((*CONVERT, "--weights-out", "n" * 256), "n" * 256 + ": File name too long"),
     (("init", "net.prototxt", "-o", "fifo", "--force"), "fifo: is not a regular file, which an output must be"),

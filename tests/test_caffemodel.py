@@ -162,28 +162,29 @@ def test_params_in_several_pieces_are_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "is empty"),
+        (b"", "is empty, expected a caffemodel"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
-            "is a git-lfs pointer, not the file it stands for; fetch that with 'git lfs pull'",
+            "is a git-lfs pointer, not the file it stands for, expected a caffemodel; "
+            "fetch that with 'git lfs pull'",
         ),
         (
             b"\n<!DOCTYPE html>\n<html>",
-            "is a web page; the download of the file itself went wrong",
+            "is a web page, expected a caffemodel; the download of the file itself went wrong",
         ),
         (
             b"\x89HDF\r\n\x1a\n\0\0",
-            "is HDF5, where a binary file of Caffe is wanted",
+            "is an HDF5 file, expected a caffemodel",
         ),
-        (b"\x1f\x8b\x08", "is compressed with gzip; unpack it first"),
-        (b"PK\x03\x04", "is a zip archive; unpack it first"),
+        (b"\x1f\x8b\x08", "is a gzip file, expected a caffemodel; unpack it first"),
+        (b"PK\x03\x04", "is a zip archive, expected a caffemodel; unpack it first"),
         (
             b"\xef\xbb\xbf# a net\nname: 'n'\n",
-            "is text, a prototxt perhaps, where a binary file is wanted",
+            "is text, a prototxt perhaps, expected a caffemodel",
         ),
         (
             b"layer {\n  name: 'ip1'\n}\n",
-            "is text, a prototxt perhaps, where a binary file is wanted",
+            "is text, a prototxt perhaps, expected a caffemodel",
         ),
         (b"\x0a\x01n", "holds no layers, so it is no caffemodel"),
         (
@@ -211,7 +212,7 @@ def test_what_is_no_caffemodel(tmp_path: Path, data: bytes, message: str) -> Non
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:
     assert refused(tmp_path / "absent") == "No such file or directory"
-    assert refused(tmp_path) == "a directory"
+    assert refused(tmp_path) == "is a folder, expected a caffemodel"
     with pytest.raises(CaffemodelError, match=r"^a\\0b: not a file name"):
         Caffemodel.open("a\0b")
 

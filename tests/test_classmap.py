@@ -482,11 +482,11 @@ def test_make_mapper_needs_a_model(tmp_path: Path) -> None:
     settings = Settings(prototxt=tmp_path / "d.prototxt", weights=tmp_path / "none")
     with pytest.raises(SettingsError) as error:
         open_mapper(settings, EngineOptions())
-    assert str(error.value) == f"{tmp_path / 'none'}: no such file; expected the net's weights"
+    assert str(error.value) == f"{tmp_path / 'none'}: No such file or directory"
     settings = Settings(prototxt=tmp_path / "d.prototxt", weights=tmp_path)
     with pytest.raises(SettingsError) as error:
         open_mapper(settings, EngineOptions())
-    assert str(error.value) == f"{tmp_path}: is a folder; expected the net's weights"
+    assert str(error.value) == f"{tmp_path}: is a folder, expected a caffemodel"
 
 
 def test_labels_are_checked_before_any_engine(tmp_path: Path) -> None:

@@ -157,8 +157,8 @@ def test_what_is_no_place_for_a_file(here: Path) -> None:
     Path("file").write_text("")
     Path("ring").symlink_to("ring")
     assert refused("") == "an output needs a name; this one is empty"
-    assert refused(".") == ".: is a directory; an output is a file"
-    assert refused("new/") == "new/: is a directory; an output is a file"
+    assert refused(".") == ".: is a folder, expected a file's name"
+    assert refused("new/") == "new/: is a folder, expected a file's name"
     assert refused("fifo") == "fifo: is not a regular file, which an output must be"
     assert refused("-") == (
         "-: this output does not go to standard output; name a file (./- for one called -)"
@@ -166,8 +166,10 @@ def test_what_is_no_place_for_a_file(here: Path) -> None:
     assert refused("/dev/null", force=True) == (
         "/dev/null: is not a regular file, which an output must be"
     )
-    assert refused("absent/net") == f"absent/net: there is no folder {here}/absent"
-    assert refused("file/net") == f"file/net: there is no folder {here}/file"
+    assert refused("absent/net") == (
+        "absent/net: there is no folder absent; make it first (mkdir -p)"
+    )
+    assert refused("file/net") == "file/net: file is a file, expected a folder"
     assert refused("ring") == "ring: Too many levels of symbolic links"
     assert refused("a\0b") == "'a\\x00b': not a file name (it holds a zero byte)"
 
@@ -198,11 +200,11 @@ WRITE = """
 import resource
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
-from netsurgery.io.segments import Literal
+from netsurgery.io.segments import Bytes
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with Outputs(["model"]) as outputs:
-        outputs["model"].write_segments([Literal(b"x" * 5000)])
+        outputs["model"].write_segments([Bytes(b"x" * 5000)])
 except OutputError as error:
     print(error)
 """

@@ -197,17 +197,17 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert refusal(str(tmp_path)) == f"{tmp_path}: is a directory; expected a picture"
+    assert refusal(str(tmp_path)) == f"{tmp_path}: is a folder, expected a picture"
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "e.png").touch()
     assert refusal(str(tmp_path / "e.png")) == (
-        f"{tmp_path / 'e.png'}: is empty; expected a picture"
+        f"{tmp_path / 'e.png'}: is empty, expected a picture"
     )
 
 
-@pytest.mark.parametrize("content", [b"<html></html>", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\0" * 999])
+@pytest.mark.parametrize("content", [b"html", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\0" * 999])
 def test_not_a_picture(tmp_path: Path, content: bytes) -> None:
     """PostScript is among them: nothing outside this process is started to draw it."""
     path = tmp_path / "p.jpg"
@@ -286,7 +286,7 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert picture.name == "-"
     assert np.array_equal(picture.pixels, RGB)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert refusal("-") == "standard input: is empty; expected a picture"
+    assert refusal("-") == "standard input: is empty, expected a picture"
     monkeypatch.setattr(sys, "stdin", None)
     assert refusal("-") == "standard input: is closed"
 

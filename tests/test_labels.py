@@ -100,11 +100,11 @@ def test_a_line_is_not_split_at_odd_separators(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", ": no labels; expected one a line"),
-        (b"\n \n", ": no labels; expected one a line"),
-        (b"a\n\nb\n", ":2: an empty line; expected a label"),
-        (b"a\nb\xff\n", ":2: not UTF-8 text; expected one label a line"),
-        (b"a\0b\n", ": not text; expected one label a line"),
+        (b"", ": is empty, expected one label a line"),
+        (b"\n \n", ": is empty, expected one label a line"),
+        (b"a\n\nb\n", ":2: an empty line, expected a label"),
+        (b"a\nb\xff\n", ":2: not UTF-8 text, expected one label a line"),
+        (b"a\0b\n", ": not text, expected one label a line"),
     ],
 )
 def test_what_is_no_label_file(tmp_path: Path, content: bytes, said: str) -> None:

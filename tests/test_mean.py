@@ -12,7 +12,7 @@ from netsurgery.errors import MeanError
 from netsurgery.formats.mean import load_mean
 from netsurgery.io.wire import delimited, packed_varints, varint_field
 
-GENERAL = "a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
+GENERAL = "a .npy file, a .binaryproto file or numbers such as 104,117,123"
 
 
 def saved(folder: Path, array: object) -> Path:
@@ -99,9 +99,8 @@ def test_a_mean_does_not_hang_on_its_file(tmp_path: Path) -> None:
 def test_what_is_no_mean(spec: str) -> None:
     with pytest.raises(MeanError) as caught:
         load_mean(spec)
-    assert str(caught.value) == (
-        f"{spec}: a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
-    )
+    name = spec or "''"
+    assert str(caught.value) == f"{name}: No such file or directory; a mean is {GENERAL}"
 
 
 @pytest.mark.parametrize("spec", ["nan", "1,inf,2", "1e39"])
@@ -161,7 +160,7 @@ def test_an_archive(tmp_path: Path) -> None:
     path = tmp_path / "mean.npy"
     with path.open("wb") as file:
         np.savez(file, mean=np.zeros(3))
-    assert refused(path) == "a .npz archive, expected one array (.npy)"
+    assert refused(path) == "is a .npz archive, expected one array (.npy); take one .npy out of it"
 
 
 @pytest.mark.parametrize("name", ["absent.npy", "absent.binaryproto"])
@@ -178,7 +177,10 @@ def test_broken_binaryproto(tmp_path: Path) -> None:
     path.write_bytes(b"\x0a\x01n")
     assert refused(path) == "byte 0: field 1 has wire type 2 instead of 0"
     path.write_bytes(b"<html>")
-    assert refused(path) == "is a web page; the download of the file itself went wrong"
+    assert (
+        refused(path)
+        == f"is a web page, expected {GENERAL}; the download of the file itself went wrong"
+    )
     path.write_bytes(whole.replace(b"\x08\x01", b"\x08\x02", 1))
     assert refused(path) == (
         "byte 0: the mean: 6 numbers for a shape of 2 x 3 x 1 x 2, which takes 12"
@@ -223,16 +225,19 @@ def test_a_text_of_numbers(text: str, name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"MATLAB 5.0 MAT-file, Platform: x\0\0", f"is a file of MATLAB's; {GENERAL}"),
-        (pickle.dumps([1]), f"is a pickle of Python's, which is never read; {GENERAL}"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(40), f"is HDF5; {GENERAL}"),
-        (V1, f"is a net (a caffemodel); {GENERAL}"),
-        (V2, f"is a net (a caffemodel); {GENERAL}"),
+        (b"MATLAB 5.0 MAT-file, Platform: x\0\0", f"is a MATLAB file, expected {GENERAL}"),
+        (pickle.dumps([1]), f"is a Python pickle, expected {GENERAL}; pickles are never read"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(40), f"is an HDF5 file, expected {GENERAL}"),
+        (V1, f"is a net (a caffemodel), expected {GENERAL}"),
+        (V2, f"is a net (a caffemodel), expected {GENERAL}"),
         (
             varint_field(1, 10) + delimited(2, b"n.caffemodel") + delimited(3, b""),
-            f"is the state of a solver (a .solverstate); {GENERAL}",
+            f"is the state of a solver (a .solverstate), expected {GENERAL}",
         ),
-        (b"PK\x03\x04" + bytes(40), "a .npz archive, expected one array (.npy)"),
+        (
+            b"PK\x03\x04" + bytes(40),
+            "is a zip archive, expected one array (.npy); unpack it first",
+        ),
     ],
 )
 def test_what_else_is_called_what_it_is(

@@ -59,13 +59,14 @@ def test_what_cannot_be_opened(path: Path) -> None:
     [
         (
             b"<!doctype html>\n<html>",
-            "is a web page; the download of the file itself went wrong",
+            "is a web page, expected a caffemodel; the download of the file itself went wrong",
         ),
         (
             b"version https://git-lfs.github.com/spec/v1\n",
-            "is a git-lfs pointer, not the file it stands for; fetch that with 'git lfs pull'",
+            "is a git-lfs pointer, not the file it stands for, expected a caffemodel; "
+            "fetch that with 'git lfs pull'",
         ),
-        (b"", "is empty"),
+        (b"", "is empty, expected a caffemodel"),
     ],
 )
 def test_what_it_is_is_told_as_elsewhere(path: Path, model: bytes, what: str) -> None:

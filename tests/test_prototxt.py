@@ -133,14 +133,16 @@ def test_a_byte_order_mark_is_accepted_and_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"\x89HDF\r\n", "found an HDF5 file, expected a prototxt"),
-        (b"\x1f\x8b\x08", "found a gzip file; unpack it first, expected a prototxt"),
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file, expected a prototxt"),
+        (b"\x1f\x8b\x08", "is a gzip file, expected a prototxt; unpack it first"),
         (
             b"\n\x04net\0\0",
-            "found binary data, expected a prototxt; "
-            "are the prototxt and the caffemodel exchanged?",
+            "is binary data, expected a prototxt; are the prototxt and the caffemodel exchanged?",
         ),
-        (b"<!DOCTYPE html>", "found an HTML page, expected a prototxt"),
+        (
+            b"<!DOCTYPE html>",
+            "is a web page, expected a prototxt; the download of the file itself went wrong",
+        ),
     ],
 )
 def test_files_that_are_no_prototxt(tmp_path: Path, data: bytes, what: str) -> None:

@@ -149,13 +149,13 @@ def test_not_text(tmp_path: Path) -> None:
     path = write(tmp_path, b"[model]\n\n\xff")
     with pytest.raises(SettingsError) as error:
         read_settings(path)
-    assert str(error.value) == f"{path}:3: not UTF-8 text"
+    assert str(error.value) == f"{path}:3: not UTF-8 text, expected settings as TOML"
 
 
 def test_a_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
         read_settings(tmp_path)
-    assert str(error.value) == f"{tmp_path}: a directory"
+    assert str(error.value) == f"{tmp_path}: is a folder, expected settings as TOML"
 
 
 def test_found_here_or_above(tmp_path: Path) -> None:

@@ -118,9 +118,7 @@ def test_neither_form(tmp_path: Path) -> None:
     path.write_text("layer { }")
     with pytest.raises(CaffemodelError) as caught:
         open_weights(path)
-    assert str(caught.value) == (
-        f"{path}: is text, a prototxt perhaps, where a binary file is wanted"
-    )
+    assert str(caught.value) == (f"{path}: is text, a prototxt perhaps, expected a caffemodel")
     with pytest.raises(CaffemodelError) as caught:
         open_weights(tmp_path / "none")
     assert str(caught.value) == f"{tmp_path / 'none'}: No such file or directory"

@@ -26,7 +26,7 @@ def test_what_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     Path("file").write_bytes(b"all of it")
     os.mkfifo("fifo")  # nobody will ever write to it
     assert refused("file", 8) == "9 bytes, where at most 8 make sense"
-    assert refused("fifo") == refused("/dev/zero") == "not a regular file"
-    assert refused(".") == "a directory"
+    assert refused("fifo") == refused("/dev/zero") == "is not a regular file"
+    assert refused(".") == "is a folder"
     assert refused("absent") == "No such file or directory"
     assert refused("a\0b") == "not a file name (it holds a zero byte)"

@@ -23,6 +23,7 @@ from netsurgery.engines.worker_process import WorkerProcess, wire_path, wire_tex
 from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.unreadable import check_file
 from netsurgery.net.effects import permitted
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
@@ -209,8 +210,8 @@ class PycaffeEngine(Closeable):
         is given the text that was read here, never the file.
         """
         for path in (net, weights):
-            if isinstance(path, Path) and not path.is_file():
-                raise EngineFailed(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+            if isinstance(path, Path):
+                check_file(path, "a file of Caffe's", EngineFailed)
         net = net if isinstance(net, NetDefinition) else NetDefinition.read(net, state)
         load = _Load(net.prototxt, weights, net.state)
         ready = self._prepared.pop(load, None)

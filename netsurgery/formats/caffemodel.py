@@ -8,7 +8,6 @@ dialect. Files of Caffe's first year, where a V1 layer wraps another, are refuse
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import FileSource
+from netsurgery.io.sniff import HEAD, refusal
 from netsurgery.io.wire import Wire, WireField, WireReader
 
 __all__ = [
@@ -257,44 +257,25 @@ def _type(reader: WireReader, found: WireField, generation: str) -> str:
     return V1_TYPES[found.value] if found.value < len(V1_TYPES) else str(found.value)
 
 
-def open_protobuf(path: str | Path) -> FileSource:
+def open_protobuf(path: str | Path, expected: str = "a caffemodel") -> FileSource:
     """Open a file that should be a protobuf binary. Raises CaffemodelError, what it is else."""
-    source = open_source(path)
+    source = open_source(path, expected)
     try:
         reader = Reader(source)
-        head = reader.head(512)
-        for looks_like, what in _OTHERS:
-            if looks_like(head):
-                raise reader.error(what)
+        head = reader.head(HEAD)
+        reason = refusal(head, expected)
+        if not head:
+            reason = f"is empty, expected {expected}"
+        elif not reason and _is_text(head):
+            reason = f"is text, a prototxt perhaps, expected {expected}"
+        if reason:
+            raise reader.error(reason)
     except CaffemodelError:
         source.close()
         raise
     return source
 
 
-def _starts(*starts: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(starts)
-
-
 def _is_text(head: bytes) -> bool:
     text = re.fullmatch(rb"[\t\r\n\x20-\x7e\x80-\xff]+", head) is not None
     return text and re.match(rb"(\xef\xbb\xbf)?\s*(#|\w+\s*[:{])", head) is not None
-
-
-#: What is most often met under the name of a caffemodel, and what to tell of it.
-_OTHERS: tuple[tuple[Callable[[bytes], bool], str], ...] = (
-    (lambda head: not head, "is empty"),
-    (
-        _starts(b"version https://git-lfs"),
-        "is a git-lfs pointer, not the file it stands for; fetch that with 'git lfs pull'",
-    ),
-    (
-        _starts(b"<!doctype", b"<html", b"<?xml"),
-        "is a web page; the download of the file itself went wrong",
-    ),
-    (_starts(b"\x89hdf\r\n\x1a\n"), "is HDF5, where a binary file of Caffe is wanted"),
-    (_starts(b"\x1f\x8b"), "is compressed with gzip; unpack it first"),
-    (_starts(b"pk\x03\x04"), "is a zip archive; unpack it first"),
-    (_starts(b"\x89png", b"\xff\xd8\xff"), "is a picture, where a binary file of Caffe is wanted"),
-    (_is_text, "is text, a prototxt perhaps, where a binary file is wanted"),
-)

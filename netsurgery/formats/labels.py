@@ -103,14 +103,14 @@ def read_labels(path: Path | str) -> Labels:
     Raises FormatError: no such file, not text, longer than 64 MiB, no labels, an empty line
     between others.
     """
-    text = read_text(path, MAX_BYTES, FormatError, "; expected one label a line")
+    text = read_text(path, MAX_BYTES, FormatError, "one label a line")
     count = text.count("\n") + text.count("\r") + 1
     claim = Claim(_LINE_MEMORY * count + _COPIES * len(text), f"{path}: the list of its labels")
     if "\0" in text:
-        raise FormatError(f"{path}: not text; expected one label a line")
+        raise FormatError(f"{path}: not text, expected one label a line")
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
     if lines == [""]:
-        raise FormatError(f"{path}: no labels; expected one a line")
+        raise FormatError(f"{path}: is empty, expected one label a line")
     if "" in lines:
-        raise FormatError(f"{path}:{lines.index('') + 1}: an empty line; expected a label")
+        raise FormatError(f"{path}:{lines.index('') + 1}: an empty line, expected a label")
     return claim_for(Labels(str(path), tuple(lines)), claim)

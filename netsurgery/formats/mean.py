@@ -13,6 +13,8 @@ from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.io.memory import empty
 from netsurgery.io.npy import read_npy
 from netsurgery.io.reader import read_head
+from netsurgery.io.sniff import refusal
+from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wire import Wire, WireReader
 
 if TYPE_CHECKING:
@@ -22,17 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["load_mean"]
 
 
-_GENERAL = "a mean is a .npy file, a .binaryproto file or numbers such as 104,117,123"
-
-#: How files begin that hold numbers, but no mean that is read here, and what they are.
-_OTHERS = {
-    b"MATLAB 5.0": "is a file of MATLAB's",
-    b"\x80\x02": "is a pickle of Python's, which is never read",
-    b"\x80\x03": "is a pickle of Python's, which is never read",
-    b"\x80\x04": "is a pickle of Python's, which is never read",
-    b"\x80\x05": "is a pickle of Python's, which is never read",
-    b"\x89HDF\r\n\x1a\n": "is HDF5",
-}
+_EXPECTED = "a .npy file, a .binaryproto file or numbers such as 104,117,123"
 #: A text of numbers is no longer than this.
 _LONGEST_TEXT = 1 << 14
 #: No input has more channels than this.
@@ -66,10 +58,10 @@ def load_mean(spec: str | Path | tuple[float, ...] | MeanPicture) -> NDArray[np.
     try:
         head = read_head(name, _LONGEST_TEXT + 1)
     except OSError as error:
-        if suffix in (".npy", ".binaryproto"):
-            raise MeanError(f"{name}: {error.strerror or error}") from error
-        why = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror or error})"
-        raise MeanError(f"{name}: {_GENERAL}{why}") from error
+        file, reason = unreadable(name, error, _EXPECTED)
+        if isinstance(error, FileNotFoundError) and suffix not in (".npy", ".binaryproto"):
+            reason += f"; a mean is {_EXPECTED}"
+        raise MeanError(f"{file}: {reason}") from error
     return _checked(_content(name, head, suffix), name)
 
 
@@ -77,9 +69,9 @@ def _content(name: str, head: bytes, suffix: str) -> NDArray[np.generic]:
     """The array in a file that begins with `head`; `suffix` only tells how to call it if broken."""
     if head.startswith((b"\x93NUMPY", b"PK")):
         return _npy(name)
-    for start, what in _OTHERS.items():
-        if head.startswith(start):
-            raise _OtherFile(f"{name}: {what}; {_GENERAL}")
+    reason = refusal(head, _EXPECTED)
+    if reason:
+        raise _OtherFile(f"{name}: {reason}")
     values = None
     if len(head) <= _LONGEST_TEXT:
         # Commas, blanks or lines between them.
@@ -117,13 +109,13 @@ def _npy(name: str) -> NDArray[np.generic]:
 
 def _binaryproto(name: str) -> NDArray[np.float32]:
     try:
-        with open_protobuf(name) as source:
+        with open_protobuf(name, _EXPECTED) as source:
             reader = WireReader(source)
             if all(byte in _PRINTED for byte in reader.head(_LONGEST_TEXT)):
-                raise MeanError(f"{name}: is text, and not of numbers alone; {_GENERAL}")
+                raise MeanError(f"{name}: is text, and not of numbers alone, expected {_EXPECTED}")
             what = _other_protobuf(reader)
             if what:
-                raise _OtherFile(f"{name}: {what}; {_GENERAL}")
+                raise _OtherFile(f"{name}: {what}, expected {_EXPECTED}")
             return read_blob(reader, 0, source.size, "the mean").numpy()
     except CaffemodelError as error:
         raise MeanError(str(error)) from error

@@ -25,8 +25,10 @@ from netsurgery.errors import FormatError, PrototxtError
 from netsurgery.formats.schema.index import caffe_fields
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField, parse
 from netsurgery.formats.texttree import respelled
-from netsurgery.io.reader import Reader, open_source, read_whole
+from netsurgery.io.reader import Reader, open_source, read_head, read_whole
 from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.sniff import HDF5, HEAD, refusal, what_it_is
+from netsurgery.io.unreadable import unreadable
 
 __all__ = [
     "Prototxt",
@@ -41,13 +43,8 @@ __all__ = [
 #: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
 MAX_BYTES = 16 << 20
 
-_BINARY = {
-    b"\x89HDF": "an HDF5 file",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"PK\x03\x04": "a zip archive",
-    b"\x1f\x8b": "a gzip file; unpack it first",
-}
+_EXPECTED = "a prototxt"
+_EXCHANGED = "are the prototxt and the caffemodel exchanged?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +76,12 @@ class Prototxt:
         try:
             data = _standard_input() if str(path) == "-" else _content(Path(path))
         except OSError as error:
-            raise FormatError(f"{name}: {error.strerror or error}") from None
-        for magic, what in _BINARY.items():
-            if data.startswith(magic):
-                raise FormatError(f"{name}: found {what}, expected a prototxt")
-        if b"\0" in data:
-            raise FormatError(
-                f"{name}: found binary data, expected a prototxt; "
-                "are the prototxt and the caffemodel exchanged?"
-            )
+            raise FormatError(": ".join(unreadable(name, error, _EXPECTED))) from None
+        reason = refusal(data[:HEAD], _EXPECTED)
+        if not reason and b"\0" in data:
+            reason = f"is binary data, expected {_EXPECTED}; {_EXCHANGED}"
+        if reason:
+            raise FormatError(f"{name}: {reason}")
         found = cls.parse(data.decode("utf-8", "surrogateescape"), name)
         check_is_net(found.root, name, known=known)
         return found
@@ -97,8 +91,6 @@ class Prototxt:
         """Read a text. Raises PrototxtError with line and column."""
         bom = text.startswith("\ufeff")
         text = text.removeprefix("\ufeff")
-        if text.lstrip()[:9].lower().startswith(("<!doctype", "<html")):
-            raise PrototxtError("found an HTML page, expected a prototxt", path=path)
         root = parse(text, path)
         layers, generation = _layers(root)
         return cls(path, text, root, layers, generation, bom)
@@ -162,15 +154,11 @@ def _standard_input() -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise FormatError(f"{path}: is a folder, expected a prototxt")
-    if path.exists() and not path.is_file():
-        raise FormatError(f"{path}: is no ordinary file, expected a prototxt")
-    if path.stat().st_size > MAX_BYTES:
-        raise FormatError(
-            f"{path}: {path.stat().st_size} bytes, expected a prototxt of at most {MAX_BYTES}; "
-            "are the prototxt and the caffemodel exchanged?"
-        )
+    size = path.stat().st_size
+    if path.is_file() and size > MAX_BYTES:
+        what = refusal(read_head(path, HEAD), _EXPECTED)
+        too_long = f"{size} bytes, expected a prototxt of at most {MAX_BYTES}; {_EXCHANGED}"
+        raise FormatError(f"{path}: {what or too_long}")
     return read_whole(path, MAX_BYTES)
 
 
@@ -298,27 +286,27 @@ def _nets_of(root: Message) -> str:
     return f"its net is inside it, in {inside[0]} {{ ... }}" if inside else "it names no net"
 
 
-_HEAD = 512
 _TEXT = re.compile(rb"[\t\n\v\f\r\x20-\x7e\x80-\xff]*")
 #: A field's name and what follows it, behind comments; protobuf's own tags look otherwise.
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*[A-Za-z_]\w*\s*[:{]")
+_EITHER = "a prototxt or a caffemodel"
 
 
 def is_prototxt(path: Path) -> bool:
     """Whether the file begins as text does, well written or not; all else counts as weights.
 
-    What a download leaves behind under a model's name, a web page or a git-lfs pointer, counts
-    as weights too, so that it is named.
-
     Standard input, "-", is taken for a prototxt: weights are read at any place of their file.
-    Raises FormatError for a file that cannot be read.
+    Raises FormatError for a file that cannot be read, and for one that is known to be something
+    else, such as a picture or a web page.
     """
     if str(path) == "-":
         return True
-    with open_source(path) as source:
-        head = Reader(source).head(_HEAD)
-    stand_in = head.lstrip().lower().startswith((b"<", b"version https://git-lfs"))
-    # A control character by mistake is the parser's to tell, with its place.
+    with open_source(path, _EITHER) as source:
+        reader = Reader(source)
+        head = reader.head(HEAD)
+    reason = "" if what_it_is(head) == HDF5 else refusal(head, _EITHER)
+    if reason:
+        raise reader.error(reason)
+    # A control character by mistake is the parser's to report, with its place.
     begins_with_field = b"\0" not in head and _FIELD.match(head) is not None
-    text = begins_with_field or _TEXT.fullmatch(head) is not None
-    return bool(head) and text and not stand_in
+    return bool(head) and (begins_with_field or _TEXT.fullmatch(head) is not None)

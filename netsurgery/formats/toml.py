@@ -27,7 +27,7 @@ def read_keys(path: Path, known: Keys) -> dict[str, Any]:
 
     Raises SettingsError, with the line, for what is not known.
     """
-    text = read_text(path, MAX_BYTES, SettingsError)
+    text = read_text(path, MAX_BYTES, SettingsError, "settings as TOML")
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MAX_DOTS:
             raise SettingsError(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
 from netsurgery.io.segments import FileSource
+from netsurgery.io.sniff import HEAD, refusal
+from netsurgery.io.unreadable import unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,16 +53,19 @@ def read_npy(path: str | Path) -> NDArray[np.generic]:
             order: Literal["F", "C"] = "F" if fortran else "C"
             found: NDArray[np.generic] = np.ndarray(shape, kind, file.map(), offset, order=order)
             return found
-    except (OSError, MemoryError) as error:
-        raise FormatError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise FormatError(": ".join(unreadable(path, error, "one array (.npy)"))) from error
+    except MemoryError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
 def _header(path: str | Path, file: FileSource) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Shape, whether columns come first, type of the numbers, and where they begin."""
     head = file.pread(_START, 0)
-    if head.startswith(b"PK"):
-        raise FormatError(f"{path}: a .npz archive, expected one array (.npy)")
     if not head.startswith(_MAGIC):
+        reason = refusal(file.pread(HEAD, 0), "one array (.npy)")
+        if reason:
+            raise FormatError(f"{path}: {reason}")
         raise FormatError(f"{path}: {_NOT} (it does not begin with \\x93NUMPY)")
     wide = head[6:7] > b"\1"  # versions 2 and 3 have four bytes for the header's length
     start = _START if wide else _START - 2

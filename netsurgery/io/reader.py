@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import CaffemodelError, FormatError
 from netsurgery.io.memory import Claim
 from netsurgery.io.segments import FileSource
+from netsurgery.io.sniff import HEAD, refusal
+from netsurgery.io.unreadable import unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "open_source", "read_head", "read_text", "read_whole"]
 
 
-def open_source(path: str | Path) -> FileSource:
+def open_source(path: str | Path, expected: str = "a caffemodel") -> FileSource:
     """Open a file. Raises CaffemodelError where the system refuses it."""
     try:
         return FileSource(path)
     except OSError as error:
-        named = str(path).replace("\0", "\\0")
-        raise CaffemodelError(error.strerror or str(error), path=named) from error
+        name, reason = unreadable(path, error, expected)
+        raise CaffemodelError(reason, path=name) from error
 
 
 class Reader:
@@ -88,18 +90,23 @@ def read_whole(path: Path | str, limit: int) -> bytes:
         return data
 
 
-def read_text(path: Path | str, limit: int, error: type[FormatError], expected: str = "") -> str:
+def read_text(path: Path | str, limit: int, error: type[FormatError], expected: str) -> str:
     """The content of a text file of at most `limit` bytes: UTF-8, a byte order mark left out.
 
-    Raises `error`, with the line of what is not UTF-8 and `expected` behind it.
+    Raises `error`, with the line of what is not UTF-8 and what was `expected`.
     """
     try:
-        return read_whole(path, limit).decode("utf-8-sig")
+        data = read_whole(path, limit)
     except OSError as failed:
-        raise error(f"{path}: {failed.strerror}") from failed
+        raise error(": ".join(unreadable(path, failed, expected))) from failed
+    reason = refusal(data[:HEAD], expected)
+    if reason:
+        raise error(f"{path}: {reason}")
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as failed:
         line = failed.object[: failed.start].count(b"\n") + 1
-        raise error(f"{path}:{line}: not UTF-8 text{expected}") from failed
+        raise error(f"{path}:{line}: not UTF-8 text, expected {expected}") from failed
 
 
 def read_head(path: Path | str, length: int) -> bytes:

@@ -64,8 +64,9 @@ class FileSource(Closeable):
         found = os.fstat(self._fd)
         if not stat.S_ISREG(found.st_mode):
             self.close()
-            kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise OSError(errno.EINVAL, kind, self.path)
+            if stat.S_ISDIR(found.st_mode):
+                raise IsADirectoryError(errno.EISDIR, "is a folder", self.path)
+            raise OSError(errno.EINVAL, "is not a regular file", self.path)
         self.size = found.st_size
         self.identity = _identity(found)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from netsurgery.errors import OutputError
 from netsurgery.io.mapping import shortened
 from netsurgery.io.ownership import foreign_link
+from netsurgery.io.unreadable import url_in
 
 __all__ = ["STDOUT", "check_links", "check_outputs", "one_line"]
 
@@ -58,15 +59,21 @@ def _check_place(path: str, target: str) -> None:
             "-: this output does not go to standard output; name a file (./- for one called -)"
         )
     mode = _mode(path)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise OutputError(f"{path}: is a directory; an output is a file")
+    if url_in(path):
+        raise OutputError(f"{url_in(path)}: is a URL, not a file; outputs are files")
+    if path.endswith(("/", os.sep)) or (mode is not None and stat.S_ISDIR(mode)):
+        raise OutputError(f"{path}: is a folder, expected a file's name")
     if mode is not None and not stat.S_ISREG(mode):
         raise OutputError(f"{path}: is not a regular file, which an output must be")
-    if path.endswith(("/", os.sep)):
-        raise OutputError(f"{path}: is a directory; an output is a file")
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise OutputError(f"{path}: there is no folder {folder}")
+    for folder in (os.path.dirname(path) or ".", os.path.dirname(target)):
+        if not os.path.isdir(folder):
+            raise OutputError(f"{path}: {_no_folder(folder)}")
+
+
+def _no_folder(folder: str) -> str:
+    if os.path.lexists(folder):
+        return f"{folder} is a file, expected a folder"
+    return f"there is no folder {folder}; make it first (mkdir -p)"
 
 
 def _mode(path: str) -> int | None:

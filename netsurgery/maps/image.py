@@ -23,7 +23,9 @@ from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.sniff import HEAD, refusal, what_it_is
 from netsurgery.io.terminal import unheard
+from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ _METADATA = 2
 
 #: Kinds that are decoded in this process alone (Pillow's EPS would start Ghostscript).
 _FORMATS = ("JPEG", "PNG", "MPO", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+
+_UNREAD = "not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)"
 
 #: ITU-R 709 primaries as scikit-image's rgb2gray has them.
 _GREY = (0.2125, 0.7154, 0.0721)
@@ -211,7 +215,11 @@ def _decoding(name: str) -> Iterator[None]:
         except NetsurgeryError:
             raise
         except OSError as error:
-            raise ImageError(f"{_shown(name)}: {_reason(error)}") from error
+            file, reason = unreadable(name, error, "a picture")
+            # The system's own errors carry an errno; Pillow's decoders raise OSError without one.
+            if not error.strerror:
+                file, reason = _shown(name), f"broken picture ({_one_line(error)})"
+            raise ImageError(f"{file}: {reason}") from error
         except Exception as error:  # decoders meet broken files with any exception at all
             raise ImageError(f"{_shown(name)}: broken picture ({_one_line(error)})") from error
 
@@ -224,26 +232,17 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _reason(error: OSError) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a kind that can be read (JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)"
-    # The system's own errors carry an errno; Pillow's decoders raise OSError without one.
-    return error.strerror if error.strerror else f"broken picture ({_one_line(error)})"
-
-
 def _opened(path: str) -> BinaryIO:
     if path == "-":
         if sys.stdin is None:  # it was closed before we began
             raise ImageError("standard input: is closed")
         return _whole(sys.stdin.buffer, path)
     mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise ImageError(f"{path}: is a directory; expected a picture")
-    if not stat.S_ISREG(mode):  # a pipe: `<(command)`
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe: `<(command)`
         with open(path, "rb") as stream:
             return _whole(stream, path)
-    if os.path.getsize(path) == 0:
-        raise ImageError(f"{path}: is empty; expected a picture")
+    if stat.S_ISREG(mode) and os.path.getsize(path) == 0:
+        raise ImageError(f"{path}: is empty, expected a picture")
     return open(path, "rb")
 
 
@@ -251,7 +250,7 @@ def _whole(file: BinaryIO, path: str) -> BinaryIO:
     """A stream read whole, as decoders seek."""
     content = file.read(STREAM_LIMIT + 1)
     if not content:
-        raise ImageError(f"{_shown(path)}: is empty; expected a picture")
+        raise ImageError(f"{_shown(path)}: is empty, expected a picture")
     if len(content) > STREAM_LIMIT:
         raise ImageError(f"{_shown(path)}: more than {STREAM_LIMIT} bytes; expected a picture")
     return io.BytesIO(content)
@@ -285,6 +284,11 @@ def _pixels(file: BinaryIO, path: str) -> Pixels:
     kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
     try:
         image = Image.open(cast(BinaryIO, metered), formats=kinds)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        head = file.read(HEAD)
+        reason = "" if what_it_is(head).endswith("picture") else refusal(head, "a picture")
+        raise ImageError(reason or _UNREAD) from error
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"more than {2 * (limit or 0)} pixels; at most {PIXEL_LIMIT} are taken"

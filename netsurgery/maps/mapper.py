@@ -27,6 +27,7 @@ from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.unreadable import check_file
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
@@ -122,9 +123,8 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
             f"no {missing} to use: give --prototxt and --weights, or run where there is a "
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
         )
-    if settings.prototxt.is_file() and not settings.weights.is_file():
-        trouble = "is a folder" if settings.weights.is_dir() else "no such file"
-        raise SettingsError(f"{settings.weights}: {trouble}; expected the net's weights")
+    if settings.prototxt.is_file():  # else that is said when it is read
+        check_file(settings.weights, "a caffemodel", SettingsError)
     return settings.prototxt, settings.weights
 
 

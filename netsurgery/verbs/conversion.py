@@ -110,8 +110,12 @@ def output_paths(
     """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
 
     A prototxt from standard input ("-") has the stem "net". What is read as HDF5 is written so.
+    Raises OutputError for a `folder` that is a file.
     """
     folder = Path() if folder is None else folder
+    if folder.is_file():
+        hint = "--prototxt-out and --weights-out name files"
+        raise OutputError(f"{folder}: is a file, expected a folder for the outputs; {hint}")
     stem = "net" if str(prototxt) == "-" else prototxt.stem
     model, form = weights.stem, ".caffemodel"
     if is_hdf5_name(weights):

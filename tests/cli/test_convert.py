@@ -376,7 +376,7 @@ def test_params_without_layer_are_told(capsys: pytest.CaptureFixture[str]) -> No
 def test_files_given_the_wrong_way_round(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["convert", "model.caffemodel", "deploy.prototxt"]) == 1
     assert capsys.readouterr().err == (
-        "error: model.caffemodel: found binary data, expected a prototxt; "
+        "error: model.caffemodel: is binary data, expected a prototxt; "
         "are the prototxt and the caffemodel exchanged?\n"
     )
 

@@ -379,14 +379,16 @@ def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], writ
     assert refused(capsys, digits[1], "--field", code=2) == need
     assert refused(capsys, digits[1], "--size", "3", code=2) == need
     assert refused(capsys, digits[0], "--stats", code=2) == "Error: --stats needs a caffemodel"
+    either = "expected a prototxt or a caffemodel"
     assert refused(capsys, "nothing") == "error: nothing: No such file or directory"
-    assert refused(capsys, str(written)) == f"error: {written}: a directory"
+    assert refused(capsys, str(written)) == f"error: {written}: is a folder, {either}"
     (written / "page").write_text("<!DOCTYPE html><p>")
     assert refused(capsys, "page") == (
-        "error: page: is a web page; the download of the file itself went wrong"
+        "error: page: is a web page, expected a prototxt or a caffemodel; "
+        "the download of the file itself went wrong"
     )
     (written / "empty").write_text("")
-    assert refused(capsys, "empty") == "error: empty: is empty"
+    assert refused(capsys, "empty") == "error: empty: is empty, expected a caffemodel"
 
 
 def test_a_model_of_a_gigabyte_takes_little_memory(written: Path) -> None:

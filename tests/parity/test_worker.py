@@ -293,7 +293,7 @@ def test_weights_that_caffe_would_take_without_a_word(
     with pytest.raises(CaffemodelError) as caught:
         caffe_engine.load(lenet[0], html)
     assert str(caught.value) == (
-        f"{html}: is a web page; the download of the file itself went wrong"
+        f"{html}: is a web page, expected a caffemodel; the download of the file itself went wrong"
     )
     assert caffe_engine.alive
 

@@ -1,0 +1,67 @@
+"""Why a file cannot be read, in one wording for all files: the system's reason and what to try."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+from pathlib import Path
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.io.nearest import did_you_mean
+
+__all__ = ["check_file", "unreadable", "url_in"]
+
+#: As a `Path` has it, one slash may be lost.
+_URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):/+")
+#: Names of a folder that are looked at.
+_MOST = 20_000
+
+
+def url_in(path: str | Path) -> str:
+    """The URL that stands for a path, whole; "" where it is none.
+
+    >>> url_in(Path("https://example.com/deploy.prototxt"))
+    'https://example.com/deploy.prototxt'
+    """
+    match = _URL.match(str(path))
+    return "" if match is None else f"{match[1]}://{str(path)[match.end() :]}"
+
+
+def unreadable(path: str | Path, error: OSError, expected: str) -> tuple[str, str]:
+    """How to call the file that the system refused to open or read, and why.
+
+    expected: what should be in it, as "a prototxt".
+    """
+    url = url_in(path)
+    if url:
+        return url, "is a URL, not a file; download it first"
+    name = str(path).replace("\0", "\\0") or "''"
+    if os.path.isdir(name):
+        return name, f"is a folder, expected {expected}"
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        reason += _beside(name)
+    return name, reason
+
+
+def check_file(path: str | Path, expected: str, error: type[NetsurgeryError]) -> None:
+    """Raise `error` where the path leads to no regular file, in the words of `unreadable`."""
+    if os.path.isfile(path):
+        return
+    reason = OSError(errno.EINVAL, "is not a regular file")
+    if not os.path.exists(path):
+        reason = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    raise error(": ".join(unreadable(path, reason, expected)))
+
+
+def _beside(name: str) -> str:
+    """Which file of the same folder may have been meant."""
+    folder, base = os.path.split(name)
+    try:
+        with os.scandir(folder or ".") as entries:
+            files = [entry.name for entry in itertools.islice(entries, _MOST) if entry.is_file()]
+    except OSError:
+        return ""
+    return did_you_mean(base, files)
