@@ -9,7 +9,7 @@
 # make mutants answers taken away from the records of layer types: a test must fail each time
 # make reference  docs/commands.md and the man pages, from the commands
 # make types-table  the tables of layer types in docs/formats.md, from the records
-# make docs    the reference of the Python library, into docs/api (pdoc, from the docstrings)
+# make docs    the documentation as a site, into build/site; a warning is an error
 # make schema  the descriptors and index of Caffe's and its forks' fields, from the tables in schema/
 # make lock    what a release depends on, pinned by hash, into requirements/ (LOCK_ARGS=--upgrade: newest)
 # make audit   known weaknesses of what is pinned there (needs the network, as `make lock` does)
@@ -86,7 +86,8 @@ mutants: $(STAMP)
 	$(BIN)/python tests/mutate_types.py $(MUTANTS)
 
 docs: $(STAMP)
-	$(BIN)/python -m pdoc --no-show-source --output-directory docs/api netsurgery
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 reference: $(STAMP)
 	$(BIN)/python docs/command_reference.py
@@ -144,4 +145,4 @@ types: $(STAMP)
 check: lint types test
 
 clean:
-	rm -rf .venv demo docs/api build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
