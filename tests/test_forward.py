@@ -231,8 +231,9 @@ def test_params_that_became_nan_are_computed_with() -> None:
         assert np.isnan(net.forward()["sum"].ravel()).tolist() == [False, False, True]
 
 
-def test_a_closed_net_is_not_run() -> None:
-    net = opened()
+@pytest.mark.parametrize("weights", ["net.caffemodel", None])
+def test_a_closed_net_is_not_run(weights: str | None) -> None:
+    net = ns.Net("net.prototxt", weights, engine="embedded")
     net.forward()
     net.close()
     with pytest.raises(ns.NetError, match=r"^net\.prototxt: the net is closed$"):

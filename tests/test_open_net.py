@@ -87,3 +87,19 @@ def test_a_missing_layer_is_named_without_the_temporary_file() -> None:
     with edited("net.caffemodel", "conv[1]=0") as net, pytest.raises(ns.NetError) as caught:
         _ = net.params["data"]
     assert str(caught.value).startswith("unsaved weights: no params for layer 'data'")
+
+
+def test_the_present_params_as_a_model(temporary: Path) -> None:
+    """For what reads a file of weights: the net's own file, unless it says something else."""
+    with ns.Net("net.prototxt", "net.caffemodel") as net:
+        with net.present_model() as model:
+            assert model.path == "net.caffemodel"
+        net.params["conv"][1][2] = 8
+        with net.present_model() as model:
+            assert model.stored["conv"].blobs[1].numpy().tolist() == [1, 2, 8]
+            assert list(temporary.iterdir())
+        assert not list(temporary.iterdir())
+        assert net.params["conv"][1].tolist() == [1, 2, 8]
+        with net.present_model() as model, ns.Net.of_model(model) as copy:
+            assert copy.changed() == []
+            assert copy.params["conv"][1].tolist() == [1, 2, 8]

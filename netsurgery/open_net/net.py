@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from netsurgery.net import types
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.net import NetDefinition as NetView
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.scratch_model import changed_model
 from netsurgery.net.shapes import Shapes, describe
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
@@ -85,7 +87,7 @@ class Net(Closeable):
         return net
 
     def _open(self, model: NetWithWeights, engine: AnyEngine) -> None:
-        self._view = model.net
+        self._model, self._view, self._closed = model, model.net, False
         self._store = Store(model) if model.has_weights else None
         self._blobs = BlobStore(model.net)
         self._engine_options = as_engine_options(engine)
@@ -166,8 +168,8 @@ class Net(Closeable):
         >>> {name: array.shape for name, array in results.items()}
         {'prob': (5, 11), 'ip1': (5, 96)}
         """
-        if self._store is not None:
-            self._store.insist_open()
+        if self._closed:
+            raise NetError(f"{self._view.prototxt.path}: the net is closed")
         self._blobs.put({**(inputs or {}), **arrays})
         names = [blobs] if isinstance(blobs, str) else blobs
         for name in names:
@@ -249,8 +251,6 @@ class Net(Closeable):
         where the net's file has changed.
         """
         from netsurgery.surgery.edit.plan import EditPlan
-        from netsurgery.surgery.edit.session import EditSession
-        from netsurgery.surgery.edit.weights import layer_changes
         from netsurgery.surgery.edit.write import EditPaths, write_edit
 
         if self._store is None:
@@ -258,17 +258,27 @@ class Net(Closeable):
                 f"{self._view.prototxt.path}: opened without weights, so that none can be saved"
             )
         self._store.insist_open()
-        model = self._store.model
-        model.check_unchanged()
-        work = EditSession(model)
-        work.arrays = self._store.changed()
-        self._store.insist_finite(work.arrays)
-        plan = EditPlan(self._view, self._view, (), layer_changes(work), {}, ())
-        places = EditPaths(Path(weights), as_path(prototxt))
-        write_edit(plan, model, places, force=force)
+        self._store.insist_finite()
+        change = self._store.change()
+        plan = EditPlan(self._view, self._view, (), dict(change.layers), {}, ())
+        write_edit(plan, self._model, EditPaths(Path(weights), as_path(prototxt)), force=force)
+
+    @contextmanager
+    def present_model(self) -> Iterator[NetWithWeights]:
+        """The net with its present params, for what reads weights from a file.
+
+        Params that were changed are in a temporary file, which goes at the end of the context;
+        where none is, it is the net's own model. Raises CaffemodelError where the file has changed.
+        """
+        if self._store is None or not self._store.changed():
+            yield self._model
+            return
+        with changed_model(self._model, self._store.change()) as model:
+            yield model
 
     def close(self) -> None:
         """Close the weights and end the engine; arrays that were handed out stay valid."""
+        self._closed = True
         self._stop()
         if self._store is not None:
             self._store.close()

@@ -11,6 +11,7 @@ from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import ScratchModel
 from netsurgery.net.shapes import describe
+from netsurgery.net.write_weights import ModelChange
 from netsurgery.surgery.edit.session import EditSession
 
 if TYPE_CHECKING:
@@ -84,11 +85,23 @@ class Store:
     def _stored(self, owner: tuple[str, int]) -> Array:
         return self.original.peek_alone(*owner)
 
-    def insist_finite(self, changed: Mapping[tuple[str, int], Array]) -> None:
-        """Raise NetError where a param has values NaN or infinite that the file has not so."""
+    def change(self) -> ModelChange:
+        """What the changed params come to in the file of weights.
+
+        Raises CaffemodelError where the file has changed.
+        """
+        from netsurgery.surgery.edit.weights import layer_changes
+
+        self.model.check_unchanged()
+        work = EditSession(self.model)
+        work.arrays = {**self.changed()}
+        return ModelChange(self.model.net, layer_changes(work))
+
+    def insist_finite(self) -> None:
+        """Raise NetError where a param has values NaN or infinite that are finite in the file."""
         import numpy as np
 
-        for (layer, index), array in changed.items():
+        for (layer, index), array in self.changed().items():
             was = np.isfinite(self.original.peek_alone(layer, index))
             bad = np.count_nonzero(was & ~np.isfinite(array))
             if bad:
