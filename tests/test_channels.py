@@ -59,7 +59,7 @@ def test_every_first_layer_and_no_other_is_changed(tmp_path: Path) -> None:
     plan = planned(tmp_path, text, "swap-input-channels")
     assert list(plan.changes) == ["a", "b"]
     assert plan.text is None
-    assert [effect.what for effect in plan.steps[0].effects] == [
+    assert [param.what for param in plan.steps[0].params] == [
         "input channels in opposite order"
     ] * 2
     assert plan.notes == (
@@ -100,17 +100,20 @@ SHARING = 'param { name: "w" }'
         (
             INPUT % 3 + layer("Slice", "s t u", "x") + conv("c", "s"),
             "swap-input-channels",
-            "layer 's': it (Slice) reads the net's input and the order of its channels with it",
+            "layer 's': it (Slice) also reads the input, so the order of its channels "
+            "cannot be changed",
         ),
         (
             INPUT % 3 + layer("BatchNorm", "b", "x") + conv("c", "b"),
             "fold-scale:2",
-            "layer 'b': it (BatchNorm) reads the net's input and the scale of its values with it",
+            "layer 'b': it (BatchNorm) also reads the input, so the scale of its values "
+            "cannot be changed",
         ),
         (
             PLAIN + layer("Eltwise", "e", "x x"),
             "fold-mean:3",
-            "layer 'e': it (Eltwise) reads the net's input and the mean of its values with it",
+            "layer 'e': it (Eltwise) also reads the input, so the mean of its values "
+            "cannot be changed",
         ),
         (
             INPUT % 3 + layer("Dropout", "d", "x") + ip("i", "x"),
@@ -144,7 +147,8 @@ SHARING = 'param { name: "w" }'
         (
             INPUT % 3 + conv("c", "x").replace('"Convolution"', '"Deconvolution"'),
             "fold-mean:3",
-            "layer 'c': a Deconvolution's mean differs from place to place: no bias is it",
+            "layer 'c': the mean behind a Deconvolution differs by position, so no bias "
+            "can replace it",
         ),
         (
             INPUT % 3 + ip("a", "x", SHARING) + ip("b", "x", SHARING),
@@ -177,8 +181,8 @@ def test_a_mean_picture_is_no_bias_of_a_convolution(tmp_path: Path) -> None:
 def test_a_padded_mean_is_marked(tmp_path: Path) -> None:
     text = INPUT % 3 + conv("c", "x", "pad: 1")
     plan = planned(tmp_path, text, "fold-mean:3:padding=approximate")
-    (effect,) = plan.steps[0].effects
-    assert effect.what == "bias less the mean's share (approximate at the borders: it is padded)"
+    (param,) = plan.steps[0].params
+    assert param.what == "bias less the mean's share (approximate at the borders: it is padded)"
 
 
 def test_a_layer_without_bias_gets_one(tmp_path: Path) -> None:
@@ -240,12 +244,14 @@ def test_who_reads_a_size_stops_nothing(tmp_path: Path, behind: str, word: str) 
         (
             PLAIN + layer("Eltwise", "e", "x x"),
             "rgb-to-grey",
-            "layer 'e': it (Eltwise) reads the net's input and the number of its channels with it",
+            "layer 'e': it (Eltwise) also reads the input, so the number of its channels "
+            "cannot be changed",
         ),
         (
             GREY + layer("Pooling", "p", "x", "pooling_param { kernel_size: 1 }") + conv("d", "p"),
             "grey-to-rgb",
-            "layer 'p': it (Pooling) reads the net's input and the number of its channels with it",
+            "layer 'p': it (Pooling) also reads the input, so the number of its channels "
+            "cannot be changed",
         ),
         (
             INPUT % 3 + conv("c", "x", "group: 3").replace("num_output: 4", "num_output: 3"),

@@ -18,8 +18,9 @@ from netsurgery.io.segments import write_segments
 from netsurgery.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.filters import kernel
-from netsurgery.surgery.edit.operations import axes_left, parse_index, parse_operation
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
+from netsurgery.surgery.edit.syntax import parse_operation
+from netsurgery.surgery.edit.targets import axes_left, parse_index
 
 Array = NDArray[np.float32]
 
@@ -106,10 +107,10 @@ def test_the_target_is_the_longest_name_that_exists() -> None:
     long, short = (
         parse_operation(word, net()) for word in ("a/b-c=d[0]:e[1]=2", "a/b-c=d[0][1]*=-3")
     )
-    assert (long.target.layer, long.target.blob, long.verb, long.value) == (  # type: ignore[union-attr]
+    assert (long.target.layer, long.target.index, long.verb, long.value) == (  # type: ignore[union-attr]
         "a/b-c=d[0]:e", 1, "=", "2",
     )  # fmt: skip
-    assert (short.target.layer, short.target.indices, short.verb) == (  # type: ignore[union-attr]
+    assert (short.target.layer, short.target.slices, short.verb) == (  # type: ignore[union-attr]
         "a/b-c=d", ((1,),), "*=",
     )  # fmt: skip
 
@@ -216,7 +217,7 @@ def test_npy_in_and_out(
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        ("conv[0]=nan", "found 'nan' behind =, expected a number or npy:FILE, clip, normalize, "),
+        ("conv[0]=nan", "found 'nan' behind =, expected a number or npy:FILE; values zero, "),
         ("conv[0]*=1e43", "layer 'conv': 300 values of conv[0] would be NaN or infinite"),
         ("conv[1]/=0", "layer 'conv': 4 values of conv[1] would be NaN or infinite"),
         ("conv[0]=1e39", "layer 'conv': 300 values of conv[0] would be NaN or infinite"),
@@ -224,13 +225,13 @@ def test_npy_in_and_out(
         ("conv[0]=", "nothing behind ="),
         ("conv[0]", "found '' behind conv[0], expected =, +=, -=, *= or /="),
         ("conv[0]2", "found '2' behind conv[0], expected =, +=, -=, *= or /="),
-        ("conv=2", "found a layer without a blob; write LAYER[0] for its weights, LAYER[1] for "),
-        ("none[0]=2", "it begins neither with LAYER[BLOB] of a layer of the net nor with one of "),
+        ("conv=2", "found a layer without an index; LAYER[0] is its weights, LAYER[1] its bias"),
+        ("none[0]=2", "it begins neither with LAYER[INDEX] of a layer of the net nor with one of "),
         ("conv[2]=1", "layer 'conv': there is no param 2; it has 2"),
         ("x[0]=1", "layer 'x': the model has no params for it"),
-        ("conv[0][4]=1", "index 4 of 4 in a 4x3x5x5 blob"),
+        ("conv[0][4]=1", "index 4 of 4 in a 4x3x5x5 param"),
         ("conv[0][0,0,0,0,0]=1", "5 indices for 4 axes"),
-        ("conv[0][2:2]=1", "nothing of a 4x3x5x5 blob is chosen"),
+        ("conv[0][2:2]=1", "nothing of a 4x3x5x5 param is selected"),
         ("conv[0][...,...]=1", "two ... in one pair of brackets"),
         ("conv[0][::0]=1", "[::0]: a step of 0"),
         ("conv[0][a]=1", "[a]: found 'a', expected a number, a:b, a:b:c or ..."),
@@ -238,13 +239,16 @@ def test_npy_in_and_out(
         ("conv[0]=sobel-x:sigma=1", "conv[0]: sobel-x has no option 'sigma'; it takes no options"),
         ("conv[0]=scharr", "conv[0]: scharr fits 3 x 3 alone, not 5 x 5"),
         ("conv[0]=box:channels=3", "found '3', expected 0 to 2"),
-        ("conv[0][:,1]=box:channels=0", "conv[0][:,1] has chosen channels already; leave out ch"),
-        ("conv[0][0,0,0]=box", "conv[0][0,0,0] has lost an axis of its filters' H x W"),
+        (
+            "conv[0][:,1]=box:channels=0",
+            "conv[0][:,1] selects channels already; leave out channels=",
+        ),
+        ("conv[0][0,0,0]=box", "conv[0][0,0,0] does not keep both axes of its filters'"),
         ("conv[1]=box", "layer 'conv': param 1 is 4 (Convolution); box fills the H x W filters"),
         ("a/b-c=d[0]:e[0]=box", "layer 'a/b-c=d[0]:e': param 0 is 2x100 (InnerProduct); box "),
         ("conv[0]=gaussian:sigma=a", "conv[0]: gaussian: sigma=a, expected a number"),
         ("conv[0]=gaussian:1", "gaussian: found '1', expected OPTION=VALUE"),
-        ("conv[0]=gaussian:sigma=1,sigma=2", "gaussian: sigma is given twice"),
+        ("conv[0]=gaussian:sigma=1,sigma=2", "gaussian: sigma is named twice"),
         ("conv[0]=clip", "clip takes low and high; found neither"),
         ("conv[0]=clip:min=1", "clip takes low and high; found min"),
         ("conv[0]=clip:low=2,high=1", "clip: low=2 is above high=1"),
@@ -257,7 +261,7 @@ def test_npy_in_and_out(
         ("save:conv[0]", "save needs a file, as in save:conv[0]=FILE.npy"),
         ("save:conv", "save needs a param, as in save:LAYER[0]=FILE.npy"),
         ("fold:", "nothing behind fold:"),
-        ("fold-scale", "fold-scale needs something behind a colon"),
+        ("fold-scale", "fold-scale needs something behind a colon, as in fold-scale:0.017"),
     ],
 )
 def test_refusals_name_the_word_and_the_reason(model: NetWithWeights, word: str, what: str) -> None:
@@ -267,13 +271,13 @@ def test_refusals_name_the_word_and_the_reason(model: NetWithWeights, word: str,
 def test_every_refusal_is_told_at_once(model: NetWithWeights) -> None:
     assert refused(model, "conv[0]=1", "conv[9]=1", "conv[1]=zero", "up[0][9]=1") == (
         "conv[9]=1: layer 'conv': there is no param 9; it has 2; "
-        "up[0][9]=1: index 9 of 4 in a 4x2x4x4 blob"
+        "up[0][9]=1: index 9 of 4 in a 4x2x4x4 param"
     )
 
 
 def test_a_filter_of_zeros_has_no_norm(model: NetWithWeights) -> None:
     assert refused(model, "conv[0][2]=zero", "conv[0]=normalize") == (
-        "conv[0]=normalize: normalize: the l2 of filter 2 of those chosen is 0"
+        "conv[0]=normalize: normalize: the l2 of filter 2 of those selected is 0"
     )
 
 

@@ -239,7 +239,7 @@ def test_what_is_not_on_the_way_stops_nothing(tmp_path: Path, behind: str) -> No
 def test_what_is_said(tmp_path: Path) -> None:
     text = FIRST + layer("BatchNorm", "n", "c") + conv("d", "n", 3)
     plan = planned(tmp_path, text, "outputs:c:keep=3,0", "outputs:c:keep=0-1", "outputs:d:add=2")
-    assert [[f"{e.layer}[{e.blob}]: {e.what}" for e in step.effects] for step in plan.steps] == [
+    assert [[f"{p.layer}[{p.index}]: {p.what}" for p in step.params] for step in plan.steps] == [
         [
             "c[0]: 2 of 4 outputs kept, in another order",
             "c[1]: 2 of 4 outputs kept, in another order",
@@ -270,11 +270,13 @@ def test_the_text_follows(tmp_path: Path) -> None:
     expected = text.replace("num_output: 4", "num_output: 3").replace("group: 4", "group: 3")
     expected = expected.replace('top: "r" ', 'top: "r" slice_param { slice_point: 2 } ')
     assert plan.text == expected.replace("[1, 4, 36, 1]", "[1, 3, 36, 1]")
-    assert [effect.what for effect in plan.steps[0].effects if effect.blob is None] == [
-        "group 4 becomes 3",
-        "slices of 2, 1 channels",
-        "slices of 1, 2 channels",
-        "dim 4 becomes 3",
+    changed = [(layer, field.path, field.old, field.new) for layer, field in plan.steps[0].fields]
+    assert changed == [
+        ("c", "convolution_param.num_output", "4", "3"),
+        ("d", "convolution_param.num_output", "4", "3"),
+        ("d", "convolution_param.group", "4", "3"),
+        ("s", "slice_param", None, "{ slice_point: 2 }"),
+        ("f", "reshape_param.shape.dim", "[1, 4, 36, 1]", "[1, 3, 36, 1]"),
     ]
 
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 from netsurgery.formats.textformat import Message
 from netsurgery.io.memory import Claim
-from netsurgery.net.net import Shape
+from netsurgery.net.net import Layer, Shape
 from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FILLERS", "Filler", "fill", "read_filler", "why_not"]
+__all__ = ["FILLERS", "VARIANCE_NORMS", "Filler", "fill", "read_filler", "stream_key", "why_not"]
 
 #: The filler types of Caffe 1.0.
 FILLERS = ("bilinear", "constant", "gaussian", "msra", "positive_unitball", "uniform", "xavier")
 
-_VARIANCE_NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
+VARIANCE_NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
 _AT_ONCE = 1 << 20
 
 
@@ -58,9 +58,9 @@ def read_filler(message: Message | None, default: Filler) -> Filler:
     if message is None:
         return default
     norm = message.word("variance_norm", "FAN_IN")
-    norm = dict(zip("012", _VARIANCE_NORMS, strict=True)).get(norm, norm)
-    if norm not in _VARIANCE_NORMS:
-        raise message.error(f"found variance_norm {norm}, expected {', '.join(_VARIANCE_NORMS)}")
+    norm = dict(zip("012", VARIANCE_NORMS, strict=True)).get(norm, norm)
+    if norm not in VARIANCE_NORMS:
+        raise message.error(f"found variance_norm {norm}, expected {', '.join(VARIANCE_NORMS)}")
     return Filler(
         type=message.string("type", "constant"),
         value=message.number("value", 0.0),
@@ -91,6 +91,13 @@ def why_not(filler: Filler, shape: Shape) -> str:
     if not all(abs(number) < 3.4e38 for number in numbers):
         return "a filler's number is not a finite float32"
     return ""
+
+
+def stream_key(layer: Layer, index: int) -> str:
+    """What names the stream of random numbers of a param: the same for all layers that share it."""
+    names = layer.param_names
+    shared = names[index] if index < len(names) else ""
+    return f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
 
 
 def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[np.float32]]:

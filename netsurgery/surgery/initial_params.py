@@ -11,7 +11,7 @@ from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.param_sources import check_own_names
 from netsurgery.net.shapes import Shapes, describe, infer, remedy
 from netsurgery.net.types.record import ParamRole, ParamSpec
-from netsurgery.surgery.fillers import Filler, read_filler, why_not
+from netsurgery.surgery.fillers import Filler, read_filler, stream_key, why_not
 from netsurgery.surgery.plan import Refusal
 
 __all__ = ["InitialParam", "InitialPlan", "plan_initial_params", "unknown_sources"]
@@ -121,11 +121,9 @@ def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
 
 
 def _params(layer: Layer, shapes: tuple[Shape, ...], as_caffe: bool) -> Iterator[InitialParam]:
-    names = layer.param_names
     known = types.params(layer) or ()
     for index, (shape, param) in enumerate(zip(shapes, known, strict=True)):
-        shared = names[index] if index < len(names) else ""
-        key = f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
+        key = stream_key(layer, index)
         fills = param.fills if as_caffe else _STATISTICS.get(param.role, param.fills)
         yield InitialParam(layer.name, index, shape, _filler(layer, param, fills), key)
 

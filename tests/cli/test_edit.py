@@ -48,7 +48,7 @@ def test_it_tells_what_each_operation_does(capsys: pytest.CaptureFixture[str]) -
         "conv1[1]+=1",
         "  conv1[1]: 16 of 16 values change",
         "conv1[0][2]=gaussian:sigma=1",
-        "  conv1[0]: 25 of 25 values change",
+        "  conv1[0]: 25 of 400 values change",
         "save:ip2[1]=b.npy",
         "  ip2[1]: 11 values saved to b.npy",
         "wrote o.caffemodel",
@@ -86,13 +86,22 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         "operations": [
             {
                 "operation": "ip2[1]*=2",
-                "effects": [
+                "name": "*=",
+                "params": [
                     {
                         "layer": "ip2",
-                        "blob": 1,
-                        "what": "11 of 11 values change",
+                        "index": 1,
+                        "shape": [11],
+                        "new_shape": [11],
+                        "changed": 11,
+                        "seed": None,
+                        "what": "",
                     }
                 ],
+                "layers": [],
+                "fields": [],
+                "saved": [],
+                "notes": [],
             }
         ],
         "notes": [],
@@ -149,7 +158,7 @@ def test_all_or_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert edit("ip2[1]=3", "ip2[1]=wrong", "ip9[0]=1", "save:ip2[1]=b.npy") == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ip2[1]=wrong: found 'wrong' behind =, expected a number or npy")
-    assert "; ip9[0]=1: it begins neither with LAYER[BLOB] of a layer" in err
+    assert "; ip9[0]=1: it begins neither with LAYER[INDEX] of a layer" in err
     assert err.count("\n") == 1
     assert made() == set()
 

@@ -40,7 +40,7 @@ from netsurgery.surgery.edit.cuts import (
 )
 from netsurgery.surgery.edit.follow import Follower
 from netsurgery.surgery.edit.layer_text import own_message
-from netsurgery.surgery.edit.session import Change, EditSession, refusal
+from netsurgery.surgery.edit.session import EditSession, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,15 +119,16 @@ def _cut_by_channel(follow: Follower, layer: Layer) -> None:
     values = _params(follow, layer)
     for index, axis in axes.items():
         follow.work.set_param(layer.name, index, take(values[index], cut.rows, axis))
-        follow.work.effects.append(Change(layer.name, index, _left(cut.rows, cut.old, "channels")))
+        follow.work.describe(layer.name, index, _left(cut.rows, cut.old, "channels"))
 
 
 def _left(rows: Rows, old: int, what: str) -> str:
     """ "3 of 4 outputs kept, 2 of zeros added"."""
-    kept = [row for row in rows if row != NEW]
-    order = "" if kept == sorted(kept) else ", in another order"
-    added = f", {len(rows) - len(kept)} of zeros added" if len(kept) < len(rows) else ""
-    return f"{len(kept)} of {old} {what} kept{order}{added}"
+    old_rows = [row for row in rows if row != NEW]
+    order = "" if old_rows == sorted(old_rows) else ", in another order"
+    count = len(rows) - len(old_rows)
+    added = f", {count} of zeros added" if count else ""
+    return f"{len(old_rows)} of {old} {what} kept{order}{added}"
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,14 @@ def _cut_weighted(follow: Follower, layer: Layer, edits: Edits) -> None:
         )
         if left != identity(old)
     ]
-    work.effects.append(Change(name, 0, "; ".join(what)))
+    work.describe(name, 0, "; ".join(what))
     if rows.outputs != identity(rows.old[0]):
         for index, values in enumerate(bias, 1):
             work.set_param(name, index, take(values, rows.outputs, 0))
-            work.effects.append(Change(name, index, what[0]))
+            work.describe(name, index, what[0])
         _set_number(follow, layer, edits, "num_output", _NUM_OUTPUT, len(rows.outputs))
     if len(rows.groups) != group:
         _set_number(follow, layer, edits, "group", _GROUP, len(rows.groups))
-        work.effects.append(Change(name, None, f"group {group} becomes {len(rows.groups)}"))
 
 
 def _set_number(
@@ -273,8 +273,6 @@ def _move_points(follow: Follower, layer: Layer, edits: Edits) -> None:
         insert_field(edits, fields[-1], text if message.fields else f"slice_param {{ {text} }}")
     else:
         return
-    what = f"slices of {', '.join(map(str, sizes))} channels"
-    follow.work.effects.append(Change(layer.name, None, what))
 
 
 def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
@@ -290,8 +288,6 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
     dim = dims[cut.axis - start]
     if dim.as_int(-1) > 0:
         edits.replace(dim.start, dim.end, str(len(cut.rows)))
-        what = f"dim {dim.as_int()} becomes {len(cut.rows)}"
-        follow.work.effects.append(Change(layer.name, None, what))
 
 
 def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]) -> None:
@@ -312,10 +308,10 @@ def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]
     except PrototxtError as error:
         raise SurgeryError(f"the net would not fit together any more: {error}") from None
     for name, shape in expected.items():
-        found = shapes.blobs.get(name)
-        if found != shape:
-            new = "of no known shape" if found is None else describe(found)
-            raise SurgeryError(f"blob {name!r} would be {new}, expected {describe(shape)}")
+        new = shapes.blobs.get(name)
+        if new != shape:
+            what = "of no known shape" if new is None else describe(new)
+            raise SurgeryError(f"blob {name!r} would be {what}, expected {describe(shape)}")
     for name, its in params.items():
         if shapes.params.get(name) != its:
             raise SurgeryError(f"the shapes of layer {name!r}'s params would depend on it")

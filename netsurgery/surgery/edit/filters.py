@@ -34,14 +34,16 @@ _POSITIVE = frozenset({"sigma", "lambda", "gamma"})
 class KernelKind:
     """One kind of kernel.
 
-    make: (H, W, options) -> the kernel. sizes: those it has, in words. fits: whether it has
-    H x W. needs: options that must be given. defaults: those that may be.
+    make: (H, W, options) -> the kernel. help: what it is, a sentence. sizes: those it fits, in
+    words. fits: whether it fits H x W. needs: required options, each with an example. defaults:
+    the others.
     """
 
     make: Callable[[int, int, Options], Kernel]
+    help: str
     sizes: str
     fits: Callable[[int, int], bool]
-    needs: tuple[str, ...] = ()
+    needs: Mapping[str, float] = field(default_factory=dict)
     defaults: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -62,8 +64,8 @@ def kernel(name: str, height: int, width: int, options: Options) -> Kernel:
             raise SurgeryError(f"{name} has no option {option!r}; it {takes}")
         positive = option in _POSITIVE
         if not math.isfinite(value) or (positive and value <= 0):
-            wanted = "a number above 0" if positive else "a finite number"
-            raise SurgeryError(f"{name}: {option}={value:g}; expected {wanted}")
+            expected = "a number above 0" if positive else "a finite number"
+            raise SurgeryError(f"{name}: {option}={value:g}; expected {expected}")
     for option in kind.needs:
         if option not in options:
             raise SurgeryError(f"{name} needs {option}, as in {name}:{option}=1")
@@ -90,9 +92,9 @@ def _gaussian(height: int, width: int, options: Options) -> Kernel:
     y, x = _grid(height, width)
     exponent = -(x**2 + y**2) / (2 * options["sigma"] ** 2)
     # The largest becomes 1, so that the sum is not 0 however small sigma is.
-    made: Kernel = np.exp(exponent - exponent.max())
-    made /= made.sum()
-    return made
+    values: Kernel = np.exp(exponent - exponent.max())
+    values /= values.sum()
+    return values
 
 
 def _log(height: int, width: int, options: Options) -> Kernel:
@@ -102,9 +104,9 @@ def _log(height: int, width: int, options: Options) -> Kernel:
     """
     y, x = _grid(height, width)
     sigma = options["sigma"]
-    made: Kernel = (x**2 + y**2 - 2 * sigma**2) / sigma**4 * _gaussian(height, width, options)
-    made -= made.mean()
-    return made
+    values: Kernel = (x**2 + y**2 - 2 * sigma**2) / sigma**4 * _gaussian(height, width, options)
+    values -= values.mean()
+    return values
 
 
 def _gabor(height: int, width: int, options: Options) -> Kernel:
@@ -120,8 +122,8 @@ def _gabor(height: int, width: int, options: Options) -> Kernel:
     across = -x * math.sin(turn) + y * math.cos(turn)
     spread = along**2 + options["gamma"] ** 2 * across**2
     envelope = np.exp(-spread / (2 * options["sigma"] ** 2))
-    made: Kernel = envelope * np.cos(2 * math.pi * along / options["lambda"] + phase)
-    return made
+    values: Kernel = envelope * np.cos(2 * math.pi * along / options["lambda"] + phase)
+    return values
 
 
 def _binomial(order: int) -> Kernel:
@@ -150,7 +152,7 @@ def _scharr_x(height: int, width: int, options: Options) -> Kernel:
     return np.outer([3.0, 10.0, 3.0], [-1.0, 0.0, 1.0])
 
 
-def _turned(
+def _exchanged(
     make: Callable[[int, int, Options], Kernel],
 ) -> Callable[[int, int, Options], Kernel]:
     """The same kernel with x and y exchanged."""
@@ -166,9 +168,9 @@ def _laplacian(height: int, width: int, options: Options) -> Kernel:
 
     down, across = (_binomial(size - 3) / 2.0 ** (size - 3) for size in (height, width))
     second = [1.0, -2.0, 1.0]
-    wide, high = np.pad(across, 1), np.pad(down, 1)
+    row, column = np.pad(across, 1), np.pad(down, 1)
     rows, columns = np.convolve(down, second), np.convolve(across, second)
-    return np.outer(rows, wide) + np.outer(high, columns)
+    return np.outer(rows, row) + np.outer(column, columns)
 
 
 def _box(height: int, width: int, options: Options) -> Kernel:
@@ -181,9 +183,9 @@ def _box(height: int, width: int, options: Options) -> Kernel:
 def _identity(height: int, width: int, options: Options) -> Kernel:
     """1 in the middle; along an even side the middle two share it. The sum is 1."""
     y, x = _grid(height, width)
-    made: Kernel = ((abs(y) < 1) & (abs(x) < 1)).astype(float)
-    made /= made.sum()
-    return made
+    values: Kernel = ((abs(y) < 1) & (abs(x) < 1)).astype(float)
+    values /= values.sum()
+    return values
 
 
 def bilinear(size: int) -> Kernel:
@@ -196,8 +198,8 @@ def bilinear(size: int) -> Kernel:
 
     factor = math.ceil(size / 2)
     ramp = 1 - np.abs(np.arange(size) / factor - (size - 1) / (2 * factor))
-    made: Kernel = np.outer(ramp, ramp)
-    return made
+    values: Kernel = np.outer(ramp, ramp)
+    return values
 
 
 def _bilinear(height: int, width: int, options: Options) -> Kernel:
@@ -216,22 +218,55 @@ def _from(least: int) -> Callable[[int, int], bool]:
     return lambda height, width: min(height, width) >= least
 
 
-_GABOR = KernelKind(
-    _gabor, "any size", _any, ("sigma", "lambda"), {"theta": 0.0, "psi": 0.0, "gamma": 1.0}
-)
-
 #: Every kernel by name.
 KERNELS: dict[str, KernelKind] = {
-    "bilinear": KernelKind(_bilinear, "squares", lambda height, width: height == width),
-    "box": KernelKind(_box, "any size", _any),
-    "gabor": _GABOR,
-    "gaussian": KernelKind(_gaussian, "any size", _any, ("sigma",)),
-    "identity": KernelKind(_identity, "any size", _any),
-    "laplacian": KernelKind(_laplacian, "3 x 3 and larger", _from(3)),
-    "log": KernelKind(_log, "3 x 3 and larger", _from(3), ("sigma",)),
-    "scharr": KernelKind(_scharr_x, "3 x 3 alone", _three),
-    "scharr-x": KernelKind(_scharr_x, "3 x 3 alone", _three),
-    "scharr-y": KernelKind(_turned(_scharr_x), "3 x 3 alone", _three),
-    "sobel-x": KernelKind(_sobel_x, "2 x 2 and larger", _from(2)),
-    "sobel-y": KernelKind(_turned(_sobel_x), "2 x 2 and larger", _from(2)),
+    "gaussian": KernelKind(
+        _gaussian, "A Gaussian of sigma S pixels, of sum 1.", "any size", _any, {"sigma": 1}
+    ),
+    "log": KernelKind(
+        _log,
+        "The Laplacian of a Gaussian of sigma S pixels, of sum 0.",
+        "3 x 3 and larger",
+        _from(3),
+        {"sigma": 1},
+    ),
+    "gabor": KernelKind(
+        _gabor,
+        "A wave of L pixels under a Gaussian of sigma S; theta and psi are in degrees.",
+        "any size",
+        _any,
+        {"sigma": 2, "lambda": 4},
+        {"theta": 0.0, "psi": 0.0, "gamma": 1.0},
+    ),
+    "sobel-x": KernelKind(
+        _sobel_x,
+        "The smoothed derivative to the right, in whole numbers.",
+        "2 x 2 and larger",
+        _from(2),
+    ),
+    "sobel-y": KernelKind(
+        _exchanged(_sobel_x),
+        "The smoothed derivative downwards, in whole numbers.",
+        "2 x 2 and larger",
+        _from(2),
+    ),
+    "scharr": KernelKind(_scharr_x, "The same as scharr-x.", "3 x 3 alone", _three),
+    "scharr-x": KernelKind(
+        _scharr_x, "Scharr's derivative to the right, in whole numbers.", "3 x 3 alone", _three
+    ),
+    "scharr-y": KernelKind(
+        _exchanged(_scharr_x),
+        "Scharr's derivative downwards, in whole numbers.",
+        "3 x 3 alone",
+        _three,
+    ),
+    "laplacian": KernelKind(_laplacian, "The Laplacian, of sum 0.", "3 x 3 and larger", _from(3)),
+    "box": KernelKind(_box, "The mean of the window.", "any size", _any),
+    "identity": KernelKind(_identity, "1 in the middle, 0 elsewhere.", "any size", _any),
+    "bilinear": KernelKind(
+        _bilinear,
+        "Bilinear interpolation, Caffe's filler for a Deconvolution.",
+        "squares",
+        lambda height, width: height == width,
+    ),
 }

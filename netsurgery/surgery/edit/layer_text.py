@@ -27,14 +27,14 @@ def own_message(layer: Layer) -> Message:
 def param_message(layer: Layer) -> Message:
     """The message with num_output in it. Raises SurgeryError where it is left out."""
     name = types.message_of(layer) or ""
-    found = layer.message.message(name)
-    if found is None:
+    message = layer.message.message(name)
+    if message is None:
         raise refusal(layer.name, f"{name} is missing")
-    return found
+    return message
 
 
 def give_bias(edits: Edits, layer: Layer) -> None:
-    """Take out ``bias_term: false``."""
+    """Remove ``bias_term: false``."""
     term = param_message(layer).one("bias_term")
     if term is not None:
         remove_field(edits, term)
@@ -55,7 +55,7 @@ def rename_top(edits: Edits, layer: Layer, name: str) -> None:
 
 
 def remove_layer(edits: Edits, net: NetDefinition, layer: Layer) -> None:
-    """Take out a layer, with the comment lines right above it, and one of two empty lines."""
+    """Remove a layer, with the comment lines right above it, and one of two empty lines."""
     text, field = net.prototxt.text, net.prototxt.field_of(layer.message)
     start = text.rfind("\n", 0, field.start) + 1
     end = _line_end(text, field)

@@ -6,9 +6,8 @@ written. Nothing here writes a file, so that giving up leaves no trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
@@ -20,6 +19,15 @@ from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights, other_shape
 from netsurgery.net.shapes import Shapes, infer
+from netsurgery.surgery.difference.fields import FieldChange
+from netsurgery.surgery.edit.changes import (
+    LayerEvent,
+    ParamChange,
+    SavedParam,
+    Step,
+    layer_events,
+    layer_fields,
+)
 from netsurgery.surgery.plan import Refusal
 
 if TYPE_CHECKING:
@@ -28,23 +36,14 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Change", "EditSession", "Param", "UnfitParams", "refusal"]
+__all__ = ["EditSession", "ParamKey", "UnfitParams", "refusal"]
 
 _COMPUTING = "computing with the params that the operation changes"
 #: What computing with a number of a param takes: copies in float64, products, the result.
 _WIDE = 40
 
-#: A param blob: its layer and its number.
-Param = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one operation does to one layer, or to one param blob of it (None for the layer)."""
-
-    layer: str
-    blob: int | None
-    what: str
+#: A param: its layer and its index.
+ParamKey = tuple[str, int]
 
 
 def refusal(layer: str, reason: str, remedy: str = "") -> SurgeryError:
@@ -58,40 +57,80 @@ class UnfitParams(SurgeryError):
 
 def _copied(layer: str, index: int, values: NDArray[np.floating]) -> Array:
     """An array of its own, float32."""
-    made: Array = empty(values.shape, "f4", f"layer {layer!r}: a copy of its param {index}")
-    made[...] = values
-    return made
+    array: Array = empty(values.shape, "f4", f"layer {layer!r}: a copy of its param {index}")
+    array[...] = values
+    return array
 
 
 class EditSession:
     """model: the net and its weights as they were. net: as it is now.
 
-    effects, notes: what was done since `take_effects`, and to be told. saved: file name -> array
-    to write beside the outputs. fields: layer -> {field number: value} to change in the layer's
-    own record in the model (None takes the field out). added: layers whose params are all new,
-    the model's of that name being removed or not there.
+    notes: what the user should know. saved: file name -> array to write beside the outputs.
+    fields: layer -> {field number: value} to change in the layer's own record in the model (None
+    removes the field). added: layers whose params are all new, the model having none of that name
+    or those being removed.
     """
 
     def __init__(self, model: NetWithWeights) -> None:
         self.model, self.net = model, model.net
-        self.effects: list[Change] = []
         self.notes: list[str] = []
         self.saved: dict[str, Array] = {}
         self.removed: dict[str, None] = {}
         self.added: dict[str, None] = {}
         self.fields: dict[str, dict[int, int | None]] = {}
-        self.arrays: dict[Param, Array] = {}
+        self.arrays: dict[ParamKey, Array] = {}
         self._shapes: Shapes | None = None
-        self._copies: dict[Param, Param | None] = {}
+        self._copies: dict[ParamKey, ParamKey | None] = {}
         self._working = Claim(0, _COMPUTING)
+        self._params: dict[ParamKey, ParamChange] = {}
+        self._saves: list[SavedParam] = []
+        self._whats: dict[tuple[str, int | None], str] = {}
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """One operation: what it computes with the params that it looks at goes at its end."""
+    def run(self, word: str, name: str, operation: Callable[[], None]) -> Step:
+        """Carry out one operation; returns what it changed. Raises what it raises.
+
+        What it computes with the params that it reads is freed at its end.
+        """
+        before, noted = self.net, len(self.notes)
+        self._params, self._saves, self._whats = {}, [], {}
         try:
-            yield
+            operation()
         finally:
             self._working.close()
+        events: tuple[LayerEvent, ...] = ()
+        fields: tuple[tuple[str | None, FieldChange], ...] = ()
+        if self.net is not before:
+            events = tuple(
+                replace(event, what=self._whats.get((event.layer, None), ""))
+                for event in layer_events(before, self.net)
+            )
+            fields = tuple(layer_fields(before, self.net))
+        params = tuple(
+            replace(change, what=self._whats.get(key, change.what))
+            for key, change in self._params.items()
+        )
+        notes = tuple(self.notes[noted:])
+        return Step(word, name, params, events, fields, tuple(self._saves), notes)
+
+    def describe(self, layer: str, index: int | None, what: str) -> None:
+        """Say what the operation does to a param, or (None) why a layer is removed or added."""
+        self._whats[layer, index] = what
+
+    def record(self, change: ParamChange) -> None:
+        """Take note of a param that was changed in place."""
+        key = (change.layer, change.index)
+        earlier = self._params.get(key)
+        self._params[key] = change if earlier is None else earlier.followed_by(change)
+
+    def save(self, layer: str, index: int, file: str, values: Array) -> None:
+        """Have a param, or a part of it, written to a file beside the outputs.
+
+        Raises SurgeryError where the file is named already.
+        """
+        if file in self.saved:
+            raise SurgeryError(f"{file} is saved to already")
+        self.saved[file] = values
+        self._saves.append(SavedParam(layer, index, values.shape, file))
 
     @property
     def shapes(self) -> Shapes:
@@ -108,19 +147,19 @@ class EditSession:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises SurgeryError."""
-        found = self.net.named(name)
-        if len(found) != 1:
-            many = "the net has no such layer" if not found else f"the net has {len(found)} of them"
-            raise refusal(name, many)
-        return found[0]
+        layers = self.net.named(name)
+        if len(layers) != 1:
+            count = f"the net has {len(layers)} of them" if layers else "the net has no such layer"
+            raise refusal(name, count)
+        return layers[0]
 
     def stored(self, name: str) -> WeightsLayer:
         """The layer's params in the model. Raises SurgeryError where it has none, or twice."""
-        found = self.model.copies.get(name, ())
-        if len(found) != 1:
-            many = f"the model has {len(found)} layers of that name"
-            raise refusal(name, many if found else "the model has no params for it")
-        return found[0]
+        copies = self.model.copies.get(name, ())
+        if len(copies) != 1:
+            count = f"the model has {len(copies)} layers of that name"
+            raise refusal(name, count if copies else "the model has no params for it")
+        return copies[0]
 
     def refuse_shared(self, layer: str, *indices: int) -> None:
         """Raise SurgeryError where another layer shares one of these params of the layer."""
@@ -131,18 +170,18 @@ class EditSession:
     def peek(self, layer: str, index: int) -> Array:
         """A param as it is now, in the net's shape; not to be written to.
 
-        Raises SurgeryError where the model has it not, and where any param of the layer is not
-        as the net has it: what is computed from some of them would lose the others.
+        Raises SurgeryError where the model lacks it, and where any param of the layer does not
+        fit the net: what is computed from some of them would lose the others.
         """
         self.check_params(layer)
-        found = self.peek_alone(layer, index)
-        self._working.add(_WIDE * found.size)
-        return found
+        values = self.peek_alone(layer, index)
+        self._working.add(_WIDE * values.size)
+        return values
 
     def peek_alone(self, layer: str, index: int) -> Array:
-        """The same, to be looked at or changed by itself: the layer's others may be as they like.
+        """The same, to be read or changed by itself, whatever the layer's other params are.
 
-        Raises SurgeryError where the model has it not, or in another shape than the net.
+        Raises SurgeryError where the model lacks it, or has it in another shape than the net.
         """
         owner = self.net.sharing.owner((layer, index))
         return self.arrays[owner] if owner in self.arrays else self._stored(layer, index)
@@ -160,9 +199,9 @@ class EditSession:
         And PrototxtError for a field of the layer that is not known: it may be why.
         """
         check_fields(self.layer(layer))
-        found = self.model.fit.mismatches.get(layer)
-        if found is not None and layer not in self.added:
-            raise UnfitParams(str(Refusal(layer, "; ".join(found.reasons()))))
+        differing = self.model.fit.mismatches.get(layer)
+        if differing is not None and layer not in self.added:
+            raise UnfitParams(str(Refusal(layer, "; ".join(differing.reasons()))))
 
     def set_param(self, layer: str, index: int, values: NDArray[np.floating]) -> None:
         """Give a param new values, of whatever shape, or a layer one param more.
@@ -175,15 +214,27 @@ class EditSession:
         """The same for several params of the layer: for all of them or, where it raises, none."""
         import numpy as np
 
-        new: dict[Param, Array] = {}
+        new: dict[ParamKey, Array] = {}
         for index, values in params.items():
             with np.errstate(over="ignore"):
                 array = _copied(layer, index, values)
             bad = int(array.size - np.count_nonzero(np.isfinite(array)))
             if bad:
                 raise refusal(layer, f"{bad} values of its param {index} would be NaN or infinite")
-            new[self.net.sharing.owner((layer, index))] = array
-        self.arrays.update(new)
+            new[layer, index] = array
+        for (_, index), array in new.items():
+            owner = self.net.sharing.owner((layer, index))
+            self.record(_change(layer, index, self._present(owner), array))
+            self.arrays[owner] = array
+
+    def _present(self, param: ParamKey) -> Array | None:
+        """The param as it is now, None where there is none."""
+        if param in self.arrays or param[0] in self.removed:
+            return self.arrays.get(param)
+        try:
+            return self._stored(*param)
+        except SurgeryError:
+            return None
 
     def count(self, layer: str) -> int:
         """How many params the layer has now. Raises what `check_params` raises."""
@@ -203,23 +254,22 @@ class EditSession:
         if not 0 <= number < len(blobs):
             raise refusal(layer, f"there is no param {index}; it has {len(blobs)}")
         blob = blobs[number]
-        wanted = self._wanted(layer, index, blob.shape)
-        if blob.shape != stored_shape(blob, wanted):
-            raise refusal(layer, other_shape(index, blob.shape, wanted))
-        return blob.numpy().reshape(wanted)
+        expected = self._expected(layer, index, blob.shape)
+        if blob.shape != stored_shape(blob, expected):
+            raise refusal(layer, other_shape(index, blob.shape, expected))
+        return blob.numpy().reshape(expected)
 
-    def _last_copy(self, layer: str, index: int) -> Param:
-        """The param's last copy in the model: which of those that share it is there last."""
+    def _last_copy(self, layer: str, index: int) -> ParamKey:
+        """The param's last copy in the model, of the layers that share it."""
         owner = self.net.sharing.owner((layer, index))
         if owner not in self._copies:
             places = self.model.places
-            there = [each for each in self.net.sharing.sharers(owner) if each[0] in places]
-            last = max(there, key=lambda each: places[each[0]], default=None)
-            self._copies[owner] = last
+            stored = [each for each in self.net.sharing.sharers(owner) if each[0] in places]
+            self._copies[owner] = max(stored, key=lambda each: places[each[0]], default=None)
         return self._copies[owner] or (layer, index)
 
-    def _wanted(self, layer: str, index: int, stored: Shape) -> Shape:
-        """The param's shape in the net; as it is stored where the net does not tell."""
+    def _expected(self, layer: str, index: int, stored: Shape) -> Shape:
+        """The param's shape in the net; as it is stored where the net does not say."""
         known = self.shapes.params.get(layer, ())
         return known[index] if index < len(known) else stored
 
@@ -243,16 +293,25 @@ class EditSession:
             self.arrays.pop((layer, index), None)
 
     def add(self, layer: str, *params: NDArray[np.floating]) -> None:
-        """Give the net's layer `layer`, which the model has not any more, params of its own."""
+        """Give the net's layer `layer`, which the model no longer has, params of its own."""
         self.added[layer] = None
         for index, values in enumerate(params):
             self.set_param(layer, index, values)
 
     def changed(self) -> Mapping[str, Mapping[int, Array]]:
         """Layer of the model -> {number of its param: its new values}."""
-        found: dict[str, dict[int, Array]] = {}
+        changed: dict[str, dict[int, Array]] = {}
         for param, array in self.arrays.items():
             for name, index in self.net.sharing.sharers(param):
                 if name in self.model.stored and name not in self.added:
-                    found.setdefault(name, {})[index] = array
-        return found
+                    changed.setdefault(name, {})[index] = array
+        return changed
+
+
+def _change(layer: str, index: int, old: Array | None, new: Array) -> ParamChange:
+    import numpy as np
+
+    if old is None or old.shape != new.shape:
+        shape = None if old is None else old.shape
+        return ParamChange(layer, index, shape, new.shape, None)
+    return ParamChange(layer, index, old.shape, new.shape, int(np.count_nonzero(old != new)))

@@ -26,21 +26,21 @@ def layer_changes(work: EditSession) -> dict[str, LayerChange]:
     """Layer of the model -> what becomes of it; layers that stay are not in it."""
     changed = work.changed()
     tops = _new_tops(work)
-    made = {}
+    changes = {}
     for layer in work.model.weights.layers:
         name = layer.name
         if name in work.removed:
-            made[name] = LayerChange(remove=True)
+            changes[name] = LayerChange(remove=True)
         elif name in changed or name in tops or name in work.fields:
             arrays = changed.get(name, {})
             same = _same_sizes(work, layer, arrays)
-            made[name] = LayerChange(
+            changes[name] = LayerChange(
                 tops=tops.get(name),
                 data={i: _chunks(array) for i, array in arrays.items()} if same else {},
                 blobs=None if same else _all_blobs(work, layer, arrays),
                 messages=_record(layer, work.fields.get(name, {})),
             )
-    return made
+    return changes
 
 
 def added_layers(work: EditSession) -> tuple[NewLayer, ...]:
@@ -88,16 +88,16 @@ def _all_blobs(
     Blobs of old files have four axes whatever their param has: they get the net's shapes.
     """
     count = max(len(layer.blobs), *(index + 1 for index in arrays))
-    made = []
+    blobs = []
     for index in range(count):
         if index in arrays:
-            made.append(NewBlob(arrays[index].shape, _chunks(arrays[index])))
+            blobs.append(NewBlob(arrays[index].shape, _chunks(arrays[index])))
             continue
         blob = layer.blobs[index]
         shapes = work.shapes.params.get(layer.name, ()) if blob.legacy else ()
         shape = shapes[index] if index < len(shapes) else blob.shape
-        made.append(NewBlob(shape, numbers(blob)))
-    return tuple(made)
+        blobs.append(NewBlob(shape, numbers(blob)))
+    return tuple(blobs)
 
 
 def _chunks(array: Array) -> Chunks:
@@ -119,7 +119,7 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, 
     if number is None:
         return {}
     reader = layer.reader
-    kept = [
+    unchanged = [
         reader.read(field.start, field.end)
         for old in layer.fields()
         if old.number == number
@@ -129,4 +129,4 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, 
     if not any(old.number == number for old in layer.fields()):
         return {}
     new = [varint_field(key, value) for key, value in fields.items() if value is not None]
-    return {number: b"".join([*new, *kept])}
+    return {number: b"".join([*new, *unchanged])}

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.surgery.edit.channel_types import group_of
-from netsurgery.surgery.edit.channels import (
+from netsurgery.surgery.edit.cut_params import edit_as_expected
+from netsurgery.surgery.edit.layer_text import other_phases_read
+from netsurgery.surgery.edit.operations.first_layers import (
     Passing,
     alike,
     change_weight,
@@ -29,10 +31,9 @@ from netsurgery.surgery.edit.channels import (
     image_of,
     unchanged,
 )
-from netsurgery.surgery.edit.cut_params import edit_as_expected
-from netsurgery.surgery.edit.layer_text import other_phases_read
+from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
 from netsurgery.surgery.edit.session import EditSession, refusal
-from netsurgery.surgery.edit.values import parse_number
+from netsurgery.surgery.edit.values.record import parse_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     Wide = NDArray[np.float64]
 
-__all__ = ["grey_to_rgb", "rgb_to_grey"]
+__all__ = ["OPERATIONS", "grey_to_rgb", "rgb_to_grey"]
 
 _BGR = (0.114, 0.587, 0.299)
 
@@ -58,8 +59,6 @@ def rgb_to_grey(work: EditSession, argument: str) -> None:
     Raises SurgeryError for an input of other than three channels, and where something else reads
     them.
     """
-    if argument:
-        raise SurgeryError(f"found {argument!r} behind the colon, expected nothing")
     _change(
         work,
         (3, 1),
@@ -136,3 +135,34 @@ def _change(
         raise SurgeryError(f"the prototxt declares no shape for its input {image.name!r}")
     edits.replace(image.dims[1].start, image.dims[1].end, str(new))
     edit_as_expected(work, edits, blobs)
+
+
+OPERATIONS = (
+    Operation(
+        "rgb-to-grey",
+        rgb_to_grey,
+        (
+            Form(
+                "rgb-to-grey",
+                "One input channel for three: gives for a grey picture what the net gave for it "
+                "in all three channels. After fold-mean.",
+            ),
+        ),
+        "rgb-to-grey",
+        Argument.NONE,
+    ),
+    Operation(
+        "grey-to-rgb",
+        grey_to_rgb,
+        (
+            Form(
+                "grey-to-rgb[:bgr]",
+                "Three input channels for one, weighted by .114, .587, .299 (BGR).",
+            ),
+            Form("grey-to-rgb:rgb", "The same weights for RGB."),
+            Form("grey-to-rgb:mean", "A third of each channel."),
+            Form("grey-to-rgb:A,B,C", "Three weights, in the order of the channels."),
+        ),
+        "grey-to-rgb:rgb",
+    ),
+)

@@ -19,7 +19,8 @@ from netsurgery.formats.textformat import Edits, Message, TextField
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import ParamRole
-from netsurgery.surgery.edit.session import Change, EditSession, refusal
+from netsurgery.surgery.edit.operations.record import Form, Operation
+from netsurgery.surgery.edit.session import EditSession, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["is_split", "split_batch_norm"]
+__all__ = ["OPERATIONS", "is_split", "split_batch_norm"]
 
 _RULES = ("include", "exclude")
 
@@ -47,11 +48,11 @@ def split_batch_norm(work: EditSession, name: str) -> None:
         _split(work, layer, edits, _names(work))
         work.edited(edits)
         return
-    found = [layer.name for layer in work.net.layers if is_split(layer)]
-    if not found:
+    names = [layer.name for layer in work.net.layers if is_split(layer)]
+    if not names:
         work.notes.append("no normalization of a fork: nothing to split")
     edits, taken = work.net.prototxt.edits(), _names(work)
-    for each in found:
+    for each in names:
         try:
             _split(work, work.layer(each), edits, taken)
         except SurgeryError as error:
@@ -82,11 +83,8 @@ def _split(work: EditSession, layer: Layer, edits: Edits, taken: set[str]) -> No
         numbers = [values[ParamRole.MEAN], values[ParamRole.VARIANCE], np.ones(1, np.float32)]
         work.add(layer.name, *numbers)
     work.add(scale, values[ParamRole.SCALE], values[ParamRole.SHIFT])
-    made = [types.BATCH_NORM.name] if measured else []
-    for kind, each in zip(
-        (*made, types.SCALE.name), dict.fromkeys((layer.name, scale)), strict=True
-    ):
-        work.effects.append(Change(each, None, f"{kind} of {layer.name!r} ({_kind(layer)})"))
+    if measured:
+        work.describe(scale, None, f"the scale and shift of {layer.name!r} ({_kind(layer)})")
 
 
 def _kind(layer: Layer) -> str:
@@ -105,7 +103,7 @@ def _check(work: EditSession, layer: Layer) -> None:
         raise refusal(layer.name, f"{len(layer.tops)} tops; expected one bottom and one top")
     bottom, top = (work.shapes.blobs.get(blob) for blob in (layer.bottoms[0], layer.tops[0]))
     if bottom != top or bottom is None:
-        raise refusal(layer.name, "its top has not its bottom's shape, or that is not known")
+        raise refusal(layer.name, "its top and bottom differ in shape, or that is not known")
     indices = range(work.count(layer.name))
     work.refuse_shared(layer.name, *indices)
     vectors = [work.peek(layer.name, index).ravel() for index in indices]
@@ -131,12 +129,12 @@ def _names(work: EditSession) -> set[str]:
 
 def _new_name(taken: set[str], name: str) -> str:
     """A name for the layer to add, which is taken from then on."""
-    made, count = f"{name}_scale", 1
-    while made in taken:
+    new, count = f"{name}_scale", 1
+    while new in taken:
         count += 1
-        made = f"{name}_scale{count}"
-    taken.add(made)
-    return made
+        new = f"{name}_scale{count}"
+    taken.add(new)
+    return new
 
 
 def _rewrite_text(edits: Edits, prototxt: Prototxt, layer: Layer, scale: str) -> None:
@@ -200,3 +198,19 @@ def _scale_text(text: str, layer: Layer, name: str) -> str:
         f"{types.SCALE.message} {{ bias_term: true }}",
     ]
     return f"layer {{ {' '.join(fields)} }}"
+
+
+OPERATIONS = (
+    Operation(
+        "split-batch-norm",
+        split_batch_norm,
+        (
+            Form(
+                "split-batch-norm[:LAYER]",
+                "A BatchNorm with scale and bias (NVCaffe) or a BN (PSPNet, SegNet) into the "
+                "BatchNorm and Scale of Caffe 1.0; without LAYER every one.",
+            ),
+        ),
+        "split-batch-norm",
+    ),
+)

@@ -23,10 +23,11 @@ from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, out
 from netsurgery.surgery.edit.cut_params import apply_cuts
 from netsurgery.surgery.edit.cuts import NEW, Cut, Rows, identity
 from netsurgery.surgery.edit.follow import APPROXIMATE, Follower
-from netsurgery.surgery.edit.operations import layer_before
+from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
 from netsurgery.surgery.edit.session import EditSession, refusal
+from netsurgery.surgery.edit.targets import layer_before
 
-__all__ = ["change_outputs"]
+__all__ = ["OPERATIONS", "change_outputs"]
 
 _EXPECTED = "keep=0,2-5, drop=1 or add=5"
 
@@ -53,8 +54,8 @@ def change_outputs(work: EditSession, argument: str) -> None:
     results = set(work.net.outputs)
     apply_cuts(follow)
     work.notes += [
-        f"layer {other!r} normalizes across the channels that are left: its numbers have changed"
-        for other in follow.normalizing
+        f"layer {name!r} normalizes across the channels that are left: its values change"
+        for name in follow.normalizing
     ]
     if any(blob.name in results for blob in follow.cuts):
         work.notes.append(f"the classes of {name!r} have changed; a file of labels has to follow")
@@ -105,3 +106,22 @@ def _numbers(kind: str, value: str, old: int) -> Iterator[int]:
                 f"{kind}={value}: found {piece!r}, expected 0 to {old - 1}, or a range such as 0-1"
             )
         yield from range(first, last + 1)
+
+
+OPERATIONS = (
+    Operation(
+        "outputs",
+        change_outputs,
+        (
+            Form("outputs:LAYER:keep=0,4-9", "Only these outputs, in this order."),
+            Form("outputs:LAYER:drop=1,3-7", "All outputs but these."),
+            Form("outputs:LAYER:add=N", "N more outputs, of zeros."),
+            Form(
+                "outputs:LAYER:drop=1,3-7:normalization=approximate",
+                "Any of these where LRN or Normalize across channels reads the outputs; inexact.",
+            ),
+        ),
+        "outputs:conv2:drop=1,3-7",
+        Argument.REQUIRED,
+    ),
+)

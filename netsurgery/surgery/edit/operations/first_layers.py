@@ -34,10 +34,11 @@ from netsurgery.surgery.edit.channel_types import (
     spreads,
     takes_all_behind,
 )
-from netsurgery.surgery.edit.fold import add_bias
 from netsurgery.surgery.edit.layer_text import give_bias, own_message
-from netsurgery.surgery.edit.session import Change, EditSession, refusal
-from netsurgery.surgery.edit.values import parse_number
+from netsurgery.surgery.edit.operations.fold import add_bias
+from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
+from netsurgery.surgery.edit.session import EditSession, refusal
+from netsurgery.surgery.edit.values.record import parse_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     Wide = NDArray[np.float64]
 
 __all__ = [
+    "OPERATIONS",
     "Passing",
     "alike",
     "change_weight",
@@ -77,10 +79,10 @@ def unchanged(shapes: Shapes, layer: Layer) -> bool:
 
 
 def swap_input_channels(work: EditSession, name: str) -> None:
-    """Turn the order of the three input channels in the first layers, or in layer `name` alone.
+    """Reverse the three input channels in the first layers, or in layer `name` alone.
 
     Raises SurgeryError for an input of other than three channels, and for readers of it whose
-    channels cannot be turned.
+    channels cannot be reversed.
     """
     named = [work.layer(name)] if name else None
     for layer in named or first_layers(work, alike, "the order of its channels"):
@@ -132,7 +134,7 @@ def fold_mean(work: EditSession, argument: str) -> None:
             add_bias(work, layer, -shift)
             give_bias(edits, layer)
         kind = " (approximate at the borders: it is padded)" if _padded(work, layer) else ""
-        work.effects.append(Change(layer.name, 1, f"bias less the mean's share{kind}"))
+        work.describe(layer.name, 1, f"bias less the mean's share{kind}")
     work.edited(edits)
     work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
 
@@ -153,21 +155,23 @@ def first_layers(work: EditSession, passing: Passing, what: str) -> list[Layer]:
     Raises SurgeryError where another layer looks at `what` of the image.
     """
     blobs = image_blobs(work, passing)
-    found: list[Layer] = []
+    first: list[Layer] = []
     for layer in work.net.layers:
         if not _reads_values(layer, blobs) or passing(work.shapes, layer):
             continue
         if not is_linear(layer) or len(layer.bottoms) > 1:
-            raise refusal(layer.name, f"it ({layer.type}) reads the net's input and {what} with it")
+            raise refusal(
+                layer.name, f"it ({layer.type}) also reads the input, so {what} cannot be changed"
+            )
         check_fields(layer)
         image_bottom(work, layer)
-        found.append(layer)
-    if not found:
+        first.append(layer)
+    if not first:
         raise SurgeryError(f"no layer with weights reads the net's input {image_of(work).name!r}")
     outputs = sorted(blobs.intersection(work.net.outputs))
     if outputs:
         raise SurgeryError(f"the input is itself an output of the net, as {outputs[0]!r}")
-    return found
+    return first
 
 
 def _reads_values(layer: Layer, blobs: Collection[str]) -> bool:
@@ -180,12 +184,12 @@ def _reads_values(layer: Layer, blobs: Collection[str]) -> bool:
 
 def image_of(work: EditSession) -> NetInput:
     """The net's one input of pictures. Raises SurgeryError where there is none, or several."""
-    images = [one for one in work.net.inputs if one.shape is not None and len(one.shape) > 1]
+    images = [each for each in work.net.inputs if each.shape is not None and len(each.shape) > 1]
     if len(images) > 1:
         # Of several, only pictures count: rois, sequence markers and the like have fewer axes.
-        images = [one for one in images if len(one.shape or ()) == 4]
+        images = [each for each in images if len(each.shape or ()) == 4]
     if len(images) != 1:
-        names = ", ".join(repr(one.name) for one in work.net.inputs) or "none"
+        names = ", ".join(repr(each.name) for each in work.net.inputs) or "none"
         raise SurgeryError(f"the net has no one image among its inputs ({names})")
     return images[0]
 
@@ -211,35 +215,35 @@ def change_weight(work: EditSession, layer: Layer, make: Callable[[Wide], Wide],
     old = work.peek(layer.name, 0)
     new = make(by_channels(work, layer, old.astype(np.float64)))
     work.set_param(layer.name, 0, _back(layer, new, old.shape))
-    work.effects.append(Change(layer.name, 0, what))
+    work.describe(layer.name, 0, what)
 
 
 def by_channels(work: EditSession, layer: Layer, weight: Wide) -> Wide:
     """The weight as group x outputs of the group x channels of the group x the rest."""
     channels, group = image_bottom(work, layer)[1], group_of(work.shapes, layer)
-    made: Wide
+    result: Wide
     if takes_all_behind(layer):
-        made = weight.T if types.keeps_turned(layer) else weight
-        made = made.reshape(1, len(made), channels, -1)
+        result = weight.T if types.keeps_turned(layer) else weight
+        result = result.reshape(1, len(result), channels, -1)
     elif spreads(layer):
-        made = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
+        result = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
     else:
-        made = weight.reshape(group, len(weight) // group, channels // group, -1)
-    return made
+        result = weight.reshape(group, len(weight) // group, channels // group, -1)
+    return result
 
 
 def _back(layer: Layer, weight: Wide, shape: Shape) -> Wide:
     """The inverse of `by_channels`: as a weight of `shape`, but for the number of channels."""
-    made: Wide
+    result: Wide
     group, outputs, channels = weight.shape[:3]
     if spreads(layer):
-        made = weight.swapaxes(1, 2).reshape(group * channels, *shape[1:])
+        result = weight.swapaxes(1, 2).reshape(group * channels, *shape[1:])
     elif takes_all_behind(layer):
-        made = weight.reshape(outputs, -1)
-        made = made.T if types.keeps_turned(layer) else made
+        result = weight.reshape(outputs, -1)
+        result = result.T if types.keeps_turned(layer) else result
     else:
-        made = weight.reshape(shape[0], channels, *shape[2:])
-    return made
+        result = weight.reshape(shape[0], channels, *shape[2:])
+    return result
 
 
 def _padded(work: EditSession, layer: Layer) -> bool:
@@ -255,7 +259,8 @@ def _shift(work: EditSession, layer: Layer, mean: Wide, approximate: bool) -> Wi
     shape = image_bottom(work, layer)
     if spreads(layer):
         raise refusal(
-            layer.name, "a Deconvolution's mean differs from place to place: no bias is it"
+            layer.name,
+            "the mean behind a Deconvolution differs by position, so no bias can replace it",
         )
     if _padded(work, layer) and not approximate:
         raise refusal(
@@ -289,3 +294,49 @@ def _values(layer: Layer, mean: Wide, shape: Shape) -> Wide:
     if mean.ndim == 3 and (mean.shape == shape[1:] if inner else mean.shape[0] == shape[1]):
         return mean
     raise refusal(layer.name, f"a mean of {describe(mean.shape)}; its bottom is {describe(shape)}")
+
+
+OPERATIONS = (
+    Operation(
+        "swap-input-channels",
+        swap_input_channels,
+        (
+            Form(
+                "swap-input-channels[:LAYER]",
+                "BGR for RGB: the input channels of the first layers, or of LAYER, reversed.",
+            ),
+        ),
+        "swap-input-channels",
+        structural=False,
+    ),
+    Operation(
+        "fold-scale",
+        fold_scale,
+        (
+            Form(
+                "fold-scale:NUMBER",
+                "The input's scale into the first weights. Before fold-mean: Caffe's input is "
+                "(x - mean) * scale.",
+            ),
+        ),
+        "fold-scale:0.017",
+        Argument.REQUIRED,
+        structural=False,
+    ),
+    Operation(
+        "fold-mean",
+        fold_mean,
+        (
+            Form(
+                "fold-mean:MEAN",
+                "The mean, a value for each channel or a mean file, into the first biases.",
+            ),
+            Form(
+                "fold-mean:MEAN:padding=approximate",
+                "The same where a first layer is padded; inexact at the borders.",
+            ),
+        ),
+        "fold-mean:104,117,123",
+        Argument.REQUIRED,
+    ),
+)

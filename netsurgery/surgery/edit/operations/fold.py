@@ -30,7 +30,8 @@ from netsurgery.surgery.edit.layer_text import (
     remove_layer,
     rename_top,
 )
-from netsurgery.surgery.edit.session import Change, EditSession, UnfitParams, refusal
+from netsurgery.surgery.edit.operations.record import Form, Operation
+from netsurgery.surgery.edit.session import EditSession, UnfitParams, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     Wide = NDArray[np.float64]
 
-__all__ = ["add_bias", "fold"]
+__all__ = ["OPERATIONS", "add_bias", "fold"]
 
 #: Field number of bias_term in ConvolutionParameter and InnerProductParameter.
 _BIAS_TERM = 2
@@ -99,13 +100,10 @@ class _Folding:
             _check(work, layer)
         factor, shift = _numbers(work, chain, outputs_of(work.shapes, target))
         _rewrite_params(work, target, factor, shift)
-        names = " and ".join(repr(layer.name) for layer in chain)
-        kinds = " and ".join(layer.type for layer in chain)
-        work.effects.append(Change(target.name, None, f"takes up {names} ({kinds})"))
         for layer in chain:
             self.into[layer] = target
             work.remove(layer.name)
-            work.effects.append(Change(layer.name, None, "removed"))
+            work.describe(layer.name, None, f"folded into {target.name!r}")
 
     def _target(self, first: Layer) -> Layer:
         """The layer to fold into. Raises SurgeryError, saying what stands between."""
@@ -272,15 +270,30 @@ def _rewrite_params(work: EditSession, target: Layer, factor: Wide, shift: Wide)
         work.set_params(target.name, {0: scaled, 1: moved})
     else:
         work.set_params(target.name, {0: scaled, 1: shift})
-        _note_bias(work, target, shift)
+        _note_bias(work, target)
 
 
 def add_bias(work: EditSession, layer: Layer, values: Wide) -> None:
     """Give a layer of ``bias_term: false`` a bias: the param; `give_bias` does the text."""
     work.set_param(layer.name, 1, values)
-    _note_bias(work, layer, values)
+    _note_bias(work, layer)
 
 
-def _note_bias(work: EditSession, layer: Layer, values: Wide) -> None:
+def _note_bias(work: EditSession, layer: Layer) -> None:
     work.fields.setdefault(layer.name, {})[_BIAS_TERM] = None
-    work.effects.append(Change(layer.name, 1, f"a bias of {values.size} is added"))
+
+
+OPERATIONS = (
+    Operation(
+        "fold",
+        fold,
+        (
+            Form(
+                "fold[:LAYER]",
+                "A BatchNorm, and the Scale behind it, into the layer before it; without LAYER "
+                "every one that can be.",
+            ),
+        ),
+        "fold:bn1",
+    ),
+)
