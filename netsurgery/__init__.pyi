@@ -147,24 +147,13 @@ from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPl
 from netsurgery.surgery.edit.plan import EditPlan as EditPlan
 from netsurgery.surgery.initial_params import InitialPlan as InitialPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
-from netsurgery.verbs.check import Check as Check
+from netsurgery.verbs.check import check as check
+from netsurgery.verbs.check_result import Check as Check
 from netsurgery.verbs.classify_map import (
     classify_map as classify_map,
 )
 from netsurgery.verbs.classify_map import (
     classify_maps as classify_maps,
-)
-from netsurgery.verbs.comparisons import (
-    check as check,
-)
-from netsurgery.verbs.comparisons import (
-    diff as diff,
-)
-from netsurgery.verbs.comparisons import (
-    inspect as inspect,
-)
-from netsurgery.verbs.comparisons import (
-    verify as verify,
 )
 from netsurgery.verbs.conversion import Conversion as Conversion
 from netsurgery.verbs.convert import (
@@ -173,7 +162,8 @@ from netsurgery.verbs.convert import (
 from netsurgery.verbs.convert import (
     plan_convolution as plan_convolution,
 )
-from netsurgery.verbs.diff import Comparison as Comparison
+from netsurgery.verbs.diff import diff as diff
+from netsurgery.verbs.diff_result import Comparison as Comparison
 from netsurgery.verbs.edit import (
     edit as edit,
 )
@@ -190,7 +180,8 @@ from netsurgery.verbs.features import (
 from netsurgery.verbs.init import (
     init as init,
 )
-from netsurgery.verbs.inspection import Inspection as Inspection
+from netsurgery.verbs.inspect import inspect as inspect
+from netsurgery.verbs.inspect_result import Inspection as Inspection
 from netsurgery.verbs.transplant import (
     transplant as transplant,
 )
@@ -198,7 +189,8 @@ from netsurgery.verbs.upgrade import Upgrade as Upgrade
 from netsurgery.verbs.upgrade import (
     upgrade as upgrade,
 )
-from netsurgery.verbs.verify import Verification as Verification
+from netsurgery.verbs.verify import verify as verify
+from netsurgery.verbs.verify_result import Verification as Verification
 
 __all__: list[str]
 __version__: str

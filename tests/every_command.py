@@ -92,6 +92,6 @@ CALLS: dict[str, Callable[..., object]] = {
     ),
     "upgrade": lambda net, _: netsurgery.upgrade(net, "out.prototxt"),
     "verify": lambda net, state: netsurgery.verify(
-        (net, _WEIGHTS), (_PROTOTXT, _WEIGHTS), engines=_EMBEDDED, state=state
+        (net, _WEIGHTS), (_PROTOTXT, _WEIGHTS), engine=_EMBEDDED, state=state
     ),
 }

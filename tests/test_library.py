@@ -389,7 +389,7 @@ def test_transplant_into_an_open_plan_of_a_full_conv_net() -> None:
     with ns.Net("dense.prototxt", "dense.caffemodel") as dense:
         np.testing.assert_array_equal(dense.params["fc-conv"][0], FC.reshape(4, 3, 5, 5))
     pair = ("two.prototxt", "two.caffemodel")
-    same = ns.verify(pair, ("dense.prototxt", "dense.caffemodel"), random=2, engines=EMBEDDED)
+    same = ns.verify(pair, ("dense.prototxt", "dense.caffemodel"), random=2, engine=EMBEDDED)
     assert same.same
     assert same.samples == 2
     seen = ns.diff(pair, ("dense.prototxt", "dense.caffemodel"))
@@ -420,7 +420,7 @@ def test_inspect_a_net_its_weights_or_both() -> None:
     assert (conv.statistics[1].mean, conv.count) == (2.0, 27)
     assert ns.inspect("two.caffemodel").total.params == 24 + 3 + 24 + 304
     assert ns.inspect("two.prototxt", sizes={"data": (6, 6)}).total.params == 27 + 304
-    with pytest.raises(ns.NetError, match="weights alone tell no sizes and fields"):
+    with pytest.raises(ns.NetError, match="weights alone have no sizes and fields"):
         ns.inspect("two.caffemodel", fields=True)
 
 
@@ -442,16 +442,16 @@ def test_shapes_that_no_prototxt_tells_are_given() -> None:
     ):
         with pytest.raises(ns.NetError, match="a shape is given for 'conv', expected an input"):
             call()
-    with pytest.raises(ns.NetError, match="weights alone tell no sizes and fields"):
+    with pytest.raises(ns.NetError, match="weights alone have no sizes and fields"):
         ns.inspect("two.caffemodel", input_shapes=shapes)
 
 
 def test_verify_on_a_picture() -> None:
     pair = ("digits.prototxt", "digits.caffemodel")
-    found = ns.verify(pair, pair, images=["canvas.png"], engines=(EMBEDDED, EMBEDDED))
+    found = ns.verify(pair, pair, images=["canvas.png"], engine=(EMBEDDED, EMBEDDED))
     assert (found.samples, found.same) == (1, True)
     picture = ns.read_picture("canvas.png")
-    found = ns.verify(pair, pair, images=[picture.pixels, picture], engines=EMBEDDED)
+    found = ns.verify(pair, pair, images=[picture.pixels, picture], engine=EMBEDDED)
     assert (found.samples, found.same) == (2, True)
     with pytest.raises(TypeError, match="picture 0: found int; expected a path"):
         ns.verify(pair, pair, images=[7])  # type: ignore[list-item]
@@ -464,7 +464,7 @@ def test_verify_on_a_picture() -> None:
 def test_verify_on_nothing(random: int) -> None:
     pair = ("digits.prototxt", "digits.caffemodel")
     with pytest.raises(ns.NetError, match="expected 1 or more, or a picture"):
-        ns.verify(pair, pair, random=random, engines=EMBEDDED)
+        ns.verify(pair, pair, random=random, engine=EMBEDDED)
 
 
 def test_verify_reads_a_v0_net_for_pictures_too() -> None:

@@ -312,7 +312,7 @@ def users(name: str) -> set[str]:
 
 def test_who_has_a_net_opens_its_weights_by_model() -> None:
     """The others have weights alone: of two files, of one, or what Caffe has just saved."""
-    without_a_net = {"cli/inspect.py", "verbs/convert.py", "verbs/diff.py", "verbs/comparisons.py"}
+    without_a_net = {"verbs/conversion.py", "verbs/diff.py", "verbs/inspect.py"}
     assert users("open_weights") == {"net/net_with_weights.py", *without_a_net}
     assert users("shared_params") <= {
         "verbs/diff.py",
@@ -324,7 +324,11 @@ def test_who_has_a_net_opens_its_weights_by_model() -> None:
 
 def test_one_function_writes_a_changed_model() -> None:
     """`init` and what Caffe saved are new models, of no other file."""
-    assert users("write_weights") == {"net/write_weights.py", "verbs/convert.py", "verbs/init.py"}
+    assert users("write_weights") == {
+        "net/write_weights.py",
+        "verbs/conversion.py",
+        "verbs/init.py",
+    }
     assert users("rewrite") - {"surgery/convolution/plan.py"} == {"net/write_weights.py"}
     assert users("check_written") == {"net/write_weights.py"}
 

@@ -105,9 +105,9 @@ def test_no_other_size(call: str, size: Any) -> None:
 
 def test_verify_takes_them_too() -> None:
     images = [picture() for picture in FORMS.values()]
-    result = ns.verify(NET, NET, images=images, engines=ns.EngineOptions("embedded"))
+    result = ns.verify(NET, NET, images=images, engine=ns.EngineOptions("embedded"))
     assert (result.samples, result.same) == (len(FORMS), True)
-    alone = ns.verify(NET, NET, images=PIXELS, engines=ns.EngineOptions("embedded"))
+    alone = ns.verify(NET, NET, images=PIXELS, engine=ns.EngineOptions("embedded"))
     assert alone.samples == 1
 
 

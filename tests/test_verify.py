@@ -20,10 +20,11 @@ from netsurgery.formats.settings import Settings
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.convolution.plan import plan_convolution
+from netsurgery.verbs.array_difference import Difference, difference_between
 from netsurgery.verbs.conversion import output_paths, write_conversion
-from netsurgery.verbs.verify import Verification, verify
-from netsurgery.verbs.verify_gaps import Difference, gap_between
+from netsurgery.verbs.verify import verify_models
 from netsurgery.verbs.verify_inputs import Samples, pair_inputs
+from netsurgery.verbs.verify_result import Verification
 
 EMBEDDED = EngineOptions(choice="embedded")
 
@@ -52,15 +53,15 @@ def array(*values: float) -> Any:
     ],
 )
 def test_gaps(a: Any, b: Any, absolute: float, relative: float) -> None:
-    gap = gap_between(a, b)
+    gap = difference_between(a, b)
     assert (gap.absolute, gap.relative) == (absolute, relative)
     assert gap.within(0) == (relative == 0)
 
 
 def test_gaps_do_not_mind_shapes() -> None:
     numbers = np.arange(6, dtype=np.float32)
-    gap = gap_between(numbers.reshape(1, 6), numbers.reshape(1, 6, 1, 1))
-    assert (gap.relative, gap.shape, gap.other_shape) == (0, (1, 6), (1, 6, 1, 1))
+    gap = difference_between(numbers.reshape(1, 6), numbers.reshape(1, 6, 1, 1))
+    assert (gap.relative, gap.shape, gap.new_shape) == (0, (1, 6), (1, 6, 1, 1))
 
 
 def net(*inputs: str, layers: str = "") -> NetDefinition:
@@ -189,25 +190,25 @@ def tampered(
 
 def compared(old: Files, new: Files, **options: Any) -> Verification:
     with NetWithWeights.open(*old) as one, NetWithWeights.open(*new) as other:
-        return verify(one, other, Samples(), [EMBEDDED], **options)
+        return verify_models(one, other, Samples(), [EMBEDDED], **options)
 
 
 def test_a_converted_net_is_the_same_function(digits: Files, full_conv: Files) -> None:
     found = compared(digits, full_conv)
     assert found.same
-    assert found.departs is None
-    assert found.worst == ""
+    assert found.first_difference is None
+    assert found.explanation == ""
     assert found.inputs == {"data": (1, 1, 32, 32)}
     pairs = [("ip2", "ip2-conv"), ("prob", "prob")]
-    assert [(one.blob, one.other) for one in found.outputs] == pairs
-    assert [(one.check.blob, one.check.other) for one in found.maps] == pairs
+    assert [(one.blob, one.new_blob) for one in found.outputs] == pairs
+    assert [(one.check.blob, one.check.new_blob) for one in found.maps] == pairs
     assert {one.status for one in found.params} == {"equal", "reshaped"}
     for made in found.maps:
         assert made.check.reasons == ()
         assert made.check.shape == (1, 1, 88, 88)
         assert (made.check.stride, made.check.cells) == ((8, 8), (8, 8))
         assert (made.compared, made.agreeing) == (64, 64)
-        assert made.gap.relative < 1e-5
+        assert made.difference.relative < 1e-5
 
 
 def test_the_first_blob_that_departs_is_named(
@@ -215,21 +216,21 @@ def test_the_first_blob_that_departs_is_named(
 ) -> None:
     found = compared(digits, tampered(full_conv, "conv2", 3.0, tmp_path))
     assert not found.same
-    assert found.departs is not None
-    assert (found.departs.blob, found.departs.layer) == ("conv2", "conv2")
+    assert found.first_difference is not None
+    assert (found.first_difference.blob, found.first_difference.layer) == ("conv2", "conv2")
     different = [one for one in found.params if one.status == "different"]
     assert [(one.layer, one.index) for one in different] == [("conv2", 0)]
     assert re.fullmatch(
-        r"blob 'conv2' of layer 'conv2' is the first that departs, by \S+ relative; "
-        r"'prob' does by \S+",
-        found.worst,
+        r"blob 'conv2' of layer 'conv2' is the first that differs, by \S+ relative; "
+        r"'prob' differs by \S+",
+        found.explanation,
     )
 
 
 def test_a_renamed_layer_departs_too(digits: Files, full_conv: Files, tmp_path: Path) -> None:
     found = compared(digits, tampered(full_conv, "ip1-conv", 30.0, tmp_path, blob=1, at=3))
-    assert found.departs is not None
-    assert (found.departs.blob, found.departs.other) == ("ip1", "ip1-conv")
+    assert found.first_difference is not None
+    assert (found.first_difference.blob, found.first_difference.new_blob) == ("ip1", "ip1-conv")
 
 
 def test_numbers_that_are_not_finite_in_both_are_said_to_be(digits: Files, tmp_path: Path) -> None:
@@ -237,27 +238,27 @@ def test_numbers_that_are_not_finite_in_both_are_said_to_be(digits: Files, tmp_p
     broken = tampered(digits, "ip2", math.nan, tmp_path)
     found = compared(broken, broken)
     assert found.not_finite is not None
-    assert (found.not_finite.blob, found.not_finite.gap.not_finite) == ("ip2", 1)
-    assert found.departs is None
-    by_blob = {one.blob: one.gap for one in found.outputs}
+    assert (found.not_finite.blob, found.not_finite.difference.not_finite) == ("ip2", 1)
+    assert found.first_difference is None
+    by_blob = {one.blob: one.difference for one in found.outputs}
     assert (by_blob["ip2"].not_finite, by_blob["ip2"].relative) == (1, 0)
     # Of ip2 one number is NaN, and so is all of the Softmax behind it.
     assert by_blob["prob"].empty
     assert (found.same, found.verified) == (True, False)
     assert [(one.blob, one.what) for one in found.unchecked] == [("prob", "output")]
-    assert not any("is 0 throughout" in note for note in found.notes)
+    assert not any("is all zeros" in note for note in found.notes)
 
 
 def test_numbers_that_are_not_finite_in_one_net_depart(digits: Files, tmp_path: Path) -> None:
     found = compared(digits, tampered(digits, "ip2", math.nan, tmp_path))
     assert not found.same
     assert found.not_finite is None
-    assert found.outputs[0].gap.relative == math.inf
+    assert found.outputs[0].difference.relative == math.inf
 
 
 def test_tolerance(digits: Files, tmp_path: Path) -> None:
     other = tampered(digits, "conv2", 3.0, tmp_path)
-    far = max(one.gap.relative for one in compared(digits, other).outputs)
+    far = max(one.difference.relative for one in compared(digits, other).outputs)
     assert far > 1e-5
     assert compared(digits, other, tolerance=far).same
     assert not compared(digits, other, tolerance=far / 2).same
@@ -277,10 +278,12 @@ def test_the_larger_net_may_come_first(digits: Files, full_conv: Files) -> None:
 def test_a_map_decides_unless_there_is_a_reason(digits: Files, full_conv: Files) -> None:
     found = compared(digits, full_conv)
     made = found.maps[0]
-    apart = replace(made, gap=Difference(made.gap.shape, made.gap.other_shape, 1.0, 0.25))
+    apart = replace(
+        made, difference=Difference(made.difference.shape, made.difference.new_shape, 1.0, 0.25)
+    )
     wrong = replace(found, maps=(apart,))
     assert not wrong.same
-    assert wrong.worst == (
+    assert wrong.explanation == (
         "cells of the map 'ip2-conv' differ by 0.25 relative from the classifier on their windows"
     )
     padded = replace(apart, check=replace(apart.check, reasons=("'conv1' pads by 1",)))
@@ -300,7 +303,7 @@ def test_a_classifier_gives_no_map(digits: Files) -> None:
     found = compared(digits, digits)
     assert found.same
     assert found.maps == ()
-    assert found.outputs[0].gap.absolute == 0
+    assert found.outputs[0].difference.absolute == 0
 
 
 def test_outputs_of_other_names_are_paired_in_order(digits: Files, tmp_path: Path) -> None:
@@ -308,7 +311,7 @@ def test_outputs_of_other_names_are_paired_in_order(digits: Files, tmp_path: Pat
     path = tmp_path / "renamed.prototxt"
     path.write_text(text.replace('top: "prob"', 'top: "answer"'))
     found = compared(digits, Files(path, digits.weights))
-    assert [(one.blob, one.other) for one in found.outputs] == [
+    assert [(one.blob, one.new_blob) for one in found.outputs] == [
         ("ip2", "ip2"),
         ("prob", "answer"),
     ]
@@ -332,7 +335,7 @@ def test_an_output_without_a_partner(digits: Files, tmp_path: Path) -> None:
         + 'layer { name: "again" type: "TanH" bottom: "ip2" top: "b" }\n'
     )
     found = compared(digits, Files(path, digits.weights))
-    assert found.outputs[-1].other == "a"  # the layer of its name makes it
+    assert found.outputs[-1].new_blob == "a"  # the layer of its name makes it
     with pytest.raises(NetError) as caught:
         compared(Files(path, digits.weights), digits)
     assert str(caught.value) == (
@@ -347,7 +350,7 @@ def test_outputs_more_are_told(digits: Files, tmp_path: Path) -> None:
         digits.prototxt.read_text() + 'layer { name: "t" type: "TanH" bottom: "ip2" top: "t" }\n'
     )
     assert compared(digits, Files(path, digits.weights)).notes == (
-        f"{path} has an output more, 't'",
+        f"{path} has one more output, 't'",
     )
 
 
@@ -360,8 +363,8 @@ def test_a_softmax_hides_no_difference(digits: Files, tmp_path: Path) -> None:
         sure.append(tampered(digits, "ip2", score, folder, blob=1, at=10))
     found = compared(*sure)
     scores, prob = found.outputs
-    assert prob.gap.relative == 0
-    assert scores.gap.relative > 0.5
+    assert prob.difference.relative == 0
+    assert scores.difference.relative > 0.5
     assert not found.same
 
 
@@ -372,7 +375,7 @@ def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
     text = digits.prototxt.read_text()
     path.write_text(text.replace('top: "prob"', 'top: "ip2"'))
     found = compared(Files(path, digits.weights), Files(path, digits.weights))
-    assert [(one.blob, one.other) for one in found.outputs] == [("ip2", "ip2")]
+    assert [(one.blob, one.new_blob) for one in found.outputs] == [("ip2", "ip2")]
     assert found.notes == (
         "Softmax 'prob' makes 'ip2' in place and may hide differences: what goes into it was not "
         "compared",
@@ -397,9 +400,9 @@ def test_a_blob_that_departs_within_is_told_and_does_not_decide(
         scaled.append(Files(path, digits.weights))
     found = compared(*scaled)
     assert found.same
-    assert found.departs is not None
-    assert (found.departs.blob, found.departs.gap.relative) == ("up", 1)
-    assert found.worst == ("blob 'up' of layer 'up' is the first that departs, by 1 relative")
+    assert found.first_difference is not None
+    assert (found.first_difference.blob, found.first_difference.difference.relative) == ("up", 1)
+    assert found.explanation == ("blob 'up' of layer 'up' is the first that differs, by 1 relative")
 
 
 def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
@@ -414,9 +417,7 @@ def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
     zero = Files(path, tmp_path / "zero.caffemodel")
     found = compared(zero, zero)
     assert found.same
-    assert found.notes == (
-        "'fc' is 0 throughout, which tells little; has the first net its weights?",
-    )
+    assert found.notes == ("'fc' is all zeros; does the first net have its weights?",)
 
 
 def test_a_net_for_one_batch_alone_is_compared_without_a_map(tmp_path: Path) -> None:

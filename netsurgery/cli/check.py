@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,9 +14,10 @@ from netsurgery.cli.printing import echo, echo_json
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
-from netsurgery.verbs.check import Check, check
+from netsurgery.verbs.check import check
+from netsurgery.verbs.check_result import LEVELS, Check
 
-__all__ = ["command", "render", "to_json"]
+__all__ = ["command"]
 
 
 @click.command(
@@ -67,12 +66,12 @@ def command(
         prototxt, weights = told_apart(files)
         if prototxt is None:
             raise click.UsageError("expected a prototxt, and its caffemodel if you like")
-        found = check(prototxt, weights, state, trust_config=trust_config)
+        result = check(prototxt, weights, state=state, trust_config=trust_config)
     if as_json:
-        echo_json(to_json(found))
+        echo_json(result.to_json())
     elif not quiet:
-        render(found)
-    raise click.exceptions.Exit(0 if found.ok else 1)
+        render(result)
+    raise click.exceptions.Exit(0 if result.ok else 1)
 
 
 #: As many reasons are printed why an engine does not run a net; JSON has all.
@@ -82,65 +81,29 @@ _REASONS = 1
 _CHANGES = 3
 
 
-def to_json(found: Check) -> dict[str, Any]:
-    """Everything that was found, in plain values; None for what is not known."""
-    return {
-        "prototxt": found.prototxt,
-        "weights": found.weights,
-        "settings": found.settings,
-        "generation": found.generation,
-        "phase": found.state.phase,
-        "level": found.state.level,
-        "stages": list(found.state.stages),
-        "ok": found.ok,
-        "errors": found.count("error"),
-        "warnings": found.count("warning"),
-        "findings": [vars(finding) for finding in found.findings],
-        "inputs": _shapes(found.inputs),
-        "outputs": _shapes(found.outputs),
-        "fits": found.fits,
-        "engines": {
-            name: {"runs": one.runs, "reasons": list(one.reasons)}
-            for name, one in found.engines.items()
-        },
-    }
-
-
-def _shapes(blobs: Mapping[str, Shape | None]) -> dict[str, list[int] | None]:
-    return {name: None if shape is None else list(shape) for name, shape in blobs.items()}
-
-
-def render(found: Check) -> None:
-    """Print what was found for a person, the worst first."""
-    old = [one for one in found.findings if one.kind == "deprecated" and one.line is None]
-    shortened = {id(one) for one in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()
-    for level in ("error", "warning", "note"):
-        for finding in found.findings:
+def render(result: Check) -> None:
+    """Print the result for a person: the verdict, then the findings, the worst first."""
+    echo(str(result))
+    old = [each for each in result.findings if each.kind == "deprecated" and each.line is None]
+    shortened = {id(each) for each in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()
+    for level in LEVELS:
+        for finding in result.findings:
             if finding.level == level and id(finding) not in shortened:
                 echo(f"{level}: {finding.message}")
     if shortened:
         echo(f"note: ... and {len(shortened)} more that `netsurgery upgrade` changes")
-    for what, blobs in (("inputs", found.inputs), ("outputs", found.outputs)):
+    for what, blobs in (("inputs", result.inputs), ("outputs", result.outputs)):
         if blobs:
             echo(f"{what}: {', '.join(_blob(*blob) for blob in blobs.items())}")
-    if found.fits is not None:
-        echo(f"{found.weights}: {'fits' if found.fits else 'does not fit'}")
-    for name, one in found.engines.items():
+    for name, report in result.engines.items():
         engine = f"{name} engine" if name == "embedded" else name
-        if one.runs:
+        if report.runs:
             echo(f"{engine}: can run it")
             continue
-        more = len(one.reasons) - _REASONS
+        more = len(report.reasons) - _REASONS
         others = f" (and {more} more)" if more > 0 else ""
-        echo(f"{engine}: cannot run it: {'; '.join(one.reasons[:_REASONS])}{others}")
-    echo(f"{found.prototxt}: {_total(found)}")
+        echo(f"{engine}: cannot run it: {'; '.join(report.reasons[:_REASONS])}{others}")
 
 
 def _blob(name: str, shape: Shape | None) -> str:
     return f"{name} {'?' if shape is None else describe(shape)}"
-
-
-def _total(found: Check) -> str:
-    counts = [(level, found.count(level)) for level in ("error", "warning", "note")]
-    parts = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts if count]
-    return ", ".join(parts) or "nothing to report"

@@ -19,11 +19,10 @@ from netsurgery.cli.options import (
     state_options,
 )
 from netsurgery.cli.preprocess_options import preprocess_options
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table, echo_text, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table, echo_text
 from netsurgery.cli.progress import bytes_written
-from netsurgery.cli.verify_report import facts as verified
-from netsurgery.cli.verify_report import verified_lines
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.settings import Settings
 from netsurgery.net import NetState
 from netsurgery.net.net import NetDefinition
@@ -36,6 +35,7 @@ from netsurgery.verbs.conversion import (
     output_paths,
     write_conversion,
 )
+from netsurgery.verbs.verify_result import verified_lines
 
 __all__ = ["command", "render", "to_json"]
 
@@ -197,7 +197,7 @@ def to_json(plan: ConvolutionPlan, paths: OutputPaths, made: Conversion | DryRun
         diff = text_diff(plan.net.prototxt, plan.text, str(paths.prototxt))
         return {**found, "dry_run": True, "diff": diff}
     found |= {"dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
-    return found if made.verified is None else {**found, "verified": verified(made.verified)}
+    return found if made.verified is None else {**found, "verified": made.verified.to_json()}
 
 
 def _bom(plan: ConvolutionPlan) -> list[str]:

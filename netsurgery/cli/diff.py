@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
 from netsurgery.cli.command import Command
 from netsurgery.cli.options import json_option, quiet_option, state_options
-from netsurgery.cli.printing import cell, echo, echo_json, echo_table, echo_text, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_table, echo_text
 from netsurgery.errors import NetsurgeryError
-from netsurgery.formats.prototxt import Prototxt, is_prototxt
-from netsurgery.net.shapes import describe
+from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.state import NetState
-from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
-from netsurgery.surgery.difference.fields import FieldChange
-from netsurgery.verbs.diff import Comparison, ParamDifference, compare_files
+from netsurgery.verbs.diff import diff
+from netsurgery.verbs.diff_result import Comparison
 
-__all__ = ["command", "render", "to_json"]
+__all__ = ["command", "trouble_is_two"]
 
 Pair = tuple[Path, Path]
 
@@ -81,14 +76,15 @@ def command(
         prototxts, models = told_apart(files)
         if with_text and prototxts is None:
             raise click.UsageError("--text needs two prototxts")
-        nets = (Prototxt.read(prototxts[0]), Prototxt.read(prototxts[1])) if prototxts else None
-        found = compare_files(nets, models, strict, state)
-        text = text_diff(nets[0], nets[1].text, nets[1].path) if with_text and nets else None
+        old, new = zip(*(pair for pair in (prototxts, models) if pair), strict=True)
+        result = diff(
+            _one_or_two(old), _one_or_two(new), strict=strict, text=with_text, state=state
+        )
     if as_json:
-        echo_json(to_json(found, files, text))
+        echo_json(result.to_json())
     elif not quiet:
-        render(found, text)
-    raise click.exceptions.Exit(0 if found.same else 1)
+        render(result)
+    raise click.exceptions.Exit(0 if result.same else 1)
 
 
 @contextmanager
@@ -119,132 +115,21 @@ def told_apart(files: tuple[Path, ...]) -> tuple[Pair | None, Pair | None]:
     return _pair(prototxts), _pair(models)
 
 
+def _one_or_two(files: tuple[Path, ...]) -> Path | tuple[Path, Path]:
+    return files[0] if len(files) == 1 else (files[0], files[1])
+
+
 def _pair(paths: list[Path]) -> Pair | None:
     return (paths[0], paths[1]) if paths else None
 
 
-def to_json(found: Comparison, files: Sequence[Path], text: str | None) -> dict[str, Any]:
-    """Everything there is to tell, in plain values; None for what is infinite."""
-    net = found.net
-    made: dict[str, Any] = {
-        "files": [str(path) for path in files],
-        "same": found.same,
-        "fields": [_change(change) for change in net.fields],
-        "added": [{"name": layer.name, "type": layer.type} for layer in net.added],
-        "removed": [{"name": layer.name, "type": layer.type} for layer in net.removed],
-        "layers": [
-            {
-                "name": layer.name,
-                "new_name": layer.new_name,
-                "type": layer.type,
-                "new_type": layer.new_type,
-                "renamed": layer.renamed,
-                "moved": layer.moved,
-                "changes": [_change(change) for change in layer.changes],
-            }
-            for layer in net.layers
-        ],
-        "renamed_blobs": net.blobs,
-        "params": [_param(param) for param in found.params],
-    }
-    return made if text is None else {**made, "text": text}
-
-
-def _change(change: FieldChange) -> dict[str, Any]:
-    made = {"path": change.path, "old": change.old, "new": change.new}
-    return {**made, "renamed_to": change.renamed_to} if change.renamed_to else made
-
-
-def _param(param: ParamDifference) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "layer": param.layer,
-        "new_layer": param.new_layer,
-        "index": param.index,
-        "status": param.status,
-        "shape": None if param.shape is None else list(param.shape),
-        "new_shape": None if param.new_shape is None else list(param.new_shape),
-    }
-    if param.distance is not None:
-        for key, value in vars(param.distance).items():
-            made[key] = value if math.isfinite(value) else None
-    return made
-
-
-def render(found: Comparison, text: str | None = None) -> None:
-    """Print the facts for a person."""
-    for line in _lines(found.net):
-        echo(cell(line))
-    unequal = [param for param in found.params if param.status != "equal"]
-    if unequal:
-        echo_table([_HEAD, *map(_row, unequal)], "lllrrr")
-    if text:
-        echo_text(text)
-    echo(_summary(found))
-
-
-def _lines(net: NetDifference) -> Iterator[str]:
-    """A line for each difference of structure, fields indented below their layer."""
-    yield from map(_field_line, net.fields)
-    for layer in net.removed:
-        yield f"- layer {layer.name} ({layer.type})"
-    for layer in net.added:
-        yield f"+ layer {layer.name} ({layer.type})"
-    for difference in net.layers:
-        yield f"layer {_title(difference)}"
-        yield from (f"    {_field_line(change)}" for change in difference.changes)
-    for old, new in net.blobs.items():
-        yield f"blob {old} -> {new}"
-
-
-def _title(layer: LayerDifference) -> str:
-    name = f"{layer.name} -> {layer.new_name}" if layer.renamed else layer.name
-    marks = ["renamed"] * layer.renamed + ["moved"] * layer.moved
-    marks += ["changed"] * bool(layer.changes)
-    kind = f" ({layer.new_type})" if layer.new_type else ""
-    return f"{name}{kind}: {', '.join(marks)}"
-
-
-def _field_line(change: FieldChange) -> str:
-    if change.renamed_to:
-        return f"{change.path} -> {change.renamed_to}"
-    old, new = ("(none)" if value is None else value for value in (change.old, change.new))
-    return f"{change.path}: {old} -> {new}"
-
-
-_HEAD = ("param", "", "shape", "max difference", "relative", "norm")
-
-
-def _row(param: ParamDifference) -> tuple[str, ...]:
-    name = f"{param.layer}[{param.index}]"
-    if param.new_layer != param.layer:
-        name += f" -> {param.new_layer}[{param.index}]"
-    shapes = [describe(s) for s in (param.shape, param.new_shape) if s is not None]
-    apart = param.distance
-    values = ["0" if param.status == "reshaped" else ""] * 3
-    if apart is not None:
-        values = [f"{value:.3g}" for value in (apart.max_abs, apart.relative, apart.norm)]
-    return name, param.status, " -> ".join(dict.fromkeys(shapes)), *values
-
-
-def _summary(found: Comparison) -> str:
-    net = found.net
-    if found.same:
-        params = f"; {len(found.params)} params equal" if found.params else ""
-        return f"no difference: {len(net.matched)} layers{params}"
-    counts = {
-        "added": len(net.added),
-        "removed": len(net.removed),
-        "renamed": sum(layer.renamed for layer in net.layers),
-        "moved": sum(layer.moved for layer in net.layers),
-        "changed": sum(bool(layer.changes) for layer in net.layers),
-    }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    parts = [f"layers: {told or f'all {len(net.matched)} alike'}"]
-    if found.params:
-        statuses = Counter(param.status for param in found.params)
-        params = ", ".join(f"{statuses[word]} {word}" for word in _STATUSES if statuses[word])
-        parts.append(f"params: {params}")
-    return "; ".join(parts)
-
-
-_STATUSES = ("equal", "reshaped", "different", "removed", "added")
+def render(result: Comparison) -> None:
+    """Print the result for a person."""
+    echo(str(result))
+    for line in result.lines():
+        echo(line)
+    table = result.params_table()
+    if table.rows:
+        echo_table(table)
+    if result.text:
+        echo_text(result.text)

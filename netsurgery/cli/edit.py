@@ -18,8 +18,9 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text
 from netsurgery.cli.progress import bytes_written
+from netsurgery.formats.line_diff import text_diff
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 from netsurgery.surgery.edit.operations import OPERATIONS, Operation

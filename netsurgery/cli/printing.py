@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from itertools import count
+from typing import TextIO
 
+from netsurgery.cli.colors import color_count
 from netsurgery.errors import NetsurgeryError
+from netsurgery.io.table import Column, Table, cell, joined
 from netsurgery.io.terminal import printable
-
-if TYPE_CHECKING:
-    from netsurgery.formats.prototxt import Prototxt
 
 __all__ = [
     "cell",
@@ -27,7 +28,6 @@ __all__ = [
     "echo_text",
     "joined",
     "on_terminal",
-    "text_diff",
 ]
 
 
@@ -94,58 +94,32 @@ def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> N
     echo(f"error: {error}" if named else f"error: {name}: {error}", err=True)
 
 
-#: How many of a list a cell shows.
-_SHOWN = 4
+def echo_table(
+    table: Table | Iterable[Sequence[str]], right: str = "", *, err: bool = False
+) -> None:
+    """Print a table, to standard error if `err`: as wide as the terminal at most, whole elsewhere.
 
-
-#: How many characters a line has at most, and how many a cell of a table, before escapes.
-LONGEST, WIDEST = 1500, 80
-
-
-def shortened(text: str, most: int) -> str:
-    """`text`, or its beginning and its end where it is longer than `most`."""
-    if len(text) <= most:
-        return text
-    end = most // 3
-    return f"{text[: most - end - 3]}...{text[-end:]}"
-
-
-def cell(text: str, most: int = LONGEST) -> str:
-    """`text` on one line, not endless, with what could steer a terminal escaped."""
-    return printable(shortened(text, most)).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def joined(parts: Sequence[str]) -> str:
-    """The parts with commas between; of many the first few, and how many more."""
-    if len(parts) > _SHOWN + 1:
-        return f"{', '.join(parts[:_SHOWN])}, {len(parts) - _SHOWN} more"
-    return ", ".join(parts)
-
-
-def echo_table(rows: Iterable[Sequence[str]], right: str = "", *, err: bool = False) -> None:
-    """Print rows, to standard error if `err`; `right` has an "r" for each right-aligned column.
-
-    A long cell is cut: it would make all of its column as wide. JSON has it whole.
+    Of rows the first is the header; `right` has an "r" for each column of numbers.
     """
-    cleaned = [[cell(text, WIDEST) for text in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cleaned, strict=True)]
-    for row in cleaned:
-        cells = [
-            text.rjust(width) if right[i : i + 1] == "r" else text.ljust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        _write(f"{'  '.join(cells).rstrip()}\n", err)
+    if not isinstance(table, Table):
+        head, *rows = table
+        numbers = (right[i : i + 1] == "r" for i in range(len(head)))
+        table = Table([Column(*column) for column in zip(head, count(), numbers)], rows)
+    stream = sys.stderr if err else sys.stdout
+    if not on_terminal(stream):
+        _write("".join(f"{line}\n" for line in table.lines()), err)
+        return
+    head, *lines = table.lines(terminal_width())
+    bold = f"\x1b[1m{head}\x1b[0m" if color_count(stream) else head
+    rule = "-" * max(map(len, (head, *lines)))
+    _write("".join(f"{line}\n" for line in (bold, rule, *lines)), err)
+
+
+def terminal_width() -> int:
+    """The columns of the terminal, one less where a full line would wrap."""
+    return shutil.get_terminal_size().columns
 
 
 def on_terminal(stream: TextIO | None) -> bool:
     """Whether the stream is a terminal; Python has None for one that was closed at the start."""
     return stream is not None and stream.isatty()
-
-
-def text_diff(old: Prototxt, new: str, name: str) -> str:
-    """The unified diff to the text `new`, called `name`; comments and layout included."""
-    from netsurgery.cli.line_diff import unified
-
-    before, after = (text.splitlines(keepends=True) for text in (old.original or old.text, new))
-    lines = unified(before, after, cell(str(old.path)), cell(name))
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)

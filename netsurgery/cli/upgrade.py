@@ -16,8 +16,9 @@ from netsurgery.cli.options import (
     output_option,
     quiet_option,
 )
-from netsurgery.cli.printing import echo, echo_json, echo_text, text_diff
+from netsurgery.cli.printing import echo, echo_json, echo_text
 from netsurgery.cli.progress import bytes_written
+from netsurgery.formats.line_diff import text_diff
 from netsurgery.verbs.upgrade import Upgrade, planned_upgrade, write_upgrade
 
 __all__ = ["command"]

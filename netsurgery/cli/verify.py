@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
-from netsurgery.cli import verify_report as report
 from netsurgery.cli.command import Command, WordType
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.options import (
@@ -21,12 +20,14 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.preprocess_options import pixel_options
-from netsurgery.cli.printing import echo_json
+from netsurgery.cli.printing import echo, echo_json, echo_table
 from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
-from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.verify_result import Verification
 
 __all__ = ["command"]
 
@@ -106,14 +107,14 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Tell whether two nets are the same function.
+    """Check whether two nets are the same function.
 
-    Both are given the same inputs, of the size they share: where one of them declares a larger
-    input, it is made as small as the other's. Their outputs are compared, and what goes into a
-    Softmax, Sigmoid, TanH or ArgMax that makes one, since it would hide differences. The first blob
-    of A that departs is named, even if no output does, and params are compared number by number;
-    neither decides. A number that is not finite in one net only departs; those that are infinite or
-    NaN in both, at the same places, are said to be so, and the others compared.
+    Both run on the same inputs, of the size they share: where one of them declares a larger input,
+    it is made as small as the other's. Their outputs are compared, and what goes into a Softmax,
+    Sigmoid, TanH or ArgMax that makes one, since it would hide differences. The first blob of A
+    that differs is named, even if no output does, and params are compared number by number; neither
+    decides. A number that is not finite in one net only is a difference; those that are infinite or
+    NaN in both, at the same places, are reported, and the others compared.
 
     If B is A made fully convolutional, every cell of its map of a larger input is compared, too,
     with A's answer on that cell's window. Where a layer of A pads, or a pooling's last window
@@ -122,7 +123,7 @@ def command(
     and does not decide; where no layer does so it must agree as the outputs must. A map that B
     gives of the input it declares, but that could not be compared, is named with the reason.
 
-    Pictures are made ready by --mean and the like; what is left out is taken from the nearest
+    Pictures are preprocessed by --mean and the like; what is left out is taken from the nearest
     netsurgery.toml.
 
     \b
@@ -132,25 +133,32 @@ def command(
     """
     with trouble_is_two():
         from netsurgery.verbs.verify import verify
-        from netsurgery.verbs.verify_inputs import make_samples
 
         if images:
             preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
-        choices: tuple[EngineChoice, ...] = engines or (engine.choice,)
-        old, new = (
-            NetWithWeights.open(prototxt, weights, state)
-            for prototxt, weights in ((prototxt_a, weights_a), (prototxt_b, weights_b))
+        each = [replace(engine, choice=choice) for choice in engines or (engine.choice,)]
+        result = verify(
+            (prototxt_a, weights_a),
+            (prototxt_b, weights_b),
+            images=images,
+            random=random,
+            seed=seed,
+            settings=preprocess,
+            tolerance=tolerance,
+            engine=(each[0], each[-1]) if engines else each[0],
+            state=state,
         )
-        with old, new:
-            found = verify(
-                old,
-                new,
-                make_samples(old.net, images, preprocess, random=random, seed=seed),
-                [replace(engine, choice=choice) for choice in choices],
-                tolerance=tolerance,
-            )
     if as_json:
-        echo_json(report.facts(found))
+        echo_json(result.to_json())
     elif not quiet:
-        report.show(found)
-    raise click.exceptions.Exit(0 if found.verified else 2 if found.same else 1)
+        render(result)
+    raise click.exceptions.Exit(0 if result.verified else 2 if result.same else 1)
+
+
+def render(result: Verification) -> None:
+    """Print the result for a person, the verdict first."""
+    echo(str(result))
+    echo(result.conditions)
+    echo_table(result.table())
+    for line in result.lines():
+        echo(line)

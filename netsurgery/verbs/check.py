@@ -1,4 +1,4 @@
-"""Everything that can be known of a net, and of its weights, without running it.
+"""``netsurgery.check``: all that can be known of a net, and of its weights, without running it.
 
 The net is held against the netsurgery.toml that names it, too: preprocessing and labels.
 """
@@ -6,7 +6,7 @@ The net is held against the netsurgery.toml that names it, too: preprocessing an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, NetsurgeryError, PrototxtError, UntrustedError
@@ -21,93 +21,88 @@ from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.state import TEST, NetState
-from netsurgery.verbs.check_engines import EngineReport, embedded_report, stock_report
-from netsurgery.verbs.check_schema import Finding, deprecated_findings, schema_findings
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.check_engines import embedded_report, stock_report
+from netsurgery.verbs.check_result import Check, EngineReport, Finding
+from netsurgery.verbs.check_schema import deprecated_findings, schema_findings
 
-__all__ = ["Check", "Finding", "check", "settings_findings", "settings_of"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was found.
-
-    weights, settings: the files that the net was held against, None for none. inputs, outputs:
-    blob -> shape, None where it is not known. fits: whether Caffe would load the weights; None
-    where there are none, or the shapes are not known. engines: name -> whether it runs the net.
-    """
-
-    prototxt: str
-    weights: str | None
-    settings: str | None
-    generation: str
-    state: NetState
-    findings: tuple[Finding, ...]
-    inputs: Mapping[str, Shape | None] = field(default_factory=dict)
-    outputs: Mapping[str, Shape | None] = field(default_factory=dict)
-    fits: bool | None = None
-    engines: Mapping[str, EngineReport] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong: no finding is an error."""
-        return self.count("error") == 0
-
-    def count(self, level: str) -> int:
-        """How many findings are of a level: "error", "warning" or "note"."""
-        return sum(finding.level == level for finding in self.findings)
+__all__ = ["check", "settings_findings", "settings_of"]
 
 
 def check(
-    prototxt: Path,
-    weights: Path | None = None,
-    state: NetState = TEST,
+    path: AnyPath,
+    weights: AnyPath | None = None,
     *,
+    input_shapes: Mapping[str, Shape] | None = None,
+    state: NetState = TEST,
     trust_config: bool | None = None,
 ) -> Check:
-    """Check a net, with its weights where there are some, and the netsurgery.toml that names it.
+    """Everything that can be known of a net, with its weights or without, without running it.
 
-    Errors are what no Caffe takes; warnings what only a fork takes, or what cannot be known here.
-    trust_config: True uses that file even where others can change it, False never.
-    Raises FormatError (PrototxtError, CaffemodelError) for a file that cannot be read at all.
+    The result's `findings` are errors (what no Caffe takes), warnings (what only a fork takes and
+    is not understood here, shapes that cannot be known) and notes, each with its place; `ok` is
+    whether there is no error, `fits` whether the weights fit, `engines` which can run the net and
+    why not. Without weights those that netsurgery.toml names for this net are checked.
+    input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs whose shapes the net
+    does not declare. state: phase, stages and level to read the net in. trust_config: True uses
+    that netsurgery.toml even where other users can change it, False never; None reports such a one
+    as a warning.
+
+    >>> found = check("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> print(found)
+    prototxt/digits_deploy.prototxt: no error; the weights fit
+    >>> found.ok, found.engines["embedded"].runs, found.outputs
+    (True, True, {'prob': (1, 11)})
+
+    Raises FormatError, PrototxtError and CaffemodelError for a file that cannot be read at all.
     """
+    prototxt, state = Path(path), state.at(input_shapes)
     text = Prototxt.read(prototxt, known=False)
     settings, findings = settings_of(prototxt, trust_config)
+    model_path = None if weights is None else Path(weights)
     if settings is not None:
-        weights = weights or settings.weights
+        if model_path is None and settings.weights is not None:
+            model_path = _existing(settings.weights, settings, findings)
         if not (state.stages or state.level or state.phase != TEST.phase):
             state = replace(state, stages=settings.stages or (), level=settings.level or 0)
-    if weights is not None and settings is not None and not weights.exists():
-        findings.append(Finding("settings", "error", f"{settings.path}: no file {weights}"))
-        weights = None
     upgrade = _upgrade(text, findings)
     net = _net(text, upgrade, state, findings)
     findings = [*schema_findings(text, net), *findings]
     if upgrade is not None:
         findings += deprecated_findings(text, upgrade)
-    made = Check(
+    result = Check(
         prototxt=str(prototxt),
-        weights=None if weights is None else str(weights),
+        weights=None if model_path is None else str(model_path),
         settings=None if settings is None else str(settings.path),
         generation=text.generation,
         state=state,
         findings=(),
     )
     if net is None:
-        return replace(made, findings=tuple(findings))
-    with NetWithWeights(net, weights) as model:
-        made = _checked(made, model, findings)
+        return replace(result, findings=tuple(findings))
+    with NetWithWeights(net, model_path) as model:
+        result = _checked(result, model, findings)
         shapes = _shapes(model)
         if settings is not None:
             findings += settings_findings(settings, net, shapes)
-    return replace(made, findings=tuple(_once(findings)))
+    return replace(result, findings=tuple(_without_repeats(findings)))
 
 
-def _once(findings: Sequence[Finding]) -> list[Finding]:
+def _existing(weights: Path, settings: Settings, findings: list[Finding]) -> Path | None:
+    if weights.exists():
+        return weights
+    findings.append(Finding("settings", "error", f"{settings.path}: no file {weights}"))
+    return None
+
+
+def _without_repeats(findings: Sequence[Finding]) -> list[Finding]:
     """The findings without those that repeat, of a place, what the schema has against it."""
-    places = {(one.line, one.column) for one in findings if one.kind == "schema" and one.line}
+    places = {(each.line, each.column) for each in findings if each.kind == "schema" and each.line}
     again = ("structure", "shapes")
     return [
-        one for one in findings if one.kind not in again or (one.line, one.column) not in places
+        finding
+        for finding in findings
+        if finding.kind not in again or (finding.line, finding.column) not in places
     ]
 
 
@@ -143,7 +138,7 @@ def _shapes(model: NetWithWeights) -> Shapes:
         return Shapes()
 
 
-def _checked(made: Check, model: NetWithWeights, findings: list[Finding]) -> Check:
+def _checked(result: Check, model: NetWithWeights, findings: list[Finding]) -> Check:
     """What is known of the net as a net, its findings added to `findings`."""
     net = model.net
     wiring = list(net.wiring_errors())
@@ -151,12 +146,12 @@ def _checked(made: Check, model: NetWithWeights, findings: list[Finding]) -> Che
     findings += [Finding("structure", "note", note) for note in net.notes]
     findings += _counts(net)
     if wiring:
-        return replace(made, engines=_none_runs(*wiring))
+        return replace(result, engines=_none_runs(*wiring))
     try:
         shapes = model.shapes
     except NetsurgeryError as error:
         findings.append(Finding.of("shapes", "error", error))
-        return replace(made, engines=_none_runs(error))
+        return replace(result, engines=_none_runs(error))
     findings += _unknown(shapes)
     findings += _unread(net)
     findings += _effects(net)
@@ -166,8 +161,8 @@ def _checked(made: Check, model: NetWithWeights, findings: list[Finding]) -> Che
         findings += params
         fits = not any(finding.level == "error" for finding in params)
     return replace(
-        made,
-        inputs={one.name: shapes.blobs.get(one.name) for one in net.inputs},
+        result,
+        inputs={each.name: shapes.blobs.get(each.name) for each in net.inputs},
         outputs={blob: shapes.blobs.get(blob) for blob in net.outputs},
         fits=fits,
         engines={
@@ -194,11 +189,11 @@ def _none_runs(*errors: NetsurgeryError) -> dict[str, EngineReport]:
 
 def _effects(net: NetDefinition) -> Iterator[Finding]:
     """What layers do to files and modules when Caffe runs them, and the option that lets them."""
-    for one in effects_of(net):
-        if one.known:
-            words = option([effect.value for effect in one.effects])
-            what = one.layer.error(f"{one.does}; real Caffe is given it only with {words}")
-            yield Finding.of("effects", "note", what, one.layer.name)
+    for each in effects_of(net):
+        if each.known:
+            words = option([effect.value for effect in each.effects])
+            what = each.layer.error(f"{each.does}; real Caffe is given it only with {words}")
+            yield Finding.of("effects", "note", what, each.layer.name)
 
 
 def _unknown(shapes: Shapes) -> Iterator[Finding]:
@@ -233,8 +228,8 @@ def _params(model: NetWithWeights) -> Iterator[Finding]:
     where = model.path
     for name in model.fit.missing:
         yield Finding("params", "error", f"{where}: no params for layer {name!r}", name)
-    for name, one in model.fit.mismatches.items():
-        for reason in one.reasons(where):
+    for name, mismatch in model.fit.mismatches.items():
+        for reason in mismatch.reasons(where):
             yield Finding("params", "error", f"layer {name!r}: {reason}", name)
     for name in model.extra:
         what = f"{where}: params of a layer {name!r}, which the net does not have; Caffe skips them"
@@ -258,30 +253,32 @@ def settings_of(prototxt: Path, trust_config: bool | None) -> tuple[Settings | N
         return None, []
     beside = path.parent.resolve() == prototxt.absolute().parent.resolve()
     try:
-        found = load_found(path, trust_config)
+        settings = load_found(path, trust_config)
     except UntrustedError as error:
         return None, [Finding.of("settings", "warning", error)]
     except FormatError as error:
         return None, [Finding.of("settings", "error", error)] if beside else []
-    if found.prototxt is None:
-        return (found if beside else None), []
-    return (found if found.prototxt.resolve() == prototxt.resolve() else None), []
+    if settings.prototxt is None:
+        return (settings if beside else None), []
+    return (settings if settings.prototxt.resolve() == prototxt.resolve() else None), []
 
 
 def settings_findings(settings: Settings, net: NetDefinition, shapes: Shapes) -> list[Finding]:
     """What does not fit: the mean and the channels' order, the labels."""
-    found = [_preprocessing(settings, net, shapes), ("error", _labels(settings, net, shapes))]
-    return [Finding("settings", level, f"{settings.path}: {what}") for level, what in found if what]
+    reasons = [_preprocessing(settings, net, shapes), ("error", _labels(settings, net, shapes))]
+    return [
+        Finding("settings", level, f"{settings.path}: {what}") for level, what in reasons if what
+    ]
 
 
 def _preprocessing(settings: Settings, net: NetDefinition, shapes: Shapes) -> tuple[str, str]:
     """What is wrong, or to be known, of the mean, the channels' order and the scales."""
-    given = (settings.mean, settings.channel_swap, settings.raw_scale, settings.input_scale)
-    if all(one is None for one in given):
+    keys = (settings.mean, settings.channel_swap, settings.raw_scale, settings.input_scale)
+    if all(value is None for value in keys):
         return "", ""
     if 0 in (settings.raw_scale, settings.input_scale):
         return "error", "a scale of 0 leaves nothing of a picture"
-    inputs = [shapes.blobs.get(one.name) or () for one in net.inputs]
+    inputs = [shapes.blobs.get(each.name) or () for each in net.inputs]
     images = [shape for shape in inputs if len(shape) == 4]
     if not images:
         return "", ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.engines.model_file import lost_by_caffe
@@ -19,21 +19,13 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import InputSource, ParamRole
-from netsurgery.verbs.check_schema import Finding
+from netsurgery.verbs.check_result import EngineReport, Finding
 
-__all__ = ["EngineReport", "embedded_report", "stock_report"]
+__all__ = ["embedded_report", "stock_report"]
 
 #: What a byte takes that protobuf parses.
 _PARSED = 32
 _NO_FIT = "the weights do not fit"
-
-
-@dataclass(frozen=True)
-class EngineReport:
-    """Whether an engine runs the net; reasons: why not, in order."""
-
-    runs: bool
-    reasons: tuple[str, ...] = ()
 
 
 def embedded_report(net: NetDefinition, shapes: Shapes, fits: bool | None) -> EngineReport:
@@ -112,7 +104,7 @@ def _weights(model: NetWithWeights) -> Iterator[str]:
 
 def _unread(model: Caffemodel) -> Iterator[str]:
     """The first layer with raw numbers, and the first whose own fields Caffe 1.0 cannot parse."""
-    raw = next((one for one in model.layers if any(blob.raw for blob in one.blobs)), None)
+    raw = next((layer for layer in model.layers if any(blob.raw for blob in layer.blobs)), None)
     if raw is not None:
         yield (
             f"{model.path}: layer {raw.name!r} holds raw_data of NVIDIA's Caffe, which `netsurgery "
@@ -121,10 +113,10 @@ def _unread(model: Caffemodel) -> Iterator[str]:
     message = "LayerParameter" if model.generation == "V2" else "V1LayerParameter"
     blobs = FIELDS[model.generation].blobs
     for layer in model.layers:
-        fields = [found for found in layer.fields() if found.number != blobs]
-        count = sum(found.end - found.start for found in fields)
+        fields = [each for each in layer.fields() if each.number != blobs]
+        count = sum(each.end - each.start for each in fields)
         with Claim(_PARSED * count, f"{model.path}: parsing layer {layer.name!r}"):
-            data = b"".join(layer.reader.read(found.start, found.end) for found in fields)
+            data = b"".join(layer.reader.read(each.start, each.end) for each in fields)
             why = why_not_parsed(message, data)
         if why:
             yield f"{model.path}: Caffe cannot parse layer {layer.name!r}: {why}"

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.index import caffe_fields, forks_with
@@ -22,8 +20,9 @@ from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.layer import Layer
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.types.record import LayerType
+from netsurgery.verbs.check_result import Finding
 
-__all__ = ["Finding", "deprecated_findings", "schema_findings"]
+__all__ = ["deprecated_findings", "schema_findings"]
 
 #: Fields of Caffe 1.0 that its own comments call deprecated, and what to write.
 _DEPRECATED = {
@@ -35,30 +34,6 @@ _DEPRECATED = {
     ("DummyDataParameter", "height"): "shape",
     ("DummyDataParameter", "width"): "shape",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to say of a net.
-
-    kind: "schema", "structure", "shapes", "params", "settings", "effects" or "deprecated". level:
-    "error", "warning" or "note". message: the whole line, its place in front. layer: its name,
-    where it is of one. line, column: from 1, in the prototxt; None where it is of no place there.
-    """
-
-    kind: str
-    level: str
-    message: str
-    layer: str | None = None
-    line: int | None = None
-    column: int | None = None
-
-    @classmethod
-    def of(cls, kind: str, level: str, error: NetsurgeryError, layer: str | None = None) -> Finding:
-        """The finding that an error is."""
-        if isinstance(error, PrototxtError) and error.line:
-            return cls(kind, level, str(error), layer, error.line, error.column)
-        return cls(kind, level, str(error), layer)
 
 
 def schema_findings(text: Prototxt, net: NetDefinition | None) -> Iterator[Finding]:
@@ -144,7 +119,7 @@ def _params_of(kind: str) -> list[str]:
 
 
 def deprecated_findings(text: Prototxt, upgrade: TextUpgrade) -> Iterator[Finding]:
-    """What is written as an earlier Caffe had it, and what writes it anew."""
+    """What is written as an earlier Caffe had it, and what rewrites it."""
     for change in upgrade.changes:
         yield Finding(
             "deprecated",

@@ -40,7 +40,7 @@ from netsurgery.verbs.convert_settings import SettingsOutcome, check_settings, p
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import CaffeNet
-    from netsurgery.verbs.verify import Verification
+    from netsurgery.verbs.verify_result import Verification
 
 __all__ = [
     "Conversion",
@@ -320,7 +320,7 @@ def _verified(
     options: EngineOptions,
 ) -> Verification:
     """Run the net and what was made of it. Raises SurgeryError where they differ."""
-    from netsurgery.verbs.verify import verify
+    from netsurgery.verbs.verify import verify_models
     from netsurgery.verbs.verify_inputs import Samples
 
     new = Path(outputs[paths.prototxt].temporary)
@@ -332,14 +332,14 @@ def _verified(
         NetWithWeights.open(new, made, state) as other,
     ):
         try:
-            found = verify(one, other, Samples(), [options])
+            found = verify_models(one, other, Samples(), [options])
         except (EffectRefused, EngineFailed, NetError) as error:
             # What is wrong is said of the outputs, by the names that the user knows.
             words = str(error).replace(str(new), str(paths.prototxt))
             words = words.replace(str(old), plan.net.prototxt.path)
             raise type(error)(words.replace(str(made), str(paths.weights))) from None
-    if not found.same or found.departs is not None:
-        raise SurgeryError(f"the converted net is not the same function: {found.worst}")
+    if not found.same or found.first_difference is not None:
+        raise SurgeryError(f"the converted net is not the same function: {found.explanation}")
     return found
 
 

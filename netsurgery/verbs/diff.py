@@ -1,64 +1,83 @@
-"""Two nets, two models, or two of each compared: structure and params."""
+"""``netsurgery.diff``: two nets, two models, or two of each compared, structure and params."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Shared
-from netsurgery.formats.prototxt import Prototxt, quoted
+from netsurgery.formats.line_diff import text_diff
+from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.difference.records import model_records
 from netsurgery.verbs.blob_statistics import BlobDistance, distance
+from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
-__all__ = ["Comparison", "ParamDifference", "compare", "compare_files"]
+__all__ = ["compare", "compare_files", "diff"]
 
 Nets = tuple[Prototxt, Prototxt]
 
 
-@dataclass(frozen=True)
-class ParamDifference:
-    """One param of a layer, in two models.
+def diff(
+    old: AnyPath | tuple[AnyPath, AnyPath],
+    new: AnyPath | tuple[AnyPath, AnyPath],
+    *,
+    strict: bool = False,
+    text: bool = False,
+    state: NetState = TEST,
+) -> Comparison:
+    """How a second net differs from a first: layers, their fields, their params.
 
-    status: "equal"; "reshaped", the same numbers under another shape; "different"; "removed" or
-    "added", in one model only. shape, new_shape: None where it is not. distance: between the
-    numbers, None where they are equal or not as many.
+    old, new: each is a prototxt, a file of weights, or (prototxt, weights); both of one kind. In
+    the result, `net` has what was added, removed, renamed and changed, `params` whether each is
+    equal, reshaped or different and by what norm; `same` sums it up. strict: a field that is
+    written out at its default is a difference. text: the unified diff of the prototxts, too. state:
+    in which shapes are known, by which an axis counted from the end equals another; layers of every
+    state are compared.
+
+    >>> print(diff("prototxt/digits_deploy.prototxt", "prototxt/digits_deploy.prototxt"))
+    no difference: 15 layers
+    >>> old = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> print(diff(old, old))
+    no difference: 15 layers; 10 params equal
+
+    Raises FormatError, PrototxtError, CaffemodelError, and NetError for two that are not of one
+    kind.
     """
+    (net, model), (new_net, new_model) = _pair(old), _pair(new)
+    if (net is None) != (new_net is None) or (model is None) != (new_model is None):
+        raise NetError("a net can be compared with a net, weights with weights, or both with both")
+    nets = None
+    if net is not None and new_net is not None:
+        nets = Prototxt.read(net), Prototxt.read(new_net)
+    models = None
+    if model is not None and new_model is not None:
+        models = model, new_model
+    if text and nets is None:
+        raise NetError("a diff of the text needs two prototxts")
+    result = compare_files(nets, models, strict, state)
+    if not text or nets is None:
+        return result
+    return replace(result, text=text_diff(nets[0], nets[1].text, nets[1].path))
 
-    layer: str
-    new_layer: str
-    index: int
-    status: str
-    shape: Shape | None
-    new_shape: Shape | None
-    distance: BlobDistance | None = None
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """How the second net and model differ from the first.
-
-    net: by the prototxts; by the models' own layers where these are all there is. params: every
-    param, those of the first model in its order, then those that are only in the second.
-    """
-
-    net: NetDifference
-    params: tuple[ParamDifference, ...]
-
-    @property
-    def same(self) -> bool:
-        """Whether nothing differs."""
-        return self.net.same and all(param.status == "equal" for param in self.params)
+def _pair(files: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:
+    """Prototxt and weights, None for the one that is missing."""
+    if isinstance(files, tuple):
+        return Path(files[0]), Path(files[1])
+    path = Path(files)
+    return (path, None) if is_prototxt(path) else (None, path)
 
 
 def compare_files(
@@ -88,7 +107,7 @@ def compare(
     strict: bool = False,
     state: NetState = TEST,
 ) -> Comparison:
-    """Compare two prototxts, two open files of weights, or both; at least one of them is given.
+    """Compare two prototxts, two open files of weights, or both.
 
     strict: a field that is written out at its default is a difference. state: in which shapes are
     worked out, and params are shared. Params are matched by the layers' names, new names included.
@@ -96,7 +115,8 @@ def compare(
     """
     if models is None:
         assert nets is not None
-        return Comparison(compare_nets(*nets, strict=strict, state=state), ())
+        paths = str(nets[0].path), str(nets[1].path)
+        return Comparison(paths, compare_nets(*nets, strict=strict, state=state), ())
     old, new = models
     if nets is None:
         net = _models(old, new)
@@ -105,7 +125,8 @@ def compare(
     params = tuple(_params(old, new, dict(net.matched)))
     old.check_unchanged()
     new.check_unchanged()
-    return Comparison(net, params)
+    files = [*(str(each.path) for each in nets or ()), old.path, new.path]
+    return Comparison(tuple(files), net, params)
 
 
 def _check_shapes(nets: Nets, state: NetState) -> None:
@@ -131,7 +152,7 @@ def _shared(net: Prototxt, state: NetState) -> Shared | None:
 
 
 def _models(old: WeightsFile, new: WeightsFile) -> NetDifference:
-    """By what both files tell: HDF5 holds no more than names and params."""
+    """By what both files have: HDF5 holds no more than names and params."""
     if not (isinstance(old, Caffemodel) and isinstance(new, Caffemodel)):
         return compare_records(model_records(old, bare=True), model_records(new, bare=True))
     same = old.net_name == new.net_name
@@ -156,26 +177,26 @@ def _params(
 
 def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]:
     """(layer, how many of that name came before) -> its params."""
-    found: dict[tuple[str, int], Sequence[WeightsBlob]] = {}
+    result: dict[tuple[str, int], Sequence[WeightsBlob]] = {}
     before: Counter[str] = Counter()
     for layer in model.layers:
         if layer.blobs:
-            found[layer.name, before[layer.name]] = layer.blobs
+            result[layer.name, before[layer.name]] = layer.blobs
             before[layer.name] += 1
-    return found
+    return result
 
 
 def _layer(
     name: str, new_name: str, old: Sequence[WeightsBlob], new: Sequence[WeightsBlob]
 ) -> Iterator[ParamDifference]:
     for index in range(max(len(old), len(new))):
-        one = old[index] if index < len(old) else None
-        other = new[index] if index < len(new) else None
-        shapes = (one.shape if one else None, other.shape if other else None)
-        if one is None or other is None:
-            status, apart = "removed" if one else "added", None
+        blob = old[index] if index < len(old) else None
+        new_blob = new[index] if index < len(new) else None
+        shapes = (blob.shape if blob else None, new_blob.shape if new_blob else None)
+        if blob is None or new_blob is None:
+            status, apart = "removed" if blob else "added", None
         else:
-            status, apart = _compared(one, other)
+            status, apart = _compared(blob, new_blob)
         yield ParamDifference(name, new_name, index, status, *shapes, apart)
 
 

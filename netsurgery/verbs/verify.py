@@ -1,116 +1,80 @@
-"""Whether two nets are the same function: outputs, params, and a map against its windows."""
+"""``netsurgery.verify``: whether two nets are the same function."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
+from netsurgery.engines.contract import AnyEngine, Engine, EngineOptions, as_engine_options
 from netsurgery.engines.registry import open_engine
-from netsurgery.errors import NetError
-from netsurgery.net import types
+from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.net.effects import harmless
 from netsurgery.net.inputs import declare_inputs, split_shapes
-from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import describe
-from netsurgery.surgery.difference.matching import first_writers, pair_blobs, same_order
-from netsurgery.verbs.diff import ParamDifference, compare
-from netsurgery.verbs.verify_gaps import Difference, gap_between, order_notes, settle_order
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.surgery.difference.matching import pair_blobs, same_order
+from netsurgery.verbs.diff import compare
 from netsurgery.verbs.verify_inputs import Samples, pair_inputs
-from netsurgery.verbs.verify_map import MapCheck, MapGap, Unchecked, compare_maps, plan_maps
+from netsurgery.verbs.verify_order import order_notes, with_reordered
+from netsurgery.verbs.verify_outputs import hidden_notes, input_notes, pair_outputs
+from netsurgery.verbs.verify_result import BlobDifference, Unchecked, Verification
+from netsurgery.verbs.verify_run import Runner
 
 if TYPE_CHECKING:
-    from netsurgery.verbs.verify_inputs import Feed
+    from netsurgery.maps.any_picture import AnyPicture
 
-__all__ = ["TOLERANCE", "BlobGap", "Verification", "verify"]
+__all__ = ["TOLERANCE", "verify", "verify_models"]
 
 #: The largest relative difference that rounding explains.
 TOLERANCE = 1e-5
 
 
-@dataclass(frozen=True)
-class BlobGap:
-    """A blob of the first net, its partner in the second, and how far apart they are.
-
-    layer: the layer of the first net that makes the blob; "" for an input.
-    """
-
-    layer: str
-    blob: str
-    other: str
-    gap: Difference
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What comparing found.
-
-    engines: what ran the first net and the second. inputs: the first net's, and the shapes both
-    were given. pictures, random: how many of the samples were pictures and how many random
-    numbers. outputs: of every output, and of what goes into a Softmax or the like that makes one
-    (which would hide differences), the largest gap of all samples. departs: the first blob, in
-    file order, that is further apart than `tolerance`; it may be inside, and no output with it.
-    maps: of the outputs, where the second net is full-conv; unchecked: those that it gives of its
-    own input, and outputs, that could not be compared. notes: what the user should know.
-    not_finite: the first blob with numbers that are not finite in either net.
-    """
-
-    engines: tuple[str, str]
-    inputs: Mapping[str, Shape]
-    pictures: int
-    random: int
-    tolerance: float
-    outputs: tuple[BlobGap, ...]
-    departs: BlobGap | None
-    params: tuple[ParamDifference, ...]
-    maps: tuple[MapGap, ...]
-    notes: tuple[str, ...] = ()
-    unchecked: tuple[Unchecked, ...] = ()
-    not_finite: BlobGap | None = None
-
-    @property
-    def samples(self) -> int:
-        """How many inputs were compared."""
-        return self.pictures + self.random
-
-    @property
-    def same(self) -> bool:
-        """Whether every output agrees, and every map compared that has no reason not to."""
-        outputs = all(one.gap.within(self.tolerance) for one in self.outputs)
-        return outputs and all(
-            one.check.reasons or one.gap.within(self.tolerance) for one in self.maps
-        )
-
-    @property
-    def verified(self) -> bool:
-        """Whether all agrees, and nothing was left that could not be compared."""
-        return self.same and not self.unchecked
-
-    @property
-    def worst(self) -> str:
-        """What departs, in a line; "" where nothing does."""
-        outputs = [one for one in self.outputs if not one.gap.within(self.tolerance)]
-        if self.departs is not None:
-            first = self.departs
-            told = f"blob {first.blob!r} of layer {first.layer!r} is the first that departs, by "
-            told += f"{first.gap.relative:.3g} relative"
-            return told + "".join(
-                f"; {one.blob!r} does by {one.gap.relative:.3g}" for one in outputs[-1:]
-            )
-        maps = [m for m in self.maps if not m.check.reasons and not m.gap.within(self.tolerance)]
-        return "".join(
-            f"cells of the map {m.check.other!r} differ by {m.gap.relative:.3g} relative from "
-            "the classifier on their windows"
-            for m in maps[:1]
-        )
-
-
 def verify(
+    old: tuple[AnyPath, AnyPath],
+    new: tuple[AnyPath, AnyPath],
+    *,
+    images: AnyPicture | Iterable[AnyPicture] = (),
+    random: int | None = None,
+    seed: int = 0,
+    settings: Settings | AnyPath | None = None,
+    tolerance: float = TOLERANCE,
+    engine: AnyEngine | tuple[AnyEngine, AnyEngine] = "auto",
+    state: NetState = TEST,
+) -> Verification:
+    """Run two nets, (prototxt, weights) each, on the same inputs and compare what comes out.
+
+    images: pictures to compare on, one or several of what `classify_map` takes, preprocessed as
+    `settings` say. random: how many inputs of normal random numbers besides (default: 1, or none
+    with images), drawn from `seed`. tolerance: the largest max|a-b| / max|a| over a blob that is no
+    difference. engine: one for both nets, or one for each. If `new` is `old` made fully
+    convolutional, every cell of its map of a larger input is compared with the classifier on that
+    cell's window. state: phase, stages, level and shapes to read both nets in.
+
+    The result's `same` is whether all that was compared agrees, `unchecked` names maps that could
+    not be compared, `verified` is both in one; `outputs` and `maps` are the differences,
+    `first_difference` is the first blob that differs.
+
+    >>> net = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> print(verify(net, net, engine="embedded"))
+    no difference in the outputs on 1 random input (tolerance 1e-05 relative)
+
+    Raises NetError where the nets' inputs or outputs cannot be paired, or there is nothing to
+    compare on, FormatError, EngineError.
+    """
+    from netsurgery.verbs.verify_inputs import make_samples
+
+    each = engine if isinstance(engine, tuple) else (engine,)
+    with NetWithWeights.open(*old, state) as first, NetWithWeights.open(*new, state) as second:
+        samples = make_samples(first.net, images, as_settings(settings), random=random, seed=seed)
+        engines = list(map(as_engine_options, each))
+        return verify_models(first, second, samples, engines, tolerance=tolerance)
+
+
+def verify_models(
     old: NetWithWeights,
     new: NetWithWeights,
     samples: Samples,
@@ -123,11 +87,11 @@ def verify(
     engines: one for both, or one for each. Raises NetError where the nets' inputs or outputs
     cannot be set side by side, what is wrong with a file, and what an engine raises.
     """
-    nets = _read(old, new, frozenset().union(*(one.allow for one in engines)))
+    nets = _read(old, new, frozenset().union(*(options.allow for options in engines)))
     inputs, shapes = pair_inputs(*nets)
-    found = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
-    pairs = pair_blobs(*nets, found.net.blobs)
-    outputs = _pair_outputs(nets, pairs)
+    compared = compare((nets[0].prototxt, nets[1].prototxt), (old.weights, new.weights))
+    pairs = pair_blobs(*nets, compared.net.blobs)
+    outputs = pair_outputs(nets, pairs)
     with ExitStack() as stack:
         models = NetWithWeights(nets[0], old.weights), NetWithWeights(nets[1], new.weights)
         opened = _opened(engines, models, stack)
@@ -135,58 +99,55 @@ def verify(
             stack.enter_context(engine.load(model.net, Path(model.path)))
             for engine, model in zip(opened, models, strict=True)
         )
-        runner = _Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
-        gaps = runner.outputs(samples, outputs)
-        departs, not_finite = runner.first(samples, same_order(*nets, pairs))
+        runner = Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
+        differences = runner.outputs(samples, outputs)
+        first_difference, not_finite = runner.first(samples, same_order(*nets, pairs))
         maps, unchecked = runner.maps(samples, outputs)
-        params = settle_order(models, found.params)
-        return Verification(
-            (opened[0].description, opened[1].description),
-            shapes,
-            len(samples.pictures),
-            samples.random,
-            tolerance,
-            tuple(gaps),
-            departs,
-            params,
-            tuple(maps),
-            _once(
-                *(engine.note for engine in opened),
-                samples.note,
-                *_notes(nets, shapes, inputs, outputs, [*maps, *unchecked]),
-                *_not_seen(nets, outputs),
-                *order_notes(params),
-                *_blank(gaps),
-            ),
-            (*unchecked, *_empty(gaps)),
-            not_finite,
-        )
+        params = with_reordered(models, compared.params)
+    notes = (
+        samples.note,
+        *input_notes(nets, shapes, inputs, outputs, bool(maps or unchecked)),
+        *hidden_notes(nets, outputs),
+        *order_notes(params),
+        *_blank(differences),
+    )
+    return Verification(
+        engines=(opened[0].description, opened[1].description),
+        inputs=shapes,
+        pictures=len(samples.pictures),
+        random=samples.random,
+        tolerance=tolerance,
+        outputs=tuple(differences),
+        first_difference=first_difference,
+        params=params,
+        maps=tuple(maps),
+        # Without those that repeat: both files may be one.
+        notes=tuple(dict.fromkeys(note for note in notes if note)),
+        unchecked=(*unchecked, *_empty(differences)),
+        not_finite=not_finite,
+        engine_notes=(opened[0].note, opened[1].note),
+    )
 
 
 def _read(
     old: NetWithWeights, new: NetWithWeights, allow: Collection[str]
 ) -> tuple[NetDefinition, NetDefinition]:
-    """Both nets, with Input layers for data layers; shapes given go to whichever has the blob."""
-    one, other = old.net, new.net
-    if one.state.shapes == other.state.shapes:
-        one, other = split_shapes(one, other)
-    return _compared(one, allow), _compared(other, allow)
+    """Both nets, with Input layers for data layers; shapes of the state go to who has the blob."""
+    first, second = old.net, new.net
+    if first.state.shapes == second.state.shapes:
+        first, second = split_shapes(first, second)
+    return _compared(first, allow), _compared(second, allow)
 
 
 def _compared(net: NetDefinition, allow: Collection[str]) -> NetDefinition:
     """The net, with Input layers for data layers.
 
     Where layers do more than is allowed, it is what the net makes of its inputs: what is only
-    written somewhere, or read and given to no layer, is not compared.
+    written somewhere, or read and passed to no layer, is not compared.
     """
-    made = declare_inputs(net)
-    tops = [top for layer in made.layers if layer.bottoms for top in layer.tops]
-    return harmless(made, [*(one.name for one in made.inputs), *tops], allow)
-
-
-def _once(*notes: str) -> tuple[str, ...]:
-    """The notes, without empty ones and without those said before: both files may be one."""
-    return tuple(dict.fromkeys(filter(None, notes)))
+    net = declare_inputs(net)
+    tops = [top for layer in net.layers if layer.bottoms for top in layer.tops]
+    return harmless(net, [*(each.name for each in net.inputs), *tops], allow)
 
 
 def _opened(
@@ -195,195 +156,25 @@ def _opened(
     """An engine for each of the two models, or the same one twice."""
     each = [models] if len(options) == 1 else [[model] for model in models]
     engines = [
-        stack.enter_context(open_engine(one, run)) for one, run in zip(options, each, strict=True)
+        stack.enter_context(open_engine(wish, run)) for wish, run in zip(options, each, strict=True)
     ]
     return engines[0], engines[-1]
 
 
-def _pair_outputs(
-    nets: tuple[NetDefinition, NetDefinition], pairs: Mapping[str, str]
-) -> dict[str, str]:
-    """Each output of the first net, and what it may hide -> its partner in the second.
-
-    By matched layers; those left over in file order, where both nets have as many. Raises NetError
-    for an output without a partner.
-    """
-    found = {blob: pairs[blob] for blob in nets[0].outputs if blob in pairs}
-    rest = [blob for blob in nets[0].outputs if blob not in found]
-    taken = set(found.values())
-    free = [blob for blob in nets[1].outputs if blob not in taken]
-    if rest and len(rest) == len(free):
-        found |= zip(rest, free, strict=True)
-    elif rest:
-        told = [", ".join(map(repr, net.outputs)) for net in nets]
-        raise NetError(
-            f"output {rest[0]!r} of {nets[0].prototxt.path} has no partner in "
-            f"{nets[1].prototxt.path}: the outputs are {told[0]} and {told[1]}"
-        )
-    if not found:
-        raise NetError(f"{nets[0].prototxt.path}: the net has no output that could be compared")
-    ordered: dict[str, str] = {}
-    for blob in nets[0].outputs:
-        ordered |= _hidden(nets, blob, found[blob])
-        ordered[blob] = found[blob]
-    return ordered
-
-
-def _hidden(nets: tuple[NetDefinition, NetDefinition], blob: str, other: str) -> dict[str, str]:
-    """What goes into the layers that make two outputs, where these hide differences."""
-    one, two = nets[0].last_writer(blob), nets[1].last_writer(other)
-    if one is None or two is None or one.in_place or two.in_place:
-        return {}
-    hiding = one.type == two.type and types.hides_values(one)
-    return {one.bottoms[0]: two.bottoms[0]} if hiding else {}
-
-
-def _not_seen(nets: tuple[NetDefinition, NetDefinition], outputs: Mapping[str, str]) -> list[str]:
-    """Outputs made by a layer that hides differences, in place, so that none can be seen."""
-    notes = []
-    for blob in nets[0].outputs:
-        writers = nets[0].last_writer(blob), nets[1].last_writer(outputs[blob])
-        for one in writers:
-            if one is not None and one.in_place and types.hides_values(one):
-                notes.append(
-                    f"{one.type} {one.name!r} makes {blob!r} in place and may hide differences: "
-                    "what goes into it was not compared"
-                )
-                break
-    return notes
-
-
-def _notes(
-    nets: tuple[NetDefinition, NetDefinition],
-    shapes: Mapping[str, Shape],
-    inputs: Mapping[str, str],
-    outputs: Mapping[str, str],
-    maps: Sequence[MapGap | Unchecked],
-) -> list[str]:
-    notes = [f"{net.prototxt.path}: {note}" for net in nets for note in net.notes]
-    taken = set(outputs.values())
-    for blob in nets[1].outputs:
-        if blob not in taken:
-            notes.append(f"{nets[1].prototxt.path} has an output more, {blob!r}")
-    declared = {one.name: one.shape for one in nets[1].inputs}
-    for name, shape in shapes.items():
-        own = declared[inputs[name]]
-        if own is not None and own[2:] != shape[2:] and not maps:
-            notes.append(
-                f"{nets[1].prototxt.path} declares {describe(own)}, but no output is known to be "
-                "a map of which each cell is the first net's answer on one window"
-            )
-    for one in nets[0].inputs:
-        smaller = shapes[one.name]
-        if one.shape is not None and one.shape[2:] != smaller[2:] and not maps:
-            notes.append(
-                f"{nets[0].prototxt.path} declares {describe(one.shape)}, compared at "
-                f"{describe(smaller)}: what it gives of a larger input is compared only where it "
-                "is the second net"
-            )
-    return notes
-
-
-def _blank(gaps: Sequence[BlobGap]) -> list[str]:
-    """Outputs that agree because there is nothing in them."""
+def _blank(outputs: Sequence[BlobDifference]) -> list[str]:
+    """Notes on outputs that agree because there is nothing in them."""
     return [
-        f"{one.blob!r} is 0 throughout, which tells little; has the first net its weights?"
-        for one in gaps
-        if one.gap.largest == 0 == one.gap.absolute and not one.gap.empty
+        f"{each.blob!r} is all zeros; does the first net have its weights?"
+        for each in outputs
+        if each.difference.largest == 0 == each.difference.absolute and not each.difference.empty
     ]
 
 
-def _empty(gaps: Sequence[BlobGap]) -> list[Unchecked]:
+def _empty(outputs: Sequence[BlobDifference]) -> list[Unchecked]:
     """Outputs of which nothing could be compared."""
+    why = "none of its numbers is finite in either net"
     return [
-        Unchecked(one.blob, one.other, "none of its numbers is finite in either net", "output")
-        for one in gaps
-        if one.gap.empty
+        Unchecked(each.blob, each.new_blob, why, "output")
+        for each in outputs
+        if each.difference.empty
     ]
-
-
-class _Runner:
-    """Both nets, loaded."""
-
-    def __init__(
-        self,
-        nets: tuple[NetDefinition, NetDefinition],
-        loaded: tuple[LoadedNet, LoadedNet],
-        inputs: Mapping[str, str],
-        shapes: Mapping[str, Shape],
-        tolerance: float,
-    ) -> None:
-        self.nets, self.loaded, self.inputs, self.shapes = nets, loaded, inputs, shapes
-        self.tolerance = tolerance
-        self.writers = first_writers(nets[0])
-        for net, wanted in zip(loaded, (shapes, self._renamed(shapes)), strict=True):
-            if dict(net.inputs) != dict(wanted):
-                net.reshape(wanted)
-
-    def _renamed(self, values: Mapping[str, Shape]) -> dict[str, Shape]:
-        return {self.inputs[name]: value for name, value in values.items()}
-
-    def _gaps(self, feed: Feed, pairs: Mapping[str, str]) -> list[BlobGap]:
-        """How far apart the blobs are for one sample."""
-        old, new = self.loaded
-        one = old.forward(feed, list(pairs))
-        renamed = {self.inputs[name]: array for name, array in feed.items()}
-        other = new.forward(renamed, list(dict.fromkeys(pairs.values())))
-        return [
-            BlobGap(self._layer(a), a, b, gap_between(one[a], other[b])) for a, b in pairs.items()
-        ]
-
-    def _layer(self, blob: str) -> str:
-        return self.writers[blob].name if blob in self.writers else ""
-
-    def outputs(self, samples: Samples, outputs: Mapping[str, str]) -> list[BlobGap]:
-        """Of every output the largest gap of all samples."""
-        runs = [self._gaps(feed, outputs) for feed in samples.feeds(self.nets[0], self.shapes)]
-        return [
-            replace(same[0], gap=reduce(Difference.joined, (one.gap for one in same)))
-            for same in zip(*runs, strict=True)
-        ]
-
-    def first(
-        self, samples: Samples, pairs: Mapping[str, str]
-    ) -> tuple[BlobGap | None, BlobGap | None]:
-        """The first blob that departs in any sample, and the first that is not finite in both."""
-        order = {blob: index for index, blob in enumerate(pairs)}
-        known = {blob: other for blob, other in pairs.items() if self._known(blob, other)}
-        departing: list[BlobGap] = []
-        broken: list[BlobGap] = []
-        for feed in samples.feeds(self.nets[0], self.shapes):
-            gaps = self._gaps(feed, known)
-            departing += [one for one in gaps if not one.gap.within(self.tolerance)][:1]
-            broken += [one for one in gaps if one.gap.not_finite][:1]
-        firsts = (
-            min(found, key=lambda one: order[one.blob], default=None)
-            for found in (departing, broken)
-        )
-        return next(firsts), next(firsts)
-
-    def _known(self, blob: str, other: str) -> bool:
-        """Whether both engines have the blob, and as many numbers in either."""
-        from math import prod
-
-        one, two = (net.blobs.get(b) for net, b in zip(self.loaded, (blob, other), strict=True))
-        return one is not None and two is not None and prod(one) == prod(two)
-
-    def maps(
-        self, samples: Samples, outputs: Mapping[str, str]
-    ) -> tuple[list[MapGap], list[Unchecked]]:
-        """Of every output that is a map of a larger input; and those that cannot be compared."""
-        plans = plan_maps(*self.nets, self.inputs, self.shapes, outputs)
-        groups: dict[object, list[MapCheck]] = {}
-        for check in plans:
-            if isinstance(check, MapCheck):
-                groups.setdefault((check.shape, check.stride, check.cells), []).append(check)
-        gaps = [gap for checks in groups.values() for gap in self._maps(samples, checks)]
-        return gaps, [one for one in plans if isinstance(one, Unchecked)]
-
-    def _maps(self, samples: Samples, checks: Sequence[MapCheck]) -> list[MapGap]:
-        """Of outputs whose cells lie alike; each net runs once a sample for all of them."""
-        name, shape = checks[0].input, checks[0].shape
-        feeds = samples.large(self.nets[0], {name: shape})
-        runs = [compare_maps(checks, *self.loaded, feed[name]) for feed in feeds]
-        return [reduce(MapGap.joined, same) for same in zip(*runs, strict=True)]

@@ -78,9 +78,9 @@ class Samples:
             name, shape = _picture_input(net, shapes)
             assert self.transformer is not None
             blob, _ = self.transformer.blob(picture, (shape[2], shape[3]))
-            made = empty(shape, "f4", f"input {name!r} of {describe(shape)}")
-            made[...] = blob
-            yield {name: made}
+            array = empty(shape, "f4", f"input {name!r} of {describe(shape)}")
+            array[...] = blob
+            yield {name: array}
 
 
 def make_samples(
@@ -107,7 +107,7 @@ def make_samples(
     from netsurgery.maps.mapper import make_transformer
 
     net = declare_inputs(with_own_shapes(net))
-    shape = next((one.shape for one in net.inputs), None)
+    shape = next((each.shape for each in net.inputs), None)
     if shape is None or len(shape) != 4:
         raise NetError(
             f"{net.prototxt.path}: the net takes no picture; compare with random numbers"
@@ -137,19 +137,19 @@ def _random(net: NetDefinition, shapes: Mapping[str, Shape], seed: tuple[int, in
     import numpy as np
 
     generator = np.random.default_rng(seed)
-    made = {name: _normal(generator, name, shape) for name, shape in shapes.items()}
+    feed = {name: _normal(generator, name, shape) for name, shape in shapes.items()}
     for name, places, numbers in draw_indices(net, shapes, generator):
-        made[name].reshape(-1)[places] = numbers
-    return made
+        feed[name].reshape(-1)[places] = numbers
+    return feed
 
 
 def _normal(generator: np.random.Generator, name: str, shape: Shape) -> NDArray[np.float32]:
     """Normal random numbers, drawn in float64."""
     what = f"input {name!r} of {describe(shape)}"
     with Claim(8 * prod(shape), what):
-        made: NDArray[np.float32] = empty(shape, "f4", what)
-        made[...] = generator.standard_normal(shape)
-    return made
+        array: NDArray[np.float32] = empty(shape, "f4", what)
+        array[...] = generator.standard_normal(shape)
+    return array
 
 
 def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str], dict[str, Shape]]:
@@ -167,35 +167,35 @@ def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str],
         if not old.inputs or not new.inputs:
             says = f"{(new if old.inputs else old).prototxt.path} declares no input"
         raise NetError(f"{says}; the same input must go into both nets{why}")
-    here, there = ([one.name for one in net.inputs] for net in (old, new))
-    names = dict(zip(here, here if set(here) == set(there) else there, strict=True))
-    known = {one.name: one.shape for one in new.inputs}
+    own, partners = ([each.name for each in net.inputs] for net in (old, new))
+    names = dict(zip(own, own if set(own) == set(partners) else partners, strict=True))
+    known = {each.name: each.shape for each in new.inputs}
     shapes = {}
-    for one in old.inputs:
-        other = known[names[one.name]]
-        for net, shape in ((old, one.shape), (new, other)):
+    for each in old.inputs:
+        new_shape = known[names[each.name]]
+        for net, shape in ((old, each.shape), (new, new_shape)):
             if shape is None:
-                name = one.name if net is old else names[one.name]
+                name = each.name if net is old else names[each.name]
                 raise NetError(
                     f"{net.prototxt.path}: no shape is declared for its input {name!r}; "
                     f"{remedy(name)}"
                 )
-        assert one.shape is not None
-        assert other is not None
-        if not _alike(one.shape, other):
+        assert each.shape is not None
+        assert new_shape is not None
+        if not _alike(each.shape, new_shape):
             raise NetError(
-                f"input {one.name!r} is {describe(one.shape)} in {old.prototxt.path}, "
-                f"{describe(other)} in {new.prototxt.path}; the same input must go into both"
+                f"input {each.name!r} is {describe(each.shape)} in {old.prototxt.path}, "
+                f"{describe(new_shape)} in {new.prototxt.path}; the same input must go into both"
             )
-        shapes[one.name] = tuple(map(min, one.shape, other))
+        shapes[each.name] = tuple(map(min, each.shape, new_shape))
     return names, shapes
 
 
-def _alike(one: Shape, other: Shape) -> bool:
+def _alike(a: Shape, b: Shape) -> bool:
     """Whether only batch, height and width differ (of images), or nothing but the batch."""
-    if len(one) != len(other) or 0 in (prod(one), prod(other)):
+    if len(a) != len(b) or 0 in (prod(a), prod(b)):
         return False
-    return one[1:2] == other[1:2] if len(one) == 4 else one[1:] == other[1:]
+    return a[1:2] == b[1:2] if len(a) == 4 else a[1:] == b[1:]
 
 
 def _counted(net: NetDefinition) -> str:
@@ -296,22 +296,24 @@ def _moving_part(net: NetDefinition, at: Shapes, read: _Read) -> tuple[NetDefini
     """The layers before it that move what the blob holds, and which of the net's inputs they read.
 
     The part's inputs are what its first layers read, computed or not. No input is named where a
-    blob is read both before and after a layer has computed it anew in place.
+    blob is read both before and after a layer has changed it in place.
     """
-    wanted, layers, made = {read.blob}, list[Layer](), set[str]()
+    needed, layers, computed = {read.blob}, list[Layer](), set[str]()
     for layer in reversed(net.layers):
-        own = wanted.intersection(layer.tops)
+        own = needed.intersection(layer.tops)
         if layer.index >= read.layer.index or types.is_input(layer) or not own:
             continue
-        wanted.difference_update(layer.tops)
+        needed.difference_update(layer.tops)
         if _moves(layer):
-            wanted.update(layer.bottoms)
+            needed.update(layer.bottoms)
             layers.append(layer)
         else:
-            made |= own
-    inputs = tuple(NetInput(name, at.of(name), ()) for name in sorted(wanted | made))
+            computed |= own
+    inputs = tuple(NetInput(name, at.of(name), ()) for name in sorted(needed | computed))
     part = replace(net, inputs=inputs, layers=tuple(layers[::-1]))
-    return part, [] if wanted & made else [one.name for one in net.inputs if one.name in wanted]
+    if needed & computed:
+        return part, []
+    return part, [each.name for each in net.inputs if each.name in needed]
 
 
 def _moves(layer: Layer) -> bool:
@@ -326,16 +328,16 @@ def _sent(
     from netsurgery.engines.contract import EngineOptions
     from netsurgery.engines.ort import open_engine
 
-    found = {}
-    zeros = {one.name: np.zeros(at.of(one.name), np.float32) for one in part.inputs}
+    result = {}
+    zeros = {each.name: np.zeros(at.of(each.name), np.float32) for each in part.inputs}
     with open_engine(EngineOptions()) as engine, engine.load(part) as loaded:
         for name in names:
             every = np.arange(zeros[name].size).reshape(zeros[name].shape)
-            high, low, there = (
+            high, low, arrived = (
                 loaded.forward({**zeros, name: sent.astype(np.float32)}, [blob])[blob]
                 for sent in (every // _PART, every % _PART, np.ones_like(every))
             )
-            targets = np.flatnonzero(there == 1)
+            targets = np.flatnonzero(arrived == 1)
             places = high.astype(np.intp) * _PART + low.astype(np.intp)
-            found[name] = (places.reshape(-1)[targets], targets)
-    return found
+            result[name] = (places.reshape(-1)[targets], targets)
+    return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +13,8 @@ from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, describe, infer
-from netsurgery.verbs.verify_gaps import Difference, gap_between
+from netsurgery.verbs.array_difference import difference_between
+from netsurgery.verbs.verify_result import MapCheck, MapDifference, Unchecked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["MapCheck", "MapGap", "Unchecked", "compare_maps", "plan_maps"]
+__all__ = ["compare_maps", "plan_maps"]
 
 T = TypeVar("T")
 
@@ -34,63 +34,6 @@ _MOST_MAPS = 64
 
 #: Cells along each side of the map where the net itself declares no larger input.
 _CELLS = 3
-
-
-@dataclass(frozen=True)
-class MapCheck:
-    """A map to compare: output `blob` of the classifier against `other` of the full-conv net.
-
-    input, other_input: their inputs. window: the classifier's input, 1 x C x H x W; shape: the
-    larger one. stride: input pixels from cell to cell (down, across). cells: rows and columns
-    whose windows lie within the input. batch: windows that the classifier takes at once. reasons:
-    why cells are not exactly the classifier's answers; where there is none they must be.
-    """
-
-    blob: str
-    other: str
-    input: str
-    other_input: str
-    window: Shape
-    shape: Shape
-    stride: tuple[int, int]
-    cells: tuple[int, int]
-    batch: int
-    reasons: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MapGap:
-    """How a map compares: in how many of the cells `compared` the top class agrees, and the gap."""
-
-    check: MapCheck
-    compared: int
-    agreeing: int
-    gap: Difference
-
-    def joined(self, other: MapGap) -> MapGap:
-        """Of two samples."""
-        return replace(
-            self,
-            compared=self.compared + other.compared,
-            agreeing=self.agreeing + other.agreeing,
-            gap=self.gap.joined(other.gap),
-        )
-
-
-@dataclass(frozen=True)
-class Unchecked:
-    """What could not be compared, outputs `blob` and `other` as in `MapCheck`, and why.
-
-    what: "map", or "output" where it is the outputs themselves.
-    """
-
-    blob: str
-    other: str
-    why: str
-    what: str = "map"
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.other}: could not be checked: {self.why}"
 
 
 def plan_maps(
@@ -145,11 +88,11 @@ class _Asked:
                 self._known[key] = work(net, at)
             except NetsurgeryError as error:
                 self._known[key] = error
-        found = self._known[key]
-        if isinstance(found, NetsurgeryError):
-            raise found
-        answer: T = found
-        return answer
+        known = self._known[key]
+        if isinstance(known, NetsurgeryError):
+            raise known
+        result: T = known
+        return result
 
 
 def _gives_a_map(
@@ -164,7 +107,7 @@ def _gives_a_map(
     Where its shape is not known it may.
     """
     small = {inputs[name]: shape for name, shape in shapes.items()}
-    declared = {one.name: one.shape for one in new.inputs if one.shape is not None}
+    declared = {each.name: each.shape for each in new.inputs if each.shape is not None}
     if all(declared.get(name, shape)[2:] == shape[2:] for name, shape in small.items()):
         return False
     try:
@@ -185,12 +128,12 @@ def _planned(
     out: tuple[str, str],
 ) -> MapCheck | str:
     """The comparison, or why there is none."""
-    (name, other_name), *more = inputs.items()
+    (name, new_name), *more = inputs.items()
     window = (1, *shapes[name][1:])
     if more or len(window) != 4:
         return "a window can be cut out of one input, N x C x H x W, only"
     try:
-        before, small = asked.shapes(old, {name: window}), asked.shapes(new, {other_name: window})
+        before, small = asked.shapes(old, {name: window}), asked.shapes(new, {new_name: window})
     except PrototxtError as error:
         return f"the nets do not take one window at once: {error}"
     classes = before.blobs.get(out[0])
@@ -198,28 +141,28 @@ def _planned(
         return "the shape of the output is not known"
     if not classes or small.blobs[out[1]] != (1, prod(classes), 1, 1):
         return "the first net gives no single answer for one window"
-    field = asked.fields(new, {other_name: window}).get(out[1])
+    field = asked.fields(new, {new_name: window}).get(out[1])
     if field is None:
         return "its total stride is not known"
     stride = (int(field.stride[0]), int(field.stride[1]))
     if any(step.denominator != 1 or step < 1 for step in field.stride):
         return f"its total stride is {_pair(field)} pixels, no whole number"
-    declared = next(one.shape for one in new.inputs if one.name == other_name)
+    declared = next(each.shape for each in new.inputs if each.name == new_name)
     shape = _larger(window, declared, stride)
-    large = _grown(asked, new, other_name, shape, small)
+    large = _grown(asked, new, new_name, shape, small)
     if large is None:
         return f"the net does not take an input of {describe(shape)}"
-    after = asked.fields(new, {other_name: shape}).get(out[1])
+    after = asked.fields(new, {new_name: shape}).get(out[1])
     if after is None or after.stride != field.stride:
         at = describe(shape)
-        return f"its total stride is another one at an input of {at} than at the window"
+        return f"its total stride at an input of {at} is not that at the window"
     rows, columns = _whole_windows(large.blobs.get(out[1], ()), window, shape, stride)
     if rows * columns < 2:
         return f"an input of {describe(shape)} has no second window, {_pair(field)} pixels on"
     return MapCheck(
         *out,
         name,
-        other_name,
+        new_name,
         window,
         shape,
         stride,
@@ -261,10 +204,10 @@ def _whole_windows(
     """
     if len(cells) != 4:
         return 0, 0
-    high, wide = (
+    rows, columns = (
         min(cells[2 + i], (shape[2 + i] - window[2 + i]) // stride[i] + 1) for i in range(2)
     )
-    return high, wide
+    return rows, columns
 
 
 def _batch(
@@ -273,10 +216,10 @@ def _batch(
     """How many windows the classifier takes at once; 1 for a net that is made for one batch."""
     batch = max(1, min(cells, _AT_ONCE // prod(window)))
     try:
-        one, many = (asked.shapes(old, {name: (n, *window[1:])}).blobs[blob] for n in (1, batch))
+        single, many = (asked.shapes(old, {name: (n, *window[1:])}).blobs[blob] for n in (1, batch))
     except (PrototxtError, KeyError):
         return 1
-    return batch if one[:1] == (1,) and many == (batch, *one[1:]) else 1
+    return batch if single[:1] == (1,) and many == (batch, *single[1:]) else 1
 
 
 def _reasons(
@@ -288,8 +231,8 @@ def _reasons(
     out: tuple[str, str],
     field: ReceptiveField,
 ) -> tuple[str, ...]:
-    found = edge_effects(old, before, out[0]) or edge_effects(new, small, out[1])
-    reasons = [str(effect) for effect in found]
+    effects = edge_effects(old, before, out[0]) or edge_effects(new, small, out[1])
+    reasons = [str(effect) for effect in effects]
     if field.whole:
         reasons.append("a layer looks at the whole map at once")
     reasons += _coarser(
@@ -299,7 +242,7 @@ def _reasons(
 
 
 def _inputs(net: NetDefinition, shapes: Shapes) -> list[str]:
-    return [one.name for one in net.inputs if one.name in shapes.blobs]
+    return [each.name for each in net.inputs if each.name in shapes.blobs]
 
 
 def _coarser(
@@ -330,7 +273,7 @@ def _coarser(
 
 def compare_maps(
     checks: Sequence[MapCheck], old: LoadedNet, new: LoadedNet, image: Array
-) -> list[MapGap]:
+) -> list[MapDifference]:
     """Run the full-conv net on `image`, of the checks' shape, the classifier on every window.
 
     The checks are of one geometry. Both nets are left reshaped. Raises what the engines raise.
@@ -339,17 +282,19 @@ def compare_maps(
 
     first = checks[0]
     rows, columns = first.cells
-    new.reshape({first.other_input: first.shape})
-    made = new.forward({first.other_input: image}, list(dict.fromkeys(one.other for one in checks)))
-    wanted = _windows(checks, old, image)
-    gaps = []
+    new.reshape({first.new_input: first.shape})
+    blobs = list(dict.fromkeys(check.new_blob for check in checks))
+    maps = new.forward({first.new_input: image}, blobs)
+    answers = _windows(checks, old, image)
+    differences = []
     for check in checks:
-        cells = made[check.other][0, :, :rows, :columns]
+        cells = maps[check.new_blob][0, :, :rows, :columns]
         seen = np.ascontiguousarray(cells.reshape(len(cells), -1).T)
-        answers = wanted[check.blob]
-        agreeing = int((seen.argmax(axis=1) == answers.argmax(axis=1)).sum())
-        gaps.append(MapGap(check, rows * columns, agreeing, gap_between(answers, seen)))
-    return gaps
+        expected = answers[check.blob]
+        agreeing = int((seen.argmax(axis=1) == expected.argmax(axis=1)).sum())
+        difference = difference_between(expected, seen)
+        differences.append(MapDifference(check, rows * columns, agreeing, difference))
+    return differences
 
 
 def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[str, Array]:
@@ -359,18 +304,18 @@ def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[s
     first = checks[0]
     size = min(check.batch for check in checks)
     (down, across), (rows, columns) = first.stride, first.cells
-    high, wide = first.window[2:]
+    height, width = first.window[2:]
     corners = [(row * down, column * across) for row in range(rows) for column in range(columns)]
-    kept = sum(prod(old.blobs.get(check.blob, ())[1:]) for check in checks) * len(corners)
-    claim = Claim(8 * kept + 4 * size * prod(first.window[1:]), "the answers on a map's windows")
+    count = sum(prod(old.blobs.get(check.blob, ())[1:]) for check in checks) * len(corners)
+    claim = Claim(8 * count + 4 * size * prod(first.window[1:]), "the answers on a map's windows")
     batch = claim_for(np.zeros((size, *first.window[1:]), np.float32), claim)
     old.reshape({first.input: batch.shape})
     answers: dict[str, list[Array]] = {check.blob: [] for check in checks}
     for start in range(0, len(corners), size):
         some = corners[start : start + size]
         for index, (y, x) in enumerate(some):
-            batch[index] = image[0, :, y : y + high, x : x + wide]
-        for blob, made in old.forward({first.input: batch}, list(answers)).items():
-            answers[blob].append(made.reshape(size, -1)[: len(some)])
-    found = {blob: np.concatenate(parts) for blob, parts in answers.items()}
-    return {blob: claim_for(array, claim) for blob, array in found.items()}
+            batch[index] = image[0, :, y : y + height, x : x + width]
+        for blob, array in old.forward({first.input: batch}, list(answers)).items():
+            answers[blob].append(array.reshape(size, -1)[: len(some)])
+    whole = {blob: np.concatenate(parts) for blob, parts in answers.items()}
+    return {blob: claim_for(array, claim) for blob, array in whole.items()}

@@ -72,18 +72,18 @@ PARAMS = [
 
 @pytest.mark.usefixtures("converted")
 def test_a_net_before_and_after_convert(capsys: pytest.CaptureFixture[str]) -> None:
-    assert diff(capsys, A, B) == [*STRUCTURE, "layers: 2 renamed, 3 changed"]
-    last = "layers: 2 renamed, 3 changed; params: 8 equal, 2 reshaped"
-    assert diff(capsys, A, B, OLD, NEW) == [*STRUCTURE, *PARAMS, last]
-    assert diff(capsys, A, OLD, B, NEW) == [*STRUCTURE, *PARAMS, last]
+    assert diff(capsys, A, B) == ["different; layers: 2 renamed, 3 changed", *STRUCTURE]
+    first = "different; layers: 2 renamed, 3 changed; params: 8 equal, 2 reshaped"
+    assert diff(capsys, A, B, OLD, NEW) == [first, *STRUCTURE, *PARAMS]
+    assert diff(capsys, A, OLD, B, NEW) == [first, *STRUCTURE, *PARAMS]
 
 
 @pytest.mark.usefixtures("converted")
 def test_two_models_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert diff(capsys, OLD, NEW) == [
+        "different; layers: 2 renamed, 2 changed; params: 8 equal, 2 reshaped",
         *(line for line in STRUCTURE if "_param" not in line and "layer data" not in line),
         *PARAMS,
-        "layers: 2 renamed, 2 changed; params: 8 equal, 2 reshaped",
     ]
 
 
@@ -93,7 +93,7 @@ def test_the_same_net(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert diff(capsys, A, "b", code=0) == ["no difference: 15 layers"]
     told = ["no difference: 15 layers; 10 params equal"]
     assert diff(capsys, A, "b", OLD, OLD, code=0) == told
-    assert diff(capsys, A, "b", "--text", code=0)[:4] == [
+    assert diff(capsys, A, "b", "--text", code=0)[1:5] == [
         f"--- {A}",
         "+++ b",
         f"@@ -1,{len(Path(A).read_text().splitlines())} +1,{len(commented.splitlines())} @@",
@@ -106,9 +106,9 @@ def test_quiet_tells_by_the_exit_code(capsys: pytest.CaptureFixture[str], folder
     (folder / "b").write_text(Path(A).read_text().replace("kernel_size: 5", "kernel_size: 7"))
     assert diff(capsys, A, "b", "-q") == []
     assert diff(capsys, A, "b") == [
+        "different; layers: 1 changed",
         "layer conv1 (Convolution): changed",
         "    convolution_param.kernel_size: 5 -> 7",
-        "layers: 1 changed",
     ]
 
 
@@ -175,6 +175,7 @@ def test_params(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     write_model(folder / "a", *a)
     write_model(folder / "b", *b)
     assert diff(capsys, "a", "b") == [
+        "different; layers: 1 added, 1 removed; params: 3 equal, 3 different, 2 removed, 1 added",
         "- layer gone (T)",
         "+ layer come (U)",
         "param               shape       max difference  relative  norm",
@@ -184,7 +185,6 @@ def test_params(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
         "nan[0]   different  2                      inf       inf   inf",
         "gone[0]  removed    2x3",
         "come[0]  added      2x3",
-        "layers: 1 added, 1 removed; params: 3 equal, 3 different, 2 removed, 1 added",
     ]
     params = json.loads("\n".join(diff(capsys, "a", "b", "--json")))["params"]
     assert params[2] == {
@@ -214,10 +214,10 @@ def test_hdf5_tells_names_and_params_only(capsys: pytest.CaptureFixture[str], fo
     write_hdf5(folder / "renamed", fc7=[one * 2], a=[other])
     assert diff(capsys, "m", "same", code=0) == ["no difference: 2 layers; 2 params equal"]
     assert diff(capsys, "same", "renamed") == [
+        "different; layers: 1 renamed; params: 1 equal, 1 different",
         "layer fc6 -> fc7: renamed",
         "param                        shape  max difference  relative  norm",
         "fc6[0] -> fc7[0]  different  2x3                 1         1  2.45",
-        "layers: 1 renamed; params: 1 equal, 1 different",
     ]
 
 
@@ -244,9 +244,9 @@ def test_a_net_of_2013_is_compared_by_todays_words(
     assert diff(capsys, "old", "new", code=0) == ["no difference: 3 layers"]
     (folder / "new").write_text(OF_TODAY % 5)
     assert diff(capsys, "old", "new") == [
+        "different; layers: 1 changed",
         "layer conv (Convolution): changed",
         "    convolution_param.kernel_size: 3 -> 5",
-        "layers: 1 changed",
     ]
 
 
@@ -256,7 +256,7 @@ def test_a_prototxt_from_standard_input(
     text = Path(A).read_bytes().replace(b"kernel_size: 5", b"kernel_size: 7")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
     lines = diff(capsys, A, "-", "--text")
-    assert lines[:4] == [
+    assert lines[1:5] == [
         "layer conv1 (Convolution): changed",
         "    convolution_param.kernel_size: 5 -> 7",
         f"--- {A}",
@@ -269,7 +269,7 @@ def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], fo
     layer = 'layer { name: "l" type: "DummyData" }'
     (folder / "a").write_text(f'name: "a" {layer}')
     (folder / "b").write_text(f'name: "a\\033[2J" {layer}')
-    assert diff(capsys, "a", "b")[0] == 'name: "a" -> "a\\x1b[2J"'
+    assert diff(capsys, "a", "b")[1] == 'name: "a" -> "a\\x1b[2J"'
 
 
 def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -117,8 +117,8 @@ def test_which_file_is_which_is_told_by_content(
 
 def test_a_model_alone(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
     lines = inspected(capsys, digits[1])
-    assert lines[0] == "layer  type          bottoms  tops          params   count"
-    assert lines[2] == "conv1  Convolution   data     conv1   16x1x5x5, 16     416"
+    assert lines[0] == "layer  type          bottoms  tops   params          count"
+    assert lines[2] == "conv1  Convolution   data     conv1  16x1x5x5, 16      416"
     assert lines[-1] == "total: 15 layers, 27,755 params (108.4 KiB)"
 
 
@@ -265,10 +265,10 @@ def test_inputs_without_shapes(capsys: pytest.CaptureFixture[str], written: Path
         "--input-shape a=NxCxHxW gives it",
         "note: no shape of 'b', 'r': the prototxt declares no shape for this input; "
         "--input-shape b=NxCxHxW gives it",
-        "total: 1 layers, 0 params (0 B), at least 0 multiply-adds, at least 0 B of blobs",
+        "total: 1 layer, 0 params (0 B), at least 0 multiply-adds, at least 0 B of blobs",
     ]
     lines = inspected(capsys, "n", "--size", "a=1x2x1", "--size", "b=1x2x3")
-    assert lines[-1] == "total: 1 layers, 0 params (0 B), 0 multiply-adds, 56 B of blobs"
+    assert lines[-1] == "total: 1 layer, 0 params (0 B), 0 multiply-adds, 56 B of blobs"
     assert refused(capsys, "n", "--size", "a=16") == (
         "error: n: input 'a' has no shape; a size of 16 needs N x C x H x W; "
         "give the whole shape, as in a=1x3x224x224"
@@ -317,7 +317,7 @@ def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: P
         "note: no shape of 'd': layer 'd' is of type Forked, which Caffe 1.0 gives no fixed shape"
         "; --input-shape d=NxCxHxW gives it",
         "note: the model has no params for layer 'a'",
-        "note: the model has params of a layer 'e\\x1b', which the net has not",
+        "note: the model has params of a layer 'e\\x1b', which the net does not have",
         "note: params of layer 'c': 3x4, 3 in the net, 2x4 in the model",
         "total: 4 layers, 38 params (152 B), at least 28 multiply-adds, at least 44 B of blobs",
     ]

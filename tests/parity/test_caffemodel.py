@@ -24,7 +24,7 @@ from netsurgery.formats.caffemodel_write import (
 from netsurgery.io.files import Outputs
 from netsurgery.io.wire import delimited, packed_varints, varint_field
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.verbs.inspection import inspect_net
+from netsurgery.verbs.inspect import inspect_net
 
 pytestmark = pytest.mark.caffe
 

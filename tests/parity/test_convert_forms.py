@@ -154,10 +154,10 @@ def test_caffe_moves_and_finds_the_same_function(
     assert one.compared > 1
     assert one.check.blob == made.plan.net.outputs[0]
     if form[2]:
-        assert one.gap.within(made.verified.tolerance)
+        assert one.difference.within(made.verified.tolerance)
     else:
         assert "a layer looks at the whole map at once" in one.check.reasons
-        assert one.gap.absolute > 0
+        assert one.difference.absolute > 0
 
 
 def test_the_wire_gives_the_same_params_as_caffe(

@@ -166,6 +166,6 @@ def test_a_deploy_that_begins_with_a_data_layer_is_converted(
     assert cells.values.shape == (3, 4, 5)
     state = netsurgery.NetState().at(shapes)
     old, new = ("net.prototxt", "net.caffemodel"), (made.paths.prototxt, made.paths.weights)
-    found = netsurgery.verify(old, new, engines=options, state=state)
+    found = netsurgery.verify(old, new, engine=options, state=state)
     assert found.verified
     netsurgery.export_onnx("net.prototxt", "net.caffemodel", "net.onnx", state=state)

@@ -12,7 +12,8 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.verbs.inspection import InputSize, Inspection, inspect_net, inspect_weights
+from netsurgery.verbs.inspect import InputSize, inspect_net, inspect_weights
+from netsurgery.verbs.inspect_result import Inspection
 
 pytestmark = pytest.mark.caffe
 

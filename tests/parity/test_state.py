@@ -16,7 +16,7 @@ from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.net import NetDefinition, NetState
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.verbs.inspection import inspect_net
+from netsurgery.verbs.inspect import inspect_net
 
 pytestmark = pytest.mark.caffe
 

@@ -65,12 +65,12 @@ def test_without_padding_every_cell_is_the_classifier(
 ) -> None:
     old = net_files(name, request)
     facts = verified([*old, *converted(old, tmp_path), "--engines", engines], capsys, caffe_python)
-    assert [text.split()[0] for text in facts["engines"]] == engines.split(",")
-    assert facts["first_departing"] is None
+    assert [engine["name"] for engine in facts["engines"].values()] == engines.split(",")
+    assert facts["first_difference"] is None
     assert len(facts["maps"]) == 2
     for made in facts["maps"]:
         assert made["inexact_because"] == []
-        assert made["map"] == [8, 8]
+        assert made["map_size"] == [8, 8]
         assert made["top_class_agrees"] == made["cells"] == 64
         assert made["relative"] <= 1e-5
 
@@ -107,7 +107,7 @@ def test_a_tampered_copy_is_found(
     new = converted(old, tmp_path)
     tamper(new[1], layer)
     facts = verified([*old, *new, "--engine", "caffe"], capsys, caffe_python, 1)
-    assert facts["first_departing"]["blob"] == blob
+    assert facts["first_difference"]["blob"] == blob
     different = [one["new_layer"] for one in facts["params"] if one["status"] == "different"]
     assert different == [layer]
 
@@ -120,7 +120,7 @@ def test_the_engines_agree_on_a_real_net(
     args = ["--engines", "caffe,embedded", "--image", str(shared_data / "bvlc" / "cat.jpg")]
     ready = ["--raw-scale", "255", "--mean", "104,117,123", "--channel-swap", "2,1,0"]
     facts = verified([*net, *net, *args, *ready], capsys, caffe_python)
-    assert facts["first_departing"] is None
+    assert facts["first_difference"] is None
     assert 0 < facts["outputs"][0]["relative"] <= 1e-5
 
 
@@ -135,4 +135,4 @@ def test_convert_verifies_in_caffe(
     assert run([*args, "--caffe-python", caffe_python]) == 0
     facts = json.loads(capsys.readouterr().out)["verified"]
     assert facts["same"] is True
-    assert facts["engines"][0].startswith("caffe 1.0.0")
+    assert facts["engines"]["first"]["description"].startswith("caffe 1.0.0")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from netsurgery.cli.line_diff import unified
+from netsurgery.formats.line_diff import unified
 
 
 def patched(old: Sequence[str], diff: Sequence[str]) -> list[str]:

@@ -11,8 +11,14 @@ import difflib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["unified"]
+from netsurgery.io.table import cell
+
+if TYPE_CHECKING:
+    from netsurgery.formats.prototxt import Prototxt
+
+__all__ = ["text_diff", "unified"]
 
 #: Between lines that hold texts together this many lines of one times those of the other are
 #: compared in full.
@@ -20,6 +26,13 @@ _SHORT = 4_000
 
 #: An old and a new place, and how many lines from there are the same.
 Block = tuple[int, int, int]
+
+
+def text_diff(old: Prototxt, new: str, name: str) -> str:
+    """The unified diff to the text `new`, called `name`; comments and layout included."""
+    before, after = (text.splitlines(keepends=True) for text in (old.original or old.text, new))
+    lines = unified(before, after, cell(str(old.path)), cell(name))
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 
 
 def unified(old: Sequence[str], new: Sequence[str], name: str, new_name: str) -> Iterator[str]:

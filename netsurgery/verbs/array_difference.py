@@ -1,0 +1,99 @@
+"""How far the numbers of one array are from those of another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsurgery.io.memory import Claim
+from netsurgery.net.net import Shape
+from netsurgery.net.shapes import describe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Difference", "difference_between"]
+
+#: What comparing a number of each takes: both in float64, their magnitudes, the difference.
+_WIDE = 64
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two arrays, of any shapes.
+
+    absolute: the largest |a - b|. relative: that over the largest |a|. Both are infinite where the
+    counts differ, or where one is finite and the other is not, or an infinity of the other sign;
+    relative is infinite, too, where a is 0 throughout and b is not. largest: the largest finite
+    |a|. not_finite: how many numbers are not finite in both, at the same places: these are neither
+    alike nor different.
+    """
+
+    shape: Shape
+    new_shape: Shape
+    absolute: float
+    relative: float
+    largest: float = 0.0
+    not_finite: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing could be compared: no number is finite in both."""
+        return self.not_finite > 0 and self.not_finite == math.prod(self.shape)
+
+    def within(self, tolerance: float) -> bool:
+        """Whether the relative difference is at most `tolerance`."""
+        return self.relative <= tolerance
+
+    def to_json(self) -> dict[str, float | None]:
+        """How far apart, as plain values; None for what is infinite."""
+        values = {"absolute": self.absolute, "relative": self.relative}
+        return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+    def joined(self, other: Difference) -> Difference:
+        """The larger of each, of two samples."""
+        return Difference(
+            self.shape,
+            self.new_shape,
+            max(self.absolute, other.absolute),
+            max(self.relative, other.relative),
+            max(self.largest, other.largest),
+            max(self.not_finite, other.not_finite),
+        )
+
+
+def difference_between(a: Array, b: Array) -> Difference:
+    """The difference between two float32 arrays, compared in row-major order.
+
+    >>> import numpy as np
+    >>> difference_between(np.float32([1, -4]), np.float32([1, -3])).relative
+    0.25
+    """
+    with Claim(_WIDE * max(a.size, b.size), f"comparing two arrays of {describe(a.shape)}"):
+        return _difference(a, b)
+
+
+def _difference(a: Array, b: Array) -> Difference:
+    import numpy as np
+
+    x, y = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
+    largest = float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
+    if a.size != b.size:
+        return Difference(a.shape, b.shape, math.inf, math.inf, largest)
+    with np.errstate(invalid="ignore"):
+        # An infinity in one engine may be a NaN in the other, that of the other sign may not.
+        opposite = np.isinf(x) & (x == -y)
+        broken = ~np.isfinite(x) & ~np.isfinite(y) & ~opposite
+        differ = (x != y) & ~broken
+        count = int(broken.sum())
+        if not differ.any():
+            return Difference(a.shape, b.shape, 0.0, 0.0, largest, count)
+        absolute = float(np.abs(x[differ] - y[differ]).max())
+    if math.isnan(absolute):
+        absolute = math.inf
+    relative = absolute / largest if largest else math.inf
+    return Difference(a.shape, b.shape, absolute, relative, largest, count)
