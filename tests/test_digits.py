@@ -18,8 +18,8 @@ from netsurgery.net.shapes import infer
 
 
 def load_example(repo_root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A script of examples/train_digits as a module; it imports its neighbours by name."""
-    folder = repo_root / "examples/train_digits"
+    """A script of examples/06_train_digits as a module; it imports its neighbours by name."""
+    folder = repo_root / "examples/06_train_digits"
     monkeypatch.syspath_prepend(str(folder))
     spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec is not None
@@ -54,7 +54,7 @@ def test_labels_name_every_class(repo_root: Path) -> None:
 
 
 def test_training_and_deploy_nets_agree(repo_root: Path) -> None:
-    trained = infer(NetDefinition.read(repo_root / "examples/train_digits/train_val.prototxt"))
+    trained = infer(NetDefinition.read(repo_root / "examples/06_train_digits/train_val.prototxt"))
     deployed = infer(NetDefinition.read(repo_root / "prototxt/digits_deploy.prototxt"))
     assert trained.params == deployed.params
 

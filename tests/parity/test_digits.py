@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 
@@ -25,7 +26,7 @@ BACKGROUND = 10
 @pytest.fixture
 def measure(repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script that measures the demo net, with its neighbour, the maker of windows."""
-    folder = repo_root / "examples/train_digits"
+    folder = repo_root / "examples/06_train_digits"
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "digits", raising=False)
     spec = importlib.util.spec_from_file_location("measure", folder / "measure.py")
@@ -96,12 +97,11 @@ def background_windows(truth: dict[str, Any], rows: int, columns: int) -> NDArra
     return free
 
 
-def test_right_on_held_out_windows(
-    repo_root: Path, caffe_engine: PycaffeEngine, measure: ModuleType
-) -> None:
+def test_right_on_held_out_windows(repo_root: Path, caffe_python: str, measure: ModuleType) -> None:
     shown, labels = measure.held_out_windows()
     weights = repo_root / "models/digits/digits.caffemodel"
-    with caffe_engine.load(repo_root / "prototxt/digits_deploy.prototxt", weights) as net:
+    caffe = ns.EngineOptions("caffe", caffe_python=caffe_python)
+    with ns.Net(repo_root / "prototxt/digits_deploy.prototxt", weights, engine=caffe) as net:
         found = measure.answers(net, shown)
     right = found == labels
     assert right.mean() >= 0.97

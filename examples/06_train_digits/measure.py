@@ -1,8 +1,8 @@
 """Print how often the demo net is right on held-out windows, class by class.
 
-    python examples/train_digits/measure.py [MODEL.caffemodel]
+    python examples/06_train_digits/measure.py [MODEL.caffemodel]
 
-With Caffe where there is one.
+With Caffe where it is installed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from digits import BACKGROUND, held_out, windows  # type: ignore[import-not-found]
+from digits import BACKGROUND, held_out, windows
 from numpy.typing import NDArray
 
-from netsurgery.engines.contract import EngineOptions, LoadedNet
-from netsurgery.engines.registry import open_engine
+import netsurgery as ns
 
 __all__ = ["accuracies", "answers", "held_out_windows"]
 
@@ -26,25 +25,24 @@ SEED = 2
 
 
 def held_out_windows() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Three windows of every digit kept from training, and a thousand of background."""
+    """Three windows of every digit held out of training, and a thousand of background."""
     shown, labels = windows(sorted(held_out()), each=3, backgrounds=1000, seed=SEED)
     return shown, labels
 
 
-def answers(net: LoadedNet, shown: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class the net gives each window (N x 1 x 32 x 32, uint8), in batches of 256."""
-    found = []
-    for start in range(0, len(shown), 256):
-        batch = np.ascontiguousarray(shown[start : start + 256] / np.float32(255))
-        net.reshape({"data": batch.shape})
-        found.append(net.forward({"data": batch}, ["prob"])["prob"].argmax(axis=1))
-    return np.concatenate(found)
+def answers(net: ns.Net, shown: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class that the net gives each window (N x 1 x 32 x 32, uint8), in batches of 256."""
+    batches = [shown[start : start + 256] for start in range(0, len(shown), 256)]
+    rows = [net.forward(data=batch / 255)["prob"].argmax(axis=1) for batch in batches]
+    return np.concatenate(rows)
 
 
-def accuracies(found: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
-    """For each class the number of windows it has and of those answered rightly."""
+def accuracies(
+    answered: NDArray[np.int64], labels: NDArray[np.int64]
+) -> dict[int, tuple[int, int]]:
+    """For each class the number of windows it has, and of those answered rightly."""
     return {
-        c: (int((labels == c).sum()), int((found[labels == c] == c).sum()))
+        c: (int((labels == c).sum()), int((answered[labels == c] == c).sum()))
         for c in range(BACKGROUND + 1)
     }
 
@@ -53,7 +51,7 @@ def main() -> None:
     """Print the table."""
     weights = Path(sys.argv[1]) if len(sys.argv) > 1 else WEIGHTS
     shown, labels = held_out_windows()
-    with open_engine(EngineOptions()) as engine, engine.load(DEPLOY, weights) as net:
+    with ns.Net(DEPLOY, weights) as net:
         right = accuracies(answers(net, shown), labels)
     print("class       windows  right")
     for c, (count, good) in right.items():

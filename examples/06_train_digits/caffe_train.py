@@ -1,6 +1,6 @@
 """Train the demo net with Caffe's own solver; runs under the interpreter that has pycaffe.
 
-    python caffe_train.py SOLVER.prototxt DEPLOY.prototxt WINDOWS.npz OUT.caffemodel
+    python caffe_train.py SOLVER.prototxt DEPLOY.prototxt WINDOWS.npz OUT.caffemodel STEPS
 
 WINDOWS.npz holds `windows` (N x 1 x 32 x 32, uint8) and `labels` (N). Needs numpy and caffe only.
 """
@@ -17,14 +17,14 @@ import numpy as np
 SEED = 8
 
 
-def train(solver_path: str, deploy: str, data: str, out: str) -> None:
+def train(solver_path: str, deploy: str, data: str, out: str, steps: int) -> None:
     """Step the solver over shuffled epochs, then save the weights as the deploy net has them."""
     caffe.set_mode_cpu()
     with np.load(data) as arrays:
         windows, labels = arrays["windows"], arrays["labels"]
     os.chdir(os.path.dirname(solver_path))  # the solver names its net relative to itself
     solver = caffe.get_solver(solver_path)
-    inputs, total = solver.net.blobs, solver.param.max_iter
+    inputs, total = solver.net.blobs, min(steps, solver.param.max_iter)
     batches = batch_order(len(labels), len(inputs["label"].data))
     loss = 0.0
     for step in range(total):
@@ -60,4 +60,5 @@ def save(trained: Any, deploy: str, out: str) -> None:
 
 
 if __name__ == "__main__":
-    train(*(os.path.abspath(path) for path in sys.argv[1:5]))
+    solver, deploy, windows, out = map(os.path.abspath, sys.argv[1:5])
+    train(solver, deploy, windows, out, int(sys.argv[5]))

@@ -1,6 +1,6 @@
 """Draw the demo's picture: held-out digits at known places on one sheet of paper.
 
-    python examples/train_digits/make_canvas.py [FOLDER]
+    python examples/06_train_digits/make_canvas.py [FOLDER]
 
 Writes digits_canvas.png and digits_canvas.json into FOLDER (default: the folder above this one).
 Each digit stands where the window of one cell of the map is centred on it.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from digits import TILES, WINDOW, digit_images, draw, held_out, paper, tile, to_grey  # type: ignore[import-not-found]
+from digits import TILES, WINDOW, digit_images, draw, held_out, paper, tile, to_grey
 from PIL import Image
 
 __all__ = ["canvas"]
@@ -33,17 +33,17 @@ def canvas() -> tuple[Any, dict[str, Any]]:
     rng = np.random.default_rng(SEED)
     sheet = paper(HEIGHT, WIDTH, rng)
     images, classes = digit_images()
-    kept = sorted(held_out())
+    candidates = sorted(held_out())
     digits = []
-    for (row, column), wanted in zip(CELLS, ORDER, strict=True):
-        index = int(rng.choice([i for i in kept if classes[i] == wanted]))
+    for (row, column), digit in zip(CELLS, ORDER, strict=True):
+        index = int(rng.choice([i for i in candidates if classes[i] == digit]))
         size = int(rng.choice(TILES))
         corner = (WINDOW - size) // 2
         top, left = row * STRIDE + corner, column * STRIDE + corner
         ink = tile(images[index], size, rng.uniform(-7, 7))
         draw(sheet, ink, top, left, rng.uniform(0.6, 0.95))
         box = [left, top, left + size, top + size]
-        digits.append({"digit": wanted, "box": box, "cell": [row, column], "index": index})
+        digits.append({"digit": digit, "box": box, "cell": [row, column], "index": index})
     truth = {"height": HEIGHT, "width": WIDTH, "window": WINDOW, "stride": STRIDE}
     return to_grey(sheet), {**truth, "digits": digits}
 
@@ -53,7 +53,7 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1]
     picture, truth = canvas()
     Image.fromarray(picture).save(folder / "digits_canvas.png", optimize=True)
-    rows = ",\n    ".join(json.dumps(digit) for digit in truth.pop("digits"))
+    rows = ",\n    ".join(json.dumps(each) for each in truth.pop("digits"))
     head = json.dumps(truth, indent=2).rstrip("}\n")
     text = f'{head},\n  "digits": [\n    {rows}\n  ]\n}}\n'
     (folder / "digits_canvas.json").write_text(text, encoding="utf-8")

@@ -37,8 +37,8 @@ WINDOW = 32
 BACKGROUND = 10
 #: A digit whose centre is at most this many pixels from the window's, down and across, counts.
 NEAR = 5
-#: One whose centre is at least this far off, as the crow flies, is background. In between
-#: nothing is taught.
+#: One whose centre is at least this far off, as the crow flies, is background. Nothing in between
+#: is trained on.
 FAR = 10
 #: Widths of a drawn digit.
 TILES = (22, 24, 26, 28)
@@ -49,13 +49,13 @@ def digit_images() -> tuple[Floats, NDArray[np.int64]]:
     """scikit-learn's digits: 1797 x 8 x 8 of ink, 0 to 1, and the class of each."""
     from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
-    found = load_digits()
-    return found.images / 16.0, found.target
+    digits = load_digits()
+    return digits.images / 16.0, digits.target
 
 
 @cache
 def held_out() -> frozenset[int]:
-    """The digits kept from training: every fifth of each class, by index."""
+    """The digits held out of training: every fifth of each class, by index."""
     _, classes = digit_images()
     return frozenset(
         int(index) for c in range(BACKGROUND) for index in np.flatnonzero(classes == c)[4::5]
