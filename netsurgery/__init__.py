@@ -41,6 +41,7 @@ _MODULES = {
     # the verbs, and what they return
     "verbs.classify_map": "classify_map classify_maps",
     "verbs.features": "ImageFeatures features",
+    "verbs.setup": "Setup setup",
     "verbs.check": "check",
     "verbs.check_result": "Check",
     "verbs.conversion": "Conversion",

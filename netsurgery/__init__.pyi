@@ -182,6 +182,12 @@ from netsurgery.verbs.init import (
 )
 from netsurgery.verbs.inspect import inspect as inspect
 from netsurgery.verbs.inspect_result import Inspection as Inspection
+from netsurgery.verbs.setup import (
+    Setup as Setup,
+)
+from netsurgery.verbs.setup import (
+    setup as setup,
+)
 from netsurgery.verbs.transplant import (
     transplant as transplant,
 )

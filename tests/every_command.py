@@ -44,6 +44,10 @@ COMMANDS: dict[str, list[str]] = {
         "NET good.caffemodel good.prototxt good.caffemodel --engine embedded",
         "good.prototxt good.caffemodel NET good.caffemodel --engine embedded",
     ],
+    "setup": [
+        "NET good.caffemodel --image grey.png --class 0 --preprocess scaled --force "
+        "--engine embedded"
+    ],
     "features": [
         "grey.png --prototxt NET --weights good.caffemodel --blob conv -o out.npz --engine embedded"
     ],
@@ -87,6 +91,9 @@ CALLS: dict[str, Callable[..., object]] = {
     "init": lambda net, state: netsurgery.init(net, "out.caffemodel", state=state),
     "inspect": lambda net, state: netsurgery.inspect(net, _WEIGHTS, state=state),
     "plan_convolution": lambda net, state: netsurgery.plan_convolution(net, state=state),
+    "setup": lambda net, state: netsurgery.setup(
+        net, _WEIGHTS, "grey.png", 0, preprocess="scaled", engine=_EMBEDDED, state=state, force=True
+    ),
     "transplant": lambda net, state: netsurgery.transplant(
         (_PROTOTXT, _WEIGHTS), (net, None), "out.caffemodel", state=state
     ),

@@ -41,6 +41,7 @@ COMMANDS = {
     "upgrade": ("upgrade", "Bring a net of an earlier Caffe up to date: prototxt or caffemodel."),
     "verify": ("verify", "Whether two nets are the same function, cell by cell of a map."),
     "features": ("features", "Blobs of a net as arrays, with where their cells lie in the image."),
+    "setup": ("setup", "Find the preprocessing of a net, by pictures of known classes."),
     "presets": ("presets", "The preprocessing that --preprocess names, with its numbers."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
     "help": ("help", "Show the help of a command."),

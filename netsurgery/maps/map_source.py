@@ -53,6 +53,14 @@ class MapSource:
         return source
 
     @classmethod
+    def of_classes(cls, model: NetWithWeights, blob: str | None = None) -> MapSource:
+        """The source of the classes' scores, of a map or not: `blob`, or the last layer's top.
+
+        Raises NetError as `of_blobs`.
+        """
+        return cls.of_blobs(model, [_last_top(model.net) if blob is None else blob])
+
+    @classmethod
     def of_blobs(cls, model: NetWithWeights, blobs: Sequence[str]) -> MapSource:
         """The source of `blobs`, which need be no maps. Raises as `of_map`."""
         require_blobs(model.net, blobs)
@@ -115,9 +123,9 @@ class MapSource:
 
     @cached_property
     def classes(self) -> int | None:
-        """Channels of the blob, where the prototxt says how many."""
+        """Channels of the blob, or values of a vector, where the prototxt says how many."""
         shape = self._shapes(self.size).blobs.get(self.blob, ())
-        return shape[1] if len(shape) == 4 else None
+        return shape[1] if len(shape) in (2, 4) else None
 
     def cells(self, size: Size, window: Size | None = None) -> Cells | None:
         """The boxes of the blob's cells at an input of `size`, or None where they are not known.

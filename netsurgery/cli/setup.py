@@ -1,0 +1,173 @@
+"""``netsurgery setup``: the preprocessing of a net, found by pictures of known classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from netsurgery.cli.command import PREPROCESSING, Command, headed
+from netsurgery.cli.options import (
+    FILE_PATH,
+    engine_options,
+    force_option,
+    json_option,
+    output_option,
+    quiet_option,
+    state_options,
+)
+from netsurgery.cli.preprocess_options import MeanType, PresetType
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.presets import Preset
+from netsurgery.net.state import NetState
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.setup import Setup
+
+__all__ = ["command"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+
+@headed(PREPROCESSING)
+def _preset_options(command: F) -> F:
+    """What goes into netsurgery.toml: --preprocess, --mean, --labels."""
+    labels = click.option(
+        "--labels", metavar="FILE", type=FILE_PATH, help="The classes' names, one a line."
+    )
+    mean = click.option(
+        "--mean",
+        metavar="FILE|B,G,R",
+        type=MeanType(),
+        help="Try bvlc-mean with this mean, in the place of bvlc.",
+    )
+    preset = click.option(
+        "--preprocess",
+        "preset",
+        type=PresetType(),
+        help="Write this preset, whatever the pictures say.",
+    )
+    return preset(mean(labels(command)))
+
+
+@click.command(
+    cls=Command,
+    exit_codes={
+        0: "netsurgery.toml was written.",
+        1: "The pictures do not decide, or an error; nothing was written.",
+        2: "Wrong usage.",
+    },
+)
+@click.argument("prototxt", metavar="NET.prototxt", type=FILE)
+@click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
+@click.option(
+    "--image",
+    "images",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    type=click.Path(),
+    help="A picture whose class is known; may be given several times, each with its --class.",
+)
+@click.option(
+    "--class",
+    "classes",
+    metavar="N|LABEL",
+    multiple=True,
+    required=True,
+    help="The class of the picture, by number or by a label of --labels.",
+)
+@click.option(
+    "--blob", metavar="NAME", help="The classes' scores (default: the top of the last layer)."
+)
+@output_option(
+    "-o",
+    "--output-dir",
+    metavar="DIR",
+    type=FILE,
+    help="Where netsurgery.toml goes (default: beside NET).",
+)
+@_preset_options
+@state_options
+@engine_options
+@json_option
+@quiet_option
+@force_option
+def command(
+    prototxt: Path,
+    weights: Path,
+    images: tuple[str, ...],
+    classes: tuple[str, ...],
+    labels: Path | None,
+    mean: Path | tuple[float, ...] | None,
+    preset: tuple[Preset, Path | None] | None,
+    blob: str | None,
+    output_dir: Path | None,
+    state: NetState,
+    engine: EngineOptions,
+    as_json: bool,
+    quiet: bool,
+    force: bool,
+) -> None:
+    """Find the preprocessing of a net, by pictures of known classes.
+
+    The presets for the net's channels are tried on the pictures (`netsurgery presets` lists them).
+    The one by which the net puts the class first in most pictures fits, and goes into
+    netsurgery.toml. Where none does so in any picture, or two do in as many, nothing is written:
+    more pictures decide, or --preprocess. The net may be a classifier or converted; of a map the
+    mean over its cells counts. With --force a netsurgery.toml that is there is replaced; what it
+    says of the same net's model and labels is kept.
+
+    \b
+    Example:
+      netsurgery setup deploy.prototxt model.caffemodel --image cat.jpg --class tabby \\
+        --labels labels.txt --force
+    """
+    from netsurgery.verbs.setup import setup
+
+    if len(images) != len(classes):
+        raise click.UsageError(f"{len(images)} --image and {len(classes)} --class; give as many")
+    if preset is not None and preset[1] is not None:
+        if mean is not None:
+            raise click.UsageError("--preprocess and --mean both name a mean")
+        mean = preset[1]
+    result = setup(
+        prototxt,
+        weights,
+        images,
+        classes,
+        labels=labels,
+        mean=mean,
+        preprocess=None if preset is None else preset[0].name,
+        blob=blob,
+        folder=output_dir,
+        engine=engine,
+        state=state,
+        force=force,
+    )
+    if as_json:
+        echo_json(result.to_json())
+    elif not quiet:
+        if result.engine_note:
+            echo_notes([result.engine_note], err=True)
+        echo_table(_rows(result), "l rr")
+    if result.path is None:
+        echo(result.verdict, err=True)
+        raise click.exceptions.Exit(1)
+    if not (as_json or quiet):
+        echo(result.verdict)
+        echo(f"wrote {result.path}")
+
+
+def _rows(result: Setup) -> Iterator[tuple[str, ...]]:
+    yield "preset", "image", "place", "probability", "first"
+    for trial in result.trials:
+        for answer in trial.answers:
+            first = f"{answer.first} {result.label(answer.first)}".rstrip()
+            name = answer.image.rsplit("/", 1)[-1]
+            yield trial.preset, name, str(answer.rank), f"{answer.probability:.2g}", first

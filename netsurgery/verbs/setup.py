@@ -1,0 +1,233 @@
+"""The preprocessing of a net that comes without any: presets tried on pictures of known classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.engines.contract import AnyEngine, as_engine_options, engine_record
+from netsurgery.errors import FormatError, NetError
+from netsurgery.formats.found_settings import load_found, merged
+from netsurgery.formats.labels import Labels, load_labels
+from netsurgery.formats.preprocess_values import as_mean
+from netsurgery.formats.presets import PRESETS, PresetName, find_preset
+from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.io.files import Outputs
+from netsurgery.net.state import TEST, NetState
+from netsurgery.open_net.arguments import AnyPath
+
+if TYPE_CHECKING:
+    from netsurgery.formats.preprocess_values import AnyMean
+    from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.mapper import Mapper
+    from netsurgery.maps.preset_trials import Answer, Trial
+
+__all__ = ["Setup", "setup"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Which preset fits a net, and the netsurgery.toml that was written.
+
+    trials: of the presets, the best first. chosen: the preset's name, None where the pictures do
+    not decide. verdict: why, in a line. settings: what the file at `path` says; both are None where
+    none was written. engine: what ran the net, and engine_note why it was not another.
+    """
+
+    trials: tuple[Trial, ...]
+    chosen: PresetName | None
+    verdict: str
+    settings: Settings | None
+    path: Path | None
+    labels: Labels | None
+    engine: str
+    engine_note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `setup --json` prints; docs/json.md says what is in it."""
+        return {
+            "chosen": self.chosen,
+            "verdict": self.verdict,
+            "settings": None if self.path is None else str(self.path),
+            "engine": engine_record(self.engine, self.engine_note),
+            "is_probability": True,
+            "trials": [
+                {
+                    "preset": trial.preset,
+                    "right": trial.right,
+                    "images": [self._record(answer) for answer in trial.answers],
+                }
+                for trial in self.trials
+            ],
+        }
+
+    def _record(self, answer: Answer) -> dict[str, Any]:
+        return {
+            "image": answer.image,
+            "class": answer.expected,
+            "label": self.label(answer.expected) or None,
+            "rank": answer.rank,
+            "score": answer.probability,
+            "first": {
+                "class": answer.first,
+                "label": self.label(answer.first) or None,
+                "score": answer.first_probability,
+            },
+        }
+
+    def label(self, number: int) -> str:
+        """The label of a class, "" without labels."""
+        return "" if self.labels is None else self.labels[number]
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+def setup(
+    prototxt: AnyPath,
+    weights: AnyPath,
+    images: AnyPicture | Iterable[AnyPicture],
+    classes: int | str | Sequence[int | str],
+    *,
+    labels: AnyPath | None = None,
+    mean: AnyMean | None = None,
+    preprocess: PresetName | None = None,
+    blob: str | None = None,
+    folder: AnyPath | None = None,
+    engine: AnyEngine = "auto",
+    state: NetState = TEST,
+    force: bool = False,
+) -> Setup:
+    """Try the presets on pictures of known classes; write the netsurgery.toml of the one that fits.
+
+    images: pictures as `classify_map` takes them, one or several, and in classes what is in each, a
+    number or a label of the file `labels`. A preset fits if more pictures have their class first
+    than by any other; where none has, or two have as many, nothing is written. mean: try
+    "bvlc-mean" with it in the place of "bvlc". preprocess: write this preset, whatever fits. blob:
+    the classes' scores, or a map of them, of which the mean over its cells counts (default: the
+    last layer's top). folder: where the file goes (default: the net's own). force: replace one that
+    is there; what it says of the same net's model and labels is kept. engine, state: as in
+    `classify_map`.
+
+    Raises NetError where the net has no such class, FormatError for labels that do not fit, and
+    what `classify_map` raises.
+
+    >>> import numpy as np, netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> picture = np.zeros((32, 32), np.uint8)  # nothing but background, class 10
+    >>> result = ns.setup(net, model, picture, 10, folder=".", engine="embedded")
+    >>> result.chosen, result.settings.raw_scale
+    ('scaled', 255.0)
+    """
+    from netsurgery.maps.any_picture import as_pictures
+    from netsurgery.maps.preset_trials import try_presets
+
+    path = Path(prototxt).parent / SETTINGS_NAME if folder is None else Path(folder, SETTINGS_NAME)
+    outputs = Outputs([path], inputs=[prototxt, weights], force=force)
+    base = Settings(
+        prototxt, weights, stages=state.stages or None, level=state.level or None, labels=labels
+    )
+    pictures = list(as_pictures(images))
+    with _open_mapper(base, engine, blob, state) as mapper:
+        named = None if labels is None else load_labels(Path(labels))
+        expected = _numbers(classes, named, mapper)
+        if not pictures or len(pictures) != len(expected):
+            raise NetError(f"{len(pictures)} pictures of {len(expected)} classes; give as many")
+        candidates = _candidates(base, mean, preprocess, mapper.source.channels)
+        trials = try_presets(mapper, candidates, pictures, expected)
+        ran, note = mapper.engine, mapper.note
+    chosen, verdict = (preprocess, f"{preprocess} was asked for") if preprocess else _choose(trials)
+    settings = None
+    if chosen is not None:
+        settings = merged(candidates[chosen], _earlier(path, Path(prototxt)))
+        with outputs:
+            outputs[path].write(settings.to_toml(path.parent).encode())
+    written = None if settings is None else path
+    return Setup(tuple(trials), chosen, verdict, settings, written, named, ran, note)
+
+
+def _open_mapper(
+    settings: Settings, engine: AnyEngine, blob: str | None, state: NetState
+) -> Mapper:
+    from netsurgery.maps.map_source import MapSource
+    from netsurgery.maps.mapper import Mapper, make_transformer, open_model
+
+    source = MapSource.of_classes(open_model(settings, state), blob)
+    return Mapper(source, make_transformer(Settings(), source.channels), as_engine_options(engine))
+
+
+def _numbers(
+    classes: int | str | Sequence[int | str], labels: Labels | None, mapper: Mapper
+) -> list[int]:
+    from netsurgery.maps.classmap import check_class, find_label
+
+    source = mapper.source
+    if labels is not None and source.classes is not None:
+        labels.check(source.classes, source.blob)
+    numbers = []
+    for text in [classes] if isinstance(classes, (int, str)) else classes:
+        number = int(text) if str(text).isdigit() else find_label(str(text), labels)
+        if source.classes is not None:
+            check_class(number, source.classes, source.blob)
+        numbers.append(number)
+    return numbers
+
+
+def _candidates(
+    base: Settings, mean: AnyMean | None, preprocess: PresetName | None, channels: int
+) -> dict[PresetName, Settings]:
+    """The presets to try, and the settings of each: those of the net's channels."""
+    if preprocess is not None:
+        find_preset(preprocess).check_channels(channels)
+    mean = as_mean(mean)
+    bvlc = "bvlc" if mean is None else "bvlc-mean"
+    others = {"bvlc", "bvlc-mean"} - {bvlc, preprocess}
+    return {
+        preset.name: replace(base, mean=mean if preset.mean_file else None, preprocess=preset.name)
+        for preset in PRESETS.values()
+        if preset.channels == channels and preset.name not in others
+    }
+
+
+def _choose(trials: Sequence[Trial]) -> tuple[PresetName | None, str]:
+    """The preset that fits, None where none does or several do as well; and why."""
+    best = trials[0]
+    equal = [trial.preset for trial in trials if trial.right == best.right]
+    if not best.right:
+        place = min(answer.rank for answer in best.answers)
+        return None, (
+            f"no preset fits: none puts the class first, the nearest is {best.preset} with place "
+            f"{place}; are class and labels right? --preprocess {best.preset} writes it anyway"
+        )
+    if len(equal) > 1:
+        return None, (
+            f"undecided: by {' and '.join(equal)} alike {_standing(best)}; more pictures may tell "
+            f"them apart, or --preprocess {best.preset} writes that one"
+        )
+    after = f"; by the next, {trials[1].preset}, {_standing(trials[1])}" if trials[1:] else ""
+    return best.preset, f"{best.preset} fits: {_standing(best)}{after}"
+
+
+def _standing(trial: Trial) -> str:
+    """How far a preset has the classes first."""
+    count = len(trial.answers)
+    if count > 1:
+        return f"the class is first in {trial.right} of {count} pictures"
+    answer = trial.answers[0]
+    place = "first" if answer.rank == 1 else f"at place {answer.rank}"
+    return f"the class is {place} (probability {answer.probability:.2g})"
+
+
+def _earlier(path: Path, prototxt: Path) -> Settings:
+    """What is kept of the file that is replaced: all but the preprocessing, of the same net."""
+    if not path.exists():
+        return Settings()
+    keys = ["prototxt", "window", "stages", "level", "labels"]
+    try:
+        earlier = load_found(path, None, keys)
+    except FormatError:
+        return Settings()
+    same = earlier.prototxt is not None and earlier.prototxt.resolve() == prototxt.resolve()
+    return replace(earlier, path=None) if same else Settings()

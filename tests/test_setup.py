@@ -1,0 +1,240 @@
+"""The preset of a net, found by pictures whose classes are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.maps.preset_trials import class_probabilities
+
+#: The score of class 0 is the mean of the net's first channel less a number, that of class 1 is 0.
+NET = """
+input: "data" input_shape { dim: [1, CHANNELS, 4, 4] }
+layer { name: "mean" type: "Pooling" bottom: "data" top: "mean"
+  pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "mean" top: "fc"
+  inner_product_param { num_output: 2 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+LABELS = "n01 sky, blue sky\nn02 ground\n"
+WORDS = ["setup", "net.prototxt", "net.caffemodel", "--engine", "embedded"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("labels.txt").write_text(LABELS)
+    for name, color in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+        Image.new("RGB", (8, 8), color).save(f"{name}.png")
+    return tmp_path
+
+
+def net_with(threshold: float, channels: int = 3) -> None:
+    """Write the net, whose class 0 needs more than `threshold` in the first channel."""
+    Path("net.prototxt").write_text(NET.replace("CHANNELS", str(channels)))
+    ns.init("net.prototxt", "zeros.caffemodel", force=True)
+    with ns.Net("net.prototxt", "zeros.caffemodel") as net:
+        net.params["fc"][0][0, 0] = 1
+        net.params["fc"][1][0] = -threshold
+        net.save("net.caffemodel", force=True)
+
+
+def try_out(capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, str, str]:
+    code = run([*WORDS, *more])
+    return code, *capsys.readouterr()
+
+
+BLUE = ("--image", "blue.png", "--class", "0")
+RED = ("--image", "red.png", "--class", "1")
+
+
+def test_the_preset_that_puts_the_class_first_is_written(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    net_with(50)  # blue is 151 by bvlc, 2.6 by mobilenet and 0 as RGB of 0..1
+    code, out, err = try_out(capsys, *BLUE[:2], "--class", "blue sky", "--labels", "labels.txt")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["preset", "bvlc", "mobilenet", "rgb01"]
+    assert lines[1].split() == "bvlc blue.png 1 1 0 n01 sky, blue sky".split()
+    assert lines[4].startswith("bvlc fits: the class is first (probability 1); by the next, mobil")
+    assert lines[5] == "wrote netsurgery.toml"
+    settings = ns.read_settings("netsurgery.toml")
+    assert (settings.mean, settings.raw_scale) == ((104, 117, 123), 255)
+    assert (settings.channel_swap, settings.input_scale) == ((2, 1, 0), None)
+    assert settings.labels == folder / "labels.txt" or str(settings.labels) == "labels.txt"
+    # and the next command uses it
+    assert run(["features", "blue.png", "--blob", "prob", "-o", "f.npy"]) == 0
+    assert capsys.readouterr().err.count("note") == 0
+    assert np.load("f.npy")[0] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("threshold", "images", "says"),
+    [
+        (0, BLUE, "undecided: by bvlc and mobilenet alike the class is first (probability 1)"),
+        (10, RED, "undecided: by bvlc and mobilenet and rgb01 alike the class is first"),
+        (1000, BLUE, "no preset fits: none puts the class first, the nearest is bvlc with place 2"),
+    ],
+)
+def test_nothing_is_written_where_the_pictures_do_not_decide(
+    threshold: float,
+    images: tuple[str, ...],
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+) -> None:
+    net_with(threshold)
+    before = sorted(folder.iterdir())
+    code, out, err = try_out(capsys, *images)
+    assert code == 1
+    assert err.startswith(says)
+    assert len(out.splitlines()) == 4
+    assert sorted(folder.iterdir()) == before
+    code, out, _ = try_out(capsys, *images, "--json")
+    record = json.loads(out)
+    assert code == 1
+    assert record["chosen"] is record["settings"] is None
+    assert record["verdict"] == err.strip()
+    code, out, quiet = try_out(capsys, *images, "-q")
+    assert (code, out, quiet) == (1, "", err)
+    # but for a preset that is asked for
+    code, out, err = try_out(capsys, *images, "--preprocess", "rgb01")
+    assert (code, err) == (0, "")
+    assert ns.read_settings("netsurgery.toml").raw_scale == 1
+
+
+def test_more_pictures_decide(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(10)  # red, class 1, is right by all presets; blue by bvlc alone
+    code, out, _ = try_out(capsys, *RED, *BLUE)
+    assert code == 0
+    assert "bvlc fits: the class is first in 2 of 2 pictures; by the next, " in out
+    assert "the class is first in 1 of 2 pictures" in out
+
+
+def test_a_mean_is_tried_in_the_place_of_bvlc(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(50)
+    np.save("mean.npy", np.full((3, 4, 4), 100, "f4"))
+    code, out, _ = try_out(capsys, *BLUE, "--mean", "mean.npy")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[1:4]] == [
+        "bvlc-mean",
+        "mobilenet",
+        "rgb01",
+    ]
+    assert str(ns.read_settings("netsurgery.toml").mean) == "mean.npy"
+    code, out, _ = try_out(capsys, *BLUE, "--preprocess", "bvlc-mean=mean.npy", "--force")
+    assert code == 0
+    assert str(ns.read_settings("netsurgery.toml").mean) == "mean.npy"
+
+
+def test_a_file_that_is_there_is_kept_without_force(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(50)
+    text = (
+        '[model]\nprototxt = "net.prototxt"\nweights = "old.caffemodel"\nwindow = [4, 4]\n'
+        '[preprocess]\ninput_scale = 7\n[classes]\nlabels = "labels.txt"\n'
+    )
+    Path("netsurgery.toml").write_text(text)
+    code, _, err = try_out(capsys, *BLUE)
+    assert (code, err) == (1, "error: netsurgery.toml: exists already; --force replaces it\n")
+    assert Path("netsurgery.toml").read_text() == text
+    assert try_out(capsys, *BLUE, "--force")[0] == 0
+    settings = ns.read_settings("netsurgery.toml")
+    assert (settings.window, str(settings.labels)) == ((4, 4), "labels.txt")
+    assert (settings.input_scale, settings.raw_scale) == (None, 255)
+    assert str(settings.weights) == "net.caffemodel"
+    # of another net nothing is kept
+    Path("netsurgery.toml").write_text(text.replace("net.prototxt", "other.prototxt"))
+    assert try_out(capsys, *BLUE, "--force")[0] == 0
+    assert ns.read_settings("netsurgery.toml").window is None
+
+
+def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(0.1, channels=1)
+    words = ["net.prototxt", "net.caffemodel", "-o", "out", "--map-size", "1"]
+    assert run(["convert", *words, "--engine", "embedded", "-q"]) == 0
+    Path("out/netsurgery.toml").unlink()
+    Image.new("L", (8, 8), 255).save("white.png")
+    result = ns.setup(
+        "out/net_full_conv.prototxt", "out/net_full_conv.caffemodel", "white.png", 0,
+        engine="embedded",
+    )  # fmt: skip
+    assert (result.chosen, str(result.path)) == ("scaled", "out/netsurgery.toml")
+    assert ns.read_settings("out/netsurgery.toml").input_scale == 0.00390625
+    assert str(result) == result.verdict
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--image", "blue.png", "--class", "0", "--class", "1"], 2, "give as many"),
+        (["--image", "blue.png", "--class", "2"], 1, "has 2 classes, 0 to 1"),
+        (["--image", "blue.png", "--class", "sky"], 1, "there are no labels"),
+        ([*BLUE, "--blob", "prb"], 1, "no blob 'prb'"),
+        ([*BLUE, "--preprocess", "scaled"], 1, "preset scaled is of nets with a grey input"),
+        ([*BLUE, "--preprocess", "bvlc-mean"], 1, "needs a mean"),
+        ([*BLUE, "--preprocess", "bvlc-mean=a.npy", "--mean", "b.npy"], 2, "both name a mean"),
+        (["--image", "no.png", "--class", "0"], 1, "no.png"),
+        ([*BLUE, "-o", "nowhere"], 1, "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    options: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    net_with(50)
+    before = sorted(folder.iterdir())
+    assert run([*WORDS, *options]) == code
+    out, err = capsys.readouterr()
+    assert says in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert code == 2 or err.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+def test_equal_scores_put_no_class_first(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(0)
+    Image.new("RGB", (8, 8)).save("black.png")  # RGB of 0..1 gives both classes 0
+    code, out, _ = try_out(capsys, "--image", "black.png", "--class", "0", "--json")
+    assert code == 1
+    places = {trial["preset"]: trial["images"][0]["rank"] for trial in json.loads(out)["trials"]}
+    assert places["rgb01"] == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "is_probability", "expected"),
+    [
+        ([0.2, 0.8], True, [0.2, 0.8]),
+        ([1000.0, 0.0], False, [1.0, 0.0]),
+        ([np.nan, 0.0], False, [0.0, 1.0]),
+        ([[[1.0, 0.5]], [[0.0, 0.5]]], True, [0.75, 0.25]),
+    ],
+)
+def test_probabilities_of_classes(values: Any, is_probability: bool, expected: list[float]) -> None:
+    scores = np.array(values, np.float32)
+    assert np.allclose(class_probabilities(scores, is_probability), expected)
+
+
+def test_a_real_net(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = shared_data / "models" / "squeezenet"
+    files = [str(model / "SqueezeNet_deploy.prototxt"), str(model / "squeezenet.caffemodel")]
+    bvlc = shared_data / "bvlc"
+    words = [
+        "--image",
+        str(bvlc / "cat.jpg"),
+        "--labels",
+        str(bvlc / "synset_words.txt"),
+        "-o",
+        ".",
+    ]
+    assert run(["setup", *files, *words, "--class", "kit fox", "--engine", "embedded"]) == 0
+    assert "bvlc fits" in capsys.readouterr().out
+    assert run(["classify-map", str(bvlc / "cat.jpg"), "--engine", "embedded"]) == 0
+    assert "kit fox" in capsys.readouterr().out
