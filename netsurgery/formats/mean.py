@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from netsurgery.errors import CaffemodelError, FormatError, MeanError
-from netsurgery.formats.blob import read_blob
+from netsurgery.formats.blob import read_blob, shape_text
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, open_protobuf
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.io.memory import empty
 from netsurgery.io.npy import read_npy
 from netsurgery.io.reader import read_head
-from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import refusal
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wire import Wire, WireReader
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["load_mean"]
+__all__ = ["check_mean", "load_mean", "load_mean_for"]
+
+#: A file, numbers as text, numbers, or an array.
+Mean: TypeAlias = "str | Path | tuple[float, ...] | MeanPicture"
 
 
 _EXPECTED = "a .npy file, a .binaryproto file or numbers such as 104,117,123"
@@ -37,7 +39,7 @@ class _OtherFile(MeanError):
     """A file that is known for something else."""
 
 
-def load_mean(spec: str | Path | tuple[float, ...] | MeanPicture) -> NDArray[np.float32]:
+def load_mean(spec: Mean) -> NDArray[np.float32]:
     """The mean that `spec` says: float32, C x H x W, or C where it is one value a channel.
 
     A file whose content is that of numpy's .npy (C x H x W, H x W for grey, or C), of a
@@ -64,6 +66,32 @@ def load_mean(spec: str | Path | tuple[float, ...] | MeanPicture) -> NDArray[np.
             reason += f"; a mean is {_EXPECTED}"
         raise MeanError(f"{file}: {reason}") from error
     return _checked(_content(name, head, suffix), name)
+
+
+def load_mean_for(spec: Mean, channels: int) -> NDArray[np.float32]:
+    """The mean that `spec` says, for an input of so many channels. Raises MeanError."""
+    mean = load_mean(spec)
+    _check_count(spec, len(mean), channels)
+    return mean
+
+
+def check_mean(spec: Mean, channels: int) -> None:
+    """Raise MeanError for a mean that is not for an input of so many channels, or not to be read.
+
+    Numbers are only counted, for which numpy is not needed.
+    """
+    _check_count(spec, len(spec if isinstance(spec, tuple) else load_mean(spec)), channels)
+
+
+def _check_count(spec: Mean, count: int, channels: int) -> None:
+    if count in (1, channels):
+        return
+    name = ",".join(f"{value:g}" for value in spec) if isinstance(spec, tuple) else str(spec)
+    shown = "mean" if isinstance(spec, MeanPicture) else f"mean {name}"
+    raise MeanError(
+        f"{shown}: {count} channels, but the net's input has {channels}; --mean takes a number a "
+        f"channel, one for all, or a file of {channels} x height x width"
+    )
 
 
 def _content(name: str, head: bytes, suffix: str) -> NDArray[np.generic]:

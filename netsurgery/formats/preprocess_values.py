@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MeanPicture", "as_channel_swap", "as_labels", "as_mean", "parse_channel_swap"]
+__all__ = [
+    "MeanPicture",
+    "as_channel_swap",
+    "as_labels",
+    "as_mean",
+    "check_channel_swap",
+    "parse_channel_swap",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +96,16 @@ def parse_channel_swap(text: str) -> tuple[int, ...]:
     if not order or sorted(order) != list(range(len(order))):
         raise ValueError(f"{text[:60]!r} is not each channel once, as in 2,1,0 or bgr")
     return order
+
+
+def check_channel_swap(swap: tuple[int, ...], channels: int) -> None:
+    """Raise SettingsError where a channel swap is not for an input of `channels` channels."""
+    if sorted(swap) == list(range(channels)):
+        return
+    has = "one channel; leave it out"
+    if channels > 1:
+        has = f"{channels} channels; expected each of 0..{channels - 1} once"
+    raise SettingsError(f"channel swap {','.join(map(str, swap))}: the net's input has {has}")
 
 
 def as_channel_swap(swap: str | Iterable[int] | None) -> tuple[int, ...] | None:

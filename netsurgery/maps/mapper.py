@@ -24,10 +24,9 @@ from netsurgery.errors import (
     SettingsError,
 )
 from netsurgery.formats.labels import Labels, load_labels
-from netsurgery.formats.mean import load_mean
+from netsurgery.formats.mean import load_mean_for
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.shape_text import shape_text
 from netsurgery.io.unreadable import check_file
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
@@ -146,7 +145,7 @@ def make_transformer(
     settings.check_preset(channels)
     return Transformer(
         channels=channels,
-        mean=None if settings.mean is None else load_mean(settings.mean),
+        mean=None if settings.mean is None else load_mean_for(settings.mean, channels),
         raw_scale=settings.raw_scale,
         channel_swap=settings.channel_swap,
         input_scale=settings.input_scale,
@@ -281,16 +280,17 @@ class Mapper(Closeable):
                 source.check((height, width))
             except NetsurgeryError:
                 raise refusal from None
-            raise refusal.more(f"; --size {shape_text((height, width))} fits") from None
+            raise refusal.more(f"; --size {height}x{width} fits") from None
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
         try:
             self.source.check(size)
         except NetsurgeryError as error:
-            shown, target = shape_text(picture.size), shape_text(size)
+            (height, width), (rows, columns) = picture.size, size
             raise NetError(
-                f"{picture.shown}: {shown} pixels, as an input of {target} (--size): {error}"
+                f"{picture.shown}: {height}x{width} pixels, as an input of {rows}x{columns} "
+                f"(--size): {error}"
             ) from error
 
     def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:

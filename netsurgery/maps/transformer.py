@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.errors import ImageError, MeanError, SettingsError
+from netsurgery.errors import ImageError, MeanError
+from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.io.memory import Claim
-from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
@@ -96,21 +96,9 @@ class Transformer:
             raise ImageError(
                 f"the net's input has {self.channels} channels; a picture gives 1 (grey) or 3 (RGB)"
             )
-        self._check_swap()
+        if self.channel_swap is not None:
+            check_channel_swap(self.channel_swap, self.channels)
         self._check_mean()
-
-    def _check_swap(self) -> None:
-        if self.channel_swap is None:
-            return
-        if sorted(self.channel_swap) != list(range(self.channels)):
-            order = ",".join(map(str, self.channel_swap))
-            raise SettingsError(
-                f"channel swap {order}: the net's input has {self.channels} "
-                f"channel{'s' * (self.channels > 1)}; expected each of "
-                f"0..{self.channels - 1} once"
-                if self.channels > 1
-                else f"channel swap {order}: the net's input has one channel; leave it out"
-            )
 
     def _check_mean(self) -> None:
         if self.mean is None:
@@ -150,7 +138,7 @@ class Transformer:
         values = ", ".join(f"{value:.6g}" for value in reduced)
         height, width = self.mean.shape[1:]
         note = (
-            f"the mean is {shape_text((height, width))}, the input {shape_text(size)}: "
+            f"the mean is {height}x{width}, the input {size[0]}x{size[1]}: "
             f"its mean per channel is subtracted ({values})"
         )
         return reduced.reshape(-1, 1, 1), note
@@ -163,7 +151,7 @@ class Transformer:
         placement = place(picture.size, size, self.options.fit)
         name = picture.shown
         count = 4 * self.channels * size[0] * size[1]
-        with Claim(_COPIES * count, f"{name}: making it an input of {shape_text(size)}"):
+        with Claim(_COPIES * count, f"{name}: making it an input of {size[0]}x{size[1]}"):
             return self._blob(picture, size, placement, name), placement
 
     def _blob(self, picture: Picture, size: Size, placement: Placement, name: str) -> Array:
@@ -226,7 +214,6 @@ def squeeze_note(placement: Placement) -> str:
     same = max(1, round(columns * height / width)), max(1, round(rows * width / height))
     size = (rows, same[1]) if same[1] > columns else (same[0], columns)
     return (
-        f"a picture of {shape_text((height, width))} is made {shape_text((rows, columns))}, "
-        f"{times:.2f} times too {side}; "
-        f"--fit crop or pad, --size image, or --size {shape_text(size)} keeps its shape"
+        f"a picture of {height}x{width} is made {rows}x{columns}, {times:.2f} times too {side}; "
+        f"--fit crop or pad, --size image, or --size {size[0]}x{size[1]} keeps its shape"
     )

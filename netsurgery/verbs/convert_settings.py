@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netsurgery.errors import FormatError, MeanError, SettingsError, UntrustedError
+from netsurgery.errors import FormatError, SettingsError, UntrustedError
 from netsurgery.formats.found_settings import load_found
 from netsurgery.formats.labels import load_labels
+from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.formats.settings import Settings
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
 
@@ -27,22 +28,15 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
 
     Raises FormatError and its children.
     """
-    mean = settings.mean
-    if mean is not None and not isinstance(mean, tuple):
-        from netsurgery.formats.mean import load_mean
+    for image in plan.inputs:
+        channels = image.old[1]
+        settings.check_preset(channels)
+        if settings.mean is not None:
+            from netsurgery.formats.mean import check_mean
 
-        channels = len(load_mean(mean))
-    else:
-        channels = len(mean or ())
-    swap = settings.channel_swap
-    for one in plan.inputs:
-        settings.check_preset(one.old[1])
-        has = f"input {one.name!r} has {one.old[1]}"
-        if channels not in (0, 1, one.old[1]):
-            raise MeanError(f"a mean of {channels} channels; {has}")
-        if swap is not None and len(swap) != one.old[1]:
-            order = ",".join(map(str, swap))
-            raise SettingsError(f"a channel swap of {len(swap)} channels ({order}); {has}")
+            check_mean(settings.mean, channels)
+        if settings.channel_swap is not None:
+            check_channel_swap(settings.channel_swap, channels)
     if settings.labels is not None:
         labels = load_labels(settings.labels)
         for blob, classes in list(plan.maps.items())[-1:]:
