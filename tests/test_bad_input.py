@@ -478,17 +478,17 @@ MODELS: Table = [
     (
         "more numbers than the shape",
         layer("a", "ReLU", delimited(7, packed_varints(1, (2, 2))) + delimited(5, bytes(20))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: 5 numbers for shape 2x2, which takes 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: 5 numbers for a shape of 2 x 2, which takes 4",
     ),
     (
         "fewer numbers than the shape",
         layer("a", "ReLU", delimited(7, packed_varints(1, (2, 2))) + delimited(5, bytes(12))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: 3 numbers for shape 2x2, which takes 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: 3 numbers for a shape of 2 x 2, which takes 4",
     ),
     (
         "a shape without numbers",
         layer("a", "ReLU", delimited(7, packed_varints(1, (2, 2)))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: 0 numbers for shape 2x2, which takes 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: 0 numbers for a shape of 2 x 2, which takes 4",
     ),
     (
         "numbers cut in the middle of one",
@@ -498,17 +498,17 @@ MODELS: Table = [
     (
         "a dim of 2**62",
         layer("a", "ReLU", delimited(7, packed_varints(1, (1 << 62, 2)))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 4611686018427387904x2 is more than Caffe can count",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 4611686018427387904 x 2 is more than Caffe can count",
     ),
     (
         "dims that multiply to 2**64",
         layer("a", "ReLU", delimited(7, packed_varints(1, (1 << 16,) * 4))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 65536x65536x65536x65536 is more than Caffe can count",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 65536 x 65536 x 65536 x 65536 is more than Caffe can count",
     ),
     (
         "a negative dim in a model",
         layer("a", "ReLU", delimited(7, packed_varints(1, (-1, 4)))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -1x4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -1 x 4",
     ),
     (
         "33 axes",
@@ -518,7 +518,7 @@ MODELS: Table = [
     (
         "a negative legacy dim",
         layer("a", "ReLU", varint_field(1, -5)),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -5x0x0x0",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -5 x 0 x 0 x 0",
     ),
     (
         "raw integers",
@@ -723,27 +723,27 @@ MEANS: Table = [
     (
         "mean.npy, five axes",
         npy(np.ones((1, 1, 1, 1, 1))),
-        "mean.npy: 1x1x1x1x1: a mean is channels x height x width, or channels",
+        "mean.npy: 1 x 1 x 1 x 1 x 1: a mean is channels x height x width, or channels",
     ),
     (
         "mean.npy, no numbers",
         npy(np.ones((1, 0, 8))),
-        "mean.npy: 1x0x8: a mean is channels x height x width, or channels",
+        "mean.npy: 1 x 0 x 8: a mean is channels x height x width, or channels",
     ),
     (
         "mean.npy, two means",
         npy(np.ones((2, 1, 8, 8))),
-        "mean.npy: 2x1x8x8: 2 means; one is wanted",
+        "mean.npy: 2 x 1 x 8 x 8: 2 means; one is wanted",
     ),
     (
         "mean.npy, channels last",
         npy(np.ones((8, 8, 3))),
-        "mean.npy: 8x8x3: a mean is channels x height x width, this one has its channels last; turn it with .transpose(2, 0, 1)",
+        "mean.npy: 8 x 8 x 3: a mean is channels x height x width, this one has its channels last; turn it with .transpose(2, 0, 1)",
     ),
     (
         "mean.npy, another number of channels",
         npy(np.ones(3)),
-        "a mean of 3 channels; input 'data' has 1",
+        "mean mean.npy: 3 channels, but the net's input has 1; --mean takes a number a channel, one for all, or a file of 1 x height x width",
     ),
     (
         "mean.binaryproto, an empty .binaryproto",
@@ -773,7 +773,7 @@ MEANS: Table = [
     (
         "mean.txt, a text of as many numbers as there are not channels",
         b"1 2 3",
-        "a mean of 3 channels; input 'data' has 1",
+        "mean mean.txt: 3 channels, but the net's input has 1; --mean takes a number a channel, one for all, or a file of 1 x height x width",
     ),
 ]
 
@@ -1103,17 +1103,25 @@ def test_places(
 
 
 USAGE = [
-    ("nonsense", "No such command 'nonsense'."),
-    ("\x1b[2Jx", "No such command '\\x1b[2Jx'."),
-    ("convert", "Missing argument 'DEPLOY.prototxt'."),
-    ("convert a b --nonsense", "No such option '--nonsense'."),
-    ("convert a b --input-size 0", "Invalid value for '--input-size': '0' is not a size between 1 and 1000000"),
-    ("convert a b --input-size " + "9" * 5000, f"Invalid value for '--input-size': '{'9' * 60}' is not a size between 1 and 1000000"),
+    ("convect", "convect: no such command; did you mean convert?"),
+    ("\x1b[2Jconvert", "\\x1b[2Jconvert: no such command; did you mean convert?"),
+    ("convert", "missing argument DEPLOY.prototxt"),
+    ("convert a b --nonsense", "--nonsense: no such option"),
+    ("convert a b --enginee caffe", "--enginee: no such option; did you mean --engine?"),
+    ("convert a b --engine cafe", "--engine: found 'cafe', expected auto, caffe or embedded; did you mean caffe?"),
+    ("convert a b --threads 999", "--threads: found '999', expected a whole number from 1 to 256"),
+    ("convert a b c", "unexpected c; expected DEPLOY.prototxt MODEL.caffemodel"),
+    ("inspect", "missing argument [NET.prototxt] [MODEL.caffemodel]"),
+    ("edit a b -o c", "missing argument OPERATION..."),
+    ("caffe", "netsurgery caffe: expected a command: info, install"),
+    ("caffe insall", "insall: no such command; did you mean install?"),
+    ("convert a b --input-size 0", "--input-size: '0' is not a size between 1 and 1000000"),
+    ("convert a b --input-size " + "9" * 5000, f"--input-size: '{'9' * 60}' is not a size between 1 and 1000000"),
     ("convert a b --map-size 2 --input-size 9", "--input-size and --map-size exclude each other"),
-    ("convert a b --input-shape d=1x-1", "Invalid value for '--input-shape': 'd=1x-1' is not BLOB=NxCxHxW, as in data=1x3x227x227"),
-    ("convert a b --channel-swap 1,1", "Invalid value for '--channel-swap': '1,1' is not each channel once, as in 2,1,0 or bgr"),
-    ("convert a b --raw-scale nan", "Invalid value for '--raw-scale': nan is not a finite number"),
-    ("classify-map a --timeout 0", "Invalid value for '--timeout': 0.0 is not in the range x>0."),
+    ("convert a b --input-shape d=1x-1", "--input-shape: 'd=1x-1' is not BLOB=NxCxHxW, as in data=1x3x227x227"),
+    ("convert a b --channel-swap 1,1", "--channel-swap: '1,1' is not each channel once, as in 2,1,0 or bgr"),
+    ("convert a b --raw-scale nan", "--raw-scale: 'nan' is not a finite number"),
+    ("classify-map a --timeout 0", "--timeout: found '0.0', expected a number above 0"),
 ]  # fmt: skip
 
 
@@ -1122,7 +1130,8 @@ def test_usage(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> N
     before = contents()
     assert run(line.split(" ")) == 2
     out, err = capsys.readouterr()
-    assert (out, err.splitlines()[-1]) == ("", f"Error: {message}")
+    assert (out, err.partition(" (try netsurgery ")[0]) == ("", f"error: {message}")
+    assert err.count("\n") == 1
     assert contents() == before
 
 

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import gc
 import importlib
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from typing import Any
 import click
 
 from netsurgery import __version__
-from netsurgery.cli.printing import echo_labelled, echo_text, on_terminal
+from netsurgery.cli.printing import echo, echo_text, on_terminal
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.terminal import own_standard_error
@@ -148,9 +147,7 @@ def _run(args: list[str] | None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        usage = io.StringIO()
-        error.show(usage)  # it may hold names from the command line, so from a shell's *
-        echo_text(usage.getvalue(), err=True)
+        report_usage(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return 130
@@ -181,8 +178,22 @@ def _refusal(error: OSError) -> str:
     return why
 
 
+def report_usage(error: click.ClickException) -> None:
+    """Show what is wrong with the command line: one line on stderr; for no words at all, the help.
+
+    It may hold names from the command line, so from a shell's *.
+    """
+    from netsurgery.cli.usage import usage_line
+
+    ctx = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and ctx is not None and not ctx.parent:
+        echo_text(ctx.get_help(), err=True)
+    else:
+        echo(f"error: {usage_line(error)}", err=True)
+
+
 def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    echo_labelled("error", str(error), err=True)
+    echo(f"error: {error}", err=True)
     if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
         echo_text(error.caret, err=True)

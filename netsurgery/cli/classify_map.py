@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.colors import Color, color_count, paint
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, useless
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
@@ -87,25 +87,32 @@ __all__ = ["command"]
     envvar="NETSURGERY_BLOB",
     help="The blob that holds the map (default: the top of the last layer).",
 )
-@click.option(
-    "--top-k",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="K",
-    envvar="NETSURGERY_TOP_K",
-    help="With --json: the K likeliest classes of each cell, a plane for each.",
+@useless("without --json", lambda values: not values["as_json"])(
+    click.option(
+        "--top-k",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="K",
+        envvar="NETSURGERY_TOP_K",
+        help="With --json: the K likeliest classes of each cell, a plane for each.",
+    )
 )
-@click.option("--summary", is_flag=True, help="Print the table of classes alone, not the map.")
+@useless("with --json, which has the table", lambda values: values["as_json"])(
+    click.option("--summary", is_flag=True, help="Print the table of classes alone, not the map.")
+)
 @output_options("of_map")
-@click.option(
-    "--class",
-    "class_",
-    metavar="N|LABEL|max",
-    default="max",
-    show_default=True,
-    envvar="NETSURGERY_CLASS",
-    help="What --picture shows as heat: a class by number or label, or the likeliest of each cell.",
+@useless("without --picture", lambda values: values["picture"] is None)(
+    click.option(
+        "--class",
+        "class_",
+        metavar="N|LABEL|max",
+        default="max",
+        show_default=True,
+        envvar="NETSURGERY_CLASS",
+        help="What --picture shows as heat: a class by number or label, or the likeliest of each "
+        "cell.",
+    )
 )
 @trust_option
 @engine_options
@@ -141,8 +148,6 @@ def command(
     Example:
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
-    if summary and as_json:
-        raise click.UsageError("--summary is for text; --json has the table in any case")
     _import_numpy()
     from netsurgery.verbs.classify_map import plan_maps
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from netsurgery.errors import NetsurgeryError
 from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Group",
     "WordType",
     "headed",
+    "useless",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,15 +69,36 @@ def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
     """Put the options that a decorator adds under a heading of the help."""
 
     def decorate(add_options: Callable[[F], F]) -> Callable[[F], F]:
-        @functools.wraps(add_options)
-        def wrapped(command: F) -> F:
-            before = len(getattr(command, "__click_params__", ()))
-            result = add_options(command)
-            for param in getattr(result, "__click_params__", ())[before:]:
-                param.heading = heading
-            return result
+        return _marked(add_options, "heading", heading)
 
-        return wrapped
+    return decorate
+
+
+def _marked(add_options: Callable[[F], F], name: str, value: object) -> Callable[[F], F]:
+    """The decorator, which sets an attribute of the options that it adds."""
+
+    @functools.wraps(add_options)
+    def wrapped(command: F) -> F:
+        before = len(getattr(command, "__click_params__", ()))
+        result = add_options(command)
+        for param in getattr(result, "__click_params__", ())[before:]:
+            setattr(param, name, value)
+        return result
+
+    return wrapped
+
+
+def useless(
+    reason: str, when: Callable[[Mapping[str, Any]], object]
+) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
+    """Refuse the options that a decorator adds where they would do nothing.
+
+    when: whether they do, by the values of all of the command's parameters; reason: the end of the
+    message. Only what is on the command line is refused: a variable is set for many commands.
+    """
+
+    def decorate(add_options: Callable[[F], F]) -> Callable[[F], F]:
+        return _marked(add_options, "useless", (reason, when))
 
     return decorate
 
@@ -91,6 +115,20 @@ class Command(click.Command):
         super().__init__(*args, **attrs)
         self.exit_codes = exit_codes or {}
         self.params.append(_max_memory_option())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for param in self.params:
+            reason, when = getattr(param, "useless", ("", None))
+            source = ctx.get_parameter_source(param.name or "")
+            if when is not None and source is ParameterSource.COMMANDLINE and when(ctx.params):
+                raise click.UsageError(f"{'/'.join(param.opts)} does nothing {reason}", ctx)
+        try:
+            return super().invoke(ctx)
+        except NetsurgeryError as error:
+            from netsurgery.cli.usage import name_variables
+
+            name_variables(error, ctx)
+            raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.exit_codes:

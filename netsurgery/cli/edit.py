@@ -18,7 +18,7 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text
 from netsurgery.cli.progress import bytes_written
 from netsurgery.formats.line_diff import text_diff
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -185,7 +185,7 @@ def _render(plan: EditPlan, record: dict[str, Any]) -> None:
     files = [record["weights"], *record["saved"], *filter(None, [record["prototxt"]])]
     if record["dry_run"]:
         echo(f"would write {', '.join(files)}")
-        echo_diff(f"\n{record['diff']}" if record["diff"] else "")
+        echo_text(f"\n{record['diff']}" if record["diff"] else "")
         return
     for name in files:
         echo(f"wrote {name}")

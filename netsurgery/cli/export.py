@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, useless
 from netsurgery.cli.options import (
     check_printed,
     force_option,
@@ -58,7 +58,7 @@ FILE = click.Path(path_type=Path)
     help=f"Fold in what {SETTINGS_NAME} says of pictures: the model takes RGB, 0..255.",
 )
 @state_options
-@trust_option
+@useless("without --with-preprocess", lambda values: not values["with_preprocess"])(trust_option)
 @json_option
 @quiet_option
 @force_option
@@ -131,7 +131,7 @@ def show(made: Exported, *, err: bool) -> None:
     """Print the facts for a person; on standard error where the model itself goes to output."""
     for word, blobs in (("input", made.inputs), ("output", made.outputs)):
         for blob, axes in blobs.items():
-            echo(f"{word} {blob}: [{', '.join(map(str, axes))}]", err=err)
+            echo(f"{word} {blob}: {' x '.join(map(str, axes)) or 'a single value'}", err=err)
     if made.fixed is not None:
         echo(f"height and width are fixed: {made.fixed}", err=err)
     echo_notes(made.notes, err=err)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed
+from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed, useless
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
@@ -104,6 +104,19 @@ SIZE = WordType("HxW", parse_size)
 NAMED_SHAPE = WordType("BLOB=NxCxHxW", _named_shape)
 
 
+def _embedded_alone(values: Mapping[str, Any]) -> bool:
+    return values["choice"] == "embedded" and not values.get("engines")
+
+
+_for_caffe = useless(
+    "with --engine embedded (NETSURGERY_ENGINE), which is not Caffe", _embedded_alone
+)
+_for_running = useless(
+    "with --engine embedded (NETSURGERY_ENGINE), which converts without running the net",
+    lambda values: _embedded_alone(values) and not values.get("verify", True),
+)
+
+
 @headed(ENGINE)
 def engine_options(command: F) -> F:
     """--engine, --caffe-python, --gpu, --timeout, --threads, --allow, -v: `engine` of the command.
@@ -121,41 +134,51 @@ def engine_options(command: F) -> F:
         envvar="NETSURGERY_ENGINE",
         help="What runs the net; auto takes Caffe if there is one that knows the net.",
     )
-    @click.option(
-        "--caffe-python",
-        metavar="PATH",
-        envvar="NETSURGERY_CAFFE_PYTHON",
-        help="The Python interpreter that has pycaffe.",
+    @_for_caffe(
+        click.option(
+            "--caffe-python",
+            metavar="PATH",
+            envvar="NETSURGERY_CAFFE_PYTHON",
+            help="The Python interpreter that has pycaffe.",
+        )
     )
-    @click.option(
-        "--gpu",
-        type=click.IntRange(min=0),
-        metavar="N",
-        envvar="NETSURGERY_GPU",
-        help="Use CUDA device N instead of the CPU.",
+    @_for_running(
+        click.option(
+            "--gpu",
+            type=click.IntRange(min=0),
+            metavar="N",
+            envvar="NETSURGERY_GPU",
+            help="Use CUDA device N instead of the CPU.",
+        )
     )
-    @click.option(
-        "--timeout",
-        type=NumberType(min=0, min_open=True),
-        default=600.0,
-        show_default=True,
-        metavar="SECONDS",
-        envvar="NETSURGERY_TIMEOUT",
-        help="Give up on one request to the engine after this long.",
+    @_for_running(
+        click.option(
+            "--timeout",
+            type=NumberType(min=0, min_open=True),
+            default=600.0,
+            show_default=True,
+            metavar="SECONDS",
+            envvar="NETSURGERY_TIMEOUT",
+            help="Give up on one request to the engine after this long.",
+        )
     )
-    @click.option(
-        "--threads",
-        type=click.IntRange(1, 256),
-        metavar="N",
-        envvar="NETSURGERY_THREADS",
-        help="Threads to use (default: the engine's own choice).",
+    @_for_running(
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 256),
+            metavar="N",
+            envvar="NETSURGERY_THREADS",
+            help="Threads to use (default: the engine's own choice).",
+        )
     )
-    @click.option(
-        "--allow",
-        type=WordType(f"[{','.join(EFFECTS)}]", _effects),
-        multiple=True,
-        help="What layers may do by themselves in Caffe: read or write files that the net names, "
-        "import Python modules  [default: nothing]",
+    @_for_caffe(
+        click.option(
+            "--allow",
+            type=WordType(f"[{','.join(EFFECTS)}]", _effects),
+            multiple=True,
+            help="What layers may do by themselves in Caffe: read or write files that the net "
+            "names, import Python modules  [default: nothing]",
+        )
     )
     @click.option("-v", "--verbose", is_flag=True, help="Show what the engine itself prints.")
     @functools.wraps(command)
@@ -185,12 +208,19 @@ def engine_options(command: F) -> F:
 
 
 class NumberType(click.FloatRange):
-    """A number in a range; NaN, which click takes for inside any range, is not."""
+    """A number in a range; NaN, which click takes for inside any range, is not.
+
+    finite: infinity, which is no value of a pixel, is not either.
+    """
+
+    def __init__(self, *, finite: bool = False, **limits: Any) -> None:
+        super().__init__(**limits)
+        self._finite = finite
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number", param, ctx)
+        if math.isnan(number) or (self._finite and math.isinf(number)):
+            self.fail(f"{value!r} is not a{' finite' if self._finite else ''} number", param, ctx)
         return number
 
 

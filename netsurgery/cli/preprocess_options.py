@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed
-from netsurgery.cli.options import FILE_PATH, FilePathType, parse_size
+from netsurgery.cli.options import FILE_PATH, FilePathType, NumberType, parse_size
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import with_found
@@ -125,7 +125,7 @@ def pixel_options(command: F) -> F:
     )
     @click.option(
         "--raw-scale",
-        type=float,
+        type=NumberType(finite=True),
         metavar="X",
         envvar="NETSURGERY_RAW_SCALE",
         help="Multiplies pixels, which are 0..1; 255 for most of Caffe's nets (default: none).",
@@ -139,7 +139,7 @@ def pixel_options(command: F) -> F:
     )
     @click.option(
         "--input-scale",
-        type=float,
+        type=NumberType(finite=True),
         metavar="X",
         envvar="NETSURGERY_INPUT_SCALE",
         help="Multiplies what is left after the mean (default: none).",
@@ -156,9 +156,9 @@ def pixel_options(command: F) -> F:
     ) -> Any:
         values = {
             "mean": mean,
-            "raw_scale": _finite("--raw-scale", raw_scale),
+            "raw_scale": raw_scale,
             "channel_swap": channel_swap,
-            "input_scale": _finite("--input-scale", input_scale),
+            "input_scale": input_scale,
         }
         return command(*args, preprocess=_preprocessing(preset, values), **kwargs)
 
@@ -182,12 +182,6 @@ def preprocess_options(command: F) -> F:
         return command(*args, preprocess=replace(preprocess, labels=labels), **kwargs)
 
     return wrapped  # type: ignore[return-value]
-
-
-def _finite(option: str, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a finite number", param_hint=repr(option))
-    return value
 
 
 def with_settings_file(flags: Settings, trust_config: bool | None, quiet: bool) -> Settings:

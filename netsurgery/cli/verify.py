@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
-from netsurgery.cli.command import Command, WordType
+from netsurgery.cli.command import Command, WordType, useless
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.options import (
     NumberType,
@@ -21,7 +20,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.preprocess_options import pixel_options
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
+from netsurgery.cli.printing import echo, echo_json, echo_table
 from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
@@ -43,6 +42,9 @@ def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     if len(names) != 2 or not set(names) <= set(choices):
         raise ValueError(f"{text!r} is not two of {', '.join(choices)}, as in caffe,embedded")
     return choices[names[0]], choices[names[1]]
+
+
+_for_pictures = useless("without --image", lambda values: not values["images"])
 
 
 @click.command(
@@ -71,7 +73,9 @@ def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     metavar="N",
     help="Compare on N inputs of normal random numbers  [default: 1, or none with --image]",
 )
-@seed_option("For the random numbers.")
+@useless(
+    "with --image and no --random", lambda values: values["images"] and values["random"] is None
+)(seed_option("For the random numbers."))
 @click.option(
     "--tolerance",
     type=NumberType(min=0),
@@ -86,8 +90,8 @@ def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     help="Run A in one engine and B in another, as in caffe,embedded; wins over --engine.",
 )
 @state_options
-@pixel_options
-@trust_option
+@_for_pictures(pixel_options)
+@_for_pictures(trust_option)
 @engine_options
 @json_option
 @quiet_option
@@ -158,11 +162,8 @@ def command(
 
 def render(result: Verification) -> None:
     """Print the result for a person, the verdict first."""
-    echo(str(result), color=GOOD if result.verified else DOUBTFUL if result.same else BAD)
+    echo(str(result))
     echo(result.conditions)
-    unequal = result.unequal_outputs
-    colors = [BAD if each in unequal else None for each in result.outputs]
-    echo_table(result.table(), colors=colors)
+    echo_table(result.table())
     for line in result.lines():
         echo(line)
-    echo_notes(result.all_notes)

@@ -10,8 +10,8 @@ __all__ = ["did_you_mean", "nearest"]
 _ALIKE = 0.66
 #: Comparing takes the product of two lengths; nobody mistypes a name of more characters.
 _LONGEST = 120
-#: Names compared, and names listed where none is alike.
-_COMPARED, _LISTED = 20_000, 6
+#: Names looked at, those of them compared in full, and names listed where none is alike.
+_SEEN, _COMPARED, _LISTED = 50_000, 1_000, 6
 
 
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -28,12 +28,14 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
         return ()
     folded: dict[str, str] = {}
     for each in known:
-        if 0 < len(each) <= _LONGEST and len(folded) < _COMPARED:
+        if 0 < len(each) <= _LONGEST and len(folded) < _SEEN:
             folded.setdefault(_folded(each), each)
     matcher = difflib.SequenceMatcher(b=_folded(name), autojunk=False)
     ratios: dict[str, float] = {}
     for key in folded:
         matcher.set_seq1(key)
+        if len(ratios) == _COMPARED:
+            break
         if matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE:
             ratios[key] = matcher.ratio()
     best = max(ratios.values(), default=0.0)

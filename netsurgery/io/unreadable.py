@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from netsurgery.errors import NetsurgeryError
-from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.nearest import did_you_mean, nearest
 
 __all__ = ["check_file", "unreadable", "url_in"]
 
@@ -64,4 +64,8 @@ def _beside(name: str) -> str:
             files = [entry.name for entry in itertools.islice(entries, _MOST) if entry.is_file()]
     except OSError:
         return ""
-    return did_you_mean(base, files)
+    # What most names end in makes none of them alike.
+    stem, suffix = os.path.splitext(base)
+    stems = [os.path.splitext(each)[0] for each in files if each.endswith(suffix)]
+    near = [f"{each}{suffix}" for each in nearest(stem, stems) if each != stem]
+    return did_you_mean(base, near or [each for each in files if not each.endswith(suffix)])

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Any
 
 from netsurgery.engines.contract import engine_record
-from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Shape
+from netsurgery.net.shapes import describe
 from netsurgery.verbs.array_difference import Difference
 from netsurgery.verbs.diff_result import ParamDifference
 
@@ -250,8 +250,7 @@ class Verification:
     def _repr_html_(self) -> str:
         import html
 
-        notes = (f"note: {note}" for note in self.all_notes)
-        lines = "\n".join(html.escape(line) for line in (self.conditions, *self.lines(), *notes))
+        lines = "\n".join(html.escape(line) for line in (self.conditions, *self.lines()))
         verdict = html.escape(str(self))
         return f"<p>{verdict}</p>\n{self.table().html()}\n<pre>{lines}</pre>"
 
@@ -277,7 +276,7 @@ class Verification:
     @property
     def conditions(self) -> str:
         """What the nets were run on, and by which engines."""
-        shapes = ", ".join(f"{name} {shape_text(shape)}" for name, shape in self.inputs.items())
+        shapes = ", ".join(f"{name} {describe(shape)}" for name, shape in self.inputs.items())
         return f"{self._samples()} for {shapes}, by {' and '.join(dict.fromkeys(self.engines))}"
 
     def table(self) -> Table:
@@ -285,7 +284,7 @@ class Verification:
         table = Table(_COLUMNS)
         for each in self.outputs:
             apart = each.difference
-            shapes = shape_text(apart.shape), shape_text(apart.new_shape)
+            shapes = describe(apart.shape), describe(apart.new_shape)
             numbers = (f"{apart.absolute:.3g}", f"{apart.relative:.3g}")
             table.add(
                 each.blob,
@@ -296,7 +295,7 @@ class Verification:
         return table
 
     def lines(self) -> Iterator[str]:
-        """What there is to report beside the table: internal blobs, params, maps."""
+        """What there is to report beside the table: internal blobs, params, maps, notes."""
         if self.first_difference is not None:
             yield f"first blob that differs: {_blob_line(self.first_difference)}"
         if self.not_finite is not None:
@@ -308,11 +307,8 @@ class Verification:
                 yield from _map_lines(each)
             yield from _reason_lines(reasons)
         yield from map(str, self.unchecked)
-
-    @property
-    def all_notes(self) -> list[str]:
-        """The notes, those on the engines first."""
-        return list(dict.fromkeys((*filter(None, self.engine_notes), *self.notes)))
+        for note in dict.fromkeys((*filter(None, self.engine_notes), *self.notes)):
+            yield f"note: {note}"
 
     def _params(self) -> str:
         statuses = Counter(param.status for param in self.params)
@@ -344,9 +340,8 @@ def _not_finite(each: BlobDifference) -> str:
 def _map_lines(each: MapDifference) -> Iterator[str]:
     check, apart = each.check, each.difference
     yield (
-        f"map {check.new_blob}: {shape_text(check.cells)} cells of an input of "
-        f"{shape_text(check.shape)}, "
-        f"each against A on its window of {shape_text(check.window[2:])}:"
+        f"map {check.new_blob}: {describe(check.cells)} cells of an input of "
+        f"{describe(check.shape)}, each against A on its window of {describe(check.window[2:])}:"
     )
     yield (
         f"    top class agrees in {each.agreeing} of {each.compared}, "

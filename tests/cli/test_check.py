@@ -183,7 +183,11 @@ SETTINGS = '[model]\nprototxt = "n"\nweights = "m.caffemodel"\n[preprocess]\n'
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("mean = [1.0, 2.0]\n", "the mean has 2 channels, the net's input 3"),
+        (
+            "mean = [1.0, 2.0]\n",
+            "mean 1,2: 2 channels, but the net's input has 3; --mean takes a number a "
+            "channel, one for all, or a file of 3 x height x width",
+        ),
         (
             "channel_swap = [1, 0]\n",
             "channel swap 1,0: the net's input has 3 channels; expected each of 0..2 once",
@@ -299,7 +303,7 @@ def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path
     assert trouble("nowhere").startswith("error: nowhere: ")
     (folder / "solver").write_text('net: "x" base_lr: 1')
     assert trouble("solver") == "error: solver: is a solver, not a net; its net is 'x'"
-    assert trouble("m.caffemodel").startswith("Error: expected a prototxt")
+    assert trouble("m.caffemodel").startswith("error: expected a prototxt")
     (folder / "torn").write_bytes(Path("m.caffemodel").read_bytes()[:100])
     assert trouble("good.prototxt", "torn").startswith("error: torn: ")
 

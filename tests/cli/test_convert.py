@@ -53,12 +53,12 @@ def test_it_prints_a_table_and_says_what_it_wrote(capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[:6] == [
-        "layer  params      becomes   params",
-        "ip1    96x128, 96  ip1-conv  96x32x2x2, 96",
-        "ip2    11x96, 11   ip2-conv  11x96x1x1, 11",
-        "data   1x1x32x32             1x1x88x88",
-        "map prob: 1x11x8x8",
-        "window of a cell: 32x32 pixels, one every 8x8 pixels",
+        "layer  params           becomes   params",
+        "ip1    96 x 128, 96     ip1-conv  96 x 32 x 2 x 2, 96",
+        "ip2    11 x 96, 11      ip2-conv  11 x 96 x 1 x 1, 11",
+        "data   1 x 1 x 32 x 32            1 x 1 x 88 x 88",
+        "map prob: 1 x 11 x 8 x 8",
+        "window of a cell: 32 x 32 pixels, one every 8 x 8 pixels",
     ]
     assert lines[6].startswith("by embedded in ")
     assert lines[7:] == [f"wrote {name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)]
@@ -286,10 +286,14 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
         ),
         (["--suffix", ""], "error: the suffix is empty: Caffe would load the old params by name\n"),
         (["--mean", "none.npy"], "error: none.npy: No such file or directory\n"),
-        (["--mean", "1,2,3"], "error: a mean of 3 channels; input 'data' has 1\n"),
+        (
+            ["--mean", "1,2,3"],
+            "error: mean 1,2,3: 3 channels, but the net's input has 1; --mean takes a number a "
+            "channel, one for all, or a file of 1 x height x width\n",
+        ),
         (
             ["--channel-swap", "2,1,0"],
-            "error: a channel swap of 3 channels (2,1,0); input 'data' has 1\n",
+            "error: channel swap 2,1,0: the net's input has one channel; leave it out\n",
         ),
         (["--labels", "none.txt"], "error: none.txt: No such file or directory\n"),
     ],
@@ -309,7 +313,7 @@ def test_refusals_are_one_line_and_leave_nothing(
 )  # fmt: skip
 def test_wrong_usage_exits_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(*options) == 2
-    assert "Usage: netsurgery convert" in capsys.readouterr().err
+    assert "(try netsurgery convert --help)" in capsys.readouterr().err
     assert made() == set()
 
 
@@ -332,8 +336,7 @@ def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str])
         ),
         (
             ('name: "ip1"', 'name: "fc1"'),
-            "error: model.caffemodel: no params for layer 'fc1' of deploy.prototxt; "
-            "netsurgery init --missing fills them on purpose\n",
+            "error: model.caffemodel: layer 'fc1': the model has no params for it\n",
         ),
         (
             ("num_output: 96", "num_output: 96 bias_term: false"),
@@ -359,8 +362,8 @@ def test_layers_without_params_are_refused(
     text = Path("deploy.prototxt").read_text()
     Path("deploy.prototxt").write_text(text.replace('name: "conv2"', 'name: "other"'))
     assert run(["convert", "deploy.prototxt", "model.caffemodel", *more]) == 1
-    words = "error: model.caffemodel: no params for layer 'other' of deploy.prototxt; "
-    assert capsys.readouterr().err.startswith(words)
+    told = "error: model.caffemodel: layer 'other': the model has no params for it\n"
+    assert capsys.readouterr() == ("", told)
     assert made() == set()
 
 

@@ -262,7 +262,9 @@ def test_a_prototxt_from_standard_input(
         f"--- {A}",
         "+++ standard input",
     ]
-    assert trouble(capsys, "-", "-") == "Error: standard input can be one of the files only"
+    assert trouble(capsys, "-", "-") == (
+        "error: standard input can be one of the files only (try netsurgery diff --help)"
+    )
 
 
 def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -273,11 +275,12 @@ def test_a_name_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str], fo
 
 
 def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    pairs = "Error: expected two prototxts, two caffemodels or two of each; found"
-    assert trouble(capsys, A) == f"{pairs} 1 of the first and 0 of the second"
-    assert trouble(capsys, A, OLD) == f"{pairs} 1 of the first and 1 of the second"
-    assert trouble(capsys, A, A, A) == f"{pairs} 3 of the first and 0 of the second"
-    assert trouble(capsys, OLD, OLD, "--text") == "Error: --text needs two prototxts"
+    tip = " (try netsurgery diff --help)"
+    pairs = "error: expected two prototxts, two caffemodels or two of each; found"
+    assert trouble(capsys, A) == f"{pairs} 1 of the first and 0 of the second{tip}"
+    assert trouble(capsys, A, OLD) == f"{pairs} 1 of the first and 1 of the second{tip}"
+    assert trouble(capsys, A, A, A) == f"{pairs} 3 of the first and 0 of the second{tip}"
+    assert trouble(capsys, OLD, OLD, "--text") == f"error: --text needs two prototxts{tip}"
     assert trouble(capsys, A, "nothing") == "error: nothing: No such file or directory"
     (folder / "broken").write_text("layer {")
     assert trouble(capsys, A, "broken") == (

@@ -220,7 +220,7 @@ def test_the_order_of_mean_and_scale(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("words", [[], ["--nonsense", "fold"]])
 def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert edit(*words) == 2
-    assert "Usage: netsurgery edit" in capsys.readouterr().err
+    assert "(try netsurgery edit --help)" in capsys.readouterr().err
 
 
 def test_the_examples_of_the_help_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -372,13 +372,18 @@ def test_stages_and_levels(capsys: pytest.CaptureFixture[str], written: Path) ->
 
 
 def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], written: Path) -> None:
-    both = "Error: expected one prototxt, one caffemodel or one of each; found "
-    assert refused(capsys, digits[0], digits[0], code=2) == f"{both}2 prototxts and 0 caffemodels"
-    assert refused(capsys, *digits, digits[1], code=2) == f"{both}1 prototxts and 2 caffemodels"
-    need = "Error: --size, --input-shape, --phase, --stage, --level and --field need a prototxt"
-    assert refused(capsys, digits[1], "--field", code=2) == need
-    assert refused(capsys, digits[1], "--size", "3", code=2) == need
-    assert refused(capsys, digits[0], "--stats", code=2) == "Error: --stats needs a caffemodel"
+    tip = " (try netsurgery inspect --help)"
+    both = "error: expected one prototxt, one caffemodel or one of each; found"
+    two = f"{both} 2 prototxts and 0 caffemodels{tip}"
+    assert refused(capsys, digits[0], digits[0], code=2) == two
+    two = f"{both} 1 prototxts and 2 caffemodels{tip}"
+    assert refused(capsys, *digits, digits[1], code=2) == two
+    need = "error: --size, --input-shape, --phase, --stage, --level and --field need a prototxt"
+    assert refused(capsys, digits[1], "--field", code=2) == need + tip
+    assert refused(capsys, digits[1], "--size", "3", code=2) == need + tip
+    assert (
+        refused(capsys, digits[0], "--stats", code=2) == f"error: --stats needs a caffemodel{tip}"
+    )
     either = "expected a prototxt or a caffemodel"
     assert refused(capsys, "nothing") == "error: nothing: No such file or directory"
     assert refused(capsys, str(written)) == f"error: {written}: is a folder, {either}"

@@ -158,7 +158,7 @@ def _check_words(code: int, out: str, err: str) -> None:
     for text in (out, err):
         rest = text.replace("\n", "").replace("\t", "")
         assert rest.isprintable(), "control characters reach the terminal"
-    errors = [line for line in err.splitlines() if line.startswith(("error: ", "Error: "))]
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert bool(errors) == bool(code), f"exit code {code} and on stderr {err!r}"
     assert "out of memory" not in err, "out of memory"
     assert "standard output:" not in err, "an OSError from somewhere"

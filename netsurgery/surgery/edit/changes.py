@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Layer, NetDefinition, Shape
+from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.fields import FieldChange, field_changes, field_tree
 
 __all__ = ["LayerEvent", "ParamChange", "SavedParam", "Step", "layer_events", "layer_fields"]
@@ -51,9 +51,9 @@ class ParamChange:
 
     def __str__(self) -> str:
         if self.shape is None:
-            change = f"added, {shape_text(self.new_shape)}"
+            change = f"added, {describe(self.new_shape)}"
         elif self.changed is None:
-            change = f"{shape_text(self.shape)} -> {shape_text(self.new_shape)}"
+            change = f"{describe(self.shape)} -> {describe(self.new_shape)}"
         else:
             change = f"{self.changed} of {prod(self.shape)} values change"
         return f"{self.layer}[{self.index}]: {change}{f' ({self.what})' if self.what else ''}"
@@ -98,7 +98,7 @@ class SavedParam:
     file: str
 
     def __str__(self) -> str:
-        return f"{self.layer}[{self.index}]: {shape_text(self.shape)} values saved to {self.file}"
+        return f"{self.layer}[{self.index}]: {describe(self.shape)} values saved to {self.file}"
 
     def to_json(self) -> dict[str, Any]:
         """As a record."""

@@ -1,0 +1,119 @@
+"""What is wrong with a command line, on one line: the option, what it got, what it takes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.io.nearest import did_you_mean
+
+__all__ = ["name_variables", "usage_line", "variable_of"]
+
+#: How click's own types begin the message of a value they refuse.
+_REFUSED = re.compile(r"(?s)(?P<value>'.*'|\".*\"|[^ ]+) is not (a valid|one of|in the range)")
+_EXTRA = re.compile(r"(?s)Got unexpected extra arguments? \((?P<words>.*)\)")
+
+
+def usage_line(error: click.ClickException) -> str:
+    """The error, and which help says more."""
+    message = _message(error)
+    if not message.endswith("..."):
+        message = message.removesuffix(".")
+    ctx = getattr(error, "ctx", None)
+    return message if ctx is None else f"{message} (try {ctx.command_path} --help)"
+
+
+def variable_of(ctx: click.Context | None, param: click.Parameter) -> str:
+    """The environment variable that an option's value is from, "" where it is from elsewhere."""
+    source = None if ctx is None else ctx.get_parameter_source(param.name or "")
+    if source is not ParameterSource.ENVIRONMENT or param.envvar is None:
+        return ""
+    return param.envvar if isinstance(param.envvar, str) else next(iter(param.envvar))
+
+
+def name_variables(error: NetsurgeryError, ctx: click.Context) -> None:
+    """Add to the error's text the variable whose value it speaks of, where no option gave it."""
+    for param in ctx.command.params:
+        name = variable_of(ctx, param)
+        value = re.escape(os.environ.get(name, ""))
+        if (
+            value
+            and name not in str(error)
+            and re.search(rf"(?<![\w./]){value}(?![\w/])", str(error))
+        ):
+            error.args = (f"{error} (from {name})", *error.args[1:])
+
+
+def _message(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    if isinstance(error, click.NoSuchOption) and ctx is not None:
+        hint = did_you_mean(error.option_name, _options(ctx.command))
+        return f"{error.option_name}: no such option{hint}"
+    if isinstance(error, click.exceptions.NoSuchCommand) and ctx is not None:
+        return f"{error.command_name}: {_unknown_command(error.command_name, ctx)}"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and ctx is not None:
+        return f"{ctx.command_path}: expected a command: {', '.join(_commands(ctx))}"
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        kind = "argument" if isinstance(error.param, click.Argument) else "option"
+        return f"missing {kind} {_name(error.param)}"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        name = variable_of(ctx, error.param) or _name(error.param)
+        return f"{name}: {_bad_value(error.message, error.param.type)}"
+    extra = _EXTRA.match(error.message)
+    if extra is not None and ctx is not None:
+        arguments = [_name(each) for each in ctx.command.params if isinstance(each, click.Argument)]
+        return f"unexpected {extra['words']}; expected {' '.join(arguments) or 'options only'}"
+    return error.format_message()
+
+
+def _unknown_command(name: str, ctx: click.Context) -> str:
+    return f"no such command{did_you_mean(name, _commands(ctx), 'commands')}"
+
+
+def _commands(ctx: click.Context) -> list[str]:
+    return ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
+
+
+def _options(command: click.Command) -> Iterable[str]:
+    for param in command.params:
+        if isinstance(param, click.Option):
+            yield from (*param.opts, *param.secondary_opts)
+    yield "--help"
+
+
+def _name(param: click.Parameter) -> str:
+    """How an option or argument is called in the help."""
+    if isinstance(param, click.Argument):
+        return param.metavar or (param.name or "").upper()
+    return "/".join(param.opts)
+
+
+def _bad_value(message: str, kind: click.ParamType[Any]) -> str:
+    """What was found and expected, where it is a type of click's own that refuses the value."""
+    refused = _REFUSED.match(message)
+    if refused is None:
+        return message
+    value = refused["value"].strip("'\"")
+    if isinstance(kind, click.Choice):
+        *most, last = map(str, kind.choices)
+        hint = did_you_mean(value, map(str, kind.choices))
+        return f"found {value!r}, expected {', '.join(most)} or {last}{hint}"
+    if isinstance(kind, (click.types.IntParamType, click.types.FloatParamType)):
+        number = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
+        return f"found {value!r}, expected {number}{_range(kind)}"
+    return message
+
+
+def _range(kind: click.ParamType[Any]) -> str:
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f" above {low}" if getattr(kind, "min_open", False) else f" from {low} on"
+    return ""
