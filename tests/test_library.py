@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import mmap
 import os
 import pickle
@@ -576,6 +577,19 @@ def test_a_blob_that_is_not_there_is_told() -> None:
             _ = net.blobs["w"].shape
         assert repr(net.blobs["w"]) == "<blob 'w': shape not known>"
         assert net.blobs.get("zz") is None
+
+
+def test_a_notebook_shows_the_layers_of_a_net() -> None:
+    for weights in ("two.caffemodel", None):
+        with opened(weights) as net:
+            table = net._repr_html_()
+            assert html.escape(repr(net)) in table
+            cells = re.findall(r"<t[dh][^>]*>([^<]*)<", table)
+            for cell in ("layer", "conv", "Convolution", "1x3x5x5", "3x2x2x2, 3", "4x75, 4"):
+                assert cell in cells
+    with opened("two.caffemodel") as net:
+        net.forward(data=np.ones((9, 2, 6, 6)), engine=EMBEDDED)
+        assert ">9x3x5x5<" in net._repr_html_()
 
 
 def test_a_net_of_stages() -> None:

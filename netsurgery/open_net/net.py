@@ -295,6 +295,17 @@ class Net(Closeable):
                 )
         return {name: tuple(shape) for name, shape in (inputs or {}).items()}
 
+    def _repr_html_(self) -> str:
+        """The table of layers, for notebooks; shapes are the present ones."""
+        import html
+
+        from netsurgery.net.layer_table import layer_table, summarize
+
+        shapes = self.shapes()
+        layers = summarize(self._view, shapes, self._model.stored)
+        inputs = {name: shapes.blobs.get(name) for name in self.inputs}
+        return f"<p>{html.escape(repr(self))}</p>\n{layer_table(layers, inputs).html()}"
+
     def __repr__(self) -> str:
         weights = "no weights" if self._store is None else self._store.shown_path
         return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
