@@ -48,7 +48,7 @@ _MODULES = {
     "verbs.convert": "convert plan_convolution",
     "verbs.diff": "diff",
     "verbs.diff_result": "Comparison",
-    "verbs.edit": "edit",
+    "verbs.edit": "Edit edit",
     "verbs.export": "Exported export_onnx",
     "verbs.init": "init",
     "verbs.inspect": "inspect",

@@ -164,6 +164,7 @@ from netsurgery.verbs.convert import (
 )
 from netsurgery.verbs.diff import diff as diff
 from netsurgery.verbs.diff_result import Comparison as Comparison
+from netsurgery.verbs.edit import Edit as Edit
 from netsurgery.verbs.edit import (
     edit as edit,
 )

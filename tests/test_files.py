@@ -370,9 +370,24 @@ def test_two_names_of_one_file() -> None:
     assert refused("a", "b", force=True) == "b: is the output a too; give one another name"
 
 
-def test_standard_output_takes_no_company() -> None:
-    with pytest.raises(OutputError, match="this output does not go to standard output"):
-        Outputs(["-", "other"], stdout=True)
+def test_standard_output_takes_one_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with pytest.raises(OutputError, match="two outputs cannot both go to standard output"):
+        Outputs(["-", "-"], stdout=True)
+    with Outputs(["-", "other"], stdout=True) as outputs:
+        outputs["-"].write(b"1")
+        outputs["other"].write(b"2")
+    assert capfdbinary.readouterr().out == b"1"
+    assert Path("other").read_bytes() == b"2"
+
+
+def test_no_file_appears_where_standard_output_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    with (
+        pytest.raises(OutputError, match="standard output is closed"),
+        Outputs(["other", "-"], stdout=True) as outputs,
+    ):
+        outputs["-"].write(b"1")
+    assert not Path("other").exists()
 
 
 def test_a_closed_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:

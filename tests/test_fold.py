@@ -252,16 +252,3 @@ def test_all_folds_what_it_can_and_notes_the_rest(tmp_path: Path) -> None:
         "not folded: layer 'lone': its bottom 'x' is of layer 'x' (Input); it folds into a "
         "Convolution or InnerProduct",
     )
-
-
-def test_a_new_prototxt_needs_a_place(tmp_path: Path) -> None:
-    net = NetDefinition.of(Prototxt.parse(BEFORE, "n.prototxt"))
-    with NetWithWeights(net, model_of(tmp_path / "m")) as model:
-        plan = plan_edit(model, ["fold"])
-        with pytest.raises(SurgeryError) as caught:
-            write_edit(plan, model, EditPaths(tmp_path / "new"))
-    assert str(caught.value) == (
-        "n.prototxt: the net's structure changes with its weights; say where the new prototxt "
-        "goes with --prototxt-out"
-    )
-    assert not (tmp_path / "new").exists()

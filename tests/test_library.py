@@ -366,9 +366,10 @@ def test_init_and_edit() -> None:
     ]
     assert not Path("fresh.caffemodel").exists()
     ns.init("two.prototxt", "fresh.caffemodel", seed=3)
-    plan = ns.edit("two.prototxt", "fresh.caffemodel", ["conv[1]=4"], "new.caffemodel")
-    assert [step.operation for step in plan.steps] == ["conv[1]=4"]
-    assert plan.text is None
+    result = ns.edit("two.prototxt", "fresh.caffemodel", ["conv[1]=4"], "new.caffemodel")
+    assert [step.operation for step in result.steps] == ["conv[1]=4"]
+    assert result.text == Path("two.prototxt").read_text()
+    assert result.written == ("new.caffemodel",)
     assert opened("new.caffemodel").params["conv"][1].tolist() == [4, 4, 4]
     dry = ns.edit("two.prototxt", "fresh.caffemodel", "conv[1]=5", "dry.caffemodel", dry_run=True)
     assert len(dry.steps) == 1

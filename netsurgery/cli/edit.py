@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from netsurgery.cli.command import Command
 from netsurgery.cli.options import (
+    check_printed,
     dry_run_option,
     force_option,
     json_option,
@@ -20,13 +20,11 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text
 from netsurgery.cli.progress import bytes_written
-from netsurgery.formats.line_diff import text_diff
-from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
 from netsurgery.surgery.edit.operations import OPERATIONS, Operation
-from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.values import GROUPS, Value
-from netsurgery.surgery.edit.write import EditPaths, check_edit_paths, write_edit
+from netsurgery.verbs.edit import Edit, edit
 
 __all__ = ["command"]
 
@@ -52,7 +50,7 @@ numbers on every machine, those of `netsurgery init --seed K`.
 
 {operations}
 
-(*) changes the prototxt too: give --prototxt-out.
+(*) changes the prototxt too.
 
 Whatever reads a layer's outputs is cut to match: the inputs of the layers behind,
 the channels of BatchNorm, Scale, Bias and PReLU, depthwise convolutions, and all
@@ -68,8 +66,7 @@ result. All others do; rgb-to-grey and grey-to-rgb are refused then.
 Example:
   netsurgery edit conv.prototxt conv.caffemodel -o new.caffemodel \\
       'conv[0][0]=gaussian:sigma=1' 'conv[1]+=1'
-  netsurgery edit net.prototxt net.caffemodel -o folded.caffemodel \\
-      --prototxt-out folded.prototxt fold
+  netsurgery edit net.prototxt net.caffemodel fold
 """
 
 #: Columns of the help: where the text begins, and where it ends.
@@ -121,14 +118,15 @@ def _columns(left: str, right: str) -> Iterator[str]:
     "--weights-out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    required=True,
-    help="Where the new weights go; HDF5 if it ends in .h5.",
+    help="Where the new weights go; HDF5 if it ends in .h5; - prints them  [default: "
+    "WEIGHTS_edited.caffemodel in the current folder; nothing where all operations are save]",
 )
 @output_option(
     "--prototxt-out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the new prototxt goes, needed where the structure changes.",
+    help="Where the new prototxt goes  [default: PROTOTXT_edited.prototxt beside the new weights, "
+    "where the structure changes]",
 )
 @state_options
 @dry_run_option
@@ -139,7 +137,7 @@ def command(
     prototxt: Path,
     weights: Path,
     operations: tuple[str, ...],
-    weights_out: Path,
+    weights_out: Path | None,
     prototxt_out: Path | None,
     state: NetState,
     dry_run: bool,
@@ -148,44 +146,30 @@ def command(
     force: bool,
 ) -> None:
     """See _help."""
-    paths = EditPaths(weights_out, prototxt_out)
-    with NetWithWeights.open(prototxt, weights, state) as model:
-        plan = plan_edit(model, operations)
-        check_edit_paths(plan, paths)
-        written: tuple[str, ...] = ()
-        if not dry_run:
-            with bytes_written(quiet) as progress:
-                written = write_edit(plan, model, paths, force=force, progress=progress)
-    record = _to_json(plan, paths, written)
-    if as_json:
-        echo_json(record)
-    elif not quiet:
-        _render(plan, record)
+    printed = STDOUT in (str(weights_out), str(prototxt_out)) and not dry_run
+    check_printed(printed, as_json)
+    with edit(prototxt, weights, operations, state=state) as result:
+        with bytes_written(quiet) as progress:
+            result.save(weights_out, prototxt_out, force=force, dry_run=dry_run, progress=progress)
+        if as_json:
+            echo_json(result.to_json())
+        elif not quiet:
+            _render(result, err=printed)
 
 
-def _to_json(plan: EditPlan, paths: EditPaths, written: tuple[str, ...]) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "operations": [step.to_json() for step in plan.steps],
-        "notes": list(plan.notes),
-        "weights": str(paths.weights),
-        "prototxt": None if paths.prototxt is None else str(paths.prototxt),
-        "saved": list(plan.saved),
-        "dry_run": not written,
-    }
-    if not written:
-        text = plan.new.prototxt.text
-        record["diff"] = text_diff(plan.net.prototxt, text, str(paths.prototxt))
-    return record
-
-
-def _render(plan: EditPlan, record: dict[str, Any]) -> None:
-    for line in plan.lines():
-        echo(line)
-    echo_notes(plan.notes)
-    files = [record["weights"], *record["saved"], *filter(None, [record["prototxt"]])]
+def _render(result: Edit, *, err: bool) -> None:
+    """Print the result for a person; on standard error where an output is printed."""
+    for step in result.steps:
+        for line in step.lines():
+            echo(line, err=err)
+    echo_notes(result.notes, err=err)
+    record = result.to_json()
+    files = [*filter(None, [record["weights"]]), *record["saved"]]
+    files += filter(None, [record["prototxt"]])
     if record["dry_run"]:
-        echo(f"would write {', '.join(files)}")
-        echo_text(f"\n{record['diff']}" if record["diff"] else "")
-        return
-    for name in files:
-        echo(f"wrote {name}")
+        echo(f"would write {', '.join(files)}", err=err)
+        echo_text(f"\n{record['diff']}" if record["diff"] else "", err=err)
+    else:
+        for name in files:
+            if name != STDOUT:
+                echo(f"wrote {name}", err=err)

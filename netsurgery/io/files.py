@@ -112,7 +112,7 @@ class Outputs:
     killed process leaves the old files, a power cut is the file system's to answer for. Signals
     wait until all are in place or back. Raises OutputError.
 
-    stdout: take "-", alone, for standard output, which gets the whole output at the end.
+    stdout: take "-" for standard output, which gets the whole output before any file appears.
     repeatable: an existing file is no obstacle where it holds, byte for byte, what would be
     written; it is left as it is then. For outputs that the same run makes again.
     """
@@ -127,10 +127,13 @@ class Outputs:
         repeatable: bool = False,
     ) -> None:
         self.force, self._repeatable = force, repeatable
-        self._printed = stdout and list(map(str, paths)) == [STDOUT]
-        if self._printed:
+        printed = [path for path in paths if stdout and str(path) == STDOUT]
+        self._printed = bool(printed)
+        if len(printed) > 1:
+            raise OutputError("-: two outputs cannot both go to standard output")
+        if printed:
             check_no_terminal("what is written")
-        to_check = [] if self._printed else paths
+        to_check = [path for path in paths if path not in printed]
         self._targets = check_outputs(to_check, inputs=inputs, force=force or repeatable)
         self._made: dict[str, Output] = {}
         self._folders = contextlib.ExitStack()
@@ -160,7 +163,7 @@ class Outputs:
         try:
             if kind is None and self._printed:
                 _print(self._made[STDOUT])
-            elif kind is None:
+            if kind is None:
                 with _held({os.path.dirname(target) for target in self._targets.values()}):
                     self._replace()
         finally:
@@ -170,7 +173,7 @@ class Outputs:
         return str(self._folders.enter_context(scratch_folder()) / "output")
 
     def _replace(self) -> None:
-        outputs = list(self._made.values())
+        outputs = [self._made[path] for path in self._targets]
         if not self.force:
             outputs = [output for output in outputs if not self._is_there(output)]
         for output in outputs:

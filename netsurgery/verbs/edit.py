@@ -1,47 +1,185 @@
-"""Params and the structure around them changed by operations: from files to files."""
+"""``netsurgery.edit``: params, and the structure around them, changed by operations.
+
+Outputs appear whole or not at all, inputs are never changed, and an output that exists is an error
+without `force`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from netsurgery.formats.line_diff import text_diff
+from netsurgery.io.closeable import Closeable
+from netsurgery.io.table import Column, Table
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.net import Net
+from netsurgery.surgery.edit.changes import Step
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
-from netsurgery.surgery.edit.write import EditPaths, check_edit_paths, write_edit
+from netsurgery.surgery.edit.write import EditPaths, write_edit
+from netsurgery.verbs.default_names import default_prototxt, default_weights
 
-__all__ = ["edit"]
+__all__ = ["Edit", "edit"]
+
+
+class Edit(Closeable):
+    """What the operations of `edit` do, and the edited net.
+
+    paths: where weights and prototxt go, None as long as they go nowhere. written: the files
+    written last. The input's weights stay open until this is closed or collected.
+    """
+
+    def __init__(self, plan: EditPlan, model: NetWithWeights, source: ExitStack) -> None:
+        self.plan, self._model = plan, model
+        self.paths: EditPaths | None = None
+        self.written: tuple[str, ...] = ()
+        self._release = weakref.finalize(self, source.close)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The operations in order, each with the params, fields and layers that it changes."""
+        return self.plan.steps
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.plan.notes
+
+    @property
+    def text(self) -> str:
+        """The prototxt of the edited net."""
+        return self.plan.new.prototxt.text
+
+    @cached_property
+    def net(self) -> Net:
+        """The edited net, open, with its weights in a temporary file; the caller's to close."""
+        return Net.of_model(changed_model(self._model, self.plan.change))
+
+    def save(
+        self,
+        weights: AnyPath | None = None,
+        prototxt: AnyPath | None = None,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[str, ...]:
+        """Write the edited weights, the prototxt where it changes, and the params to be saved.
+
+        weights: default ``MODEL_edited.caffemodel`` in the current folder, or nothing where the
+        operations only save params; "-" is standard output. prototxt: default
+        ``NET_edited.prototxt`` beside the weights where the structure changes, else nothing.
+        dry_run: only set `paths`. progress: called with the bytes of weights written so far and
+        those in all. Returns the files written. Raises OutputError, SurgeryError; nothing is
+        written then.
+        """
+        self.paths = self._outputs(as_path(weights), as_path(prototxt))
+        if not dry_run:
+            self.written = write_edit(
+                self.plan, self._model, self.paths, force=force, progress=progress
+            )
+        return self.written
+
+    def _outputs(self, weights: Path | None, prototxt: Path | None) -> EditPaths | None:
+        path = self.plan.net.prototxt.path
+        if weights is None and prototxt is None and all(s.name == "save" for s in self.steps):
+            return None
+        if weights is None:
+            scratch = isinstance(self._model, ScratchModel)
+            weights = default_weights(path if scratch else self._model.path, "edited")
+        if prototxt is None and self.plan.text is not None:
+            prototxt = weights.parent / default_prototxt(path, "edited")
+        return EditPaths(weights, prototxt)
+
+    def close(self) -> None:
+        """Close the input's weights; `net`, once it was asked for, stays open."""
+        self._release()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery edit --json` prints it."""
+        prototxt = None if self.paths is None else self.paths.prototxt
+        record: dict[str, Any] = {
+            "operations": [step.to_json() for step in self.steps],
+            "notes": list(self.notes),
+            "weights": None if self.paths is None else str(self.paths.weights),
+            "prototxt": None if prototxt is None else str(prototxt),
+            "saved": list(self.plan.saved),
+            "dry_run": not self.written,
+        }
+        if not self.written:
+            old = self.plan.net.prototxt
+            name = str(prototxt or default_prototxt(old.path, "edited"))
+            record["diff"] = text_diff(old, self.text, name)
+        return record
+
+    def __str__(self) -> str:
+        counts = {
+            "param": len({(p.layer, p.index) for step in self.steps for p in step.params}),
+            "field": len({(at, f.path) for step in self.steps for at, f in step.fields}),
+            "layer": len({event.layer for step in self.steps for event in step.layers}),
+        }
+        things = [f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items() if n]
+        count = len(self.steps)
+        text = f"{count} operation{'s' * (count != 1)}: {', '.join(things) or 'nothing'} changed"
+        return f"{text}; wrote {', '.join(self.written)}" if self.written else text
+
+    def _repr_html_(self) -> str:
+        import html
+
+        table = Table((Column("operation"), Column("of"), Column("change")))
+        for step in self.steps:
+            for row, cells in enumerate(step.rows()):
+                table.add(step.operation if not row else "", *cells)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(str(self))}</p>\n{table.html()}\n{notes}"
 
 
 def edit(
-    prototxt: AnyPath,
-    weights: AnyPath,
-    operations: Sequence[str],
-    weights_out: AnyPath,
+    net: Net | AnyPath,
+    weights: AnyPath | None = None,
+    operations: str | Sequence[str] = (),
+    weights_out: AnyPath | None = None,
     prototxt_out: AnyPath | None = None,
     *,
     state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
-) -> EditPlan:
+    progress: Callable[[int, int], None] | None = None,
+) -> Edit:
     """Change params, and the structure around them, by the operations of ``netsurgery edit``.
 
-    operations: done from left to right, all or none; ``conv[0][2]=gaussian:sigma=1``,
-    ``conv[1]+=1``, ``fold``, ``outputs:conv2:drop=1,3-7``. `Net` is the way to numbers of one's
-    own; this one knows kernels and structure. prototxt_out: needed where the structure changes.
-    state: phase, stages, level and shapes to read the net in.
+    net: a prototxt, with its weights; or an open net, without, whose present params count and
+    whose own stay as they are. operations: one or several, carried out from left to right, all or
+    none: ``"conv1[0][2]=gaussian:sigma=1"``, ``"conv1[0]=msra:seed=1"``, ``"fold"``. weights_out,
+    prototxt_out: the files to write, see `Edit.save`; without both nothing is written. state:
+    phase, stages, level and shapes to read a prototxt in. dry_run: write nothing all the same.
+    progress: as in `Edit.save`.
 
-    The plan's `steps` tell what each operation did, `text` is the new prototxt (None where it is
-    the old). Raises SurgeryError with every operation that cannot be done and why, FormatError,
-    NetError, OutputError; nothing is written then.
+    >>> import netsurgery as ns
+    >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.edit(*paths, ["ip1[0]=prune:fraction=0.5", "outputs:ip2:drop=10"]) as result:
+    ...     print(result)
+    ...     print(result.net.params["ip2"][0].shape)
+    2 operations: 3 params, 1 field changed
+    (10, 96)
+
+    Raises SurgeryError with every operation that cannot be done and why, FormatError, NetError,
+    OutputError; nothing is written then.
     """
-    if isinstance(operations, str):
-        operations = [operations]
-    paths = EditPaths(Path(weights_out), as_path(prototxt_out))
-    with NetWithWeights.open(prototxt, weights, state) as model:
-        plan = plan_edit(model, operations)
-        check_edit_paths(plan, paths)
-        if not dry_run:
-            write_edit(plan, model, paths, force=force)
-    return plan
+    words = [operations] if isinstance(operations, str) else list(operations)
+    with ExitStack() as stack:
+        if isinstance(net, Net):
+            model = stack.enter_context(net.present_model())
+        else:
+            model = stack.enter_context(NetWithWeights.open(net, weights, state))
+        result = Edit(plan_edit(model, words), model, stack.pop_all())
+    if weights_out is not None or prototxt_out is not None:
+        result.save(weights_out, prototxt_out, force=force, dry_run=dry_run, progress=progress)
+    return result

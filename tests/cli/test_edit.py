@@ -130,13 +130,47 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
     assert np.array_equal(np.load("w.npy"), param("m.caffemodel", "ip2", 0)[:2])
 
 
-def test_structure_without_a_place_for_the_prototxt(capsys: pytest.CaptureFixture[str]) -> None:
-    assert edit("outputs:ip2:keep=0,1") == 1
+def test_outputs_that_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["edit", "n.prototxt", "m.caffemodel"]
+    assert run([*words, "ip2[1]=0"]) == 0
+    assert made() == {"m_edited.caffemodel"}
+    assert run([*words, "outputs:ip2:keep=0,1"]) == 1
     assert capsys.readouterr().err == (
-        "error: n.prototxt: the net's structure changes with its weights; say where the new "
-        "prototxt goes with --prototxt-out\n"
+        "error: m_edited.caffemodel: exists already; --force replaces it\n"
     )
-    assert made() == set()
+    assert run([*words, "outputs:ip2:keep=0,1", "--force"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "wrote m_edited.caffemodel",
+        "wrote n_edited.prototxt",
+    ]
+    assert made() == {"m_edited.caffemodel", "n_edited.prototxt"}
+    Path("d").mkdir()
+    assert run([*words, "outputs:ip2:keep=0,1", "-o", "d/o.caffemodel.h5"]) == 0
+    assert sorted(os.listdir("d")) == ["n_edited.prototxt", "o.caffemodel.h5"]
+
+
+def test_saving_alone_writes_no_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["edit", "n.prototxt", "m.caffemodel", "save:ip2[1]=b.npy"]
+    assert run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["weights"] is None
+    assert made() == {"b.npy"}
+    assert run([*words, "--force", "-o", "o.caffemodel"]) == 0
+    assert made() == {"b.npy", "o.caffemodel"}
+
+
+def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    words = ["edit", "n.prototxt", "m.caffemodel", "outputs:ip2:keep=0,1"]
+    assert run([*words, "-o", "o.caffemodel", "--prototxt-out", "o.prototxt", "-q"]) == 0
+    assert run([*words, "-o", "-", "--prototxt-out", "p.prototxt"]) == 0
+    said = capfdbinary.readouterr()
+    assert said.out == Path("o.caffemodel").read_bytes()
+    assert b"wrote p.prototxt" in said.err
+    assert Path("p.prototxt").read_bytes() == Path("o.prototxt").read_bytes()
+    assert run([*words, "-o", "p.caffemodel", "--prototxt-out", "-"]) == 0
+    assert capfdbinary.readouterr().out == Path("o.prototxt").read_bytes()
+    assert run([*words, "-o", "-", "--prototxt-out", "-"]) == 1
+    assert b"two outputs cannot both go to standard output" in capfdbinary.readouterr().err
+    assert run([*words, "-o", "-", "--json"]) == 2
 
 
 def test_a_prototxt_that_does_not_change_is_copied() -> None:
@@ -229,6 +263,7 @@ def test_the_examples_of_the_help_run(capsys: pytest.CaptureFixture[str]) -> Non
     lines = [line.strip() for line in text.splitlines()]
     examples = [shlex.split(line)[1:] for line in lines if line.startswith("netsurgery edit")]
     assert len(examples) == 2
+    assert "--prototxt-out" not in examples[1]
     net = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1,1,9,9] } } }\n'
     net += 'layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" '
     net += "convolution_param { num_output: 3 kernel_size: 5 } }\n"

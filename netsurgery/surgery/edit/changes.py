@@ -49,14 +49,16 @@ class ParamChange:
             self.seed if later.seed is None else later.seed,
         )
 
-    def __str__(self) -> str:
+    @property
+    def row(self) -> tuple[str, str]:
+        """The param, and how it changes."""
         if self.shape is None:
             change = f"added, {describe(self.new_shape)}"
         elif self.changed is None:
             change = f"{describe(self.shape)} -> {describe(self.new_shape)}"
         else:
             change = f"{self.changed} of {prod(self.shape)} values change"
-        return f"{self.layer}[{self.index}]: {change}{f' ({self.what})' if self.what else ''}"
+        return f"{self.layer}[{self.index}]", f"{change}{f' ({self.what})' if self.what else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """As a record."""
@@ -80,8 +82,11 @@ class LayerEvent:
     change: str
     what: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.layer} ({self.type}): {self.change}{f', {self.what}' if self.what else ''}"
+    @property
+    def row(self) -> tuple[str, str]:
+        """The layer, and what becomes of it."""
+        what = f", {self.what}" if self.what else ""
+        return f"{self.layer} ({self.type})", f"{self.change}{what}"
 
     def to_json(self) -> dict[str, Any]:
         """As a record."""
@@ -97,8 +102,10 @@ class SavedParam:
     shape: Shape
     file: str
 
-    def __str__(self) -> str:
-        return f"{self.layer}[{self.index}]: {describe(self.shape)} values saved to {self.file}"
+    @property
+    def row(self) -> tuple[str, str]:
+        """The param, and where it goes."""
+        return f"{self.layer}[{self.index}]", f"{describe(self.shape)} values saved to {self.file}"
 
     def to_json(self) -> dict[str, Any]:
         """As a record."""
@@ -126,16 +133,18 @@ class Step:
     saved: tuple[SavedParam, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def rows(self) -> list[tuple[str, str]]:
+        """What changes, and how; one row at least."""
+        rows = [param.row for param in self.params]
+        rows += [(layer or "net", _field_change(field)) for layer, field in self.fields]
+        rows += [event.row for event in self.layers]
+        rows += [param.row for param in self.saved]
+        return rows or [("", "no change")]
+
     def lines(self) -> Iterator[str]:
         """The operation, and below it a line for each thing that it changes."""
         yield self.operation
-        lines = [
-            *map(str, self.params),
-            *(f"{layer or 'net'}: {_field_line(field)}" for layer, field in self.fields),
-            *map(str, self.layers),
-            *map(str, self.saved),
-        ]
-        yield from (f"  {line}" for line in lines or ["no change"])
+        yield from (f"  {': '.join(filter(None, row))}" for row in self.rows())
 
     def to_json(self) -> dict[str, Any]:
         """As a record; a field's values are as the prototxt has them, null where there is none."""
@@ -153,7 +162,7 @@ class Step:
         }
 
 
-def _field_line(field: FieldChange) -> str:
+def _field_change(field: FieldChange) -> str:
     old, new = ("(none)" if value is None else value for value in (field.old, field.new))
     return f"{field.path} {old} -> {new}"
 

@@ -5,7 +5,7 @@ All of them or none: every operation that cannot be done is reported, and nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from netsurgery.formats.caffemodel_new import NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.write_weights import ModelChange
 from netsurgery.surgery.edit.changes import Step
 from netsurgery.surgery.edit.session import EditSession
 from netsurgery.surgery.edit.syntax import Assignment, NamedOperation, parse_operation
@@ -50,10 +51,10 @@ class EditPlan:
         """The new prototxt, None where the net stays as it is."""
         return None if self.new is self.net else self.new.prototxt.text
 
-    def lines(self) -> Iterator[str]:
-        """What each operation does, as lines of text."""
-        for step in self.steps:
-            yield from step.lines()
+    @property
+    def change(self) -> ModelChange:
+        """What becomes of the model."""
+        return ModelChange(self.new, self.changes, self.added)
 
 
 def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
