@@ -113,12 +113,12 @@ WHERE = "expected H x W, or H x W x 1, 3 or 4"
         (io.StringIO("x"), "file: a text file; open it in binary mode, as in open(name, 'rb')"),
         (np.zeros((4, 6, 3), int), "array: an array of int64; expected uint8, or floats of 0..1"),
         (np.zeros((4, 6), bool), "array: an array of bool; expected uint8, or floats of 0..1"),
-        (np.zeros((4, 6, 2), "u1"), f"array: an array of 4 x 6 x 2; {WHERE}"),
-        (np.zeros((2, 4, 6, 3), "u1"), f"array: an array of 2 x 4 x 6 x 3; {WHERE}"),
-        (np.zeros(4, "u1"), f"array: an array of 4; {WHERE}"),
-        (np.zeros((), "u1"), f"array: an array of no axes; {WHERE}"),
-        (np.zeros((0, 6), "u1"), f"array: an array of 0 x 6; {WHERE}"),
-        (np.zeros((3, 40, 60), "u1"), f"array: an array of 3 x 40 x 60; {WHERE}; "
+        (np.zeros((4, 6, 2), "u1"), f"array: an array of shape 4x6x2; {WHERE}"),
+        (np.zeros((2, 4, 6, 3), "u1"), f"array: an array of shape 2x4x6x3; {WHERE}"),
+        (np.zeros(4, "u1"), f"array: an array of shape 4; {WHERE}"),
+        (np.zeros((), "u1"), f"array: an array of shape scalar; {WHERE}"),
+        (np.zeros((0, 6), "u1"), f"array: an array of shape 0x6; {WHERE}"),
+        (np.zeros((3, 40, 60), "u1"), f"array: an array of shape 3x40x60; {WHERE}; "
          ".transpose(1, 2, 0) puts its channels last"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else type(value).__name__,

@@ -478,17 +478,17 @@ MODELS: Table = [
     (
         "more numbers than the shape",
         layer("a", "ReLU", delimited(7, packed_varints(1, (2, 2))) + delimited(5, bytes(20))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: 5 numbers for a shape of 2 x 2, which takes 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: 5 numbers for shape 2x2, which takes 4",
     ),
     (
         "fewer numbers than the shape",
         layer("a", "ReLU", delimited(7, packed_varints(1, (2, 2))) + delimited(5, bytes(12))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: 3 numbers for a shape of 2 x 2, which takes 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: 3 numbers for shape 2x2, which takes 4",
     ),
     (
         "a shape without numbers",
         layer("a", "ReLU", delimited(7, packed_varints(1, (2, 2)))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: 0 numbers for a shape of 2 x 2, which takes 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: 0 numbers for shape 2x2, which takes 4",
     ),
     (
         "numbers cut in the middle of one",
@@ -498,17 +498,17 @@ MODELS: Table = [
     (
         "a dim of 2**62",
         layer("a", "ReLU", delimited(7, packed_varints(1, (1 << 62, 2)))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 4611686018427387904 x 2 is more than Caffe can count",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 4611686018427387904x2 is more than Caffe can count",
     ),
     (
         "dims that multiply to 2**64",
         layer("a", "ReLU", delimited(7, packed_varints(1, (1 << 16,) * 4))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 65536 x 65536 x 65536 x 65536 is more than Caffe can count",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a shape of 65536x65536x65536x65536 is more than Caffe can count",
     ),
     (
         "a negative dim in a model",
         layer("a", "ReLU", delimited(7, packed_varints(1, (-1, 4)))),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -1 x 4",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -1x4",
     ),
     (
         "33 axes",
@@ -518,7 +518,7 @@ MODELS: Table = [
     (
         "a negative legacy dim",
         layer("a", "ReLU", varint_field(1, -5)),
-        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -5 x 0 x 0 x 0",
+        "bad.caffemodel: byte 14: layer 'a', blob 0: a negative axis in the shape -5x0x0x0",
     ),
     (
         "raw integers",
@@ -723,22 +723,22 @@ MEANS: Table = [
     (
         "mean.npy, five axes",
         npy(np.ones((1, 1, 1, 1, 1))),
-        "mean.npy: 1 x 1 x 1 x 1 x 1: a mean is channels x height x width, or channels",
+        "mean.npy: 1x1x1x1x1: a mean is channels x height x width, or channels",
     ),
     (
         "mean.npy, no numbers",
         npy(np.ones((1, 0, 8))),
-        "mean.npy: 1 x 0 x 8: a mean is channels x height x width, or channels",
+        "mean.npy: 1x0x8: a mean is channels x height x width, or channels",
     ),
     (
         "mean.npy, two means",
         npy(np.ones((2, 1, 8, 8))),
-        "mean.npy: 2 x 1 x 8 x 8: 2 means; one is wanted",
+        "mean.npy: 2x1x8x8: 2 means; one is wanted",
     ),
     (
         "mean.npy, channels last",
         npy(np.ones((8, 8, 3))),
-        "mean.npy: 8 x 8 x 3: a mean is channels x height x width, this one has its channels last; turn it with .transpose(2, 0, 1)",
+        "mean.npy: 8x8x3: a mean is channels x height x width, this one has its channels last; turn it with .transpose(2, 0, 1)",
     ),
     (
         "mean.npy, another number of channels",

@@ -8,8 +8,9 @@ import pytest
 from golden import floats
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.formats.blob import Blob, Span, read_blob, shape_text
+from netsurgery.formats.blob import Blob, Span, read_blob
 from netsurgery.io.segments import FileSource
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import (
     WireReader,
     delimited,
@@ -140,20 +141,20 @@ def test_diffs_are_stepped_over(folder: Path) -> None:
     [
         (
             [shape(2, 2), data(1, 2, 3)],
-            "layer 'x', blob 0: 3 numbers for a shape of 2 x 2, which takes 4",
+            "layer 'x', blob 0: 3 numbers for shape 2x2, which takes 4",
         ),
         (
             [shape(2, 2), data(1, 2, 3, 4, 5)],
-            "layer 'x', blob 0: 5 numbers for a shape of 2 x 2, which takes 4",
+            "layer 'x', blob 0: 5 numbers for shape 2x2, which takes 4",
         ),
         (
             [shape(2, 2)],
-            "layer 'x', blob 0: 0 numbers for a shape of 2 x 2, which takes 4",
+            "layer 'x', blob 0: 0 numbers for shape 2x2, which takes 4",
         ),
-        ([], "layer 'x', blob 0: 0 numbers for a shape of no axes, which takes 1"),
+        ([], "layer 'x', blob 0: 0 numbers for shape scalar, which takes 1"),
         (
             [varint_field(1, 3), data(1, 2, 3)],
-            "layer 'x', blob 0: 3 numbers for a shape of 3 x 0 x 0 x 0, which takes 0",
+            "layer 'x', blob 0: 3 numbers for shape 3x0x0x0, which takes 0",
         ),
         (
             [shape(2), header(5, 7) + b"1234567"],
@@ -165,15 +166,15 @@ def test_diffs_are_stepped_over(folder: Path) -> None:
         ),
         (
             [shape(2, -3), data(1)],
-            "layer 'x', blob 0: a negative axis in the shape 2 x -3",
+            "layer 'x', blob 0: a negative axis in the shape 2x-3",
         ),
         (
             [shape(65536, 32768), data(1)],
-            "layer 'x', blob 0: a shape of 65536 x 32768 is more than Caffe can count",
+            "layer 'x', blob 0: a shape of 65536x32768 is more than Caffe can count",
         ),
         (
             [shape(0, 2**31)],
-            "layer 'x', blob 0: a shape of 0 x 2147483648 is more than Caffe can count",
+            "layer 'x', blob 0: a shape of 0x2147483648 is more than Caffe can count",
         ),
         (
             [shape(*[1] * 33), data(1)],
@@ -189,11 +190,11 @@ def test_diffs_are_stepped_over(folder: Path) -> None:
         ),
         (
             [shape(2), varint_field(10, 1), delimited(12, b"1234")],
-            "layer 'x', blob 0: 1 numbers for a shape of 2, which takes 2",
+            "layer 'x', blob 0: 1 numbers for shape 2, which takes 2",
         ),
         (
             [shape(2), varint_field(10, 0), delimited(12, bytes(24))],
-            "layer 'x', blob 0: 3 numbers for a shape of 2, which takes 2",
+            "layer 'x', blob 0: 3 numbers for shape 2, which takes 2",
         ),
         (
             [shape(2), delimited(12, bytes(8))],
@@ -233,7 +234,7 @@ def test_as_many_axes_as_caffe_knows(folder: Path) -> None:
 
 
 def test_too_few_floats_beside_raw_numbers(folder: Path) -> None:
-    what = "layer 'x', blob 0: 1 numbers for a shape of 2, which takes 2"
+    what = "layer 'x', blob 0: 1 numbers for shape 2, which takes 2"
     assert refused(folder, shape(2), data(1), delimited(10, b"ab")).endswith(what)
 
 
@@ -278,5 +279,5 @@ def test_of_raw_data_given_twice_the_last_counts(folder: Path) -> None:
 
 
 def test_shapes_in_words() -> None:
-    assert shape_text((20, 1, 5, 5)) == "20 x 1 x 5 x 5"
-    assert shape_text(()) == "no axes"
+    assert shape_text((20, 1, 5, 5)) == "20x1x5x5"
+    assert shape_text(()) == "scalar"

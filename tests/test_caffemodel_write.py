@@ -228,11 +228,11 @@ def test_a_blob_without_axes(tmp_path: Path) -> None:
     [
         (
             LayerChange(shapes=((2, 2),)),
-            "layer 'ip1', blob 0: 6 numbers of shape 2 x 3 cannot be 2 x 2",
+            "layer 'ip1', blob 0: 6 numbers of shape 2x3 cannot be 2x2",
         ),
         (
             LayerChange(shapes=((-2, -3),)),
-            "layer 'ip1', blob 0: 6 numbers of shape 2 x 3 cannot be -2 x -3",
+            "layer 'ip1', blob 0: 6 numbers of shape 2x3 cannot be -2x-3",
         ),
         (
             LayerChange(shapes=(None, None, (1,))),
@@ -352,7 +352,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
     numbers = 64 << 20
-    blob_head = delimited(7, b"\x0a\x04\x40" + b"\x80\x80\x40")  # shape 64 x 1048576
+    blob_head = delimited(7, b"\x0a\x04\x40" + b"\x80\x80\x40")  # shape 64x1048576
     data_head = header(5, 4 * numbers)
     layer_head = delimited(1, b"fc") + header(7, len(blob_head) + len(data_head) + 4 * numbers)
     length = len(layer_head) + len(blob_head) + len(data_head) + 4 * numbers

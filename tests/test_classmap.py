@@ -214,8 +214,8 @@ def test_text() -> None:
         "    3      7               0.5",
         "and 2 more classes",
     ]
-    assert str(shown) == ("p.png: input 259 x 259, map 2 x 3 of prob\n\n" + table_text(shown))
-    assert repr(shown) == "<ClassMap of p.png: 2 x 3 cells of 'prob', 101 classes>"
+    assert str(shown) == ("p.png: input 259x259, map 2x3 of prob\n\n" + table_text(shown))
+    assert repr(shown) == "<ClassMap of p.png: 2x3 cells of 'prob', 101 classes>"
 
 
 def painted(text: str, rank: int | None, behind: int | None = None) -> str:
@@ -336,9 +336,9 @@ def test_a_softmax_over_places_makes_no_probabilities_of_classes(tmp_path: Path,
     ("old", "new", "blob", "said"),
     [
         ("", "", "nope", "{path}: no blob 'nope'; --blob takes pool, prob"),
-        ("", "", "flat", "blob 'flat' is 10 x 36, not N x C x H x W (a classifier becomes fully "
+        ("", "", "flat", "blob 'flat' is 10x36, not N x C x H x W (a classifier becomes fully "
          "convolutional by `netsurgery convert`); --blob takes pool, prob"),
-        ("dim: 3 ", "dim: 4 ", None, "{path}: the input 'data' is 10 x 4 x 12 x 16; a picture "
+        ("dim: 3 ", "dim: 4 ", None, "{path}: the input 'data' is 10x4x12x16; a picture "
          "needs N x 1 x H x W (grey) or N x 3 x H x W"),
         ("input_shape { dim: 10 dim: 3 dim: 12 dim: 16 }\n", "", None,
          "{path}: the prototxt declares no shape for its input 'data'; "
@@ -352,7 +352,7 @@ def test_nets_that_are_refused(
 ) -> None:
     with pytest.raises(NetError) as error:
         net_of(tmp_path, PROTOTXT.replace(old, new) if old else PROTOTXT, blob)
-    said = said.replace("10 x 36", "1 x 36").replace("{path}", str(tmp_path / "deploy.prototxt"))
+    said = said.replace("10x36", "1x36").replace("{path}", str(tmp_path / "deploy.prototxt"))
     assert str(error.value) == said
 
 
@@ -457,7 +457,7 @@ def test_an_input_too_small_is_told_before_the_engine(tmp_path: Path) -> None:
 
 def test_a_blob_the_prototxt_tells_nothing_of(tmp_path: Path) -> None:
     mapper, _ = tiny_mapper(tmp_path, lambda inputs: {"prob": np.zeros((1, 5))})
-    with pytest.raises(NetError, match=r"blob 'prob' is 1 x 5, not N x C x H x W"):
+    with pytest.raises(NetError, match=r"blob 'prob' is 1x5, not N x C x H x W"):
         mapper.map(Picture("p", RED), (12, 16))
 
 

@@ -237,7 +237,7 @@ def test_npy_in_and_out(
         ("conv[0][a]=1", "[a]: found 'a', expected a number, a:b, a:b:c or ..."),
         ("conv[0][]=1", "[]: found '', expected a number, a:b, a:b:c or ..."),
         ("conv[0]=sobel-x:sigma=1", "conv[0]: sobel-x has no option 'sigma'; it takes no options"),
-        ("conv[0]=scharr", "conv[0]: scharr fits 3 x 3 alone, not 5 x 5"),
+        ("conv[0]=scharr", "conv[0]: scharr fits 3x3 alone, not 5x5"),
         ("conv[0]=box:channels=3", "found '3', expected 0 to 2"),
         (
             "conv[0][:,1]=box:channels=0",

@@ -132,7 +132,7 @@ def test_an_input_that_is_too_small(settings: Settings) -> None:
 
 def test_what_a_notebook_shows(settings: Settings) -> None:
     pool, fc = features(settings, "pool", "fc")
-    assert repr(pool) == "<Features of folder/cat.png: blob 'pool', 2 x 3 x 3>"
+    assert repr(pool) == "<Features of folder/cat.png: blob 'pool', 2x3x3>"
     for drawn in (pool, fc):
         png = drawn._repr_png_()
         assert png is not None
@@ -144,7 +144,7 @@ def test_what_a_notebook_shows(settings: Settings) -> None:
                      pool.placement)  # fmt: skip
     assert empty._repr_png_() is None
     both = ImageFeatures("cat.png", [pool, fc])
-    assert str(both) == "features of cat.png\npool: 2 x 3 x 3\nfc: 3"
+    assert str(both) == "features of cat.png\npool: 2x3x3\nfc: 3"
     assert list(both) == ["pool", "fc"]
 
 

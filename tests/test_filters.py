@@ -114,10 +114,10 @@ def test_bilinear_of_small_sizes() -> None:
         ),
         ("box", (3, 3), {"sigma": 1}, "box has no option 'sigma'; it takes no options"),
         ("log", (3, 3), {"theta": 1}, "log has no option 'theta'; it takes sigma"),
-        ("sobel-x", (1, 3), {}, "sobel-x fits 2 x 2 and larger, not 1 x 3"),
-        ("scharr-y", (5, 5), {}, "scharr-y fits 3 x 3 alone, not 5 x 5"),
-        ("laplacian", (2, 3), {}, "laplacian fits 3 x 3 and larger, not 2 x 3"),
-        ("bilinear", (3, 4), {}, "bilinear fits squares, not 3 x 4"),
+        ("sobel-x", (1, 3), {}, "sobel-x fits 2x2 and larger, not 1x3"),
+        ("scharr-y", (5, 5), {}, "scharr-y fits 3x3 alone, not 5x5"),
+        ("laplacian", (2, 3), {}, "laplacian fits 3x3 and larger, not 2x3"),
+        ("bilinear", (3, 4), {}, "bilinear fits squares, not 3x4"),
     ],
 )
 def test_what_cannot_be_is_refused(

@@ -180,7 +180,7 @@ def test_a_depthwise_convolution_has_a_group_for_each_channel(kind: str) -> None
         ("type: 'BN' bn_param { bn_mode: GUESS }", "bn_mode GUESS; expected LEARN or INFERENCE"),
         ("type: 'Normalize' normalize_param { normalize_type: 'L3' }", "expected L2 or L1"),
         ("type: 'Reorg'", "stride is missing"),
-        ("type: 'Reorg' reorg_param { stride: 4 }", "do not fall into 4 x 4 parts"),
+        ("type: 'Reorg' reorg_param { stride: 4 }", "do not fall into 4x4 parts"),
         ("type: 'Reverse' reverse_param { axis: [1, -3] }", "names one twice"),
         ("type: 'Pad' pad_param { paddings: 1 }", "1 paddings for 4 axes"),
         ("type: 'Transpose' transpose_param { dim: 1 }", "expected each of the 4 axes once"),
@@ -222,7 +222,7 @@ def test_what_a_prior_box_refuses(fields: str, what: str) -> None:
         ("type: 'ROIPooling' roi_pooling_param { pooled_h: 7 pooled_w: 7 }",
          "rows of 8; expected 5 numbers a region"),
         ("type: 'PSROIPooling' psroi_pooling_param { output_dim: 2 group_size: 3 "
-         "spatial_scale: 1 }", "8 channels; expected output_dim x group_size^2, 2 x 3^2"),
+         "spatial_scale: 1 }", "8 channels; expected 18, output_dim x group_size^2"),
         ("type: 'PSROIPooling' psroi_pooling_param { output_dim: 2 }", "group_size is missing"),
     ],
 )  # fmt: skip

@@ -139,15 +139,15 @@ def test_a_blob_that_holds_nothing_yet() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (np.ones((1, 3, 4, 4)), "1x3x4x4, expected N x 2 x H x W, such as 1x2x4x4"),
-        (np.ones((2, 4, 4)), "2x4x4, expected N x 2 x H x W, such as 1x2x4x4; x[None] adds the "
-                             "first axis"),
-        (np.ones((4, 5, 2)), "4x5x2, expected N x 2 x H x W, such as 1x2x4x4; "
+        (np.ones((1, 3, 4, 4)), "shape 1x3x4x4, expected N x 2 x H x W, such as 1x2x4x4"),
+        (np.ones((2, 4, 4)), "shape 2x4x4, expected N x 2 x H x W, such as 1x2x4x4; "
+                             "x[None] adds the first axis"),
+        (np.ones((4, 5, 2)), "shape 4x5x2, expected N x 2 x H x W, such as 1x2x4x4; "
                              "x.transpose(2, 0, 1)[None] brings H x W x C into this order"),
-        (np.ones((7, 4, 5, 2)), "7x4x5x2, expected N x 2 x H x W, such as 1x2x4x4; "
+        (np.ones((7, 4, 5, 2)), "shape 7x4x5x2, expected N x 2 x H x W, such as 1x2x4x4; "
                                 "x.transpose(0, 3, 1, 2) brings N x H x W x C into this order"),
-        (3, "a scalar, expected N x 2 x H x W, such as 1x2x4x4"),
-        (np.ones((0, 2, 4, 4)), "0x2x4x4, expected N x 2 x H x W, such as 1x2x4x4"),
+        (3, "shape scalar, expected N x 2 x H x W, such as 1x2x4x4"),
+        (np.ones((0, 2, 4, 4)), "shape 0x2x4x4, expected N x 2 x H x W, such as 1x2x4x4"),
         (["a"], "<U1, expected numbers"),
         (1j, "complex128, expected numbers"),
         (object(), "object, expected numbers"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netsurgery.errors import NetError
-from netsurgery.formats.blob import shape_text
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.drawing import heat_colors
 from netsurgery.maps.grid import draw_grid, normalized
 

@@ -181,7 +181,7 @@ HOSTILE: list[tuple[Callable[[Any], object], str]] = [
     (deep, f"layer '{'/'.join('a' * 33)}': more than 32 groups in each other"),
     (
         lambda data: data.create_dataset("ip/0", (1 << 20, 1 << 12), "<f4"),
-        "layer 'ip', blob 0: a shape of 1048576 x 4096 is more than Caffe can count",
+        "layer 'ip', blob 0: a shape of 1048576x4096 is more than Caffe can count",
     ),
     (
         lambda data: data.create_dataset("ip/0", (1 << 28,), "<f4", chunks=(1 << 20,)),

@@ -211,12 +211,12 @@ def test_only_values_of_the_params_own_shape_are_taken() -> None:
         with pytest.raises(ns.SurgeryError) as caught:
             net.params["conv"][0] = WEIGHT.reshape(3, 8)
         assert str(caught.value) == (
-            "layer 'conv', param 0: found an array of 3x8, expected 3x2x2x2; reshape it first"
+            "layer 'conv', param 0: found an array of shape 3x8, expected 3x2x2x2; reshape it first"
         )
         with pytest.raises(ns.SurgeryError) as caught:
             net.params["conv"][-1] = 1.0
         assert str(caught.value) == (
-            "layer 'conv', param 1: found an array of a scalar, expected 3"
+            "layer 'conv', param 1: found an array of shape scalar, expected 3"
         )
         assert net.changed() == []
 

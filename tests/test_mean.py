@@ -111,15 +111,15 @@ def test_numbers_that_are_none(spec: str) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 3, 4, 5)), "2 x 3 x 4 x 5: 2 means; one is wanted"),
+        (np.zeros((2, 3, 4, 5)), "2x3x4x5: 2 means; one is wanted"),
         (
             np.zeros((1, 1, 3, 4, 5)),
-            "1 x 1 x 3 x 4 x 5: a mean is channels x height x width, or channels",
+            "1x1x3x4x5: a mean is channels x height x width, or channels",
         ),
-        (np.zeros((3, 0, 5)), "3 x 0 x 5: a mean is channels x height x width, or channels"),
+        (np.zeros((3, 0, 5)), "3x0x5: a mean is channels x height x width, or channels"),
         (
             np.zeros((256, 256, 3)),
-            "256 x 256 x 3: a mean is channels x height x width, this one has its channels last; "
+            "256x256x3: a mean is channels x height x width, this one has its channels last; "
             "turn it with .transpose(2, 0, 1)",
         ),
         (np.zeros(3, bool), "an array of bool, expected numbers"),
@@ -182,9 +182,7 @@ def test_broken_binaryproto(tmp_path: Path) -> None:
         == f"is a web page, expected {GENERAL}; the download of the file itself went wrong"
     )
     path.write_bytes(whole.replace(b"\x08\x01", b"\x08\x02", 1))
-    assert refused(path) == (
-        "byte 0: the mean: 6 numbers for a shape of 2 x 3 x 1 x 2, which takes 12"
-    )
+    assert refused(path) == ("byte 0: the mean: 6 numbers for shape 2x3x1x2, which takes 12")
 
 
 VALUES = np.arange(6, dtype=np.float32).reshape(3, 1, 2)

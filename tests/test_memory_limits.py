@@ -147,7 +147,7 @@ LINES: list[tuple[str, Maker | None, str]] = [
      "wide.prototxt: running the net with data of 1x20000x1x1 needs"),
     ("diff wide.prototxt wide.prototxt hog hog", hogs.wide_params, ""),
     ("init wide.prototxt -o out.caffemodel", None, ""),
-    ("init filter.prototxt -o out.caffemodel", None, "conv, param 0: a filter of 6000 x 6000"),
+    ("init filter.prototxt -o out.caffemodel", None, "conv, param 0: a filter of 6000x6000"),
     ("init unitball.prototxt -o out.caffemodel", None, "a row of 20000000 values needs"),
     ("verify large.prototxt small.caffemodel large.prototxt small.caffemodel --engine embedded",
      None, "input 'data' of 1x1x4000x4000 needs 122.1 MiB"),

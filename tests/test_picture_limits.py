@@ -214,7 +214,7 @@ def test_what_python_decodes_is_smaller(tmp_path: Path) -> None:
     assert taken(tmp_path, b"P6\n2 2 254\n" + b"\1" * 12).shape == (2, 2, 3)
     said = refusal(tmp_path, b"P6\n4097 4096 254\n", sparse=3 * 4097 * 4096 + 20)
     assert said == (
-        "4097 x 4096 is more than 16777216 pixels, which is the most for this way of writing a "
+        "4096x4097 is more than 16777216 pixels, which is the most for this way of writing a "
         "PPM; save it with 8 bits a channel, as PNG"
     )
 

@@ -289,13 +289,13 @@ def test_transplant_turns_a_transposed_weight(net: CaffeNet) -> None:
     ("move", "reason"),
     [
         (ParamCopy("ip", "small"),
-         "layer ip to layer small: param 0 is 3 x 4 (12 values), its place is 3 x 1 x 2 x 1 "
+         "layer ip to layer small: param 0 is 3x4 (12 values), its place is 3x1x2x1 "
          "(6 values); nothing was copied"),
         (ParamCopy("small", "conv"),
-         "layer small to layer conv: param 0 is 3 x 1 x 2 x 1 (6 values), its place is "
-         "3 x 1 x 2 x 2 (12 values); nothing was copied"),
+         "layer small to layer conv: param 0 is 3x1x2x1 (6 values), its place is "
+         "3x1x2x2 (12 values); nothing was copied"),
         (ParamCopy("conv", "ip", transpose=True),
-         "layer conv to layer ip: param 0 is 3 x 1 x 2 x 2 (12 values), which cannot be "
+         "layer conv to layer ip: param 0 is 3x1x2x2 (12 values), which cannot be "
          "transposed; nothing was copied"),
         (ParamCopy("fc6", "conv"), "the net has no layer fc6"),
         (ParamCopy("data", "conv"), "layer data has no params"),

@@ -151,7 +151,7 @@ def test_what_was_written_is_read_back(golden: Path) -> None:
     check_weights(golden, {"ip1": ((2, 3), (2,)), "relu": ()})
     with pytest.raises(OutputError) as caught:
         check_weights(golden, {"ip1": ((3, 2), (2,))})
-    assert str(caught.value) == f"{golden}: layer 'ip1' was written with 2 x 3, 2"
+    assert str(caught.value) == f"{golden}: layer 'ip1' was written with 2x3, 2"
     with pytest.raises(OutputError) as caught:
         check_weights(golden, {"fc": ((3,),)})
     assert str(caught.value) == f"{golden}: layer 'fc' was written with no params"

@@ -95,6 +95,34 @@ def test_texts_use_the_usual_terms(path: Path) -> None:
     assert odd_phrases(path) == []
 
 
+def shapes_by_hand(source: str) -> list[str]:
+    """Each ``"x".join(...)`` and f"{a}x{b}" of a module."""
+    sites = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "join":
+            if isinstance(node.value, ast.Constant) and str(node.value.value).strip() == "x":
+                sites.append(f"{node.lineno}: join")
+        elif isinstance(node, ast.JoinedStr):
+            parts = [p.value if isinstance(p, ast.Constant) else None for p in node.values]
+            for before, text, after in zip(parts, parts[1:], parts[2:], strict=False):
+                if before is None and after is None and str(text).strip() == "x":
+                    sites.append(f"{node.lineno}: f-string")
+    return sites
+
+
+def test_shapes_are_printed_by_one_function() -> None:
+    own = {PACKAGE / "io" / "shape_text.py"}
+    own.add(PACKAGE / "engines" / "caffe_worker.py")  # runs alone, under Caffe's own Python
+    own.add(PACKAGE / "open_net" / "blobs.py")  # writes patterns, "N x 3 x H x W"
+    sites = {
+        str(path): shapes_by_hand(path.read_text(encoding="utf-8"))
+        for path in PACKAGE.rglob("*.py")
+        if path not in own
+    }
+    assert {path: lines for path, lines in sites.items() if lines} == {}
+    assert all(shapes_by_hand(path.read_text(encoding="utf-8")) for path in own)
+
+
 def test_what_is_looked_for_is_seen(tmp_path: Path) -> None:
     assert vague_names("def f(one):\n    found = [made for made in one]") == [
         "f: found",
@@ -102,6 +130,8 @@ def test_what_is_looked_for_is_seen(tmp_path: Path) -> None:
         "f: one",
     ]
     assert vague_names("def _told(): pass") == ["_told: told"]
+    by_hand = shapes_by_hand('f"{a}x{b}"; " x ".join("12"); f"{a:g} x {b}"; f"{a}, {b}"')
+    assert sorted(by_hand) == ["1: f-string", "1: f-string", "1: join"]
     file = tmp_path / "a.py"
     file.write_text("# the net has\n# not\nx = 'it has '\\\n    'not'\n# has\ny = 'not'\n")
     assert len(odd_phrases(file)) == 2

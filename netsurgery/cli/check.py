@@ -11,8 +11,8 @@ from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo, echo_json
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
-from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
 from netsurgery.verbs.check import check
 from netsurgery.verbs.check_result import LEVELS, Check
@@ -106,4 +106,4 @@ def render(result: Check) -> None:
 
 
 def _blob(name: str, shape: Shape | None) -> str:
-    return f"{name} {'?' if shape is None else describe(shape)}"
+    return f"{name} {'?' if shape is None else shape_text(shape)}"

@@ -24,6 +24,7 @@ from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.settings import Settings
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import NetState
 from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
@@ -233,10 +234,14 @@ def render(found: dict[str, Any]) -> None:
     for blob, shape in found["maps"].items():
         echo(f"map {blob}: {shape_text(shape)}")
     for given in found["inputs"]:
-        (height, width), stride = given["window"], given["stride"]
-        every = "" if stride is None else f", one every {stride[0]:g} x {stride[1]:g} pixels"
+        window, stride = shape_text(given["window"]), given["stride"]
+        every = (
+            ""
+            if stride is None
+            else f", one every {shape_text(f'{step:g}' for step in stride)} pixels"
+        )
         of = f" in {given['name']}" if len(found["inputs"]) > 1 else ""
-        echo(f"window of a cell{of}: {height} x {width} pixels{every}")
+        echo(f"window of a cell{of}: {window} pixels{every}")
     echo_notes(found["notes"])
     if found["dry_run"]:
         echo(f"would write {', '.join(_outputs(found))}")
@@ -251,8 +256,3 @@ def render(found: dict[str, Any]) -> None:
 
 def _outputs(found: dict[str, Any]) -> list[str]:
     return [found[key] for key in ("weights", "settings", "prototxt") if found[key] is not None]
-
-
-def shape_text(shape: list[int]) -> str:
-    """[4096, 256, 6, 6] is "4096 x 256 x 6 x 6"."""
-    return " x ".join(map(str, shape))

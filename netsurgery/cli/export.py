@@ -131,7 +131,7 @@ def show(made: Exported, *, err: bool) -> None:
     """Print the facts for a person; on standard error where the model itself goes to output."""
     for word, blobs in (("input", made.inputs), ("output", made.outputs)):
         for blob, axes in blobs.items():
-            echo(f"{word} {blob}: {' x '.join(map(str, axes)) or 'a single value'}", err=err)
+            echo(f"{word} {blob}: [{', '.join(map(str, axes))}]", err=err)
     if made.fixed is not None:
         echo(f"height and width are fixed: {made.fixed}", err=err)
     echo_notes(made.notes, err=err)

@@ -31,9 +31,9 @@ from netsurgery.cli.preprocess_options import (
 from netsurgery.cli.printing import echo, echo_failed, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.blob import shape_text
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:

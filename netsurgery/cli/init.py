@@ -20,6 +20,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
@@ -112,7 +113,7 @@ def _show(found: dict[str, Any], *, err: bool) -> None:
     """Print the facts for a person; on standard error where the weights go to output."""
     rows = []
     for param in found["params"]:
-        shape = " x ".join(map(str, param["shape"]))
+        shape = shape_text(param["shape"])
         rows.append((f"{param['layer']}[{param['blob']}]", param["filler"], shape))
     echo_table(rows, err=err)
     echo_notes(found["notes"], err=err)

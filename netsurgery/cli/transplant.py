@@ -18,8 +18,8 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
 from netsurgery.surgery.transplant.plan import NameRule, ParamKey, Transfer, TransplantPlan
 from netsurgery.verbs.transplant import Transplantation, planned_transplant, write_transplant
@@ -181,4 +181,4 @@ def _name(param: dict[str, Any] | None) -> str:
 
 
 def _shape(shape: list[int] | None) -> str:
-    return "" if shape is None else describe(tuple(shape))
+    return "" if shape is None else shape_text(tuple(shape))

@@ -9,9 +9,10 @@ from netsurgery.engines.contract import Shape
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.memory import caffe_loading, caffe_memory
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.shapes import Shapes, ShapesAt, describe
+from netsurgery.net.shapes import Shapes, ShapesAt
 
 __all__ = ["NetClaim"]
 
@@ -74,7 +75,7 @@ class NetClaim(Closeable):
 
     def grow(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0) -> None:
         """Claim what running it takes. Raises MemoryLimitError."""
-        sizes = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
+        sizes = ", ".join(f"{name} of {shape_text(shape)}" for name, shape in inputs.items())
         what = f"{self._path}: running the net with {sizes or 'no input'}"
         self._claim.at_least(self.running(inputs, blobs) + more, what)
 

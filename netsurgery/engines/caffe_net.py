@@ -18,7 +18,7 @@ from netsurgery.engines.worker_process import wire_path
 from netsurgery.errors import EngineError, EngineFailed
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.net.shapes import describe
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -86,7 +86,7 @@ class CaffeNet(Closeable):
             check_shape(name, shape)
         self._check_open()
         self._limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
-        targets = ", ".join(f"{name} to {describe(shape)}" for name, shape in shapes.items())
+        targets = ", ".join(f"{name} to {shape_text(shape)}" for name, shape in shapes.items())
         doing = f"reshaping {self.path}, {targets}"
         requested = [[name, list(shape)] for name, shape in shapes.items()]
         result = self._request("reshape", doing, shapes=requested)
@@ -175,7 +175,7 @@ class CaffeNet(Closeable):
 
     def _check_input(self, name: str) -> None:
         if name not in self._inputs:
-            known = ", ".join(f"{name} ({describe(self._blobs[name])})" for name in self._inputs)
+            known = ", ".join(f"{name} ({shape_text(self._blobs[name])})" for name in self._inputs)
             raise EngineError(f"{self.path} has no input {name}; its inputs: {known or 'none'}")
 
     def _check_param(self, layer: str, index: int) -> None:

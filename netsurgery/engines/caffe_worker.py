@@ -231,7 +231,7 @@ def misfit(old, new, turned):
 
 def dims(blob):
     # type: (Any) -> str
-    return "%s (%d values)" % (" x ".join(str(n) for n in shape_of(blob)), blob.data.size)
+    return "%s (%d values)" % ("x".join(str(n) for n in shape_of(blob)), blob.data.size)
 
 
 def text(name):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from netsurgery.errors import EngineError
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.shapes import describe
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.types.record import Effect
 
@@ -193,4 +193,4 @@ def check_array(what: str, array: Array, shape: Shape) -> None:
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise EngineError(f"{what} is {kind}; Caffe takes float32")
     if array.shape != shape:
-        raise EngineError(f"{what} is {describe(array.shape)}; the net takes {describe(shape)}")
+        raise EngineError(f"{what} is {shape_text(array.shape)}; the net takes {shape_text(shape)}")

@@ -22,10 +22,11 @@ from netsurgery.export.layers import NetParams, check_types, write_net
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.memory import embedded_memory
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class EmbeddedNet(Closeable):
 
     def _claimed(self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0) -> Claim:
         """What running the net takes; sessions that were kept make room for it."""
-        sizes = ", ".join(f"{name} of {describe(shape)}" for name, shape in inputs.items())
+        sizes = ", ".join(f"{name} of {shape_text(shape)}" for name, shape in inputs.items())
         what = f"{self._net.prototxt.path}: running the net with {sizes or 'no input'}"
         count = self.memory(inputs, blobs) + more
         while True:

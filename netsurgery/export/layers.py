@@ -24,12 +24,13 @@ from netsurgery.export.graph import Graph
 from netsurgery.export.layer_context import Converter, LayerContext, LayerParam
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import empty
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_blobs, check_fields
 from netsurgery.net.needed import needed
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.param_sources import ParamSources
-from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import InputSource
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _check_elements(ctx: LayerContext) -> None:
         *zip(ctx.layer.tops, ctx.tops, strict=True),
     ):
         if 0 in shape:
-            raise ctx.layer.error(f"blob {name!r} is {describe(shape)}: there is nothing in it")
+            raise ctx.layer.error(f"blob {name!r} is {shape_text(shape)}: there is nothing in it")
 
 
 def _name_outputs(
@@ -208,7 +209,7 @@ def _param(source: WeightsBlob | float, shape: Shape) -> LayerParam:
 
 
 def _filled(value: float, shape: Shape) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = empty(shape, "f4", f"an array of {describe(shape)} for a param")
+    array: NDArray[np.float32] = empty(shape, "f4", f"an array of {shape_text(shape)} for a param")
     array[...] = value
     return array
 

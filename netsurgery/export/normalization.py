@@ -6,8 +6,8 @@ import numpy as np
 
 from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.export.pooling import average
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
-from netsurgery.net.shapes import describe
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.fork_norms import face_norm_type, learns, nvcaffe_eps
 from netsurgery.net.windows import lrn_window
@@ -131,7 +131,7 @@ def _operand(ctx: LayerContext, field: str) -> tuple[str, Shape]:
     axis = axis_of(ctx.layer, ctx.layer.param(field), ctx.shape, 1) if shape else 0
     if ctx.shape[axis : axis + len(shape)] != shape:
         raise ctx.layer.error(
-            f"bottoms {describe(ctx.shape)} and {describe(shape)} differ from axis {axis} on"
+            f"bottoms {shape_text(ctx.shape)} and {shape_text(shape)} differ from axis {axis} on"
         )
     aligned = _aligned(shape, axis, axes)
     value = ctx.bottoms[1]

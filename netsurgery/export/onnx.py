@@ -24,10 +24,11 @@ from netsurgery.export.layers import NetParams, Prepare, check_types, write_net
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.segments import Bytes, FileRange, Segment, segments_length
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.memory import graph_memory
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.shuffle import of_any_size
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _freest(
             others = infer(net, larger)
             why = _of_one_size(net, shapes, others) or _difference(own, written(others))
         except NetsurgeryError as error:
-            why = f"at {', '.join(map(describe, larger.values()))}, {error}"
+            why = f"at {', '.join(map(shape_text, larger.values()))}, {error}"
         if not why:
             return others, (fixed if _same_size(shapes, larger) else None)
         fixed = fixed or why

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.io.memory import empty
 from netsurgery.io.segments import Computed, FileRange, Segment
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import Wire, WireField, WireReader
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ __all__ = [
     "raw_blob",
     "raw_width",
     "read_blob",
-    "shape_text",
 ]
 
 Shape = tuple[int, ...]
@@ -134,11 +134,6 @@ class Blob:
                 yield piece.astype("<f4") if self.width == 2 else piece
 
 
-def shape_text(shape: Shape) -> str:
-    """``"20 x 1 x 5 x 5"``."""
-    return " x ".join(map(str, shape)) or "no axes"
-
-
 def blob_fields(reader: WireReader, start: int, end: int) -> Iterator[WireField]:
     """The fields of a BlobProto; numbers with a tag each come as one long field."""
     while start < end:
@@ -198,7 +193,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
     count = sum(span.count for span in blob.spans)
     if count != blob.count:
         raise reader.error(
-            f"{where}: {count} numbers for a shape of {shape_text(blob.shape)}, "
+            f"{where}: {count} numbers for shape {shape_text(blob.shape)}, "
             f"which takes {blob.count}",
             start,
         )

@@ -25,7 +25,6 @@ from netsurgery.formats.blob import (
     Shape,
     blob_fields,
     plain_numbers,
-    shape_text,
 )
 from netsurgery.formats.caffemodel import (
     FIELDS,
@@ -42,6 +41,7 @@ from netsurgery.formats.caffemodel_new import (
     type_field,
 )
 from netsurgery.io.segments import Bytes, FileRange, FileSource, Segment, segments_length
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import WireField, delimited, header, packed_varints, text_field
 
 __all__ = [

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netsurgery.errors import OutputError
-from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape, shape_text
+from netsurgery.formats.blob import LARGEST, MAX_AXES, Shape
 from netsurgery.formats.caffemodel_new import NewLayer, numbers_segment
 from netsurgery.formats.hdf5_chunks import check_chunks
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import Bytes, FileSource, Segment
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from netsurgery.errors import CaffemodelError, FormatError, MeanError
-from netsurgery.formats.blob import read_blob, shape_text
+from netsurgery.formats.blob import read_blob
 from netsurgery.formats.caffemodel import NET_V1, NET_V2, open_protobuf
 from netsurgery.formats.preprocess_values import MeanPicture
 from netsurgery.io.memory import empty
 from netsurgery.io.npy import read_npy
 from netsurgery.io.reader import read_head
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import refusal
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wire import Wire, WireReader

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import CaffemodelError, OutputError
-from netsurgery.formats.blob import Shape, shape_text
+from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer, new_caffemodel
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Output
 from netsurgery.io.reader import Reader, read_head
 from netsurgery.io.segments import FileRange, FileSource, Segment, segments_length
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,6 +12,7 @@ from PIL import Image
 
 from netsurgery.errors import ImageError
 from netsurgery.io.memory import empty
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.image import (
     PIXEL_LIMIT,
     STREAM_LIMIT,
@@ -138,13 +139,13 @@ def _of_file(file: Any, name: str) -> Picture:
 
 def _pixels(array: NDArray[Any], name: str) -> NDArray[Any]:
     """H x W x C of a type that a Picture has; the caller's own array where it has it already."""
-    kind, shape = array.dtype, " x ".join(map(str, array.shape)) or "no axes"
+    kind, shape = array.dtype, shape_text(array.shape)
     pixels = array[:, :, np.newaxis] if array.ndim == 2 else array
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or 0 in pixels.shape:
         first = pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) and pixels.shape[2] > 4
         hint = "; .transpose(1, 2, 0) puts its channels last" if first else ""
         raise NotAPicture(
-            f"{name}: an array of {shape}; expected H x W, or H x W x 1, 3 or 4{hint}"
+            f"{name}: an array of shape {shape}; expected H x W, or H x W x 1, 3 or 4{hint}"
         )
     if pixels.shape[0] * pixels.shape[1] > PIXEL_LIMIT:
         raise ImageError(f"{name}: {shape} is more than {PIXEL_LIMIT} pixels")

@@ -16,6 +16,7 @@ import numpy as np
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class ClassMap:
 
     def __repr__(self) -> str:
         rows, columns = self.shape
-        cells = f"{rows} x {columns} cells of {self.blob!r}, {self.classes} classes"
+        cells = f"{shape_text((rows, columns))} cells of {self.blob!r}, {self.classes} classes"
         return f"<ClassMap of {self.image}: {cells}>"
 
     def _repr_png_(self) -> bytes | None:

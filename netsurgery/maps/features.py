@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
-from netsurgery.formats.blob import shape_text
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource

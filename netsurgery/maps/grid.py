@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
-from netsurgery.formats.blob import shape_text
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.drawing import (
     INK,
     PALE,
@@ -57,7 +57,7 @@ def draw_grid(values: Array, title: str, subtitle: str = "") -> Image.Image:
         subtitle = f"the first {_MOST} of {len(tiles)} {subtitle}".rstrip()
         tiles = tiles[:_MOST]
     layout = _Layout.of(len(tiles), tiles.shape[-2:])
-    what = f"a picture of {' x '.join(map(str, tiles.shape))} numbers"
+    what = f"a picture of {shape_text(tiles.shape)} numbers"
     with Claim(10 * tiles.size + _PIXEL * layout.pixels, what):
         return _drawn(np.ascontiguousarray(tiles, np.float32), layout, title, subtitle)
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from netsurgery.errors import NetError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.classmap import ClassMap
 from netsurgery.maps.drawing import (
     INK,
@@ -138,8 +139,8 @@ class _Sheet:
         self.text((_MARGIN, 18), name.replace("\\", "/").split("/")[-1], 22, INK, room=width)
         (rows, columns), put = self.class_map.shape, self.class_map.geometry.placement
         line = (
-            f"{put.image[1]} x {put.image[0]} pixels, input {put.input[1]} x {put.input[0]}, "
-            f"map {columns} x {rows} of {self.class_map.blob} (width x height)"
+            f"{shape_text(put.image)} pixels, input {shape_text(put.input)}, "
+            f"map {shape_text((rows, columns))} of {self.class_map.blob} (height x width)"
         )
         fed = self.class_map.notes.get("preprocess", "").split(";")[0]
         line = f"{line}; {fed}" if fed else line

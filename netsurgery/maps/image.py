@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
 from netsurgery.io.terminal import unheard
 from netsurgery.io.unreadable import unreadable
@@ -194,7 +195,7 @@ def picture_of_pillow(image: Image.Image, name: str) -> Picture:
     with _decoding(name):
         try:
             if width * height > PIXEL_LIMIT:
-                raise ImageError(f"{width} x {height} is more than {PIXEL_LIMIT} pixels")
+                raise ImageError(f"{shape_text((height, width))} is more than {PIXEL_LIMIT} pixels")
             mode = _known_mode(image)
             image.load()
             return Picture(name, _upright(image, mode, f"{name}: its pixels as an array"))
@@ -297,7 +298,8 @@ def _pixels(file: BinaryIO, path: str) -> Pixels:
         width, height = image.size
         if width * height > PIXEL_LIMIT:
             raise ImageError(
-                f"{width} x {height} is more than {PIXEL_LIMIT} pixels; scale it down first"
+                f"{shape_text((height, width))} is more than {PIXEL_LIMIT} pixels; "
+                "scale it down first"
             )
         check_decoder(image)
         if image.format != "PNG":  # what is behind its pixels is read in pieces, too

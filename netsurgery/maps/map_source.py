@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
-from netsurgery.formats.blob import shape_text
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.field import Cells, place_cells
 from netsurgery.net.inputs import declare_inputs, why_no_input

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netsurgery.formats.blob import shape_text
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -27,6 +27,7 @@ from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.mean import load_mean_for
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.unreadable import check_file
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
@@ -280,17 +281,16 @@ class Mapper(Closeable):
                 source.check((height, width))
             except NetsurgeryError:
                 raise refusal from None
-            raise refusal.more(f"; --size {height}x{width} fits") from None
+            raise refusal.more(f"; --size {shape_text((height, width))} fits") from None
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
         try:
             self.source.check(size)
         except NetsurgeryError as error:
-            (height, width), (rows, columns) = picture.size, size
+            shown, target = shape_text(picture.size), shape_text(size)
             raise NetError(
-                f"{picture.shown}: {height}x{width} pixels, as an input of {rows}x{columns} "
-                f"(--size): {error}"
+                f"{picture.shown}: {shown} pixels, as an input of {target} (--size): {error}"
             ) from error
 
     def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netsurgery.errors import ImageError
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,8 +77,9 @@ def check_decoder(image: Image.Image) -> None:
     tiles = getattr(image, "tile", [])
     if tiles and tiles[0][0] in _SLOW and image.width * image.height > SLOW_LIMIT:
         raise ImageError(
-            f"{image.width} x {image.height} is more than {SLOW_LIMIT} pixels, which is the most "
-            f"for this way of writing a {image.format}; save it with 8 bits a channel, as PNG"
+            f"{shape_text((image.height, image.width))} is more than {SLOW_LIMIT} pixels, "
+            f"which is the most for this way of writing a {image.format}; "
+            "save it with 8 bits a channel, as PNG"
         )
 
 

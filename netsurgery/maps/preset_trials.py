@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.errors import NetError
-from netsurgery.formats.blob import shape_text
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.mapper import Mapper, make_transformer
 
 if TYPE_CHECKING:

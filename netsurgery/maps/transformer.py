@@ -18,6 +18,7 @@ import numpy as np
 from netsurgery.errors import ImageError, MeanError
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
@@ -138,7 +139,7 @@ class Transformer:
         values = ", ".join(f"{value:.6g}" for value in reduced)
         height, width = self.mean.shape[1:]
         note = (
-            f"the mean is {height}x{width}, the input {size[0]}x{size[1]}: "
+            f"the mean is {shape_text((height, width))}, the input {shape_text(size)}: "
             f"its mean per channel is subtracted ({values})"
         )
         return reduced.reshape(-1, 1, 1), note
@@ -151,7 +152,7 @@ class Transformer:
         placement = place(picture.size, size, self.options.fit)
         name = picture.shown
         count = 4 * self.channels * size[0] * size[1]
-        with Claim(_COPIES * count, f"{name}: making it an input of {size[0]}x{size[1]}"):
+        with Claim(_COPIES * count, f"{name}: making it an input of {shape_text(size)}"):
             return self._blob(picture, size, placement, name), placement
 
     def _blob(self, picture: Picture, size: Size, placement: Placement, name: str) -> Array:
@@ -214,6 +215,7 @@ def squeeze_note(placement: Placement) -> str:
     same = max(1, round(columns * height / width)), max(1, round(rows * width / height))
     size = (rows, same[1]) if same[1] > columns else (same[0], columns)
     return (
-        f"a picture of {height}x{width} is made {rows}x{columns}, {times:.2f} times too {side}; "
-        f"--fit crop or pad, --size image, or --size {size[0]}x{size[1]} keeps its shape"
+        f"a picture of {shape_text((height, width))} is made {shape_text((rows, columns))}, "
+        f"{times:.2f} times too {side}; "
+        f"--fit crop or pad, --size image, or --size {shape_text(size)} keeps its shape"
     )

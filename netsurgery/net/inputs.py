@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.types.record import MANY, InputSource
 
 __all__ = ["assume_input", "declare_inputs", "split_shapes", "why_no_input", "with_own_shapes"]
@@ -96,7 +97,9 @@ def assume_input(net: NetDefinition, like: NetDefinition) -> NetDefinition:
     if len(unknown) != 1 or len(known) != 1:
         return net
     ((blob, shape),) = known.items()
-    note = f"the shape of {unknown[0]!r} is not known; it is taken to be {describe(shape)}, as of "
+    note = (
+        f"the shape of {unknown[0]!r} is not known; it is taken to be {shape_text(shape)}, as of "
+    )
     assumed = net.at({unknown[0]: shape})
     return replace(assumed, notes=(*net.notes, f"{note}{blob!r} in {like.prototxt.path}"))
 
@@ -152,7 +155,7 @@ class _Plan:
         if not self.tops:
             yield from [self.note] if self.note else []
             return
-        shapes = " and ".join(map(describe, self.tops.values()))
+        shapes = " and ".join(map(shape_text, self.tops.values()))
         note = f"data layer {self.layer.name!r} ({self.layer.type}) becomes an Input of {shapes}"
         if self.dropped:
             note += f", without its {', '.join(map(repr, self.dropped))}"

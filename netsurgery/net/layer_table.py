@@ -8,11 +8,12 @@ from math import prod
 
 from netsurgery.formats.weights import WeightsLayer
 from netsurgery.io.memory import size_text
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table, joined
 from netsurgery.net.cost import costs
 from netsurgery.net.field import ReceptiveField
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shapes import Shapes
 
 __all__ = ["LayerSummary", "layer_table", "summarize"]
 
@@ -120,7 +121,7 @@ def _rows(
         if name not in tops:
             yield name, "(input)", "", name, _shape(shape), "", "", "", ""
     for layer in layers:
-        params = None if layer.params is None else joined(list(map(describe, layer.params)))
+        params = None if layer.params is None else joined(list(map(shape_text, layer.params)))
         memory = None if layer.memory is None else size_text(layer.memory) if layer.memory else ""
         yield (
             layer.name,
@@ -137,7 +138,7 @@ def _rows(
 
 
 def _shape(shape: Shape | None) -> str:
-    return "?" if shape is None else describe(shape)
+    return "?" if shape is None else shape_text(shape)
 
 
 def _known(text: str | None) -> str:
@@ -153,7 +154,5 @@ def _field_cells(layer: LayerSummary) -> Sequence[str]:
     field = next(iter(layer.fields), None)
     if field is None:
         return ()
-    size, stride, offset = (
-        f"{pair[0]}x{pair[1]}" for pair in (field.size, field.stride, field.offset)
-    )
+    size, stride, offset = (shape_text(pair) for pair in (field.size, field.stride, field.offset))
     return f"{size} whole" if field.whole else size, stride, offset

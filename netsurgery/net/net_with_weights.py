@@ -22,10 +22,11 @@ from netsurgery.formats.weights import (
     stored_shape,
 )
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import NetDefinition, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class ParamMismatch:
 
 def other_shape(index: int, stored: Shape, expected: Shape | None, where: str = "the model") -> str:
     """What is wrong with a param that is stored in another shape."""
-    known = "?" if expected is None else describe(expected)
-    return f"param {index} is {describe(stored)} in {where}, expected {known}"
+    known = "?" if expected is None else shape_text(expected)
+    return f"param {index} is {shape_text(stored)} in {where}, expected {known}"
 
 
 def mismatch(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
@@ -20,7 +21,7 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.smallest_size import TOO_SMALL
 from netsurgery.net.types.record import NO_PARAMS, InputSource, Result, ShapeRule
 
-__all__ = ["Shapes", "ShapesAt", "describe", "givable", "has_rule", "infer", "remedy"]
+__all__ = ["Shapes", "ShapesAt", "givable", "has_rule", "infer", "remedy"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shap
     specified = {**dict(net.state.shapes), **{k: tuple(v) for k, v in (inputs or {}).items()}}
     for blob, shape in specified.items():
         if prod(shape) > MAX_DIM:
-            raise NetError(f"input {blob!r} of {describe(shape)}: more than Caffe counts")
+            raise NetError(f"input {blob!r} of {shape_text(shape)}: more than Caffe counts")
     shapes = Shapes()
     for declared in net.inputs:
         if not _take_given(declared.name, shapes, specified):
@@ -231,7 +232,7 @@ def _ruled(rule: ShapeRule, layer: Layer, bottoms: list[Shape]) -> Result:
     try:
         return rule(layer, bottoms)
     except (IndexError, ValueError):  # the rule reached for a bottom or an axis that is not there
-        shapes = ", ".join(map(describe, bottoms)) or "none"
+        shapes = ", ".join(map(shape_text, bottoms)) or "none"
         raise layer.error(f"found bottoms {shapes}; this layer takes more, or more axes") from None
 
 
@@ -255,12 +256,7 @@ def _keep(
 
 def _keep_top(layer: Layer, top: str, shape: Shape, shapes: Shapes) -> None:
     if any(dim < 0 for dim in shape):
-        raise layer.error(f"its top {top!r} would be {describe(shape)}: {TOO_SMALL}")
+        raise layer.error(f"its top {top!r} would be {shape_text(shape)}: {TOO_SMALL}")
     if prod(shape) > MAX_DIM:
-        raise layer.error(f"its top {top!r} would be {describe(shape)}: more than Caffe counts")
+        raise layer.error(f"its top {top!r} would be {shape_text(shape)}: more than Caffe counts")
     shapes.blobs[top] = shape
-
-
-def describe(shape: Shape) -> str:
-    """(1, 3, 227, 227) is "1x3x227x227"; a shape without axes is "a scalar"."""
-    return "x".join(map(str, shape)) or "a scalar"

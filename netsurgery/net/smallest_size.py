@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netsurgery.errors import PrototxtError
+from netsurgery.io.shape_text import shape_text
 
 __all__ = ["TOO_SMALL", "smallest_size", "with_smallest_size"]
 
@@ -27,7 +28,7 @@ def with_smallest_size(
     smallest = smallest_size(works, size) if error.what.endswith(TOO_SMALL) else None
     if smallest is None:
         return error
-    return error.more(f"; the smallest that works is {smallest[0]}x{smallest[1]}")
+    return error.more(f"; the smallest that works is {shape_text(smallest)}")
 
 
 def smallest_size(works: Callable[[Size], bool], size: Size) -> Size | None:

@@ -10,9 +10,9 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.io.segments import FileSource
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import WireReader
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     import mmap
@@ -45,7 +45,7 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
         array = np.asarray(values)
         if array.ndim and array.size != self.size:
             raise SurgeryError(
-                f"{array.size} numbers for a param of {self.size} ({describe(self.shape)}); "
+                f"{array.size} numbers for a param of {self.size} ({shape_text(self.shape)}); "
                 "nothing is repeated or left out"
             )
         self[...] = array.reshape(self.shape) if array.ndim else array

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.errors import BlobMissing, NetError
 from netsurgery.io.memory import empty
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import NetDefinition, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, infer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,7 @@ class BlobStore:
     @property
     def sizes(self) -> str:
         """The inputs' present shapes, for messages."""
-        return ", ".join(f"{name!r} of {describe(shape)}" for name, shape in self.present.items())
+        return ", ".join(f"{name!r} of {shape_text(shape)}" for name, shape in self.present.items())
 
     def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """All shapes at the inputs' present ones, or at others. Raises PrototxtError, NetError."""
@@ -108,7 +109,7 @@ class BlobStore:
         self.check_input(name)
         if name in self.inputs and self.inputs[name].shape == shape:
             return
-        array = empty(shape, "f4", f"{self.path}: input {name!r} of {describe(shape)}")
+        array = empty(shape, "f4", f"{self.path}: input {name!r} of {shape_text(shape)}")
         array[...] = 0
         self.inputs[name] = array
         self.results.clear()
@@ -156,7 +157,7 @@ class BlobStore:
                 return
             declared = declared or shape
         raise NetError(
-            f"{self.path}: input {name!r}: found an array of {describe(shape)}, "
+            f"{self.path}: input {name!r}: found an array of shape {shape_text(shape)}, "
             f"expected {_pattern(declared)}{_remedy(shape, declared)}"
         )
 
@@ -168,7 +169,7 @@ class BlobStore:
             held = self.results.get(name)
             if held is None or held.shape != array.shape:
                 self.results[name] = held = empty(
-                    array.shape, "f4", f"{self.path}: blob {name!r} of {describe(array.shape)}"
+                    array.shape, "f4", f"{self.path}: blob {name!r} of {shape_text(array.shape)}"
                 )
             held[...] = array
 
@@ -177,7 +178,7 @@ def _pattern(declared: Shape) -> str:
     """``"N x 3 x H x W, such as 1x3x227x227"``."""
     letters = list(_AXES.get(len(declared), "N" + "?" * (len(declared) - 1)))
     letters[1:2] = map(str, declared[1:2])
-    return f"{' x '.join(letters)}, such as {describe(declared)}"
+    return f"{' x '.join(letters)}, such as {shape_text(declared)}"
 
 
 def _remedy(shape: Shape, declared: Shape) -> str:
@@ -230,7 +231,7 @@ class Blob:
 
     def __repr__(self) -> str:
         shape = self._store.shapes().blobs.get(self.name)
-        return f"<blob {self.name!r}: {'shape not known' if shape is None else describe(shape)}>"
+        return f"<blob {self.name!r}: {'shape not known' if shape is None else shape_text(shape)}>"
 
 
 class Blobs(Mapping[str, Blob]):
@@ -254,5 +255,5 @@ class Blobs(Mapping[str, Blob]):
 
     def __repr__(self) -> str:
         known = self._store.shapes().blobs
-        shapes = (f"{name!r}: {describe(known[name]) if name in known else '?'}" for name in self)
+        shapes = (f"{name!r}: {shape_text(known[name]) if name in known else '?'}" for name in self)
         return f"{{{'; '.join(shapes)}}}"

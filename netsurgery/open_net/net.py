@@ -12,12 +12,13 @@ from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.net import Layer, Shape
 from netsurgery.net.net import NetDefinition as NetView
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import changed_model
-from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shapes import Shapes
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.blobs import Blobs, BlobStore
@@ -192,8 +193,8 @@ class Net(Closeable):
                     hint = "; ns.convert makes a net that takes any size" if fully else ""
                     raise NetError(
                         f"{self._view.prototxt.path}: with input {self._blobs.sizes} layer "
-                        f"{layer.name!r} needs a param of {describe(needed)}, its own is "
-                        f"{describe(own)}{hint}"
+                        f"{layer.name!r} needs a param of {shape_text(needed)}, its own is "
+                        f"{shape_text(own)}{hint}"
                     )
 
     @property

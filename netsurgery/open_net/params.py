@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from netsurgery.errors import NetError, ParamMissing, SurgeryError
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import ScratchModel
-from netsurgery.net.shapes import describe
 from netsurgery.net.write_weights import ModelChange
 from netsurgery.surgery.edit.session import EditSession
 
@@ -163,8 +163,8 @@ class LayerParams(Sequence["ParamArray"]):
         if new.shape != array.shape:
             hint = "; reshape it first" if new.size == array.size else ""
             raise SurgeryError(
-                f"layer {self._layer!r}, param {self._number(index)}: found an array of "
-                f"{describe(new.shape)}, expected {describe(array.shape)}{hint}"
+                f"layer {self._layer!r}, param {self._number(index)}: found an array of shape "
+                f"{shape_text(new.shape)}, expected {shape_text(array.shape)}{hint}"
             )
         array[...] = new
 
@@ -172,7 +172,7 @@ class LayerParams(Sequence["ParamArray"]):
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"<params of {self._layer!r}: {', '.join(map(describe, self.shapes))}>"
+        return f"<params of {self._layer!r}: {', '.join(map(shape_text, self.shapes))}>"
 
     def _number(self, index: int) -> int:
         count = len(self)
@@ -211,5 +211,5 @@ class Params(Mapping[str, LayerParams]):
         return self._store is not None and layer in self._store.counts
 
     def __repr__(self) -> str:
-        lines = (f"{layer!r}: {', '.join(map(describe, self[layer].shapes))}" for layer in self)
+        lines = (f"{layer!r}: {', '.join(map(shape_text, self[layer].shapes))}" for layer in self)
         return f"{{{'; '.join(lines)}}}"

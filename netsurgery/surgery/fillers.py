@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from netsurgery.formats.textformat import Message
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Layer, Shape
-from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ def why_not(filler: Filler, shape: Shape) -> str:
     if filler.type == "gaussian" and not filler.std > 0:
         return f"gaussian with std {filler.std:g}; expected more than 0"
     if filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
-        return f"bilinear fills square filters; the blob is {describe(shape)}"
+        return f"bilinear fills square filters; the blob is {shape_text(shape)}"
     numbers = (filler.value, filler.min, filler.max, filler.mean, filler.std)
     if not all(abs(number) < 3.4e38 for number in numbers):
         return "a filler's number is not a finite float32"
@@ -117,7 +117,7 @@ def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[
     elif filler.type == "bilinear":
         from netsurgery.surgery.edit.filters import bilinear
 
-        with Claim(24 * shape[2] ** 2, f"{key}: a filter of {shape[2]} x {shape[2]}"):
+        with Claim(24 * shape[2] ** 2, f"{key}: a filter of {shape_text((shape[2], shape[2]))}"):
             plane = bilinear(shape[2]).astype(np.float32).ravel()
             for _ in range(shape[0] * shape[1]):
                 yield plane

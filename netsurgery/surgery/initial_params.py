@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.param_sources import check_own_names
-from netsurgery.net.shapes import Shapes, describe, infer, remedy
+from netsurgery.net.shapes import Shapes, infer, remedy
 from netsurgery.net.types.record import ParamRole, ParamSpec
 from netsurgery.surgery.fillers import Filler, read_filler, stream_key, why_not
 from netsurgery.surgery.plan import Refusal
@@ -116,7 +117,7 @@ def _refuse(
 def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
     if owner.shape == param.shape:
         return ""
-    mine, theirs = describe(param.shape), describe(owner.shape)
+    mine, theirs = shape_text(param.shape), shape_text(owner.shape)
     return f"it is {mine} and shared with layer {owner.layer!r}, where it is {theirs}"
 
 

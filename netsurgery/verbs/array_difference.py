@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsurgery.io.memory import Claim
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
-from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def difference_between(a: Array, b: Array) -> Difference:
     >>> difference_between(np.float32([1, -4]), np.float32([1, -3])).relative
     0.25
     """
-    with Claim(_WIDE * max(a.size, b.size), f"comparing two arrays of {describe(a.shape)}"):
+    with Claim(_WIDE * max(a.size, b.size), f"comparing two arrays of {shape_text(a.shape)}"):
         return _difference(a, b)
 
 

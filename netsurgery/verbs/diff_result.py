@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from netsurgery.formats.blob import Shape
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
-from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.verbs.blob_statistics import BlobDistance
@@ -63,7 +63,7 @@ class ParamDifference:
         name = f"{self.layer}[{self.index}]"
         if self.new_layer != self.layer:
             name += f" -> {self.new_layer}[{self.index}]"
-        shapes = [describe(each) for each in (self.shape, self.new_shape) if each is not None]
+        shapes = [shape_text(each) for each in (self.shape, self.new_shape) if each is not None]
         values = ["0" if self.status == "reshaped" else ""] * 3
         if self.distance is not None:
             numbers = (self.distance.max_abs, self.distance.relative, self.distance.norm)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, engine_record
 from netsurgery.errors import NetsurgeryError, OutputError
-from netsurgery.formats.blob import shape_text
 from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import COLLECTIONS, Collection

@@ -9,12 +9,13 @@ from pathlib import Path
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, open_weights
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.cost import NUMBER_BYTES, Total, total
 from netsurgery.net.field import fields
 from netsurgery.net.layer_table import LayerSummary, summarize
 from netsurgery.net.net import NetDefinition, NetInput, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.shapes import Shapes, describe, givable, infer
+from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.blob_statistics import BlobStatistics
@@ -207,9 +208,9 @@ def _new_shape(target: NetInput, dims: Shape, path: str) -> Shape:
     if len(dims) > 2 or axes == len(dims):
         return dims
     if target.shape is None or axes != 4:
-        shape = "no shape" if target.shape is None else describe(target.shape)
+        shape = "no shape" if target.shape is None else shape_text(target.shape)
         raise NetError(
-            f"{path}: input {target.name!r} has {shape}; a size of {describe(dims)} needs "
+            f"{path}: input {target.name!r} has {shape}; a size of {shape_text(dims)} needs "
             f"N x C x H x W; give the whole shape, as in {target.name}=1x3x224x224"
         )
     return (*target.shape[:2], dims[0], dims[-1])
@@ -239,6 +240,6 @@ def _sized_input(net: NetDefinition, size: InputSize) -> NetInput:
     if len(candidates) > 1:
         raise NetError(
             f"{net.prototxt.path}: the net has {len(net.inputs)} inputs, {names}; say whose size "
-            f"it is, as in {candidates[0].name}={describe(size.dims)}"
+            f"it is, as in {candidates[0].name}={shape_text(size.dims)}"
         )
     return candidates[0]

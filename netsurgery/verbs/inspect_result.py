@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsurgery.io.memory import size_text
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table, joined
 from netsurgery.net.cost import Total
 from netsurgery.net.field import ReceptiveField
 from netsurgery.net.layer_table import LayerSummary, layer_table
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import ParamMismatch
-from netsurgery.net.shapes import describe
 from netsurgery.net.state import NetState
 from netsurgery.verbs.blob_statistics import BlobStatistics
 
@@ -233,4 +233,4 @@ def _value(value: float) -> str:
 
 
 def _shapes(shapes: Sequence[Shape | None]) -> str:
-    return ", ".join("?" if shape is None else describe(shape) for shape in shapes) or "none"
+    return ", ".join("?" if shape is None else shape_text(shape) for shape in shapes) or "none"

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.settings import Settings
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs, why_no_input, with_own_shapes
 from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe, infer, remedy
+from netsurgery.net.shapes import Shapes, infer, remedy
 from netsurgery.net.types.indices import Indices, indices
 from netsurgery.net.types.record import Role, Values
 
@@ -78,7 +79,7 @@ class Samples:
             name, shape = _picture_input(net, shapes)
             assert self.transformer is not None
             blob, _ = self.transformer.blob(picture, (shape[2], shape[3]))
-            array = empty(shape, "f4", f"input {name!r} of {describe(shape)}")
+            array = empty(shape, "f4", f"input {name!r} of {shape_text(shape)}")
             array[...] = blob
             yield {name: array}
 
@@ -145,7 +146,7 @@ def _random(net: NetDefinition, shapes: Mapping[str, Shape], seed: tuple[int, in
 
 def _normal(generator: np.random.Generator, name: str, shape: Shape) -> NDArray[np.float32]:
     """Normal random numbers, drawn in float64."""
-    what = f"input {name!r} of {describe(shape)}"
+    what = f"input {name!r} of {shape_text(shape)}"
     with Claim(8 * prod(shape), what):
         array: NDArray[np.float32] = empty(shape, "f4", what)
         array[...] = generator.standard_normal(shape)
@@ -184,8 +185,8 @@ def pair_inputs(old: NetDefinition, new: NetDefinition) -> tuple[dict[str, str],
         assert new_shape is not None
         if not _alike(each.shape, new_shape):
             raise NetError(
-                f"input {each.name!r} is {describe(each.shape)} in {old.prototxt.path}, "
-                f"{describe(new_shape)} in {new.prototxt.path}; the same input must go into both"
+                f"input {each.name!r} is {shape_text(each.shape)} in {old.prototxt.path}, "
+                f"{shape_text(new_shape)} in {new.prototxt.path}; the same input must go into both"
             )
         shapes[each.name] = tuple(map(min, each.shape, new_shape))
     return names, shapes

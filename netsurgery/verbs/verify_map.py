@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from netsurgery.engines.contract import LoadedNet
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.memory import Claim, claim_for
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.net import NetDefinition, Shape
-from netsurgery.net.shapes import Shapes, describe, infer
+from netsurgery.net.shapes import Shapes, infer
 from netsurgery.verbs.array_difference import difference_between
 from netsurgery.verbs.verify_result import MapCheck, MapDifference, Unchecked
 
@@ -151,14 +152,14 @@ def _planned(
     shape = _larger(window, declared, stride)
     large = _grown(asked, new, new_name, shape, small)
     if large is None:
-        return f"the net does not take an input of {describe(shape)}"
+        return f"the net does not take an input of {shape_text(shape)}"
     after = asked.fields(new, {new_name: shape}).get(out[1])
     if after is None or after.stride != field.stride:
-        at = describe(shape)
+        at = shape_text(shape)
         return f"its total stride at an input of {at} is not that at the window"
     rows, columns = _whole_windows(large.blobs.get(out[1], ()), window, shape, stride)
     if rows * columns < 2:
-        return f"an input of {describe(shape)} has no second window, {_pair(field)} pixels on"
+        return f"an input of {shape_text(shape)} has no second window, {_pair(field)} pixels on"
     return MapCheck(
         *out,
         name,
@@ -173,7 +174,7 @@ def _planned(
 
 
 def _pair(field: ReceptiveField) -> str:
-    return " x ".join(f"{float(step):g}" for step in field.stride)
+    return shape_text(f"{float(step):g}" for step in field.stride)
 
 
 def _larger(window: Shape, declared: Shape | None, stride: tuple[int, int]) -> Shape:

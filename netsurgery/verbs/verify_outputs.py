@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netsurgery.errors import NetError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.net import NetDefinition, Shape
-from netsurgery.net.shapes import describe
 
 __all__ = ["hidden_notes", "input_notes", "pair_outputs"]
 
@@ -86,15 +86,15 @@ def input_notes(
         own = declared[inputs[name]]
         if own is not None and own[2:] != shape[2:] and not maps:
             notes.append(
-                f"{nets[1].prototxt.path} declares {describe(own)}, but no output is known to be "
+                f"{nets[1].prototxt.path} declares {shape_text(own)}, but no output is known to be "
                 "a map of which each cell is the first net's answer on one window"
             )
     for each in nets[0].inputs:
         smaller = shapes[each.name]
         if each.shape is not None and each.shape[2:] != smaller[2:] and not maps:
             notes.append(
-                f"{nets[0].prototxt.path} declares {describe(each.shape)}, compared at "
-                f"{describe(smaller)}: what it gives of a larger input is compared only where it "
+                f"{nets[0].prototxt.path} declares {shape_text(each.shape)}, compared at "
+                f"{shape_text(smaller)}: what it gives of a larger input is compared only where it "
                 "is the second net"
             )
     return notes

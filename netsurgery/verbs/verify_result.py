@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import Any
 
 from netsurgery.engines.contract import engine_record
+from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Shape
-from netsurgery.net.shapes import describe
 from netsurgery.verbs.array_difference import Difference
 from netsurgery.verbs.diff_result import ParamDifference
 
@@ -276,7 +276,7 @@ class Verification:
     @property
     def conditions(self) -> str:
         """What the nets were run on, and by which engines."""
-        shapes = ", ".join(f"{name} {describe(shape)}" for name, shape in self.inputs.items())
+        shapes = ", ".join(f"{name} {shape_text(shape)}" for name, shape in self.inputs.items())
         return f"{self._samples()} for {shapes}, by {' and '.join(dict.fromkeys(self.engines))}"
 
     def table(self) -> Table:
@@ -284,7 +284,7 @@ class Verification:
         table = Table(_COLUMNS)
         for each in self.outputs:
             apart = each.difference
-            shapes = describe(apart.shape), describe(apart.new_shape)
+            shapes = shape_text(apart.shape), shape_text(apart.new_shape)
             numbers = (f"{apart.absolute:.3g}", f"{apart.relative:.3g}")
             table.add(
                 each.blob,
@@ -340,8 +340,9 @@ def _not_finite(each: BlobDifference) -> str:
 def _map_lines(each: MapDifference) -> Iterator[str]:
     check, apart = each.check, each.difference
     yield (
-        f"map {check.new_blob}: {describe(check.cells)} cells of an input of "
-        f"{describe(check.shape)}, each against A on its window of {describe(check.window[2:])}:"
+        f"map {check.new_blob}: {shape_text(check.cells)} cells of an input of "
+        f"{shape_text(check.shape)}, "
+        f"each against A on its window of {shape_text(check.window[2:])}:"
     )
     yield (
         f"    top class agrees in {each.agreeing} of {each.compared}, "

@@ -84,7 +84,7 @@ def test_the_map_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(["classify-map", "cat.png"]) == 0
     seen = capsys.readouterr()
     assert seen.out == (
-        "cat.png: input 8 x 8, map 2 x 2 of prob, by fake 1.0\n"
+        "cat.png: input 8x8, map 2x2 of prob, by fake 1.0\n"
         "0 0\n"
         "2 2\n"
         "\n"

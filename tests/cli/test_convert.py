@@ -53,12 +53,12 @@ def test_it_prints_a_table_and_says_what_it_wrote(capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[:6] == [
-        "layer  params           becomes   params",
-        "ip1    96 x 128, 96     ip1-conv  96 x 32 x 2 x 2, 96",
-        "ip2    11 x 96, 11      ip2-conv  11 x 96 x 1 x 1, 11",
-        "data   1 x 1 x 32 x 32            1 x 1 x 88 x 88",
-        "map prob: 1 x 11 x 8 x 8",
-        "window of a cell: 32 x 32 pixels, one every 8 x 8 pixels",
+        "layer  params      becomes   params",
+        "ip1    96x128, 96  ip1-conv  96x32x2x2, 96",
+        "ip2    11x96, 11   ip2-conv  11x96x1x1, 11",
+        "data   1x1x32x32             1x1x88x88",
+        "map prob: 1x11x8x8",
+        "window of a cell: 32x32 pixels, one every 8x8 pixels",
     ]
     assert lines[6].startswith("by embedded in ")
     assert lines[7:] == [f"wrote {name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)]

@@ -77,8 +77,8 @@ def test_a_classifier(capsys: pytest.CaptureFixture[str]) -> None:
     session = opened("net.onnx")
     (given,), (made,) = session.get_inputs(), session.get_outputs()
     assert capsys.readouterr().out == (
-        f"input {given.name}: batch x {' x '.join(map(str, given.shape[1:]))}\n"
-        f"output {made.name}: batch x {made.shape[1]}\n"
+        f"input {given.name}: [batch, {', '.join(map(str, given.shape[1:]))}]\n"
+        f"output {made.name}: [batch, {made.shape[1]}]\n"
         "height and width are fixed: layer 'ip1' (InnerProduct) takes one size\n"
         "wrote net.onnx\n"
     )
@@ -229,8 +229,8 @@ def test_a_net_whose_graph_depends_on_the_size(capsys: pytest.CaptureFixture[str
     Path("deploy.prototxt").write_text(net)
     assert export(CLASSIFIER, "-o", "net.onnx") == 0
     assert capsys.readouterr().out == (
-        "input x: batch x 3 x 9 x 9\n"
-        "output y: batch x 15\n"
+        "input x: [batch, 3, 9, 9]\n"
+        "output y: [batch, 15]\n"
         "height and width are fixed: the graph of layer 'p' depends on the input's size\n"
         "wrote net.onnx\n"
     )
@@ -279,7 +279,7 @@ def test_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
     seen = capfdbinary.readouterr()
     assert export(CLASSIFIER, "-o", "net.onnx", "-q") == 0
     assert seen.out == (folder / "net.onnx").read_bytes()
-    assert seen.err.startswith(b"input data: batch x 1 x 32 x 32\n")
+    assert seen.err.startswith(b"input data: [batch, 1, 32, 32]\n")
     assert b"wrote" not in seen.err
     assert export(CLASSIFIER, "-o", "-", "--json") == 2
     assert export(CLASSIFIER, "-o", "-", "--weights", "linked") == 1

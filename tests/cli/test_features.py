@@ -43,9 +43,9 @@ def test_what_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert run(["features", *args]) == 0
     seen = capsys.readouterr()
     assert seen.out == (
-        "image  blob             shape  stride   field  offset\n"
-        "cat    conv1     16 x 84 x 84    1, 1    5, 5    0, 0\n"
-        "cat    ip1-conv    96 x 8 x 8    8, 8  32, 32    0, 0\n"
+        "image  blob         shape  stride   field  offset\n"
+        "cat    conv1     16x84x84    1, 1    5, 5    0, 0\n"
+        "cat    ip1-conv    96x8x8    8, 8  32, 32    0, 0\n"
         "wrote f.npz\n"
     )
     assert seen.err.startswith("model: ")

@@ -36,9 +36,9 @@ def init(*options: str) -> int:
 def test_it_tells_what_it_filled(capsys: pytest.CaptureFixture[str]) -> None:
     assert init() == 0
     assert capsys.readouterr() == (
-        "c[0]   xavier    4 x 3 x 3 x 3\n"
+        "c[0]   xavier    4x3x3x3\n"
         "c[1]   constant  4\n"
-        "ip[0]  constant  2 x 144\n"
+        "ip[0]  constant  2x144\n"
         "note: weights without a filler are zeros, as in Caffe: ip\n"
         "wrote n.caffemodel\n",
         "",
@@ -210,7 +210,7 @@ def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes], folder: Path
     seen = capfdbinary.readouterr()
     assert init("-q") == 0
     assert seen.out == (folder / "n.caffemodel").read_bytes()
-    assert seen.err.startswith(b"c[0]   xavier    4 x 3 x 3 x 3\n")
+    assert seen.err.startswith(b"c[0]   xavier    4x3x3x3\n")
     assert b"wrote" not in seen.err
     assert not (folder / "-").exists()
     assert run(["init", "n.prototxt", "-o", "-", "--json"]) == 2

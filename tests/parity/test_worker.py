@@ -161,7 +161,7 @@ def test_transplant_refuses_other_sizes(
     with pytest.raises(SurgeryError) as caught:
         caffe_engine.transplant(original, target, [ParamCopy("fc", "fc-conv")])
     assert str(caught.value) == (
-        "layer fc to layer fc-conv: param 0 is 7 x 60 (420 values), its place is 7 x 3 x 2 x 5 "
+        "layer fc to layer fc-conv: param 0 is 7x60 (420 values), its place is 7x3x2x5 "
         "(210 values); nothing was copied"
     )
     target = caffe_engine.load(

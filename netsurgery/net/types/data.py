@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netsurgery.formats.textformat import Message
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
@@ -184,7 +185,7 @@ def _images(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
         raise layer.error("new_height and new_width of image_data_param must both be given")
     batch, crop = _batch(layer, message, default=1), _crop(layer, message)
     if height and crop > min(height, width):
-        raise layer.error(f"crop_size {crop} of pictures of {height}x{width}")
+        raise layer.error(f"crop_size {crop} of pictures of {shape_text((height, width))}")
     if crop:
         height = width = crop
     if not height:

@@ -109,7 +109,7 @@ def _position_sensitive(layer: Layer, bottoms: list[Shape]) -> Result:
     channels = images(layer, bottoms[0])[1]
     if channels != outputs * size**2:
         raise layer.error(
-            f"{channels} channels; expected output_dim x group_size^2, {outputs} x {size}^2"
+            f"{channels} channels; expected {outputs * size**2}, output_dim x group_size^2"
         )
     return [(_count(layer, bottoms[1]), outputs, size, size)], []
 

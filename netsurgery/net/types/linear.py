@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -130,7 +131,7 @@ def padded(pad: Shape) -> str:
     """ "pads by 3", "pads by 3x0", or "" for no padding."""
     if not any(pad):
         return ""
-    return f"pads by {pad[0] if len(set(pad)) == 1 else 'x'.join(map(str, pad))}"
+    return f"pads by {pad[0] if len(set(pad)) == 1 else shape_text(pad)}"
 
 
 def _pads(layer: Layer, size: Shape) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -24,11 +25,16 @@ def reorg(layer: Layer) -> tuple[int, bool]:
 def _reorg(layer: Layer, bottoms: list[Shape]) -> Result:
     (batch, channels, height, width), (stride, back) = images(layer, bottoms[0]), reorg(layer)
     if channels % stride**2:
-        raise layer.error(f"{channels} channels do not fall into {stride} x {stride} parts")
+        raise layer.error(
+            f"{channels} channels do not fall into {shape_text((stride, stride))} parts"
+        )
     if back:
         return [(batch, channels // stride**2, height * stride, width * stride)], []
     if height % stride or width % stride:
-        raise layer.error(f"{height}x{width} does not fall into parts of {stride}x{stride}")
+        raise layer.error(
+            f"{shape_text((height, width))} does not fall into parts of "
+            f"{shape_text((stride, stride))}"
+        )
     return [(batch, channels * stride**2, height // stride, width // stride)], []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -122,7 +123,7 @@ def _interp(layer: Layer, bottoms: list[Shape]) -> Result:
     else:
         raise layer.error("expected height and width, or zoom_factor, or shrink_factor")
     if min(sizes) < 1:
-        raise layer.error(f"pad_beg and pad_end leave nothing of {shape[2]}x{shape[3]}")
+        raise layer.error(f"pad_beg and pad_end leave nothing of {shape_text(shape[2:4])}")
     return [(*shape[:2], *target)], []
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from math import prod
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.shapes import Shapes, ShapesAt, describe, has_rule
+from netsurgery.net.shapes import Shapes, ShapesAt, has_rule
 from netsurgery.net.types import keeps_turned
 from netsurgery.surgery.convolution.analysis import Analysis
 from netsurgery.surgery.convolution.text import branch_names
@@ -86,8 +87,8 @@ def ensure_same(
         after = new.blobs.get(renames.get(blob, blob))
         same = after in (before, (*before, 1, 1))
         if not same and (blob not in counted or after is None or prod(after) != prod(before)):
-            would = "nothing known" if after is None else describe(after)
-            why = f"blob {blob!r} was {describe(before)} and would be {would}"
+            would = "nothing known" if after is None else shape_text(after)
+            why = f"blob {blob!r} was {shape_text(before)} and would be {would}"
             writer = net.last_writer(blob)
             refuse(path, [] if writer is None else [Refusal(writer.name, why)])
             raise SurgeryError(f"{path}: {why}")
@@ -112,7 +113,8 @@ def _torn(made: NetDefinition, shapes: Shapes) -> list[Refusal]:
             if layer.shares_by_count(index) and prod(theirs) == prod(shape):
                 continue
             if name and theirs != shape:
-                why = f"param {name!r} would be {describe(shape)} here and {describe(theirs)} there"
+                ours = f"param {name!r} would be {shape_text(shape)} here"
+                why = f"{ours} and {shape_text(theirs)} there"
                 refusals.append(Refusal(layer.name, f"{why}, in layer {owner!r} that shares it"))
     return refusals
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import ceil
 
 from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import ShapesAt
 
@@ -70,14 +71,14 @@ def size_for_map(
         return (height, width) if min(cells) else guess
     below = max(height - 1, 1), max(width - 1, 1)
     gives = [
-        f"{size[0]}x{size[1]} gives {rows}x{columns}"
+        f"{shape_text(size)} gives {shape_text((rows, columns))}"
         for size in (below, (height, width))
         for rows, columns in [of.size(size)]
         if rows
     ]
     raise SurgeryError(
         f"{of.made.net.prototxt.path}: no size of input {of.name!r} gives a map {of.output!r} of "
-        f"{asked[0]}x{asked[1]} ({', '.join(gives) or 'none near by goes through the net'}); give "
+        f"{shape_text(asked)} ({', '.join(gives) or 'none near by goes through the net'}); give "
         "another --map-size, or --input-size"
     )
 

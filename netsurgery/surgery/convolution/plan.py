@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -218,7 +219,7 @@ def _without_refused(net: NetDefinition, chosen: list[Layer], found: Analysis) -
 def _changes(found: Analysis, shapes: Shapes) -> list[str]:
     """What is changed besides the InnerProduct layers."""
     notes = [
-        f"global pooling {cast.layer.name!r} becomes a window of {cast.kernel[0]}x{cast.kernel[1]}"
+        f"global pooling {cast.layer.name!r} becomes a window of {shape_text(cast.kernel)}"
         for cast in found.windows
     ]
     notes += [

@@ -11,10 +11,11 @@ from fractions import Fraction
 from math import ceil, prod
 
 from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, NetDefinition, NetInput, Shape
-from netsurgery.net.shapes import Shapes, ShapesAt, describe
+from netsurgery.net.shapes import Shapes, ShapesAt
 from netsurgery.net.smallest_size import with_smallest_size
 from netsurgery.surgery.convolution.analysis import Analysis
 from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
@@ -81,7 +82,7 @@ def resize(
     last: dict[str, str | None] = {}
     for declared in driving:
         if prod(shapes.blobs[declared.name]) > MAX_DIM:
-            shape = describe(shapes.blobs[declared.name])
+            shape = shape_text(shapes.blobs[declared.name])
             what = f"input {declared.name!r} is {shape}: more than Caffe counts"
             raise declared.dims[0].error(what)
         strides = _moving_strides(made, declared.name, sources)
@@ -132,7 +133,7 @@ def _told(resizes: list[Resize], why_not: str) -> list[str]:
     for one in resizes:
         if why_not:
             height, width = one.window
-            notes.append(f"input {one.name!r} stays at {height}x{width}: {why_not}")
+            notes.append(f"input {one.name!r} stays at {shape_text((height, width))}: {why_not}")
         if one.old[0] != 1:
             notes.append(f"the batch of {one.old[0]} of input {one.name!r} becomes 1")
     return notes
@@ -146,7 +147,7 @@ def _driving_inputs(net: NetDefinition, found: Analysis, shapes: Shapes) -> list
         shape = shapes.blobs[declared.name]
         if len(shape) != 4:
             raise SurgeryError(
-                f"{net.prototxt.path}: input {declared.name!r} has {describe(shape)}, "
+                f"{net.prototxt.path}: input {declared.name!r} has {shape_text(shape)}, "
                 "expected N x C x H x W"
             )
     return driving
@@ -288,7 +289,7 @@ def _effects(
     try:
         after = made({**sources, **{one.name: one.new for one in resizes}})
     except PrototxtError as error:
-        sizes = ", ".join(f"{one.new[2]}x{one.new[3]}" for one in resizes)
+        sizes = ", ".join(f"{shape_text(one.new[2:4])}" for one in resizes)
         reason = _in_the_original(net, made.net, found, error)
         if len(resizes) == 1:
             reason = with_smallest_size(reason, _goes_through(made, sources, resizes[0]), (1, 1))
@@ -297,7 +298,7 @@ def _effects(
     fixed = [
         Refusal(
             layer,
-            f"its params are {' and '.join(map(describe, shapes))} at that size only",
+            f"its params are {' and '.join(map(shape_text, shapes))} at that size only",
             "an InnerProduct that is kept looks at the whole map" if layer in products else "",
         )
         for layer, shapes in before.params.items()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
-from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shapes import Shapes
 from netsurgery.net.shuffle import channel_shuffles
 from netsurgery.net.types.record import Space, Values
 from netsurgery.surgery.convolution.analysis import Analysis, ConvertedLayer, FlattenedMap
@@ -226,10 +227,10 @@ class _Walk:
         axis = layer.param("inner_product_param").integer("axis", 1, -(2**31)) % max(len(shape), 1)
         if axis != 1:
             return Refusal(
-                layer.name, f"axis {axis} of a {describe(shape)} bottom; only axis 1 leaves a map"
+                layer.name, f"axis {axis} of a {shape_text(shape)} bottom; only axis 1 leaves a map"
             )
         if 0 in shape:
-            return Refusal(layer.name, f"its bottom {bottom!r} is {describe(shape)}: it is empty")
+            return Refusal(layer.name, f"its bottom {bottom!r} is {shape_text(shape)}: it is empty")
         joined = bottom in self.joins.known
         if len(shape) != 4 and bottom not in self.found.loose and not joined:
             return self.no_map(layer, bottom, shape)
@@ -251,7 +252,7 @@ class _Walk:
         maker = self.net.producer(layer, bottom)
         by = "the net's input" if maker is None else f"made by layer {maker.name!r} ({maker.type})"
         reason = self.reasons.get(maker, "") if maker is not None else ""
-        no_map = f"its bottom {bottom!r} is {describe(shape)}, {by}: no map"
+        no_map = f"its bottom {bottom!r} is {shape_text(shape)}, {by}: no map"
         return Refusal(layer.name, f"{no_map}; {reason}" if reason else no_map)
 
     def kept(self, layer: Layer) -> Layer | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.shapes import describe
 from netsurgery.surgery.difference.fields import FieldChange, field_changes, field_tree
 
 __all__ = ["LayerEvent", "ParamChange", "SavedParam", "Step", "layer_events", "layer_fields"]
@@ -53,9 +53,9 @@ class ParamChange:
     def row(self) -> tuple[str, str]:
         """The param, and how it changes."""
         if self.shape is None:
-            change = f"added, {describe(self.new_shape)}"
+            change = f"added, {shape_text(self.new_shape)}"
         elif self.changed is None:
-            change = f"{describe(self.shape)} -> {describe(self.new_shape)}"
+            change = f"{shape_text(self.shape)} -> {shape_text(self.new_shape)}"
         else:
             change = f"{self.changed} of {prod(self.shape)} values change"
         return f"{self.layer}[{self.index}]", f"{change}{f' ({self.what})' if self.what else ''}"
@@ -105,7 +105,8 @@ class SavedParam:
     @property
     def row(self) -> tuple[str, str]:
         """The param, and where it goes."""
-        return f"{self.layer}[{self.index}]", f"{describe(self.shape)} values saved to {self.file}"
+        values = f"{shape_text(self.shape)} values saved to {self.file}"
+        return f"{self.layer}[{self.index}]", values
 
     def to_json(self) -> dict[str, Any]:
         """As a record."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import insert_field
 from netsurgery.formats.textformat import Edits
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Layer, Shape
-from netsurgery.net.shapes import describe
 from netsurgery.net.types.axes import cut_axis
 from netsurgery.surgery.edit.channel_types import (
     Path,
@@ -310,8 +310,8 @@ def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]
     for name, shape in expected.items():
         new = shapes.blobs.get(name)
         if new != shape:
-            what = "of no known shape" if new is None else describe(new)
-            raise SurgeryError(f"blob {name!r} would be {what}, expected {describe(shape)}")
+            what = "of no known shape" if new is None else shape_text(new)
+            raise SurgeryError(f"blob {name!r} would be {what}, expected {shape_text(shape)}")
     for name, its in params.items():
         if shapes.params.get(name) != its:
             raise SurgeryError(f"the shapes of layer {name!r}'s params would depend on it")

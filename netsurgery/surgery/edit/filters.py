@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.shape_text import shape_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +71,7 @@ def kernel(name: str, height: int, width: int, options: Options) -> Kernel:
         if option not in options:
             raise SurgeryError(f"{name} needs {option}, as in {name}:{option}=1")
     if not kind.fits(height, width):
-        raise SurgeryError(f"{name} fits {kind.sizes}, not {height} x {width}")
+        raise SurgeryError(f"{name} fits {kind.sizes}, not {shape_text((height, width))}")
     return kind.make(height, width, {**kind.defaults, **options})
 
 
@@ -226,7 +227,7 @@ KERNELS: dict[str, KernelKind] = {
     "log": KernelKind(
         _log,
         "The Laplacian of a Gaussian of sigma S pixels, of sum 0.",
-        "3 x 3 and larger",
+        "3x3 and larger",
         _from(3),
         {"sigma": 1},
     ),
@@ -241,26 +242,26 @@ KERNELS: dict[str, KernelKind] = {
     "sobel-x": KernelKind(
         _sobel_x,
         "The smoothed derivative to the right, in whole numbers.",
-        "2 x 2 and larger",
+        "2x2 and larger",
         _from(2),
     ),
     "sobel-y": KernelKind(
         _exchanged(_sobel_x),
         "The smoothed derivative downwards, in whole numbers.",
-        "2 x 2 and larger",
+        "2x2 and larger",
         _from(2),
     ),
-    "scharr": KernelKind(_scharr_x, "The same as scharr-x.", "3 x 3 alone", _three),
+    "scharr": KernelKind(_scharr_x, "The same as scharr-x.", "3x3 alone", _three),
     "scharr-x": KernelKind(
-        _scharr_x, "Scharr's derivative to the right, in whole numbers.", "3 x 3 alone", _three
+        _scharr_x, "Scharr's derivative to the right, in whole numbers.", "3x3 alone", _three
     ),
     "scharr-y": KernelKind(
         _exchanged(_scharr_x),
         "Scharr's derivative downwards, in whole numbers.",
-        "3 x 3 alone",
+        "3x3 alone",
         _three,
     ),
-    "laplacian": KernelKind(_laplacian, "The Laplacian, of sum 0.", "3 x 3 and larger", _from(3)),
+    "laplacian": KernelKind(_laplacian, "The Laplacian, of sum 0.", "3x3 and larger", _from(3)),
     "box": KernelKind(_box, "The mean of the window.", "any size", _any),
     "identity": KernelKind(_identity, "1 in the middle, 0 elsewhere.", "any size", _any),
     "bilinear": KernelKind(

@@ -17,8 +17,8 @@ from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
-from netsurgery.net.shapes import describe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,12 +109,12 @@ def axes_left(shape: Shape, groups: Sequence[Index]) -> list[int]:
             size = sizes[position]
             if isinstance(item, int):
                 if not -size <= item < size:
-                    raise SurgeryError(f"index {item} of {size} in a {describe(shape)} param")
+                    raise SurgeryError(f"index {item} of {size} in a {shape_text(shape)} param")
             else:
                 left.append((axes[position], len(range(*item.indices(size)))))
         axes, sizes = [axis for axis, _ in left], [size for _, size in left]
         if 0 in sizes:
-            raise SurgeryError(f"nothing of a {describe(shape)} param is selected")
+            raise SurgeryError(f"nothing of a {shape_text(shape)} param is selected")
     return axes
 
 

@@ -20,12 +20,13 @@ from math import prod
 
 from netsurgery.formats.textformat import Scalar
 from netsurgery.formats.weights import WeightsBlob
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_field, unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
-from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shapes import Shapes
 from netsurgery.surgery.plan import Refusal
 
 __all__ = [
@@ -230,12 +231,12 @@ def outcome(
     if cut and overlaps and not reordered:
         return "sliced", ""
     if fits:
-        windows = [describe(layer.window or ()) for layer in (old, new)]
+        windows = [shape_text(layer.window or ()) for layer in (old, new)]
         return "", f"param 0 is for a window of {windows[0]}, expected one for {windows[1]}"
     if reordered:
         return (
             "",
-            f"param 0 is {describe(before)}, expected {describe(after)} with columns in order",
+            f"param 0 is {shape_text(before)}, expected {shape_text(after)} with columns in order",
         )
     return "", _no_fit(index, before, after, cut)
 
@@ -266,7 +267,7 @@ def _same_outputs(first: Shape, second: Shape) -> bool:
 
 
 def _no_fit(index: int, old: Shape, new: Shape, cut: bool) -> str:
-    shapes = f"param {index} is {describe(old)}, expected {describe(new)}"
+    shapes = f"param {index} is {shape_text(old)}, expected {shape_text(new)}"
     if prod(old) == prod(new):
         return f"{shapes}: as many numbers, but of other outputs"
     if cut:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.mean import load_mean
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetInput, Shape
-from netsurgery.net.shapes import Shapes, describe
+from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.record import Channels, Role, Values
 from netsurgery.net.windows import conv_window
 from netsurgery.surgery.edit.channel_types import (
@@ -199,7 +200,7 @@ def image_bottom(work: EditSession, layer: Layer) -> Shape:
     axis = own_message(layer).integer("axis", 1, -(2**31))
     if len(shape) < 2 or axis % len(shape) != 1:
         raise refusal(
-            layer.name, f"its bottom is {describe(shape)} with axis {axis}, expected N x C"
+            layer.name, f"its bottom is {shape_text(shape)} with axis {axis}, expected N x C"
         )
     return shape
 
@@ -293,7 +294,9 @@ def _values(layer: Layer, mean: Wide, shape: Shape) -> Wide:
     inner = takes_all_behind(layer)
     if mean.ndim == 3 and (mean.shape == shape[1:] if inner else mean.shape[0] == shape[1]):
         return mean
-    raise refusal(layer.name, f"a mean of {describe(mean.shape)}; its bottom is {describe(shape)}")
+    raise refusal(
+        layer.name, f"a mean of {shape_text(mean.shape)}; its bottom is {shape_text(shape)}"
+    )
 
 
 OPERATIONS = (

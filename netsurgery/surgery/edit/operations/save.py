@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.net.shapes import describe
+from netsurgery.io.shape_text import shape_text
 from netsurgery.surgery.edit.operations.record import Argument, Form, Operation
 from netsurgery.surgery.edit.session import EditSession
 from netsurgery.surgery.edit.targets import parse_target, part_of
@@ -25,7 +25,7 @@ def save(session: EditSession, argument: str) -> None:
         raise SurgeryError(f"found {name!r}, expected a name that ends in .npy")
     values = part_of(session.peek_alone(target.layer, target.index), target)
     # As it is now, and as the bytes of a file.
-    claim = Claim(2 * values.nbytes, f"{name}: a copy of {describe(values.shape)} values")
+    claim = Claim(2 * values.nbytes, f"{name}: a copy of {shape_text(values.shape)} values")
     session.save(target.layer, target.index, name, claim_for(values.copy(), claim))
 
 

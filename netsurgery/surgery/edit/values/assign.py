@@ -14,7 +14,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.io.memory import Claim
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.npy import read_npy
-from netsurgery.net.shapes import describe
+from netsurgery.io.shape_text import shape_text
 from netsurgery.surgery.edit.changes import ParamChange
 from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.targets import Target, part_of
@@ -111,5 +111,7 @@ def _from_npy(name: str, view: Array) -> Wide:
         raise SurgeryError("npy needs a file, as in npy:FILE.npy")
     array = read_npy(name)
     if array.shape != view.shape:
-        raise SurgeryError(f"{name} is {describe(array.shape)}, expected {describe(view.shape)}")
+        raise SurgeryError(
+            f"{name} is {shape_text(array.shape)}, expected {shape_text(view.shape)}"
+        )
     return array.astype(np.float64)

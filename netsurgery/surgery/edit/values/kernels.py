@@ -6,8 +6,8 @@ import re
 from functools import partial
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
-from netsurgery.net.shapes import describe
 from netsurgery.net.types.record import Space, WeightLayout
 from netsurgery.surgery.edit.filters import KERNELS, kernel
 from netsurgery.surgery.edit.session import refusal
@@ -33,7 +33,7 @@ def _compute(name: str, part: Part, text: str) -> NewValues:
     if not slides or types.layout(layer) is None or target.index or len(shape) != 4:
         raise refusal(
             target.layer,
-            f"param {target.index} is {describe(shape)} ({layer.type}); {name} fills the H x W "
+            f"param {target.index} is {shape_text(shape)} ({layer.type}); {name} fills the H x W "
             "filters of a Convolution's or Deconvolution's weights",
         )
     axes = part.axes
