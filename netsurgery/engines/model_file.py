@@ -9,6 +9,7 @@ fillers gave it: random numbers, or zeros.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
@@ -16,12 +17,13 @@ from netsurgery.formats.caffemodel import NET_V1, NET_V2, Caffemodel, FirstGener
 from netsurgery.formats.weights import is_hdf5, is_hdf5_name
 from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import WireReader
-from netsurgery.net.net import NetDefinition
-from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights, lacking, refuse_lacking
 from netsurgery.net.param_sources import ParamSources
 
 __all__ = [
     "check_found_by_caffe",
+    "check_loaded",
     "check_model",
     "check_params",
     "check_saved",
@@ -63,6 +65,22 @@ def check_params(net: NetDefinition, weights: Path) -> None:
             params = {}
         ParamSources(model).check(params)
         check_found_by_caffe(model)
+
+
+def check_loaded(
+    net: NetDefinition, weights: Path, params: Mapping[str, tuple[Shape, ...]]
+) -> None:
+    """Raise NetError where the weights lack a layer that has params in Caffe: see `lacking`.
+
+    params: of the net as Caffe has made it, which knows of params that no definition here says.
+    """
+    with NetWithWeights(net, weights) as model:
+        try:
+            stored = model.stored
+        except FirstGeneration:
+            return
+        counts = {layer: len(shapes) for layer, shapes in params.items()}
+        refuse_lacking(net, model.path, lacking(net, counts, stored))
 
 
 def check_found_by_caffe(model: NetWithWeights) -> None:

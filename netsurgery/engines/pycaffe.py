@@ -16,7 +16,7 @@ from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.discovery import locate_caffe
 from netsurgery.engines.handover import Handover
 from netsurgery.engines.limits import Limits
-from netsurgery.engines.model_file import check_model, check_params, raw_hint
+from netsurgery.engines.model_file import check_loaded, check_model, check_params, raw_hint
 from netsurgery.engines.probing import path_hint
 from netsurgery.engines.syscall_filter import syscall_filter
 from netsurgery.engines.worker_process import WorkerProcess, wire_path, wire_text
@@ -234,7 +234,14 @@ class PycaffeEngine(Closeable):
             except EngineFailed as failed:
                 words = str(failed).replace(str(values), str(weights)).replace(str(text), load.path)
                 raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
-        return CaffeNet(self, number, load.path, facts, claim, confinement)
+        loaded = CaffeNet(self, number, load.path, facts, claim, confinement)
+        if weights is not None and not partial:
+            try:
+                check_loaded(net, weights, loaded.params)
+            except BaseException:
+                loaded.close()
+                raise
+        return loaded
 
     def permitted(self, net: NetDefinition) -> Prototxt:
         """The text of the net that Caffe may be given. Raises EffectRefused where there is none."""

@@ -7,7 +7,7 @@ what reads its params; see `Model.fit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,18 @@ if TYPE_CHECKING:
 #: The shapes of a layer's params in order, None for one that is not known.
 ParamShapes = tuple[Shape | None, ...]
 
-__all__ = ["Fit", "NetWithWeights", "ParamMismatch", "mismatch", "other_shape"]
+#: How many layers a message names.
+_NAMED = 5
+
+__all__ = [
+    "Fit",
+    "NetWithWeights",
+    "ParamMismatch",
+    "lacking",
+    "mismatch",
+    "other_shape",
+    "refuse_lacking",
+]
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,40 @@ def mismatch(
         if not wrong:
             return None
     return ParamMismatch(layer, tuple(shapes), tuple(blob.shape for blob in blobs), wrong)
+
+
+def lacking(
+    net: NetDefinition, counts: Mapping[str, int], stored: Container[str]
+) -> tuple[str, ...]:
+    """The layers whose params are in no weights that have those of the layers `stored`.
+
+    counts: layer -> how many params it has. A layer that is not stored is no trouble where each of
+    its params is shared with one that is. Caffe would leave the params of the others as its fillers
+    made them, without a word: random numbers, or zeros.
+    """
+    sharing, held = net.sharing, net.sharing.stored_in(stored)
+    return tuple(
+        name
+        for name, count in counts.items()
+        if count
+        and name not in stored
+        and not all(sharing.owner((name, index)) in held for index in range(count))
+    )
+
+
+def refuse_lacking(net: NetDefinition, weights: str, layers: Sequence[str]) -> None:
+    """Raise NetError for the layers that the weights lack, if there are any.
+
+    What converts, runs or writes a net with its weights asks this, whatever the engine.
+    """
+    if not layers:
+        return
+    named = ", ".join(map(repr, layers[:_NAMED]))
+    more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
+    raise NetError(
+        f"{weights}: no params for layer{'s' if len(layers) > 1 else ''} {named}{more} of "
+        f"{net.prototxt.path}; netsurgery init --missing fills them on purpose"
+    )
 
 
 @dataclass(frozen=True)
@@ -227,17 +272,10 @@ class NetWithWeights(Closeable):
             wrong = None if blobs is None else mismatch(name, blobs, params)
             if wrong is not None:
                 mismatches[name] = wrong
-        absent = [name for name, has in expected.items() if has and name not in self.stored]
         if not self.has_weights:
             return Fit(expected, (), (), mismatches)
-        sharing = dict.fromkeys(self._shared(absent, expected))
-        missing = tuple(name for name in absent if name not in sharing)
-        return Fit(expected, missing, tuple(sharing), mismatches)
-
-    def _shared(self, layers: Sequence[str], expected: Mapping[str, ParamShapes]) -> Iterator[str]:
-        """Those of the layers whose params the weights have each under a layer that shares it."""
-        sharing = self.net.sharing
-        stored = sharing.stored_in(self.stored)
-        for name in layers:
-            if all(sharing.owner((name, i)) in stored for i in range(len(expected[name]))):
-                yield name
+        counts = {name: len(params) for name, params in expected.items()}
+        missing = lacking(self.net, counts, self.stored)
+        absent = (name for name, count in counts.items() if count and name not in self.stored)
+        sharing = tuple(name for name in absent if name not in missing)
+        return Fit(expected, missing, sharing, mismatches)

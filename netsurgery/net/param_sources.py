@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
 
@@ -11,7 +11,13 @@ from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob, stored_shape
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.net_with_weights import NetWithWeights, mismatch, other_shape
+from netsurgery.net.net_with_weights import (
+    NetWithWeights,
+    lacking,
+    mismatch,
+    other_shape,
+    refuse_lacking,
+)
 
 __all__ = ["ParamSources", "check_own_names"]
 
@@ -39,9 +45,16 @@ class ParamSources:
     """
 
     def __init__(self, model: NetWithWeights) -> None:
-        """Without weights every param is filled. Raises PrototxtError: see `check_own_names`."""
+        """Without weights every param is filled, and with weights none.
+
+        Raises PrototxtError (see `check_own_names`), and NetError for weights that lack a layer's
+        params.
+        """
         net = model.net
         check_own_names(net)
+        if model.has_weights:
+            counts = {layer.name: len(types.params(layer) or ()) for layer in _with_params(net)}
+            refuse_lacking(net, model.path, lacking(net, counts, model.stored))
         self._net, self._model = net, model.weights if model.has_weights else None
         self._sharers: dict[str, list[tuple[Layer, int]]] = {}
         for layer in net.layers:
@@ -59,7 +72,7 @@ class ParamSources:
         """The sources of the layer's params, of exactly `shapes`; no weights are read.
 
         Raises NetError where the file's differ, naming layer, blob and both shapes, and
-        PrototxtError where neither the file nor the net says what a param holds.
+        PrototxtError where there is no file and the net's filler draws at random.
         """
         self._check_own(layer, shapes)
         names = [*layer.param_names]
@@ -70,18 +83,10 @@ class ParamSources:
         )
 
     def check(self, params: Mapping[str, tuple[Shape, ...]]) -> None:
-        """Raise what `of` raises for any layer; `params` is layer -> shapes, as far as known.
-
-        Of a layer whose shapes are not known it is seen to that the file has its name.
-        """
+        """Raise what `of` raises for any layer; `params` is layer -> shapes, as far as known."""
         for layer in self._net.layers:
             if layer.name in params:
                 self.of(layer, params[layer.name])
-            elif _has_params(layer):
-                name = next(iter(layer.param_names), "")
-                holder, _, owner = self._holder(layer, 0, name)
-                if holder.name not in self._place:
-                    _filled(owner, 0, self._model is not None)
 
     def _holder(self, layer: Layer, index: int, name: str) -> tuple[Layer, int, Layer]:
         """Whose param in the file it is: (layer, index), and the owner, whose fillers count."""
@@ -113,9 +118,8 @@ class ParamSources:
     def _source(
         self, layer: Layer, index: int, owner: Layer, shape: Shape, count: int
     ) -> WeightsBlob | float:
-        if layer.name not in self._place:
-            return _filled(owner, index, self._model is not None)
-        assert self._model is not None
+        if self._model is None:
+            return _filled(owner, index)
         path, blobs = self._model.path, self._model.layer(layer.name).blobs
         if len(blobs) <= index:
             what = f"{path} has {len(blobs)} params for it, expected {count}"
@@ -138,16 +142,18 @@ class ParamSources:
         return NetError(f"layer {layer.name!r} ({layer.type}): {'; '.join(reasons)}")
 
 
+def _with_params(net: NetDefinition) -> Iterator[Layer]:
+    return (layer for layer in net.layers if _has_params(layer))
+
+
 def _has_params(layer: Layer) -> bool:
     return bool(types.params(layer))
 
 
-def _filled(layer: Layer, index: int, weights: bool) -> float:
+def _filled(layer: Layer, index: int) -> float:
     """What the layer's own filler gives the param, if that is a constant."""
     message, fills = _filler_of(layer, index)
     kind = "constant" if message is None else message.string("type", "constant")
-    if weights and (message is None or kind != "constant"):
-        raise layer.error("the weights have no layer of this name")
     if kind != "constant":
         raise layer.error(
             f"its filler {kind!r} draws at random; the embedded engine runs nets with their "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from netsurgery.net.layer import Layer
 
@@ -49,7 +49,7 @@ class Sharing:
         names = self._names.get(self.owner(param), ())
         return next((name for name in names if name != param[0]), "")
 
-    def stored_in(self, layers: Mapping[str, object]) -> set[Param]:
+    def stored_in(self, layers: Container[str]) -> set[Param]:
         """The owners that one of `layers` has, or shares."""
         return {owner for param, owner in self.owners.items() if param[0] in layers} | {
             owner for owner in self._groups if owner[0] in layers

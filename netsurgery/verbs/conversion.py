@@ -238,11 +238,10 @@ def _move(
         if caffe is not None:
             with fall_back(options) as notes, caffe:
                 nets = _for_caffe(plan, model, options)
-                # Renamed layers have no params yet; the match has refused what else has none.
+                # Renamed layers have no params yet; all others are those of the net before.
                 with _way_out(options):
-                    before, after = (
-                        caffe.load(net, Path(model.path), partial=True) for net in nets
-                    )
+                    before = caffe.load(nets[0], Path(model.path))
+                    after = caffe.load(nets[1], Path(model.path), partial=True)
                 plain = [move for move in plan.moves if move.columns is None]
                 moves = [ParamCopy(move.layer, move.target, move.transpose) for move in plain]
                 caffe.transplant(before, after, moves)
@@ -286,7 +285,7 @@ def _way_out(options: EngineOptions) -> Iterator[None]:
     """Where Caffe refuses a net, a fork's layers in it perhaps, say what needs no Caffe."""
     try:
         yield
-    except (EffectRefused, EngineFailed) as error:
+    except (EffectRefused, EngineFailed, NetError) as error:
         if options.choice == "auto":
             raise
         raise type(error)(f"{error}; --engine embedded converts without Caffe") from None

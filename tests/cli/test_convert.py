@@ -336,7 +336,8 @@ def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str])
         ),
         (
             ('name: "ip1"', 'name: "fc1"'),
-            "error: model.caffemodel: layer 'fc1': the model has no params for it\n",
+            "error: model.caffemodel: no params for layer 'fc1' of deploy.prototxt; "
+            "netsurgery init --missing fills them on purpose\n",
         ),
         (
             ("num_output: 96", "num_output: 96 bias_term: false"),
@@ -362,8 +363,8 @@ def test_layers_without_params_are_refused(
     text = Path("deploy.prototxt").read_text()
     Path("deploy.prototxt").write_text(text.replace('name: "conv2"', 'name: "other"'))
     assert run(["convert", "deploy.prototxt", "model.caffemodel", *more]) == 1
-    told = "error: model.caffemodel: layer 'other': the model has no params for it\n"
-    assert capsys.readouterr() == ("", told)
+    words = "error: model.caffemodel: no params for layer 'other' of deploy.prototxt; "
+    assert capsys.readouterr().err.startswith(words)
     assert made() == set()
 
 

@@ -16,7 +16,7 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net import types
-from netsurgery.net.net_with_weights import NetWithWeights, ParamMismatch
+from netsurgery.net.net_with_weights import NetWithWeights, ParamMismatch, refuse_lacking
 from netsurgery.surgery.columns import gathered, to_natural, transposed
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
 from netsurgery.surgery.plan import Refusal, refuse
@@ -50,16 +50,17 @@ class WeightsMatch:
 def match_weights(plan: ConvolutionPlan, model: NetWithWeights) -> WeightsMatch:
     """Match the model's params with the net's, as Caffe does when it loads them.
 
-    Raises SurgeryError where the model has no params for a layer, which Caffe would leave to its
-    fillers and save, where those of a layer to convert are others than in the net, and where a new
-    layer's name is taken in the model.
+    Raises NetError where the model has no params for a layer, SurgeryError where those of a layer
+    to convert are others than in the net, and where a new layer's name is taken in the model.
     """
     fit = model.fit_at(plan.shapes)
+    refuse_lacking(plan.net, model.path, fit.missing)
     names = [layer.name for layer in model.weights.layers if layer.blobs]
     moved = {move.layer for move in plan.moves}
     refusals = [
-        Refusal(name, "the model has no params for it")
-        for name in (*fit.missing, *(name for name in fit.sharing if name in moved))
+        Refusal(name, "the model has its params under another layer's name only")
+        for name in fit.sharing
+        if name in moved
     ]
     for move in plan.moves:
         if move.layer not in model.stored:

@@ -1,0 +1,129 @@
+"""A model that lacks a layer's params: one rule and one message, whoever asks, by either engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import netsurgery as ns
+from netsurgery.cli import run
+
+NET = """
+input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param {
+    num_output: 4 kernel_size: 3 weight_filler { FILLER } bias_filler { FILLER } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+  inner_product_param { num_output: 5 weight_filler { FILLER } bias_filler { FILLER } } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+"""
+MODEL = ["net.prototxt", "part.caffemodel"]
+WHOLE = ["net.prototxt", "whole.caffemodel"]
+NAMED = ["--prototxt", MODEL[0], "--weights", MODEL[1]]
+ENGINES = ["caffe", "embedded"]
+
+#: What converts a net, runs it, or writes it with its weights.
+CALLERS = {
+    "convert": ["convert", *MODEL, "-o", "out"],
+    "convert, dry": ["convert", *MODEL, "-o", "out", "--dry-run"],
+    "convert one of two": ["convert", *MODEL, "-o", "out", "--layers", "fc"],
+    "classify-map": ["classify-map", "image.png", *NAMED, "--blob", "conv", "--npy", "out.npy"],
+    "features": ["features", "image.png", *NAMED, "--blob", "prob", "-o", "out.npz"],
+    "verify": ["verify", *MODEL, *WHOLE],
+    "verify, the second": ["verify", *WHOLE, *MODEL],
+    "export": ["export", *MODEL, "-o", "out.onnx"],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9), (10, 20, 30)).save("image.png")
+    return tmp_path
+
+
+def write(missing: str, filler: str) -> None:
+    """net.prototxt, whole.caffemodel, and part.caffemodel without the layer `missing`."""
+    text = NET.replace("FILLER", filler)
+    Path("net.prototxt").write_text(text.replace(f'name: "{missing}"', 'name: "of another name"'))
+    ns.init("net.prototxt", "part.caffemodel")
+    Path("net.prototxt").write_text(text)
+    ns.init("net.prototxt", "whole.caffemodel")
+
+
+#: Every caller, whichever layer is missing; a map of conv needs no fc.
+CASES = [(each, "conv") for each in CALLERS] + [
+    (each, "fc") for each in CALLERS if each != "classify-map"
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("caller", "missing"), CASES)
+def test_it_is_refused(
+    caller: str, engine: str, missing: str, caffe_python: str, folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    write(missing, 'type: "xavier"')
+    before = set(folder.iterdir())
+    command = CALLERS[caller]
+    by = [] if command[0] == "export" else ["--engine", engine, "--caffe-python", caffe_python]
+    assert run([*command, *by]) == (2 if command[0] == "verify" else 1)
+    assert capsys.readouterr() == (
+        "",
+        f"error: part.caffemodel: no params for layer {missing!r} of net.prototxt; "
+        "netsurgery init --missing fills them on purpose\n",
+    )
+    assert set(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("filler", ['type: "gaussian"', "value: 1", ""])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_whatever_would_fill_them(engine: str, filler: str, caffe_python: str) -> None:
+    """A constant of the prototxt's own too: what the model holds is what the net computes with."""
+    write("conv", filler)
+    options = ns.EngineOptions(engine, caffe_python=caffe_python)  # type: ignore[arg-type]
+    told = r"part.caffemodel: no params for layer 'conv' of net.prototxt; "
+    with ns.open_engine(options) as opened:
+        with pytest.raises(ns.NetError, match=told):
+            opened.load(Path(MODEL[0]), Path(MODEL[1]))
+        with opened.load(Path(WHOLE[0]), Path(WHOLE[1])) as net:
+            assert net.forward({}, ["prob"])["prob"].shape == (1, 5)
+
+
+PYTHON_LAYER = """
+layer { name: "made" type: "Python" bottom: "data" top: "out"
+  python_param { module: "holder" layer: "Holder" } }
+"""
+HOLDER = """
+import caffe
+class Holder(caffe.Layer):
+    def setup(self, bottom, top):
+        self.blobs.add_blob(2)
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data
+    def backward(self, *given):
+        pass
+"""
+
+
+def test_params_that_only_caffe_knows_of(
+    caffe_python: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many a Python layer has its module says, which is known when Caffe has made the net."""
+    write("conv", "value: 1")
+    text = Path("net.prototxt").read_text()
+    Path("net.prototxt").write_text(text.replace('bottom: "data"', 'bottom: "out"').replace(
+        '\nlayer { name: "conv"', f'{PYTHON_LAYER}layer {{ name: "conv"'))  # fmt: skip
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    (folder / "holder.py").write_text(HOLDER)
+    options = ns.EngineOptions("caffe", caffe_python=caffe_python, allow=frozenset({"python"}))
+    with ns.open_engine(options) as engine:
+        with pytest.raises(ns.NetError, match=r"whole.caffemodel: no params for layer 'made' of"):
+            engine.load(Path(WHOLE[0]), Path(WHOLE[1]))
+        with engine.load(Path(WHOLE[0])) as net:
+            assert net.blobs["out"] == (1, 3, 9, 9)
