@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from netsurgery import __version__
-from netsurgery.cli.printing import echo, echo_text, on_terminal
+from netsurgery.cli.printing import echo_labelled, echo_text, on_terminal
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.terminal import own_standard_error
@@ -194,6 +194,6 @@ def report_usage(error: click.ClickException) -> None:
 
 def report(error: NetsurgeryError) -> None:
     """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    echo(f"error: {error}", err=True)
+    echo_labelled("error", str(error), err=True)
     if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
         echo_text(error.caret, err=True)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from netsurgery.cli.colors import BAD, GOOD
 from netsurgery.cli.command import Command
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
-from netsurgery.cli.printing import echo, echo_json
+from netsurgery.cli.printing import echo, echo_json, echo_labelled
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
 from netsurgery.net.state import NetState
@@ -83,15 +84,15 @@ _CHANGES = 3
 
 def render(result: Check) -> None:
     """Print the result for a person: the verdict, then the findings, the worst first."""
-    echo(str(result))
+    echo(str(result), color=GOOD if result.ok else BAD)
     old = [each for each in result.findings if each.kind == "deprecated" and each.line is None]
     shortened = {id(each) for each in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()
     for level in LEVELS:
         for finding in result.findings:
             if finding.level == level and id(finding) not in shortened:
-                echo(f"{level}: {finding.message}")
+                echo_labelled(level, finding.message)
     if shortened:
-        echo(f"note: ... and {len(shortened)} more that `netsurgery upgrade` changes")
+        echo_labelled("note", f"... and {len(shortened)} more that `netsurgery upgrade` changes")
     for what, blobs in (("inputs", result.inputs), ("outputs", result.outputs)):
         if blobs:
             echo(f"{what}: {', '.join(_blob(*blob) for blob in blobs.items())}")

@@ -11,7 +11,7 @@ import sys
 from functools import cache
 from typing import TextIO
 
-__all__ = ["Color", "color_count", "paint"]
+__all__ = ["BAD", "DOUBTFUL", "GOOD", "PLACE", "Color", "bold", "color_count", "mark", "paint"]
 
 #: Red, green, blue, each 0..255.
 Color = tuple[int, int, int]
@@ -25,6 +25,9 @@ _BASIC: tuple[Color, ...] = (
     (127, 127, 127), (255, 0, 0), (0, 255, 0), (255, 255, 0),
     (92, 92, 255), (255, 0, 255), (0, 255, 255), (255, 255, 255),
 )  # fmt: skip
+#: What messages are marked with; shown as the terminal's own red, green, yellow and cyan.
+BAD, GOOD, DOUBTFUL, PLACE = _BASIC[1], _BASIC[2], _BASIC[3], _BASIC[6]
+
 #: Where the codes of colours begin, of text and behind it.
 _FRONT, _BACK = 30, 40
 #: The sides of xterm's cube of colours.
@@ -47,6 +50,16 @@ def paint(text: str, color: Color | None, count: int, behind: Color | None = Non
     layers = ((color, _FRONT), (behind, _BACK)) if count else ()
     codes = [_code(layer, count, base) for layer, base in layers if layer is not None]
     return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes else text
+
+
+def mark(text: str, color: Color | None, stream: TextIO | None = None) -> str:
+    """`text` in one of the terminal's own sixteen colours, as its user has chosen them."""
+    return paint(text, color, min(color_count(stream), _FEW))
+
+
+def bold(text: str, stream: TextIO | None = None) -> str:
+    """`text` in bold where there are colours."""
+    return f"\x1b[1m{text}\x1b[0m" if color_count(stream) else text
 
 
 @cache

@@ -19,7 +19,7 @@ from netsurgery.cli.options import (
     state_options,
 )
 from netsurgery.cli.preprocess_options import preprocess_options
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table, echo_text
+from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.line_diff import text_diff
@@ -245,7 +245,7 @@ def render(found: dict[str, Any]) -> None:
     echo_notes(found["notes"])
     if found["dry_run"]:
         echo(f"would write {', '.join(_outputs(found))}")
-        echo_text(f"\n{found['diff']}")
+        echo_diff(f"\n{found['diff']}")
         return
     for line in verified_lines(found["verified"]) if "verified" in found else ():
         echo(line)

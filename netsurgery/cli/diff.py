@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
+from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
 from netsurgery.cli.command import Command
 from netsurgery.cli.options import json_option, quiet_option, state_options
-from netsurgery.cli.printing import echo, echo_json, echo_table, echo_text
+from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.state import NetState
@@ -125,11 +126,15 @@ def _pair(paths: list[Path]) -> Pair | None:
 
 def render(result: Comparison) -> None:
     """Print the result for a person."""
-    echo(str(result))
+    echo(str(result), color=GOOD if result.same else BAD)
     for line in result.lines():
-        echo(line)
+        echo(line, color=_COLORS.get(line[:2]))
     table = result.params_table()
     if table.rows:
-        echo_table(table)
+        echo_table(table, colors=[_COLORS.get(row[1]) for row in table.rows])
     if result.text:
-        echo_text(result.text)
+        echo_diff(result.text)
+
+
+#: By the mark of a layer, or the status of a param.
+_COLORS = {"- ": BAD, "+ ": GOOD, "removed": BAD, "added": GOOD, "different": DOUBTFUL}

@@ -18,7 +18,7 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_text
+from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
@@ -168,7 +168,7 @@ def _render(result: Edit, *, err: bool) -> None:
     files += filter(None, [record["prototxt"]])
     if record["dry_run"]:
         echo(f"would write {', '.join(files)}", err=err)
-        echo_text(f"\n{record['diff']}" if record["diff"] else "", err=err)
+        echo_diff(f"\n{record['diff']}" if record["diff"] else "", err=err)
     else:
         for name in files:
             if name != STDOUT:

@@ -7,10 +7,10 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import count
+from itertools import count, zip_longest
 from typing import TextIO
 
-from netsurgery.cli.colors import color_count
+from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD, PLACE, Color, bold, mark
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.table import Column, Table, cell, joined
 from netsurgery.io.terminal import printable
@@ -19,9 +19,11 @@ __all__ = [
     "cell",
     "echo",
     "echo_colored",
+    "echo_diff",
     "echo_failed",
     "echo_json",
     "echo_json_text",
+    "echo_labelled",
     "echo_notes",
     "echo_over",
     "echo_table",
@@ -31,25 +33,52 @@ __all__ = [
 ]
 
 
+#: The colours of the words that lines begin with.
+_LABELS = {"error": BAD, "warning": DOUBTFUL, "note": PLACE}
+
 #: To the start of the line, and the rest of it wiped.
 _WIPE = "\r\x1b[K"
 _COLOR = re.compile(r"(\x1b\[[\d;]*m)")
 
 
+def _stream(err: bool) -> TextIO | None:
+    return sys.stderr if err else sys.stdout
+
+
 def _write(text: str, err: bool) -> None:
     """Every word of the command line passes here; Python has None for a stream that is closed."""
-    stream = sys.stderr if err else sys.stdout
+    stream = _stream(err)
     if stream is not None:
         getattr(stream, "steer", stream.write)(text)
         stream.flush()
 
 
-def echo(text: str = "", *, err: bool = False) -> None:
+def echo(text: str = "", *, err: bool = False, color: Color | None = None) -> None:
     """`text` as one line, with what could steer a terminal escaped, to standard output (or error).
 
     A newline in it, of somebody's name, begins no line of its own; and no line is endless.
     """
-    _write(f"{cell(text)}\n", err)
+    _write(f"{mark(cell(text), color, _stream(err))}\n", err)
+
+
+def echo_labelled(label: str, text: str, *, err: bool = False) -> None:
+    """A line that begins "error: ", "warning: " or "note: ", the label in its colour."""
+    stream = _stream(err)
+    painted = mark(f"{label}:", _LABELS.get(label), stream)
+    _write(f"{painted}{cell(f' {text}')}\n", err)
+
+
+def echo_diff(text: str, *, err: bool = False) -> None:
+    """A unified diff, its lines in colours."""
+    stream = _stream(err)
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        _write(f"{mark(cell(line), _diff_color(line), stream)}\n", err)
+
+
+def _diff_color(line: str) -> Color | None:
+    if line.startswith(("---", "+++")):
+        return None
+    return {"-": BAD, "+": GOOD, "@": PLACE}.get(line[:1])
 
 
 def echo_text(text: str, *, err: bool = False) -> None:
@@ -81,7 +110,7 @@ def echo_over(text: str) -> None:
 def echo_notes(notes: Iterable[str], *, err: bool = False) -> None:
     """What the user should know, a line each."""
     for note in notes:
-        echo(f"note: {note}", err=err)
+        echo_labelled("note", note, err=err)
 
 
 def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> None:
@@ -91,32 +120,34 @@ def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> N
     """
     name = "standard input" if image == "-" else image
     named = alone or str(error).startswith(f"{name}:")
-    echo(f"error: {error}" if named else f"error: {name}: {error}", err=True)
+    echo_labelled("error", str(error) if named else f"{name}: {error}", err=True)
 
 
 def echo_table(
-    table: Table | Iterable[Sequence[str]], right: str = "", *, err: bool = False
+    table: Table | Iterable[Sequence[str]],
+    right: str = "",
+    *,
+    colors: Sequence[Color | None] = (),
+    err: bool = False,
 ) -> None:
     """Print a table, to standard error if `err`: as wide as the terminal at most, whole elsewhere.
 
-    Of rows the first is the header; `right` has an "r" for each column of numbers.
+    Of rows the first is the header; `right` has an "r" for each column of numbers. colors: those
+    of the rows, where they mean something.
     """
     if not isinstance(table, Table):
         head, *rows = table
         numbers = (right[i : i + 1] == "r" for i in range(len(head)))
         table = Table([Column(*column) for column in zip(head, count(), numbers)], rows)
-    stream = sys.stderr if err else sys.stdout
-    if not on_terminal(stream):
-        _write("".join(f"{line}\n" for line in table.lines()), err)
-        return
-    head, *lines = table.lines(terminal_width())
-    bold = f"\x1b[1m{head}\x1b[0m" if color_count(stream) else head
-    rule = "-" * max(map(len, (head, *lines)))
-    _write("".join(f"{line}\n" for line in (bold, rule, *lines)), err)
+    stream = _stream(err)
+    head, *lines = table.lines(terminal_width() if on_terminal(stream) else None)
+    painted = [mark(line, color, stream) for line, color in zip_longest(lines, colors)]
+    rule = ["-" * max(map(len, (head, *lines)))] if on_terminal(stream) else []
+    _write("".join(f"{line}\n" for line in (bold(head, stream), *rule, *painted)), err)
 
 
 def terminal_width() -> int:
-    """The columns of the terminal, one less where a full line would wrap."""
+    """How many columns the terminal has."""
     return shutil.get_terminal_size().columns
 
 

@@ -16,7 +16,7 @@ from netsurgery.cli.options import (
     output_option,
     quiet_option,
 )
-from netsurgery.cli.printing import echo, echo_json, echo_text
+from netsurgery.cli.printing import echo, echo_diff, echo_json
 from netsurgery.cli.progress import bytes_written
 from netsurgery.formats.line_diff import text_diff
 from netsurgery.verbs.upgrade import Upgrade, planned_upgrade, write_upgrade
@@ -91,6 +91,6 @@ def _show(found: dict[str, Any], *, err: bool) -> None:
     if found["dry_run"]:
         if found["output"]:
             echo(f"would write {found['output']}")
-        echo_text(found.get("diff", ""))
+        echo_diff(found.get("diff", ""))
     elif not err:
         echo(f"wrote {found['output']}")

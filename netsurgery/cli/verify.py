@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
 from netsurgery.cli.command import Command, WordType, useless
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.options import (
@@ -20,7 +21,7 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.preprocess_options import pixel_options
-from netsurgery.cli.printing import echo, echo_json, echo_table
+from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
@@ -162,8 +163,11 @@ def command(
 
 def render(result: Verification) -> None:
     """Print the result for a person, the verdict first."""
-    echo(str(result))
+    echo(str(result), color=GOOD if result.verified else DOUBTFUL if result.same else BAD)
     echo(result.conditions)
-    echo_table(result.table())
+    unequal = result.unequal_outputs
+    colors = [BAD if each in unequal else None for each in result.outputs]
+    echo_table(result.table(), colors=colors)
     for line in result.lines():
         echo(line)
+    echo_notes(result.all_notes)

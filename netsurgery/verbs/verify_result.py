@@ -250,7 +250,8 @@ class Verification:
     def _repr_html_(self) -> str:
         import html
 
-        lines = "\n".join(html.escape(line) for line in (self.conditions, *self.lines()))
+        notes = (f"note: {note}" for note in self.all_notes)
+        lines = "\n".join(html.escape(line) for line in (self.conditions, *self.lines(), *notes))
         verdict = html.escape(str(self))
         return f"<p>{verdict}</p>\n{self.table().html()}\n<pre>{lines}</pre>"
 
@@ -295,7 +296,7 @@ class Verification:
         return table
 
     def lines(self) -> Iterator[str]:
-        """What there is to report beside the table: internal blobs, params, maps, notes."""
+        """What there is to report beside the table: internal blobs, params, maps."""
         if self.first_difference is not None:
             yield f"first blob that differs: {_blob_line(self.first_difference)}"
         if self.not_finite is not None:
@@ -307,8 +308,11 @@ class Verification:
                 yield from _map_lines(each)
             yield from _reason_lines(reasons)
         yield from map(str, self.unchecked)
-        for note in dict.fromkeys((*filter(None, self.engine_notes), *self.notes)):
-            yield f"note: {note}"
+
+    @property
+    def all_notes(self) -> list[str]:
+        """The notes, those on the engines first."""
+        return list(dict.fromkeys((*filter(None, self.engine_notes), *self.notes)))
 
     def _params(self) -> str:
         statuses = Counter(param.status for param in self.params)

@@ -1,0 +1,166 @@
+"""Every table of the command line: none is wider than the terminal, and all is there on a pipe."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from netsurgery.cli import run
+from netsurgery.io.table import Column, Table
+
+#: Command -> the words behind it; NAME stands for a layer of a long name.
+COMMANDS = {
+    "inspect": ["net model", "net model --field --stats", "model", "net"],
+    "diff": ["net other model weights"],
+    "verify": ["net model net weights --engine embedded"],
+    "convert": ["net model --engine embedded --dry-run", "net model -o out --engine embedded"],
+    "init": ["net -o new.caffemodel --force"],
+    "transplant": ["net model other -o moved.caffemodel --force"],
+    "features": ["grey.png --prototxt net --weights model --blob conv1 -o f.npz --force "
+                 "--engine embedded --raw-scale 1"],
+    "presets": [""],
+    "setup": ["net model --image grey.png --class 3 --engine embedded --force"],
+}  # fmt: skip
+
+_COLOR = re.compile(r"\x1b\[[\d;]*m")
+
+
+class Terminal(io.StringIO):
+    """Standard output, as a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> Path:
+    """A net with long names and one that differs, with their weights, and a picture."""
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    text = (repo_root / "prototxt" / "digits_deploy.prototxt").read_text()
+    for name in ("conv2", "ip1"):
+        text = text.replace(f'"{name}"', f'"{name}_of_the_branch_with_a_rather_long_name"')
+    Path("net").write_text(text)
+    Path("other").write_text(re.sub(r'"ip2"', '"another_name"', text))
+    for seed, (net, weights) in enumerate((("net", "model"), ("net", "weights"))):
+        assert run(["init", net, "-o", weights, "--seed", str(seed), "-q"]) == 0
+    Image.new("L", (40, 40)).save("grey.png")
+    return tmp_path
+
+
+def printed(words: list[str], monkeypatch: pytest.MonkeyPatch, width: int | None) -> list[str]:
+    """What a command prints, on a terminal of that width or on a pipe."""
+    stream = io.StringIO() if width is None else Terminal()
+    monkeypatch.setenv("COLUMNS", str(width or 80))
+    monkeypatch.setenv("TERM", "xterm")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        assert run(words) in (0, 1, 2)
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_table_fits_the_terminal(
+    files: Path, command: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables: list[list[str]] = []
+    lines = Table.lines
+
+    def recorded(table: Table, width: int | None = None) -> list[str]:
+        tables.append(lines(table, width))
+        return tables[-1]
+
+    monkeypatch.setattr(Table, "lines", recorded)
+    for number, words in enumerate(COMMANDS[command]):
+        out = printed([command, *words.split()], monkeypatch, width)
+        assert len(tables) > number
+        for head, *rows in tables:
+            assert max(map(len, (head, *rows))) <= width
+        # The header is in bold, and a rule is below it.
+        head = tables[-1][0]
+        at = out.index(f"\x1b[1m{head}\x1b[0m")
+        assert set(out[at + 1]) == {"-"}
+        assert len(out[at + 1]) == max(map(len, tables[-1]))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_table_on_a_pipe_is_whole_and_plain(
+    files: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables: list[Table] = []
+    lines = Table.lines
+
+    def recorded(table: Table, width: int | None = None) -> list[str]:
+        tables.append(table)
+        assert width is None
+        return lines(table, width)
+
+    monkeypatch.setattr(Table, "lines", recorded)
+    for words in COMMANDS[command]:
+        out = printed([command, *words.split()], monkeypatch, None)
+        assert not _COLOR.search("\n".join(out))
+        titles = [column.title for column in tables[-1].columns]
+        assert any(all(title in line for title in titles) for line in out)
+
+
+def test_every_command_with_a_table_is_here(repo_root: Path) -> None:
+    folder = repo_root / "netsurgery" / "cli"
+    users = {
+        path.stem.replace("_", "-")
+        for path in folder.glob("*.py")
+        if re.search(r"^ +echo_table\(", path.read_text(), re.MULTILINE)
+    }
+    assert users - {"printing"} == set(COMMANDS)
+
+
+COLUMNS = (Column("layer"), Column("type", 2), Column("shape", 1), Column("count", 3, number=True))
+
+
+def test_columns_go_by_their_rank() -> None:
+    table = Table(COLUMNS)
+    table.add("inception_4a/1x1_reduce", "Convolution", "1x3x227x227", "1,234,567")
+    assert table.lines() == [
+        "layer                    type         shape            count",
+        "inception_4a/1x1_reduce  Convolution  1x3x227x227  1,234,567",
+    ]
+    heads = {width: table.lines(width)[0].split() for width in (60, 55, 40, 27, 8)}
+    assert heads[60] == heads[55] == ["layer", "type", "shape", "count"]
+    assert heads[40] == ["layer", "type", "shape"]
+    assert heads[27] == ["layer", "shape"]
+    assert heads[8] == ["layer"]
+    assert table.lines(55)[1].startswith("inception_...educe  Conv")
+    for width in range(1, 70):
+        assert max(map(len, table.lines(width))) <= width
+
+
+def test_numbers_are_right_aligned_and_never_cut() -> None:
+    table = Table((Column("a"), Column("n", number=True)))
+    table.add("x" * 30, "123,456")
+    table.add("y", "7")
+    assert table.lines(20) == [
+        "a                  n",
+        "xxxxxx...xx  123,456",
+        "y                  7",
+    ]
+
+
+def test_wide_letters_count_twice() -> None:
+    table = Table((Column("class"), Column("n", number=True)))
+    table.add("猫", "1")
+    table.add("cat", "2")
+    assert table.lines() == ["class  n", "猫     1", "cat    2"]
+
+
+def test_html_has_every_column_and_escapes() -> None:
+    table = Table(COLUMNS)
+    table.add("<b>", "T", "1x2", "3")
+    html = table.html()
+    assert "&lt;b&gt;" in html
+    assert html.count("<th") - html.count("<thead") == 4
+    assert html.count("text-align: right") == 2
