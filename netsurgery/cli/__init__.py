@@ -189,7 +189,7 @@ def report_usage(error: click.ClickException) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and ctx is not None and not ctx.parent:
         echo_text(ctx.get_help(), err=True)
     else:
-        echo(f"error: {usage_line(error)}", err=True)
+        echo_labelled("error", usage_line(error), err=True)
 
 
 def report(error: NetsurgeryError) -> None:
