@@ -150,7 +150,7 @@ def test_layers_of_one_name(tmp_path: Path) -> None:
         assert str(caught.value) == f"{path}: 2 layers are named 'ip1'"
         with pytest.raises(CaffemodelError) as caught:
             model.layer("ip2")
-        assert str(caught.value) == f"{path}: no layer is named 'ip2'"
+        assert str(caught.value) == f"{path}: no layer is named 'ip2'; did you mean ip1?"
 
 
 def test_params_in_several_pieces_are_one(tmp_path: Path) -> None:

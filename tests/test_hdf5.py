@@ -64,7 +64,7 @@ def test_layers_have_names_and_blobs_only(tmp_path: Path) -> None:
         assert not layer.blobs[0].numpy().flags.writeable
         with pytest.raises(CaffemodelError) as caught:
             weights.layer("fc")
-    assert str(caught.value) == f"{path}: no layer is named 'fc'"
+    assert str(caught.value) == f"{path}: no layer is named 'fc'; its layers are ip"
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
     path.unlink()
     assert refused(path) == "No such file or directory"
     path.mkdir()
-    assert refused(path) == "a directory"
+    assert refused(path) == "is a folder, expected a caffemodel"
 
 
 def test_numbers_behind_the_end_of_the_file(tmp_path: Path) -> None:

@@ -52,11 +52,19 @@ def test_several_matches_are_listed() -> None:
 EXPECTED = "expected a whole line, its id, or one of its names"
 
 
-@pytest.mark.parametrize("text", ["cat", "tab", "", "tabby,"])
-def test_part_of_a_name_is_no_match(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("cat", EXPECTED),
+        ("", EXPECTED),
+        ("tab", "did you mean tabby?"),
+        ("tabby,", "did you mean tabby?"),
+    ],
+)
+def test_part_of_a_name_is_no_match(text: str, hint: str) -> None:
     with pytest.raises(FormatError) as error:
         SYNSETS.find(text)
-    assert str(error.value) == f"synsets.txt: no label {text!r}; {EXPECTED}"
+    assert str(error.value) == f"synsets.txt: no label {text!r}; {hint}"
 
 
 def test_lines_without_ids() -> None:

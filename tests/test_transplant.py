@@ -522,7 +522,8 @@ def test_pairs(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
     rule = NameRule({"c": "last", "d": "fc"})
     assert refused(lenet, (target, None), tmp_path / "none", rule) == (
         f"layer 'c': --map sends it to 'last', which {target} does not have; "
-        "layer 'd': named in --map, but there are no params of it to take"
+        "its layers are first, fc; layer 'd': named in --map, but there are no params of it to "
+        "take; its layers are c, fc"
     )
     assert refused(lenet, (target, None), tmp_path / "none", NameRule({"c": "fc"})) == (
         "layer 'c': param 0 is 5x2x2x2, expected 3x30 (in 'fc'); --slice copies the part that "

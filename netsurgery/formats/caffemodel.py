@@ -17,6 +17,7 @@ from netsurgery.formats.blob import Blob, Span, read_blob
 from netsurgery.formats.generations import V1_TYPES
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import FileSource
 from netsurgery.io.sniff import HEAD, refusal
@@ -177,8 +178,10 @@ class Caffemodel(Closeable):
         """The layer of that name. Raises CaffemodelError where there is none, or several."""
         found = self._named.get(name, [])
         if len(found) != 1:
-            many = f"{len(found)} layers are" if found else "no layer is"
-            raise self.reader.error(f"{many} named {name!r}")
+            if found:
+                raise self.reader.error(f"{len(found)} layers are named {name!r}")
+            hint = did_you_mean(name, self._named, "layers")
+            raise self.reader.error(f"no layer is named {name!r}{hint}")
         return found[0]
 
     def check_unchanged(self) -> None:

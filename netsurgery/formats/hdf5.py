@@ -28,6 +28,7 @@ from netsurgery.formats.caffemodel_new import NewLayer, numbers_segment
 from netsurgery.formats.hdf5_chunks import check_chunks
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import Bytes, FileSource, Segment
 from netsurgery.io.shape_text import shape_text
@@ -161,7 +162,8 @@ class Hdf5Weights(Closeable):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise self.reader.error(f"no layer is named {name!r}")
+        hint = did_you_mean(name, [layer.name for layer in self.layers], "layers")
+        raise self.reader.error(f"no layer is named {name!r}{hint}")
 
     def check_unchanged(self) -> None:
         """Raise CaffemodelError if the file is not what it was when it was opened."""

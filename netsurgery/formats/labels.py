@@ -14,12 +14,15 @@ from pathlib import Path
 
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim, claim_for
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import read_text
 
 __all__ = ["Labels", "load_labels", "read_labels"]
 
 #: ImageNet's 21,841 labels have 1.6 MB.
 MAX_BYTES = 64 << 20
+
+_LABEL_FORMS = "; expected a whole line, its id, or one of its names"
 
 #: What a line takes with its parts, and how often its characters are kept, four bytes each.
 _LINE_MEMORY, _COPIES = 600, 12
@@ -70,10 +73,9 @@ class Labels:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise FormatError(
-                f"{self.path}: no label {text!r}; "
-                "expected a whole line, its id, or one of its names"
-            )
+            names = [name for line in range(len(self.lines)) for name in self._words(line)]
+            hint = did_you_mean(text, names) or _LABEL_FORMS
+            raise FormatError(f"{self.path}: no label {text!r}{hint}")
         listed = "; ".join(f"{number} {self.lines[number]}" for number in found)
         raise FormatError(
             f"{self.path}: {len(found)} labels match {text!r}: {listed}; "

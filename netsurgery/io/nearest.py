@@ -46,8 +46,8 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
 def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:
     """The end of a message about an unknown `name`: which of `known` may have been meant.
 
-    "" where none is like it; with `what`, a plural, few enough names are listed then, and of more
-    the first.
+    "" where none is like it, or it is one of them. With `what`, a plural, the first of `known` are
+    listed where none is like it.
 
     >>> did_you_mean("ip", ["conv1", "ip1"])
     '; did you mean ip1?'
@@ -55,6 +55,8 @@ def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:
     '; its layers are conv1, ip1'
     """
     names = list(dict.fromkeys(known))
+    if name in names:
+        return ""
     near = nearest(name, names)
     if near:
         head = ", ".join(near[:-1])

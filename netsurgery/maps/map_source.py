@@ -46,8 +46,8 @@ class MapSource:
         name = _last_top(net) if blob is None else blob
         if name not in _blobs(net):
             _image_input(declare_inputs(net))
-            what = f"{net.prototxt.path}: no blob {name!r}; {_candidates(net)}"
-            raise NetError(f"{what}{net.blob_hint(name)}")
+            what = f"{net.prototxt.path}: no blob {name!r}{net.blob_hint(name)}"
+            raise NetError(what if what.endswith("?") else f"{what}; {_candidates(net)}")
         source = cls._of(model, [name])
         source._check_blob(net)
         return source

@@ -29,8 +29,8 @@ def require_blobs(net: NetDefinition, blobs: Sequence[str]) -> None:
     known = {*tops, *(declared.name for declared in net.inputs)}
     for blob in blobs:
         if blob not in known:
-            what = f"{net.prototxt.path}: no blob {blob!r}; it has {listed(list(tops))}"
-            raise NetError(f"{what}{net.blob_hint(blob)}")
+            what = f"{net.prototxt.path}: no blob {blob!r}{net.blob_hint(blob)}"
+            raise NetError(what if what.endswith("?") else f"{what}; it has {listed(list(tops))}")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
+from netsurgery.io.nearest import did_you_mean
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
@@ -22,6 +23,9 @@ from netsurgery.net.shared_params import Sharing
 from netsurgery.net.state import TEST, NetState
 
 __all__ = ["MAX_DIM", "Layer", "NetDefinition", "NetInput", "Shape"]
+
+#: Errors about one net that get a hint; each compares with all names.
+_HINTS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,12 +209,20 @@ class NetDefinition:
         return self.stage_hint
 
     def blob_hint(self, blob: str) -> str:
-        """What to add to an error about a blob that is not there: see `hint`."""
-        return self._hint_by(self._excluded_by[0].get(blob, ()))
+        """What to add to an error about a blob that is not there: see `hint`; or a blob like it."""
+        hint = self._hint_by(self._excluded_by[0].get(blob, ()))
+        return hint or did_you_mean(blob, self._blob_names)
+
+    @cached_property
+    def _blob_names(self) -> dict[str, None]:
+        """The names of all blobs, in file order."""
+        tops = (top for layer in self.layers for top in layer.tops)
+        return dict.fromkeys((*(declared.name for declared in self.inputs), *tops))
 
     def name_hint(self, name: str) -> str:
-        """What to add to an error about a layer that is not there: see `hint`."""
-        return self._hint_by(self._excluded_by[1].get(name, ()))
+        """What to add to an error about a layer that is not there: see `hint`; or one like it."""
+        hint = self._hint_by(self._excluded_by[1].get(name, ()))
+        return hint or did_you_mean(name, self._named, "layers")
 
     @cached_property
     def _excluded_by(self) -> tuple[dict[str, list[Layer]], dict[str, list[Layer]]]:
@@ -240,7 +252,7 @@ class NetDefinition:
                 if bottom not in available:
                     what = f"its bottom {bottom!r} is made by no layer before it"
                     if bottom not in hints:
-                        hints[bottom] = self.blob_hint(bottom)
+                        hints[bottom] = "" if len(hints) >= _HINTS else self.blob_hint(bottom)
                     yield layer.error(what + hints[bottom])
             for top in layer.new_tops:
                 if top in available:

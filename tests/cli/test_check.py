@@ -132,7 +132,8 @@ def test_every_blob_that_is_not_made_or_made_twice(capsys: pytest.CaptureFixture
     net = NET.replace('bottom: "pool"', 'bottom: "pol"').replace('top: "prob"', 'top: "conv"')
     lines = checked(capsys, net, code=1)
     assert lines[:2] == [
-        "error: n:7:7: layer 'fc' (InnerProduct): its bottom 'pol' is made by no layer before it",
+        "error: n:7:7: layer 'fc' (InnerProduct): its bottom 'pol' is made by no layer before it; "
+        "did you mean pool?",
         "error: n:9:7: layer 'prob' (Softmax): its top 'conv' is made by a layer before it too",
     ]
     first = lines[0].removeprefix("error: ")

@@ -234,7 +234,7 @@ def test_variables_stand_for_the_command_s_own_options(
     assert len(json.loads(capsys.readouterr().out)["classes"]) == 2
     assert refused(["cat.png", "-q"], capsys) == (
         f"error: {folder / 'words.txt'}: no label 'cow'; "
-        "expected a whole line, its id, or one of its names\n"
+        "expected a whole line, its id, or one of its names (from NETSURGERY_CLASS)\n"
     )
 
 

@@ -278,7 +278,10 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--layers", "ip9"], "error: deploy.prototxt: no layer named 'ip9'\n"),
+        (
+            ["--layers", "ip9"],
+            "error: deploy.prototxt: no layer named 'ip9'; did you mean ip1 or ip2?\n",
+        ),
         (
             ["--layers", "conv1"],
             "error: deploy.prototxt: layer 'conv1' is of type Convolution, expected InnerProduct; "

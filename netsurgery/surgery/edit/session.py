@@ -149,8 +149,8 @@ class EditSession:
         """The layer of that name. Raises SurgeryError."""
         layers = self.net.named(name)
         if len(layers) != 1:
-            count = f"the net has {len(layers)} of them" if layers else "the net has no such layer"
-            raise refusal(name, count)
+            missing = f"the net has no such layer{self.net.name_hint(name)}"
+            raise refusal(name, f"the net has {len(layers)} of them" if layers else missing)
         return layers[0]
 
     def stored(self, name: str) -> WeightsLayer:
