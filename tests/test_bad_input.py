@@ -20,7 +20,7 @@ from fuzz.seeds import PICTURE as PNG
 from fuzz.seeds import PROTOTXT, blob, layer, npy, picture
 from fuzz.seeds import model as make_model
 
-from netsurgery.cli import run
+from netsurgery.cli import files, run
 from netsurgery.io.wire import delimited, packed_varints, varint_field
 
 MODEL = make_model()
@@ -995,9 +995,10 @@ def test_a_prototxt_without_end_on_standard_input(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netsurgery.formats.prototxt.MAX_BYTES", 100)
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"#" * 101)))
-    line = told(capsys, "upgrade", "-", "-o", "out.prototxt")
-    assert line == "standard input: more than 100 bytes, expected a prototxt"
+    monkeypatch.setattr(files.PROTOTXT, "most", 100)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"#" * 1000)))
+    line = told(capsys, "init", "-", "-o", "out.caffemodel")
+    assert line.startswith("<stdin>: 101 bytes, expected a prototxt of at most 100")
 
 
 @named(HDF5S)

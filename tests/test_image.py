@@ -286,9 +286,9 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert picture.name == "-"
     assert np.array_equal(picture.pixels, RGB)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert refusal("-") == "standard input: is empty, expected a picture"
+    assert refusal("-") == "<stdin>: is empty, expected a picture"
     monkeypatch.setattr(sys, "stdin", None)
-    assert refusal("-") == "standard input: is closed"
+    assert refusal("-") == "<stdin>: is closed"
 
 
 def test_a_stream_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

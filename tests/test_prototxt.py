@@ -40,7 +40,7 @@ def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(FormatError) as caught:
         Prototxt.read("-")
-    assert str(caught.value) == "standard input: is closed"
+    assert str(caught.value) == "<stdin>: is closed"
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Net surgery for trained Caffe models.
 
+    An input file may be -, which is standard input.
+
     \b
     Example:
       netsurgery convert deploy.prototxt model.caffemodel

@@ -9,6 +9,7 @@ import click
 from netsurgery.cli.colors import BAD, GOOD
 from netsurgery.cli.command import Command
 from netsurgery.cli.diff import trouble_is_two
+from netsurgery.cli.files import NET_OR_WEIGHTS, is_stdin
 from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo, echo_json, echo_labelled
@@ -34,7 +35,7 @@ __all__ = ["command"]
     metavar="NET.prototxt [MODEL.caffemodel]",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
+    type=NET_OR_WEIGHTS,
 )
 @state_options
 @trust_option
@@ -67,6 +68,8 @@ def command(
         prototxt, weights = told_apart(files)
         if prototxt is None:
             raise click.UsageError("expected a prototxt, and its caffemodel if you like")
+        if is_stdin(prototxt):  # which lies beside no netsurgery.toml
+            trust_config = False
         result = check(prototxt, weights, state=state, trust_config=trust_config)
     if as_json:
         echo_json(result.to_json())

@@ -16,6 +16,7 @@ import click
 
 from netsurgery.cli.colors import Color, color_count, paint
 from netsurgery.cli.command import Command, useless
+from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     SIZE,
     engine_options,
@@ -67,9 +68,7 @@ __all__ = ["command"]
         2: "Wrong usage.",
     },
 )
-@click.argument(
-    "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
-)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
 @model_options
 @state_options
 @preprocess_options

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     SIZE,
     dry_run_option,
@@ -44,8 +45,8 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.argument("prototxt", metavar="DEPLOY.prototxt", type=FILE)
-@click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
+@click.argument("prototxt", metavar="DEPLOY.prototxt", type=PROTOTXT)
+@click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @output_option("-o", "--output-dir", metavar="DIR", type=FILE, help="Where the outputs go.")
 @output_option("--prototxt-out", metavar="FILE", type=FILE, help="The new prototxt.")
 @output_option("--weights-out", metavar="FILE", type=FILE, help="The new caffemodel.")
@@ -120,6 +121,7 @@ def command(
     """
     if input_size and map_size:
         raise click.UsageError("--input-size and --map-size exclude each other")
+    refuse_stdin(preprocess.mean, preprocess.labels)
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
     plan = plan_convolution(

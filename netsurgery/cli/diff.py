@@ -10,6 +10,7 @@ import click
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import NET_OR_WEIGHTS
 from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
@@ -39,7 +40,7 @@ TROUBLE = 2
     metavar="A.prototxt B.prototxt [A.caffemodel B.caffemodel]",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
+    type=NET_OR_WEIGHTS,
 )
 @click.option("--text", "with_text", is_flag=True, help="Show the prototxts' unified diff, too.")
 @click.option(
@@ -103,8 +104,6 @@ def told_apart(files: tuple[Path, ...]) -> tuple[Pair | None, Pair | None]:
 
     Raises UsageError for any other number of either.
     """
-    if [str(path) for path in files].count("-") > 1:
-        raise click.UsageError("standard input can be one of the files only")
     kinds = [(path, is_prototxt(path)) for path in files]
     prototxts = [path for path, text in kinds if text]
     models = [path for path, text in kinds if not text]

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -110,8 +111,8 @@ def _columns(left: str, right: str) -> Iterator[str]:
 
 
 @click.command("edit", cls=Command, help=_help())
-@click.argument("prototxt", type=click.Path(path_type=Path))
-@click.argument("weights", type=click.Path(path_type=Path))
+@click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
+@click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
 @output_option(
     "-o",

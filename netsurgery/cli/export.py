@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.command import Command, useless
+from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     force_option,
@@ -31,8 +32,8 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.argument("prototxt", metavar="NET.prototxt", type=FILE)
-@click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
+@click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
+@click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @output_option(
     "-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model; - prints it."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     engine_options,
     force_option,
@@ -51,9 +52,7 @@ __all__ = ["command"]
         2: "Wrong usage.",
     },
 )
-@click.argument(
-    "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(allow_dash=True)
-)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=IMAGE)
 @click.option(
     "--blob",
     "blobs",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import PROTOTXT
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -31,7 +32,7 @@ __all__ = ["command"]
 
 
 @click.command("init", cls=Command)
-@click.argument("prototxt", type=click.Path(path_type=Path))
+@click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
 @output_option(
     "-o",
     "--weights-out",

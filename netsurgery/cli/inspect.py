@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from netsurgery.cli.command import Command, WordType
+from netsurgery.cli.files import NET_OR_WEIGHTS
 from netsurgery.cli.options import (
     json_option,
     quiet_option,
@@ -51,7 +52,7 @@ def input_size(text: str) -> InputSize:
     metavar="[NET.prototxt] [MODEL.caffemodel]",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
+    type=NET_OR_WEIGHTS,
 )
 @click.option(
     "--size",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from netsurgery.net.net import Shape
 
 __all__ = [
-    "FILE_PATH",
     "NAMED_SHAPE",
     "SIZE",
-    "FilePathType",
     "NumberType",
     "WordType",
     "check_printed",
@@ -42,21 +39,6 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-class FilePathType(click.Path):
-    """A file's path; an empty one, which Path would take for the current folder, is refused."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":
-            self.fail("expected a file's name, found an empty one", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-FILE_PATH = FilePathType()
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed
-from netsurgery.cli.options import FILE_PATH, FilePathType, NumberType, parse_size
+from netsurgery.cli.files import LABELS, PROTOTXT, WEIGHTS, InputFile
+from netsurgery.cli.options import NumberType, parse_size
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import with_found
@@ -33,10 +34,13 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class MeanType(FilePathType):
+class MeanType(InputFile):
     """A mean: a file's path, or numbers with commas between."""
 
     name = "mean"
+
+    def __init__(self) -> None:
+        super().__init__("mean", ".npy", ".binaryproto")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):
@@ -173,7 +177,7 @@ def preprocess_options(command: F) -> F:
     @click.option(
         "--labels",
         metavar="FILE",
-        type=FILE_PATH,
+        type=LABELS,
         envvar="NETSURGERY_LABELS",
         help="The classes' names, one a line.",
     )
@@ -222,14 +226,14 @@ def model_options(command: F) -> F:
     prototxt = click.option(
         "--prototxt",
         metavar="FILE",
-        type=FILE_PATH,
+        type=PROTOTXT,
         envvar="NETSURGERY_PROTOTXT",
         help="The net (default: what netsurgery.toml says, in this folder or above).",
     )
     weights = click.option(
         "--weights",
         metavar="FILE",
-        type=FILE_PATH,
+        type=WEIGHTS,
         envvar="NETSURGERY_WEIGHTS",
         help="Its caffemodel (default: what netsurgery.toml says).",
     )

@@ -8,10 +8,12 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import count, zip_longest
+from pathlib import Path
 from typing import TextIO
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD, PLACE, Color, bold, mark
 from netsurgery.errors import NetsurgeryError
+from netsurgery.io.stdin import STDIN
 from netsurgery.io.table import Column, Table, cell, joined
 from netsurgery.io.terminal import printable
 
@@ -30,6 +32,7 @@ __all__ = [
     "echo_text",
     "joined",
     "on_terminal",
+    "show_as",
 ]
 
 
@@ -41,12 +44,23 @@ _WIPE = "\r\x1b[K"
 _COLOR = re.compile(r"(\x1b\[[\d;]*m)")
 
 
+#: Path -> what is printed in its place.
+_NAMES: dict[str, str] = {}
+
+
+def show_as(path: Path, name: str) -> None:
+    """From now on print a temporary file's path as `name`."""
+    _NAMES[str(path)] = name
+
+
 def _stream(err: bool) -> TextIO | None:
     return sys.stderr if err else sys.stdout
 
 
 def _write(text: str, err: bool) -> None:
     """Every word of the command line passes here; Python has None for a stream that is closed."""
+    for path, name in _NAMES.items():
+        text = text.replace(path, name)
     stream = _stream(err)
     if stream is not None:
         getattr(stream, "steer", stream.write)(text)
@@ -118,7 +132,7 @@ def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> N
 
     With the image's name where the error does not say it, unless it is the one image there is.
     """
-    name = "standard input" if image == "-" else image
+    name = STDIN if image == "-" else image
     named = alone or str(error).startswith(f"{name}:")
     echo_labelled("error", str(error) if named else f"{name}: {error}", err=True)
 

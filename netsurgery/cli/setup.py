@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netsurgery.cli.command import PREPROCESSING, Command, headed
+from netsurgery.cli.files import IMAGE, LABELS, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
-    FILE_PATH,
     engine_options,
     force_option,
     json_option,
@@ -38,7 +38,7 @@ FILE = click.Path(path_type=Path)
 def _preset_options(command: F) -> F:
     """What goes into netsurgery.toml: --preprocess, --mean, --labels."""
     labels = click.option(
-        "--labels", metavar="FILE", type=FILE_PATH, help="The classes' names, one a line."
+        "--labels", metavar="FILE", type=LABELS, help="The classes' names, one a line."
     )
     mean = click.option(
         "--mean",
@@ -63,15 +63,15 @@ def _preset_options(command: F) -> F:
         2: "Wrong usage.",
     },
 )
-@click.argument("prototxt", metavar="NET.prototxt", type=FILE)
-@click.argument("weights", metavar="MODEL.caffemodel", type=FILE)
+@click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
+@click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @click.option(
     "--image",
     "images",
     metavar="FILE",
     multiple=True,
     required=True,
-    type=click.Path(),
+    type=IMAGE,
     help="A picture whose class is known; may be given several times, each with its --class.",
 )
 @click.option(
@@ -130,6 +130,7 @@ def command(
     """
     from netsurgery.verbs.setup import setup
 
+    refuse_stdin(prototxt, weights, labels, mean)
     if len(images) != len(classes):
         raise click.UsageError(f"{len(images)} --image and {len(classes)} --class; give as many")
     if preset is not None and preset[1] is not None:

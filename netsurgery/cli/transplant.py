@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     dry_run_option,
     force_option,
@@ -30,10 +31,10 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.argument("from_net", metavar="FROM.prototxt", type=FILE)
-@click.argument("from_weights", metavar="FROM.caffemodel", type=FILE)
-@click.argument("to_net", metavar="TO.prototxt", type=FILE)
-@click.argument("to_weights", metavar="[TO.caffemodel]", type=FILE, required=False)
+@click.argument("from_net", metavar="FROM.prototxt", type=PROTOTXT)
+@click.argument("from_weights", metavar="FROM.caffemodel", type=WEIGHTS)
+@click.argument("to_net", metavar="TO.prototxt", type=PROTOTXT)
+@click.argument("to_weights", metavar="[TO.caffemodel]", type=WEIGHTS, required=False)
 @output_option(
     "-o",
     "--weights-out",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netsurgery.cli.command import Command
+from netsurgery.cli.files import NET_OR_WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -27,7 +28,7 @@ FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=FILE)
+@click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=NET_OR_WEIGHTS)
 @output_option(
     "-o", "--output", metavar="FILE", type=FILE, help="The new file; - prints a prototxt."
 )

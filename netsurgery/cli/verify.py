@@ -11,6 +11,7 @@ import click
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
 from netsurgery.cli.command import Command, WordType, useless
 from netsurgery.cli.diff import trouble_is_two
+from netsurgery.cli.files import IMAGE, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     NumberType,
     engine_options,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FILE = click.Path(path_type=Path)
 ENGINES = get_args(EngineChoice)
 
 
@@ -56,16 +56,16 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
         2: "A map or an output could not be compared, an error, or wrong usage.",
     },
 )
-@click.argument("prototxt_a", metavar="A.prototxt", type=FILE)
-@click.argument("weights_a", metavar="A.caffemodel", type=FILE)
-@click.argument("prototxt_b", metavar="B.prototxt", type=FILE)
-@click.argument("weights_b", metavar="B.caffemodel", type=FILE)
+@click.argument("prototxt_a", metavar="A.prototxt", type=PROTOTXT)
+@click.argument("weights_a", metavar="A.caffemodel", type=WEIGHTS)
+@click.argument("prototxt_b", metavar="B.prototxt", type=PROTOTXT)
+@click.argument("weights_b", metavar="B.caffemodel", type=WEIGHTS)
 @click.option(
     "--image",
     "images",
     metavar="FILE",
     multiple=True,
-    type=click.Path(),
+    type=IMAGE,
     help="Compare on this picture; may be given several times.",
 )
 @click.option(

@@ -28,6 +28,7 @@ from netsurgery.formats.texttree import respelled
 from netsurgery.io.reader import Reader, open_source, read_head, read_whole
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.sniff import HDF5, HEAD, refusal, what_it_is
+from netsurgery.io.stdin import STDIN
 from netsurgery.io.unreadable import unreadable
 
 __all__ = [
@@ -72,7 +73,7 @@ class Prototxt:
         Raises PrototxtError, for what holds no net too, or FormatError if it cannot be opened or
         is something else.
         """
-        name = "standard input" if str(path) == "-" else str(path)
+        name = STDIN if str(path) == "-" else str(path)
         try:
             data = _standard_input() if str(path) == "-" else _content(Path(path))
         except OSError as error:
@@ -146,10 +147,10 @@ def as_file(prototxt: Prototxt) -> Iterator[Path]:
 
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed before we began
-        raise FormatError("standard input: is closed")
+        raise FormatError(f"{STDIN}: is closed")
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise FormatError(f"standard input: more than {MAX_BYTES} bytes, expected a prototxt")
+        raise FormatError(f"{STDIN}: more than {MAX_BYTES} bytes, expected a prototxt")
     return data
 
 

@@ -13,6 +13,7 @@ from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.stdin import STDIN
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource
@@ -90,7 +91,7 @@ class Features:
         """
         from netsurgery.maps.grid import draw_grid
 
-        image = "standard input" if self.image == "-" else Path(self.image).name
+        image = STDIN if self.image == "-" else Path(self.image).name
         subtitle = f"{image}: {shape_text(self.values.shape)} (channels x height x width)"
         return draw_grid(self.values, self.blob, subtitle)
 

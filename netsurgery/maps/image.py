@@ -25,6 +25,7 @@ from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
+from netsurgery.io.stdin import STDIN
 from netsurgery.io.terminal import unheard
 from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
@@ -226,7 +227,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _shown(path: str) -> str:
-    return "standard input" if path == "-" else path
+    return STDIN if path == "-" else path
 
 
 def _one_line(error: Exception) -> str:
@@ -236,7 +237,7 @@ def _one_line(error: Exception) -> str:
 def _opened(path: str) -> BinaryIO:
     if path == "-":
         if sys.stdin is None:  # it was closed before we began
-            raise ImageError("standard input: is closed")
+            raise ImageError(f"{STDIN}: is closed")
         return _whole(sys.stdin.buffer, path)
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe: `<(command)`

@@ -260,10 +260,10 @@ def test_a_prototxt_from_standard_input(
         "layer conv1 (Convolution): changed",
         "    convolution_param.kernel_size: 5 -> 7",
         f"--- {A}",
-        "+++ standard input",
+        "+++ <stdin>",
     ]
     assert trouble(capsys, "-", "-") == (
-        "error: standard input can be one of the files only (try netsurgery diff --help)"
+        "error: standard input (-) can be one of the inputs only (try netsurgery diff --help)"
     )
 
 

@@ -1,0 +1,104 @@
+"""The files that commands read: their kinds, and - for standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netsurgery.cli.printing import show_as
+from netsurgery.formats import labels, prototxt
+from netsurgery.io.stdin import STDIN, stdin_as_file
+
+__all__ = [
+    "FILE_PATH",
+    "IMAGE",
+    "LABELS",
+    "NET_OR_WEIGHTS",
+    "PROTOTXT",
+    "WEIGHTS",
+    "FilePathType",
+    "InputFile",
+    "is_stdin",
+    "refuse_stdin",
+    "take_stdin",
+]
+
+_META = "netsurgery.stdin"
+
+
+class FilePathType(click.Path):
+    """A file's path; an empty one, which Path would take for the current folder, is refused.
+
+    endings: those that files of the kind have, for completion.
+    """
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path)
+        self.endings = endings
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a file's name, found an empty one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class InputFile(FilePathType):
+    """A file to read; - is standard input, `most` bytes of it, in a file called `stdin_name`."""
+
+    def __init__(self, stdin_name: str, *endings: str, most: int = sys.maxsize) -> None:
+        super().__init__(*endings)
+        self.stdin_name, self.most = stdin_name, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "-" or ctx is None or ctx.resilient_parsing:
+            return super().convert(value, param, ctx)
+        take_stdin(ctx, param)
+        # The root is closed after errors in parsing the command's own words, too.
+        path = ctx.find_root().with_resource(stdin_as_file(self.stdin_name, self.most))
+        ctx.meta[_META] = path
+        show_as(path, STDIN)
+        return path
+
+
+class ImageFile(click.Path):
+    """A picture's path as it was typed; - is standard input, which its reader reads."""
+
+    endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+
+    def __init__(self) -> None:
+        super().__init__(allow_dash=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "-" and ctx is not None:
+            take_stdin(ctx, param)
+        return super().convert(value, param, ctx)
+
+
+PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=prototxt.MAX_BYTES)
+WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
+NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
+LABELS = InputFile("labels.txt", ".txt", most=labels.MAX_BYTES)
+IMAGE = ImageFile()
+FILE_PATH = FilePathType()
+
+
+def take_stdin(ctx: click.Context, param: click.Parameter | None) -> None:
+    """Say that an input is standard input. Raises UsageError for a second one of a call."""
+    if _META in ctx.meta:
+        raise click.UsageError("standard input (-) can be one of the inputs only", ctx)
+    ctx.meta[_META] = None
+
+
+def refuse_stdin(*named: object) -> None:
+    """Raise UsageError where one of the paths that netsurgery.toml will name is standard input."""
+    if any(map(is_stdin, named)):
+        raise click.UsageError("netsurgery.toml names this input: give a file, not standard input")
+
+
+def is_stdin(path: object) -> bool:
+    """Whether a path of this call is standard input."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and path is not None and ctx.meta.get(_META) == path

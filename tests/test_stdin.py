@@ -1,0 +1,219 @@
+"""Every input file of every command may be standard input, and is called <stdin> then."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+from netsurgery.cli import cli, run
+from netsurgery.cli.files import IMAGE, InputFile
+
+#: What the lines of `COMMANDS` leave out.
+MORE = {
+    "classify-map": ["--mean mean.npy --labels labels.txt"],
+    "features": ["--mean mean.npy"],
+    "transplant": ["good.prototxt good.caffemodel good.prototxt good.caffemodel -o out.caffemodel"],
+    "upgrade": ["good.caffemodel -o out.caffemodel"],
+    "diff": ["good.prototxt good.prototxt good.caffemodel good.caffemodel"],
+    "inspect": ["good.caffemodel"],
+    "verify": ["--image grey.png --mean mean.npy"],
+}
+#: The net of `COMMANDS`, and what `MORE` adds to the last of its lines.
+LINES = [
+    f"{command} {line}".replace("NET", "good.prototxt")
+    for command in COMMANDS
+    for line in [
+        *COMMANDS[command],
+        *(
+            f"{COMMANDS[command][0]} {more}" if more.startswith("--") else more
+            for more in MORE.get(command, ())
+        ),
+    ]
+]
+#: Outputs that hold their inputs' names, or times.
+NAMING = (".toml", ".npz", ".onnx")
+FILES = ("good.prototxt", "good.caffemodel", "grey.png", "mean.npy", "labels.txt")
+
+
+#: Each line, and the place of each file in it.
+CASES = [
+    (line, place)
+    for line in dict.fromkeys(LINES)
+    for place, word in enumerate(line.split())
+    if word in FILES and (not line.startswith("setup ") or word == "grey.png")
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "scratch").mkdir(mode=0o700)
+    Path("good.prototxt").write_text(GOOD)
+    Image.new("L", (8, 8), 128).save("grey.png")
+    np.save("mean.npy", np.full((1, 8, 8), 0.5, np.float32))
+    Path("labels.txt").write_text("a\nb\n")
+    assert run(["init", "good.prototxt", "-o", "good.caffemodel", "-q"]) == 0
+    return tmp_path
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize(("line", "place"), CASES)
+def test_an_input_from_standard_input(
+    line: str, place: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = line.split()
+    name = words[place]
+    code = run(words)
+    expected = capsys.readouterr().out
+    written = outputs()
+    feed(monkeypatch, Path(name).read_bytes())
+    assert run([*words[:place], "-", *words[place + 1 :], *forced(words[0])]) == code
+    out, err = capsys.readouterr()
+    assert "scratch" not in out + err
+    assert os.listdir("scratch") == []
+    if words[0] not in ("convert", "init", "transplant"):  # their reports have times in them
+        assert unnamed(out) == unnamed(expected)
+    for file in written:
+        assert written[file] == Path(file).read_bytes() or file.endswith(NAMING)
+
+
+def unnamed(text: str) -> list[str]:
+    """The words of a report, with one name for all files."""
+    return re.sub(
+        r"<stdin>|(?<!\S)-(?!\S)|(good|grey|mean|labels)\.\w+|\b(stdin|grey)\b", "FILE", text
+    ).split()
+
+
+def outputs() -> dict[str, bytes]:
+    names = [*Path().glob("out*"), *Path("out").glob("*")]
+    return {str(path): path.read_bytes() for path in names if path.is_file()}
+
+
+def forced(command: str) -> list[str]:
+    cannot = ("inspect", "check", "diff", "verify")
+    return [] if command in cannot else ["--force"]
+
+
+@pytest.mark.parametrize(("line", "place"), CASES)
+def test_what_is_wrong_with_it_is_called_stdin(
+    line: str, place: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = line.split()
+    text = b"layer { name: 1 2 3" if words[place].endswith(".prototxt") else b"\x00\x01\xff"
+    feed(monkeypatch, text)
+    code = run([*words[:place], "-", *words[place + 1 :]])
+    out, err = capsys.readouterr()
+    assert code in (1, 2)
+    assert "<stdin>" in out + err
+    assert "scratch" not in out + err
+    assert err.count("\n") <= 1
+    assert os.listdir("scratch") == []
+
+
+def test_the_lines_have_all_input_files() -> None:
+    """Every argument and option of a kind of file, in each command that has it."""
+    tried: dict[str, set[str]] = {}
+    for line in LINES:
+        name, *words = line.split()
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        with command.make_context(name, words, click.Context(cli), resilient_parsing=True) as ctx:
+            names = {param.name or "" for param in file_params(command)}
+            tried.setdefault(name, set()).update(each for each in names if ctx.params.get(each))
+    for name, params in tried.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        missing = {param.name for param in file_params(command)} - params
+        # Of these the settings hold the names.
+        assert missing <= ({"mean", "labels"} if name in ("convert", "setup") else set()), name
+
+
+def file_params(command: click.Command) -> list[click.Parameter]:
+    kinds = (InputFile, type(IMAGE))
+    return [param for param in command.params if isinstance(param.type, kinds)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "verify - good.caffemodel - good.caffemodel",
+        "convert - -",
+        "classify-map - --prototxt - --weights good.caffemodel",
+        "classify-map - -",
+        "diff - -",
+        "features - --blob conv -o out.npz --mean -",
+    ],
+)
+def test_one_input_only(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed(monkeypatch, GOOD.encode())
+    assert run(line.split()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: standard input (-) can be one of the inputs only (try netsurgery")
+    assert os.listdir("scratch") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "convert good.prototxt good.caffemodel --mean -",
+        "convert good.prototxt good.caffemodel --labels -",
+        "setup good.prototxt good.caffemodel --image grey.png --class 1 --labels -",
+        "setup good.prototxt - --image grey.png --class 1",
+        "setup - good.caffemodel --image grey.png --class 1",
+    ],
+)
+def test_settings_cannot_name_standard_input(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed(monkeypatch, Path("labels.txt").read_bytes())
+    assert run(line.split()) == 2
+    assert "give a file, not standard input" in capsys.readouterr().err
+
+
+def test_weights_in_hdf5(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["init", "good.prototxt", "-o", "good.caffemodel.h5", "-q"]) == 0
+    feed(monkeypatch, Path("good.caffemodel.h5").read_bytes())
+    assert run(["convert", "good.prototxt", "-", "--engine", "embedded"]) == 0
+    assert Path("model_full_conv.caffemodel.h5").exists()
+
+
+def test_input_without_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: object) -> int:
+            return len(memoryview(buffer))  # type: ignore[arg-type]
+
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+    assert run(["inspect", "-", "--max-memory", "64MiB"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: <stdin>: keeping it needs more than 6")
+    assert os.listdir("scratch") == []
+
+
+def test_standard_input_that_is_closed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert run(["inspect", "-"]) == 1
+    assert capsys.readouterr().err == "error: <stdin>: is closed\n"
