@@ -53,7 +53,7 @@ _MODULES = {
     "verbs.init": "init",
     "verbs.inspect": "inspect",
     "verbs.inspect_result": "Inspection",
-    "verbs.transplant": "transplant",
+    "verbs.transplant": "Transplantation transplant",
     "verbs.upgrade": "Upgrade upgrade",
     "verbs.verify": "verify",
     "verbs.verify_result": "Verification",

@@ -189,6 +189,7 @@ from netsurgery.verbs.setup import (
 from netsurgery.verbs.setup import (
     setup as setup,
 )
+from netsurgery.verbs.transplant import Transplantation as Transplantation
 from netsurgery.verbs.transplant import (
     transplant as transplant,
 )

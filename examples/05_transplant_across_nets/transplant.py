@@ -24,11 +24,11 @@ TEN = Path(__file__).with_name("ten_deploy.prototxt")
 def main() -> None:
     """Transplant by name, slice the last layer, and compare the two nets' answers."""
     ns.init(TEN, "fresh.caffemodel", force=True)
-    plan = ns.transplant(
+    result = ns.transplant(
         (NET, MODEL), (TEN, "fresh.caffemodel"), "ten.caffemodel",
         names={"ip1": "hidden", "ip2": "digit"}, cut=True, strict=True, force=True,
     )  # fmt: skip
-    print({outcome: count for outcome, count in plan.counts.items() if count})
+    print({outcome: count for outcome, count in result.counts.items() if count})
 
     sheet = np.asarray(Image.open(ROOT / "examples/digits_canvas.png")) / 255
     windows = np.lib.stride_tricks.sliding_window_view(sheet, (32, 32))[::8, ::8]

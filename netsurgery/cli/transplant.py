@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from netsurgery.cli.command import Command
 from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
+    check_printed,
     dry_run_option,
     force_option,
     json_option,
@@ -19,11 +19,10 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.targets import STDOUT
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
-from netsurgery.surgery.transplant.plan import NameRule, ParamKey, Transfer, TransplantPlan
-from netsurgery.verbs.transplant import Transplantation, planned_transplant, write_transplant
+from netsurgery.verbs.transplant import Transplantation, transplant
 
 __all__ = ["command"]
 
@@ -40,8 +39,8 @@ FILE = click.Path(path_type=Path)
     "--weights-out",
     metavar="FILE",
     type=FILE,
-    required=True,
-    help="The new weights; HDF5 if the name ends in .h5.",
+    help="The new weights; HDF5 if the name ends in .h5; - prints them  [default: "
+    "TO_transplanted.caffemodel in the current folder]",
 )
 @click.option(
     "--map",
@@ -70,7 +69,7 @@ def command(
     from_weights: Path,
     to_net: Path,
     to_weights: Path | None,
-    weights_out: Path,
+    weights_out: Path | None,
     pairs: tuple[str, ...],
     suffix: str,
     prefix: str,
@@ -97,30 +96,30 @@ def command(
       netsurgery transplant lenet.prototxt lenet.caffemodel lenet_full_conv.prototxt \\
         -o dense.caffemodel --suffix -conv
     """
-    rule = NameRule(_pairs(pairs, from_net, state), prefix, suffix)
-    with planned_transplant(
+    printed = str(weights_out) == STDOUT and not dry_run
+    check_printed(printed, as_json)
+    with transplant(
         (from_net, from_weights),
         (to_net, to_weights),
-        rule,
-        state=state,
+        names=_pairs(pairs, from_net, state),
+        prefix=prefix,
+        suffix=suffix,
         cut=cut,
         strict=strict,
-    ) as plan:
-        made = None
-        if not dry_run:
-            with bytes_written(quiet) as progress:
-                made = write_transplant(plan, weights_out, force=force, progress=progress)
-        found = _facts(plan, weights_out, made)
-    if as_json:
-        echo_json(found)
-    elif not quiet:
-        _show(found)
+        state=state,
+    ) as result:
+        with bytes_written(quiet) as progress:
+            result.save(weights_out, force=force, dry_run=dry_run, progress=progress)
+        if as_json:
+            echo_json(result.to_json())
+        elif not quiet:
+            _render(result, err=printed)
 
 
-def _pairs(given: tuple[str, ...], from_net: Path, state: NetState) -> dict[str, str]:
+def _pairs(words: tuple[str, ...], from_net: Path, state: NetState) -> dict[str, str]:
     """``LAYER=LAYER``, several of them, as a dict; of several = the one behind a layer divides."""
     pairs: dict[str, str] = {}
-    for pair in given:
+    for pair in words:
         name, mark, goal = pair.partition("=")
         if "=" in goal:
             layers = {layer.name for layer in NetDefinition.read(from_net, state).layers}
@@ -136,50 +135,10 @@ def _pairs(given: tuple[str, ...], from_net: Path, state: NetState) -> dict[str,
     return pairs
 
 
-def _facts(plan: TransplantPlan, weights: Path, made: Transplantation | None) -> dict[str, Any]:
-    return {
-        "params": [_param(transfer) for transfer in plan.transfers],
-        "counts": plan.counts,
-        "layers_without_params": list(plan.absent),
-        "layers_kept_besides": list(plan.target.model.extra),
-        "notes": list(plan.notes),
-        "weights": str(weights),
-        "dry_run": made is None,
-        **({} if made is None else {"bytes": made.written, "seconds": round(made.seconds, 3)}),
-    }
-
-
-def _param(transfer: Transfer) -> dict[str, Any]:
-    def key(param: ParamKey | None) -> dict[str, Any] | None:
-        return None if param is None else {"layer": param[0], "index": param[1]}
-
-    return {
-        "outcome": transfer.outcome,
-        "from": key(transfer.source),
-        "to": key(transfer.target),
-        "from_shape": None if transfer.old is None else list(transfer.old),
-        "to_shape": None if transfer.new is None else list(transfer.new),
-        "reason": transfer.reason,
-    }
-
-
-def _show(found: dict[str, Any]) -> None:
-    """Print the facts for a person."""
-    rows = [("from", "shape", "outcome", "to", "shape", "")]
-    for param in found["params"]:
-        source, target = (
-            (_name(param[end]), _shape(param[f"{end}_shape"])) for end in ("from", "to")
-        )
-        rows.append((*source, param["outcome"], *target, param["reason"]))
-    echo_table(rows)
-    echo_notes(found["notes"])
-    echo(", ".join(f"{count} {word}" for word, count in found["counts"].items() if count))
-    echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")
-
-
-def _name(param: dict[str, Any] | None) -> str:
-    return "" if param is None else f"{param['layer']}[{param['index']}]"
-
-
-def _shape(shape: list[int] | None) -> str:
-    return "" if shape is None else shape_text(tuple(shape))
+def _render(result: Transplantation, *, err: bool) -> None:
+    """Print the result for a person; on standard error where the weights are printed."""
+    echo_table(result.table(), err=err)
+    echo_notes(result.notes, err=err)
+    echo(", ".join(f"{count} {word}" for word, count in result.counts.items() if count), err=err)
+    if not err:
+        echo(f"{'would write' if result.size is None else 'wrote'} {result.weights}")

@@ -1,86 +1,170 @@
-"""Params of one net put into another: from files to a file."""
+"""``netsurgery.transplant``: params of one net copied into another.
+
+Outputs appear whole or not at all, inputs are never changed, and an output that exists is an error
+without `force`.
+"""
 
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
 from netsurgery.net.inputs import assume_input, split_shapes
-from netsurgery.net.net import NetDefinition
+from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
-from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan, plan_transplant
+from netsurgery.open_net.net import Net
+from netsurgery.surgery.transplant.plan import (
+    NameRule,
+    ParamKey,
+    Transfer,
+    TransplantPlan,
+    plan_transplant,
+)
 from netsurgery.surgery.transplant.weights import model_change
+from netsurgery.verbs.default_names import default_weights
 
 __all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
 
-
-@dataclass(frozen=True)
-class Transplantation:
-    """What was done: bytes written, and in how many seconds."""
-
-    plan: TransplantPlan
-    weights: Path
-    written: int
-    seconds: float
+#: A prototxt with its weights, or an open net.
+AnyModel = Net | tuple[AnyPath, AnyPath | None]
 
 
-@contextmanager
-def planned_transplant(
-    source: tuple[Path, Path],
-    target: tuple[Path, Path | None],
-    rule: NameRule,
-    *,
-    state: NetState = TEST,
-    cut: bool = False,
-    strict: bool = False,
-) -> Iterator[TransplantPlan]:
-    """Open both nets and their weights, and plan; the files are closed with the context.
+class Transplantation(Closeable):
+    """What a transplant does to each param, and the target net with its new params.
 
-    source, target: prototxt and weights, the target's may be None. state: in which both nets are
-    read, a shape being given to whichever has the blob; the input of a target without weights, if
-    its shape is not known, is taken to be the source's. cut: where sizes differ, the
-    part that overlaps goes. strict: every layer of the target must have its params. Raises
-    FormatError, NetError, and SurgeryError with every refusal.
+    weights: where they go, None as long as they go nowhere. size: the bytes written, seconds: the
+    time it took; None where nothing is written. The inputs' weights stay open until this is closed
+    or collected.
     """
-    nets = split_shapes(NetDefinition.read(source[0], state), NetDefinition.read(target[0], state))
-    goal = nets[1] if target[1] is not None else assume_input(nets[1], nets[0])
-    with NetWithWeights(nets[0], source[1]) as one, NetWithWeights(goal, target[1]) as other:
-        yield plan_transplant(one, other, rule, cut=cut, strict=strict)
+
+    def __init__(self, plan: TransplantPlan, source: ExitStack) -> None:
+        self.plan = plan
+        self.weights: Path | None = None
+        self.size: int | None = None
+        self.seconds: float | None = None
+        self._release = weakref.finalize(self, source.close)
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """Every param of both nets and its outcome, those of the target first, in its order."""
+        return self.plan.transfers
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcome -> how many params have it."""
+        return self.plan.counts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.plan.notes
+
+    @cached_property
+    def net(self) -> Net:
+        """The target net, open, with its weights in a temporary file; the caller's to close."""
+        return Net.of_model(changed_model(self.plan.target.model, model_change(self.plan)))
+
+    def save(
+        self,
+        weights: AnyPath | None = None,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Write the target's new weights; returns where.
+
+        weights: HDF5 if it ends in .h5, "-" is standard output; default
+        ``TO_transplanted.caffemodel`` in the current folder, named after the target's weights or,
+        without those, its prototxt. dry_run: only set `weights`. progress: called with the bytes
+        written so far and those in all. Raises OutputError; nothing is written then.
+        """
+        self.weights = as_path(weights) or self._default()
+        if not dry_run:
+            started = time.monotonic()
+            self.size = write_transplant(self.plan, self.weights, force=force, progress=progress)
+            self.seconds = time.monotonic() - started
+        return self.weights
+
+    def _default(self) -> Path:
+        target = self.plan.target.model
+        named = target.has_weights and not isinstance(target, ScratchModel)
+        return default_weights(target.path if named else target.net.prototxt.path, "transplanted")
+
+    def close(self) -> None:
+        """Close the inputs' weights; `net`, once it was asked for, stays open."""
+        self._release()
+
+    def table(self) -> Table:
+        """A row for each param."""
+        table = Table(
+            (
+                Column("from"),
+                Column("shape", 2),
+                Column("outcome"),
+                Column("to"),
+                Column("shape", 2),
+                Column("reason", 1),
+            )
+        )
+        for transfer in self.transfers:
+            table.add(
+                *_cells(transfer.source, transfer.old),
+                transfer.outcome,
+                *_cells(transfer.target, transfer.new),
+                transfer.reason,
+            )
+        return table
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery transplant --json` prints it."""
+        return {
+            "params": [transfer.to_json() for transfer in self.transfers],
+            "counts": self.counts,
+            "layers_without_params": list(self.plan.absent),
+            "params_without_layer": list(self.plan.target.model.extra),
+            "notes": list(self.notes),
+            "weights": None if self.weights is None else str(self.weights),
+            "bytes": self.size,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "dry_run": self.size is None,
+        }
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if count)
+        return counts if self.size is None else f"{counts}; wrote {self.weights}"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
 
 
-def write_transplant(
-    plan: TransplantPlan,
-    weights: Path,
-    *,
-    force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Transplantation:
-    """Write the planned weights to `weights`: HDF5 if its name ends in .h5, else a caffemodel.
-
-    Where the target has a caffemodel and one is written, all that is not replaced is that file's,
-    byte for byte; layers it lacked come at its end. Otherwise the file is new, its layers in the
-    target net's order. progress: called with the bytes written and those in all. Raises
-    OutputError; nothing is written then.
-    """
-    started = time.monotonic()
-    source, target = plan.source.model, plan.target.model
-    with Outputs([weights], inputs=[*source.files, *target.files], force=force) as outputs:
-        written = write_model(outputs[weights], target, model_change(plan), progress)
-        source.check_unchanged()
-    return Transplantation(plan, weights, written, time.monotonic() - started)
+def _cells(param: ParamKey | None, shape: Shape | None) -> tuple[str, str]:
+    return (
+        "" if param is None else f"{param[0]}[{param[1]}]",
+        "" if shape is None else shape_text(shape),
+    )
 
 
 def transplant(
-    source: tuple[AnyPath, AnyPath],
-    target: tuple[AnyPath, AnyPath | None],
-    weights_out: AnyPath,
+    source: AnyModel,
+    target: AnyModel,
+    weights_out: AnyPath | None = None,
     *,
     names: Mapping[str, str] | None = None,
     prefix: str = "",
@@ -90,25 +174,96 @@ def transplant(
     state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
-) -> TransplantPlan:
-    """Put the params of one net into another, layers matched by name.
+    progress: Callable[[int, int], None] | None = None,
+) -> Transplantation:
+    """Copy the params of one net into another, layers matched by name.
 
-    source, target: (prototxt, weights) each; the target's weights may be None, and what nothing
-    comes for is then left for Caffe to fill. A param goes where it has the same shape, or the same
-    numbers in another (O x C*H*W of an InnerProduct in O x C x H x W); one of another size is
-    refused, never repeated or cut, unless `cut` asks for the part that overlaps. names: layer ->
-    target layer, "" for none. prefix, suffix: put before or behind every other name. strict:
-    every layer of the target must have its params. state: phase, stages, level and shapes to read
-    both nets in.
+    source, target: (prototxt, weights) each, or an open net, whose present params count; neither
+    changes. The target's weights may be None, and what is unmatched is then left for Caffe to
+    fill. A param goes where it has the same shape, or the same numbers in another (O x C*H*W of an
+    InnerProduct in O x C x H x W); one of another size is refused, never repeated or cut, unless
+    `cut` asks for the part that overlaps. names: layer -> target layer, "" for none. prefix,
+    suffix: put before or behind every other name. strict: every layer of the target must have its
+    params. weights_out: the file to write, see `Transplantation.save`; without it nothing is
+    written. state: phase, stages, level and shapes to read prototxts in. dry_run: write nothing all
+    the same. progress: as in `Transplantation.save`.
 
-    The plan's `transfers` tell each param's outcome: copied, reshaped, transposed, reordered,
-    sliced, dropped or unmatched. Raises SurgeryError with every refusal, FormatError, NetError,
-    OutputError.
+    >>> import netsurgery as ns
+    >>> net = "prototxt/digits_deploy.prototxt"
+    >>> with ns.transplant((net, "models/digits/digits.caffemodel"), (net, None)) as result:
+    ...     print(result)
+    ...     print(result.net.params["ip2"][0].shape)
+    10 copied
+    (11, 96)
+
+    Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
     """
     rule = NameRule(dict(names or {}), prefix, suffix)
-    one = (Path(source[0]), Path(source[1]))
-    other = (Path(target[0]), as_path(target[1]))
-    with planned_transplant(one, other, rule, state=state, cut=cut, strict=strict) as plan:
-        if not dry_run:
-            write_transplant(plan, Path(weights_out), force=force)
-    return plan
+    with ExitStack() as stack:
+        models = _opened(stack, source, target, state)
+        plan = plan_transplant(*models, rule, cut=cut, strict=strict)
+        result = Transplantation(plan, stack.pop_all())
+    if weights_out is not None:
+        result.save(weights_out, force=force, dry_run=dry_run, progress=progress)
+    return result
+
+
+@contextmanager
+def planned_transplant(
+    source: AnyModel,
+    target: AnyModel,
+    rule: NameRule,
+    *,
+    state: NetState = TEST,
+    cut: bool = False,
+    strict: bool = False,
+) -> Iterator[TransplantPlan]:
+    """The plan of `transplant`; the files are closed with the context. Raises what it raises."""
+    with ExitStack() as stack:
+        models = _opened(stack, source, target, state)
+        yield plan_transplant(*models, rule, cut=cut, strict=strict)
+
+
+def _opened(
+    stack: ExitStack, source: AnyModel, target: AnyModel, state: NetState
+) -> tuple[NetWithWeights, NetWithWeights]:
+    """Both models, closed with `stack`.
+
+    Of the state's shapes each net gets those that name a blob of its own. The input of a target
+    without weights, if its shape is not known, is assumed to be the source's.
+    """
+    sides = (source, target)
+    nets = [
+        side.view if isinstance(side, Net) else NetDefinition.read(side[0], state) for side in sides
+    ]
+    if not any(isinstance(side, Net) for side in sides):
+        nets = list(split_shapes(*nets))
+    if not isinstance(target, Net) and target[1] is None:
+        nets[1] = assume_input(nets[1], nets[0])
+    first, second = (
+        side.present_model() if isinstance(side, Net) else NetWithWeights(net, as_path(side[1]))
+        for side, net in zip(sides, nets, strict=True)
+    )
+    return stack.enter_context(first), stack.enter_context(second)
+
+
+def write_transplant(
+    plan: TransplantPlan,
+    weights: Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the planned weights, HDF5 or a caffemodel by the name; returns the bytes.
+
+    Where the target has a caffemodel and one is written, all that is not replaced is that file's,
+    byte for byte; layers it lacked come at its end. Otherwise the file is new, its layers in the
+    target net's order. progress: called with the bytes written so far and those in all. Raises
+    OutputError; nothing is written then.
+    """
+    source, target = plan.source.model, plan.target.model
+    inputs = [*source.files, *target.files]
+    with Outputs([weights], inputs=inputs, force=force, stdout=True) as outputs:
+        written = write_model(outputs[weights], target, model_change(plan), progress)
+        source.check_unchanged()
+    return written

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.formats.weights import open_weights
 
@@ -44,7 +45,7 @@ def test_it_tells_of_every_param(capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("dense.prototxt", "-o", "out.caffemodel", "--suffix", "-conv") == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [
-        "from      shape      outcome   to           shape",
+        "from      shape      outcome   to           shape      reason",
         "conv1[0]  16x1x5x5   copied    conv1[0]     16x1x5x5",
         "conv1[1]  16         copied    conv1[1]     16",
         "conv2[0]  32x16x3x3  copied    conv2[0]     32x16x3x3",
@@ -165,7 +166,49 @@ def test_names_with_an_equals_sign(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_usage(options: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("deploy.prototxt", "-o", "out", *options) == 2
     assert what in capsys.readouterr().err
-    assert transplant("deploy.prototxt") == 2
+
+
+def test_an_output_that_is_not_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transplant("dense.prototxt", "--suffix", "-conv") == 0
+    assert capsys.readouterr().out.endswith("wrote dense_transplanted.caffemodel\n")
+    assert transplant("dense.prototxt", "dense.caffemodel", "--suffix", "-conv") == 1
+    assert "dense_transplanted.caffemodel: exists already" in capsys.readouterr().err
+    assert transplant("deploy.prototxt", "model.caffemodel", "-q") == 0
+    assert numbers("model_transplanted.caffemodel") == numbers("model.caffemodel")
+
+
+def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert transplant("dense.prototxt", "--suffix", "-conv", "-o", "out.caffemodel", "-q") == 0
+    assert transplant("dense.prototxt", "--suffix", "-conv", "-o", "-") == 0
+    said = capfdbinary.readouterr()
+    assert said.out == Path("out.caffemodel").read_bytes()
+    assert b"8 copied, 2 reshaped" in said.err
+    assert transplant("dense.prototxt", "-o", "-", "--json") == 2
+
+
+def test_the_library_does_the_same_in_memory() -> None:
+    before = sorted(os.listdir())
+    with (
+        ns.Net("deploy.prototxt", "model.caffemodel") as source,
+        ns.transplant(source, ("dense.prototxt", None), suffix="-conv") as result,
+    ):
+        source.params["ip2"][1][...] = 7  # after the plan: not of the result
+        assert str(result) == "8 copied, 2 reshaped"
+        assert result.to_json()["dry_run"]
+        with result.net as net:
+            assert net.params["ip2-conv"][0].shape == (11, 96, 1, 1)
+            assert net.forward()["prob"].shape == (1, 11, 8, 8)
+        html = result._repr_html_()
+        assert "<td" in html
+        assert "ip2-conv[0]" in html
+    assert sorted(os.listdir()) == before
+    with ns.Net("deploy.prototxt", "model.caffemodel") as source:
+        source.params["ip2"][1][...] = 7
+        with ns.transplant(source, ("dense.prototxt", None), suffix="-conv") as result:
+            assert result.save("out.caffemodel") == Path("out.caffemodel")
+            assert str(result) == "8 copied, 2 reshaped; wrote out.caffemodel"
+    with ns.Net("dense.prototxt", "out.caffemodel") as net:
+        assert net.params["ip2-conv"][1].tolist() == [7] * 11
 
 
 def test_its_help_has_an_example_that_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.net import types
@@ -74,6 +75,21 @@ class Transfer:
     old: Shape | None
     new: Shape | None
     reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a record; a param is its layer and index, null for none."""
+        return {
+            "outcome": self.outcome,
+            "from": _key(self.source),
+            "to": _key(self.target),
+            "from_shape": None if self.old is None else list(self.old),
+            "to_shape": None if self.new is None else list(self.new),
+            "reason": self.reason,
+        }
+
+
+def _key(param: ParamKey | None) -> dict[str, Any] | None:
+    return None if param is None else {"layer": param[0], "index": param[1]}
 
 
 @dataclass(frozen=True)
