@@ -293,9 +293,9 @@ def test_a_net_that_came_out_otherwise_is_refused(other: str, what: str) -> None
     """No net is known that leads to this: it is the check on what was written."""
     net = NetDefinition.of(Prototxt.parse(SMALL + fc("fc", "data"), "n.prototxt"))
     made = NetDefinition.of(Prototxt.parse(SMALL + other, "n.prototxt"))
-    for loose in ({}, {"fc": FlattenedMap()}):
+    for flat in ({}, {"fc": FlattenedMap()}):
         with pytest.raises(SurgeryError) as caught:
-            ensure_same(net, ShapesAt(made), Analysis(loose=loose), infer(net), {})
+            ensure_same(net, ShapesAt(made), Analysis(flat=flat), infer(net), {})
         assert str(caught.value) == f"n.prototxt: {what}"
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "netsurgery"
-#: Rooms whose names and texts have been gone through.
-ROOMS = ["engines", "export", "net"]
+#: Rooms and modules that still have to be gone through.
+LEFT = (
+    "cli", "formats", "io", "maps", "open_net", "verbs", "surgery/edit", "surgery/transplant",
+    "__init__", "__main__", "errors",
+)  # fmt: skip
 #: Names that fit any value and so say nothing about this one.
 VAGUE = {"found", "given", "here", "kept", "made", "one", "other", "there", "told", "wanted"}
 #: What reads as translated, with what to write instead.
@@ -26,7 +29,8 @@ PHRASES = {
 
 
 def modules() -> list[Path]:
-    return [path for room in ROOMS for path in sorted((PACKAGE / room).rglob("*.py"))]
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return [path for path in paths if not str(path.relative_to(PACKAGE)).startswith(LEFT)]
 
 
 def assigned(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:

@@ -51,9 +51,9 @@ class Filler:
 
 
 def read_filler(message: Message | None, default: Filler) -> Filler:
-    """The filler that `message` (``weight_filler { ... }``) tells; `default` where there is none.
+    """The filler of `message` (``weight_filler { ... }``); `default` where there is none.
 
-    Raises PrototxtError for a field that is no number, or a variance_norm that Caffe has not.
+    Raises PrototxtError for a field that is no number, or a variance_norm unknown to Caffe.
     """
     if message is None:
         return default
@@ -153,7 +153,7 @@ def _piece(
 
 
 def _fan(filler: Filler, shape: Shape) -> float:
-    """What the variance is divided by, told from the blob's shape alone as Caffe tells it.
+    """The variance's divisor, from the blob's shape alone, as Caffe computes it.
 
     Glorot and Bengio 2010 (xavier) and He et al. 2015 (msra) count the inputs and outputs of a
     unit; Caffe takes count / axis 0 and count / axis 1, also where the weight is kept K x O.

@@ -50,7 +50,7 @@ def plan_initial_params(
 
     as_caffe: fill the variance and the factor of a BatchNorm with zeros, as Caffe does before it
     trains; else with ones, so that the net can be run and the layer changes next to nothing.
-    input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell, such as a Data
+    input_shapes: blob -> shape, for inputs whose shape the prototxt leaves open, such as a Data
     layer's top. Raises SurgeryError naming every layer whose params cannot be filled, and every
     blob without a shape that others wait for; PrototxtError where the net contradicts itself;
     NetError for a shape of a blob that takes none.
@@ -67,10 +67,10 @@ def plan_initial_params(
         own = shapes.params_of(layer)
         if own:
             for param in _params(layer, own, as_caffe):
-                found = owners.setdefault(param.key, param)
-                why = why_not(found.filler, found.shape) or _why_not_shared(found, param)
+                owner = owners.setdefault(param.key, param)
+                why = why_not(owner.filler, owner.shape) or _why_not_shared(owner, param)
                 refusals += [Refusal(layer.name, f"param {param.index}: {why}")] if why else []
-                same = InitialParam(layer.name, param.index, found.shape, found.filler, param.key)
+                same = InitialParam(layer.name, param.index, owner.shape, owner.filler, param.key)
                 params.append(same)
         elif types.params(layer):
             unknown.append(layer)
@@ -100,18 +100,18 @@ def _refuse(
 ) -> None:
     """Raise SurgeryError for what has no shape, each cause once, and for all refusals."""
     sources = unknown_sources(net, shapes, unknown)
-    told = [
+    problems = [
         f"{whose}: the shape of {blob!r} is not known; {remedy(blob)}"
         for blob, whose in sources.items()
     ]
     behind = {blob for each in unknown for blob in (*each.bottoms, *each.tops)}
-    told += dict.fromkeys(fault.what for blob, fault in shapes.faults.items() if blob in behind)
-    if unknown and not told:
-        told = [
+    problems += dict.fromkeys(fault.what for blob, fault in shapes.faults.items() if blob in behind)
+    if unknown and not problems:
+        problems = [
             str(Refusal(each.name, "the shapes of its params are not known")) for each in unknown
         ]
-    if told or refusals:
-        raise SurgeryError(f"{net.prototxt.path}: " + "; ".join([*told, *map(str, refusals)]))
+    if problems or refusals:
+        raise SurgeryError(f"{net.prototxt.path}: " + "; ".join([*problems, *map(str, refusals)]))
 
 
 def _why_not_shared(owner: InitialParam, param: InitialParam) -> str:
@@ -143,12 +143,12 @@ def unknown_sources(
 
     Each once, in file order of the layers, however many of them wait for it.
     """
-    found: dict[str, str] = {}
+    origins: dict[str, str] = {}
     for layer in layers:
         for blob, source in _sources(net, shapes, layer):
             whose = "input" if source is None else f"layer {source.name!r} ({source.type})"
-            found.setdefault(blob, whose)
-    return found
+            origins.setdefault(blob, whose)
+    return origins
 
 
 def _sources(

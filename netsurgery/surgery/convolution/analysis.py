@@ -1,9 +1,9 @@
 """Which layers of a net change when its InnerProduct layers become Convolution layers, and how.
 
 `walk` walks the net once, in file order; here is what it comes to. A blob of two axes, N x K, is
-*loose* when it can be had as a map: behind an InnerProduct that is converted it becomes
+*flat* when a map can take its place: behind an InnerProduct that is converted it becomes
 N x K x h x w; behind a Flatten (or a Reshape that does the same) of an N x C x H x W map it is that
-map, once the flattening is taken out. What reads a loose blob must do to each position what it did
+map, once the Flatten is removed. What reads a flat blob must do to each position what it did
 to the one vector.
 """
 
@@ -33,14 +33,14 @@ class ConvertedLayer:
 
 @dataclass(frozen=True)
 class FlattenedMap:
-    """How a blob of two axes, or one whose axes are permuted, can be had as a map.
+    """A blob of two axes, or with permuted axes, whose place a map can take.
 
-    kernel: height and width of that map at the net's original size. flattenings: the layers that
-    have to be taken out for it, or changed. behind: a converted InnerProduct made it.
+    kernel: height and width of that map at the net's original size. flattens: the layers to
+    remove or to change for it. behind: whether a converted InnerProduct makes it.
     """
 
     kernel: tuple[int, int] = (1, 1)
-    flattenings: frozenset[Layer] = frozenset()
+    flattens: frozenset[Layer] = frozenset()
     behind: bool = True
 
 
@@ -72,24 +72,24 @@ class Split:
 class Analysis:
     """What the walk found.
 
-    casts: the InnerProduct layers, with their kernels. splits: those that become several. windows:
-    the global Pooling layers to make windows. flattenings: the layers to take out. argmaxes: the
-    ArgMax layers to be given axis 1.
+    converted: the InnerProduct layers, with their kernels. splits: those that become several.
+    windows: the global Pooling layers that become windows. removed_flattens: the layers to remove.
+    argmaxes: the ArgMax layers that get axis 1.
     shuffles: the channel shuffles to be written for maps of any size.
-    loose: the blobs of two axes that become maps. roots: blob -> the inputs it depends on.
+    flat: the blobs of two axes that become maps. roots: blob -> the inputs it depends on.
     gates: global Pooling layers that stay, as what they pool goes back into the map; products:
     the InnerProduct layers that do nothing but make such a gate, and the layer that reads it.
     averaged: the Reduction layers among the global poolings that stay, to be written as Pooling.
     """
 
-    casts: list[ConvertedLayer] = field(default_factory=list)
+    converted: list[ConvertedLayer] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     windows: list[ConvertedLayer] = field(default_factory=list)
-    flattenings: list[Layer] = field(default_factory=list)
+    removed_flattens: list[Layer] = field(default_factory=list)
     argmaxes: list[Layer] = field(default_factory=list)
     shuffles: list[Shuffle] = field(default_factory=list)
     behind: list[Layer] = field(default_factory=list)
-    loose: dict[str, FlattenedMap] = field(default_factory=dict)
+    flat: dict[str, FlattenedMap] = field(default_factory=dict)
     roots: dict[str, frozenset[str]] = field(default_factory=dict)
     gates: list[Layer] = field(default_factory=list)
     products: dict[Layer, Layer] = field(default_factory=dict)
@@ -99,5 +99,5 @@ class Analysis:
     @property
     def changed(self) -> list[Layer]:
         """The layers that get a kernel."""
-        made = [cast.layer for cast in (*self.casts, *self.windows)]
-        return [*made, *(split.layer for split in self.splits)]
+        with_kernel = [each.layer for each in (*self.converted, *self.windows)]
+        return [*with_kernel, *(split.layer for split in self.splits)]

@@ -30,14 +30,14 @@ __all__ = ["Joined", "Joins", "on_one_grid"]
 class Joined:
     """A Concat of flattened maps of different sizes, or of other such Concats.
 
-    branches: of its bottoms, in order. layers: the Concats; flattenings: what has to go with them.
+    branches: of its bottoms, in order. layers: the Concats; flattens: what has to go with them.
     behind: a converted InnerProduct made one of the maps.
     """
 
     layer: Layer
     branches: tuple[Branch, ...]
     layers: frozenset[Layer]
-    flattenings: frozenset[Layer]
+    flattens: frozenset[Layer]
     behind: bool
 
 
@@ -45,10 +45,15 @@ class Joins:
     """The blobs of a net that are such Concats, as the walk comes by them."""
 
     def __init__(
-        self, net: NetDefinition, shapes: Shapes, orders: Orders, found: Analysis, removal: Removal
+        self,
+        net: NetDefinition,
+        shapes: Shapes,
+        orders: Orders,
+        analysis: Analysis,
+        removal: Removal,
     ) -> None:
         self.net, self.shapes, self.orders = net, shapes, orders
-        self.found, self.removal = found, removal
+        self.analysis, self.removal = analysis, removal
         self.known: dict[str, Joined] = {}
         #: the blobs of those that a converted InnerProduct reads.
         self.read: set[str] = set()
@@ -74,7 +79,7 @@ class Joins:
             layer,
             tuple(branches),
             frozenset({layer}).union(*(part.layers for part in known)),
-            frozenset().union(*(part.flattenings for part in known)),
+            frozenset().union(*(part.flattens for part in known)),
             any(part.behind for part in known),
         )
         for bottom in layer.bottoms:
@@ -84,12 +89,15 @@ class Joins:
     def _part(self, bottom: str) -> Joined | None:
         if bottom in self.known:
             return self.known[bottom]
-        loose, order = self.found.loose.get(bottom), self.orders.known.get(bottom, ())
-        if loose is None or as_map(order) is None:
+        flat, order = (
+            self.analysis.flat.get(bottom),
+            self.orders.known.get(bottom, ()),
+        )
+        if flat is None or as_map(order) is None:
             return None
-        branch = Branch(bottom, loose.kernel, order)
+        branch = Branch(bottom, flat.kernel, order)
         none: frozenset[Layer] = frozenset()
-        return Joined(self.net.layers[0], (branch,), none, loose.flattenings, loose.behind)
+        return Joined(self.net.layers[0], (branch,), none, flat.flattens, flat.behind)
 
     def leave(self, blob: str, reader: Layer | None) -> tuple[Layer, str]:
         """`reader`, or nobody, reads the blob so that its Concat has to stay; it, and why."""
@@ -97,9 +105,9 @@ class Joins:
         if reader is not None:
             reason += f", and layer {reader.name!r} reads them joined"
         if joined.behind:
-            self.found.refusals.append(Refusal(joined.layer.name, reason))
+            self.analysis.refusals.append(Refusal(joined.layer.name, reason))
         else:
-            gone = joined.layers | joined.flattenings
+            gone = joined.layers | joined.flattens
             self.removal.pin(gone, Refusal(joined.layer.name, reason))
         return joined.layer, reason
 
@@ -112,10 +120,10 @@ class Joins:
         if any(layer.param_names):
             why = "its params are shared by name, and split it has others"
             return Refusal(layer.name, why)
-        other = self._of_another_state(joined)
-        if other:
+        reader = self._of_another_state(joined)
+        if reader:
             return Refusal(
-                layer.name, f"layer {other!r}, of another phase or stage, reads {blob!r}"
+                layer.name, f"layer {reader!r}, of another phase or stage, reads {blob!r}"
             )
         spoiler = self._spoiler(joined, layer)
         if spoiler is not None:
@@ -126,8 +134,8 @@ class Joins:
             branches.append(replace(branch, first=start))
             start += count(branch.columns)
         self.read.add(blob)
-        self.removal.need(joined.layers | joined.flattenings)
-        self.found.splits.append(Split(layer, tuple(branches), joined.layers))
+        self.removal.need(joined.layers | joined.flattens)
+        self.analysis.splits.append(Split(layer, tuple(branches), joined.layers))
         return None
 
     def _of_another_state(self, joined: Joined) -> str:
@@ -148,32 +156,34 @@ class Joins:
     def _spoiler(self, joined: Joined, layer: Layer) -> Layer | None:
         """A layer that works in place on a branch's map between the Concat and `layer`."""
         blobs = {branch.bottom for branch in joined.branches}
-        blobs |= {b for flat in joined.flattenings for b in (*flat.bottoms, *flat.tops)}
+        blobs |= {b for gone in joined.flattens for b in (*gone.bottoms, *gone.tops)}
         first = min(concat.index for concat in joined.layers)
         return next(
             (
-                other
-                for other in self.net.layers
-                if first < other.index < layer.index
-                and not blobs.isdisjoint(other.tops)
-                and not blobs.isdisjoint(other.bottoms)
-                and other not in joined.flattenings
+                between
+                for between in self.net.layers
+                if first < between.index < layer.index
+                and not blobs.isdisjoint(between.tops)
+                and not blobs.isdisjoint(between.bottoms)
+                and between not in joined.flattens
             ),
             None,
         )
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Those that no converted InnerProduct reads have to stay."""
         for blob in [blob for blob in self.known if blob not in self.read]:
             self.leave(blob, None)
 
 
-def on_one_grid(made: NetDefinition, split: Split, renames: Mapping[str, str]) -> Split | Refusal:
+def on_one_grid(
+    new_net: NetDefinition, split: Split, renames: Mapping[str, str]
+) -> Split | Refusal:
     """The strides at which the branches of `split` move alike; or why there are none.
 
     made: the new net with strides of 1. renames: the old net's blobs -> the new one's.
     """
-    known, name = fields(made), split.layer.name
+    known, name = fields(new_net), split.layer.name
     strides = []
     for branch in split.branches:
         field = known.get(renames.get(branch.bottom, branch.bottom))
@@ -183,11 +193,11 @@ def on_one_grid(made: NetDefinition, split: Split, renames: Mapping[str, str]) -
         strides.append(field.stride)
     if len({known[renames.get(b.bottom, b.bottom)].input for b in split.branches}) > 1:
         return Refusal(name, "its maps come from different inputs, so they lie on no one grid")
-    found = []
+    steps = []
     for axis in range(2):
         each = [stride[axis] for stride in strides]
-        whole = lcm(*(one.denominator for one in each))
-        grid = lcm(*(int(one * whole) for one in each))
-        found.append([grid // int(one * whole) for one in each])
-    both = zip(split.branches, zip(*found, strict=True), strict=True)
+        whole = lcm(*(step.denominator for step in each))
+        grid = lcm(*(int(step * whole) for step in each))
+        steps.append([grid // int(step * whole) for step in each])
+    both = zip(split.branches, zip(*steps, strict=True), strict=True)
     return replace(split, branches=tuple(replace(branch, stride=(h, w)) for branch, (h, w) in both))

@@ -19,14 +19,14 @@ from netsurgery.surgery.plan import Refusal, refuse
 __all__ = ["check_names", "ensure_same", "fork_layers", "unknown_types"]
 
 
-def check_names(net: NetDefinition, found: Analysis, suffix: str) -> None:
+def check_names(net: NetDefinition, analysis: Analysis, suffix: str) -> None:
     """Refuse a suffix that is empty or leads to a name that is taken. Raises SurgeryError."""
     if not suffix:
         raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
     layers = Counter(layer.name for layer in net.layers)
     blobs = {top for layer in net.layers for top in layer.tops}
-    new = [(cast.layer, [cast.layer.name + suffix]) for cast in found.casts]
-    for split in found.splits:
+    new = [(each.layer, [each.layer.name + suffix]) for each in analysis.converted]
+    for split in analysis.splits:
         new.append((split.layer, [split.layer.name + suffix, *branch_names(split, suffix)]))
     refusals = []
     for layer, names in new:
@@ -54,11 +54,11 @@ def fork_layers(net: NetDefinition) -> list[str]:
     """Layers with params that are called as Caffe's own type, and are a fork's."""
     notes = []
     for layer in net.layers:
-        found, own = types.of(layer), types.record(layer.type)
-        if found is None or own is None or found is own or not types.params(layer):
+        record, own = types.of(layer), types.record(layer.type)
+        if record is None or own is None or record is own or not types.params(layer):
             continue
         notes.append(
-            f"layer {layer.name!r} is {found.origin}'s {layer.type}, with "
+            f"layer {layer.name!r} is {record.origin}'s {layer.type}, with "
             f"{len(types.params(layer) or ())} params, which {own.origin} does not load: it is "
             "kept as it is"
         )
@@ -67,20 +67,23 @@ def fork_layers(net: NetDefinition) -> list[str]:
 
 def ensure_same(
     net: NetDefinition,
-    made: ShapesAt,
-    found: Analysis,
+    shapes_at: ShapesAt,
+    analysis: Analysis,
     old: Shapes,
     renames: Mapping[str, str],
 ) -> None:
     """At the original size every blob is as it was, but for what was flat and is a map now.
 
-    `made` is the new net with its inputs unchanged. Raises SurgeryError.
+    shapes_at: of the new net, its inputs unchanged. Raises SurgeryError.
     """
-    new = made()
+    new = shapes_at()
     path = net.prototxt.path
-    shuffling = [layer for shuffle in found.shuffles for layer in shuffle.layers]
-    counted = {*found.loose, *(top for layer in found.argmaxes + shuffling for top in layer.tops)}
-    joined = {top for split in found.splits for concat in split.concats for top in concat.tops}
+    shuffling = [layer for shuffle in analysis.shuffles for layer in shuffle.layers]
+    counted = {
+        *analysis.flat,
+        *(top for layer in analysis.argmaxes + shuffling for top in layer.tops),
+    }
+    joined = {top for split in analysis.splits for concat in split.concats for top in concat.tops}
     for blob, before in old.blobs.items():
         if blob in joined:
             continue  # is no more
@@ -92,21 +95,21 @@ def ensure_same(
             writer = net.last_writer(blob)
             refuse(path, [] if writer is None else [Refusal(writer.name, why)])
             raise SurgeryError(f"{path}: {why}")
-    converted = {cast.layer.name for cast in found.casts}
-    converted |= {split.layer.name for split in found.splits}
+    renamed = {each.layer.name for each in analysis.converted}
+    renamed |= {split.layer.name for split in analysis.splits}
     changed = [
         Refusal(layer, "its params would change their shape")
         for layer, shapes in old.params.items()
-        if layer not in converted and new.params.get(layer) != shapes
+        if layer not in renamed and new.params.get(layer) != shapes
     ]
-    refuse(path, changed + _torn(made.net, new) + _turned_alone(net, found))
+    refuse(path, changed + _torn(shapes_at.net, new) + _turned_alone(net, analysis))
 
 
-def _torn(made: NetDefinition, shapes: Shapes) -> list[Refusal]:
+def _torn(new_net: NetDefinition, shapes: Shapes) -> list[Refusal]:
     """Params shared by name between layers that would now have them in different shapes."""
     first: dict[str, tuple[str, Shape]] = {}
     refusals = []
-    for layer in made.layers:
+    for layer in new_net.layers:
         mine = shapes.params.get(layer.name, ())
         for index, (name, shape) in enumerate(zip(layer.param_names, mine, strict=False)):
             owner, theirs = first.setdefault(name, (layer.name, shape))
@@ -119,9 +122,9 @@ def _torn(made: NetDefinition, shapes: Shapes) -> list[Refusal]:
     return refusals
 
 
-def _turned_alone(net: NetDefinition, found: Analysis) -> list[Refusal]:
+def _turned_alone(net: NetDefinition, analysis: Analysis) -> list[Refusal]:
     """Weights kept K x O, and so turned on the way, that a layer shares in which they are not."""
-    turned = {cast.layer for cast in found.casts if keeps_turned(cast.layer)}
+    turned = {each.layer for each in analysis.converted if keeps_turned(each.layer)}
     sharers: dict[str, list[tuple[Layer, int]]] = {}
     for layer in net.layers:
         for index, name in enumerate(layer.param_names):
@@ -129,12 +132,12 @@ def _turned_alone(net: NetDefinition, found: Analysis) -> list[Refusal]:
     return [
         Refusal(
             layer.name,
-            f"its weight {name!r} has to be turned (transpose: true), and layer {other.name!r}, "
+            f"its weight {name!r} has to be turned (transpose: true), and layer {sharer.name!r}, "
             "which shares it, needs it as it is",
         )
         for layer in net.layers
         if layer in turned
         for name in layer.param_names[:1]
-        for other, index in sharers[name]
-        if name and (other not in turned or index)
+        for sharer, index in sharers[name]
+        if name and (sharer not in turned or index)
     ]

@@ -6,7 +6,7 @@ row-major numbers. On a larger input it gives the classifier's answer for every 
 input, total stride apart. A global Pooling at the net's end is the same thing over the values it
 pools, and becomes a window of the size it had.
 
-Requires: blob shapes that can be told. Of each InnerProduct: axis 1, and a bottom that is a map,
+Requires: known blob shapes. Of each InnerProduct: axis 1, and a bottom that is a map,
 or a map flattened, or that an InnerProduct converted before it made. Of the layers behind: that
 they treat every position alike.
 Ensures: at the original input size every blob has the values' count it had, and its shape but
@@ -39,7 +39,7 @@ from netsurgery.surgery.convolution.checks import (
 )
 from netsurgery.surgery.convolution.poolings import Poolings, find_poolings, unknown_poolings
 from netsurgery.surgery.convolution.positions import looks_at_all
-from netsurgery.surgery.convolution.size import Resize, Wanted, resize
+from netsurgery.surgery.convolution.size import Resize, TargetSize, resize
 from netsurgery.surgery.convolution.text import branch_names, rewrite
 from netsurgery.surgery.convolution.walk import analyze
 from netsurgery.surgery.plan import Refusal, refuse
@@ -51,10 +51,10 @@ __all__ = ["ConvolutionPlan", "ParamMove", "Resize", "plan_convolution"]
 class ParamMove:
     """The params of one InnerProduct and where they go.
 
-    ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` tells
-    that the weight is stored K x O and has to be turned on the way. ``columns`` is the order of
-    the columns where they have to be brought into the order C, H, W on the way, or where the
-    layer is split: then ``first`` is the first of those that go there, at a ``stride``.
+    ``old`` and ``new`` are the shapes of its one or two params, weight first. ``transpose`` says
+    that the weight is stored K x O and is transposed when it is copied. ``columns`` is the order
+    of the columns where they have to be permuted to C, H, W, or where the layer is split: then
+    ``first`` is the first column of this part, whose Convolution has this ``stride``.
     """
 
     layer: str
@@ -110,11 +110,11 @@ def plan_convolution(
 ) -> ConvolutionPlan:
     """What converting `net` would do.
 
-    suffix: put behind the names of the layers converted.
+    suffix: appended to the names of the converted layers.
     layers: the InnerProduct layers to convert; None for all.
     input_size: (H, W) of the new input; None to take what gives a map of `map_size` cells
     (default 8 x 8): original size + total stride x (cells - 1).
-    input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell.
+    input_shapes: blob -> shape, for inputs whose shape the prototxt leaves open.
     keep_global_pooling: leave global Pooling layers as they are; the map then has one cell.
     skip_refused: leave InnerProduct layers that cannot be converted, instead of refusing all.
 
@@ -129,42 +129,42 @@ def plan_convolution(
     chosen = _chosen(net, layers, poolings)
     if not keep_global_pooling:
         chosen = sorted([*chosen, *poolings.windows], key=lambda layer: layer.index)
-    found, notes = _surveyed(net, chosen, shapes, poolings, skip_refused, suffix)
-    if not found.changed:
+    analysis, notes = _analyzed(net, chosen, shapes, poolings, skip_refused, suffix)
+    if not analysis.changed:
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
-    check_names(net, found, suffix)
-    text, renames = rewrite(net.prototxt, found, suffix)
-    made = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
-    shapes_at = ShapesAt(made)
-    ensure_same(net, shapes_at, found, shapes, renames)
-    resizes, told = resize(net, shapes_at, found, shapes, Wanted(input_size, map_size))
-    new = {one.name: one.new for one in resizes}
+    check_names(net, analysis, suffix)
+    text, renames = rewrite(net.prototxt, analysis, suffix)
+    new_net = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
+    shapes_at = ShapesAt(new_net)
+    ensure_same(net, shapes_at, analysis, shapes, renames)
+    resizes, size_notes = resize(net, shapes_at, analysis, shapes, TargetSize(input_size, map_size))
+    new = {resized.name: resized.new for resized in resizes}
     blobs = shapes_at(new).blobs
     return ConvolutionPlan(
         net=net,
-        new=_with_inputs(made, new),
+        new=_with_inputs(new_net, new),
         shapes=shapes,
-        moves=tuple(_moves(found, suffix, shapes)),
-        windows={cast.layer.name: cast.kernel for cast in found.windows},
-        removed=tuple(layer.name for layer in found.flattenings),
+        moves=tuple(_moves(analysis, suffix, shapes)),
+        windows={each.layer.name: each.kernel for each in analysis.windows},
+        removed=tuple(layer.name for layer in analysis.removed_flattens),
         inputs=tuple(resizes),
-        maps={blob: blobs[blob] for blob in made.outputs if blobs.get(blob)},
+        maps={blob: blobs[blob] for blob in new_net.outputs if blobs.get(blob)},
         renames=renames,
         notes=(
             *net.notes,
             *notes,
             *unknown_types(net),
             *fork_layers(net),
-            *_changes(found, shapes),
-            *_whole_maps(net, found, shapes),
-            *told,
+            *_changes(analysis, shapes),
+            *_whole_maps(net, analysis, shapes),
+            *size_notes,
             *_stages(net),
         ),
     )
 
 
-def _surveyed(
+def _analyzed(
     net: NetDefinition,
     chosen: list[Layer],
     shapes: Shapes,
@@ -172,66 +172,66 @@ def _surveyed(
     skip_refused: bool,
     suffix: str,
 ) -> tuple[Analysis, list[str]]:
-    """The survey; what is refused is left as it is, and told, or refuses all."""
+    """The analysis and notes; a refused layer is skipped with a note, or all is refused."""
     notes: list[str] = []
-    found = _survey(net, chosen, shapes, poolings, suffix)
-    while found.refusals:
-        rest = _without_refused(net, chosen, found) if skip_refused else chosen
+    analysis = _analyze(net, chosen, shapes, poolings, suffix)
+    while analysis.refusals:
+        rest = _without_refused(net, chosen, analysis) if skip_refused else chosen
         if len(rest) in (0, len(chosen)):
-            refuse(net.prototxt.path, found.refusals)
-        notes += [f"left as it is: {refusal}" for refusal in found.refusals]
+            refuse(net.prototxt.path, analysis.refusals)
+        notes += [f"left as it is: {refusal}" for refusal in analysis.refusals]
         chosen = rest
-        found = _survey(net, chosen, shapes, poolings, suffix)
-    return found, notes
+        analysis = _analyze(net, chosen, shapes, poolings, suffix)
+    return analysis, notes
 
 
-def _survey(
+def _analyze(
     net: NetDefinition, chosen: list[Layer], shapes: Shapes, poolings: Poolings, suffix: str
 ) -> Analysis:
-    """The survey, and of every split InnerProduct the strides of its branches."""
-    found = analyze(net, chosen, shapes, poolings)
-    for index, split in enumerate(found.splits if not found.refusals else ()):
-        check_names(net, found, suffix)
-        text, renames = rewrite(net.prototxt, found, suffix)
-        made = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
-        aligned = on_one_grid(made, split, renames)
+    """The analysis, with the strides of the branches of every split InnerProduct."""
+    analysis = analyze(net, chosen, shapes, poolings)
+    for index, split in enumerate(analysis.splits if not analysis.refusals else ()):
+        check_names(net, analysis, suffix)
+        text, renames = rewrite(net.prototxt, analysis, suffix)
+        new_net = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
+        aligned = on_one_grid(new_net, split, renames)
         if isinstance(aligned, Refusal):
-            found.refusals.append(aligned)
+            analysis.refusals.append(aligned)
         else:
-            found.splits[index] = aligned
-    return found
+            analysis.splits[index] = aligned
+    return analysis
 
 
-def _without_refused(net: NetDefinition, chosen: list[Layer], found: Analysis) -> list[Layer]:
+def _without_refused(net: NetDefinition, chosen: list[Layer], analysis: Analysis) -> list[Layer]:
     """`chosen` without those that are refused, or, if none is, that lead to a refused layer."""
-    refused = {refusal.layer for refusal in found.refusals}
+    refused = {refusal.layer for refusal in analysis.refusals}
     blamed = {layer for layer in chosen if layer.name in refused}
     if not blamed:
-        wanted: set[str] = set()
+        needed: set[str] = set()
         for layer in reversed(net.layers):
-            if layer in chosen and wanted.intersection(layer.tops):
+            if layer in chosen and needed.intersection(layer.tops):
                 blamed.add(layer)  # the nearest; what comes before it may stay a map
-            elif layer.name in refused or wanted.intersection(layer.tops):
-                wanted.update(layer.bottoms)
+            elif layer.name in refused or needed.intersection(layer.tops):
+                needed.update(layer.bottoms)
     return [layer for layer in chosen if layer not in blamed]
 
 
-def _changes(found: Analysis, shapes: Shapes) -> list[str]:
+def _changes(analysis: Analysis, shapes: Shapes) -> list[str]:
     """What is changed besides the InnerProduct layers."""
     notes = [
-        f"global pooling {cast.layer.name!r} becomes a window of {shape_text(cast.kernel)}"
-        for cast in found.windows
+        f"global pooling {each.layer.name!r} becomes a window of {shape_text(each.kernel)}"
+        for each in analysis.windows
     ]
     notes += [
         f"Reduction {layer.name!r}, the mean over a map, becomes a Pooling"
-        for layer in (*(cast.layer for cast in found.windows), *found.averaged)
+        for layer in (*(each.layer for each in analysis.windows), *analysis.averaged)
         if not types.is_a(layer, types.POOLING)
     ]
     notes += [
         f"layer {layer.name!r} only {_does(layer, shapes)} and is taken out"
-        for layer in found.flattenings
+        for layer in analysis.removed_flattens
     ]
-    for split in found.splits:
+    for split in analysis.splits:
         names = " and ".join(repr(branch.bottom) for branch in split.branches)
         notes.append(
             f"InnerProduct {split.layer.name!r} looks at maps of different sizes, {names}: it "
@@ -240,23 +240,23 @@ def _changes(found: Analysis, shapes: Shapes) -> list[str]:
         if any(branch.stride != (1, 1) for branch in split.branches):
             notes.append("inputs have to be larger by whole strides, or these maps part")
     notes += [
-        f"the columns of {cast.layer.name!r} are put into the order of channels, rows and columns"
-        for cast in found.casts
-        if cast.columns is not None
+        f"the columns of {each.layer.name!r} are put into the order of channels, rows and columns"
+        for each in analysis.converted
+        if each.columns is not None
     ]
     notes += [
         f"the channel shuffle of {' and '.join(repr(layer.name) for layer in shuffle.layers)} is "
         "written for maps of any size"
-        for shuffle in found.shuffles
+        for shuffle in analysis.shuffles
     ]
-    notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in found.argmaxes]
+    notes += [f"ArgMax {layer.name!r} is given axis 1" for layer in analysis.argmaxes]
     notes += [
         f"global pooling {layer.name!r} stays: what it pools is joined with the map again, so "
         "every cell depends on the whole picture"
-        for layer in found.gates
+        for layer in analysis.gates
     ]
     readers: dict[Layer, list[str]] = {}
-    for layer, reader in found.products.items():
+    for layer, reader in analysis.products.items():
         readers.setdefault(reader, []).append(repr(layer.name))
     notes += [
         f"InnerProduct {' and '.join(names)} stay{'s' if len(names) == 1 else ''}: what comes of "
@@ -280,9 +280,9 @@ def _is_map(shape: Shape) -> bool:
     return len(shape) == 4 and shape[2:] != (1, 1)
 
 
-def _whole_maps(net: NetDefinition, found: Analysis, shapes: Shapes) -> list[str]:
+def _whole_maps(net: NetDefinition, analysis: Analysis, shapes: Shapes) -> list[str]:
     """The layers before what is converted that keep a map, and look at all of it for each cell."""
-    changed = set(found.changed)
+    changed = set(analysis.changed)
     before = {bottom for layer in changed for bottom in layer.bottoms}
     notes = []
     for layer in reversed(net.layers):
@@ -307,43 +307,43 @@ def _stages(net: NetDefinition) -> list[str]:
     ]
 
 
-def _with_inputs(made: NetDefinition, shapes: Mapping[str, Shape]) -> NetDefinition:
+def _with_inputs(net: NetDefinition, shapes: Mapping[str, Shape]) -> NetDefinition:
     """The net with its inputs declared at these shapes. Raises PrototxtError."""
     spellings: dict[Scalar, str] = {}
-    for declared in made.inputs:
+    for declared in net.inputs:
         for dim, size in zip(declared.dims, shapes.get(declared.name, ()), strict=False):
             if spellings.setdefault(dim, str(size)) != str(size):
                 raise dim.error(f"{size} for input {declared.name!r}, {spellings[dim]} for another")
     changed = {dim: text for dim, text in spellings.items() if dim.as_int() != int(text)}
-    return NetDefinition.of(made.prototxt.respelled(changed), made.state) if changed else made
+    return NetDefinition.of(net.prototxt.respelled(changed), net.state) if changed else net
 
 
 def _chosen(net: NetDefinition, names: Sequence[str] | None, poolings: Poolings) -> list[Layer]:
     """The InnerProduct layers to convert, in file order; those of gates only where named."""
-    found = [layer for layer in net.layers if types.is_a(layer, types.INNER_PRODUCT)]
+    products = [layer for layer in net.layers if types.is_a(layer, types.INNER_PRODUCT)]
     for name in names or ():
-        if net.layer(name) not in found:
+        if net.layer(name) not in products:
             raise SurgeryError(
                 f"{net.prototxt.path}: layer {name!r} is of type {net.layer(name).type}, expected "
-                f"InnerProduct; there are {', '.join(layer.name for layer in found) or 'none'}"
+                f"InnerProduct; there are {', '.join(layer.name for layer in products) or 'none'}"
             )
     if names is None:
-        return [layer for layer in found if layer not in poolings.products]
-    return [layer for layer in found if layer.name in names]
+        return [layer for layer in products if layer not in poolings.products]
+    return [layer for layer in products if layer.name in names]
 
 
 def _why_nothing(net: NetDefinition, keep_global_pooling: bool) -> str:
     dense = any(types.is_a(layer, types.CONVOLUTION) for layer in net.layers)
     already = "it is already convolutional" if dense else "there is nothing to convert"
-    kept = " but for the global Pooling that is kept" if keep_global_pooling else ""
+    exception = " but for the global Pooling that is kept" if keep_global_pooling else ""
     hint = net.hint(lambda layer: types.is_a(layer, types.INNER_PRODUCT))
-    return f"the net has no InnerProduct layer; {already}{kept}{hint}"
+    return f"the net has no InnerProduct layer; {already}{exception}{hint}"
 
 
-def _moves(found: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMove]:
+def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMove]:
     """In file order; of a split layer one a branch, the first with the bias."""
-    moves = [(cast.layer.index, _move(cast, suffix, shapes)) for cast in found.casts]
-    for split in found.splits:
+    moves = [(each.layer.index, _move(each, suffix, shapes)) for each in analysis.converted]
+    for split in analysis.splits:
         layer = split.layer
         old, transpose = shapes.params[layer.name], types.keeps_turned(layer)
         outputs = old[0][1] if transpose else old[0][0]
@@ -355,11 +355,11 @@ def _moves(found: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMove]:
     yield from (move for _, move in sorted(moves, key=lambda pair: pair[0]))
 
 
-def _move(cast: ConvertedLayer, suffix: str, shapes: Shapes) -> ParamMove:
-    old = shapes.params[cast.layer.name]
-    transpose = types.keeps_turned(cast.layer)
+def _move(each: ConvertedLayer, suffix: str, shapes: Shapes) -> ParamMove:
+    old = shapes.params[each.layer.name]
+    transpose = types.keeps_turned(each.layer)
     inputs, outputs = old[0] if transpose else old[0][::-1]
-    height, width = cast.kernel
+    height, width = each.kernel
     weight = (outputs, inputs // (height * width), height, width)
-    name = cast.layer.name
-    return ParamMove(name, name + suffix, old, (weight, *old[1:]), transpose, cast.columns)
+    name = each.layer.name
+    return ParamMove(name, name + suffix, old, (weight, *old[1:]), transpose, each.columns)

@@ -45,7 +45,9 @@ def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
         elif not types.is_a(layer, types.POOLING) or _says_global(layer):
             result.gates.append(layer)
     direct = frozenset().union(*(walk.direct.get(blob, frozenset()) for blob in net.outputs))
-    for layer in sorted(walk.gates.keys() - walk.sizes.keys() - direct, key=lambda one: one.index):
+    for layer in sorted(
+        walk.gates.keys() - walk.sizes.keys() - direct, key=lambda gate: gate.index
+    ):
         before = walk.sources[layer] & walk.gates.keys()
         of_cells = any(walk.has_cells(bottom) for bottom in layer.bottoms)
         if not of_cells and before and before <= walk.sizes.keys() | result.products.keys():

@@ -96,8 +96,8 @@ def _training(layer: Layer) -> bool:
 def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
     """Why `layer`, some of whose bottoms become maps, cannot follow; "" if it can."""
     if _joins(layer) and not set(layer.bottoms).issubset(maps):
-        other = next(bottom for bottom in layer.bottoms if bottom not in maps)
-        return f"it joins a map with {other!r}, which does not become one"
+        flat = next(bottom for bottom in layer.bottoms if bottom not in maps)
+        return f"it joins a map with {flat!r}, which does not become one"
     roles = set(types.roles(layer))
     if Role.GATE in roles:
         return f"a {layer.type} of two bottoms may not treat every position of a map alike"
@@ -114,13 +114,13 @@ def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
 
 def _along_channels(layer: Layer) -> str:
     message = layer.param(types.message_of(layer) or "")
-    given = message.scalar("axis") or next(
+    axis_field = message.scalar("axis") or next(
         (field.value for field in message.fields if field.name.endswith("_dim")), None
     )
-    if not isinstance(given, Scalar):
+    if not isinstance(axis_field, Scalar):
         if message.boolean("out_max_val", False):
             return "without an axis out_max_val gives pairs, with one it cannot"
         return ""
     # The blob had two axes, so -1 was its channels too; the rewrite makes it 1.
-    axis = given.as_int()
+    axis = axis_field.as_int()
     return "" if axis in (1, -1) else f"axis {axis}, expected 1, the channels"

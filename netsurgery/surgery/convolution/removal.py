@@ -36,7 +36,7 @@ class Removal:
         for layer in layers:
             self.pinned.setdefault(layer, refusal)
 
-    def settle(self) -> tuple[list[Layer], list[Layer], list[Refusal]]:
+    def finish(self) -> tuple[list[Layer], list[Layer], list[Refusal]]:
         """What goes, the Reductions to be written otherwise, and why something cannot go."""
         wishes = [group for group in self.wishes if self.pinned.keys().isdisjoint(group)]
         overwritten = self._overwritten(
@@ -49,7 +49,7 @@ class Removal:
         averaged: list[Layer] = []
         refusals: list[Refusal] = []
         overwritten = self._overwritten(self.needed)
-        for layer in sorted(self.needed, key=lambda one: one.index):
+        for layer in sorted(self.needed, key=lambda candidate: candidate.index):
             reduction = types.is_a(layer, types.REDUCTION)
             (averaged if reduction else gone).append(layer)
             if layer in self.pinned:
@@ -71,11 +71,11 @@ class Removal:
             top = layer.tops[0]
             if len(layer.bottoms) == 1 and not types.is_a(layer, types.REDUCTION):
                 roots[top] = roots.get(layer.bottoms[0], layer.bottoms[0])
-            one = roots.get(top, top)
-            alike.setdefault(one, {one: layer.index}).setdefault(top, layer.index)
-        why = {one: _spoiling(one, blobs, self.uses) for one, blobs in alike.items()}
-        found = {layer: why[roots.get(layer.tops[0], layer.tops[0])] for layer in inside}
-        return {layer: reason(layer) for layer, reason in found.items() if reason is not None}
+            root = roots.get(top, top)
+            alike.setdefault(root, {root: layer.index}).setdefault(top, layer.index)
+        why = {root: _spoiling(root, blobs, self.uses) for root, blobs in alike.items()}
+        reasons = {layer: why[roots.get(layer.tops[0], layer.tops[0])] for layer in inside}
+        return {layer: reason(layer) for layer, reason in reasons.items() if reason is not None}
 
 
 class _Uses:
@@ -92,7 +92,7 @@ class _Uses:
         self.last.update(dict.fromkeys(net.outputs, inf))
 
 
-def _spoiling(one: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Layer], str] | None:
+def _spoiling(root: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Layer], str] | None:
     """Why the blobs, which begin at these layers, cannot be one, as a layer says it that goes."""
     begin = sorted((start, blob) for blob, start in blobs.items())
     end = sorted((uses.last.get(blob, -1), blob) for blob in blobs)
@@ -111,8 +111,8 @@ def _spoiling(one: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Laye
             ended += 1
         if not read <= written[writer]:
             return _is_read_again
-        if one in uses.inputs - written[writer] and types.values(writer) is not Values.PASSED:
-            what = f"layer {writer.name!r} would work in place on the net's input {one!r}"
+        if root in uses.inputs - written[writer] and types.values(writer) is not Values.PASSED:
+            what = f"layer {writer.name!r} would work in place on the net's input {root!r}"
             return lambda _: what
     return None
 

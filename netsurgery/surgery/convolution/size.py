@@ -22,7 +22,7 @@ from netsurgery.surgery.convolution.map_size import MapOf, size_for_map
 from netsurgery.surgery.convolution.positions import compares_with_labels
 from netsurgery.surgery.plan import Refusal, refuse
 
-__all__ = ["Resize", "Wanted", "resize"]
+__all__ = ["Resize", "TargetSize", "resize"]
 
 DEFAULT_MAP = (8, 8)
 
@@ -50,7 +50,7 @@ class Resize:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TargetSize:
     """The size of the new input, or of the map it is to give, each (H, W); None to leave open."""
 
     input_size: tuple[int, int] | None = None
@@ -58,24 +58,24 @@ class Wanted:
 
 
 def resize(
-    net: NetDefinition, made: ShapesAt, found: Analysis, shapes: Shapes, wanted: Wanted
+    net: NetDefinition, shapes_at: ShapesAt, analysis: Analysis, shapes: Shapes, target: TargetSize
 ) -> tuple[list[Resize], list[str]]:
     """The new shapes of the inputs that lead to what is converted, and what to say of them.
 
-    made: the new net, its inputs unchanged. shapes: those of the old one. Raises
-    SurgeryError where what is wanted cannot be.
+    shapes_at: those of the new net; shapes: those of the old one. Raises SurgeryError where the
+    target cannot be reached.
     """
-    compared = [layer for layer in found.behind if compares_with_labels(layer)]
+    compared = [layer for layer in analysis.behind if compares_with_labels(layer)]
     if compared:
-        return [], _kept_for(net, compared[0], wanted)
-    driving = _driving_inputs(net, found, shapes)
-    _check_wanted(net, driving, wanted)
-    if len(driving) > _MOST_INPUTS and not wanted.input_size:
-        return [], _too_many(net, driving, wanted)
+        return [], _note_unresized(net, compared[0], target)
+    driving = _driving_inputs(net, analysis, shapes)
+    _check_target(net, driving, target)
+    if len(driving) > _MOST_INPUTS and not target.input_size:
+        return [], _too_many(net, driving, target)
     sources = {
         blob: shape
         for blob, shape in shapes.blobs.items()
-        if found.roots.get(blob) == frozenset({blob})
+        if analysis.roots.get(blob) == frozenset({blob})
     }
     notes: list[str] = []
     resizes = []
@@ -85,63 +85,68 @@ def resize(
             shape = shape_text(shapes.blobs[declared.name])
             what = f"input {declared.name!r} is {shape}: more than Caffe counts"
             raise declared.dims[0].error(what)
-        strides = _moving_strides(made, declared.name, sources)
+        strides = _moving_strides(shapes_at, declared.name, sources)
         old = shapes.blobs[declared.name]
         stride = _last(strides)
-        new = _new_shape(net, declared, old, stride, wanted)
+        new = _new_shape(net, declared, old, stride, target)
         resizes.append(Resize(declared.name, old, new, stride))
         last[declared.name] = next(reversed(strides), None)
         others = [output for output in strides if strides[output] != stride]
         if others:
             notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
-    fixed, moving = _effects(net, made, found, sources, resizes)
-    if fixed and wanted != Wanted():
+    fixed, moving = _effects(net, shapes_at, analysis, sources, resizes)
+    if fixed and target != TargetSize():
         refuse(net.prototxt.path, fixed)
-    if wanted == Wanted() and (fixed or not moving):
-        resizes = [replace(one, new=(1, *one.old[1:]), stride=None) for one in resizes]
-        return resizes, notes + _told(resizes, str(fixed[0]) if fixed else _UNMOVED)
+    if target == TargetSize() and (fixed or not moving):
+        resizes = [replace(resized, new=(1, *resized.old[1:]), stride=None) for resized in resizes]
+        return resizes, notes + _size_notes(resizes, str(fixed[0]) if fixed else _UNMOVED)
     resizes = [
-        _giving_the_map(made, one, last[one.name], resizes, sources, wanted) for one in resizes
+        _giving_the_map(shapes_at, resized, last[resized.name], resizes, sources, target)
+        for resized in resizes
     ]
-    return _with_true_strides(made, sources, resizes), notes + _told(resizes, "")
+    return _with_true_strides(shapes_at, sources, resizes), notes + _size_notes(resizes, "")
 
 
 _UNMOVED = "no output is known to grow with it; --input-size resizes it all the same"
 
 
-def _kept_for(net: NetDefinition, layer: Layer, wanted: Wanted) -> list[str]:
+def _note_unresized(net: NetDefinition, layer: Layer, target: TargetSize) -> list[str]:
     """What to say where a layer compares the map with labels of the old size."""
     why = f"{layer.type} compares the map with labels, which do not grow with it"
-    if wanted != Wanted():
+    if target != TargetSize():
         refuse(net.prototxt.path, [Refusal(layer.name, why, "convert the deploy prototxt")])
     return [f"the inputs stay as they are: layer {layer.name!r}: {why}"]
 
 
-def _too_many(net: NetDefinition, driving: list[NetInput], wanted: Wanted) -> list[str]:
+def _too_many(net: NetDefinition, driving: list[NetInput], target: TargetSize) -> list[str]:
     """What to say where more inputs lead to what is converted than sizes are worked out for."""
     many = f"{len(driving)} inputs lead to what is converted"
     most = f"sizes are worked out for at most {_MOST_INPUTS}"
-    if wanted != Wanted():
+    if target != TargetSize():
         raise SurgeryError(f"{net.prototxt.path}: {many}; {most}: leave out --map-size")
     return [f"the inputs stay as they are: {many}, and {most}"]
 
 
-def _told(resizes: list[Resize], why_not: str) -> list[str]:
+def _size_notes(resizes: list[Resize], why_not: str) -> list[str]:
     notes = []
     if not resizes:
         notes.append("no input of the prototxt leads to what is converted, so none is resized")
-    for one in resizes:
+    for resized in resizes:
         if why_not:
-            height, width = one.window
-            notes.append(f"input {one.name!r} stays at {shape_text((height, width))}: {why_not}")
-        if one.old[0] != 1:
-            notes.append(f"the batch of {one.old[0]} of input {one.name!r} becomes 1")
+            height, width = resized.window
+            notes.append(
+                f"input {resized.name!r} stays at {shape_text((height, width))}: {why_not}"
+            )
+        if resized.old[0] != 1:
+            notes.append(f"the batch of {resized.old[0]} of input {resized.name!r} becomes 1")
     return notes
 
 
-def _driving_inputs(net: NetDefinition, found: Analysis, shapes: Shapes) -> list[NetInput]:
+def _driving_inputs(net: NetDefinition, analysis: Analysis, shapes: Shapes) -> list[NetInput]:
     """The inputs that the converted layers depend on and whose shape stands in the prototxt."""
-    roots = {root for layer in found.changed for b in layer.bottoms for root in found.roots[b]}
+    roots = {
+        root for layer in analysis.changed for b in layer.bottoms for root in analysis.roots[b]
+    }
     driving = [declared for declared in net.inputs if declared.name in roots and declared.dims]
     for declared in driving:
         shape = shapes.blobs[declared.name]
@@ -153,14 +158,14 @@ def _driving_inputs(net: NetDefinition, found: Analysis, shapes: Shapes) -> list
     return driving
 
 
-def _check_wanted(net: NetDefinition, driving: list[NetInput], wanted: Wanted) -> None:
-    if not driving and wanted != Wanted():
+def _check_target(net: NetDefinition, driving: list[NetInput], target: TargetSize) -> None:
+    if not driving and target != TargetSize():
         raise SurgeryError(
             f"{net.prototxt.path}: no input of the prototxt leads to what is converted, so there "
             "is none to resize"
         )
-    if wanted.input_size and len(driving) > 1:
-        names = ", ".join(repr(one.name) for one in driving)
+    if target.input_size and len(driving) > 1:
+        names = ", ".join(repr(blob.name) for blob in driving)
         raise SurgeryError(
             f"{net.prototxt.path}: --input-size is for one input, found {len(driving)} ({names}); "
             "give --map-size"
@@ -168,31 +173,31 @@ def _check_wanted(net: NetDefinition, driving: list[NetInput], wanted: Wanted) -
 
 
 def _moving_strides(
-    made: ShapesAt, name: str, sources: Mapping[str, Shape]
+    shapes_at: ShapesAt, name: str, sources: Mapping[str, Shape]
 ) -> dict[str, tuple[Fraction, Fraction]]:
     """The total stride of every output that moves with an input, as far as it is known.
 
     Without those that have one cell whatever the input's size, behind a global pooling that is
     kept, unless there are no others.
     """
-    known = fields(made.net, sources, of=name, shapes=made(sources))
-    strides = {output: known[output].stride for output in made.net.outputs if output in known}
+    known = fields(shapes_at.net, sources, of=name, shapes=shapes_at(sources))
+    strides = {output: known[output].stride for output in shapes_at.net.outputs if output in known}
     growing = {
         output: stride
         for output, stride in strides.items()
-        if not known[output].whole or _grows(made, name, sources, output)
+        if not known[output].whole or _grows(shapes_at, name, sources, output)
     }
     return growing or strides
 
 
-def _grows(made: ShapesAt, name: str, sources: Mapping[str, Shape], output: str) -> bool:
+def _grows(shapes_at: ShapesAt, name: str, sources: Mapping[str, Shape], output: str) -> bool:
     """Whether an output has more cells of an input twice as large, or may have."""
     batch, channels, height, width = sources[name]
     try:
-        larger = made({**sources, name: (batch, channels, 2 * height, 2 * width)})
+        larger = shapes_at({**sources, name: (batch, channels, 2 * height, 2 * width)})
     except PrototxtError:
         return True
-    before, after = (shapes.blobs.get(output) for shapes in (made(sources), larger))
+    before, after = (shapes.blobs.get(output) for shapes in (shapes_at(sources), larger))
     return before is None or after is None or before[2:] != after[2:]
 
 
@@ -206,30 +211,30 @@ def _new_shape(
     declared: NetInput,
     old: Shape,
     stride: tuple[Fraction, Fraction] | None,
-    wanted: Wanted,
+    target: TargetSize,
 ) -> Shape:
     _, channels, height, width = old
-    if wanted.input_size is not None:
-        return (1, channels, *wanted.input_size)
+    if target.input_size is not None:
+        return (1, channels, *target.input_size)
     if stride is None:
-        if wanted.map_size is None:
+        if target.map_size is None:
             return (1, channels, height, width)
         raise SurgeryError(
             f"{net.prototxt.path}: no output is known to move with input {declared.name!r}, so no "
             "input size follows from --map-size; give --input-size"
         )
-    rows, columns = wanted.map_size or DEFAULT_MAP
+    rows, columns = target.map_size or DEFAULT_MAP
     height, width = height + ceil(stride[0] * (rows - 1)), width + ceil(stride[1] * (columns - 1))
     return (1, channels, height, width)
 
 
 def _giving_the_map(
-    made: ShapesAt,
-    one: Resize,
+    shapes_at: ShapesAt,
+    resized: Resize,
     output: str | None,
     all_: list[Resize],
     sources: Mapping[str, Shape],
-    wanted: Wanted,
+    target: TargetSize,
 ) -> Resize:
     """The input at the size that gives the map wanted, or no smaller one where none was asked for.
 
@@ -237,34 +242,38 @@ def _giving_the_map(
     The stride alone does not say: it holds for an input of the old size, and windows are rounded.
     Raises SurgeryError where no size near by gives the map asked for.
     """
-    if wanted.input_size is not None or one.stride is None or output is None:
-        return one
-    others = {other.name: other.new for other in all_ if other is not one}
-    of = MapOf(made, one.name, output, {**sources, **others})
-    asked = wanted.map_size or DEFAULT_MAP
-    exactly = wanted.map_size is not None
-    size = size_for_map(of, (one.new[2], one.new[3]), one.stride, asked, exactly=exactly)
-    return replace(one, new=(*one.new[:2], *size))
+    if target.input_size is not None or resized.stride is None or output is None:
+        return resized
+    others = {another.name: another.new for another in all_ if another is not resized}
+    of = MapOf(shapes_at, resized.name, output, {**sources, **others})
+    asked = target.map_size or DEFAULT_MAP
+    exactly = target.map_size is not None
+    size = size_for_map(
+        of, (resized.new[2], resized.new[3]), resized.stride, asked, exactly=exactly
+    )
+    return replace(resized, new=(*resized.new[:2], *size))
 
 
 def _with_true_strides(
-    made: ShapesAt, sources: Mapping[str, Shape], resizes: list[Resize]
+    shapes_at: ShapesAt, sources: Mapping[str, Shape], resizes: list[Resize]
 ) -> list[Resize]:
     """The strides that hold at the new size as well, of maps that grow; others are not known.
 
     An interpolation keeps its corners in place, so that its stride may change with the size.
     """
-    after = {**sources, **{one.name: one.new for one in resizes}}
+    after = {**sources, **{resized.name: resized.new for resized in resizes}}
     checked = []
-    for one in resizes:
-        strides = _moving_strides(made, one.name, after)
-        true = _last(strides) == one.stride and _is_larger(made, one.name, sources, after, strides)
-        checked.append(one if true else replace(one, stride=None))
+    for resized in resizes:
+        strides = _moving_strides(shapes_at, resized.name, after)
+        true = _last(strides) == resized.stride and _is_larger(
+            shapes_at, resized.name, sources, after, strides
+        )
+        checked.append(resized if true else replace(resized, stride=None))
     return checked
 
 
 def _is_larger(
-    made: ShapesAt,
+    shapes_at: ShapesAt,
     name: str,
     sources: Mapping[str, Shape],
     after: Mapping[str, Shape],
@@ -272,29 +281,33 @@ def _is_larger(
 ) -> bool:
     """Whether the last of the outputs has more cells at the new size, or of a larger input."""
     output = list(outputs)[-1] if outputs else ""
-    before, behind = (made(shapes).blobs.get(output) for shapes in (sources, after))
+    before, behind = (shapes_at(shapes).blobs.get(output) for shapes in (sources, after))
     changed = before is not None and behind is not None and before[2:] != behind[2:]
-    return changed or _grows(made, name, sources, output)
+    return changed or _grows(shapes_at, name, sources, output)
 
 
 def _effects(
     net: NetDefinition,
-    made: ShapesAt,
-    found: Analysis,
+    shapes_at: ShapesAt,
+    analysis: Analysis,
     sources: Mapping[str, Shape],
     resizes: list[Resize],
 ) -> tuple[list[Refusal], bool]:
     """The layers whose params have their shape at the old sizes only; whether any output grows."""
-    before = made(sources)
+    before = shapes_at(sources)
     try:
-        after = made({**sources, **{one.name: one.new for one in resizes}})
+        after = shapes_at({**sources, **{resized.name: resized.new for resized in resizes}})
     except PrototxtError as error:
-        sizes = ", ".join(f"{shape_text(one.new[2:4])}" for one in resizes)
-        reason = _in_the_original(net, made.net, found, error)
+        sizes = ", ".join(f"{shape_text(resized.new[2:4])}" for resized in resizes)
+        reason = _in_the_original(net, shapes_at.net, analysis, error)
         if len(resizes) == 1:
-            reason = with_smallest_size(reason, _goes_through(made, sources, resizes[0]), (1, 1))
+            reason = with_smallest_size(
+                reason, _goes_through(shapes_at, sources, resizes[0]), (1, 1)
+            )
         raise SurgeryError(f"an input of {sizes} does not go through this net: {reason}") from None
-    products = {one.name for one in made.net.layers if types.is_a(one, types.INNER_PRODUCT)}
+    products = {
+        product.name for product in shapes_at.net.layers if types.is_a(product, types.INNER_PRODUCT)
+    }
     fixed = [
         Refusal(
             layer,
@@ -304,18 +317,18 @@ def _effects(
         for layer, shapes in before.params.items()
         if after.params.get(layer) != shapes
     ]
-    known = [blob for blob in made.net.outputs if blob in before.blobs and blob in after.blobs]
+    known = [blob for blob in shapes_at.net.outputs if blob in before.blobs and blob in after.blobs]
     return fixed, any(before.blobs[blob][2:] != after.blobs[blob][2:] for blob in known)
 
 
 def _goes_through(
-    made: ShapesAt, sources: Mapping[str, Shape], resized: Resize
+    shapes_at: ShapesAt, sources: Mapping[str, Shape], resized: Resize
 ) -> Callable[[tuple[int, int]], bool]:
     """Whether the input at a (height, width) goes through the net."""
 
     def works(size: tuple[int, int]) -> bool:
         try:
-            made({**sources, resized.name: (*resized.new[:2], *size)})
+            shapes_at({**sources, resized.name: (*resized.new[:2], *size)})
         except PrototxtError:
             return False
         return True
@@ -324,13 +337,13 @@ def _goes_through(
 
 
 def _in_the_original(
-    net: NetDefinition, made: NetDefinition, found: Analysis, error: PrototxtError
+    net: NetDefinition, new_net: NetDefinition, analysis: Analysis, error: PrototxtError
 ) -> PrototxtError:
-    """What is wrong with a layer of the new net, told at its place in the author's own text."""
-    parts = {split.layer: len(split.branches) + 1 for split in found.splits}
-    kept = (layer for layer in net.layers if layer not in found.flattenings)
-    stay = [layer for layer in kept for _ in range(parts.get(layer, 1))]
-    for old, new in zip(stay, made.layers, strict=True):
+    """The error of a layer of the new net, at that layer's place in the author's own text."""
+    parts = {split.layer: len(split.branches) + 1 for split in analysis.splits}
+    remaining = (layer for layer in net.layers if layer not in analysis.removed_flattens)
+    stay = [layer for layer in remaining for _ in range(parts.get(layer, 1))]
+    for old, new in zip(stay, new_net.layers, strict=True):
         if error.what.startswith(new.error("").what):
             return old.error(error.what.removeprefix(new.error("").what))
     return error

@@ -19,13 +19,13 @@ from netsurgery.surgery.convolution.analysis import Analysis, Branch, ConvertedL
 __all__ = ["branch_names", "is_simple", "rewrite", "split_layer"]
 
 
-def rewrite(prototxt: Prototxt, found: Analysis, suffix: str) -> tuple[str, dict[str, str]]:
+def rewrite(prototxt: Prototxt, analysis: Analysis, suffix: str) -> tuple[str, dict[str, str]]:
     """The new text, its inputs as they were, and the blobs renamed on the way."""
     edits = prototxt.edits()
     _rename_net(edits, prototxt.root)
-    for shuffle in found.shuffles:
+    for shuffle in analysis.shuffles:
         write_for_any_size(edits, shuffle)
-    return _Rewriter(edits, found, suffix).layers(prototxt)
+    return _Rewriter(edits, analysis, suffix).layers(prototxt)
 
 
 def _rename_net(edits: Edits, root: Message) -> None:
@@ -37,15 +37,15 @@ def _rename_net(edits: Edits, root: Message) -> None:
 class _Rewriter:
     """The layers, in file order, those of other phases and stages too: blobs are renamed in all."""
 
-    def __init__(self, edits: Edits, found: Analysis, suffix: str) -> None:
+    def __init__(self, edits: Edits, analysis: Analysis, suffix: str) -> None:
         self.edits, self.suffix = edits, suffix
-        self.casts = {id(cast.layer.message): cast for cast in found.casts}
-        self.splits = {id(split.layer.message): split for split in found.splits}
-        self.windows = {id(cast.layer.message): cast for cast in found.windows}
-        self.averaged = {id(layer.message): layer for layer in found.averaged}
-        self.flattenings = {id(layer.message): layer for layer in found.flattenings}
-        self.argmaxes = {id(layer.message) for layer in found.argmaxes}
-        self.behind = {id(layer.message) for layer in found.behind}
+        self.converted = {id(each.layer.message): each for each in analysis.converted}
+        self.splits = {id(split.layer.message): split for split in analysis.splits}
+        self.windows = {id(each.layer.message): each for each in analysis.windows}
+        self.averaged = {id(layer.message): layer for layer in analysis.averaged}
+        self.flattens = {id(layer.message): layer for layer in analysis.removed_flattens}
+        self.argmaxes = {id(layer.message) for layer in analysis.argmaxes}
+        self.behind = {id(layer.message) for layer in analysis.behind}
         self.renames: dict[str, str] = {}
 
     def layers(self, prototxt: Prototxt) -> tuple[str, dict[str, str]]:
@@ -59,8 +59,8 @@ class _Rewriter:
         if isinstance(message, Scalar):
             return
         key = id(message)
-        if key in self.flattenings:
-            gone = self.flattenings[key]
+        if key in self.flattens:
+            gone = self.flattens[key]
             if len(gone.bottoms) == 1:  # else what joins, and is read by none that stays
                 self.renames[gone.tops[0]] = self.renames.get(gone.bottoms[0], gone.bottoms[0])
             remove_field(self.edits, field)
@@ -69,8 +69,8 @@ class _Rewriter:
             self.split(field, self.splits[key])
             return
         self.rename(message.scalars("bottom"))
-        if key in self.casts:
-            self.convolve(self.casts[key])
+        if key in self.converted:
+            self.convolve(self.converted[key])
         elif key in self.windows:
             self.open_window(self.windows[key])
         elif key in self.averaged:
@@ -87,12 +87,12 @@ class _Rewriter:
             if name in self.renames:
                 self.edits.replace(blob.start, blob.end, quoted(self.renames[name], blob))
 
-    def convolve(self, cast: ConvertedLayer) -> None:
+    def convolve(self, each: ConvertedLayer) -> None:
         """An InnerProduct as a Convolution."""
-        layer = cast.layer
+        layer = each.layer
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
-        _convolve(self.edits, layer.message, cast.kernel, layer.name + self.suffix)
+        _convolve(self.edits, layer.message, each.kernel, layer.name + self.suffix)
 
     def split(self, field: TextField, split: Split) -> None:
         """An InnerProduct as several Convolutions and their sum."""
@@ -101,20 +101,20 @@ class _Rewriter:
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
 
-    def open_window(self, cast: ConvertedLayer) -> None:
+    def open_window(self, each: ConvertedLayer) -> None:
         """A global pooling as one over a window of the size it had, stride 1."""
-        if not types.is_a(cast.layer, types.POOLING):
-            self.average(cast.layer, _kernel_fields(cast.kernel))
+        if not types.is_a(each.layer, types.POOLING):
+            self.average(each.layer, _kernel_fields(each.kernel))
             return
-        message = cast.layer.param("pooling_param")
+        message = each.layer.param("pooling_param")
         everything = message.one("global_pooling")
         if everything is not None and message.boolean("global_pooling", False):
-            self.replace_field(everything, _kernel_fields(cast.kernel))
+            self.replace_field(everything, _kernel_fields(each.kernel))
             return
         written = [field for field in message.fields if field.name in _KERNEL]
         sizes = {field.name: message.integer(field.name, 0) for field in written}
-        if any(sizes.get(name, size) != size for name, size in _sides(cast.kernel)):
-            self.replace_field(written[0], _kernel_fields(cast.kernel))
+        if any(sizes.get(name, size) != size for name, size in _sides(each.kernel)):
+            self.replace_field(written[0], _kernel_fields(each.kernel))
             for field in written[1:]:
                 remove_field(self.edits, field)
         for name in _STRIDE:
@@ -271,9 +271,9 @@ def _branch(
 
 
 def _param(message: Message) -> Message:
-    found = message.message("inner_product_param")
-    assert found is not None
-    return found
+    param = message.message("inner_product_param")
+    assert param is not None
+    return param
 
 
 def _without_bias(edits: Edits, message: Message) -> None:

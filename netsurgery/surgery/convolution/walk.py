@@ -1,4 +1,4 @@
-"""The walk over a net that tells which of its layers change, and how; see `survey`."""
+"""The walk over a net that finds which of its layers change, and how; see `analyze`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def analyze(
 
     chosen: the InnerProduct layers to convert, and the global poolings to make windows.
     """
-    found = Analysis(gates=poolings.gates, products=poolings.products)
+    analysis = Analysis(gates=poolings.gates, products=poolings.products)
     for declared in net.inputs:
-        found.roots[declared.name] = frozenset({declared.name})
-    walk = _Walk(net, chosen, shapes, found, poolings)
+        analysis.roots[declared.name] = frozenset({declared.name})
+    walk = _Walk(net, chosen, shapes, analysis, poolings)
     for layer in net.layers:
         walk.step(layer)
-    walk.settle()
-    return found
+    walk.finish()
+    return analysis
 
 
 class _Walk:
@@ -54,17 +54,17 @@ class _Walk:
         net: NetDefinition,
         chosen: Sequence[Layer],
         shapes: Shapes,
-        found: Analysis,
+        analysis: Analysis,
         poolings: Poolings,
     ) -> None:
-        self.net, self.chosen, self.shapes, self.found = net, set(chosen), shapes, found
+        self.net, self.chosen, self.shapes, self.analysis = net, set(chosen), shapes, analysis
         #: global pooling -> (H, W) of the window that it may become.
         self.sizes = poolings.windows
         #: the layers that stay and look at a whole map.
         self.gathering = {*poolings.windows, *poolings.gates, *poolings.products} - self.chosen
         #: the blobs behind a global pooling that becomes a window.
         self.pooled: set[str] = set()
-        #: the flattenings of one cell of what is pooled: that cell becomes a map.
+        #: the Flattens of one pooled cell: that cell becomes a map.
         self.cells: list[Layer] = []
         #: blobs of three axes, N x 1 x K, behind an ArgMax that is given axis 1.
         self.picked: set[str] = set()
@@ -78,25 +78,25 @@ class _Walk:
         self.orders = Orders(shapes)
         for declared in net.inputs:
             self.orders.begin(declared.name)
-        self.joins = Joins(net, shapes, self.orders, found, self.removal)
+        self.joins = Joins(net, shapes, self.orders, analysis, self.removal)
         shuffles = channel_shuffles(net, shapes)
-        found.shuffles = [shuffle for shuffle in shuffles if not shuffle.free]
+        analysis.shuffles = [shuffle for shuffle in shuffles if not shuffle.free]
         #: the layers of channel shuffles, which move no cell.
         self.shuffling = {layer for shuffle in shuffles for layer in shuffle.layers}
 
     def step(self, layer: Layer) -> None:
-        found = self.found
-        roots = frozenset().union(*(found.roots.get(b, frozenset()) for b in layer.bottoms))
+        analysis = self.analysis
+        roots = frozenset().union(*(analysis.roots.get(b, frozenset()) for b in layer.bottoms))
         for top in layer.tops:
-            found.roots[top] = roots if layer.bottoms else frozenset({top})
+            analysis.roots[top] = roots if layer.bottoms else frozenset({top})
         if layer in self.chosen:
             if layer in self.sizes:
                 self.open_window(layer)
             else:
-                self.cast(layer)
+                self.convert(layer)
             self.orders.step(layer)
             return
-        if layer in self.shuffling and layer.bottoms[0] not in found.loose:
+        if layer in self.shuffling and layer.bottoms[0] not in analysis.flat:
             self.orders.step(layer)
             self.bar(layer, True)
             return
@@ -110,26 +110,26 @@ class _Walk:
             self.reasons |= {concat: reason, layer: f"{concat.name!r}: {reason}"}
         before = {bottom: self.orders.known.get(bottom) for bottom in layer.bottoms}
         self.orders.step(layer)
-        loose = [found.loose[bottom] for bottom in layer.bottoms if bottom in found.loose]
+        flat = [analysis.flat[bottom] for bottom in layer.bottoms if bottom in analysis.flat]
         if self.restores(layer, before[layer.bottoms[0]] if before else None):
             self.bar(layer, True)
             for top in layer.tops:
-                found.loose.pop(top, None)
+                analysis.flat.pop(top, None)
             return
         flattened = self.flattened(layer)
         self.bar(layer, flattened is not None)
-        passed = self.passed(layer, loose) if loose and flattened is None else None
+        passed = self.passed(layer, flat) if flat and flattened is None else None
         noted = self.joins.known.keys() & set(layer.tops)
-        if loose and passed is None and flattened is None and not noted:
-            self.bar_moved(layer, loose)
+        if flat and passed is None and flattened is None and not noted:
+            self.bar_moved(layer, flat)
         picks = flattened is None and self.picks(layer)
         for top in layer.tops:
-            found.loose.pop(top, None)
+            analysis.flat.pop(top, None)
             self.picked.discard(top)
             if flattened is not None:
-                found.loose[top] = flattened
-            elif passed is not None and (picks or self.stays_loose(top)):
-                found.loose[top] = passed
+                analysis.flat[top] = flattened
+            elif passed is not None and (picks or self.stays_flat(top)):
+                analysis.flat[top] = passed
             if picks:
                 self.picked.add(top)
 
@@ -154,16 +154,16 @@ class _Walk:
         if not self.pooled.isdisjoint(layer.bottoms):
             self.pooled.update(layer.tops)
 
-    def bar_moved(self, layer: Layer, loose: list[FlattenedMap]) -> None:
+    def bar_moved(self, layer: Layer, flat: list[FlattenedMap]) -> None:
         """No window slides behind a layer that needs permuted axes to stay so."""
-        flattenings = (flattening for one in loose for flattening in one.flattenings)
-        moved = [layer for layer in flattenings if types.is_a(layer, types.PERMUTE)]
+        flattens = (flatten for flattened in flat for flatten in flattened.flattens)
+        moved = [layer for layer in flattens if types.is_a(layer, types.PERMUTE)]
         if moved and not types.is_a(layer, types.INNER_PRODUCT):
             for top in layer.tops:
                 self.barred.setdefault(top, _mixes(moved[0]))
 
-    def stays_loose(self, top: str) -> bool:
-        """Whether what is made of a loose blob is no map, but one flattened or permuted."""
+    def stays_flat(self, top: str) -> bool:
+        """Whether what is made of a flat blob is no map, but one flattened or permuted."""
         shape, order = self.shapes.blobs.get(top, ()), self.orders.known.get(top, ())
         return len(shape) == 2 or (
             len(shape) == 4 and (is_permuted(order) or as_map(order) not in (None, shape[1:]))
@@ -174,43 +174,43 @@ class _Walk:
         fault = unknown_field(layer)
         if fault:
             refusal = Refusal(layer.name, f"{fault}; so no window of it is known")
-            self.found.refusals.append(refusal)
+            self.analysis.refusals.append(refusal)
         elif layer.bottoms[0] in self.barred:
-            self.found.refusals.append(_no_slide(layer, self.barred[layer.bottoms[0]]))
+            self.analysis.refusals.append(_no_slide(layer, self.barred[layer.bottoms[0]]))
         else:
-            self.found.windows.append(ConvertedLayer(layer, self.sizes[layer]))
+            self.analysis.windows.append(ConvertedLayer(layer, self.sizes[layer]))
         for top in layer.tops:
-            self.found.loose.pop(top, None)
+            self.analysis.flat.pop(top, None)
             if len(self.shapes.blobs[top]) == 2:
-                self.found.loose[top] = FlattenedMap()
+                self.analysis.flat[top] = FlattenedMap()
             self.barred.pop(top, None)  # of one refusal enough has been said
         self.pooled.update(layer.tops)
 
     def picks(self, layer: Layer) -> bool:
         """Whether it is an ArgMax that is given its axis, or reads what one made."""
-        return layer in self.found.argmaxes or not self.picked.isdisjoint(layer.bottoms)
+        return layer in self.analysis.argmaxes or not self.picked.isdisjoint(layer.bottoms)
 
-    def cast(self, layer: Layer) -> None:
+    def convert(self, layer: Layer) -> None:
         """An InnerProduct to convert: its kernel, or why it can have none."""
         refusal = self.why_no_kernel(layer)
         if refusal is None and layer.bottoms[0] in self.joins.known:
             refusal = self.joins.split(layer)
             if refusal is not None:
                 self.joins.leave(layer.bottoms[0], layer)
-                self.found.refusals.append(refusal)
+                self.analysis.refusals.append(refusal)
         elif refusal is not None:
-            self.found.refusals.append(refusal)
+            self.analysis.refusals.append(refusal)
         else:
             (bottom,) = layer.bottoms
-            loose, shape = self.found.loose.get(bottom), self.shapes.blobs[bottom]
-            kernel = (shape[2], shape[3]) if loose is None else loose.kernel
-            self.removal.need(loose.flattenings if loose is not None else frozenset())
+            flat, shape = self.analysis.flat.get(bottom), self.shapes.blobs[bottom]
+            kernel = (shape[2], shape[3]) if flat is None else flat.kernel
+            self.removal.need(flat.flattens if flat is not None else frozenset())
             order = self.orders.known.get(bottom, ())
-            self.found.casts.append(
+            self.analysis.converted.append(
                 ConvertedLayer(layer, kernel, None if is_natural(order) else order)
             )
         for top in layer.tops:
-            self.found.loose[top] = FlattenedMap()
+            self.analysis.flat[top] = FlattenedMap()
             self.barred.pop(top, None)  # of one refusal enough has been said
 
     def why_no_kernel(self, layer: Layer) -> Refusal | None:
@@ -232,7 +232,7 @@ class _Walk:
         if 0 in shape:
             return Refusal(layer.name, f"its bottom {bottom!r} is {shape_text(shape)}: it is empty")
         joined = bottom in self.joins.known
-        if len(shape) != 4 and bottom not in self.found.loose and not joined:
+        if len(shape) != 4 and bottom not in self.analysis.flat and not joined:
             return self.no_map(layer, bottom, shape)
         if bottom in self.barred:
             return _no_slide(layer, self.barred[bottom])
@@ -245,9 +245,9 @@ class _Walk:
         return None
 
     def no_map(self, layer: Layer, bottom: str, shape: Shape) -> Refusal:
-        kept = self.kept(layer)
-        if kept is not None:
-            why = f"InnerProduct {kept.name!r} before it is not converted, so makes no map"
+        unconverted = self.unconverted_before(layer)
+        if unconverted is not None:
+            why = f"InnerProduct {unconverted.name!r} before it is not converted, so makes no map"
             return Refusal(layer.name, why)
         maker = self.net.producer(layer, bottom)
         by = "the net's input" if maker is None else f"made by layer {maker.name!r} ({maker.type})"
@@ -255,7 +255,7 @@ class _Walk:
         no_map = f"its bottom {bottom!r} is {shape_text(shape)}, {by}: no map"
         return Refusal(layer.name, f"{no_map}; {reason}" if reason else no_map)
 
-    def kept(self, layer: Layer) -> Layer | None:
+    def unconverted_before(self, layer: Layer) -> Layer | None:
         """The InnerProduct not to be converted that made what `layer` reads, if one did."""
         maker: Layer | None = layer
         while maker is not None and maker.bottoms:
@@ -268,7 +268,7 @@ class _Walk:
         """What a layer that only flattens, or a mean over the map, makes of its bottom."""
         if layer in self.sizes:
             mean = len(self.shapes.blobs.get(layer.tops[0], ())) == 2
-            return FlattenedMap(flattenings=frozenset({layer}), behind=False) if mean else None
+            return FlattenedMap(flattens=frozenset({layer}), behind=False) if mean else None
         if len(layer.tops) != 1 or len(layer.bottoms) != 1:
             return None
         bottom, top = layer.bottoms[0], layer.tops[0]
@@ -278,11 +278,11 @@ class _Walk:
         only_flattens = reshapes(layer) and _only_flattens(before, after)
         if not only_flattens and not self.permutes(layer, after):
             return None
-        if bottom in self.found.loose:
-            loose = self.found.loose[bottom]
-            if loose.behind:
+        if bottom in self.analysis.flat:
+            flat = self.analysis.flat[bottom]
+            if flat.behind:
                 self.removal.need({layer})
-            return FlattenedMap(loose.kernel, loose.flattenings | {layer}, loose.behind)
+            return FlattenedMap(flat.kernel, flat.flattens | {layer}, flat.behind)
         if len(before) != 4:
             return None
         if only_flattens and bottom in self.pooled and before[2:] == (1, 1):
@@ -306,21 +306,21 @@ class _Walk:
         bottom, shape = layer.bottoms[0], self.shapes.blobs.get(layer.tops[0], ())
         if len(shape) != 4 or (*shape[1:],) != as_map(before) or not is_natural(before):
             return False
-        loose = self.found.loose.get(bottom, FlattenedMap(shape[2:], behind=False))
-        if loose.behind:
-            self.removal.need(loose.flattenings | {layer})
+        flat = self.analysis.flat.get(bottom, FlattenedMap(shape[2:], behind=False))
+        if flat.behind:
+            self.removal.need(flat.flattens | {layer})
         elif shape[2:] != (1, 1) or bottom in self.pooled:
-            self.removal.wishes.append(loose.flattenings | {layer})
+            self.removal.wishes.append(flat.flattens | {layer})
         return True
 
-    def passed(self, layer: Layer, loose: list[FlattenedMap]) -> FlattenedMap | None:
-        """A layer that reads loose blobs: its tops are loose as well, or it is refused."""
+    def passed(self, layer: Layer, flat: list[FlattenedMap]) -> FlattenedMap | None:
+        """A layer that reads flat blobs: its tops become flat, or it is refused."""
         if types.is_a(layer, types.INNER_PRODUCT):
             return None  # kept; whether the map may grow before it is found out later
-        behind = any(one.behind for one in loose)
-        flattenings = frozenset().union(*(one.flattenings for one in loose))
-        reason = unknown_field(layer) or why_not_behind(layer, set(self.found.loose))
-        kernels = {one.kernel for one in loose}
+        behind = any(flattened.behind for flattened in flat)
+        flattens = frozenset().union(*(flattened.flattens for flattened in flat))
+        reason = unknown_field(layer) or why_not_behind(layer, set(self.analysis.flat))
+        kernels = {flattened.kernel for flattened in flat}
         if not reason and len(kernels) > 1:
             if self.joins.note(layer):
                 return None
@@ -333,23 +333,23 @@ class _Walk:
         if reason:
             refusal = Refusal(layer.name, reason)
             if behind:
-                self.found.refusals.append(refusal)
+                self.analysis.refusals.append(refusal)
                 return FlattenedMap()
             self.reasons[layer] = reason
-            self.removal.pin(flattenings, refusal)
+            self.removal.pin(flattens, refusal)
             return None
-        self.found.behind.append(layer)
+        self.analysis.behind.append(layer)
         if types.is_a(layer, types.ARGMAX) and layer.param("argmax_param").scalar("axis") is None:
-            self.found.argmaxes.append(layer)
-        return FlattenedMap(kernels.pop(), flattenings, behind)
+            self.analysis.argmaxes.append(layer)
+        return FlattenedMap(kernels.pop(), flattens, behind)
 
     def why_not_permuted(self, layer: Layer) -> str:
         """Why it needs the order in which numbers lie to stay; "" where it does not."""
-        loose = [bottom for bottom in layer.bottoms if bottom in self.found.loose]
-        orders = [self.orders.known.get(bottom) for bottom in loose]
+        flat = [bottom for bottom in layer.bottoms if bottom in self.analysis.flat]
+        orders = [self.orders.known.get(bottom) for bottom in flat]
         four = any(
             len(self.shapes.blobs.get(bottom, ())) == 4 and is_permuted(order or ())
-            for bottom, order in zip(loose, orders, strict=True)
+            for bottom, order in zip(flat, orders, strict=True)
         )
         moves = types.values(layer) is Values.MOVED
         if four and (moves or not is_pointwise(layer, joining=True)):
@@ -359,20 +359,20 @@ class _Walk:
             return "it joins numbers that lie in different orders"
         return ""
 
-    def settle(self) -> None:
-        """Refuse the flattenings that have to go and to stay."""
-        self.joins.settle()
+    def finish(self) -> None:
+        """Refuse what needs a Flatten both removed and kept."""
+        self.joins.finish()
         for blob in self.net.outputs:
-            loose, order = self.found.loose.get(blob), self.orders.known.get(blob, ())
-            if loose is not None and not is_natural(order):
+            flat, order = self.analysis.flat.get(blob), self.orders.known.get(blob, ())
+            if flat is not None and not is_natural(order):
                 writer = [layer.name for layer in self.net.layers if blob in layer.tops][-1]
                 why = f"its top {blob!r} is an output, whose numbers would lie in another order"
-                self.removal.pin(loose.flattenings, Refusal(writer, why))
+                self.removal.pin(flat.flattens, Refusal(writer, why))
         pinned = self.removal.pinned
         only_windows = self.chosen <= self.sizes.keys()
-        self.removal.need(one for one in self.cells if one not in pinned or only_windows)
-        self.found.flattenings, self.found.averaged, refusals = self.removal.settle()
-        self.found.refusals = list(dict.fromkeys([*self.found.refusals, *refusals]))
+        self.removal.need(cell for cell in self.cells if cell not in pinned or only_windows)
+        self.analysis.removed_flattens, self.analysis.averaged, refusals = self.removal.finish()
+        self.analysis.refusals = list(dict.fromkeys([*self.analysis.refusals, *refusals]))
 
 
 def _mixes(layer: Layer) -> str:

@@ -29,7 +29,7 @@ class WeightsMatch:
     """How the layers of a caffemodel and of a net match, by name.
 
     missing: layers of the net that have no params in the model, but share those of one that has.
-    extra: layers of the model with params that the net has not; Caffe drops them when it saves.
+    extra: layers of the model with params that are not in the net; Caffe drops them when it saves.
     unfit: layers that stay as they are and whose params in the model are not those of the net;
     Caffe loads no such model.
     """
@@ -42,8 +42,8 @@ class WeightsMatch:
     def notes(self) -> list[str]:
         """What to say of the layers in `unfit`."""
         return [
-            f"layer {one.layer!r}: {'; '.join(one.reasons())}: kept as it is in the model"
-            for one in self.unfit
+            f"layer {mismatch.layer!r}: {'; '.join(mismatch.reasons())}: kept as it is in the model"
+            for mismatch in self.unfit
         ]
 
 
@@ -104,7 +104,7 @@ def convolution_changes(plan: ConvolutionPlan, model: WeightsFile) -> dict[str, 
 
 
 def added_layers(plan: ConvolutionPlan, model: WeightsFile) -> list[NewLayer]:
-    """The layers that the model has not: of every split InnerProduct all branches but the first."""
+    """The layers that the model lacks: of every split InnerProduct all branches but the first."""
     seen: set[str] = set()
     added = []
     for move in plan.moves:
@@ -131,9 +131,9 @@ def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: ParamMove) -> Laye
 
 def _branch_blobs(layer: WeightsLayer, move: ParamMove) -> tuple[NewBlob, ...]:
     weight, *others = layer.blobs
-    made = NewBlob(move.new[0], _data(weight, move)[0])
+    first = NewBlob(move.new[0], _data(weight, move)[0])
     more = zip(move.new[1:], others, strict=False)
-    return (made, *(NewBlob(shape, numbers(blob)) for shape, blob in more))
+    return (first, *(NewBlob(shape, numbers(blob)) for shape, blob in more))
 
 
 def _convolved(
@@ -176,10 +176,10 @@ _STRIDE = (6, 13, 14)
 
 
 def _convolution_param(layer: ModelLayer, move: ParamMove) -> bytes:
-    """The layer's own InnerProductParameter, told as a ConvolutionParameter."""
+    """The layer's own InnerProductParameter, rewritten as a ConvolutionParameter."""
     reader = layer.reader
     number = FIELDS[layer.generation].inner_product_param
-    kept = b"".join(
+    fields = b"".join(
         varint_field(_SAME_MEANING[field.number], field.value)
         if field.wire == Wire.VARINT
         else delimited(_SAME_MEANING[field.number], reader.read(field.body, field.end))
@@ -189,7 +189,7 @@ def _convolution_param(layer: ModelLayer, move: ParamMove) -> bytes:
         if field.number in _SAME_MEANING
     )
     kernel = _pair(move.new[0][2:], _KERNEL_SIZE, _KERNEL_H, _KERNEL_W)
-    return kept + kernel + (b"" if move.stride == (1, 1) else _pair(move.stride, *_STRIDE))
+    return fields + kernel + (b"" if move.stride == (1, 1) else _pair(move.stride, *_STRIDE))
 
 
 def _pair(sides: tuple[int, ...], both: int, vertical: int, horizontal: int) -> bytes:

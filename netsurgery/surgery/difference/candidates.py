@@ -44,10 +44,10 @@ class Candidates:
         for way in self._ways(bottoms):
             for kind in filter(None, (layer.type, _CONVOLVED.get(layer.type))):
                 for key in _keys(layer, kind, way):
-                    found = self._first(key)
-                    if found is not None:
-                        self._taken.add(found)
-                        return found
+                    place = self._first(key)
+                    if place is not None:
+                        self._taken.add(place)
+                        return place
         return None
 
     def _ways(self, bottoms: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -84,17 +84,17 @@ def _frozen(fields: Tree) -> Hashable:
 
 def passes(layer: LayerRecord) -> bool:
     """Whether the layer stands between one bottom and another top, and could be left out."""
-    one = len(layer.bottoms) == len(layer.tops) == 1 and layer.bottoms != layer.tops
-    return one and types.keeps_values(layer.type)
+    in_between = len(layer.bottoms) == len(layer.tops) == 1 and layer.bottoms != layer.tops
+    return in_between and types.keeps_values(layer.type)
 
 
 def _sources(layers: Iterable[LayerRecord]) -> Mapping[str, str]:
     """Top -> bottom of the layers that could be left out, chains followed to their beginning."""
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for layer in layers:
         if passes(layer):
-            found[layer.tops[0]] = found.get(layer.bottoms[0], layer.bottoms[0])
-    return found
+            sources[layer.tops[0]] = sources.get(layer.bottoms[0], layer.bottoms[0])
+    return sources
 
 
 class RunningMost:

@@ -8,8 +8,8 @@ Layers are matched, in this order of trust:
 3. by the params they hold, where these are of equal counts and no other layer's are;
 4. by type and place between matched layers, where there is only one such on either side.
 
-What is matched by anything but its name counts as renamed. A generation's spelling is none of
-the differences: V1's types and learning rates are told as today's, and inputs that the net itself
+What is matched by anything but its name counts as renamed. A generation's spelling does not
+count: V1's types and learning rates are compared as today's, and inputs that the net itself
 declares as the Input layer that Caffe makes of them. Layers of every phase are compared.
 """
 
@@ -100,11 +100,11 @@ def compare_nets(
     old, new = to_v1(old).result, to_v1(new).result
     before, after = (_net_fields(net, strict) for net in (old, new))
     fields = field_changes(before, after)
-    one, other = (
+    first, second = (
         layer_records(net, counts, strict, state)
         for net, counts in zip((old, new), params, strict=True)
     )
-    return compare_records(one, other, fields, strict)
+    return compare_records(first, second, fields, strict)
 
 
 def _net_fields(net: Prototxt, strict: bool) -> Tree:
@@ -143,10 +143,10 @@ def _moved(places: list[int]) -> set[int]:
     for place in places:
         rank[place] = bisect_left(ends, place)
         ends[rank[place] : rank[place] + 1] = [place]
-    moved, wanted, above = set(), len(ends) - 1, max(places, default=0) + 1
+    moved, length, above = set(), len(ends) - 1, max(places, default=0) + 1
     for place in reversed(places):
-        if rank[place] == wanted and place < above:
-            wanted, above = wanted - 1, place
+        if rank[place] == length and place < above:
+            length, above = length - 1, place
         else:
             moved.add(place)
     return moved
@@ -158,12 +158,14 @@ def _layer(
     changes = []
     if old.type != new.type:
         changes.append(FieldChange("type", old.type, new.type))
-    for path, one, other in (
+    for path, old_blobs, new_blobs in (
         ("bottom", old.bottoms, new.bottoms),
         ("top", old.tops, new.tops),
     ):
-        if tuple(matching.blobs.get(blob, blob) for blob in one) != other:
-            changes.append(FieldChange(path, ", ".join(one) or None, ", ".join(other) or None))
+        if tuple(matching.blobs.get(blob, blob) for blob in old_blobs) != new_blobs:
+            changes.append(
+                FieldChange(path, ", ".join(old_blobs) or None, ", ".join(new_blobs) or None)
+            )
     changes += _fields(old.fields, new.fields, old.type == new.type, strict)
     name = new.name if old.declared else old.name
     new_name = old.name if new.declared else new.name
@@ -186,10 +188,10 @@ def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[FieldCh
 
 def _filled(old: Values, new: Values) -> tuple[Values, Values]:
     """Both layers' ``param { }``: a param without one of its own is as one with an empty one."""
-    made = [list(old), list(new)]
-    for one, other in (made, made[::-1]):
-        while one and one[-1] == {}:
-            one.pop()
-        more = itertools.takewhile(lambda value: value == {}, other[len(one) :])
-        one.extend(more)
-    return made[0], made[1]
+    both = [list(old), list(new)]
+    for shorter, longer in (both, both[::-1]):
+        while shorter and shorter[-1] == {}:
+            shorter.pop()
+        more = itertools.takewhile(lambda value: value == {}, longer[len(shorter) :])
+        shorter.extend(more)
+    return both[0], both[1]

@@ -86,8 +86,8 @@ def float_text(value: float) -> str:
 
 
 def _single(value: float) -> float:
-    found: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    return found
+    rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return rounded
 
 
 def text_of(value: str | Tree) -> str:
@@ -95,9 +95,9 @@ def text_of(value: str | Tree) -> str:
     if isinstance(value, str):
         return value
     inner = [
-        f"{name}: {text_of(one)}" if isinstance(one, str) else f"{name} {text_of(one)}"
+        f"{name}: {text_of(element)}" if isinstance(element, str) else f"{name} {text_of(element)}"
         for name, several in value.items()
-        for one in several
+        for element in several
     ]
     return f"{{ {' '.join(inner)} }}" if inner else "{ }"
 
@@ -106,10 +106,10 @@ def field_changes(
     old: Mapping[str, list[str | Tree]], new: Tree, path: str = ""
 ) -> list[FieldChange]:
     """What differs, in the order of the old fields, then of the new; paths begin with `path`."""
-    made: list[FieldChange] = []
+    changes: list[FieldChange] = []
     for name in dict.fromkeys([*old, *new]):
-        made += _changes(f"{path}{name}", old.get(name, []), new.get(name, []))
-    return made
+        changes += _changes(f"{path}{name}", old.get(name, []), new.get(name, []))
+    return changes
 
 
 def _changes(path: str, old: list[str | Tree], new: list[str | Tree]) -> Iterator[FieldChange]:
@@ -120,17 +120,17 @@ def _changes(path: str, old: list[str | Tree], new: list[str | Tree]) -> Iterato
     count = max(len(old), len(new))
     for index in range(count):
         own = path if count == 1 else f"{path}[{index}]"
-        one = old[index] if index < len(old) else None
-        other = new[index] if index < len(new) else None
-        if isinstance(one, dict) and isinstance(other, dict):
-            yield from field_changes(one, other, f"{own}.")
-        elif one != other:
+        before = old[index] if index < len(old) else None
+        after = new[index] if index < len(new) else None
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from field_changes(before, after, f"{own}.")
+        elif before != after:
             yield FieldChange(own, _listed(old[index : index + 1]), _listed(new[index : index + 1]))
 
 
 def _same(old: list[str | Tree], new: list[str | Tree]) -> bool:
     return len(old) == len(new) and all(
-        one == other or (one, other) in _SAME for one, other in zip(old, new, strict=True)
+        before == after or (before, after) in _SAME for before, after in zip(old, new, strict=True)
     )
 
 

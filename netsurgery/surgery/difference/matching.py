@@ -61,9 +61,9 @@ class Matching:
             for j in self._free():
                 free.setdefault(_key(self.new[j], same_rules), deque()).append(j)
             for i in self._open():
-                there = free.get(_key(self.old[i], same_rules))
-                if there:
-                    self._found[i] = there.popleft()
+                candidates = free.get(_key(self.old[i], same_rules))
+                if candidates:
+                    self._found[i] = candidates.popleft()
         self._inputs()
 
     def _inputs(self) -> None:
@@ -73,11 +73,13 @@ class Matching:
             if self.new[j].type == types.INPUT.name:
                 free.setdefault((self.new[j].tops, self.new[j].declared), deque()).append(j)
         for i in self._open():
-            one = self.old[i]
-            if one.type == types.INPUT.name:
-                there = free.get((one.tops, True)) or free.get((one.tops, not one.declared))
-                if there:
-                    self._found[i] = there.popleft()
+            layer = self.old[i]
+            if layer.type == types.INPUT.name:
+                candidates = free.get((layer.tops, True)) or free.get(
+                    (layer.tops, not layer.declared)
+                )
+                if candidates:
+                    self._found[i] = candidates.popleft()
 
     def by_bottoms(self) -> None:
         """Match layers of like type over the same bottoms, following blobs in file order."""
@@ -96,12 +98,12 @@ class Matching:
 
     def by_params(self) -> None:
         """Match layers whose params have the same counts as no other layer's."""
-        here = Counter(layer.params for layer in self.old)
-        there = Counter(layer.params for layer in self.new)
+        old_counts = Counter(layer.params for layer in self.old)
+        new_counts = Counter(layer.params for layer in self.new)
         places = {self.new[j].params: j for j in self._free()}
         for i in self._open():
             params = self.old[i].params
-            if params and here[params] == there[params] == 1 and params in places:
+            if params and old_counts[params] == new_counts[params] == 1 and params in places:
                 self._found[i] = places[params]
 
     def by_place(self) -> None:
@@ -118,15 +120,15 @@ class Matching:
             put(*pair)
         free = _by_type(self.new, self._free())
         for kind, places in _by_type(self.old, self._open()).items():
-            there = free.get(kind, [])
+            candidates = free.get(kind, [])
             gaps: dict[tuple[int, int], list[int]] = {}
             for i in places:
                 gap = before.below(i), last - 1 - after.below(len(self.old) - 1 - i)
                 gaps.setdefault(gap, []).append(i)
             for (low, high), several in gaps.items():
-                start, end = bisect_right(there, low), bisect_left(there, high)
+                start, end = bisect_right(candidates, low), bisect_left(candidates, high)
                 if len(several) == end - start == 1:
-                    put(several[0], there.pop(start))
+                    put(several[0], candidates.pop(start))
 
     def _follow(self, tops: tuple[str, ...], new_tops: tuple[str, ...]) -> None:
         """Note new names of blobs: one each, and none twice."""
@@ -141,16 +143,16 @@ class Matching:
         A name that some layer still reads as before is not taken for renamed.
         """
         self.blobs, self._new_names = {}, set()
-        kept = {
+        same_name = {
             bottom
             for i, j in self._found.items()
             for bottom, new_bottom in zip(self.old[i].bottoms, self.new[j].bottoms, strict=False)
             if bottom == new_bottom
         }
         for i, j in self.pairs.items():
-            one, other = self.old[i].tops, self.new[j].tops
-            for top, new_top in zip(one, other, strict=False):
-                if top == new_top or top not in kept:
+            old_tops, new_tops = self.old[i].tops, self.new[j].tops
+            for top, new_top in zip(old_tops, new_tops, strict=False):
+                if top == new_top or top not in same_name:
                     self._follow((top,), (new_top,))
 
 
@@ -161,11 +163,11 @@ def _key(layer: LayerRecord, with_rules: bool) -> tuple[str, str]:
 
 def _by_type(layers: Sequence[LayerRecord], places: Iterable[int]) -> dict[str, list[int]]:
     """The places by the types of their layers; not those that have none."""
-    found: dict[str, list[int]] = {}
+    by_type: dict[str, list[int]] = {}
     for place in places:
         if layers[place].type:
-            found.setdefault(layers[place].type, []).append(place)
-    return found
+            by_type.setdefault(layers[place].type, []).append(place)
+    return by_type
 
 
 def pair_blobs(
@@ -173,17 +175,17 @@ def pair_blobs(
 ) -> dict[str, str]:
     """Each blob of `old` that `new` has too -> its name there, in the order of `old`.
 
-    renames: old name -> new one, where they differ (`NetDifference.blobs`). What only a Flatten
-    or a Reshape made, and `new` has not, is what went into that layer.
+    renames: old name -> new one, where they differ (`NetDifference.blobs`). The partner of
+    what only a Flatten or a Reshape makes, where `new` lacks it, is that layer's bottom.
     """
-    here, taken = set(_blobs(new)), set(renames.values())
+    new_blobs, taken = set(_blobs(new)), set(renames.values())
     pairs: dict[str, str] = {}
     writers = first_writers(old)
     for blob in _blobs(old):
-        there = renames.get(blob, blob)
+        name = renames.get(blob, blob)
         writer = writers.get(blob)
-        if there in here and (blob in renames or there not in taken):
-            pairs[blob] = there
+        if name in new_blobs and (blob in renames or name not in taken):
+            pairs[blob] = name
         elif writer is not None and types.keeps_values(writer.type) and writer.bottoms[0] in pairs:
             pairs[blob] = pairs[writer.bottoms[0]]
     return pairs
@@ -197,29 +199,29 @@ def same_order(old: NetDefinition, new: NetDefinition, pairs: Mapping[str, str])
     it works on the map.
     """
     worked = {top for layer in old.layers if layer.in_place for top in layer.tops}
-    spoiled = {other: blob for blob, other in pairs.items() if blob in worked}
+    spoiled = {partner: blob for blob, partner in pairs.items() if blob in worked}
     orders = [last_orders(net, infer(net)) for net in (old, new)]
     return {
-        blob: other
-        for blob, other in pairs.items()
-        if spoiled.get(other, blob) == blob
+        blob: partner
+        for blob, partner in pairs.items()
+        if spoiled.get(partner, blob) == blob
         if blob not in orders[0]
-        or other not in orders[1]
-        or lie_alike(orders[0][blob], orders[1][other])
+        or partner not in orders[1]
+        or lie_alike(orders[0][blob], orders[1][partner])
     }
 
 
 def first_writers(net: NetDefinition) -> dict[str, Layer]:
     """Blob -> the first layer that writes it, in file order."""
-    found: dict[str, Layer] = {}
+    writers: dict[str, Layer] = {}
     for layer in net.layers:
         for top in layer.tops:
-            found.setdefault(top, layer)
-    return found
+            writers.setdefault(top, layer)
+    return writers
 
 
 def _blobs(net: NetDefinition) -> list[str]:
     """Every blob, in file order."""
-    names = [one.name for one in net.inputs]
+    names = [blob.name for blob in net.inputs]
     names += [top for layer in net.layers for top in layer.tops]
     return list(dict.fromkeys(names))

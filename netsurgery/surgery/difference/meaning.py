@@ -78,16 +78,16 @@ def _word(value: str, known: Known) -> str:
 
 def layer_meaning(tree: Tree, layer: LayerView) -> Tree:
     """What the fields of a layer mean; `tree` as `spelled` gives it."""
-    made = meaning(tree, LAYER, layer)
+    meant = meaning(tree, LAYER, layer)
     record = types.record(layer.type)
-    if record is not None and record.message == "batch_norm_param" and "param" in made:
+    if record is not None and record.message == "batch_norm_param" and "param" in meant:
         # Caffe gives its params a learning rate of 0 where the net does not.
-        made["param"] = [_unless_still(value) for value in made["param"]]
-    weights = made.get("loss_weight", [])
+        meant["param"] = [_unless_still(value) for value in meant["param"]]
+    weights = meant.get("loss_weight", [])
     usual = ["1"] if layer.type.endswith("Loss") else ["0"] * len(weights)
     if weights == usual:
-        made.pop("loss_weight", None)
-    return made
+        meant.pop("loss_weight", None)
+    return meant
 
 
 def _unless_still(spec: str | Tree) -> str | Tree:
@@ -98,26 +98,26 @@ def _unless_still(spec: str | Tree) -> str | Tree:
 def meaning(tree: Tree, message: str, layer: LayerView | None = None) -> Tree:
     """What the fields of a message of this name say beyond an empty one."""
     known = known_fields(message)
-    made: Tree = {}
+    meant: Tree = {}
     for name, values in tree.items():
         field = known.get(name)
-        made[name] = [
+        meant[name] = [
             meaning(value, field.message, layer) if field and isinstance(value, dict) else value
             for value in values
         ]
-    _one_name(made, message)
-    if message == "ConvolutionParameter" and "dilation" not in made:
-        _dilation(made)
+    _one_name(meant, message)
+    if message == "ConvolutionParameter" and "dilation" not in meant:
+        _dilation(meant)
     if layer is not None:
-        _from_the_front(made, message, layer)
+        _from_the_front(meant, message, layer)
     if message in _WINDOWS:
-        _windows(made)
-    if message == "EltwiseParameter" and set(map(str, made.get("coeff", []))) == {"1"}:
-        del made["coeff"]
-    named = message == "ParamSpec" and "name" in made
+        _windows(meant)
+    if message == "EltwiseParameter" and set(map(str, meant.get("coeff", []))) == {"1"}:
+        del meant["coeff"]
+    named = message == "ParamSpec" and "name" in meant
     return {
         name: values
-        for name, values in made.items()
+        for name, values in meant.items()
         if named or not _is_default(message, name, values, known.get(name), layer)
     }
 
@@ -193,7 +193,7 @@ def _counted(value: str, message: str, layer: LayerView) -> str:
 
 
 def _windows(tree: Tree) -> None:
-    """One number where height and width have the same, two where they have not."""
+    """One number where height and width are equal, two where they differ."""
     for name, side in _SIDES.items():
         high, wide = f"{side}_h", f"{side}_w"
         both = [tree.get(high), tree.get(wide)]

@@ -83,13 +83,13 @@ def layer_records(
 def _axes(net: Prototxt, state: NetState) -> dict[int, int]:
     """Where a layer starts in the text -> how many axes its first bottom has, where known."""
     try:
-        found = with_own_shapes(NetDefinition.of(net, state))
-        blobs = infer(found).blobs
+        definition = with_own_shapes(NetDefinition.of(net, state))
+        blobs = infer(definition).blobs
     except NetsurgeryError:
         return {}
     return {
         layer.message.start: len(blobs[layer.bottoms[0]])
-        for layer in found.layers
+        for layer in definition.layers
         if layer.bottoms and layer.bottoms[0] in blobs
     }
 
@@ -126,9 +126,9 @@ def _per_param(fields: Tree) -> Tree:
 
 
 def model_records(model: WeightsFile, bare: bool = False) -> tuple[LayerRecord, ...]:
-    """The layers of a file of weights; of their fields only names, type and blobs are told.
+    """The layers of a file of weights; of their fields only names, type and blobs.
 
-    bare: as HDF5 tells them: the layers with params, by name, without types and blobs.
+    bare: as HDF5 stores them: the layers with params, by name, without types and blobs.
     """
     if bare:
         layers = sorted((la for la in model.layers if la.blobs), key=lambda la: la.name)
