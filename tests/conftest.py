@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -22,6 +23,11 @@ from netsurgery.errors import EngineMissing
 from netsurgery.io import memory
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """No test sees what whoever runs it has configured (`netsurgery caffe use`)."""
+    os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

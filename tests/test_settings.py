@@ -81,8 +81,9 @@ def test_byte_order_mark_and_crlf(tmp_path: Path) -> None:
         ("[model]\nprotoxt = 'a'\n", "2: unknown key 'protoxt' in [model]; expected prototxt, "
          "weights, window, stages, level"),
         ("# [moodel]\n\n[moodel]\na = 1\n", "3: unknown section 'moodel'; expected [model], "
-         "[preprocess], [classes]"),
-        ("mean = 1\n", "1: unknown key 'mean'; expected [model], [preprocess], [classes]"),
+         "[preprocess], [classes], [engine]"),
+        ("mean = 1\n", "1: unknown key 'mean'; expected [model], [preprocess], [classes], "
+         "[engine]"),
         ("\nmodel = 'a.caffemodel'\n", "2: model is not a section; write [model]"),
         ("[[model]]\nprototxt = 'a'\n", "1: model is not a section; write [model]"),
         ("[classes]\n[preprocess]\nlabels = 'x'\n", "3: unknown key 'labels' in [preprocess]; "

@@ -1,9 +1,9 @@
-"""`netsurgery caffe`: get real Caffe, and say which one is used."""
+"""`netsurgery caffe`: get real Caffe, say which one is used, and whether it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -11,6 +11,8 @@ from netsurgery.cli.command import Group
 from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_json
 from netsurgery.cli.progress import Progress
+from netsurgery.formats.engine_choice import EngineChoice
+from netsurgery.formats.user_config import set_user_engine, user_engine
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.terminal import say
 
@@ -30,6 +32,7 @@ def command() -> None:
     Example:
       netsurgery caffe install
       netsurgery caffe info
+      netsurgery caffe use embedded
     """
 
 
@@ -139,16 +142,52 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
 
     findings = probe_all(caffe_python)
     used = chosen(findings)
+    engine = user_engine()
     if as_json:
         facts = [as_dict(finding, finding is used) for finding in findings]
-        echo_json({"usable": used is not None, "tried": facts})
+        echo_json({"usable": used is not None, "chosen_engine": engine, "tried": facts})
     elif not quiet:
         for finding in findings:
             for line in lines(finding, finding is used):
                 echo(line)
         if used is None:
             echo(no_caffe(findings))
+        if engine is not None:
+            echo(f"engine: {engine}, by `netsurgery caffe use`")
     ctx.exit(0 if used else 1)
+
+
+@command.command()
+@click.argument("engine", type=click.Choice(get_args(EngineChoice)), default="caffe")
+@quiet_option
+def use(engine: EngineChoice, quiet: bool) -> None:
+    """Choose what runs nets from now on: Caffe, or the embedded engine.
+
+    It is written to the user's configuration. --engine, NETSURGERY_ENGINE and [engine] in
+    netsurgery.toml win over it. Where Caffe is chosen, nets that it cannot run are refused; auto
+    has the embedded engine run those.
+
+    \b
+    Example:
+      netsurgery caffe use embedded
+    """
+    path = set_user_engine(engine)
+    if not quiet:
+        echo(f"nets are run by --engine {engine} from now on (in {path})")
+
+
+@command.command()
+@quiet_option
+def forget(quiet: bool) -> None:
+    """Forget what `netsurgery caffe use` chose: auto again.
+
+    \b
+    Example:
+      netsurgery caffe forget
+    """
+    path = set_user_engine(None)
+    if not quiet:
+        echo(f"nothing is chosen in {path} now: --engine auto is the default")
 
 
 def no_caffe(findings: list[ProbeResult]) -> str:

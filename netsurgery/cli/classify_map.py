@@ -19,6 +19,7 @@ from netsurgery.cli.command import Command, useless
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     SIZE,
+    engine_hint,
     engine_options,
     force_option,
     json_option,
@@ -176,6 +177,8 @@ def command(
         check_no_terminal("what is written")
     with job:
         _Show(job, as_json, quiet).all()
+    if not quiet:
+        echo_notes(engine_hint(job.mapper.engine, "classify-map"), err=True)
 
 
 def _import_numpy() -> None:

@@ -12,6 +12,7 @@ from netsurgery.cli.files import PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     SIZE,
     dry_run_option,
+    engine_hint,
     engine_options,
     force_option,
     json_option,
@@ -159,6 +160,8 @@ def command(
         echo_json(facts)
     elif not quiet:
         render(facts)
+    if not (dry_run or quiet):
+        echo_notes(engine_hint(made.engine, "convert"), err=True)
 
 
 def to_json(plan: ConvolutionPlan, paths: OutputPaths, made: Conversion | DryRun) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import click
 from netsurgery.cli.command import Command
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
+    engine_hint,
     engine_options,
     force_option,
     json_option,
@@ -140,6 +141,8 @@ def command(
         echo_notes(job.extractor.mapper.source.net.notes, err=True)
     with job:
         _Show(job, as_json, quiet).all()
+    if not quiet:
+        echo_notes(engine_hint(job.extractor.mapper.engine, "features"), err=True)
 
 
 @dataclass

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed, useless
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
+from netsurgery.formats.found_settings import chosen_engine
 from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
 
@@ -24,6 +26,7 @@ __all__ = [
     "WordType",
     "check_printed",
     "dry_run_option",
+    "engine_hint",
     "engine_options",
     "force_option",
     "json_option",
@@ -36,6 +39,13 @@ __all__ = [
     "trust_option",
     "whole_numbers",
 ]
+
+#: Command -> what the embedded engine gives, and how many times faster (docs/performance.md).
+SPEEDS = {
+    "convert": ("the same params", 10),
+    "classify-map": ("the same map to 1e-4", 3),
+    "features": ("the same values to 1e-4", 3),
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -111,10 +121,9 @@ def engine_options(command: F) -> F:
         "--engine",
         "choice",
         type=click.Choice(["auto", "caffe", "embedded"]),
-        default="auto",
-        show_default=True,
         envvar="NETSURGERY_ENGINE",
-        help="What runs the net; auto takes Caffe if there is one that knows the net.",
+        help="What runs the net; auto takes Caffe if there is one that knows the net  [default: "
+        "what netsurgery.toml says, else `netsurgery caffe use`, else auto]",
     )
     @_for_caffe(
         click.option(
@@ -166,7 +175,7 @@ def engine_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(
         *args: Any,
-        choice: EngineChoice,
+        choice: EngineChoice | None,
         caffe_python: str | None,
         gpu: int | None,
         timeout: float,
@@ -176,7 +185,7 @@ def engine_options(command: F) -> F:
         **kwargs: Any,
     ) -> Any:
         engine = EngineOptions(
-            choice=choice,
+            choice=choice or _configured_engine(),
             caffe_python=caffe_python,
             gpu=gpu,
             timeout=timeout,
@@ -187,6 +196,34 @@ def engine_options(command: F) -> F:
         return command(*args, engine=engine, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+#: In a context's `meta`: that nothing has chosen an engine.
+_NO_ENGINE = "netsurgery.no_engine"
+
+
+def _configured_engine() -> EngineChoice:
+    """What the files of configuration say where neither option nor variable does."""
+    context = click.get_current_context()
+    engine = chosen_engine(Path(), context.params.get("trust_config"))
+    context.meta[_NO_ENGINE] = engine is None
+    return engine or "auto"
+
+
+def engine_hint(description: str, what: str) -> list[str]:
+    """That the other engine does the same in less time, where Caffe ran and nobody chose it.
+
+    description: of the engine that ran. what: of `SPEEDS`.
+    """
+    context = click.get_current_context()
+    by_chance = context.meta.get(_NO_ENGINE) and context.params.get("gpu") is None
+    if not by_chance or description.split(" ")[0] != "caffe":
+        return []
+    same, times = SPEEDS[what]
+    return [
+        f"Caffe was used; --engine embedded gives {same}, about {times} times faster for a net of "
+        "CaffeNet's size; `netsurgery caffe use embedded`, or `use caffe`, settles it"
+    ]
 
 
 class NumberType(click.FloatRange):

@@ -56,6 +56,7 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
         2: "A map or an output could not be compared, an error, or wrong usage.",
     },
 )
+@trouble_is_two()
 @click.argument("prototxt_a", metavar="A.prototxt", type=PROTOTXT)
 @click.argument("weights_a", metavar="A.caffemodel", type=WEIGHTS)
 @click.argument("prototxt_b", metavar="B.prototxt", type=PROTOTXT)
@@ -137,23 +138,22 @@ def command(
       netsurgery verify deploy.prototxt model.caffemodel \\
         deploy_full_conv.prototxt model_full_conv.caffemodel --image cat.jpg
     """
-    with trouble_is_two():
-        from netsurgery.verbs.verify import verify
+    from netsurgery.verbs.verify import verify
 
-        if images:
-            preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
-        each = [replace(engine, choice=choice) for choice in engines or (engine.choice,)]
-        result = verify(
-            (prototxt_a, weights_a),
-            (prototxt_b, weights_b),
-            images=images,
-            random=random,
-            seed=seed,
-            settings=preprocess,
-            tolerance=tolerance,
-            engine=(each[0], each[-1]) if engines else each[0],
-            state=state,
-        )
+    if images:
+        preprocess = with_found(preprocess, Path(), trust=trust_config, keys=PIXEL_KEYS)
+    each = [replace(engine, choice=choice) for choice in engines or (engine.choice,)]
+    result = verify(
+        (prototxt_a, weights_a),
+        (prototxt_b, weights_b),
+        images=images,
+        random=random,
+        seed=seed,
+        settings=preprocess,
+        tolerance=tolerance,
+        engine=(each[0], each[-1]) if engines else each[0],
+        state=state,
+    )
     if as_json:
         echo_json(result.to_json())
     elif not quiet:

@@ -8,11 +8,12 @@ float32 numpy arrays; shapes are tuples of ints, N x C x H x W for images.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from netsurgery.errors import EngineError
+from netsurgery.formats.engine_choice import EngineChoice
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import NetDefinition
@@ -40,9 +41,6 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
-
-#: The engines by name; "auto" is Caffe where there is one that knows the net.
-EngineChoice = Literal["auto", "caffe", "embedded"]
 
 #: The words by which a user allows what layers do by themselves.
 EFFECTS = tuple(effect.value for effect in Effect)
@@ -87,13 +85,16 @@ class EngineOptions:
 AnyEngine = EngineOptions | EngineChoice
 
 
-def as_engine_options(engine: AnyEngine) -> EngineOptions:
-    """The options as they are, or those of an engine by its name. Raises EngineError.
+def as_engine_options(engine: AnyEngine, default: EngineChoice | None = None) -> EngineOptions:
+    """The options as they are, or those of an engine by its name; for "auto" it is `default`.
 
-    >>> as_engine_options("embedded").choice
+    Raises EngineError.
+
+    >>> as_engine_options("auto", "embedded").choice
     'embedded'
     """
-    return engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+    options = engine if isinstance(engine, EngineOptions) else EngineOptions(engine)
+    return replace(options, choice=default) if default and options.choice == "auto" else options
 
 
 def engine_record(description: str, note: str = "") -> dict[str, str | None]:

@@ -7,20 +7,30 @@ behind a link; git has the same rule for its own files (safe.directory).
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from netsurgery.errors import UntrustedError
+from netsurgery.errors import FormatError, UntrustedError
+from netsurgery.formats.engine_choice import EngineChoice
 from netsurgery.formats.settings import PIXEL_KEYS, Settings, find_settings, read_settings_keys
 from netsurgery.formats.toml import toml_string
-from netsurgery.formats.user_config import trusted_places, user_config
+from netsurgery.formats.user_config import trusted_places, user_config, user_engine
 from netsurgery.io.ownership import exposure
 
-__all__ = ["ALL_KEYS", "PIXEL_KEYS", "check_trusted", "load_found", "merged", "with_found"]
+__all__ = [
+    "ALL_KEYS",
+    "PIXEL_KEYS",
+    "check_trusted",
+    "chosen_engine",
+    "load_found",
+    "merged",
+    "with_found",
+]
 
-#: All that a file says.
+#: All that a file says of a net and its pictures.
 ALL_KEYS = tuple(
-    name for name in Settings.__dataclass_fields__ if name not in ("path", "preprocess")
+    name for name in Settings.__dataclass_fields__ if name not in ("path", "preprocess", "engine")
 )
 
 
@@ -55,6 +65,23 @@ def load_found(path: Path, trust: bool | None, keys: Collection[str] = ALL_KEYS)
         for key in relative.intersection(keys):
             check_trusted(getattr(settings, key), path)
     return Settings(**{key: getattr(settings, key) for key in keys}, path=path)
+
+
+def chosen_engine(start: Path, trust: bool | None = None) -> EngineChoice | None:
+    """The engine that the nearest netsurgery.toml names, else the user's configuration.
+
+    A netsurgery.toml that is not trusted, or cannot be read, chooses none: whoever needs what it
+    says of the net refuses it. Raises SettingsError for a configuration that cannot be read.
+    """
+    path = find_settings(start) if trust is not False else None
+    if path is not None:
+        with suppress(FormatError):
+            engine = load_found(path, trust, ["engine"]).engine
+            if engine is not None:
+                return engine
+    with suppress(UntrustedError):
+        return user_engine()
+    return None
 
 
 def check_trusted(path: Path, settings: Path) -> None:

@@ -16,6 +16,9 @@
     [classes]
     labels = "synset_words.txt"
 
+    [engine]
+    name = "embedded"                 # what runs nets where neither option nor variable says so
+
 Every key may be left out. Paths are relative to the file's own folder. It can name files, numbers
 and stages, and nothing it says is ever run.
 """
@@ -30,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SettingsError
+from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice
 from netsurgery.formats.preprocess_values import MeanPicture, as_channel_swap, as_labels, as_mean
 from netsurgery.formats.presets import PresetName, find_preset
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
@@ -64,8 +68,9 @@ class Settings:
     mean: a path ("104,117,123" is the numbers), one number for all channels, one a channel, or an
     array C x H x W; in the net's own channel order and scale. raw_scale, input_scale: factors.
     channel_swap: "bgr", "2,1,0" or (2, 1, 0): for each channel of the net, the channel of the
-    picture it comes from. labels: a path, or the labels, one text a class. preprocess: a preset,
-    which gives what the four of preprocessing leave out. path: the file itself.
+    picture it comes from. labels: a path, or the labels, one text a class. engine: what runs the
+    net where a call says "auto". preprocess: a preset, which gives what the four of preprocessing
+    leave out. path: the file itself.
 
     Whatever is given, the members hold one form of it: paths as Path, a mean as a Path, a tuple of
     floats or a MeanPicture, the channel swap as a tuple of ints, labels as a Path or a tuple.
@@ -88,6 +93,7 @@ class Settings:
     channel_swap: tuple[int, ...] | None
     input_scale: float | None
     labels: Path | tuple[str, ...] | None
+    engine: EngineChoice | None
     preprocess: PresetName | None
     path: Path | None
 
@@ -103,6 +109,7 @@ class Settings:
         channel_swap: str | Sequence[int] | None = None,
         input_scale: float | None = None,
         labels: str | Path | Iterable[str] | None = None,
+        engine: EngineChoice | None = None,
         preprocess: PresetName | None = None,
         path: str | Path | None = None,
     ) -> None:
@@ -126,6 +133,7 @@ class Settings:
             "channel_swap": as_channel_swap(channel_swap),
             "input_scale": _as_scale("input_scale", input_scale),
             "labels": as_labels(labels),
+            "engine": engine,
             "preprocess": preprocess,
             "path": _as_path(path),
         }
@@ -156,10 +164,11 @@ class Settings:
             )
         text = []
         for section, keys in _KEYS.items():
+            values = {key: getattr(self, _MEMBERS.get(key, key)) for key in keys}
             lines = [
-                f"{key} = {_written(getattr(self, key), Path(folder))}\n"
-                for key in keys
-                if getattr(self, key) is not None
+                f"{key} = {_written(value, Path(folder))}\n"
+                for key, value in values.items()
+                if value is not None
             ]
             if lines:
                 text.append(f"[{section}]\n{''.join(lines)}")
@@ -224,11 +233,11 @@ def read_settings(path: Path | str) -> Settings:
 
 def read_settings_keys(path: Path) -> tuple[Settings, set[str]]:
     """The settings of a file, and the keys that it gives a path relative to itself."""
-    found = read_keys(path, _KEYS)
-    paths = {key: value for key, value in found.items() if isinstance(value, Path)}
+    values = {_MEMBERS.get(key, key): value for key, value in read_keys(path, _KEYS).items()}
+    paths = {key: value for key, value in values.items() if isinstance(value, Path)}
     joined = {key: _plain(path.parent / value) for key, value in paths.items()}
     relative = {key for key, value in paths.items() if not value.is_absolute()}
-    return Settings(**{**found, **joined}, path=path), relative
+    return Settings(**{**values, **joined}, path=path), relative
 
 
 def _plain(path: Path) -> Path:
@@ -313,7 +322,11 @@ _KEYS: Keys = {
         "input_scale": _number,
     },
     "classes": {"labels": _path},
+    **ENGINE_KEYS,
 }
+
+#: The members that keys of other names are.
+_MEMBERS = {"name": "engine"}
 
 
 def _written(value: Any, folder: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from netsurgery.errors import SettingsError
 from netsurgery.io.reader import read_text
 
-__all__ = ["Keys", "quoted_value", "read_keys", "toml_string"]
+__all__ = ["Keys", "parse_keys", "quoted_value", "read_keys", "read_toml", "toml_string"]
 
 #: Section -> key -> what makes its value of the TOML's; raises ValueError.
 Keys = Mapping[str, Mapping[str, Callable[[Any], Any]]]
@@ -27,7 +27,16 @@ def read_keys(path: Path, known: Keys) -> dict[str, Any]:
 
     Raises SettingsError, with the line, for what is not known.
     """
-    text = read_text(path, MAX_BYTES, SettingsError, "settings as TOML")
+    return parse_keys(path, read_toml(path), known)
+
+
+def read_toml(path: Path) -> str:
+    """The text of a TOML file. Raises SettingsError."""
+    return read_text(path, MAX_BYTES, SettingsError, "settings as TOML")
+
+
+def parse_keys(path: Path, text: str, known: Keys) -> dict[str, Any]:
+    """`read_keys` of the text of the file at `path`."""
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") > MAX_DOTS:
             raise SettingsError(

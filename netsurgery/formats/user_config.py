@@ -3,22 +3,28 @@
     [user]
     trusted = ["/srv/models"]         # their netsurgery.toml is used, whoever owns it; "*" is all
 
+    [engine]
+    name = "embedded"                 # what runs nets; `netsurgery caffe use` writes it
+
 The folder is ~/.config/netsurgery, or netsurgery in XDG_CONFIG_HOME, where Linux has it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
-from netsurgery.errors import UntrustedError
-from netsurgery.formats.toml import Keys, quoted_value, read_keys
+from netsurgery.errors import OutputError, SettingsError, UntrustedError
+from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice
+from netsurgery.formats.toml import Keys, parse_keys, quoted_value, read_keys, read_toml
+from netsurgery.io.files import Outputs
 from netsurgery.io.names import name_of_file
 from netsurgery.io.ownership import exposure
 from netsurgery.io.user_folders import config_folder
 
-__all__ = ["trusted_places", "user_config"]
+__all__ = ["set_user_engine", "trusted_places", "user_config", "user_engine"]
 
 
 def user_config() -> Path | None:
@@ -28,20 +34,59 @@ def user_config() -> Path | None:
 
 
 def trusted_places() -> list[str]:
-    """Absolute paths of what the user trusts, ["/"] for everything.
+    """Absolute paths of what the user trusts, ["/"] for everything. Raises as `user_engine`."""
+    places: list[str] = _read().get("trusted", [])
+    return places
+
+
+def user_engine() -> EngineChoice | None:
+    """The engine that the user has chosen.
 
     Raises SettingsError for what the configuration should not hold, and UntrustedError where it
     is not the user's own.
     """
+    engine: EngineChoice | None = _read().get("name")
+    return engine
+
+
+def set_user_engine(engine: EngineChoice | None) -> Path:
+    """Write the engine into the configuration, None to take it out; the file's other lines stay.
+
+    Returns the file. Raises SettingsError for a user without a home and as `user_engine`,
+    OutputError.
+    """
+    path = user_config()
+    if path is None:
+        raise SettingsError("there is no home folder for the user's configuration")
+    if _read().get("name") == engine:
+        return path
+    lines = read_toml(path).splitlines() if os.path.exists(path) else []
+    lines = [line for line in lines if not _NAME.match(line)]
+    if engine is not None:
+        if "[engine]" not in map(str.strip, lines):
+            lines += [*([""] if lines else []), "[engine]"]
+        lines.insert([line.strip() for line in lines].index("[engine]") + 1, f'name = "{engine}"')
+    text = "".join(f"{line}\n" for line in lines)
+    if parse_keys(path, text, _KEYS).get("name") != engine:  # it is written in another form
+        raise SettingsError(f"{path}: the engine is not on a line of its own; edit it by hand")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: {error.strerror}") from error
+    with Outputs([path], force=True) as outputs:
+        outputs[path].write(text.encode())
+    return path
+
+
+def _read() -> dict[str, Any]:
     path = user_config()
     if path is None or not os.path.exists(path):
-        return []
-    found = exposure(path)
-    if found is not None:
+        return {}
+    exposed = exposure(path)
+    if exposed is not None:
         own = "expected the user's own configuration, which nobody else can change"
-        raise UntrustedError(f"{path}: not used, since {found}; {own}")
-    places: list[str] = read_keys(path, _KEYS).get("trusted", [])
-    return places
+        raise UntrustedError(f"{path}: not used, since {exposed}; {own}")
+    return read_keys(path, _KEYS)
 
 
 def _places(value: Any) -> list[str]:
@@ -59,4 +104,6 @@ def _is_place(value: Any) -> bool:
     return value == "*" or os.path.isabs(os.path.expanduser(value))
 
 
-_KEYS: Keys = {"user": {"trusted": _places}}
+_KEYS: Keys = {"user": {"trusted": _places}, **ENGINE_KEYS}
+#: The line of the engine: of the keys that are known only its is called so.
+_NAME = re.compile(r"\s*[\"']?name[\"']?\s*=")

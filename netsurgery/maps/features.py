@@ -190,4 +190,4 @@ def open_extractor(
     source = MapSource.of_blobs(open_model(settings, state), blobs)
     options = PictureOptions(size, fit, antialias)
     transformer = make_transformer(settings, source.channels, options)
-    return Extractor(Mapper(source, transformer, as_engine_options(engine)), blobs)
+    return Extractor(Mapper(source, transformer, as_engine_options(engine, settings.engine)), blobs)

@@ -94,7 +94,7 @@ def open_mapper(
     source = MapSource.of_map(open_model(settings, state), blob)
     transformer = make_transformer(settings, source.channels, PictureOptions(size, fit, antialias))
     labels = _fitting_labels(settings, source, drop_labels)
-    options = as_engine_options(engine)
+    options = as_engine_options(engine, settings.engine)
     return Mapper(source, transformer, options, window=settings.window, labels=labels)
 
 

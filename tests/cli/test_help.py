@@ -50,6 +50,7 @@ def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A folder where every name that an example uses is a real file, of the bundled net."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     labels = (repo_root / "models" / "digits" / "digits_labels.txt").read_text().splitlines()
     labels[-1] = "n02123045 tabby, tabby cat"
     (tmp_path / "labels.txt").write_text(

@@ -1,0 +1,26 @@
+"""The engines by name, and the section of both configuration files that chooses one.
+
+[engine]
+name = "embedded"                 # or "caffe"; "auto" is Caffe where there is one
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from netsurgery.formats.toml import Keys, quoted_value
+
+__all__ = ["ENGINE_KEYS", "EngineChoice"]
+
+#: "auto" is Caffe where there is one that knows the net.
+EngineChoice = Literal["auto", "caffe", "embedded"]
+
+
+def _engine(value: Any) -> EngineChoice:
+    choices: dict[str, EngineChoice] = {choice: choice for choice in get_args(EngineChoice)}
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"found {quoted_value(value)}, expected {', '.join(choices)}")
+    return choices[value]
+
+
+ENGINE_KEYS: Keys = {"engine": {"name": _engine}}

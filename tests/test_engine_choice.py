@@ -1,0 +1,270 @@
+"""What runs nets: option, variable, netsurgery.toml, the user's configuration, in this order."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from every_command import COMMANDS, GOOD
+from fakes import FakeEngine
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import options, run
+from netsurgery.cli.options import SPEEDS
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.errors import EngineError
+from netsurgery.formats.user_config import user_config
+
+#: Commands that run nets.
+RUNNING = [name for name, ways in COMMANDS.items() if "--engine" in ways[0]]
+CHOICES = ("embedded", "caffe", "auto")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("NETSURGERY_ENGINE", raising=False)
+    Path("good.prototxt").write_text(GOOD)
+    ns.init("good.prototxt", "good.caffemodel")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("grey.png")
+    return tmp_path
+
+
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command up to where the engine is chosen, and gives its name."""
+
+    def refuse(**members: Any) -> EngineOptions:
+        raise EngineError(f"chosen: {members['choice']}")
+
+    def run_up_to(name: str, *more: str) -> str:
+        words = COMMANDS[name][0].replace("NET", "good.prototxt")
+        words = words.replace("--engine embedded", "")
+        with monkeypatch.context() as patch:
+            patch.setattr(options, "EngineOptions", refuse)
+            assert run([name, *words.split(), *more]) in (1, 2)
+        return capsys.readouterr().err.rpartition("chosen: ")[2].split()[0]
+
+    return run_up_to
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_the_order(name: str, chosen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chosen(name) == "auto"
+    assert run(["caffe", "use", "embedded", "-q"]) == 0
+    assert chosen(name) == "embedded"
+    Path("../netsurgery.toml").write_text('[engine]\nname = "caffe"\n')
+    assert chosen(name) == "caffe"
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    assert chosen(name) == "embedded"
+    assert chosen(name, "--engine", "auto") == "auto"
+    monkeypatch.delenv("NETSURGERY_ENGINE")
+    Path("../netsurgery.toml").write_text('[engine]\nname = "auto"\n')
+    assert chosen(name) == "auto"
+    assert run(["caffe", "forget", "-q"]) == 0
+    Path("../netsurgery.toml").unlink()
+    assert chosen(name) == "auto"
+
+
+def test_a_file_that_is_ignored_chooses_nothing(chosen: Any) -> None:
+    Path("netsurgery.toml").write_text('[engine]\nname = "embedded"\n')
+    assert chosen("features", "--ignore-config") == "auto"
+    Path("netsurgery.toml").chmod(0o666)  # others can change it
+    assert chosen("convert") == "auto"
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_a_configuration_that_cannot_be_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = user_config()
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    path.write_text('[engine]\nname = "gpu"\n')
+    words = COMMANDS[name][0].replace("NET", "good.prototxt").replace("--engine embedded", "")
+    assert run([name, *words.split()]) == (2 if name == "verify" else 1)
+    err = capsys.readouterr().err
+    assert f"{path}:2: name: found 'gpu', expected auto, caffe, embedded\n" in err
+
+
+def test_python_takes_it_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def opened(options: EngineOptions, models: Any = ()) -> Any:
+        asked.append(options.choice)
+        raise EngineError("no engine")
+
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", opened)
+    Path("netsurgery.toml").write_text(
+        '[model]\nprototxt = "good.prototxt"\nweights = "good.caffemodel"\n'
+        '[engine]\nname = "embedded"\n'
+    )
+    calls: list[tuple[str, Any]] = [
+        ("embedded", lambda: ns.classify_map("grey.png", "netsurgery.toml", blob="conv")),
+        ("embedded", lambda: ns.features("grey.png", "conv", "netsurgery.toml")),
+        (
+            "caffe",
+            lambda: ns.features("grey.png", "conv", "netsurgery.toml", engine="caffe"),
+        ),
+        (
+            "caffe",
+            lambda: ns.features(
+                "grey.png", "conv", ns.Settings("good.prototxt", "good.caffemodel", engine="caffe")
+            ),
+        ),
+    ]
+    for _, call in calls:
+        with pytest.raises(EngineError, match="no engine"):
+            call()
+    assert asked == [expected for expected, _ in calls]
+
+
+def test_settings_keep_it(tmp_path: Path) -> None:
+    text = ns.Settings(raw_scale=255, engine="embedded").to_toml(".")
+    assert text == '[preprocess]\nraw_scale = 255.0\n\n[engine]\nname = "embedded"\n'
+    Path("netsurgery.toml").write_text(text)
+    assert ns.read_settings("netsurgery.toml").engine == "embedded"
+    Path("netsurgery.toml").write_text('[engine]\nname = "onnx"\n')
+    with pytest.raises(ns.SettingsError, match=r"toml:2: name: found 'onnx', expected auto, caffe"):
+        ns.read_settings("netsurgery.toml")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '[engine]\nname = "caffe"\n'),
+        (
+            '# mine\n[user]\ntrusted = ["/srv"]\n',
+            '# mine\n[user]\ntrusted = ["/srv"]\n\n[engine]\nname = "caffe"\n',
+        ),
+        (
+            '[engine]  # quick\nname = "embedded"\n[user]\ntrusted = ["*"]\n',
+            None,
+        ),
+        (
+            '[engine]\n# quick\n"name"="embedded"\n[user]\ntrusted = ["*"]\n',
+            '[engine]\nname = "caffe"\n# quick\n[user]\ntrusted = ["*"]\n',
+        ),
+        ('engine.name = "embedded"\n', None),
+        ('engine = { name = "embedded" }\n', None),
+    ],
+)
+def test_use_keeps_all_other_lines(
+    before: str, after: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = user_config()
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    if before:
+        path.write_text(before)
+    code = run(["caffe", "use"])
+    out, err = capsys.readouterr()
+    if after is None:
+        assert code == 1
+        assert err.startswith(f"error: {path}")
+        assert path.read_text() == before
+        return
+    assert (code, err) == (0, "")
+    assert out == f"nets are run by --engine caffe from now on (in {path})\n"
+    assert path.read_text() == after
+    assert run(["caffe", "use"]) == 0  # again is nothing new
+    assert path.read_text() == after
+    assert run(["caffe", "forget"]) == 0
+    assert "name" not in path.read_text()
+    assert [line for line in path.read_text().splitlines() if line not in after.splitlines()] == []
+
+
+def test_forget_writes_nothing_where_nothing_was_chosen() -> None:
+    assert run(["caffe", "forget", "-q"]) == 0
+    path = user_config()
+    assert path is not None
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes of files")
+def test_a_configuration_of_others_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    path = user_config()
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    path.chmod(0o666)
+    assert run(["caffe", "use", "embedded"]) == 1
+    assert "expected the user's own configuration" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/dev/null")
+    assert run(["caffe", "use", "embedded"]) == 1
+    assert capsys.readouterr().err == "error: /dev/null/netsurgery: Not a directory\n"
+
+
+def fake(monkeypatch: pytest.MonkeyPatch, description: str) -> None:
+    def run_net(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"conv": np.zeros((1, 2, 6, 6), np.float32)}
+
+    engine = FakeEngine(run_net, {"data": (1, 1, 8, 8)})
+    engine.description = description
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", engine.open)
+
+
+MAP = "grey.png --prototxt good.prototxt --weights good.caffemodel --blob conv"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("classify-map", MAP),
+        ("classify-map", f"grey.png {MAP} --json"),
+        ("features", f"{MAP} -o f.npy"),
+    ],
+)
+def test_what_took_caffe_says_once_that_there_is_another_way(
+    name: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def hints(*more: str) -> list[str]:
+        assert run([name, *words.split(), "--force", *more]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "Caffe was used" in line]
+
+    fake(monkeypatch, "caffe 1.0.0, CPU (python)")
+    (hint,) = hints()
+    assert "--engine embedded gives the same" in hint
+    assert f"about {SPEEDS[name][1]} times faster" in hint
+    for silent in (["-q"], ["--engine", "auto"], ["--engine", "caffe"], ["--gpu", "0"]):
+        assert hints(*silent) == []
+    for engine in ("caffe", "auto"):
+        assert run(["caffe", "use", engine, "-q"]) == 0
+        assert hints() == []
+    assert run(["caffe", "forget", "-q"]) == 0
+    fake(monkeypatch, "embedded (ONNX Runtime)")
+    assert hints() == []
+
+
+def test_convert_says_it_too(caffe_python: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["convert", "good.prototxt", "good.caffemodel", "-o", "out", "--force"]
+    assert run([*words, "--caffe-python", caffe_python]) == 0
+    err = capsys.readouterr().err
+    assert err.count("note: Caffe was used; --engine embedded gives the same params") == 1
+    assert run([*words, "--engine", "embedded"]) == 0
+    assert "Caffe was used" not in capsys.readouterr().err
+
+
+def test_the_speeds_are_those_that_were_measured(repo_root: Path) -> None:
+    text = (repo_root / "docs" / "performance.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)`[^|]*\|[^|]*\|[^|]*\| ([\d.]+) \|$", text, re.MULTILINE)
+    measured: dict[str, float] = {}
+    for name, ratio in rows:
+        measured.setdefault(name, float(ratio))
+    assert measured.keys() == SPEEDS.keys()
+    assert {name: times for name, (_, times) in SPEEDS.items()} == {
+        name: int(ratio) for name, ratio in measured.items()
+    }
