@@ -50,7 +50,7 @@ _MODULES = {
     "verbs.diff_result": "Comparison",
     "verbs.edit": "Edit edit",
     "verbs.export": "Exported export_onnx",
-    "verbs.init": "init",
+    "verbs.init": "Initialization init",
     "verbs.inspect": "inspect",
     "verbs.inspect_result": "Inspection",
     "verbs.transplant": "Transplantation transplant",
@@ -59,7 +59,6 @@ _MODULES = {
     "verbs.verify_result": "Verification",
     "surgery.convolution.plan": "ConvolutionPlan",
     "surgery.edit.plan": "EditPlan",
-    "surgery.initial_params": "InitialPlan",
     "surgery.transplant.plan": "TransplantPlan",
     # pictures, maps and features
     "formats.presets": "Preset presets",

@@ -145,7 +145,6 @@ from netsurgery.open_net.params import (
 )
 from netsurgery.surgery.convolution.plan import ConvolutionPlan as ConvolutionPlan
 from netsurgery.surgery.edit.plan import EditPlan as EditPlan
-from netsurgery.surgery.initial_params import InitialPlan as InitialPlan
 from netsurgery.surgery.transplant.plan import TransplantPlan as TransplantPlan
 from netsurgery.verbs.check import check as check
 from netsurgery.verbs.check_result import Check as Check
@@ -177,6 +176,9 @@ from netsurgery.verbs.features import (
 )
 from netsurgery.verbs.features import (
     features as features,
+)
+from netsurgery.verbs.init import (
+    Initialization as Initialization,
 )
 from netsurgery.verbs.init import (
     init as init,

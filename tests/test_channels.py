@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filling import initialize
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
@@ -13,8 +14,6 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
-from netsurgery.surgery.initial_params import plan_initial_params
-from netsurgery.verbs.init import initialize
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, %d, 6, 6] } } }\n'
 
@@ -40,7 +39,7 @@ PLAIN = INPUT % 3 + conv("c", "x")
 
 def planned(folder: Path, text: str, *operations: str) -> EditPlan:
     net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
-    initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
+    initialize(net, folder / "m", seed=1)
     with NetWithWeights(net, folder / "m") as model:
         return plan_edit(model, operations)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caffe_schema import caffe_messages, net_parameter
+from filling import initialize
 from small_models import model_layer, write_model
 
 from netsurgery.errors import SurgeryError
@@ -15,8 +16,6 @@ from netsurgery.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit
-from netsurgery.surgery.initial_params import plan_initial_params
-from netsurgery.verbs.init import initialize
 
 INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 4, 6, 6] } } }\n'
 
@@ -37,7 +36,7 @@ FIRST = INPUT + conv("c", "x")
 
 def planned(folder: Path, text: str, *operations: str) -> EditPlan:
     net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
-    initialize(plan_initial_params(net), folder / "m", seed=1, force=True)
+    initialize(net, folder / "m", seed=1)
     with NetWithWeights(net, folder / "m") as model:
         plan = plan_edit(model, operations)
         write_edit(plan, model, EditPaths(folder / "new", folder / "t"), force=True)
@@ -287,7 +286,7 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
     text += layer("ArgMax", "w", "x", "argmax_param { axis: 1 }")
     text += layer("Embed", "e", "w", "embed_param { num_output: 3 input_dim: 4 }")
     net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
-    initialize(plan_initial_params(net), tmp_path / "filled", seed=1)
+    initialize(net, tmp_path / "filled", seed=1)
     record = caffe_messages().NetParameter.FromString((tmp_path / "filled").read_bytes())
     for each, written in zip(record.layer, net_parameter(text).layer, strict=True):
         blobs = list(each.blobs)
@@ -308,7 +307,7 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
 def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> None:
     """A bias of a layer that has none would be lost."""
     net = NetDefinition.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
-    initialize(plan_initial_params(net), tmp_path / "m", seed=1)
+    initialize(net, tmp_path / "m", seed=1)
     other = NetDefinition.of(
         Prototxt.parse(FIRST + conv("d", "c", 4, "bias_term: false"), "n.prototxt")
     )
@@ -338,7 +337,7 @@ def test_blobs_of_old_files_have_their_params_shapes(tmp_path: Path) -> None:
 def test_as_many_numbers_of_another_shape_are_another_shape(tmp_path: Path) -> None:
     text = FIRST + conv("d", "c", 2, "bias_term: false") + layer("Softmax", "p", "d")
     net = NetDefinition.of(Prototxt.parse(text, "n.prototxt"))
-    initialize(plan_initial_params(net), tmp_path / "m", seed=1)
+    initialize(net, tmp_path / "m", seed=1)
     with NetWithWeights(net, tmp_path / "m") as model:
         plan = plan_edit(model, ["outputs:c:keep=0-1", "outputs:d:add=2"])
         write_edit(plan, model, EditPaths(tmp_path / "new", tmp_path / "t"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,12 +20,9 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
-from netsurgery.io.shape_text import shape_text
 from netsurgery.io.targets import STDOUT
-from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
-from netsurgery.surgery.initial_params import InitialPlan, plan_initial_params
-from netsurgery.verbs.init import initialize
+from netsurgery.verbs.init import Initialization, init
 
 __all__ = ["command"]
 
@@ -40,6 +36,12 @@ __all__ = ["command"]
     metavar="FILE",
     required=True,
     help="Where the weights go; HDF5 if it ends in .h5; - prints them.",
+)
+@click.option(
+    "--missing",
+    metavar="MODEL",
+    type=click.Path(path_type=Path),
+    help="Fill only what this model of the net lacks; all that it has stays byte for byte.",
 )
 @seed_option("The same seed gives the same params.")
 @click.option(
@@ -55,6 +57,7 @@ __all__ = ["command"]
 def command(
     prototxt: Path,
     weights_out: Path,
+    missing: Path | None,
     seed: int,
     as_caffe: bool,
     state: NetState,
@@ -73,50 +76,37 @@ def command(
     be run. Caffe's own begin with zeros, which make every such layer multiply by some 300 until it
     has been trained: --as-caffe gives those.
 
+    A model that lacks the params of some layers is converted and run by no engine: --missing MODEL
+    fills those, on purpose.
+
     \b
     Example:
       netsurgery init deploy.prototxt -o fresh.caffemodel --seed 1
     """
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
-    plan = plan_initial_params(NetDefinition.read(prototxt, state), as_caffe=as_caffe)
-    size = None
-    if not dry_run:
-        with bytes_written(quiet) as progress:
-            size = initialize(plan, weights_out, seed=seed, force=force, progress=progress)
-    found = _facts(plan, weights_out, seed, size)
+    with bytes_written(quiet) as progress:
+        result = init(
+            prototxt,
+            weights_out,
+            missing=missing,
+            seed=seed,
+            as_caffe=as_caffe,
+            state=state,
+            force=force,
+            dry_run=dry_run,
+            progress=progress,
+        )
     if as_json:
-        echo_json(found)
+        echo_json(result.to_json())
     elif not quiet:
-        _show(found, err=printed)
+        _show(result, err=printed)
 
 
-def _facts(plan: InitialPlan, weights: Path, seed: int, size: int | None) -> dict[str, Any]:
-    return {
-        "params": [
-            {
-                "layer": param.layer,
-                "blob": param.index,
-                "shape": list(param.shape),
-                "filler": param.filler.type,
-            }
-            for param in plan.params
-        ],
-        "seed": seed,
-        "notes": list(plan.notes),
-        "weights": str(weights),
-        "bytes": size,
-        "dry_run": size is None,
-    }
-
-
-def _show(found: dict[str, Any], *, err: bool) -> None:
-    """Print the facts for a person; on standard error where the weights go to output."""
-    rows = []
-    for param in found["params"]:
-        shape = shape_text(param["shape"])
-        rows.append((f"{param['layer']}[{param['blob']}]", param["filler"], shape))
-    echo_table(rows, err=err)
-    echo_notes(found["notes"], err=err)
+def _show(result: Initialization, *, err: bool) -> None:
+    """Print the result for a person; on standard error where the weights go to output."""
+    if result.params:
+        echo_table(result.table(), err=err)
+    echo_notes(result.notes, err=err)
     if not err:
-        echo(f"{'would write' if found['dry_run'] else 'wrote'} {found['weights']}")
+        echo(f"{'wrote' if result.written else 'would write'} {result.path}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
@@ -44,18 +44,16 @@ class InitialPlan:
 
 
 def plan_initial_params(
-    net: NetDefinition, input_shapes: Mapping[str, Shape] | None = None, *, as_caffe: bool = False
+    net: NetDefinition, *, as_caffe: bool = False, layers: Collection[str] | None = None
 ) -> InitialPlan:
     """The filler and shape of every param of `net`.
 
     as_caffe: fill the variance and the factor of a BatchNorm with zeros, as Caffe does before it
     trains; else with ones, so that the net can be run and the layer changes next to nothing.
-    input_shapes: blob -> shape, for inputs whose shape the prototxt leaves open, such as a Data
-    layer's top. Raises SurgeryError naming every layer whose params cannot be filled, and every
-    blob without a shape that others wait for; PrototxtError where the net contradicts itself;
-    NetError for a shape of a blob that takes none.
+    layers: those to fill alone, None for all. Raises SurgeryError naming every layer whose params
+    cannot be filled, and every blob without a shape that others wait for; PrototxtError where the
+    net contradicts itself.
     """
-    net = net.at(input_shapes)
     check_own_names(net)
     shapes = infer(net)
     unknown: list[Layer] = []
@@ -63,7 +61,8 @@ def plan_initial_params(
     params: list[InitialParam] = []
     notes = list(net.notes)
     owners: dict[str, InitialParam] = {}
-    for layer in net.layers:
+    chosen = [layer for layer in net.layers if layers is None or layer.name in layers]
+    for layer in chosen:
         own = shapes.params_of(layer)
         if own:
             for param in _params(layer, own, as_caffe):
@@ -82,7 +81,7 @@ def plan_initial_params(
     zeros = [p.layer for p in params if p.index == 0 and p.filler == _ZERO and len(p.shape) > 1]
     if zeros:
         notes.append(f"weights without a filler are zeros, as in Caffe: {', '.join(zeros)}")
-    statistics = [layer.name for layer in net.layers if not as_caffe and _has_statistics(layer)]
+    statistics = [layer.name for layer in chosen if not as_caffe and _has_statistics(layer)]
     if statistics:
         notes.append(
             "statistics are a mean of 0 and a variance of 1, not Caffe's zeros (--as-caffe): "

@@ -1,78 +1,231 @@
-"""A caffemodel from a prototxt's own fillers."""
+"""``netsurgery.init``: a caffemodel from a prototxt's own fillers, or what a model lacks of one.
+
+An output appears whole or not at all, inputs are never changed, and an output that exists with
+another content is an error without `force`.
+"""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
-from netsurgery.formats.weights import write_weights
-from netsurgery.io.files import Outputs
+from netsurgery.formats.caffemodel_write import LayerChange
+from netsurgery.formats.weights import numbers, write_weights
+from netsurgery.io.closeable import Closeable
+from netsurgery.io.files import Output, Outputs
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Layer, NetDefinition, Shape
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.scratch_model import ScratchModel
 from netsurgery.net.state import TEST, NetState
-from netsurgery.open_net.arguments import AnyPath
+from netsurgery.net.write_weights import ModelChange, write_model
+from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.net import Net
 from netsurgery.surgery.fillers import fill
 from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_initial_params
 
-__all__ = ["init", "initialize"]
+__all__ = ["Initialization", "init"]
+
+Progress = Callable[[int, int], None]
+
+
+class Initialization(Closeable):
+    """The params that `init` fills, by which fillers, and the net with them.
+
+    written: the file written last, () for none. A model that lacked them stays open until this is
+    closed or collected.
+    """
+
+    def __init__(
+        self, plan: InitialPlan, seed: int, model: NetWithWeights, source: ExitStack
+    ) -> None:
+        """model: the net, and the weights that lack params where there are some."""
+        self.plan, self.seed, self._model = plan, seed, model
+        self.path: Path | None = None  # of the output
+        self.written: tuple[str, ...] = ()
+        self._bytes: int | None = None
+        self._release = weakref.finalize(self, source.close)
+
+    @property
+    def params(self) -> tuple[InitialParam, ...]:
+        """Each param filled: its layer, index, shape and filler, in file order."""
+        return self.plan.params
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        if self.params or not self._model.has_weights:
+            return self.plan.notes
+        return (*self.plan.notes, f"{self._model.path} has params for every layer of the net")
+
+    @cached_property
+    def net(self) -> Net:
+        """The net with its params, open, in a temporary file; the caller's to close."""
+        return Net.of_model(ScratchModel(self.plan.net, self._write))
+
+    def save(
+        self, weights: AnyPath, *, force: bool = False, progress: Progress | None = None
+    ) -> tuple[str, ...]:
+        """Write the params; returns the files written.
+
+        weights: HDF5 if its name ends in .h5, else a caffemodel; "-" is standard output. progress:
+        called with the bytes written so far and those in all. A file that holds these params
+        already is left as it is; another is replaced by `force` alone. Raises OutputError;
+        nothing is written then.
+        """
+        self.path = Path(weights)
+        with Outputs(
+            [self.path], inputs=self._model.files, force=force, stdout=True, repeatable=True
+        ) as outputs:
+            self._bytes = self._write(outputs[self.path], progress)
+        self.written = (str(self.path),)
+        return self.written
+
+    def _write(self, output: Output, progress: Progress | None = None) -> int:
+        if self._model.has_weights:
+            return write_model(output, self._model, self._change(), progress)
+        net = self.plan.net
+        layers = [self._layer(layer) for layer in _named_first(net)]
+        return write_weights(output, layers, net_name=net.name, progress=progress)
+
+    def _change(self) -> ModelChange:
+        """The layers that get params: changed where the model names them, else added."""
+        net, filled = self.plan.net, {param.layer for param in self.params}
+        layers = [self._layer(layer) for layer in _named_first(net) if layer.name in filled]
+        present = {layer.name for layer in self._model.weights.layers}
+        changes = {each.name: LayerChange(blobs=each.blobs) for each in layers}
+        return ModelChange(
+            net,
+            {name: change for name, change in changes.items() if name in present},
+            [layer for layer in layers if layer.name not in present],
+        )
+
+    def _layer(self, layer: Layer) -> NewLayer:
+        blobs = tuple(self._blob(param) for param in self._by_layer.get(layer.name, ()))
+        return NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, blobs)
+
+    def _blob(self, param: InitialParam) -> NewBlob:
+        """The param filled, or as a layer of the model has it that shares it."""
+        for layer, index in self.plan.net.sharing.sharers((param.layer, param.index)):
+            if layer in self._model.stored:
+                return NewBlob(param.shape, numbers(self._model.stored[layer].blobs[index]))
+        return NewBlob(param.shape, _chunks(param, self.seed))
+
+    @cached_property
+    def _by_layer(self) -> Mapping[str, Sequence[InitialParam]]:
+        params: dict[str, list[InitialParam]] = {}
+        for param in self.params:
+            params.setdefault(param.layer, []).append(param)
+        return params
+
+    def close(self) -> None:
+        """Close the model that lacked params; `net`, once it was asked for, stays open."""
+        self._release()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery init --json` prints it."""
+        return {
+            "params": [
+                {
+                    "layer": param.layer,
+                    "index": param.index,
+                    "shape": list(param.shape),
+                    "filler": param.filler.type,
+                }
+                for param in self.params
+            ],
+            "seed": self.seed,
+            "missing_from": self._model.path if self._model.has_weights else None,
+            "notes": list(self.notes),
+            "weights": None if self.path is None else str(self.path),
+            "bytes": self._bytes,
+            "dry_run": not self.written,
+        }
+
+    def __str__(self) -> str:
+        count, layers = len(self.params), len({param.layer for param in self.params})
+        text = (
+            f"{count} param{'s' * (count != 1)} of {layers} layer{'s' * (layers != 1)} filled "
+            f"with seed {self.seed}"
+        )
+        return f"{text}; wrote {self.written[0]}" if self.written else text
+
+    def table(self) -> Table:
+        """A row for each param."""
+        table = Table((Column("param"), Column("filler"), Column("shape")))
+        for param in self.params:
+            name = f"{param.layer}[{param.index}]"
+            table.add(name, param.filler.type, shape_text(param.shape))
+        return table
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
 
 
 def init(
-    prototxt: AnyPath,
-    weights_out: AnyPath,
+    net: Net | AnyPath,
+    weights_out: AnyPath | None = None,
     *,
+    missing: AnyPath | None = None,
     seed: int = 0,
     input_shapes: Mapping[str, Shape] | None = None,
     as_caffe: bool = False,
     state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
-) -> InitialPlan:
-    """Write weights as the prototxt's own fillers give them; returns which filled what.
+    progress: Progress | None = None,
+) -> Initialization:
+    """Give a net params from its prototxt's own fillers.
 
-    weights_out: HDF5 if its name ends in .h5, else a caffemodel. seed: from 0; the same one gives
-    the same numbers on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for
-    inputs and data layers' tops whose shape the prototxt does not tell. as_caffe: begin the
-    statistics of a BatchNorm with Caffe's zeros, not with ones, with which the net can be run.
-    state: phase, stages and level to read the net in. Raises SurgeryError naming each layer whose
-    params cannot be filled, PrototxtError, NetError (for a shape of a blob that takes none, too),
-    OutputError.
+    net: a prototxt, or an open net, whose text counts and whose params do not. weights_out: the
+    file to write, see `Initialization.save`; without one nothing is written. missing: a model of
+    the net that lacks params of some layers: those alone are filled, and all that it has stays
+    byte for byte. seed: from 0; the same one gives the same numbers on every machine.
+    input_shapes: blob -> shape, (N, C, H, W) for pictures, for inputs and data layers' tops whose
+    shape the prototxt does not say. as_caffe: begin the statistics of a BatchNorm with Caffe's
+    zeros, not with ones, with which the net can be run. state: phase, stages, level and shapes to
+    read a prototxt in. dry_run: write nothing all the same. progress: see `Initialization.save`.
+
+    >>> import netsurgery as ns
+    >>> result = ns.init("prototxt/digits_deploy.prototxt", "fresh.caffemodel", seed=1)
+    >>> print(result)
+    10 params of 5 layers filled with seed 1; wrote fresh.caffemodel
+    >>> result.net.params["ip2"][0].shape, str(result.net.params["ip2"][0].dtype)
+    ((11, 96), 'float32')
+
+    Raises SurgeryError naming each layer whose params cannot be filled, PrototxtError, NetError
+    (for a shape of a blob that takes none, too), CaffemodelError for a model that cannot be read,
+    OutputError; nothing is written then.
     """
-    plan = plan_initial_params(NetDefinition.read(prototxt, state), input_shapes, as_caffe=as_caffe)
-    if not dry_run:
-        initialize(plan, Path(weights_out), seed=seed, force=force)
-    return plan
+    if seed < 0:
+        raise SurgeryError(f"seed {seed}: expected 0 or more")
+    read = net.view if isinstance(net, Net) else NetDefinition.read(net, state)
+    definition = read.at(input_shapes)
+    with ExitStack() as stack:
+        model = stack.enter_context(NetWithWeights(definition, as_path(missing)))
+        layers = None if missing is None else model.fit.missing
+        plan = plan_initial_params(definition, as_caffe=as_caffe, layers=layers)
+        result = Initialization(plan, seed, model, stack.pop_all())
+    if weights_out is not None and not dry_run:
+        result.save(weights_out, force=force, progress=progress)
+    elif weights_out is not None:
+        result.path = Path(weights_out)
+    return result
 
 
-def initialize(
-    plan: InitialPlan,
-    weights: Path,
-    *,
-    seed: int,
-    force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> int:
-    """Write the params that `plan` tells to `weights`, HDF5 if it ends in .h5; returns its bytes.
-
-    weights: "-" is standard output. seed: the same one gives the same file. progress: called with
-    the number of bytes written. A file that holds these params already is left as it is; another
-    is replaced by `force` alone. Raises OutputError; nothing is written then.
-    """
-    # A second layer of a name, which has no params, would be loaded into the first too.
-    first = {layer.name: layer for layer in reversed(plan.net.layers)}
-    kept = [layer for layer in plan.net.layers if first[layer.name] is layer]
-    params: dict[str, list[InitialParam]] = {}
-    for param in plan.params:
-        params.setdefault(param.layer, []).append(param)
-    layers = [_layer(layer, params.get(layer.name, ()), seed) for layer in kept]
-    inputs = [plan.net.prototxt.path]
-    with Outputs([weights], inputs=inputs, force=force, stdout=True, repeatable=True) as outputs:
-        return write_weights(outputs[weights], layers, net_name=plan.net.name, progress=progress)
-
-
-def _layer(layer: Layer, params: Sequence[InitialParam], seed: int) -> NewLayer:
-    blobs = tuple(NewBlob(param.shape, _chunks(param, seed)) for param in params)
-    return NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, blobs)
+def _named_first(net: NetDefinition) -> Iterator[Layer]:
+    """The layers, of several of one name the first; Caffe would load the others' params into it."""
+    first = {layer.name: layer for layer in reversed(net.layers)}
+    return (layer for layer in net.layers if first[layer.name] is layer)
 
 
 def _chunks(param: InitialParam, seed: int) -> Chunks:

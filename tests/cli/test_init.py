@@ -6,10 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.weights import open_weights
 
 NET = """\
 name: "Small"
@@ -36,6 +39,7 @@ def init(*options: str) -> int:
 def test_it_tells_what_it_filled(capsys: pytest.CaptureFixture[str]) -> None:
     assert init() == 0
     assert capsys.readouterr() == (
+        "param  filler    shape\n"
         "c[0]   xavier    4x3x3x3\n"
         "c[1]   constant  4\n"
         "ip[0]  constant  2x144\n"
@@ -99,11 +103,12 @@ def test_json_and_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert facts == {
         "params": [
-            {"layer": "c", "blob": 0, "shape": [4, 3, 3, 3], "filler": "xavier"},
-            {"layer": "c", "blob": 1, "shape": [4], "filler": "constant"},
-            {"layer": "ip", "blob": 0, "shape": [2, 144], "filler": "constant"},
+            {"layer": "c", "index": 0, "shape": [4, 3, 3, 3], "filler": "xavier"},
+            {"layer": "c", "index": 1, "shape": [4], "filler": "constant"},
+            {"layer": "ip", "index": 0, "shape": [2, 144], "filler": "constant"},
         ],
         "seed": 9,
+        "missing_from": None,
         "notes": ["weights without a filler are zeros, as in Caffe: ip"],
         "weights": "n.caffemodel",
         "bytes": None,
@@ -210,10 +215,103 @@ def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes], folder: Path
     seen = capfdbinary.readouterr()
     assert init("-q") == 0
     assert seen.out == (folder / "n.caffemodel").read_bytes()
-    assert seen.err.startswith(b"c[0]   xavier    4x3x3x3\n")
+    assert seen.err.startswith(b"param  filler    shape\nc[0]   xavier    4x3x3x3\n")
     assert b"wrote" not in seen.err
     assert not (folder / "-").exists()
     assert run(["init", "n.prototxt", "-o", "-", "--json"]) == 2
     said = capfdbinary.readouterr()
     assert said.out == b""
     assert b"--json and -o - both print; give the output a file" in said.err
+
+
+TWO = NET.replace('name: "ip"', 'name: "other"')
+
+
+def blobs(path: str) -> dict[str, list[bytes]]:
+    with open_weights(path) as weights:
+        return {
+            layer.name: [blob.numpy().tobytes() for blob in layer.blobs]
+            for layer in weights.layers
+            if layer.blobs
+        }
+
+
+@pytest.mark.parametrize("form", [".caffemodel", ".caffemodel.h5"])
+def test_only_what_is_missing_is_filled(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that the model has, layers that the net lacks too, stays byte for byte."""
+    assert run(["init", "n.prototxt", "-q", "-o", f"n{form}", "--seed", "1"]) == 0
+    Path("two.prototxt").write_text(TWO.replace("bias_term: false", "weight_filler { value: 3 }"))
+    done = ["init", "two.prototxt", "--missing", f"n{form}", "-o", f"two{form}"]
+    assert run([*done, "--json", "--seed", "9"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [(param["layer"], param["index"]) for param in record["params"]] == [
+        ("other", 0),
+        ("other", 1),
+    ]
+    assert record["missing_from"] == f"n{form}"
+    old, new = blobs(f"n{form}"), blobs(f"two{form}")
+    assert {name: new[name] for name in old} == old
+    assert new.keys() - old.keys() == {"other"}
+    assert np.frombuffer(new["other"][0], "<f4").tolist() == [3.0] * 288
+    if form == ".caffemodel":
+        before = Path("n.caffemodel").read_bytes()
+        assert Path("two.caffemodel").read_bytes().startswith(before)
+    # What was refused before is not now.
+    assert run(["convert", "two.prototxt", f"n{form}", "-q", "--engine", "embedded"]) == 1
+    assert run(["convert", "two.prototxt", f"two{form}", "-q", "--engine", "embedded"]) == 0
+
+
+def test_a_layer_that_the_model_names_without_params_is_filled_where_it_is() -> None:
+    assert init("-q") == 0
+    Path("bare.prototxt").write_text(NET.replace('"InnerProduct"', '"Flatten"'))
+    assert run(["init", "bare.prototxt", "-q", "-o", "bare.caffemodel"]) == 0
+    done = ["init", "n.prototxt", "-q", "--missing", "bare.caffemodel", "-o", "full.caffemodel"]
+    assert run(done) == 0
+    with open_weights("full.caffemodel") as weights:
+        assert [layer.name for layer in weights.layers] == ["x", "c", "r", "ip"]
+    assert blobs("full.caffemodel") == blobs("n.caffemodel")
+
+
+def test_a_param_that_is_shared_is_the_models() -> None:
+    """The layer that is missing would else overwrite it where Caffe loads it last."""
+    shared = NET.replace(
+        'name: "ip"', 'name: "ip" param { name: "w" }').replace(
+        "bias_term: false", 'bias_term: false weight_filler { type: "xavier" }')  # fmt: skip
+    again = shared[shared.index('layer { name: "ip"') :].replace('name: "ip"', 'name: "again"')
+    again = again.replace('top: "ip"', 'top: "again"').replace("bias_term: false ", "")
+    Path("n.prototxt").write_text(shared)
+    assert init("-q") == 0
+    Path("n.prototxt").write_text(shared + again)
+    done = ["init", "n.prototxt", "-q", "--missing", "n.caffemodel", "-o", "full.caffemodel"]
+    assert run([*done, "--seed", "5"]) == 0
+    full = blobs("full.caffemodel")
+    assert full["again"][0] == full["ip"][0]
+    assert len(full["again"]) == 2
+
+
+def test_a_model_that_lacks_nothing_is_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    assert init("-q") == 0
+    done = ["init", "n.prototxt", "--missing", "n.caffemodel", "-o", "same.caffemodel"]
+    assert run(done) == 0
+    assert capsys.readouterr().out == (
+        "note: n.caffemodel has params for every layer of the net\nwrote same.caffemodel\n"
+    )
+    assert Path("same.caffemodel").read_bytes() == Path("n.caffemodel").read_bytes()
+
+
+def test_nothing_is_written_without_a_place(folder: Path) -> None:
+    before = set(folder.iterdir())
+    with ns.init("n.prototxt", seed=2) as result, result.net as net:
+        assert str(result) == "3 params of 2 layers filled with seed 2"
+        assert net.params["c"][1][...].tolist() == [0.5] * 4
+        assert set(folder.iterdir()) == before
+        result.save("saved.caffemodel")
+        net.params["c"][1][...] = 7
+        net.save("changed.caffemodel")
+    ns.init("n.prototxt", "direct.caffemodel", seed=2)
+    assert Path("saved.caffemodel").read_bytes() == Path("direct.caffemodel").read_bytes()
+    with ns.Net("n.prototxt", "changed.caffemodel") as again:
+        assert again.params["c"][1][...].tolist() == [7.0] * 4
+    with ns.Net("n.prototxt") as bare, ns.init(bare, seed=2) as result:
+        assert result.to_json()["weights"] is None
+        assert "<td" in result._repr_html_()

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filling import initialize
 from numpy.typing import NDArray
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.net import NetDefinition
-from netsurgery.surgery.initial_params import plan_initial_params
-from netsurgery.verbs.init import initialize
 
 pytestmark = pytest.mark.caffe
 
@@ -96,8 +95,7 @@ def test_params_are_distributed_as_caffes_own(
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(NETS[name])
     weights = tmp_path / ("w.caffemodel.h5" if name == "others" else "w.caffemodel")
-    plan = plan_initial_params(NetDefinition.read(prototxt), as_caffe=True)
-    initialize(plan, weights, seed=7)
+    initialize(NetDefinition.read(prototxt), weights, seed=7, as_caffe=True)
     with caffe_engine.load(prototxt) as theirs, caffe_engine.load(prototxt, weights) as ours:
         assert ours.params == theirs.params
         for layer, shapes in theirs.params.items():
@@ -143,9 +141,7 @@ def test_a_batch_norm_can_be_run(tmp_path: Path, caffe_engine: PycaffeEngine) ->
     x = np.random.default_rng(0).standard_normal
     for as_caffe in (False, True):
         weights = tmp_path / f"{as_caffe}.caffemodel"
-        initialize(
-            plan_initial_params(NetDefinition.read(prototxt), as_caffe=as_caffe), weights, seed=7
-        )
+        initialize(NetDefinition.read(prototxt), weights, seed=7, as_caffe=as_caffe)
         with caffe_engine.load(prototxt, weights) as net:
             given = x(net.inputs["x"]).astype(np.float32)
             made = net.forward({"x": given}, ["bn19"])["bn19"]
@@ -163,7 +159,7 @@ def test_shared_params_are_filled_alike(tmp_path: Path, caffe_engine: PycaffeEng
     )
     prototxt = tmp_path / "net.prototxt"
     prototxt.write_text(text)
-    initialize(plan_initial_params(NetDefinition.read(prototxt)), tmp_path / "w.caffemodel", seed=7)
+    initialize(NetDefinition.read(prototxt), tmp_path / "w.caffemodel", seed=7)
     with caffe_engine.load(prototxt, tmp_path / "w.caffemodel") as net:
         assert np.array_equal(net.param("one", 0), net.param("other", 0))
         assert np.abs(net.param("one", 0)).max() == pytest.approx((3 / 432) ** 0.5, rel=0.01)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filling import initialize
 from numpy.typing import NDArray
 
 from netsurgery.engines.contract import EngineOptions
@@ -22,8 +23,6 @@ from netsurgery.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit
-from netsurgery.surgery.initial_params import plan_initial_params
-from netsurgery.verbs.init import initialize
 
 Array = NDArray[np.float32]
 #: Layer, param, and the part of it to make 0.
@@ -383,7 +382,7 @@ class Nets:
         self.zeroed = folder / "zeroed.caffemodel"
         self.old.write_text(case.text)
         view = NetDefinition.read(self.old)
-        initialize(plan_initial_params(view), folder / "filled.caffemodel", seed=3)
+        initialize(view, folder / "filled.caffemodel", seed=3)
         self._edit(folder / "filled.caffemodel", self.weights, *statistics(view))
         with NetWithWeights(view, self.weights) as model:
             plan = plan_edit(model, [case.operation])
