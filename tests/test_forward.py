@@ -193,6 +193,16 @@ def test_names_that_are_not_there() -> None:
         ns.Net("net.prototxt", engine="embeded")  # type: ignore[arg-type]
 
 
+def test_the_engine_of_a_call_stays() -> None:
+    """And is asked for where a net has no other: "auto" would look for Caffe."""
+    with ns.Net("net.prototxt", "net.caffemodel", engine="caffe") as net:
+        with pytest.raises(ns.EngineMissing):
+            net.forward()
+        first = net.forward(engine=ns.EngineOptions("embedded", threads=1))["sum"]
+        assert net.forward()["sum"].tolist() == first.tolist()
+        assert net.engine.startswith("embedded")
+
+
 def test_each_input_is_given_once_at_least() -> None:
     with ns.Net("two.prototxt", engine="embedded") as net:
         with pytest.raises(ns.NetError) as caught:

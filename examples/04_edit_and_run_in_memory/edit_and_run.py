@@ -38,12 +38,12 @@ def main() -> None:
         print("nothing is changed afterwards:", net.changed() == [])
 
     least = sorted(np.argsort(changes)[:4])
-    cut = f"outputs:conv1:drop={','.join(map(str, least))}"
-    ns.edit(NET, MODEL, [cut], "smaller.caffemodel", "smaller.prototxt", force=True)
-    with ns.Net("smaller.prototxt", "smaller.caffemodel") as net:
-        after = net.forward(data=windows.reshape(-1, 1, 32, 32))["prob"].argmax(axis=1)
-        print(f"{len(least)} filters cut off: conv1 is {net.params['conv1'][0].shape}, "
+    cut = ns.edit(NET, MODEL, f"outputs:conv1:drop={','.join(map(str, least))}")
+    with cut.net as smaller:
+        after = smaller.forward(data=windows.reshape(-1, 1, 32, 32))["prob"].argmax(axis=1)
+        print(f"{len(least)} filters cut off: conv1 is {smaller.params['conv1'][0].shape}, "
               f"{np.count_nonzero(after != before)} of {len(before)} answers change")  # fmt: skip
+    print("saved", *cut.save("smaller.caffemodel", force=True))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class Net(Closeable):
         self._model, self._view, self._closed = model, model.net, False
         self._store = Store(model) if model.has_weights else None
         self._blobs = BlobStore(model.net)
-        self._engine_options = as_engine_options(engine)
+        self._options = as_engine_options(engine)
         self._runner = Runner(model, self._store)
         # A worker process must not outlive a net that nobody closed.
         self._stop = weakref.finalize(self, self._runner.close)
@@ -153,7 +153,7 @@ class Net(Closeable):
         is reshaped to them: batch, height and width may be others than the prototxt declares. An
         input that is left out has what it had last; without any the net runs on what
         ``net.blobs["data"].data`` holds. blobs: what to return besides the outputs. engine: as in
-        `Net`, for this call; it is started at the first one and stays.
+        `Net`, from this call on; it is started by the first one and stays.
 
         Afterwards ``net.blobs[name].data`` holds the same numbers for the blobs that are returned,
         in an array that the next call writes to. Raises NetError for an array of other axes or
@@ -176,9 +176,11 @@ class Net(Closeable):
         for name in names:
             self._blobs.check(name)
         self._check_sizes()
-        options = self._engine_options if engine is None else as_engine_options(engine)
-        wanted_blobs = list(dict.fromkeys((*self.outputs, *names)))
-        results = self._runner.forward(options, self._blobs.inputs, wanted_blobs)
+        if engine is not None:
+            self._options = as_engine_options(engine)
+        results = self._runner.forward(
+            self._options, self._blobs.inputs, list(dict.fromkeys((*self.outputs, *names)))
+        )
         self._blobs.keep(results)
         return results
 
