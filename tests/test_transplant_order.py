@@ -110,8 +110,8 @@ def test_both_nets_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     told = capsys.readouterr().out
     assert "params: 3 equal, 1 reordered\n" in told
     assert (
-        "note: the columns of 'fc' lie in another order in the second net, as the same function "
-        "needs it: each net lays the map before it otherwise"
+        "note: the columns of 'fc' lie in another order in the second net, which the same "
+        "function needs: the two nets lay out the map before it differently"
     ) in told
     assert run(["verify", *ends, str(out), "--engine", "embedded", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -58,7 +58,7 @@ def apply_cuts(follow: Follower) -> None:
     """Cut the params and the text of every layer that `follow` reached.
 
     Raises SurgeryError for params that are shared, or are not as the net has them, and where the
-    new net would have other shapes than the cuts tell.
+    new net would have other shapes than the cuts say.
     """
     net = follow.work.net
     edits = net.prototxt.edits()

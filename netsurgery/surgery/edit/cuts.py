@@ -73,16 +73,16 @@ class Cut:
         """The same on another axis."""
         return replace(self, axis=axis)
 
-    def met(self, other: Cut) -> Cut | None:
+    def met(self, second: Cut) -> Cut | None:
         """The cut that leaves what both leave; None where they do not go together."""
-        compared = self.compared or other.compared
-        if (self.axis, self.old) != (other.axis, other.old):
+        compared = self.compared or second.compared
+        if (self.axis, self.old) != (second.axis, second.old):
             return None
-        if self.rows == other.rows:
+        if self.rows == second.rows:
             return replace(self, compared=compared)
-        if not (self.removes_only and other.removes_only):
+        if not (self.removes_only and second.removes_only):
             return None
-        both = set(self.rows) & set(other.rows)
+        both = set(self.rows) & set(second.rows)
         return replace(self, rows=tuple(sorted(both)), compared=compared)
 
 
@@ -114,33 +114,33 @@ def unmerged(cut: Cut, shape: Shape, axis: int, end: int) -> Cut | None:
     return result if merged(result, shape, start, end) == cut else None
 
 
-def reshaped(cut: Cut, shape: Shape, other: Shape) -> Cut | None:
-    """Behind a layer that writes a blob of `shape` as one of shape `other`, number by number.
+def reshaped(cut: Cut, shape: Shape, new: Shape) -> Cut | None:
+    """Behind a layer that writes a blob of `shape` as one of shape `new`, number by number.
 
     None where its axis becomes part of several, or is cut through.
     """
-    for start, end, first, last in _blocks(shape, other):
+    for start, end, first, last in _blocks(shape, new):
         if start <= cut.axis < end:
             if last - first == 1:
                 return merged(cut, shape, start, end).at(first)
             if end - start == 1:
                 axes = range(first, last)
-                results = [unmerged(cut.at(first), other, axis, last) for axis in axes]
+                results = [unmerged(cut.at(first), new, axis, last) for axis in axes]
                 return next((result for result in results if result is not None), None)
     return None
 
 
-def _blocks(shape: Shape, other: Shape) -> Iterator[tuple[int, int, int, int]]:
-    """Axes start to end of `shape` that are axes first to last of `other`, as few as can be."""
+def _blocks(shape: Shape, new: Shape) -> Iterator[tuple[int, int, int, int]]:
+    """Axes start to end of `shape` that are axes first to last of `new`, as few as can be."""
     start = first = 0
-    while start < len(shape) and first < len(other):
+    while start < len(shape) and first < len(new):
         end, last = start + 1, first + 1
-        here, there = shape[start], other[first]
-        while here != there:
-            if here < there and end < len(shape):
-                here, end = here * shape[end], end + 1
-            elif there < here and last < len(other):
-                there, last = there * other[last], last + 1
+        size, new_size = shape[start], new[first]
+        while size != new_size:
+            if size < new_size and end < len(shape):
+                size, end = size * shape[end], end + 1
+            elif new_size < size and last < len(new):
+                new_size, last = new_size * new[last], last + 1
             else:
                 return
         yield start, end, first, last
@@ -157,10 +157,10 @@ def split(rows: Rows, sizes: Sequence[int]) -> list[Rows] | None:
     part = 0
     for row in rows:
         if row != NEW:
-            here = bisect_right(starts, row) - 1
-            if here < part:
+            owner = bisect_right(starts, row) - 1
+            if owner < part:
                 return None
-            part = here
+            part = owner
         parts[part].append(row if row == NEW else row - starts[part])
     return [tuple(part) for part in parts]
 

@@ -53,7 +53,7 @@ def kernel(name: str, height: int, width: int, options: Options) -> Kernel:
 
     options: numbers by name, such as sigma (in pixels), theta and psi (in degrees). Raises
     SurgeryError for a name or an option that is not known, a needed one left out, one that makes
-    no sense, and a size that the kernel has not.
+    no sense, and a size that the kernel does not have.
     """
     if name not in KERNELS:
         raise SurgeryError(f"no kernel named {name!r}; there are {', '.join(KERNELS)}")

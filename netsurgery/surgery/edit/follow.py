@@ -111,10 +111,10 @@ class Follower:
         source = self._layers.get(blob.layer)
         if source is None or (not source.bottoms and blob.name in self._inputs):
             raise self.refusal(layer, f"would cut {blob.name!r}, an input of the net")
-        if other := other_phases_read(self.work.net, blob.name):
+        if reader := other_phases_read(self.work.net, blob.name):
             raise refusal(
                 self.seed.name,
-                f"layer {other!r} of another phase or stage names "
+                f"layer {reader!r} of another phase or stage names "
                 + (f"its top {blob.name!r}" if blob.layer == self.seed.index else repr(blob.name)),
             )
         self._queue += (source, *self.wiring.readers.get(blob, ()))

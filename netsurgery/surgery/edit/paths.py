@@ -221,7 +221,7 @@ def _grouped(follow: Follower, layer: Layer, inputs: Cut | None, outputs: Cut | 
     )
     blobs = (follow.bottoms(layer), follow.tops(layer))
     for side, cut in enumerate((inputs, outputs)):
-        size, other = old[side] // group, old[1 - side]
+        size, opposite = old[side] // group, old[1 - side]
         if cut is None or even(cut.rows, size, group):
             continue
         groups = whole_groups(cut.rows, size)
@@ -232,7 +232,7 @@ def _grouped(follow: Follower, layer: Layer, inputs: Cut | None, outputs: Cut | 
                 "equal nor go whole",
             )
         for blob in blobs[1 - side]:
-            follow.put(blob, Cut(axis, expand(groups, other // group), other), layer)
+            follow.put(blob, Cut(axis, expand(groups, opposite // group), opposite), layer)
 
 
 def _joined(follow: Follower, layer: Layer) -> None:
@@ -273,14 +273,14 @@ def _reshaped(follow: Follower, layer: Layer) -> None:
     (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
     if layer.in_place:
         raise follow.refusal(layer, "changes the shape of a blob in place")
-    for one, other in ((bottom, top), (top, bottom)):
-        cut = follow.cuts.get(one)
+    for start, end in ((bottom, top), (top, bottom)):
+        cut = follow.cuts.get(start)
         if cut is not None:
-            shapes = (follow.shape(blob, layer) for blob in (one, other))
+            shapes = (follow.shape(blob, layer) for blob in (start, end))
             result = reshaped(cut, *shapes)
             if result is None:
                 raise follow.refusal(layer, "mixes its channels with other axes")
-            follow.put(other, result, layer)
+            follow.put(end, result, layer)
 
 
 def _permuted(follow: Follower, layer: Layer) -> None:
@@ -301,14 +301,14 @@ def _shuffled(follow: Follower, layer: Layer) -> None:
     """The channels of each group in turn."""
     group = layer.param("shuffle_channel_param").integer("group", 1, 1)
     (bottom, *_), (top, *_) = follow.bottoms(layer), follow.tops(layer)
-    for one, other, turn in ((bottom, top, shuffled), (top, bottom, unshuffled)):
-        cut = follow.cuts.get(one)
+    for start, end, reorder in ((bottom, top, shuffled), (top, bottom, unshuffled)):
+        cut = follow.cuts.get(start)
         if cut is not None:
-            rows = turn(cut.rows, cut.old, group) if cut.axis == 1 else None
+            rows = reorder(cut.rows, cut.old, group) if cut.axis == 1 else None
             if rows is None:
                 left = f"{len(cut.rows)} of {cut.old}"
                 raise follow.refusal(layer, f"shuffles {group} groups; {left} are left")
-            follow.put(other, replace(cut, rows=rows), layer)
+            follow.put(end, replace(cut, rows=rows), layer)
 
 
 def _shared(follow: Follower, layer: Layer) -> None:

@@ -82,7 +82,7 @@ class _Folding:
             try:
                 self.fold(layer)
             except UnfitParams:
-                raise  # to leave it would pass over params that the model has and the net has not
+                raise  # to leave it would pass over params of the model that the net lacks
             except (PrototxtError, SurgeryError) as error:
                 self.work.notes.append(f"not folded: {error}")
 
@@ -127,10 +127,10 @@ class _Folding:
         others = [layer.name for layer in readers[:2] if layer is not first]
         if others:
             raise refusal(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")
-        if other := other_phases_read(work.net, bottom):
+        if reader := other_phases_read(work.net, bottom):
             raise refusal(
                 first.name,
-                f"layer {other!r} of another phase or stage names its bottom {bottom!r}",
+                f"layer {reader!r} of another phase or stage names its bottom {bottom!r}",
             )
         check_fields(target)
         axis = own_message(target).integer("axis", 1, -(2**31))

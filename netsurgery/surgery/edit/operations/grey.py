@@ -126,8 +126,8 @@ def _change(
         change_weight(work, layer, make, what)
     blobs = {}
     for name in image_blobs(work, passing):
-        if other := other_phases_read(work.net, name):
-            raise SurgeryError(f"layer {other!r} of another phase or stage names {name!r}")
+        if reader := other_phases_read(work.net, name):
+            raise SurgeryError(f"layer {reader!r} of another phase or stage names {name!r}")
         batch, _, *rest = work.shapes.of(name)
         blobs[name] = (batch, new, *rest)
     edits = work.net.prototxt.edits()

@@ -73,7 +73,7 @@ class Value:
 
     compute: (part, options) -> the new values; raises SurgeryError where it cannot. forms: how it
     is written, for the help. example: one to type behind ``LAYER[INDEX]=``. options: the names of
-    its options, by which two values of one name are told apart.
+    its options, which distinguish two values of one name.
     """
 
     name: str
