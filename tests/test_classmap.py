@@ -473,8 +473,8 @@ def test_make_mapper_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as error:
         open_mapper(Settings(), EngineOptions())
     assert str(error.value) == (
-        "no prototxt to use: give --prototxt and --weights, or run where there is a "
-        "netsurgery.toml (`netsurgery convert` writes one)"
+        "no prototxt and no weights to use: give --prototxt FILE and --weights FILE, or "
+        "run where there is a netsurgery.toml (`netsurgery convert` writes one)"
     )
     (tmp_path / "d.prototxt").write_text(PROTOTXT)
     with pytest.raises(SettingsError, match=r"^no weights to use: "):

@@ -119,9 +119,10 @@ def open_model(settings: Settings, state: NetState) -> NetWithWeights:
 def check_model(settings: Settings) -> tuple[Path, Path]:
     """The prototxt and the weights to use. Raises SettingsError where either is missing."""
     if settings.prototxt is None or settings.weights is None:
-        missing = "prototxt" if settings.prototxt is None else "weights"
+        missing = [name for name in ("prototxt", "weights") if getattr(settings, name) is None]
+        options = " and ".join(f"--{name} FILE" for name in missing)
         raise SettingsError(
-            f"no {missing} to use: give --prototxt and --weights, or run where there is a "
+            f"no {' and no '.join(missing)} to use: give {options}, or run where there is a "
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"
         )
     if settings.prototxt.is_file():  # else that is said when it is read

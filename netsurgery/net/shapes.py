@@ -15,6 +15,7 @@ from math import prod
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
+from netsurgery.net.deploy_net import deploy_hint
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.net import NetDefinition
@@ -94,7 +95,7 @@ def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shap
         if types.is_input(layer):
             continue
         if types.source(layer) is InputSource.DATA:
-            _infer_data(layer, shapes, specified)
+            _infer_data(net, layer, shapes, specified)
         else:
             _infer_layer(layer, shapes, specified)
     for blob, _ in net.state.shapes:
@@ -148,8 +149,10 @@ def remedy(blob: str) -> str:
     return f"--input-shape {blob}=NxCxHxW gives it"
 
 
-def _infer_data(layer: Layer, result: Shapes, specified: Mapping[str, Shape]) -> None:
-    what = f"layer {layer.name!r} is of type {layer.type}, which reads it from its files"
+def _infer_data(
+    net: NetDefinition, layer: Layer, result: Shapes, specified: Mapping[str, Shape]
+) -> None:
+    what = f"this is a training net, whose layer {layer.name!r} ({layer.type}) reads it from files"
     record = types.of(layer)
     shapes: Sequence[Shape | None] = (None,) * len(layer.tops)
     try:
@@ -161,7 +164,7 @@ def _infer_data(layer: Layer, result: Shapes, specified: Mapping[str, Shape]) ->
         if _take_given(top, result, specified):
             continue
         if shape is None:
-            result._begin(top, what)
+            result._begin(top, what + deploy_hint(net.prototxt.path))
         else:
             _keep_top(layer, top, shape, result)
 

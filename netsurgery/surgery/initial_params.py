@@ -100,7 +100,7 @@ def _refuse(
     """Raise SurgeryError for what has no shape, each cause once, and for all refusals."""
     sources = unknown_sources(net, shapes, unknown)
     problems = [
-        f"{whose}: the shape of {blob!r} is not known; {remedy(blob)}"
+        f"{whose}: the shape of {blob!r} is not known; {shapes.unknown.get(blob) or remedy(blob)}"
         for blob, whose in sources.items()
     ]
     behind = {blob for each in unknown for blob in (*each.bottoms, *each.tops)}

@@ -12,17 +12,32 @@ __all__ = ["Refusal", "refuse"]
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a change cannot be made: the layer, what is wrong with it, and a way out if any."""
+    """Why a change cannot be made: the layer, what is wrong with it, and a way out if any.
+
+    cause: what is behind the reason, and perhaps behind those of other layers.
+    """
 
     layer: str
     reason: str
     remedy: str = ""
+    cause: str = ""
 
     def __str__(self) -> str:
-        return f"layer {self.layer!r}: {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+        return self.text()
+
+    def text(self, others: Sequence[str] = ()) -> str:
+        """All of it on one line; `others` are layers that the same cause stops."""
+        too = f" (so too for {', '.join(map(repr, others))})" if others else ""
+        cause = f": {self.cause}" if self.cause else ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"layer {self.layer!r}: {self.reason}{too}{cause}{remedy}"
 
 
 def refuse(path: str, refusals: Sequence[Refusal]) -> None:
-    """Raise SurgeryError naming every refusal, if there is any."""
-    if refusals:
-        raise SurgeryError(f"{path}: " + "; ".join(str(refusal) for refusal in refusals))
+    """Raise SurgeryError naming every refusal, if there is any; a common cause once."""
+    by_cause: dict[str, list[Refusal]] = {}
+    for number, refusal in enumerate(refusals):
+        by_cause.setdefault(refusal.cause or str(number), []).append(refusal)
+    texts = [first.text([each.layer for each in rest]) for first, *rest in by_cause.values()]
+    if texts:
+        raise SurgeryError(f"{path}: {'; '.join(texts)}")

@@ -189,8 +189,8 @@ def test_another_model_than_the_settings(
 def test_no_settings_and_no_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "netsurgery.toml").unlink()
     assert refused(["cat.png"], capsys) == (
-        "error: no prototxt to use: give --prototxt and --weights, or run where there is a "
-        "netsurgery.toml (`netsurgery convert` writes one)\n"
+        "error: no prototxt and no weights to use: give --prototxt FILE and --weights FILE, or "
+        "run where there is a netsurgery.toml (`netsurgery convert` writes one)\n"
     )
 
 

@@ -138,6 +138,7 @@ def test_params_whose_shape_is_not_known_are_refused(capsys: pytest.CaptureFixtu
     assert init() == 1
     assert capsys.readouterr().err == (
         "error: n.prototxt: layer 'x' (Data): the shape of 'x' is not known; "
+        "this is a training net, whose layer 'x' (Data) reads it from files; "
         "--input-shape x=NxCxHxW gives it\n"
     )
     assert init("--input-shape", "c=1x3x8x8") == 1

@@ -58,7 +58,7 @@ def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
 def unknown_poolings(net: NetDefinition, shapes: Shapes) -> list[Refusal]:
     """The global poolings over a map of unknown size, and why."""
     return [
-        Refusal(layer.name, f"the shape of its bottom {bottom!r} is not known: {why}")
+        Refusal(layer.name, f"the shape of its bottom {bottom!r} is not known", cause=why)
         for layer in net.layers
         if types.is_a(layer, types.POOLING) and _says_global(layer)
         for bottom, why in ((layer.bottoms[0], shapes.unknown.get(layer.bottoms[0])),)

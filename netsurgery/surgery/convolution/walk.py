@@ -220,7 +220,8 @@ class _Walk:
         shape = self.shapes.blobs.get(bottom)
         if shape is None:
             why = self.shapes.unknown.get(bottom, "")
-            return Refusal(layer.name, f"the shape of its bottom {bottom!r} is not known: {why}")
+            reason = f"the shape of its bottom {bottom!r} is not known"
+            return Refusal(layer.name, reason, cause=why)
         fault = unknown_field(layer)
         if fault:
             return Refusal(layer.name, f"{fault}, nor what it makes of a Convolution")

@@ -1,0 +1,24 @@
+"""Which file beside a training net's prototxt holds the net for deployment, as people name them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+__all__ = ["deploy_hint"]
+
+_TRAINING = re.compile(r"[-_.]?(train[-_.]?(val|test)|trainval|train|val|solver)$", re.IGNORECASE)
+
+
+def deploy_hint(path: str) -> str:
+    """The end of a message about a training net: the deploy net in the same folder, "" for none."""
+    folder, name = os.path.split(path)
+    stem, suffix = os.path.splitext(name)
+    base = _TRAINING.sub("", stem)
+    likely = [f"{base}{mark}deploy" for mark in "_-."] if base else []
+    likely += ["deploy", *([base] if base not in ("", stem) else [])]
+    for each in likely:
+        candidate = os.path.join(folder, each + suffix)
+        if os.path.isfile(candidate):
+            return f"; is {candidate} its deploy net?"
+    return ""
