@@ -265,7 +265,7 @@ def test_a_relative_path_is_the_clients(
 def test_missing_files(start: Opener, tmp_path: Path) -> None:
     with pytest.raises(EngineFailed) as caught:
         start().load(tmp_path / "none.prototxt")
-    assert str(caught.value) == f"{tmp_path}/none.prototxt: no such file"
+    assert str(caught.value) == f"{tmp_path}/none.prototxt: No such file or directory"
 
 
 def test_transplant_moves_every_value(net: CaffeNet) -> None:

@@ -192,13 +192,13 @@ def test_only_regular_files_are_sources(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     with pytest.raises(OSError, match="not a regular file"):
         FileSource(fifo)
-    with pytest.raises(OSError, match="a directory"):
+    with pytest.raises(OSError, match="is a folder"):
         FileSource(tmp_path)
 
 
 def test_what_is_no_source_is_let_go_of(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
-    with pytest.raises(OSError, match="a directory"):
+    with pytest.raises(OSError, match="is a folder"):
         FileSource(tmp_path)
     assert len(os.listdir("/dev/fd")) == before
 
