@@ -1,0 +1,238 @@
+"""What --json prints, of every command, against the schemas that docs/json.md describes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from jsonschema import Draft202012Validator
+
+from netsurgery.cli import COMMANDS, cli, run
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs"
+
+#: Commands whose JSON no schema describes yet.
+PENDING = {"convert", "upgrade", "export"}
+
+#: Command -> the words behind it; of some, all that a record may hold is in several runs together.
+RUNS: dict[str, list[str]] = {
+    "check": [
+        "NET",
+        "NET MODEL --stage s --level 2",
+        "other MODEL",
+        "wrong",
+        "v1",
+        "unknown",
+        "forked MODEL",
+        "NET_full_conv.prototxt",
+    ],
+    "classify-map": [
+        "grey.png nowhere.png --prototxt NET_full_conv.prototxt --engine embedded --top-k 2 "
+        "--labels names --weights MODEL_full_conv.caffemodel",
+    ],
+    "diff": [
+        "NET NET",
+        "NET other MODEL weights --text",
+        "MODEL weights",
+        "NET NET_full_conv.prototxt MODEL MODEL_full_conv.caffemodel",
+        "NET v1",
+    ],
+    "edit": [
+        "NET MODEL conv1[0]*=2 save:conv1[0]=x.npy outputs:conv2:drop=1,3 --dry-run",
+        "NET MODEL ip2[0][5]=msra:seed=1 -o edited --force",
+        "normalized norms fold -o edited --force --prototxt-out folded",
+    ],
+    "features": [
+        "grey.png nowhere.png --prototxt NET --weights MODEL --blob conv1 --engine embedded "
+        "-o f.npz --force"
+    ],
+    "init": ["NET -o new --force --seed 3", "other --missing MODEL -o new --force"],
+    "inspect": [
+        "NET",
+        "MODEL",
+        "NET MODEL --field --stats",
+        "other MODEL --stats",
+        "v1",
+        "unknown --field --stage s",
+        "twice",
+    ],
+    "presets": [""],
+    "setup": ["NET MODEL --image grey.png --class 3 --engine embedded --force"],
+    "transplant": [
+        "NET MODEL other larger -o moved --force --slice",
+        "NET MODEL NET_full_conv.prototxt -o moved --dry-run --map conv1=conv1",
+    ],
+    "verify": [
+        "NET MODEL NET MODEL --engine embedded",
+        "NET MODEL NET weights --engine embedded --image grey.png --raw-scale 1",
+        "NET MODEL NET_full_conv.prototxt MODEL_full_conv.caffemodel --engine embedded",
+        "NET_full_conv.prototxt MODEL_full_conv.caffemodel NET MODEL --engine embedded",
+        "padded padding padded_full_conv.prototxt padding_full_conv.caffemodel --engine embedded",
+        "broken inf broken inf --engine embedded",
+    ],
+    "caffe-info": [""],
+}
+
+NET = """input: "x" input_shape { dim: [1, 1, 8, 8] }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+"""
+V1 = """input: "data" input_dim: [1, 4, 8, 8]
+layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
+  convolution_param { num_output: 2 kernel_size: 3 } }
+"""
+
+
+#: The words of a command of a group.
+NAMES = {"caffe-info": ["caffe", "info"]}
+
+
+#: Keys without a value in any of the runs: an engine's note needs a Caffe that lacks something, and
+#: a grey picture of no digit chooses no preset.
+NEVER_SEEN = {
+    "setup": {"chosen", "label", "settings"},
+    "caffe-info": {"chosen_engine"},
+    "edit": {"notes"},
+    "transplant": {"notes", "params_without_layer"},
+}
+
+
+def json_commands() -> Iterator[str]:
+    """Every command that takes --json; of a group's, with the group's name before it."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        commands = {name: command}
+        if isinstance(command, click.Group):
+            commands = {f"{name}-{word}": each for word, each in command.commands.items()}
+        for full, each in commands.items():
+            if any(param.name == "as_json" for param in each.params):
+                yield full
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nets with much to report of, their weights, a picture."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("json")
+    root = FOLDER.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        net, model = (
+            root / "prototxt/digits_deploy.prototxt",
+            root / "models/digits/digits.caffemodel",
+        )
+        text = net.read_text()
+        Path("NET").write_text(text)
+        Path("MODEL").write_bytes(model.read_bytes())
+        Path("other").write_text(
+            text.replace("num_output: 96", "num_output: 97").replace('"conv1"', '"c1"')
+            + 'layer { name: "sum" type: "Reduction" bottom: "prob" top: "sum" }'
+        )
+        Path("wrong").write_text(text.replace("kernel_size", "kernel_sise"))
+        Path("unknown").write_text(text.replace("Pooling", "Zigzag"))
+        Path("forked").write_text(text.replace("kernel_size: 5", "kernel_size: 5 hole: 1"))
+        Path("v1").write_text(V1)
+        Path("names").write_text("".join(f"class {number}\n" for number in range(11)))
+        Path("twice").write_text(text.replace('name: "prob"', 'name: "ip2"'))
+        norm = 'layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }\n'
+        Path("normalized").write_text(
+            NET.replace('layer { name: "fc"', f'{norm}layer {{ name: "fc"')
+        )
+        assert run(["init", "normalized", "-o", "norms", "-q"]) == 0
+        assert run(["init", "other", "-o", "larger", "-q"]) == 0
+        Path("padded").write_text(NET)
+        assert run(["convert", "NET", "MODEL", "--engine", "embedded", "-q"]) == 0
+        assert run(["init", str(net), "-o", "weights", "-q"]) == 0
+        assert run(["init", "padded", "-o", "padding", "-q"]) == 0
+        assert run(["convert", "padded", "padding", "--engine", "embedded", "-q"]) == 0
+        Path("broken").write_text(NET.replace('type: "xavier"', 'type: "constant" value: 3e38'))
+        assert run(["init", "broken", "-o", "inf", "-q"]) == 0
+        Image.fromarray(np.full((30, 60), 99, np.uint8)).save("grey.png")
+    return folder
+
+
+def schema(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((FOLDER / "json" / f"{name}.schema.json").read_text())
+    return result
+
+
+def printed(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> list[Any]:
+    """The records that a command prints; of classify-map one a line."""
+    capsys.readouterr()
+    run([*NAMES.get(command, [command]), *words.split(), "--json"])
+    out = capsys.readouterr().out
+    return list(map(json.loads, out.splitlines() if command == "classify-map" else [out]))
+
+
+@pytest.mark.parametrize("command", sorted(RUNS))
+def test_what_is_printed_is_as_the_schema_says(
+    command: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(files)
+    validator = Draft202012Validator(schema(command))
+    seen = set[str]()
+    for words in RUNS[command]:
+        for record in printed(command, words, capsys):
+            validator.validate(record)
+            seen.update(filled(record))
+    # The runs show what there is to show: no key is null or empty in all of them.
+    keys = {key for part in objects(schema(command)) for key in part["properties"]}
+    assert keys - seen <= {"note", *NEVER_SEEN.get(command, ())}
+
+
+def filled(part: Any) -> Iterator[str]:
+    """The keys that have a value, at any depth."""
+    if isinstance(part, dict):
+        yield from (key for key, value in part.items() if value not in (None, [], {}))
+    for value in part.values() if isinstance(part, dict) else part:
+        if isinstance(value, (dict, list)):
+            yield from filled(value)
+
+
+def test_every_command_with_json_has_a_schema_and_is_run() -> None:
+    commands = set(json_commands())
+    assert set(RUNS) == commands - PENDING
+    schemas = {path.name.removesuffix(".schema.json") for path in (FOLDER / "json").iterdir()}
+    assert schemas == set(RUNS)
+
+
+def test_every_schema_has_its_section() -> None:
+    """And each section names its schema."""
+    text = (FOLDER / "json.md").read_text()
+    sections = dict(re.findall(r"^## (\S.*)\n\n((?:.+\n)+)", text, re.MULTILINE))
+    names = {title.replace(" ", "-"): body for title, body in sections.items()}
+    assert set(names) == set(RUNS)
+    for name, body in names.items():
+        assert f"json/{name}.schema.json" in body
+
+
+def objects(part: Any) -> Iterator[dict[str, Any]]:
+    """Every schema of an object with properties in a schema."""
+    if isinstance(part, dict):
+        if "properties" in part and part.get("type") == "object":
+            yield part
+        for value in part.values():
+            yield from objects(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from objects(value)
+
+
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_schemas_are_strict(name: str) -> None:
+    """A key that no schema has is an error, as is one that is missing and not optional."""
+    Draft202012Validator.check_schema(schema(name))
+    for part in objects(schema(name)):
+        assert part.get("additionalProperties") is False, part
+        assert "required" in part or name == "check", part
