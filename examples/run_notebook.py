@@ -1,6 +1,6 @@
 """Execute a notebook from top to bottom and store in it what its cells print and show.
 
-A notebook is JSON: its code cells are run here in one namespace, in order, by the standard library
+A notebook is JSON: its code cells are run in one namespace, in order, by the standard library
 alone; Jupyter opens the result. Usage: run_notebook.py NOTEBOOK.ipynb
 """
 
@@ -25,10 +25,10 @@ Output = dict[str, Any]
 
 def load(path: Path) -> dict[str, Any]:
     """The notebook. Raises ValueError for one of another format than 4."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if found.get("nbformat") != 4:
-        raise ValueError(f"{path}: nbformat {found.get('nbformat')}, expected 4")
-    return found
+    notebook: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if notebook.get("nbformat") != 4:
+        raise ValueError(f"{path}: nbformat {notebook.get('nbformat')}, expected 4")
+    return notebook
 
 
 def code_cells(notebook: dict[str, Any]) -> list[Cell]:
@@ -89,8 +89,8 @@ def _shown(value: Any) -> dict[str, Any]:
 def main(path: Path) -> None:
     """Run it where it lies, and write the outputs into it."""
     notebook = load(path)
-    made = list(execute(notebook, path.resolve().parent))
-    for number, (cell, outputs) in enumerate(zip(code_cells(notebook), made, strict=True), 1):
+    results = list(execute(notebook, path.resolve().parent))
+    for number, (cell, outputs) in enumerate(zip(code_cells(notebook), results, strict=True), 1):
         cell["execution_count"], cell["outputs"] = number, outputs
     text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")

@@ -1,1 +1,1 @@
-"""What Python sees: the commands' verbs on open objects; `netsurgery` itself lists the names."""
+"""An open net in Python: its params and blobs as arrays, and what runs it."""

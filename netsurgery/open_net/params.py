@@ -65,7 +65,7 @@ class Store:
         return (stored if stored.flags.writeable else stored.copy()).view(ParamArray)
 
     def shape(self, layer: str, index: int) -> Shape:
-        """A param's shape, without its numbers where the net tells it."""
+        """A param's shape, without its numbers where the net determines it."""
         known = self.original.shapes.params.get(layer, ())
         return known[index] if index < len(known) else self.original.peek_alone(layer, index).shape
 
