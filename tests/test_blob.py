@@ -8,7 +8,7 @@ import pytest
 from golden import floats
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.formats.blob import Blob, Span, read_blob
+from netsurgery.formats.blob import Span, StoredBlob, read_blob
 from netsurgery.io.segments import FileSource
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import (
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def blob(folder: Path, *fields: bytes) -> Blob:
+def blob(folder: Path, *fields: bytes) -> StoredBlob:
     path = folder / "b"
     path.write_bytes(b"".join(fields))
     reader = WireReader(FileSource(path))

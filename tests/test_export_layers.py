@@ -105,7 +105,7 @@ def test_one_graph_for_any_size(kind: str) -> None:
         other = replace(trial, bottoms=(larger,) * len(trial.bottoms))
         at_own = graph_of(net_of(prototxt(trial)), tops(trial), dynamic=True)
         at_other = graph_of(net_of(prototxt(other)), tops(trial), dynamic=True)
-        if at_own.operations != at_other.operations or not same(at_own, at_other):
+        if at_own.nodes != at_other.nodes or not same(at_own, at_other):
             return  # `export` calls these fixed
         any_size = {name: (*axes[:2], "h", "w") for name, axes in at_own.inputs.items()}
         at_own.inputs = dict(any_size)
@@ -116,7 +116,7 @@ def test_one_graph_for_any_size(kind: str) -> None:
         feed = {name: random.standard_normal(larger).astype(np.float32) for name in exact.inputs}
         for ours, wanted in zip(run(at_own, feed), run(exact, feed), strict=True):
             assert difference(ours, wanted) <= 1e-5
-        found.update(o.kind for o in at_own.operations)
+        found.update(o.kind for o in at_own.nodes)
 
     found: set[str] = set()
     agrees()
@@ -166,7 +166,7 @@ def test_only_what_is_needed() -> None:
 def test_values_are_called_as_blobs() -> None:
     """The blob a is its last writer's; what was there before has a name of its own."""
     graph = graph_of(net_of(NET), ["c", "a", "x"])
-    kinds = {o.outputs[0]: o.kind for o in graph.operations}
+    kinds = {o.outputs[0]: o.kind for o in graph.nodes}
     assert kinds["a"] == "Add"
     assert kinds["b"] == "Tanh"
     assert list(graph.outputs) == ["c", "a", "x/top"]

@@ -19,7 +19,7 @@ from netsurgery.cli import run
 from netsurgery.errors import CaffemodelError, NetError
 from netsurgery.formats import weights as formats
 from netsurgery.formats.textformat import parse
-from netsurgery.io.files import Output
+from netsurgery.io.files import OutputFile
 from netsurgery.net import net_with_weights as models
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
@@ -416,14 +416,14 @@ def test_what_was_written_is_read_back(
     """A disk that loses what it was given is found out before any output appears."""
     model_of()
     before = sorted(folder.iterdir())
-    original = Output.write_segments
+    original = OutputFile.write_segments
 
-    def cut_short(output: Output, *given: Any) -> int:
+    def cut_short(output: OutputFile, *given: Any) -> int:
         written = original(output, *given)
         os.truncate(output.temporary, written - 7)
         return written
 
-    monkeypatch.setattr(Output, "write_segments", cut_short)
+    monkeypatch.setattr(OutputFile, "write_segments", cut_short)
     assert run(command) == 1
     assert "what was written cannot be read back" in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before
@@ -448,14 +448,14 @@ def test_a_model_that_changes_while_it_is_read_is_given_up(
 ) -> None:
     model_of()
     before = sorted(folder.iterdir())
-    original = Output.write_segments
+    original = OutputFile.write_segments
 
-    def meanwhile(output: Output, *given: Any) -> int:
+    def meanwhile(output: OutputFile, *given: Any) -> int:
         written = original(output, *given)
         Path("m.caffemodel").write_bytes(Path("m.caffemodel").read_bytes() + b"\n\0")
         return written
 
-    monkeypatch.setattr(Output, "write_segments", meanwhile)
+    monkeypatch.setattr(OutputFile, "write_segments", meanwhile)
     assert run(command) == 1
     assert "has changed since" in capsys.readouterr().err
     assert sorted(folder.iterdir()) == before

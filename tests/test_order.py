@@ -16,7 +16,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
 from netsurgery.net import NetDefinition
-from netsurgery.net.order import Orders, Part, as_map, bottom_orders, is_natural, places
+from netsurgery.net.order import OrderPart, Orders, as_map, bottom_orders, is_natural, places
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.verbs.conversion import output_paths, write_conversion
@@ -63,7 +63,7 @@ def plan(text: str, **options: object) -> ConvolutionPlan:
     return plan_convolution(net_of(text), **options)  # type: ignore[arg-type]
 
 
-def order_of(text: str, blob: str) -> tuple[Part, ...] | None:
+def order_of(text: str, blob: str) -> tuple[OrderPart, ...] | None:
     net = net_of(text)
     orders = Orders(infer(net))
     orders.begin("data")
@@ -74,35 +74,35 @@ def order_of(text: str, blob: str) -> tuple[Part, ...] | None:
 
 PERMUTED = permute("c", "p", 0, 2, 3, 1)
 ONE = "convolution_param { num_output: 2 kernel_size: 1 }"
-HWC = (Part(MAP, (1, 2, 0)),)
+HWC = (OrderPart(MAP, (1, 2, 0)),)
 
 
 @pytest.mark.parametrize(
     ("text", "blob", "order"),
     [
-        ("", "c", (Part(MAP),)),
+        ("", "c", (OrderPart(MAP),)),
         (permute("c", "p", 0, 2, 3, 1), "p", HWC),
-        (permute("c", "p", 0, 2), "p", (Part(MAP, (1, 0, 2)),)),
+        (permute("c", "p", 0, 2), "p", (OrderPart(MAP, (1, 0, 2)),)),
         (permute("c", "p", 0, 2, 3, 1) + layer("Flatten", "p", "f"), "f", HWC),
         (permute("c", "p", 0, 2, 3, 1) + layer("ReLU", "p", "f"), "f", HWC),
-        (permute("c", "p", 0, 2, 3, 1) + permute("p", "o", 0, 3, 1, 2), "o", (Part(MAP),)),
+        (permute("c", "p", 0, 2, 3, 1) + permute("p", "o", 0, 3, 1, 2), "o", (OrderPart(MAP),)),
         (permute("c", "p", 0, 2, 3, 1) + reshape("p", "f", 0, -1), "f", HWC),
         (
             PERMUTED + reshape("p", "f", 0, -1) + reshape("f", "g", 0, 3, 4, 4),
             "g",
             HWC,
         ),
-        (reshape("c", "g", 0, 2, 6, 4), "g", (Part((2, 6, 4)),)),
+        (reshape("c", "g", 0, 2, 6, 4), "g", (OrderPart((2, 6, 4)),)),
         (PERMUTED + reshape("p", "g", 0, -1, 1, 1), "g", HWC),
         (permute("c", "p", 1, 0, 2, 3), "p", None),
-        (fc("fc", "c"), "fc", (Part((5, 1, 1)),)),
+        (fc("fc", "c"), "fc", (OrderPart((5, 1, 1)),)),
         (
             layer("Flatten", "c", "f") + SMALLER + layer("Flatten", "q", "g")
             + layer("Concat", "f g", "h"),
             "h",
-            (Part(MAP), Part((4, 1, 2))),
+            (OrderPart(MAP), OrderPart((4, 1, 2))),
         ),
-        (layer("Flatten", "c", "f") + layer("Concat", "f f", "h"), "h", (Part((8, 3, 4)),)),
+        (layer("Flatten", "c", "f") + layer("Concat", "f f", "h"), "h", (OrderPart((8, 3, 4)),)),
         (
             permute("c", "p", 0, 2, 3, 1) + layer("Flatten", "p", "f") + layer("Flatten", "c", "g")
             + layer("Eltwise", "f g", "h"),
@@ -111,24 +111,26 @@ HWC = (Part(MAP, (1, 2, 0)),)
         ),
     ],
 )  # fmt: skip
-def test_the_order_of_a_blob(text: str, blob: str, order: tuple[Part, ...] | None) -> None:
+def test_the_order_of_a_blob(text: str, blob: str, order: tuple[OrderPart, ...] | None) -> None:
     assert order_of(text, blob) == order
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_places_are_those_of_numpy(order: tuple[int, int, int]) -> None:
     values = np.arange(24).reshape(2, 3, 4)
-    assert places((Part((2, 3, 4), order),)).tolist() == values.transpose(order).ravel().tolist()
-    both = places((Part((1, 2, 2)), Part((2, 3, 4), order)))
+    assert (
+        places((OrderPart((2, 3, 4), order),)).tolist() == values.transpose(order).ravel().tolist()
+    )
+    both = places((OrderPart((1, 2, 2)), OrderPart((2, 3, 4), order)))
     assert both.tolist() == [0, 1, 2, 3, *(4 + values.transpose(order).ravel())]
 
 
 def test_axes_of_one_do_not_matter() -> None:
-    assert is_natural((Part((4, 1, 1), (1, 2, 0)),))
-    assert is_natural((Part((4, 3, 1), (0, 2, 1)),))
-    assert not is_natural((Part((4, 3, 1), (1, 0, 2)),))
-    assert as_map((Part((4, 3, 2)), Part((1, 3, 2), (1, 2, 0)))) == (5, 3, 2)
-    assert as_map((Part((4, 3, 2)), Part((4, 2, 3)))) is None
+    assert is_natural((OrderPart((4, 1, 1), (1, 2, 0)),))
+    assert is_natural((OrderPart((4, 3, 1), (0, 2, 1)),))
+    assert not is_natural((OrderPart((4, 3, 1), (1, 0, 2)),))
+    assert as_map((OrderPart((4, 3, 2)), OrderPart((1, 3, 2), (1, 2, 0)))) == (5, 3, 2)
+    assert as_map((OrderPart((4, 3, 2)), OrderPart((4, 2, 3)))) is None
 
 
 def test_the_order_that_a_layer_reads_is_that_before_it() -> None:
@@ -136,7 +138,7 @@ def test_the_order_that_a_layer_reads_is_that_before_it() -> None:
     found = {
         one.name: order for one, order in bottom_orders(net_of(text), infer(net_of(text))).items()
     }
-    assert found == {"c": (Part((2, 7, 9)),), "p": (Part(MAP),), "fc": HWC}
+    assert found == {"c": (OrderPart((2, 7, 9)),), "p": (OrderPart(MAP),), "fc": HWC}
 
 
 # What stands between the map c and the InnerProduct, and the order in which it lays the numbers.
@@ -350,7 +352,7 @@ def test_maps_permuted_flattened_and_joined_are_joined_as_maps() -> None:
     text = PERMUTED + layer("Flatten", "p", "f") + layer("Flatten", "c", "g")
     made = plan(text + layer("Concat", "f g", "h") + fc("fc", "h"))
     assert made.moves[0].new[0] == (5, 8, 3, 4)
-    assert made.moves[0].columns == (Part(MAP, (1, 2, 0)), Part(MAP))
+    assert made.moves[0].columns == (OrderPart(MAP, (1, 2, 0)), OrderPart(MAP))
 
 
 def test_axes_of_one_cell_are_permuted_all_the_same() -> None:

@@ -127,6 +127,21 @@ def test_shapes_are_printed_by_one_function() -> None:
     assert all(shapes_by_hand(path.read_text(encoding="utf-8")) for path in own)
 
 
+def test_one_name_means_one_thing() -> None:
+    """No two modules define a class of one name, or a type of one name otherwise."""
+    meanings: dict[str, set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                meanings.setdefault(node.name, set()).add(f"class of {path}")
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+                target = node.target
+            if isinstance(target, ast.Name) and re.match(r"_?[A-Z]\w*[a-z]", target.id):
+                meanings.setdefault(target.id, set()).add(ast.unparse(node).partition("=")[2])
+    assert {name: which for name, which in meanings.items() if len(which) > 1} == {}
+
+
 def test_what_is_looked_for_is_seen(tmp_path: Path) -> None:
     assert vague_names("def f(one):\n    found = [made for made in one]") == [
         "f: found",

@@ -176,7 +176,7 @@ def command(
             raise click.UsageError("--json and a file cannot both go to standard output")
         check_no_terminal("what is written")
     with job:
-        _Show(job, as_json, quiet).all()
+        _MapPrinter(job, as_json, quiet).all()
     if not quiet:
         echo_notes(engine_hint(job.mapper.engine, "classify-map"), err=True)
 
@@ -198,7 +198,7 @@ def _import_numpy() -> None:
 
 
 @dataclass
-class _Show:
+class _MapPrinter:
     """Prints the results, one after another."""
 
     job: MapJob

@@ -21,7 +21,7 @@ from netsurgery.verbs.diff_result import Comparison
 
 __all__ = ["command", "trouble_is_two"]
 
-Pair = tuple[Path, Path]
+PathPair = tuple[Path, Path]
 
 #: What cannot be compared is told apart from what differs, as diff does.
 TROUBLE = 2
@@ -99,7 +99,7 @@ def trouble_is_two() -> Iterator[None]:
         raise
 
 
-def told_apart(files: tuple[Path, ...]) -> tuple[Pair | None, Pair | None]:
+def told_apart(files: tuple[Path, ...]) -> tuple[PathPair | None, PathPair | None]:
     """The two prototxts and the two caffemodels among the files, either None for none.
 
     Raises UsageError for any other number of either.
@@ -119,7 +119,7 @@ def _one_or_two(files: tuple[Path, ...]) -> Path | tuple[Path, Path]:
     return files[0] if len(files) == 1 else (files[0], files[1])
 
 
-def _pair(paths: list[Path]) -> Pair | None:
+def _pair(paths: list[Path]) -> PathPair | None:
     return (paths[0], paths[1]) if paths else None
 
 

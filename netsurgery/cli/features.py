@@ -140,13 +140,13 @@ def command(
     if not quiet:
         echo_notes(job.extractor.mapper.source.net.notes, err=True)
     with job:
-        _Show(job, as_json, quiet).all()
+        _FeaturePrinter(job, as_json, quiet).all()
     if not quiet:
         echo_notes(engine_hint(job.extractor.mapper.engine, "features"), err=True)
 
 
 @dataclass
-class _Show:
+class _FeaturePrinter:
     """Prints the results, and at the end what was written."""
 
     job: FeatureJob

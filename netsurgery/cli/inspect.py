@@ -18,7 +18,7 @@ from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.net import MAX_DIM
 from netsurgery.net.state import TEST, NetState
-from netsurgery.verbs.inspect import InputSize, inspect
+from netsurgery.verbs.inspect import NewInputSize, inspect
 from netsurgery.verbs.inspect_result import Inspection
 
 __all__ = ["command", "told_apart"]
@@ -27,7 +27,7 @@ __all__ = ["command", "told_apart"]
 _AXES = 32
 
 
-def input_size(text: str) -> InputSize:
+def input_size(text: str) -> NewInputSize:
     """``"227x227"`` is (227, 227); ``"data=1x3x64x64"`` the whole shape of one input.
 
     Raises ValueError.
@@ -36,7 +36,7 @@ def input_size(text: str) -> InputSize:
     dims = whole_numbers(size.lower(), "x", MAX_DIM)
     if not dims or 0 in dims or len(dims) > _AXES:
         raise ValueError(f"{size!r} is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227")
-    return InputSize(name or None, dims)
+    return NewInputSize(name or None, dims)
 
 
 @click.command(
@@ -78,7 +78,7 @@ def input_size(text: str) -> InputSize:
 @quiet_option
 def command(
     files: tuple[Path, ...],
-    sizes: tuple[InputSize, ...],
+    sizes: tuple[NewInputSize, ...],
     state: NetState,
     with_fields: bool,
     with_statistics: bool,

@@ -23,9 +23,9 @@ from netsurgery.io.children import run, start
 from netsurgery.io.scratch import scratch_folder
 
 __all__ = [
+    "OnProgress",
     "Package",
     "PrivateApt",
-    "Progress",
     "Report",
     "host_mirror",
     "keyring",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 #: Called with what is being done and how much of it is, 0 to 1.
-Progress = Callable[[str, float], None]
+OnProgress = Callable[[str, float], None]
 #: Called with a line on what was checked.
 Report = Callable[[str], None]
 
@@ -176,7 +176,7 @@ class PrivateApt:
     downloaded stays in `folder` and is used again, after its SHA-256 was compared.
     """
 
-    def __init__(self, folder: Path, mirror: str, suite: str, progress: Progress) -> None:
+    def __init__(self, folder: Path, mirror: str, suite: str, progress: OnProgress) -> None:
         if not MIRROR.fullmatch(mirror):
             raise InstallError(f"--mirror {mirror!r} is not the URL of a mirror")
         if not SUITE.fullmatch(suite):

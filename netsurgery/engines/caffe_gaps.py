@@ -13,7 +13,7 @@ from netsurgery.net.net_with_weights import NetWithWeights
 __all__ = ["unknown_field", "what_caffe_lacks"]
 
 #: Message -> its fields, each with the name of its own message, None for a plain value.
-Fields = Mapping[str, Mapping[str, str | None]]
+MessageFields = Mapping[str, Mapping[str, str | None]]
 
 
 def what_caffe_lacks(caffe: PycaffeEngine, model: NetWithWeights) -> str:
@@ -43,7 +43,9 @@ def what_caffe_lacks(caffe: PycaffeEngine, model: NetWithWeights) -> str:
     return lost_by_caffe(model)
 
 
-def unknown_field(message: Message, name: str, fields: Fields) -> tuple[str, TextField] | None:
+def unknown_field(
+    message: Message, name: str, fields: MessageFields
+) -> tuple[str, TextField] | None:
     """The message and the first field of it that `fields` do not have, anywhere in the text."""
     if name not in fields:
         return None

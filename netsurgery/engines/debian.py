@@ -25,8 +25,8 @@ from typing import Any
 
 from netsurgery import __version__
 from netsurgery.engines.apt import (
+    OnProgress,
     PrivateApt,
-    Progress,
     Report,
     host_mirror,
     keyring,
@@ -132,7 +132,7 @@ def install_caffe(
     prefix: Path | None = None,
     mirror: str | None = None,
     suite: str = "bullseye",
-    progress: Progress = _silent,
+    progress: OnProgress = _silent,
     *,
     force: bool = False,
     keep_downloads: bool = False,
@@ -243,7 +243,7 @@ def _no_space(prefix: Path) -> InstallError:
 
 
 @contextlib.contextmanager
-def _lock(prefix: Path, progress: Progress) -> Iterator[None]:
+def _lock(prefix: Path, progress: OnProgress) -> Iterator[None]:
     """Only one install at a time in a prefix; a second waits, and then finds the first's work."""
     prefix.mkdir(parents=True, exist_ok=True)
     _refuse_exposed(prefix)  # somebody else may have been first to make it
@@ -266,7 +266,7 @@ def _refuse_foreign(prefix: Path) -> None:
 
 
 def _fetch_and_unpack(
-    prefix: Path, mirror: str | None, suite: str, progress: Progress, report: Report
+    prefix: Path, mirror: str | None, suite: str, progress: OnProgress, report: Report
 ) -> None:
     require_tools()
     keyring()
@@ -321,7 +321,7 @@ def _require_space(prefix: Path, needed: int) -> None:
         )
 
 
-def _unpack(files: Sequence[Path], root: Path, progress: Progress) -> None:
+def _unpack(files: Sequence[Path], root: Path, progress: OnProgress) -> None:
     root.mkdir(mode=0o755, parents=True)
     for number, file in enumerate(files):
         progress("unpacking", number / len(files))

@@ -13,12 +13,12 @@ from netsurgery.export import protobuf
 from netsurgery.export.protobuf import Attribute, ExternalData, Piece
 from netsurgery.net.net import Shape
 
-__all__ = ["Constant", "Graph", "Operation"]
+__all__ = ["Constant", "Graph", "Node"]
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One operator of ONNX, and the layer it is part of.
+class Node:
+    """A node of an ONNX graph, and the layer it is part of.
 
     ``name`` is its first output's original name, before that was renamed after a blob: it contains
     the layer's name.
@@ -52,7 +52,7 @@ class Graph:
 
     inputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
     outputs: dict[str, Sequence[int | str]] = field(default_factory=dict)
-    operations: list[Operation] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Constant] = field(default_factory=dict)
     starts: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -74,9 +74,7 @@ class Graph:
     ) -> list[str]:
         """Add an operation with `count` outputs and return their names."""
         outputs = tuple(self.fresh(hint) for _ in range(count))
-        self.operations.append(
-            Operation(kind, tuple(inputs), outputs, attributes, outputs[0], self.layer)
-        )
+        self.nodes.append(Node(kind, tuple(inputs), outputs, attributes, outputs[0], self.layer))
         return list(outputs)
 
     def constant(self, data: np.ndarray[Any, Any] | ExternalData, shape: Shape, hint: str) -> str:
@@ -87,7 +85,7 @@ class Graph:
 
     def drop_unused(self) -> None:
         """Leave out constants that no operation takes."""
-        taken = {name for o in self.operations for name in o.inputs}
+        taken = {name for o in self.nodes for name in o.inputs}
         self.constants = {name: c for name, c in self.constants.items() if name in taken}
 
     def rename(self, names: Mapping[str, str]) -> None:
@@ -96,9 +94,8 @@ class Graph:
         def renamed(old: Iterable[str]) -> tuple[str, ...]:
             return tuple(names.get(name, name) for name in old)
 
-        self.operations = [
-            replace(o, inputs=renamed(o.inputs), outputs=renamed(o.outputs))
-            for o in self.operations
+        self.nodes = [
+            replace(o, inputs=renamed(o.inputs), outputs=renamed(o.outputs)) for o in self.nodes
         ]
         self.constants = {names.get(k, k): v for k, v in self.constants.items()}
         self.outputs = {names.get(k, k): v for k, v in self.outputs.items()}
@@ -106,14 +103,14 @@ class Graph:
 
     def size_of_params_of(self, kind: str) -> int:
         """Bytes of the constants that operations of this kind take."""
-        taken = {name for o in self.operations if o.kind == kind for name in o.inputs}
+        taken = {name for o in self.nodes if o.kind == kind for name in o.inputs}
         return sum(4 * prod(c.shape) for name, c in self.constants.items() if name in taken)
 
     def encode(self, name: str, location: str | None = None) -> list[Piece]:
         """The GraphProto; file ranges become external data in `location`, or pieces inside."""
         pieces: list[Piece] = [
-            protobuf.field(1, protobuf.operation(o.kind, o.inputs, o.outputs, o.attributes, o.name))
-            for o in self.operations
+            protobuf.field(1, protobuf.node(o.kind, o.inputs, o.outputs, o.attributes, o.name))
+            for o in self.nodes
         ]
         pieces.append(protobuf.field(2, name or "net"))
         for key, constant in self.constants.items():

@@ -173,7 +173,7 @@ def _same_size(shapes: Shapes, others: Mapping[str, Shape]) -> bool:
 
 def _difference(first: Graph, second: Graph) -> str:
     """That a layer's operations are not the same in both graphs; "" where all are."""
-    for a, b in zip_longest(first.operations, second.operations):
+    for a, b in zip_longest(first.nodes, second.nodes):
         same = a == b and all(
             _equal(first.constants.get(n), second.constants.get(n)) for n in a.inputs
         )

@@ -29,7 +29,7 @@ __all__ = [
     "join",
     "message",
     "model",
-    "operation",
+    "node",
     "size_of",
     "tensor",
     "value_info",
@@ -93,7 +93,7 @@ def attribute(name: str, value: Attribute) -> bytes:
     return encoded + packed_varints(8, map(int, value)) + field(20, 7)
 
 
-def operation(
+def node(
     kind: str,
     inputs: Sequence[str],
     outputs: Sequence[str],

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RAW_FIELDS",
-    "Blob",
     "Shape",
     "Span",
+    "StoredBlob",
     "blob_fields",
     "plain_numbers",
     "raw_blob",
@@ -67,7 +67,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class StoredBlob:
     """A param blob (or a mean) in a file.
 
     shape: its axes, four for a `legacy` blob. where: for messages, "layer 'fc6', blob 0".
@@ -144,7 +144,7 @@ def blob_fields(reader: WireReader, start: int, end: int) -> Iterator[WireField]
         start = found.end
 
 
-def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
+def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlob:
     """The blob whose BlobProto has the bytes `start` to `end`. Raises CaffemodelError.
 
     Refused: numbers that do not agree with the shape in their count (none included), shapes that
@@ -179,7 +179,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> Blob:
     if is_raw:
         width = raw_width(reader, raw.get(RAW_DATA_TYPE), raw[RAW_DATA], where)
         kept = {width: [_span(reader, raw[RAW_DATA], width, where)]}
-    blob = Blob(
+    blob = StoredBlob(
         reader=reader,
         where=where,
         shape=_checked_shape(reader, shape, start, where),
@@ -277,7 +277,7 @@ def _span(reader: WireReader, found: WireField, width: int, where: str) -> Span:
 RAW_FIELDS = (RAW_DATA_TYPE, RAW_DIFF_TYPE, RAW_DATA, RAW_DIFF)
 
 
-def raw_blob(reader: WireReader, start: int, end: int, where: str) -> Blob | None:
+def raw_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlob | None:
     """The blob of those bytes where its numbers are raw, else None. Raises CaffemodelError."""
     if not any(found.number == RAW_DATA for found in blob_fields(reader, start, end)):
         return None
@@ -285,7 +285,7 @@ def raw_blob(reader: WireReader, start: int, end: int, where: str) -> Blob | Non
     return blob if blob.raw else None
 
 
-def plain_numbers(blob: Blob) -> dict[int, Segment]:
+def plain_numbers(blob: StoredBlob) -> dict[int, Segment]:
     """Field number -> its bytes, instead of all RAW_FIELDS of a `raw` blob: as Caffe 1.0 reads it.
 
     float32 and double become `data` and `double_data`, their bytes a range of the old file; half
@@ -299,7 +299,7 @@ def plain_numbers(blob: Blob) -> dict[int, Segment]:
     return made
 
 
-def _plain(blob: Blob) -> Segment:
+def _plain(blob: StoredBlob) -> Segment:
     if blob.width != 2:
         (span,) = blob.spans
         return FileRange(blob.reader.source, span.offset, span.count * blob.width)
@@ -311,7 +311,7 @@ def _plain(blob: Blob) -> Segment:
     return Computed(4 * blob.count, widened)
 
 
-def _raw_diff(blob: Blob) -> Blob | None:
+def _raw_diff(blob: StoredBlob) -> StoredBlob | None:
     """The blob with its raw gradients for numbers; None where it has none."""
     fields = {found.number: found for found in blob_fields(blob.reader, blob.start, blob.end)}
     if RAW_DIFF not in fields or DIFF in fields or DOUBLE_DIFF in fields:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netsurgery.errors import CaffemodelError
-from netsurgery.formats.blob import Blob, Span, read_blob
+from netsurgery.formats.blob import Span, StoredBlob, read_blob
 from netsurgery.formats.generations import V1_TYPES
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
@@ -25,13 +25,13 @@ from netsurgery.io.wire import Wire, WireField, WireReader
 
 __all__ = [
     "FIELDS",
-    "Blob",
     "Caffemodel",
     "FirstGeneration",
     "LayerFields",
     "ModelLayer",
     "PartCount",
     "Span",
+    "StoredBlob",
     "check_parts",
 ]
 
@@ -109,7 +109,7 @@ class ModelLayer:
     generation: str
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
-    blobs: tuple[Blob, ...]
+    blobs: tuple[StoredBlob, ...]
     start: int
     body: int
     end: int

@@ -21,8 +21,8 @@ from netsurgery.formats.blob import (
     NUMBERS,
     RAW_FIELDS,
     SHAPE,
-    Blob,
     Shape,
+    StoredBlob,
     blob_fields,
     plain_numbers,
 )
@@ -252,7 +252,7 @@ def _blobs(layer: ModelLayer, change: LayerChange) -> dict[int, _Pieces]:
     }
 
 
-def plain_blob(blob: Blob) -> list[Segment]:
+def plain_blob(blob: StoredBlob) -> list[Segment]:
     """The body of a `raw` blob's message with its numbers where Caffe 1.0 reads them.
 
     Raises CaffemodelError for a raw_diff that does not fit the numbers.
@@ -260,7 +260,7 @@ def plain_blob(blob: Blob) -> list[Segment]:
     return _blob(blob, None, None).segments
 
 
-def _blob(blob: Blob, shape: Shape | None, data: Chunks | FileRange | None) -> _Pieces:
+def _blob(blob: StoredBlob, shape: Shape | None, data: Chunks | FileRange | None) -> _Pieces:
     """The new body of a blob's message.
 
     A new shape is written as a BlobShape and the four old dimensions are dropped: Caffe looks at
@@ -287,7 +287,7 @@ def _blob(blob: Blob, shape: Shape | None, data: Chunks | FileRange | None) -> _
     )
 
 
-def _check_shape(blob: Blob, shape: Shape) -> None:
+def _check_shape(blob: StoredBlob, shape: Shape) -> None:
     if min(shape, default=0) < 0 or math.prod(shape) != blob.count:
         raise blob.reader.error(
             f"{blob.where}: {blob.count} numbers of shape {shape_text(blob.shape)} cannot be "

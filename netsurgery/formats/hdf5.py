@@ -76,7 +76,7 @@ class Hdf5Reader(Reader):
 
 @dataclass(frozen=True)
 class Hdf5Blob:
-    """A param blob in an HDF5 file; as `netsurgery.formats.blob.Blob`, never `legacy`.
+    """A param blob in an HDF5 file; as `netsurgery.formats.blob.StoredBlob`, never `legacy`.
 
     place: the dataset's path in the file. packed: (byte offset, bytes) of the numbers where they
     are one run of float32, else None.
@@ -136,7 +136,7 @@ class Hdf5Weights(Closeable):
         self.source, self.path = source, source.path
         self.reader = Hdf5Reader(source)
         with self.reader.opened() as file:
-            params = dict(_Walk(self.reader).layers(_data(self.reader, file)))
+            params = dict(_GroupWalk(self.reader).layers(_data(self.reader, file)))
         self.layers = tuple(
             Hdf5Layer(name, _in_order(self.reader, name, params, shared or {})) for name in params
         )
@@ -208,7 +208,7 @@ def _own(reader: Hdf5Reader, group: Any, name: str | bytes, place: str) -> Any:
     return group[raw]
 
 
-class _Walk:
+class _GroupWalk:
     """Once through the groups; one that is met a second time may be in itself."""
 
     def __init__(self, reader: Hdf5Reader) -> None:

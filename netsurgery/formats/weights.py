@@ -15,7 +15,7 @@ from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer, new_caffemodel
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.files import Output
+from netsurgery.io.files import OutputFile
 from netsurgery.io.reader import Reader, read_head
 from netsurgery.io.segments import FileRange, FileSource, Segment, segments_length
 from netsurgery.io.shape_text import shape_text
@@ -47,7 +47,7 @@ _LARGEST_CAFFEMODEL = 2**31 - 1
 
 
 class WeightsBlob(Protocol):
-    """A param blob in a file; see `netsurgery.formats.blob.Blob`."""
+    """A param blob in a file; see `netsurgery.formats.blob.StoredBlob`."""
 
     @property
     def reader(self) -> Reader:
@@ -180,7 +180,7 @@ def kept_layer(layer: WeightsLayer) -> NewLayer:
 
 
 def write_weights(
-    output: Output,
+    output: OutputFile,
     layers: Sequence[NewLayer],
     *,
     net_name: str = "",

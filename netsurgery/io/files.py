@@ -27,7 +27,7 @@ from netsurgery.io.segments import Segment, close_quietly, write_segments
 from netsurgery.io.targets import STDOUT, check_links, check_outputs, one_line
 from netsurgery.io.terminal import check_no_terminal, print_bytes
 
-__all__ = ["Output", "Outputs"]
+__all__ = ["OutputFile", "Outputs"]
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.netsurgery-tmp", re.DOTALL)
 #: Seconds; putting files in place takes thousandths of one.
@@ -36,7 +36,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
-class Output:
+class OutputFile:
     """One output in the making: write to `file`'s descriptor, or to the path `temporary`.
 
     Another process may write to `temporary` by its name, as long as it truncates and does not
@@ -135,20 +135,20 @@ class Outputs:
             check_no_terminal("what is written")
         to_check = [path for path in paths if path not in printed]
         self._targets = check_outputs(to_check, inputs=inputs, force=force or repeatable)
-        self._made: dict[str, Output] = {}
+        self._made: dict[str, OutputFile] = {}
         self._folders = contextlib.ExitStack()
 
-    def __getitem__(self, path: str | Path) -> Output:
+    def __getitem__(self, path: str | Path) -> OutputFile:
         return self._made[str(path)]
 
     def __enter__(self) -> Outputs:
         try:
             if self._printed:
-                self._made[STDOUT] = Output(STDOUT, self._new_target())
+                self._made[STDOUT] = OutputFile(STDOUT, self._new_target())
             for folder in {os.path.dirname(target) for target in self._targets.values()}:
                 _remove_dead(folder)
             for path, target in self._targets.items():
-                self._made[path] = Output(path, target)
+                self._made[path] = OutputFile(path, target)
         except BaseException:
             self._discard()
             raise
@@ -181,8 +181,8 @@ class Outputs:
         with step:
             self._put(outputs)
 
-    def _put(self, outputs: Sequence[Output]) -> None:
-        undo: list[tuple[str | None, Output]] = []
+    def _put(self, outputs: Sequence[OutputFile]) -> None:
+        undo: list[tuple[str | None, OutputFile]] = []
         try:
             for output in outputs:
                 undo.append((_second_name(output.target), output))
@@ -201,7 +201,7 @@ class Outputs:
             for kept, _ in undo:
                 _unlink(kept)
 
-    def _is_there(self, output: Output) -> bool:
+    def _is_there(self, output: OutputFile) -> bool:
         """Whether the target holds the output already. Raises OutputError for another content."""
         if not os.path.lexists(output.target):
             return False
@@ -224,7 +224,7 @@ class Outputs:
         self._folders.close()
 
 
-def _print(output: Output) -> None:
+def _print(output: OutputFile) -> None:
     with os.fdopen(os.dup(output.fd), "rb") as file:
         file.seek(0)
         print_bytes(file)
@@ -250,7 +250,7 @@ def _held(folders: Iterable[str]) -> Iterator[None]:
             close_quietly(fd)
 
 
-def _check_unmoved(output: Output) -> None:
+def _check_unmoved(output: OutputFile) -> None:
     """Whether the way to an output, and its temporary file, are what they were."""
     check_links(output.path)
     if not os.path.samestat(os.lstat(output.temporary), os.fstat(output.fd)):

@@ -39,8 +39,8 @@ ParamShapes = tuple[Shape | None, ...]
 _NAMED = 5
 
 __all__ = [
-    "Fit",
     "NetWithWeights",
+    "ParamFit",
     "ParamMismatch",
     "lacking",
     "mismatch",
@@ -133,7 +133,7 @@ def refuse_lacking(net: NetDefinition, weights: str, layers: Sequence[str]) -> N
 
 
 @dataclass(frozen=True)
-class Fit:
+class ParamFit:
     """How the weights of a model fit its net.
 
     expected: layer -> the shapes of its params, () for none; a layer whose
@@ -253,11 +253,11 @@ class NetWithWeights(Closeable):
         return tuple(name for name in self.stored if name not in names)
 
     @cached_property
-    def fit(self) -> Fit:
+    def fit(self) -> ParamFit:
         """How weights and net fit, at the inputs that the net declares. Raises PrototxtError."""
         return self.fit_at(self.shapes)
 
-    def fit_at(self, shapes: Shapes) -> Fit:
+    def fit_at(self, shapes: Shapes) -> ParamFit:
         """How weights and net fit where the net has these shapes."""
         expected: dict[str, ParamShapes] = dict(shapes.params)
         for layer in self.net.layers:
@@ -273,9 +273,9 @@ class NetWithWeights(Closeable):
             if wrong is not None:
                 mismatches[name] = wrong
         if not self.has_weights:
-            return Fit(expected, (), (), mismatches)
+            return ParamFit(expected, (), (), mismatches)
         counts = {name: len(params) for name, params in expected.items()}
         missing = lacking(self.net, counts, self.stored)
         absent = (name for name, count in counts.items() if count and name not in self.stored)
         sharing = tuple(name for name in absent if name not in missing)
-        return Fit(expected, missing, sharing, mismatches)
+        return ParamFit(expected, missing, sharing, mismatches)

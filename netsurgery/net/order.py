@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Order",
+    "OrderPart",
     "Orders",
-    "Part",
     "as_map",
     "bottom_orders",
     "count",
@@ -42,7 +42,7 @@ _NATURAL = (0, 1, 2)
 
 
 @dataclass(frozen=True)
-class Part:
+class OrderPart:
     """A map, C x H x W, that lies with its axes in `order`: (1, 2, 0) is H, W, C."""
 
     map: Shape
@@ -55,7 +55,7 @@ class Part:
 
 
 #: The numbers of one image: parts that follow one another.
-Order = tuple[Part, ...]
+Order = tuple[OrderPart, ...]
 
 
 def count(order: Order) -> int:
@@ -166,7 +166,7 @@ class Orders:
         shape = self.shapes.blobs.get(blob, ())
         if 0 in shape or len(shape) < 2:
             return None
-        return (Part(shape[1:] if len(shape) == 4 else (prod(shape[1:]), 1, 1)),)
+        return (OrderPart(shape[1:] if len(shape) == 4 else (prod(shape[1:]), 1, 1)),)
 
     def _tops(self, layer: Layer) -> Sequence[Order | None]:
         if not layer.bottoms or not layer.tops or layer.bottoms[0] not in self.shapes.blobs:
@@ -192,7 +192,7 @@ class Orders:
         if order is None or len(order) != 1 or order[0].dims != shape[1:] or axes[0] != 0:
             return None
         (part,) = order
-        return (Part(part.map, tuple(part.order[axis - 1] for axis in axes[1:])),)
+        return (OrderPart(part.map, tuple(part.order[axis - 1] for axis in axes[1:])),)
 
     def _reshaped(self, layer: Layer, top: str) -> Order | None:
         """As it was, but that N x C x H x W of other sizes is a map of its own."""
@@ -211,11 +211,11 @@ class Orders:
         if len(known) < len(orders) or cut_axis(layer, shape) != 1:
             natural = len(known) == len(orders) and all(map(is_natural, known))
             return self._own(layer.tops[0]) if natural and len(shape) == 4 else None
-        parts: list[Part] = []
+        parts: list[OrderPart] = []
         for part in (part for order in known for part in order):
             last = parts[-1] if parts else None
             if last and last.order == part.order == _NATURAL and last.map[1:] == part.map[1:]:
-                parts[-1] = Part((last.map[0] + part.map[0], *part.map[1:]))
+                parts[-1] = OrderPart((last.map[0] + part.map[0], *part.map[1:]))
             else:
                 parts.append(part)
         return tuple(parts)
@@ -231,7 +231,7 @@ class Orders:
         cell = prod(cut[1:])
         sizes = [prod(self.shapes.blobs.get(top, ())[1:]) for top in layer.tops]
         whole = all(size and size % cell == 0 for size in sizes)
-        return [(Part((size // cell, *cut[1:])),) if whole else None for size in sizes]
+        return [(OrderPart((size // cell, *cut[1:])),) if whole else None for size in sizes]
 
     def _same(self, layer: Layer, top: str) -> Order | None:
         """Numbers that stay where they are; of several bottoms they must lie alike."""

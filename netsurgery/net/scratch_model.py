@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from netsurgery.formats.weights import is_hdf5_name
-from netsurgery.io.files import Output, Outputs
+from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -28,7 +28,7 @@ class ScratchModel(NetWithWeights):
     """
 
     def __init__(
-        self, net: NetDefinition, write: Callable[[Output], object], *, hdf5: bool = False
+        self, net: NetDefinition, write: Callable[[OutputFile], object], *, hdf5: bool = False
     ) -> None:
         """write: gets the output to write the weights to, a caffemodel or HDF5.
 

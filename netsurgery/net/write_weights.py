@@ -26,7 +26,7 @@ from netsurgery.formats.weights import (
     numbers,
     write_weights,
 )
-from netsurgery.io.files import Output
+from netsurgery.io.files import OutputFile
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 
@@ -47,7 +47,7 @@ class ModelChange:
 
 
 def write_model(
-    output: Output,
+    output: OutputFile,
     model: NetWithWeights,
     change: ModelChange,
     progress: Callable[[int, int], None] | None = None,
@@ -71,7 +71,7 @@ def write_model(
 
 
 def _rewrite(
-    output: Output,
+    output: OutputFile,
     source: Caffemodel,
     change: ModelChange,
     net_name: str | None,

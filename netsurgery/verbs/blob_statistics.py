@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsurgery.formats.blob import Blob
+from netsurgery.formats.blob import StoredBlob
 from netsurgery.formats.weights import WeightsBlob
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def statistics(blob: WeightsBlob) -> BlobStatistics:
         zeros=zeros,
         nans=nans,
         infs=infs,
-        bytes=blob.count * (blob.width if isinstance(blob, Blob) else 4),
+        bytes=blob.count * (blob.width if isinstance(blob, StoredBlob) else 4),
     )
 
 
@@ -159,7 +159,7 @@ def _pieces(blob: WeightsBlob) -> Iterator[NDArray[np.float32] | NDArray[np.floa
     """The numbers in order, about a million at a time."""
     import numpy as np
 
-    if isinstance(blob, Blob):
+    if isinstance(blob, StoredBlob):
         yield from blob._pieces()
     elif blob.packed is None:
         yield blob.numpy().ravel()

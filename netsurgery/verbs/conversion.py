@@ -22,7 +22,7 @@ from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
 from netsurgery.io.cleanup import Undo, step
-from netsurgery.io.files import Output, Outputs
+from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import check_links, check_outputs
 from netsurgery.net.net import NetDefinition
@@ -291,7 +291,7 @@ def _way_out(options: EngineOptions) -> Iterator[None]:
         raise type(error)(f"{error}; --engine embedded converts without Caffe") from None
 
 
-def _save(save: Callable[[Path], None], target: Output) -> None:
+def _save(save: Callable[[Path], None], target: OutputFile) -> None:
     """Have Caffe save its net; HDF5 by way of a caffemodel, since our lock keeps its HDF5 out."""
     if not is_hdf5_name(target.path):
         _save_as(save, Path(target.temporary), Path(target.path))
@@ -343,7 +343,7 @@ def _verified(
 
 
 @contextmanager
-def _weights_as_file(output: Output) -> Iterator[Path]:
+def _weights_as_file(output: OutputFile) -> Iterator[Path]:
     """The output as a file that Caffe reads: HDF5 has to have its name, and no lock."""
     if not is_hdf5_name(output.path):
         yield Path(output.temporary)

@@ -26,7 +26,7 @@ from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
 __all__ = ["compare", "compare_files", "diff"]
 
-Nets = tuple[Prototxt, Prototxt]
+PrototxtPair = tuple[Prototxt, Prototxt]
 
 
 def diff(
@@ -81,7 +81,7 @@ def _pair(files: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path |
 
 
 def compare_files(
-    nets: Nets | None,
+    nets: PrototxtPair | None,
     models: tuple[Path, Path] | None,
     strict: bool = False,
     state: NetState = TEST,
@@ -102,7 +102,7 @@ def compare_files(
 
 
 def compare(
-    nets: Nets | None,
+    nets: PrototxtPair | None,
     models: tuple[WeightsFile, WeightsFile] | None,
     strict: bool = False,
     state: NetState = TEST,
@@ -129,7 +129,7 @@ def compare(
     return Comparison(tuple(files), net, params)
 
 
-def _check_shapes(nets: Nets, state: NetState) -> None:
+def _check_shapes(nets: PrototxtPair, state: NetState) -> None:
     blobs = {
         scalar.as_string()
         for net in nets

@@ -18,7 +18,7 @@ from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import numbers, write_weights
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.files import Output, Outputs
+from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -33,7 +33,7 @@ from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_in
 
 __all__ = ["Initialization", "init"]
 
-Progress = Callable[[int, int], None]
+OnBytes = Callable[[int, int], None]
 
 
 class Initialization(Closeable):
@@ -71,7 +71,7 @@ class Initialization(Closeable):
         return Net.of_model(ScratchModel(self.plan.net, self._write))
 
     def save(
-        self, weights: AnyPath, *, force: bool = False, progress: Progress | None = None
+        self, weights: AnyPath, *, force: bool = False, progress: OnBytes | None = None
     ) -> tuple[str, ...]:
         """Write the params; returns the files written.
 
@@ -88,7 +88,7 @@ class Initialization(Closeable):
         self.written = (str(self.path),)
         return self.written
 
-    def _write(self, output: Output, progress: Progress | None = None) -> int:
+    def _write(self, output: OutputFile, progress: OnBytes | None = None) -> int:
         if self._model.has_weights:
             return write_model(output, self._model, self._change(), progress)
         net = self.plan.net
@@ -182,7 +182,7 @@ def init(
     state: NetState = TEST,
     force: bool = False,
     dry_run: bool = False,
-    progress: Progress | None = None,
+    progress: OnBytes | None = None,
 ) -> Initialization:
     """Give a net params from its prototxt's own fillers.
 

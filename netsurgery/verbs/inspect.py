@@ -22,11 +22,11 @@ from netsurgery.verbs.blob_statistics import BlobStatistics
 from netsurgery.verbs.blob_statistics import statistics as statistics_of
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
 
-__all__ = ["InputSize", "inspect", "inspect_net", "inspect_weights"]
+__all__ = ["NewInputSize", "inspect", "inspect_net", "inspect_weights"]
 
 
 @dataclass(frozen=True)
-class InputSize:
+class NewInputSize:
     """Another size for an input.
 
     name: the input's; None for the only one that is N x C x H x W, or that there is. dims: the
@@ -41,7 +41,7 @@ def inspect(
     path: AnyPath,
     weights: AnyPath | None = None,
     *,
-    sizes: Mapping[str, Shape] | Sequence[InputSize] = (),
+    sizes: Mapping[str, Shape] | Sequence[NewInputSize] = (),
     input_shapes: Mapping[str, Shape] | None = None,
     state: NetState = TEST,
     fields: bool = False,
@@ -73,7 +73,7 @@ def inspect(
         with open_weights(path) as alone:
             return inspect_weights(alone, with_statistics=statistics)
     if isinstance(sizes, Mapping):
-        sizes = [InputSize(name, tuple(dims)) for name, dims in sizes.items()]
+        sizes = [NewInputSize(name, tuple(dims)) for name, dims in sizes.items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
     with NetWithWeights.open(path, weights, state) as model:
         return inspect_net(
@@ -119,7 +119,7 @@ def inspect_weights(model: WeightsFile, with_statistics: bool = False) -> Inspec
 def inspect_net(
     model: NetWithWeights,
     *,
-    sizes: Sequence[InputSize] = (),
+    sizes: Sequence[NewInputSize] = (),
     input_shapes: Mapping[str, Shape] | None = None,
     with_fields: bool = False,
     with_statistics: bool = False,
@@ -190,7 +190,7 @@ def _unknown(shapes: Shapes) -> tuple[UnknownShapes, ...]:
     return tuple(UnknownShapes(reason, tuple(blobs)) for reason, blobs in reasons.items())
 
 
-def _sized(net: NetDefinition, sizes: Sequence[InputSize]) -> dict[str, Shape]:
+def _sized(net: NetDefinition, sizes: Sequence[NewInputSize]) -> dict[str, Shape]:
     """Input name -> its new shape."""
     result: dict[str, Shape] = {}
     declared = dict(net.state.shapes)
@@ -216,7 +216,7 @@ def _new_shape(target: NetInput, dims: Shape, path: str) -> Shape:
     return (*target.shape[:2], dims[0], dims[-1])
 
 
-def _sized_input(net: NetDefinition, size: InputSize) -> NetInput:
+def _sized_input(net: NetDefinition, size: NewInputSize) -> NetInput:
     names = ", ".join(repr(each.name) for each in net.inputs)
     if size.name is not None:
         for each in net.inputs:

@@ -22,7 +22,7 @@ from netsurgery.verbs.verify_inputs import Samples, pair_inputs
 from netsurgery.verbs.verify_order import order_notes, with_reordered
 from netsurgery.verbs.verify_outputs import hidden_notes, input_notes, pair_outputs
 from netsurgery.verbs.verify_result import BlobDifference, Unchecked, Verification
-from netsurgery.verbs.verify_run import Runner
+from netsurgery.verbs.verify_run import NetPair
 
 if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
@@ -99,7 +99,7 @@ def verify_models(
             stack.enter_context(engine.load(model.net, Path(model.path)))
             for engine, model in zip(opened, models, strict=True)
         )
-        runner = Runner(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
+        runner = NetPair(nets, (loaded[0], loaded[1]), inputs, shapes, tolerance)
         differences = runner.outputs(samples, outputs)
         first_difference, not_finite = runner.first(samples, same_order(*nets, pairs))
         maps, unchecked = runner.maps(samples, outputs)

@@ -19,10 +19,10 @@ from netsurgery.verbs.verify_result import BlobDifference, MapCheck, MapDifferen
 if TYPE_CHECKING:
     from netsurgery.verbs.verify_inputs import Feed
 
-__all__ = ["Runner"]
+__all__ = ["NetPair"]
 
 
-class Runner:
+class NetPair:
     """Both nets, loaded."""
 
     def __init__(

@@ -13,7 +13,7 @@ from netsurgery.engines.contract import EngineOptions, Shape
 from netsurgery.engines.ort import open_engine
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed, NetError
-from netsurgery.formats.caffemodel import FIELDS, Blob, Caffemodel
+from netsurgery.formats.caffemodel import FIELDS, Caffemodel, StoredBlob
 from netsurgery.formats.caffemodel_write import (
     Chunks,
     LayerChange,
@@ -62,7 +62,7 @@ def trained(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Path, Pa
     return place / prototxt, place / model
 
 
-def padded(shape: Shape, blob: Blob) -> Shape:
+def padded(shape: Shape, blob: StoredBlob) -> Shape:
     return (1,) * (4 - len(shape)) + shape if blob.legacy else shape
 
 
@@ -88,7 +88,7 @@ def test_params_are_those_caffe_loads(
         assert agree(net, model) > 0
 
 
-def numbers_of(blob: Blob) -> Chunks:
+def numbers_of(blob: StoredBlob) -> Chunks:
     return lambda: [blob.numpy().tobytes()]
 
 

@@ -12,7 +12,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.verbs.inspect import InputSize, inspect_net, inspect_weights
+from netsurgery.verbs.inspect import NewInputSize, inspect_net, inspect_weights
 from netsurgery.verbs.inspect_result import Inspection
 
 pytestmark = pytest.mark.caffe
@@ -50,7 +50,7 @@ def test_shapes_and_params_are_caffes(
 ) -> None:
     prototxt, weights, size = NETS[name]
     path = shared_data / prototxt
-    sizes = [] if size is None else [InputSize(None, size)]
+    sizes = [] if size is None else [NewInputSize(None, size)]
     model = shared_data / weights if weights else None
     found = _inspected(path, model, sizes)
     assert not found.unknown
@@ -60,7 +60,7 @@ def test_shapes_and_params_are_caffes(
         _same_as_caffe(found, net.blobs, net.params)
 
 
-def _inspected(path: Path, model: Path | None, sizes: list[InputSize]) -> Inspection:
+def _inspected(path: Path, model: Path | None, sizes: list[NewInputSize]) -> Inspection:
     with NetWithWeights.open(path, model) as opened:
         return inspect_net(opened, sizes=sizes)
 

@@ -104,7 +104,7 @@ class _Net:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _UpgradedLayer:
     """What becomes of a layer: a new `body`, or none where it is copied (V2) or goes (padding)."""
 
     body: JoinedParts | None
@@ -139,7 +139,7 @@ def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
 
 
 def _written(
-    net: _Net, layers: dict[int, _Layer], input_layer: bytes, left_out: set[int]
+    net: _Net, layers: dict[int, _UpgradedLayer], input_layer: bytes, left_out: set[int]
 ) -> list[Segment]:
     """The net's fields in their order, the Input layer before the first of the layers."""
     out = JoinedParts(net.reader.source)
@@ -157,7 +157,7 @@ def _written(
     return out.done()
 
 
-def _old_layers(net: _Net) -> tuple[str, dict[int, _Layer]]:
+def _old_layers(net: _Net) -> tuple[str, dict[int, _UpgradedLayer]]:
     """The generation, and by their places the layers of V1, or of V0 without their paddings."""
     reader, count = net.reader, PartCount(net.reader)
     old = []
@@ -177,17 +177,19 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _Layer]]:
     return generation, {layer.start: _converted(layer, transform) for layer in old}
 
 
-def _converted(layer: OldLayer, transform: bool) -> _Layer:
+def _converted(layer: OldLayer, transform: bool) -> _UpgradedLayer:
     if layer.kind == "padding":
-        return _Layer(None, (UpgradeStep(layer.name, "goes into the layers behind it"),), None)
+        return _UpgradedLayer(
+            None, (UpgradeStep(layer.name, "goes into the layers behind it"),), None
+        )
     body, changes = layer.upgraded(layer.reader.source, transform)
     facts = layer.facts()
     blobs = tuple(each.length for each in layer.parts if each.name == "blobs")
     outline = Outline(layer.name, layer.type or "", facts.bottoms, facts.tops, blobs)
-    return _Layer(body, changes, outline)
+    return _UpgradedLayer(body, changes, outline)
 
 
-def _new_layers(net: _Net) -> dict[int, _Layer]:
+def _new_layers(net: _Net) -> dict[int, _UpgradedLayer]:
     """The layers of V2; those of old BatchNorms, and with numbers of NVIDIA's Caffe, anew."""
     layers, count = {}, PartCount(net.reader)
     for found in net.new:
@@ -211,7 +213,7 @@ def _new_layers(net: _Net) -> dict[int, _Layer]:
             else:
                 body.copy(each.start, each.end)
         changes = tuple(UpgradeStep(outline.name, what) for what in done)
-        layers[found.start] = _Layer(body if done else None, changes, outline)
+        layers[found.start] = _UpgradedLayer(body if done else None, changes, outline)
     return layers
 
 

@@ -62,7 +62,7 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[UpgradeStep]:
     old = [found for found in root.fields if found.name in _FIELDS]
     layers = [found for found in root.fields if found.name in ("layer", "layers")]
     sized = any(found.name != "input" for found in old)
-    made = _Layer(edits, root, names, layers)
+    made = _InputLayer(edits, root, names, layers)
     at = made.place(old[0]) if sized else None
     for start, end in root.places(*_FIELDS):
         if (start, end) != at:
@@ -74,7 +74,7 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[UpgradeStep]:
     return [UpgradeStep(None, f"input {listed} becomes a layer Input"), *beyond]
 
 
-class _Layer:
+class _InputLayer:
     """The Input layer in the making; `moved` tells up to where a field's comments went with it."""
 
     def __init__(

@@ -27,9 +27,9 @@ from netsurgery.net.types.record import (
     Effects,
     InPlace,
     InputSource,
+    KnownParams,
     LayerType,
     ParamRole,
-    Params,
     ParamSpec,
     Result,
     Role,
@@ -51,7 +51,7 @@ def _source(
     origin: str = "Caffe 1.0",
     fields: tuple[str, ...] = (),
     tops: Count = (1, MANY),
-    params: Params = NO_PARAMS,
+    params: KnownParams = NO_PARAMS,
     runs: bool = False,
 ) -> LayerType:
     return LayerType(

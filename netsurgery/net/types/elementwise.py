@@ -13,9 +13,9 @@ from netsurgery.net.types.record import (
     Channels,
     InPlace,
     InputSource,
+    KnownParams,
     LayerType,
     ParamRole,
-    Params,
     ParamSpec,
     Result,
     Role,
@@ -38,7 +38,7 @@ def _elementwise(
     fields: tuple[str, ...] = (),
     shapes: ShapeRule = same,
     channels: Channels = Channels.ALIKE,
-    params: Params = NO_PARAMS,
+    params: KnownParams = NO_PARAMS,
 ) -> LayerType:
     return LayerType(
         name=name,

@@ -22,9 +22,9 @@ from netsurgery.net.types.record import (
     Count,
     InPlace,
     InputSource,
+    KnownParams,
     LayerType,
     ParamRole,
-    Params,
     ParamSpec,
     Result,
     Role,
@@ -92,7 +92,7 @@ def _frozen(layer: Layer) -> bool:
     return layer.param("bn_param").boolean("frozen", False)
 
 
-def _pspnet_params(layer: Layer) -> Params:
+def _pspnet_params(layer: Layer) -> KnownParams:
     return (
         ParamSpec(ParamRole.SCALE, "slope_filler", 0.0, linear=False),
         ParamSpec(ParamRole.SHIFT, "bias_filler", 0.0, linear=False),
@@ -149,7 +149,7 @@ _SCALE_AND_BIAS = (
 )
 
 
-def _nvcaffe_params(layer: Layer) -> Params:
+def _nvcaffe_params(layer: Layer) -> KnownParams:
     return _STATISTICS + (_SCALE_AND_BIAS if _scales(layer) else ())
 
 

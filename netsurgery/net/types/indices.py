@@ -30,7 +30,7 @@ class Indices:
 
 
 #: The layer and its bottoms' shapes -> what it takes; None: not known.
-Rule: TypeAlias = Callable[[Layer, Sequence[Shape]], Indices] | None
+IndexRule: TypeAlias = Callable[[Layer, Sequence[Shape]], Indices] | None
 
 _SEQUENCE = Indices(2, marks=True)
 
@@ -46,7 +46,7 @@ def _boxes(layer: Layer, bottoms: Sequence[Shape]) -> Indices:
 
 
 #: Type, by its record's name -> what its bottom of role INDEX takes.
-INDICES: dict[str, Rule] = {
+INDICES: dict[str, IndexRule] = {
     "BatchReindex": lambda layer, bottoms: Indices(bottoms[0][0]),
     "Embed": lambda layer, bottoms: Indices(layer.param("embed_param").integer("input_dim", 1, 1)),
     "LSTM": lambda layer, bottoms: _SEQUENCE,

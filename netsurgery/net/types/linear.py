@@ -20,9 +20,9 @@ from netsurgery.net.types.record import (
     Count,
     InPlace,
     InputSource,
+    KnownParams,
     LayerType,
     ParamRole,
-    Params,
     ParamSpec,
     ParamSpecs,
     Result,
@@ -147,17 +147,17 @@ def _layout(layer: Layer) -> WeightLayout:
     return WeightLayout.TURNED if turned else WeightLayout.OUTPUTS_FIRST
 
 
-def _convolution_params(layer: Layer) -> Params:
+def _convolution_params(layer: Layer) -> KnownParams:
     biased = layer.param("convolution_param").boolean("bias_term", True)
     return (_WEIGHT, _BIAS) if biased else (_WEIGHT,)
 
 
-def _inner_product_params(layer: Layer) -> Params:
+def _inner_product_params(layer: Layer) -> KnownParams:
     biased = layer.param("inner_product_param").boolean("bias_term", True)
     return (_WEIGHT, _BIAS) if biased else (_WEIGHT,)
 
 
-def _embed_params(layer: Layer) -> Params:
+def _embed_params(layer: Layer) -> KnownParams:
     table = ParamSpec(ParamRole.TABLE, "weight_filler", 0.0, linear=False)
     biased = layer.param("embed_param").boolean("bias_term", True)
     return (

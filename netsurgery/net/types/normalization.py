@@ -17,9 +17,9 @@ from netsurgery.net.types.record import (
     Channels,
     InPlace,
     InputSource,
+    KnownParams,
     LayerType,
     ParamRole,
-    Params,
     ParamSpec,
     Result,
     Role,
@@ -111,12 +111,12 @@ def _operand(layer: Layer, field: str, bottoms: list[Shape]) -> list[Shape]:
     return [bottoms[0][axis:end]]
 
 
-def _scale_params(layer: Layer) -> Params:
+def _scale_params(layer: Layer) -> KnownParams:
     shift = (_SHIFT,) if layer.param("scale_param").boolean("bias_term", False) else ()
     return ((_SCALE,) if len(layer.bottoms) == 1 else ()) + shift
 
 
-def _bias_params(layer: Layer) -> Params:
+def _bias_params(layer: Layer) -> KnownParams:
     return (_BIAS,) if len(layer.bottoms) == 1 else ()
 
 

@@ -185,7 +185,7 @@ class ParamSpec:
 
 
 #: The params that a layer of this type has, whatever its bottoms' shapes. None: not known.
-Params: TypeAlias = "tuple[ParamSpec, ...] | None"
+KnownParams: TypeAlias = "tuple[ParamSpec, ...] | None"
 NO_PARAMS: tuple[ParamSpec, ...] = ()
 UNKNOWN_PARAMS = None
 
@@ -255,7 +255,7 @@ class LayerType:
     values: Values | Callable[[Layer], Values]
     source: InputSource
     effects: Effects | Callable[[Layer], Effects]
-    params: Params | Callable[[Layer], Params]
+    params: KnownParams | Callable[[Layer], KnownParams]
     layout: WeightLayout | Callable[[Layer], WeightLayout] | None
     affine: Affine | None
     multiply_adds: CostRule | None

@@ -14,9 +14,9 @@ from netsurgery.net.types.record import (
     Count,
     InPlace,
     InputSource,
+    KnownParams,
     LayerType,
     ParamRole,
-    Params,
     ParamSpec,
     ParamSpecs,
     Result,
@@ -69,12 +69,12 @@ _WEIGHT = ParamSpec(ParamRole.WEIGHT, "weight_filler", 0.0, linear=False)
 _BIAS = ParamSpec(ParamRole.BIAS, "bias_filler", 0.0, linear=False)
 
 
-def _lstm_params(layer: Layer) -> Params:
+def _lstm_params(layer: Layer) -> KnownParams:
     static = (_WEIGHT,) if _has_static(layer, 2) else ()
     return (_WEIGHT, _BIAS, *static, _WEIGHT)
 
 
-def _rnn_params(layer: Layer) -> Params:
+def _rnn_params(layer: Layer) -> KnownParams:
     static = (_WEIGHT,) if _has_static(layer, 1) else ()
     return (_WEIGHT, _BIAS, *static, _WEIGHT, _WEIGHT, _BIAS)
 

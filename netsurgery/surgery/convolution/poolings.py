@@ -35,7 +35,7 @@ class Poolings:
 
 def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
     """Look at every layer of `net` once, in file order."""
-    walk = _Walk(shapes)
+    walk = _PoolingWalk(shapes)
     for layer in net.layers:
         walk.step(layer)
     result = Poolings()
@@ -66,7 +66,7 @@ def unknown_poolings(net: NetDefinition, shapes: Shapes) -> list[Refusal]:
     ]
 
 
-class _Walk:
+class _PoolingWalk:
     """One pass over the layers.
 
     sizes: global pooling -> (H, W) that it pools. gates: poolings and InnerProduct layers whose

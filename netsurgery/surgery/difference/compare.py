@@ -25,8 +25,8 @@ from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.net.state import TEST, NetState
 from netsurgery.surgery.difference.fields import (
     FieldChange,
+    FieldValues,
     Tree,
-    Values,
     field_changes,
     field_tree,
 )
@@ -186,7 +186,7 @@ def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[FieldCh
     return [FieldChange(mine[0], None, None, yours[0]), *field_changes(before, after)]
 
 
-def _filled(old: Values, new: Values) -> tuple[Values, Values]:
+def _filled(old: FieldValues, new: FieldValues) -> tuple[FieldValues, FieldValues]:
     """Both layers' ``param { }``: a param without one of its own is as one with an empty one."""
     both = [list(old), list(new)]
     for shorter, longer in (both, both[::-1]):

@@ -17,10 +17,18 @@ from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import quoted
 from netsurgery.formats.textformat import Message, Scalar
 
-__all__ = ["FieldChange", "Tree", "Values", "field_changes", "field_tree", "float_text", "text_of"]
+__all__ = [
+    "FieldChange",
+    "FieldValues",
+    "Tree",
+    "field_changes",
+    "field_tree",
+    "float_text",
+    "text_of",
+]
 
 Tree: TypeAlias = "dict[str, list[str | Tree]]"
-Values: TypeAlias = "list[str | Tree]"
+FieldValues: TypeAlias = "list[str | Tree]"
 
 _BOOLS = {"true": "true", "True": "true", "t": "true", "false": "false", "False": "false"}
 #: The two spellings of a bool.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from netsurgery.formats.prototxt import quoted
 from netsurgery.formats.schema.meaning import Known, known_fields
 from netsurgery.net import types
-from netsurgery.surgery.difference.fields import Tree, Values, float_text
+from netsurgery.surgery.difference.fields import FieldValues, Tree, float_text
 
 __all__ = ["LAYER", "NET", "LayerView", "layer_meaning", "meaning", "spelled"]
 
@@ -61,7 +61,7 @@ def spelled(tree: Tree, message: str = LAYER) -> Tree:
     return {name: _spelled(values, known.get(name)) for name, values in tree.items()}
 
 
-def _spelled(values: Values, known: Known | None) -> Values:
+def _spelled(values: FieldValues, known: Known | None) -> FieldValues:
     if known is None:
         return values
     return [
@@ -123,7 +123,7 @@ def meaning(tree: Tree, message: str, layer: LayerView | None = None) -> Tree:
 
 
 def _is_default(
-    message: str, name: str, values: Values, known: Known | None, layer: LayerView | None
+    message: str, name: str, values: FieldValues, known: Known | None, layer: LayerView | None
 ) -> bool:
     if (message, name) in _ASKED_FOR or len(values) != 1 or known is None:
         return False

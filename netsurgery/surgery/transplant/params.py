@@ -25,7 +25,7 @@ from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_field, unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.order import Order, Part, as_map, bottom_orders, lie_alike
+from netsurgery.net.order import Order, OrderPart, as_map, bottom_orders, lie_alike
 from netsurgery.net.shapes import Shapes
 from netsurgery.surgery.plan import Refusal
 
@@ -158,7 +158,7 @@ def _columns(
     A vector that is not a flattened map here may be one all the same: nothing is known of it.
     """
     if types.is_a(layer, types.CONVOLUTION) and params and len(params[0]) == 4:
-        return (Part(params[0][1:]),), False
+        return (OrderPart(params[0][1:]),), False
     if not types.is_a(layer, types.INNER_PRODUCT) or not layer.bottoms:
         return None, False
     bottom, order = shapes.blobs.get(layer.bottoms[0], ()), orders.get(layer)
@@ -167,7 +167,7 @@ def _columns(
         return None, False
     if order is None:
         return None, True
-    vector = len(bottom) == 2 and order == (Part((bottom[1], 1, 1)),)
+    vector = len(bottom) == 2 and order == (OrderPart((bottom[1], 1, 1)),)
     return (None if vector else order), False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netsurgery.io.files import Output as OutputFile
+from netsurgery.io.files import OutputFile
 from netsurgery.verbs.outputs.record import Collection, FeatureFile, trouble_named
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netsurgery.io.files import Output as OutputFile
+from netsurgery.io.files import OutputFile
 from netsurgery.io.npy import npy_bytes
 from netsurgery.verbs.outputs.record import Collection, FeatureFile, Output
 

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.io.files import Output as OutputFile
+from netsurgery.io.files import OutputFile
 from netsurgery.verbs.outputs.record import Collection, FeatureFile, trouble_named
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import OutputError
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.files import Output as OutputFile
+from netsurgery.io.files import OutputFile
 
 if TYPE_CHECKING:
     import numpy as np
