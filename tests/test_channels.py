@@ -88,7 +88,7 @@ SHARING = 'param { name: "w" }'
         (
             INPUT % 1 + conv("c", "x"),
             "swap-input-channels",
-            "layer 'c': its input has 1 channels, expected 3",
+            "layer 'c': its input has 1 channel, expected 3",
         ),
         (
             INPUT % 3 + conv("c", "x", "group: 1").replace("num_output: 4", "num_output: 3")
@@ -154,7 +154,11 @@ SHARING = 'param { name: "w" }'
             "fold-scale:2",
             "layer 'a': it shares its param 0 with layer 'b'",
         ),
-        (PLAIN, "swap-input-channels:none", "layer 'none': the net has no such layer"),
+        (
+            PLAIN,
+            "swap-input-channels:none",
+            "layer 'none': the net has no such layer; its layers are x, c",
+        ),
         (
             PLAIN,
             "swap-input-channels:x",
@@ -305,9 +309,13 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (
             CLASSIFIER,
             "outputs:fc",
-            "found no layer of the net, expected outputs:LAYER:keep=0,2-5, ",
+            "expected outputs:LAYER:keep=0,2-5, ",
         ),
-        (CLASSIFIER, "outputs:no:add=1", "found no layer of the net, expected outputs:LAYER:keep"),
+        (
+            CLASSIFIER,
+            "outputs:no:add=1",
+            "layer 'no': the net has no such layer; its layers are x, fc, p",
+        ),
         (CLASSIFIER, "outputs:fc:cut=1", "found 'cut=1', expected keep=0,2-5, drop=1 or add=5"),
         (CLASSIFIER, "outputs:fc:drop=1-1,1", "1 is named twice"),
         (CLASSIFIER, "outputs:fc:drop=0-2", "all 3 would go; one has to stay"),

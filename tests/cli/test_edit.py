@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.weights import open_weights
@@ -192,7 +194,7 @@ def test_all_or_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert edit("ip2[1]=3", "ip2[1]=wrong", "ip9[0]=1", "save:ip2[1]=b.npy") == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ip2[1]=wrong: found 'wrong' behind =, expected a number or npy")
-    assert "; ip9[0]=1: it begins neither with LAYER[INDEX] of a layer" in err
+    assert "; ip9[0]=1: layer 'ip9': the net has no such layer; did you mean ip1 or ip2?" in err
     assert err.count("\n") == 1
     assert made() == set()
 
@@ -249,6 +251,45 @@ def test_the_order_of_mean_and_scale(capsys: pytest.CaptureFixture[str]) -> None
     assert note in capsys.readouterr().out
     expected = bias - 0.5 * weights.sum(axis=(1, 2, 3))
     np.testing.assert_allclose(param("o.caffemodel", "conv1", 1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_library_does_the_same_in_memory() -> None:
+    words = ["outputs:ip2:keep=0,1", "ip1[1]+=1", "save:ip2[0]=w.npy"]
+    with ns.edit("n.prototxt", "m.caffemodel", words) as result:
+        assert made() == set()
+        assert (result.written, result.paths) == ((), None)
+        assert str(result) == "3 operations: 3 params, 1 field changed"
+        assert "ip1[1]" in result._repr_html_()
+        with result.net as net:
+            assert net.text == result.text
+            assert net.params["ip2"][0].shape == (2, 96)
+            assert net.forward()["prob"].shape == (1, 2)
+        record = result.to_json()
+        assert (record["dry_run"], record["weights"]) == (True, None)
+        assert "num_output: 2" in record["diff"]
+        assert result.save() == ("m_edited.caffemodel", "w.npy", "n_edited.prototxt")
+        assert str(result).endswith("; wrote m_edited.caffemodel, w.npy, n_edited.prototxt")
+        assert "diff" not in result.to_json()
+    assert edit("-q", *words, "--prototxt-out", "o.prototxt", "--force") == 0
+    for old, new in (("m_edited.caffemodel", "o.caffemodel"), ("n_edited.prototxt", "o.prototxt")):
+        assert Path(old).read_bytes() == Path(new).read_bytes()
+
+
+def test_an_open_net_is_edited_as_it_is_now() -> None:
+    with ns.Net("n.prototxt", "m.caffemodel") as net:
+        net.params["ip2"][1][...] = 3
+        with ns.edit(net, operations="ip2[1]*=2") as result, result.net as edited:
+            assert edited.params["ip2"][1].tolist() == [6] * 11
+            assert result.save() == ("n_edited.caffemodel",)
+        assert net.params["ip2"][1].tolist() == [3] * 11
+    assert param("n_edited.caffemodel", "ip2", 1).tolist() == [6] * 11
+
+
+def test_a_result_that_is_dropped_leaves_its_net() -> None:
+    net = ns.edit("n.prototxt", "m.caffemodel", "ip2[1]=1").net
+    gc.collect()
+    with net:
+        assert net.params["ip2"][1].tolist() == [1] * 11
 
 
 @pytest.mark.parametrize("words", [[], ["--nonsense", "fold"]])

@@ -20,6 +20,7 @@ __all__ = ["Assignment", "NamedOperation", "parse_operation"]
 
 _VERB = re.compile(r"([+\-*/]?=)(.*)", re.DOTALL)
 _NAME_ENDS = re.compile(r"[\[=:]")
+_LIKE_A_PARAM = re.compile(r"[^=:]*\[[0-9]+\]")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ def parse_operation(word: str, net: NetDefinition) -> Assignment | NamedOperatio
 def _not_known(word: str, names: Sequence[str]) -> str:
     if word in names or layer_before(word, names, "=+-*/") is not None:
         return "found a layer without an index; LAYER[0] is its weights, LAYER[1] its bias"
-    layers = f"; layers: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
-    return (
-        "it begins neither with LAYER[INDEX] of a layer of the net nor with one of "
-        f"{', '.join(OPERATIONS)}"
-        + (did_you_mean(_NAME_ENDS.split(word)[0], [*names, *OPERATIONS]) or layers)
-    )
+    name = _NAME_ENDS.split(word)[0]
+    if _LIKE_A_PARAM.match(word):
+        return f"layer {name!r}: the net has no such layer{did_you_mean(name, names, 'layers')}"
+    operations = f"; expected LAYER[INDEX] or one of {', '.join(OPERATIONS)}"
+    return f"no operation {name!r}{did_you_mean(name, OPERATIONS) or operations}"

@@ -92,7 +92,8 @@ def swap_input_channels(work: EditSession, name: str) -> None:
             raise refusal(layer.name, f"it is of type {layer.type}, expected {expected}")
         channels = image_bottom(work, layer)[1]
         if channels != 3:
-            raise refusal(layer.name, f"its input has {channels} channels, expected 3")
+            count = f"{channels} channel{'s' * (channels != 1)}"
+            raise refusal(layer.name, f"its input has {count}, expected 3")
         if group_of(work.shapes, layer) != 1:
             raise refusal(layer.name, "its channels are in groups, each with filters of its own")
         change_weight(

@@ -61,6 +61,8 @@ def fold(work: EditSession, name: str) -> None:
         folding.fold(first)
     else:
         folding.fold_all()
+        if not any(map(_folds, work.net.layers)):
+            work.notes.append("no BatchNorm, Scale or Bias: nothing to fold")
     folding.finish()
 
 
