@@ -256,6 +256,26 @@ def test_a_place_that_is_refused(
     assert sorted(array.shape for array in (seen[1].values or {}).values()) == [(2,), (2, 3)]
 
 
+@pytest.mark.parametrize("refuse", [False, True])
+def test_large_params_that_are_set_lie_beside_the_graph(
+    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse: bool
+) -> None:
+    """Those that are not set stay in the file, or are mapped from it where it is refused."""
+    monkeypatch.setattr(ort_session, "LARGE", 24)
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(V2)
+    seen = forms(monkeypatch, refuse=refuse)
+    with engine.load(written(tmp_path, NET), path) as loaded:
+        loaded.set_param("ip1", 0, 10 * WEIGHT)
+        blobs = loaded.forward({"data": row(1, 2, 3)}, ["ip1"])
+        np.testing.assert_array_equal(blobs["ip1"], [[147, 328]])
+        loaded.set_param("ip1", 0, -WEIGHT)
+        assert loaded.forward({}, ["ip1"])["ip1"].tolist() == [[0, 0]]
+    shapes = [(2, 3)] if not refuse else [(2,), (2, 3)]
+    assert sorted(array.shape for array in (seen[-1].values or {}).values()) == shapes
+    assert (seen[-1].folder is None) == refuse
+
+
 def test_a_name_that_is_no_text(engine: EmbeddedEngine, net: Path, tmp_path: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"\xff.caffemodel")
     Path(os.fsdecode(name)).write_bytes(V2)

@@ -230,8 +230,8 @@ class EmbeddedNet(Closeable):
             why = known if not shapes else f"; the layer has {len(shapes)}"
             raise EngineError(f"{self._net.prototxt.path} has no param {layer}[{index}]{why}")
         check_array(f"param {index} of layer {layer}", array, shapes[index])
+        self._sessions.clear()  # which compute with the memory that is written to now
         self._weights.replace(layer, index, array)
-        self._sessions.clear()
         self._copied = self._check_params()
 
     def _input(self, name: str) -> Array:

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from netsurgery import __version__
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineError, EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.export import protobuf
-from netsurgery.export.graph import Graph
+from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.mapping import watch
 from netsurgery.io.terminal import unheard
@@ -52,6 +52,9 @@ Providers = list[Any]
 #: once and 5 of 23 ms a run), not for a CaffeNet made fully convolutional (244 MB, 470 ms once
 #: and 4 of 44 ms a run). It does not change as runs go on: nor do the last digits of a result.
 REWRITTEN = 8 << 20
+
+#: Bytes of an array from which on it is handed to ONNX Runtime apart from the graph.
+LARGE = 1 << 20
 
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
@@ -111,20 +114,22 @@ class Session:
             )
 
     def _created(self, graph: Graph, model: WeightsFile | None) -> ort.InferenceSession:
+        graph, arrays = _apart(graph)
         ranges = [c for c in graph.constants.values() if isinstance(c.data, ExternalData)]
-        if model is None or not ranges:
-            return self._opened(_Form(_encoded(graph, None)))
+        if model is None or len(ranges) == len(arrays):
+            return self._opened(_Form(_encoded(graph, "memory"), None, arrays))
         real = os.path.realpath(model.path)
         folder, name = os.path.split(real)
         try:
             real.encode("utf-8")
             watch(real, model.source.size)  # which ONNX Runtime maps
-            return self._opened(_Form(_encoded(graph, name), folder))
+            return self._opened(_Form(_encoded(graph, name), folder, arrays))
         except (EngineFailed, UnicodeEncodeError):
             # A name or a place that ONNX Runtime refuses (hard links, links inside the path,
             # names that are not UTF-8): hand it the mapped arrays instead. Trouble of the graph
             # itself comes up again.
-            return self._opened(_Form(_encoded(graph, "weights"), None, _arrays(graph, model)))
+            mapped = {**_mapped(graph, model, arrays), **arrays}
+            return self._opened(_Form(_encoded(graph, "weights"), None, mapped))
 
     def _opened(self, form: _Form) -> ort.InferenceSession:
         settings = ort.SessionOptions()
@@ -139,7 +144,7 @@ class Session:
             settings.intra_op_num_threads = self._options.threads
         if form.folder is not None:
             settings.add_session_config_entry(_FOLDER, form.folder)
-        if form.values is not None:
+        if form.values:
             values = [ort.OrtValue.ortvalue_from_numpy(array) for array in form.values.values()]
             settings.add_external_initializers(list(form.values), values)
         try:
@@ -197,12 +202,31 @@ def _encoded(graph: Graph, location: str | None) -> bytes:
     return protobuf.join(protobuf.model(graph.encode("net", location), {}, __version__))
 
 
-def _arrays(graph: Graph, model: WeightsFile) -> dict[str, Array]:
-    """The graph's external data as views of the mapped file."""
+def _apart(graph: Graph) -> tuple[Graph, dict[str, Array]]:
+    """The graph with its large arrays as external data, and those arrays.
+
+    Inside the graph's bytes they would be copied three times, and no more than 2 GiB would fit.
+    """
+    arrays = {
+        name: constant.data
+        for name, constant in graph.constants.items()
+        if isinstance(constant.data, np.ndarray)
+        and constant.data.dtype == np.float32
+        and constant.data.nbytes >= LARGE
+    }
+    external = {
+        name: Constant(graph.constants[name].shape, ExternalData(0, array.nbytes))
+        for name, array in arrays.items()
+    }
+    return replace(graph, constants={**graph.constants, **external}), arrays
+
+
+def _mapped(graph: Graph, model: WeightsFile, apart: Collection[str]) -> dict[str, Array]:
+    """The graph's external data as views of the mapped file, but for those in `apart`."""
     mapped = model.source.map()
     arrays = {}
     for name, constant in graph.constants.items():
-        if isinstance(constant.data, ExternalData):
+        if isinstance(constant.data, ExternalData) and name not in apart:
             count, offset = constant.data.length // 4, constant.data.offset
             flat = np.frombuffer(mapped, "<f4", count, offset)
             arrays[name] = flat.reshape(constant.shape)

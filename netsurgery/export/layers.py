@@ -176,9 +176,12 @@ class NetParams:
 
     def replace(self, layer: str, index: int, array: NDArray[np.float32]) -> None:
         """Give a copy of `array` for this param, and for those that share it, from now on."""
-        values = empty(array.shape, "f4", f"layer {layer!r}: a copy of its param {index}")
+        owner = self._sharing.owner((layer, index))
+        values = self._replaced.get(owner)
+        if values is None or values.shape != array.shape:
+            values = empty(array.shape, "f4", f"layer {layer!r}: a copy of its param {index}")
+            self._replaced[owner] = values
         values[...] = array
-        self._replaced[self._sharing.owner((layer, index))] = values
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[LayerParam, ...]:
         """The layer's params, of exactly `shapes`.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import Engine, EngineOptions, LoadedNet
 from netsurgery.errors import EngineFailed, EngineTimeout
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.memory import empty
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.open_net.params import Store
@@ -76,11 +77,12 @@ class Runner(Closeable):
         return self._loaded
 
     def _send_params(self, loaded: LoadedNet) -> None:
-        import numpy as np
-
         changed = self._store.changed(self._sent) if self._store is not None else {}
         for (layer, index), array in changed.items():
-            values = np.array(array, np.float32)
+            what = f"layer {layer!r}: its param {index} as the engine has it"
+            values = self._sent.get((layer, index))
+            values = empty(array.shape, "f4", what) if values is None else values
+            values[...] = array
             loaded.set_param(layer, index, values)
             self._sent[layer, index] = values
 
