@@ -10,12 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from caffe_schema import caffe_messages
 from PIL import Image
 
+import netsurgery as ns
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
+    "README.md",
     "docs/tutorial.md",
     *sorted(f"docs/how-to/{p.name}" for p in (ROOT / "docs" / "how-to").glob("*.md")),
 ]
@@ -73,10 +77,36 @@ def old_model() -> bytes:
     return bytes(message.SerializeToString())
 
 
+def color_net(folder: Path) -> None:
+    """A net as README.md's reader has it: of color pictures, with a class that its cat is.
+
+    Of random params: the class is one that comes first by one preset alone.
+    """
+    shutil.copy(folder / "prototxt" / "small_caffenet.prototxt", folder / "deploy.prototxt")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    Image.fromarray(pixels).resize((300, 200)).save(folder / "cat.jpg")
+    labels = [f"n{number:08} thing {number}" for number in range(10)]
+    labels[next(filter(None, (class_by_bvlc(folder, seed) for seed in range(11, 50))))] = "n1 tabby"
+    (folder / "labels.txt").write_text("\n".join(labels))
+
+
+def class_by_bvlc(folder: Path, seed: int) -> int:
+    """The class of cat.jpg that only preset bvlc puts first, with params of `seed`; 0 for none."""
+    files = (str(folder / "deploy.prototxt"), str(folder / "model.caffemodel"))
+    ns.init(*files, seed=seed, force=True)
+    result = ns.setup(*files, str(folder / "cat.jpg"), 0, folder=folder, engine="embedded")
+    (folder / "netsurgery.toml").unlink(missing_ok=True)
+    first = {trial.preset: trial.answers[0].first for trial in result.trials}
+    own = first.pop("bvlc")
+    return 0 if own in first.values() else own
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_typed_runs(page: str, folder: Path, request: pytest.FixtureRequest) -> None:
     if page.endswith("caffe.md"):
         request.getfixturevalue("caffe_python")
+    if page == "README.md":
+        color_net(folder)
     here = folder / "here"
     here.write_text(str(folder))
     environment = {
@@ -112,3 +142,15 @@ def run(command: list[str], environment: dict[str, str], folder: Path | None) ->
     )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" not in target:
+                assert (ROOT / page).parent.joinpath(target).exists(), (page, target)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,8 @@ def test_the_preset_that_puts_the_class_first_is_written(
     assert (settings.channel_swap, settings.input_scale) == ((2, 1, 0), None)
     assert settings.labels == folder / "labels.txt" or str(settings.labels) == "labels.txt"
     # and the next command uses it
-    assert run(["features", "blue.png", "--blob", "prob", "-o", "f.npy"]) == 0
+    words = ["features", "blue.png", "--blob", "prob", "-o", "f.npy", "--engine", "embedded"]
+    assert run(words) == 0
     assert capsys.readouterr().err.count("note") == 0
     assert np.load("f.npy")[0] > 0.99
 
@@ -154,6 +157,30 @@ def test_a_file_that_is_there_is_kept_without_force(capsys: pytest.CaptureFixtur
     Path("netsurgery.toml").write_text(text.replace("net.prototxt", "other.prototxt"))
     assert try_out(capsys, *BLUE, "--force")[0] == 0
     assert ns.read_settings("netsurgery.toml").window is None
+
+
+def test_the_net_of_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(50)
+    words = ["convert", "net.prototxt", "net.caffemodel", "-o", "out", "--engine", "embedded"]
+    assert run([*words, "--labels", "labels.txt", "-q"]) == 0
+    Path("out/inner").mkdir()
+    os.chdir("out/inner")
+    picture = ["--image", "../../blue.png", "--class", "blue sky"]
+    capsys.readouterr()
+    assert run(["setup", *picture]) == 1
+    assert "netsurgery.toml: exists already; --force replaces it" in capsys.readouterr().err
+    before = ns.read_settings("../netsurgery.toml")
+    assert run(["setup", *picture, "--force", "--engine", "embedded"]) == 0
+    settings = ns.read_settings("../netsurgery.toml")
+    assert (settings.raw_scale, before.raw_scale) == (255, None)
+    assert replace(settings, mean=None, raw_scale=None, channel_swap=None) == before
+    assert before.window == (4, 4)
+    assert run(["classify-map", "../../blue.png", "--engine", "embedded"]) == 0
+    assert "n01 sky, blue sky" in capsys.readouterr().out
+    assert run(["setup", "net.prototxt", *picture]) == 2
+    os.chdir("../..")
+    assert run(["setup", *picture]) == 1
+    assert "error: no prototxt" in capsys.readouterr().err
 
 
 def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> None:

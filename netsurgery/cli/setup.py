@@ -21,7 +21,9 @@ from netsurgery.cli.options import (
 from netsurgery.cli.preprocess_options import MeanType, PresetType
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.presets import Preset
+from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ def _preset_options(command: F) -> F:
         2: "Wrong usage.",
     },
 )
-@click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
-@click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
+@click.argument("prototxt", metavar="[NET.prototxt", type=PROTOTXT, required=False)
+@click.argument("weights", metavar="MODEL.caffemodel]", type=WEIGHTS, required=False)
 @click.option(
     "--image",
     "images",
@@ -99,8 +101,8 @@ def _preset_options(command: F) -> F:
 @quiet_option
 @force_option
 def command(
-    prototxt: Path,
-    weights: Path,
+    prototxt: Path | None,
+    weights: Path | None,
     images: tuple[str, ...],
     classes: tuple[str, ...],
     labels: Path | None,
@@ -119,18 +121,23 @@ def command(
     The presets for the net's channels are tried on the pictures (`netsurgery presets` lists them).
     The one by which the net puts the class first in most pictures fits, and goes into
     netsurgery.toml. Where none does so in any picture, or two do in as many, nothing is written:
-    more pictures decide, or --preprocess. The net may be a classifier or converted; of a map the
-    mean over its cells counts. With --force a netsurgery.toml that is there is replaced; what it
-    says of the same net's model and labels is kept.
+    more pictures decide, or --preprocess. The net is that of the nearest netsurgery.toml where
+    none is given. It may be a classifier or converted; of a map the mean over its cells counts.
+    With --force a netsurgery.toml that is there is replaced; what it says of the same net, labels
+    included, is used and kept.
 
     \b
     Example:
-      netsurgery setup deploy.prototxt model.caffemodel --image cat.jpg --class tabby \\
-        --labels labels.txt --force
+      netsurgery setup --image cat.jpg --class tabby --force
     """
     from netsurgery.verbs.setup import setup
 
     refuse_stdin(prototxt, weights, labels, mean)
+    if (prototxt is None) != (weights is None):
+        raise click.UsageError("give the net and its weights, or neither for netsurgery.toml's")
+    if prototxt is None or weights is None:
+        prototxt, weights, folder = _configured_net()
+        output_dir = output_dir or folder
     if len(images) != len(classes):
         raise click.UsageError(f"{len(images)} --image and {len(classes)} --class; give as many")
     if preset is not None and preset[1] is not None:
@@ -163,6 +170,16 @@ def command(
     if not (as_json or quiet):
         echo(result.verdict)
         echo(f"wrote {result.path}")
+
+
+def _configured_net() -> tuple[Path, Path, Path]:
+    """The net and the weights of the nearest netsurgery.toml, and its folder."""
+    from netsurgery.maps.mapper import check_model
+
+    settings = with_found(Settings(), Path(), keys=("prototxt", "weights"))
+    prototxt, weights = check_model(settings)
+    assert settings.path is not None
+    return prototxt, weights, settings.path.parent
 
 
 def _rows(result: Setup) -> Iterator[tuple[str, ...]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.image import Picture
+    from netsurgery.maps.picture_options import InputSize
 
 __all__ = ["Answer", "Trial", "class_probabilities", "try_presets"]
 
@@ -66,28 +67,29 @@ def try_presets(
     presets: Mapping[PresetName, Settings],
     pictures: Sequence[Picture],
     classes: Sequence[int],
+    size: InputSize | None = None,
 ) -> list[Trial]:
     """A trial of each of `presets` on the pictures, whose classes are known; the best first.
 
     The best has most pictures right, and of several such the largest likelihood. The mapper keeps
-    the last preset. Raises what the engine raises, and NetError for a blob that has no score for
-    each class.
+    the last preset. size: as in `Mapper.map`. Raises what the engine raises, and NetError for a
+    blob that has no score for each class.
     """
     trials = []
     for name, settings in presets.items():
         options = mapper.transformer.options
         mapper.transformer = make_transformer(settings, mapper.source.channels, options)
         answers = [
-            _answer(mapper, picture, expected)
+            _answer(mapper, picture, expected, size)
             for picture, expected in zip(pictures, classes, strict=True)
         ]
         trials.append(Trial(name, tuple(answers)))
     return sorted(trials, key=lambda trial: (-trial.right, -trial.likelihood))
 
 
-def _answer(mapper: Mapper, picture: Picture, expected: int) -> Answer:
+def _answer(mapper: Mapper, picture: Picture, expected: int, size: InputSize | None) -> Answer:
     blob = mapper.source.blob
-    data, _ = mapper.prepare(picture, None, [blob])
+    data, _ = mapper.prepare(picture, size, [blob])
     values = mapper.run(data, [blob])[blob]
     if values.ndim not in (2, 4) or len(values) != 1:
         raise NetError(

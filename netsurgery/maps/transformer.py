@@ -119,8 +119,8 @@ class Transformer:
             return ""
         return (
             "no preprocessing: the net is fed RGB of 0..1, most color nets of Caffe expect BGR of "
-            "0..255 less a mean; --preprocess bvlc gives that, `netsurgery presets` lists others, "
-            "and --raw-scale 1 says that RGB of 0..1 is right"
+            "0..255 less a mean; --preprocess bvlc gives that, `netsurgery setup` finds the preset "
+            "that fits, and --raw-scale 1 says that RGB of 0..1 is right"
         )
 
     def mean_for(self, size: Size) -> tuple[Array | None, str | None]:

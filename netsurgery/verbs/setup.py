@@ -108,8 +108,8 @@ def setup(
     "bvlc-mean" with it in the place of "bvlc". preprocess: write this preset, whatever fits. blob:
     the classes' scores, or a map of them, of which the mean over its cells counts (default: the
     last layer's top). folder: where the file goes (default: the net's own). force: replace one that
-    is there; what it says of the same net's model and labels is kept. engine, state: as in
-    `classify_map`.
+    is there; what it says of the same net, its window, state and labels, is used and kept. engine,
+    state: as in `classify_map`.
 
     Raises NetError where the net has no such class, FormatError for labels that do not fit, and
     what `classify_map` raises.
@@ -126,26 +126,27 @@ def setup(
 
     path = Path(prototxt).parent / SETTINGS_NAME if folder is None else Path(folder, SETTINGS_NAME)
     outputs = Outputs([path], inputs=[prototxt, weights], force=force)
-    base = Settings(
-        prototxt, weights, stages=state.stages or None, level=state.level or None, labels=labels
-    )
+    stated = Settings(stages=state.stages or None, level=state.level or None, labels=labels)
+    base = merged(stated, _earlier(path, Path(prototxt)))
+    base = replace(base, prototxt=Path(prototxt), weights=Path(weights))
     pictures = list(as_pictures(images))
     with _open_mapper(base, engine, blob, state) as mapper:
-        named = None if labels is None else load_labels(Path(labels))
-        expected = _numbers(classes, named, mapper)
+        names = None if base.labels is None else load_labels(base.labels)
+        expected = _numbers(classes, names, mapper)
         if not pictures or len(pictures) != len(expected):
             raise NetError(f"{len(pictures)} pictures of {len(expected)} classes; give as many")
         candidates = _candidates(base, mean, preprocess, mapper.source.channels)
-        trials = try_presets(mapper, candidates, pictures, expected)
+        # At the size of the old input a converted net is the classifier.
+        trials = try_presets(mapper, candidates, pictures, expected, base.window)
         ran, note = mapper.engine, mapper.note
     chosen, verdict = (preprocess, f"{preprocess} was asked for") if preprocess else _choose(trials)
     settings = None
     if chosen is not None:
-        settings = merged(candidates[chosen], _earlier(path, Path(prototxt)))
+        settings = candidates[chosen]
         with outputs:
             outputs[path].write(settings.to_toml(path.parent).encode())
     written = None if settings is None else path
-    return Setup(tuple(trials), chosen, verdict, settings, written, named, ran, note)
+    return Setup(tuple(trials), chosen, verdict, settings, written, names, ran, note)
 
 
 def _open_mapper(
@@ -155,7 +156,8 @@ def _open_mapper(
     from netsurgery.maps.mapper import Mapper, make_transformer, open_model
 
     source = MapSource.of_classes(open_model(settings, state), blob)
-    return Mapper(source, make_transformer(Settings(), source.channels), as_engine_options(engine))
+    transformer = make_transformer(Settings(), source.channels)
+    return Mapper(source, transformer, as_engine_options(engine, settings.engine))
 
 
 def _numbers(
@@ -224,7 +226,7 @@ def _earlier(path: Path, prototxt: Path) -> Settings:
     """What is kept of the file that is replaced: all but the preprocessing, of the same net."""
     if not path.exists():
         return Settings()
-    keys = ["prototxt", "window", "stages", "level", "labels"]
+    keys = ["prototxt", "window", "stages", "level", "labels", "engine"]
     try:
         earlier = load_found(path, None, keys)
     except FormatError:
