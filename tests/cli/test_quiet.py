@@ -1,0 +1,108 @@
+"""-q: a command that succeeds prints nothing at all, not even notes."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+from netsurgery.cli import COMMANDS as ALL
+from netsurgery.cli import cli, run
+
+#: Runs with something to note: a squeezed picture without preprocessing, a V0 net, a
+#: netsurgery.toml that is there already.
+NOTED: dict[str, list[str]] = {
+    "classify-map": [
+        "wide.png --prototxt good.prototxt --weights good.caffemodel --blob conv --npy out.npy "
+        "--engine embedded"
+    ],
+    "convert": ["good.prototxt good.caffemodel -o kept --engine embedded"],
+    "features": [
+        "wide.png --prototxt good.prototxt --weights good.caffemodel --blob conv --force "
+        "-o out.npz --engine embedded"
+    ],
+    "inspect": ["v0.prototxt", "good.caffemodel --stats"],
+    "check": ["v0.prototxt"],
+    "diff": ["v0.prototxt v0.prototxt --text"],
+    "presets": [""],
+    "caffe info": [""],
+    "caffe use": ["embedded"],
+    "caffe forget": [""],
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+V0 = """input: "x" input_dim: [1, 1, 8, 8]
+layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom: "x" top: "conv" }
+"""
+
+
+def commands() -> Iterator[str]:
+    """Every command that takes -q."""
+    context = click.Context(cli)
+    for name in ALL:
+        command = cli.get_command(context, name)
+        assert command is not None
+        several = {name: command}
+        if isinstance(command, click.Group):
+            several = {f"{name} {word}": each for word, each in command.commands.items()}
+        for words, each in several.items():
+            if any(param.name == "quiet" for param in each.params):
+                yield words
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    Path("good.prototxt").write_text(GOOD)
+    Path("v0.prototxt").write_text(V0)
+    Path("kept").mkdir()
+    Path("kept/netsurgery.toml").write_text("[preprocess]\nraw_scale = 1.0\n")
+    Image.new("L", (8, 8)).save("grey.png")
+    Image.new("L", (30, 9)).save("wide.png")
+    assert run(["init", "good.prototxt", "-o", "good.caffemodel", "-q"]) == 0
+    return tmp_path
+
+
+EVERY = [
+    (command, words.replace("NET", "good.prototxt"))
+    for source in (COMMANDS, NOTED)
+    for command, several in source.items()
+    for words in several
+]
+
+
+@pytest.mark.parametrize(("command", "words"), EVERY, ids=lambda words: words.replace(" ", "_"))
+def test_quiet_is_silent(
+    command: str, words: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = run([*command.split(), *words.split(), "-q"])
+    assert capfd.readouterr() == ("", "")
+    assert code == 0
+
+
+@pytest.mark.parametrize(("command", "words"), EVERY, ids=lambda words: words.replace(" ", "_"))
+def test_quiet_is_silent_on_a_terminal(
+    command: str, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where progress and questions would show."""
+    streams = {"stdout": Terminal(), "stderr": Terminal()}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    assert run([*command.split(), *words.split(), "-q"]) == 0
+    assert [stream.getvalue() for stream in streams.values()] == ["", ""]
+
+
+def test_every_command_that_takes_it_is_run() -> None:
+    assert {command for command, _ in EVERY} == set(commands()) - {"caffe install"}
