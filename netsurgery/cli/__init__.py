@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from netsurgery import __version__
 from netsurgery.cli.printing import echo_labelled, echo_text, on_terminal
@@ -43,9 +44,13 @@ COMMANDS = {
     "setup": ("setup", "Find the preprocessing of a net, by pictures of known classes."),
     "presets": ("presets", "The preprocessing that --preprocess names, with its numbers."),
     "caffe": ("caffe", "Get real Caffe, and say which one is used."),
+    "completion": ("completion", "Print a script that completes words in bash, zsh or fish."),
     "help": ("help", "Show the help of a command."),
 }
 
+
+#: Set by a shell that asks for what completes a word.
+COMPLETE = "_NETSURGERY_COMPLETE"
 
 #: Objects made before Python looks for cycles of them that nobody holds; its own number is 700.
 GARBAGE = 100_000
@@ -89,6 +94,14 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"netsurgery.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        commands = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -139,6 +152,11 @@ def run(args: list[str] | None = None) -> int:
 
 def _run(args: list[str] | None) -> int:
     try:
+        if COMPLETE in os.environ:
+            from netsurgery.cli.completion import answer
+
+            answer(cli)
+            return 0
         code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
         if sys.stdout is not None:  # it is None where it was closed before we began
             sys.stdout.flush()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.colors import Color, color_count, paint
-from netsurgery.cli.command import Command, useless
+from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     SIZE,
@@ -85,6 +85,7 @@ __all__ = ["command"]
     "--blob",
     metavar="NAME",
     envvar="NETSURGERY_BLOB",
+    shell_complete=of_net("complete_blob"),
     help="The blob that holds the map (default: the top of the last layer).",
 )
 @useless("without --json", lambda values: not values["as_json"])(
@@ -110,6 +111,7 @@ __all__ = ["command"]
         default="max",
         show_default=True,
         envvar="NETSURGERY_CLASS",
+        shell_complete=of_net("complete_class"),
         help="What --picture shows as heat: a class by number or label, or the likeliest of each "
         "cell.",
     )

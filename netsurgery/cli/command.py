@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.memory import max_memory, parse_memory, set_max_memory
@@ -24,6 +25,7 @@ __all__ = [
     "Group",
     "WordType",
     "headed",
+    "of_net",
     "useless",
 ]
 
@@ -101,6 +103,20 @@ def useless(
         return _marked(add_options, "useless", (reason, when))
 
     return decorate
+
+
+def of_net(name: str) -> Callable[..., list[CompletionItem[str]]]:
+    """The `shell_complete` of that name in `netsurgery.cli.net_names`, imported when it is used."""
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        from netsurgery.cli import net_names
+
+        items: list[CompletionItem[str]] = getattr(net_names, name)(ctx, param, incomplete)
+        return items
+
+    return complete
 
 
 class Command(click.Command):

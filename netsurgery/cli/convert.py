@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.files import PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     SIZE,
@@ -55,7 +55,10 @@ FILE = click.Path(path_type=Path)
     "--suffix", default="-conv", show_default=True, help="Put behind the converted layers' names."
 )
 @click.option(
-    "--layers", metavar="NAME,NAME", help="Convert these InnerProduct layers only (default: all)."
+    "--layers",
+    metavar="NAME,NAME",
+    shell_complete=of_net("complete_layers"),
+    help="Convert these InnerProduct layers only (default: all).",
 )
 @click.option(
     "--on-refusal",

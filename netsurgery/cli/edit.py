@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
@@ -113,7 +113,13 @@ def _columns(left: str, right: str) -> Iterator[str]:
 @click.command("edit", cls=Command, help=_help())
 @click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
 @click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
-@click.argument("operations", nargs=-1, required=True, metavar="OPERATION...")
+@click.argument(
+    "operations",
+    nargs=-1,
+    required=True,
+    shell_complete=of_net("complete_operation"),
+    metavar="OPERATION...",
+)
 @output_option(
     "-o",
     "--weights-out",

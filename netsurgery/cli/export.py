@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.command import Command, useless
+from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
@@ -42,6 +42,7 @@ FILE = click.Path(path_type=Path)
     "blobs",
     metavar="NAME",
     multiple=True,
+    shell_complete=of_net("complete_blob"),
     help="What the model gives, instead of the net's outputs; may be given several times.",
 )
 @click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     engine_hint,
@@ -60,6 +60,7 @@ __all__ = ["command"]
     metavar="NAME",
     multiple=True,
     required=True,
+    shell_complete=of_net("complete_blob"),
     help="A blob to take; may be given several times.",
 )
 @output_option(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from netsurgery.cli.printing import show_as
 from netsurgery.formats import labels, prototxt
@@ -29,6 +31,11 @@ __all__ = [
 _META = "netsurgery.stdin"
 
 
+def by_endings(endings: Sequence[str]) -> list[CompletionItem[str]]:
+    """What has the shell complete files with these endings, all files for none."""
+    return [CompletionItem("|".join(endings), "endings") if endings else CompletionItem("", "file")]
+
+
 class FilePathType(click.Path):
     """A file's path; an empty one, which Path would take for the current folder, is refused.
 
@@ -43,6 +50,11 @@ class FilePathType(click.Path):
         if value == "":
             self.fail("expected a file's name, found an empty one", param, ctx)
         return super().convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        return by_endings(self.endings)
 
 
 class InputFile(FilePathType):
@@ -70,6 +82,11 @@ class ImageFile(click.Path):
 
     def __init__(self) -> None:
         super().__init__(allow_dash=True)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        return by_endings(self.endings)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "-" and ctx is not None:

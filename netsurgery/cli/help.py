@@ -11,7 +11,14 @@ __all__ = ["command"]
 
 
 @click.command(cls=Command)
-@click.argument("names", metavar="[COMMAND]...", nargs=-1)
+@click.argument(
+    "names",
+    metavar="[COMMAND]...",
+    nargs=-1,
+    shell_complete=lambda ctx, _, start: ctx.find_root().command.shell_complete(
+        ctx.find_root(), start
+    ),
+)
 @click.pass_context
 def command(ctx: click.Context, names: tuple[str, ...]) -> None:
     """Show the help of a command, or of netsurgery itself.

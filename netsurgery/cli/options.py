@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed, useless
+from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed, of_net, useless
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
 from netsurgery.formats.found_settings import chosen_engine
 from netsurgery.formats.settings import Settings
@@ -290,6 +290,7 @@ def state_options(command: F) -> F:
         "input_shapes",
         type=NAMED_SHAPE,
         multiple=True,
+        shell_complete=of_net("complete_input_shape"),
         help="The shape of an input, of a data layer's top, or of a blob whose shape the net does "
         "not say; may be given several times.",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import PREPROCESSING, Command, headed
+from netsurgery.cli.command import PREPROCESSING, Command, headed, of_net
 from netsurgery.cli.files import IMAGE, LABELS, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     engine_options,
@@ -82,10 +82,14 @@ def _preset_options(command: F) -> F:
     metavar="N|LABEL",
     multiple=True,
     required=True,
+    shell_complete=of_net("complete_class"),
     help="The class of the picture, by number or by a label of --labels.",
 )
 @click.option(
-    "--blob", metavar="NAME", help="The classes' scores (default: the top of the last layer)."
+    "--blob",
+    metavar="NAME",
+    shell_complete=of_net("complete_blob"),
+    help="The classes' scores (default: the top of the last layer).",
 )
 @output_option(
     "-o",

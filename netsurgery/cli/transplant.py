@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from netsurgery.cli.command import Command
+from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
@@ -47,6 +47,7 @@ FILE = click.Path(path_type=Path)
     "pairs",
     metavar="LAYER=LAYER",
     multiple=True,
+    shell_complete=of_net("complete_pair"),
     help="Where a layer's params go; LAYER= leaves them out. Repeatable.",
 )
 @click.option(

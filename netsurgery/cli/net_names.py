@@ -1,0 +1,142 @@
+"""What completion offers of the net on the command line: its layers, blobs, params and labels.
+
+Each function is the `shell_complete` of an argument or option. All is read from text and from the
+index of weights; numpy is not imported. Errors are silent: `netsurgery.cli.completion`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from netsurgery.cli.files import InputFile
+from netsurgery.formats.found_settings import with_found
+from netsurgery.formats.prototxt import Prototxt, is_prototxt
+from netsurgery.formats.settings import Settings
+from netsurgery.net import types
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.state import NetState
+
+__all__ = [
+    "complete_blob",
+    "complete_class",
+    "complete_input_shape",
+    "complete_layers",
+    "complete_operation",
+    "complete_pair",
+    "complete_param",
+]
+
+Items = list[CompletionItem[str]]
+
+
+def complete_blob(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """The blobs of the net, those of its last layers first."""
+    return _items(reversed(list(_blobs(_net(ctx)))), incomplete)
+
+
+def complete_input_shape(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """``BLOB=`` for each blob."""
+    return _items((f"{blob}=" for blob in _blobs(_net(ctx))), incomplete)
+
+
+def complete_layers(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Of a list with commas between, the layers that `convert` may take."""
+    before, comma, last = incomplete.rpartition(",")
+    layers = [layer for layer in _net(ctx).layers if types.is_a(layer, types.INNER_PRODUCT)]
+    items = _items((each.name for each in layers if each.name not in before.split(",")), last)
+    return [CompletionItem(f"{before}{comma}{item.value}") for item in items]
+
+
+def complete_param(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """``LAYER[INDEX]`` for each param of the weights."""
+    return _items(_params(ctx), incomplete)
+
+
+def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Of an operation of `edit`: params, their values, or operations and the layers they take."""
+    from netsurgery.surgery.edit.operations import OPERATIONS
+    from netsurgery.surgery.edit.values import VALUES
+
+    param, equals, value = incomplete.partition("=")
+    name, colon, _rest = incomplete.partition(":")
+    if equals:
+        items = _items((each.name for each in VALUES), value)
+        return [CompletionItem(f"{param}={item.value}") for item in items]
+    if colon and name in OPERATIONS:
+        return _items((f"{name}:{layer.name}" for layer in _net(ctx).layers), incomplete)
+    return _items([*_params(ctx), *OPERATIONS], incomplete)
+
+
+def complete_pair(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """``LAYER=LAYER``, of the first net and of the second."""
+    first, second = _nets(ctx)[:2]
+    layer, equals, goal = incomplete.partition("=")
+    if equals:
+        items = _items((each.name for each in second.layers), goal)
+        return [CompletionItem(f"{layer}={item.value}") for item in items]
+    return _items((f"{each.name}=" for each in first.layers), layer)
+
+
+def complete_class(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """The labels, by their first names."""
+    from netsurgery.formats.labels import load_labels
+
+    source = _settings(ctx, ["labels"]).labels
+    labels = load_labels(source) if source is not None else None
+    names = [labels.short(number) for number in range(len(labels))] if labels is not None else []
+    return _items([*names, *(["max"] if param.default == "max" else [])], incomplete)
+
+
+def _items(words: Iterable[str], incomplete: str) -> Items:
+    start = incomplete.casefold()
+    unique = dict.fromkeys(word for word in words if word.casefold().startswith(start))
+    return [CompletionItem(word) for word in unique]
+
+
+def _inputs(ctx: click.Context) -> Iterator[Path]:
+    """The input files on the command line; those behind an option without its value are words."""
+    for param in ctx.command.params:
+        if isinstance(param.type, InputFile) and param.name is not None:
+            value = ctx.params.get(param.name)
+            values = value if isinstance(value, tuple) else (value,)
+            yield from (path for path in values if isinstance(path, Path))
+    yield from map(Path, ctx.args)
+
+
+def _nets(ctx: click.Context) -> list[NetDefinition]:
+    paths = [path for path in _inputs(ctx) if path.is_file() and is_prototxt(path)]
+    if not paths:
+        path = _settings(ctx, ["prototxt"]).prototxt
+        paths = [] if path is None else [path]
+    state = NetState(str(ctx.params.get("phase") or "TEST").upper())
+    return [NetDefinition.of(Prototxt.read(path), state, wired=False) for path in paths]
+
+
+def _net(ctx: click.Context) -> NetDefinition:
+    return _nets(ctx)[0]
+
+
+def _settings(ctx: click.Context, keys: list[str]) -> Settings:
+    """What options say, and else the nearest netsurgery.toml, if it is to be trusted."""
+    options = Settings(**{key: ctx.params.get(key) for key in keys})
+    return with_found(options, Path(), trust=ctx.params.get("trust_config"), keys=keys)
+
+
+def _blobs(net: NetDefinition) -> Iterator[str]:
+    yield from (each.name for each in net.inputs)
+    yield from (top for layer in net.layers for top in layer.tops)
+
+
+def _params(ctx: click.Context) -> Iterator[str]:
+    from netsurgery.formats.weights import open_weights
+
+    for path in _inputs(ctx):
+        if path.is_file() and not is_prototxt(path):
+            with open_weights(path) as weights:
+                for layer in weights.layers:
+                    yield from (f"{layer.name}[{index}]" for index in range(len(layer.blobs)))
+            return

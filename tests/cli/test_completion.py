@@ -1,0 +1,216 @@
+"""What a shell is offered for half-written words, through click and in the shells themselves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netsurgery.cli import COMPLETE, cli, run
+from netsurgery.cli.completion import SHELLS
+
+NET, MODEL = "digits.prototxt", "digits.caffemodel"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(repo_root / "prototxt/digits_deploy.prototxt", NET)
+    shutil.copy(repo_root / "models/digits/digits.caffemodel", MODEL)
+    Path("labels.txt").write_text("n1 tabby, tabby cat\nn2 tiger cat\nn3 sports car\n")
+    Path("my photo.png").touch()
+    return tmp_path
+
+
+def offered(*words: str) -> list[str]:
+    """What completes the last of the words."""
+    shell = SHELLS["zsh"](cli, {}, "netsurgery", COMPLETE)
+    return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
+
+
+def test_commands_and_options() -> None:
+    assert offered("con") == ["convert"]
+    assert offered("help", "con") == ["convert"]
+    assert offered("caffe", "i") == ["info", "install"]
+    assert offered("convert", "--in") == ["--input-shape", "--input-size", "--input-scale"]
+    assert offered("convert", NET, MODEL, "--on-refusal", "s") == ["stop", "skip"]
+
+
+@pytest.mark.parametrize(
+    ("words", "endings"),
+    [
+        (["convert", ""], [".prototxt", ".pbtxt"]),
+        (["convert", NET, ""], [".caffemodel", ".h5"]),
+        (["inspect", ""], [".prototxt", ".pbtxt", ".caffemodel", ".h5"]),
+        (["convert", NET, MODEL, "--mean", ""], [".npy", ".binaryproto"]),
+        (["convert", NET, MODEL, "--labels", "l"], [".txt"]),
+        (["classify-map", "--weights", ""], [".caffemodel", ".h5"]),
+    ],
+)
+def test_files_by_their_endings(words: list[str], endings: list[str]) -> None:
+    shell = SHELLS["bash"](cli, {}, "netsurgery", COMPLETE)
+    items = shell.get_completions(words[:-1], words[-1])
+    assert [(item.type, item.value) for item in items] == [("endings", "|".join(endings))]
+    assert ".jpg|" in offered("classify-map", "")[0]
+
+
+def test_names_of_the_net_at_hand() -> None:
+    assert offered("convert", NET, MODEL, "--layers", "") == ["ip1", "ip2"]
+    assert offered("convert", NET, MODEL, "--layers", "ip1,") == ["ip1,ip2"]
+    blobs = ["data", "conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "ip1", "ip2", "prob"]
+    assert offered("export", NET, MODEL, "--blob", "") == blobs[::-1]
+    assert offered("features", "a.png", "--prototxt", NET, "--blob", "conv") == [
+        "conv3",
+        "conv2",
+        "conv1",
+    ]
+    assert offered("convert", NET, MODEL, "--input-shape", "d") == ["data="]
+
+
+def test_params_and_operations() -> None:
+    line = ["edit", NET, MODEL]
+    assert offered(*line, "conv1") == ["conv1[0]", "conv1[1]"]
+    assert offered(*line, "conv1[0]=gab") == ["conv1[0]=gabor"]
+    assert offered(*line, "conv1[0]=0", "ip1[") == ["ip1[0]", "ip1[1]"]
+    assert "fold-mean" in offered(*line, "fol")
+    assert offered(*line, "outputs:ip") == ["outputs:ip1", "outputs:ip2"]
+    assert offered("transplant", NET, MODEL, NET, "--map", "ip") == ["ip1=", "ip2="]
+    assert offered("transplant", NET, MODEL, NET, "--map", "ip1=ip") == ["ip1=ip1", "ip1=ip2"]
+
+
+def test_labels_and_the_net_of_the_settings() -> None:
+    assert offered("classify-map", "a.png", "--labels", "labels.txt", "--class", "T") == [
+        "tabby",
+        "tiger cat",
+    ]
+    Path("netsurgery.toml").write_text(
+        f'[model]\nprototxt = "{NET}"\nweights = "{MODEL}"\n[classes]\nlabels = "labels.txt"\n'
+    )
+    assert offered("classify-map", "a.png", "--class", "") == [
+        "tabby",
+        "tiger cat",
+        "sports car",
+        "max",
+    ]
+    assert offered("classify-map", "a.png", "--blob", "ip") == ["ip2", "ip1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "netsurgery export bad.prototxt bad.caffemodel --blob ",
+        "netsurgery export none.prototxt none.caffemodel --blob ",
+        "netsurgery export - - --blob ",
+        "netsurgery nothing --blob ",
+        "netsurgery edit 'digits.proto",
+        "netsurgery convert --input-size ",
+        "",
+    ],
+)
+def test_errors_are_silent(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.prototxt").write_text("layer { name: 1 2 3")
+    Path("bad.caffemodel").write_bytes(b"\x00\xff")
+    monkeypatch.setattr("sys.stdin", None)
+    for name, value in {COMPLETE: "bash_complete", "COMP_TEXT": text, "COMP_BREAKS": "=:"}.items():
+        monkeypatch.setenv(name, value)
+    assert run([]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_numpy_is_not_imported() -> None:
+    """Nor what runs nets: a shell waits for the answer."""
+    code = (
+        "import sys; from netsurgery.cli import run; run([]);"
+        "sys.exit(bool({'numpy', 'PIL', 'onnxruntime'} & set(sys.modules)))"
+    )
+    for text in (
+        f"netsurgery edit {NET} {MODEL} c",
+        f"netsurgery features --prototxt {NET} --blob c",
+    ):
+        asked = {COMPLETE: "bash_complete", "COMP_TEXT": text, "COMP_BREAKS": "=:"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, **asked},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "plain,conv1" in done.stdout
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> dict[str, str]:
+    """An environment with the command `netsurgery` on its path."""
+    program = tmp_path / "bin" / "netsurgery"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m netsurgery "$@"\n')
+    program.chmod(0o755)
+    root = Path(__file__).resolve().parent.parent.parent
+    return {
+        **os.environ,
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+        **dict.fromkeys(["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"], str(tmp_path)),
+    }
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("netsurgery conv", ["convert"]),
+        ("netsurgery convert dig", [NET]),
+        ("netsurgery classify-map my", ["my photo.png"]),
+        (f"netsurgery edit {NET} {MODEL} conv1[", ["conv1[0]", "conv1[1]"]),
+        (f"netsurgery edit {NET} {MODEL} conv1[0]=gab", ["gabor"]),
+        (f"netsurgery edit {NET} {MODEL} outputs:ip", ["ip1", "ip2"]),
+        ("netsurgery classify-map a.png --labels labels.txt --class=tig", ["tiger\\ cat"]),
+    ],
+)
+def test_bash(line: str, words: list[str], command: dict[str, str]) -> None:
+    """Its words are divided at = and :, as readline does it."""
+    script = f"""
+        compopt() {{ :; }}
+        source <(netsurgery completion bash)
+        COMP_LINE={shell_word(line)} COMP_POINT={len(line)}
+        read -ra COMP_WORDS <<< "$(sed 's/[=:]/ & /g' <<< {shell_word(line)})"
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMP_WORDBREAKS=$' =:'
+        _netsurgery_completion netsurgery
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], env=command, capture_output=True, text=True)
+    assert (done.stdout.splitlines(), done.stderr) == (words, "")
+
+
+def shell_word(text: str) -> str:
+    return f"'{text}'"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_fish(command: dict[str, str]) -> None:
+    def complete(line: str) -> list[str]:
+        script = f"netsurgery completion fish | source; complete -C '{line}'"
+        done = subprocess.run(["fish", "-c", script], env=command, capture_output=True, text=True)
+        assert done.stderr == ""
+        return [each.split("\t")[0] for each in done.stdout.splitlines()]
+
+    assert complete("netsurgery conv") == ["convert"]
+    assert NET in complete("netsurgery convert dig")
+    assert complete(f"netsurgery edit {NET} {MODEL} conv1[") == ["conv1[0]", "conv1[1]"]
+    assert complete(f"netsurgery edit {NET} {MODEL} outputs:ip") == ["outputs:ip1", "outputs:ip2"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
+def test_zsh_reads_its_script(command: dict[str, str]) -> None:
+    script = (
+        "autoload -U compinit && compinit -u -D; "
+        'eval "$(netsurgery completion zsh)"; print $_comps[netsurgery]'
+    )
+    done = subprocess.run(["zsh", "-f", "-c", script], env=command, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("_netsurgery_completion\n", "")
