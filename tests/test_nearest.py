@@ -19,12 +19,20 @@ LAYERS = ["conv1", "pool1", "conv2", "ip1", "relu1", "ip2", "prob"]
         ("porb", ("prob",)),
         ("cnov2", ("conv2",)),
         ("fc6", ()),
+        ("soft", ()),
+        ("pro", ("prob",)),
         ("", ()),
         ("x" * 1_000_000, ()),
     ],
 )
 def test_nearest_layers(name: str, expected: tuple[str, ...]) -> None:
     assert nearest(name, LAYERS) == expected
+
+
+def test_a_longer_name_begins_with_it() -> None:
+    names = ["ip1-conv", "ip2-conv", "prob"]
+    assert nearest("ip1", names) == ("ip1-conv",)
+    assert nearest("ip", names) == ()
 
 
 def test_an_underscore_is_a_hyphen() -> None:

@@ -42,7 +42,7 @@ def test_every_command_says_so_once(line: str, capsys: pytest.CaptureFixture[str
     assert code != 0 or line.startswith("inspect")
     said = "".join(capsys.readouterr())
     assert said.count("this is a training net, whose layer 'mnist' (Data) reads it from files") == 1
-    assert said.count("; is lenet.prototxt its deploy net?") == 1
+    assert said.count("; lenet.prototxt may be its deploy net") == 1
     assert said.count("--input-shape data=NxCxHxW gives it") == 1
 
 
@@ -72,4 +72,4 @@ def test_deploy_nets_beside(training: str, deploy: str, tmp_path: Path) -> None:
     assert deploy_hint(str(path)) == ""
     beside = path.with_name(f"{deploy}.prototxt")
     beside.touch()
-    assert deploy_hint(str(path)) == f"; is {beside} its deploy net?"
+    assert deploy_hint(str(path)) == f"; {beside} may be its deploy net"

@@ -17,7 +17,7 @@ _SEEN, _COMPARED, _LISTED = 50_000, 1_000, 6
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """Those of `known` that are most like `name`, at most three; () where none is like it.
 
-    Neither case nor ``-`` for ``_`` counts.
+    Neither case nor ``-`` for ``_`` counts; else names that begin with it are like it.
 
     >>> nearest("ip3", ["conv1", "ip1", "ip2"])
     ('ip1', 'ip2')
@@ -40,7 +40,9 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
             ratios[key] = matcher.ratio()
     best = max(ratios.values(), default=0.0)
     close = [folded[key] for key, ratio in ratios.items() if ratio >= max(best, _ALIKE)]
-    return tuple(close[:3])
+    begin = _folded(name)
+    longer = [each for key, each in folded.items() if key.startswith(begin) and len(begin) > 2]
+    return tuple((close or longer)[:3])
 
 
 def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:

@@ -20,5 +20,5 @@ def deploy_hint(path: str) -> str:
     for each in likely:
         candidate = os.path.join(folder, each + suffix)
         if os.path.isfile(candidate):
-            return f"; is {candidate} its deploy net?"
+            return f"; {candidate} may be its deploy net"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.outputs.files import WrongOutput
 
 if TYPE_CHECKING:
     from netsurgery.export.onnx import Preprocess
@@ -62,6 +64,8 @@ def export_onnx(
     NetsurgeryError for a layer that ONNX has no words for, FormatError, OutputError.
     """
     prototxt, weights, output = Path(prototxt), Path(weights), Path(output)
+    if output.suffix.lower() not in ("", ".onnx") and not os.path.exists(output):
+        raise WrongOutput(f"{output}: expected a name ending in .onnx, which is what is written")
     settings = None if preprocess is None else as_settings(preprocess)
     blobs = [blobs] if isinstance(blobs, str) else blobs
     # The graph needs numpy, which the checks before it do not.
