@@ -128,7 +128,6 @@ def test_designer_filters_by_library_and_by_shell(
             assert picture.size == (3 * 284, 188)
             assert picture.getextrema() in {(0, 254), (0, 255)}
     params = [np.array(array) for array in names["net"].params["conv"]]
-    Path("random.caffemodel").unlink()
     Path("random.png").unlink()
     Path("designed.png").unlink()
 
@@ -149,6 +148,7 @@ def test_designer_filters_are_pycaffes_own(
 ) -> None:
     names = by_library("designer_filters")
     np.save("image.npy", names["image"])
+    ns.init("filters.prototxt", "random.caffemodel", seed=1)
     said = run_in_caffe(f"import os; os.chdir({str(folder)!r})\n{PYCAFFE}")
     assert capsys.readouterr().out.endswith(said)
     ours = names["net"].blobs["conv"].data

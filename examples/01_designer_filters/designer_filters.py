@@ -1,6 +1,6 @@
 """Write filters by hand into a net, and look at what they make of a picture.
 
-    python designer_filters.py NET.prototxt RANDOM.caffemodel PICTURE
+    python designer_filters.py NET.prototxt PICTURE
 
 Draws filters.png and saves designed.caffemodel in the current folder.
 """
@@ -16,10 +16,10 @@ from PIL import Image
 import netsurgery as ns
 
 
-def main(prototxt: str, weights: str, picture: str) -> None:
+def main(prototxt: str, picture: str) -> None:
     """Run the net with random filters, with a raised bias, and with a blur and two edges."""
     image = np.asarray(Image.open(picture).convert("L")) / 255
-    with ns.Net(prototxt, weights) as net:
+    with ns.init(prototxt, seed=1).net as net:
         print("blobs", list(net.blobs), "params", list(net.params))
         random = net.forward(data=image[None, None])["conv"][0]
         net.params["conv"][1][0] = 1

@@ -23,22 +23,20 @@ TEN = Path(__file__).with_name("ten_deploy.prototxt")
 
 def main() -> None:
     """Transplant by name, slice the last layer, and compare the two nets' answers."""
-    ns.init(TEN, "fresh.caffemodel", force=True)
-    result = ns.transplant(
-        (NET, MODEL), (TEN, "fresh.caffemodel"), "ten.caffemodel",
-        names={"ip1": "hidden", "ip2": "digit"}, cut=True, strict=True, force=True,
-    )  # fmt: skip
-    print({outcome: count for outcome, count in result.counts.items() if count})
+    net, blank = ns.Net(NET, MODEL), ns.init(TEN).net
+    names = {"ip1": "hidden", "ip2": "digit"}
+    transplantation = ns.transplant(net, blank, names=names, cut=True, strict=True)
+    print(transplantation)
 
     sheet = np.asarray(Image.open(ROOT / "examples/digits_canvas.png")) / 255
     windows = np.lib.stride_tricks.sliding_window_view(sheet, (32, 32))[::8, ::8]
     batch = windows.reshape(-1, 1, 32, 32)
-    with ns.Net(NET, MODEL) as net, ns.Net(TEN, "ten.caffemodel") as ten:
-        before = net.forward(data=batch, blobs=["pool3", "ip2"])
-        after = ten.forward(data=batch, blobs=["pool3", "digit"])
+    before = net.forward(data=batch, blobs=["pool3", "ip2"])
+    after = transplantation.net.forward(data=batch, blobs=["pool3", "digit"])
     print("the same features:", np.array_equal(before["pool3"], after["pool3"]))
     apart = np.abs(before["ip2"][:, :10] - after["digit"]).max()
     print("the same ten scores, to 1e-4:", apart < 1e-4)
+    transplantation.save("ten.caffemodel", force=True)
 
 
 if __name__ == "__main__":

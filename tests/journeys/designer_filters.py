@@ -5,8 +5,7 @@ from PIL import Image
 import netsurgery as ns
 
 # load
-ns.init("filters.prototxt", "random.caffemodel", seed=1)
-net = ns.Net("filters.prototxt", "random.caffemodel")
+net = ns.init("filters.prototxt", seed=1).net
 print(f"blobs {list(net.blobs)}\nparams {list(net.params)}")
 image = np.asarray(Image.open("digits_canvas.png")) / 255
 net.forward(data=image[None, None])
