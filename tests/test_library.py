@@ -604,3 +604,14 @@ def test_a_net_of_stages() -> None:
             assert [move.layer for move in ns.plan_convolution(net).moves] == ["fc"]
     with pytest.raises(ns.NetError, match="found the phase 'test', expected TEST or TRAIN"):
         ns.Net("staged.prototxt", phase="test")
+
+
+def test_edit_and_transplant_say_what_they_take() -> None:
+    pair = ("two.prototxt", "two.caffemodel")
+    with opened() as net, pytest.raises(TypeError, match="an open net has its weights"):
+        ns.edit(net, "two.caffemodel", "conv[1]=4")
+    with pytest.raises(ns.SurgeryError, match="found no operation"):
+        ns.edit(*pair)
+    for wrong in ("two.prototxt", ("two.prototxt",), None):
+        with pytest.raises(TypeError, match=r"expected \(prototxt, weights\) or an open net"):
+            ns.transplant(pair, wrong)  # type: ignore[arg-type]

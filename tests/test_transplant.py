@@ -154,8 +154,8 @@ def test_what_an_unknown_shape_hides_is_copied_only_where_the_layers_are_alike(
     target = net(tmp_path, "to.prototxt", conv("c", 6, "kernel_size: 2"), ip("fc", 3))
     source = fed(lenet[0]), lenet[1]
     assert refused(source, (fed(target, "HDF5Data"), None), out).startswith(
-        "layer 'c': the shapes of its params are not known (layer 'x' is of type HDF5Data, which "
-        "reads it from its files; --input-shape x=NxCxHxW gives it)"
+        "layer 'c': the shapes of its params are not known (this is a training net, whose layer "
+        "'x' (HDF5Data) reads it from files; --input-shape x=NxCxHxW gives it)"
     )
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.line_diff import text_diff
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.table import Column, Table
@@ -171,9 +172,13 @@ def edit(
     (10, 96)
 
     Raises SurgeryError with every operation that cannot be done and why, FormatError, NetError,
-    OutputError; nothing is written then.
+    OutputError, and TypeError for an open net with other weights; nothing is written then.
     """
     words = [operations] if isinstance(operations, str) else list(operations)
+    if isinstance(net, Net) and weights is not None:
+        raise TypeError("an open net has its weights; found others, expected none")
+    if not words:
+        raise SurgeryError("found no operation, expected one at least, such as 'fold'")
     with ExitStack() as stack:
         if isinstance(net, Net):
             model = stack.enter_context(net.present_model())

@@ -196,7 +196,8 @@ def transplant(
     10 copied
     (11, 96)
 
-    Raises SurgeryError with every refusal, FormatError, NetError, OutputError.
+    Raises SurgeryError with every refusal, FormatError, NetError, OutputError, and TypeError for
+    what is neither a pair nor an open net.
     """
     rule = NameRule(dict(names or {}), prefix, suffix)
     with ExitStack() as stack:
@@ -233,6 +234,9 @@ def _opened(
     without weights, if its shape is not known, is assumed to be the source's.
     """
     sides = (source, target)
+    for side in sides:
+        if not isinstance(side, (Net, tuple)) or (isinstance(side, tuple) and len(side) != 2):
+            raise TypeError(f"found {side!r}, expected (prototxt, weights) or an open net")
     nets = [
         side.view if isinstance(side, Net) else NetDefinition.read(side[0], state) for side in sides
     ]
