@@ -154,12 +154,12 @@ from netsurgery.verbs.classify_map import (
 from netsurgery.verbs.classify_map import (
     classify_maps as classify_maps,
 )
-from netsurgery.verbs.conversion import Conversion as Conversion
+from netsurgery.verbs.conversion import OutputPaths as OutputPaths
 from netsurgery.verbs.convert import (
-    convert as convert,
+    Conversion as Conversion,
 )
 from netsurgery.verbs.convert import (
-    plan_convolution as plan_convolution,
+    convert as convert,
 )
 from netsurgery.verbs.diff import diff as diff
 from netsurgery.verbs.diff_result import Comparison as Comparison

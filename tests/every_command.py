@@ -75,7 +75,7 @@ CALLS: dict[str, Callable[..., object]] = {
         "grey.png", _settings(net), blob="conv", engine=_EMBEDDED, state=state
     ),
     "convert": lambda net, state: netsurgery.convert(
-        netsurgery.plan_convolution(net, state=state), _WEIGHTS, "out", engine=_EMBEDDED
+        net, _WEIGHTS, "out", engine=_EMBEDDED, state=state
     ),
     "diff": lambda net, _: netsurgery.diff(net, _PROTOTXT),
     "diff, the other": lambda net, _: netsurgery.diff(_PROTOTXT, net),
@@ -90,7 +90,6 @@ CALLS: dict[str, Callable[..., object]] = {
     ),
     "init": lambda net, state: netsurgery.init(net, "out.caffemodel", state=state),
     "inspect": lambda net, state: netsurgery.inspect(net, _WEIGHTS, state=state),
-    "plan_convolution": lambda net, state: netsurgery.plan_convolution(net, state=state),
     "setup": lambda net, state: netsurgery.setup(
         net, _WEIGHTS, "grey.png", 0, preprocess="scaled", engine=_EMBEDDED, state=state, force=True
     ),

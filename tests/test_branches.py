@@ -12,12 +12,11 @@ from small_models import model_layer, write_hdf5, write_model
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
-from netsurgery.verbs.conversion import output_paths, write_conversion
+from netsurgery.verbs.convert import convert
 
 INPUT = 'input: "c" input_shape { dim: [1, 2, 5, 6] }\n'
 WINDOW = "convolution_param { num_output: 3 kernel_size: 3 %s }"
@@ -290,11 +289,10 @@ def test_every_branch_gets_its_columns(tmp_path: Path, form: str, turned: bool) 
     else:
         layers = (("d", "Convolution", *convolution), ("fc", "InnerProduct", weight, bias))
         write_model(model, *(model_layer(*one) for one in layers))
-    made = write_conversion(
-        plan_convolution(NetDefinition.read(prototxt)),
+    made = convert(
+        prototxt,
         model,
-        output_paths(prototxt, model, folder=tmp_path / "out"),
-        settings=Settings(),
+        tmp_path / "out",
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )

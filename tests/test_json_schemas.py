@@ -17,7 +17,7 @@ from netsurgery.cli import COMMANDS, cli, run
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
 #: Commands whose JSON no schema describes yet.
-PENDING = {"convert", "upgrade", "export"}
+PENDING = {"upgrade", "export"}
 
 #: Command -> the words behind it; of some, all that a record may hold is in several runs together.
 RUNS: dict[str, list[str]] = {
@@ -34,6 +34,10 @@ RUNS: dict[str, list[str]] = {
     "classify-map": [
         "grey.png nowhere.png --prototxt NET_full_conv.prototxt --engine embedded --top-k 2 "
         "--labels names --weights MODEL_full_conv.caffemodel",
+    ],
+    "convert": [
+        "NET MODEL -o out --engine embedded --force --verify",
+        "pooled more -o out --engine embedded --dry-run",
     ],
     "diff": [
         "NET NET",
@@ -84,6 +88,14 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
 """
+#: What stands behind a map.
+POOLED = """
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { pool: AVE global_pooling: true } }
+layer { name: "flat" type: "Flatten" bottom: "pool" top: "flat" }
+layer { name: "score" type: "InnerProduct" bottom: "flat" top: "score"
+  inner_product_param { num_output: 5 } }
+"""
 V1 = """input: "data" input_dim: [1, 4, 8, 8]
 layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1
   convolution_param { num_output: 2 kernel_size: 3 } }
@@ -99,6 +111,7 @@ NAMES = {"caffe-info": ["caffe", "info"]}
 NEVER_SEEN = {
     "setup": {"chosen", "label", "settings"},
     "caffe-info": {"chosen_engine"},
+    "convert": {"layers_sharing_params"},
     "edit": {"notes"},
     "transplant": {"notes", "params_without_layer"},
 }
@@ -151,6 +164,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         assert run(["init", "normalized", "-o", "norms", "-q"]) == 0
         assert run(["init", "other", "-o", "larger", "-q"]) == 0
+        Path("more.prototxt").write_text(NET.replace('"fc"', '"aux"') + POOLED)
+        Path("pooled").write_text(NET[: NET.index('layer { name: "fc"')] + POOLED)
+        assert run(["init", "more.prototxt", "-o", "more", "-q"]) == 0
         Path("padded").write_text(NET)
         assert run(["convert", "NET", "MODEL", "--engine", "embedded", "-q"]) == 0
         assert run(["init", str(net), "-o", "weights", "-q"]) == 0

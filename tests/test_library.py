@@ -317,14 +317,13 @@ def test_saving_replaces_nothing_unasked_and_never_its_own_files() -> None:
 
 
 def test_convert_classify_and_draw() -> None:
-    plan = ns.plan_convolution("digits.prototxt", input_size=(192, 288))
-    assert plan.moves[0].new == ((96, 32, 2, 2), (96,))
     made = ns.convert(
-        plan, "digits.caffemodel", "out", settings=ns.Settings(labels=Path("labels.txt")),
-        engine=EMBEDDED, verify=True,
+        "digits.prototxt", "digits.caffemodel", "out", input_size=(192, 288),
+        settings=ns.Settings(labels=Path("labels.txt")), engine=EMBEDDED, verify=True,
     )  # fmt: skip
-    assert made.verified is not None
-    assert made.verified.same
+    assert made.plan.moves[0].new == ((96, 32, 2, 2), (96,))
+    assert made.verification is not None
+    assert made.verification.same
     found = ns.classify_map("canvas.png", made.paths.settings, engine=EMBEDDED)
     assert found.shape == found.argmax().shape == (21, 33)
     windows = found.windows()
@@ -378,10 +377,9 @@ def test_init_and_edit() -> None:
         ns.edit("two.prototxt", "fresh.caffemodel", ["nothing[1]=4"], "no.caffemodel")
 
 
-def test_transplant_into_an_open_plan_of_a_full_conv_net() -> None:
+def test_transplant_into_the_text_of_a_full_conv_net() -> None:
     with opened() as net:
-        plan = ns.plan_convolution(net, input_size=(6, 6))
-    Path("dense.prototxt").write_text(plan.text)
+        Path("dense.prototxt").write_text(ns.convert(net, input_size=(6, 6)).text)
     done = ns.transplant(
         ("two.prototxt", "two.caffemodel"), ("dense.prototxt", None), "dense.caffemodel",
         names={"fc": "fc-conv"}, strict=True,
@@ -486,11 +484,11 @@ def test_words_and_names_that_mean_nothing_are_told() -> None:
     with pytest.raises(ns.NetError, match="no blob is named"):
         ns.features("canvas.png", [], model, engine=EMBEDDED)
     with pytest.raises(ns.NetError, match="a shape is given for 'nope', expected an input"):
-        ns.plan_convolution("two.prototxt", input_shapes={"nope": (1, 2, 6, 6)})
+        ns.convert("two.prototxt", input_shapes={"nope": (1, 2, 6, 6)})
 
 
 def test_one_layer_to_convert_may_be_named_alone() -> None:
-    plan = ns.plan_convolution("two.prototxt", layers="fc")
+    plan = ns.convert("two.prototxt", layers="fc").plan
     assert [move.layer for move in plan.moves] == ["fc"]
 
 
@@ -601,7 +599,7 @@ def test_a_net_of_stages() -> None:
     for stages in ("deploy", ["deploy", "other"]):
         with ns.Net("staged.prototxt", "two.caffemodel", stages=stages, level=1) as net:
             assert net.blobs["fc"].shape == (1, 4)
-            assert [move.layer for move in ns.plan_convolution(net).moves] == ["fc"]
+            assert [move.layer for move in ns.convert(net).plan.moves] == ["fc"]
     with pytest.raises(ns.NetError, match="found the phase 'test', expected TEST or TRAIN"):
         ns.Net("staged.prototxt", phase="test")
 

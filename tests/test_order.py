@@ -13,13 +13,12 @@ from small_models import model_layer, write_hdf5, write_model
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.net.order import OrderPart, Orders, as_map, bottom_orders, is_natural, places
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
-from netsurgery.verbs.conversion import output_paths, write_conversion
+from netsurgery.verbs.convert import convert
 
 INPUT = 'input: "data" input_shape { dim: [2, 2, 7, 9] }\n'
 #: 4 x 3 x 4.
@@ -190,11 +189,10 @@ def test_columns_are_put_into_the_order_of_the_map(
         write_model(
             model, *(model_layer(n, kinds.get(n, "InnerProduct"), *b) for n, b in params.items())
         )
-    made = write_conversion(
-        plan_convolution(NetDefinition.read(prototxt)),
+    made = convert(
+        prototxt,
         model,
-        output_paths(prototxt, model, folder=tmp_path / "out"),
-        settings=Settings(),
+        tmp_path / "out",
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
@@ -322,16 +320,15 @@ def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> No
             for name, shape in params.items()
         ),
     )
-    made = write_conversion(
-        plan_convolution(NetDefinition.read(prototxt)),
+    made = convert(
+        prototxt,
         model,
-        output_paths(prototxt, model, folder=tmp_path / "out"),
-        settings=Settings(),
+        tmp_path / "out",
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
-    assert made.verified is not None
-    assert made.verified.same
+    assert made.verification is not None
+    assert made.verification.same
 
 
 def test_what_is_picked_and_flattened_is_a_vector() -> None:

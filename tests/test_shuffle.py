@@ -15,13 +15,12 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.settings import Settings
 from netsurgery.net import NetDefinition
 from netsurgery.net.field import fields
 from netsurgery.net.shapes import infer
 from netsurgery.net.shuffle import channel_shuffles, of_any_size
 from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.conversion import output_paths, write_conversion
+from netsurgery.verbs.convert import convert
 
 Array = NDArray[np.float32]
 
@@ -146,16 +145,15 @@ def test_converted_it_is_the_same_map_as_with_shufflenets_layer(text: str, tmp_p
     for name, one in (("written", text), ("own", OWN)):
         prototxt = tmp_path / f"{name}.prototxt"
         prototxt.write_text(HEAD + one + TAIL)
-        made = write_conversion(
-            plan_convolution(NetDefinition.read(prototxt)),
+        made = convert(
+            prototxt,
             weights,
-            output_paths(prototxt, weights, folder=tmp_path / name),
-            settings=Settings(),
+            tmp_path / name,
             engine=EngineOptions(choice="embedded"),
             verify=True,
         )
-        assert made.verified is not None
-        assert [check.check.reasons for check in made.verified.maps] == [()]
+        assert made.verification is not None
+        assert [check.check.reasons for check in made.verification.maps] == [()]
         with (
             open_engine(EngineOptions(threads=1)) as engine,
             engine.load(made.paths.prototxt, made.paths.weights) as net,

@@ -16,12 +16,10 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.formats.settings import Settings
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.verbs.array_difference import Difference, difference_between
-from netsurgery.verbs.conversion import output_paths, write_conversion
+from netsurgery.verbs.convert import convert
 from netsurgery.verbs.verify import verify_models
 from netsurgery.verbs.verify_inputs import Samples, pair_inputs
 from netsurgery.verbs.verify_result import Verification
@@ -167,10 +165,8 @@ def digits(repo_root: Path) -> Files:
 
 @pytest.fixture
 def full_conv(digits: Files, tmp_path: Path) -> Files:
-    places = output_paths(digits.prototxt, digits.weights, folder=tmp_path)
-    plan = plan_convolution(NetDefinition.read(digits.prototxt))
-    write_conversion(plan, digits.weights, places, settings=Settings(), engine=EMBEDDED)
-    return Files(places.prototxt, places.weights)
+    paths = convert(digits.prototxt, digits.weights, tmp_path, engine=EMBEDDED).paths
+    return Files(paths.prototxt, paths.weights)
 
 
 def tampered(

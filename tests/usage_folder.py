@@ -76,11 +76,10 @@ def make_folder(folder: Path) -> None:
         _others()
         _pictures()
         _means()
-        plan = netsurgery.plan_convolution("lenet.prototxt")
         settings = netsurgery.Settings(input_scale=0.00390625)
         engine = netsurgery.EngineOptions(choice="embedded")
         netsurgery.convert(
-            plan, "lenet_iter_10000.caffemodel", "lc", settings=settings, engine=engine
+            "lenet.prototxt", "lenet_iter_10000.caffemodel", "lc", settings=settings, engine=engine
         )
     finally:
         os.chdir(here)

@@ -22,10 +22,12 @@ PICTURE = ROOT / "examples/digits_canvas.png"
 
 def main(folder: Path) -> None:
     """Convert, map, draw, and hold the map against what was drawn on the sheet."""
-    plan = ns.plan_convolution(NET, input_size=(192, 288))
-    for move in plan.moves:
+    settings = ns.Settings(labels=LABELS)
+    conversion = ns.convert(
+        NET, MODEL, folder, input_size=(192, 288), settings=settings, force=True
+    )
+    for move in conversion.plan.moves:
         print(f"{move.layer} {move.old[0]} -> {move.target} {move.new[0]}")
-    conversion = ns.convert(plan, MODEL, folder, settings=ns.Settings(labels=LABELS), force=True)
 
     class_map = ns.classify_map(PICTURE, conversion.paths.settings)
     class_map.to_picture().save(folder / "map.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -24,23 +23,13 @@ from netsurgery.cli.preprocess_options import preprocess_options
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import NetState
-from netsurgery.net.net import NetDefinition
-from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
-from netsurgery.verbs.conversion import (
-    Conversion,
-    DryRun,
-    OutputPaths,
-    check_conversion,
-    output_paths,
-    write_conversion,
-)
+from netsurgery.verbs.convert import Conversion, convert
 from netsurgery.verbs.verify_result import verified_lines
 
-__all__ = ["command", "render", "to_json"]
+__all__ = ["command"]
 
 FILE = click.Path(path_type=Path)
 
@@ -128,139 +117,57 @@ def command(
     refuse_stdin(preprocess.mean, preprocess.labels)
     if verify and dry_run:
         raise click.UsageError("--verify and --dry-run exclude each other")
-    plan = plan_convolution(
-        NetDefinition.read(prototxt, state),
-        suffix=suffix,
-        layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
-        input_size=input_size,
-        map_size=map_size,
-        keep_global_pooling=keep_global_pooling,
-        skip_refused=on_refusal == "skip",
-    )
-    paths = output_paths(
-        prototxt,
-        weights,
-        folder=output_dir,
-        prototxt_out=prototxt_out,
-        weights_out=weights_out,
-    )
-    if dry_run:
-        facts = to_json(plan, paths, check_conversion(plan, weights, paths, settings=preprocess))
-    else:
-        with bytes_written(quiet) as progress:
-            made = write_conversion(
-                plan,
-                weights,
-                paths,
-                settings=preprocess,
-                engine=engine,
-                force=force,
-                verify=verify,
-                progress=progress,
-            )
-        facts = to_json(plan, paths, made)
-    if as_json:
-        echo_json(facts)
-    elif not quiet:
-        render(facts)
-    if not (dry_run or quiet):
-        echo_notes(engine_hint(made.engine, "convert"), err=True)
-
-
-def to_json(plan: ConvolutionPlan, paths: OutputPaths, made: Conversion | DryRun) -> dict[str, Any]:
-    """Everything there is to tell; a dry run tells the diff too."""
-    found: dict[str, Any] = {
-        "layers": [
-            {
-                "layer": move.layer,
-                "target": move.target,
-                "old": [list(old) for old in move.old],
-                "new": [list(new) for new in move.new],
-                "transpose": move.transpose,
-                **({"reordered": True} if move.columns is not None else {}),
-            }
-            for move in plan.moves
-        ],
-        "renamed_blobs": plan.renames,
-        "windows": {layer: list(size) for layer, size in plan.windows.items()},
-        "removed_layers": list(plan.removed),
-        "inputs": [
-            {
-                "name": one.name,
-                "old": list(one.old),
-                "new": list(one.new),
-                "window": list(one.window),
-                "stride": None if one.stride is None else [float(step) for step in one.stride],
-            }
-            for one in plan.inputs
-        ],
-        "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
-        "layers_without_params": list(made.weights.missing),
-        "params_without_layer": list(made.weights.extra),
-        "notes": [*_bom(plan), *plan.notes, *_notes(made)],
-        "prototxt": str(paths.prototxt),
-        "weights": str(paths.weights),
-        "settings": None if made.settings_note else str(paths.settings),
-    }
-    if isinstance(made, DryRun):
-        diff = text_diff(plan.net.prototxt, plan.text, str(paths.prototxt))
-        return {**found, "dry_run": True, "diff": diff}
-    found |= {"dry_run": False, "engine": made.engine, "seconds": round(made.seconds, 3)}
-    return found if made.verified is None else {**found, "verified": made.verified.to_json()}
-
-
-def _bom(plan: ConvolutionPlan) -> list[str]:
-    told = "the prototxt's byte order mark, which Caffe cannot read, is not written"
-    return [told] if plan.net.prototxt.bom else []
-
-
-def _notes(made: Conversion | DryRun) -> list[str]:
-    notes = [made.engine_note] if isinstance(made, Conversion) and made.engine_note else []
-    notes += made.weights.notes
-    extra = ", ".join(repr(name) for name in made.weights.extra)
-    if extra and isinstance(made, Conversion):
-        kept = made.engine == "embedded"
-        fate = "kept in the new one" if kept else "lost: Caffe saves the net's own layers only"
-        notes.append(f"params of layers that the net has not ({extra}) are {fate}")
-    elif extra:
-        notes.append(f"the model has params of layers that the net has not: {extra}")
-    if made.settings_note:
-        notes.append(made.settings_note)
-    if isinstance(made, DryRun):
-        notes += [f"{path} exists already; --force replaces it" for path in made.existing]
-    return notes
-
-
-def render(found: dict[str, Any]) -> None:
-    """Print the facts for a person."""
-    rows = [("layer", "params", "becomes", "params")]
-    for layer in found["layers"]:
-        old, new = (", ".join(map(shape_text, layer[key])) for key in ("old", "new"))
-        rows.append((layer["layer"], old, layer["target"], new))
-    rows += [(i["name"], shape_text(i["old"]), "", shape_text(i["new"])) for i in found["inputs"]]
-    echo_table(rows)
-    for blob, shape in found["maps"].items():
-        echo(f"map {blob}: {shape_text(shape)}")
-    for given in found["inputs"]:
-        window, stride = shape_text(given["window"]), given["stride"]
-        every = (
-            ""
-            if stride is None
-            else f", one every {shape_text(f'{step:g}' for step in stride)} pixels"
+    with bytes_written(quiet) as progress:
+        result = convert(
+            prototxt,
+            weights,
+            output_dir or Path(),
+            prototxt_out=prototxt_out,
+            weights_out=weights_out,
+            suffix=suffix,
+            layers=[name.strip() for name in layers.split(",")] if layers is not None else None,
+            input_size=input_size,
+            map_size=map_size,
+            keep_global_pooling=keep_global_pooling,
+            skip_refused=on_refusal == "skip",
+            settings=preprocess,
+            engine=engine,
+            verify=verify,
+            state=state,
+            force=force,
+            dry_run=dry_run,
+            progress=progress,
         )
-        of = f" in {given['name']}" if len(found["inputs"]) > 1 else ""
-        echo(f"window of a cell{of}: {window} pixels{every}")
-    echo_notes(found["notes"])
-    if found["dry_run"]:
-        echo(f"would write {', '.join(_outputs(found))}")
-        echo_diff(f"\n{found['diff']}")
+    if as_json:
+        echo_json(result.to_json())
+    elif not quiet:
+        show(result)
+    if not (dry_run or quiet):
+        echo_notes(engine_hint(result.engine, "convert"), err=True)
+
+
+def show(result: Conversion) -> None:
+    """Print the result for a person."""
+    record = result.to_json()
+    echo_table(result.table())
+    for blob, shape in record["maps"].items():
+        echo(f"map {blob}: {shape_text(shape)}")
+    for grown in record["inputs"]:
+        stride = grown["stride"]
+        steps = shape_text(f"{step:g}" for step in stride or ())
+        every = f", one every {steps} pixels" if stride else ""
+        of = f" in {grown['name']}" if len(record["inputs"]) > 1 else ""
+        echo(f"window of a cell{of}: {shape_text(grown['window'])} pixels{every}")
+    echo_notes(record["notes"])
+    if result.verification is not None:
+        for line in verified_lines(result.verification.to_json()):
+            echo(line)
+    if record["dry_run"]:
+        files = [record[key] for key in ("weights", "settings", "prototxt")]
+        echo(f"would write {', '.join(filter(None, files))}")
+        echo_diff(f"\n{record['diff']}")
         return
-    for line in verified_lines(found["verified"]) if "verified" in found else ():
-        echo(line)
-    echo(f"by {found['engine']} in {found['seconds']:.2f} s")
-    for path in _outputs(found):
+    echo(f"by {record['engine']['description']} in {record['seconds']:.2f} s")
+    for path in result.written:
         echo(f"wrote {path}")
-
-
-def _outputs(found: dict[str, Any]) -> list[str]:
-    return [found[key] for key in ("weights", "settings", "prototxt") if found[key] is not None]
+    echo(f"next: {result.next}")

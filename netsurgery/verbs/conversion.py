@@ -34,22 +34,28 @@ from netsurgery.surgery.convolution.weights import (
     WeightsMatch,
     added_layers,
     convolution_changes,
-    match_weights,
 )
-from netsurgery.verbs.convert_settings import SettingsOutcome, check_settings, plan_settings
+from netsurgery.verbs.convert_settings import SettingsOutcome, plan_settings
+from netsurgery.verbs.default_names import default_prototxt, default_weights
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import CaffeNet
     from netsurgery.verbs.verify_result import Verification
 
 __all__ = [
-    "Conversion",
-    "DryRun",
+    "ENDING",
     "OutputPaths",
-    "check_conversion",
+    "Written",
+    "check_can_be_verified",
+    "model_change",
     "output_paths",
+    "planned_outputs",
+    "verify_conversion",
     "write_conversion",
 ]
+
+#: Of the outputs' names.
+ENDING = "full_conv"
 
 
 @dataclass(frozen=True)
@@ -70,38 +76,25 @@ class OutputPaths:
 
 
 @dataclass(frozen=True)
-class DryRun:
-    """What a conversion would do: how the weights match, why no netsurgery.toml, which outputs are
-    there already."""
+class Written:
+    """What was written: by which engine, in how many seconds.
 
-    weights: WeightsMatch
-    settings_note: str
-    written: tuple[Path, ...]
-    existing: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What was done: by which engine, how the weights matched, and in how many seconds.
-
-    engine_note: why the embedded engine moved them although there is a Caffe, "" elsewhere.
-    settings_note: why no netsurgery.toml was written, "" if one was. verified: what running both
-    nets found, where that was asked for.
+    engine_note: why the embedded engine moved the params although there is a Caffe, "" elsewhere.
+    settings_note: why no netsurgery.toml was written, "" if one was. verification: the comparison
+    of both nets, where that was asked for.
     """
 
-    plan: ConvolutionPlan
-    paths: OutputPaths
-    weights: WeightsMatch
+    files: tuple[str, ...]
     engine: str
     engine_note: str
     seconds: float
     settings_note: str
-    verified: Verification | None = None
+    verification: Verification | None = None
 
 
 def output_paths(
-    prototxt: Path,
-    weights: Path,
+    prototxt: str,
+    weights: str,
     *,
     folder: Path | None = None,
     prototxt_out: Path | None = None,
@@ -109,41 +102,48 @@ def output_paths(
 ) -> OutputPaths:
     """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
 
-    A prototxt from standard input ("-") has the stem "net". What is read as HDF5 is written so.
-    Raises OutputError for a `folder` that is a file.
+    What is read as HDF5 is written so. Raises OutputError for a `folder` that is a file.
     """
     folder = Path() if folder is None else folder
     if folder.is_file():
         hint = "--prototxt-out and --weights-out name files"
         raise OutputError(f"{folder}: is a file, expected a folder for the outputs; {hint}")
-    stem = "net" if str(prototxt) == "-" else prototxt.stem
-    model, form = weights.stem, ".caffemodel"
-    if is_hdf5_name(weights):
-        model, form = model.removesuffix(".caffemodel"), ".caffemodel.h5"
     return OutputPaths(
-        prototxt_out or folder / f"{stem}_full_conv.prototxt",
-        weights_out or folder / f"{model}_full_conv{form}",
+        prototxt_out or folder / default_prototxt(prototxt, ENDING),
+        weights_out or folder / default_weights(weights, ENDING),
     )
 
 
-def check_conversion(
-    plan: ConvolutionPlan, weights: Path, paths: OutputPaths, *, settings: Settings
-) -> DryRun:
-    """Check all that `write_conversion` checks before it writes. Raises what it would."""
-    check_settings(plan, settings)
+def planned_outputs(
+    plan: ConvolutionPlan, model: NetWithWeights, paths: OutputPaths, settings: Settings
+) -> tuple[SettingsOutcome, list[Path]]:
+    """What becomes of netsurgery.toml, and the files to write. Raises OutputError."""
     kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
-    written = paths.written(kept)
-    with NetWithWeights(plan.net, weights) as model:
-        matched = match_weights(plan, model)
-    if all(path.parent.is_dir() for path in written):
-        check_outputs(written, inputs=[plan.net.prototxt.path, weights], force=True)
-    existing = tuple(path for path in written if path.exists())
-    return DryRun(matched, kept.note, tuple(written), existing)
+    files = paths.written(kept)
+    if all(path.parent.is_dir() for path in files):
+        check_outputs(files, inputs=model.files, force=True)
+    return kept, files
+
+
+def model_change(plan: ConvolutionPlan, model: NetWithWeights) -> ModelChange:
+    """What becomes of the weights."""
+    weights = model.weights
+    return ModelChange(plan.new, convolution_changes(plan, weights), added_layers(plan, weights))
+
+
+def check_can_be_verified(plan: ConvolutionPlan) -> None:
+    """Raise SurgeryError for a net of another phase: in training Dropout draws at random."""
+    if plan.net.state.phase != "TEST":
+        raise SurgeryError(
+            f"{plan.net.prototxt.path}: what is converted in the {plan.net.state.phase} phase "
+            "cannot be verified, since nets are run in the TEST phase; leave out --verify"
+        )
 
 
 def write_conversion(
     plan: ConvolutionPlan,
-    weights: Path,
+    model: NetWithWeights,
+    matched: WeightsMatch,
     paths: OutputPaths,
     *,
     settings: Settings,
@@ -151,35 +151,24 @@ def write_conversion(
     force: bool = False,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> Conversion:
-    """Write what `plan` says, the params moved by real Caffe or on the wire.
+) -> Written:
+    """Write what `plan` says, the params moved by real Caffe or at the protobuf level.
 
-    settings: the preprocessing to remember; what tells the model is set here.
-    verify: run both nets in `engine` before any output appears; nets of the TEST phase only.
-    progress: called with the bytes written so far and those in all, where the engine says.
-    Raises SurgeryError where net and model do not fit, or the nets' outputs differ, OutputError,
-    EngineError; nothing is written then.
+    settings: the preprocessing to remember; the names of the net's files are set here. verify: run
+    both nets in `engine` before any output appears. progress: called with the bytes written so far
+    and those in all, where the engine says. Raises SurgeryError where the nets' outputs differ,
+    OutputError, EngineError; nothing is written then.
     """
     started = time.monotonic()
-    if verify and plan.net.state.phase != "TEST":
-        # In training Dropout leaves the outputs to chance.
-        raise SurgeryError(
-            f"{plan.net.prototxt.path}: what is converted in the {plan.net.state.phase} phase "
-            "cannot be verified, since nets are run in the TEST phase; leave out --verify"
-        )
-    check_settings(plan, settings)
-    kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
-    written = paths.written(kept)
-    with NetWithWeights(plan.net, weights) as model, _folders(written):
-        matched = match_weights(plan, model)
-        with Outputs(written, inputs=model.files, force=force) as outputs:
-            outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
-            if kept.text is not None:
-                outputs[paths.settings].write(kept.text.encode())
-            by, note = _move(plan, model, outputs, paths, matched, engine, progress)
-            found = _verified(plan, model, outputs, paths, engine) if verify else None
+    kept, files = planned_outputs(plan, model, paths, settings)
+    with _folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
+        outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
+        if kept.text is not None:
+            outputs[paths.settings].write(kept.text.encode())
+        by, note = _move(plan, model, outputs, paths, matched, engine, progress)
+        verification = _verified_outputs(plan, model, outputs, paths, engine) if verify else None
     seconds = time.monotonic() - started
-    return Conversion(plan, paths, matched, by, note, seconds, kept.note, found)
+    return Written(tuple(map(str, files)), by, note, seconds, kept.note, verification)
 
 
 @contextmanager
@@ -251,9 +240,7 @@ def _move(
                 _save(after.save, target)
                 return caffe.description, ""
             note = "".join(notes)
-    weights = model.weights
-    change = ModelChange(plan.new, convolution_changes(plan, weights), added_layers(plan, weights))
-    write_model(target, model, change, progress)
+    write_model(target, model, model_change(plan, model), progress)
     return "embedded", note
 
 
@@ -311,35 +298,43 @@ def _save_as(save: Callable[[Path], None], path: Path, target: Path) -> None:
         raise EngineFailed(str(failed).replace(str(path), str(target))) from None
 
 
-def _verified(
+def verify_conversion(
+    old: NetWithWeights, new: NetWithWeights, options: EngineOptions
+) -> Verification:
+    """Run the net and what it became. Raises SurgeryError where they differ."""
+    from netsurgery.verbs.verify import verify_models
+    from netsurgery.verbs.verify_inputs import Samples
+
+    verification = verify_models(old, new, Samples(), [options])
+    if not verification.same or verification.first_difference is not None:
+        raise SurgeryError(
+            f"the converted net is not the same function: {verification.explanation}"
+        )
+    return verification
+
+
+def _verified_outputs(
     plan: ConvolutionPlan,
     model: NetWithWeights,
     outputs: Outputs,
     paths: OutputPaths,
     options: EngineOptions,
 ) -> Verification:
-    """Run the net and what was made of it. Raises SurgeryError where they differ."""
-    from netsurgery.verbs.verify import verify_models
-    from netsurgery.verbs.verify_inputs import Samples
-
+    """The same of outputs that have no names yet."""
     new = Path(outputs[paths.prototxt].temporary)
-    state = plan.net.state
     with (
         as_file(plan.net.prototxt) as old,
-        _weights_as_file(outputs[paths.weights]) as made,
-        NetWithWeights.open(old, model.path, state) as one,
-        NetWithWeights.open(new, made, state) as other,
+        _weights_as_file(outputs[paths.weights]) as weights,
+        NetWithWeights.open(old, model.path, plan.net.state) as before,
+        NetWithWeights.open(new, weights, plan.net.state) as after,
     ):
         try:
-            found = verify_models(one, other, Samples(), [options])
+            return verify_conversion(before, after, options)
         except (EffectRefused, EngineFailed, NetError) as error:
             # What is wrong is said of the outputs, by the names that the user knows.
             words = str(error).replace(str(new), str(paths.prototxt))
             words = words.replace(str(old), plan.net.prototxt.path)
-            raise type(error)(words.replace(str(made), str(paths.weights))) from None
-    if not found.same or found.first_difference is not None:
-        raise SurgeryError(f"the converted net is not the same function: {found.explanation}")
-    return found
+            raise type(error)(words.replace(str(weights), str(paths.weights))) from None
 
 
 @contextmanager

@@ -1,34 +1,312 @@
-"""A classifier made fully convolutional: the plan, and the files it leads to.
+"""``netsurgery.convert``: a classifier made fully convolutional.
 
-Outputs appear whole or not at all, inputs are never changed, and an output that is there already
-is an error without `force`.
+Outputs appear whole or not at all, inputs are never changed, and an output that exists is an error
+without `force`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import shlex
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from netsurgery.engines.contract import EngineOptions
-from netsurgery.formats.settings import as_settings
-from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options, engine_record
+from netsurgery.errors import OutputError
+from netsurgery.formats.line_diff import text_diff
+from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.closeable import Closeable
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
+from netsurgery.net.net import Shape
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.net import Net
-from netsurgery.surgery.convolution import plan as planning
-from netsurgery.verbs.conversion import Conversion, output_paths, write_conversion
+from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
+from netsurgery.surgery.convolution.weights import WeightsMatch, match_weights
+from netsurgery.verbs.conversion import (
+    ENDING,
+    OutputPaths,
+    Written,
+    check_can_be_verified,
+    model_change,
+    output_paths,
+    planned_outputs,
+    verify_conversion,
+    write_conversion,
+)
+from netsurgery.verbs.convert_settings import check_settings
+from netsurgery.verbs.default_names import default_prototxt
 
 if TYPE_CHECKING:
-    from netsurgery.formats.settings import Settings
-    from netsurgery.surgery.convolution.plan import ConvolutionPlan
+    from netsurgery.verbs.verify_result import Verification
 
-__all__ = ["convert", "plan_convolution"]
+__all__ = ["Conversion", "convert"]
 
 
-def plan_convolution(
+class Conversion(Closeable):
+    """What `convert` makes of a net, and the new net.
+
+    plan: what becomes of layers, inputs and blobs. verification: the comparison of both nets, None
+    where there was none. The input's weights stay open until this is closed or collected.
+    """
+
+    def __init__(
+        self,
+        plan: ConvolutionPlan,
+        model: NetWithWeights,
+        match: WeightsMatch,
+        source: ExitStack,
+        *,
+        settings: Settings,
+        engine: EngineOptions,
+    ) -> None:
+        """model: the net of `plan` with its weights, if any; `source` closes them."""
+        self.plan, self._model, self._match = plan, model, match
+        self._settings, self._engine = settings, engine
+        #: What the name of the new weights is made of.
+        self.weights_name = plan.net.prototxt.path
+        self._paths: OutputPaths | None = None
+        self.verification: Verification | None = None
+        self._written: Written | None = None
+        self._output_notes: tuple[str, ...] = ()
+        self._settings_file: Path | None = None
+        self._release = weakref.finalize(self, source.close)
+
+    @property
+    def paths(self) -> OutputPaths:
+        """Where `prototxt`, `weights` and `settings` are. Raises OutputError before `save`."""
+        if self._paths is None:
+            raise OutputError("the converted net was written nowhere; save writes it")
+        return self._paths
+
+    @property
+    def engine(self) -> str:
+        """What moved the params into the file; "" where none was written."""
+        return "" if self._written is None else self._written.engine
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The files written last: weights, netsurgery.toml, prototxt; () for none."""
+        return () if self._written is None else self._written.files
+
+    @property
+    def match(self) -> WeightsMatch:
+        """How the layers of the net and of the weights match, by name."""
+        return self._match
+
+    @property
+    def text(self) -> str:
+        """The prototxt of the new net."""
+        return self.plan.text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        bom = "the prototxt's byte order mark, which Caffe cannot read, is not written"
+        notes = [bom] if self.plan.net.prototxt.bom else []
+        notes += [*self.plan.notes, *self._match.notes]
+        written = self._written
+        if written is not None and written.engine_note:
+            notes.append(written.engine_note)
+        extra = ", ".join(map(repr, self._match.extra))
+        if extra and written is None:
+            notes.append(f"the model has params of layers that are not in the net: {extra}")
+        elif extra and written is not None:
+            kept = written.engine == "embedded"
+            fate = "kept in the new one" if kept else "lost: Caffe saves the net's own layers only"
+            notes.append(f"params of layers that are not in the net ({extra}) are {fate}")
+        return (*notes, *self._output_notes)
+
+    @cached_property
+    def net(self) -> Net:
+        """The new net, open, with its weights in a temporary file; the caller's to close."""
+        if not self._model.has_weights:
+            return Net.of_model(NetWithWeights(self.plan.new))
+        return Net.of_model(changed_model(self._model, model_change(self.plan, self._model)))
+
+    def verify(self) -> Verification:
+        """Run both nets, and every cell of the map against the classifier on its window.
+
+        Raises SurgeryError where they differ.
+        """
+        check_can_be_verified(self.plan)
+        with self.net.present_model() as new:
+            self.verification = verify_conversion(self._model, new, self._engine)
+        return self.verification
+
+    def save(
+        self,
+        folder: AnyPath | None = None,
+        *,
+        prototxt_out: AnyPath | None = None,
+        weights_out: AnyPath | None = None,
+        force: bool = False,
+        verify: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[str, ...]:
+        """Write the new net's prototxt and weights, and a netsurgery.toml for `classify_map`.
+
+        folder: where ``NET_full_conv.prototxt`` and ``MODEL_full_conv.caffemodel`` go (default:
+        the current one), unless prototxt_out and weights_out name them. verify: run both nets
+        before any output appears. progress: called with the bytes of weights written so far and
+        those in all. Returns the files written. What was changed in `net` is written by its own
+        `save`, not here. Raises NetError without weights, SurgeryError where the nets' outputs
+        differ, OutputError, EngineError; nothing is written then.
+        """
+        if verify:
+            check_can_be_verified(self.plan)
+        paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
+        self._written = write_conversion(
+            self.plan, self._model, self._match, paths,
+            settings=self._settings, engine=self._engine,
+            force=force, verify=verify, progress=progress,
+        )  # fmt: skip
+        self.verification = self._written.verification or self.verification
+        note = self._written.settings_note
+        self._output_notes = (note,) if note else ()
+        self._settings_file = None if note else paths.settings
+        return self.written
+
+    def plan_outputs(
+        self,
+        folder: AnyPath | None = None,
+        *,
+        prototxt_out: AnyPath | None = None,
+        weights_out: AnyPath | None = None,
+    ) -> None:
+        """Set `paths` to where `save` would write, and say in `notes` what is there already.
+
+        Raises OutputError where it could not.
+        """
+        paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
+        kept, files = planned_outputs(self.plan, self._model, paths, self._settings)
+        existing = [
+            f"{path} exists already; --force replaces it" for path in files if path.exists()
+        ]
+        self._output_notes = (*([kept.note] if kept.note else []), *existing)
+        self._settings_file = None if kept.note else paths.settings
+
+    def _outputs(
+        self, folder: AnyPath | None, prototxt: AnyPath | None, weights: AnyPath | None
+    ) -> OutputPaths:
+        return output_paths(
+            self.plan.net.prototxt.path,
+            self.weights_name,
+            folder=as_path(folder),
+            prototxt_out=as_path(prototxt),
+            weights_out=as_path(weights),
+        )
+
+    @property
+    def next(self) -> str | None:
+        """The command that makes a map with what was written; None where nothing was."""
+        if not self.written:
+            return None
+        words = ["netsurgery", "classify-map", "IMAGE"]
+        folder = self.paths.prototxt.parent
+        if self._settings_file is None:
+            words += ["--prototxt", str(self.paths.prototxt)]
+            words += ["--weights", str(self.paths.weights)]
+        elif not _is_current(folder):
+            return f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"
+        return shlex.join(words)
+
+    def close(self) -> None:
+        """Close the input's weights; `net`, once it was asked for, stays open."""
+        self._release()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery convert --json` prints it."""
+        plan, paths, written = self.plan, self._paths, self._written
+        settings = self._settings_file
+        return {
+            "layers": [
+                {
+                    "name": move.layer,
+                    "new_name": move.target,
+                    "params": [
+                        {"index": index, "shape": list(old), "new_shape": list(new)}
+                        for index, (old, new) in enumerate(zip(move.old, move.new, strict=True))
+                    ],
+                    "transposed": move.transpose,
+                    "reordered": move.columns is not None,
+                }
+                for move in plan.moves
+            ],
+            "removed_layers": list(plan.removed),
+            "renamed_blobs": plan.renames,
+            "windows": {layer: list(size) for layer, size in plan.windows.items()},
+            "inputs": [
+                {
+                    "name": resize.name,
+                    "shape": list(resize.old),
+                    "new_shape": list(resize.new),
+                    "window": list(resize.window),
+                    "stride": None if resize.stride is None else list(map(float, resize.stride)),
+                }
+                for resize in plan.inputs
+            ],
+            "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
+            "layers_sharing_params": list(self._match.missing),
+            "params_without_layer": list(self._match.extra),
+            "notes": list(self.notes),
+            "prototxt": None if paths is None else str(paths.prototxt),
+            "weights": None if paths is None else str(paths.weights),
+            "settings": None if settings is None else str(settings),
+            "dry_run": written is None,
+            "diff": None if written is not None else self._diff(),
+            "engine": None
+            if written is None
+            else engine_record(written.engine, written.engine_note),
+            "seconds": written and round(written.seconds, 3),
+            "verified": None if self.verification is None else self.verification.to_json(),
+            "next": self.next,
+        }
+
+    def _diff(self) -> str:
+        old = self.plan.net.prototxt
+        paths = self._paths
+        name = default_prototxt(old.path, ENDING) if paths is None else paths.prototxt
+        return text_diff(old, self.text, str(name))
+
+    def __str__(self) -> str:
+        names = [move.layer for move in self.plan.moves] or list(self.plan.windows)
+        maps = (f"map {blob}: {shape_text(shape)}" for blob, shape in self.plan.maps.items())
+        text = "; ".join([f"{', '.join(names)} fully convolutional", *maps])
+        return f"{text}; wrote {', '.join(self.written)}" if self.written else text
+
+    def table(self) -> Table:
+        """The layers converted and the inputs that grow, each with its old and new shapes."""
+        columns = Column("layer"), Column("params", 1), Column("becomes"), Column("params", 1)
+        table = Table(columns)
+        for move in self.plan.moves:
+            old, new = (", ".join(map(shape_text, shapes)) for shapes in (move.old, move.new))
+            table.add(move.layer, old, move.target, new)
+        for resize in self.plan.inputs:
+            table.add(resize.name, shape_text(resize.old), "", shape_text(resize.new))
+        return table
+
+    def _repr_html_(self) -> str:
+        import html
+
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
+
+
+def convert(
     net: Net | AnyPath,
+    weights: AnyPath | None = None,
+    folder: AnyPath | None = None,
     *,
+    prototxt_out: AnyPath | None = None,
+    weights_out: AnyPath | None = None,
     suffix: str = "-conv",
     layers: str | Sequence[str] | None = None,
     input_size: tuple[int, int] | None = None,
@@ -36,74 +314,76 @@ def plan_convolution(
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
     skip_refused: bool = False,
-    state: NetState = TEST,
-) -> ConvolutionPlan:
-    """What making a classifier fully convolutional would do: each InnerProduct a Convolution.
-
-    net: an open net or a prototxt (of V0 too, which is upgraded first). suffix: put behind the
-    names of the layers converted. layers: the InnerProduct layer or layers to convert, None for
-    all. input_size: (height, width) of the new input in pixels; None to take what gives a map of
-    `map_size` (rows, columns), 8 x 8 by default: old size + total stride x (cells - 1).
-    input_shapes: blob -> shape, for inputs whose shape the prototxt does not tell.
-    keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
-    skip_refused: leave layers that cannot be converted, instead of refusing all. state: in which a
-    prototxt is read; an open net is in its own.
-
-    The plan tells the new `text`, the `moves` of params with their shapes, the `inputs` that grow
-    and the `maps` that come out, and `notes`. Raises SurgeryError naming each layer that stands in
-    the way and why, PrototxtError, NetError.
-    """
-    return planning.plan_convolution(
-        net.view if isinstance(net, Net) else NetDefinition.read(net, state),
-        suffix=suffix,
-        layers=[layers] if isinstance(layers, str) else layers,
-        input_size=input_size,
-        map_size=map_size,
-        input_shapes=input_shapes,
-        keep_global_pooling=keep_global_pooling,
-        skip_refused=skip_refused,
-    )
-
-
-def convert(
-    plan: ConvolutionPlan | AnyPath,
-    weights: AnyPath,
-    folder: AnyPath | None = None,
-    *,
-    prototxt_out: AnyPath | None = None,
-    weights_out: AnyPath | None = None,
     settings: Settings | AnyPath | None = None,
-    engine: EngineOptions | None = None,
+    engine: AnyEngine = "auto",
     verify: bool = False,
+    state: NetState = TEST,
     force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Conversion:
-    """Write a classifier made fully convolutional: prototxt, weights and netsurgery.toml.
+    """Make a classifier fully convolutional: each InnerProduct a Convolution over its map.
 
-    plan: from `plan_convolution`, or a prototxt to be planned as it does by default. folder: where
-    ``DEPLOY_full_conv.prototxt`` and ``MODEL_full_conv.caffemodel`` go (default: the current one),
-    unless prototxt_out and weights_out name them. settings: the net's preprocessing and labels,
-    which the new netsurgery.toml remembers. engine: which one moves the params (the result is the
-    same) and verifies. verify: run both nets on the same input before anything appears.
+    net: a prototxt (of V0 too, which is upgraded first), with its weights or without any; or an
+    open net, whose present params count and whose own stay as they are. folder, prototxt_out,
+    weights_out: where the outputs go, see `Conversion.save`; without any nothing is written.
+    suffix: put behind the names of the layers converted. layers: the InnerProduct layer or layers
+    to convert, None for all. input_size: (height, width) of the new input in pixels; None to take
+    what gives a map of `map_size` (rows, columns), 8 x 8 by default: old size + total stride x
+    (cells - 1). input_shapes: blob -> shape, for inputs whose shape the prototxt does not say.
+    keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
+    skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
+    net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
+    params into files (the numbers are the same) and verifies. verify: run both nets on the same
+    input before anything appears. state: in which a prototxt is read; an open net is in its own.
+    force: replace files that exist. dry_run: write nothing all the same. progress: see
+    `Conversion.save`.
 
-    The result's `paths` are the files, `engine` is what did it. Raises SurgeryError where the net
-    cannot be converted, where net and weights do not fit or the outputs differ, OutputError,
-    EngineError, FormatError; nothing is written then.
+    >>> import netsurgery as ns
+    >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.convert(*paths, map_size=(4, 6)) as result, result.net as net:
+    ...     print(result)
+    ...     print(net.params["ip1-conv"][0].shape)
+    ip1, ip2 fully convolutional; map prob: 1x11x4x6
+    (96, 32, 2, 2)
+
+    Raises SurgeryError naming each layer that stands in the way and why, or where the outputs
+    differ; PrototxtError; NetError, also for weights that lack a layer's params; FormatError,
+    OutputError, EngineError. Nothing is written then.
     """
-    if isinstance(plan, (str, Path)):
-        plan = plan_convolution(plan)
-    paths = output_paths(
-        Path(plan.net.prototxt.path),
-        Path(weights),
-        folder=as_path(folder),
-        prototxt_out=as_path(prototxt_out),
-        weights_out=as_path(weights_out),
-    )
-    return write_conversion(
-        plan,
-        Path(weights),
-        paths,
-        settings=as_settings(settings),
-        engine=engine or EngineOptions(),
-        force=force,
-        verify=verify,
-    )
+    with ExitStack() as stack:
+        if isinstance(net, Net):
+            model = stack.enter_context(net.present_model())
+        else:
+            model = stack.enter_context(NetWithWeights.open(net, weights, state))
+        plan = plan_convolution(
+            model.net,
+            suffix=suffix,
+            layers=[layers] if isinstance(layers, str) else layers,
+            input_size=input_size,
+            map_size=map_size,
+            input_shapes=input_shapes,
+            keep_global_pooling=keep_global_pooling,
+            skip_refused=skip_refused,
+        )
+        options, chosen = as_engine_options(engine), as_settings(settings)
+        check_settings(plan, chosen)
+        # The plan's net has Input layers where data layers of known shapes were.
+        planned = NetWithWeights(plan.net, model.weights if model.has_weights else None)
+        match = match_weights(plan, planned) if model.has_weights else WeightsMatch((), ())
+        result = Conversion(plan, planned, match, stack.pop_all(), settings=chosen, engine=options)
+    if model.has_weights and not isinstance(model, ScratchModel):
+        result.weights_name = model.path
+    places = {"prototxt_out": prototxt_out, "weights_out": weights_out}
+    if folder is None and prototxt_out is None and weights_out is None:
+        if verify:
+            result.verify()
+    elif dry_run:
+        result.plan_outputs(folder, **places)
+    else:
+        result.save(folder, **places, force=force, verify=verify, progress=progress)
+    return result
+
+
+def _is_current(folder: Path) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(".")

@@ -6,13 +6,17 @@ import difflib
 import io
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_models import model_layer
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.caffemodel import Caffemodel
@@ -61,7 +65,10 @@ def test_it_prints_a_table_and_says_what_it_wrote(capsys: pytest.CaptureFixture[
         "window of a cell: 32x32 pixels, one every 8x8 pixels",
     ]
     assert lines[6].startswith("by embedded in ")
-    assert lines[7:] == [f"wrote {name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)]
+    assert lines[7:] == [
+        *(f"wrote {name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)),
+        "next: netsurgery classify-map IMAGE",
+    ]
     assert err == ""
     assert made() == {WEIGHTS, SETTINGS, PROTOTXT}
 
@@ -83,24 +90,99 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("--json", "--map-size", "3x5") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["layers"][0] == {
-        "layer": "ip1",
-        "target": "ip1-conv",
-        "old": [[96, 128], [96]],
-        "new": [[96, 32, 2, 2], [96]],
-        "transpose": False,
+        "name": "ip1",
+        "new_name": "ip1-conv",
+        "params": [
+            {"index": 0, "shape": [96, 128], "new_shape": [96, 32, 2, 2]},
+            {"index": 1, "shape": [96], "new_shape": [96]},
+        ],
+        "transposed": False,
+        "reordered": False,
     }
     assert facts["inputs"] == [
         {
             "name": "data",
-            "old": [1, 1, 32, 32],
-            "new": [1, 1, 48, 64],
+            "shape": [1, 1, 32, 32],
+            "new_shape": [1, 1, 48, 64],
             "window": [32, 32],
             "stride": [8.0, 8.0],
         }
     ]
     assert facts["maps"] == {"prob": [1, 11, 3, 5]}
-    assert (facts["engine"], facts["dry_run"]) == ("embedded", False)
+    engine = {"name": "embedded", "description": "embedded", "note": None}
+    assert (facts["engine"], facts["dry_run"], facts["diff"]) == (engine, False, None)
+    assert facts["next"] == "netsurgery classify-map IMAGE"
     assert (facts["weights"], facts["prototxt"]) == (WEIGHTS, PROTOTXT)
+
+
+@pytest.mark.parametrize("place", [["-o", "out"], ["-o", "a b"], ["-o", "."], ["-o", "out", "-n"]])
+def test_the_next_command_runs(
+    place: list[str], capsys: pytest.CaptureFixture[str], repo_root: Path
+) -> None:
+    """As it is printed, but for the picture; also where a netsurgery.toml was there."""
+    if place[-1] == "-n":
+        Path("out").mkdir()
+        Path("out", SETTINGS).write_text('[model]\nprototxt = "other.prototxt"\n')
+        place = place[:2]
+    assert convert(*place, "--input-scale", "0.5") == 0
+    told = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    picture = repo_root / "examples" / "digits_canvas.png"
+    bin_folder = str(Path(sys.executable).parent)
+    done = subprocess.run(
+        told.replace("IMAGE", shlex.quote(str(picture))),
+        shell=True, capture_output=True, text=True,
+        env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "map" in done.stdout
+
+
+def test_nothing_is_written_without_a_place() -> None:
+    """The result has the net; what it saves is what the command writes."""
+    files = "deploy.prototxt", "model.caffemodel"
+    with ns.convert(*files, map_size=(3, 5), engine="embedded", verify=True) as result:
+        assert (result.written, made(), result.engine) == ((), set(), "")
+        assert result.verification is not None
+        assert result.verification.verified
+        with result.net as net:
+            assert net.blobs["prob"].shape == (1, 11, 3, 5)
+            assert net.params["ip1-conv"][0].shape == (96, 32, 2, 2)
+            assert made() == set()
+            assert result.save("out") == tuple(
+                f"out/{name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)
+            )
+            net.params["ip2-conv"][1][...] = 4
+            net.save("changed.caffemodel", "changed.prototxt")
+        record = result.to_json()
+    assert convert("-q", "-o", "again", "--map-size", "3x5") == 0
+    for name in (WEIGHTS, SETTINGS, PROTOTXT):
+        assert Path("out", name).read_bytes() == Path("again", name).read_bytes()
+    assert record["prototxt"] == f"out/{PROTOTXT}"
+    assert record["next"] == "cd out && netsurgery classify-map IMAGE"
+    with ns.Net("changed.prototxt", "changed.caffemodel") as net:
+        assert set(net.params["ip2-conv"][1].tolist()) == {4.0}
+
+
+def test_an_open_net_is_converted_with_its_present_params() -> None:
+    with ns.Net("deploy.prototxt", "model.caffemodel") as net:
+        net.params["ip2"][1][...] = 7
+        with ns.convert(net) as result, result.net as new:
+            assert set(new.params["ip2-conv"][1].tolist()) == {7.0}
+            assert result.save("out")[0] == "out/deploy_full_conv.caffemodel"
+        assert set(net.params["ip2"][1].tolist()) == {7.0}
+    with ns.Net(f"out/{PROTOTXT}", "out/deploy_full_conv.caffemodel") as saved:
+        assert set(saved.params["ip2-conv"][1].tolist()) == {7.0}
+
+
+def test_a_net_alone_is_planned() -> None:
+    with ns.convert("deploy.prototxt", input_size=(40, 48)) as result:
+        assert str(result) == "ip1, ip2 fully convolutional; map prob: 1x11x2x3"
+        assert len(repr(result.to_json())) > len(str(result))
+        assert "ip1-conv" in result._repr_html_()
+        assert result.net.blobs["prob"].shape == (1, 11, 2, 3)
+        with pytest.raises(ns.NetError, match="no weights are given"):
+            result.save("out")
+    assert made() == set()
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,7 +458,7 @@ def test_params_without_layer_are_told(capsys: pytest.CaptureFixture[str]) -> No
     Path("model.caffemodel").write_bytes(Path("model.caffemodel").read_bytes() + extra)
     assert convert() == 0
     out = capsys.readouterr().out
-    assert "note: params of layers that the net has not ('aux') are kept in the new one\n" in out
+    assert "note: params of layers that are not in the net ('aux') are kept in the new one\n" in out
     with Caffemodel.open(WEIGHTS) as new:
         assert len(new.layer("aux").blobs) == 1
 

@@ -15,10 +15,7 @@ from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.registry import open_engine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.settings import Settings
-from netsurgery.net import NetDefinition
-from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.conversion import Conversion, output_paths, write_conversion
+from netsurgery.verbs.convert import Conversion, convert
 
 pytestmark = pytest.mark.caffe
 
@@ -86,11 +83,10 @@ def converted(
     prototxt: Path, weights: Path, folder: Path, engine: EngineChoice, caffe_python: str
 ) -> Conversion:
     folder.mkdir()
-    return write_conversion(
-        plan_convolution(NetDefinition.read(prototxt)),
+    return convert(
+        prototxt,
         weights,
-        output_paths(prototxt, weights, folder=folder),
-        settings=Settings(),
+        folder,
         engine=EngineOptions(choice=engine, caffe_python=caffe_python),
     )
 
@@ -158,7 +154,7 @@ def test_layers_the_net_has_not_are_kept_on_the_wire_and_lost_by_caffe(
     prototxt, weights = (shared_data / "models" / path for path in TRAINED["det2"])
     by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
     by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
-    assert by_caffe.weights.extra == by_wire.weights.extra == ("conv5-3",)
+    assert by_caffe.match.extra == by_wire.match.extra == ("conv5-3",)
     with (
         Caffemodel.open(weights) as old,
         Caffemodel.open(by_wire.paths.weights) as wire,

@@ -9,10 +9,7 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.formats.settings import Settings
-from netsurgery.net import NetDefinition
-from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.conversion import Conversion, output_paths, write_conversion
+from netsurgery.verbs.convert import Conversion, convert
 
 pytestmark = pytest.mark.caffe
 
@@ -137,24 +134,20 @@ def converted(
     """Convert by one engine, and have it say whether it is the same function."""
     prototxt, weights, _ = form
     options = EngineOptions(choice=mover, caffe_python=caffe_python)
-    places = output_paths(prototxt, weights, folder=prototxt.parent / mover)
-    plan = plan_convolution(NetDefinition.read(prototxt))
-    return write_conversion(
-        plan, weights, places, settings=Settings(), engine=options, verify=verify
-    )
+    return convert(prototxt, weights, prototxt.parent / mover, engine=options, verify=verify)
 
 
 def test_caffe_moves_and_finds_the_same_function(
     form: tuple[Path, Path, bool], caffe_python: str
 ) -> None:
     made = converted(form, "caffe", caffe_python, verify=True)
-    assert made.verified is not None
-    assert made.verified.same
-    (one,) = made.verified.maps
+    assert made.verification is not None
+    assert made.verification.same
+    (one,) = made.verification.maps
     assert one.compared > 1
     assert one.check.blob == made.plan.net.outputs[0]
     if form[2]:
-        assert one.difference.within(made.verified.tolerance)
+        assert one.difference.within(made.verification.tolerance)
     else:
         assert "a layer looks at the whole map at once" in one.check.reasons
         assert one.difference.absolute > 0

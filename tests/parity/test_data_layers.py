@@ -156,11 +156,13 @@ def test_a_deploy_that_begins_with_a_data_layer_is_converted(
     shapes = {"data": (4, 3, 9, 9)} if kind == "Data" else None
     netsurgery.init("net.prototxt", "net.caffemodel", input_shapes=shapes)
     options = netsurgery.EngineOptions(choice=engine, caffe_python=caffe_python)
-    plan = netsurgery.plan_convolution("net.prototxt", map_size=(4, 5), input_shapes=shapes)
-    made = netsurgery.convert(plan, "net.caffemodel", verify=True, engine=options)
-    assert made.verified is not None
-    assert made.verified.verified
-    assert [one.new for one in plan.inputs] == [(1, 3, 15, 17)]
+    made = netsurgery.convert(
+        "net.prototxt", "net.caffemodel", ".", map_size=(4, 5), input_shapes=shapes,
+        verify=True, engine=options,
+    )  # fmt: skip
+    assert made.verification is not None
+    assert made.verification.verified
+    assert [one.new for one in made.plan.inputs] == [(1, 3, 15, 17)]
     Image.fromarray(np.full((15, 17, 3), 90, np.uint8)).save("p.png")
     cells = netsurgery.classify_map("p.png", "netsurgery.toml", engine=options)
     assert cells.values.shape == (3, 4, 5)

@@ -15,10 +15,7 @@ from random_weights import fill_randomly
 from netsurgery.engines.contract import EngineOptions, LoadedNet
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.formats.settings import Settings
-from netsurgery.net import NetDefinition
-from netsurgery.surgery.convolution.plan import plan_convolution
-from netsurgery.verbs.conversion import output_paths, write_conversion
+from netsurgery.verbs.convert import convert
 
 pytestmark = pytest.mark.caffe
 
@@ -165,11 +162,10 @@ def test_after_conversion(
     prototxt, weights = files(name)
     folder = tmp_path / "made"
     folder.mkdir()
-    made = write_conversion(
-        plan_convolution(NetDefinition.read(prototxt)),
+    made = convert(
+        prototxt,
         weights,
-        output_paths(prototxt, weights, folder=folder),
-        settings=Settings(),
+        folder,
         engine=EngineOptions(choice="embedded"),
     ).paths
     with (

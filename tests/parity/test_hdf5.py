@@ -13,12 +13,11 @@ import pytest
 from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed
-from netsurgery.formats.settings import Settings
 from netsurgery.formats.weights import WeightsFile, open_weights
 from netsurgery.net import NetDefinition
-from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.transplant.plan import NameRule
-from netsurgery.verbs.conversion import OutputPaths, write_conversion
+from netsurgery.verbs.conversion import OutputPaths
+from netsurgery.verbs.convert import convert
 from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
 pytestmark = pytest.mark.caffe
@@ -193,10 +192,10 @@ def test_convert_from_hdf5_and_to_it(
     for weights, form in pairs[: 2 if engine == "caffe" else 4]:
         out = tmp_path / f"{len(made)}.caffemodel{form}"
         places = OutputPaths(tmp_path / f"{len(made)}.prototxt", out)
-        plan = plan_convolution(NetDefinition.read(prototxt))
-        done = write_conversion(
-            plan, weights, places, settings=Settings(), engine=options, verify=form != ""
-        )
+        done = convert(
+            prototxt, weights, prototxt_out=places.prototxt, weights_out=places.weights,
+            engine=options, verify=form != "",
+        )  # fmt: skip
         assert done.engine.startswith(engine)
         made.append(places)
     with caffe_engine.load(made[0].prototxt, made[0].weights) as first:
@@ -215,11 +214,9 @@ def test_caffe_is_not_given_names_it_would_not_find(tmp_path: Path, caffe_python
         for name, shape in (("a", (1, 24)), ("a/b", (2, 1))):
             file[f"data/{name}/0"] = np.ones(shape, "f4")
             file[f"data/{name}/1"] = np.ones(shape[:1], "f4")
-    plan = plan_convolution(NetDefinition.read(tmp_path / "net.prototxt"))
     options = EngineOptions(choice="caffe", caffe_python=caffe_python)
-    places = OutputPaths(tmp_path / "new.prototxt", tmp_path / "new.caffemodel")
     with pytest.raises(EngineFailed) as caught:
-        write_conversion(plan, tmp_path / "a.h5", places, settings=Settings(), engine=options)
+        convert(tmp_path / "net.prototxt", tmp_path / "a.h5", tmp_path, engine=options)
     assert str(caught.value) == (
         f"{tmp_path / 'a.h5'}: Caffe does not find layer 'a/b' in HDF5, for the / in its name; "
         "--engine embedded does"
