@@ -46,7 +46,7 @@ def test_titles_are_whole_and_beside_each_other(size: tuple[int, int]) -> None:
         ((1, 1), ""),
         ((200, 1600), ""),
         ((1600, 200), ""),
-        ((32, 3456), "drawn 6.8 times too high"),
+        ((32, 3456), "drawn 6.8 times too tall"),
         ((4000, 3), "drawn 157.9 times too wide"),
     ],
 )

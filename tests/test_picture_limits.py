@@ -72,7 +72,7 @@ def test_scans(tmp_path: Path) -> None:
     assert taken(tmp_path, scans(SCAN_LIMIT - usual)).shape == RGB.shape
     for again in (b"", b"\0", b"\xff", b"\xff\0\0", b"\xff\xd0", b"\0\xff\xff"):
         said = refusal(tmp_path, scans(SCAN_LIMIT - usual + 1, again))
-        assert said == "a JPEG of more than 100 scans; save it anew"
+        assert said == "a JPEG of more than 100 scans; save it again"
 
 
 def test_scans_are_counted_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_exif_in_parts(tmp_path: Path) -> None:
     part = segment(0xE1, b"Exif\0\0" + b"x" * 20)
     assert taken(tmp_path, with_segments(part * EXIF_LIMIT)).shape == RGB.shape
     said = refusal(tmp_path, with_segments(part * (EXIF_LIMIT + 1)))
-    assert said == "a JPEG with more than 100 parts of Exif; save it anew"
+    assert said == "a JPEG with more than 100 parts of Exif; save it again"
 
 
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
@@ -147,7 +147,7 @@ def test_pieces(tmp_path: Path, content: bytes) -> None:
     """They are read one after another, a microsecond or three each."""
     said = refusal(tmp_path, content)
     if content[:2] == b"\xff\xd8" and "markers" in said:
-        assert said == "a JPEG with more than 131072 markers of a kind; save it anew"
+        assert said == "a JPEG with more than 131072 markers of a kind; save it again"
     else:
         assert said == "more than 131072 pieces that are no pixels; expected a picture"
 
@@ -207,7 +207,7 @@ def test_comments_of_a_plain_pnm(tmp_path: Path) -> None:
     """Each copies what is left of a MiB."""
     assert taken(tmp_path, b"P3\n# by hand\n2 2 255\n" + b"1 2 3 # so\n" * 4).shape == (2, 2, 3)
     said = refusal(tmp_path, b"P3\n2 2 255\n" + b"#\n" * 10001 + b"1 " * 12)
-    assert said == "a PNM with more than 10000 comments; save it anew"
+    assert said == "a PNM with more than 10000 comments; save it again"
 
 
 def test_what_python_decodes_is_smaller(tmp_path: Path) -> None:

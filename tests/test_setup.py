@@ -116,8 +116,9 @@ def test_nothing_is_written_where_the_pictures_do_not_decide(
 
 def test_more_pictures_decide(capsys: pytest.CaptureFixture[str]) -> None:
     net_with(10)  # red, class 1, is right by all presets; blue by bvlc alone
-    code, out, _ = try_out(capsys, *RED, *BLUE)
+    code, out, _ = try_out(capsys, *RED, *BLUE, "-o", "made")
     assert code == 0
+    assert Path("made/netsurgery.toml").is_file()
     assert "bvlc fits: the class is first in 2 of 2 pictures; by the next, " in out
     assert "the class is first in 1 of 2 pictures" in out
 
@@ -209,7 +210,7 @@ def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> N
         ([*BLUE, "--preprocess", "bvlc-mean"], 1, "needs a mean"),
         ([*BLUE, "--preprocess", "bvlc-mean=a.npy", "--mean", "b.npy"], 2, "both name a mean"),
         (["--image", "no.png", "--class", "0"], 1, "no.png"),
-        ([*BLUE, "-o", "nowhere"], 1, "nowhere"),
+        ([*BLUE, "-o", "no/where"], 1, "there is no folder no"),
     ],
 )
 def test_what_is_wrong_is_one_line(

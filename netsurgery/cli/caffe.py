@@ -75,7 +75,7 @@ def install(
     """
     from netsurgery.engines import debian
 
-    there = None if force else debian.installed_python(prefix)
+    earlier = None if force else debian.installed_python(prefix)
     stopped = Undo(lambda: say("stopped; run it again to go on from what was downloaded\n"))
     progress = _Phases(quiet, verbose)
     try:
@@ -92,7 +92,7 @@ def install(
         stopped.forget()
         progress.clear()
     if not quiet:
-        echo(f"{'Caffe is already there' if there else 'Caffe is ready'}: {python}")
+        echo(f"{'Caffe is already there' if earlier else 'Caffe is ready'}: {python}")
 
 
 class _Phases:
@@ -191,12 +191,12 @@ def forget(quiet: bool) -> None:
 
 
 def no_caffe(findings: list[ProbeResult]) -> str:
-    """What to do where none is used: a usable one is passed over only for one that was given."""
-    there = next((finding.caffe for finding in findings if finding.caffe is not None), None)
-    if there is None:
+    """What to do where none is used: a usable one is passed over only for one that was named."""
+    usable = next((finding.caffe for finding in findings if finding.caffe is not None), None)
+    if usable is None:
         return "no Caffe to use; `netsurgery caffe install` gets one"
-    given = findings[0].candidate.origin
-    return f"no Caffe to use: {given} alone counts; without it {there.python} is used"
+    origin = findings[0].candidate.origin
+    return f"no Caffe to use: {origin} alone counts; without it {usable.python} is used"
 
 
 def as_dict(finding: ProbeResult, used: bool) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def lines(finding: ProbeResult, used: bool) -> list[str]:
     caffe, candidate = finding.caffe, finding.candidate
     if caffe is None:
         return [f"{candidate.origin}: {candidate.place}", f"  not usable: {finding.reason}"]
-    blas = f"{caffe.blas} ({caffe.blas_path})" if caffe.blas else "cannot be told"
+    blas = f"{caffe.blas} ({caffe.blas_path})" if caffe.blas else "unknown"
     types = click.wrap_text(
         ", ".join(caffe.layer_types) or "this Caffe cannot list them",
         width=98,

@@ -35,22 +35,22 @@ ALL_KEYS = tuple(
 
 
 def with_found(
-    given: Settings,
+    settings: Settings,
     start: Path,
     *,
     trust: bool | None = None,
     keys: Collection[str] = ALL_KEYS,
 ) -> Settings:
-    """`given`, and what of `keys` it leaves out from the nearest netsurgery.toml.
+    """`settings`, and what of `keys` they leave out from the nearest netsurgery.toml.
 
     That of the folder `start` or of the nearest folder above; its path is the result's. trust:
     True uses it whoever can change it, False never, None if that is the user alone or the user's
     configuration trusts it. Raises SettingsError, and UntrustedError for one that is not trusted;
     it is not even opened then.
     """
-    missing = given.missing(keys)
+    missing = settings.missing(keys)
     path = find_settings(start) if missing and trust is not False else None
-    return given if path is None else merged(given, load_found(path, trust, missing))
+    return settings if path is None else merged(settings, load_found(path, trust, missing))
 
 
 def load_found(path: Path, trust: bool | None, keys: Collection[str] = ALL_KEYS) -> Settings:
@@ -88,12 +88,12 @@ def check_trusted(path: Path, settings: Path) -> None:
     """Raise UntrustedError where others decide what a file holds: `settings`, or one it names."""
     if exposure(path) is None:
         return
-    found = exposure(path, trusted_places())
-    if found is None:
+    reason = exposure(path, trusted_places())
+    if reason is None:
         return
     by_name = "" if path == settings else f", which {settings} names"
     raise UntrustedError(
-        f"{path}{by_name}: not used, since {found}; --trust-config uses it, --ignore-config goes "
+        f"{path}{by_name}: not used, since {reason}; --trust-config uses it, --ignore-config goes "
         f"on without it{_for_good(path)}"
     )
 

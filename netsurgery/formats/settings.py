@@ -289,7 +289,7 @@ def _window(value: Any) -> tuple[int, int]:
 
 
 def _stages(value: Any) -> tuple[str, ...]:
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return tuple(value)
     raise ValueError(f'found {quoted_value(value)}, expected a list of names, as in ["deploy"]')
 

@@ -91,7 +91,7 @@ class _Reader:
         self.path, self.lines, self.known = path, text.splitlines(), known
 
     def values(self, tables: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for section, table in tables.items():
             if section not in self.known:
                 known = ", ".join(f"[{name}]" for name in self.known)
@@ -100,8 +100,8 @@ class _Reader:
             if not isinstance(table, dict):
                 raise self.error(section, None, f"{section} is not a section; write [{section}]")
             for key, value in table.items():
-                found[key] = self.value(section, key, value)
-        return found
+                values[key] = self.value(section, key, value)
+        return values
 
     def value(self, section: str, key: str, value: Any) -> Any:
         if key not in self.known[section]:
@@ -124,12 +124,12 @@ class _Reader:
             if re.match(r"\s*\[", line):
                 inside = bool(header.match(line))
                 last = rf"\.\s*{_bare_or_quoted(key or '')}\s*\]"
-                found = inside and (key is None or re.search(last, line))
+                match = inside and (key is None or re.search(last, line))
             elif inside and key:
-                found = re.match(rf"\s*{_bare_or_quoted(key)}\s*[.=]", line)
+                match = re.match(rf"\s*{_bare_or_quoted(key)}\s*[.=]", line)
             else:
-                found = own.match(line) and (key is None or re.search(_bare_or_quoted(key), line))
-            if found:
+                match = own.match(line) and (key is None or re.search(_bare_or_quoted(key), line))
+            if match:
                 return number
         return 1
 

@@ -95,7 +95,7 @@ def _places(value: Any) -> list[str]:
             f"found {quoted_value(value)}, expected a list of absolute paths in quotes, "
             'or ["*"] for everything'
         )
-    return ["/" if one == "*" else os.path.expanduser(name_of_file(one)) for one in value]
+    return ["/" if text == "*" else os.path.expanduser(name_of_file(text)) for text in value]
 
 
 def _is_place(value: Any) -> bool:

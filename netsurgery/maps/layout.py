@@ -68,7 +68,7 @@ def stretched(size: tuple[int, int]) -> str:
     factor = (height / width) / (size[0] / size[1])
     if 0.97 < factor < 1.03:
         return ""
-    side, factor = ("high", factor) if factor > 1 else ("wide", 1 / factor)
+    side, factor = ("tall", factor) if factor > 1 else ("wide", 1 / factor)
     return f"drawn {factor:.1f} times too {side}"
 
 

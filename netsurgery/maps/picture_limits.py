@@ -115,11 +115,11 @@ def _check_jpeg(file: BinaryIO) -> None:
     for marker in _markers(file):
         counts[marker] += 1
         if counts[_SOS] > SCAN_LIMIT:
-            raise ImageError(f"a JPEG of more than {SCAN_LIMIT} scans; save it anew")
+            raise ImageError(f"a JPEG of more than {SCAN_LIMIT} scans; save it again")
         if counts[_APP1] > EXIF_LIMIT:
-            raise ImageError(f"a JPEG with more than {EXIF_LIMIT} parts of Exif; save it anew")
+            raise ImageError(f"a JPEG with more than {EXIF_LIMIT} parts of Exif; save it again")
         if counts[marker] > READ_LIMIT:
-            raise ImageError(f"a JPEG with more than {READ_LIMIT} markers of a kind; save it anew")
+            raise ImageError(f"a JPEG with more than {READ_LIMIT} markers of a kind; save it again")
         if marker == _EOI:
             return
 
@@ -167,4 +167,4 @@ def _check_plain(file: BinaryIO) -> None:
     while block := file.read(_BLOCK):
         comments += block.count(b"#")
         if comments > COMMENT_LIMIT:
-            raise ImageError(f"a PNM with more than {COMMENT_LIMIT} comments; save it anew")
+            raise ImageError(f"a PNM with more than {COMMENT_LIMIT} comments; save it again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,10 @@ from netsurgery.errors import (
 from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
-from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.files import OutputFile, Outputs
+from netsurgery.io.folders import output_folders
 from netsurgery.io.scratch import scratch_folder
-from netsurgery.io.targets import check_links, check_outputs
+from netsurgery.io.targets import check_outputs
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.write_weights import ModelChange, write_model
@@ -161,7 +161,7 @@ def write_conversion(
     """
     started = time.monotonic()
     kept, files = planned_outputs(plan, model, paths, settings)
-    with _folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
+    with output_folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
         outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
         if kept.text is not None:
             outputs[paths.settings].write(kept.text.encode())
@@ -169,33 +169,6 @@ def write_conversion(
         verification = _verified_outputs(plan, model, outputs, paths, engine) if verify else None
     seconds = time.monotonic() - started
     return Written(tuple(map(str, files)), by, note, seconds, kept.note, verification)
-
-
-@contextmanager
-def _folders(paths: list[Path]) -> Iterator[None]:
-    """Make the outputs' folders; those that were made are taken away again on an error."""
-    made = []
-    try:
-        for folder in {path.parent for path in paths}:
-            if not folder.exists():
-                check_links(folder)
-                try:
-                    with step:
-                        folder.mkdir()
-                        made.append(Undo(folder.rmdir))
-                except (FileNotFoundError, FileExistsError, NotADirectoryError):
-                    pass  # what is wrong with its name is said when a file goes there
-                except OSError as error:
-                    raise OutputError(f"{folder}: {error.strerror}") from error
-        yield
-    except BaseException:
-        for undo in made:
-            with suppress(OSError):
-                undo()
-        raise
-    finally:
-        for undo in made:
-            undo.forget()
 
 
 def _move(

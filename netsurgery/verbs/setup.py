@@ -15,6 +15,7 @@ from netsurgery.formats.preprocess_values import as_mean
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import Outputs
+from netsurgery.io.folders import output_folders
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 
@@ -125,7 +126,8 @@ def setup(
     from netsurgery.maps.preset_trials import try_presets
 
     path = Path(prototxt).parent / SETTINGS_NAME if folder is None else Path(folder, SETTINGS_NAME)
-    outputs = Outputs([path], inputs=[prototxt, weights], force=force)
+    if path.exists():
+        Outputs([path], inputs=[prototxt, weights], force=force)  # refuses before anything runs
     stated = Settings(stages=state.stages or None, level=state.level or None, labels=labels)
     base = merged(stated, _earlier(path, Path(prototxt)))
     base = replace(base, prototxt=Path(prototxt), weights=Path(weights))
@@ -143,7 +145,7 @@ def setup(
     settings = None
     if chosen is not None:
         settings = candidates[chosen]
-        with outputs:
+        with output_folders([path]), Outputs([path], force=force) as outputs:
             outputs[path].write(settings.to_toml(path.parent).encode())
     written = None if settings is None else path
     return Setup(tuple(trials), chosen, verdict, settings, written, names, ran, note)
@@ -205,8 +207,8 @@ def _choose(trials: Sequence[Trial]) -> tuple[PresetName | None, str]:
         )
     if len(equal) > 1:
         return None, (
-            f"undecided: by {' and '.join(equal)} alike {_standing(best)}; more pictures may tell "
-            f"them apart, or --preprocess {best.preset} writes that one"
+            f"undecided: by {' and '.join(equal)} alike {_standing(best)}; more pictures may "
+            f"decide, or --preprocess {best.preset} writes that one"
         )
     after = f"; by the next, {trials[1].preset}, {_standing(trials[1])}" if trials[1:] else ""
     return best.preset, f"{best.preset} fits: {_standing(best)}{after}"

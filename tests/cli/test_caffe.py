@@ -130,7 +130,7 @@ def test_info_of_a_caffe_that_tells_little(
     old |= {"landlock": 0, "unconfined": {"writes": "no Landlock: why"}}
     assert run(["caffe", "info", "--caffe-python", interpreter(tmp_path / "old", old)]) == 0
     out = capsys.readouterr().out
-    assert "  BLAS         cannot be told\n" in out
+    assert "  BLAS         unknown\n" in out
     assert "  CUDA         compiled in\n" in out
     assert "  confinement  writes     not confined: no Landlock: why\n" in out
     assert "               reads      not confined: it does not say\n" in out
