@@ -140,13 +140,13 @@ SHARING = 'param { name: "w" }'
         (
             INPUT % 3 + conv("c", "x", "pad: 1"),
             "fold-mean:3",
-            "layer 'c': it is padded, so that no bias gives the same at the borders; "
-            "padding=approximate behind another colon lets it pass",
+            "layer 'c': it is padded, so no bias gives the same at the borders; "
+            "padding=approximate after another colon allows it",
         ),
         (
             INPUT % 3 + conv("c", "x").replace('"Convolution"', '"Deconvolution"'),
             "fold-mean:3",
-            "layer 'c': the mean behind a Deconvolution differs by position, so no bias "
+            "layer 'c': the mean after a Deconvolution differs by position, so no bias "
             "can replace it",
         ),
         (
@@ -240,7 +240,7 @@ def test_who_reads_a_size_stops_nothing(tmp_path: Path, behind: str, word: str) 
     [
         (GREY, "rgb-to-grey", "the net's input 'x' has 1 channels, expected 3"),
         (PLAIN, "grey-to-rgb", "the net's input 'x' has 3 channels, expected 1"),
-        (PLAIN, "rgb-to-grey:c", "found 'c' behind the colon, expected nothing"),
+        (PLAIN, "rgb-to-grey:c", "found 'c' after the colon, expected nothing"),
         (GREY, "grey-to-rgb:gbr", "found 'gbr', expected bgr, rgb, mean or three numbers"),
         (GREY, "grey-to-rgb:1,2", "found '1,2', expected bgr, rgb, mean or three numbers"),
         (GREY, "grey-to-rgb:1,2,3,4", "found '1,2,3,4', expected bgr, rgb, mean or three numbers"),

@@ -217,14 +217,14 @@ def test_npy_in_and_out(
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        ("conv[0]=nan", "found 'nan' behind =, expected a number or npy:FILE; values zero, "),
+        ("conv[0]=nan", "found 'nan' after =, expected a number or npy:FILE; values zero, "),
         ("conv[0]*=1e43", "layer 'conv': 300 values of conv[0] would be NaN or infinite"),
         ("conv[1]/=0", "layer 'conv': 4 values of conv[1] would be NaN or infinite"),
         ("conv[0]=1e39", "layer 'conv': 300 values of conv[0] would be NaN or infinite"),
-        ("conv[0]+=gaussian:sigma=1", "found 'gaussian:sigma=1' behind +=, expected a number or n"),
-        ("conv[0]=", "nothing behind ="),
-        ("conv[0]", "found '' behind conv[0], expected =, +=, -=, *= or /="),
-        ("conv[0]2", "found '2' behind conv[0], expected =, +=, -=, *= or /="),
+        ("conv[0]+=gaussian:sigma=1", "found 'gaussian:sigma=1' after +=, expected a number or n"),
+        ("conv[0]=", "nothing after ="),
+        ("conv[0]", "found '' after conv[0], expected =, +=, -=, *= or /="),
+        ("conv[0]2", "found '2' after conv[0], expected =, +=, -=, *= or /="),
         ("conv=2", "found a layer without an index; LAYER[0] is its weights, LAYER[1] its bias"),
         ("none[0]=2", "layer 'none': the net has no such layer; its layers are x, conv, "),
         ("none", "no operation 'none'; expected LAYER[INDEX] or one of save, fold, "),
@@ -262,8 +262,8 @@ def test_npy_in_and_out(
         ("conv[0]=npy:", "npy needs a file, as in npy:FILE.npy"),
         ("save:conv[0]", "save needs a file, as in save:conv[0]=FILE.npy"),
         ("save:conv", "save needs a param, as in save:LAYER[0]=FILE.npy"),
-        ("fold:", "nothing behind fold:"),
-        ("fold-scale", "fold-scale needs something behind a colon, as in fold-scale:0.017"),
+        ("fold:", "nothing after fold:"),
+        ("fold-scale", "fold-scale needs an argument after a colon, as in fold-scale:0.017"),
     ],
 )
 def test_refusals_name_the_word_and_the_reason(model: NetWithWeights, word: str, what: str) -> None:

@@ -121,7 +121,7 @@ def test_a_seed_that_is_left_out_is_zero_and_reported(tmp_path: Path) -> None:
         ("gaussian:std=1,sparse=a", "gaussian: sparse=a, expected a whole number"),
         ("gaussian", "conv[0]: gaussian needs sigma, as in gaussian:sigma=1; with std= it draws"),
         ("uniform:min=2,max=1", "layer 'conv': param 0: uniform from 2 to 1; expected min <= max"),
-        ("mrsa", "found 'mrsa' behind =, expected a number or npy:FILE; values zero, "),
+        ("mrsa", "found 'mrsa' after =, expected a number or npy:FILE; values zero, "),
     ],
 )
 def test_refusals(tmp_path: Path, value: str, what: str) -> None:

@@ -114,11 +114,11 @@ def test_an_operation(operation: Operation, repo_root: Path) -> None:
     assert "\n" not in refusal(wrong)
     bare = operation.name
     if operation.argument is Argument.REQUIRED:
-        assert refusal(bare).startswith(f"{bare}: {bare} needs something behind a colon")
+        assert refusal(bare).startswith(f"{bare}: {bare} needs an argument after a colon")
     assert refusal(f"{bare}:") == (
-        f"{bare}:: {bare} needs something behind a colon, as in {operation.example}"
+        f"{bare}:: {bare} needs an argument after a colon, as in {operation.example}"
         if operation.argument is Argument.REQUIRED
-        else f"{bare}:: nothing behind {bare}:"
+        else f"{bare}:: nothing after {bare}:"
     )
 
 

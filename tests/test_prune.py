@@ -43,12 +43,12 @@ def planned(folder: Path, text: str, *operations: str) -> EditPlan:
         return plan
 
 
-LOST = "computes with several channels at once: without some the others would change"
+LOST = "computes with several channels at once: without some of them the others change"
 
 
 NORMALIZES = (
-    "normalizes across channels: without some the others would change; "
-    "normalization=approximate behind another colon lets it pass"
+    "normalizes across channels: without some of them the others change; "
+    "normalization=approximate after another colon allows it"
 )
 
 
@@ -201,7 +201,7 @@ NORMALIZES = (
             "c:drop=0",
             "n.prototxt:3:66: layer 'r' (ReLU): relu_param has a field upto, which is not known",
         ),
-        (layer("Slice", "s", "c", top="l r"), "s:drop=0", "it has 2 tops; name a layer behind it"),
+        (layer("Slice", "s", "c", top="l r"), "s:drop=0", "it has 2 tops; name a layer after it"),
         (layer("Silence", "s", "c").replace('top: "s"', ""), "s:drop=0", "computes no outputs"),
     ],
 )  # fmt: skip

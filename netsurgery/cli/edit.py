@@ -53,7 +53,7 @@ numbers on every machine, those of `netsurgery init --seed K`.
 
 (*) changes the prototxt too.
 
-Whatever reads a layer's outputs is cut to match: the inputs of the layers behind,
+Whatever reads a layer's outputs is cut to match: the inputs of the layers after it,
 the channels of BatchNorm, Scale, Bias and PReLU, depthwise convolutions, and all
 layers that an Eltwise or Scale joins with it, through Concat, Slice, Flatten,
 Permute and the like. The new net gives what the old one gives with zeros in place

@@ -118,7 +118,7 @@ def command(
 
 
 def _pairs(words: tuple[str, ...], from_net: Path, state: NetState) -> dict[str, str]:
-    """``LAYER=LAYER``, several of them, as a dict; of several = the one behind a layer divides."""
+    """``LAYER=LAYER``, several of them, as a dict; of several = the one after a layer divides."""
     pairs: dict[str, str] = {}
     for pair in words:
         name, mark, goal = pair.partition("=")

@@ -193,7 +193,7 @@ def test_weights_as_hdf5(capsys: pytest.CaptureFixture[str]) -> None:
 def test_all_or_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert edit("ip2[1]=3", "ip2[1]=wrong", "ip9[0]=1", "save:ip2[1]=b.npy") == 1
     err = capsys.readouterr().err
-    assert err.startswith("error: ip2[1]=wrong: found 'wrong' behind =, expected a number or npy")
+    assert err.startswith("error: ip2[1]=wrong: found 'wrong' after =, expected a number or npy")
     assert "; ip9[0]=1: layer 'ip9': the net has no such layer; did you mean ip1 or ip2?" in err
     assert err.count("\n") == 1
     assert made() == set()

@@ -1,4 +1,4 @@
-"""What the records of layer types say of channels; `paths` are the rules that ask."""
+"""What the records of layer types say about channels; the rules of `paths` ask here."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def takes_size_from(shapes: Shapes, layer: Layer) -> int:
 
 
 def gate_axes(shapes: Shapes, layer: Layer, gate: str) -> int:
-    """How many axes of a gate go with the value's; those behind are of one number for all."""
+    """How many axes of a gate go with the value's; along the others it has one number for all."""
     return 2 if types.channels(layer) is Channels.BY_CHANNEL else len(shapes.of(gate))
 
 

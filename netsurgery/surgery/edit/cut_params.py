@@ -1,7 +1,7 @@
-"""What cuts of blobs come to in the params and the text of the layers that read or make them.
+"""What cut blobs mean for the params and the text of the layers that read or make them.
 
-Whatever an edit overlooks, such as a Reshape that writes a size out, shows in the shapes of the
-new text before anything is written.
+What an edit overlooks, such as a Reshape that spells a size out, shows in the shapes inferred from
+the new text before anything is written.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _rows(follow: Follower, layer: Layer, blocks: Array) -> _Rows:
 
 
 def _columns(follow: Follower, layer: Layer, cut: Cut) -> Rows:
-    """Of an InnerProduct, whose axes are all one behind `axis`, the columns; of others `cut`."""
+    """Of an InnerProduct, whose axes are all one after `axis`, the columns; of others `cut`."""
     axis, blob = channel_axis(follow.work.shapes, layer), follow.bottoms(layer)[0]
     if not takes_all_behind(layer):
         return cut.rows

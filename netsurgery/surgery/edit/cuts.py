@@ -1,7 +1,7 @@
-"""What is left of a blob along one axis, and how that reads on the other side of a layer.
+"""Which channels of a blob remain along an axis, and the same seen from a layer's other blobs.
 
 A cut is a list: for each new channel the number of the old one, `NEW` for one that is added. A
-Flatten makes one list of blocks out of it, a Concat joins several, a channel shuffle reorders it.
+Flatten turns it into a list of blocks, a Concat joins several, a channel shuffle reorders it.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def shuffled(rows: Rows, old: int, group: int) -> Rows | None:
 
 
 def unshuffled(rows: Rows, old: int, group: int) -> Rows | None:
-    """Before a channel shuffle that has `rows` behind it."""
+    """Before a channel shuffle that has `rows` after it."""
     if len(rows) % group:
         return None
     channels = _shuffle(old, group)
@@ -185,7 +185,7 @@ def unshuffled(rows: Rows, old: int, group: int) -> Rows | None:
 
 
 def _shuffle(size: int, group: int) -> list[int]:
-    """The channel that stands at each place behind a shuffle."""
+    """The channel that stands at each place after a shuffle."""
     return [g * (size // group) + i for i in range(size // group) for g in range(group)]
 
 

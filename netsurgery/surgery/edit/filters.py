@@ -1,10 +1,10 @@
-"""Designed kernels: the filters that one knows without training.
+"""Designed kernels: filters that are known without training.
 
-Every kernel is H x W float64, made for the size asked for. Positions are counted from the middle:
-sample i of k stands at i - (k - 1) / 2, so that kernels of even sizes are centred too (on the
-point between their samples). Caffe's Convolution does not flip its kernels: y = sum of w[i, j] *
-x[i, j] over the window, so ``sobel-x`` answers positively where the picture grows brighter to the
-right, ``sobel-y`` where it does downwards.
+Every kernel is H x W float64, made for the requested size. Positions are counted from the center:
+sample i of k is at i - (k - 1) / 2, so kernels of even sizes are centered too (between two
+samples). Caffe's Convolution does not flip its kernels: y = sum of w[i, j] * x[i, j] over the
+window, so ``sobel-x`` is positive where the picture grows brighter to the right, ``sobel-y`` where
+it does downwards.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _exchanged(
 
 
 def _laplacian(height: int, width: int, options: Options) -> Kernel:
-    """0 1 0 / 1 -4 1 / 0 1 0; larger ones are it behind a binomial smoothing of sum 1.
+    """0 1 0 / 1 -4 1 / 0 1 0; larger ones are it after a binomial smoothing of sum 1.
 
     The sum is 0, and x^2 + y^2 gives 4, at every size.
     """

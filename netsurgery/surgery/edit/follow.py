@@ -1,9 +1,9 @@
-"""Which channels of which blobs have to go when some of one layer's go.
+"""Which channels of which blobs have to go when some of one layer's outputs go.
 
-A cut of a blob is carried to every layer that reads the blob and back to the one that makes it;
-what a layer does with channels (`paths`) leads on to its other blobs, until nothing changes any
-more. A layer with weights ends the way: it gives, or reads, as many channels as are left. A blob
-that is reached on two ways is left with what both leave.
+A cut of a blob is carried to every layer that reads the blob, and back to the one that makes it;
+the rules of `paths` lead on to the layer's other blobs, until nothing changes any more. A layer
+with weights ends the path: it gives, or reads, as many channels as remain. A blob that is reached
+by two paths keeps what both keep.
 """
 
 from __future__ import annotations

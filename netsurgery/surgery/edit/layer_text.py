@@ -1,4 +1,4 @@
-"""Splices that several surgeries make in a layer's text."""
+"""Splices of a layer's text that several operations make."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def _line_end(text: str, field: TextField) -> int | None:
     """Where the line that the field ends on ends; None where another field shares it."""
     newline = text.find("\n", field.end)
     end = len(text) if newline < 0 else newline + 1
-    behind = text[field.end : end].strip(" \t\r\n;,")
-    return None if behind and not behind.startswith("#") else end
+    after = text[field.end : end].strip(" \t\r\n;,")
+    return None if after and not after.startswith("#") else end
 
 
 def _with_comments(text: str, start: int) -> int:

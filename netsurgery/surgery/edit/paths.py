@@ -1,7 +1,7 @@
-"""What each layer does with a cut: which of its other blobs lose which channels.
+"""What each type of layer does with a cut: which of its other blobs lose which channels.
 
-Every rule looks at the cuts of a layer's blobs that are known and puts those that follow, forwards
-and backwards. What has no rule is refused by name.
+Every rule takes the known cuts of a layer's blobs and adds those that follow, forwards and
+backwards. A type without a rule is refused by name.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def _approximate(follow: Follower, layer: Layer) -> Path:
     if not follow.approximate:
         raise follow.refusal(
             layer,
-            "normalizes across channels: without some the others would change; "
-            f"{APPROXIMATE[1:]} behind another colon lets it pass",
+            "normalizes across channels: without some of them the others change; "
+            f"{APPROXIMATE[1:]} after another colon allows it",
         )
     follow.normalizing[layer.name] = None
     return Path.SAME
@@ -87,7 +87,7 @@ def _why_not(layer: Layer) -> str:
     if types.channels(layer) is Channels.MIXING:
         if types.values(layer) in (Values.KEPT, Values.MOVED):
             return "moves its channels in a way that is not followed"
-        return "computes with several channels at once: without some the others would change"
+        return "computes with several channels at once: without some of them the others change"
     if not layer.bottoms:
         return "has its channels from no layer before it"
     return "does with its channels what is not known"

@@ -1,4 +1,4 @@
-"""Edits of a net and its params: operations done one after another on one working state.
+"""The plan of an edit: operations carried out one after another on one session.
 
 All of them or none: every operation that cannot be done is reported, and nothing is written.
 """
@@ -62,7 +62,7 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
 
     Only params that an operation names are read. The model has to stay open until the plan is
     carried out. Raises SurgeryError naming every operation that cannot be done and why; those
-    behind one that would have changed the net's structure are not looked at any more.
+    after one that would have changed the net's structure are not looked at any more.
     """
     session = EditSession(model)
     steps: list[Step] = []

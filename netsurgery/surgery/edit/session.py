@@ -1,7 +1,7 @@
-"""A net and its params in the middle of an operation: what the steps of an edit change.
+"""The working state of an edit: a net and its params as the operations so far have left them.
 
 Only the params that are asked for are read; everything else stays in its file until it is
-written. Nothing here writes a file, so that giving up leaves no trace.
+written. Nothing here writes a file, so an edit that is refused leaves no trace.
 """
 
 from __future__ import annotations

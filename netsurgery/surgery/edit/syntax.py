@@ -50,7 +50,7 @@ def parse_operation(word: str, net: NetDefinition) -> Assignment | NamedOperatio
         target, rest = parsed
         verb = _VERB.fullmatch(rest)
         if verb is None:
-            raise SurgeryError(f"found {rest!r} behind {target.text}, expected =, +=, -=, *= or /=")
+            raise SurgeryError(f"found {rest!r} after {target.text}, expected =, +=, -=, *= or /=")
         return Assignment(target, verb[1], verb[2])
     name, colon, argument = word.partition(":")
     operation = OPERATIONS.get(name)
@@ -58,11 +58,11 @@ def parse_operation(word: str, net: NetDefinition) -> Assignment | NamedOperatio
         hint = net.hint(lambda layer: word.startswith(f"{layer.name}["))
         raise SurgeryError(_not_known(word, names) + hint)
     if operation.argument is Argument.NONE and argument:
-        raise SurgeryError(f"found {argument!r} behind the colon, expected nothing")
+        raise SurgeryError(f"found {argument!r} after the colon, expected nothing")
     if operation.argument is Argument.REQUIRED and not argument:
-        raise SurgeryError(f"{name} needs something behind a colon, as in {operation.example}")
+        raise SurgeryError(f"{name} needs an argument after a colon, as in {operation.example}")
     if colon and not argument:
-        raise SurgeryError(f"nothing behind {word}")
+        raise SurgeryError(f"nothing after {word}")
     return NamedOperation(operation, argument)
 
 

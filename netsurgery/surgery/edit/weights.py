@@ -1,4 +1,4 @@
-"""What an edit comes to in the file of weights."""
+"""What an edit changes in the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits of a net and its weights: the new files."""
+"""The files that an edit writes."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ InnerProduct stores as K x O (``transpose: true``) is compared as O x K.
 copied      the shapes are equal
 reshaped    as many numbers and as many outputs, over the same window: O x (C*H*W) and O x C x H x W
 transposed  one of the two is stored K x O and the other is not
-reordered   the columns are in another order: behind a Permute the map is H, W, C
+reordered   the columns are in another order: after a Permute the map is H, W, C
 sliced      sizes differ, and only the part that overlaps is copied
 """
 
@@ -261,7 +261,7 @@ def _windows_differ(old: TransplantLayer, new: TransplantLayer) -> bool:
 
 
 def _same_outputs(first: Shape, second: Shape) -> bool:
-    """Whether it is only ones, or the axes behind the first, in which the shapes differ."""
+    """Whether it is only ones, or the axes after the first, in which the shapes differ."""
     bare = [tuple(axis for axis in shape if axis != 1) for shape in (first, second)]
     return bare[0] == bare[1] or first[:1] == second[:1] or bare[0][:1] == bare[1][:1]
 

@@ -1,16 +1,16 @@
-"""What is done to an input before the net, taken into the first layers' weights.
+"""Preprocessing folded into the weights of the first layers.
 
 The first layers are the Convolution, Deconvolution and InnerProduct layers that read the net's
 image. With y = W * (s (x - m)) + b:
 
-swap-input-channels   W with its three input channels in the opposite order: BGR for RGB
+swap-input-channels   W with its three input channels reversed: BGR for RGB
 fold-scale:s          W times s
-fold-mean:m           b minus the sum of W times m, a bias being added where there is none
+fold-mean:m           b minus the sum of W times m; a bias is added where there is none
 
-A mean of one value a channel is exact behind a Convolution without padding, where every window
-sees the whole mean; a mean picture is exact for an InnerProduct. Padding puts zeros where the net
-was used to see zeros *behind* the mean: only `padding=approximate` lets that pass.
-Done again, each of them does it again.
+A mean of one value for each channel is exact for a Convolution without padding, where every
+window covers the whole mean; a mean picture is exact for an InnerProduct. With padding, zeros are
+no longer the mean, so the result differs at the borders: only `padding=approximate` allows that.
+None is idempotent: repeated, each is applied again.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def fold_mean(work: EditSession, argument: str) -> None:
     """Take the mean into the first layers' biases: the input comes as it is.
 
     argument: one value a channel ("104,117,123"), one for all, or a mean file, in the net's own
-    scale and order; ``:padding=approximate`` behind it lets padded layers pass. Raises
+    scale and order; ``:padding=approximate`` after it lets padded layers pass. Raises
     SurgeryError, MeanError.
     """
     approximate = argument.endswith(_APPROXIMATE)
@@ -262,13 +262,13 @@ def _shift(work: EditSession, layer: Layer, mean: Wide, approximate: bool) -> Wi
     if spreads(layer):
         raise refusal(
             layer.name,
-            "the mean behind a Deconvolution differs by position, so no bias can replace it",
+            "the mean after a Deconvolution differs by position, so no bias can replace it",
         )
     if _padded(work, layer) and not approximate:
         raise refusal(
             layer.name,
-            "it is padded, so that no bias gives the same at the borders",
-            f"{_APPROXIMATE[1:]} behind another colon lets it pass",
+            "it is padded, so no bias gives the same at the borders",
+            f"{_APPROXIMATE[1:]} after another colon allows it",
         )
     weight = by_channels(work, layer, work.peek(layer.name, 0).astype(np.float64))
     values = _values(layer, mean, shape)

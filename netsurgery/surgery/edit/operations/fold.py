@@ -2,13 +2,13 @@
 
 A BatchNorm that uses its stored statistics gives (x - mean) / sqrt(variance + eps), mean and
 variance being the first two params divided by the third (0 means that they are 0); a Scale gives
-gamma * x + beta. Behind a layer that is linear in its weights both are that layer with other
+gamma * x + beta. After a layer that is linear in its weights both are that layer with other
 weights: W' = a W and b' = a b + c, where a and c are one number for each output.
 
-Requires: the layers follow each other with nobody else reading the blobs between them, in the
-file in any order that Caffe takes, in place or not; channels on axis 1; no param shared.
-Ensures: the last layer's top stays, under its name; the layers that were folded are gone from
-prototxt and model; the first one has a bias. Equal to 1e-5 relative: the weights are rounded once.
+Requires: the layers follow each other, in place or not, in any file order that Caffe accepts; no
+other layer reads the blobs between them; channels on axis 1; no param shared.
+Ensures: the last layer's top keeps its name; the folded layers are gone from prototxt and model;
+the first one has a bias. Equal to 1e-5 relative: the weights are rounded once.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _Folding:
         self.into: dict[Layer, Layer] = {}
 
     def fold_all(self) -> None:
-        """Fold every chain that stands behind nothing that stays, and note what cannot be."""
+        """Fold every chain that does not follow one that stays, and note what cannot be."""
         for layer in self.work.net.layers:
             if not _folds(layer) or layer in self.into or self._stays_before(layer):
                 continue
@@ -89,7 +89,7 @@ class _Folding:
                 self.work.notes.append(f"not folded: {error}")
 
     def _stays_before(self, layer: Layer) -> bool:
-        """Whether the layer stands behind one that folding it would have begun with."""
+        """Whether the layer follows one that folding it would have begun with."""
         before = _before(self.work, layer)
         return before is not None and before not in self.into
 
@@ -192,7 +192,7 @@ def _before(work: EditSession, layer: Layer) -> Layer | None:
 
 
 def _chain(work: EditSession, first: Layer) -> list[Layer]:
-    """`first` and the affine layers behind it, as far as they have one reader each."""
+    """`first` and the affine layers after it, while each has one reader."""
     chain = [first]
     while True:
         readers = work.net.readers(chain[-1], chain[-1].tops[0])
@@ -292,7 +292,7 @@ OPERATIONS = (
         (
             Form(
                 "fold[:LAYER]",
-                "A BatchNorm, and the Scale behind it, into the layer before it; without LAYER "
+                "A BatchNorm, and the Scale after it, into the layer before it; without LAYER "
                 "every one that can be.",
             ),
         ),

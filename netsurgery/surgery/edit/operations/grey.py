@@ -1,16 +1,16 @@
-"""A net of color pictures turned into one of grey pictures, and back.
+"""A net for color pictures turned into one for grey pictures, and back.
 
 rgb-to-grey        one input channel for three: W' = the sum of W over its channels
 grey-to-rgb:WORD   three for one: W'c = wc W
 
-A net behind ``rgb-to-grey`` gives for a grey picture what it gave for that picture in all three
-channels. A net behind ``grey-to-rgb`` gives for a color picture x what it gave for the grey picture
-w0 x0 + w1 x1 + w2 x2. Both hold with padding too, and to the rounding of the weights.
+After ``rgb-to-grey`` a net gives for a grey picture what it gave for that picture in all three
+channels. After ``grey-to-rgb`` it gives for a color picture x what it gave for the grey picture
+w0 x0 + w1 x1 + w2 x2. Both hold with padding too, up to the rounding of the weights.
 
-The shares w are in the order of the channels that the new net is to be given. They are of ITU-R
-BT.601, red .299, green .587, blue .114, as in OpenCV's grey (Caffe's own way to read grey
-pictures): ``bgr`` (the default) or ``rgb`` says in which order. ``mean`` is a third each, and three
-numbers are the shares themselves.
+The weights w are in the order of the new net's channels. They are those of ITU-R BT.601, red .299,
+green .587, blue .114, as in OpenCV's grey (which Caffe reads grey pictures with): ``bgr`` (the
+default) or ``rgb`` is the order. ``mean`` is a third each; three numbers are the weights
+themselves.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Some of a layer's outputs kept, removed, or more of them added, and all that reads them cut.
+"""Outputs of a layer kept, dropped or added, and everything that depends on them adjusted.
 
-``outputs:conv1:keep=0,2-5`` keeps these filters, in this order; ``outputs:conv1:drop=1,3-7`` all
-but these; ``outputs:fc8:add=5`` puts five of zeros behind the others, to be trained or filled by
-other operations. Layers behind lose the inputs, BatchNorm, Scale and the like the channels, and
-where an Eltwise joins several layers all of them are cut alike.
+``outputs:conv1:keep=0,2-5`` keeps these filters, in this order; ``outputs:conv1:drop=1,3-7``
+drops these; ``outputs:fc8:add=5`` appends five of zeros, to be trained or filled by other
+operations. The layers that read the outputs lose the matching inputs, BatchNorm, Scale and the
+like the matching channels; layers joined by an Eltwise are all cut alike.
 
-The new net gives what the old one gives with zeros in place of the weights that read a removed
-channel. Outputs of the net that are cut have the numbers they had; a Softmax behind them shares
-out the rest. Refused where that would not hold: where a layer on the way computes with all
-channels, or does what is not known. A normalization across channels (LRN, Normalize) lets the
-others pass with ``:normalization=approximate`` behind: to be trained further.
+The new net gives what the old one gives with zeros in place of the weights that read a dropped
+channel. Blobs that are outputs of the net keep their remaining values; a Softmax after them is
+taken over what remains. An operation is refused where that would not hold: where a layer on the
+way mixes all channels, or is not known. Normalization across channels (LRN, Normalize) changes
+the remaining ones; ``:normalization=approximate``, appended, allows it, for nets that are trained
+further.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
     if is_weighted(layer):
         return channel_axis(follow.work.shapes, layer), outputs_of(follow.work.shapes, layer)
     if len(layer.tops) > 1:
-        raise refusal(layer.name, f"it has {len(layer.tops)} tops; name a layer behind it")
+        raise refusal(layer.name, f"it has {len(layer.tops)} tops; name a layer after it")
     shape = follow.shape(follow.tops(layer)[0], layer)
     if len(shape) < 2:
         raise refusal(layer.name, "its top has no channels")

@@ -13,7 +13,7 @@ __all__ = ["Argument", "Form", "Operation"]
 
 
 class Argument(Enum):
-    """Whether something follows the operation's name, behind a colon."""
+    """Whether something follows the operation's name, after a colon."""
 
     NONE = "none"
     OPTIONAL = "optional"

@@ -1,11 +1,11 @@
-"""A fork's normalization with a scale and a shift split into the layers that Caffe 1.0 has for it.
+"""A fork's normalization with scale and shift split into the layers that Caffe 1.0 has for it.
 
 NVCaffe's BatchNorm and PSPNet's BN, scale (x - mean) / sqrt(variance + eps) + shift, become a
 BatchNorm and a Scale; SegNet's BN in INFERENCE, scale x + shift, becomes a Scale.
 
-Requires: the layer's param roles say which is which; none is shared.
-Ensures: the same function, by the same numbers: nothing is computed. The first of the two keeps the
-layer's name, bottom and top; what a net was trained with (fillers, momentum, rates) goes.
+Requires: the roles of the layer's params are known; none is shared.
+Ensures: the same function with the same numbers: nothing is computed. The first of the two keeps
+the layer's name, bottom and top; training settings (fillers, momentum, rates) are dropped.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _new_name(taken: set[str], name: str) -> str:
 
 
 def _rewrite_text(edits: Edits, prototxt: Prototxt, layer: Layer, scale: str) -> None:
-    """Write the layer as a BatchNorm with a Scale of that name behind it; "": as a Scale."""
+    """Write the layer as a BatchNorm with a Scale of that name after it; "": as a Scale."""
     kind = layer.message.scalar("type")
     assert kind is not None
     record = types.BATCH_NORM if scale else types.SCALE
@@ -182,7 +182,7 @@ _DEFAULT_EPS = 1e-5
 
 
 def _scale_text(text: str, layer: Layer, name: str) -> str:
-    """The Scale behind the layer, in place, under the layer's own phase rules."""
+    """The Scale after the layer, in place, under the layer's own phase rules."""
     top = quoted(layer.tops[0])
     rules = [
         text[each.start : each.end]

@@ -69,7 +69,7 @@ def assign(session: EditSession, target: Target, verb: str, value: str) -> None:
 
 def _new_values(part: Part, verb: str, value: str) -> NewValues:
     if not value:
-        raise SurgeryError(f"nothing behind {verb}")
+        raise SurgeryError(f"nothing after {verb}")
     name, _, options = value.partition(":")
     number = parse_number(value)
     if name == "npy":
@@ -78,7 +78,7 @@ def _new_values(part: Part, verb: str, value: str) -> NewValues:
         return _combined(part, verb, number)
     known = find_value(name, options) if verb == "=" else None
     if known is None:
-        raise SurgeryError(f"found {value!r} behind {verb}, expected {_expected(verb, name)}")
+        raise SurgeryError(f"found {value!r} after {verb}, expected {_expected(verb, name)}")
     return known.compute(part, options)
 
 

@@ -69,10 +69,10 @@ class NewValues(NamedTuple):
 
 @dataclass(frozen=True)
 class Value:
-    """``NAME`` or ``NAME:OPTIONS`` behind ``=``.
+    """``NAME`` or ``NAME:OPTIONS`` after ``=``.
 
     compute: (part, options) -> the new values; raises SurgeryError where it cannot. forms: how it
-    is written, for the help. example: one to type behind ``LAYER[INDEX]=``. options: the names of
+    is written, for the help. example: one to type after ``LAYER[INDEX]=``. options: the names of
     its options, which distinguish two values of one name.
     """
 
