@@ -177,6 +177,43 @@ def test_lists_of_several_lengths() -> None:
     )
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 4, 4), (-1, 2, 4, 4), (1.5,)])
+def test_shapes_that_are_none(shape: Any) -> None:
+    with (
+        opened() as net,
+        pytest.raises(ns.NetError, match=r"found the shape \(.*, expected sizes$"),
+    ):
+        net.blobs["data"].reshape(*shape)
+
+
+def test_a_param_that_is_shared_in_another_shape() -> None:
+    layer = """
+layer { name: "%s" type: "InnerProduct" bottom: "%s" top: "%s"
+  param { name: "w" share_mode: PERMISSIVE }
+  inner_product_param { num_output: %d bias_term: false } }
+"""
+    first, second = ("tall", "data", "tall", 2), ("wide", "tall", "wide", 4)
+    text = 'input: "data" input_shape { dim: 1 dim: 4 }' + layer % first + layer % second
+    Path("shared.prototxt").write_text(text)
+    w = np.ones((2, 4), np.float32)
+    write_model(
+        Path("shared.caffemodel"),
+        model_layer("tall", "InnerProduct", w),
+        model_layer("wide", "InnerProduct", w.reshape(4, 2)),
+    )
+    with ns.Net("shared.prototxt", "shared.caffemodel", engine="embedded") as net:
+        assert net.forward(data=[[1, 1, 1, 1]])["wide"].tolist() == [[8] * 4]
+        net.params["wide"][0][...] = 2
+        assert net.forward()["wide"].tolist() == [[32] * 4]
+        net.params["tall"][0][...] = 1
+        assert net.params["wide"][0].tolist() == [[1, 1]] * 4
+        net.params["wide"][0][3] = 5
+        net.save("saved.caffemodel")
+    with ns.Net("shared.prototxt", "saved.caffemodel", engine="embedded") as net:
+        assert net.params["tall"][0].tolist() == [[1, 1, 1, 1], [1, 1, 5, 5]]
+        assert net.forward(data=[[1, 1, 1, 1]])["wide"].tolist() == [[16, 16, 16, 80]]
+
+
 def test_names_that_are_not_there() -> None:
     with opened() as net:
         with pytest.raises(ns.NetError) as caught:

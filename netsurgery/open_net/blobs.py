@@ -109,6 +109,8 @@ class BlobStore:
         self.check_input(name)
         if name in self.inputs and self.inputs[name].shape == shape:
             return
+        if not all(isinstance(size, int) and size > 0 for size in shape):
+            raise NetError(f"{self.path}: input {name!r}: found the shape {shape}, expected sizes")
         array = empty(shape, "f4", f"{self.path}: input {name!r} of {shape_text(shape)}")
         array[...] = 0
         self.inputs[name] = array

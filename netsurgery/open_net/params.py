@@ -37,6 +37,7 @@ class Store:
         self.closed = False
         self._private: EditSession | None = None
         self.arrays: dict[tuple[str, int], ParamArray] = {}
+        self._views: dict[tuple[str, int], ParamArray] = {}
         self.counts = {
             layer.name: len(model.stored[layer.name].blobs)
             for layer in model.net.layers
@@ -49,12 +50,18 @@ class Store:
         return "unsaved weights" if isinstance(self.model, ScratchModel) else self.model.path
 
     def array(self, layer: str, index: int) -> ParamArray:
-        """The one array of a param; layers that share it by name get the same."""
+        """The one array of a param; layers that share it by name get the same.
+
+        A layer that has it in a shape of its own gets a view of that shape.
+        """
         self.insist_open()
         owner = self.original.net.sharing.owner((layer, index))
         if owner not in self.arrays:
-            self.arrays[owner] = self._mapped(layer, index)
-        return self.arrays[owner]
+            self.arrays[owner] = self._mapped(*owner)
+        array, shape = self.arrays[owner], self.shape(layer, index)
+        if array.shape == shape:
+            return array
+        return self._views.setdefault((layer, index), array.reshape(shape).view(type(array)))
 
     def _mapped(self, layer: str, index: int) -> ParamArray:
         from netsurgery.open_net.arrays import ParamArray, open_privately

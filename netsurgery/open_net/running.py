@@ -83,7 +83,8 @@ class Runner(Closeable):
             values = self._sent.get((layer, index))
             values = empty(array.shape, "f4", what) if values is None else values
             values[...] = array
-            loaded.set_param(layer, index, values)
+            # Who shares a param may have it in a shape of its own.
+            loaded.set_param(layer, index, values.reshape(loaded.params[layer][index]))
             self._sent[layer, index] = values
 
     def close(self) -> None:

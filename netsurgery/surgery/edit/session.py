@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
@@ -254,8 +255,10 @@ class EditSession:
         if not 0 <= number < len(blobs):
             raise refusal(layer, f"there is no param {index}; it has {len(blobs)}")
         blob = blobs[number]
-        expected = self._expected(layer, index, blob.shape)
-        if blob.shape != stored_shape(blob, expected):
+        own = self._expected(last, number, blob.shape)
+        expected = self._expected(layer, index, own)
+        # Layers may share a param each in a shape of its own, of as many numbers.
+        if blob.shape != stored_shape(blob, own) or prod(own) != prod(expected):
             raise refusal(layer, other_shape(index, blob.shape, expected))
         return blob.numpy().reshape(expected)
 
