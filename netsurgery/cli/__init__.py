@@ -30,21 +30,21 @@ __all__ = ["cli", "main"]
 #: so that ``netsurgery --version`` costs no more than click.
 COMMANDS = {
     "convert": ("convert", "Make a classifier fully convolutional: prototxt and weights."),
-    "classify-map": ("classify_map", "A class for every window of an image, and a picture."),
-    "inspect": ("inspect", "Layers, shapes, params and costs of a net; do its weights fit."),
-    "check": ("check", "Whether a net and its weights are right, as far as can be known unrun."),
-    "init": ("init", "Give a net params from its prototxt's own fillers."),
-    "edit": ("edit", "Change params one by one, fold, swap, cut and grow."),
-    "export": ("export", "A net and its weights as ONNX, for other programs."),
-    "diff": ("diff", "How a net, or its weights, differ from another's, field by field."),
-    "transplant": ("transplant", "Put the params of one net into another."),
-    "upgrade": ("upgrade", "Bring a net of an earlier Caffe up to date: prototxt or caffemodel."),
-    "verify": ("verify", "Whether two nets are the same function, cell by cell of a map."),
-    "features": ("features", "Blobs of a net as arrays, with where their cells lie in the image."),
-    "setup": ("setup", "Find the preprocessing of a net, by pictures of known classes."),
-    "presets": ("presets", "The preprocessing that --preprocess names, with its numbers."),
-    "caffe": ("caffe", "Get real Caffe, and say which one is used."),
-    "completion": ("completion", "Print a script that completes words in bash, zsh or fish."),
+    "classify-map": ("classify_map", "Classify every window of an image, and draw the map."),
+    "inspect": ("inspect", "Show layers, shapes, params and costs, and whether weights fit."),
+    "check": ("check", "Check a net and its weights without running them."),
+    "init": ("init", "Initialize a net's params with the fillers of its prototxt."),
+    "edit": ("edit", "Edit params: set filters, fold BatchNorm, cut channels."),
+    "export": ("export", "Export a net with its weights to ONNX."),
+    "diff": ("diff", "Compare two nets or their weights, field by field."),
+    "transplant": ("transplant", "Copy params from one net into another."),
+    "upgrade": ("upgrade", "Upgrade a prototxt or caffemodel to Caffe 1.0."),
+    "verify": ("verify", "Verify that two nets compute the same function."),
+    "features": ("features", "Save blobs as arrays, with their position in the image."),
+    "setup": ("setup", "Find a net's preprocessing from images of known classes."),
+    "presets": ("presets", "List the preprocessing presets of --preprocess."),
+    "caffe": ("caffe", "Install real Caffe, and choose what runs nets."),
+    "completion": ("completion", "Print a completion script for bash, zsh or fish."),
     "help": ("help", "Show the help of a command."),
 }
 
@@ -119,7 +119,7 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Net surgery for trained Caffe models.
 
-    An input file may be -, which is standard input.
+    Any input file may be -, for standard input.
 
     \b
     Example:

@@ -26,7 +26,7 @@ __all__ = ["command"]
 
 @click.group(cls=Group)
 def command() -> None:
-    """Get real Caffe, and say which one is used.
+    """Install real Caffe, show which one is used, and choose what runs nets.
 
     \b
     Example:
@@ -41,17 +41,21 @@ def command() -> None:
     "--prefix",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="NETSURGERY_CAFFE_PREFIX",
-    help="The folder to install to (default: caffe in netsurgery's folder of user data).",
+    help="Folder to install to (default: caffe in netsurgery's user data folder).",
 )
-@click.option("--mirror", metavar="URL", help="The Debian mirror (default: this machine's own).")
-@click.option("--suite", default="bullseye", show_default=True, help="The Debian suite.")
-@click.option("--force", is_flag=True, help="Install again over what is there.")
-@click.option("--keep-downloads", is_flag=True, help="Keep the packages, to install again.")
+@click.option(
+    "--mirror", metavar="URL", help="Debian mirror (default: the one that this machine uses)."
+)
+@click.option("--suite", default="bullseye", show_default=True, help="Debian suite.")
+@click.option("--force", is_flag=True, help="Reinstall even if Caffe is already installed.")
+@click.option(
+    "--keep-downloads", is_flag=True, help="Keep the downloaded packages for a later install."
+)
 @click.option(
     "-v",
     "--verbose",
     is_flag=True,
-    help="Show who signed the index of packages, and each package's SHA-256 in it.",
+    help="Show who signed the package index, and the SHA-256 of each package.",
 )
 @quiet_option
 def install(
@@ -63,11 +67,11 @@ def install(
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Get Caffe 1.0 with its Python from Debian 11's packages, without root.
+    """Install Caffe 1.0 and its Python from the packages of Debian 11, without root.
 
-    180 MB are fetched, their signatures checked, and unpacked to 700 MB in one folder; nothing
-    else on the machine changes, and removing the folder removes Caffe. When it was cut short,
-    run it again: it goes on from what it has.
+    Downloads 180 MB, checks the signatures, and unpacks 700 MB into one folder. Nothing else on
+    the machine changes; to uninstall, remove the folder. An interrupted install continues where
+    it stopped when run again.
 
     \b
     Example:
@@ -118,21 +122,23 @@ class _Phases:
         self.bar.clear()
 
 
-@command.command(exit_codes={0: "There is a Caffe to use.", 1: "There is none.", 2: "Wrong usage."})
+@command.command(
+    exit_codes={0: "A Caffe can be used.", 1: "No Caffe can be used.", 2: "Wrong usage."}
+)
 @click.option(
     "--caffe-python",
     metavar="PATH",
     envvar="NETSURGERY_CAFFE_PYTHON",
-    help="The Python interpreter that has pycaffe.",
+    help="Python interpreter that has pycaffe.",
 )
 @json_option
 @quiet_option
 @click.pass_context
 def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: bool) -> None:
-    """Say which Caffe there are, what each can do, and which one is used.
+    """Show which Caffes are installed, what each can do, and which one is used.
 
-    Looked at in this order: --caffe-python, NETSURGERY_CAFFE_PYTHON, this Python, what
-    `netsurgery caffe install` made.
+    Looks, in this order, at --caffe-python, NETSURGERY_CAFFE_PYTHON, this Python, and what
+    `netsurgery caffe install` installed.
 
     \b
     Example:
@@ -161,11 +167,11 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
 @click.argument("engine", type=click.Choice(get_args(EngineChoice)), default="caffe")
 @quiet_option
 def use(engine: EngineChoice, quiet: bool) -> None:
-    """Choose what runs nets from now on: Caffe, or the embedded engine.
+    """Choose what runs nets from now on: Caffe or the embedded engine.
 
-    It is written to the user's configuration. --engine, NETSURGERY_ENGINE and [engine] in
-    netsurgery.toml win over it. Where Caffe is chosen, nets that it cannot run are refused; auto
-    has the embedded engine run those.
+    The choice is saved in the user configuration; --engine, NETSURGERY_ENGINE and [engine] in
+    netsurgery.toml override it. With caffe, a net that Caffe cannot run is an error; with auto the
+    embedded engine runs it.
 
     \b
     Example:
@@ -179,7 +185,7 @@ def use(engine: EngineChoice, quiet: bool) -> None:
 @command.command()
 @quiet_option
 def forget(quiet: bool) -> None:
-    """Forget what `netsurgery caffe use` chose: auto again.
+    """Forget the choice of `netsurgery caffe use`.
 
     \b
     Example:

@@ -48,17 +48,17 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Check a net, and its weights, without running it.
+    """Check a net and its weights without running them.
 
-    Reports, with their places: fields, values and layer types that Caffe 1.0 does not know, the
-    nearest known name and the forks that have them; bottoms that nothing makes and tops that are
-    made twice; shapes that contradict each other; params that the model lacks or has in other
-    shapes; a mean, a channel order or labels in netsurgery.toml that do not fit; what is written
-    as earlier Caffes had it; and which engines can run the net. Without MODEL, the weights that
-    netsurgery.toml names for this net are checked.
+    Reports, with line and column: unknown fields, values and layer types, with the nearest known
+    name and the forks that have them; bottoms without a top, and tops that are made twice; shapes
+    that contradict each other; params that the model lacks or has in other shapes; a mean, channel
+    order or labels in netsurgery.toml that do not fit; syntax of earlier versions of Caffe; and
+    which engines can run the net. Without MODEL, checks the weights that netsurgery.toml names for
+    this net.
 
-    Errors are what no Caffe takes. Warnings are what only a fork takes and netsurgery does not
-    understand, and shapes that cannot be known.
+    An error is what no version of Caffe accepts. A warning is what only a fork accepts and
+    netsurgery does not support, or a shape that cannot be inferred.
 
     \b
     Example:

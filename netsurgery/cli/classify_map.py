@@ -78,15 +78,15 @@ __all__ = ["command"]
     "--window",
     type=SIZE,
     envvar="NETSURGERY_WINDOW",
-    help="Input size of the classifier before it was converted (default: what netsurgery.toml "
-    "says, else worked out from the net; the field of a cell where that is no classifier's input).",
+    help="Input size of the classifier before conversion (default: from netsurgery.toml, else "
+    "inferred from the net; else the receptive field of a cell).",
 )
 @click.option(
     "--blob",
     metavar="NAME",
     envvar="NETSURGERY_BLOB",
     shell_complete=of_net("complete_blob"),
-    help="The blob that holds the map (default: the top of the last layer).",
+    help="Blob with the map (default: the top of the last layer).",
 )
 @useless("without --json", lambda values: not values["as_json"])(
     click.option(
@@ -96,11 +96,11 @@ __all__ = ["command"]
         show_default=True,
         metavar="K",
         envvar="NETSURGERY_TOP_K",
-        help="With --json: the K likeliest classes of each cell, a plane for each.",
+        help="With --json: include the K likeliest classes of each cell.",
     )
 )
 @useless("with --json, which has the table", lambda values: values["as_json"])(
-    click.option("--summary", is_flag=True, help="Print the table of classes alone, not the map.")
+    click.option("--summary", is_flag=True, help="Print only the table of classes, not the map.")
 )
 @output_options("of_map")
 @useless("without --picture", lambda values: values["picture"] is None)(
@@ -112,8 +112,8 @@ __all__ = ["command"]
         show_default=True,
         envvar="NETSURGERY_CLASS",
         shell_complete=of_net("complete_class"),
-        help="What --picture shows as heat: a class by number or label, or the likeliest of each "
-        "cell.",
+        help="Class to show as heat in --picture, by number or label; max is the likeliest class "
+        "of each cell.",
     )
 )
 @trust_option
@@ -140,11 +140,11 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Print a class for every window of an image; - is standard input.
+    """Classify every window of an image, and print the map of classes.
 
-    The net is a fully convolutional one, as convert makes them. Flags win over NETSURGERY_*
-    variables, and those over netsurgery.toml. Without any preprocessing the net is fed RGB values
-    of 0..1, as by Caffe's own Classifier; most color nets need --preprocess bvlc.
+    The net is fully convolutional, as convert makes it. Options override NETSURGERY_* variables,
+    which override netsurgery.toml. Without any preprocessing the net is fed RGB values of 0..1,
+    as by Caffe's own Classifier; most color nets need --preprocess bvlc.
 
     \b
     Example:

@@ -194,8 +194,8 @@ def _max_memory_option() -> click.Option:
         is_eager=True,  # before any option that reads a file
         expose_value=False,
         callback=hold,
-        help="Limit on the memory allocated for files, nets and options, such as 4GiB (default: "
-        "three quarters of what is free). Larger allocations are refused beforehand.",
+        help="Limit on the memory for files, nets and options, such as 4GiB (default: three "
+        "quarters of the free memory); what needs more is refused in advance.",
     )
     option.heading = OTHER
     return option  # type: ignore[no-any-return]

@@ -110,10 +110,10 @@ def answer(cli: click.Command) -> None:
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 def command(shell: str) -> None:
-    """Print a script that has a shell complete netsurgery's words.
+    """Print a completion script for a shell.
 
-    Commands, options and files by their endings are completed; and of the net on the line its
-    layers, blobs, params and labels.
+    Completes commands, options, files by their endings, and the layers, blobs, params and labels
+    of the net on the command line.
 
     \b
     bash  netsurgery completion bash > ~/.local/share/bash-completion/completions/netsurgery

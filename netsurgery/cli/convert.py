@@ -37,11 +37,16 @@ FILE = click.Path(path_type=Path)
 @click.command(cls=Command)
 @click.argument("prototxt", metavar="DEPLOY.prototxt", type=PROTOTXT)
 @click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
-@output_option("-o", "--output-dir", metavar="DIR", type=FILE, help="Where the outputs go.")
-@output_option("--prototxt-out", metavar="FILE", type=FILE, help="The new prototxt.")
-@output_option("--weights-out", metavar="FILE", type=FILE, help="The new caffemodel.")
+@output_option(
+    "-o", "--output-dir", metavar="DIR", type=FILE, help="Output folder (default: the current one)."
+)
+@output_option("--prototxt-out", metavar="FILE", type=FILE, help="Name of the new prototxt.")
+@output_option("--weights-out", metavar="FILE", type=FILE, help="Name of the new caffemodel.")
 @click.option(
-    "--suffix", default="-conv", show_default=True, help="Put behind the converted layers' names."
+    "--suffix",
+    default="-conv",
+    show_default=True,
+    help="Suffix appended to the names of converted layers.",
 )
 @click.option(
     "--layers",
@@ -54,25 +59,26 @@ FILE = click.Path(path_type=Path)
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="What to do about a layer that cannot be converted: refuse all, or leave it as it is.",
+    help="If a layer cannot be converted: stop, or skip that layer.",
 )
 @click.option(
     "--keep-global-pooling",
     is_flag=True,
-    help="Leave a global pooling before the classifier; the map then has one cell.",
+    help="Keep a global pooling before the classifier; the map then has one cell.",
 )
 @state_options
-@click.option("--input-size", type=SIZE, help="Size of the new input.")
+@click.option("--input-size", type=SIZE, help="Size of the new net's input.")
 @click.option(
     "--map-size",
     type=SIZE,
-    help="Size of the map; the input follows: old size + total stride x (map - 1)  [default: 8x8]",
+    help="Size of the class map; the input size is then old size + total stride x (map size - "
+    "1)  [default: 8x8]",
 )
 @click.option(
     "--verify",
     is_flag=True,
-    help="Run both nets before anything is written, and every cell of the map against the "
-    "classifier on its window; where they differ nothing is written.",
+    help="Run both nets first and compare every cell of the map with the classifier on its "
+    "window; if they differ, write nothing.",
 )
 @dry_run_option
 @preprocess_options
@@ -103,10 +109,10 @@ def command(
 ) -> None:
     """Make a classifier fully convolutional.
 
-    Each InnerProduct layer becomes a Convolution over the map before it, and its weights move
-    with it. Run on a larger picture the new net gives a map: a class for every window. Writes
-    DEPLOY_full_conv.prototxt and MODEL_full_conv.caffemodel, and a netsurgery.toml that tells
-    classify-map how to use them.
+    Each InnerProduct layer becomes a Convolution over the map before it, and takes its weights
+    along. On a larger image the new net gives a map: a class for every window. Writes
+    DEPLOY_full_conv.prototxt, MODEL_full_conv.caffemodel, and a netsurgery.toml from which
+    classify-map takes the net and its preprocessing.
 
     \b
     Example:

@@ -42,11 +42,13 @@ TROUBLE = 2
     required=True,
     type=NET_OR_WEIGHTS,
 )
-@click.option("--text", "with_text", is_flag=True, help="Show the prototxts' unified diff, too.")
+@click.option(
+    "--text", "with_text", is_flag=True, help="Also show the unified diff of the prototxts."
+)
 @click.option(
     "--strict",
     is_flag=True,
-    help="Compare the fields as they are written: a default that is written out is a difference.",
+    help="Compare fields as written: an explicit default counts as a difference.",
 )
 @state_options
 @json_option
@@ -59,16 +61,15 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show how a net differs from another: layers, fields, and the numbers in their params.
+    """Compare two nets: layers, fields, and the values of their params.
 
-    Takes two prototxts, two caffemodels (or .caffemodel.h5), or two of each; which is which is
-    told by their content.
-    Comments, layout and spelling are no differences, nor is a default that is written out
-    (stride: 1) or an axis counted from the end, unless --strict is given. Layers of every phase are
-    compared; --phase and the like say in which state shapes are known, by which axes are counted.
-    Layers that were renamed are matched by type and bottoms, by their params, or by their place.
-    Of a param whose numbers differ: the norm of the difference, the largest absolute difference,
-    and this relative to the largest absolute value in A.
+    Takes two prototxts, two caffemodels (or .caffemodel.h5), or two of each, in any order.
+    Comments, layout and spelling do not count, nor, without --strict, an explicit default
+    (stride: 1) or an axis counted from the end. Layers of all phases are compared; --phase and the
+    like choose the state in which shapes are inferred, which axes depend on. Renamed layers are
+    matched by type and bottoms, by their params, or by position. For a param that differs: the
+    norm of the difference, the largest absolute difference, and its ratio to the largest absolute
+    value in A.
 
     \b
     Example:

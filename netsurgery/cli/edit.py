@@ -30,38 +30,38 @@ from netsurgery.verbs.edit import Edit, edit
 __all__ = ["command"]
 
 _INTRODUCTION = """\
-Change params, and the structure around them, on the author's own files.
+Edit params, and the structure around them, in the author's own files.
 
-An operation is one word. All are done from left to right, or none is.
+Each operation is one word. They are done from left to right, all or none.
 
 \b
 LAYER[INDEX] is a param (conv1[0] the weights, conv1[1] the bias),
 LAYER[INDEX][SLICES] a part of it, as in numpy: conv1[0][2],
-conv1[0][:,0,1:-1,1:-1]. Behind it comes one of:
+conv1[0][:,0,1:-1,1:-1]. It is followed by one of:
   =NUMBER  +=NUMBER  -=NUMBER  *=NUMBER  /=NUMBER     NUMBER may be npy:FILE
   =VALUE                                              one of those below
 
 {values}
 
-Kernels fill each filter selected at its own size; with ,channels=0,2 (alone:
-:channels=0,2) these input channels only.
+A kernel fills each selected filter at the filter's own size; ,channels=0,2 (or
+:channels=0,2 without other options) restricts it to these input channels.
 
-Fillers are Caffe's. Without seed=K the seed is 0; the same seed gives the same
-numbers on every machine, those of `netsurgery init --seed K`.
+Fillers are Caffe's. The default seed is 0; the same seed gives the same numbers on
+every machine, and as in `netsurgery init --seed K`.
 
 {operations}
 
 (*) changes the prototxt too.
 
-Whatever reads a layer's outputs is cut to match: the inputs of the layers after it,
+Everything that reads a layer's outputs is cut to match: the inputs of later layers,
 the channels of BatchNorm, Scale, Bias and PReLU, depthwise convolutions, and all
 layers that an Eltwise or Scale joins with it, through Concat, Slice, Flatten,
-Permute and the like. The new net gives what the old one gives with zeros in place
-of the weights that read a removed output. Where a layer between computes with all
-channels, or is not known, the operation is refused.
+Permute and the like. The new net computes what the old one computes with zeros for
+the weights that read a removed output. If a layer in between mixes all channels,
+or its type is unknown, the operation is refused.
 
-`=`, fold and split-batch-norm change nothing when they are repeated on their own
-result. All others do; rgb-to-grey and grey-to-rgb are refused then.
+`=`, fold and split-batch-norm can be repeated without effect. All others change
+the net again; rgb-to-grey and grey-to-rgb are refused the second time.
 
 \b
 Example:
@@ -125,15 +125,15 @@ def _columns(left: str, right: str) -> Iterator[str]:
     "--weights-out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the new weights go; HDF5 if it ends in .h5; - prints them  [default: "
-    "WEIGHTS_edited.caffemodel in the current folder; nothing where all operations are save]",
+    help="New weights; HDF5 if the name ends in .h5; - is standard output  [default: "
+    "WEIGHTS_edited.caffemodel in the current folder; none if all operations are save]",
 )
 @output_option(
     "--prototxt-out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the new prototxt goes  [default: PROTOTXT_edited.prototxt beside the new weights, "
-    "where the structure changes]",
+    help="New prototxt  [default: PROTOTXT_edited.prototxt beside the new weights, if the "
+    "structure changes]",
 )
 @state_options
 @dry_run_option

@@ -35,7 +35,12 @@ FILE = click.Path(path_type=Path)
 @click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
 @click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @output_option(
-    "-o", "--output", metavar="NET.onnx", type=FILE, required=True, help="The model; - prints it."
+    "-o",
+    "--output",
+    metavar="NET.onnx",
+    type=FILE,
+    required=True,
+    help="ONNX model to write; - is standard output.",
 )
 @click.option(
     "--blob",
@@ -43,7 +48,7 @@ FILE = click.Path(path_type=Path)
     metavar="NAME",
     multiple=True,
     shell_complete=of_net("complete_blob"),
-    help="What the model gives, instead of the net's outputs; may be given several times.",
+    help="Output of the model, instead of the net's outputs; repeatable.",
 )
 @click.option(
     "--weights",
@@ -51,13 +56,13 @@ FILE = click.Path(path_type=Path)
     type=click.Choice(["inside", "linked"]),
     default="inside",
     show_default=True,
-    help="inside: one file. linked: a few KB that name bytes of the caffemodel, which must lie "
-    "in the model's folder or below.",
+    help="inside: one file. linked: a few KB that refer to the caffemodel, which must be in the "
+    "model's folder or below.",
 )
 @click.option(
     "--with-preprocess",
     is_flag=True,
-    help=f"Fold in what {SETTINGS_NAME} says of pictures: the model takes RGB, 0..255.",
+    help=f"Include the preprocessing of {SETTINGS_NAME}: the model takes RGB, 0..255.",
 )
 @state_options
 @useless("without --with-preprocess", lambda values: not values["with_preprocess"])(trust_option)
@@ -77,11 +82,11 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Write a net and its weights as ONNX.
+    """Export a net with its weights to ONNX.
 
-    Values are called as Caffe's blobs are. Height, width and batch are dynamic where the net
-    allows it. With --blob only the layers that the blobs depend on are written; the others may
-    be of any type.
+    Values keep the names of Caffe's blobs. Height, width and batch size are dynamic where the net
+    allows it. With --blob only the layers that the blobs depend on are exported; the others may be
+    of any type.
 
     \b
     Example:

@@ -61,14 +61,14 @@ __all__ = ["command"]
     multiple=True,
     required=True,
     shell_complete=of_net("complete_blob"),
-    help="A blob to take; may be given several times.",
+    help="Blob to save; repeatable.",
 )
 @output_option(
     "-o",
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Where the arrays go: .npz, .h5 (HDF5), or .npy for one blob of one image.",
+    help="File for the arrays: .npz, .h5 (HDF5), or .npy for one blob of one image.",
 )
 @output_options("of_features")
 @model_options
@@ -96,23 +96,22 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Save blobs of a net as arrays, with where their cells lie; - is standard input.
+    """Save blobs of a net as arrays, with the position of their cells in the image.
 
-    NAME is an image's name without its ending (two of the same name get the ending too, or a
-    number). An array is float32, C x H x W for a map. Its geometry is beside it, along height and
-    width: image_size, input_size, resized and placed (how the image lies in the input), stride,
-    offset and field (cell i depends on the input's pixels from offset + i x stride on, field of
-    them, padding included), window (the pixels from i x stride on that a cell stands for). What is
-    not known, or not so (cells that each see the whole picture), is left out, null in JSON.
+    NAME is the image's file name without its ending (images of the same name keep the ending, or
+    get a number). Arrays are float32, C x H x W for a map. Each comes with its geometry, as
+    [height, width]: image_size, input_size, resized and placed (where the image is in the input),
+    stride, offset and field (cell i depends on the input pixels from offset + i x stride on, field
+    of them, padding included), window (the pixels from i x stride on that a cell stands for). What
+    is unknown or does not apply (cells that see the whole image) is left out, null in JSON.
 
     \b
     .npz  NAME/BLOB, and NAME/BLOB:stride and the like
     .h5   dataset /NAME/BLOB, with the geometry as attributes
     .npy  the array alone, and the geometry in FILE.json
 
-    An image that cannot be read is reported and left out; the outputs hold the others. If none can
-    be read nothing is written. Flags win over NETSURGERY_* variables, and those over
-    netsurgery.toml.
+    An image that cannot be read is reported and skipped; if none can be read nothing is written.
+    Options override NETSURGERY_* variables, which override netsurgery.toml.
 
     \b
     Example:

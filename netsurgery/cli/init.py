@@ -35,19 +35,19 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     metavar="FILE",
     required=True,
-    help="Where the weights go; HDF5 if it ends in .h5; - prints them.",
+    help="New weights; HDF5 if the name ends in .h5; - is standard output.",
 )
 @click.option(
     "--missing",
     metavar="MODEL",
     type=click.Path(path_type=Path),
-    help="Fill only what this model of the net lacks; all that it has stays byte for byte.",
+    help="Fill only the params that this model lacks; the others are copied byte for byte.",
 )
 @seed_option("The same seed gives the same params.")
 @click.option(
     "--as-caffe",
     is_flag=True,
-    help="BatchNorm's statistics as Caffe has them before training: zeros.",
+    help="Initialize BatchNorm statistics to zeros, as Caffe does before training.",
 )
 @state_options
 @dry_run_option
@@ -66,18 +66,16 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Give a net params from its prototxt's own fillers.
+    """Initialize a net's params with the fillers of its prototxt.
 
-    The fillers are Caffe's: constant (which is zeros where none is given), gaussian (sparse too),
-    uniform, xavier, msra, positive_unitball, bilinear. The random numbers are our own: each param
-    has its own from the seed and its name, so a seed gives the same file on every machine.
+    Supports Caffe's fillers: constant (the default, 0), gaussian (also sparse), uniform, xavier,
+    msra, positive_unitball, bilinear. Random numbers depend on the seed and the param's name
+    alone, so the same seed gives the same file on every machine.
 
-    A BatchNorm begins with a mean of 0, a variance of 1 and a factor of 1, with which the net can
-    be run. Caffe's own begin with zeros, which make every such layer multiply by some 300 until it
-    has been trained: --as-caffe gives those.
+    BatchNorm starts with mean 0, variance 1 and factor 1, so that the net can be run. Caffe starts
+    it with zeros, which multiply its input by about 300 until the net is trained: see --as-caffe.
 
-    A model that lacks the params of some layers is converted and run by no engine: --missing MODEL
-    fills those, on purpose.
+    No engine converts or runs a model that lacks params of some layers; --missing fills them in.
 
     \b
     Example:

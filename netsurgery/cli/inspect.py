@@ -59,20 +59,20 @@ def input_size(text: str) -> NewInputSize:
     "sizes",
     type=WordType("[INPUT=]HxW", input_size),
     multiple=True,
-    help="Another size of the input; INPUT= where there are several, all of NxCxHxW if need be.",
+    help="Use this input size, or this whole shape NxCxHxW; INPUT= names one of several inputs.",
 )
 @state_options
 @click.option(
     "--field",
     "with_fields",
     is_flag=True,
-    help="Show what a cell of each top sees of the input: size, stride, offset in pixels.",
+    help="Show the receptive field of each top: size, stride and offset in input pixels.",
 )
 @click.option(
     "--stats",
     "with_statistics",
     is_flag=True,
-    help="Sum up the numbers of each param: min, max, mean, deviation, zeros, NaN, Inf.",
+    help="Show statistics of each param: min, max, mean, deviation, zeros, NaN, Inf.",
 )
 @json_option
 @quiet_option
@@ -85,15 +85,14 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show a net: its layers, shapes, params and costs, and whether its weights fit.
+    """Show the layers, shapes, params and costs of a net, and whether its weights fit.
 
-    Takes a prototxt, a caffemodel (or .caffemodel.h5) or both; which is which is told by their
-    content. Heights come before widths. Multiply-adds are products with weights: top count x
-    kernel volume x channels / group of a Convolution, bottom count x kernel volume x outputs /
-    group of a Deconvolution, top count x inputs of an InnerProduct, LSTM and RNN likewise; biases
-    and layers without weights count nothing. Memory is that of the tops' numbers in float32 for
-    the batch that the net declares, once where tops are in place; gradients would take as much
-    again.
+    Takes a prototxt, a caffemodel (or .caffemodel.h5), or both, in any order. Sizes are height x
+    width. Multiply-adds count products with weights: top count x kernel volume x channels / group
+    for Convolution, bottom count x kernel volume x outputs / group for Deconvolution, top count x
+    inputs for InnerProduct, and likewise for LSTM and RNN; biases and layers without weights are
+    not counted. Memory is that of the tops in float32 at the net's own batch size, counted once
+    for in-place layers; gradients would need as much again.
 
     \b
     Example:

@@ -122,15 +122,15 @@ def engine_options(command: F) -> F:
         "choice",
         type=click.Choice(["auto", "caffe", "embedded"]),
         envvar="NETSURGERY_ENGINE",
-        help="What runs the net; auto takes Caffe if there is one that knows the net  [default: "
-        "what netsurgery.toml says, else `netsurgery caffe use`, else auto]",
+        help="Engine that runs the net; auto uses Caffe if it is installed and knows every "
+        "layer  [default: what netsurgery.toml says, else `netsurgery caffe use`, else auto]",
     )
     @_for_caffe(
         click.option(
             "--caffe-python",
             metavar="PATH",
             envvar="NETSURGERY_CAFFE_PYTHON",
-            help="The Python interpreter that has pycaffe.",
+            help="Python interpreter that has pycaffe.",
         )
     )
     @_for_running(
@@ -146,11 +146,11 @@ def engine_options(command: F) -> F:
         click.option(
             "--timeout",
             type=NumberType(min=0, min_open=True),
-            default=600.0,
+            default=600,
             show_default=True,
             metavar="SECONDS",
             envvar="NETSURGERY_TIMEOUT",
-            help="Give up on one request to the engine after this long.",
+            help="Abort a request to the engine after this many seconds.",
         )
     )
     @_for_running(
@@ -159,7 +159,7 @@ def engine_options(command: F) -> F:
             type=click.IntRange(1, 256),
             metavar="N",
             envvar="NETSURGERY_THREADS",
-            help="Threads to use (default: the engine's own choice).",
+            help="Number of threads (default: chosen by the engine).",
         )
     )
     @_for_caffe(
@@ -167,11 +167,11 @@ def engine_options(command: F) -> F:
             "--allow",
             type=WordType(f"[{','.join(EFFECTS)}]", _effects),
             multiple=True,
-            help="What layers may do by themselves in Caffe: read or write files that the net "
+            help="Side effects that layers may have in Caffe: read or write files that the net "
             "names, import Python modules  [default: nothing]",
         )
     )
-    @click.option("-v", "--verbose", is_flag=True, help="Show what the engine itself prints.")
+    @click.option("-v", "--verbose", is_flag=True, help="Show the engine's own output.")
     @functools.wraps(command)
     def wrapped(
         *args: Any,
@@ -226,6 +226,16 @@ def engine_hint(description: str, what: str) -> list[str]:
     ]
 
 
+class LevelType(click.IntRange):
+    """Caffe's int32, a range that says nothing to anybody in the help."""
+
+    def __init__(self) -> None:
+        super().__init__(-(2**31), 2**31 - 1)
+
+    def _describe_range(self) -> str:
+        return ""
+
+
 class NumberType(click.FloatRange):
     """A number in a range; NaN, which click takes for inside any range, is not.
 
@@ -235,6 +245,10 @@ class NumberType(click.FloatRange):
     def __init__(self, *, finite: bool = False, **limits: Any) -> None:
         super().__init__(**limits)
         self._finite = finite
+
+    def _describe_range(self) -> str:
+        limited = self.min is not None or self.max is not None
+        return super()._describe_range() if limited else ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -270,20 +284,20 @@ def state_options(command: F) -> F:
         type=click.Choice(["TEST", "TRAIN"], case_sensitive=False),
         default="TEST",
         show_default=True,
-        help="The phase of a training net whose layers count.",
+        help="Phase to use when the net has phase rules.",
     )
     @click.option(
         "--stage",
         "stages",
         metavar="NAME",
         multiple=True,
-        help="A stage that include and exclude rules of layers name; may be given several times.",
+        help="Stage for the include and exclude rules of layers; repeatable.",
     )
     @click.option(
         "--level",
-        type=click.IntRange(-(2**31), 2**31 - 1),
+        type=LevelType(),
         metavar="N",
-        help="The level that min_level and max_level in rules are held against  [default: 0]",
+        help="Level for the min_level and max_level rules of layers  [default: 0]",
     )
     @click.option(
         "--input-shape",
@@ -291,8 +305,8 @@ def state_options(command: F) -> F:
         type=NAMED_SHAPE,
         multiple=True,
         shell_complete=of_net("complete_input_shape"),
-        help="The shape of an input, of a data layer's top, or of a blob whose shape the net does "
-        "not say; may be given several times.",
+        help="Shape of an input, of a data layer's top, or of a blob whose shape cannot be "
+        "inferred; repeatable.",
     )
     @functools.wraps(command)
     def wrapped(
@@ -323,8 +337,8 @@ def trust_option(command: F) -> F:
         "--trust-config/--ignore-config",
         "trust_config",
         default=None,
-        help="Use the netsurgery.toml that is found even where other users can change it, or do "
-        "without any (default: use one's own, refuse others').",
+        help="Use the nearest netsurgery.toml even if other users can change it, or use none "
+        "(default: use it if only you can change it).",
     )(command)
 
 
@@ -335,22 +349,22 @@ def output_option(*names: str, **attrs: Any) -> Callable[[F], F]:
 
 def dry_run_option(command: F) -> F:
     """--dry-run; the command gets `dry_run`."""
-    text = "Show what would be done, and the text's diff if any; write nothing."
+    text = "Show what would be done, with a diff of the prototxt if it changes; write nothing."
     return output_option("--dry-run", is_flag=True, help=text)(command)
 
 
 def json_option(command: F) -> F:
     """--json; the command gets `as_json`."""
-    return output_option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(
+    return output_option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(
         command
     )
 
 
 def quiet_option(command: F) -> F:
     """-q; the command gets `quiet`."""
-    return output_option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")(command)
+    return output_option("-q", "--quiet", is_flag=True, help="Print errors only.")(command)
 
 
 def force_option(command: F) -> F:
     """--force; the command gets `force`."""
-    return output_option("--force", is_flag=True, help="Replace outputs that exist.")(command)
+    return output_option("--force", is_flag=True, help="Overwrite existing outputs.")(command)

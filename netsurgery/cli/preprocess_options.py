@@ -124,21 +124,22 @@ def pixel_options(command: F) -> F:
         metavar="FILE|B,G,R",
         type=MeanType(),
         envvar="NETSURGERY_MEAN",
-        help="Subtracted after --raw-scale: a .npy or .binaryproto file, whatever its name, or a "
-        "number a channel in the net's own order.",
+        help="Mean to subtract after --raw-scale: a .npy or .binaryproto file, or one number per "
+        "channel in the net's channel order.",
     )
     @click.option(
         "--raw-scale",
         type=NumberType(finite=True),
         metavar="X",
         envvar="NETSURGERY_RAW_SCALE",
-        help="Multiplies pixels, which are 0..1; 255 for most of Caffe's nets (default: none).",
+        help="Factor for the pixel values, which are 0..1; 255 for most Caffe nets (default: "
+        "none).",
     )
     @click.option(
         "--channel-swap",
         type=WordType("2,1,0", parse_channel_swap),
         envvar="NETSURGERY_CHANNEL_SWAP",
-        help="The order of channels; 2,1,0, or bgr, makes RGB the BGR of most of Caffe's nets "
+        help="Channel order: 2,1,0 or bgr turns RGB into BGR, which most Caffe nets expect "
         "(default: none).",
     )
     @click.option(
@@ -146,7 +147,7 @@ def pixel_options(command: F) -> F:
         type=NumberType(finite=True),
         metavar="X",
         envvar="NETSURGERY_INPUT_SCALE",
-        help="Multiplies what is left after the mean (default: none).",
+        help="Factor applied after the mean is subtracted (default: none).",
     )
     @functools.wraps(command)
     def wrapped(
@@ -179,7 +180,7 @@ def preprocess_options(command: F) -> F:
         metavar="FILE",
         type=LABELS,
         envvar="NETSURGERY_LABELS",
-        help="The classes' names, one a line.",
+        help="File of class names, one per line.",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, preprocess: Settings, labels: Path | None, **kwargs: Any) -> Any:
@@ -228,14 +229,14 @@ def model_options(command: F) -> F:
         metavar="FILE",
         type=PROTOTXT,
         envvar="NETSURGERY_PROTOTXT",
-        help="The net (default: what netsurgery.toml says, in this folder or above).",
+        help="Prototxt of the net (default: from netsurgery.toml in this folder or above).",
     )
     weights = click.option(
         "--weights",
         metavar="FILE",
         type=WEIGHTS,
         envvar="NETSURGERY_WEIGHTS",
-        help="Its caffemodel (default: what netsurgery.toml says).",
+        help="Caffemodel of the net (default: from netsurgery.toml).",
     )
     return prototxt(weights(command))
 
@@ -249,15 +250,17 @@ def picture_options(command: F) -> F:
         default="warp",
         show_default=True,
         envvar="NETSURGERY_FIT",
-        help="How the image is made as large as the input: each side scaled on its own, as Caffe "
-        "does; or the aspect ratio kept, what sticks out cropped, or the rest padded with zeros.",
+        help="How to fit the image to the net's input: warp scales each side separately, as "
+        "Caffe does; crop and pad keep the aspect ratio and crop the excess or pad with "
+        "zeros.",
     )
     antialias = click.option(
         "--antialias/--no-antialias",
         default=True,
         show_default=True,
         envvar="NETSURGERY_ANTIALIAS",
-        help="Blur before shrinking, as caffe.io does today; in Caffe's own time it did not.",
+        help="Blur before shrinking, as caffe.io does with a current scikit-image; with those of "
+        "Caffe's time it did not.",
     )
     size = click.option(
         "--size",
@@ -265,7 +268,8 @@ def picture_options(command: F) -> F:
         default="net",
         show_default=True,
         envvar="NETSURGERY_SIZE",
-        help="Size of the net's input: the prototxt's, the image's own, or HEIGHTxWIDTH.",
+        help="Size of the net's input: net (from the prototxt), image (the image's own), or "
+        "HEIGHTxWIDTH.",
     )
 
     @functools.wraps(command)

@@ -18,12 +18,11 @@ __all__ = ["command"]
 @json_option
 @quiet_option
 def command(as_json: bool, quiet: bool) -> None:
-    """List the presets of --preprocess, with their numbers.
+    """List the preprocessing presets of --preprocess, with their values.
 
-    A picture's pixels are 0..1, in the order R, G, B. They are multiplied by the raw scale, their
-    channels put into the net's order, the mean subtracted, and what is left multiplied by the
-    input scale. --raw-scale, --channel-swap, --mean and --input-scale win over a preset's own
-    values.
+    Pixels are RGB values of 0..1. They are multiplied by the raw scale, put into the net's channel
+    order, reduced by the mean, and multiplied by the input scale. --raw-scale, --channel-swap,
+    --mean and --input-scale override single values of a preset.
 
     \b
     Example:

@@ -40,19 +40,19 @@ FILE = click.Path(path_type=Path)
 def _preset_options(command: F) -> F:
     """What goes into netsurgery.toml: --preprocess, --mean, --labels."""
     labels = click.option(
-        "--labels", metavar="FILE", type=LABELS, help="The classes' names, one a line."
+        "--labels", metavar="FILE", type=LABELS, help="File of class names, one per line."
     )
     mean = click.option(
         "--mean",
         metavar="FILE|B,G,R",
         type=MeanType(),
-        help="Try bvlc-mean with this mean, in the place of bvlc.",
+        help="Try bvlc-mean with this mean instead of bvlc.",
     )
     preset = click.option(
         "--preprocess",
         "preset",
         type=PresetType(),
-        help="Write this preset, whatever the pictures say.",
+        help="Write this preset, whatever the images suggest.",
     )
     return preset(mean(labels(command)))
 
@@ -74,7 +74,7 @@ def _preset_options(command: F) -> F:
     multiple=True,
     required=True,
     type=IMAGE,
-    help="A picture whose class is known; may be given several times, each with its --class.",
+    help="Image of a known class; repeatable, each with its --class.",
 )
 @click.option(
     "--class",
@@ -83,20 +83,20 @@ def _preset_options(command: F) -> F:
     multiple=True,
     required=True,
     shell_complete=of_net("complete_class"),
-    help="The class of the picture, by number or by a label of --labels.",
+    help="Class of the image, by number or by a label of --labels.",
 )
 @click.option(
     "--blob",
     metavar="NAME",
     shell_complete=of_net("complete_blob"),
-    help="The classes' scores (default: the top of the last layer).",
+    help="Blob with the class scores (default: the top of the last layer).",
 )
 @output_option(
     "-o",
     "--output-dir",
     metavar="DIR",
     type=FILE,
-    help="Where netsurgery.toml goes (default: beside NET).",
+    help="Folder for netsurgery.toml (default: that of NET).",
 )
 @_preset_options
 @state_options
@@ -120,15 +120,14 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Find the preprocessing of a net, by pictures of known classes.
+    """Find a net's preprocessing from images of known classes.
 
-    The presets for the net's channels are tried on the pictures (`netsurgery presets` lists them).
-    The one by which the net puts the class first in most pictures fits, and goes into
-    netsurgery.toml. Where none does so in any picture, or two do in as many, nothing is written:
-    more pictures decide, or --preprocess. The net is that of the nearest netsurgery.toml where
-    none is given. It may be a classifier or converted; of a map the mean over its cells counts.
-    With --force a netsurgery.toml that is there is replaced; what it says of the same net, labels
-    included, is used and kept.
+    Tries the presets for the net's number of channels on the images (`netsurgery presets` lists
+    them). The preset that puts the right class first in most images is written to netsurgery.toml.
+    If none does for any image, or two do equally often, nothing is written: give more images, or
+    choose by --preprocess. Without NET and MODEL, uses those of the nearest netsurgery.toml. The
+    net may be a classifier or converted; of a map the mean over all cells counts. --force replaces
+    an existing netsurgery.toml; what it says of the same net, such as labels, is kept.
 
     \b
     Example:

@@ -39,7 +39,7 @@ FILE = click.Path(path_type=Path)
     "--weights-out",
     metavar="FILE",
     type=FILE,
-    help="The new weights; HDF5 if the name ends in .h5; - prints them  [default: "
+    help="New weights; HDF5 if the name ends in .h5; - is standard output  [default: "
     "TO_transplanted.caffemodel in the current folder]",
 )
 @click.option(
@@ -48,18 +48,16 @@ FILE = click.Path(path_type=Path)
     metavar="LAYER=LAYER",
     multiple=True,
     shell_complete=of_net("complete_pair"),
-    help="Where a layer's params go; LAYER= leaves them out. Repeatable.",
+    help="Copy a layer's params to this layer; LAYER= leaves them out. Repeatable.",
 )
 @click.option(
     "--suffix",
     default="",
-    help="LAYER's params go to LAYER + SUFFIX, or to LAYER where the net has no such layer.",
+    help="Copy LAYER's params to LAYER + SUFFIX, or to LAYER if the net has no such layer.",
 )
-@click.option("--prefix", default="", help="LAYER's params go to PREFIX + LAYER, and nowhere else.")
-@click.option(
-    "--slice", "cut", is_flag=True, help="Where sizes differ, copy the part that overlaps."
-)
-@click.option("--strict", is_flag=True, help="Refuse to leave a layer of TO without its params.")
+@click.option("--prefix", default="", help="Copy LAYER's params to PREFIX + LAYER only.")
+@click.option("--slice", "cut", is_flag=True, help="If sizes differ, copy the overlapping part.")
+@click.option("--strict", is_flag=True, help="Fail if a layer of TO would be left without params.")
 @state_options
 @dry_run_option
 @json_option
@@ -82,15 +80,15 @@ def command(
     quiet: bool,
     force: bool,
 ) -> None:
-    """Put the params of one net into another.
+    """Copy params from one net into another.
 
-    Layers are matched by name. A param goes where it has the same shape, or the same numbers in
-    another (an InnerProduct's weight in a Convolution over its whole window); one whose size
-    differs is refused. An unmatched param of TO stays as TO.caffemodel has it or, without one,
-    is left for Caffe to fill. Weights may be HDF5 everywhere.
+    Layers are matched by name. A param is copied where the shape is the same, or the same values
+    in another shape (an InnerProduct's weight in a Convolution over its whole window); a different
+    size is an error. Params of TO without a match are kept from TO.caffemodel or, without one,
+    left for Caffe to fill. All weights may be HDF5.
 
-    Two nets are joined by two transplants, with --prefix a/ and with --prefix b/, the second
-    into the result of the first.
+    To join two nets, transplant twice, with --prefix a/ and --prefix b/, the second time into the
+    result of the first.
 
     \b
     Example:

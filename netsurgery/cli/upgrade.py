@@ -30,7 +30,11 @@ FILE = click.Path(path_type=Path)
 @click.command(cls=Command)
 @click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=NET_OR_WEIGHTS)
 @output_option(
-    "-o", "--output", metavar="FILE", type=FILE, help="The new file; - prints a prototxt."
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=FILE,
+    help="New file; - is standard output, for a prototxt.",
 )
 @dry_run_option
 @json_option
@@ -39,13 +43,13 @@ FILE = click.Path(path_type=Path)
 def command(
     net: Path, output: Path | None, dry_run: bool, as_json: bool, quiet: bool, force: bool
 ) -> None:
-    """Bring a net of an earlier Caffe up to date.
+    """Upgrade a prototxt or caffemodel of an earlier Caffe to Caffe 1.0.
 
-    Layers of 2013 (V0) and 2014 (V1), input fields, the transformation of data layers and the
-    rates of old BatchNorm layers become what Caffe 1.0 writes; the message is the one that
-    Caffe's own upgrade_net_proto_text and upgrade_net_proto_binary give. Weights that NVIDIA's
-    Caffe wrote (raw_data, half precision too) become data, which Caffe 1.0 reads. A prototxt
-    keeps its comments, order and layout. Which of the two NET is, its content tells.
+    Converts layers of 2013 (V0) and 2014 (V1), input fields, transformation parameters of data
+    layers, and the learning rates of old BatchNorm layers, with the same result as Caffe's
+    upgrade_net_proto_text and upgrade_net_proto_binary. Weights written by NVIDIA's Caffe
+    (raw_data, also half precision) become data, which Caffe 1.0 reads. A prototxt keeps its
+    comments, order and layout.
 
     \b
     Example:

@@ -67,13 +67,14 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
     metavar="FILE",
     multiple=True,
     type=IMAGE,
-    help="Compare on this picture; may be given several times.",
+    help="Compare on this image; repeatable.",
 )
 @click.option(
     "--random",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Compare on N inputs of normal random numbers  [default: 1, or none with --image]",
+    help="Compare on N inputs of normally distributed random numbers  [default: 1, or none with "
+    "--image]",
 )
 @useless(
     "with --image and no --random", lambda values: values["images"] and values["random"] is None
@@ -84,12 +85,12 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
     default=1e-5,
     show_default=True,
     metavar="X",
-    help="The largest relative difference of a blob, max|a-b| / max|a|, that is no difference.",
+    help="Largest relative difference of a blob, max|a-b| / max|a|, that counts as equal.",
 )
 @click.option(
     "--engines",
     type=WordType("A,B", two_engines),
-    help="Run A in one engine and B in another, as in caffe,embedded; wins over --engine.",
+    help="Run A in one engine and B in another, as in caffe,embedded; overrides --engine.",
 )
 @state_options
 @_for_pictures(pixel_options)
@@ -114,24 +115,23 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Check whether two nets are the same function.
+    """Verify that two nets compute the same function.
 
-    Both run on the same inputs, of the size they share: where one of them declares a larger input,
-    it is made as small as the other's. Their outputs are compared, and what goes into a Softmax,
-    Sigmoid, TanH or ArgMax that makes one, since it would hide differences. The first blob of A
-    that differs is named, even if no output does, and params are compared number by number; neither
-    decides. A number that is not finite in one net only is a difference; those that are infinite or
-    NaN in both, at the same places, are reported, and the others compared.
+    Both run on the same inputs, of the size they share: if one declares a larger input, it is
+    shrunk to the other's. Compared are their outputs, and the input of a final Softmax, Sigmoid,
+    TanH or ArgMax, which would hide differences. The first blob of A that differs is reported even
+    if no output does, and params are compared value by value; neither affects the result. A value
+    that is infinite or NaN in one net only is a difference; those in both, at the same places, are
+    reported, and the others compared.
 
-    If B is A made fully convolutional, every cell of its map of a larger input is compared, too,
-    with A's answer on that cell's window. Where a layer of A pads, or a pooling's last window
-    hangs over the edge, the two are not meant to be equal: A finds padding where the map has the
-    pixels beside the window, at every cell, not only at the map's border. The map is then reported
-    and does not decide; where no layer does so it must agree as the outputs must. A map that B
-    gives of the input it declares, but that could not be compared, is named with the reason.
+    If B is A made fully convolutional, every cell of its map of a larger input is also compared
+    with A's answer on the cell's window. If a layer of A pads, or the last window of a pooling
+    hangs over the edge, the two differ by design: where A has padding, the map has the neighboring
+    pixels, for every cell and not only at the border. The map is then reported but does not affect
+    the result; otherwise it must agree as the outputs must. A map of B that could not be compared
+    is reported with the reason.
 
-    Pictures are preprocessed by --mean and the like; what is left out is taken from the nearest
-    netsurgery.toml.
+    Images are preprocessed by --mean and the like, else as the nearest netsurgery.toml says.
 
     \b
     Example:
