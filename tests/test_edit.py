@@ -308,7 +308,9 @@ def test_an_npy_of_other_things_is_refused(
 
 
 def test_params_of_other_shapes_than_the_nets_are_refused(tmp_path: Path) -> None:
-    path = saved(tmp_path / "o.caffemodel", {"conv": [np.zeros((4, 3, 25), np.float32)]})
+    arrays = {name: [np.zeros(s, np.float32) for s in shapes] for name, shapes in SHAPES.items()}
+    arrays["conv"] = [np.zeros((4, 3, 25), np.float32)]
+    path = saved(tmp_path / "o.caffemodel", arrays)
     with NetWithWeights(net(), path) as model:
         assert refused(model, "conv[0]=1") == (
             "conv[0]=1: layer 'conv': param 0 is 4x3x25 in the model, expected 4x3x5x5"

@@ -64,6 +64,7 @@ RUNS: dict[str, list[str]] = {
         "v1",
         "unknown --field --stage s",
         "twice",
+        "NET padding",
     ],
     "presets": [""],
     "setup": ["NET MODEL --image grey.png --class 3 --engine embedded --force"],

@@ -81,6 +81,9 @@ def command(
 #: As many reasons are printed why an engine does not run a net; JSON has all.
 _REASONS = 1
 
+#: As many findings of one level are printed about params.
+_PARAMS = 6
+
 #: As many changes are printed that an upgrade would make.
 _CHANGES = 3
 
@@ -91,9 +94,13 @@ def render(result: Check) -> None:
     old = [each for each in result.findings if each.kind == "deprecated" and each.line is None]
     shortened = {id(each) for each in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()
     for level in LEVELS:
+        params = [each for each in result.findings if each.kind == "params" and each.level == level]
+        hidden = {id(each) for each in params[_PARAMS:]} if len(params) > _PARAMS + 1 else set()
         for finding in result.findings:
-            if finding.level == level and id(finding) not in shortened:
+            if finding.level == level and id(finding) not in (shortened | hidden):
                 echo_labelled(level, finding.message)
+        if hidden:
+            echo_labelled(level, f"... and {len(hidden)} more of params")
     if shortened:
         echo_labelled("note", f"... and {len(shortened)} more that `netsurgery upgrade` changes")
     for what, blobs in (("inputs", result.inputs), ("outputs", result.outputs)):

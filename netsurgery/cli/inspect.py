@@ -14,7 +14,7 @@ from netsurgery.cli.options import (
     state_options,
     whole_numbers,
 )
-from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
+from netsurgery.cli.printing import echo, echo_json, echo_labelled, echo_notes, echo_table
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.net import MAX_DIM
 from netsurgery.net.state import TEST, NetState
@@ -134,6 +134,8 @@ def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
 
 def render(result: Inspection) -> None:
     """Print the result for a person."""
+    if result.another_net:
+        echo_labelled("warning", result.another_net)
     echo_table(result.table())
     statistics = result.statistics_table()
     if statistics is not None:

@@ -9,6 +9,7 @@ fillers gave it: random numbers, or zeros.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from netsurgery.formats.weights import is_hdf5, is_hdf5_name
 from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import WireReader
 from netsurgery.net.net import NetDefinition, Shape
-from netsurgery.net.net_with_weights import NetWithWeights, lacking, refuse_lacking
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_sources import ParamSources
 
 __all__ = [
@@ -74,13 +75,8 @@ def check_loaded(
 
     params: of the net as Caffe has made it, which knows of params that no definition here says.
     """
-    with NetWithWeights(net, weights) as model:
-        try:
-            stored = model.stored
-        except FirstGeneration:
-            return
-        counts = {layer: len(shapes) for layer, shapes in params.items()}
-        refuse_lacking(net, model.path, lacking(net, counts, stored))
+    with NetWithWeights(net, weights) as model, contextlib.suppress(FirstGeneration):
+        model.refuse_lacking(params)
 
 
 def check_found_by_caffe(model: NetWithWeights) -> None:

@@ -2,150 +2,43 @@
 
 Caffe loads a layer's params by its name, all of them or none: a layer whose params in the weights
 are more, fewer or of other shapes than the net's makes it give up. Here such a layer stops only
-what reads its params; see `Model.fit`.
+what reads its params; see `NetWithWeights.fit`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import NetError
+from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.weights import (
-    WeightsBlob,
     WeightsFile,
     WeightsLayer,
     open_weights,
-    stored_shape,
 )
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
-from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.param_fit import (
+    ParamFit,
+    ParamMismatch,
+    ParamShapes,
+    another_net,
+    lacking,
+    mismatch,
+    refuse_lacking,
+)
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: The shapes of a layer's params in order, None for one that is not known.
-ParamShapes = tuple[Shape | None, ...]
-
-#: How many layers a message names.
-_NAMED = 5
-
-__all__ = [
-    "NetWithWeights",
-    "ParamFit",
-    "ParamMismatch",
-    "lacking",
-    "mismatch",
-    "other_shape",
-    "refuse_lacking",
-]
-
-
-@dataclass(frozen=True)
-class ParamMismatch:
-    """A layer whose params in the weights are not those of the net.
-
-    net, model: their shapes in order, None for one that the net leaves open. wrong: which have
-    another shape; none where there are more or fewer.
-    """
-
-    layer: str
-    net: ParamShapes
-    model: tuple[Shape, ...]
-    wrong: tuple[int, ...] = ()
-
-    def reasons(self, where: str = "the model") -> list[str]:
-        """What is wrong: the number of params, or else each that has another shape."""
-        if len(self.net) != len(self.model):
-            has, expected = len(self.model), len(self.net)
-            return [f"{where} has {has} params for it, expected {expected}"]
-        return [
-            other_shape(index, self.model[index], self.net[index], where) for index in self.wrong
-        ]
-
-
-def other_shape(index: int, stored: Shape, expected: Shape | None, where: str = "the model") -> str:
-    """What is wrong with a param that is stored in another shape."""
-    known = "?" if expected is None else shape_text(expected)
-    return f"param {index} is {shape_text(stored)} in {where}, expected {known}"
-
-
-def mismatch(
-    layer: str, blobs: Sequence[WeightsBlob], shapes: Sequence[Shape | None]
-) -> ParamMismatch | None:
-    """How the params stored for a layer differ from those that its net has; None if they fit.
-
-    The one comparison of number and shapes: whatever computes from a layer's params, or gives
-    them to an engine, asks it first.
-    """
-    wrong: tuple[int, ...] = ()
-    if len(blobs) == len(shapes):
-        wrong = tuple(
-            index
-            for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True))
-            if shape is not None and blob.shape != stored_shape(blob, shape)
-        )
-        if not wrong:
-            return None
-    return ParamMismatch(layer, tuple(shapes), tuple(blob.shape for blob in blobs), wrong)
-
-
-def lacking(
-    net: NetDefinition, counts: Mapping[str, int], stored: Container[str]
-) -> tuple[str, ...]:
-    """The layers whose params are in no weights that have those of the layers `stored`.
-
-    counts: layer -> how many params it has. A layer that is not stored is no trouble where each of
-    its params is shared with one that is. Caffe would leave the params of the others as its fillers
-    made them, without a word: random numbers, or zeros.
-    """
-    sharing, held = net.sharing, net.sharing.stored_in(stored)
-    return tuple(
-        name
-        for name, count in counts.items()
-        if count
-        and name not in stored
-        and not all(sharing.owner((name, index)) in held for index in range(count))
-    )
-
-
-def refuse_lacking(net: NetDefinition, weights: str, layers: Sequence[str]) -> None:
-    """Raise NetError for the layers that the weights lack, if there are any.
-
-    What converts, runs or writes a net with its weights asks this, whatever the engine.
-    """
-    if not layers:
-        return
-    named = ", ".join(map(repr, layers[:_NAMED]))
-    more = f" and {len(layers) - _NAMED} more" if len(layers) > _NAMED else ""
-    raise NetError(
-        f"{weights}: no params for layer{'s' if len(layers) > 1 else ''} {named}{more} of "
-        f"{net.prototxt.path}; netsurgery init --missing fills them on purpose"
-    )
-
-
-@dataclass(frozen=True)
-class ParamFit:
-    """How the weights of a model fit its net.
-
-    expected: layer -> the shapes of its params, () for none; a layer whose
-    number of params is unknown is not in it. missing: layers with params that the weights lack.
-    sharing: others that they lack, but each of whose params is that of a layer that they have.
-    mismatches: layer -> how its params in the weights differ from the net's.
-    """
-
-    expected: Mapping[str, ParamShapes]
-    missing: tuple[str, ...]
-    sharing: tuple[str, ...]
-    mismatches: Mapping[str, ParamMismatch]
+__all__ = ["NetWithWeights"]
 
 
 class NetWithWeights(Closeable):
@@ -279,3 +172,24 @@ class NetWithWeights(Closeable):
         absent = (name for name, count in counts.items() if count and name not in self.stored)
         sharing = tuple(name for name in absent if name not in missing)
         return ParamFit(expected, missing, sharing, mismatches)
+
+    def another_net(self, expected: Mapping[str, ParamShapes] | None = None) -> str:
+        """That the weights are of another net, and what they have instead; "" where they are not.
+
+        expected: layer -> the shapes of its params, by default at the inputs that the net declares.
+        """
+        if not self.has_weights:
+            return ""
+        known = self.fit.expected if expected is None else expected
+        return another_net(self.net, self.path, known, self.stored)
+
+    def refuse_lacking(self, expected: Mapping[str, ParamShapes]) -> None:
+        """Raise NetError where the weights lack a layer's params, or are of another net.
+
+        What converts, runs or writes a net with its weights asks this, whatever the engine.
+        """
+        known = expected
+        if lacking(self.net, {name: len(shapes) for name, shapes in expected.items()}, self.stored):
+            with suppress(NetsurgeryError):  # the shapes are for the message alone
+                known = {name: self.fit.expected.get(name, expected[name]) for name in expected}
+        refuse_lacking(self.net, self.path, known, self.stored)

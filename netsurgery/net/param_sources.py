@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from math import prod
 
-from netsurgery.errors import NetError
+from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob, stored_shape
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.net_with_weights import (
-    NetWithWeights,
-    lacking,
-    mismatch,
-    other_shape,
-    refuse_lacking,
-)
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.param_fit import mismatch, other_shape
 
 __all__ = ["ParamSources", "check_own_names"]
 
@@ -53,8 +49,13 @@ class ParamSources:
         net = model.net
         check_own_names(net)
         if model.has_weights:
-            counts = {layer.name: len(types.params(layer) or ()) for layer in _with_params(net)}
-            refuse_lacking(net, model.path, lacking(net, counts, model.stored))
+            model.refuse_lacking(
+                {
+                    layer.name: (None,) * len(types.params(layer) or ())
+                    for layer in _with_params(net)
+                }
+            )
+        self._whole = model
         self._net, self._model = net, model.weights if model.has_weights else None
         self._sharers: dict[str, list[tuple[Layer, int]]] = {}
         for layer in net.layers:
@@ -71,7 +72,8 @@ class ParamSources:
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[WeightsBlob | float, ...]:
         """The sources of the layer's params, of exactly `shapes`; no weights are read.
 
-        Raises NetError where the file's differ, naming layer, blob and both shapes, and
+        Raises NetError where the file's differ, naming layer, blob and both shapes, or that the
+        weights are of another net, and
         PrototxtError where there is no file and the net's filler draws at random.
         """
         self._check_own(layer, shapes)
@@ -113,6 +115,9 @@ class ParamSources:
         fitting = [i for i in misfit.wrong if self._as_many(layer, i, blobs[i], shapes[i])]
         wrong = tuple(index for index in misfit.wrong if index not in fitting)
         if wrong or not fitting:
+            with suppress(PrototxtError):  # shapes that contradict each other at the declared size
+                if reason := self._whole.another_net():
+                    raise NetError(reason)
             raise self._unfit(layer, *replace(misfit, wrong=wrong).reasons(self._model.path))
 
     def _source(

@@ -158,6 +158,8 @@ def _checked(result: Check, model: NetWithWeights, findings: list[Finding]) -> C
     fits = None
     if model.has_weights:
         params = list(_params(model))
+        if reason := model.another_net():
+            findings.insert(0, Finding("params", "error", reason))
         findings += params
         fits = not any(finding.level == "error" for finding in params)
     return replace(

@@ -61,9 +61,10 @@ class Initialization(Closeable):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        if self.params or not self._model.has_weights:
-            return self.plan.notes
-        return (*self.plan.notes, f"{self._model.path} has params for every layer of the net")
+        notes = [*self.plan.notes]
+        if self._model.has_weights and not self.params:
+            notes.append(f"{self._model.path} has params for every layer of the net")
+        return tuple(filter(None, (self._model.another_net(), *notes)))
 
     @cached_property
     def net(self) -> Net:

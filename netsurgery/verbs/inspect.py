@@ -154,6 +154,7 @@ def inspect_net(
             name: _statistics(model.stored[name]) for name in model.extra if with_statistics
         },
         notes=net.notes,
+        another_net=model.another_net(fit.expected),
     )
     model.check_unchanged()
     return result

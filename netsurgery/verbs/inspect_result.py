@@ -14,7 +14,7 @@ from netsurgery.net.cost import Total
 from netsurgery.net.field import ReceptiveField
 from netsurgery.net.layer_table import LayerSummary, layer_table
 from netsurgery.net.net import Shape
-from netsurgery.net.net_with_weights import ParamMismatch
+from netsurgery.net.param_fit import ParamMismatch
 from netsurgery.net.state import NetState
 from netsurgery.verbs.blob_statistics import BlobStatistics
 
@@ -83,6 +83,7 @@ class Inspection:
     differing: tuple[ParamMismatch, ...] = ()
     extra_statistics: Mapping[str, tuple[BlobStatistics, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    another_net: str = ""
 
     @property
     def fits(self) -> bool | None:
@@ -120,6 +121,7 @@ class Inspection:
                 }
                 for each in self.differing
             ],
+            "another_net": self.another_net or None,
             "notes": list(self.notes),
             "extra_statistics": {
                 name: [_statistics(each) for each in several]
@@ -142,7 +144,8 @@ class Inspection:
     def _repr_html_(self) -> str:
         import html
 
-        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
+        verdict = "; ".join(filter(None, (str(self), self.another_net)))
+        return f"<p>{html.escape(verdict)}</p>\n{self.table().html()}"
 
     @property
     def totals(self) -> str:
@@ -177,18 +180,30 @@ class Inspection:
         return table if table.rows else None
 
     def remarks(self) -> Iterator[str]:
-        """The notes; which shapes are not known and why; how the weights do not fit."""
+        """How the weights do not fit; the notes; which shapes are not known and why.
+
+        Of many layers for the same the first few, and how many more.
+        """
         yield from self.notes
         for each in self.unknown:
             yield f"no shape of {joined([repr(blob) for blob in each.blobs])}: {each.reason}"
-        for name in self.missing:
-            yield f"the model has no params for layer {name!r}"
-        for name in self.extra:
-            yield f"the model has params of a layer {name!r}, which the net does not have"
-        for mismatch in self.differing:
+        missing, extra = (
+            f"layer{'s' * (len(names) > 1)} {joined([repr(name) for name in names])}"
+            for names in (self.missing, self.extra)
+        )
+        if self.missing:
+            yield f"the model has no params for {missing}"
+        if self.extra:
+            yield f"the model has params of {extra}, which the net does not have"
+        for mismatch in self.differing[:_SHOWN]:
             net, model = (_shapes(shapes) for shapes in (mismatch.net, mismatch.model))
             yield f"params of layer {mismatch.layer!r}: {net} in the net, {model} in the model"
+        if len(self.differing) > _SHOWN:
+            yield f"params of {len(self.differing) - _SHOWN} more layers differ"
 
+
+#: How many of the layers whose params differ are described.
+_SHOWN = 5
 
 _STATISTICS = (
     Column("param"),

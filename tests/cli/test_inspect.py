@@ -317,7 +317,7 @@ def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: P
         "note: no shape of 'd': layer 'd' is of type Forked, which Caffe 1.0 gives no fixed shape"
         "; --input-shape d=NxCxHxW gives it",
         "note: the model has no params for layer 'a'",
-        "note: the model has params of a layer 'e\\x1b', which the net does not have",
+        "note: the model has params of layer 'e\\x1b', which the net does not have",
         "note: params of layer 'c': 3x4, 3 in the net, 2x4 in the model",
         "total: 4 layers, 38 params (152 B), at least 28 multiply-adds, at least 44 B of blobs",
     ]

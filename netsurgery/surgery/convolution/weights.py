@@ -16,7 +16,8 @@ from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
 from netsurgery.net import types
-from netsurgery.net.net_with_weights import NetWithWeights, ParamMismatch, refuse_lacking
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.param_fit import ParamMismatch
 from netsurgery.surgery.columns import gathered, to_natural, transposed
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
 from netsurgery.surgery.plan import Refusal, refuse
@@ -50,11 +51,11 @@ class WeightsMatch:
 def match_weights(plan: ConvolutionPlan, model: NetWithWeights) -> WeightsMatch:
     """Match the model's params with the net's, as Caffe does when it loads them.
 
-    Raises NetError where the model has no params for a layer, SurgeryError where those of a layer
-    to convert are others than in the net, and where a new layer's name is taken in the model.
+    Raises NetError where the model lacks a layer's params or is of another net, SurgeryError where
+    the params of a layer to convert are not the net's, and where a new layer's name is taken.
     """
     fit = model.fit_at(plan.shapes)
-    refuse_lacking(plan.net, model.path, fit.missing)
+    model.refuse_lacking(fit.expected)
     names = [layer.name for layer in model.weights.layers if layer.blobs]
     moved = {move.layer for move in plan.moves}
     refusals = [

@@ -88,7 +88,9 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
         steps=tuple(steps),
         changes=layer_changes(session),
         saved=session.saved,
-        notes=tuple(dict.fromkeys((*model.net.notes, *session.notes))),
+        notes=tuple(
+            dict.fromkeys(filter(None, (model.another_net(), *model.net.notes, *session.notes)))
+        ),
         added=added_layers(session),
     )
 

@@ -18,7 +18,8 @@ from netsurgery.formats.weights import WeightsLayer, stored_shape
 from netsurgery.io.memory import Claim, empty
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
-from netsurgery.net.net_with_weights import NetWithWeights, other_shape
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.param_fit import other_shape
 from netsurgery.net.shapes import Shapes, infer
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.edit.changes import (
@@ -159,7 +160,8 @@ class EditSession:
         copies = self.model.copies.get(name, ())
         if len(copies) != 1:
             count = f"the model has {len(copies)} layers of that name"
-            raise refusal(name, count if copies else "the model has no params for it")
+            lacking = self.model.another_net() or "the model has no params for it"
+            raise refusal(name, count if copies else lacking)
         return copies[0]
 
     def refuse_shared(self, layer: str, *indices: int) -> None:
@@ -202,7 +204,8 @@ class EditSession:
         check_fields(self.layer(layer))
         differing = self.model.fit.mismatches.get(layer)
         if differing is not None and layer not in self.added:
-            raise UnfitParams(str(Refusal(layer, "; ".join(differing.reasons()))))
+            reason = self.model.another_net() or "; ".join(differing.reasons())
+            raise UnfitParams(str(Refusal(layer, reason)))
 
     def set_param(self, layer: str, index: int, values: NDArray[np.floating]) -> None:
         """Give a param new values, of whatever shape, or a layer one param more.
@@ -259,7 +262,8 @@ class EditSession:
         expected = self._expected(layer, index, own)
         # Layers may share a param each in a shape of its own, of as many numbers.
         if blob.shape != stored_shape(blob, own) or prod(own) != prod(expected):
-            raise refusal(layer, other_shape(index, blob.shape, expected))
+            reason = self.model.another_net() or other_shape(index, blob.shape, expected)
+            raise refusal(layer, reason)
         return blob.numpy().reshape(expected)
 
     def _last_copy(self, layer: str, index: int) -> ParamKey:

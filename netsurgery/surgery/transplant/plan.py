@@ -128,9 +128,12 @@ def plan_transplant(
     """Plan which params of `source` go where in `target`.
 
     cut: where sizes differ, the part that overlaps goes. strict: a layer that the result would
-    have no params for is refused. Raises SurgeryError naming every refusal, and where nothing at
-    all would be copied.
+    have no params for is refused. Raises SurgeryError naming every refusal, where weights are of
+    another net, and where nothing at all would be copied.
     """
+    for model in (source, target):
+        if reason := model.another_net():
+            raise SurgeryError(reason)
     sides = ModelParams.of(source), ModelParams.of(target)
     planner = _Planner(*sides, rule, cut)
     planner.match()
