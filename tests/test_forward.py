@@ -87,6 +87,9 @@ def test_the_input_is_reshaped_and_every_blob_follows() -> None:
             assert net.blobs["conv"].shape == net.blobs["conv"].data.shape == conv.shape
             assert net.shapes().blobs["conv"] == conv.shape
         assert net.shapes({"data": (1, 2, 8, 8)}).blobs["conv"] == (1, 3, 7, 7)
+        net.reshape(data=[2, 2, 3, 3])
+        assert net.blobs["conv"].shape == (2, 3, 2, 2)
+        assert not net.blobs["data"].data.any()
         with pytest.raises(ns.PrototxtError, match="the input is too small"):
             net.forward(data=np.ones((1, 2, 1, 1)))
 
@@ -105,6 +108,7 @@ def test_blobs_are_written_to_as_in_pycaffe() -> None:
     with opened() as net:
         net.params["conv"][0][...] = 1
         net.blobs["data"].reshape(2, 2, 2, 2)
+        net.reshape()  # as scripts for pycaffe go on
         assert net.blobs["data"].data.tolist() == np.zeros((2, 2, 2, 2)).tolist()
         net.blobs["data"].data[...] = 1
         own = net.forward()["sum"]
@@ -222,8 +226,9 @@ def test_names_that_are_not_there() -> None:
         with pytest.raises(ns.BlobMissing) as missing:
             net.forward(blobs=["conf"])
         assert str(missing.value) == "net.prototxt: no blob 'conf'; did you mean conv?"
-        with pytest.raises(ns.NetError, match="no input 'conv'; its inputs are data"):
-            net.blobs["conv"].reshape(1, 2, 3, 4)
+        for reshape in (net.blobs["conv"].reshape, lambda *shape: net.reshape(conv=shape)):
+            with pytest.raises(ns.NetError, match="no input 'conv'; its inputs are data"):
+                reshape(1, 2, 3, 4)
     with pytest.raises(ns.EngineError, match="engine 'embeded': expected auto, caffe, embedded"):
         opened().forward(engine="embeded")  # type: ignore[arg-type]
     with pytest.raises(ns.EngineError, match="engine 'embeded'"):

@@ -184,6 +184,15 @@ class Net(Closeable):
         self._blobs.keep(results)
         return results
 
+    def reshape(self, **shapes: Sequence[int]) -> None:
+        """Give inputs other shapes, ``net.reshape(data=(1, 3, 451, 451))``; they hold zeros then.
+
+        Every other blob follows by itself, and `forward` reshapes to its arrays: what is left of
+        pycaffe's ``net.reshape()`` is nothing. Raises NetError for a name that is no input's.
+        """
+        for name, shape in shapes.items():
+            self._blobs.reshape(name, tuple(shape))
+
     def _check_sizes(self) -> None:
         """Raise NetError where the params would have other shapes at the inputs' present ones."""
         declared, present = self._blobs.declared().params, self._blobs.shapes().params
