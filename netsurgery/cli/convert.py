@@ -116,7 +116,7 @@ def command(
 
     \b
     Example:
-      netsurgery convert lenet.prototxt lenet.caffemodel --input-scale 0.00390625
+      netsurgery convert lenet.prototxt lenet.caffemodel --preprocess scaled
     """
     if input_size and map_size:
         raise click.UsageError("--input-size and --map-size exclude each other")
