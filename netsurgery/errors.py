@@ -144,7 +144,7 @@ class EngineTimeout(EngineError):
 
 
 class EffectRefused(EngineError):
-    """A layer reads, writes or imports by itself, which was not allowed: Caffe has not seen it."""
+    """A layer reads, writes or imports by itself without permission; Caffe did not load it."""
 
 
 class InstallError(NetsurgeryError):

@@ -367,7 +367,7 @@ def test_fields_that_v1_has_not_are_told(tmp_path: Path) -> None:
     source.close()
     assert list(map(str, plan.changes)) == [
         "layer 'a': `layers` becomes `layer`",
-        "layer 'a': field 100, which V1 has not, is left out",
+        "layer 'a': field 100, which V1 does not have, is left out",
     ]
 
 

@@ -137,11 +137,11 @@ class StoredBlob:
 def blob_fields(reader: WireReader, start: int, end: int) -> Iterator[WireField]:
     """The fields of a BlobProto; numbers with a tag each come as one long field."""
     while start < end:
-        found = reader.field(start, end)
-        if found.number in NUMBERS:
-            found = reader.run(found, end)
-        yield found
-        start = found.end
+        entry = reader.field(start, end)
+        if entry.number in NUMBERS:
+            entry = reader.run(entry, end)
+        yield entry
+        start = entry.end
 
 
 def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlob:
@@ -155,37 +155,37 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlo
     dims: list[int] = []
     spans: dict[int, list[Span]] = {4: [], 8: []}
     raw: dict[int, WireField] = {}
-    for found in blob_fields(reader, start, end):
-        if found.number in LEGACY:
-            reader.expect(found, Wire.VARINT)
-            legacy[found.number] = found.value
-        elif found.number == SHAPE:
-            reader.expect(found, Wire.DELIMITED)
-            dims += _dims(reader, found, where)
+    for entry in blob_fields(reader, start, end):
+        if entry.number in LEGACY:
+            reader.expect(entry, Wire.VARINT)
+            legacy[entry.number] = entry.value
+        elif entry.number == SHAPE:
+            reader.expect(entry, Wire.DELIMITED)
+            dims += _dims(reader, entry, where)
             if len(dims) > MAX_AXES:
-                break  # told below
-        elif found.number in (DATA, DOUBLE_DATA):
-            width = 4 if found.number == DATA else 8
+                break  # reported below
+        elif entry.number in (DATA, DOUBLE_DATA):
+            width = 4 if entry.number == DATA else 8
             reader.claim.add(_PIECE_MEMORY)
-            spans[width].append(_span(reader, found, width, where))
-        elif found.number in (RAW_DATA_TYPE, RAW_DATA):
-            raw[found.number] = found
+            spans[width].append(_span(reader, entry, width, where))
+        elif entry.number in (RAW_DATA_TYPE, RAW_DATA):
+            raw[entry.number] = entry
         if len(spans[4]) + len(spans[8]) > _PIECES:
             raise reader.error(f"{where}: numbers in more than {_PIECES} pieces", start)
     shape = [legacy.get(axis, 0) for axis in LEGACY] if legacy else dims
-    kept = {width: [span for span in each if span.count] for width, each in spans.items()}
-    width = 8 if kept[8] else 4
-    is_raw = RAW_DATA in raw and not kept[width]
+    filled = {width: [span for span in each if span.count] for width, each in spans.items()}
+    width = 8 if filled[8] else 4
+    is_raw = RAW_DATA in raw and not filled[width]
     if is_raw:
         width = raw_width(reader, raw.get(RAW_DATA_TYPE), raw[RAW_DATA], where)
-        kept = {width: [_span(reader, raw[RAW_DATA], width, where)]}
+        filled = {width: [_span(reader, raw[RAW_DATA], width, where)]}
     blob = StoredBlob(
         reader=reader,
         where=where,
         shape=_checked_shape(reader, shape, start, where),
         legacy=bool(legacy),
         width=width,
-        spans=tuple(kept[width]),
+        spans=tuple(filled[width]),
         start=start,
         end=end,
         raw=is_raw,
@@ -226,24 +226,24 @@ def _raw_type(kind: WireField | None) -> str:
 
 def _dims(reader: WireReader, shape: WireField, where: str) -> list[int]:
     dims = []
-    for found in reader.fields(shape.body, shape.end):
-        if found.number != 1:
+    for entry in reader.fields(shape.body, shape.end):
+        if entry.number != 1:
             continue
-        reader.expect(found, Wire.VARINT, Wire.DELIMITED)
-        for value in _varints(reader, found):
+        reader.expect(entry, Wire.VARINT, Wire.DELIMITED)
+        for value in _varints(reader, entry):
             dims.append(value)
             if len(dims) > MAX_AXES:
                 raise reader.error(f"{where}: a shape of more than {MAX_AXES} axes", shape.start)
     return dims
 
 
-def _varints(reader: WireReader, found: WireField) -> Iterator[int]:
-    if found.wire == Wire.VARINT:
-        yield found.value
+def _varints(reader: WireReader, entry: WireField) -> Iterator[int]:
+    if entry.wire == Wire.VARINT:
+        yield entry.value
         return
-    at = found.body
-    while at < found.end:
-        value, at = reader.varint(at, found.end)
+    at = entry.body
+    while at < entry.end:
+        value, at = reader.varint(at, entry.end)
         yield value
 
 
@@ -260,26 +260,26 @@ def _checked_shape(reader: WireReader, dims: Iterable[int], offset: int, where: 
     return shape
 
 
-def _span(reader: WireReader, found: WireField, width: int, where: str) -> Span:
-    if found.wire != Wire.DELIMITED:
-        reader.expect(found, Wire.DELIMITED, Wire.FIXED32 if width == 4 else Wire.FIXED64)
-        step = width + found.body - found.start
-        return Span(found.body, (found.end - found.start) // step, step)
-    if (found.end - found.body) % width:
+def _span(reader: WireReader, entry: WireField, width: int, where: str) -> Span:
+    if entry.wire != Wire.DELIMITED:
+        reader.expect(entry, Wire.DELIMITED, Wire.FIXED32 if width == 4 else Wire.FIXED64)
+        step = width + entry.body - entry.start
+        return Span(entry.body, (entry.end - entry.start) // step, step)
+    if (entry.end - entry.body) % width:
         raise reader.error(
-            f"{where}: {found.end - found.body} bytes of numbers of {width} bytes each",
-            found.start,
+            f"{where}: {entry.end - entry.body} bytes of numbers of {width} bytes each",
+            entry.start,
         )
-    return Span(found.body, (found.end - found.body) // width, width)
+    return Span(entry.body, (entry.end - entry.body) // width, width)
 
 
-#: The fields of a BlobProto that Caffe 1.0 has not.
+#: The fields of a BlobProto that Caffe 1.0 lacks.
 RAW_FIELDS = (RAW_DATA_TYPE, RAW_DIFF_TYPE, RAW_DATA, RAW_DIFF)
 
 
 def raw_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlob | None:
     """The blob of those bytes where its numbers are raw, else None. Raises CaffemodelError."""
-    if not any(found.number == RAW_DATA for found in blob_fields(reader, start, end)):
+    if not any(entry.number == RAW_DATA for entry in blob_fields(reader, start, end)):
         return None
     blob = read_blob(reader, start, end, where)
     return blob if blob.raw else None
@@ -292,11 +292,11 @@ def plain_numbers(blob: StoredBlob) -> dict[int, Segment]:
     has no field in Caffe 1.0 and is widened to float32, exactly. The gradients likewise.
     Raises CaffemodelError for a diff of a type that no weight has, or of another count.
     """
-    made = {DOUBLE_DATA if blob.width == 8 else DATA: _plain(blob)}
+    plain = {DOUBLE_DATA if blob.width == 8 else DATA: _plain(blob)}
     diff = _raw_diff(blob)
     if diff is not None:
-        made[DOUBLE_DIFF if diff.width == 8 else DIFF] = _plain(diff)
-    return made
+        plain[DOUBLE_DIFF if diff.width == 8 else DIFF] = _plain(diff)
+    return plain
 
 
 def _plain(blob: StoredBlob) -> Segment:
@@ -313,15 +313,15 @@ def _plain(blob: StoredBlob) -> Segment:
 
 def _raw_diff(blob: StoredBlob) -> StoredBlob | None:
     """The blob with its raw gradients for numbers; None where it has none."""
-    fields = {found.number: found for found in blob_fields(blob.reader, blob.start, blob.end)}
+    fields = {raw.number: raw for raw in blob_fields(blob.reader, blob.start, blob.end)}
     if RAW_DIFF not in fields or DIFF in fields or DOUBLE_DIFF in fields:
         return None
-    found = fields[RAW_DIFF]
-    width = raw_width(blob.reader, fields.get(RAW_DIFF_TYPE), found, blob.where)
-    if found.end - found.body != blob.count * width:
+    raw = fields[RAW_DIFF]
+    width = raw_width(blob.reader, fields.get(RAW_DIFF_TYPE), raw, blob.where)
+    if raw.end - raw.body != blob.count * width:
         raise blob.reader.error(
-            f"{blob.where}: {found.end - found.body} bytes of raw_diff for {blob.count} numbers of "
+            f"{blob.where}: {raw.end - raw.body} bytes of raw_diff for {blob.count} numbers of "
             f"{width} bytes each",
-            found.start,
+            raw.start,
         )
-    return replace(blob, width=width, spans=(Span(found.body, blob.count, width),))
+    return replace(blob, width=width, spans=(Span(raw.body, blob.count, width),))

@@ -120,12 +120,12 @@ class ModelLayer:
         Several are joined, which to protobuf means the same as merging them. Raises
         CaffemodelError for a field that is no message.
         """
-        found = [each for each in self.fields() if each.number == number]
-        for each in found:
+        fields = [each for each in self.fields() if each.number == number]
+        for each in fields:
             self.reader.expect(each, Wire.DELIMITED)
-        length = sum(each.end - each.body for each in found)
+        length = sum(each.end - each.body for each in fields)
         with Claim(2 * length, f"{self.reader.path}: field {number} of layer {self.name[:80]!r}"):
-            return b"".join(self.reader.read(each.body, each.end) for each in found)
+            return b"".join(self.reader.read(each.body, each.end) for each in fields)
 
     def fields(self) -> list[WireField]:
         """The layer's fields, in file order."""
@@ -140,18 +140,18 @@ class Caffemodel(Closeable):
         self.net_name = ""
         layers: list[ModelLayer] = []
         count = PartCount(reader)
-        for found in reader.fields(0, reader.size):
-            if found.number == NET_NAME:
-                self.net_name = _net_name(reader, found)
-            elif found.number in _GENERATIONS:
-                layers.append(_layer(reader, found))
+        for entry in reader.fields(0, reader.size):
+            if entry.number == NET_NAME:
+                self.net_name = _net_name(reader, entry)
+            elif entry.number in _GENERATIONS:
+                layers.append(_layer(reader, entry))
                 last = layers[-1]
-                count.add(len(last.bottoms) + len(last.tops) + len(last.blobs), found.start)
+                count.add(len(last.bottoms) + len(last.tops) + len(last.blobs), entry.start)
                 if layers[0].generation != layers[-1].generation:
                     raise reader.error(
                         "holds layers of two generations (fields 2 and 100); Caffe would drop "
                         "the weights of those in field 100",
-                        found.start,
+                        entry.start,
                     )
         if not layers:
             raise reader.error("holds no layers, so it is no caffemodel")
@@ -176,31 +176,31 @@ class Caffemodel(Closeable):
 
     def layer(self, name: str) -> ModelLayer:
         """The layer of that name. Raises CaffemodelError where there is none, or several."""
-        found = self._named.get(name, [])
-        if len(found) != 1:
-            if found:
-                raise self.reader.error(f"{len(found)} layers are named {name!r}")
+        matches = self._named.get(name, [])
+        if len(matches) != 1:
+            if matches:
+                raise self.reader.error(f"{len(matches)} layers are named {name!r}")
             hint = did_you_mean(name, self._named, "layers")
             raise self.reader.error(f"no layer is named {name!r}{hint}")
-        return found[0]
+        return matches[0]
 
     def check_unchanged(self) -> None:
         """Raise CaffemodelError if the file is not what it was when it was opened."""
         self.reader.check_unchanged()
 
     def close(self) -> None:
-        """Let go of the file; arrays that were handed out stay valid."""
+        """Close the file; arrays that were handed out stay valid."""
         self.source.close()
 
 
-def _net_name(reader: WireReader, found: WireField) -> str:
-    if found.wire == Wire.VARINT:
+def _net_name(reader: WireReader, entry: WireField) -> str:
+    if entry.wire == Wire.VARINT:
         raise reader.error(
             "begins with a number where a net has its name: a mean (.binaryproto) or a "
             ".solverstate, perhaps, but no caffemodel",
-            found.start,
+            entry.start,
         )
-    return reader.text(found)
+    return reader.text(entry)
 
 
 def _layer(reader: WireReader, layer: WireField) -> ModelLayer:
@@ -210,20 +210,20 @@ def _layer(reader: WireReader, layer: WireField) -> ModelLayer:
     numbers = FIELDS[generation]
     name = kind = ""
     bottoms, tops, blobs = [], [], []
-    for found in reader.fields(layer.body, layer.end):
-        if found.number == numbers.name:
-            name = _text(reader, found)
-        elif found.number == numbers.type:
-            kind = _type(reader, found, generation)
-        elif found.number == numbers.bottom:
-            bottoms.append(_text(reader, found))
-        elif found.number == numbers.top:
-            tops.append(_text(reader, found))
-        elif found.number == numbers.blobs:
-            reader.expect(found, Wire.DELIMITED)
-            blobs.append((found.body, found.end))
+    for entry in reader.fields(layer.body, layer.end):
+        if entry.number == numbers.name:
+            name = _text(reader, entry)
+        elif entry.number == numbers.type:
+            kind = _type(reader, entry, generation)
+        elif entry.number == numbers.bottom:
+            bottoms.append(_text(reader, entry))
+        elif entry.number == numbers.top:
+            tops.append(_text(reader, entry))
+        elif entry.number == numbers.blobs:
+            reader.expect(entry, Wire.DELIMITED)
+            blobs.append((entry.body, entry.end))
         check_parts(reader, len(bottoms) + len(tops) + len(blobs), layer.start)
-        if generation == "V1" and found.number == _V0_IN_V1:
+        if generation == "V1" and entry.number == _V0_IN_V1:
             raise FirstGeneration(
                 "its layers are of Caffe's first generation (V0), which is not read; "
                 "`netsurgery upgrade` brings the file up to date",
@@ -247,17 +247,17 @@ def _layer(reader: WireReader, layer: WireField) -> ModelLayer:
     )
 
 
-def _text(reader: WireReader, found: WireField) -> str:
+def _text(reader: WireReader, entry: WireField) -> str:
     """A name, its memory claimed: one character may make four bytes of each."""
-    reader.claim.add(_NAME_MEMORY + 4 * (found.end - found.body))
-    return reader.text(found)
+    reader.claim.add(_NAME_MEMORY + 4 * (entry.end - entry.body))
+    return reader.text(entry)
 
 
-def _type(reader: WireReader, found: WireField, generation: str) -> str:
+def _type(reader: WireReader, entry: WireField, generation: str) -> str:
     if generation == "V2":
-        return _text(reader, found)
-    reader.expect(found, Wire.VARINT)
-    return V1_TYPES[found.value] if found.value < len(V1_TYPES) else str(found.value)
+        return _text(reader, entry)
+    reader.expect(entry, Wire.VARINT)
+    return V1_TYPES[entry.value] if entry.value < len(V1_TYPES) else str(entry.value)
 
 
 def open_protobuf(path: str | Path, expected: str = "a caffemodel") -> FileSource:

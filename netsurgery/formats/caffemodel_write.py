@@ -1,4 +1,4 @@
-"""A caffemodel written anew with some layers changed, everything else byte for byte the old.
+"""A caffemodel rewritten with some layers changed, everything else byte for byte the old.
 
 What is not changed, unknown fields included, is copied as ranges of the old file; only the
 changed fields, and the lengths of the messages around them, are new bytes. Fields keep their
@@ -62,7 +62,7 @@ class LayerChange:
     name, type, bottoms, tops: the new ones; the type by its name of today, also for V1.
     shapes: a new shape, of the same count, for each blob, None to keep; may be shorter than the
     layer's blobs. data: blob index -> the new numbers, as many as before. messages: field number
-    -> the message to have there, encoded; None for none. blobs: all of the layer's blobs anew,
+    -> the message to have there, encoded; None for none. blobs: all of the layer's new blobs,
     however many and of whatever shape, instead of `shapes` and `data`. remove: the layer goes,
     its blobs with it.
     """
@@ -148,7 +148,7 @@ def rewrite(
     new_name = {} if net_name is None else {NET_NAME: [net_name]}
     reader = model.reader
     fields = reader.listed(
-        found for found in reader.fields(0, reader.size) if found.start not in removed
+        entry for entry in reader.fields(0, reader.size) if entry.start not in removed
     )
     return _edited(model.source, fields, _texts(model.source, new_name), changed).segments
 
@@ -165,18 +165,18 @@ def _edited(
     first of them is. rewritten: a field's start -> the new body of that one message.
     """
     out = _Pieces(source)
-    missing = sorted(set(replaced) - {found.number for found in fields})
+    missing = sorted(set(replaced) - {entry.number for entry in fields})
     placed: set[int] = set()
-    for found in fields:
-        while missing and missing[0] < found.number:
+    for entry in fields:
+        while missing and missing[0] < entry.number:
             out.extend(replaced[missing.pop(0)])
-        if found.start in rewritten:
-            out.message(found.number, rewritten[found.start])
-        elif found.number not in replaced:
-            out.copy(found.start, found.end)
-        elif found.number not in placed:
-            placed.add(found.number)
-            out.extend(replaced[found.number])
+        if entry.start in rewritten:
+            out.message(entry.number, rewritten[entry.start])
+        elif entry.number not in replaced:
+            out.copy(entry.start, entry.end)
+        elif entry.number not in placed:
+            placed.add(entry.number)
+            out.extend(replaced[entry.number])
     for number in missing:
         out.extend(replaced[number])
     return out
@@ -210,7 +210,7 @@ def _layer(layer: ModelLayer, change: LayerChange) -> _Pieces:
         replaced[numbers.blobs].segments += blob_segments(numbers.blobs, change.blobs)
     if change.type is not None:
         replaced[numbers.type] = _literal(source, _type_field(layer, change.type))
-    starts = [found.start for found in fields if found.number == numbers.blobs]
+    starts = [entry.start for entry in fields if entry.number == numbers.blobs]
     rewritten = {starts[index]: blob for index, blob in _blobs(layer, change).items()}
     return _edited(source, fields, replaced, rewritten)
 
@@ -323,13 +323,13 @@ def check_written(path: str | Path, expected: Sequence[ExpectedLayer]) -> None:
     """
     try:
         with Caffemodel.open(path) as model:
-            found = planned(model, {})
+            written = planned(model, {})
     except CaffemodelError as error:
         raise OutputError(f"what was written cannot be read back: {error}") from error
-    if len(found) != len(expected):
-        raise OutputError(f"{path}: {len(found)} layers were written instead of {len(expected)}")
-    for index, (one, other) in enumerate(zip(found, expected, strict=True)):
-        if one != other:
+    if len(written) != len(expected):
+        raise OutputError(f"{path}: {len(written)} layers were written instead of {len(expected)}")
+    for index, (layer, plan) in enumerate(zip(written, expected, strict=True)):
+        if layer != plan:
             raise OutputError(
-                f"{path}: layer {index}, {one.name!r}, was written otherwise than planned"
+                f"{path}: layer {index}, {layer.name!r}, was written otherwise than planned"
             )

@@ -67,7 +67,7 @@ class Hdf5Reader(Reader):
                 self.check_unchanged()
                 yield file
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            # A KeyError puts quotes around what it was told.
+            # A KeyError puts quotes around its message.
             reason = " ".join(str(error).strip("'\"").split()) or type(error).__name__
             # The library says what it tried, then, between brackets, why that failed.
             reason = reason.partition("(")[2].removesuffix(")") or reason
@@ -170,7 +170,7 @@ class Hdf5Weights(Closeable):
         self.reader.check_unchanged()
 
     def close(self) -> None:
-        """Let go of the file; arrays that were handed out stay valid."""
+        """Close the file; arrays that were handed out stay valid."""
         self.source.close()
 
 
@@ -183,12 +183,12 @@ def _data(reader: Hdf5Reader, file: Any) -> Any:
         if "learned_net" in names:
             raise reader.error("HDF5 of a solver (.solverstate.h5), not of weights")
         raise reader.error(f"HDF5 without a group 'data', where Caffe keeps params; found {what}")
-    found = _own(reader, file, "data", "data")
-    if not isinstance(found, h5py.Group):
+    group = _own(reader, file, "data", "data")
+    if not isinstance(group, h5py.Group):
         raise reader.error(
             "HDF5 in which 'data' is an array: inputs for an HDF5Data layer, perhaps, no weights"
         )
-    return found
+    return group
 
 
 def _text(name: str | bytes) -> str:
@@ -233,18 +233,18 @@ class _GroupWalk:
             text = _text(name)
             self.reader.claim.add(_COPIES * (len(layer) + len(text)))
             inside = f"{layer}/{text}" if layer else text
-            found = _own(self.reader, group, name, f"data/{inside}")
-            if isinstance(found, h5py.Group):
-                inner.append((found, inside))
-            elif layer and isinstance(found, h5py.Dataset) and _INDEX.fullmatch(text):
-                blobs[int(text)] = _blob(self.reader, layer, text, found)
+            item = _own(self.reader, group, name, f"data/{inside}")
+            if isinstance(item, h5py.Group):
+                inner.append((item, inside))
+            elif layer and isinstance(item, h5py.Dataset) and _INDEX.fullmatch(text):
+                blobs[int(text)] = _blob(self.reader, layer, text, item)
             else:
-                wanted = "a param's number (0, 1, ...)" if layer else "the group of a layer"
-                raise self.reader.error(f"'data/{inside}': expected {wanted}")
+                expected = "a param's number (0, 1, ...)" if layer else "the group of a layer"
+                raise self.reader.error(f"'data/{inside}': expected {expected}")
         if layer and (blobs or not inner):
             yield layer, blobs
-        for found, inside in inner:
-            yield from self.layers(found, inside, depth + 1)
+        for item, inside in inner:
+            yield from self.layers(item, inside, depth + 1)
 
 
 def _blob(reader: Hdf5Reader, layer: str, index: str, dataset: Any) -> Hdf5Blob:
@@ -269,12 +269,12 @@ def _packed(reader: Hdf5Reader, where: str, dataset: Any) -> tuple[int, int] | N
     """The range of the file that holds the numbers, where one does; refuse those not in it."""
     import h5py
 
-    made = dataset.id.get_create_plist()
-    layout = made.get_layout()
-    if made.get_external_count() or layout == h5py.h5d.VIRTUAL:
+    properties = dataset.id.get_create_plist()
+    layout = properties.get_layout()
+    if properties.get_external_count() or layout == h5py.h5d.VIRTUAL:
         raise reader.error(f"{where}: its numbers are in another file, which is not read")
     length, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    shrinks = _SHRINKS if layout == h5py.h5d.CHUNKED and made.get_nfilters() else 1
+    shrinks = _SHRINKS if layout == h5py.h5d.CHUNKED and properties.get_nfilters() else 1
     if stored * shrinks < length:
         raise reader.error(f"{where}: {length} bytes of numbers, of which the file has {stored}")
     offset = dataset.id.get_offset()
@@ -292,17 +292,17 @@ def _in_order(
     shared: Shared,
 ) -> tuple[Hdf5Blob, ...]:
     """The layer's blobs 0, 1, ..., with those that it shares from where Caffe keeps them."""
-    found = dict(params[layer])
-    for (sharer, index), (owner, other) in shared.items():
-        if sharer == layer and index not in found and other in params.get(owner, {}):
-            found[index] = params[owner][other]
-    for index in range(len(found)):
-        if index not in found:
+    blobs = dict(params[layer])
+    for (sharer, index), (owner, number) in shared.items():
+        if sharer == layer and index not in blobs and number in params.get(owner, {}):
+            blobs[index] = params[owner][number]
+    for index in range(len(blobs)):
+        if index not in blobs:
             raise reader.error(
-                f"layer {layer!r}: it has no param {index}, but {max(found)}; shared with "
-                "another layer, perhaps, which only the net's prototxt can tell"
+                f"layer {layer!r}: it has no param {index}, but {max(blobs)}; shared with "
+                "another layer, perhaps; only the net's prototxt can say"
             )
-    return tuple(found[index] for index in range(len(found)))
+    return tuple(blobs[index] for index in range(len(blobs)))
 
 
 def hdf5_segments(path: str | Path, layers: Sequence[NewLayer], name: str) -> list[Segment]:
@@ -312,9 +312,9 @@ def hdf5_segments(path: str | Path, layers: Sequence[NewLayer], name: str) -> li
     `name` in errors. Raises OutputError for names that Caffe could not find again in HDF5, and
     for two layers of one name.
     """
-    kept = [layer for layer in layers if layer.blobs or _has_place(layer.name)]
-    _check_names(kept, name)
-    rooms = _laid_out(path, kept, name)
+    written = [layer for layer in layers if layer.blobs or _has_place(layer.name)]
+    _check_names(written, name)
+    rooms = _laid_out(path, written, name)
     with open(path, "rb") as file:
         return _between(file, sorted(rooms, key=lambda room: room[0]))
 
@@ -363,18 +363,18 @@ def _encoded(name: str) -> bytes:
 def _rooms(group: Any, layer: NewLayer) -> list[tuple[int, Segment]]:
     import h5py
 
-    made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    made.set_layout(h5py.h5d.CONTIGUOUS)
-    made.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    made.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    made.set_obj_track_times(False)
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)
     rooms = []
     for index, blob in enumerate(layer.blobs):
         space = (
             h5py.h5s.create_simple(blob.shape) if blob.shape else h5py.h5s.create(h5py.h5s.SCALAR)
         )
         number = str(index).encode()
-        dataset = h5py.h5d.create(group.id, number, h5py.h5t.IEEE_F32LE, space, made)
+        dataset = h5py.h5d.create(group.id, number, h5py.h5t.IEEE_F32LE, space, properties)
         segment = numbers_segment(blob)
         if segment.length:
             rooms.append((dataset.get_offset(), segment))

@@ -33,8 +33,8 @@ def check_chunks(reader: Reader, where: str, dataset: Any) -> int:
     if dataset.chunks is None:
         return 0
     size = int(math.prod(dataset.chunks) * dataset.dtype.itemsize)
-    made = dataset.id.get_create_plist()
-    filters = [made.get_filter(index)[0] for index in range(made.get_nfilters())]
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
     if not filters:
         return size
     packing = [index for index, kind in enumerate(filters) if kind not in _EXACT]
@@ -55,15 +55,15 @@ def check_chunks(reader: Reader, where: str, dataset: Any) -> int:
 def _chunks(dataset: Any) -> Iterator[tuple[int, int, int]]:
     """Each chunk's byte offset, stored size, and mask of the filters that are left out."""
     for index in range(dataset.id.get_num_chunks()):
-        found = dataset.id.get_chunk_info(index)
-        if found.byte_offset is not None:
-            yield found.byte_offset, found.size, found.filter_mask
+        chunk = dataset.id.get_chunk_info(index)
+        if chunk.byte_offset is not None:
+            yield chunk.byte_offset, chunk.size, chunk.filter_mask
 
 
 def _check_deflated(reader: Reader, where: str, stored: tuple[int, int], size: int) -> None:
     """Unpack a chunk without keeping it; what is broken is left for the library to say."""
     offset, left = stored
-    unpacker, given = zlib.decompressobj(), 0
+    unpacker, unpacked = zlib.decompressobj(), 0
     while left and not unpacker.eof:
         data = reader.source.pread(min(left, _PIECE), offset)
         if not data:
@@ -71,10 +71,10 @@ def _check_deflated(reader: Reader, where: str, stored: tuple[int, int], size: i
         offset, left = offset + len(data), left - len(data)
         while data and not unpacker.eof:
             try:
-                given += len(unpacker.decompress(data, _PIECE))
+                unpacked += len(unpacker.decompress(data, _PIECE))
             except zlib.error:
                 return
-            if given > size:
+            if unpacked > size:
                 raise reader.error(
                     f"{where}: a chunk that unpacks to more than its {size} bytes", offset
                 )

@@ -46,9 +46,9 @@ class Labels:
     @cached_property
     def _parts(self) -> list[tuple[str, str]]:
         """(id, names) of each line; an id is "" where the file has none."""
-        found = [_ID.fullmatch(line) for line in self.lines]
-        if all(found):
-            return [(match[1], match[2]) for match in found if match]
+        matches = [_ID.fullmatch(line) for line in self.lines]
+        if all(matches):
+            return [(match[1], match[2]) for match in matches if match]
         return [("", line) for line in self.lines]
 
     def short(self, number: int) -> str:
@@ -68,17 +68,17 @@ class Labels:
 
         Raises FormatError for none and, listing them, for several.
         """
-        wanted = text.strip().casefold()
-        found = [number for number in range(len(self.lines)) if wanted in self._words(number)]
-        if len(found) == 1:
-            return found[0]
-        if not found:
+        word = text.strip().casefold()
+        matches = [number for number in range(len(self.lines)) if word in self._words(number)]
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
             names = [name for line in range(len(self.lines)) for name in self._words(line)]
             hint = did_you_mean(text, names) or _LABEL_FORMS
             raise FormatError(f"{self.path}: no label {text!r}{hint}")
-        listed = "; ".join(f"{number} {self.lines[number]}" for number in found)
+        listed = "; ".join(f"{number} {self.lines[number]}" for number in matches)
         raise FormatError(
-            f"{self.path}: {len(found)} labels match {text!r}: {listed}; "
+            f"{self.path}: {len(matches)} labels match {text!r}: {listed}; "
             "give the class's number or its whole line"
         )
 

@@ -70,31 +70,31 @@ class _Matcher(difflib.SequenceMatcher[str]):
 
     def get_matching_blocks(self) -> list[difflib.Match]:
         """The runs of lines that are the same, in order, and an empty one at the end."""
-        found: list[Block] = []
+        blocks: list[Block] = []
         for block in _blocks(self.a, self.b):
             if (
-                found
-                and found[-1][0] + found[-1][2] == block[0]
-                and (found[-1][1] + found[-1][2] == block[1])
+                blocks
+                and blocks[-1][0] + blocks[-1][2] == block[0]
+                and (blocks[-1][1] + blocks[-1][2] == block[1])
             ):
-                found[-1] = (*found[-1][:2], found[-1][2] + block[2])
+                blocks[-1] = (*blocks[-1][:2], blocks[-1][2] + block[2])
             else:
-                found.append(block)
-        found.append((len(self.a), len(self.b), 0))
-        return [difflib.Match(*block) for block in found]
+                blocks.append(block)
+        blocks.append((len(self.a), len(self.b), 0))
+        return [difflib.Match(*block) for block in blocks]
 
 
 def _blocks(old: Sequence[str], new: Sequence[str]) -> Iterator[Block]:
     i = j = 0
-    for at, there in [*_anchors(old, new), (len(old), len(new))]:
-        if at < i or there < j:
+    for at, place in [*_anchors(old, new), (len(old), len(new))]:
+        if at < i or place < j:
             continue  # it lies in what the one before it was the beginning of
-        yield from _between(old, new, (i, at), (j, there))
-        i, j = at, there
+        yield from _between(old, new, (i, at), (j, place))
+        i, j = at, place
         while i < len(old) and j < len(new) and old[i] == new[j]:
             i, j = i + 1, j + 1
         if i > at:
-            yield at, there, i - at
+            yield at, place, i - at
 
 
 def _anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
@@ -109,25 +109,25 @@ def _anchors(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
         rank = bisect_left(ends, j)
         ends[rank : rank + 1], last[rank : rank + 1] = [j], [number]
         before.append(last[rank - 1] if rank else -1)
-    found, number = [], last[-1] if last else -1
+    anchors, number = [], last[-1] if last else -1
     while number >= 0:
-        found.append(pairs[number])
+        anchors.append(pairs[number])
         number = before[number]
-    return [(0, 0), *found[::-1]]
+    return [(0, 0), *anchors[::-1]]
 
 
 def _between(
-    old: Sequence[str], new: Sequence[str], here: tuple[int, int], there: tuple[int, int]
+    old: Sequence[str], new: Sequence[str], old_range: tuple[int, int], new_range: tuple[int, int]
 ) -> Iterator[Block]:
     """The same lines of two parts: those at their ends, and where it is short all."""
-    (i, end), (j, last) = here, there
+    (i, end), (j, last) = old_range, new_range
     same = 0
     while end - same > i and last - same > j and old[end - same - 1] == new[last - same - 1]:
         same += 1
     end, last = end - same, last - same
     if 0 < (end - i) * (last - j) <= _SHORT:
         inside = difflib.SequenceMatcher(None, old[i:end], new[j:last], autojunk=False)
-        for at, other, count in inside.get_matching_blocks()[:-1]:
-            yield i + at, j + other, count
+        for at, place, count in inside.get_matching_blocks()[:-1]:
+            yield i + at, j + place, count
     if same:
         yield end, last, same

@@ -96,7 +96,7 @@ def _check_count(spec: Mean, count: int, channels: int) -> None:
 
 
 def _content(name: str, head: bytes, suffix: str) -> NDArray[np.generic]:
-    """The array in a file that begins with `head`; `suffix` only tells how to call it if broken."""
+    """The array in a file that begins with `head`; `suffix` only names it in errors."""
     if head.startswith((b"\x93NUMPY", b"PK")):
         return _npy(name)
     reason = refusal(head, _EXPECTED)
@@ -153,7 +153,7 @@ def _binaryproto(name: str) -> NDArray[np.float32]:
 
 def _other_protobuf(reader: WireReader) -> str:
     """What it is if it is a net or the state of a solver, whose fields are not a blob's."""
-    kinds = {(found.number, found.wire) for found in reader.fields(0, reader.size)}
+    kinds = {(field.number, field.wire) for field in reader.fields(0, reader.size)}
     if (NET_V2, Wire.DELIMITED) in kinds or {
         (1, Wire.DELIMITED),
         (NET_V1, Wire.DELIMITED),
@@ -164,11 +164,11 @@ def _other_protobuf(reader: WireReader) -> str:
     return ""
 
 
-def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
+def _checked(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
     """As float32, C x H x W or C."""
     import numpy as np
 
-    shape = found.shape
+    shape = array.shape
     if len(shape) == 4:
         if shape[0] != 1:
             raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means; one is wanted")
@@ -190,7 +190,7 @@ def _checked(found: NDArray[np.generic], name: str) -> NDArray[np.float32]:
         )
     with np.errstate(over="ignore"):
         values: NDArray[np.float32] = empty(shape or (1,), "f4", f"{name}: its array")
-        values[...] = found.reshape(values.shape)
+        values[...] = array.reshape(values.shape)
     if not all(np.isfinite(part).all() for part in values):
         raise MeanError(f"{name}: holds values that are no finite float32 numbers")
     return values

@@ -52,7 +52,7 @@ _EXCHANGED = "are the prototxt and the caffemodel exchanged?"
 class Prototxt:
     """One prototxt: its text, and the messages in it with their places.
 
-    ``bom`` tells that the file begins with a byte order mark, which Caffe cannot read; it is not
+    ``bom``: whether the file begins with a byte order mark, which Caffe cannot read; it is not
     part of ``text``. ``generation`` is "V0", "V1" or "V2". ``original`` is the author's text where
     ``text`` is what was made of it, None where that is the author's.
     """
@@ -83,9 +83,9 @@ class Prototxt:
             reason = f"is binary data, expected {_EXPECTED}; {_EXCHANGED}"
         if reason:
             raise FormatError(f"{name}: {reason}")
-        found = cls.parse(data.decode("utf-8", "surrogateescape"), name)
-        check_is_net(found.root, name, known=known)
-        return found
+        prototxt = cls.parse(data.decode("utf-8", "surrogateescape"), name)
+        check_is_net(prototxt.root, name, known=known)
+        return prototxt
 
     @classmethod
     def parse(cls, text: str, path: str = "<text>") -> Prototxt:

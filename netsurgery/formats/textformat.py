@@ -88,8 +88,8 @@ class _Parser:
         return self.source.error(f"a stray {char!r}; expected a field name or a value", at)
 
     def fail(self, expected: str) -> PrototxtError:
-        found = shortened(self.text) if self.kind else "the end of the file"
-        return self.source.error(f"found {found}, expected {expected}", self.start)
+        seen = shortened(self.text) if self.kind else "the end of the file"
+        return self.source.error(f"found {seen}, expected {expected}", self.start)
 
     def accept(self, marks: str) -> str:
         """Step over one of `marks` and return it, or return ""."""
@@ -158,14 +158,16 @@ class _Parser:
     def message(self, depth: int) -> Message:
         if depth > MAX_DEPTH:
             raise self.source.error(f"nested deeper than {MAX_DEPTH} messages", self.start)
-        made = Message(self.source, self.start)
+        message = Message(self.source, self.start)
         closing = "}" if self.accept("{<") == "{" else ">"
         while not self.accept(closing):
             if not self.kind:
-                raise self.source.error(f"this message is never closed with {closing}", made.start)
-            self.field(made, depth + 1)
-        made.end = self.last
-        return made
+                raise self.source.error(
+                    f"this message is never closed with {closing}", message.start
+                )
+            self.field(message, depth + 1)
+        message.end = self.last
+        return message
 
 
 def parse(text: str, path: str = "<text>") -> Message:

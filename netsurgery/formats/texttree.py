@@ -138,7 +138,7 @@ class Scalar:
         if b"\\" not in body:
             return body
 
-        def one(match: re.Match[bytes]) -> bytes:
+        def byte(match: re.Match[bytes]) -> bytes:
             if match["octal"]:
                 return bytes([int(match["octal"], 8) & 0xFF])
             if match["hex"]:
@@ -153,7 +153,7 @@ class Scalar:
                 self.start + piece.start() + 1 + match.start(),
             )
 
-        return _ESCAPE.sub(one, body)
+        return _ESCAPE.sub(byte, body)
 
     def as_int(self, low: int = -(2**63), high: int = 2**63 - 1) -> int:
         """The whole number, hexadecimal and octal included, if `low` <= it <= `high`."""
@@ -203,7 +203,7 @@ class TextField:
     """``name: value`` or ``name { ... }``; a list ``[a, b]`` is one field for each element.
 
     ``start`` is the name's offset; ``end`` is behind the value (a list's elements all end behind
-    the ``]``). ``in_list`` tells elements of a list.
+    the ``]``). ``in_list``: whether it is an element of a list.
     """
 
     name: str
@@ -248,24 +248,24 @@ class Message:
 
         The elements of a list are in one place together; a list without any is in a place too.
         """
-        found = ((each.start, each.end) for each in self.written if each.name in names)
-        return list(dict.fromkeys(found))
+        spans = ((each.start, each.end) for each in self.written if each.name in names)
+        return list(dict.fromkeys(spans))
 
     def all(self, name: str) -> list[TextField]:
         """Every field of this name, in file order."""
         return [f for f in self.fields if f.name == name]
 
-    def one(self, name: str) -> TextField | None:
+    def single(self, name: str) -> TextField | None:
         """The field of this name, or None; given twice it is an error, as in Caffe."""
-        found = self.all(name)
-        if len(found) > 1:
-            raise self.source.error(f"{name} is given twice here", found[1].start)
-        return found[0] if found else None
+        matches = self.all(name)
+        if len(matches) > 1:
+            raise self.source.error(f"{name} is given twice here", matches[1].start)
+        return matches[0] if matches else None
 
     def scalar(self, name: str) -> Scalar | None:
         """The scalar value of this name, or None."""
-        found = self.one(name)
-        return None if found is None else self._scalar(found)
+        field = self.single(name)
+        return None if field is None else self._scalar(field)
 
     def scalars(self, name: str) -> list[Scalar]:
         """Every scalar value of this name."""
@@ -273,42 +273,42 @@ class Message:
 
     def message(self, name: str) -> Message | None:
         """The message of this name, or None."""
-        found = self.one(name)
-        return None if found is None else self._message(found)
+        field = self.single(name)
+        return None if field is None else self._message(field)
 
     def messages(self, name: str) -> list[Message]:
         """Every message of this name."""
         return [self._message(f) for f in self.all(name)]
 
     def string(self, name: str, default: str = "") -> str:
-        found = self.scalar(name)
-        return default if found is None else found.as_string()
+        scalar = self.scalar(name)
+        return default if scalar is None else scalar.as_string()
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
-        found = self.scalar(name)
-        return default if found is None else found.as_int(low, high)
+        scalar = self.scalar(name)
+        return default if scalar is None else scalar.as_int(low, high)
 
     def number(self, name: str, default: float) -> float:
-        found = self.scalar(name)
-        return default if found is None else found.as_float()
+        scalar = self.scalar(name)
+        return default if scalar is None else scalar.as_float()
 
     def boolean(self, name: str, default: bool) -> bool:
-        found = self.scalar(name)
-        return default if found is None else found.as_bool()
+        scalar = self.scalar(name)
+        return default if scalar is None else scalar.as_bool()
 
     def word(self, name: str, default: str) -> str:
-        found = self.scalar(name)
-        return default if found is None else found.as_word()
+        scalar = self.scalar(name)
+        return default if scalar is None else scalar.as_word()
 
-    def _scalar(self, found: TextField) -> Scalar:
-        if isinstance(found.value, Message):
-            raise found.value.error(f"found a message, expected a value for {found.name}")
-        return found.value
+    def _scalar(self, field: TextField) -> Scalar:
+        if isinstance(field.value, Message):
+            raise field.value.error(f"found a message, expected a value for {field.name}")
+        return field.value
 
-    def _message(self, found: TextField) -> Message:
-        if isinstance(found.value, Scalar):
-            raise found.value.error(f"found {found.value.shown}, expected {found.name} {{ ... }}")
-        return found.value
+    def _message(self, field: TextField) -> Message:
+        if isinstance(field.value, Scalar):
+            raise field.value.error(f"found {field.value.shown}, expected {field.name} {{ ... }}")
+        return field.value
 
 
 def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
@@ -332,7 +332,7 @@ def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
 
     def copied(message: Message) -> Message:
         source.claim.add(FIELD_MEMORY * len(message.fields))
-        made = Message(source, moved(message.start), moved(message.end))
+        copy = Message(source, moved(message.start), moved(message.end))
         for each in message.fields:
             old = each.value
             value: Scalar | Message = (
@@ -341,10 +341,10 @@ def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
                 else Scalar(source, old.kind, moved(old.start), moved(old.end))
             )
             field = TextField(each.name, moved(each.start), moved(each.end), value, each.in_list)
-            made.fields.append(field)
-        made.empty_lists += [
+            copy.fields.append(field)
+        copy.empty_lists += [
             EmptyList(each.name, moved(each.start), moved(each.end)) for each in message.empty_lists
         ]
-        return made
+        return copy
 
     return copied(root)

@@ -1,6 +1,6 @@
 """Weights in either of Caffe's forms: a caffemodel, or HDF5.
 
-Which one a file is shows in its content when it is read; when it is written its name tells, as it
+Which one a file is shows in its content when it is read; when it is written its name decides, as it
 does to Caffe: HDF5 if it ends in ``.h5``, else a caffemodel.
 """
 
@@ -94,7 +94,7 @@ class WeightsLayer(Protocol):
 
     @property
     def type(self) -> str:
-        """Caffe 1.0's name for its type; "" where the file does not tell."""
+        """Caffe 1.0's name for its type; "" where the file has none."""
 
     @property
     def bottoms(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class WeightsFile(Closeable, Protocol):
 
     @property
     def net_name(self) -> str:
-        """The net's name, "" where the file does not tell."""
+        """The net's name, "" where the file has none."""
 
     def layer(self, name: str) -> WeightsLayer:
         """The layer of that name. Raises CaffemodelError where there is none, or several."""
@@ -130,7 +130,7 @@ class WeightsFile(Closeable, Protocol):
         """Raise CaffemodelError if the file is not what it was when it was opened."""
 
     def close(self) -> None:
-        """Let go of the file; arrays that were handed out stay valid."""
+        """Close the file; arrays that were handed out stay valid."""
 
 
 def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
@@ -151,7 +151,7 @@ def is_hdf5(path: str | Path) -> bool:
     """Whether the file's content is HDF5; False where it cannot be read."""
     try:
         return read_head(path, len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
-    except OSError:  # opening it in earnest tells what is wrong
+    except OSError:  # the real opening reports what is wrong
         return False
 
 
@@ -221,10 +221,10 @@ def check_weights(path: str | Path, expected: dict[str, tuple[Shape, ...]]) -> N
     """Read a written file's structure back; `expected` is layer -> shapes. Raises OutputError."""
     try:
         with open_weights(path) as weights:
-            found = {layer.name: tuple(b.shape for b in layer.blobs) for layer in weights.layers}
+            written = {layer.name: tuple(b.shape for b in layer.blobs) for layer in weights.layers}
     except CaffemodelError as error:
         raise OutputError(f"what was written cannot be read back: {error}") from error
     for name, shapes in expected.items():
-        if found.get(name, ()) != shapes:
-            there = ", ".join(map(shape_text, found.get(name, ()))) or "no params"
-            raise OutputError(f"{path}: layer {name!r} was written with {there}")
+        if written.get(name, ()) != shapes:
+            shown = ", ".join(map(shape_text, written.get(name, ()))) or "no params"
+            raise OutputError(f"{path}: layer {name!r} was written with {shown}")

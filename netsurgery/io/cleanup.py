@@ -91,8 +91,8 @@ def end(code: int) -> None:
 
 def _in_order() -> list[Undo]:
     """What is left to be undone, the last made first."""
-    made = list(reversed(_left))
-    return [undo for undo in made if undo.early] + [undo for undo in made if not undo.early]
+    undos = list(reversed(_left))
+    return [undo for undo in undos if undo.early] + [undo for undo in undos if not undo.early]
 
 
 def end_after_step(code: int) -> None:

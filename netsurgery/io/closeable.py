@@ -15,7 +15,7 @@ class Closeable(Protocol):
     """Something with a `close`, which leaving the ``with`` calls."""
 
     def close(self) -> None:
-        """Let go of what is held. May be called again."""
+        """Release what is held. May be called again."""
 
     def __enter__(self) -> Self:
         return self

@@ -94,7 +94,7 @@ class OutputFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the descriptor, and with it of the lock."""
+        """Close the descriptor, and with it release the lock."""
         close_quietly(self.fd)
         self.fd = -1
 
@@ -193,13 +193,13 @@ class Outputs:
                 with one_line(output.path):
                     os.replace(output.temporary, output.target)
         except BaseException:
-            for kept, output in reversed(undo):
+            for backup, output in reversed(undo):
                 if not os.path.lexists(output.temporary):
-                    _put_back(kept, output.target)
+                    _put_back(backup, output.target)
             raise
         finally:
-            for kept, _ in undo:
-                _unlink(kept)
+            for backup, _ in undo:
+                _unlink(backup)
 
     def _is_there(self, output: OutputFile) -> bool:
         """Whether the target holds the output already. Raises OutputError for another content."""
@@ -271,12 +271,12 @@ def _second_name(target: str) -> str | None:
     return name
 
 
-def _put_back(kept: str | None, target: str) -> None:
+def _put_back(backup: str | None, target: str) -> None:
     with contextlib.suppress(OSError):
-        if kept is None:
+        if backup is None:
             os.unlink(target)
-        elif kept:
-            os.replace(kept, target)
+        elif backup:
+            os.replace(backup, target)
 
 
 def _unlink(path: str | None) -> None:

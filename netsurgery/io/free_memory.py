@@ -19,8 +19,8 @@ _UNKNOWN = 2 << 30
 
 def free_memory(root: Path = Path("/")) -> int:
     """Bytes; `root` is where proc and sys are."""
-    found = [*_machine(root), *_groups(root), *_limits(root)]
-    return max(0, min(found))
+    sizes = [*_machine(root), *_groups(root), *_limits(root)]
+    return max(0, min(sizes))
 
 
 def _machine(root: Path) -> Iterator[int]:

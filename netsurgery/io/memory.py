@@ -63,7 +63,7 @@ class _Budget:
         self.taken = 0
 
     def allowed(self) -> int:
-        """The limit; what is free is asked for anew when nothing is in use."""
+        """The limit; free memory is measured again when nothing is in use."""
         if self.limit is not None:
             return self.limit
         if self.found is None or not self.taken:
@@ -124,7 +124,7 @@ class Claim(Closeable):
         self._grow(count, more=True)
 
     def at_least(self, count: int, what: str | None = None) -> None:
-        """Claim what is missing to `count` bytes in all, for `what` if it is said anew."""
+        """Grow the claim to `count` bytes in all; `what` replaces its name in messages."""
         self._what = what or self._what
         if count > self._count:
             self._grow(count - self._count, more=False)

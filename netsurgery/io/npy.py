@@ -33,7 +33,7 @@ _NOT = "not a .npy file of numbers"
 def read_npy(path: str | Path) -> NDArray[np.generic]:
     """The array in a .npy file: floats or whole numbers, of any shape and byte order.
 
-    Mapped, read-only: only its header is read. A shape that the file has not the bytes for is
+    Mapped, read-only: only its header is read. A shape for which the file is too short is
     refused. Raises FormatError for anything else; objects, which would have to be unpickled, are
     never read.
     """
@@ -51,8 +51,8 @@ def read_npy(path: str | Path) -> NDArray[np.generic]:
             if not length:
                 return np.empty(shape, kind)
             order: Literal["F", "C"] = "F" if fortran else "C"
-            found: NDArray[np.generic] = np.ndarray(shape, kind, file.map(), offset, order=order)
-            return found
+            array: NDArray[np.generic] = np.ndarray(shape, kind, file.map(), offset, order=order)
+            return array
     except OSError as error:
         raise FormatError(": ".join(unreadable(path, error, "one array (.npy)"))) from error
     except MemoryError as error:
@@ -113,6 +113,6 @@ def npy_bytes(array: NDArray[np.float32]) -> bytes:
     import numpy as np
 
     with Claim(3 * array.nbytes, f"a .npy file of {array.size} numbers"):
-        made = io.BytesIO()
-        np.save(made, array, allow_pickle=False)
-        return made.getvalue()
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        return buffer.getvalue()

@@ -34,17 +34,19 @@ def exposure(path: Path | str, exempt: Sequence[str] = ()) -> str | None:
         return None
     # The current folder may be gone, and is not asked for where the path is whole.
     whole = os.fspath(path) if os.path.isabs(path) else os.path.join(os.getcwd(), path)
-    roots = {os.path.realpath(one): {place for place, _ in _steps(one)} for one in exempt}
-    own, shared, found = _own_users(), set[str](), dict[str, str]()
+    roots = {
+        os.path.realpath(trusted): {place for place, _ in _steps(trusted)} for trusted in exempt
+    }
+    own, shared, exposed = _own_users(), set[str](), dict[str, str]()
     for place, state in _steps(whole):
         ways = [way for root, way in roots.items() if _is_below(place, root)]
         if ways:
-            found = {at: why for at, why in found.items() if not any(at in way for way in ways)}
+            exposed = {at: why for at, why in exposed.items() if not any(at in way for way in ways)}
         elif why := _why(place, state, os.path.dirname(place) in shared, own):
-            found[place] = why
+            exposed[place] = why
         if state is not None and stat.S_ISDIR(state.st_mode) and _is_shared(place, state, own):
             shared.add(place)
-    return next((f"{'it' if at == whole else at} {why}" for at, why in found.items()), None)
+    return next((f"{'it' if at == whole else at} {why}" for at, why in exposed.items()), None)
 
 
 def foreign_link(path: Path | str) -> str | None:
@@ -78,14 +80,14 @@ def _own_users() -> set[int]:
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result | None]]:
     """Every folder, link and file on the way, the root first; None for one that is not there."""
-    here, left, links = "/", path.split("/")[::-1], 0
-    yield here, os.lstat(here)
+    current, left, links = "/", path.split("/")[::-1], 0
+    yield current, os.lstat(current)
     while left:
         name = left.pop()
         if name in ("", ".", ".."):
-            here = os.path.dirname(here) if name == ".." else here
+            current = os.path.dirname(current) if name == ".." else current
             continue
-        place = os.path.join(here, name)
+        place = os.path.join(current, name)
         try:
             state = os.lstat(place)
             target = os.readlink(place) if stat.S_ISLNK(state.st_mode) else None
@@ -94,10 +96,10 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result | None]]:
             return
         yield place, state
         if target is None:
-            here = place
+            current = place
         elif links < _LINKS:
             links, left = links + 1, left + target.split("/")[::-1]
-            here = "/" if target.startswith("/") else here
+            current = "/" if target.startswith("/") else current
         else:
             return
 

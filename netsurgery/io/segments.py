@@ -61,14 +61,14 @@ class FileSource(Closeable):
             what = "not a file name (it holds a zero byte)"
             raise OSError(errno.EINVAL, what, self.path) from error
         self._map: mmap.mmap | None = None
-        found = os.fstat(self._fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
             self.close()
-            if stat.S_ISDIR(found.st_mode):
+            if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(errno.EISDIR, "is a folder", self.path)
             raise OSError(errno.EINVAL, "is not a regular file", self.path)
-        self.size = found.st_size
-        self.identity = _identity(found)
+        self.size = status.st_size
+        self.identity = _identity(status)
 
     @property
     def fd(self) -> int:
@@ -112,7 +112,7 @@ class FileSource(Closeable):
             raise OSError(errno.EIO, "it became shorter while it was being read") from error
 
     def close(self) -> None:
-        """Let go of the file; a second call does nothing."""
+        """Close the file; a second call does nothing."""
         close_quietly(self._fd)
         self._fd, self._map = -1, None
 
@@ -124,8 +124,8 @@ def close_quietly(fd: int) -> None:
             os.close(fd)
 
 
-def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -245,14 +245,14 @@ class _Writer:
             self.progress(self.at, self.total)
 
     def produce(self, segment: Computed) -> None:
-        given = 0
+        written = 0
         for chunk in segment.chunks():
-            given += memoryview(chunk).nbytes
-            if given > segment.length:
+            written += memoryview(chunk).nbytes
+            if written > segment.length:
                 break
             self.write(chunk)
-        if given != segment.length:
-            more = "more than " if given > segment.length else f"{given} instead of "
+        if written != segment.length:
+            more = "more than " if written > segment.length else f"{written} instead of "
             raise OutputError(f"a computed param gave {more}{segment.length} bytes")
 
     def copy(self, segment: FileRange) -> None:

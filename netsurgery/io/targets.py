@@ -91,14 +91,14 @@ def _check_inputs(path: str, target: str, inputs: Iterable[str | Path]) -> None:
 
 
 def _check_others(path: str, target: str, others: Mapping[str, str]) -> None:
-    for name, other in others.items():
-        if target == other or _same(target, other):
+    for name, path_of_other in others.items():
+        if target == path_of_other or _same(target, path_of_other):
             raise OutputError(f"{path}: is the output {name} too; give one another name")
 
 
-def _same(one: str, other: str) -> bool:
+def _same(first: str, second: str) -> bool:
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(first, second)
     except FileNotFoundError:
         return False
 

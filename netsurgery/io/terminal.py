@@ -49,12 +49,12 @@ def printable(text: str) -> str:
         return text
     import unicodedata
 
-    made, marks = [], 0
+    escaped, marks = [], 0
     for char in text:
         marks = marks + 1 if unicodedata.category(char).startswith("M") else 0
         harmless = char in "\n\t" or (char.isprintable() and marks <= _MARKS)
-        made.append(char if harmless else _escaped(char))
-    return "".join(made)
+        escaped.append(char if harmless else _escaped(char))
+    return "".join(escaped)
 
 
 def _escaped(char: str) -> str:

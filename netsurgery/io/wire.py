@@ -166,11 +166,11 @@ class WireReader(Reader):
 
     def listed(self, fields: Iterable[WireField]) -> list[WireField]:
         """The fields as a list, its memory claimed for as long as it lives."""
-        found = _Fields(Claim(0, f"{self.path}: the list of its fields"))
+        listed = _Fields(Claim(0, f"{self.path}: the list of its fields"))
         for field in fields:
-            found.claim.add(FIELD_MEMORY)
-            found.append(field)
-        return found
+            listed.claim.add(FIELD_MEMORY)
+            listed.append(field)
+        return listed
 
     def run(self, field: WireField, end: int) -> WireField:
         """`field` stretched over those after it with the same tag, one byte, and fixed width.
@@ -200,9 +200,10 @@ class WireReader(Reader):
     def expect(self, field: WireField, *wires: Wire) -> None:
         """Refuse a known field of a wire type it never has."""
         if field.wire not in wires:
-            wanted = " or ".join(str(int(wire)) for wire in wires)
+            expected = " or ".join(str(int(wire)) for wire in wires)
             raise self.error(
-                f"field {field.number} has wire type {field.wire} instead of {wanted}", field.start
+                f"field {field.number} has wire type {field.wire} instead of {expected}",
+                field.start,
             )
 
 

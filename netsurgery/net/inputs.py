@@ -208,14 +208,14 @@ def _of_other_states(net: NetDefinition, plan: _Plan) -> Iterator[str]:
 def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
     """Write the Input in the data layer's own lines; the blobs that are declared so."""
     message = plan.layer.message
-    kind = message.one("type")
+    kind = message.single("type")
     if kind is None or not isinstance(kind.value, Scalar):
         return set()
     edits.replace(kind.value.start, kind.value.end, quoted(types.INPUT.name, kind.value))
     _keep_tops(edits, message, plan)
     shapes = " ".join(_shape("shape", shape) for shape in plan.tops.values())
     input_param = f"input_param {{ {shapes} }}"
-    own = message.one(types.message_of(plan.layer) or "")
+    own = message.single(types.message_of(plan.layer) or "")
     if own is None:
         insert_field(edits, kind, input_param)
     else:
@@ -277,11 +277,11 @@ def _write_missing(edits: Edits, net: NetDefinition, specified: Mapping[str, Sha
     """Declare the shapes given for inputs that have none in the text."""
     written: set[str] = set()
     for layer in net.layers:
-        kind = layer.message.one("type")
+        kind = layer.message.single("type")
         bare = layer.type == types.INPUT.name and not layer.param("input_param").messages("shape")
         if bare and kind is not None and set(layer.tops) <= set(specified):
             shapes = " ".join(_shape("shape", specified[top]) for top in layer.tops)
-            own = layer.message.one("input_param")
+            own = layer.message.single("input_param")
             if own is None:
                 insert_field(edits, kind, f"input_param {{ {shapes} }}")
             else:

@@ -120,7 +120,7 @@ def write_for_any_size(edits: Edits, shuffle: Shuffle) -> None:
     groups, members = shuffle.groups
     dims = f"shape {{ dim: {groups} dim: {members} }}", f"shape {{ dim: {groups * members} }}"
     for layer, shape, axes in ((first, dims[0], 1), (last, dims[1], 2)):
-        param = layer.message.one("reshape_param")
+        param = layer.message.single("reshape_param")
         if param is not None:
             text = f"reshape_param {{ {shape} axis: 1 num_axes: {axes} }}"
             edits.replace(param.start, param.end, text)

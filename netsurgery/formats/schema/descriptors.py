@@ -77,27 +77,27 @@ def why_not_parsed(message: str, data: bytes, key: str = CAFFE) -> str:
     kind = descriptor(message, key)
     if kind is None:
         return f"the schema has no message {message}"
-    made = GetMessageClass(kind)()
+    parsed = GetMessageClass(kind)()
     try:
-        made.MergeFromString(data)
+        parsed.MergeFromString(data)
     except DecodeError:
         return "a field of it is broken"
-    missing = made.FindInitializationErrors()
+    missing = parsed.FindInitializationErrors()
     return f"it lacks {', '.join(missing)}" if missing else ""
 
 
 def _label(field: FieldDescriptor, name: str, number: int) -> bool:
     # Older versions of protobuf have `label` alone, which newer ones warn of.
-    found = getattr(field, name, None)
-    return bool(field.label == number if found is None else found)
+    label = getattr(field, name, None)
+    return bool(field.label == number if label is None else label)
 
 
 @functools.cache
 def _pool(key: str) -> tuple[Any, str]:
     from google.protobuf import descriptor_pb2, descriptor_pool
 
-    made = descriptor_pb2.FileDescriptorSet.FromString((_HERE / f"{key}.desc").read_bytes())
+    files = descriptor_pb2.FileDescriptorSet.FromString((_HERE / f"{key}.desc").read_bytes())
     pool = descriptor_pool.DescriptorPool()
-    for file in made.file:
+    for file in files.file:
         pool.AddSerializedFile(file.SerializeToString())
-    return pool, made.file[0].package
+    return pool, files.file[0].package

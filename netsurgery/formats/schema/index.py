@@ -37,7 +37,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Fork:
-    """What a fork has and Caffe 1.0 has not.
+    """What a fork adds to Caffe 1.0.
 
     key: the name of its descriptors. fields: message -> its fields. words: enum ->
     ("PoolingParameter.PoolMethod") the words it adds, with their numbers.
@@ -51,14 +51,14 @@ class Fork:
 
 def caffe_fields(message: str) -> Fields:
     """The fields of a message of Caffe 1.0; none for a message that it does not have."""
-    found: Fields = _caffe()["fields"].get(message, _NONE)
-    return found
+    fields: Fields = _caffe()["fields"].get(message, _NONE)
+    return fields
 
 
 def caffe_words(message: str, field: str) -> Words | None:
     """The words of a field that is an enum in Caffe 1.0; None for any other."""
-    found: Words | None = _caffe()["words"].get(message, _NONE).get(field)
-    return found
+    words: Words | None = _caffe()["words"].get(message, _NONE).get(field)
+    return words
 
 
 def has_word(enum: str, word: str) -> bool:
@@ -73,22 +73,25 @@ def forks_with(message: str, field: str) -> tuple[str, ...]:
 
 @functools.cache
 def fields_of_forks(message: str) -> Fields:
-    """The fields that any fork has in `message` and Caffe 1.0 has not."""
-    found: dict[str, str] = {}
+    """The fields that any fork adds to `message`."""
+    fields: dict[str, str] = {}
     for fork in forks():
         for name, kind in fork.fields.get(message, _NONE).items():
-            found.setdefault(name, kind)
-    return MappingProxyType(found)
+            fields.setdefault(name, kind)
+    return MappingProxyType(fields)
 
 
 @functools.cache
 def _caffe() -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = json.loads((_HERE / "caffe.json").read_text("utf-8"))
-    return found
+    index: Mapping[str, Mapping[str, Any]] = json.loads((_HERE / "caffe.json").read_text("utf-8"))
+    return index
 
 
 @functools.cache
 def forks() -> tuple[Fork, ...]:
     """Every fork, in the order in which they are named."""
-    found = json.loads((_HERE / "forks.json").read_text("utf-8"))
-    return tuple(Fork(one["file"], one["name"], one["fields"], one["words"]) for one in found)
+    records = json.loads((_HERE / "forks.json").read_text("utf-8"))
+    return tuple(
+        Fork(record["file"], record["name"], record["fields"], record["words"])
+        for record in records
+    )

@@ -42,26 +42,28 @@ class Known:
 @functools.cache
 def known_fields(message: str) -> Mapping[str, Known]:
     """Every field that Caffe 1.0 or a fork has in the message; none for one that is not known."""
-    found: dict[str, Known | None] = {}
+    fields: dict[str, Known | None] = {}
     for key in (CAFFE, *(fork.key for fork in forks() if message in fork.fields)):
         of = descriptor(message, key)
         for each in of.fields if of is not None else ():
             if key != CAFFE and each.name in caffe_fields(message):
                 continue
-            one = _known(each)
-            found[each.name] = _agreed(found.get(each.name, one), one)
-    return MappingProxyType({name: one for name, one in found.items() if one is not None})
+            known = _known(each)
+            fields[each.name] = _agreed(fields.get(each.name, known), known)
+    return MappingProxyType({name: known for name, known in fields.items() if known is not None})
 
 
-def _agreed(one: Known | None, other: Known) -> Known | None:
+def _agreed(first: Known | None, second: Known) -> Known | None:
     """What both say; None where they do not even agree on what kind of field it is."""
-    if one is None or (one.repeated, one.message) != (other.repeated, other.message):
+    if first is None or (first.repeated, first.message) != (second.repeated, second.message):
         return None
-    if one == other:
-        return one
-    same_words = one.words if one.words == other.words else {}
-    same_default = one.default if one.default == other.default else None
-    return Known(one.repeated, one.message, one.is_bool and other.is_bool, same_words, same_default)
+    if first == second:
+        return first
+    same_words = first.words if first.words == second.words else {}
+    same_default = first.default if first.default == second.default else None
+    return Known(
+        first.repeated, first.message, first.is_bool and second.is_bool, same_words, same_default
+    )
 
 
 def _known(of: FieldDescriptor) -> Known:

@@ -68,8 +68,8 @@ class _Schema:
     message: Descriptor
 
     def field(self, name: str) -> FieldDescriptor | None:
-        found: FieldDescriptor | None = self.message.fields_by_name.get(name)
-        return found
+        field: FieldDescriptor | None = self.message.fields_by_name.get(name)
+        return field
 
 
 def problems(message: Message, name: str = NET) -> Iterator[Problem]:
@@ -78,10 +78,10 @@ def problems(message: Message, name: str = NET) -> Iterator[Problem]:
     What a fork takes is given too, with the fork's name; a message that only forks have is held
     against theirs. In file order, message by message.
     """
-    found = descriptor(name)
-    if found is None:
+    schema = descriptor(name)
+    if schema is None:
         raise KeyError(name)
-    yield from _problems(message, (_Schema(CAFFE, found),), "")
+    yield from _problems(message, (_Schema(CAFFE, schema),), "")
 
 
 def _problems(message: Message, schemas: tuple[_Schema, ...], path: str) -> Iterator[Problem]:
@@ -182,8 +182,8 @@ def _value(
     again: bool,
 ) -> Iterator[Problem]:
     """What is wrong with a field that all of `schemas` have."""
-    found = [_wrong(message, field, each, again) for each in schemas]
-    taking = tuple(each for each, wrong in zip(schemas, found, strict=True) if wrong is None)
+    faults = [_wrong(message, field, each, again) for each in schemas]
+    taking = tuple(each for each, wrong in zip(schemas, faults, strict=True) if wrong is None)
     if taking:
         inner = tuple(
             _Schema(each.key, kind)
@@ -193,7 +193,7 @@ def _value(
         if inner and isinstance(field, TextField) and isinstance(field.value, Message):
             yield from _problems(field.value, inner, f"{path}.")
         return
-    wrong = found[0]
+    wrong = faults[0]
     assert wrong is not None
     names = _also(message, field, schemas[0], again)
     if names:
@@ -204,9 +204,9 @@ def _value(
 
 
 def _field(schema: _Schema, name: str) -> FieldDescriptor:
-    found = schema.field(name)
-    assert found is not None
-    return found
+    field = schema.field(name)
+    assert field is not None
+    return field
 
 
 def _also(
@@ -218,9 +218,9 @@ def _also(
         of = descriptor(name, key)
         if of is None or field.name not in of.fields_by_name:
             continue
-        other = _Schema(key, of)
-        if _wrong(message, field, other, again) is None:
-            taking.append(other)
+        fork = _Schema(key, of)
+        if _wrong(message, field, fork, again) is None:
+            taking.append(fork)
     return _names(taking)
 
 

@@ -1,7 +1,7 @@
 """A binary net of an earlier Caffe, weights and all, written for Caffe 1.0.
 
-The same steps as for a prototxt (`upgrade`), on the wire: what is not weights is written anew, the
-weights are copied as ranges of the old file, so that memory does not grow with them.
+The same steps as for a prototxt (`upgrade`), at the protobuf level: all but the weights is
+rewritten, the weights are copied as ranges of the old file, so that memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, PartCount, open_protobuf
-from netsurgery.formats.upgrade.inputs import told_beyond, told_left_out
+from netsurgery.formats.upgrade.inputs import beyond_text, left_out_text
 from netsurgery.formats.upgrade.layers import SPEC_NUMBERS, V2_NUMBERS, OldLayer, read_old_layer
 from netsurgery.formats.upgrade.splices import UpgradeStep
 from netsurgery.formats.upgrade.v0 import fold_padding
@@ -30,7 +30,7 @@ from netsurgery.io.wire import Wire, WireField, WireReader, delimited, packed_va
 __all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
 
 _INPUT, _INPUT_DIM, _STATE, _DEBUG, _INPUT_SHAPE = 3, 4, 6, 7, 8
-_V0_HAS_NOT = {_STATE: "state", _DEBUG: "debug_info"}
+_NOT_IN_V0 = {_STATE: "state", _DEBUG: "debug_info"}
 _SHAPE_DIM, _INPUT_PARAM_SHAPE = 1, 1
 _DIMS = 4
 #: What a byte of a packed number takes as one of Python's.
@@ -66,14 +66,14 @@ class BinaryUpgrade:
 
 
 class _Net:
-    """A net's fields on the wire."""
+    """A net's protobuf fields."""
 
     def __init__(self, source: FileSource) -> None:
         self.reader = WireReader(source)
         self.fields = self.reader.listed(self.reader.fields(0, source.size))
-        for found in self.fields[:1]:
-            if found.number == NET_NAME and found.wire != Wire.DELIMITED:
-                raise self.reader.error("a number where a net has its name; no net", found.start)
+        for field in self.fields[:1]:
+            if field.number == NET_NAME and field.wire != Wire.DELIMITED:
+                raise self.reader.error("a number where a net has its name; no net", field.start)
         self.old, self.new = self.all(NET_V1), self.all(NET_V2)
         if self.old and self.new:
             raise self.reader.error(
@@ -85,20 +85,20 @@ class _Net:
             raise self.reader.error("holds no layers, so it is no caffemodel")
 
     def all(self, number: int) -> list[WireField]:
-        return [found for found in self.fields if found.number == number]
+        return [field for field in self.fields if field.number == number]
 
     def texts(self, number: int) -> list[str]:
-        return [self.reader.text(found) for found in self.all(number)]
+        return [self.reader.text(field) for field in self.all(number)]
 
     def integers(self, fields: list[WireField]) -> list[int]:
         """A repeated integer, packed or not."""
         out = []
-        for found in fields:
-            self.reader.expect(found, Wire.VARINT, Wire.DELIMITED)
-            self.reader.claim.add(_NUMBER_MEMORY * (found.end - found.body))
-            at = found.body
-            while at < found.end:
-                value, at = self.reader.varint(at, found.end)
+        for field in fields:
+            self.reader.expect(field, Wire.VARINT, Wire.DELIMITED)
+            self.reader.claim.add(_NUMBER_MEMORY * (field.end - field.body))
+            at = field.body
+            while at < field.end:
+                value, at = self.reader.varint(at, field.end)
                 out.append(value)
         return out
 
@@ -126,16 +126,16 @@ def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
         for number in (_STATE, _DEBUG):
             if net.all(number):
                 left_out.add(number)
-                what = f"{_V0_HAS_NOT[number]}, which V0 nets have not, is left out"
+                what = f"{_NOT_IN_V0[number]}, which V0 nets do not have, is left out"
                 changes.append(UpgradeStep(None, what))
-    told = [change for layer in layers.values() for change in layer.changes] + changes
+    steps = [change for layer in layers.values() for change in layer.changes] + changes
     outlines = [layer.outline for layer in layers.values() if layer.outline is not None]
     if input_layer:
         outlines.insert(0, Outline("input", "Input", (), tuple(net.texts(_INPUT)), ()))
     segments: list[Segment] = [FileRange(source, 0, source.size)]
-    if told:
+    if steps:
         segments = _written(net, layers, input_layer, left_out)
-    return BinaryUpgrade(source.path, generation, tuple(segments), tuple(told), tuple(outlines))
+    return BinaryUpgrade(source.path, generation, tuple(segments), tuple(steps), tuple(outlines))
 
 
 def _written(
@@ -143,17 +143,17 @@ def _written(
 ) -> list[Segment]:
     """The net's fields in their order, the Input layer before the first of the layers."""
     out = JoinedParts(net.reader.source)
-    for found in net.fields:
-        layer = layers.get(found.start)
+    for field in net.fields:
+        layer = layers.get(field.start)
         if layer is not None:
             out.add(input_layer)
             input_layer = b""
             if layer.body is not None:
                 out.message(NET_V2, layer.body)
-            elif found.number == NET_V2:
-                out.copy(found.start, found.end)
-        elif found.number not in left_out:
-            out.copy(found.start, found.end)
+            elif field.number == NET_V2:
+                out.copy(field.start, field.end)
+        elif field.number not in left_out:
+            out.copy(field.start, field.end)
     return out.done()
 
 
@@ -161,9 +161,9 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _UpgradedLayer]]:
     """The generation, and by their places the layers of V1, or of V0 without their paddings."""
     reader, count = net.reader, PartCount(net.reader)
     old = []
-    for found in net.old:
-        old.append(read_old_layer(reader, found))
-        count.add(sum(each.name in COUNTED for each in old[-1].parts), found.start)
+    for field in net.old:
+        old.append(read_old_layer(reader, field))
+        count.add(sum(each.name in COUNTED for each in old[-1].parts), field.start)
     generation = "V1" if all(layer.kind is None for layer in old) else "V0"
     if generation == "V0":
         for layer in old:
@@ -190,12 +190,12 @@ def _converted(layer: OldLayer, transform: bool) -> _UpgradedLayer:
 
 
 def _new_layers(net: _Net) -> dict[int, _UpgradedLayer]:
-    """The layers of V2; those of old BatchNorms, and with numbers of NVIDIA's Caffe, anew."""
+    """The layers of V2; old BatchNorms, and those with NVIDIA's field numbers, are rewritten."""
     layers, count = {}, PartCount(net.reader)
-    for found in net.new:
-        outline = _outline(net.reader, found)
-        count.add(len(outline.bottoms) + len(outline.tops) + len(outline.blobs), found.start)
-        fields = net.reader.listed(net.reader.fields(found.body, found.end))
+    for field in net.new:
+        outline = _outline(net.reader, field)
+        count.add(len(outline.bottoms) + len(outline.tops) + len(outline.blobs), field.start)
+        fields = net.reader.listed(net.reader.fields(field.body, field.end))
         blobs = {
             each.start: part(net.reader, each, "blobs")
             for each in fields
@@ -213,7 +213,7 @@ def _new_layers(net: _Net) -> dict[int, _UpgradedLayer]:
             else:
                 body.copy(each.start, each.end)
         changes = tuple(UpgradeStep(outline.name, what) for what in done)
-        layers[found.start] = _UpgradedLayer(body if done else None, changes, outline)
+        layers[field.start] = _UpgradedLayer(body if done else None, changes, outline)
     return layers
 
 
@@ -222,20 +222,20 @@ def _rates(reader: WireReader, fields: list[WireField]) -> dict[int, bytes]:
 
     Empty where nothing changes.
     """
-    specs = [found for found in fields if found.number == V2_NUMBERS["param"]]
+    specs = [field for field in fields if field.number == V2_NUMBERS["param"]]
     rates = {number: _ZERO for key, number in SPEC_NUMBERS.items() if key.endswith("_mult")}
     zero = b"".join(tag(number, Wire.FIXED32) + data for number, data in rates.items())
     if len(specs) != 3:
         return {}
-    made, changed = {}, False
-    for found in specs:
-        reader.expect(found, Wire.DELIMITED)
-        inside = reader.listed(reader.fields(found.body, found.end))
-        given = {each.number: reader.read(each.body, each.end) for each in inside}
-        changed = changed or any(given.get(number) != _ZERO for number in rates)
-        kept = [each for each in inside if each.number not in rates]
-        made[found.start] = b"".join(reader.read(each.start, each.end) for each in kept) + zero
-    return made if changed else {}
+    specs_now, changed = {}, False
+    for field in specs:
+        reader.expect(field, Wire.DELIMITED)
+        inside = reader.listed(reader.fields(field.body, field.end))
+        values = {each.number: reader.read(each.body, each.end) for each in inside}
+        changed = changed or any(values.get(number) != _ZERO for number in rates)
+        rest = [each for each in inside if each.number not in rates]
+        specs_now[field.start] = b"".join(reader.read(each.start, each.end) for each in rest) + zero
+    return specs_now if changed else {}
 
 
 def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
@@ -254,7 +254,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
         raise net.reader.error(what, at)
     listed = ", ".join(map(repr, names))
     if not shapes and not dims:
-        return b"", [UpgradeStep(None, told_left_out(listed))]
+        return b"", [UpgradeStep(None, left_out_text(listed))]
     body = delimited(V2_NUMBERS["name"], b"input") + delimited(V2_NUMBERS["type"], b"Input")
     for name in names:
         body += delimited(V2_NUMBERS["top"], name.encode("utf-8", "surrogateescape"))
@@ -263,7 +263,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
     )
     body += delimited(V2_NUMBERS["input_param"], inside)
     changes = [UpgradeStep(None, f"input {listed} becomes a layer Input")]
-    return delimited(NET_V2, body), changes + told_beyond(len(names), len(shapes), len(dims))
+    return delimited(NET_V2, body), changes + beyond_text(len(names), len(shapes), len(dims))
 
 
 def _shapes(net: _Net, shapes: list[WireField], dims: list[int], count: int) -> Iterator[bytes]:
@@ -294,8 +294,8 @@ def check_upgraded(path: Path | str, upgrade: BinaryUpgrade) -> None:
         with open_protobuf(path) as source:
             reader = WireReader(source)
             fields = reader.fields(0, source.size)
-            found = tuple(_outline(reader, each) for each in fields if each.number == NET_V2)
+            written = tuple(_outline(reader, each) for each in fields if each.number == NET_V2)
     except CaffemodelError as error:
         raise OutputError(f"what was written cannot be read back: {error}") from error
-    if found != upgrade.layers:
+    if written != upgrade.layers:
         raise OutputError(f"{path}: was written otherwise than planned")

@@ -26,9 +26,9 @@ from netsurgery.formats.upgrade.v1 import v1_type
 __all__ = [
     "DATA_PARAMS",
     "TRANSFORM",
+    "beyond_text",
     "check_inputs",
-    "told_beyond",
-    "told_left_out",
+    "left_out_text",
     "upgrade_inputs",
     "upgrade_transforms",
 ]
@@ -59,23 +59,23 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[UpgradeStep]:
     names = root.all("input")
     if not names:
         return []
-    old = [found for found in root.fields if found.name in _FIELDS]
-    layers = [found for found in root.fields if found.name in ("layer", "layers")]
-    sized = any(found.name != "input" for found in old)
-    made = _InputLayer(edits, root, names, layers)
-    at = made.place(old[0]) if sized else None
+    old = [field for field in root.fields if field.name in _FIELDS]
+    layers = [field for field in root.fields if field.name in ("layer", "layers")]
+    sized = any(field.name != "input" for field in old)
+    layer = _InputLayer(edits, root, names, layers)
+    at = layer.place(old[0]) if sized else None
     for start, end in root.places(*_FIELDS):
         if (start, end) != at:
-            cut(edits, start, end, made.moved.get((start, end), 0))
+            cut(edits, start, end, layer.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))
     if not sized:
-        return [UpgradeStep(None, told_left_out(listed))]
-    beyond = told_beyond(len(names), len(made.shapes), len(made.dims))
+        return [UpgradeStep(None, left_out_text(listed))]
+    beyond = beyond_text(len(names), len(layer.shapes), len(layer.dims))
     return [UpgradeStep(None, f"input {listed} becomes a layer Input"), *beyond]
 
 
 class _InputLayer:
-    """The Input layer in the making; `moved` tells up to where a field's comments went with it."""
+    """The Input layer in the making; `moved`: up to where a field's comments went with it."""
 
     def __init__(
         self, edits: Edits, root: Message, names: list[TextField], layers: list[TextField]
@@ -102,8 +102,8 @@ class _InputLayer:
         place = first.start, first.end
         if place not in self.moved:
             newline = line_end(self.source)
-            kept = comments(self.source[first.start : first.end])
-            text += "".join(f" {comment}{newline}" for comment in kept)
+            remarks = comments(self.source[first.start : first.end])
+            text += "".join(f" {comment}{newline}" for comment in remarks)
         self.edits.replace(first.start, self.moved.get(place, first.end), text)
         return place
 
@@ -138,12 +138,12 @@ class _InputLayer:
         return f"shape {{ {' '.join(lines)} }}"
 
 
-def told_left_out(listed: str) -> str:
+def left_out_text(listed: str) -> str:
     """What is said of inputs without a shape."""
     return f"input {listed} has no shape and is left out, as Caffe leaves it out"
 
 
-def told_beyond(names: int, shapes: int, dims: int) -> list[UpgradeStep]:
+def beyond_text(names: int, shapes: int, dims: int) -> list[UpgradeStep]:
     """What Caffe does not read of that many inputs, input_shape and input_dim."""
     if shapes and dims:
         return [
@@ -180,8 +180,8 @@ def _moving(layer: Message, param: str) -> list[TextField]:
     data = layer.message(param)
     if data is None:
         return []
-    found = [field for key in TRANSFORM if (field := data.one(key)) is not None]
-    return sorted(found, key=lambda field: field.start)
+    moving = [field for key in TRANSFORM if (field := data.single(key)) is not None]
+    return sorted(moving, key=lambda field: field.start)
 
 
 def _upgrade(edits: Edits, layer: Message, param: str) -> list[UpgradeStep]:
@@ -192,20 +192,20 @@ def _upgrade(edits: Edits, layer: Message, param: str) -> list[UpgradeStep]:
         comment, moved = trailing(source, field.start, field.end)
         lines.append(source[field.start : field.end] + (f"  {comment}" if comment else ""))
         cut(edits, field.start, field.end, moved)
-    data, there = layer.one(param), layer.one("transform_param")
-    anchor, made = data or layer.one("type"), []
+    data, target = layer.single(param), layer.single("transform_param")
+    anchor, added = data or layer.single("type"), []
     if anchor is not None and data is None:
         insert_field(edits, anchor, f"{param} {{ }}")
-        made.append(param)
-    if there is not None:
-        _fill(edits, there, lines, {field.name for field in fields})
+        added.append(param)
+    if target is not None:
+        _fill(edits, target, lines, {field.name for field in fields})
     elif anchor is not None:
         insert_field(edits, anchor, _block(anchor, lines, source))
-        made += [] if lines else ["transform_param"]
+        added += [] if lines else ["transform_param"]
     if fields:
         listed = ", ".join(field.name for field in fields)
         return [UpgradeStep(name, f"{listed} of {param}: now in transform_param")]
-    return [UpgradeStep(name, f"an empty {each}, as Caffe adds it") for each in made]
+    return [UpgradeStep(name, f"an empty {each}, as Caffe adds it") for each in added]
 
 
 def _block(data: TextField, lines: list[str], source: str) -> str:
@@ -220,15 +220,15 @@ def _fill(edits: Edits, field: TextField, lines: list[str], names: set[str]) -> 
     """Put the lines into a transform_param that is there, in place of its fields of those names."""
     if isinstance(field.value, Scalar):
         raise field.value.error(f"found {field.value.text}, expected transform_param {{ ... }}")
-    there, source = field.value, edits.source.text
+    message, source = field.value, edits.source.text
     for name in names:
-        for start, end in there.places(name):
+        for start, end in message.places(name):
             cut(edits, start, end)
     if not lines:
         return
-    if "\n" in source[there.start : there.end]:
-        inside = line_end(source) + indent_of(source, field.start) + indent_step(there)
-        edits.insert(there.start + 1, "".join(inside + line for line in lines))
+    if "\n" in source[message.start : message.end]:
+        inside = line_end(source) + indent_of(source, field.start) + indent_step(message)
+        edits.insert(message.start + 1, "".join(inside + line for line in lines))
     else:
         newline = line_end(source) if any(comments(line) for line in lines) else ""
-        edits.insert(there.start + 1, "".join(f" {line}{newline}" for line in lines))
+        edits.insert(message.start + 1, "".join(f" {line}{newline}" for line in lines))

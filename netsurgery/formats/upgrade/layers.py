@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from netsurgery.formats.generations import V0_TYPES, V1_TYPES
 from netsurgery.formats.upgrade.inputs import DATA_PARAMS, TRANSFORM
 from netsurgery.formats.upgrade.splices import UpgradeStep
-from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, home, left_out, told
+from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, change_text, home, left_out
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.upgrade.wire_fields import (
     JoinedParts,
@@ -77,7 +77,7 @@ class OldLayer:
         """The layer with that padding taken over."""
         own = [each for each in self.parts if each.name != "bottom"]
         own.append(text_part("bottom", pad.bottom))
-        changes = (*self.changes, UpgradeStep(self.name, pad.told))
+        changes = (*self.changes, UpgradeStep(self.name, pad.change_text))
         return replace(self, parts=tuple(own), changes=changes, pad=pad.size)
 
     @property
@@ -88,8 +88,8 @@ class OldLayer:
             return False
         numbers = {PARAM_NUMBERS[param][key] for key in TRANSFORM}
         data = [each for each in self.parts if each.name == param]
-        fields = (found for each in data for found in self.reader.fields(each.start, each.end))
-        return any(found.number in numbers for found in fields)
+        fields = (field for each in data for field in self.reader.fields(each.start, each.end))
+        return any(field.number in numbers for field in fields)
 
     def upgraded(
         self, source: FileSource, transform: bool
@@ -126,64 +126,64 @@ class OldLayer:
         return out, tuple(changes)
 
 
-def read_old_layer(reader: WireReader, found: WireField) -> OldLayer:
+def read_old_layer(reader: WireReader, field: WireField) -> OldLayer:
     """The layer in the field `layers` of a net. Raises CaffemodelError, with the offset."""
-    reader.expect(found, Wire.DELIMITED)
-    own, unknown = parts(reader, found, V1_NUMBERS)
+    reader.expect(field, Wire.DELIMITED)
+    own, unknown = parts(reader, field, V1_NUMBERS)
     if any(each.name == "layer" for each in own):
-        return _read_v0(reader, found, own, unknown)
+        return _read_v0(reader, field, own, unknown)
     name = last_text(own, "name")
     what = "`layers` becomes `layer`"
     today = None
     for each in own:
         if each.name == "type":
             if each.wire != Wire.VARINT:
-                raise reader.error(f"layer {name!r}: its type is no number of V1's", found.start)
+                raise reader.error(f"layer {name!r}: its type is no number of V1's", field.start)
             number = _number(each)
             if number >= len(V1_TYPES):
                 raise reader.error(
                     f"layer {name!r}: found the type {number}, expected a type of Caffe's V1, "
                     f"at most {len(V1_TYPES) - 1}",
-                    found.start,
+                    field.start,
                 )
             today = V1_TYPES[number]
     if today is not None:
         what += f', type {V1_TYPES.index(today)} becomes "{today}"'
     changes = [UpgradeStep(name, what)]
     for number in dict.fromkeys(unknown):
-        changes.append(UpgradeStep(name, f"field {number}, which V1 has not, is left out"))
-    kept = tuple(each for each in own if each.name != "type")
-    return OldLayer(reader, found.start, today, kept, tuple(changes))
+        changes.append(UpgradeStep(name, f"field {number}, which V1 does not have, is left out"))
+    rest = tuple(each for each in own if each.name != "type")
+    return OldLayer(reader, field.start, today, rest, tuple(changes))
 
 
 def _read_v0(
-    reader: WireReader, found: WireField, outer: Sequence[WirePart], unknown: Sequence[int]
+    reader: WireReader, layer: WireField, outer: Sequence[WirePart], unknown: Sequence[int]
 ) -> OldLayer:
-    other = [each.name for each in outer if each.name not in ("layer", "bottom", "top")]
-    for what in [*other, *(f"field {number}" for number in unknown)]:
+    unexpected = [each.name for each in outer if each.name not in ("layer", "bottom", "top")]
+    for what in [*unexpected, *(f"field {number}" for number in unknown)]:
         raise reader.error(
-            f"found {what} beside a V0 layer's `layer`, expected bottom or top", found.start
+            f"found {what} beside a V0 layer's `layer`, expected bottom or top", layer.start
         )
     inner: list[WirePart] = []
-    for field in reader.fields(found.body, found.end):
+    for field in reader.fields(layer.body, layer.end):
         if field.number == V1_NUMBERS["layer"]:
             reader.expect(field, Wire.DELIMITED)
             known, others = parts(reader, field, V0_NUMBERS)
             inner += known
             for number in others:
                 raise reader.error(
-                    f"found field {number} in a V0 layer, which has none", found.start
+                    f"found field {number} in a V0 layer, which has none", layer.start
                 )
     name, kind = last_text(inner, "name"), last_text(inner, "type")
     typed = any(each.name == "type" for each in inner)
     if typed and kind not in V0_TYPES and kind != "padding":
-        raise reader.error(f"found the V0 type {kind!r}, which Caffe never had", found.start)
+        raise reader.error(f"found the V0 type {kind!r}, which Caffe never had", layer.start)
     pads = [_number(each) for each in inner if each.name == "pad"]
-    own, changes = _placed(reader, found.start, inner, name, kind)
+    own, changes = _placed(reader, layer.start, inner, name, kind)
     own += [each for each in outer if each.name != "layer"]
     pad = pads[-1] if pads else None
     today = V0_TYPES.get(kind)
-    return OldLayer(reader, found.start, today, tuple(own), tuple(changes), kind, pad)
+    return OldLayer(reader, layer.start, today, tuple(own), tuple(changes), kind, pad)
 
 
 def _placed(
@@ -191,7 +191,7 @@ def _placed(
 ) -> tuple[list[WirePart], list[UpgradeStep]]:
     """A V0 layer's fields where V1 has them."""
     own: list[WirePart] = []
-    changes = [] if kind == "padding" else [UpgradeStep(name, told(kind))]
+    changes = [] if kind == "padding" else [UpgradeStep(name, change_text(kind))]
     params: dict[tuple[str, str], bytes] = {}
     for each in inner:
         place = home(kind, each.name)
@@ -210,7 +210,7 @@ def _placed(
         elif each.name not in ("type", "pad"):
             own.append(each)
     for param in dict.fromkeys(param for param, _ in params):
-        body = b"".join(data for (other, _), data in params.items() if other == param)
+        body = b"".join(data for (owner, _), data in params.items() if owner == param)
         own.append(WirePart(param, Wire.DELIMITED, body))
     return own, changes
 
@@ -222,19 +222,19 @@ def _number(each: WirePart) -> int:
 
 def _specs(own: Sequence[WirePart]) -> list[bytes]:
     """A ParamSpec for each blob, of the lists that V1 has."""
-    given: dict[str, list[bytes]] = {}
+    lists: dict[str, list[bytes]] = {}
     for old, new in SPEC_FIELDS.items():
-        number, found = SPEC_NUMBERS[new], [each for each in own if each.name == old]
+        number, fields = SPEC_NUMBERS[new], [each for each in own if each.name == old]
         if new == "name":
-            given[new] = [encoded(number, each) for each in found]
+            lists[new] = [encoded(number, each) for each in fields]
         elif new == "share_mode":
-            given[new] = [varint_field(number, value) for each in found for value in _enums(each)]
+            lists[new] = [varint_field(number, value) for each in fields for value in _enums(each)]
         else:
-            floats = fixed32s(found)
-            given[new] = [encoded(number, WirePart(new, Wire.FIXED32, value)) for value in floats]
-    count = max(map(len, given.values()))
+            floats = fixed32s(fields)
+            lists[new] = [encoded(number, WirePart(new, Wire.FIXED32, value)) for value in floats]
+    count = max(map(len, lists.values()))
     return [
-        b"".join(values[index] for values in given.values() if index < len(values))
+        b"".join(values[index] for values in lists.values() if index < len(values))
         for index in range(count)
     ]
 
@@ -253,24 +253,24 @@ def _move_transform(
     """
     names = {PARAM_NUMBERS[param][key]: key for key in TRANSFORM}
     moved: dict[str, bytes] = {}
-    kept: list[WirePart] = []
+    rest: list[WirePart] = []
     for each in own:
         if each.name != param:
-            kept.append(each)
+            rest.append(each)
             continue
         body = b""
-        for found in reader.fields(each.start, each.end):
-            data = reader.read(found.start, found.end)
-            if found.number in names:
-                new = PARAM_NUMBERS["transform_param"][names[found.number]]
-                moved[names[found.number]] = _renumbered(data, found.number, new)
+        for field in reader.fields(each.start, each.end):
+            data = reader.read(field.start, field.end)
+            if field.number in names:
+                new = PARAM_NUMBERS["transform_param"][names[field.number]]
+                moved[names[field.number]] = _renumbered(data, field.number, new)
             else:
                 body += data
-        kept.append(replace(each, data=body))
+        rest.append(replace(each, data=body))
     if not any(each.name == param for each in own):
-        kept.append(WirePart(param, Wire.DELIMITED, b""))
-    kept.append(WirePart("transform_param", Wire.DELIMITED, b"".join(moved.values())))
-    return kept, ", ".join(key for key in TRANSFORM if key in moved)
+        rest.append(WirePart(param, Wire.DELIMITED, b""))
+    rest.append(WirePart("transform_param", Wire.DELIMITED, b"".join(moved.values())))
+    return rest, ", ".join(key for key in TRANSFORM if key in moved)
 
 
 def _renumbered(data: bytes, old: int, new: int) -> bytes:

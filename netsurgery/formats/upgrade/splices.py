@@ -1,4 +1,4 @@
-"""What the steps of an upgrade share: how a change is told, and splices that keep comments."""
+"""What the steps of an upgrade share: how a change is reported, and splices that keep comments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class UpgradeStep:
 
 def comments(text: str) -> list[str]:
     """The comments in `text`, without what looks like one inside a string."""
-    return [found["comment"].rstrip() for found in _COMMENT.finditer(text) if found["comment"]]
+    return [match["comment"].rstrip() for match in _COMMENT.finditer(text) if match["comment"]]
 
 
 def line_end(source: str) -> str:
@@ -72,11 +72,11 @@ def own_line(source: str, start: int, end: int) -> tuple[int, int] | None:
 def trailing(source: str, start: int, end: int) -> tuple[str, int]:
     """The comment on a field's own line and where it ends; "" and `end` where there is none."""
     lines = own_line(source, start, end)
-    found = _COMMENT.search(source, end, lines[1]) if lines else None
-    if found is None:
+    match = _COMMENT.search(source, end, lines[1]) if lines else None
+    if match is None:
         return "", end
-    comment = found.group().rstrip()
-    return comment, found.start() + len(comment)
+    comment = match.group().rstrip()
+    return comment, match.start() + len(comment)
 
 
 def cut(edits: Edits, start: int, end: int, moved: int = 0) -> None:
@@ -90,12 +90,12 @@ def cut(edits: Edits, start: int, end: int, moved: int = 0) -> None:
     if lines is None:
         while source[end : end + 1] in (" ", "\t", ";", ","):
             end += 1
-        kept = comments(source[max(start, moved) : end])
-        edits.replace(start, end, "".join(f"{comment}{newline}" for comment in kept))
+        remarks = comments(source[max(start, moved) : end])
+        edits.replace(start, end, "".join(f"{comment}{newline}" for comment in remarks))
         return
     indent = source[lines[0] : start]
-    kept = comments(source[max(start, moved) : lines[1]])
-    edits.replace(*lines, "".join(f"{indent}{comment}{newline}" for comment in kept))
+    remarks = comments(source[max(start, moved) : lines[1]])
+    edits.replace(*lines, "".join(f"{indent}{comment}{newline}" for comment in remarks))
 
 
 def block(name: str, lines: list[str], indent: str, step: str, newline: str) -> str:
@@ -111,7 +111,7 @@ def indent_of(source: str, start: int) -> str:
 
 
 def indent_step(message: Message) -> str:
-    """How much further in than `message` its fields are; two spaces where that cannot be told."""
+    """How much further in than `message` its fields are; two spaces where that is unknown."""
     source = message.source.text
     line = source.rfind("\n", 0, message.start) + 1
     outer = source[line : len(source)]

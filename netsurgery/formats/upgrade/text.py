@@ -48,8 +48,8 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
     edits = document.edits()
     for field in document.root.all("layers"):
         if isinstance(field.value, Message):
-            made = upgrade_v1_layer(edits, field, field.value)
-            changes += made if prototxt.generation == "V1" else made[1:]  # told already
+            steps = upgrade_v1_layer(edits, field, field.value)
+            changes += steps if prototxt.generation == "V1" else steps[1:]  # reported already
     changes += upgrade_transforms(edits, document.root.messages("layers"))
     for layer in document.root.messages("layer"):
         changes += upgrade_batch_norm(edits, layer)
@@ -61,24 +61,24 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
     return _checked(TextUpgrade(prototxt, edits.apply(), tuple(changes)))
 
 
-def _checked(made: TextUpgrade) -> TextUpgrade:
+def _checked(upgrade: TextUpgrade) -> TextUpgrade:
     """Nothing is written that cannot be read, whatever the layout that led to it."""
     try:
-        _ = made.result
+        _ = upgrade.result
     except PrototxtError as error:
         raise PrototxtError(
             f"its layout is too unusual to be upgraded in place ({error.what}); put each field "
             "on a line of its own",
-            path=made.prototxt.path,
+            path=upgrade.prototxt.path,
         ) from None
-    return made
+    return upgrade
 
 
 def to_v1(prototxt: Prototxt) -> TextUpgrade:
     """A V0 net in V1, the first step of its upgrade; any other as it is. Raises PrototxtError."""
     if prototxt.generation != "V0":
         return TextUpgrade(prototxt, prototxt.text, ())
-    # What is wrong is told by the author's lines, not by those of the text in between.
+    # Errors give the author's lines, not by those of the text in between.
     check_inputs(prototxt.root)
     shape = prototxt.root.all("input_shape")
     if shape:

@@ -23,7 +23,16 @@ from netsurgery.formats.upgrade.splices import (
     separated,
 )
 
-__all__ = ["PARAMS", "Pad", "V0Layer", "fold_padding", "home", "left_out", "told", "upgrade_v0"]
+__all__ = [
+    "PARAMS",
+    "Pad",
+    "V0Layer",
+    "change_text",
+    "fold_padding",
+    "home",
+    "left_out",
+    "upgrade_v0",
+]
 
 _WORDS = {name: word for word, name in V1_WORDS.items()}
 
@@ -34,26 +43,26 @@ def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[UpgradeStep]]:
     inputs = [blob.as_string() for blob in prototxt.root.scalars("input")]
     pads = fold_padding(inputs, [_facts(layer) for layer in prototxt.layers])
     found_layers = prototxt.root.all("layers")
-    for index, (found, layer) in enumerate(zip(found_layers, prototxt.layers, strict=True)):
+    for index, (entry, layer) in enumerate(zip(found_layers, prototxt.layers, strict=True)):
         inner = _inner(layer)
         name, kind = inner.string("name"), inner.string("type")
         if kind == "padding":
-            _remove(edits, found)
+            _remove(edits, entry)
             continue
-        changes.append(UpgradeStep(name, told(kind)))
+        changes.append(UpgradeStep(name, change_text(kind)))
         pad = pads.get(index)
         for where in layer.all("layer")[:1]:
             edits.replace(where.start, where.end, _Body(where, inner, pad).text())
         if pad is not None:
             bottom = layer.scalars("bottom")[0]
             edits.replace(bottom.start, bottom.end, quoted(pad.bottom, bottom))
-            changes.append(UpgradeStep(name, pad.told))
+            changes.append(UpgradeStep(name, pad.change_text))
         left = dict.fromkeys(left_out(kind, each.name) for each in inner.written)
         changes += [UpgradeStep(name, why) for why in left if why]
     for unused in ("state", "debug_info"):
         for start, end in prototxt.root.places(unused):
             cut(edits, start, end)
-            changes.append(UpgradeStep(None, f"{unused}, which V0 nets have not, is left out"))
+            changes.append(UpgradeStep(None, f"{unused}, which V0 nets do not have, is left out"))
     return edits.apply(), changes
 
 
@@ -62,12 +71,12 @@ def _inner(layer: Message) -> Message:
     inner = layer.message("layer")
     if inner is None:
         raise layer.error("found a layer without `layer { ... }` among layers of V0 that have it")
-    for other in layer.fields:
-        if other.name not in ("layer", "bottom", "top"):
+    for entry in layer.fields:
+        if entry.name not in ("layer", "bottom", "top"):
             raise layer.source.error(
-                f"found {other.name} beside `layer`, expected bottom or top; V0 has all else "
+                f"found {entry.name} beside `layer`, expected bottom or top; V0 has all else "
                 "inside `layer { ... }`",
-                other.start,
+                entry.start,
             )
     kind = inner.string("type")
     word = inner.scalar("type")
@@ -129,7 +138,7 @@ class _Body:
         self.lines = "\n" in source[self.inner.start : self.inner.end]
         self.outer = indent_of(source, self.where.start)
         self.indent = next(
-            (found for each in self.inner.fields if (found := indent_of(source, each.start))),
+            (indent for each in self.inner.fields if (indent := indent_of(source, each.start))),
             self.outer + "  ",
         )
         tail = self.fill()
@@ -144,10 +153,10 @@ class _Body:
             pieces += [f"{param} {{{self.join(u)} }}" for param, u in self.groups.items()]
         pieces += comments(tail)
         between = self.newline + self.outer if self.lines else " "
-        made = between.join(piece for piece in pieces if piece)
-        last = made.rsplit("\n", 1)[-1]
+        text = between.join(piece for piece in pieces if piece)
+        last = text.rsplit("\n", 1)[-1]
         rest = source[self.where.end : source.find("\n", self.where.end) + 1 or None]
-        return made + (self.newline if comments(last) and rest.strip() else "")
+        return text + (self.newline if comments(last) and rest.strip() else "")
 
     def fill(self) -> str:
         """Put the fields into the groups; returns what is behind the last of them."""
@@ -318,7 +327,7 @@ def left_out(kind: str, name: str) -> str:
     return ""
 
 
-def told(kind: str) -> str:
+def change_text(kind: str) -> str:
     """What the upgrade of a layer of type `kind` is called."""
     becomes = f', "{kind}" becomes "{V0_TYPES[kind]}"' if kind else ""
     return f"V0's `layers {{ layer }}` becomes one `layer`{becomes}"
@@ -345,7 +354,7 @@ class Pad:
     size: int
 
     @property
-    def told(self) -> str:
+    def change_text(self) -> str:
         """What happens to the layer that takes it over."""
         return f"takes the padding of layer {self.layer!r}, {self.size}"
 
@@ -356,15 +365,15 @@ def fold_padding(inputs: Iterable[str], layers: Sequence[V0Layer]) -> dict[int, 
     Raises the layer's error where a bottom is made by no layer before it (`inputs` are the net's
     own blobs), and where a padding cannot be taken over.
     """
-    made: dict[str, Pad | None] = dict.fromkeys(inputs)
+    pads: dict[str, Pad | None] = dict.fromkeys(inputs)
     folded = {}
     for index, layer in enumerate(layers):
         for bottom in layer.bottoms:
-            if bottom not in made:
+            if bottom not in pads:
                 raise layer.error(
                     f"layer {layer.name!r}: its bottom {bottom!r} is made by no layer before it"
                 )
-            pad = made[bottom]
+            pad = pads[bottom]
             if pad is not None:
                 if layer.kind not in _PADDED or len(layer.bottoms) != 1:
                     raise layer.error(
@@ -373,7 +382,7 @@ def fold_padding(inputs: Iterable[str], layers: Sequence[V0Layer]) -> dict[int, 
                     )
                 folded[index] = pad
         pad = _padding(layer) if layer.kind == "padding" else None
-        made.update((top, pad) for top in layer.tops)
+        pads.update((top, pad) for top in layer.tops)
     return folded
 
 

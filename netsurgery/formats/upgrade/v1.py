@@ -26,7 +26,7 @@ SPEC_FIELDS = {
 def upgrade_v1_layer(edits: Edits, field: TextField, layer: Message) -> list[UpgradeStep]:
     """Make the splices for one ``layers { ... }``; returns what they come to.
 
-    Raises PrototxtError for a type that V1 has not.
+    Raises PrototxtError for a type unknown to V1.
     """
     name = layer.string("name")
     edits.replace(field.start, field.start + len("layers"), "layer")
@@ -52,14 +52,14 @@ def v1_type(layer: Message) -> str | None:
 
 def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[UpgradeStep]:
     """The rates, names and modes of the params, blob by blob, where the author has them."""
-    given = {old: layer.scalars(old) for old in SPEC_FIELDS}
-    for old, values in given.items():
+    lists = {old: layer.scalars(old) for old in SPEC_FIELDS}
+    for old, values in lists.items():
         for value in values:
             _check_spec(old, value)
     written = [old for old in SPEC_FIELDS if layer.places(old)]
     if not written:
         return []
-    listed, count = ", ".join(written), max(map(len, given.values()))
+    listed, count = ", ".join(written), max(map(len, lists.values()))
     if not count:
         for start, end in layer.places(*written):
             cut(edits, start, end)
@@ -67,7 +67,7 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[UpgradeStep]
     texts = [
         " ".join(
             f"{SPEC_FIELDS[old]}: {values[index].text}"
-            for old, values in given.items()
+            for old, values in lists.items()
             if index < len(values)
         )
         for index in range(count)
@@ -88,17 +88,17 @@ def _check_spec(field: str, value: Scalar) -> None:
 def _place_specs(edits: Edits, layer: Message, blocks: list[str]) -> None:
     """Each block where the author has a value for that blob, if there is one place for each."""
     source = edits.source.text
-    there = {old: layer.places(old) for old in ("blobs_lr", "weight_decay", *SPEC_FIELDS)}
-    places = next((found for found in there.values() if len(found) == len(blocks)), None)
+    spans_of = {old: layer.places(old) for old in ("blobs_lr", "weight_decay", *SPEC_FIELDS)}
+    places = next((spans for spans in spans_of.values() if len(spans) == len(blocks)), None)
     if places is None:
-        first = min(found[0] for found in there.values() if found)
+        first = min(spans[0] for spans in spans_of.values() if spans)
         places = [first]
         newline = line_end(source) + indent_of(source, first[0])
         between = newline if indent_of(source, first[0]) else " "
         blocks = [between.join(blocks)]
     for (start, end), text in zip(places, blocks, strict=True):
         edits.replace(start, end, text)
-    for start, end in {span for found in there.values() for span in found} - set(places):
+    for start, end in {span for spans in spans_of.values() for span in spans} - set(places):
         cut(edits, start, end)
 
 
@@ -110,8 +110,8 @@ def upgrade_batch_norm(edits: Edits, layer: Message) -> list[UpgradeStep]:
     params = layer.messages("param")
     if layer.string("type") != "BatchNorm" or len(params) != 3:
         return []
-    made = [_set_zero(edits, param) for param in params]
-    if not any(made):
+    changed = [_set_zero(edits, param) for param in params]
+    if not any(changed):
         return []
     return [
         UpgradeStep(layer.string("name"), "lr_mult and decay_mult of its three params become 0")

@@ -50,7 +50,7 @@ _COPIES = 10
 class WirePart:
     """A field by its name: its value, for blobs (`data` is None) only where the value lies.
 
-    start, end: the bytes of the value in the file; 0 for what was made anew. plain: of a blob with
+    start, end: the bytes of the value in the file; 0 for a new value. plain: of a blob with
     raw numbers, its message as Caffe 1.0 has it.
     """
 
@@ -84,17 +84,17 @@ def text_part(name: str, text: str) -> WirePart:
     return WirePart(name, Wire.DELIMITED, text.encode("utf-8", "surrogateescape"))
 
 
-def part(reader: WireReader, found: WireField, name: str) -> WirePart:
-    """The field `found` under a name. Raises CaffemodelError for a wire type it never has."""
-    reader.expect(found, *_wires(name))
+def part(reader: WireReader, field: WireField, name: str) -> WirePart:
+    """The field under a name. Raises CaffemodelError for a wire type it never has."""
+    reader.expect(field, *_wires(name))
     reader.claim.add(FIELD_MEMORY)
     if name == "blobs":
-        raw = raw_blob(reader, found.body, found.end, "a blob")
+        raw = raw_blob(reader, field.body, field.end, "a blob")
         plain = None if raw is None else tuple(plain_blob(raw))
-        return WirePart(name, found.wire, None, found.body, found.end, plain)
-    data = reader.read(found.body, found.end)
+        return WirePart(name, field.wire, None, field.body, field.end, plain)
+    data = reader.read(field.body, field.end)
     reader.claim.add(_COPIES * len(data))
-    return WirePart(name, found.wire, data, found.body, found.end)
+    return WirePart(name, field.wire, data, field.body, field.end)
 
 
 def _wires(name: str) -> tuple[Wire, ...]:
@@ -110,17 +110,17 @@ def _wires(name: str) -> tuple[Wire, ...]:
     )
 
 
-def plain_words(found: Iterable[WirePart]) -> str:
+def plain_words(fields: Iterable[WirePart]) -> str:
     """What is done to raw numbers of a layer's blobs; "" where there are none."""
-    count = sum(each.plain is not None for each in found)
+    count = sum(each.plain is not None for each in fields)
     if not count:
         return ""
     return f"raw_data of {count} blob{'s' * (count > 1)} (NVIDIA's Caffe) becomes data"
 
 
-def last_text(found: Sequence[WirePart], name: str) -> str:
+def last_text(fields: Sequence[WirePart], name: str) -> str:
     """The string field `name`: of several the last, as in protobuf; "" for none."""
-    return next((each.text for each in reversed(found) if each.name == name), "")
+    return next((each.text for each in reversed(fields) if each.name == name), "")
 
 
 def parts(
@@ -129,14 +129,14 @@ def parts(
     """The fields of a layer that have a name in `numbers`; the numbers of all others."""
     names = {number: name for name, number in numbers.items()}
     known, unknown, counted = [], [], 0
-    for found in reader.fields(layer.body, layer.end):
-        if found.number in names:
-            known.append(part(reader, found, names[found.number]))
+    for field in reader.fields(layer.body, layer.end):
+        if field.number in names:
+            known.append(part(reader, field, names[field.number]))
             counted += known[-1].name in COUNTED
             check_parts(reader, counted, layer.start)
         else:
             reader.claim.add(FIELD_MEMORY)
-            unknown.append(found.number)
+            unknown.append(field.number)
     return known, unknown
 
 
@@ -147,9 +147,9 @@ def encoded(number: int, each: WirePart) -> bytes:
     return tag(number, Wire(each.wire)) + each.bytes
 
 
-def fixed32s(found: Iterable[WirePart]) -> list[bytes]:
+def fixed32s(fields: Iterable[WirePart]) -> list[bytes]:
     """The values, four bytes each, of a repeated float, packed or not."""
-    data = b"".join(each.bytes for each in found)
+    data = b"".join(each.bytes for each in fields)
     return [data[at : at + 4] for at in range(0, len(data), 4)]
 
 

@@ -107,7 +107,7 @@ class _Rewriter:
             self.average(each.layer, _kernel_fields(each.kernel))
             return
         message = each.layer.param("pooling_param")
-        everything = message.one("global_pooling")
+        everything = message.single("global_pooling")
         if everything is not None and message.boolean("global_pooling", False):
             self.replace_field(everything, _kernel_fields(each.kernel))
             return
@@ -122,7 +122,7 @@ class _Rewriter:
 
     def average(self, layer: Layer, lines: list[str]) -> None:
         """A Reduction to the mean over height and width as a Pooling; lines: its window."""
-        kind, param = layer.message.scalar("type"), layer.message.one("reduction_param")
+        kind, param = layer.message.scalar("type"), layer.message.single("reduction_param")
         message = layer.param("reduction_param")
         if kind is None or param is None:
             raise layer.error("reduction_param is missing")
@@ -147,7 +147,7 @@ class _Rewriter:
         elif param is not None:
             self.edits.insert(param.start + 1, " axis: 1 ")
         else:
-            kind = message.one("type")
+            kind = message.single("type")
             if kind is not None:
                 insert_field(self.edits, kind, "argmax_param { axis: 1 }")
 
@@ -165,16 +165,16 @@ def _convolve(edits: Edits, message: Message, kernel: tuple[int, int], target: s
         edits.replace(name.start, name.end, quoted(target, name))
         word = quoted(types.CONVOLUTION.name, kind) if kind.kind == "string" else "CONVOLUTION"
         edits.replace(kind.start, kind.end, word)
-    param = message.one("inner_product_param")
+    param = message.single("inner_product_param")
     if param is None or isinstance(param.value, Scalar):
         raise message.error("inner_product_param is missing")
-    outputs = param.value.one("num_output")
+    outputs = param.value.single("num_output")
     if outputs is None:
         raise message.error("num_output is missing")
     edits.replace(param.start, param.start + len(param.name), "convolution_param")
     for line in _kernel_fields(kernel):
         insert_field(edits, outputs, line)
-    turned = param.value.one("transpose")
+    turned = param.value.single("transpose")
     if turned is not None:
         remove_field(edits, turned)
     _make_one(edits, param.value.scalar("axis"))
@@ -260,7 +260,7 @@ def _branch(
     source = blobs.get(branch.bottom, branch.bottom)
     edits.replace(bottom.start, bottom.end, quoted(source, bottom))
     edits.replace(top.start, top.end, quoted(name, top))
-    outputs = _param(message).one("num_output")
+    outputs = _param(message).single("num_output")
     if branch.stride != (1, 1) and outputs is not None:
         height, width = branch.stride
         lines = [f"stride: {height}"]
@@ -279,7 +279,7 @@ def _param(message: Message) -> Message:
 def _without_bias(edits: Edits, message: Message) -> None:
     """The first branch alone has the bias."""
     param = _param(message)
-    term, outputs = param.scalar("bias_term"), param.one("num_output")
+    term, outputs = param.scalar("bias_term"), param.single("num_output")
     if term is not None:
         edits.replace(term.start, term.end, "false")
     elif outputs is not None:

@@ -35,7 +35,7 @@ def param_message(layer: Layer) -> Message:
 
 def give_bias(edits: Edits, layer: Layer) -> None:
     """Remove ``bias_term: false``."""
-    term = param_message(layer).one("bias_term")
+    term = param_message(layer).single("bias_term")
     if term is not None:
         remove_field(edits, term)
 

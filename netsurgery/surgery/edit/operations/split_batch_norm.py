@@ -154,12 +154,12 @@ def _rewrite_text(edits: Edits, prototxt: Prototxt, layer: Layer, scale: str) ->
 
 
 def _own(layer: Layer) -> TextField | None:
-    return layer.message.one(types.message_of(layer) or "")
+    return layer.message.single(types.message_of(layer) or "")
 
 
 def _replace_own(edits: Edits, layer: Layer, text: str) -> None:
     """Put `text`, "" for nothing, in the place of the layer's own message."""
-    own, kind = _own(layer), layer.message.one("type")
+    own, kind = _own(layer), layer.message.single("type")
     assert kind is not None
     if own is None:
         if text:
