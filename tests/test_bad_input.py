@@ -609,7 +609,7 @@ HDF5S: Table = [
     (
         "HDF5 params with a gap",
         hdf5({"data/ip/1": np.ones(3, "f4")}),
-        "bad.h5: layer 'ip': it has no param 0, but 1; shared with another layer, perhaps, which only the net's prototxt can tell",
+        "bad.h5: layer 'ip': it has no param 0, but 1; shared with another layer, perhaps; only the net's prototxt can say",
     ),
 ]
 

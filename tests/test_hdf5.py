@@ -132,8 +132,8 @@ def test_params_that_caffe_kept_under_another_layer(tmp_path: Path) -> None:
     with Hdf5Weights.open(path, {**shared, ("half", 1): ("ip", 1)}) as weights:
         assert weights.layer("half").blobs[1].numpy().tolist() == [8, 9]
     assert refused(path) == (
-        "layer 'half': it has no param 0, but 1; shared with another layer, perhaps, which only "
-        "the net's prototxt can tell"
+        "layer 'half': it has no param 0, but 1; shared with another layer, perhaps; only "
+        "the net's prototxt can say"
     )
 
 

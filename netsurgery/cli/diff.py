@@ -23,7 +23,7 @@ __all__ = ["command", "trouble_is_two"]
 
 PathPair = tuple[Path, Path]
 
-#: What cannot be compared is told apart from what differs, as diff does.
+#: For what cannot be compared, as diff uses it; 1 is for what differs.
 TROUBLE = 2
 
 

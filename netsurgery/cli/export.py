@@ -95,7 +95,7 @@ def command(
     printed = str(output) == STDOUT
     check_printed(printed, as_json)
     settings = settings_for(prototxt, trust_config) if with_preprocess else None
-    made = export_onnx(
+    exported = export_onnx(
         prototxt,
         weights,
         output,
@@ -106,41 +106,41 @@ def command(
         force=force,
     )
     if as_json:
-        echo_json(facts(made))
+        echo_json(to_json(exported))
     elif not quiet:
-        show(made, err=printed)
+        render(exported, err=printed)
 
 
 def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
     """The settings in the prototxt's folder or above. Raises SettingsError for none."""
-    found = with_found(Settings(), prototxt.parent, trust=trust_config, keys=PIXEL_KEYS)
-    if found.path is None:
+    settings = with_found(Settings(), prototxt.parent, trust=trust_config, keys=PIXEL_KEYS)
+    if settings.path is None:
         raise SettingsError(
             f"no {SETTINGS_NAME} in the folder of {prototxt} or above it says how pictures are "
             "made ready; leave out --with-preprocess, or write one"
         )
-    return found
+    return settings
 
 
-def facts(made: Exported) -> dict[str, Any]:
+def to_json(exported: Exported) -> dict[str, Any]:
     """What was written, for JSON."""
     return {
-        "onnx": str(made.path),
-        "inputs": {blob: list(axes) for blob, axes in made.inputs.items()},
-        "outputs": {blob: list(axes) for blob, axes in made.outputs.items()},
-        "fixed_size": made.fixed,
-        "notes": list(made.notes),
-        "bytes": made.size,
+        "onnx": str(exported.path),
+        "inputs": {blob: list(axes) for blob, axes in exported.inputs.items()},
+        "outputs": {blob: list(axes) for blob, axes in exported.outputs.items()},
+        "fixed_size": exported.fixed,
+        "notes": list(exported.notes),
+        "bytes": exported.size,
     }
 
 
-def show(made: Exported, *, err: bool) -> None:
+def render(exported: Exported, *, err: bool) -> None:
     """Print the facts for a person; on standard error where the model itself goes to output."""
-    for word, blobs in (("input", made.inputs), ("output", made.outputs)):
+    for word, blobs in (("input", exported.inputs), ("output", exported.outputs)):
         for blob, axes in blobs.items():
             echo(f"{word} {blob}: [{', '.join(map(str, axes))}]", err=err)
-    if made.fixed is not None:
-        echo(f"height and width are fixed: {made.fixed}", err=err)
-    echo_notes(made.notes, err=err)
+    if exported.fixed is not None:
+        echo(f"height and width are fixed: {exported.fixed}", err=err)
+    echo_notes(exported.notes, err=err)
     if not err:
-        echo(f"wrote {made.path}")
+        echo(f"wrote {exported.path}")

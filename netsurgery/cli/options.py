@@ -72,8 +72,8 @@ def whole_numbers(text: str, mark: str, most: int) -> tuple[int, ...]:
     parts = text.split(mark)
     if not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
         return ()
-    found = tuple(map(int, parts))
-    return found if max(found) <= most else ()
+    numbers = tuple(map(int, parts))
+    return numbers if max(numbers) <= most else ()
 
 
 def _named_shape(text: str) -> tuple[str, Shape]:

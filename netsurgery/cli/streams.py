@@ -67,13 +67,13 @@ def name_streams() -> None:
         stream: Any = getattr(sys, name)
         if stream is not None:
             raw = kind(stream.fileno(), "w", closefd=False)
-            made = _Text(
+            wrapper = _Text(
                 io.BufferedWriter(raw),
                 encoding=stream.encoding,
                 errors="backslashreplace",
                 line_buffering=stream.line_buffering,
             )
-            setattr(sys, name, made)
+            setattr(sys, name, wrapper)
 
 
 def give_up(stream: TextIO | None) -> None:

@@ -63,15 +63,15 @@ def command(
         if output is not None and not dry_run:
             with bytes_written(quiet) as progress:
                 write_upgrade(plan, output, force=force, progress=progress)
-        found = _facts(plan, output, dry_run)
+        record = to_json(plan, output, dry_run)
     if as_json:
-        echo_json(found)
+        echo_json(record)
     elif not quiet:
-        _show(found, err=printed)
+        render(record, err=printed)
 
 
-def _facts(plan: Upgrade, output: Path | None, dry_run: bool) -> dict[str, Any]:
-    found = {
+def to_json(plan: Upgrade, output: Path | None, dry_run: bool) -> dict[str, Any]:
+    record = {
         "input": str(plan.path),
         "kind": plan.kind,
         "generation": plan.generation,
@@ -82,20 +82,20 @@ def _facts(plan: Upgrade, output: Path | None, dry_run: bool) -> dict[str, Any]:
     }
     if dry_run and plan.text is not None:
         name = str(output or "upgraded")
-        found["diff"] = text_diff(plan.text.prototxt, plan.text.text, name)
-    return found
+        record["diff"] = text_diff(plan.text.prototxt, plan.text.text, name)
+    return record
 
 
-def _show(found: dict[str, Any], *, err: bool) -> None:
+def render(record: dict[str, Any], *, err: bool) -> None:
     """Print the facts for a person; on standard error where the net itself goes to output."""
-    for change in found["changes"]:
+    for change in record["changes"]:
         where = "" if change["layer"] is None else f"layer {change['layer']!r}: "
         echo(where + change["what"], err=err)
-    if found["up_to_date"]:
-        echo(f"{found['input']}: already up to date", err=err)
-    if found["dry_run"]:
-        if found["output"]:
-            echo(f"would write {found['output']}")
-        echo_diff(found.get("diff", ""))
+    if record["up_to_date"]:
+        echo(f"{record['input']}: already up to date", err=err)
+    if record["dry_run"]:
+        if record["output"]:
+            echo(f"would write {record['output']}")
+        echo_diff(record.get("diff", ""))
     elif not err:
-        echo(f"wrote {found['output']}")
+        echo(f"wrote {record['output']}")

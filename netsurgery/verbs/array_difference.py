@@ -54,15 +54,15 @@ class Difference:
         values = {"absolute": self.absolute, "relative": self.relative}
         return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
-    def joined(self, other: Difference) -> Difference:
+    def joined(self, second: Difference) -> Difference:
         """The larger of each, of two samples."""
         return Difference(
             self.shape,
             self.new_shape,
-            max(self.absolute, other.absolute),
-            max(self.relative, other.relative),
-            max(self.largest, other.largest),
-            max(self.not_finite, other.not_finite),
+            max(self.absolute, second.absolute),
+            max(self.relative, second.relative),
+            max(self.largest, second.largest),
+            max(self.not_finite, second.not_finite),
         )
 
 

@@ -135,11 +135,11 @@ def _paired(first: WeightsBlob, second: WeightsBlob) -> Iterator[tuple[Numbers, 
     """Pieces of equal length of both, however each is cut."""
     import numpy as np
 
-    one, other = _singles(first), _singles(second)
+    left, right = _singles(first), _singles(second)
     a = b = np.empty(0, np.float32)
     while True:
-        a = a if a.size else next(one, a)
-        b = b if b.size else next(other, b)
+        a = a if a.size else next(left, a)
+        b = b if b.size else next(right, b)
         size = min(a.size, b.size)
         if not size:
             return

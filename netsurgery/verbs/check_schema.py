@@ -97,7 +97,7 @@ def _types(text: Prototxt) -> Iterator[Finding]:
             forks = [
                 fork for field in _params_of(kind) for fork in forks_with("LayerParameter", field)
             ]
-            hint = did_you_mean(kind, [one.partition(" (")[0] for one in types.RECORDS])
+            hint = did_you_mean(kind, [known.partition(" (")[0] for known in types.RECORDS])
             if forks:
                 who = f"; {forks[0]} has it, and what it does is not known here"
             elif hint:

@@ -70,9 +70,9 @@ class OutputPaths:
         """The netsurgery.toml beside the new prototxt."""
         return self.prototxt.parent / SETTINGS_NAME
 
-    def written(self, kept: SettingsOutcome) -> list[Path]:
+    def written(self, outcome: SettingsOutcome) -> list[Path]:
         """The outputs in the order they appear; the prototxt last, as it implies its weights."""
-        return [self.weights, *([self.settings] if kept.text is not None else []), self.prototxt]
+        return [self.weights, *([self.settings] if outcome.text is not None else []), self.prototxt]
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def planned_outputs(
     plan: ConvolutionPlan, model: NetWithWeights, paths: OutputPaths, settings: Settings
 ) -> tuple[SettingsOutcome, list[Path]]:
     """What becomes of netsurgery.toml, and the files to write. Raises OutputError."""
-    kept = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
-    files = paths.written(kept)
+    outcome = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
+    files = paths.written(outcome)
     if all(path.parent.is_dir() for path in files):
         check_outputs(files, inputs=model.files, force=True)
-    return kept, files
+    return outcome, files
 
 
 def model_change(plan: ConvolutionPlan, model: NetWithWeights) -> ModelChange:
@@ -160,15 +160,15 @@ def write_conversion(
     OutputError, EngineError; nothing is written then.
     """
     started = time.monotonic()
-    kept, files = planned_outputs(plan, model, paths, settings)
+    outcome, files = planned_outputs(plan, model, paths, settings)
     with output_folders(files), Outputs(files, inputs=model.files, force=force) as outputs:
         outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
-        if kept.text is not None:
-            outputs[paths.settings].write(kept.text.encode())
+        if outcome.text is not None:
+            outputs[paths.settings].write(outcome.text.encode())
         by, note = _move(plan, model, outputs, paths, matched, engine, progress)
         verification = _verified_outputs(plan, model, outputs, paths, engine) if verify else None
     seconds = time.monotonic() - started
-    return Written(tuple(map(str, files)), by, note, seconds, kept.note, verification)
+    return Written(tuple(map(str, files)), by, note, seconds, outcome.note, verification)
 
 
 def _move(
@@ -264,7 +264,7 @@ def _save(save: Callable[[Path], None], target: OutputFile) -> None:
 
 
 def _save_as(save: Callable[[Path], None], path: Path, target: Path) -> None:
-    """Save to `path`. What goes wrong is told of the target, the name that the user knows."""
+    """Save to `path`. Errors name the target, which the user knows."""
     try:
         save(path)
     except EngineFailed as failed:

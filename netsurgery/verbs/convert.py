@@ -119,8 +119,8 @@ class Conversion(Closeable):
         if extra and written is None:
             notes.append(f"the model has params of layers that are not in the net: {extra}")
         elif extra and written is not None:
-            kept = written.engine == "embedded"
-            fate = "kept in the new one" if kept else "lost: Caffe saves the net's own layers only"
+            by_us = written.engine == "embedded"
+            fate = "kept in the new one" if by_us else "lost: Caffe saves the net's own layers only"
             notes.append(f"params of layers that are not in the net ({extra}) are {fate}")
         return (*notes, *self._output_notes)
 
@@ -186,12 +186,12 @@ class Conversion(Closeable):
         Raises OutputError where it could not.
         """
         paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
-        kept, files = planned_outputs(self.plan, self._model, paths, self._settings)
+        outcome, files = planned_outputs(self.plan, self._model, paths, self._settings)
         existing = [
             f"{path} exists already; --force replaces it" for path in files if path.exists()
         ]
-        self._output_notes = (*([kept.note] if kept.note else []), *existing)
-        self._settings_file = None if kept.note else paths.settings
+        self._output_notes = (*([outcome.note] if outcome.note else []), *existing)
+        self._settings_file = None if outcome.note else paths.settings
 
     def _outputs(
         self, folder: AnyPath | None, prototxt: AnyPath | None, weights: AnyPath | None

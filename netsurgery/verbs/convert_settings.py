@@ -24,7 +24,7 @@ class SettingsOutcome:
 
 
 def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
-    """Read the files that the settings name, so that a wrong one is told now, not by the map.
+    """Read the files that the settings name, so that a wrong one is reported now, not by the map.
 
     Raises FormatError and its children.
     """
@@ -53,7 +53,7 @@ def plan_settings(
     if path.exists():
         return SettingsOutcome(None, _why_kept(path, settings, prototxt))
     window = plan.inputs[0].window if len(plan.inputs) == 1 else None
-    made = replace(
+    new_settings = replace(
         settings,
         prototxt=prototxt,
         weights=weights,
@@ -62,20 +62,20 @@ def plan_settings(
         level=plan.net.state.level or None,
     )
     try:
-        return SettingsOutcome(made.to_toml(path.parent))
+        return SettingsOutcome(new_settings.to_toml(path.parent))
     except SettingsError as error:
         return SettingsOutcome(None, f"no {path.name} is written: {error}")
 
 
 def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:
-    kept = f"{path} is there already and was kept as it is"
+    sentence = f"{path} is there already and was kept as it is"
     try:
         names = load_found(path, None, ["prototxt"]).prototxt
     except UntrustedError:
-        return f"{kept}, but other users can change it: it is used with --trust-config only"
+        return f"{sentence}, but other users can change it: it is used with --trust-config only"
     except FormatError:
-        return f"{kept}, but it cannot be read"
+        return f"{sentence}, but it cannot be read"
     if names is not None and names.resolve() != prototxt.resolve():
-        kept += f": it names another net, {names.name}"
-    given = settings != Settings()
-    return f"{kept}; the preprocessing given now is not in it" if given else kept
+        sentence += f": it names another net, {names.name}"
+    ignored = settings != Settings()
+    return f"{sentence}; the preprocessing given now is not in it" if ignored else sentence

@@ -79,14 +79,14 @@ def export_onnx(
         location = linked_location(weights, output) if linked else None
         prepare = None if settings is None else _preprocess(settings)
         try:
-            made = export_net(model, prepare, blobs)
+            exported = export_net(model, prepare, blobs)
         except PrototxtError as error:
             raise error.more(why_no_input(model.net)) from None
-        segments = made.segments(location)
+        segments = exported.segments(location)
         with outputs:
             size = outputs[output].write_segments(segments)
     return Exported(
-        output, dict(made.inputs), dict(made.outputs), made.fixed, size, model.net.notes
+        output, dict(exported.inputs), dict(exported.outputs), exported.fixed, size, model.net.notes
     )
 
 

@@ -1,4 +1,4 @@
-"""A net of an earlier Caffe brought up to date: a prototxt or a caffemodel, told by content."""
+"""A net of an earlier Caffe brought up to date: a prototxt or a caffemodel, by content."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def upgrade(
 ) -> Upgrade:
     """Bring a prototxt or a caffemodel of Caffe's first years (V0, V1) up to date.
 
-    Which of the two it is its content tells. A prototxt keeps its comments, order and layout; the
+    The content shows which of the two it is. A prototxt keeps its comments, order and layout; the
     message is the one that Caffe's own upgrade tools give. The result's `changes` are what was
     done, `generation` what it was. Raises FormatError, PrototxtError, CaffemodelError,
     OutputError.

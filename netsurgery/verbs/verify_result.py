@@ -94,13 +94,13 @@ class MapDifference:
     agreeing: int
     difference: Difference
 
-    def joined(self, other: MapDifference) -> MapDifference:
+    def joined(self, second: MapDifference) -> MapDifference:
         """Of two samples."""
         return replace(
             self,
-            compared=self.compared + other.compared,
-            agreeing=self.agreeing + other.agreeing,
-            difference=self.difference.joined(other.difference),
+            compared=self.compared + second.compared,
+            agreeing=self.agreeing + second.agreeing,
+            difference=self.difference.joined(second.difference),
         )
 
     def to_json(self) -> dict[str, Any]:
