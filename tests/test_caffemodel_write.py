@@ -249,7 +249,10 @@ def test_changes_that_cannot_be(tmp_path: Path, change: LayerChange, message: st
 
 
 def test_a_layer_that_is_not_there(tmp_path: Path) -> None:
-    assert refused(tmp_path, V2, {"ip2": LayerChange()}) == "no layer is named 'ip2'"
+    assert (
+        refused(tmp_path, V2, {"ip2": LayerChange()})
+        == "no layer is named 'ip2'; did you mean ip1?"
+    )
 
 
 def test_a_type_v1_has_not(tmp_path: Path) -> None:
