@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -97,18 +99,50 @@ def test_the_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) 
     assert out.startswith(f"Usage: netsurgery {name}")
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"caffe"}))
+#: Commands that print text for a shell or a person to read, and no result.
+TEXT = {"completion", "help"}
+#: Commands that do one thing, of which there is no more to report than a file's name.
+NO_JSON = {"caffe install", "caffe use", "caffe forget"}
+LEAVES = sorted(set(COMMANDS) - {"caffe"})
+
+
+@pytest.mark.parametrize("name", LEAVES)
 def test_the_examples_run(
     name: str, folder: Path, repo_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if name in ELSEWHERE:
         return
+    for words in example_words(name, folder, repo_root):
+        code = run(words)
+        assert code == 0, (words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_command_can_be_quiet_and_print_json(
+    name: str, folder: Path, repo_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a new command has to bring; see "A new command" in docs/architecture.md."""
+    options = {option for param in COMMANDS[name].params for option in param.opts}
+    assert ("--quiet" in options) == (name not in TEXT)
+    assert ("--json" in options) == (name not in TEXT | NO_JSON)
+    if name in ELSEWHERE or name in TEXT:
+        return
+    for words in example_words(name, folder, repo_root):
+        words = [word for word in words if word not in ("--json", "--force")]
+        force = ["--force"] if "--force" in options else []
+        assert run([*words, "-q", *force]) == 0
+        assert capsys.readouterr() == ("", ""), words
+        if "--json" in options:
+            assert run([*words, "--json", *force]) == 0
+            json.loads(capsys.readouterr().out)
+
+
+def example_words(name: str, folder: Path, repo_root: Path) -> Iterator[list[str]]:
+    """The words of each example, once the files that it names are there."""
     lines = examples(COMMANDS[name])
     assert lines
-    digits = repo_root / "prototxt" / "digits_deploy.prototxt"
-    model = repo_root / "models" / "digits" / "digits.caffemodel"
-    shutil.copy(digits, "deploy.prototxt")
-    shutil.copy(model, "model.caffemodel")
+    shutil.copy(repo_root / "prototxt" / "digits_deploy.prototxt", "deploy.prototxt")
+    shutil.copy(repo_root / "models" / "digits" / "digits.caffemodel", "model.caffemodel")
     assert (
         run(["convert", "deploy.prototxt", "model.caffemodel", "-q", "--labels", "labels.txt"]) == 0
     )
@@ -120,8 +154,7 @@ def test_the_examples_run(
             if before in {"-o", "--picture", "--npy", "--prototxt-out", "--weights-out"}
         }
         prepare(folder, repo_root, words, outputs)
-        code = run(words)
-        assert code == 0, (line, capsys.readouterr().err)
+        yield words
 
 
 @pytest.mark.parametrize(
