@@ -65,7 +65,7 @@ NORMALIZES = (
         (
             layer("Strange", "s", "c"),
             "c:drop=0",
-            "layer 's' (Strange) does with its channels what is not known",
+            "layer 's' (Strange) treats its channels in a way that is not known",
         ),
         (
             layer("ReLU", "r", "c") + layer("SPP", "s", "r", "spp_param { pyramid_height: 2 }"),
@@ -81,7 +81,7 @@ NORMALIZES = (
             layer("DummyData", "d", "", "dummy_data_param { shape { dim: [1, 4, 6, 6] } }")
             + layer("Eltwise", "e", "c d"),
             "c:drop=0",
-            "layer 'd' (DummyData) has its channels from no layer before it",
+            "layer 'd' (DummyData) takes its channels from no layer before it",
         ),
         (
             layer("ReLU", "r", "c") + layer("Accuracy", "a", "r x", "include { phase: TRAIN }"),
@@ -103,13 +103,14 @@ NORMALIZES = (
         (
             conv("d", "c", 4, "group: 2"),
             "c:drop=0",
-            "layer 'd' (Convolution) has 2 groups of 2 inputs, which neither stay equal nor go "
-            "whole",
+            "layer 'd' (Convolution) has 2 groups of 2 inputs, which would neither stay equal "
+            "in size nor go whole",
         ),
         (
             conv("d", "c", 4, "group: 2"),
             "d:drop=0",
-            "it (Convolution) has 2 groups of 2 outputs, which neither stay equal nor go whole",
+            "it (Convolution) has 2 groups of 2 outputs, which would neither stay equal in size "
+            "nor go whole",
         ),
         (
             layer("ShuffleChannel", "s", "c", "shuffle_channel_param { group: 2 }"),
@@ -152,8 +153,8 @@ NORMALIZES = (
         (
             layer("Softmax", "p", "c") + conv("d", "p"),
             "c:drop=0",
-            "layer 'd' (Convolution) reads shares of all channels, from 'p'; those left would "
-            "be others",
+            "layer 'd' (Convolution) reads shares of all channels, from 'p', which would "
+            "change",
         ),
         (
             layer("Softmax", "p", "c") + layer("Eltwise", "e", "p x"),

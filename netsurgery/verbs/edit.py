@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.line_diff import text_diff
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -115,6 +114,8 @@ class Edit(Closeable):
             "dry_run": not self.written,
         }
         if not self.written:
+            from netsurgery.formats.line_diff import text_diff
+
             old = self.plan.net.prototxt
             name = str(prototxt or default_prototxt(old.path, "edited"))
             record["diff"] = text_diff(old, self.text, name)

@@ -89,8 +89,8 @@ def _why_not(layer: Layer) -> str:
             return "moves its channels in a way that is not followed"
         return "computes with several channels at once: without some of them the others change"
     if not layer.bottoms:
-        return "has its channels from no layer before it"
-    return "does with its channels what is not known"
+        return "takes its channels from no layer before it"
+    return "treats its channels in a way that is not known"
 
 
 def _check_sizes(follow: Follower, layer: Layer) -> None:
@@ -181,7 +181,7 @@ def _alike(follow: Follower, first: BlobChannels, second: BlobChannels) -> bool:
 def _after_comparison(follow: Follower, layer: Layer, cut: Cut) -> Exception:
     return follow.refusal(
         layer,
-        f"reads shares of all channels, from {cut.compared!r}; those left would be others",
+        f"reads shares of all channels, from {cut.compared!r}, which would change",
     )
 
 
@@ -228,8 +228,8 @@ def _grouped(follow: Follower, layer: Layer, inputs: Cut | None, outputs: Cut | 
         if groups is None:
             raise follow.refusal(
                 layer,
-                f"has {group} groups of {size} {('inputs', 'outputs')[side]}, which neither stay "
-                "equal nor go whole",
+                f"has {group} groups of {size} {('inputs', 'outputs')[side]}, which would neither "
+                "stay equal in size nor go whole",
             )
         for blob in blobs[1 - side]:
             follow.put(blob, Cut(axis, expand(groups, opposite // group), opposite), layer)

@@ -19,7 +19,6 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
-from netsurgery.formats.mean import load_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
@@ -122,6 +121,8 @@ def fold_mean(work: EditSession, argument: str) -> None:
     scale and order; ``:padding=approximate`` after it lets padded layers pass. Raises
     SurgeryError, MeanError.
     """
+    from netsurgery.formats.mean import load_mean
+
     approximate = argument.endswith(_APPROXIMATE)
     mean = load_mean(argument.removesuffix(_APPROXIMATE))
     layers = first_layers(work, unchanged, "the mean of its values")

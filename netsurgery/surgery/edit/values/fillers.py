@@ -22,11 +22,12 @@ from netsurgery.surgery.edit.values.record import (
     number_options,
     parse_options,
 )
-from netsurgery.surgery.fillers import VARIANCE_NORMS, Filler, fill, stream_key, why_not
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from netsurgery.surgery.fillers import Filler
 
 __all__ = ["VALUES"]
 
@@ -35,6 +36,8 @@ _SPARSE = re.compile(r"-1|[0-9]{1,9}")
 
 
 def _compute(name: str, part: Part, text: str) -> NewValues:
+    from netsurgery.surgery.fillers import why_not
+
     options = parse_options(name, text)
     known = _OPTIONS[name]
     for option in options:
@@ -57,6 +60,8 @@ def _compute(name: str, part: Part, text: str) -> NewValues:
 
 
 def _filled(filler: Filler, part: Part, seed: int) -> NDArray[np.float32]:
+    from netsurgery.surgery.fillers import fill, stream_key
+
     layer, index = part.layer, part.target.index
     whole: NDArray[np.float32] = empty(
         part.shape, "f4", f"layer {layer.name!r}: {filler.type} for its param {index}"
@@ -76,6 +81,8 @@ def _seed(name: str, text: str) -> int:
 
 
 def _filler(name: str, options: dict[str, str]) -> Filler:
+    from netsurgery.surgery.fillers import VARIANCE_NORMS, Filler
+
     filler = Filler(name)
     norm = options.pop("variance_norm", filler.variance_norm).upper()
     if norm not in VARIANCE_NORMS:
