@@ -842,7 +842,7 @@ TOMLS: Table = [
     (
         "an unknown section",
         b"[modle]\nprototxt = 'a'\n",
-        "netsurgery.toml:1: unknown section 'modle'; expected [model], [preprocess], [classes]",
+        "netsurgery.toml:1: unknown section 'modle'; expected [model], [preprocess], [classes], [engine]",
     ),
     (
         "an unknown key",
@@ -852,7 +852,7 @@ TOMLS: Table = [
     (
         "a key outside a section",
         b"mean = 3\n",
-        "netsurgery.toml:1: unknown key 'mean'; expected [model], [preprocess], [classes]",
+        "netsurgery.toml:1: unknown key 'mean'; expected [model], [preprocess], [classes], [engine]",
     ),
     (
         "a section that is none",
@@ -1114,7 +1114,7 @@ USAGE = [
     ("convert a b c", "unexpected c; expected DEPLOY.prototxt MODEL.caffemodel"),
     ("inspect", "missing argument [NET.prototxt] [MODEL.caffemodel]"),
     ("edit a b -o c", "missing argument OPERATION..."),
-    ("caffe", "netsurgery caffe: expected a command: info, install"),
+    ("caffe", "netsurgery caffe: expected a command: forget, info, install, use"),
     ("caffe insall", "insall: no such command; did you mean install?"),
     ("convert a b --input-size 0", "--input-size: '0' is not a size between 1 and 1000000"),
     ("convert a b --input-size " + "9" * 5000, f"--input-size: '{'9' * 60}' is not a size between 1 and 1000000"),
@@ -1164,8 +1164,10 @@ def test_what_a_file_says_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[
 
 def test_errors_in_json_are_errors_too(capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.caffemodel").write_bytes(MODEL[:90])
-    line = told(capsys, *CONVERT[:2], "bad.caffemodel", "--json", "--dry-run")
-    assert line.endswith("the file is cut short")
+    assert run([*CONVERT[:2], "bad.caffemodel", "--json", "--dry-run"]) == 1
+    out, err = capsys.readouterr()
+    assert err.endswith("the file is cut short\n")
+    assert json.loads(out)["error"]["message"] in err
     assert run([*CONVERT, "--json", "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out)["dry_run"] is True
 

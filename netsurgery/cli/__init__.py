@@ -19,9 +19,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from netsurgery import __version__
-from netsurgery.cli.printing import echo_labelled, echo_text, on_terminal
+from netsurgery.cli.failure import report, report_usage
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
-from netsurgery.errors import NetsurgeryError, PrototxtError
+from netsurgery.errors import NetsurgeryError
 from netsurgery.io.terminal import own_standard_error
 
 __all__ = ["cli", "main"]
@@ -151,6 +151,7 @@ def run(args: list[str] | None = None) -> int:
 
 
 def _run(args: list[str] | None) -> int:
+    words = sys.argv[1:] if args is None else args
     try:
         if COMPLETE in os.environ:
             from netsurgery.cli.completion import answer
@@ -162,13 +163,11 @@ def _run(args: list[str] | None) -> int:
             sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except NetsurgeryError as error:
-        report(error)
-        return getattr(error, "exit_code", 1)
+        return report(error, words)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        report_usage(error)
-        return error.exit_code
+        return report_usage(error, words)
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
@@ -176,14 +175,12 @@ def _run(args: list[str] | None) -> int:
     except OSError as error:
         if error.filename == STDOUT:
             give_up(sys.stdout)
-        report(NetsurgeryError(_refusal(error)))
-        return 1
+            words = []
+        return report(NetsurgeryError(_refusal(error)), words)
     except ImportError as error:  # a library that is not whole, or no descriptor left to open it
-        report(NetsurgeryError(f"a library cannot be imported: {error}"))
-        return 1
+        return report(NetsurgeryError(f"a library cannot be imported: {error}"), words)
     except MemoryError:
-        report(NetsurgeryError("out of memory"))
-        return 1
+        return report(NetsurgeryError("out of memory"), words)
 
 
 def _refusal(error: OSError) -> str:
@@ -196,24 +193,3 @@ def _refusal(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):  # os.getcwd()
         return f"the current folder: {why}; go to another"
     return why
-
-
-def report_usage(error: click.ClickException) -> None:
-    """Show what is wrong with the command line: one line on stderr; for no words at all, the help.
-
-    It may hold names from the command line, so from a shell's *.
-    """
-    from netsurgery.cli.usage import usage_line
-
-    ctx = getattr(error, "ctx", None)
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and ctx is not None and not ctx.parent:
-        echo_text(ctx.get_help(), err=True)
-    else:
-        echo_labelled("error", usage_line(error), err=True)
-
-
-def report(error: NetsurgeryError) -> None:
-    """Show an error on stderr: one line, and for text a caret under the place on a terminal."""
-    echo_labelled("error", str(error), err=True)
-    if isinstance(error, PrototxtError) and error.caret and on_terminal(sys.stderr):
-        echo_text(error.caret, err=True)

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.nearest import did_you_mean
 
-__all__ = ["name_variables", "usage_line", "variable_of"]
+__all__ = ["name_variables", "usage_help", "usage_line", "usage_message", "variable_of"]
 
 #: How click's own types begin the message of a value they refuse.
 _REFUSED = re.compile(r"(?s)(?P<value>'.*'|\".*\"|[^ ]+) is not (a valid|one of|in the range)")
@@ -22,11 +22,20 @@ _EXTRA = re.compile(r"(?s)Got unexpected extra arguments? \((?P<words>.*)\)")
 
 def usage_line(error: click.ClickException) -> str:
     """The error, and which help says more."""
+    way_out = usage_help(error)
+    return f"{usage_message(error)}{f' (try {way_out})' if way_out else ''}"
+
+
+def usage_message(error: click.ClickException) -> str:
+    """What is wrong."""
     message = _message(error)
-    if not message.endswith("..."):
-        message = message.removesuffix(".")
+    return message if message.endswith("...") else message.removesuffix(".")
+
+
+def usage_help(error: click.ClickException) -> str | None:
+    """The command that shows the help."""
     ctx = getattr(error, "ctx", None)
-    return message if ctx is None else f"{message} (try {ctx.command_path} --help)"
+    return None if ctx is None else f"{ctx.command_path} --help"
 
 
 def variable_of(ctx: click.Context | None, param: click.Parameter) -> str:

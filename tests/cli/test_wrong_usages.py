@@ -32,9 +32,18 @@ USAGES: dict[str, tuple[int, str]] = {
     ),
     "convert digits_deploy.prototx digits.caffemodel": (1, "did you mean digits_deploy.prototxt?"),
     "convert digits_deploy.prototxt digits.caffemodl": (1, "did you mean digits.caffemodel?"),
-    "convert lenet.prototxt digits.caffemodel --dry-run": (1, "digits.caffemodel: "),
-    "convert lenet.prototxt digits.caffemodel -o o1": (1, "digits.caffemodel: "),
-    "convert digits_deploy.prototxt lenet_iter_10000.caffemodel -o o1": (1, "lenet_iter_10000"),
+    "convert lenet.prototxt digits.caffemodel --dry-run": (
+        1,
+        "digits.caffemodel is of another net",
+    ),
+    "convert lenet.prototxt digits.caffemodel -o o1": (
+        1,
+        "digits.caffemodel is of another net",
+    ),
+    "convert digits_deploy.prototxt lenet_iter_10000.caffemodel -o o1": (
+        1,
+        "lenet_iter_10000.caffemodel is of another net",
+    ),
     "convert lenet_train_test.prototxt lenet_iter_10000.caffemodel -o o1": (
         1,
         "this is a training net ... lenet.prototxt may be its deploy net ... "
@@ -206,7 +215,7 @@ USAGES: dict[str, tuple[int, str]] = {
     "inspect": (2, "missing argument [NET.prototxt] [MODEL.caffemodel]"),
     "inspect ../lenet_iter_10000.caffemodel ../lenet.prototxt -q": (0, ""),
     "inspect ../lenet.prototxt ../lenet.prototxt": (2, "found 2 prototxts and 0 caffemodels"),
-    "inspect ../lenet.prototxt ../digits.caffemodel": (1, "ip1"),
+    "inspect ../lenet.prototxt ../digits.caffemodel": (1, "is of another net"),
     "inspect ../lenet_train_test.prototxt": (0, "this is a training net"),
     "inspect ../cat.jpg": (1, "is a JPEG picture, expected a prototxt or a caffemodel"),
     "inspect ../noperm.prototxt": (1, "../noperm.prototxt: Permission denied"),
