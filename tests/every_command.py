@@ -45,7 +45,7 @@ COMMANDS: dict[str, list[str]] = {
         "good.prototxt good.caffemodel NET good.caffemodel --engine embedded",
     ],
     "setup": [
-        "NET good.caffemodel --image grey.png --class 0 --preprocess scaled --force "
+        "NET good.caffemodel --image grey.png --class 0 --blob prob --preprocess scaled --force "
         "--engine embedded"
     ],
     "features": [

@@ -60,7 +60,7 @@ def test_convert_falls_back_and_says_why(capsys: pytest.CaptureFixture[str]) -> 
     assert "by embedded in " in out
     assert run(["convert", "net.prototxt", "net.caffemodel", "--json", "-o", "again"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["engine"], facts["notes"].count(TYPE)) == ("embedded", 1)
+    assert (facts["engine"]["name"], facts["engine"]["note"]) == ("embedded", TYPE)
 
 
 def test_caffe_given_outright_refuses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,7 @@ def test_a_net_that_caffe_knows_is_its_own(capsys: pytest.CaptureFixture[str]) -
     make(RELU)
     assert run(["convert", "net.prototxt", "net.caffemodel", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["engine"].startswith("caffe 1.0")
+    assert facts["engine"]["description"].startswith("caffe 1.0")
     assert not any("this Caffe" in note for note in facts["notes"])
 
 
@@ -124,7 +124,7 @@ def test_every_command_that_runs_nets_falls_back(capsys: pytest.CaptureFixture[s
     assert run(["convert", "-q", "net.prototxt", "net.caffemodel"]) == 0
     assert run(["classify-map", "a.png"]) == 0
     got = capsys.readouterr()
-    assert got.err.endswith(f"\nnote: {TYPE}\n")
+    assert f"\nnote: {TYPE}\n" in got.err
     assert "by embedded (ONNX Runtime" in got.out
     assert run(["classify-map", "a.png", "a.png", "--json"]) == 0
     got = capsys.readouterr()
@@ -133,7 +133,7 @@ def test_every_command_that_runs_nets_falls_back(capsys: pytest.CaptureFixture[s
     assert [one["name"] for one in told] == ["embedded", "embedded"]
     assert run(["features", "a.png", "--blob", "conv", "-o", "a.npz", "--json"]) == 0
     got = capsys.readouterr()
-    assert got.err.endswith(f"\nnote: {TYPE}\n")
+    assert f"\nnote: {TYPE}\n" in got.err
     assert json.loads(got.out)["engine"]["name"] == "embedded"
     both = ["net.prototxt", "net.caffemodel", "net_full_conv.prototxt"]
     assert run(["verify", *both, "net_full_conv.caffemodel"]) == 0
@@ -141,7 +141,7 @@ def test_every_command_that_runs_nets_falls_back(capsys: pytest.CaptureFixture[s
     assert out.count(f"note: {TYPE}\n") == 1
     assert run(["verify", *both, "net_full_conv.caffemodel", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert {one.split()[0] for one in facts["engines"]} == {"embedded"}
+    assert {side["name"] for side in facts["engines"].values()} == {"embedded"}
 
 
 @pytest.mark.parametrize("name", ["net.caffemodel.h5", "net.caffemodel"])
@@ -230,8 +230,8 @@ def test_caffes_refusal_is_a_note_in_every_command_that_runs_nets(
     assert words in capsys.readouterr().out
     assert run(["verify", *both[2:], "net_full_conv.caffemodel", *both[:2], "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert {one.split()[0] for one in facts["engines"]} == {"embedded"}
-    assert any(words in note for note in facts["notes"])
+    assert {side["name"] for side in facts["engines"].values()} == {"embedded"}
+    assert any(words in side["note"] for side in facts["engines"].values())
     assert run(["classify-map", "a.png"]) == 0
     # Raw numbers are written so that Caffe reads them.
     by = "caffe 1.0" if name == "raw numbers" else "embedded (ONNX Runtime"
@@ -303,7 +303,7 @@ def test_hdf5_that_caffe_reads_is_its_own(capsys: pytest.CaptureFixture[str]) ->
     Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU).replace("conv/a", "conv"))
     assert run(["init", "-q", "net.prototxt", "-o", "net.caffemodel.h5", "--seed", "1"]) == 0
     assert run(["convert", "net.prototxt", "net.caffemodel.h5", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["engine"].startswith("caffe 1.0")
+    assert json.loads(capsys.readouterr().out)["engine"]["description"].startswith("caffe 1.0")
 
 
 def test_the_fields_are_those_of_caffes_own_schema(caffe_engine: PycaffeEngine) -> None:

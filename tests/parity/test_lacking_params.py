@@ -62,14 +62,14 @@ CASES = [(each, "conv") for each in CALLERS] + [
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("caller", "missing"), CASES)
+@pytest.mark.usefixtures("caffe_python")
 def test_it_is_refused(
-    caller: str, engine: str, missing: str, caffe_python: str, folder: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    caller: str, engine: str, missing: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(missing, 'type: "xavier"')
     before = set(folder.iterdir())
     command = CALLERS[caller]
-    by = [] if command[0] == "export" else ["--engine", engine, "--caffe-python", caffe_python]
+    by = [] if command[0] == "export" else ["--engine", engine]
     assert run([*command, *by]) == (2 if command[0] == "verify" else 1)
     assert capsys.readouterr() == (
         "",
