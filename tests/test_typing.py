@@ -30,6 +30,8 @@ WRONG = {
     'ns.classify_map("p.png", "n.toml", engine="embeded")': r"Literal\['embeded'\]",
     'ns.classify_maps(["p.png"], "n.toml", engine="embeded")': r"Literal\['embeded'\]",
     'ns.features("p.png", "conv1", "n.toml", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.convert("n.prototxt", "n.caffemodel", engine="embeded")': r"Literal\['embeded'\]",
+    'ns.verify(("a", "b"), ("c", "d"), engine="embeded")': r"Literal\['embeded'\]",
     'ns.Net("n.prototxt", engine="embeded")': r"Literal\['embeded'\]",
     'ns.Net("n.prototxt").forward(engine="embeded")': r"Literal\['embeded'\]",
     'ns.open_mapper("n.toml", "embeded")': r"Literal\['embeded'\]",

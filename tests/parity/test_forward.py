@@ -106,3 +106,28 @@ def test_an_edit_that_is_in_no_file_is_run_by_caffe(
         net.save(tmp_path / "saved.caffemodel")
     with ns.Net(paths[0], tmp_path / "saved.caffemodel", engine=options) as net:
         np.testing.assert_array_equal(net.forward(data=images)["prob"], edited)
+
+
+NETS = sorted(path.name for path in (Path(__file__).parents[2] / "prototxt").glob("*.prototxt"))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_blob_of_every_net_is_the_same_in_both_engines(
+    name: str, repo_root: Path, caffe_python: str
+) -> None:
+    """With params that were filled and changed in memory, and three pictures at once."""
+    rng = np.random.default_rng(5)
+    with ns.init(repo_root / "prototxt" / name, seed=5).net as net:
+        for params in net.params.values():
+            for array in params:
+                values = rng.standard_normal(array.shape) * (2 / array[0].size) ** 0.5
+                array[...] = values if array.ndim > 1 else 0.5 + np.abs(values)  # a variance, say
+        images = {blob: rng.standard_normal((3, *net.blobs[blob].shape[1:])) for blob in net.inputs}
+        blobs = [blob for blob in net.blobs if blob not in net.inputs]
+        caffe = ns.EngineOptions("caffe", caffe_python=caffe_python, threads=2)
+        theirs = net.forward(images, blobs=blobs, engine=caffe)
+        ours = net.forward(images, blobs=blobs, engine="embedded")
+        for blob in blobs:
+            scale = max(float(np.abs(theirs[blob]).max()), 1e-3)
+            np.testing.assert_allclose(ours[blob], theirs[blob], atol=1e-4 * scale, err_msg=blob)
+            assert net.blobs[blob].shape == theirs[blob].shape
