@@ -156,8 +156,11 @@ def command(
     printed = STDOUT in (str(weights_out), str(prototxt_out)) and not dry_run
     check_printed(printed, as_json)
     with edit(prototxt, weights, operations, state=state) as result:
-        with bytes_written(quiet) as progress:
-            result.save(weights_out, prototxt_out, force=force, dry_run=dry_run, progress=progress)
+        if dry_run:
+            result.plan_outputs(weights_out, prototxt_out)
+        else:
+            with bytes_written(quiet) as progress:
+                result.save(weights_out, prototxt_out, force=force, progress=progress)
         if as_json:
             echo_json(result.to_json())
         elif not quiet:

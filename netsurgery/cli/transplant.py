@@ -107,8 +107,11 @@ def command(
         strict=strict,
         state=state,
     ) as result:
-        with bytes_written(quiet) as progress:
-            result.save(weights_out, force=force, dry_run=dry_run, progress=progress)
+        if dry_run:
+            result.plan_outputs(weights_out)
+        else:
+            with bytes_written(quiet) as progress:
+                result.save(weights_out, force=force, progress=progress)
         if as_json:
             echo_json(result.to_json())
         elif not quiet:

@@ -1,12 +1,14 @@
-"""The names of outputs that nobody named: the input's own with an ending, in the current folder."""
+"""Where outputs go: default names, the input's own with an ending, and what is there already."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from netsurgery.formats.weights import is_hdf5_name
+from netsurgery.io.targets import STDOUT, check_outputs
 
-__all__ = ["default_prototxt", "default_weights"]
+__all__ = ["default_prototxt", "default_weights", "existing_outputs"]
 
 
 def default_prototxt(prototxt: str | Path, ending: str) -> Path:
@@ -27,6 +29,18 @@ def default_weights(weights: str | Path, ending: str) -> Path:
     if is_hdf5_name(weights):
         return Path(f"{_stem(weights).removesuffix('.caffemodel')}_{ending}.caffemodel.h5")
     return Path(f"{_stem(weights)}_{ending}.caffemodel")
+
+
+def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) -> tuple[str, ...]:
+    """A note for each of these outputs that exists.
+
+    Raises OutputError for what could not be written even with `force`.
+    """
+    files = [path for path in map(str, paths) if path != STDOUT]
+    check_outputs(files, inputs=inputs, force=True)
+    return tuple(
+        f"{path} exists already; --force replaces it" for path in files if Path(path).exists()
+    )
 
 
 def _stem(path: str | Path) -> str:

@@ -23,8 +23,8 @@ from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.net import Net
 from netsurgery.surgery.edit.changes import Step
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
-from netsurgery.surgery.edit.write import EditPaths, write_edit
-from netsurgery.verbs.default_names import default_prototxt, default_weights
+from netsurgery.surgery.edit.write import EditPaths, output_files, write_edit
+from netsurgery.verbs.default_names import default_prototxt, default_weights, existing_outputs
 
 __all__ = ["Edit", "edit"]
 
@@ -40,6 +40,7 @@ class Edit(Closeable):
         self.plan, self._model = plan, model
         self.paths: EditPaths | None = None
         self.written: tuple[str, ...] = ()
+        self._output_notes: tuple[str, ...] = ()
         self._release = weakref.finalize(self, source.close)
 
     @property
@@ -50,7 +51,7 @@ class Edit(Closeable):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        return self.plan.notes
+        return (*self.plan.notes, *self._output_notes)
 
     @property
     def text(self) -> str:
@@ -64,28 +65,38 @@ class Edit(Closeable):
 
     def save(
         self,
-        weights: AnyPath | None = None,
-        prototxt: AnyPath | None = None,
+        weights_out: AnyPath | None = None,
+        prototxt_out: AnyPath | None = None,
         *,
         force: bool = False,
-        dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> tuple[str, ...]:
         """Write the edited weights, the prototxt where it changes, and the params to be saved.
 
-        weights: default ``MODEL_edited.caffemodel`` in the current folder, or nothing where the
-        operations only save params; "-" is standard output. prototxt: default
+        weights_out: default ``MODEL_edited.caffemodel`` in the current folder, or nothing where
+        the operations only save params; "-" is standard output. prototxt_out: default
         ``NET_edited.prototxt`` beside the weights where the structure changes, else nothing.
-        dry_run: only set `paths`. progress: called with the bytes of weights written so far and
-        those in all. Returns the files written. Raises OutputError, SurgeryError; nothing is
-        written then.
+        progress: called with the bytes of weights written so far and those in all. Returns the
+        files written. What was changed in `net` is written by its own `save`, not here. Raises
+        OutputError; nothing is written then.
         """
-        self.paths = self._outputs(as_path(weights), as_path(prototxt))
-        if not dry_run:
-            self.written = write_edit(
-                self.plan, self._model, self.paths, force=force, progress=progress
-            )
+        self.paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
+        self.written = write_edit(
+            self.plan, self._model, self.paths, force=force, progress=progress
+        )
+        self._output_notes = ()
         return self.written
+
+    def plan_outputs(
+        self, weights_out: AnyPath | None = None, prototxt_out: AnyPath | None = None
+    ) -> None:
+        """Set `paths` to where `save` would write, and say in `notes` what exists already.
+
+        Raises OutputError where it could not.
+        """
+        self.paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
+        files = output_files(self.plan, self.paths)
+        self._output_notes = existing_outputs(files, self._model.files)
 
     def _outputs(self, weights: Path | None, prototxt: Path | None) -> EditPaths | None:
         path = self.plan.net.prototxt.path
@@ -161,7 +172,8 @@ def edit(
     whose own stay as they are. operations: one or several, carried out from left to right, all or
     none: ``"conv1[0][2]=gaussian:sigma=1"``, ``"conv1[0]=msra:seed=1"``, ``"fold"``. weights_out,
     prototxt_out: the files to write, see `Edit.save`; without both nothing is written. state:
-    phase, stages, level and shapes to read a prototxt in. dry_run: write nothing all the same.
+    phase, stages, level and shapes to read a prototxt in. dry_run: write nothing, see
+    `Edit.plan_outputs`.
     progress: as in `Edit.save`.
 
     >>> import netsurgery as ns
@@ -186,6 +198,8 @@ def edit(
         else:
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
         result = Edit(plan_edit(model, words), model, stack.pop_all())
-    if weights_out is not None or prototxt_out is not None:
-        result.save(weights_out, prototxt_out, force=force, dry_run=dry_run, progress=progress)
+    if dry_run:
+        result.plan_outputs(weights_out, prototxt_out)
+    elif weights_out is not None or prototxt_out is not None:
+        result.save(weights_out, prototxt_out, force=force, progress=progress)
     return result

@@ -34,7 +34,7 @@ from netsurgery.surgery.transplant.plan import (
     plan_transplant,
 )
 from netsurgery.surgery.transplant.weights import model_change
-from netsurgery.verbs.default_names import default_weights
+from netsurgery.verbs.default_names import default_weights, existing_outputs
 
 __all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
 
@@ -46,8 +46,8 @@ class Transplantation(Closeable):
     """What a transplant does to each param, and the target net with its new params.
 
     weights: where they go, None as long as they go nowhere. size: the bytes written, seconds: the
-    time it took; None where nothing is written. The inputs' weights stay open until this is closed
-    or collected.
+    time it took; None where nothing was written. The inputs' weights stay open until this is
+    closed or collected.
     """
 
     def __init__(self, plan: TransplantPlan, source: ExitStack) -> None:
@@ -55,6 +55,7 @@ class Transplantation(Closeable):
         self.weights: Path | None = None
         self.size: int | None = None
         self.seconds: float | None = None
+        self._output_notes: tuple[str, ...] = ()
         self._release = weakref.finalize(self, source.close)
 
     @property
@@ -70,7 +71,12 @@ class Transplantation(Closeable):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
-        return self.plan.notes
+        return (*self.plan.notes, *self._output_notes)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The file written last, () for none."""
+        return () if self.size is None else (str(self.weights),)
 
     @cached_property
     def net(self) -> Net:
@@ -79,25 +85,34 @@ class Transplantation(Closeable):
 
     def save(
         self,
-        weights: AnyPath | None = None,
+        weights_out: AnyPath | None = None,
         *,
         force: bool = False,
-        dry_run: bool = False,
         progress: Callable[[int, int], None] | None = None,
-    ) -> Path:
-        """Write the target's new weights; returns where.
+    ) -> tuple[str, ...]:
+        """Write the target's new weights; returns the file written.
 
-        weights: HDF5 if it ends in .h5, "-" is standard output; default
+        weights_out: HDF5 if it ends in .h5, "-" is standard output; default
         ``TO_transplanted.caffemodel`` in the current folder, named after the target's weights or,
-        without those, its prototxt. dry_run: only set `weights`. progress: called with the bytes
-        written so far and those in all. Raises OutputError; nothing is written then.
+        without those, its prototxt. progress: called with the bytes written so far and those in
+        all. What was changed in `net` is written by its own `save`, not here. Raises OutputError;
+        nothing is written then.
         """
-        self.weights = as_path(weights) or self._default()
-        if not dry_run:
-            started = time.monotonic()
-            self.size = write_transplant(self.plan, self.weights, force=force, progress=progress)
-            self.seconds = time.monotonic() - started
-        return self.weights
+        self.weights = as_path(weights_out) or self._default()
+        started = time.monotonic()
+        self.size = write_transplant(self.plan, self.weights, force=force, progress=progress)
+        self.seconds = time.monotonic() - started
+        self._output_notes = ()
+        return self.written
+
+    def plan_outputs(self, weights_out: AnyPath | None = None) -> None:
+        """Set `weights` to where `save` would write, and say in `notes` if it exists already.
+
+        Raises OutputError where it could not.
+        """
+        self.weights = as_path(weights_out) or self._default()
+        inputs = [*self.plan.source.model.files, *self.plan.target.model.files]
+        self._output_notes = existing_outputs([self.weights], inputs)
 
     def _default(self) -> Path:
         target = self.plan.target.model
@@ -185,8 +200,8 @@ def transplant(
     `cut` asks for the part that overlaps. names: layer -> target layer, "" for none. prefix,
     suffix: put before or behind every other name. strict: every layer of the target must have its
     params. weights_out: the file to write, see `Transplantation.save`; without it nothing is
-    written. state: phase, stages, level and shapes to read prototxts in. dry_run: write nothing all
-    the same. progress: as in `Transplantation.save`.
+    written. state: phase, stages, level and shapes to read prototxts in. dry_run: write nothing,
+    see `Transplantation.plan_outputs`. progress: as in `Transplantation.save`.
 
     >>> import netsurgery as ns
     >>> net = "prototxt/digits_deploy.prototxt"
@@ -204,8 +219,10 @@ def transplant(
         models = _opened(stack, source, target, state)
         plan = plan_transplant(*models, rule, cut=cut, strict=strict)
         result = Transplantation(plan, stack.pop_all())
-    if weights_out is not None:
-        result.save(weights_out, force=force, dry_run=dry_run, progress=progress)
+    if dry_run:
+        result.plan_outputs(weights_out)
+    elif weights_out is not None:
+        result.save(weights_out, force=force, progress=progress)
     return result
 
 

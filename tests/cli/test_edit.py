@@ -151,6 +151,16 @@ def test_outputs_that_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(os.listdir("d")) == ["n_edited.prototxt", "o.caffemodel.h5"]
 
 
+def test_a_dry_run_says_what_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("o.caffemodel").touch()
+    assert edit("ip2[1]=0", "--dry-run") == 0
+    assert "note: o.caffemodel exists already; --force replaces it\n" in capsys.readouterr().out
+    assert edit("ip2[1]=0", "--dry-run", "--prototxt-out", "n.prototxt") == 1
+    assert "n.prototxt: is an input too" in capsys.readouterr().err
+    assert edit("ip2[1]=0", "--dry-run", "--prototxt-out", "no/n.prototxt") == 1
+    assert "there is no folder no" in capsys.readouterr().err
+
+
 def test_saving_alone_writes_no_weights(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["edit", "n.prototxt", "m.caffemodel", "save:ip2[1]=b.npy"]
     assert run([*words, "--json"]) == 0

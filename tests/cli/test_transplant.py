@@ -97,6 +97,9 @@ def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         "would write out.caffemodel",
     ]
     assert sorted(os.listdir()) == before
+    assert transplant("dense.prototxt", "-o", "dense.caffemodel", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "note: dense.caffemodel exists already; --force replaces it\n" in said
 
 
 def test_hdf5_out_and_in(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +208,7 @@ def test_the_library_does_the_same_in_memory() -> None:
     with ns.Net("deploy.prototxt", "model.caffemodel") as source:
         source.params["ip2"][1][...] = 7
         with ns.transplant(source, ("dense.prototxt", None), suffix="-conv") as result:
-            assert result.save("out.caffemodel") == Path("out.caffemodel")
+            assert result.save("out.caffemodel") == result.written == ("out.caffemodel",)
             assert str(result) == "8 copied, 2 reshaped; wrote out.caffemodel"
     with ns.Net("dense.prototxt", "out.caffemodel") as net:
         assert net.params["ip2-conv"][1].tolist() == [7] * 11

@@ -12,7 +12,7 @@ from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.write_weights import write_model
 from netsurgery.surgery.edit.plan import EditPlan
 
-__all__ = ["EditPaths", "write_edit"]
+__all__ = ["EditPaths", "output_files", "write_edit"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,13 @@ class EditPaths:
 
     weights: Path
     prototxt: Path | None = None
+
+
+def output_files(plan: EditPlan, paths: EditPaths | None) -> tuple[str, ...]:
+    """The files that `write_edit` writes: the weights, the params that are saved, the prototxt."""
+    weights = [] if paths is None else [str(paths.weights)]
+    prototxt = [] if paths is None or paths.prototxt is None else [str(paths.prototxt)]
+    return (*weights, *plan.saved, *prototxt)
 
 
 def write_edit(
@@ -38,14 +45,12 @@ def write_edit(
     with. progress: called with the bytes of weights written so far and those in all. Raises
     OutputError; nothing is written then.
     """
-    weights = [] if paths is None else [str(paths.weights)]
-    prototxt = [] if paths is None or paths.prototxt is None else [str(paths.prototxt)]
-    written = [*weights, *plan.saved, *prototxt]
-    with Outputs(written, inputs=model.files, force=force, stdout=True) as outputs:
+    files = output_files(plan, paths)
+    with Outputs(files, inputs=model.files, force=force, stdout=True) as outputs:
         for name, array in plan.saved.items():
             outputs[name].write(npy_bytes(array))
-        for name in prototxt:
-            outputs[name].write(plan.new.prototxt.to_bytes())
-        for name in weights:
-            write_model(outputs[name], model, plan.change, progress)
-    return tuple(written)
+        if paths is not None and paths.prototxt is not None:
+            outputs[paths.prototxt].write(plan.new.prototxt.to_bytes())
+        if paths is not None:
+            write_model(outputs[paths.weights], model, plan.change, progress)
+    return files
