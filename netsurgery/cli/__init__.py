@@ -1,7 +1,7 @@
 """The command line: one thin file a command, and the one place where errors become exit codes.
 
-Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 141 the reader of our
-output went away. A signal is seen to before this is imported: `netsurgery.__main__`.
+Exit codes: 0 done, 1 a NetsurgeryError (one line on stderr), 2 wrong usage, 141 broken pipe.
+Signals are handled in `netsurgery.__main__`, before this is imported.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ COMMANDS = {
 #: Set by a shell that asks for what completes a word.
 COMPLETE = "_NETSURGERY_COMPLETE"
 
-#: Objects made before Python looks for cycles of them that nobody holds; its own number is 700.
+#: Allocations between two runs of Python's cyclic garbage collector; its own default is 700.
 GARBAGE = 100_000
 
 
@@ -61,7 +61,7 @@ class ReaderGone(Exception):
 
 
 @contextlib.contextmanager
-def _told_apart() -> Iterator[None]:
+def _broken_pipe_as_reader_gone() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
@@ -78,11 +78,11 @@ class LazyGroup(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        with _told_apart():  # --help and --version print here
+        with _broken_pipe_as_reader_gone():  # --help and --version print here
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _told_apart():
+        with _broken_pipe_as_reader_gone():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -130,8 +130,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code; no traceback reaches the user."""
-    # Little of what is made here is garbage: looking for it less often, and not once more among
-    # all objects at exit, saves classify-map a tenth of its time.
+    # Few of the objects are garbage: collecting less often, and not at exit, saves classify-map a
+    # tenth of its time.
     gc.set_threshold(GARBAGE)
     name_streams()
     own_standard_error()

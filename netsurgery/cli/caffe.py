@@ -1,4 +1,4 @@
-"""`netsurgery caffe`: get real Caffe, say which one is used, and whether it is."""
+"""`netsurgery caffe`: install real Caffe, show which one is used, choose what runs nets."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ def install(
         stopped.forget()
         progress.clear()
     if not quiet:
-        echo(f"{'Caffe is already there' if earlier else 'Caffe is ready'}: {python}")
+        echo(f"{'Caffe is already installed' if earlier else 'Caffe is ready'}: {python}")
 
 
 class _Phases:
-    """A bar for each thing that is done, one after another."""
+    """A progress bar for each phase, one after another."""
 
     def __init__(self, quiet: bool, verbose: bool) -> None:
         self.quiet, self.verbose, self.what = quiet, verbose, ""
@@ -197,7 +197,7 @@ def forget(quiet: bool) -> None:
 
 
 def no_caffe(findings: list[ProbeResult]) -> str:
-    """What to do where none is used: a usable one is passed over only for one that was named."""
+    """Why none is used: a usable one is passed over only if another was named."""
     usable = next((finding.caffe for finding in findings if finding.caffe is not None), None)
     if usable is None:
         return "no Caffe to use; `netsurgery caffe install` gets one"

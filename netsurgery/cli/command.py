@@ -45,7 +45,7 @@ OWN, NET, PREPROCESSING, ENGINE, OUTPUT, OTHER = HEADINGS = (
 EXIT_CODES = {0: "Done.", 1: "An error: one line on standard error.", 2: "Wrong usage."}
 #: A command with fewer options lists them all under the first heading.
 _MANY = 11
-#: Columns for the options' names in the help; longer ones have a line of their own.
+#: Width of the column of option names in the help; a longer name is on its own line.
 _COLUMN = 30
 
 

@@ -1,8 +1,8 @@
 """``netsurgery completion``: completion of words in bash, zsh and fish.
 
-The shell's script runs netsurgery with `COMPLETE` set, and `answer` prints what fits. Files are
-completed by the shell itself, by the endings of their kind; bash also divides words at = and :,
-which its words here do not.
+The shell's script runs netsurgery with `COMPLETE` set, and `answer` prints the matches. Files are
+completed by the shell itself, by the endings of their kind. bash splits words at = and : too, so
+that its script hands over the whole line, to be split here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 class Bash(shell_completion.BashComplete):
-    """Words are divided here, not by bash, to which = and : are ends of words."""
+    """Splits the line itself, since bash ends words at = and :."""
 
     source_template = _BASH
 
@@ -69,7 +69,7 @@ class Bash(shell_completion.BashComplete):
 
 
 class Zsh(shell_completion.ZshComplete):
-    """Click's, with files by their endings."""
+    """Click's, with files completed by their endings."""
 
     source_template = shell_completion.ZshComplete.source_template.replace(
         '        elif [[ "$type" == "dir" ]]; then',
@@ -80,7 +80,7 @@ class Zsh(shell_completion.ZshComplete):
 
 
 class Fish(shell_completion.FishComplete):
-    """The same."""
+    """Click's, with files completed by their endings."""
 
     source_template = shell_completion.FishComplete.source_template.replace(
         '        else if test $metadata[1] = "plain";',
@@ -96,9 +96,9 @@ SHELLS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": Fish
 
 
 def answer(cli: click.Command) -> None:
-    """Print what fits the words that the shell hands over; nothing where anything is wrong.
+    """Print the matches for a half-written line; nothing on any error.
 
-    A shell asks while somebody types: there is no place for messages, and words are half written.
+    Somebody is typing: there is no room for messages.
     """
     try:
         shell = SHELLS[os.environ[COMPLETE].removesuffix("_complete")]

@@ -103,14 +103,14 @@ FILE_PATH = FilePathType()
 
 
 def take_stdin(ctx: click.Context, param: click.Parameter | None) -> None:
-    """Say that an input is standard input. Raises UsageError for a second one of a call."""
+    """Record that an input is standard input. Raises UsageError for a second one."""
     if _META in ctx.meta:
         raise click.UsageError("standard input (-) can be one of the inputs only", ctx)
     ctx.meta[_META] = None
 
 
 def refuse_stdin(*named: object) -> None:
-    """Raise UsageError where one of the paths that netsurgery.toml will name is standard input."""
+    """Raise UsageError if a path that is written to netsurgery.toml is standard input."""
     if any(map(is_stdin, named)):
         raise click.UsageError("netsurgery.toml names this input: give a file, not standard input")
 

@@ -227,7 +227,7 @@ def engine_hint(description: str, what: str) -> list[str]:
 
 
 class LevelType(click.IntRange):
-    """Caffe's int32, a range that says nothing to anybody in the help."""
+    """An int32, as in Caffe; its range is not shown in the help."""
 
     def __init__(self) -> None:
         super().__init__(-(2**31), 2**31 - 1)

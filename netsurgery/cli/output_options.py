@@ -1,4 +1,4 @@
-"""The options of what classify-map and features write: one for each output in the registry."""
+"""Output options of classify-map and features, one for each output in the registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def output_options(how: Literal["of_map", "of_features"]) -> Callable[[F], F]:
     """An option --NAME FILE for each output that is a file, of class maps or of features.
 
-    The command gets `outputs`: name -> file, of those that were given.
+    The command gets `outputs`: name -> file, for the options used.
     """
     kinds = [kind for kind in OUTPUTS.values() if kind.suffix and getattr(kind, how)]
 

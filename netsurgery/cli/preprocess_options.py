@@ -1,4 +1,4 @@
-"""How pictures are made ready for the net: options that convert writes down and maps use."""
+"""Preprocessing options, which convert saves to netsurgery.toml and maps use."""
 
 from __future__ import annotations
 

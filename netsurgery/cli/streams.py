@@ -1,7 +1,7 @@
-"""Standard output and error as the command line writes to them.
+"""Standard output and error of the command line.
 
-Their errors say which it was, and whatever writes to them, Python's own warnings and tracebacks
-too, cannot steer a terminal: `netsurgery.cli.printing` alone knows the way past that.
+Errors name the stream. Nothing written to them can control a terminal, Python's own warnings and
+tracebacks included; only `netsurgery.cli.printing` can bypass that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STDOUT", "give_up", "name_streams"]
 
-#: The name of standard output in an error of the system's.
+#: The name of standard output in an OSError.
 STDOUT = "standard output"
 
 
@@ -35,7 +35,7 @@ class _Output(io.FileIO):
 
 
 class _Error(io.FileIO):
-    """Standard error. What it has no room for is lost; a reader that went away is an error."""
+    """Standard error. What cannot be written is dropped, except that a broken pipe is an error."""
 
     def write(self, data: Buffer, /) -> int:
         try:
@@ -47,21 +47,21 @@ class _Error(io.FileIO):
 
 
 class _Text(io.TextIOWrapper):
-    """Text on such a stream."""
+    """A text stream that escapes control characters."""
 
     def write(self, text: str, /) -> int:
         self.steer(printable(text))
         return len(text)
 
     def steer(self, text: str) -> None:
-        """Write as it is what is known to be printable, or is to move the cursor."""
+        """Write unescaped text that is known to be printable, or moves the cursor."""
         super().write(text)
 
 
 def name_streams() -> None:
-    """Put such streams in place of Python's, which are None where they were closed at the start.
+    """Replace Python's standard streams, except those that were closed at the start (None).
 
-    A character that the terminal's encoding lacks is escaped, not an error.
+    A character that the terminal's encoding lacks is escaped.
     """
     for name, kind in (("stdout", _Output), ("stderr", _Error)):
         stream: Any = getattr(sys, name)
@@ -77,7 +77,7 @@ def name_streams() -> None:
 
 
 def give_up(stream: TextIO | None) -> None:
-    """Python flushes the standard streams once more at exit; give one of them somewhere to go."""
+    """Redirect a stream to nowhere, since Python flushes it once more at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]

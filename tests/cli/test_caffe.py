@@ -139,7 +139,7 @@ def test_info_of_a_caffe_that_tells_little(
 
 def test_install_where_it_is_already(installed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["caffe", "install"]) == 0
-    assert capsys.readouterr() == (f"Caffe is already there: {installed}\n", "")
+    assert capsys.readouterr() == (f"Caffe is already installed: {installed}\n", "")
     assert run(["caffe", "install", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
 

@@ -46,7 +46,7 @@ def test_a_second_install_does_nothing(installed: str, capsys: pytest.CaptureFix
     assert run(["caffe", "install"]) == 0
     after = Path(installed).parent.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert capsys.readouterr().out == f"Caffe is already there: {installed}\n"
+    assert capsys.readouterr().out == f"Caffe is already installed: {installed}\n"
 
 
 def test_the_installed_one_is_debians(installed: str) -> None:
