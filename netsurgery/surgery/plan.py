@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.table import joined
 
 __all__ = ["Refusal", "refuse"]
+
+#: How many refusals one error names.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -27,17 +31,22 @@ class Refusal:
 
     def text(self, others: Sequence[str] = ()) -> str:
         """All of it on one line; `others` are layers that the same cause stops."""
-        too = f" (so too for {', '.join(map(repr, others))})" if others else ""
+        too = f" (so too for {joined([repr(name) for name in others])})" if others else ""
         cause = f": {self.cause}" if self.cause else ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"layer {self.layer!r}: {self.reason}{too}{cause}{remedy}"
 
 
 def refuse(path: str, refusals: Sequence[Refusal]) -> None:
-    """Raise SurgeryError naming every refusal, if there is any; a common cause once."""
+    """Raise SurgeryError for the refusals, if there are any; a common cause is named once.
+
+    Of many the first are named, and how many more there are: an error is one line.
+    """
     by_cause: dict[str, list[Refusal]] = {}
     for number, refusal in enumerate(refusals):
         by_cause.setdefault(refusal.cause or str(number), []).append(refusal)
     texts = [first.text([each.layer for each in rest]) for first, *rest in by_cause.values()]
+    if len(texts) > _NAMED + 1:
+        texts = [*texts[:_NAMED], f"and {len(texts) - _NAMED} more"]
     if texts:
         raise SurgeryError(f"{path}: {'; '.join(texts)}")

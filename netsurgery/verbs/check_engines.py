@@ -41,12 +41,21 @@ def embedded_report(net: NetDefinition, shapes: Shapes, fits: bool | None) -> En
         except NetsurgeryError as error:
             reasons.append(str(error))
     if not reasons:
-        for blob in net.outputs:
-            try:
-                shapes.of(blob)
-            except NetsurgeryError as error:
-                reasons.append(str(error))
+        reasons += _unknown_outputs(net, shapes)
     return _report(reasons, fits)
+
+
+def _unknown_outputs(net: NetDefinition, shapes: Shapes) -> Iterator[str]:
+    """Why the shapes of outputs are not known, each reason once."""
+    seen = set[str]()
+    for blob in net.outputs:
+        if shapes.unknown.get(blob, blob) in seen:
+            continue
+        seen.add(shapes.unknown.get(blob, blob))
+        try:
+            shapes.of(blob)
+        except NetsurgeryError as error:
+            yield str(error)
 
 
 def stock_report(
