@@ -17,7 +17,7 @@ from netsurgery.cli import COMMANDS, cli, run
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
 #: Commands whose JSON no schema describes yet.
-PENDING = {"upgrade", "export"}
+PENDING = {"export"}
 
 #: Command -> the words behind it; of some, all that a record may hold is in several runs together.
 RUNS: dict[str, list[str]] = {
@@ -72,6 +72,7 @@ RUNS: dict[str, list[str]] = {
         "NET MODEL other larger -o moved --force --slice",
         "NET MODEL NET_full_conv.prototxt -o moved --dry-run --map conv1=conv1",
     ],
+    "upgrade": ["v1 --dry-run", "NET -o up --force"],
     "verify": [
         "NET MODEL NET MODEL --engine embedded",
         "NET MODEL NET weights --engine embedded --image grey.png --raw-scale 1",

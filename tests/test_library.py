@@ -500,7 +500,7 @@ def test_upgrade_and_export() -> None:
     dry = ns.upgrade("v1.prototxt", "v2.prototxt", dry_run=True)
     assert (dry.kind, dry.generation) == ("prototxt", "V1")
     assert not Path("v2.prototxt").exists()
-    assert ns.upgrade("v1.prototxt", "v2.prototxt").changes == dry.changes
+    assert ns.upgrade("v1.prototxt", "v2.prototxt").steps == dry.steps
     assert ns.Net("v2.prototxt").layers[-1].type == "Power"
     onnx = ns.export_onnx("two.prototxt", "two.caffemodel", "two.onnx")
     assert onnx.path == Path("two.onnx")

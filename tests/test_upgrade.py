@@ -18,7 +18,7 @@ from netsurgery.formats.upgrade.binary import check_upgraded, plan_binary_upgrad
 from netsurgery.formats.upgrade.text import plan_upgrade
 from netsurgery.io.segments import Bytes, FileRange, FileSource
 from netsurgery.net.net import NetDefinition
-from netsurgery.verbs.upgrade import planned_upgrade, write_upgrade
+from netsurgery.verbs.upgrade import upgrade
 
 
 def upgraded(text: str) -> str:
@@ -301,8 +301,7 @@ def write(folder: Path, net: Any) -> Path:
 def in_binary(folder: Path, net: Any) -> Any:
     """The net after the upgrade of its binary form."""
     made = folder / "new.caffemodel"
-    with planned_upgrade(write(folder, net)) as plan:
-        write_upgrade(plan, made, force=True)
+    upgrade(write(folder, net), made, force=True)
     return caffe_messages().NetParameter.FromString(made.read_bytes())
 
 
@@ -354,9 +353,7 @@ def test_weights_are_copied_as_they_lie(generation: str, tmp_path: Path) -> None
 
 def test_a_binary_net_of_today_is_copied_byte_for_byte(repo_root: Path, tmp_path: Path) -> None:
     path = repo_root / "models" / "digits" / "digits.caffemodel"
-    with planned_upgrade(path) as plan:
-        assert plan.changes == ()
-        write_upgrade(plan, tmp_path / "new.caffemodel")
+    assert upgrade(path, tmp_path / "new.caffemodel").steps == ()
     assert (tmp_path / "new.caffemodel").read_bytes() == path.read_bytes()
 
 

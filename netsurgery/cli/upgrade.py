@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,8 +18,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_diff, echo_json
 from netsurgery.cli.progress import bytes_written
-from netsurgery.formats.line_diff import text_diff
-from netsurgery.verbs.upgrade import Upgrade, planned_upgrade, write_upgrade
+from netsurgery.verbs.upgrade import Upgrade, upgrade
 
 __all__ = ["command"]
 
@@ -29,13 +27,7 @@ FILE = click.Path(path_type=Path)
 
 @click.command(cls=Command)
 @click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=NET_OR_WEIGHTS)
-@output_option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=FILE,
-    help="New file; - is standard output, for a prototxt.",
-)
+@output_option("-o", "--output", metavar="FILE", type=FILE, help="New file; - is standard output.")
 @dry_run_option
 @json_option
 @quiet_option
@@ -59,43 +51,23 @@ def command(
         raise click.UsageError("missing option -o/--output, or --dry-run")
     printed = str(output) == "-" and not dry_run
     check_printed(printed, as_json)
-    with planned_upgrade(net) as plan:
-        if output is not None and not dry_run:
-            with bytes_written(quiet) as progress:
-                write_upgrade(plan, output, force=force, progress=progress)
-        record = to_json(plan, output, dry_run)
+    with bytes_written(quiet) as progress:
+        result = upgrade(net, output, force=force, dry_run=dry_run, progress=progress)
     if as_json:
-        echo_json(record)
+        echo_json(result.to_json())
     elif not quiet:
-        render(record, err=printed)
+        _show(result, err=printed)
 
 
-def to_json(plan: Upgrade, output: Path | None, dry_run: bool) -> dict[str, Any]:
-    record = {
-        "input": str(plan.path),
-        "kind": plan.kind,
-        "generation": plan.generation,
-        "up_to_date": not plan.changes,
-        "changes": [{"layer": change.layer, "what": change.what} for change in plan.changes],
-        "output": None if output is None else str(output),
-        "dry_run": dry_run,
-    }
-    if dry_run and plan.text is not None:
-        name = str(output or "upgraded")
-        record["diff"] = text_diff(plan.text.prototxt, plan.text.text, name)
-    return record
-
-
-def render(record: dict[str, Any], *, err: bool) -> None:
-    """Print the facts for a person; on standard error where the net itself goes to output."""
-    for change in record["changes"]:
-        where = "" if change["layer"] is None else f"layer {change['layer']!r}: "
-        echo(where + change["what"], err=err)
-    if record["up_to_date"]:
-        echo(f"{record['input']}: already up to date", err=err)
-    if record["dry_run"]:
-        if record["output"]:
-            echo(f"would write {record['output']}")
-        echo_diff(record.get("diff", ""))
-    elif not err:
-        echo(f"wrote {record['output']}")
+def _show(result: Upgrade, *, err: bool) -> None:
+    """Print the result for a person; on standard error where the net itself goes to output."""
+    for step in result.steps:
+        echo(str(step), err=err)
+    if not result.steps:
+        echo(f"{result.path}: already up to date", err=err)
+    if result.written and not err:
+        echo(f"wrote {result.output}")
+    elif not result.written:
+        if result.output is not None:
+            echo(f"would write {result.output}")
+        echo_diff(result.to_json()["diff"] or "")

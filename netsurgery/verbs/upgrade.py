@@ -1,122 +1,220 @@
-"""A net of an earlier Caffe brought up to date: a prototxt or a caffemodel, by content."""
+"""``netsurgery.upgrade``: a net of an earlier Caffe brought up to date, a prototxt or a caffemodel.
+
+An output appears whole or not at all, the input is never changed, and an output that exists is an
+error without `force`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import OutputError
+from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import open_protobuf
+from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
-from netsurgery.io.files import Outputs
+from netsurgery.io.closeable import Closeable
+from netsurgery.io.files import OutputFile, Outputs
+from netsurgery.io.table import Column, Table
+from netsurgery.io.targets import STDOUT
 from netsurgery.io.terminal import print_text
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.state import TEST
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.net import Net
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade
-    from netsurgery.formats.upgrade.text import TextUpgrade, UpgradeStep
+    from netsurgery.formats.upgrade.splices import UpgradeStep
+    from netsurgery.formats.upgrade.text import TextUpgrade
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
-__all__ = ["Upgrade", "planned_upgrade", "upgrade", "write_upgrade"]
-
-#: Standard input, or output.
-STREAM = "-"
+__all__ = ["Upgrade", "upgrade"]
 
 
-@dataclass(frozen=True)
-class Upgrade:
-    """A plan: `text` for a prototxt, else `binary`, whose old file is open."""
+class Upgrade(Closeable):
+    """What `upgrade` does to a prototxt, or to a caffemodel.
 
-    path: Path
-    text: TextUpgrade | None = None
-    binary: BinaryUpgrade | None = None
+    output: the file that it goes to, None for none. written: the file written last, () for none. A
+    caffemodel stays open until this is closed or collected.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        source: ExitStack,
+        text: TextUpgrade | None = None,
+        binary: BinaryUpgrade | None = None,
+    ) -> None:
+        """text, binary: the plan, one of the two; of a binary one `source` closes the old file."""
+        self.path, self._text, self._binary = path, text, binary
+        self.output: Path | None = None
+        self.written: tuple[str, ...] = ()
+        self._release = weakref.finalize(self, source.close)
 
     @property
     def kind(self) -> str:
-        """ "prototxt" or "caffemodel"."""
-        return "prototxt" if self.binary is None else "caffemodel"
+        """What the input is: "prototxt" or "caffemodel"."""
+        return "prototxt" if self._binary is None else "caffemodel"
 
     @property
     def generation(self) -> str:
-        """ "V0", "V1" or "V2", of what was read."""
-        if self.binary is not None:
-            return self.binary.generation
-        return self.text.prototxt.generation if self.text is not None else "V2"
+        """What the input was: "V0" (2013), "V1" (2014) or "V2"."""
+        if self._binary is not None:
+            return self._binary.generation
+        return self._text.prototxt.generation if self._text is not None else "V2"
 
     @property
-    def changes(self) -> tuple[UpgradeStep, ...]:
-        """What is done; nothing where the net is up to date."""
-        plan = self.text or self.binary
+    def steps(self) -> tuple[UpgradeStep, ...]:
+        """What is done, layer by layer; nothing where the net is up to date."""
+        plan = self._text or self._binary
         return plan.changes if plan is not None else ()
 
+    @property
+    def text(self) -> str:
+        """The new prototxt. Raises NetError for a caffemodel."""
+        if self._text is None:
+            raise NetError(f"{self.path}: a caffemodel alone has no prototxt")
+        return self._text.text
 
-@contextmanager
-def planned_upgrade(path: Path) -> Iterator[Upgrade]:
-    """The plan for a prototxt ("-": from standard input) or a caffemodel.
+    @cached_property
+    def net(self) -> Net:
+        """The net of the new prototxt, open, without weights. Raises NetError for a caffemodel."""
+        prototxt = Prototxt.parse(self.text, str(self.path))
+        return Net.of_model(NetWithWeights(NetDefinition.of(prototxt, TEST)))
 
-    Raises FormatError (PrototxtError, CaffemodelError) for what is neither, and for what cannot
-    be carried over.
-    """
-    if str(path) == STREAM or is_prototxt(path):
-        from netsurgery.formats.upgrade.text import plan_upgrade
+    def save(
+        self,
+        output: AnyPath,
+        *,
+        force: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[str, ...]:
+        """Write the net; returns the files written.
 
-        yield Upgrade(path, text=plan_upgrade(Prototxt.read(path)))
-        return
-    from netsurgery.formats.upgrade.binary import plan_binary_upgrade
+        output: "-" is standard output. A net that is up to date is written too, byte for byte (but
+        for a byte order mark). progress: called with the bytes written so far and those in all.
+        Raises OutputError; nothing is written then.
+        """
+        self.output = Path(output)
+        if self._text is not None and str(output) == STDOUT:
+            print_text(self._encoded())
+        else:
+            with Outputs([output], inputs=[self.path], force=force, stdout=True) as outputs:
+                self._write(outputs[output], progress)
+        self.written = (str(output),)
+        return self.written
 
-    with open_protobuf(path) as source:
-        yield Upgrade(path, binary=plan_binary_upgrade(source))
+    def _write(self, output: OutputFile, progress: Callable[[int, int], None] | None) -> None:
+        if self._binary is None:
+            output.write(self._encoded())
+            return
+        from netsurgery.formats.upgrade.binary import check_upgraded
+        from netsurgery.formats.weights import check_size
 
+        check_size(self._binary.segments, output.path)
+        output.write_segments(self._binary.segments, progress)
+        check_upgraded(output.temporary, self._binary)
 
-def write_upgrade(
-    plan: Upgrade,
-    target: Path,
-    *,
-    force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write the net that `plan` leads to; a prototxt to standard output for "-".
+    def _encoded(self) -> bytes:
+        assert self._text is not None
+        return self._text.prototxt.to_bytes(self._text.text)
 
-    A net that is up to date is written too, byte for byte (but for a byte order mark). progress:
-    called with the bytes written and those in all. Raises OutputError; nothing is written then.
-    """
-    inputs = [] if str(plan.path) == STREAM else [plan.path]
-    if str(target) == STREAM:
-        if plan.text is None:
-            raise OutputError("a caffemodel is written to a file, not to standard output")
-        print_text(_encoded(plan.text))
-        return
-    with Outputs([target], inputs=inputs, force=force) as outputs:
-        if plan.text is not None:
-            outputs[target].write(_encoded(plan.text))
-        if plan.binary is not None:
-            from netsurgery.formats.upgrade.binary import check_upgraded
-            from netsurgery.formats.weights import check_size
+    def close(self) -> None:
+        """Close the input; `net`, once it was asked for, stays open."""
+        self._release()
 
-            check_size(plan.binary.segments, target)
-            outputs[target].write_segments(plan.binary.segments, progress)
-            check_upgraded(outputs[target].temporary, plan.binary)
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery upgrade --json` prints it."""
+        diff = None
+        if self._text is not None and not self.written:
+            diff = text_diff(self._text.prototxt, self.text, str(self.output or "upgraded"))
+        return {
+            "input": str(self.path),
+            "kind": self.kind,
+            "generation": self.generation,
+            "up_to_date": not self.steps,
+            "steps": [
+                {
+                    "layer": step.layer,
+                    "fields": list(step.fields),
+                    "before": step.before,
+                    "after": step.after,
+                    "what": step.what,
+                }
+                for step in self.steps
+            ],
+            "output": None if self.output is None else str(self.output),
+            "dry_run": not self.written,
+            "diff": diff,
+        }
+
+    def __str__(self) -> str:
+        count = len(self.steps)
+        done = f"{count} step{'s' * (count != 1)}" if count else "already up to date"
+        text = f"{self.kind} of {self.generation}: {done}"
+        return f"{text}; wrote {self.written[0]}" if self.written else text
+
+    def table(self) -> Table:
+        """The steps."""
+        table = Table((Column("layer"), Column("step")))
+        for step in self.steps:
+            table.add(step.layer or "", step.what)
+        return table
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
 
 
 def upgrade(
-    path: AnyPath, output: AnyPath, *, force: bool = False, dry_run: bool = False
+    path: AnyPath,
+    output: AnyPath | None = None,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Upgrade:
     """Bring a prototxt or a caffemodel of Caffe's first years (V0, V1) up to date.
 
-    The content shows which of the two it is. A prototxt keeps its comments, order and layout; the
-    message is the one that Caffe's own upgrade tools give. The result's `changes` are what was
-    done, `generation` what it was. Raises FormatError, PrototxtError, CaffemodelError,
-    OutputError.
+    path: its content shows which of the two it is. A prototxt keeps its comments, order and layout;
+    the message is the one that Caffe's own upgrade tools give. output: the file to write, see
+    `Upgrade.save`; without one nothing is written. force: replace a file that exists. dry_run:
+    write nothing all the same. progress: see `Upgrade.save`.
+
+    >>> import netsurgery as ns
+    >>> old = open("old.prototxt", "w")
+    >>> _ = old.write('layers { name: "relu" type: RELU bottom: "x" top: "x" }')
+    >>> old.close()
+    >>> result = ns.upgrade("old.prototxt", "new.prototxt")
+    >>> print(result)
+    prototxt of V1: 1 step; wrote new.prototxt
+    >>> result.steps[0].fields, result.steps[0].before, result.steps[0].after
+    (('type',), 'RELU', 'ReLU')
+
+    Raises FormatError (PrototxtError, CaffemodelError) for what is neither, and for what cannot be
+    carried over; OutputError. Nothing is written then.
     """
-    with planned_upgrade(Path(path)) as plan:
-        if not dry_run:
-            write_upgrade(plan, Path(output), force=force)
-    return plan
+    path = Path(path)
+    with ExitStack() as stack:
+        if is_prototxt(path):
+            from netsurgery.formats.upgrade.text import plan_upgrade
 
+            result = Upgrade(path, ExitStack(), text=plan_upgrade(Prototxt.read(path)))
+        else:
+            from netsurgery.formats.upgrade.binary import plan_binary_upgrade
 
-def _encoded(plan: TextUpgrade) -> bytes:
-    return plan.prototxt.to_bytes(plan.text)
+            plan = plan_binary_upgrade(stack.enter_context(open_protobuf(path)))
+            result = Upgrade(path, stack.pop_all(), binary=plan)
+    if output is not None and not dry_run:
+        result.save(output, force=force, progress=progress)
+    elif output is not None:
+        result.output = Path(output)
+    return result

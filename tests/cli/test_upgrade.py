@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from caffe_schema import net_parameter
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.formats.caffemodel import Caffemodel
 
@@ -129,7 +130,29 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["upgrade", "old.prototxt", "--dry-run", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found.pop("diff").startswith("--- old.prototxt\n+++ upgraded\n")
-    assert found.pop("changes")[-1] == {"layer": None, "what": "input 'data' becomes a layer Input"}
+    assert found.pop("steps") == [
+        {
+            "layer": "ip",
+            "fields": ["type"],
+            "before": "INNER_PRODUCT",
+            "after": "InnerProduct",
+            "what": '`layers` becomes `layer`, INNER_PRODUCT becomes "InnerProduct"',
+        },
+        {
+            "layer": "ip",
+            "fields": ["blobs_lr"],
+            "before": "blobs_lr: 1",
+            "after": "param { lr_mult: 1 }",
+            "what": "blobs_lr: now in 1 `param { ... }`",
+        },
+        {
+            "layer": None,
+            "fields": ["input", "input_dim"],
+            "before": "'data'",
+            "after": "Input",
+            "what": "input 'data' becomes a layer Input",
+        },
+    ]
     assert found == {
         "input": "old.prototxt",
         "kind": "prototxt",
@@ -150,6 +173,42 @@ def test_standard_input_and_output(
     assert err.decode().endswith("input 'data' becomes a layer Input\n")
 
 
+def test_a_caffemodel_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(["upgrade", "old.caffemodel", "-o", "-"]) == 0
+    seen = capfdbinary.readouterr()
+    assert run(["upgrade", "old.caffemodel", "-o", "new.caffemodel", "-q"]) == 0
+    assert seen.out == Path("new.caffemodel").read_bytes()
+    assert seen.err.decode().endswith("input 'data' becomes a layer Input\n")
+
+
+def test_a_terminal_gets_text_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("netsurgery.io.terminal._on_terminal", lambda: True)
+    assert run(["upgrade", "old.caffemodel", "-o", "-"]) == 1
+    assert "standard output is a terminal, and what is written is not text" in (
+        capsys.readouterr().err
+    )
+    assert run(["upgrade", "old.prototxt", "-o", "-", "-q"]) == 0
+    assert capsys.readouterr().out == NEW
+
+
+def test_nothing_is_written_without_a_place(folder: Path) -> None:
+    before = set(folder.iterdir())
+    with ns.upgrade("old.prototxt") as result:
+        assert (result.text, result.written) == (NEW, ())
+        assert result.net.layers[1].type == "InnerProduct"
+        assert str(result) == "prototxt of V1: 3 steps"
+        assert "blobs_lr" in result._repr_html_()
+    with ns.upgrade("old.caffemodel") as model:
+        assert set(folder.iterdir()) == before
+        with pytest.raises(ns.NetError, match="a caffemodel alone has no prototxt"):
+            _ = model.net
+        assert model.save("saved.caffemodel") == ("saved.caffemodel",)
+    assert run(["upgrade", "old.caffemodel", "-o", "new.caffemodel", "-q"]) == 0
+    assert Path("saved.caffemodel").read_bytes() == Path("new.caffemodel").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -157,8 +216,6 @@ def test_standard_input_and_output(
          "replaces it"),
         (["old.prototxt", "-o", "old.prototxt", "--force"], "old.prototxt: is an input too "
          "(old.prototxt); give the output another name"),
-        (["old.caffemodel", "-o", "-"], "a caffemodel is written to a file, not to standard "
-         "output"),
         (["none", "-o", "new"], "none: No such file or directory"),
         (["broken.prototxt", "-o", "new"], "broken.prototxt:2:16: found FOO, expected a type of "
          "Caffe's V1, as CONVOLUTION"),
@@ -196,7 +253,7 @@ def test_convert_upgrades_a_v0_net_and_says_so(capsys: pytest.CaptureFixture[str
     command = ["convert", "v0.prototxt", "old.caffemodel", "--engine", "embedded", "--dry-run"]
     assert run([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["layers"][0]["new"] == [[3, 2, 4, 4]]
+    assert found["layers"][0]["params"][0]["new_shape"] == [3, 2, 4, 4]
     assert found["notes"][0] == (
         "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
     )

@@ -12,17 +12,18 @@ from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, PartCount, open_protobuf
-from netsurgery.formats.upgrade.inputs import beyond_text, left_out_text
+from netsurgery.formats.upgrade.inputs import input_steps, without_shape
 from netsurgery.formats.upgrade.layers import SPEC_NUMBERS, V2_NUMBERS, OldLayer, read_old_layer
-from netsurgery.formats.upgrade.splices import UpgradeStep
+from netsurgery.formats.upgrade.splices import UpgradeStep, not_in_v0
 from netsurgery.formats.upgrade.v0 import fold_padding
+from netsurgery.formats.upgrade.v1 import zero_rates
 from netsurgery.formats.upgrade.wire_fields import (
     COUNTED,
     JoinedParts,
     last_text,
     part,
     parts,
-    plain_words,
+    plain_step,
 )
 from netsurgery.io.segments import FileRange, FileSource, Segment
 from netsurgery.io.wire import Wire, WireField, WireReader, delimited, packed_varints, tag
@@ -126,8 +127,7 @@ def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
         for number in (_STATE, _DEBUG):
             if net.all(number):
                 left_out.add(number)
-                what = f"{_NOT_IN_V0[number]}, which V0 nets do not have, is left out"
-                changes.append(UpgradeStep(None, what))
+                changes.append(not_in_v0(_NOT_IN_V0[number]))
     steps = [change for layer in layers.values() for change in layer.changes] + changes
     outlines = [layer.outline for layer in layers.values() if layer.outline is not None]
     if input_layer:
@@ -179,9 +179,8 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _UpgradedLayer]]:
 
 def _converted(layer: OldLayer, transform: bool) -> _UpgradedLayer:
     if layer.kind == "padding":
-        return _UpgradedLayer(
-            None, (UpgradeStep(layer.name, "goes into the layers behind it"),), None
-        )
+        step = UpgradeStep(layer.name, "goes into the layers behind it", ("layers",), "padding")
+        return _UpgradedLayer(None, (step,), None)
     body, changes = layer.upgraded(layer.reader.source, transform)
     facts = layer.facts()
     blobs = tuple(each.length for each in layer.parts if each.name == "blobs")
@@ -202,8 +201,8 @@ def _new_layers(net: _Net) -> dict[int, _UpgradedLayer]:
             if each.number == V2_NUMBERS["blobs"]
         }
         specs = _rates(net.reader, fields) if outline.type == "BatchNorm" else {}
-        done = ["lr_mult and decay_mult of its three params become 0"] if specs else []
-        done += filter(None, [plain_words(blobs.values())])
+        done = [zero_rates(outline.name)] if specs else []
+        done += plain_step(outline.name, blobs.values())
         body = JoinedParts(net.reader.source)
         for each in fields:
             if each.start in blobs:
@@ -212,8 +211,7 @@ def _new_layers(net: _Net) -> dict[int, _UpgradedLayer]:
                 body.add(delimited(each.number, specs[each.start]))
             else:
                 body.copy(each.start, each.end)
-        changes = tuple(UpgradeStep(outline.name, what) for what in done)
-        layers[field.start] = _UpgradedLayer(body if done else None, changes, outline)
+        layers[field.start] = _UpgradedLayer(body if done else None, tuple(done), outline)
     return layers
 
 
@@ -254,7 +252,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
         raise net.reader.error(what, at)
     listed = ", ".join(map(repr, names))
     if not shapes and not dims:
-        return b"", [UpgradeStep(None, left_out_text(listed))]
+        return b"", [without_shape(listed)]
     body = delimited(V2_NUMBERS["name"], b"input") + delimited(V2_NUMBERS["type"], b"Input")
     for name in names:
         body += delimited(V2_NUMBERS["top"], name.encode("utf-8", "surrogateescape"))
@@ -262,8 +260,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
         delimited(_INPUT_PARAM_SHAPE, shape) for shape in _shapes(net, shapes, dims, len(names))
     )
     body += delimited(V2_NUMBERS["input_param"], inside)
-    changes = [UpgradeStep(None, f"input {listed} becomes a layer Input")]
-    return delimited(NET_V2, body), changes + beyond_text(len(names), len(shapes), len(dims))
+    return delimited(NET_V2, body), input_steps(listed, len(names), len(shapes), len(dims))
 
 
 def _shapes(net: _Net, shapes: list[WireField], dims: list[int], count: int) -> Iterator[bytes]:

@@ -8,6 +8,8 @@ messages, empty if need be; so is it done here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netsurgery.formats.prototxt import Prototxt, insert_field
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
 from netsurgery.formats.upgrade.splices import (
@@ -26,11 +28,12 @@ from netsurgery.formats.upgrade.v1 import v1_type
 __all__ = [
     "DATA_PARAMS",
     "TRANSFORM",
-    "beyond_text",
     "check_inputs",
-    "left_out_text",
+    "input_steps",
+    "transform_moved",
     "upgrade_inputs",
     "upgrade_transforms",
+    "without_shape",
 ]
 
 _DIMS = 4
@@ -69,9 +72,8 @@ def upgrade_inputs(edits: Edits, prototxt: Prototxt) -> list[UpgradeStep]:
             cut(edits, start, end, layer.moved.get((start, end), 0))
     listed = ", ".join(repr(name.as_string()) for name in root.scalars("input"))
     if not sized:
-        return [UpgradeStep(None, left_out_text(listed))]
-    beyond = beyond_text(len(names), len(layer.shapes), len(layer.dims))
-    return [UpgradeStep(None, f"input {listed} becomes a layer Input"), *beyond]
+        return [without_shape(listed)]
+    return input_steps(listed, len(names), len(layer.shapes), len(layer.dims))
 
 
 class _InputLayer:
@@ -138,20 +140,24 @@ class _InputLayer:
         return f"shape {{ {' '.join(lines)} }}"
 
 
-def left_out_text(listed: str) -> str:
-    """What is said of inputs without a shape."""
-    return f"input {listed} has no shape and is left out, as Caffe leaves it out"
+def without_shape(listed: str) -> UpgradeStep:
+    """The step of inputs without a shape."""
+    what = f"input {listed} has no shape and is left out, as Caffe leaves it out"
+    return UpgradeStep(None, what, ("input",), listed)
 
 
-def beyond_text(names: int, shapes: int, dims: int) -> list[UpgradeStep]:
-    """What Caffe does not read of that many inputs, input_shape and input_dim."""
+def input_steps(listed: str, names: int, shapes: int, dims: int) -> list[UpgradeStep]:
+    """The steps of that many inputs, input_shape and input_dim, with what Caffe does not read."""
+    field = "input_shape" if shapes else "input_dim"
+    what = f"input {listed} becomes a layer Input"
+    steps = [UpgradeStep(None, what, ("input", field), listed, "Input")]
     if shapes and dims:
-        return [
-            UpgradeStep(None, "input_dim beside input_shape is left out, as Caffe leaves it out")
-        ]
-    if shapes > names or dims > _DIMS * names:
-        return [UpgradeStep(None, f"shapes beyond those of the {names} inputs are left out")]
-    return []
+        what = "input_dim beside input_shape is left out, as Caffe leaves it out"
+        steps.append(UpgradeStep(None, what, ("input_dim",)))
+    elif shapes > names or dims > _DIMS * names:
+        what = f"shapes beyond those of the {names} inputs are left out"
+        steps.append(UpgradeStep(None, what, (field,)))
+    return steps
 
 
 #: The types whose transformation moves, and the message it was in.
@@ -203,9 +209,17 @@ def _upgrade(edits: Edits, layer: Message, param: str) -> list[UpgradeStep]:
         insert_field(edits, anchor, _block(anchor, lines, source))
         added += [] if lines else ["transform_param"]
     if fields:
-        listed = ", ".join(field.name for field in fields)
-        return [UpgradeStep(name, f"{listed} of {param}: now in transform_param")]
-    return [UpgradeStep(name, f"an empty {each}, as Caffe adds it") for each in added]
+        return [transform_moved(name, [field.name for field in fields], param)]
+    return [
+        UpgradeStep(name, f"an empty {each}, as Caffe adds it", (each,), None, "{ }")
+        for each in added
+    ]
+
+
+def transform_moved(layer: str, fields: Sequence[str], param: str) -> UpgradeStep:
+    """The step by which fields leave `param`."""
+    what = f"{', '.join(fields)} of {param}: now in transform_param"
+    return UpgradeStep(layer, what, tuple(fields), param, "transform_param")
 
 
 def _block(data: TextField, lines: list[str], source: str) -> str:

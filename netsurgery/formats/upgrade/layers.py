@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netsurgery.formats.generations import V0_TYPES, V1_TYPES
-from netsurgery.formats.upgrade.inputs import DATA_PARAMS, TRANSFORM
+from netsurgery.formats.upgrade.inputs import DATA_PARAMS, TRANSFORM, transform_moved
 from netsurgery.formats.upgrade.splices import UpgradeStep
-from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, change_text, home, left_out
+from netsurgery.formats.upgrade.v0 import PARAMS, Pad, V0Layer, becomes_v1, home, left_out
 from netsurgery.formats.upgrade.v1 import SPEC_FIELDS
 from netsurgery.formats.upgrade.wire_fields import (
     JoinedParts,
@@ -17,7 +17,7 @@ from netsurgery.formats.upgrade.wire_fields import (
     fixed32s,
     last_text,
     parts,
-    plain_words,
+    plain_step,
     text_part,
 )
 from netsurgery.io.segments import FileSource
@@ -77,7 +77,7 @@ class OldLayer:
         """The layer with that padding taken over."""
         own = [each for each in self.parts if each.name != "bottom"]
         own.append(text_part("bottom", pad.bottom))
-        changes = (*self.changes, UpgradeStep(self.name, pad.change_text))
+        changes = (*self.changes, pad.step(self.name))
         return replace(self, parts=tuple(own), changes=changes, pad=pad.size)
 
     @property
@@ -103,8 +103,9 @@ class OldLayer:
         self.reader.claim.add(_SPEC_MEMORY * listed)
         specs = _specs(own)
         if specs:
-            old = ", ".join(key for key in SPEC_FIELDS if any(each.name == key for each in own))
-            changes.append(UpgradeStep(self.name, f"{old}: now in {len(specs)} `param {{ ... }}`"))
+            old = [key for key in SPEC_FIELDS if any(each.name == key for each in own)]
+            what = f"{', '.join(old)}: now in {len(specs)} `param {{ ... }}`"
+            changes.append(UpgradeStep(self.name, what, tuple(old), None, "param"))
         own = [each for each in own if each.name not in SPEC_FIELDS]
         if self.pad is not None and self.kind in PARAMS:
             param = PARAMS[self.kind]
@@ -113,10 +114,9 @@ class OldLayer:
         if transform and self.type in DATA_PARAMS:
             data = DATA_PARAMS[self.type]
             own, moved = _move_transform(self.reader, own, data)
-            what = f"{moved} of {data}: now in transform_param" if moved else ""
-            changes.append(UpgradeStep(self.name, what or f"has {data} and transform_param"))
-        plain = plain_words(own)
-        changes += [UpgradeStep(self.name, plain)] if plain else []
+            added = UpgradeStep(self.name, f"has {data} and transform_param", (data,))
+            changes.append(transform_moved(self.name, moved, data) if moved else added)
+        changes += plain_step(self.name, own)
         own += [WirePart("param", Wire.DELIMITED, spec) for spec in specs]
         if self.type is not None:
             own.append(text_part("type", self.type))
@@ -133,7 +133,6 @@ def read_old_layer(reader: WireReader, field: WireField) -> OldLayer:
     if any(each.name == "layer" for each in own):
         return _read_v0(reader, field, own, unknown)
     name = last_text(own, "name")
-    what = "`layers` becomes `layer`"
     today = None
     for each in own:
         if each.name == "type":
@@ -147,11 +146,14 @@ def read_old_layer(reader: WireReader, field: WireField) -> OldLayer:
                     field.start,
                 )
             today = V1_TYPES[number]
+    changes = [UpgradeStep(name, "`layers` becomes `layer`", ("layers",), "layers", "layer")]
     if today is not None:
-        what += f', type {V1_TYPES.index(today)} becomes "{today}"'
-    changes = [UpgradeStep(name, what)]
+        old = str(V1_TYPES.index(today))
+        what = f'{changes[0].what}, type {old} becomes "{today}"'
+        changes = [UpgradeStep(name, what, ("type",), old, today)]
     for number in dict.fromkeys(unknown):
-        changes.append(UpgradeStep(name, f"field {number}, which V1 does not have, is left out"))
+        what = f"field {number}, which V1 does not have, is left out"
+        changes.append(UpgradeStep(name, what, (str(number),)))
     rest = tuple(each for each in own if each.name != "type")
     return OldLayer(reader, field.start, today, rest, tuple(changes))
 
@@ -191,12 +193,12 @@ def _placed(
 ) -> tuple[list[WirePart], list[UpgradeStep]]:
     """A V0 layer's fields where V1 has them."""
     own: list[WirePart] = []
-    changes = [] if kind == "padding" else [UpgradeStep(name, change_text(kind))]
+    changes = [] if kind == "padding" else [becomes_v1(name, kind)]
     params: dict[tuple[str, str], bytes] = {}
     for each in inner:
         place = home(kind, each.name)
         if why := left_out(kind, each.name):
-            changes.append(UpgradeStep(name, why))
+            changes.append(UpgradeStep(name, why, (each.name,)))
         elif place is None:
             raise reader.error(
                 f"layer {name!r}: found {each.name} in a V0 layer of type {kind!r}, which has "
@@ -246,7 +248,7 @@ def _enums(each: WirePart) -> list[int]:
 
 def _move_transform(
     reader: WireReader, own: list[WirePart], param: str
-) -> tuple[list[WirePart], str]:
+) -> tuple[list[WirePart], list[str]]:
     """Move a data layer's transformation to transform_param; the names of what was moved.
 
     Both messages are there afterwards, empty if need be, as Caffe's upgrade has them.
@@ -270,7 +272,7 @@ def _move_transform(
     if not any(each.name == param for each in own):
         rest.append(WirePart(param, Wire.DELIMITED, b""))
     rest.append(WirePart("transform_param", Wire.DELIMITED, b"".join(moved.values())))
-    return rest, ", ".join(key for key in TRANSFORM if key in moved)
+    return rest, [key for key in TRANSFORM if key in moved]
 
 
 def _renumbered(data: bytes, old: int, new: int) -> bytes:

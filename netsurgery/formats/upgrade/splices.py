@@ -1,4 +1,4 @@
-"""What the steps of an upgrade share: how a change is reported, and splices that keep comments."""
+"""What the steps of an upgrade share: their record, and splices that keep comments."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "indent_of",
     "indent_step",
     "line_end",
+    "not_in_v0",
     "own_line",
     "separated",
     "trailing",
@@ -30,13 +31,25 @@ _BETWEEN = re.compile(r"\s*(?:#[^\n]*\n\s*){0,1000}")
 
 @dataclass(frozen=True)
 class UpgradeStep:
-    """One thing an upgrade does; `layer` is None where it is done to the net itself."""
+    """One thing an upgrade does; `layer` is None where it is done to the net itself.
+
+    what: in words. fields: the old names of those that change. before, after: their value, or
+    where they stand; None where there is none, or none that can be said in a line.
+    """
 
     layer: str | None
     what: str
+    fields: tuple[str, ...] = ()
+    before: str | None = None
+    after: str | None = None
 
     def __str__(self) -> str:
         return self.what if self.layer is None else f"layer {self.layer!r}: {self.what}"
+
+
+def not_in_v0(field: str) -> UpgradeStep:
+    """The step by which a field of the net goes."""
+    return UpgradeStep(None, f"{field}, which V0 nets do not have, is left out", (field,))
 
 
 def comments(text: str) -> list[str]:

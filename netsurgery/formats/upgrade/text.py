@@ -55,9 +55,8 @@ def plan_upgrade(prototxt: Prototxt) -> TextUpgrade:
         changes += upgrade_batch_norm(edits, layer)
     changes += upgrade_inputs(edits, document)
     if prototxt.bom:
-        changes.append(
-            UpgradeStep(None, "the byte order mark, which Caffe cannot read, is left out")
-        )
+        what = "the byte order mark, which Caffe cannot read, is left out"
+        changes.append(UpgradeStep(None, what, before="U+FEFF"))
     return _checked(TextUpgrade(prototxt, edits.apply(), tuple(changes)))
 
 

@@ -20,6 +20,7 @@ from netsurgery.formats.upgrade.splices import (
     cut,
     indent_of,
     line_end,
+    not_in_v0,
     separated,
 )
 
@@ -27,7 +28,7 @@ __all__ = [
     "PARAMS",
     "Pad",
     "V0Layer",
-    "change_text",
+    "becomes_v1",
     "fold_padding",
     "home",
     "left_out",
@@ -49,20 +50,21 @@ def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[UpgradeStep]]:
         if kind == "padding":
             _remove(edits, entry)
             continue
-        changes.append(UpgradeStep(name, change_text(kind)))
+        changes.append(becomes_v1(name, kind))
         pad = pads.get(index)
         for where in layer.all("layer")[:1]:
             edits.replace(where.start, where.end, _Body(where, inner, pad).text())
         if pad is not None:
             bottom = layer.scalars("bottom")[0]
             edits.replace(bottom.start, bottom.end, quoted(pad.bottom, bottom))
-            changes.append(UpgradeStep(name, pad.change_text))
-        left = dict.fromkeys(left_out(kind, each.name) for each in inner.written)
-        changes += [UpgradeStep(name, why) for why in left if why]
+            changes.append(pad.step(name))
+        written = dict.fromkeys(each.name for each in inner.written)
+        left = ((field, left_out(kind, field)) for field in written)
+        changes += [UpgradeStep(name, why, (field,)) for field, why in left if why]
     for unused in ("state", "debug_info"):
         for start, end in prototxt.root.places(unused):
             cut(edits, start, end)
-            changes.append(UpgradeStep(None, f"{unused}, which V0 nets do not have, is left out"))
+            changes.append(not_in_v0(unused))
     return edits.apply(), changes
 
 
@@ -327,10 +329,13 @@ def left_out(kind: str, name: str) -> str:
     return ""
 
 
-def change_text(kind: str) -> str:
-    """What the upgrade of a layer of type `kind` is called."""
-    becomes = f', "{kind}" becomes "{V0_TYPES[kind]}"' if kind else ""
-    return f"V0's `layers {{ layer }}` becomes one `layer`{becomes}"
+def becomes_v1(layer: str, kind: str) -> UpgradeStep:
+    """The step that every layer takes; `kind` is its type, "" for none."""
+    what = "V0's `layers { layer }` becomes one `layer`"
+    if not kind:
+        return UpgradeStep(layer, what, ("layers",), "layers { layer }", "layer")
+    what += f', "{kind}" becomes "{V0_TYPES[kind]}"'
+    return UpgradeStep(layer, what, ("type",), kind, V0_TYPES[kind])
 
 
 @dataclass(frozen=True)
@@ -353,10 +358,10 @@ class Pad:
     bottom: str
     size: int
 
-    @property
-    def change_text(self) -> str:
+    def step(self, layer: str) -> UpgradeStep:
         """What happens to the layer that takes it over."""
-        return f"takes the padding of layer {self.layer!r}, {self.size}"
+        what = f"takes the padding of layer {self.layer!r}, {self.size}"
+        return UpgradeStep(layer, what, ("pad",), None, str(self.size))
 
 
 def fold_padding(inputs: Iterable[str], layers: Sequence[V0Layer]) -> dict[int, Pad]:

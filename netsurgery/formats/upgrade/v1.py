@@ -12,7 +12,7 @@ from netsurgery.formats.prototxt import insert_field, quoted
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
 from netsurgery.formats.upgrade.splices import UpgradeStep, cut, indent_of, line_end
 
-__all__ = ["SPEC_FIELDS", "upgrade_batch_norm", "upgrade_v1_layer", "v1_type"]
+__all__ = ["SPEC_FIELDS", "upgrade_batch_norm", "upgrade_v1_layer", "v1_type", "zero_rates"]
 
 #: V1's repeated field -> the field of ParamSpec that its n-th value is of the n-th blob.
 SPEC_FIELDS = {
@@ -30,12 +30,14 @@ def upgrade_v1_layer(edits: Edits, field: TextField, layer: Message) -> list[Upg
     """
     name = layer.string("name")
     edits.replace(field.start, field.start + len("layers"), "layer")
-    what = "`layers` becomes `layer`"
     kind, today = layer.scalar("type"), v1_type(layer)
-    if kind is not None and today is not None:
+    if kind is None or today is None:
+        step = UpgradeStep(name, "`layers` becomes `layer`", ("layers",), "layers", "layer")
+    else:
         edits.replace(kind.start, kind.end, quoted(today))
-        what += f', {kind.text} becomes "{today}"'
-    return [UpgradeStep(name, what), *_upgrade_specs(edits, layer, name)]
+        what = f'`layers` becomes `layer`, {kind.text} becomes "{today}"'
+        step = UpgradeStep(name, what, ("type",), kind.text, today)
+    return [step, *_upgrade_specs(edits, layer, name)]
 
 
 def v1_type(layer: Message) -> str | None:
@@ -63,7 +65,7 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[UpgradeStep]
     if not count:
         for start, end in layer.places(*written):
             cut(edits, start, end)
-        return [UpgradeStep(name, f"{listed}: left out, for want of a value")]
+        return [UpgradeStep(name, f"{listed}: left out, for want of a value", tuple(written))]
     texts = [
         " ".join(
             f"{SPEC_FIELDS[old]}: {values[index].text}"
@@ -72,8 +74,11 @@ def _upgrade_specs(edits: Edits, layer: Message, name: str) -> list[UpgradeStep]
         )
         for index in range(count)
     ]
-    _place_specs(edits, layer, [f"param {{ {text} }}" for text in texts])
-    return [UpgradeStep(name, f"{listed}: now in {count} `param {{ ... }}`")]
+    blocks = [f"param {{ {text} }}" for text in texts]
+    _place_specs(edits, layer, blocks)
+    before = " ".join(f"{old}: {value.text}" for old in written for value in lists[old])
+    what = f"{listed}: now in {count} `param {{ ... }}`"
+    return [UpgradeStep(name, what, tuple(written), before, " ".join(blocks))]
 
 
 def _check_spec(field: str, value: Scalar) -> None:
@@ -113,9 +118,13 @@ def upgrade_batch_norm(edits: Edits, layer: Message) -> list[UpgradeStep]:
     changed = [_set_zero(edits, param) for param in params]
     if not any(changed):
         return []
-    return [
-        UpgradeStep(layer.string("name"), "lr_mult and decay_mult of its three params become 0")
-    ]
+    return [zero_rates(layer.string("name"))]
+
+
+def zero_rates(layer: str) -> UpgradeStep:
+    """The step that a BatchNorm takes."""
+    what = "lr_mult and decay_mult of its three params become 0"
+    return UpgradeStep(layer, what, ("lr_mult", "decay_mult"), None, "0")
 
 
 def _set_zero(edits: Edits, param: Message) -> bool:

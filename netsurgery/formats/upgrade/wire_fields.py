@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from netsurgery.formats.blob import raw_blob
 from netsurgery.formats.caffemodel import check_parts
 from netsurgery.formats.caffemodel_write import plain_blob
+from netsurgery.formats.upgrade.splices import UpgradeStep
 from netsurgery.io.segments import Bytes, FileRange, FileSource, Segment, segments_length
 from netsurgery.io.wire import FIELD_MEMORY, Wire, WireField, WireReader, header, tag
 
@@ -24,7 +25,7 @@ __all__ = [
     "last_text",
     "part",
     "parts",
-    "plain_words",
+    "plain_step",
     "text_part",
 ]
 
@@ -110,12 +111,13 @@ def _wires(name: str) -> tuple[Wire, ...]:
     )
 
 
-def plain_words(fields: Iterable[WirePart]) -> str:
-    """What is done to raw numbers of a layer's blobs; "" where there are none."""
+def plain_step(layer: str, fields: Iterable[WirePart]) -> list[UpgradeStep]:
+    """What is done to raw numbers of a layer's blobs; nothing where there are none."""
     count = sum(each.plain is not None for each in fields)
     if not count:
-        return ""
-    return f"raw_data of {count} blob{'s' * (count > 1)} (NVIDIA's Caffe) becomes data"
+        return []
+    what = f"raw_data of {count} blob{'s' * (count > 1)} (NVIDIA's Caffe) becomes data"
+    return [UpgradeStep(layer, what, ("raw_data",), "raw_data", "data")]
 
 
 def last_text(fields: Sequence[WirePart], name: str) -> str:
