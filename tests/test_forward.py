@@ -240,9 +240,22 @@ def test_the_engine_of_a_call_stays() -> None:
     with ns.Net("net.prototxt", "net.caffemodel", engine="caffe") as net:
         with pytest.raises(ns.EngineMissing):
             net.forward()
+        with pytest.raises(ns.EngineMissing):
+            net.forward(engine="caffe")
         first = net.forward(engine=ns.EngineOptions("embedded", threads=1))["sum"]
         assert net.forward()["sum"].tolist() == first.tolist()
         assert net.engine.startswith("embedded")
+
+
+def test_arrays_and_blobs_go_by_name() -> None:
+    with opened() as net:
+        for positional in (np.zeros((1, 2, 4, 4)), ["conv"]):
+            with pytest.raises(TypeError, match=r"by the inputs' names, and blobs=\[\.\.\.\] by"):
+                net.forward(positional)  # type: ignore[arg-type]
+        assert list(net.forward(blobs=None)) == ["sum"]
+        with pytest.raises(TypeError, match="0 the weights and 1 the bias; found 'weights'"):
+            net.params["conv"]["weights"]  # type: ignore[call-overload]
+        assert net.params["conv"][np.int64(1)].shape == (3,)
 
 
 def test_each_input_is_given_once_at_least() -> None:

@@ -456,7 +456,8 @@ def layer(kind: str, rest: str = "") -> str:
             layer("InnerProduct", 'inner_product_param { num_output: 1 weight_filler '
                   '{ type: "xavier" } }'),
             "layer 'l' (InnerProduct): its filler 'xavier' draws at random; the embedded engine "
-            "runs nets with their weights (--engine caffe runs this one)",
+            "runs nets with their weights, which `netsurgery init` fills (--engine caffe runs "
+            "this one)",
         ),
     ],
 )  # fmt: skip

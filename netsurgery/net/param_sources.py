@@ -162,7 +162,7 @@ def _filled(layer: Layer, index: int) -> float:
     if kind != "constant":
         raise layer.error(
             f"its filler {kind!r} draws at random; the embedded engine runs nets with their "
-            "weights (--engine caffe runs this one)"
+            "weights, which `netsurgery init` fills (--engine caffe runs this one)"
         )
     return fills if message is None else message.number("value", 0.0)
 

@@ -142,7 +142,7 @@ class Net(Closeable):
         inputs: Mapping[str, ArrayLike] | None = None,
         /,
         *,
-        blobs: str | Sequence[str] = (),
+        blobs: str | Sequence[str] | None = None,
         engine: AnyEngine | None = None,
         **arrays: ArrayLike,
     ) -> dict[str, Array]:
@@ -171,16 +171,17 @@ class Net(Closeable):
         """
         if self._closed:
             raise NetError(f"{self._view.prototxt.path}: the net is closed")
+        if not isinstance(inputs, Mapping | None):
+            raise TypeError("forward takes arrays by the inputs' names, and blobs=[...] by theirs")
         self._blobs.put({**(inputs or {}), **arrays})
-        names = [blobs] if isinstance(blobs, str) else blobs
+        names = [blobs] if isinstance(blobs, str) else blobs or ()
         for name in names:
             self._blobs.check(name)
         self._check_sizes()
-        if engine is not None:
-            self._options = as_engine_options(engine)
-        results = self._runner.forward(
-            self._options, self._blobs.inputs, list(dict.fromkeys((*self.outputs, *names)))
-        )
+        options = self._options if engine is None else as_engine_options(engine)
+        asked = list(dict.fromkeys((*self.outputs, *names)))
+        results = self._runner.forward(options, self._blobs.inputs, asked)
+        self._options = options
         self._blobs.keep(results)
         return results
 

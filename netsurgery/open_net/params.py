@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -182,7 +183,9 @@ class LayerParams(Sequence["ParamArray"]):
         return f"<params of {self._layer!r}: {', '.join(map(shape_text, self.shapes))}>"
 
     def _number(self, index: int) -> int:
-        count = len(self)
+        if not hasattr(index, "__index__"):
+            raise TypeError(f"params have numbers, 0 the weights and 1 the bias; found {index!r}")
+        index, count = operator.index(index), len(self)
         if not -count <= index < count:
             raise ParamMissing(f"layer {self._layer!r}: there is no param {index}; it has {count}")
         return index % count
