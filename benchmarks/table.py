@@ -9,7 +9,7 @@ __all__ = ["BEGIN", "END", "Row", "at_least", "at_most", "pasted", "seconds", "s
 
 BEGIN = "<!-- make bench writes from here -->"
 END = "<!-- to here -->"
-_HEAD = ("ratio", "to reach", "", "what", "netsurgery", "against", "what bounds it")
+_HEAD = ("ratio", "target", "met", "what", "netsurgery", "compared with", "lower bound")
 
 
 @dataclass(frozen=True)
