@@ -51,11 +51,11 @@ __all__ = [
 
 
 class NetsurgeryError(Exception):
-    """Anything netsurgery refuses or fails to do; its text is one line for the user."""
+    """Anything netsurgery refuses or fails to do; its text is one line."""
 
 
 class FormatError(NetsurgeryError):
-    """A file is not what its name or place promised."""
+    """A file is missing, or is not of the expected kind."""
 
 
 class PrototxtError(FormatError):
@@ -102,7 +102,7 @@ class SettingsError(FormatError):
 
 
 class UntrustedError(SettingsError):
-    """A netsurgery.toml that nobody named, or a file that it names, which others can change."""
+    """A netsurgery.toml that was not named, or a file named in it, that other users can change."""
 
 
 class NetError(NetsurgeryError):
@@ -132,11 +132,11 @@ class EngineError(NetsurgeryError):
 
 
 class EngineMissing(EngineError):
-    """The engine asked for is not on this machine."""
+    """The engine is not installed."""
 
 
 class EngineFailed(EngineError):
-    """The engine started and gave up; the message carries its own words."""
+    """The engine started and failed; the message quotes it."""
 
 
 class EngineTimeout(EngineError):
@@ -152,7 +152,7 @@ class InstallError(NetsurgeryError):
 
 
 class MemoryLimitError(NetsurgeryError):
-    """What is asked for needs more memory than may be used.
+    """More memory is needed than may be used.
 
     ``what`` needs ``needed`` bytes, or more; ``allowed`` is the whole budget, ``left`` what of it
     could be had.

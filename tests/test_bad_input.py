@@ -733,7 +733,7 @@ MEANS: Table = [
     (
         "mean.npy, two means",
         npy(np.ones((2, 1, 8, 8))),
-        "mean.npy: 2x1x8x8: 2 means; one is wanted",
+        "mean.npy: 2x1x8x8: 2 means, expected one",
     ),
     (
         "mean.npy, channels last",

@@ -111,7 +111,7 @@ def test_numbers_that_are_none(spec: str) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 3, 4, 5)), "2x3x4x5: 2 means; one is wanted"),
+        (np.zeros((2, 3, 4, 5)), "2x3x4x5: 2 means, expected one"),
         (
             np.zeros((1, 1, 3, 4, 5)),
             "1x1x3x4x5: a mean is channels x height x width, or channels",

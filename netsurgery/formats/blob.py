@@ -1,4 +1,4 @@
-"""A blob as it lies in a file: shape and place of its numbers, without reading them.
+"""A blob stored in a file: its shape and where its numbers are, without reading them.
 
 A BlobProto has its shape either as a BlobShape (field 7) or, until 2015, as num, channels, height
 and width (fields 1 to 4, always four axes); Caffe looks at the latter first, and so do we. Its

@@ -79,7 +79,7 @@ class PartCount:
         self._reader, self._layers, self._parts = reader, 0, 0
 
     def add(self, parts: int, start: int) -> None:
-        """One more layer, at byte `start`. Raises CaffemodelError where no net has so many."""
+        """Count a layer, at byte `start`. Raises CaffemodelError for more than any net has."""
         self._layers += 1
         self._parts += parts
         if self._layers > _MANY:
@@ -261,7 +261,7 @@ def _type(reader: WireReader, entry: WireField, generation: str) -> str:
 
 
 def open_protobuf(path: str | Path, expected: str = "a caffemodel") -> FileSource:
-    """Open a file that should be a protobuf binary. Raises CaffemodelError, what it is else."""
+    """Open a protobuf binary. Raises CaffemodelError, saying what the file is instead."""
     source = open_source(path, expected)
     try:
         reader = Reader(source)

@@ -1,4 +1,4 @@
-"""A caffemodel, or a blob of one, made from nothing: the segments to write.
+"""A new caffemodel, or a blob of one, as segments to write.
 
 Layers are written as of today ("V2": field 100) unless they go to an older file, blobs with a
 BlobShape and packed floats; of a layer only its name, type, bottoms, tops and blobs, and of those

@@ -57,7 +57,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LayerChange:
-    """What becomes of one layer; what is None or empty stays as it is.
+    """The changes to one layer; None or empty leaves a part as it is.
 
     name, type, bottoms, tops: the new ones; the type by its name of today, also for V1.
     shapes: a new shape, of the same count, for each blob, None to keep; may be shorter than the
@@ -79,7 +79,7 @@ class LayerChange:
 
 
 class ExpectedLayer(NamedTuple):
-    """What a written layer has to be when it is read back."""
+    """What a written layer must be when it is read back."""
 
     name: str
     type: str
@@ -89,7 +89,7 @@ class ExpectedLayer(NamedTuple):
 
 
 class _Pieces:
-    """Segments in the making; neighbours in the old file become one range again."""
+    """A list of segments; neighbours in the old file become one range again."""
 
     def __init__(self, source: FileSource) -> None:
         self.source = source

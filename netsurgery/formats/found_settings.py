@@ -1,4 +1,4 @@
-"""A netsurgery.toml that nobody named: found in a folder or above, and used only if it is trusted.
+"""A netsurgery.toml found in a folder or above, without being named: used only if trusted.
 
 Whoever wrote it chooses the net that is run. One of /tmp may be another user's, as may the file
 behind a link; git has the same rule for its own files (safe.directory).
@@ -99,7 +99,7 @@ def check_trusted(path: Path, settings: Path) -> None:
 
 
 def _for_good(path: Path) -> str:
-    """The setting that allows a file and its folder, to be copied from the message."""
+    """The setting that trusts a file and its folder, to be copied from the message."""
     where = user_config()
     try:
         # As TOML it is one name, whatever another user has put into it.
@@ -110,6 +110,6 @@ def _for_good(path: Path) -> str:
 
 
 def merged(over: Settings, under: Settings) -> Settings:
-    """`over`, and what it leaves out from `under`."""
+    """`over`, with what it leaves out taken from `under`."""
     missing = over.missing(Settings.__dataclass_fields__)
     return replace(over, **{name: getattr(under, name) for name in missing})

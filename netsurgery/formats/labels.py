@@ -1,8 +1,8 @@
-"""Label files: one class a line, in the order of the net's output.
+"""Label files: one class per line, in the order of the net's output.
 
-``n01440764 tench, Tinca tinca``: an id, then names separated by commas. Where every line begins
-with a word of the form of an id (at most one letter, then digits) and goes on after it, those
-words are the ids; else the lines have none.
+``n01440764 tench, Tinca tinca``: an id, then names separated by commas. If every line
+begins with an id (at most one letter, then digits) and more text follows it, those are the ids;
+otherwise the lines have none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mean that is taken from an input: a value a channel, or one for every pixel."""
+"""The mean subtracted from an input: a value per channel, or one for every pixel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PRINTED = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\r\n")
 
 
 class _OtherFile(MeanError):
-    """A file that is known for something else."""
+    """A file of another known kind."""
 
 
 def load_mean(spec: Mean) -> NDArray[np.float32]:
@@ -152,7 +152,7 @@ def _binaryproto(name: str) -> NDArray[np.float32]:
 
 
 def _other_protobuf(reader: WireReader) -> str:
-    """What it is if it is a net or the state of a solver, whose fields are not a blob's."""
+    """What the file is where it is a net or a solver's state; "" for neither."""
     kinds = {(field.number, field.wire) for field in reader.fields(0, reader.size)}
     if (NET_V2, Wire.DELIMITED) in kinds or {
         (1, Wire.DELIMITED),
@@ -165,13 +165,13 @@ def _other_protobuf(reader: WireReader) -> str:
 
 
 def _checked(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
-    """As float32, C x H x W or C."""
+    """The values as float32, C x H x W or C."""
     import numpy as np
 
     shape = array.shape
     if len(shape) == 4:
         if shape[0] != 1:
-            raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means; one is wanted")
+            raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means, expected one")
         shape = shape[1:]
     if len(shape) == 2:
         shape = (1, *shape)

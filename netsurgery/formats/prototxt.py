@@ -119,7 +119,7 @@ class Prototxt:
         return Edits(self.root.source)
 
     def respelled(self, spellings: Mapping[Scalar, str]) -> Prototxt:
-        """The same with some scalars of it spelled otherwise, without parsing it again."""
+        """The same with some scalars respelled, without parsing it again."""
         root = respelled(self.root, spellings)
         layers, _ = _layers(root)
         return replace(self, text=root.source.text, root=root, layers=layers)
@@ -133,7 +133,7 @@ class Prototxt:
 def as_file(prototxt: Prototxt) -> Iterator[Path]:
     """The prototxt as a file: its own, if it has one of this text without a BOM.
 
-    A file that is made for it goes with the context.
+    A file made for it is removed with the context.
     """
     path = Path(prototxt.path)
     if path.is_file() and not prototxt.bom and prototxt.original is None:

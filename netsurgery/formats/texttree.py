@@ -101,7 +101,7 @@ class SourceText:
 
 @dataclass(eq=False, slots=True)
 class Scalar:
-    """One value that is no message: ``kind`` is "string", "number" or "word".
+    """One value that is not a message: ``kind`` is "string", "number" or "word".
 
     ``text`` is the value as written (adjacent strings and the space between them included).
     """
@@ -117,7 +117,7 @@ class Scalar:
 
     @property
     def shown(self) -> str:
-        """The text as a message shows it: not endless."""
+        """The text for a message, shortened."""
         return shortened(self.text)
 
     def error(self, what: str) -> PrototxtError:
@@ -240,7 +240,7 @@ class Message:
 
     @property
     def written(self) -> list[TextField | EmptyList]:
-        """All that is written here, in file order."""
+        """All fields as written, in file order."""
         return sorted([*self.fields, *self.empty_lists], key=lambda each: each.start)
 
     def places(self, *names: str) -> list[tuple[int, int]]:
@@ -312,7 +312,7 @@ class Message:
 
 
 def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
-    """The document `root` with some of its scalars spelled otherwise, without parsing it again.
+    """The document `root` with some of its scalars respelled, without parsing it again.
 
     A spelling has to be of the scalar's kind, and not empty.
     """

@@ -1,4 +1,4 @@
-"""TOML files of a few known keys, and the line of what should not be in them."""
+"""TOML files of a few known keys; errors have the line."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _syntax(path: Path, message: str) -> str:
 
 
 class _Reader:
-    """Turns the parsed tables into values, or points at what is wrong with them."""
+    """Turns parsed tables into values; errors point at the line."""
 
     def __init__(self, path: Path, text: str, known: Keys) -> None:
         self.path, self.lines, self.known = path, text.splitlines(), known

@@ -174,7 +174,7 @@ def numbers(blob: WeightsBlob) -> FileRange | Chunks:
 
 
 def kept_layer(layer: WeightsLayer) -> NewLayer:
-    """A layer of a file as it is, to be written to another."""
+    """A layer of a file, unchanged, to be written to another."""
     blobs = tuple(NewBlob(blob.shape, numbers(blob)) for blob in layer.blobs)
     return NewLayer(layer.name, layer.type, tuple(layer.bottoms), tuple(layer.tops), blobs)
 

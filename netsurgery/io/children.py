@@ -1,4 +1,4 @@
-"""Processes of ours: each leads a session of its own, and goes with all that it started."""
+"""Child processes: each leads a session of its own, and is killed with all that it started."""
 
 from __future__ import annotations
 

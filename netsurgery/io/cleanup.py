@@ -1,4 +1,4 @@
-"""What has to go again when the process ends before its work does.
+"""What must be removed when the process ends before its work does.
 
 Whoever makes something that must not stay (a temporary file, a folder, a process) says here how it
 goes. Leaving its ``with`` does that in the ordinary way, after an error too. Where a signal ends
@@ -26,7 +26,7 @@ _left: dict[Undo, None] = {}
 
 
 class Undo:
-    """How something goes again: call it, once, or `forget` it where it is to stay.
+    """How to remove something: call it, once, or `forget` it where it is to stay.
 
     early: before all that is not, however late it was made; for processes, which write to files.
     """

@@ -37,7 +37,7 @@ _LOOK = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class OutputFile:
-    """One output in the making: write to `file`'s descriptor, or to the path `temporary`.
+    """An output being written: write to `file`'s descriptor, or to the path `temporary`.
 
     Another process may write to `temporary` by its name, as long as it truncates and does not
     replace the file.
@@ -84,12 +84,12 @@ class OutputFile:
             return write_segments(self.fd, segments, progress)
 
     def settle(self) -> None:
-        """Meet what the system says at last: some file systems write, or fail to, on closing."""
+        """Raise what the system reports on closing: some file systems write only then."""
         with one_line(self.path):
             os.close(os.dup(self.fd))
 
     def discard(self) -> None:
-        """Remove the temporary file, where it is one still, and close it."""
+        """Remove the temporary file, if it still exists, and close it."""
         self._undo()
         self.close()
 
@@ -232,9 +232,9 @@ def _print(output: OutputFile) -> None:
 
 @contextlib.contextmanager
 def _held(folders: Iterable[str]) -> Iterator[None]:
-    """Hold the folders, so that two runs do not put their outputs in place in turns.
+    """Lock the folders, so that two runs do not mix their outputs.
 
-    Whoever holds a folder for longer than a run would is none, and is not waited for.
+    A lock that is held for longer than a run takes is not waited for.
     """
     held = []
     try:
@@ -251,7 +251,7 @@ def _held(folders: Iterable[str]) -> Iterator[None]:
 
 
 def _check_unmoved(output: OutputFile) -> None:
-    """Whether the way to an output, and its temporary file, are what they were."""
+    """Raise OutputError where an output's path, or its temporary file, has been replaced."""
     check_links(output.path)
     if not os.path.samestat(os.lstat(output.temporary), os.fstat(output.fd)):
         raise OutputError(f"{output.path}: its temporary file was replaced by another")
@@ -260,7 +260,7 @@ def _check_unmoved(output: OutputFile) -> None:
 
 
 def _second_name(target: str) -> str | None:
-    """Another name for the file that is about to be replaced, to put it back by; None if new."""
+    """A second name for the file about to be replaced, to restore it by; None if it is new."""
     if not os.path.lexists(target):
         return None
     name = _temporary_name(target)

@@ -1,4 +1,4 @@
-"""How much more memory this process can have, as the system says it.
+"""How much more memory this process can allocate, according to the system.
 
 The least of what the machine has, what the process's control groups allow (a container's limit is
 one) and what its own limits (``ulimit -v``, ``ulimit -d``) leave. Without Linux's files half of
@@ -35,7 +35,7 @@ def _machine(root: Path) -> Iterator[int]:
 
 
 def _groups(root: Path) -> Iterator[int]:
-    """What each control group of the process, and each that it is in, has left."""
+    """What the process's control groups, and those around them, have left."""
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

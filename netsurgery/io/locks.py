@@ -9,7 +9,7 @@ __all__ = ["lock"]
 if sys.platform == "win32":
 
     def lock(fd: int, *, wait: bool) -> bool | None:
-        """Nothing here: None."""
+        """Always None: no file locks on Windows."""
         return None
 
 else:

@@ -29,7 +29,7 @@ def watch(path: str, size: int) -> None:
 
 
 def shortened() -> str:
-    """What is wrong with a mapped file that cannot be read any more, in one line."""
+    """The message about a mapped file that can no longer be read."""
     for path, size in _mapped.items():
         try:
             if os.stat(path).st_size < size:

@@ -120,11 +120,11 @@ class Claim(Closeable):
         return self._count
 
     def add(self, count: int) -> None:
-        """Claim `count` bytes more; what has been claimed stays so. Raises MemoryLimitError."""
+        """Claim `count` more bytes, keeping what is claimed. Raises MemoryLimitError."""
         self._grow(count, more=True)
 
     def at_least(self, count: int, what: str | None = None) -> None:
-        """Grow the claim to `count` bytes in all; `what` replaces its name in messages."""
+        """Grow the claim to `count` bytes in total; `what` replaces its name in messages."""
         self._what = what or self._what
         if count > self._count:
             self._grow(count - self._count, more=False)
@@ -195,7 +195,7 @@ def max_memory() -> int | None:
 
 
 def allowed() -> int:
-    """Bytes that may be in use at once now, those that are so included."""
+    """Bytes that may be in use at once, including those in use now."""
     with _BUDGET.lock:
         return _BUDGET.allowed()
 

@@ -1,4 +1,4 @@
-"""File names that stand in UTF-8 text, as a netsurgery.toml is.
+"""File names in UTF-8 text, such as a netsurgery.toml.
 
 To the system a name is bytes. Where the locale's encoding is another, Python turns the same bytes
 into other characters, and cannot encode some that the text has.
@@ -12,10 +12,10 @@ __all__ = ["name_in_text", "name_of_file"]
 
 
 def name_of_file(text: str) -> str:
-    """What stands in a text, as a name to open."""
+    """A name in a text, as a name to open."""
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def name_in_text(name: str) -> str:
-    """A name of a file, as it stands in a text; lone surrogates where it is not UTF-8."""
+    """A file's name for a text; lone surrogates where it is not UTF-8."""
     return os.fsencode(name).decode("utf-8", "surrogateescape")

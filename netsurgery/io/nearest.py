@@ -1,4 +1,4 @@
-"""Which of the names that exist may have been meant by one that does not."""
+"""Which known names may have been meant by an unknown one."""
 
 from __future__ import annotations
 

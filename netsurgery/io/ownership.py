@@ -1,4 +1,4 @@
-"""Who besides the user decides what a path leads to, by the rules of git and OpenSSH.
+"""Who else can decide what a path leads to, by the rules of git and OpenSSH.
 
 Whoever owns a file, a folder or a symbolic link on the way to it, or may write to one of those
 folders, chooses what is read there. Root, who may do anything anyway, and for root the user who

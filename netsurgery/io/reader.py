@@ -1,4 +1,4 @@
-"""Files to be read: weights in place, with errors that name the file; small files whole."""
+"""Reading files: weights in place, small files whole; errors name the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_source(path: str | Path, expected: str = "a caffemodel") -> FileSource:
 
 
 class Reader:
-    """An open file and what is wrong with it."""
+    """An open file, with errors that name it."""
 
     def __init__(self, source: FileSource) -> None:
         self.source, self.path = source, source.path

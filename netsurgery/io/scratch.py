@@ -1,4 +1,4 @@
-"""Folders for files that are wanted for a moment."""
+"""Temporary folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRIES = 3
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder of our own, gone with the context.
+    """An empty private folder, removed with the context.
 
     Raises OutputError, also where others could put another folder in its place: in one that all may
     write to, as /tmp, the sticky bit forbids that.

@@ -1,6 +1,6 @@
-"""What a file is by its first bytes, where it is none of Caffe's: a download gone wrong, mostly.
+"""What a file that is not Caffe's is, by its first bytes: mostly a download gone wrong.
 
-`refusal` is the one sentence for it, whatever was expected.
+`refusal` words it, whatever was expected.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _kind(head: bytes) -> _Kind | None:
 
 
 def what_it_is(head: bytes) -> str:
-    r"""What a file that begins with `head` is, "" for what may be one of Caffe's, or empty.
+    r"""What a file that begins with `head` is; "" for one of Caffe's, perhaps, or an empty one.
 
     >>> what_it_is(b"PK\x03\x04")
     'a zip archive'
@@ -102,7 +102,7 @@ def what_it_is(head: bytes) -> str:
 
 
 def refusal(head: bytes, expected: str) -> str:
-    r"""What to say of a file that begins with `head` where `expected` is; "" as `what_it_is`.
+    r"""The reason to refuse a file that begins with `head`; "" as `what_it_is`.
 
     >>> refusal(b"PK\x03\x04", "a prototxt")
     'is a zip archive, expected a prototxt; unpack it first'

@@ -1,4 +1,4 @@
-"""Where an output may go: what is refused before any work."""
+"""Checks of output paths, before any work."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _no_folder(folder: str) -> str:
 
 
 def _mode(path: str) -> int | None:
-    """What the path leads to; None for nothing. Of a pipe in /proc the real path has no file."""
+    """The mode of what the path leads to, None for nothing; a pipe in /proc has no real path."""
     try:
         return os.stat(path).st_mode  # ELOOP for links in a ring
     except (FileNotFoundError, NotADirectoryError):
@@ -105,7 +105,7 @@ def _same(first: str, second: str) -> bool:
 
 @contextlib.contextmanager
 def one_line(path: str) -> Iterator[None]:
-    """What the system refuses becomes an OutputError naming the output, not the temporary file."""
+    """Turn the system's errors into an OutputError that names the output, not a temporary file."""
     try:
         yield
     except OSError as error:

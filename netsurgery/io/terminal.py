@@ -93,7 +93,7 @@ def print_bytes(content: BinaryIO) -> None:
 
 
 def print_text(content: bytes) -> None:
-    """The same for a text, byte for byte; a terminal gets it printable. Raises OutputError."""
+    """The same for text; on a terminal control characters are escaped. Raises OutputError."""
     if _on_terminal():
         sys.stdout.write(printable(content.decode("utf-8", "surrogateescape")))
         sys.stdout.flush()
@@ -102,14 +102,14 @@ def print_text(content: bytes) -> None:
 
 
 def own_standard_error() -> None:
-    """Have `unheard` do its work from now on."""
+    """Let `unheard` redirect descriptor 2 from now on."""
     global _owned
     _owned = True
 
 
 @contextlib.contextmanager
 def unheard(*, shown: bool = False) -> Iterator[None]:
-    """Around a library in C that prints to descriptor 2 by itself: what it says is dropped.
+    """Around a library in C that prints to descriptor 2 by itself: drop what it prints.
 
     shown: it is written, escaped, when the library is done. Does nothing in a program of others,
     whose descriptor it is, nor where there are no descriptors left.

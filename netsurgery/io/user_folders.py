@@ -8,12 +8,12 @@ __all__ = ["config_folder", "data_folder"]
 
 
 def config_folder() -> Path | None:
-    """What the user has set; None for a user without a home."""
+    """The folder of the user's configuration; None for a user without a home."""
     return _folder("user_config_dir")
 
 
 def data_folder() -> Path | None:
-    """What is kept for the user; None for a user without a home."""
+    """The folder of data such as an installed Caffe; None for a user without a home."""
     return _folder("user_data_dir")
 
 

@@ -1,4 +1,4 @@
-"""The protobuf wire format: varints, tags and length-delimited fields, read where they lie.
+"""The protobuf wire format: varints, tags and length-delimited fields, read in place.
 
 A message is a run of fields; a field is a tag (number and wire type) and its value. The reader
 looks at tags and lengths only and steps over what is long, so that a file of any size costs a

@@ -1,4 +1,4 @@
-"""A prototxt held against the schemas: what no schema has, and values of another type.
+"""A prototxt checked against the schemas: unknown fields, and values of another type.
 
 Every field of the text is looked up, at any depth, in Caffe 1.0's schema and then in those of its
 forks; its value is read as the schema's type. Nothing here knows what a field does.

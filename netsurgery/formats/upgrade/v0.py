@@ -340,7 +340,7 @@ def becomes_v1(layer: str, kind: str) -> UpgradeStep:
 
 @dataclass(frozen=True)
 class V0Layer:
-    """What has to be known of a layer to fold paddings; `error` makes one at its place."""
+    """What folding paddings needs of a layer; `error` makes one at its place."""
 
     name: str
     kind: str

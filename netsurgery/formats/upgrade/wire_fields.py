@@ -156,7 +156,7 @@ def fixed32s(fields: Iterable[WirePart]) -> list[bytes]:
 
 
 class JoinedParts:
-    """Segments in the making, of literals and ranges of one file; neighbours become one."""
+    """A list of segments, bytes and ranges of one file; neighbours become one."""
 
     def __init__(self, source: FileSource) -> None:
         self.source = source
