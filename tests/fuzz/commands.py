@@ -98,6 +98,7 @@ upgrade other.prototxt -o out.prototxt
 upgrade old.caffemodel -o out.caffemodel
 edit deploy.prototxt model.caffemodel -o out.caffemodel conv[0][0,0]=npy:three.npy ip1[1]+=1
 edit deploy.prototxt model.caffemodel -o out.caffemodel fold-mean:104 ip1[0]=normalize
+edit deploy.prototxt model.caffemodel -o out.caffemodel ip1[0]=msra:seed=1 conv[0]=gaussian:std=1
 edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out outputs:ip2:keep=2,0 fold
 edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out outputs:conv:drop=0
 edit deploy.prototxt model.caffemodel -o out.h5 --prototxt-out out grey-to-rgb outputs:ip1:add=1
