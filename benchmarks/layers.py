@@ -57,6 +57,10 @@ LINES: dict[str, str] = {
         "classify-map grey.png --prototxt a.prototxt --weights a.caffemodel --blob BLOB "
         "--npy out.npy --force"
     ),
+    "setup": (
+        "setup a.prototxt a.caffemodel --image grey.png --class 0 --blob BLOB "
+        "--preprocess scaled --force"
+    ),
     "verify": "verify a.prototxt a.caffemodel a.prototxt a.caffemodel",
 }
 
