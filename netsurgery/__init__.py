@@ -49,7 +49,7 @@ _MODULES = {
     "verbs.diff": "diff",
     "verbs.diff_result": "Comparison",
     "verbs.edit": "Edit edit",
-    "verbs.export": "Exported export_onnx",
+    "verbs.export": "OnnxExport export_onnx",
     "verbs.init": "Initialization init",
     "verbs.inspect": "inspect",
     "verbs.inspect_result": "Inspection",

@@ -167,7 +167,7 @@ from netsurgery.verbs.edit import Edit as Edit
 from netsurgery.verbs.edit import (
     edit as edit,
 )
-from netsurgery.verbs.export import Exported as Exported
+from netsurgery.verbs.export import OnnxExport as OnnxExport
 from netsurgery.verbs.export import (
     export_onnx as export_onnx,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -19,12 +18,13 @@ from netsurgery.cli.options import (
     trust_option,
 )
 from netsurgery.cli.printing import echo, echo_json, echo_notes
+from netsurgery.cli.progress import bytes_written
 from netsurgery.errors import SettingsError
 from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
-from netsurgery.verbs.export import Exported, export_onnx
+from netsurgery.verbs.export import OnnxExport, WeightsStorage, export_onnx
 
 __all__ = ["command"]
 
@@ -51,8 +51,7 @@ FILE = click.Path(path_type=Path)
     help="Output of the model, instead of the net's outputs; repeatable.",
 )
 @click.option(
-    "--weights",
-    "place",
+    "--weights-storage",
     type=click.Choice(["inside", "linked"]),
     default="inside",
     show_default=True,
@@ -74,7 +73,7 @@ def command(
     weights: Path,
     output: Path,
     blobs: tuple[str, ...],
-    place: str,
+    weights_storage: WeightsStorage,
     with_preprocess: bool,
     state: NetState,
     trust_config: bool | None,
@@ -95,20 +94,22 @@ def command(
     printed = str(output) == STDOUT
     check_printed(printed, as_json)
     settings = settings_for(prototxt, trust_config) if with_preprocess else None
-    exported = export_onnx(
-        prototxt,
-        weights,
-        output,
-        blobs=blobs,
-        linked=place == "linked",
-        preprocess=settings,
-        state=state,
-        force=force,
-    )
+    with bytes_written(quiet) as progress:
+        result = export_onnx(
+            prototxt,
+            weights,
+            output,
+            blobs=blobs,
+            weights_storage=weights_storage,
+            preprocess=settings,
+            state=state,
+            force=force,
+            progress=progress,
+        )
     if as_json:
-        echo_json(to_json(exported))
+        echo_json(result.to_json())
     elif not quiet:
-        render(exported, err=printed)
+        _show(result, err=printed)
 
 
 def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
@@ -122,25 +123,13 @@ def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
     return settings
 
 
-def to_json(exported: Exported) -> dict[str, Any]:
-    """What was written, for JSON."""
-    return {
-        "onnx": str(exported.path),
-        "inputs": {blob: list(axes) for blob, axes in exported.inputs.items()},
-        "outputs": {blob: list(axes) for blob, axes in exported.outputs.items()},
-        "fixed_size": exported.fixed,
-        "notes": list(exported.notes),
-        "bytes": exported.size,
-    }
-
-
-def render(exported: Exported, *, err: bool) -> None:
-    """Print the facts for a person; on standard error where the model itself goes to output."""
-    for word, blobs in (("input", exported.inputs), ("output", exported.outputs)):
+def _show(result: OnnxExport, *, err: bool) -> None:
+    """Print the result for a person; on standard error where the model itself goes to output."""
+    for word, blobs in (("input", result.inputs), ("output", result.outputs)):
         for blob, axes in blobs.items():
             echo(f"{word} {blob}: [{', '.join(map(str, axes))}]", err=err)
-    if exported.fixed is not None:
-        echo(f"height and width are fixed: {exported.fixed}", err=err)
-    echo_notes(exported.notes, err=err)
+    if result.fixed is not None:
+        echo(f"height and width are fixed: {result.fixed}", err=err)
+    echo_notes(result.notes, err=err)
     if not err:
-        echo(f"wrote {exported.path}")
+        echo(f"wrote {result.path}")

@@ -77,7 +77,7 @@ class Export:
         if size > LARGEST:
             raise OutputError(
                 f"the model would be {size} bytes, and ONNX takes at most {LARGEST} in one file; "
-                "--weights linked leaves the weights in the caffemodel"
+                "--weights-storage linked leaves the weights in the caffemodel"
             )
         return segments
 
@@ -219,20 +219,20 @@ def linked_location(model: Path | str, output: Path | str) -> str:
     if os.stat(real).st_nlink > 1:
         raise OutputError(
             f"{model}: has several hard links, and ONNX Runtime follows none of them; "
-            "use --weights inside, or a copy of the file"
+            "use --weights-storage inside, or a copy of the file"
         )
     location = os.path.relpath(real, folder)
     if location.split(os.sep)[0] == os.pardir:
         raise OutputError(
             f"{output}: linked weights must lie in its folder or below, and {real} does not; "
-            f"write it to {os.path.dirname(real)}, or use --weights inside"
+            f"write it to {os.path.dirname(real)}, or use --weights-storage inside"
         )
     try:
         location.encode("utf-8")
     except UnicodeEncodeError:
         raise OutputError(
             f"{model!s}: its name is not UTF-8, which an ONNX model cannot hold; "
-            "use --weights inside"
+            "use --weights-storage inside"
         ) from None
     return location
 

@@ -1,93 +1,205 @@
-"""A net and its weights written as one ONNX file."""
+"""``netsurgery.export_onnx``: a net and its weights as one ONNX model.
+
+An output appears whole or not at all, inputs are never changed, and an output that exists is an
+error without `force`.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from netsurgery.errors import PrototxtError, SettingsError
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
+from netsurgery.io.table import Column, Table
+from netsurgery.io.targets import STDOUT
 from netsurgery.net.inputs import declare_inputs, why_no_input
 from netsurgery.net.needed import only_needed, require_blobs
-from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.net import Net
 from netsurgery.verbs.outputs.files import WrongOutput
 
 if TYPE_CHECKING:
-    from netsurgery.export.onnx import Preprocess
+    from netsurgery.export.onnx import Export, Preprocess
 
-__all__ = ["Exported", "export_onnx"]
+__all__ = ["OnnxExport", "WeightsStorage", "export_onnx"]
+
+#: Where the numbers are: in the ONNX file, or in the caffemodel, of which it names ranges of bytes.
+WeightsStorage = Literal["inside", "linked"]
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What was written.
+class OnnxExport(Closeable):
+    """A net as an ONNX model, that may be written.
 
-    inputs, outputs: blob -> its axes, a word for one that is dynamic. fixed: why height and
-    width are not dynamic, None where they are. size: bytes of the file. notes: what the user
-    should know.
+    written: the file written last, () for none. The weights stay open until this is closed or
+    collected.
     """
 
-    path: Path
-    inputs: dict[str, tuple[int | str, ...]]
-    outputs: dict[str, tuple[int | str, ...]]
-    fixed: str | None
-    size: int
-    notes: tuple[str, ...]
+    def __init__(
+        self, exported: Export, model: NetWithWeights, storage: WeightsStorage, source: ExitStack
+    ) -> None:
+        """exported: of `model`, which `source` closes."""
+        self._exported, self._model, self._storage = exported, model, storage
+        self.path: Path | None = None  # of the output
+        self.size: int | None = None  # in bytes, once it is written
+        self.written: tuple[str, ...] = ()
+        self._release = weakref.finalize(self, source.close)
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int | str, ...]]:
+        """Blob -> its axes; a word for one that is dynamic."""
+        return dict(self._exported.inputs)
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[int | str, ...]]:
+        """Blob -> its axes, as in `inputs`."""
+        return dict(self._exported.outputs)
+
+    @property
+    def fixed(self) -> str | None:
+        """Why height and width are not dynamic; None where they are."""
+        return self._exported.fixed
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self._model.net.notes
+
+    def save(
+        self,
+        output: AnyPath,
+        *,
+        force: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[str, ...]:
+        """Write the model; returns the files written.
+
+        output: a name that ends in .onnx, or "-" for standard output where nothing is linked.
+        Linked weights must lie in its folder or below. progress: called with the bytes written so
+        far and those in all. Raises OutputError; nothing is written then.
+        """
+        from netsurgery.export.onnx import linked_location
+
+        path = checked_name(output)
+        linked, files = self._storage == "linked", self._model.files
+        outputs = Outputs([path], inputs=files, force=force, stdout=not linked)
+        location = linked_location(self._model.path, path) if linked else None
+        segments = self._exported.segments(location)
+        with outputs:
+            self.size = outputs[path].write_segments(segments, progress)
+        self.path, self.written = path, (str(path),)
+        return self.written
+
+    def close(self) -> None:
+        """Close the weights."""
+        self._release()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery export --json` prints it."""
+        return {
+            "onnx": None if self.path is None else str(self.path),
+            "weights_storage": self._storage,
+            "inputs": {blob: list(axes) for blob, axes in self.inputs.items()},
+            "outputs": {blob: list(axes) for blob, axes in self.outputs.items()},
+            "fixed_size": self.fixed,
+            "notes": list(self.notes),
+            "bytes": self.size,
+        }
+
+    def __str__(self) -> str:
+        text = "; ".join(f"{word} {blob}: {axes}" for word, blob, axes in self._rows())
+        return f"{text}; wrote {self.written[0]}" if self.written else text
+
+    def table(self) -> Table:
+        """The inputs and outputs."""
+        return Table((Column(""), Column("blob"), Column("axes")), [*self._rows()])
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        ends = (("input", self.inputs), ("output", self.outputs))
+        return [
+            (word, blob, f"[{', '.join(map(str, axes))}]")
+            for word, blobs in ends
+            for blob, axes in blobs.items()
+        ]
+
+    def _repr_html_(self) -> str:
+        return self.table().html()
 
 
 def export_onnx(
-    prototxt: AnyPath,
-    weights: AnyPath,
-    output: AnyPath,
+    net: Net | AnyPath,
+    weights: AnyPath | None = None,
+    output: AnyPath | None = None,
     *,
     blobs: str | Sequence[str] = (),
-    linked: bool = False,
+    weights_storage: WeightsStorage = "inside",
     preprocess: Settings | AnyPath | None = None,
     state: NetState = TEST,
     force: bool = False,
-) -> Exported:
-    """Write a net and its weights as one ONNX model, its values called as Caffe's blobs are.
+    progress: Callable[[int, int], None] | None = None,
+) -> OnnxExport:
+    """Make one ONNX model of a net and its weights, its values called as Caffe's blobs are.
 
-    blobs: what the model is to give, instead of the net's outputs; layers that they do not depend
-    on may be anything. linked: leave the weights in the caffemodel, which must lie in the output's
-    folder or below. preprocess: fold these settings in, so that the model takes RGB pixels,
-    0..255. Height, width and batch are dynamic where the net allows it. state: phase, stages, level
-    and shapes to read the net in; data layers of known shapes become inputs. Raises
-    NetsurgeryError for a layer that ONNX has no words for, FormatError, OutputError.
+    net: a prototxt, with its weights; or an open net, without, whose present params count. output:
+    the file to write, see `OnnxExport.save`; without one nothing is written. blobs: what the model
+    is to give, instead of the net's outputs; layers that they do not depend on may be anything.
+    weights_storage: "inside", or "linked" to leave the weights in the caffemodel, which must lie
+    in the output's folder or below. preprocess: fold these settings in, so that the model takes
+    RGB pixels, 0..255. Height, width and batch are dynamic where the net allows it. state: phase,
+    stages, level and shapes to read a prototxt in; data layers of known shapes become inputs.
+    force: replace a file that exists. progress: see `OnnxExport.save`.
+
+    >>> import netsurgery as ns
+    >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> print(ns.export_onnx(*paths, "digits.onnx"))
+    input data: [batch, 1, 32, 32]; output prob: [batch, 11]; wrote digits.onnx
+
+    Raises NetsurgeryError for a layer that ONNX has no words for, FormatError, NetError for weights
+    that lack a layer's params, OutputError; nothing is written then.
     """
-    prototxt, weights, output = Path(prototxt), Path(weights), Path(output)
-    if output.suffix.lower() not in ("", ".onnx") and not os.path.exists(output):
-        raise WrongOutput(f"{output}: expected a name ending in .onnx, which is what is written")
+    if output is not None:
+        checked_name(output)
     settings = None if preprocess is None else as_settings(preprocess)
     blobs = [blobs] if isinstance(blobs, str) else blobs
     # The graph needs numpy, which the checks before it do not.
-    from netsurgery.export.onnx import export_net, linked_location
+    from netsurgery.export.onnx import export_net
 
-    net = NetDefinition.read(prototxt, state)
-    require_blobs(net, blobs)
-    net = declare_inputs(only_needed(net, blobs) if blobs else net)
-    with NetWithWeights(net, weights) as model:
-        outputs = Outputs([output], inputs=[prototxt, weights], force=force, stdout=not linked)
-        location = linked_location(weights, output) if linked else None
+    with ExitStack() as stack:
+        if isinstance(net, Net):
+            model = stack.enter_context(net.present_model())
+        else:
+            model = stack.enter_context(NetWithWeights.open(net, weights, state))
+        require_blobs(model.net, blobs)
+        needed = declare_inputs(only_needed(model.net, blobs) if blobs else model.net)
+        files = NetWithWeights(needed, model.weights)
+        if output is not None:
+            linked = weights_storage == "linked"
+            Outputs([output], inputs=files.files, force=force, stdout=not linked)
         prepare = None if settings is None else _preprocess(settings)
         try:
-            exported = export_net(model, prepare, blobs)
+            exported = export_net(files, prepare, blobs)
         except PrototxtError as error:
-            raise error.more(why_no_input(model.net)) from None
-        segments = exported.segments(location)
-        with outputs:
-            size = outputs[output].write_segments(segments)
-    return Exported(
-        output, dict(exported.inputs), dict(exported.outputs), exported.fixed, size, model.net.notes
-    )
+            raise error.more(why_no_input(needed)) from None
+        result = OnnxExport(exported, files, weights_storage, stack.pop_all())
+    if output is not None:
+        result.save(output, force=force, progress=progress)
+    return result
+
+
+def checked_name(output: AnyPath) -> Path:
+    """The output's path. Raises OutputError for one with the ending of another format."""
+    path = Path(output)
+    if str(path) != STDOUT and path.suffix.lower() not in ("", ".onnx"):
+        raise WrongOutput(f"{path}: expected a name ending in .onnx, which is what is written")
+    return path
 
 
 def _preprocess(settings: Settings) -> Preprocess:

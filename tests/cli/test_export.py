@@ -13,6 +13,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
@@ -116,13 +117,13 @@ def test_metadata() -> None:
 
 def test_linked_weights(folder: Path, full_conv: tuple[str, str]) -> None:
     """In the caffemodel's own folder, and one above it."""
-    assert export(full_conv, "-o", "net.onnx", "--weights", "linked", "-q") == 0
+    assert export(full_conv, "-o", "net.onnx", "--weights-storage", "linked", "-q") == 0
     assert os.path.getsize("net.onnx") < 10_000 < os.path.getsize(full_conv[1])
     inner = folder / "inner"
     inner.mkdir()
     shutil.move(full_conv[1], inner / "m.caffemodel")
     files = (full_conv[0], "inner/m.caffemodel")
-    assert export(files, "-o", "net.onnx", "--weights", "linked", "-q", "--force") == 0
+    assert export(files, "-o", "net.onnx", "--weights-storage", "linked", "-q", "--force") == 0
     session = opened("net.onnx")
     (given,), (made,) = session.get_inputs(), session.get_outputs()
     data = pictures(1, given.shape[1], 64, 64)
@@ -132,20 +133,21 @@ def test_linked_weights(folder: Path, full_conv: tuple[str, str]) -> None:
 
 def test_linked_weights_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "other").mkdir()
-    assert export(CLASSIFIER, "-o", "other/net.onnx", "--weights", "linked") == 1
+    assert export(CLASSIFIER, "-o", "other/net.onnx", "--weights-storage", "linked") == 1
     assert capsys.readouterr().err == (
         "error: other/net.onnx: linked weights must lie in its folder or below, and "
-        f"{folder}/model.caffemodel does not; write it to {folder}, or use --weights inside\n"
+        f"{folder}/model.caffemodel does not; write it to {folder}, or use --weights-storage "
+        "inside\n"
     )
     assert os.listdir(folder / "other") == []
 
 
 def test_linked_weights_with_two_names(capsys: pytest.CaptureFixture[str]) -> None:
     os.link("model.caffemodel", "second.caffemodel")
-    assert export(CLASSIFIER, "-o", "net.onnx", "--weights", "linked") == 1
+    assert export(CLASSIFIER, "-o", "net.onnx", "--weights-storage", "linked") == 1
     assert capsys.readouterr().err == (
         "error: model.caffemodel: has several hard links, and ONNX Runtime follows none of them; "
-        "use --weights inside, or a copy of the file\n"
+        "use --weights-storage inside, or a copy of the file\n"
     )
     assert not os.path.exists("net.onnx")
 
@@ -154,10 +156,10 @@ def test_linked_weights_of_an_odd_name(folder: Path, capsys: pytest.CaptureFixtu
     odd = os.fsdecode(b"\xff.caffemodel")
     shutil.move("model.caffemodel", odd)
     files = ("deploy.prototxt", odd)
-    assert export(files, "-o", "net.onnx", "--weights", "linked") == 1
+    assert export(files, "-o", "net.onnx", "--weights-storage", "linked") == 1
     assert capsys.readouterr().err == (
         "error: \\xff.caffemodel: its name is not UTF-8, which an ONNX model cannot hold; "
-        "use --weights inside\n"
+        "use --weights-storage inside\n"
     )
     assert export(files, "-o", "net.onnx", "-q") == 0
     opened("net.onnx")
@@ -268,8 +270,8 @@ def test_more_than_onnx_holds(
     err = capsys.readouterr().err
     assert err.startswith("error: the model would be ")
     assert err.endswith(
-        " bytes, and ONNX takes at most 1000 in one file; --weights linked leaves the weights "
-        "in the caffemodel\n"
+        " bytes, and ONNX takes at most 1000 in one file; --weights-storage linked leaves the "
+        "weights in the caffemodel\n"
     )
     assert not os.path.exists("net.onnx")
 
@@ -282,6 +284,41 @@ def test_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
     assert seen.err.startswith(b"input data: [batch, 1, 32, 32]\n")
     assert b"wrote" not in seen.err
     assert export(CLASSIFIER, "-o", "-", "--json") == 2
-    assert export(CLASSIFIER, "-o", "-", "--weights", "linked") == 1
+    assert export(CLASSIFIER, "-o", "-", "--weights-storage", "linked") == 1
     assert capfdbinary.readouterr().out == b""
     assert not (folder / "-").exists()
+
+
+def test_nothing_is_written_without_a_place(folder: Path) -> None:
+    before = set(folder.iterdir())
+    with ns.export_onnx(*CLASSIFIER) as result:
+        assert str(result) == "input data: [batch, 1, 32, 32]; output prob: [batch, 11]"
+        assert set(folder.iterdir()) == before
+        assert result.save("saved.onnx") == ("saved.onnx",)
+        assert "saved.onnx" in repr(result.to_json())
+        assert "batch" in result._repr_html_()
+    assert export(CLASSIFIER, "-q", "-o", "direct.onnx") == 0
+    assert Path("saved.onnx").read_bytes() == Path("direct.onnx").read_bytes()
+
+
+def test_an_open_net_is_exported_with_its_present_params() -> None:
+    with ns.Net(*CLASSIFIER) as net:
+        net.params["ip2"][0][...] = 0
+        net.params["ip2"][1][...] = np.arange(11)
+        ns.export_onnx(net, output="net.onnx")
+    (scores,) = opened("net.onnx").run(None, {"data": pictures(1, 1, 32, 32)})
+    expected = np.exp(np.arange(11.0)) / np.exp(np.arange(11.0)).sum()
+    np.testing.assert_allclose(scores[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_the_ending_of_another_format_is_refused(
+    force: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("old.pb").write_text("kept")
+    for name in ("net.pb", "old.pb"):
+        assert export(CLASSIFIER, "-o", name, *force) == 2
+        assert capsys.readouterr().err == (
+            f"error: {name}: expected a name ending in .onnx, which is what is written\n"
+        )
+    assert Path("old.pb").read_text() == "kept"
