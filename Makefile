@@ -145,4 +145,4 @@ types: $(STAMP)
 check: lint types test
 
 clean:
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
