@@ -190,7 +190,8 @@ def output_of(folder: Path, lines: list[Line], *, terminal: bool) -> bytes:
     done = subprocess.run(
         [sys.executable, "-c", DRIVER],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        # Without our own colours, every escape that is left is somebody else's.
+        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
         stdin=subprocess.DEVNULL,
         stdout=writer,
         stderr=writer,

@@ -12,17 +12,19 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from netsurgery import __version__
-from netsurgery.cli.failure import report, report_usage
+from netsurgery.cli.printing import echo_labelled
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.terminal import own_standard_error
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["cli", "main"]
 
@@ -96,6 +98,8 @@ class LazyGroup(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
         commands = [
             CompletionItem(name, help=line)
             for name, (_, line) in COMMANDS.items()
@@ -167,6 +171,8 @@ def _run(args: list[str] | None) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
+        from netsurgery.cli.failure import report_usage
+
         return report_usage(error, words)
     except (KeyboardInterrupt, click.Abort):
         return 130
@@ -181,6 +187,16 @@ def _run(args: list[str] | None) -> int:
         return report(NetsurgeryError(f"a library cannot be imported: {error}"), words)
     except MemoryError:
         return report(NetsurgeryError("out of memory"), words)
+
+
+def report(error: NetsurgeryError, words: Sequence[str]) -> int:
+    """Show an error of the command line `words`, and return its exit code."""
+    try:
+        from netsurgery.cli import failure
+    except (ImportError, MemoryError, OSError):  # no descriptor is left to open it, perhaps
+        echo_labelled("error", str(error), err=True)
+        return getattr(error, "exit_code", 1)
+    return failure.report(error, words)
 
 
 def _refusal(error: OSError) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from netsurgery.cli.printing import show_as
 from netsurgery.formats import labels, prototxt
-from netsurgery.io.stdin import STDIN, stdin_as_file
+from netsurgery.io.stdin import stdin_as_file
+from netsurgery.io.terminal import STDIN
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = [
     "FILE_PATH",
@@ -33,6 +36,8 @@ _META = "netsurgery.stdin"
 
 def by_endings(endings: Sequence[str]) -> list[CompletionItem[str]]:
     """What has the shell complete files with these endings, all files for none."""
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem("|".join(endings), "endings") if endings else CompletionItem("", "file")]
 
 

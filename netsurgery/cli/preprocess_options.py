@@ -7,11 +7,10 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
 from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed
 from netsurgery.cli.files import LABELS, PROTOTXT, WEIGHTS, InputFile
@@ -22,6 +21,9 @@ from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = [
     "model_options",
@@ -76,6 +78,8 @@ class PresetType(WordType[tuple[Preset, Path | None]]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(name) for name in PRESETS if name.startswith(incomplete)]
 
 
@@ -209,6 +213,8 @@ class MapSizeType(WordType[str | tuple[int, int]]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(word) for word in _SIZES if word.startswith(incomplete)]
 
 

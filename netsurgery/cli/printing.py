@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import count, zip_longest
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD, PLACE, Color, bold, mark
 from netsurgery.errors import NetsurgeryError
-from netsurgery.io.stdin import STDIN
-from netsurgery.io.table import Column, Table, cell, joined
-from netsurgery.io.terminal import printable
+from netsurgery.io.terminal import STDIN, cell, joined, printable
+
+if TYPE_CHECKING:
+    from netsurgery.io.table import Table
 
 __all__ = [
     "cell",
@@ -149,6 +150,8 @@ def echo_table(
     Of rows the first is the header; `right` has an "r" for each column of numbers. colors: those
     of the rows, where they mean something.
     """
+    from netsurgery.io.table import Column, Table
+
     if not isinstance(table, Table):
         head, *rows = table
         numbers = (right[i : i + 1] == "r" for i in range(len(head)))

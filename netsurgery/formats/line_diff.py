@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from netsurgery.io.table import cell
+from netsurgery.io.terminal import cell
 
 if TYPE_CHECKING:
     from netsurgery.formats.prototxt import Prototxt

@@ -28,7 +28,7 @@ from netsurgery.formats.texttree import respelled
 from netsurgery.io.reader import Reader, open_source, read_head, read_whole
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.sniff import HDF5, HEAD, refusal, what_it_is
-from netsurgery.io.stdin import STDIN
+from netsurgery.io.terminal import STDIN
 from netsurgery.io.unreadable import unreadable
 
 __all__ = [

@@ -10,11 +10,9 @@ from pathlib import Path
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
 from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.terminal import STDIN
 
-__all__ = ["STDIN", "stdin_as_file"]
-
-#: What messages call standard input.
-STDIN = "<stdin>"
+__all__ = ["stdin_as_file"]
 
 _CHUNK = 1 << 20
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -5,49 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from netsurgery.io.terminal import printable
+from netsurgery.io.terminal import cell, printable, shortened
 
-__all__ = ["Column", "Table", "cell", "joined", "shortened"]
+__all__ = ["Column", "Table"]
 
-#: How many characters a line has at most, and how many a cell of a table, before escapes.
-LONGEST, WIDEST = 1500, 80
-
-#: How many of a list a cell shows.
-_SHOWN = 4
+#: How many characters a cell has at most, before escapes.
+WIDEST = 80
 
 #: What a column of text may be shortened to before another column is dropped, and after.
 _LEAST, _TINIEST = 14, 4
 _GAP = "  "
-
-
-def shortened(text: str, most: int) -> str:
-    """`text`, or its beginning and its end where it is longer than `most`.
-
-    >>> shortened("inception_4a/output", 12)
-    'incept...put'
-    """
-    if len(text) <= most:
-        return text
-    if most <= 3:
-        return text[:most]
-    end = (most - 3) // 3
-    return f"{text[: most - end - 3]}...{text[len(text) - end :]}"
-
-
-def cell(text: str, most: int = LONGEST) -> str:
-    """`text` on one line, not endless, with what could steer a terminal escaped."""
-    return printable(shortened(text, most)).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def joined(parts: Sequence[str]) -> str:
-    """The parts with commas between; of many the first few, and how many more.
-
-    >>> joined(["a", "b", "c", "d", "e", "f"])
-    'a, b, c, d, 2 more'
-    """
-    if len(parts) > _SHOWN + 1:
-        return f"{', '.join(parts[:_SHOWN])}, {len(parts) - _SHOWN} more"
-    return ", ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,30 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from netsurgery.errors import OutputError
 
 __all__ = [
+    "STDIN",
+    "cell",
     "check_no_terminal",
+    "joined",
     "own_standard_error",
     "print_bytes",
     "print_text",
     "printable",
     "say",
+    "shortened",
     "unheard",
 ]
 
+#: What messages call standard input.
+STDIN = "<stdin>"
+
+#: How many characters a line has at most, before escapes, and how many of a list are shown.
+LONGEST, _LISTED = 1500, 4
 #: Accents and the like that one letter may carry: more of them flow over the lines around.
 _MARKS = 4
 #: Bytes shown of what a library printed.
@@ -55,6 +64,36 @@ def printable(text: str) -> str:
         harmless = char in "\n\t" or (char.isprintable() and marks <= _MARKS)
         escaped.append(char if harmless else _escaped(char))
     return "".join(escaped)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its beginning and its end where it is longer than `most`.
+
+    >>> shortened("inception_4a/output", 12)
+    'incept...put'
+    """
+    if len(text) <= most:
+        return text
+    if most <= 3:
+        return text[:most]
+    end = (most - 3) // 3
+    return f"{text[: most - end - 3]}...{text[len(text) - end :]}"
+
+
+def cell(text: str, most: int = LONGEST) -> str:
+    """`text` on one line, not endless, with what could steer a terminal escaped."""
+    return printable(shortened(text, most)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The parts with commas between; of many the first few, and how many more.
+
+    >>> joined(["a", "b", "c", "d", "e", "f"])
+    'a, b, c, d, 2 more'
+    """
+    if len(parts) > _LISTED + 1:
+        return f"{', '.join(parts[:_LISTED])}, {len(parts) - _LISTED} more"
+    return ", ".join(parts)
 
 
 def _escaped(char: str) -> str:

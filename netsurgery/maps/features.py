@@ -13,7 +13,7 @@ from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.stdin import STDIN
+from netsurgery.io.terminal import STDIN
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource

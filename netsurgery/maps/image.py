@@ -25,8 +25,7 @@ from netsurgery.errors import ImageError, NetsurgeryError
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
-from netsurgery.io.stdin import STDIN
-from netsurgery.io.terminal import unheard
+from netsurgery.io.terminal import STDIN, unheard
 from netsurgery.io.unreadable import unreadable
 from netsurgery.maps.picture_limits import Metered, check_decoder, check_file
 

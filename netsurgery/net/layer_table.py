@@ -9,7 +9,8 @@ from math import prod
 from netsurgery.formats.weights import WeightsLayer
 from netsurgery.io.memory import size_text
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.table import Column, Table, joined
+from netsurgery.io.table import Column, Table
+from netsurgery.io.terminal import joined
 from netsurgery.net.cost import costs
 from netsurgery.net.field import ReceptiveField
 from netsurgery.net.net import Layer, NetDefinition, Shape

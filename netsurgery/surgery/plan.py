@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
-from netsurgery.io.table import joined
+from netsurgery.io.terminal import joined
 
 __all__ = ["Refusal", "refuse"]
 
