@@ -12,7 +12,6 @@ import click
 
 from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed, of_net, useless
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
-from netsurgery.formats.found_settings import chosen_engine
 from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
 
@@ -205,6 +204,10 @@ _NO_ENGINE = "netsurgery.no_engine"
 def _configured_engine() -> EngineChoice:
     """What the files of configuration say where neither option nor variable does."""
     context = click.get_current_context()
+    if context.params.get("dry_run"):  # no engine is started
+        return "auto"
+    from netsurgery.formats.found_settings import chosen_engine
+
     engine = chosen_engine(Path(), context.params.get("trust_config"))
     context.meta[_NO_ENGINE] = engine is None
     return engine or "auto"

@@ -17,7 +17,6 @@ from netsurgery.cli.files import LABELS, PROTOTXT, WEIGHTS, InputFile
 from netsurgery.cli.options import NumberType, parse_size
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
-from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
@@ -195,6 +194,8 @@ def preprocess_options(command: F) -> F:
 
 def with_settings_file(flags: Settings, trust_config: bool | None, quiet: bool) -> Settings:
     """`flags`, and what they leave out from the nearest netsurgery.toml."""
+    from netsurgery.formats.found_settings import with_found
+
     settings = with_found(flags, Path(), trust=trust_config)
     if flags.weights is None and settings.weights is not None and not quiet:
         echo(f"model: {settings.weights} (from {settings.path})", err=True)

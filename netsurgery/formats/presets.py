@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from netsurgery.errors import SettingsError
-from netsurgery.io.nearest import did_you_mean
 
 __all__ = ["PRESETS", "Preset", "PresetName", "find_preset", "presets"]
 
@@ -93,6 +92,8 @@ def find_preset(name: str) -> Preset:
     """
     preset = PRESETS.get(name)
     if preset is None:
+        from netsurgery.io.nearest import did_you_mean
+
         raise SettingsError(f"no preset {name!r}{did_you_mean(name, PRESETS, 'presets')}")
     return preset
 

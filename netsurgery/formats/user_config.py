@@ -19,7 +19,6 @@ from typing import Any
 from netsurgery.errors import OutputError, SettingsError, UntrustedError
 from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice
 from netsurgery.formats.toml import Keys, parse_keys, quoted_value, read_keys, read_toml
-from netsurgery.io.files import Outputs
 from netsurgery.io.names import name_of_file
 from netsurgery.io.ownership import exposure
 from netsurgery.io.user_folders import config_folder
@@ -55,6 +54,8 @@ def set_user_engine(engine: EngineChoice | None) -> Path:
     Returns the file. Raises SettingsError for a user without a home and as `user_engine`,
     OutputError.
     """
+    from netsurgery.io.files import Outputs
+
     path = user_config()
     if path is None:
         raise SettingsError("there is no home folder for the user's configuration")

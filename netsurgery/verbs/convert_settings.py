@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, SettingsError, UntrustedError
-from netsurgery.formats.found_settings import load_found
 from netsurgery.formats.labels import load_labels
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.formats.settings import Settings
@@ -69,6 +68,8 @@ def plan_settings(
 
 def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:
     sentence = f"{path} is there already and was kept as it is"
+    from netsurgery.formats.found_settings import load_found
+
     try:
         names = load_found(path, None, ["prototxt"]).prototxt
     except UntrustedError:
