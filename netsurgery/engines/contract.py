@@ -59,6 +59,10 @@ class EngineOptions:
     verbose: pass on what the engine prints to standard error.
     allow: what the nets' own layers may do besides computing: "reads" and "writes" of files they
     name, "python": importing modules. Raises EngineError for other words.
+
+    >>> options = EngineOptions("embedded", threads=1)
+    >>> options.choice, options.timeout
+    ('embedded', 600.0)
     """
 
     choice: EngineChoice = "auto"
@@ -108,7 +112,19 @@ def engine_record(description: str, note: str = "") -> dict[str, str | None]:
 
 
 class LoadedNet(Closeable, Protocol):
-    """One net, loaded with its weights."""
+    """One net, loaded with its weights.
+
+    >>> import numpy as np, netsurgery as ns
+    >>> from pathlib import Path
+    >>> files = Path("prototxt/digits_deploy.prototxt"), Path("models/digits/digits.caffemodel")
+    >>> with ns.open_engine(ns.EngineOptions("embedded")) as engine, engine.load(*files) as net:
+    ...     net.reshape({"data": (2, 1, 32, 32)})
+    ...     net.check_memory({"data": (2, 1, 32, 32)}, ["prob"])
+    ...     net.set_param("ip2", 1, np.zeros(11, np.float32))
+    ...     result = net.forward({"data": np.zeros((2, 1, 32, 32), np.float32)}, ["prob"])
+    ...     result["prob"].shape, net.memory({"data": (2, 1, 32, 32)}, ["prob"]) > 0
+    ((2, 11), True)
+    """
 
     @property
     def inputs(self) -> Mapping[str, Shape]:
@@ -154,7 +170,15 @@ class LoadedNet(Closeable, Protocol):
 
 
 class Engine(Closeable, Protocol):
-    """Something that can run a net."""
+    """Something that can run a net.
+
+    >>> import netsurgery as ns
+    >>> from pathlib import Path
+    >>> with ns.open_engine(ns.EngineOptions("embedded")) as engine:
+    ...     with engine.load(Path("prototxt/digits_deploy.prototxt")) as net:
+    ...         engine.name, net.inputs
+    ('embedded', {'data': (1, 1, 32, 32)})
+    """
 
     @property
     def name(self) -> str:

@@ -115,7 +115,11 @@ def installed_suite(prefix: Path | None = None) -> str | None:
 
 
 def caffe_documentation(prefix: Path | None = None) -> Path | None:
-    """caffe-doc's folder (BVLC's examples and models; some files gzipped), or None."""
+    """caffe-doc's folder (BVLC's examples and models; some files gzipped), or None.
+
+    >>> caffe_documentation(Path("nowhere")) is None
+    True
+    """
     folder = _home(prefix) / "root/usr/share/doc/caffe-doc"
     return folder if installed_python(prefix) and folder.is_dir() else None
 
@@ -144,6 +148,8 @@ def install_caffe(
     machine's own apt uses. An install that was cut short goes on from what it had downloaded.
     report: called with a line for the index's signature, and one for each package and its SHA-256.
     Raises InstallError, also where others could change what is run from `prefix` later.
+
+    >>> python = install_caffe()  # doctest: +SKIP
     """
     prefix = _checked(prefix)
     with _disk_errors(prefix), _unshared(), _lock(prefix, progress):

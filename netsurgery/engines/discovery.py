@@ -86,7 +86,14 @@ def chosen(findings: list[ProbeResult]) -> ProbeResult | None:
 
 
 def find_caffe(caffe_python: str | None = None) -> Caffe:
-    """The Caffe to use, tried and described. Raises EngineMissing: what was tried, and why not."""
+    """The Caffe to use, tried and described. Raises EngineMissing: what was tried, and why not.
+
+    >>> find_caffe("/opt/caffe/bin/python").version  # doctest: +SKIP
+    '1.0.0'
+    >>> find_caffe("nowhere/python")
+    Traceback (most recent call last):
+    netsurgery.errors.EngineMissing: ...
+    """
     refused = []
     for candidate in _eligible(caffe_python):
         finding = _try(candidate)

@@ -57,6 +57,10 @@ class Caffe:
     "calls" (system calls), "memory" and "processes" why its process is not confined in that here,
     or "".
     origin: "--caffe-python", "NETSURGERY_CAFFE_PYTHON", "this interpreter" or "installed".
+
+    >>> caffe = Caffe("/usr/bin/python3", "1.0.0", "3.9.2", "caffe", None, None, False, ("ReLU",))
+    >>> caffe.version, "ReLU" in caffe.layer_types
+    ('1.0.0', True)
     """
 
     python: str

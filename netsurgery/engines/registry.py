@@ -33,6 +33,10 @@ def open_engine(options: EngineOptions, models: Sequence[NetWithWeights] = ()) -
     whose `note` then says what Caffe lacks, or gives its words. Raises EngineMissing when there is
     none, whatever the engine itself raises when it cannot start, and under "auto" what is wrong
     with `models` whatever runs them.
+
+    >>> with open_engine(EngineOptions("embedded")) as engine:
+    ...     engine.name
+    'embedded'
     """
     note = missing = ""
     if options.choice != "embedded":

@@ -24,6 +24,11 @@ class Preset:
     each channel of the net, that of the picture. mean: subtracted, a value a channel in the net's
     order; `mean_file` says that it is a file, which the user names. input_scale: multiplies what
     is left. None leaves a step out. nets: which nets it is of.
+
+    >>> preset = find_preset("bvlc")
+    >>> preset.check_channels(3)
+    >>> preset.mean
+    (104.0, 117.0, 123.0)
     """
 
     name: PresetName

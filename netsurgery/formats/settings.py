@@ -141,12 +141,19 @@ class Settings:
             object.__setattr__(self, name, value)
 
     def check_preset(self, channels: int) -> None:
-        """Raise SettingsError where the preset is not for an input of so many channels."""
+        """Raise SettingsError where the preset is not for an input of so many channels.
+
+        >>> Settings(raw_scale=255).check_preset(3)
+        """
         if self.preprocess is not None:
             find_preset(self.preprocess).check_channels(channels)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Which of `keys` are None; a preset leaves none of its four out."""
+        """Which of `keys` are None; a preset leaves none of its four out.
+
+        >>> Settings(raw_scale=255).missing(["raw_scale", "labels"])
+        ['labels']
+        """
         whole = PIXEL_KEYS if self.preprocess is not None else ()
         return [key for key in keys if getattr(self, key) is None and key not in whole]
 
@@ -156,6 +163,11 @@ class Settings:
         The path of a file elsewhere that other users can change is absolute.
         Raises SettingsError for a path that TOML cannot hold, and for a mean picture or labels
         that are in no file.
+
+        >>> print(Settings(raw_scale=255).to_toml("."))
+        [preprocess]
+        raw_scale = 255.0
+        <BLANKLINE>
         """
         if isinstance(self.mean, MeanPicture) or isinstance(self.labels, tuple):
             what = "labels" if isinstance(self.labels, tuple) else "a mean picture"
@@ -227,6 +239,11 @@ def read_settings(path: Path | str) -> Settings:
     """Read a settings file, whoever it belongs to: the caller names it.
 
     Raises SettingsError, with the line, for what it should not hold.
+
+    >>> with open("net.toml", "w") as file:
+    ...     _ = file.write('[preprocess]\\nmean = [104, 117, 123]\\n')
+    >>> read_settings("net.toml").mean
+    (104.0, 117.0, 123.0)
     """
     return read_settings_keys(Path(path))[0]
 

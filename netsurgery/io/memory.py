@@ -181,6 +181,9 @@ def set_max_memory(limit: int | str | None) -> None:
     Example:
 
         netsurgery.set_max_memory("4GiB")
+
+    >>> set_max_memory("4GiB")
+    >>> set_max_memory(None)
     """
     if isinstance(limit, str):
         limit = parse_memory(limit)

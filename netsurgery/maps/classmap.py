@@ -59,6 +59,13 @@ class Geometry:
     stride: input pixels from one cell to the next, window: the window's size in input pixels, both
     (height, width), or None where they are not known; placement: where the picture lies in the
     input; start: the first cell's window begins there, in input pixels.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.open_mapper(ns.Settings(net, model), "embedded", blob="conv1") as mapper:
+    ...     geometry = mapper.map("examples/digits_canvas.png").geometry
+    >>> geometry.windows(2, 3).shape, geometry.tiles(2, 3).shape
+    ((2, 3, 4), (2, 3, 4))
     """
 
     stride: tuple[float, float] | None
@@ -138,6 +145,17 @@ class ClassMap:
     notes: what to know of this map, by kind. Raises HoldsNaN for values that hold NaN.
 
     As text it is a short summary; in a notebook it is drawn.
+
+    >>> import netsurgery as ns
+    >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> result = ns.convert(*paths, "map", input_size=(192, 288))
+    >>> settings = ns.read_settings("map/netsurgery.toml")
+    >>> class_map = ns.classify_map("examples/digits_canvas.png", settings, engine="embedded")
+    >>> class_map.shape, class_map.argmax().shape, class_map.top(3).shape
+    ((21, 33), (21, 33), (3, 21, 33))
+    >>> class_map.windows()[0, 0].tolist(), class_map.find_class("7"), class_map.label(7)
+    ([0.0, 0.0, 32.0, 32.0], 7, '')
+    >>> class_map.to_picture("7").save("sevens.png")
     """
 
     picture: Picture

@@ -45,6 +45,15 @@ class Features:
     depends on, in input pixels; window: the (height, width) of the input pixels that a cell stands
     for, as a classifier does for its input; both None where they are not known. placement: where
     the picture lies in the input.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> canvas = "examples/digits_canvas.png"
+    >>> features = ns.features(canvas, "conv1", settings, engine="embedded")["conv1"]
+    >>> features.values.shape, features.geometry()["field"]
+    ((16, 28, 28), [5.0, 5.0])
+    >>> features.to_picture().mode, features.to_png()[:4]
+    ('RGB', b'\\x89PNG')
     """
 
     image: str
@@ -121,7 +130,15 @@ class Features:
 
 
 class Extractor(Closeable):
-    """A loaded net, from pictures to several of its blobs at once; a context manager."""
+    """A loaded net, from pictures to several of its blobs at once; a context manager.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> blobs = ["conv1", "pool1"]
+    >>> with ns.open_extractor(ns.Settings(net, model), "embedded", blobs) as extractor:
+    ...     [each.values.shape for each in extractor.extract("examples/digits_canvas.png")]
+    [(16, 28, 28), (16, 14, 14)]
+    """
 
     def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
         """The mapper's net gives all of `blobs`."""

@@ -95,6 +95,11 @@ class Picture:
 
     name: as the user gave it. pixels: H x W x C, uint8, uint16, or float32 of 0..1; C is 1 (grey),
     3 (RGB) or 4 (RGB and alpha).
+
+    >>> import netsurgery as ns
+    >>> picture = ns.read_picture("examples/digits_canvas.png")
+    >>> picture.size, picture.pixels.dtype.name, picture.thumbnail((20, 30)).size
+    ((192, 288), 'uint8', (30, 20))
     """
 
     name: str

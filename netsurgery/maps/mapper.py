@@ -160,6 +160,18 @@ class Mapper(Closeable):
 
     After an engine that failed on one picture, the next picture gets a new one. Raises EngineError
     where no engine starts or the net does not load.
+
+    >>> import netsurgery as ns
+    >>> import numpy as np
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.open_mapper(ns.Settings(net, model), "embedded", blob="conv1") as mapper:
+    ...     mapper.check_class("3")
+    ...     picture = ns.read_picture("examples/digits_canvas.png")
+    ...     mapper.check_size(picture, (32, 32))
+    ...     mapper.load().inputs, mapper.map(picture).shape
+    ...     mapper.run(np.zeros((1, 1, 32, 32), np.float32), ["conv1"])["conv1"].shape
+    ({'data': (1, 1, 32, 32)}, (28, 28))
+    (1, 16, 28, 28)
     """
 
     def __init__(

@@ -41,6 +41,11 @@ class ReceptiveField:
     the whole map at once (InnerProduct, global pooling, within-map normalization, the gate of a
     squeeze and excitation): every cell then depends on all of the picture, and stride, offset and
     size are those of the windows alone. A stride of 0: every cell looks at the same place.
+
+    >>> import netsurgery as ns
+    >>> field = ns.Net("prototxt/digits_deploy.prototxt").fields()["pool1"]
+    >>> [float(side) for side in field.size], [float(step) for step in field.stride]
+    ([6.0, 6.0], [2.0, 2.0])
     """
 
     input: str

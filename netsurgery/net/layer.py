@@ -21,7 +21,15 @@ MAX_DIM = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer: ``type`` is Caffe 1.0's name for it whatever the dialect says."""
+    """One layer: ``type`` is Caffe 1.0's name for it whatever the dialect says.
+
+    >>> import netsurgery as ns
+    >>> layer = ns.Net("prototxt/digits_deploy.prototxt").layers[1]
+    >>> layer.name, layer.type, layer.bottoms, layer.shares_by_count(0)
+    ('conv1', 'Convolution', ('data',), False)
+    >>> layer.error("too wide").what
+    "layer 'conv1' (Convolution): too wide"
+    """
 
     index: int
     name: str

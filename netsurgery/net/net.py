@@ -33,6 +33,10 @@ class NetInput:
     """One input blob; ``dims`` are the values in the text, in order, that an edit may replace.
 
     ``shape`` is None where the net declares none.
+
+    >>> import netsurgery as ns
+    >>> ns.Net("prototxt/digits_deploy.prototxt").view.inputs[0].shape
+    (1, 1, 32, 32)
     """
 
     name: str

@@ -36,6 +36,13 @@ class Shapes:
     faults: blob -> the error of the fork's layer on which that is.
     used: the blobs whose shapes were taken from those given to `infer`.
     origins: the blobs whose shapes are unknown themselves, not for that of another before them.
+
+    >>> import netsurgery as ns
+    >>> net = ns.Net("prototxt/digits_deploy.prototxt")
+    >>> shapes = net.shapes({"data": (1, 1, 40, 40)})
+    >>> conv1 = net.layers[1]
+    >>> shapes.of("conv1"), shapes.params_of(conv1), shapes.why_no_params(conv1)
+    ((1, 16, 36, 36), ((16, 1, 5, 5), (16,)), '')
     """
 
     blobs: dict[str, Shape] = field(default_factory=dict)

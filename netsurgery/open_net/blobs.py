@@ -200,7 +200,14 @@ def _remedy(shape: Shape, declared: Shape) -> str:
 
 
 class Blob:
-    """One blob of an open net."""
+    """One blob of an open net.
+
+    >>> import netsurgery as ns
+    >>> with ns.Net("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel") as net:
+    ...     net.blobs["data"].reshape(2, 1, 32, 32)
+    ...     net.blobs["prob"].shape
+    (2, 11)
+    """
 
     def __init__(self, store: BlobStore, name: str) -> None:
         self._store, self.name = store, name
@@ -240,6 +247,11 @@ class Blobs(Mapping[str, Blob]):
     """Blob -> its `shape` and `data`, in file order.
 
     A name that no blob has raises a NetError, which is a KeyError too.
+
+    >>> import netsurgery as ns
+    >>> net = ns.Net("prototxt/digits_deploy.prototxt")
+    >>> net.blobs["conv1"].shape, "fc9" in net.blobs
+    ((1, 16, 28, 28), False)
     """
 
     def __init__(self, store: BlobStore) -> None:

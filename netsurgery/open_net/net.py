@@ -190,6 +190,12 @@ class Net(Closeable):
 
         Every other blob follows by itself, and `forward` reshapes to its arrays: what is left of
         pycaffe's ``net.reshape()`` is nothing. Raises NetError for a name that is no input's.
+
+        >>> net = Net("prototxt/digits_deploy.prototxt")
+        >>> net.blobs["data"].reshape(3, 1, 32, 32)
+        >>> net.reshape()
+        >>> net.blobs["prob"].shape
+        (3, 11)
         """
         for name, shape in shapes.items():
             self._blobs.reshape(name, tuple(shape))
@@ -221,6 +227,10 @@ class Net(Closeable):
         inputs: other shapes, such as ``{"data": (1, 3, 451, 451)}``; those left out are as they
         are now. Raises NetError for an input that the net does not have, PrototxtError, naming the
         layer, where shapes contradict each other or an input is too small.
+
+        >>> net = Net("prototxt/digits_deploy.prototxt")
+        >>> net.shapes({"data": (1, 1, 40, 40)}).blobs["conv1"]
+        (1, 16, 36, 36)
         """
         return self._blobs.shapes(self._known(inputs))
 
@@ -228,6 +238,10 @@ class Net(Closeable):
         """Blob -> what one of its cells sees of the input: size, stride and offset in pixels.
 
         Blobs that no sliding window describes are left out. inputs and errors: as in `shapes`.
+
+        >>> fields = Net("prototxt/digits_deploy.prototxt").fields()
+        >>> [float(side) for side in fields["conv1"].size]
+        [5.0, 5.0]
         """
         from netsurgery.net.field import fields
 
@@ -248,6 +262,11 @@ class Net(Closeable):
 
         Params that were handed out are compared with the file, bit by bit. Of layers that share
         a param the first is meant. Raises CaffemodelError where the file has changed.
+
+        >>> with Net("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel") as net:
+        ...     net.params["ip1"][1][...] = 0
+        ...     net.changed()
+        ['ip1']
         """
         changed = {layer for layer, _ in self._store.changed()} if self._store else set()
         return [layer.name for layer in self.layers if layer.name in changed]
@@ -262,6 +281,10 @@ class Net(Closeable):
         whole, or none. force: replace files that exist (never the net's own). Raises NetError
         without weights, and for values that became NaN or infinite; OutputError, CaffemodelError
         where the net's file has changed.
+
+        >>> with Net("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel") as net:
+        ...     net.params["ip1"][1][...] = 0
+        ...     net.save("zero_bias.caffemodel")
         """
         from netsurgery.surgery.edit.plan import EditPlan
         from netsurgery.surgery.edit.write import EditPaths, write_edit

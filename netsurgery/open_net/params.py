@@ -139,6 +139,11 @@ class LayerParams(Sequence["ParamArray"]):
     bytes until something is written to it, and then a copy of the pages that were; the file does
     not change. Assigning, ``params["fc6"][0] = values``, writes all of it and takes exactly its
     shape. ``params["fc6"][0].data`` is the same array, as pycaffe has it.
+
+    >>> import netsurgery as ns
+    >>> with ns.Net("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel") as net:
+    ...     net.params["ip1"].shapes
+    ((96, 128), (96,))
     """
 
     def __init__(self, store: Store, layer: str) -> None:
@@ -195,6 +200,11 @@ class Params(Mapping[str, LayerParams]):
     """Layer -> its params, for the layers of the net that have some in the weights, in file order.
 
     A layer that has none raises a NetError, which is a KeyError too.
+
+    >>> import netsurgery as ns
+    >>> with ns.Net("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel") as net:
+    ...     list(net.params)
+    ['conv1', 'conv2', 'conv3', 'ip1', 'ip2']
     """
 
     def __init__(self, store: Store | None, path: str) -> None:

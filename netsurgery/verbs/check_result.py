@@ -56,6 +56,11 @@ class Check:
     weights, settings: the files that the net was held against, None for none. inputs, outputs:
     blob -> shape, None where it is not known. fits: whether Caffe would load the weights; None
     where there are none, or the shapes are not known. engines: name -> whether it runs the net.
+
+    >>> import netsurgery as ns
+    >>> result = ns.check("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> result.count("error")
+    0
     """
 
     prototxt: str

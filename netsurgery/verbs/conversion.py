@@ -60,7 +60,11 @@ ENDING = "full_conv"
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """Where the outputs go."""
+    """Where the outputs go.
+
+    >>> OutputPaths(Path("out/net.prototxt"), Path("out/net.caffemodel")).settings.as_posix()
+    'out/netsurgery.toml'
+    """
 
     prototxt: Path
     weights: Path

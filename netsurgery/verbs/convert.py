@@ -55,6 +55,15 @@ class Conversion(Closeable):
 
     plan: what becomes of layers, inputs and blobs. verification: the comparison of both nets, None
     where there was none. The input's weights stay open until this is closed or collected.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.convert(net, model, engine="embedded") as result:
+    ...     result.verify().same
+    ...     result.save("converted")
+    True
+    ('converted/digits_full_conv.caffemodel', 'converted/netsurgery.toml',
+     'converted/digits_deploy_full_conv.prototxt')
     """
 
     def __init__(

@@ -78,6 +78,12 @@ class Comparison:
     net: by the prototxts; by the models' own layers where these are all there is. params: every
     param, those of the first model in its order, then those that are only in the second. text: the
     unified diff of the prototxts, where that was asked for.
+
+    >>> import netsurgery as ns
+    >>> net = "prototxt/digits_deploy.prototxt"
+    >>> result = ns.diff(net, net)
+    >>> result.same, list(result.lines())
+    (True, [])
     """
 
     files: tuple[str, ...]

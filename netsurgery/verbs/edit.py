@@ -34,6 +34,12 @@ class Edit(Closeable):
 
     paths: where weights and prototxt go, None as long as they go nowhere. written: the files
     written last. The input's weights stay open until this is closed or collected.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.edit(net, model, "ip1[1]=0") as result:
+    ...     result.save("zeros.caffemodel")
+    ('zeros.caffemodel',)
     """
 
     def __init__(self, plan: EditPlan, model: NetWithWeights, source: ExitStack) -> None:

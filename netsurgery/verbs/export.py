@@ -41,6 +41,12 @@ class OnnxExport(Closeable):
 
     written: the file written last, () for none. The weights stay open until this is closed or
     collected.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.export_onnx(net, model) as result:
+    ...     result.outputs, result.save("net.onnx")
+    ({'prob': ('batch', 11)}, ('net.onnx',))
     """
 
     def __init__(

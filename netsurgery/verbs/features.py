@@ -47,6 +47,12 @@ class ImageFeatures(Mapping[str, "Features"]):
     """Blob -> its features, of one picture, in the order asked for.
 
     notes: what to know of them, by kind.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> result = ns.features("examples/digits_canvas.png", ["conv1"], settings, engine="embedded")
+    >>> list(result), result["conv1"].values.shape
+    (['conv1'], (16, 28, 28))
     """
 
     def __init__(

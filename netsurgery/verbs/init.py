@@ -41,6 +41,11 @@ class Initialization(Closeable):
 
     written: the file written last, () for none. A model that lacked them stays open until this is
     closed or collected.
+
+    >>> import netsurgery as ns
+    >>> with ns.init("prototxt/digits_deploy.prototxt", seed=3) as result:
+    ...     result.save("start.caffemodel")
+    ('start.caffemodel',)
     """
 
     def __init__(

@@ -67,6 +67,11 @@ class Inspection:
     weights do not have; extra: layers with params in the weights that the net does not have.
     differing: layers whose params are more, fewer or of other shapes. notes: about how the net was
     read.
+
+    >>> import netsurgery as ns
+    >>> result = ns.inspect("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> result.fits, list(result.remarks())
+    (True, [])
     """
 
     prototxt: str | None

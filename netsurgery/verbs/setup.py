@@ -35,6 +35,13 @@ class Setup:
     trials: of the presets, the best first. chosen: the preset's name, None where the pictures do
     not decide. verdict: why, in a line. settings: what the file at `path` says; both are None where
     none was written. engine: what ran the net, and engine_note why it was not another.
+
+    >>> import numpy as np, netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> blank = np.zeros((32, 32), np.uint8)
+    >>> result = ns.setup(net, model, blank, 10, folder=".", engine="embedded", force=True)
+    >>> result.chosen, result.label(10)
+    ('scaled', '')
     """
 
     trials: tuple[Trial, ...]
@@ -118,7 +125,7 @@ def setup(
     >>> import numpy as np, netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
     >>> picture = np.zeros((32, 32), np.uint8)  # nothing but background, class 10
-    >>> result = ns.setup(net, model, picture, 10, folder=".", engine="embedded")
+    >>> result = ns.setup(net, model, picture, 10, folder=".", engine="embedded", force=True)
     >>> result.chosen, result.settings.raw_scale
     ('scaled', 255.0)
     """

@@ -48,6 +48,12 @@ class Transplantation(Closeable):
     weights: where they go, None as long as they go nowhere. size: the bytes written, seconds: the
     time it took; None where nothing was written. The inputs' weights stay open until this is
     closed or collected.
+
+    >>> import netsurgery as ns
+    >>> source = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.transplant(source, (source[0], None)) as result:
+    ...     result.save("moved.caffemodel")
+    ('moved.caffemodel',)
     """
 
     def __init__(self, plan: TransplantPlan, source: ExitStack) -> None:

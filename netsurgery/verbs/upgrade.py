@@ -43,6 +43,13 @@ class Upgrade(Closeable):
 
     output: the file that it goes to, None for none. written: the file written last, () for none. A
     caffemodel stays open until this is closed or collected.
+
+    >>> import netsurgery as ns
+    >>> with ns.upgrade("prototxt/digits_deploy.prototxt") as result:
+    ...     print(result)
+    ...     result.save("same.prototxt")
+    prototxt of V2: already up to date
+    ('same.prototxt',)
     """
 
     def __init__(

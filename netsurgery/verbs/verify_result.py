@@ -154,6 +154,12 @@ class Verification:
     output with it. maps: of the outputs, where the second net is full-conv; unchecked: those that
     it gives of its own input, and outputs, that could not be compared. notes: what the user should
     know. not_finite: the first blob with numbers that are not finite in both nets.
+
+    >>> import netsurgery as ns
+    >>> net = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> result = ns.verify(net, net, engine="embedded")
+    >>> result.verified, len(list(result.lines())) > 0
+    (True, True)
     """
 
     engines: tuple[str, str]

@@ -78,6 +78,11 @@ class ConvolutionPlan:
     maps: every output of the new net and its shape at those inputs, as far as known.
     renames: blob -> its new name (for what a removed layer made: what it had flattened).
     notes: what the user should know.
+
+    >>> import netsurgery as ns
+    >>> plan = ns.convert("prototxt/digits_deploy.prototxt", map_size=(4, 6)).plan
+    >>> [(move.layer, move.target) for move in plan.moves], plan.maps
+    ([('ip1', 'ip1-conv'), ('ip2', 'ip2-conv')], {'prob': (1, 11, 4, 6)})
     """
 
     net: NetDefinition

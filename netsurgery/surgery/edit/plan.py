@@ -36,6 +36,12 @@ class EditPlan:
     net, new: the net before and after. steps: the operations in order. changes: layer
     of the model -> what becomes of it. saved: file -> float32 array to write to it as .npy. notes:
     what the user should know. added: layers that the model lacks.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.edit(net, model, "ip1[1]=0") as result:
+    ...     [step.operation for step in result.plan.steps]
+    ['ip1[1]=0']
     """
 
     net: NetDefinition

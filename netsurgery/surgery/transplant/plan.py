@@ -97,6 +97,12 @@ class TransplantPlan:
     """Every param of both nets, and what becomes of it; the target's first, in its order.
 
     absent: layers of the target that the result has no params for, so that Caffe fills them.
+
+    >>> import netsurgery as ns
+    >>> source = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.transplant(source, (source[0], None)) as result:
+    ...     result.plan.counts["copied"]
+    10
     """
 
     source: ModelParams
