@@ -142,3 +142,27 @@ def test_a_mean_and_labels_in_memory_are_those_of_their_files() -> None:
     assert files.summary() == values.summary()
     assert values.find_class("class 7") == 7
     assert not np.array_equal(values.values, mapped(PIXELS, "net"))
+
+
+def test_an_open_net_takes_the_place_of_a_model() -> None:
+    """With its present params, which no file holds, and its engine."""
+    with ns.Net(*NET, engine="embedded") as net:
+        net.params["conv1"][1][...] = 1
+        net.save("edited.caffemodel")
+        saved = ns.Settings(NET[0], "edited.caffemodel", raw_scale=2)
+        of_net = ns.Settings(raw_scale=2)
+        options: dict[str, Any] = {"blob": "pool3", "engine": "embedded"}
+        expected = ns.classify_map(PIXELS, saved, **options).values
+        assert not np.allclose(ns.classify_map(PIXELS, MODEL, **options).values, expected)
+        maps = ns.classify_maps([PIXELS, "cat.png"], of_net, net=net, blob="pool3")
+        for class_map in maps:
+            np.testing.assert_array_equal(class_map.values, expected)
+            assert class_map.engine.startswith("embedded")
+        blobs = ns.features(PIXELS, "pool3", of_net, net=net)
+        np.testing.assert_array_equal(blobs["pool3"].values, expected)
+        net.params["conv1"][1][...] = 0
+        assert not np.allclose(
+            ns.classify_map(PIXELS, of_net, net=net, blob="pool3").values, expected
+        )
+    with pytest.raises(ns.SettingsError, match="no prototxt and no weights to use"):
+        ns.classify_map(PIXELS)

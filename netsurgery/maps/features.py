@@ -21,6 +21,7 @@ from netsurgery.maps.mapper import Mapper, make_transformer, open_model
 from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.field import Cells, ReceptiveField
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 
 if TYPE_CHECKING:
@@ -189,12 +190,13 @@ def open_extractor(
     fit: Fit = "warp",
     antialias: bool = True,
     state: NetState = TEST,
+    model: NetWithWeights | None = None,
 ) -> Extractor:
     """An extractor for the model and preprocessing of `settings`; no engine is started yet.
 
-    All arguments are as in `features`. Raises SettingsError without prototxt or weights, what is
-    wrong with any of the files, and NetError for a blob that the net does not have, and for no
-    blob at all.
+    All arguments are as in `features`, and model as in `open_mapper`. Raises SettingsError without
+    prototxt or weights, what is wrong with any of the files, and NetError for a blob that the net
+    does not have, and for no blob at all.
 
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
     >>> with open_extractor(Settings(net, model), "embedded", ["conv1", "prob"]) as extractor:
@@ -204,7 +206,7 @@ def open_extractor(
     settings = as_settings(settings)
     if not blobs:
         raise NetError("no blob is named, so there is nothing to take")
-    source = MapSource.of_blobs(open_model(settings, state), blobs)
+    source = MapSource.of_blobs(model or open_model(settings, state), blobs)
     options = PictureOptions(size, fit, antialias)
     transformer = make_transformer(settings, source.channels, options)
     return Extractor(Mapper(source, transformer, as_engine_options(engine, settings.engine)), blobs)

@@ -75,12 +75,14 @@ def open_mapper(
     antialias: bool = True,
     drop_labels: bool = False,
     state: NetState = TEST,
+    model: NetWithWeights | None = None,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
     settings, engine, blob, size, fit, antialias, state: as in `classify_map`. drop_labels: leave
     out labels that are more or fewer than the blob's classes, as those of a netsurgery.toml are
-    for any blob but the one they were meant for; else they are an error.
+    for any blob but the one they were meant for; else they are an error. model: an open net and
+    weights, instead of those that the settings name; the caller closes it after the mapper.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
@@ -91,7 +93,7 @@ def open_mapper(
     (28, 28)
     """
     settings = as_settings(settings)
-    source = MapSource.of_map(open_model(settings, state), blob)
+    source = MapSource.of_map(model or open_model(settings, state), blob)
     transformer = make_transformer(settings, source.channels, PictureOptions(size, fit, antialias))
     labels = _fitting_labels(settings, source, drop_labels)
     options = as_engine_options(engine, settings.engine)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.engines.contract import AnyEngine, as_engine_options
+from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.nearest import did_you_mean
@@ -220,6 +220,11 @@ class Net(Closeable):
         """What ran the net last, "embedded (ONNX Runtime 1.20.1), CPU"; "" before `forward`."""
         running = self._runner.engine
         return "" if running is None else running.description
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """What `forward` runs the net in, as it was asked for."""
+        return self._options
 
     def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """The shapes of blobs and params, by Caffe's own arithmetic.

@@ -7,6 +7,7 @@ where a picture fails, and gives a result for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,17 @@ if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+    from netsurgery.net.net_with_weights import NetWithWeights
+    from netsurgery.open_net.net import Net
 
 __all__ = ["MapJob", "MapResult", "classify_map", "classify_maps", "plan_maps"]
 
 
 def classify_map(
     image: AnyPicture,
-    settings: Settings | AnyPath,
+    settings: Settings | AnyPath | None = None,
     *,
+    net: Net | None = None,
     size: InputSize = "net",
     blob: str | None = None,
     fit: Fit = "warp",
@@ -47,14 +51,16 @@ def classify_map(
 
     image: a path, a Pillow image, the bytes of a file, a binary file, or an array, H x W or
     H x W x 1, 3 or 4, of uint8 or of floats 0..1. settings: a netsurgery.toml (`convert` writes
-    one), or what it would say: model and preprocessing. size: of the net's input, "net" (what the
-    prototxt declares), "image" (the picture's own) or (height, width) in pixels. blob: the one that
-    holds the map (default: the last layer's top); labels that are more or fewer than its classes
-    are dropped where a blob is named. fit: "warp", "crop" or "pad". antialias: smooth before
-    shrinking, as caffe.io does today. preprocess: a preset, such as "bvlc" (`presets` has them
-    all), in the place of the settings' own preprocessing. engine: what runs the net, "auto" (real
-    Caffe where there is one that knows it), "caffe", "embedded" or EngineOptions. state: the phase
-    and the shapes to read the net in; the settings' stages and level win over its own.
+    one), or what it would say: model and preprocessing. net: an open net instead of the model that
+    the settings name; its present params count. size: of the net's input, "net" (what the prototxt
+    declares), "image" (the picture's own) or (height, width) in pixels. blob: the one that holds
+    the map (default: the last layer's top); labels that are more or fewer than its classes are
+    dropped where a blob is named. fit: "warp", "crop" or "pad". antialias: smooth before shrinking,
+    as caffe.io does today. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
+    place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
+    engine, or real Caffe where there is one that knows the net), "caffe", "embedded" or
+    EngineOptions. state: the phase and the shapes to read the net in; the settings' stages and
+    level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError (which is a TypeError too for what is no picture), MeanError,
@@ -67,9 +73,12 @@ def classify_map(
     >>> class_map = ns.classify_map("examples/digits_canvas.png", settings, engine="embedded")
     >>> class_map.argmax().shape
     (8, 8)
+    >>> with ns.convert(net, model).net as open_net:  # before anything is written
+    ...     ns.classify_map("examples/digits_canvas.png", net=open_net, engine="embedded").shape
+    (8, 8)
     """
     maps = classify_maps(
-        [image], settings, size=size, blob=blob, fit=fit, antialias=antialias,
+        [image], settings, net=net, size=size, blob=blob, fit=fit, antialias=antialias,
         preprocess=preprocess, engine=engine, state=state,
     )  # fmt: skip
     (class_map,) = maps
@@ -78,8 +87,9 @@ def classify_map(
 
 def classify_maps(
     images: AnyPicture | Iterable[AnyPicture],
-    settings: Settings | AnyPath,
+    settings: Settings | AnyPath | None = None,
     *,
+    net: Net | None = None,
     size: InputSize = "net",
     blob: str | None = None,
     fit: Fit = "warp",
@@ -91,7 +101,7 @@ def classify_maps(
     """`classify_map` of many pictures, one map after another, with the net loaded once.
 
     images: an iterable of what `classify_map` takes, read one by one, an array N x H x W x C, or
-    one picture. settings, size, blob, fit, antialias, preprocess, engine, state: as in
+    one picture. settings, net, size, blob, fit, antialias, preprocess, engine, state: as in
     `classify_map`.
 
     The maps come as they are asked for. Raises what `classify_map` raises, at once for what is
@@ -106,18 +116,32 @@ def classify_maps(
     """
     from netsurgery.maps.mapper import open_mapper
 
-    mapper = open_mapper(
-        as_settings(settings, preprocess), engine, blob=blob, size=size, fit=fit,
-        antialias=antialias,
-        drop_labels=blob is not None, state=state,
-    )  # fmt: skip
-    return _each_map(mapper, images)
+    with ExitStack() as stack:
+        model, engine = opened_model(stack, net, engine)
+        mapper = open_mapper(
+            as_settings(settings, preprocess), engine, blob=blob, size=size, fit=fit,
+            antialias=antialias, drop_labels=blob is not None, state=state, model=model,
+        )  # fmt: skip
+        stack.enter_context(mapper)
+        return _each_map(mapper, images, stack.pop_all())
 
 
-def _each_map(mapper: Mapper, images: AnyPicture | Iterable[AnyPicture]) -> Iterator[ClassMap]:
+def opened_model(
+    stack: ExitStack, net: Net | None, engine: AnyEngine
+) -> tuple[NetWithWeights | None, AnyEngine]:
+    """An open net's model as it is now, closed with the stack, and what is to run it."""
+    if net is None:
+        return None, engine
+    own = engine == "auto" and net.engine_options.choice != "auto"
+    return stack.enter_context(net.present_model()), net.engine_options if own else engine
+
+
+def _each_map(
+    mapper: Mapper, images: AnyPicture | Iterable[AnyPicture], opened: ExitStack
+) -> Iterator[ClassMap]:
     from netsurgery.maps.any_picture import as_pictures
 
-    with mapper:
+    with opened:
         for picture in as_pictures(images):
             yield mapper.map(picture)
 

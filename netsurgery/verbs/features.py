@@ -16,6 +16,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.classify_map import opened_model
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
 from netsurgery.verbs.outputs.files import stems
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.features import Extractor, Features
     from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+    from netsurgery.open_net.net import Net
 
 __all__ = [
     "FeatureJob",
@@ -93,8 +95,9 @@ class ImageFeatures(Mapping[str, "Features"]):
 def features(
     image: AnyPicture,
     blobs: str | Sequence[str],
-    settings: Settings | AnyPath,
+    settings: Settings | AnyPath | None = None,
     *,
+    net: Net | None = None,
     size: InputSize = "net",
     fit: Fit = "warp",
     antialias: bool = True,
@@ -104,9 +107,9 @@ def features(
 ) -> ImageFeatures:
     """Blob -> its values for a picture, float32 C x H x W, and where its cells lie in it.
 
-    blobs: a blob of the net, or several. image, settings, size, fit, antialias, preprocess, engine,
-    state: as in `classify_map`. The geometry of each, in pixels, is its `geometry()`. Raises
-    NetError for a blob that the net does not have, and what `classify_map` raises.
+    blobs: a blob of the net, or several. image, settings, net, size, fit, antialias, preprocess,
+    engine, state: as in `classify_map`. The geometry of each, in pixels, is its `geometry()`.
+    Raises NetError for a blob that the net does not have, and what `classify_map` raises.
 
     >>> import netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -119,10 +122,12 @@ def features(
     from netsurgery.maps.features import open_extractor
 
     names = [blobs] if isinstance(blobs, str) else blobs
-    with open_extractor(
-        as_settings(settings, preprocess), engine, names, size=size, fit=fit,
-        antialias=antialias, state=state,
-    ) as extractor:  # fmt: skip
+    with ExitStack() as stack:
+        model, engine = opened_model(stack, net, engine)
+        extractor = stack.enter_context(open_extractor(
+            as_settings(settings, preprocess), engine, names, size=size, fit=fit,
+            antialias=antialias, state=state, model=model,
+        ))  # fmt: skip
         picture = as_picture(image)
         return _features_of(extractor, picture.name, extractor.extract(picture))
 
