@@ -1,6 +1,6 @@
 """The same command under both engines: `python -m benchmarks.engines [--count N] [--folder DIR]`.
 
-Prints a Markdown table of whole processes, turn by turn, for a net of CaffeNet's sizes.
+Prints a Markdown table of whole processes, in alternating runs, for a net of CaffeNet's sizes.
 """
 
 from __future__ import annotations

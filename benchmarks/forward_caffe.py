@@ -1,4 +1,4 @@
-"""Forwards of one net in pycaffe, timed by themselves: a process that is told when to run.
+"""Forwards of one net in pycaffe, timed by themselves: a process that waits for requests.
 
     python forward_caffe.py NET.prototxt MODEL.caffemodel N,C,H,W
 
@@ -20,14 +20,14 @@ def main(prototxt, model, sizes):
     shape = [int(size) for size in sizes.split(",")]
     net.blobs["data"].reshape(*shape)
     net.reshape()
-    given = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
+    pixels = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
     clock = getattr(time, "perf_counter", time.time)
     print("ready")
     sys.stdout.flush()
     for line in iter(sys.stdin.readline, ""):
         started = clock()
         for _ in range(int(line)):
-            net.blobs["data"].data[...] = given
+            net.blobs["data"].data[...] = pixels
             net.forward()
             np.array(net.blobs["prob"].data)
         print(clock() - started)

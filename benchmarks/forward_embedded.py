@@ -20,7 +20,7 @@ __all__ = ["main"]
 def main(prototxt: str, model: str, sizes: str) -> None:
     """Answer each number on standard input with the seconds that so many forwards took."""
     shape = tuple(int(size) for size in sizes.split(","))
-    given = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
+    pixels = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
     with open_engine(EngineOptions("embedded")) as engine:
         net = engine.load(Path(prototxt), Path(model))
         net.reshape({"data": shape})
@@ -28,7 +28,7 @@ def main(prototxt: str, model: str, sizes: str) -> None:
         for line in sys.stdin:
             started = time.perf_counter()
             for _ in range(int(line)):
-                net.forward({"data": given}, ["prob"])
+                net.forward({"data": pixels}, ["prob"])
             print(time.perf_counter() - started, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Nets held ready in processes of their own, that run forwards when told to."""
+"""Nets held ready in processes of their own, that run forwards on request."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ def held(
         stdout=subprocess.PIPE,
         text=True,
     ) as child:
-        made = Held(child)
-        made.wait()
-        yield made
+        process = Held(child)
+        process.wait()
+        yield process

@@ -81,11 +81,11 @@ def folder_of(shape: str, size: int) -> Iterator[Written]:
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
         try:
-            net, other = SHAPES[shape](size), SHAPES[shape](size)
-            other.rename("fc", "full")
-            other.rename("conv", "convolved")
+            net, second = SHAPES[shape](size), SHAPES[shape](size)
+            second.rename("fc", "full")
+            second.rename("conv", "convolved")
             net.save(Path(), "a")
-            other.save(Path(), "b")
+            second.save(Path(), "b")
             Image.new("L", (8, 8), 7).save("grey.png")
             yield net
         finally:
@@ -121,15 +121,15 @@ def run(line: Sequence[str]) -> tuple[int, str]:
 
 
 def _least(line: Sequence[str], times: int) -> float:
-    found = []
+    measured = []
     for _ in range(times):
         gc.collect()
         started = time.process_time()
         code, err = run(line)
-        found.append(time.process_time() - started)
+        measured.append(time.process_time() - started)
         if code not in _DONE:
             raise SystemExit(f"{' '.join(line)}: exit code {code}: {err}")
-    return min(found)
+    return min(measured)
 
 
 def main() -> None:
@@ -138,14 +138,14 @@ def main() -> None:
     parser.add_argument("--shapes", default="chain")
     parser.add_argument("--commands", default="")
     parser.add_argument("--sizes", default=",".join(map(str, _SIZES)))
-    given = parser.parse_args()
+    args = parser.parse_args()
     os.environ["NETSURGERY_ENGINE"] = "embedded"
     collect_as_the_command_does()
     gc.set_threshold(GARBAGE)
-    sizes = [int(size) for size in given.sizes.split(",")]
-    shapes = list(SHAPES) if given.shapes == "all" else given.shapes.split(",")
+    sizes = [int(size) for size in args.sizes.split(",")]
+    shapes = list(SHAPES) if args.shapes == "all" else args.shapes.split(",")
     commands = [command for command in LINES if command not in _NOT_TIMED]
-    commands = given.commands.split(",") if given.commands else commands
+    commands = args.commands.split(",") if args.commands else commands
     print("| shape | command |" + "".join(f" {size:,} |" for size in sizes) + " a layer |")
     print("|---|---|" + "---|" * (len(sizes) + 1))
     for shape in shapes:

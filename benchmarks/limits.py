@@ -26,9 +26,9 @@ def fastest(turn: Callable[[], object], count: int = 7) -> float:
 
 def multiply_adds(side: int = 2048) -> float:
     """Multiply-adds a second of a float32 matrix product on all cores, numpy's own BLAS."""
-    one, other = np.ones((side, side), np.float32), np.ones((side, side), np.float32)
-    made = np.empty_like(one)
-    return side**3 / fastest(lambda: np.matmul(one, other, out=made))
+    left, right = np.ones((side, side), np.float32), np.ones((side, side), np.float32)
+    product = np.empty_like(left)
+    return side**3 / fastest(lambda: np.matmul(left, right, out=product))
 
 
 def read_bytes(count: int = 256 << 20) -> float:
@@ -40,8 +40,8 @@ def read_bytes(count: int = 256 << 20) -> float:
 def copied_bytes(count: int = 256 << 20) -> float:
     """Bytes a second that one core copies from memory to memory."""
     data = np.ones(count // 8)
-    made = np.ones_like(data)
-    return count / fastest(lambda: np.copyto(made, data))
+    target = np.ones_like(data)
+    return count / fastest(lambda: np.copyto(target, data))
 
 
 def main() -> None:

@@ -74,8 +74,8 @@ class Materials:
     @property
     def dense(self) -> tuple[Path, Path]:
         """The fully convolutional net and its weights."""
-        made = self.folder / "dense"
-        return made / "dense.prototxt", made / "dense.caffemodel"
+        folder = self.folder / "dense"
+        return folder / "dense.prototxt", folder / "dense.caffemodel"
 
     @property
     def picture(self) -> Path:
@@ -89,9 +89,11 @@ class Materials:
         Bytecode is kept beside the rest, so that no Python, Caffe's own included, compiles its
         modules again in each run.
         """
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("NETSURGERY_", "PYTHON"))}
+        variables = {
+            k: v for k, v in os.environ.items() if not k.startswith(("NETSURGERY_", "PYTHON"))
+        }
         bytecode = {"PYTHONPYCACHEPREFIX": str(self.folder / "bytecode")}
-        return {**kept, **bytecode, "GLOG_minloglevel": "2"}
+        return {**variables, **bytecode, "GLOG_minloglevel": "2"}
 
     def make(self) -> None:
         """Make the nets, their weights and the picture."""
@@ -126,16 +128,16 @@ class Materials:
     def multiply_adds(self, net: Path, size: int) -> int:
         """Of one forward of a batch of one."""
         shape = f"1x3x{size}x{size}"
-        found: dict[str, Any] = json.loads(self.run("inspect", net, "--size", shape, "--json"))
-        return int(found["total"]["multiply_adds"])
+        record: dict[str, Any] = json.loads(self.run("inspect", net, "--size", shape, "--json"))
+        return int(record["total"]["multiply_adds"])
 
     def clear(self, name: str) -> Path:
         """An empty folder `name`, what was in it not waiting to be written to the disk."""
-        made = self.folder / name
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir()
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         os.sync()
-        return made
+        return folder
 
 
 def with_fillers(text: str) -> str:

@@ -52,7 +52,7 @@ def run(
     command: Sequence[str | Path], cwd: Path, environment: Mapping[str, str] | None = None
 ) -> Run:
     """Run a command to its end. Raises RuntimeError, with what it printed, where it fails."""
-    with (cwd / "stderr.txt").open("w+b") as told:
+    with (cwd / "stderr.txt").open("w+b") as stderr:
         started = time.perf_counter()
         child = subprocess.Popen(
             list(map(str, command)),
@@ -60,23 +60,23 @@ def run(
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=told,
+            stderr=stderr,
         )
         _, status, used = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - started
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            told.seek(0)
-            raise RuntimeError(f"{command}: exit {child.returncode}: {told.read().decode()}")
+            stderr.seek(0)
+            raise RuntimeError(f"{command}: exit {child.returncode}: {stderr.read().decode()}")
     return Run(seconds, used.ru_maxrss * 1024)  # kilobytes on Linux
 
 
 def alternate(turns: Sequence[Callable[[], Run]], count: int) -> list[Summary]:
     """A B A B ..., `count` of each after one of each that does not count."""
-    found: list[list[Run]] = [[] for _ in turns]
+    runs_of: list[list[Run]] = [[] for _ in turns]
     for number in range(count + 1):
         for place, turn in enumerate(turns):
-            made = turn()
+            result = turn()
             if number:
-                found[place].append(made)
-    return [Summary.of(runs) for runs in found]
+                runs_of[place].append(result)
+    return [Summary.of(runs) for runs in runs_of]

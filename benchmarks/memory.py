@@ -64,10 +64,10 @@ def measure(engine: str, prototxt: str, weights: str, size: Size | None) -> tupl
         if size is not None:
             shape = (1, *shape[1:2], *size)
             loaded.reshape({name: shape})
-        given = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
+        pixels = np.random.RandomState(0).uniform(-120, 130, shape).astype(np.float32)
         reckoned = loaded.memory(loaded.inputs, net.outputs)
         for _ in range(2):
-            loaded.forward({name: given}, net.outputs)
+            loaded.forward({name: pixels}, net.outputs)
         after = _peaks(opened)
     return reckoned, after - before
 
@@ -80,8 +80,8 @@ def _peaks(engine: object) -> int:
 
 def _peak(pid: object) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
-    found = {key: int(value) << 10 for key, value in re.findall(r"(\w+):\s+(\d+) kB", status)}
-    return found["VmHWM"] - found["RssFile"]
+    sizes = {key: int(value) << 10 for key, value in re.findall(r"(\w+):\s+(\d+) kB", status)}
+    return sizes["VmHWM"] - sizes["RssFile"]
 
 
 def _cases(words: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -111,10 +111,12 @@ def main(words: list[str]) -> None:
     for net, model, size in _cases(words):
         for engine in ("caffe", "embedded"):
             command = [sys.executable, "-m", "benchmarks.memory", "--child", engine, net, model]
-            made = subprocess.run([*command, size], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-            found = json.loads(made.stdout)
-            if found:
-                reckoned, measured = found
+            completed = subprocess.run(
+                [*command, size], cwd=ROOT, stdout=subprocess.PIPE, check=True
+            )
+            result = json.loads(completed.stdout)
+            if result:
+                reckoned, measured = result
                 print(
                     f"{Path(net).stem[:24]:24} {size:>11} {engine:9} {size_text(reckoned):>11} "
                     f"{size_text(measured):>11} {reckoned / measured:6.2f}"

@@ -12,7 +12,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import NetDefinition
 from netsurgery.net.shapes import infer
 
-__all__ = ["made", "main"]
+__all__ = ["main", "net_text"]
 
 _SIZES = (1, 2, 4, 8)
 _LAYER = """\
@@ -28,7 +28,7 @@ layer {{ name: "relu{0}" type: "ReLU" bottom: "conv{0}" top: "conv{0}" }}
 """
 
 
-def made(size: int) -> str:
+def net_text(size: int) -> str:
     """A net's text of about `size` bytes."""
     pieces = ['input: "data" input_shape { dim: 1 dim: 16 dim: 8 dim: 8 }\n']
     length, number, bottom = len(pieces[0]), 0, "data"
@@ -40,19 +40,19 @@ def made(size: int) -> str:
 
 def _least(work: Callable[[], object], times: int = 3) -> float:
     """The least of several times, in seconds of the processor."""
-    found = []
+    measured = []
     for _ in range(times):
         started = time.process_time()
         work()
-        found.append(time.process_time() - started)
-    return min(found)
+        measured.append(time.process_time() - started)
+    return min(measured)
 
 
 def main() -> None:
     """Print seconds by MiB for reading the text, and for reading it as a net with its shapes."""
     print("MiB  layers   text s   s/MiB    net s   s/MiB")
     for mib in _SIZES:
-        text = made(mib << 20)
+        text = net_text(mib << 20)
         document = Prototxt.parse(text)
         parse = _least(lambda text=text: Prototxt.parse(text))  # type: ignore[misc]
         net = _least(lambda document=document: infer(NetDefinition.of(document)))  # type: ignore[misc]

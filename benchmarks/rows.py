@@ -47,8 +47,8 @@ class Bench:
         """What `benchmarks.limits` measures."""
         command = [sys.executable, "-m", "benchmarks.limits"]
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-        found: dict[str, float] = json.loads(done.stdout)
-        return found
+        limits: dict[str, float] = json.loads(done.stdout)
+        return limits
 
     @cached_property
     def click(self) -> Summary:
@@ -59,17 +59,18 @@ class Bench:
         """convert, whole process, against the notebook's steps in pycaffe: time and memory."""
         if self.caffe is None:
             return
-        made = self.materials
+        materials = self.materials
         ours, theirs = alternate(
-            [lambda: self._convert(made.classifier), lambda: self._notebook_convert()], self.count
+            [lambda: self._convert(materials.classifier), lambda: self._notebook_convert()],
+            self.count,
         )
-        what = f"convert, {size(made.model.stat().st_size)}, whole process"
+        what = f"convert, {size(materials.model.stat().st_size)}, whole process"
         yield Row(
             *at_least(10, theirs.seconds, ours.seconds),
             what,
             seconds(ours.seconds),
             f"the notebook's steps in pycaffe: {seconds(theirs.seconds)}",
-            self._copy_bound(made.model, ours),
+            self._copy_bound(materials.model, ours),
         )
         yield Row(
             *at_least(12, theirs.peak, ours.peak, word="less"),
@@ -81,8 +82,8 @@ class Bench:
 
     def convert_against_copy(self) -> Iterator[Row]:
         """convert against `cp` and a start of Python with click, at two sizes; its memory."""
-        made, peaks = self.materials, []
-        for net, reach in ((made.classifier, 2.0), (made.large, 1.5)):
+        materials, peaks = self.materials, []
+        for net, reach in ((materials.classifier, 2.0), (materials.large, 1.5)):
             ours, theirs = alternate(
                 [lambda net=net: self._convert(net), lambda net=net: self._copy(net[1])],  # type: ignore[misc]
                 self.count,
@@ -96,7 +97,7 @@ class Bench:
                 f"`cp`, then Python with click: {seconds(theirs.seconds)}",
                 self._copy_bound(net[1], ours),
             )
-        for peak, (_, model) in zip(peaks, (made.classifier, made.large), strict=True):
+        for peak, (_, model) in zip(peaks, (materials.classifier, materials.large), strict=True):
             yield Row(
                 f"{peak / _PEAK:.2f} times",
                 "below 64 MiB",
@@ -130,14 +131,14 @@ class Bench:
         """One forward, nets loaded and warm, against pycaffe's."""
         if self.caffe is None:
             return
-        made, scale = self.materials, self.materials.scale
-        nets = ((made.dense, scale.mapped), (made.classifier, scale.window))
+        materials, scale = self.materials, self.materials.scale
+        nets = ((materials.dense, scale.mapped), (materials.classifier, scale.window))
         for net, side in nets:
             shape = (1, 3, side, side)
             with ExitStack() as stack:
-                one = stack.enter_context(held(net, shape))
-                other = stack.enter_context(held(net, shape, self.caffe, made.environment))
-                turns = [one.steady, other.steady]
+                ours_at = stack.enter_context(held(net, shape))
+                theirs_at = stack.enter_context(held(net, shape, self.caffe, materials.environment))
+                turns = [ours_at.steady, theirs_at.steady]
                 ours, theirs = alternate(turns, 3 * self.count)
             yield Row(
                 *at_least(1.5, theirs.seconds, ours.seconds),
@@ -154,19 +155,19 @@ class Bench:
             yield from self._crops("pycaffe", self.caffe)
 
     def _crops(self, engine: str, caffe: str | None) -> Iterator[Row]:
-        made, scale = self.materials, self.materials.scale
-        crop = self._adds(made.classifier[0], scale.window)
-        dense = self._adds(made.dense[0], scale.mapped)
+        materials, scale = self.materials, self.materials.scale
+        crop = self._adds(materials.classifier[0], scale.window)
+        dense = self._adds(materials.dense[0], scale.mapped)
         with ExitStack() as stack:
-            whole, one, batch = (
-                stack.enter_context(held(net, (count, 3, side, side), caffe, made.environment))
+            whole, window, batch = (
+                stack.enter_context(held(net, (count, 3, side, side), caffe, materials.environment))
                 for net, count, side in (
-                    (made.dense, 1, scale.mapped),
-                    (made.classifier, 1, scale.window),
-                    (made.classifier, 64, scale.window),
+                    (materials.dense, 1, scale.mapped),
+                    (materials.classifier, 1, scale.window),
+                    (materials.classifier, 64, scale.window),
                 )
             )
-            turns = [whole.forwards, one.forwards, lambda: one.forwards(64), batch.forwards]
+            turns = [whole.forwards, window.forwards, lambda: window.forwards(64), batch.forwards]
             mapped, single, *crops = alternate(turns, self.count)
         what, took = f"one 8x8 map, {engine}", seconds(mapped.seconds)
         for how, all64 in zip(("one by one", "as one batch"), crops, strict=True):
@@ -215,17 +216,17 @@ class Bench:
         return self._run(sys.executable, "-c", script)
 
     def _convert(self, net: Net) -> Run:
-        made = self.materials
-        out = made.clear("out")
-        words = made.converting(net, (out / "out.prototxt", out / "out.caffemodel"))
-        return self._run(made.netsurgery, *words)
+        materials = self.materials
+        out = materials.clear("out")
+        words = materials.converting(net, (out / "out.prototxt", out / "out.caffemodel"))
+        return self._run(materials.netsurgery, *words)
 
     def _notebook_convert(self) -> Run:
-        made = self.materials
-        out = made.clear("out") / "out.caffemodel"
+        materials = self.materials
+        out = materials.clear("out") / "out.caffemodel"
         script = ROOT / "benchmarks" / "notebook_convert.py"
-        prototxt = made.scale.prototxt
-        return self._caffe(script, prototxt, made.dense[0], made.model, out)
+        prototxt = materials.scale.prototxt
+        return self._caffe(script, prototxt, materials.dense[0], materials.model, out)
 
     def _caffe(self, *words: Path | str) -> Run:
         assert self.caffe is not None
@@ -237,15 +238,15 @@ class Bench:
         return Run(copied.seconds + started.seconds, max(copied.peak, started.peak))
 
     def _map(self) -> Run:
-        made = self.materials
-        prototxt, weights = made.dense
+        materials = self.materials
+        prototxt, weights = materials.dense
         net = ["--prototxt", str(prototxt), "--weights", str(weights), "--engine", "embedded"]
-        return self._run(made.netsurgery, "classify-map", made.picture, *net, *PREPROCESS)
+        return self._run(materials.netsurgery, "classify-map", materials.picture, *net, *PREPROCESS)
 
     def _notebook_map(self) -> Run:
-        made = self.materials
+        materials = self.materials
         script = ROOT / "benchmarks" / "notebook_map.py"
-        return self._caffe(script, *made.dense, MEAN, made.picture)
+        return self._caffe(script, *materials.dense, MEAN, materials.picture)
 
     def _copy_bound(self, model: Path, ours: Summary) -> str:
         count = model.stat().st_size
@@ -258,14 +259,14 @@ class Bench:
     def _forward_bound(self, net: Net, side: int, ours: Summary) -> str:
         arithmetic = self._arithmetic(net[0], side)
         weights = net[1].stat().st_size / self.limits["read"]
-        told = {
+        bounds = {
             arithmetic: f"{self._adds(net[0], side) / 1e9:.3g} G multiply-adds at "
             f"{self.limits['multiply_adds'] / 1e9:.3g} G/s",
             weights: f"{size(net[1].stat().st_size)} of weights read at "
             f"{size(self.limits['read'])}/s by one core",
         }
-        bound = max(told)
-        return f"{seconds(bound)}: {told[bound]}; {ours.seconds / bound:.2g} times that"
+        bound = max(bounds)
+        return f"{seconds(bound)}: {bounds[bound]}; {ours.seconds / bound:.2g} times that"
 
     def _adds(self, prototxt: Path, side: int) -> int:
         return self.materials.multiply_adds(prototxt, side)

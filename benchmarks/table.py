@@ -26,22 +26,22 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The cells in the order of the head."""
-        told = {True: "yes", False: "**no**", None: ""}[self.reached]
-        return self.ratio, self.reach, told, self.what, self.ours, self.theirs, self.bound
+        met = {True: "yes", False: "**no**", None: ""}[self.reached]
+        return self.ratio, self.reach, met, self.what, self.ours, self.theirs, self.bound
 
 
 def at_least(
-    wanted: float, theirs: float, ours: float, *, word: str = "faster"
+    target: float, theirs: float, ours: float, *, word: str = "faster"
 ) -> tuple[str, str, bool]:
     """Ratio, reach and reached of something that is to be so many times less than the other."""
-    found = theirs / ours
-    return f"{found:.3g} x {word}", f"at least {wanted:g} x", found >= wanted
+    ratio = theirs / ours
+    return f"{ratio:.3g} x {word}", f"at least {target:g} x", ratio >= target
 
 
-def at_most(wanted: float, theirs: float, ours: float) -> tuple[str, str, bool]:
+def at_most(target: float, theirs: float, ours: float) -> tuple[str, str, bool]:
     """Ratio, reach and reached of something that may be so many times the other."""
-    found = ours / theirs
-    return f"{found:.2f} times", f"at most {wanted:g} times", found <= wanted
+    ratio = ours / theirs
+    return f"{ratio:.2f} times", f"at most {target:g} times", ratio <= target
 
 
 def seconds(value: float) -> str:

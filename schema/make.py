@@ -9,7 +9,7 @@ and enums. ``includes`` names tables that are part of the fork too. From these c
 SOMETHING.desc   the fork's whole schema, a serialized FileDescriptorSet
 caffe.json       Caffe 1.0's fields by message, with the type of those that are messages, and the
                  words of those that are enums
-forks.json       the same of what each fork has and Caffe 1.0 has not, and words of enums
+forks.json       the same of what each fork adds to Caffe 1.0, and words of enums
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def main(folder: Path) -> None:
     for name in ORDER:
         table = read_table(name)
         file = extended(base, name, [*map(read_table, table.get("includes", ())), table])
-        made = FileDescriptorSet(file=[file]).SerializeToString(deterministic=True)
-        (folder / f"{name}.desc").write_bytes(made)
+        indexes = FileDescriptorSet(file=[file]).SerializeToString(deterministic=True)
+        (folder / f"{name}.desc").write_bytes(indexes)
         forks.append(
             {
                 "file": name,
@@ -85,7 +85,7 @@ def as_json(value: object) -> str:
 
 
 def beyond(whole: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """What `whole` has and `base` has not, message by message."""
+    """What `whole` adds to `base`, message by message."""
     more = {
         name: {key: inner[key] for key in inner if key not in base.get(name, {})}
         for name, inner in whole.items()
@@ -218,7 +218,7 @@ def fields_of(file: FileDescriptorProto) -> dict[str, dict[str, str]]:
 def words_by_field(file: FileDescriptorProto) -> dict[str, dict[str, dict[str, int]]]:
     """Message -> field -> word -> number, of the fields that are enums."""
     inside, words = len(file.package) + 2, words_of(file)
-    found = {
+    by_field = {
         path: {
             field.name: words[field.type_name[inside:]]
             for field in message.field
@@ -226,7 +226,7 @@ def words_by_field(file: FileDescriptorProto) -> dict[str, dict[str, dict[str, i
         }
         for path, message in all_messages(file)
     }
-    return {path: fields for path, fields in found.items() if fields}
+    return {path: fields for path, fields in by_field.items() if fields}
 
 
 def words_of(file: FileDescriptorProto) -> dict[str, dict[str, int]]:

@@ -27,8 +27,8 @@ def main(module: str) -> None:
         rename(message, old)
     root = Path(__file__).resolve().parent.parent
     target = root / "netsurgery" / "formats" / "schema" / "caffe.desc"
-    made = descriptor_pb2.FileDescriptorSet(file=[file])
-    target.write_bytes(made.SerializeToString(deterministic=True))
+    descriptor = descriptor_pb2.FileDescriptorSet(file=[file])
+    target.write_bytes(descriptor.SerializeToString(deterministic=True))
     print(f"{target}: {len(file.message_type)} messages")
 
 

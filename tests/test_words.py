@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "netsurgery"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "netsurgery"
 #: Names that fit any value and so say nothing about this one.
 VAGUE = {"found", "given", "here", "kept", "made", "one", "other", "there", "told", "wanted"}
 #: What reads as translated, with what to write instead.
@@ -24,7 +25,14 @@ PHRASES = {
 
 
 def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+    folders = ("netsurgery", "benchmarks", "schema", "docs", "examples")
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def documents() -> list[Path]:
+    folders = ("docs", "examples", ".github")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.md")]
+    return sorted([*ROOT.glob("*.md"), *files, *(ROOT / "man").glob("*.1")])
 
 
 def assigned(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[str]:
@@ -83,12 +91,12 @@ def odd_phrases(path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_locals_say_what_they_are(path: Path) -> None:
     assert vague_names(path.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", [*modules(), *documents()], ids=lambda p: str(p.relative_to(ROOT)))
 def test_texts_use_the_usual_terms(path: Path) -> None:
     assert odd_phrases(path) == []
 
