@@ -185,6 +185,24 @@ def test_settings_cannot_name_standard_input(
     assert "give a file, not standard input" in capsys.readouterr().err
 
 
+def test_what_is_converted_from_standard_input_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = ["convert", "--engine", "embedded", "-q", "-o"]
+    assert run([*line, "named", "good.prototxt", "good.caffemodel"]) == 0
+    feed(monkeypatch, Path("good.prototxt").read_bytes())
+    assert run([*line, "net", "-", "good.caffemodel"]) == 0
+    feed(monkeypatch, Path("good.caffemodel").read_bytes())
+    assert run([*line, "model", "good.prototxt", "-"]) == 0
+    for name in ("named/good", "model/good"):
+        text = Path(f"{name}_full_conv.prototxt").read_bytes()
+        assert text == Path("net/net_full_conv.prototxt").read_bytes()
+    for name in ("net/good", "model/model"):
+        weights = Path(f"{name}_full_conv.caffemodel").read_bytes()
+        assert weights == Path("named/good_full_conv.caffemodel").read_bytes()
+    assert "scratch" not in Path("model/netsurgery.toml").read_text()
+
+
 def test_weights_in_hdf5(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,6 @@ import click
 
 from netsurgery.cli.printing import show_as
 from netsurgery.formats import labels, prototxt
-from netsurgery.io.stdin import stdin_as_file
 from netsurgery.io.terminal import STDIN
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ class InputFile(FilePathType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value != "-" or ctx is None or ctx.resilient_parsing:
             return super().convert(value, param, ctx)
+        from netsurgery.io.stdin import stdin_as_file
+
         take_stdin(ctx, param)
         # The root is closed after errors in parsing the command's own words, too.
         path = ctx.find_root().with_resource(stdin_as_file(self.stdin_name, self.most))
