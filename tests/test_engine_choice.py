@@ -129,6 +129,9 @@ def test_settings_keep_it(tmp_path: Path) -> None:
     assert text == '[preprocess]\nraw_scale = 255.0\n\n[engine]\nname = "embedded"\n'
     Path("netsurgery.toml").write_text(text)
     assert ns.read_settings("netsurgery.toml").engine == "embedded"
+    wrong: Any = "gpu"
+    with pytest.raises(ns.SettingsError, match="engine: found 'gpu', expected auto, caffe"):
+        ns.Settings(engine=wrong)
     Path("netsurgery.toml").write_text('[engine]\nname = "onnx"\n')
     with pytest.raises(ns.SettingsError, match=r"toml:2: name: found 'onnx', expected auto, caffe"):
         ns.read_settings("netsurgery.toml")

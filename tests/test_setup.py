@@ -197,6 +197,8 @@ def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> N
     assert (result.chosen, str(result.path)) == ("scaled", "out/netsurgery.toml")
     assert ns.read_settings("out/netsurgery.toml").input_scale == 0.00390625
     assert str(result) == result.verdict
+    assert result._repr_html_().startswith("<p>scaled fits: the class is first (prob")
+    assert ">scaled</td>" in result._repr_html_()
 
 
 @pytest.mark.parametrize(

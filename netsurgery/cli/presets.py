@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 
 from netsurgery.cli.command import Command
@@ -31,13 +29,18 @@ def command(as_json: bool, quiet: bool) -> None:
     if as_json:
         echo_json({"presets": [preset.to_json() for preset in presets()]})
     elif not quiet:
-        echo_table(_rows(), " rr  r")
+        from netsurgery.io.table import Column, Table
 
-
-def _rows() -> Iterator[tuple[str, ...]]:
-    yield "preset", "channels", "raw scale", "order", "mean", "input scale", "nets"
-    for preset in presets():
-        yield _row(preset)
+        columns = (
+            Column("preset"),
+            Column("channels", 1, number=True),
+            Column("raw scale", number=True),
+            Column("order"),
+            Column("mean"),
+            Column("input scale", number=True),
+            Column("nets", 2),
+        )
+        echo_table(Table(columns, list(map(_row, presets()))))
 
 
 def _row(preset: Preset) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -25,9 +25,6 @@ from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.presets import Preset
 from netsurgery.formats.settings import Settings
 from netsurgery.net.state import NetState
-
-if TYPE_CHECKING:
-    from netsurgery.verbs.setup import Setup
 
 __all__ = ["command"]
 
@@ -166,7 +163,7 @@ def command(
     elif not quiet:
         if result.engine_note:
             echo_notes([result.engine_note], err=True)
-        echo_table(_rows(result), "l rr")
+        echo_table(result.table())
     if result.path is None:
         echo(result.verdict, err=True)
         raise click.exceptions.Exit(1)
@@ -183,12 +180,3 @@ def _configured_net() -> tuple[Path, Path, Path]:
     prototxt, weights = check_model(settings)
     assert settings.path is not None
     return prototxt, weights, settings.path.parent
-
-
-def _rows(result: Setup) -> Iterator[tuple[str, ...]]:
-    yield "preset", "image", "place", "probability", "first"
-    for trial in result.trials:
-        for answer in trial.answers:
-            first = f"{answer.first} {result.label(answer.first)}".rstrip()
-            name = answer.image.rsplit("/", 1)[-1]
-            yield trial.preset, name, str(answer.rank), f"{answer.probability:.2g}", first

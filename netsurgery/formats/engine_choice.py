@@ -10,17 +10,18 @@ from typing import Any, Literal, get_args
 
 from netsurgery.formats.toml import Keys, quoted_value
 
-__all__ = ["ENGINE_KEYS", "EngineChoice"]
+__all__ = ["ENGINE_KEYS", "EngineChoice", "as_engine_choice"]
 
 #: "auto" is Caffe where there is one that knows the net.
 EngineChoice = Literal["auto", "caffe", "embedded"]
 
 
-def _engine(value: Any) -> EngineChoice:
+def as_engine_choice(value: Any) -> EngineChoice:
+    """The value, where it is an engine's name. Raises ValueError."""
     choices: dict[str, EngineChoice] = {choice: choice for choice in get_args(EngineChoice)}
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"found {quoted_value(value)}, expected {', '.join(choices)}")
     return choices[value]
 
 
-ENGINE_KEYS: Keys = {"engine": {"name": _engine}}
+ENGINE_KEYS: Keys = {"engine": {"name": as_engine_choice}}

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SettingsError
-from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice
+from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice, as_engine_choice
 from netsurgery.formats.preprocess_values import MeanPicture, as_channel_swap, as_labels, as_mean
 from netsurgery.formats.presets import PresetName, find_preset
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
@@ -133,7 +133,7 @@ class Settings:
             "channel_swap": as_channel_swap(channel_swap),
             "input_scale": _as_scale("input_scale", input_scale),
             "labels": as_labels(labels),
-            "engine": engine,
+            "engine": _as_engine(engine),
             "preprocess": preprocess,
             "path": _as_path(path),
         }
@@ -189,6 +189,13 @@ class Settings:
 
 def _as_path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
+
+
+def _as_engine(engine: EngineChoice | None) -> EngineChoice | None:
+    try:
+        return None if engine is None else as_engine_choice(engine)
+    except ValueError as error:
+        raise SettingsError(f"engine: {error}") from None
 
 
 def _as_scale(name: str, scale: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import Outputs
 from netsurgery.io.folders import output_folders
+from netsurgery.io.table import Column, Table
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 
@@ -89,8 +91,30 @@ class Setup:
         """The label of a class, "" without labels."""
         return "" if self.labels is None else self.labels[number]
 
+    def table(self) -> Table:
+        """A row for each preset and picture: the place of its class, and which is first."""
+        table = Table(
+            (
+                Column("preset"),
+                Column("image", 1),
+                Column("place", number=True),
+                Column("probability", number=True),
+                Column("first"),
+            )
+        )
+        for trial in self.trials:
+            for answer in trial.answers:
+                first = f"{answer.first} {self.label(answer.first)}".rstrip()
+                name = answer.image.rsplit("/", 1)[-1]
+                place, score = str(answer.rank), f"{answer.probability:.2g}"
+                table.add(trial.preset, name, place, score, first)
+        return table
+
     def __str__(self) -> str:
         return self.verdict
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(self.verdict)}</p>{self.table().html()}"
 
 
 def setup(
