@@ -34,16 +34,17 @@ def main() -> None:
         classes = np.concatenate(answers).argmax(axis=1).reshape(rows, columns)
         print(f"{len(batch)} windows, {np.count_nonzero(classes < 10)} of them show a digit")
 
-    # The converted net sees every window at once, in a picture that is an array.
-    conversion = ns.convert(NET, MODEL, ".", force=True)
-    class_map = ns.classify_map(sheet, conversion.paths.settings, size="image")
-    print("the map is the same:", np.array_equal(class_map.argmax(), classes))
+    # The converted net, which no file holds, sees every window at once.
+    with ns.convert(NET, MODEL).net as full_conv:
+        class_map = ns.classify_map(sheet, net=full_conv, size="image")
+        print("the map is the same:", np.array_equal(class_map.argmax(), classes))
 
-    # Many pictures: mapped one after another, the net loaded once.
-    pictures = (np.rot90(sheet, turns) for turns in range(4))
-    for class_map in ns.classify_maps(pictures, conversion.paths.settings, size="image"):
-        digits = np.count_nonzero(class_map.argmax() < 10)
-        print("a map of", " x ".join(map(str, class_map.shape)), f"cells, {digits} show a digit")
+        # Many pictures: mapped one after another, the net loaded once.
+        pictures = (np.rot90(sheet, turns) for turns in range(4))
+        for class_map in ns.classify_maps(pictures, net=full_conv, size="image"):
+            rows, columns = class_map.shape
+            digits = np.count_nonzero(class_map.argmax() < 10)
+            print(f"a map of {rows} x {columns} cells, {digits} show a digit")
 
 
 if __name__ == "__main__":
