@@ -9,40 +9,57 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "demo"
 PROTOTXT = "prototxt/digits_deploy.prototxt"
 WEIGHTS = "models/digits/digits.caffemodel"
 LABELS = "models/digits/digits_labels.txt"
-PICTURE = "examples/digits_canvas.png"
+PICTURE = ROOT / "examples/digits_canvas.png"
+
+LOOK = """
+Open {folder}/digits_map.png. Left is the sheet, right the map on it: each cell has the color of
+the class that the net sees in the 32x32 pixels around it. Look for a patch of color on every digit,
+with the digit's own number, and for nothing on the rings, dots and lines: those are background.
+{right} of the {all} digits have their class at their place.
+
+{folder}/digits.diff is what became of the prototxt: look for InnerProduct, now Convolution.
+Next, one of your own pictures:  cd {folder} && netsurgery classify-map IMAGE --picture map.png"""
 
 
 def netsurgery(*words: str, folder: Path = ROOT, show: bool = True) -> str:
     """Run one command, show it and what it prints, and return what it prints."""
     if show:
         print(f"\n$ netsurgery {' '.join(words)}", flush=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "netsurgery", *words], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "netsurgery", *words]
+    stderr = None if show else subprocess.PIPE
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True)
     if done.returncode:
-        sys.exit(done.returncode)
+        sys.exit(done.stderr or done.returncode)
     if show:
         print(done.stdout, end="", flush=True)
     return done.stdout
 
 
-def main() -> None:
-    """Convert the net, map the picture."""
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
+def main(name: str) -> None:
+    """Convert the net, map the picture, and say what to look for."""
+    folder = ROOT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     convert = ["convert", PROTOTXT, WEIGHTS, "--input-size", "192x288", "--labels", LABELS]
-    facts = json.loads(netsurgery(*convert, "-o", "demo", "--dry-run", "--json", show=False))
-    (OUT / "digits.diff").write_text(facts["diff"], encoding="utf-8")
-    netsurgery(*convert, "-o", "demo")
-    netsurgery("classify-map", f"../{PICTURE}", "--picture", "digits_map.png", folder=OUT)
-    print("\nIn demo/:")
-    for path in sorted(OUT.iterdir()):
-        print(f"  {path.name}")
+    plan = json.loads(netsurgery(*convert, "-o", name, "--dry-run", "--json", show=False))
+    (folder / "digits.diff").write_text(plan["diff"], encoding="utf-8")
+    netsurgery(*convert, "-o", name)
+    picture = PICTURE if folder.parent != ROOT else Path("..", PICTURE.relative_to(ROOT))
+    netsurgery("classify-map", str(picture), "--picture", "digits_map.png", folder=folder)
+    record = json.loads(
+        netsurgery("classify-map", str(picture), "--json", folder=folder, show=False)
+    )
+    digits = json.loads(PICTURE.with_suffix(".json").read_text())["digits"]
+    right = sum(
+        record["classes"][0][row][column] == digit["digit"]
+        for digit in digits
+        for row, column in [digit["cell"]]
+    )
+    print(LOOK.format(folder=name, right=right, all=len(digits)))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if len(sys.argv) > 1 else "demo")
