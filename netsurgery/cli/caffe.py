@@ -67,11 +67,11 @@ def install(
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Install Caffe 1.0 and its Python from the packages of Debian 11, without root.
+    """Install Caffe 1.0 from Debian 11, without root.
 
-    Downloads 180 MB, checks the signatures, and unpacks 700 MB into one folder. Nothing else on
-    the machine changes; to uninstall, remove the folder. An interrupted install continues where
-    it stopped when run again.
+    Installs Debian's packages of Caffe and of the Python that it needs: 180 MB to download, whose
+    signatures are checked, and 700 MB in one folder. Nothing else on the machine changes; to
+    uninstall, remove the folder. An interrupted install continues where it stopped when run again.
 
     \b
     Example:
@@ -135,7 +135,7 @@ class _Phases:
 @quiet_option
 @click.pass_context
 def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: bool) -> None:
-    """Show which Caffes are installed, what each can do, and which one is used.
+    """Show which Caffes there are, and which is used.
 
     Looks, in this order, at --caffe-python, NETSURGERY_CAFFE_PYTHON, this Python, and what
     `netsurgery caffe install` installed.
@@ -167,7 +167,7 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
 @click.argument("engine", type=click.Choice(get_args(EngineChoice)), default="caffe")
 @quiet_option
 def use(engine: EngineChoice, quiet: bool) -> None:
-    """Choose what runs nets from now on: Caffe or the embedded engine.
+    """Choose the engine that runs nets from now on.
 
     The choice is saved in the user configuration; --engine, NETSURGERY_ENGINE and [engine] in
     netsurgery.toml override it. With caffe, a net that Caffe cannot run is an error; with auto the

@@ -118,9 +118,8 @@ def pixel_options(command: F) -> F:
         "preset",
         type=PresetType(),
         envvar="NETSURGERY_PREPROCESS",
-        help="The preprocessing of a family of nets: bvlc, bvlc-mean=FILE, rgb01, scaled or "
-        "mobilenet; `netsurgery presets` lists their numbers. The options below win over its "
-        "single values.",
+        help="Preprocessing preset: bvlc, bvlc-mean=FILE, rgb01, scaled or mobilenet, listed by "
+        "`netsurgery presets`. The options below override its single values.",
     )
     @click.option(
         "--mean",
