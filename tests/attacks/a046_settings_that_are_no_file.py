@@ -28,7 +28,7 @@ def attack(arena: Arena) -> None:
         else:
             path.symlink_to(target)
         done = classify(arena, folder, env={})
-        arena.one_line(done, words=["no prototxt to use"])
+        arena.one_line(done, words=["no prototxt and no weights to use"])
     path.unlink()
     path.symlink_to(secret)
     done = classify(arena, folder, env={})
