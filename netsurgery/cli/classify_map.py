@@ -30,6 +30,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.output_options import output_options
 from netsurgery.cli.preprocess_options import (
+    echo_model,
     model_options,
     picture_options,
     preprocess_options,
@@ -157,7 +158,7 @@ def command(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
         preprocess,
     )
-    settings = with_settings_file(flags, trust_config, quiet)
+    settings = with_settings_file(flags, trust_config)
     job = plan_maps(
         images,
         settings,
@@ -172,6 +173,7 @@ def command(
         force=force,
     )
     if not quiet:
+        echo_model(flags, settings)
         echo_notes(job.notes, err=True)
     if job.files.to_stdout:
         if as_json:

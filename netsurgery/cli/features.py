@@ -25,6 +25,7 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.output_options import output_options
 from netsurgery.cli.preprocess_options import (
+    echo_model,
     model_options,
     picture_options,
     pixel_options,
@@ -121,11 +122,10 @@ def command(
 
     if output is None and not outputs:
         raise click.UsageError("give --output, --picture, or both")
-    settings = with_settings_file(
-        merged(replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess),
-        trust_config,
-        quiet,
+    flags = merged(
+        replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess
     )
+    settings = with_settings_file(flags, trust_config)
     job = plan_features(
         images,
         tuple(dict.fromkeys(blobs)),
@@ -138,6 +138,7 @@ def command(
         force=force,
     )
     if not quiet:
+        echo_model(flags, settings)
         echo_notes(job.extractor.mapper.source.net.notes, err=True)
     with job:
         _FeaturePrinter(job, as_json, quiet).all()

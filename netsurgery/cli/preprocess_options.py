@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "echo_model",
     "model_options",
     "picture_options",
     "pixel_options",
@@ -191,14 +192,17 @@ def preprocess_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
-def with_settings_file(flags: Settings, trust_config: bool | None, quiet: bool) -> Settings:
+def with_settings_file(flags: Settings, trust_config: bool | None) -> Settings:
     """`flags`, and what they leave out from the nearest netsurgery.toml."""
     from netsurgery.formats.found_settings import with_found
 
-    settings = with_found(flags, Path(), trust=trust_config)
-    if flags.weights is None and settings.weights is not None and not quiet:
+    return with_found(flags, Path(), trust=trust_config)
+
+
+def echo_model(flags: Settings, settings: Settings) -> None:
+    """Print, to standard error, which weights are used where the command line did not name any."""
+    if flags.weights is None and settings.weights is not None:
         echo(f"model: {settings.weights} (from {settings.path})", err=True)
-    return settings
 
 
 _SIZES = ("net", "image")

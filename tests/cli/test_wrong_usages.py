@@ -338,6 +338,9 @@ def test_usage(
     if code and not line.startswith(REPORTS):
         (error,) = errors
         assert error.startswith("error: ")
+        # Which model is used is said once the command line is known to be right.
+        of_picture = error.startswith(("error: ../", "error: https://example.com"))
+        assert err.count("\n") == 1 or of_picture
         assert out == ""
     else:
         assert not errors
