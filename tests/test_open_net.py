@@ -103,3 +103,25 @@ def test_the_present_params_as_a_model(temporary: Path) -> None:
         with net.present_model() as model, ns.Net.of_model(model) as copy:
             assert copy.changed() == []
             assert copy.params["conv"][1].tolist() == [1, 2, 8]
+
+
+def test_open_nets_are_verified_and_compared(temporary: Path) -> None:
+    files = ("net.prototxt", "net.caffemodel")
+    with ns.Net(*files) as net, ns.Net("net.prototxt") as bare:
+        assert ns.verify(net, files, engine="embedded").same
+        assert ns.diff(files, net).same
+        net.params["conv"][1][1] += 1
+        assert not ns.verify(files, net, engine="embedded").same
+        (changed,) = [each for each in ns.diff(net, files).params if each.status != "equal"]
+        assert (changed.layer, changed.index) == ("conv", 1)
+        assert ns.diff(net, net).same
+        assert ns.diff(bare, "net.prototxt", text=True).text == ""
+        assert not list(temporary.iterdir())
+        with pytest.raises(ns.NetError, match="a net can be compared with a net, weights with"):
+            ns.diff(net, bare)
+        with pytest.raises(
+            TypeError, match=r"found 'net.prototxt', expected \(prototxt, weights\)"
+        ):
+            ns.verify(net, "net.prototxt")  # type: ignore[arg-type]
+    with edited("net.caffemodel", "outputs:conv:drop=0") as cut:
+        assert "num_output" in str(ns.diff(files, cut, text=True).text)

@@ -102,6 +102,11 @@ class Net(Closeable):
         return self._view.name
 
     @property
+    def has_weights(self) -> bool:
+        """Whether it was opened with weights."""
+        return self._model.has_weights
+
+    @property
     def text(self) -> str:
         """The prototxt as its author wrote it (one of V0: upgraded), without a byte order mark."""
         return self._view.prototxt.text

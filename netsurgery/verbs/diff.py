@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +19,22 @@ from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.net import Net
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.difference.records import model_records
 from netsurgery.verbs.blob_statistics import BlobDistance, distance
 from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
-__all__ = ["compare", "compare_files", "diff"]
+__all__ = ["compare", "diff"]
 
 PrototxtPair = tuple[Prototxt, Prototxt]
+AnySide = Net | AnyPath | tuple[AnyPath, AnyPath]
 
 
 def diff(
-    old: AnyPath | tuple[AnyPath, AnyPath],
-    new: AnyPath | tuple[AnyPath, AnyPath],
+    old: AnySide,
+    new: AnySide,
     *,
     strict: bool = False,
     text: bool = False,
@@ -39,12 +42,12 @@ def diff(
 ) -> Comparison:
     """How a second net differs from a first: layers, their fields, their params.
 
-    old, new: each is a prototxt, a file of weights, or (prototxt, weights); both of one kind. In
-    the result, `net` has what was added, removed, renamed and changed, `params` whether each is
-    equal, reshaped or different and by what norm; `same` sums it up. strict: a field that is
-    written out at its default is a difference. text: the unified diff of the prototxts, too. state:
-    in which shapes are known, by which an axis counted from the end equals another; layers of every
-    state are compared.
+    old, new: each is a prototxt, a file of weights, (prototxt, weights), or an open net, whose
+    present params count; both of one kind. In the result, `net` has what was added, removed,
+    renamed and changed, `params` whether each is equal, reshaped or different and by what norm;
+    `same` sums it up. strict: a field that is written out at its default is a difference. text: the
+    unified diff of the prototxts, too. state: in which shapes are known, by which an axis counted
+    from the end equals another; layers of every state are compared.
 
     >>> print(diff("prototxt/digits_deploy.prototxt", "prototxt/digits_deploy.prototxt"))
     no difference: 15 layers
@@ -55,50 +58,49 @@ def diff(
     Raises FormatError, PrototxtError, CaffemodelError, and NetError for two that are not of one
     kind.
     """
-    (net, model), (new_net, new_model) = _pair(old), _pair(new)
-    if (net is None) != (new_net is None) or (model is None) != (new_model is None):
+    sides = old, new
+    if len({_kind(side) for side in sides}) > 1:
         raise NetError("a net can be compared with a net, weights with weights, or both with both")
-    nets = None
-    if net is not None and new_net is not None:
-        nets = Prototxt.read(net), Prototxt.read(new_net)
-    models = None
-    if model is not None and new_model is not None:
-        models = model, new_model
-    if text and nets is None:
+    has_net, has_weights = _kind(old)
+    if text and not has_net:
         raise NetError("a diff of the text needs two prototxts")
-    result = compare_files(nets, models, strict, state)
+    nets = models = None
+    with ExitStack() as stack:
+        if has_net:
+            nets = _prototxt(old), _prototxt(new)
+            _check_shapes(nets, state)
+        if has_weights:
+            models = (
+                _weights(stack, old, nets and nets[0], state),
+                _weights(stack, new, nets and nets[1], state),
+            )
+        result = compare(nets, models, strict, state)
     if not text or nets is None:
         return result
     return replace(result, text=text_diff(nets[0], nets[1].text, nets[1].path))
 
 
-def _pair(files: AnyPath | tuple[AnyPath, AnyPath]) -> tuple[Path | None, Path | None]:
-    """Prototxt and weights, None for the one that is missing."""
-    if isinstance(files, tuple):
-        return Path(files[0]), Path(files[1])
-    path = Path(files)
-    return (path, None) if is_prototxt(path) else (None, path)
+def _kind(side: AnySide) -> tuple[bool, bool]:
+    """Whether there is a net, and whether there are weights."""
+    if isinstance(side, Net):
+        return True, side.has_weights
+    if isinstance(side, tuple):
+        return True, True
+    return (True, False) if is_prototxt(Path(side)) else (False, True)
 
 
-def compare_files(
-    nets: PrototxtPair | None,
-    models: tuple[Path, Path] | None,
-    strict: bool = False,
-    state: NetState = TEST,
-) -> Comparison:
-    """`compare` of files of weights that are not open yet.
+def _prototxt(side: AnySide) -> Prototxt:
+    if isinstance(side, Net):
+        return side.view.prototxt
+    return Prototxt.read(Path(side[0] if isinstance(side, tuple) else side))
 
-    Raises CaffemodelError, and NetError for a shape in the state that is of a blob of neither net.
-    """
-    if nets is not None:
-        _check_shapes(nets, state)
-    if models is None:
-        return compare(nets, None, strict, state)
-    shared: tuple[Shared | None, Shared | None] = (None, None)
-    if nets is not None:
-        shared = _shared(nets[0], state), _shared(nets[1], state)
-    with open_weights(models[0], shared[0]) as old, open_weights(models[1], shared[1]) as new:
-        return compare(nets, (old, new), strict, state)
+
+def _weights(stack: ExitStack, side: AnySide, net: Prototxt | None, state: NetState) -> WeightsFile:
+    """The open weights, closed with `stack`. Raises CaffemodelError."""
+    if isinstance(side, Net):
+        return stack.enter_context(side.present_model()).weights
+    path = Path(side[1] if isinstance(side, tuple) else side)
+    return stack.enter_context(open_weights(path, None if net is None else _shared(net, state)))
 
 
 def compare(

@@ -25,6 +25,7 @@ from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.models import AnyModel, check_model
 from netsurgery.open_net.net import Net
 from netsurgery.surgery.transplant.plan import (
     NameRule,
@@ -39,7 +40,6 @@ from netsurgery.verbs.default_names import default_weights, existing_outputs
 __all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
 
 #: A prototxt with its weights, or an open net.
-AnyModel = Net | tuple[AnyPath, AnyPath | None]
 
 
 class Transplantation(Closeable):
@@ -258,8 +258,7 @@ def _opened(
     """
     sides = (source, target)
     for side in sides:
-        if not isinstance(side, (Net, tuple)) or (isinstance(side, tuple) and len(side) != 2):
-            raise TypeError(f"found {side!r}, expected (prototxt, weights) or an open net")
+        check_model(side)
     nets = [
         side.view if isinstance(side, Net) else NetDefinition.read(side[0], state) for side in sides
     ]

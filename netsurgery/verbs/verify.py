@@ -16,6 +16,7 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.models import AnyModel, open_model
 from netsurgery.surgery.difference.matching import pair_blobs, same_order
 from netsurgery.verbs.diff import compare
 from netsurgery.verbs.verify_inputs import Samples, pair_inputs
@@ -34,8 +35,8 @@ TOLERANCE = 1e-5
 
 
 def verify(
-    old: tuple[AnyPath, AnyPath],
-    new: tuple[AnyPath, AnyPath],
+    old: AnyModel,
+    new: AnyModel,
     *,
     images: AnyPicture | Iterable[AnyPicture] = (),
     random: int | None = None,
@@ -45,14 +46,15 @@ def verify(
     engine: AnyEngine | tuple[AnyEngine, AnyEngine] = "auto",
     state: NetState = TEST,
 ) -> Verification:
-    """Run two nets, (prototxt, weights) each, on the same inputs and compare what comes out.
+    """Run two nets on the same inputs and compare what comes out.
 
-    images: pictures to compare on, one or several of what `classify_map` takes, preprocessed as
-    `settings` say. random: how many inputs of normal random numbers besides (default: 1, or none
-    with images), drawn from `seed`. tolerance: the largest max|a-b| / max|a| over a blob that is no
-    difference. engine: one for both nets, or one for each. If `new` is `old` made fully
-    convolutional, every cell of its map of a larger input is compared with the classifier on that
-    cell's window. state: phase, stages, level and shapes to read both nets in.
+    old, new: (prototxt, weights) each, or an open net, whose present params count. images: pictures
+    to compare on, one or several of what `classify_map` takes, preprocessed as `settings` say.
+    random: how many inputs of normal random numbers besides (default: 1, or none with images),
+    drawn from `seed`. tolerance: the largest max|a-b| / max|a| over a blob that is no difference.
+    engine: one for both nets, or one for each. If `new` is `old` made fully convolutional, every
+    cell of its map of a larger input is compared with the classifier on that cell's window. state:
+    phase, stages, level and shapes to read prototxts in.
 
     The result's `same` is whether all that was compared agrees, `unchecked` names maps that could
     not be compared, `verified` is both in one; `outputs` and `maps` are the differences,
@@ -61,6 +63,10 @@ def verify(
     >>> net = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
     >>> print(verify(net, net, engine="embedded"))
     no difference in the outputs on 1 random input (tolerance 1e-05 relative)
+    >>> import netsurgery as ns
+    >>> with ns.edit(*net, operations="fold") as result:  # before anything is written
+    ...     verify(net, result.net, engine="embedded").same
+    True
 
     Raises NetError where the nets' inputs or outputs cannot be paired, or there is nothing to
     compare on, FormatError, EngineError.
@@ -68,7 +74,8 @@ def verify(
     from netsurgery.verbs.verify_inputs import make_samples
 
     each = engine if isinstance(engine, tuple) else (engine,)
-    with NetWithWeights.open(*old, state) as first, NetWithWeights.open(*new, state) as second:
+    with ExitStack() as stack:
+        first, second = open_model(stack, old, state), open_model(stack, new, state)
         samples = make_samples(first.net, images, as_settings(settings), random=random, seed=seed)
         engines = list(map(as_engine_options, each))
         return verify_models(first, second, samples, engines, tolerance=tolerance)
