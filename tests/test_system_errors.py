@@ -25,7 +25,7 @@ listdir close
 """.split()
 
 #: What the line about it names, one of these.
-NAMES = ("good.", "grey.png", "out", "netsurgery.toml", "current folder")
+NAMES = ("good.", "grey.png", "out", "netsurgery.toml", "error: .: ", "current folder")
 
 
 class Broken:
