@@ -52,6 +52,7 @@ _MODULES = {
     "verbs.export": "OnnxExport export_onnx",
     "verbs.init": "Initialization init",
     "verbs.inspect": "inspect",
+    "verbs.inspect_param": "ParamInspection inspect_param",
     "verbs.inspect_result": "Inspection",
     "verbs.transplant": "Transplantation transplant",
     "verbs.upgrade": "Upgrade upgrade",

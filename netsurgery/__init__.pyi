@@ -184,6 +184,12 @@ from netsurgery.verbs.init import (
     init as init,
 )
 from netsurgery.verbs.inspect import inspect as inspect
+from netsurgery.verbs.inspect_param import (
+    ParamInspection as ParamInspection,
+)
+from netsurgery.verbs.inspect_param import (
+    inspect_param as inspect_param,
+)
 from netsurgery.verbs.inspect_result import Inspection as Inspection
 from netsurgery.verbs.setup import (
     Setup as Setup,

@@ -66,6 +66,7 @@ RUNS: dict[str, list[str]] = {
         "unknown --field --stage s",
         "twice",
         "NET padding",
+        "NET MODEL --param conv1[0]",
     ],
     "presets": [""],
     "setup": ["NET MODEL --image grey.png --class 3 --engine embedded --force"],

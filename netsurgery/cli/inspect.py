@@ -7,18 +7,31 @@ from pathlib import Path
 import click
 
 from netsurgery.cli.command import Command, WordType
-from netsurgery.cli.files import NET_OR_WEIGHTS
+from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS
+from netsurgery.cli.net_names import complete_param
 from netsurgery.cli.options import (
+    check_printed,
+    force_option,
     json_option,
+    output_option,
     quiet_option,
     state_options,
     whole_numbers,
 )
-from netsurgery.cli.printing import echo, echo_json, echo_labelled, echo_notes, echo_table
+from netsurgery.cli.printing import (
+    echo,
+    echo_json,
+    echo_labelled,
+    echo_notes,
+    echo_table,
+    echo_text,
+    terminal_width,
+)
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.net import MAX_DIM
 from netsurgery.net.state import TEST, NetState
 from netsurgery.verbs.inspect import NewInputSize, inspect
+from netsurgery.verbs.inspect_param import ParamInspection, inspect_param
 from netsurgery.verbs.inspect_result import Inspection
 
 __all__ = ["command", "told_apart"]
@@ -74,6 +87,22 @@ def input_size(text: str) -> NewInputSize:
     is_flag=True,
     help="Show statistics of each param: min, max, mean, deviation, zeros, NaN, Inf.",
 )
+@click.option(
+    "--param",
+    metavar="LAYER[INDEX]",
+    shell_complete=complete_param,
+    help="Show one param, or a part of it as in conv1[0][:4], instead of the net.",
+)
+@output_option(
+    "--npy", metavar="FILE", type=FILE_PATH, help="Write the param's values, float32; - prints."
+)
+@output_option(
+    "--picture",
+    metavar="FILE",
+    type=FILE_PATH,
+    help="Draw the param as PNG: filters as tiles, blue for negative, red for positive values.",
+)
+@force_option
 @json_option
 @quiet_option
 def command(
@@ -82,6 +111,10 @@ def command(
     state: NetState,
     with_fields: bool,
     with_statistics: bool,
+    param: str | None,
+    npy: Path | None,
+    picture: Path | None,
+    force: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -97,8 +130,26 @@ def command(
     \b
     Example:
       netsurgery inspect deploy.prototxt model.caffemodel --field
+      netsurgery inspect model.caffemodel --param conv1[0] --picture filters.png
     """
     prototxt, weights = told_apart(files)
+    if param is not None:
+        if sizes or with_fields or with_statistics:
+            raise click.UsageError("--param shows one param; leave out --size, --field and --stats")
+        if weights is None:
+            raise click.UsageError("--param needs a caffemodel")
+        show_param(
+            inspect_param(prototxt or weights, param, weights if prototxt else None, state=state),
+            [str(path) for path in files],
+            npy,
+            picture,
+            force=force,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    if npy or picture:
+        raise click.UsageError("--npy and --picture need --param")
     if prototxt is None and (sizes or with_fields or state != TEST):
         raise click.UsageError(
             "--size, --input-shape, --phase, --stage, --level and --field need a prototxt"
@@ -118,6 +169,31 @@ def command(
         render(result)
     if result.fits is False:
         raise click.exceptions.Exit(1)
+
+
+def show_param(
+    result: ParamInspection,
+    files: list[str],
+    npy: Path | None,
+    picture: Path | None,
+    *,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the param's outputs, or print it; what goes to standard output is alone there."""
+    outputs = [path for path in (npy, picture) if path is not None]
+    printed = any(str(path) == "-" for path in outputs)
+    check_printed(printed, as_json)
+    if outputs:
+        result.save(npy, picture, inputs=files, force=force)
+    if as_json:
+        echo_json(result.to_json())
+    elif not (quiet or printed):
+        echo(result.headline)
+        echo_text("" if outputs else result.numbers(terminal_width()))
+        for path in outputs:
+            echo(f"wrote {path}")
 
 
 def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:

@@ -34,6 +34,7 @@ __all__ = [
     "joined",
     "on_terminal",
     "show_as",
+    "terminal_width",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +19,28 @@ __all__ = [
     "INK",
     "PALE",
     "PAPER",
+    "Colors",
+    "Drawing",
     "Font",
     "class_color",
     "color_bar",
     "cut",
     "finite_range",
     "framed",
+    "grey_colors",
     "heat_colors",
     "load_font",
+    "signed_colors",
     "wrapped",
 ]
 
 Box = tuple[int, int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Color = tuple[int, int, int]
+#: A picture that was drawn: Pillow's.
+Drawing = Image.Image
+#: Values in 0..1, of any shape -> the colours, that shape x 3.
+Colors = Callable[["NDArray[Any]"], "NDArray[np.uint8]"]
 
 PAPER, INK, PALE, FRAME = (250, 250, 248), (28, 32, 40), (108, 112, 122), (198, 200, 204)
 _BAR = 16  # width of a colour bar, in pixels
@@ -73,15 +83,20 @@ def framed(pen: ImageDraw.ImageDraw, box: Box) -> None:
 
 
 def color_bar(
-    sheet: Image.Image, at: tuple[int, int], height: int, scale: tuple[float, float], ticks: int = 5
+    sheet: Image.Image,
+    at: tuple[int, int],
+    height: int,
+    scale: tuple[float, float],
+    ticks: int = 5,
+    colors: Colors | None = None,
 ) -> None:
-    """The colours of heat, `height` pixels from the corner `at` down, and the values they mean.
+    """Colours (default: of heat), `height` pixels from the corner `at` down, and their values.
 
     scale: the lowest and the highest value, between which `ticks` steps are marked.
     """
     (left, top), (lowest, highest) = at, scale
     pen = ImageDraw.Draw(sheet)
-    shades = heat_colors(np.linspace(1.0, 0.0, height)[:, np.newaxis])
+    shades = (colors or heat_colors)(np.linspace(1.0, 0.0, height)[:, np.newaxis])
     sheet.paste(Image.fromarray(shades).resize((_BAR, height)), at)
     framed(pen, (left, top, left + _BAR, top + height))
     for tick in range(ticks + 1):
@@ -92,8 +107,6 @@ def color_bar(
         pen.text((left + _BAR + 8, y), text, fill=PALE, font=load_font(12), anchor="lm")
 
 
-Color = tuple[int, int, int]
-
 #: From low to high: night blue, violet, red, orange, pale yellow. Lightness rises all the way, so
 #: that the order of values survives a grey print.
 _ANCHORS = (
@@ -103,6 +116,17 @@ _ANCHORS = (
     (224, 86, 62),
     (249, 164, 62),
     (253, 240, 177),
+)
+
+#: From negative to positive, as dark on either side.
+_SIGNED: tuple[Color, ...] = (
+    (8, 46, 98),
+    (40, 112, 178),
+    (140, 192, 222),
+    (250, 250, 248),
+    (244, 166, 130),
+    (200, 62, 62),
+    (104, 8, 32),
 )
 
 #: Distinct on dark and on light ground; the most frequent class gets the first.
@@ -125,8 +149,24 @@ CLASS_COLORS: tuple[Color, ...] = (
 def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values in 0..1 (others are clipped) as colours, any shape x 3."""
     places = np.clip(values, 0.0, 1.0) * (len(_ANCHORS) - 1)
+    return _between(places, _ANCHORS)
+
+
+def signed_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values in 0..1 as colours: blue below the middle, red above it, white at it."""
+    places = np.clip(values, 0.0, 1.0) * (len(_SIGNED) - 1)
+    return _between(places, _SIGNED)
+
+
+def grey_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values in 0..1 as shades from black to white."""
+    return _between(np.clip(values, 0.0, 1.0), ((0, 0, 0), (255, 255, 255)))
+
+
+def _between(places: NDArray[Any], anchors: Sequence[Color]) -> NDArray[np.uint8]:
+    """The colours at places counted in anchors, any shape x 3."""
     channels = [
-        np.interp(places, range(len(_ANCHORS)), [anchor[channel] for anchor in _ANCHORS])
+        np.interp(places, range(len(anchors)), [anchor[channel] for anchor in anchors])
         for channel in range(3)
     ]
     colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

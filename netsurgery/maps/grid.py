@@ -20,12 +20,15 @@ from netsurgery.maps.drawing import (
     INK,
     PALE,
     PAPER,
+    Colors,
     color_bar,
     cut,
     finite_range,
     framed,
+    grey_colors,
     heat_colors,
     load_font,
+    signed_colors,
 )
 
 if TYPE_CHECKING:
@@ -42,30 +45,64 @@ _LEAST = 320  # the sheet is wide enough for its title
 #: What a pixel of the grid takes: its number in float64, brought to 0..1, its colours.
 _PIXEL = 60
 _MOST = 1 << 16  # tiles
-_NAN = (150, 150, 150)
+_NAN, _LINE = (150, 150, 150), (176, 178, 184)
 
 
-def draw_grid(values: Array, title: str, subtitle: str = "") -> Image.Image:
+def draw_grid(
+    values: Array,
+    title: str,
+    subtitle: str = "",
+    *,
+    signed: bool = False,
+    columns: int | None = None,
+) -> Image.Image:
     """Draw channels, C x H x W (or C numbers), in the colours of heat, with a bar.
 
     Filters over three channels, O x 3 x H x W, are drawn in these as red, green and blue. NaN is
-    grey. Of more than 65,536 channels the first are drawn. Raises NetError for any other shape, or
-    one without numbers.
+    grey. Of more than 65,536 channels the first are drawn. signed: 0 is the middle of the scale,
+    white between blue for what is below and red for what is above it, grey in filters over three
+    channels. columns: how many tiles a row has, None for what makes the grid nearly square.
+    Raises NetError for any other shape, or one without numbers.
     """
     tiles = _as_tiles(values)
     if len(tiles) > _MOST:
         subtitle = f"the first {_MOST} of {len(tiles)} {subtitle}".rstrip()
         tiles = tiles[:_MOST]
-    layout = _Layout.of(len(tiles), tiles.shape[-2:])
+    layout = _Layout.of(len(tiles), tiles.shape[-2:], columns)
     what = f"a picture of {shape_text(tiles.shape)} numbers"
     with Claim(10 * tiles.size + _PIXEL * layout.pixels, what):
-        return _drawn(np.ascontiguousarray(tiles, np.float32), layout, title, subtitle)
+        scale = _TileScale.of(tiles, signed)
+        return _drawn(np.ascontiguousarray(tiles, np.float32), layout, scale, title, subtitle)
 
 
-def _drawn(tiles: Array, layout: _Layout, title: str, subtitle: str) -> Image.Image:
-    low, high = finite_range(tiles)
-    grid = layout.grid(_colored(normalized(layout.shrunk(tiles), low, high)))
-    bar = tiles.ndim == 3
+@dataclass(frozen=True)
+class _TileScale:
+    """The lowest and the highest value, their colours, and that between the tiles."""
+
+    low: float
+    high: float
+    colors: Colors
+    bar: bool = True
+    gap: tuple[int, int, int] = PAPER
+
+    @classmethod
+    def of(cls, tiles: Array, signed: bool) -> _TileScale:
+        low, high = finite_range(tiles)
+        rgb = tiles.ndim == 4
+        if not signed:
+            return cls(low, high, heat_colors, bar=not rgb)
+        most = max(abs(low), abs(high)) or 1.0
+        if rgb:
+            return cls(-most, most, grey_colors)
+        return cls(-most, most, signed_colors, gap=_LINE)  # white is a value
+
+
+def _drawn(
+    tiles: Array, layout: _Layout, scale: _TileScale, title: str, subtitle: str
+) -> Image.Image:
+    colors = _colored(normalized(layout.shrunk(tiles), scale.low, scale.high), scale.colors)
+    grid = layout.grid(colors, scale.gap)
+    bar = scale.bar
     width = max(_LEAST, grid.width + (_BAR_SPACE if bar else 0)) + 2 * _MARGIN
     sheet = Image.new("RGB", (width, _HEAD + grid.height + _MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -76,7 +113,9 @@ def _drawn(tiles: Array, layout: _Layout, title: str, subtitle: str) -> Image.Im
     framed(draw, (_MARGIN, _HEAD, _MARGIN + grid.width, _HEAD + grid.height))
     if bar:
         at = (_MARGIN + grid.width + 12, _HEAD)
-        color_bar(sheet, at, grid.height, (low, high), ticks=5 if grid.height >= 120 else 1)
+        even = 4 if scale.low == -scale.high else 5
+        ticks = even if grid.height >= 120 else even // 2 if scale.low == -scale.high else 1
+        color_bar(sheet, at, grid.height, (scale.low, scale.high), ticks, scale.colors)
     return sheet
 
 
@@ -96,12 +135,12 @@ def _as_tiles(values: Array) -> Array:
     return values
 
 
-def _colored(values: Array) -> Pixels:
+def _colored(values: Array, shades: Colors) -> Pixels:
     """Tiles x H x W x 3."""
     missing = np.isnan(values)
     clean = np.where(missing, 0, values)
     if values.ndim == 3:
-        colors = heat_colors(clean)
+        colors = shades(clean)
         colors[missing] = _NAN
     else:
         colors = np.rint(clean.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
@@ -120,11 +159,12 @@ class _Layout:
     gap: int
 
     @classmethod
-    def of(cls, count: int, size: tuple[int, ...]) -> _Layout:
+    def of(cls, count: int, size: tuple[int, ...], columns: int | None = None) -> _Layout:
         height, width = size
-        columns = min(count, max(1, math.ceil(math.sqrt(count * height / width))))
+        if columns is None:
+            columns = min(count, max(1, math.ceil(math.sqrt(count * height / width))))
+            columns = -(-count // -(-count // columns))  # no column stays empty
         rows = -(-count // columns)
-        columns = -(-count // rows)  # no column stays empty
         scale = _SIDE / max(rows * height, columns * width)
         scale = math.floor(scale) if scale >= 1 else scale
         scale = min(scale, 64)  # a few numbers need no wall of colour
@@ -147,15 +187,19 @@ class _Layout:
             *tiles.shape[:-2], self.height, self.width
         )
 
-    def grid(self, colors: Pixels) -> Image.Image:
-        """The tiles in reading order, a gap around each."""
+    def grid(self, colors: Pixels, gap: tuple[int, int, int]) -> Image.Image:
+        """The tiles in reading order, a gap of that colour around each."""
         step = (self.height + self.gap, self.width + self.gap)
         whole = (self.columns * step[1] + self.gap, self.rows * step[0] + self.gap)
         canvas = Image.new("RGB", whole, PAPER)
+        line = gap if self.gap > 1 else PAPER  # lines between tiny tiles would be all that shows
         for index, tile in enumerate(colors):
             row, column = divmod(index, self.columns)
             scaled = Image.fromarray(tile).resize(
                 (self.width, self.height), Image.Resampling.NEAREST
             )
+            corner = (column * step[1], row * step[0])
+            end = (corner[0] + step[1] + self.gap, corner[1] + step[0] + self.gap)
+            canvas.paste(line, (*corner, *end))
             canvas.paste(scaled, (column * step[1] + self.gap, row * step[0] + self.gap))
         return canvas

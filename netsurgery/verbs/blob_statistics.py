@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float32]
 
-__all__ = ["BlobDistance", "BlobStatistics", "distance", "statistics"]
+__all__ = ["BlobDistance", "BlobStatistics", "array_statistics", "distance", "statistics"]
 
 _AT_ONCE = 4 << 20
 
@@ -61,11 +61,23 @@ class BlobDistance:
 
 def statistics(blob: WeightsBlob) -> BlobStatistics:
     """Sum up the blob's numbers. Raises CaffemodelError where the file has changed since."""
+    width = blob.width if isinstance(blob, StoredBlob) else 4
+    return _summed(_pieces(blob), blob.count, blob.count * width)
+
+
+def array_statistics(values: Numbers) -> BlobStatistics:
+    """The same of an array, float32."""
+    return _summed(iter([values.reshape(-1)]), values.size, values.nbytes)
+
+
+def _summed(
+    pieces: Iterator[NDArray[np.float32] | NDArray[np.float64]], size: int, stored: int
+) -> BlobStatistics:
     import numpy as np
 
     zeros = nans = infs = count = 0
     low, high, mean, squares = math.inf, -math.inf, 0.0, 0.0
-    for piece in _pieces(blob):
+    for piece in pieces:
         finite = piece[np.isfinite(piece)]
         missing = int(np.isnan(piece).sum())
         nans += missing
@@ -84,7 +96,7 @@ def statistics(blob: WeightsBlob) -> BlobStatistics:
             mean += step * part.size / joined
         count = joined
     return BlobStatistics(
-        count=blob.count,
+        count=size,
         min=low if count else math.nan,
         max=high if count else math.nan,
         mean=mean if count else math.nan,
@@ -92,7 +104,7 @@ def statistics(blob: WeightsBlob) -> BlobStatistics:
         zeros=zeros,
         nans=nans,
         infs=infs,
-        bytes=blob.count * (blob.width if isinstance(blob, StoredBlob) else 4),
+        bytes=stored,
     )
 
 
