@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from netsurgery.errors import FormatError, NetError, SurgeryError
+from netsurgery.errors import CaffemodelError, FormatError, NetError, SurgeryError
 from netsurgery.formats.caffemodel_new import NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.net.net import NetDefinition
@@ -68,7 +68,8 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
 
     Only params that an operation names are read. The model has to stay open until the plan is
     carried out. Raises SurgeryError naming every operation that cannot be done and why; those
-    after one that would have changed the net's structure are not looked at any more.
+    after one that would have changed the net's structure are not looked at any more; and
+    CaffemodelError for weights that cannot be read.
     """
     session = EditSession(model)
     steps: list[Step] = []
@@ -81,6 +82,8 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
             continue
         try:
             steps.append(_run(session, word, operation))
+        except CaffemodelError:  # of the weights, whatever is to be done with them
+            raise
         except (SurgeryError, FormatError, NetError) as error:
             refusals.append(_refused(word, str(error)))
             if isinstance(operation, NamedOperation) and operation.operation.structural:

@@ -1,0 +1,78 @@
+"""A file that is none of Caffe's, or no file at all, is called what it is by every command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from every_command import COMMANDS, GOOD
+from PIL import Image
+
+import netsurgery as ns
+from netsurgery.cli import run
+
+CALLS = [(name, words) for name, several in COMMANDS.items() for words in several]
+
+#: What is named -> what is said, of a prototxt, of weights and of a picture alike.
+FILES = {
+    "folder": "folder: is a folder, expected ",
+    "https://host/file": "https://host/file: is a URL, not a file; download it first",
+    "page": "page: is a web page, expected ",
+    "pointer": "pointer: is a git-lfs pointer, not the file it stands for, expected ",
+    "zipped": "zipped: is a gzip file, expected ",
+    "good.prototx": "good.prototx: No such file or directory; did you mean good.prototxt?",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
+    Path("good.prototxt").write_text(GOOD)
+    ns.init("good.prototxt", "good.caffemodel")
+    Image.new("L", (8, 8), 7).save("grey.png")
+    Path("folder").mkdir()
+    Path("page").write_text("<!DOCTYPE html>\n<html></html>\n")
+    Path("pointer").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    Path("zipped").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0")
+    return tmp_path
+
+
+def said(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of a command that fails, and writes nothing."""
+    before = sorted(os.listdir())
+    assert run(line.split()) in (1, 2)
+    out, err = capsys.readouterr()
+    assert (out, sorted(os.listdir())) == ("", before)
+    (error,) = (text for text in err.splitlines() if text.startswith("error: "))
+    return error
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(("command", "words"), CALLS)
+def test_for_a_prototxt(
+    command: str, words: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"{command} {words.replace('NET', file)}"
+    assert said(line, capsys).startswith(f"error: {FILES[file]}")
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    ("command", "words"), [call for call in CALLS if "good.caffemodel" in call[1]]
+)
+def test_for_weights(
+    command: str, words: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"{command} {words}".replace("NET", "good.prototxt").replace("good.caffemodel", file, 1)
+    assert said(line, capsys).startswith(f"error: {FILES[file]}")
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(("command", "words"), [call for call in CALLS if "grey.png" in call[1]])
+def test_for_a_picture(
+    command: str, words: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"{command} {words}".replace("NET", "good.prototxt").replace("grey.png", file)
+    assert said(line, capsys).startswith(f"error: {FILES[file]}")
