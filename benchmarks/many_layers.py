@@ -128,7 +128,7 @@ def products(count: int) -> Written:
 
 
 def refused(count: int) -> Written:
-    """InnerProducts that cannot be converted, for what the first of them reads is no map."""
+    """InnerProducts that cannot be converted, for what the first of them reads is not a map."""
     net = Written([INPUT])
     net.layer("mix", "Softmax", "data", "mix", "softmax_param { axis: 2 }")
     net.product("fc", "mix", "fc", inputs=16)

@@ -75,7 +75,7 @@ class PrototxtError(FormatError):
         self._source = source
 
     def more(self, words: str) -> PrototxtError:
-        """The same error, with `words` behind what is wrong."""
+        """The same error, with `words` after what is wrong."""
         at = {"path": self.path, "source": self._source}
         return PrototxtError(self.what + words, line=self.line, column=self.column, **at)
 
@@ -163,7 +163,7 @@ class MemoryLimitError(NetsurgeryError):
         self.what, self.needed, self.allowed, self.left = what, needed, allowed, left
 
     def more(self, words: str) -> MemoryLimitError:
-        """The same error, with `words` behind the message."""
+        """The same error, with `words` after the message."""
         return MemoryLimitError(
             f"{self}{words}",
             what=self.what,

@@ -157,7 +157,7 @@ TEXTS: Table = [
     (
         "letters behind a number",
         b"input_dim: 12abc",
-        "bad.prototxt:1:14: letters right behind a number; put a space between",
+        "bad.prototxt:1:14: letters right after a number; put a space between",
     ),
     ("an extension", b"[caffe.ext]: 1", "bad.prototxt:1:1: found [, expected a field name"),
     (
@@ -171,7 +171,7 @@ TEXTS: Table = [
         "bad.prototxt: is binary data, expected a prototxt; are the prototxt and the caffemodel exchanged?",
     ),
     (
-        "a byte that is no text",
+        "a byte that is not text",
         b"layer \xff { }",
         "bad.prototxt:1:7: the byte 0xff outside a string",
     ),
@@ -263,7 +263,7 @@ TEXTS: Table = [
         "bad.prototxt:1:31: found 999999999999999999999999999999999999999999999999999999999999... (5000 characters), expected a whole number",
     ),
     (
-        "a dim that is no number",
+        "a dim that is not a number",
         b"input: 'd' input_shape { dim: wide }",
         "bad.prototxt:1:31: found wide, expected a whole number",
     ),
@@ -310,7 +310,7 @@ TEXTS: Table = [
     (
         "groups that do not divide",
         IN + CONV + b"num_output: 3 kernel_size: 3 group: 2 } }",
-        "bad.prototxt:2:7: layer 'c' (Convolution): group 2 divides not both its 1 channels and its 3 outputs",
+        "bad.prototxt:2:7: layer 'c' (Convolution): group 2 does not divide both its 1 channels and its 3 outputs",
     ),
     (
         "an axis that is not there",
@@ -357,7 +357,7 @@ MODELS: Table = [
     (
         "a model cut behind the net's name",
         MODEL[:6],
-        "bad.caffemodel: holds no layers, so it is no caffemodel",
+        "bad.caffemodel: holds no layers, so it is not a caffemodel",
     ),
     (
         "a model cut in a tag",
@@ -427,7 +427,7 @@ MODELS: Table = [
     (
         "a model of a net without layers",
         delimited(1, b"net"),
-        "bad.caffemodel: holds no layers, so it is no caffemodel",
+        "bad.caffemodel: holds no layers, so it is not a caffemodel",
     ),
     (
         "random bytes",
@@ -713,12 +713,12 @@ MEANS: Table = [
     (
         "mean.npy, a NaN",
         npy(np.array([np.nan])),
-        "mean.npy: holds values that are no finite float32 numbers",
+        "mean.npy: holds values that are not finite float32 numbers",
     ),
     (
         "mean.npy, more than float32 holds",
         npy(np.array([1e300])),
-        "mean.npy: holds values that are no finite float32 numbers",
+        "mean.npy: holds values that are not finite float32 numbers",
     ),
     (
         "mean.npy, five axes",
@@ -1040,7 +1040,7 @@ def test_settings(
 
 
 def special(folder: Path) -> None:
-    """Things that are no regular files, and are not there."""
+    """Things that are not regular files, and are not there."""
     os.mkfifo("fifo")
     Path("folder").mkdir()
     Path("ring").symlink_to("ring")

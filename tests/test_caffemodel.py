@@ -186,7 +186,7 @@ def test_params_in_several_pieces_are_one(tmp_path: Path) -> None:
             b"layer {\n  name: 'ip1'\n}\n",
             "is text, a prototxt perhaps, expected a caffemodel",
         ),
-        (b"\x0a\x01n", "holds no layers, so it is no caffemodel"),
+        (b"\x0a\x01n", "holds no layers, so it is not a caffemodel"),
         (
             b"\x08\x01\x10\x03",
             "byte 0: begins with a number where a net has its name: a mean (.binaryproto) or a "

@@ -219,8 +219,8 @@ def test_ceil_mode(tmp_path: Path, up: bool, method: str) -> None:
         ("'Permute' permute_param { order: [1, 1] }", "order [1, 1] names an axis twice"),
         (
             "'Permute' permute_param { axis: 1 }",
-            "permute_param has a field axis, which is not known and may change all that is behind "
-            "it; take it out if it changes nothing",
+            "permute_param has a field axis, which is not known and may change everything after "
+            "it; remove it if it changes nothing",
         ),
         ("'Interp'", "expected height and width, or zoom_factor, or shrink_factor"),
         ("'Interp' interp_param { zoom_factor: 2 pad_beg: -4 }",

@@ -199,7 +199,7 @@ TRAIN = "include { phase: TRAIN }"
             BEFORE.replace("bias_term: true", "axle: 1"),
             "fold:bn",
             "n.prototxt:27:69: layer 's' (Scale): scale_param has a field axle, which is not known "
-            "and may change all that is behind it; take it out if it changes nothing",
+            "and may change everything after it; remove it if it changes nothing",
         ),
         (
             BEFORE.replace("bias_term: true", "axis: 2"),

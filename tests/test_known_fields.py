@@ -52,7 +52,7 @@ def test_a_field_of_a_fork_is_refused(version: str) -> None:
         check_types(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
     assert str(caught.value) == (
         "n.prototxt:4:9: layer 'c' (Convolution): convolution_param has a field pad_l, which is "
-        "not known (Synopsys Caffe has it) and may change all that is behind it; take it out if it "
+        "not known (Synopsys Caffe has it) and may change everything after it; remove it if it "
         "changes nothing"
     )
 
@@ -65,7 +65,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
 """
 BLAME = (
     "layer 'conv' (Convolution): convolution_param has a field pad_l, which is not known (Synopsys "
-    "Caffe has it) and may change all that is behind it; take it out if it changes nothing"
+    "Caffe has it) and may change everything after it; remove it if it changes nothing"
 )
 
 
@@ -178,13 +178,13 @@ def test_fields_that_the_definition_of_a_type_does_not_have(
             "kernal_size: 2",
             "25",
             "pooling_param has a field kernal_size, which is not known (did you mean kernel_size?) "
-            "and may change all that is behind it; take it out if it changes nothing",
+            "and may change everything after it; remove it if it changes nothing",
         ),
         (
             "zzz: 2",
             "25",
-            "pooling_param has a field zzz, which is not known and may change all that is behind "
-            "it; take it out if it changes nothing",
+            "pooling_param has a field zzz, which is not known and may change everything after "
+            "it; remove it if it changes nothing",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_part_of_a_name_is_no_match(text: str, hint: str) -> None:
 
 
 def test_lines_without_ids() -> None:
-    """ "kit" is no id: not every line begins with one."""
+    """ "kit" is not an id: not every line begins with one."""
     labels = Labels("l", ("kit fox, Vulpes macrotis", "7 up"))
     assert labels.find("kit fox") == 0
     assert labels.find("7 up") == 1

@@ -105,7 +105,7 @@ def test_what_is_no_mean(spec: str) -> None:
 
 @pytest.mark.parametrize("spec", ["nan", "1,inf,2", "1e39"])
 def test_numbers_that_are_none(spec: str) -> None:
-    assert refused(spec) == "holds values that are no finite float32 numbers"
+    assert refused(spec) == "holds values that are not finite float32 numbers"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_numbers_that_are_none(spec: str) -> None:
         (np.array(["a"]), "an array of <U1, expected numbers"),
         (
             np.array([1, np.nan]),
-            "holds values that are no finite float32 numbers",
+            "holds values that are not finite float32 numbers",
         ),
     ],
 )

@@ -264,7 +264,7 @@ def test_what_is_done_is_said() -> None:
         (
             layer("Flatten", "c", "f") + layer("ReLU", "c", "c").replace('name: "c"', 'name: "r"')
             + layer("Flatten", "c", "g") + fc("fc", "f"),
-            "layer 'f': a layer works in place on what it flattens; 'c' is read again behind it",
+            "layer 'f': a layer works in place on what it flattens; 'c' is read again after it",
         ),
         (
             layer("Flatten", "data", "f")
@@ -274,7 +274,7 @@ def test_what_is_done_is_said() -> None:
         ),
         (
             fc("fc", "c") + layer("Flatten", "fc", "f") + layer("ReLU", "fc", "fc"),
-            "layer 'f': a layer works in place on what it flattens; 'fc' is read again behind it",
+            "layer 'f': a layer works in place on what it flattens; 'fc' is read again after it",
         ),
         (
             reshape("c", "r", 0, -1, 1, 1) + layer("ReLU", "r", "s")
@@ -287,7 +287,7 @@ def test_what_is_done_is_said() -> None:
         ),
         (
             PERMUTED + layer("ReLU", "c", "c") + fc("fc", "p"),
-            "layer 'p': a layer works in place on what it flattens; 'c' is read again behind it",
+            "layer 'p': a layer works in place on what it flattens; 'c' is read again after it",
         ),
     ],
 )  # fmt: skip

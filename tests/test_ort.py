@@ -504,7 +504,7 @@ def test_five_axes_are_refused(engine: EmbeddedEngine, tmp_path: Path) -> None:
     with engine.load(written(tmp_path, text)) as loaded, pytest.raises(PrototxtError) as caught:
         loaded.forward({}, ["y"])
     assert str(caught.value).endswith(
-        "layer 'c' (Convolution): 3 spatial axes behind axis 1 of a blob with 5 axes; expected N x "
+        "layer 'c' (Convolution): 3 spatial axes after axis 1 of a blob with 5 axes; expected N x "
         "C x H x W; only real Caffe takes others (--engine caffe, where a net is run)"
     )
 

@@ -149,7 +149,7 @@ def test_pieces(tmp_path: Path, content: bytes) -> None:
     if content[:2] == b"\xff\xd8" and "markers" in said:
         assert said == "a JPEG with more than 131072 markers of a kind; save it again"
     else:
-        assert said == "more than 131072 pieces that are no pixels; expected a picture"
+        assert said == "more than 131072 pieces that are not pixels; expected a picture"
 
 
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"GIF89a", b"P6\n#", b"P5 "])

@@ -114,7 +114,7 @@ def test_a_name_is_documented(name: str) -> None:
     doc = found.__doc__
     assert doc
     assert doc.strip()
-    # What dataclass writes of itself is no documentation.
+    # What dataclass writes of itself is not a documentation.
     assert not doc.startswith(f"{name}(")
 
 

@@ -181,7 +181,7 @@ def test_a_bottom_of_too_few_axes() -> None:
         ),
         (
             'type: "Convolution" convolution_param { kernel_size: 1 num_output: 2 group: 3 }',
-            "group 3 divides not both its 4 channels and its 2 outputs",
+            "group 3 does not divide both its 4 channels and its 2 outputs",
         ),
         (
             'type: "Convolution" convolution_param { kernel_size: [1, 1, 1] num_output: 2 }',
@@ -220,7 +220,7 @@ def test_a_bottom_of_too_few_axes() -> None:
         ),
         (
             'type: "Convolution" convolution_param { kernel_size: 1 num_output: 3 group: 2 }',
-            "group 2 divides not both its 4 channels and its 3 outputs",
+            "group 2 does not divide both its 4 channels and its 3 outputs",
         ),
         (
             'type: "Convolution" convolution_param { kernel_h: 1 kernel_w: 1 num_output: 3 '

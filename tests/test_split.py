@@ -167,7 +167,7 @@ def test_it_folds_afterwards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "factor", "what"),
     [
-        ("type: 'BatchNorm'", 1.0, "'b': it is no normalization of a fork (BatchNorm): nothing"),
+        ("type: 'BatchNorm'", 1.0, "'b': it is not a normalization of a fork (BatchNorm): nothing"),
         (NVCAFFE, 0.5, "its param 2 is 0.5, expected 1"),
         ("type: 'BN' bn_param { scale_filler { } }", 1.0, "bn_mode is not INFERENCE"),
         ("param { name: 'p' } " + PSPNET, 1.0, "it shares its param 0 with layer 'other'"),

@@ -154,7 +154,7 @@ def test_places_are_the_authors() -> None:
         ('a: "open\n', 1, 4, "a string that does not end on its line"),
         (f'a: "{100_001 * (chr(92) + "n")}"', 1, 4, "a string that has over 100000 escapes"),
         ("a: [1 2]", 1, 7, "found 2, expected , or ]"),
-        ("a: 1x", 1, 5, "letters right behind a number; put a space between"),
+        ("a: 1x", 1, 5, "letters right after a number; put a space between"),
         ("[ext]: 1", 1, 1, "found [, expected a field name"),
         ("a: 1 \ufeff", 1, 6, "a byte order mark in the middle of the text"),
         ("a: \x00", 1, 4, "a stray '\\x00'; expected a field name or a value"),

@@ -371,7 +371,7 @@ def test_fields_that_v1_has_not_are_told(tmp_path: Path) -> None:
 REFUSED_BINARY = {
     "layers { type: RELU } layer { }": "byte 4: holds layers of two generations (fields 2 and "
     "100); Caffe would drop the weights of those in field 100",
-    'name: "n"': "holds no layers, so it is no caffemodel",
+    'name: "n"': "holds no layers, so it is not a caffemodel",
     'input: "a" input: "b" input_shape { dim: 3 } layer { }': "byte 0: 1 input_shape for 2 inputs",
     'input: "a" input_dim: 3 layer { }': "byte 0: 1 input_dim for 1 inputs; each takes four",
     'input: "a" input_shape { dim: 3 } layers { layer { } }': "byte 4: input_shape in a V0 net, "
@@ -408,7 +408,7 @@ def test_what_is_not_understood_is_refused_in_binary(text: str, tmp_path: Path) 
             "byte 0: layer 'a': found the type 127, expected a type of Caffe's V1, at most 39",
         ),
         (b"\x08\x01\x12\x00", "byte 0: a number where a net has its name; no net"),
-        (b"\x12\x02\x2a\x00", "byte 0: layer '': its type is no number of V1's"),
+        (b"\x12\x02\x2a\x00", "byte 0: layer '': its type is not a number of V1's"),
         (b"\x12\x02\x38\x01", "byte 2: field 7 has wire type 0 instead of 5 or 2"),
         (b"\x12\x02\x30\x01", "byte 2: field 6 has wire type 0 instead of 2"),
     ],

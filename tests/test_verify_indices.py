@@ -55,7 +55,7 @@ def test_marks_and_words_as_slices_of_one_input() -> None:
 
 
 def test_marks_joined_from_two_inputs() -> None:
-    """The first step of the second input is no first step of the sequence."""
+    """The first step of the second input is not a first step of the sequence."""
     text = (
         layer("Concat", "a b", "joined", "concat_param { axis: 0 }")
         + layer("Split", "joined", "one two")

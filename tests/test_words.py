@@ -21,6 +21,8 @@ PHRASES = {
     r"\blet(s|ting)? go of\b": "close, release",
     r"\bon the wire\b": "at the protobuf level",
     r"\banew\b": "again, from scratch",
+    # "a file that is no net"; "there is no net" and "no longer" are fine.
+    r"(?<!there )\b(is|are) no (?=net|layer|map|picture|number|caffemodel|blob|text)": "is not a",
 }
 
 

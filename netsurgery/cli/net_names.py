@@ -99,7 +99,7 @@ def _items(words: Iterable[str], incomplete: str) -> Items:
 
 
 def _inputs(ctx: click.Context) -> Iterator[Path]:
-    """The input files on the command line; those behind an option without its value are words."""
+    """The input files on the command line; those after an option without its value are words."""
     for param in ctx.command.params:
         if isinstance(param.type, InputFile) and param.name is not None:
             value = ctx.params.get(param.name)

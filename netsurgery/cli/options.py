@@ -242,7 +242,7 @@ class LevelType(click.IntRange):
 class NumberType(click.FloatRange):
     """A number in a range; NaN, which click takes for inside any range, is not.
 
-    finite: infinity, which is no value of a pixel, is not either.
+    finite: infinity, which is not a value of a pixel, is not either.
     """
 
     def __init__(self, *, finite: bool = False, **limits: Any) -> None:

@@ -73,7 +73,7 @@ class Progress:
 
 
 def _next_line() -> None:
-    """For the shell's prompt, where a signal ends the command behind a bar."""
+    """For the shell's prompt, where a signal ends the command after a bar."""
     say("\n")
 
 

@@ -99,7 +99,7 @@ class Package:
 
 
 def require_tools() -> None:
-    """Raises InstallError where this is no machine of the Debian family."""
+    """Raises InstallError where this is not a machine of the Debian family."""
     for tool in TOOLS:
         if shutil.which(tool) is None:
             raise InstallError(

@@ -51,7 +51,7 @@ class CaffeNet(Closeable):
             self._blobs = shapes_by_name(facts["blobs"])
             self._inputs = [str(name) for name in facts["inputs"]]
             if not self._blobs.keys() >= set(self._inputs):
-                raise ValueError("an input is no blob")
+                raise ValueError("an input is not a blob")
         self._open = True
 
     @property

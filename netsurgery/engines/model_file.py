@@ -125,7 +125,7 @@ def check_saved(path: Path, layers: int) -> None:
 def count_layers(source: FileSource) -> int:
     """How many layers a NetParameter has, read at its top level to the last byte.
 
-    Raises CaffemodelError for a file that is no run of fields.
+    Raises CaffemodelError for a file that is not a run of fields.
     """
     fields = WireReader(source).fields(0, source.size)
     return sum(field.number in (NET_V1, NET_V2) for field in fields)

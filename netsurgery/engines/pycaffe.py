@@ -204,8 +204,8 @@ class PycaffeEngine(Closeable):
         name ends in .h5. Layers that the net lacks are left alone, and with `partial` also those
         that the weights lack. Else these raise, as does whatever does not fit: NetError and
         PrototxtError, naming the layer. Raises RefusedToLoad with Caffe's own words, EngineFailed
-        for files that are not there, and CaffemodelError for weights that are no caffemodel, which
-        Caffe may load without a word. Raises EffectRefused for a layer that reads, writes or
+        for files that are not there, and CaffemodelError for weights that are not a caffemodel,
+        which Caffe may load without a word. Raises EffectRefused for a layer that reads, writes or
         imports by itself where `options.allow` does not say so, and what `Net.read` raises: Caffe
         is given the text that was read here, never the file.
         """

@@ -28,7 +28,7 @@ def _window(ctx: LayerContext) -> Window:
         stock = ctx.layer.type != "DepthwiseConvolution"
         alternative = f"; {only_caffe('takes others')}" if stock else ""
         raise ctx.layer.error(
-            f"{len(ctx.shape) - axis - 1} spatial axes behind axis {axis} of a blob with "
+            f"{len(ctx.shape) - axis - 1} spatial axes after axis {axis} of a blob with "
             f"{len(ctx.shape)} axes; expected N x C x H x W{alternative}"
         )
     return conv_window(ctx.layer, 2)

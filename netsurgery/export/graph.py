@@ -46,7 +46,7 @@ class Graph:
 
     ``inputs`` and ``outputs`` are value -> shape; an axis of a shape may be a name: dynamic.
     ``starts`` are values that must be 0 for the graph to hold, with the layer that says so and
-    their shape: see recurrent.py. ``layer`` is the layer being written. ``last``: the number behind
+    their shape: see recurrent.py. ``layer`` is the layer being written. ``last``: the number after
     the last fresh name of each hint.
     """
 

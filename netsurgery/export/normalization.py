@@ -103,7 +103,7 @@ def _mvn(ctx: LayerContext) -> list[str]:
 
 
 def _aligned(shape: Shape, axis: int, axes: int) -> Shape:
-    """`shape` with ones behind it, so that it meets a blob of `axes` axes from `axis` on."""
+    """`shape` with ones after it, so that it meets a blob of `axes` axes from `axis` on."""
     return (*shape, *[1] * (axes - axis - len(shape)))
 
 

@@ -239,7 +239,7 @@ def linked_location(model: Path | str, output: Path | str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Preprocess:
-    """caffe.io.Transformer's steps behind resizing, in its order.
+    """caffe.io.Transformer's steps after resizing, in its order.
 
     Pixels 0..255 become 0..1; channels are taken in the order `channel_swap`; times `raw_scale`;
     less `mean` (C values, in the net's own order); times `input_scale`.
@@ -251,10 +251,10 @@ class Preprocess:
     input_scale: float = 1.0
 
     def __call__(self, graph: Graph, name: str, shape: Shape) -> str:
-        """Put the steps behind the graph's input `name`, N x C x H x W."""
+        """Put the steps after the graph's input `name`, N x C x H x W."""
         value, channels = name, shape[1] if len(shape) == 4 else 0
         if not channels:
-            raise MeanError(f"input {name} is no N x C x H x W, so pixels cannot be made ready")
+            raise MeanError(f"input {name} is not N x C x H x W, so pixels cannot be made ready")
         graph.layer = "preprocess"
         if self.channel_swap is not None:
             order = np.asarray(self.channel_swap, np.int64)

@@ -34,7 +34,7 @@ def _inside(window: Window, size: Shape, cells: Shape) -> Shape:
 
 
 def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
-    """How many rows and columns the last windows need behind the map (never less than none).
+    """How many rows and columns the last windows need after the map (never less than none).
 
     Always fewer than the kernel has, which is what ONNX Runtime asks of a padding.
     """
@@ -43,7 +43,7 @@ def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
 
 
 def _with_outside(ctx: LayerContext, value: str, inside: Shape, cells: Shape, fill: float) -> str:
-    """`value` and, behind it, `fill` for the windows that see padding alone."""
+    """`value` and, after it, `fill` for the windows that see padding alone."""
     if inside == cells:
         return value
     behind = [n - have for n, have in zip(cells, inside, strict=True)]
@@ -173,7 +173,7 @@ def pool_any_size(ctx: LayerContext, window: Window, kind: str, fill: float, *, 
     value = ctx.bottom
     sizes = {"kernel_shape": window.kernel, "strides": window.stride}
     if window.stride == (1, 1):
-        # No window is cut: the padding behind the map is the padding before it.
+        # No window is cut: the padding after the map is the padding before it.
         if any(window.pad):
             value = _pad(ctx, value, ctx.ints((0, 0, *window.pad) * 2), fill)
         return ctx.op(kind, value, **sizes)
@@ -191,7 +191,7 @@ def _axes(window: Window) -> list[tuple[int, int, int]]:
 
 
 def _padding_only(ctx: LayerContext, window: Window, up: bool) -> tuple[str, str]:
-    """Rows and columns needed behind the map, and how many windows see padding alone."""
+    """Rows and columns needed after the map, and how many windows see padding alone."""
     kernel, stride, pad = (
         ctx.ints(numbers) for numbers in (window.kernel, window.stride, window.pad)
     )

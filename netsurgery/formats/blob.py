@@ -148,7 +148,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlo
     """The blob whose BlobProto has the bytes `start` to `end`. Raises CaffemodelError.
 
     Refused: numbers that do not agree with the shape in their count (none included), shapes that
-    Caffe could not hold, raw data of a type that is no weight's.
+    Caffe could not hold, raw data of a type that is not a weight's.
     """
     reader.claim.add(_BLOB_MEMORY + 4 * len(where))
     legacy: dict[int, int] = {}

@@ -62,7 +62,7 @@ FIELDS = {
 
 NET_NAME, NET_V1, NET_V2 = 1, 2, 100
 _V0_IN_V1 = 1
-#: More layers than this, or more parts of one, are no net.
+#: More layers than this, or more parts of one, are not a net.
 _MANY = 100_000
 #: The same for the parts of all layers, each of which takes memory, however empty.
 _MANY_PARTS = 1_000_000
@@ -118,7 +118,7 @@ class ModelLayer:
         """The message in field `number`, encoded; b"" where there is none.
 
         Several are joined, which to protobuf means the same as merging them. Raises
-        CaffemodelError for a field that is no message.
+        CaffemodelError for a field that is not a message.
         """
         fields = [each for each in self.fields() if each.number == number]
         for each in fields:
@@ -154,7 +154,7 @@ class Caffemodel(Closeable):
                         entry.start,
                     )
         if not layers:
-            raise reader.error("holds no layers, so it is no caffemodel")
+            raise reader.error("holds no layers, so it is not a caffemodel")
         self.layers = tuple(layers)
         self._named: dict[str, list[ModelLayer]] = {}
         for layer in layers:

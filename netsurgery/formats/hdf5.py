@@ -46,7 +46,7 @@ _DEPTH = 32
 #: What is kept of a link of the file, and how often its name is in it.
 _LINK_MEMORY, _COPIES = 2000, 8
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
-#: Zeros shrink a thousandfold at most; what claims more is no file of weights.
+#: Zeros shrink a thousandfold at most; what claims more is not a file of weights.
 _SHRINKS = 1100
 
 
@@ -192,7 +192,7 @@ def _data(reader: Hdf5Reader, file: Any) -> Any:
 
 
 def _text(name: str | bytes) -> str:
-    """A link's name; bytes that are no UTF-8 survive as surrogates."""
+    """A link's name; bytes that are not UTF-8 survive as surrogates."""
     return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
 
 
@@ -281,7 +281,7 @@ def _packed(reader: Hdf5Reader, where: str, dataset: Any) -> tuple[int, int] | N
     if layout != h5py.h5d.CONTIGUOUS or offset is None:
         return None
     if offset + length > reader.source.size:
-        raise reader.error(f"{where}: its numbers lie behind the end of the file")
+        raise reader.error(f"{where}: its numbers lie beyond the end of the file")
     return (offset, length) if dataset.dtype == "<f4" else None
 
 
@@ -382,7 +382,7 @@ def _rooms(group: Any, layer: NewLayer) -> list[tuple[int, Segment]]:
 
 
 def _between(file: BinaryIO, rooms: Sequence[tuple[int, Segment]]) -> list[Segment]:
-    """The rooms, and the bytes that the file has before, between and behind them."""
+    """The rooms, and the bytes that the file has before, between and after them."""
     segments: list[Segment] = []
     for offset, segment in rooms:
         segments += [Bytes(file.read(offset - file.tell())), segment]

@@ -192,5 +192,5 @@ def _checked(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
         values: NDArray[np.float32] = empty(shape or (1,), "f4", f"{name}: its array")
         values[...] = array.reshape(values.shape)
     if not all(np.isfinite(part).all() for part in values):
-        raise MeanError(f"{name}: holds values that are no finite float32 numbers")
+        raise MeanError(f"{name}: holds values that are not finite float32 numbers")
     return values

@@ -41,7 +41,7 @@ __all__ = [
     "remove_field",
 ]
 
-#: A prototxt longer than this is no prototxt; the largest nets in use have 2 MiB.
+#: A prototxt longer than this is not a prototxt; the largest nets in use have 2 MiB.
 MAX_BYTES = 16 << 20
 
 _EXPECTED = "a prototxt"
@@ -186,7 +186,7 @@ def quoted(value: str, like: Scalar | None = None) -> str:
 
 
 def insert_field(edits: Edits, after: TextField, text: str) -> None:
-    """Insert the field `text` behind the field `after`, laid out as `after` is.
+    """Insert the field `text` after the field `after`, laid out as `after` is.
 
     Where `after` has its line to itself (but for a comment) the new field gets a line of its own
     with the same indentation and line end; else it follows on the same line.
@@ -288,7 +288,7 @@ def _nets_of(root: Message) -> str:
 
 
 _TEXT = re.compile(rb"[\t\n\v\f\r\x20-\x7e\x80-\xff]*")
-#: A field's name and what follows it, behind comments; protobuf's own tags look otherwise.
+#: A field's name and what follows it, after comments; protobuf's own tags look otherwise.
 _FIELD = re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|#[^\n]*\n)*[A-Za-z_]\w*\s*[:{]")
 _EITHER = "a prototxt or a caffemodel"
 

@@ -58,7 +58,7 @@ class _Parser:
         return self.source.text[self.start : self.end]
 
     def advance(self) -> None:
-        """Step to the next token; its kind is "" behind the last one."""
+        """Step to the next token; its kind is "" after the last one."""
         text, at = self.source.text, self.end
         self.last = at
         match = _TOKEN.match(text, at)
@@ -73,7 +73,7 @@ class _Parser:
             return
         self.kind, self.end = match.lastgroup or "", match.end()
         if self.kind == "number" and text[self.end : self.end + 1].isidentifier():
-            raise self.source.error("letters right behind a number; put a space between", self.end)
+            raise self.source.error("letters right after a number; put a space between", self.end)
 
     def _stray(self, char: str, at: int) -> PrototxtError:
         if char in "\"'":

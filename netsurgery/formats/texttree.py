@@ -202,7 +202,7 @@ class Scalar:
 class TextField:
     """``name: value`` or ``name { ... }``; a list ``[a, b]`` is one field for each element.
 
-    ``start`` is the name's offset; ``end`` is behind the value (a list's elements all end behind
+    ``start`` is the name's offset; ``end`` is after the value (a list's elements all end after
     the ``]``). ``in_list``: whether it is an element of a list.
     """
 
@@ -224,7 +224,7 @@ class EmptyList:
 
 @dataclass(eq=False, slots=True)
 class Message:
-    """Fields between braces; ``start`` is at the ``{`` and ``end`` behind the ``}``.
+    """Fields between braces; ``start`` is at the ``{`` and ``end`` after the ``}``.
 
     For the whole text they are its first offset and its length.
     """

@@ -176,7 +176,7 @@ def set_max_memory(limit: int | str | None) -> None:
 
     None: three quarters of what is free when the first of it is claimed. It holds for the whole
     process. What needs more raises MemoryLimitError before it is allocated; engines that run in
-    this process or another are reckoned with. Raises ValueError for what is no size.
+    this process or another are reckoned with. Raises ValueError for what is not a size.
 
     Example:
 
@@ -204,7 +204,7 @@ def allowed() -> int:
 
 
 def parse_memory(text: str) -> int:
-    """``"4GiB"``, ``"500 MB"``: bytes. Raises ValueError for what is no size above 0."""
+    """``"4GiB"``, ``"500 MB"``: bytes. Raises ValueError for what is not a size above 0."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([a-z]+)", text.strip().lower(), re.ASCII)
     count = int(float(match[1]) * _WORDS.get(match[2], 0)) if match else 0
     if not 0 < count < 1 << 62:

@@ -76,7 +76,7 @@ def read_whole(path: Path | str, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes.
 
     Raises OSError, its strerror fit for a message, for a file that cannot be read, changes
-    meanwhile, is larger, or is no regular file: a FIFO would be waited for, a device might never
+    meanwhile, is larger, or is not a regular file: a FIFO would be waited for, a device might never
     end.
     """
     with FileSource(path) as source:

@@ -193,7 +193,7 @@ class WireReader(Reader):
         return field._replace(end=stop)
 
     def text(self, field: WireField) -> str:
-        """A string field; bytes that are no UTF-8 survive as surrogates, to be written back."""
+        """A string field; bytes that are not UTF-8 survive as surrogates, to be written back."""
         self.expect(field, Wire.DELIMITED)
         return self.read(field.body, field.end).decode("utf-8", "surrogateescape")
 

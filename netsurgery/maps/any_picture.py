@@ -97,7 +97,7 @@ def each_picture(
 
 
 def is_one_picture(images: Any) -> bool:
-    """Whether it is one picture; so is what is no picture, for `as_picture` to refuse it."""
+    """Whether it is one picture; so is what is not a picture, for `as_picture` to refuse it."""
     if getattr(images, "ndim", 0) == 4:
         return False
     alone = (str, os.PathLike, bytes, bytearray, memoryview, Picture)

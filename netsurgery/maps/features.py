@@ -42,7 +42,7 @@ Size = tuple[int, int]
 class Features:
     """One blob of one picture; in a notebook it is drawn, channel by channel.
 
-    values: float32 C x H x W, or whatever the blob has behind its batch of one. field: what a cell
+    values: float32 C x H x W, or whatever the blob has after its batch of one. field: what a cell
     depends on, in input pixels; window: the (height, width) of the input pixels that a cell stands
     for, as a classifier does for its input; both None where they are not known. placement: where
     the picture lies in the input.
@@ -73,7 +73,7 @@ class Features:
         plus field (padding included, so that offset may be negative). window: cell i stands for
         pixels i x stride to that plus window, the classifier's old input for its own maps; None
         where an input of that size would not give one cell (the field is all there is to say).
-        Of several cells that each depend on the whole picture (behind the gate of a squeeze and
+        Of several cells that each depend on the whole picture (after the gate of a squeeze and
         excitation), field and offset are None.
         """
         placement, field = self.placement, self.field
@@ -97,7 +97,7 @@ class Features:
     def to_picture(self) -> Image.Image:
         """The channels side by side, all on one scale of colours; a Pillow image.
 
-        Raises NetError for values that are no channels.
+        Raises NetError for values that are not channels.
         """
         from netsurgery.maps.grid import draw_grid
 
@@ -114,7 +114,7 @@ class Features:
     def _repr_png_(self) -> bytes | None:
         try:
             return self.to_png()
-        except NetError:  # its shape is no picture's
+        except NetError:  # its shape is not a picture's
             return None
 
     def __repr__(self) -> str:

@@ -307,7 +307,7 @@ def _pixels(file: BinaryIO, path: str) -> Pixels:
                 "scale it down first"
             )
         check_decoder(image)
-        if image.format != "PNG":  # what is behind its pixels is read in pieces, too
+        if image.format != "PNG":  # what is after its pixels is read in pieces, too
             metered.free()
         mode = _known_mode(image)
         pixel = 1 if image.mode in ("1", "L", "P") else 4

@@ -62,7 +62,7 @@ class MapSource:
 
     @classmethod
     def of_blobs(cls, model: NetWithWeights, blobs: Sequence[str]) -> MapSource:
-        """The source of `blobs`, which need be no maps. Raises as `of_map`."""
+        """The source of `blobs`, which need not be maps. Raises as `of_map`."""
         require_blobs(model.net, blobs)
         return cls._of(model, blobs)
 

@@ -43,7 +43,7 @@ COMMENT_LIMIT = 10000
 #: Pixels for a decoder that is written in Python.
 SLOW_LIMIT = 1 << 24
 
-#: Reads of less than _PIECE bytes, about, while a header is read or what is behind the pixels.
+#: Reads of less than _PIECE bytes, about, while a header is read or what is after the pixels.
 READ_LIMIT, _PIECE = 1 << 17, 1024
 
 _SLOW = ("ppm", "ppm_plain", "bmp_rle")
@@ -98,7 +98,7 @@ class Metered:
         self._left -= (_PIECE - len(data)) * self._counts
         if self._left < 0:
             raise ImageError(
-                f"more than {READ_LIMIT} pieces that are no pixels; expected a picture"
+                f"more than {READ_LIMIT} pieces that are not pixels; expected a picture"
             )
         return data
 

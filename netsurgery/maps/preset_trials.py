@@ -105,7 +105,7 @@ def _answer(mapper: Mapper, picture: Picture, expected: int, size: InputSize | N
 def class_probabilities(values: NDArray[np.float32], is_probability: bool) -> NDArray[np.float64]:
     """The probability of each class, of C or C x H x W scores; of a map the mean over its cells.
 
-    Scores that are no probabilities yet go through a softmax. NaN counts as 0.
+    Scores that are not probabilities yet go through a softmax. NaN counts as 0.
 
     >>> class_probabilities(np.zeros(4, np.float32), is_probability=False).tolist()
     [0.25, 0.25, 0.25, 0.25]

@@ -16,7 +16,7 @@ __all__ = ["BlobIndex"]
 
 
 class _Versions:
-    """One blob's writers in file order, and the readers behind each and before the first."""
+    """One blob's writers in file order, and the readers after each and before the first."""
 
     def __init__(self) -> None:
         self.writers: list[Layer] = []
@@ -51,7 +51,7 @@ class BlobIndex:
         return writers[before - 1] if before else None
 
     def readers(self, index: int, blob: str) -> tuple[Layer, ...]:
-        """The layers that read `blob` behind the layer of this index, up to its next writer."""
+        """The layers that read `blob` after the layer of this index, up to its next writer."""
         places, _, readers = self._blobs.get(blob, _UNKNOWN)
         layers = readers[bisect_right(places, index)]
         if layers and layers[0].index <= index:  # it does not write the blob itself

@@ -133,14 +133,14 @@ def place_cells(
     box = window or _classifier_input(net, name, declared, blob)
     if box is None:
         return Cells(field, field.offset, field.size, False)
-    high, wide = Fraction(box[0]), Fraction(box[1])
+    height, width = Fraction(box[0]), Fraction(box[1])
     box_of_one = _one_cell(net, {name: (1, declared[1], *box)}, blob)
     if box_of_one or (window and not _enlarges(net, known, blob, (_ZERO, _ZERO))):
-        return Cells(field, (_ZERO, _ZERO), (high, wide), True)
+        return Cells(field, (_ZERO, _ZERO), (height, width), True)
     if window is None:
         return Cells(field, field.offset, field.size, False)
-    start = field.middle[0] - high / 2, field.middle[1] - wide / 2
-    return Cells(field, start, (high, wide), False)
+    start = field.middle[0] - height / 2, field.middle[1] - width / 2
+    return Cells(field, start, (height, width), False)
 
 
 def _classifier_input(
@@ -152,10 +152,10 @@ def _classifier_input(
     if blob not in known or len(cells) != 4:
         return None
     stride = known[blob].stride
-    high, wide = (declared[2 + i] - stride[i] * (cells[2 + i] - 1) for i in range(2))
-    if min(high, wide) < 1 or {high.denominator, wide.denominator} != {1}:
+    height, width = (declared[2 + i] - stride[i] * (cells[2 + i] - 1) for i in range(2))
+    if min(height, width) < 1 or {height.denominator, width.denominator} != {1}:
         return None
-    return None if _enlarges(net, known, blob, (high, wide)) else (int(high), int(wide))
+    return None if _enlarges(net, known, blob, (height, width)) else (int(height), int(width))
 
 
 def _enlarges(

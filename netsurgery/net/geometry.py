@@ -2,7 +2,7 @@
 
 Along one axis cell i of a blob depends on the pixels [offset + stride x i, offset + stride x i +
 size) of the net's input, padding included, and on no others. Where a cell depends on fewer at some
-places than at others (behind a deconvolution, or a resampling) this is the smallest such interval
+places than at others (after a deconvolution, or a resampling) this is the smallest such interval
 that holds for every i, so stride, offset and size may be fractions. The middle of the interval is
 the place of the cell: offset + size / 2 + stride x i.
 """
@@ -72,7 +72,7 @@ class ReceptiveField:
 
 
 def slid(field: ReceptiveField, window: Window) -> ReceptiveField:
-    """Behind a convolution or pooling, of extent e, stride s and padding p.
+    """After a convolution or pooling, of extent e, stride s and padding p.
 
     stride' = stride x s, offset' = offset - p x stride, size' = size + (e - 1) x stride.
     """
@@ -84,7 +84,7 @@ def slid(field: ReceptiveField, window: Window) -> ReceptiveField:
 
 
 def spread(field: ReceptiveField, window: Window) -> ReceptiveField:
-    """Behind a deconvolution, which spreads every cell over e cells, s apart, and cuts p off.
+    """After a deconvolution, which spreads every cell over e cells, s apart, and cuts p off.
 
     Its cell j is reached by the cells from (j + p - e + 1) / s to (j + p) / s: stride' =
     stride / s, offset' = offset + (p - e + 1) x stride', size' = size + (e - 1) x stride'.
@@ -106,7 +106,7 @@ def cropped(field: ReceptiveField, before: tuple[int, int]) -> ReceptiveField:
 def resampled(
     field: ReceptiveField, size: tuple[int, int], new_size: tuple[int, int]
 ) -> ReceptiveField:
-    """Behind a bilinear interpolation to another size, with the corner cells kept in place.
+    """After a bilinear interpolation to another size, with the corner cells kept in place.
 
     Cell j reads at r x j, r = (size - 1) / (new_size - 1): two cells, or the one that lies there.
     """
@@ -114,7 +114,7 @@ def resampled(
         Fraction(size[i] - 1, new_size[i] - 1) if min(size[i], new_size[i]) > 1 else _ZERO
         for i in range(2)
     ]
-    # r x j lies at most this far behind the one cell it reads, and before the other.
+    # r x j lies at most this far after the one cell it reads, and before the other.
     between = [1 - Fraction(1, rate.denominator) for rate in rates]
     return field._shifted(
         [-part for part in between],
@@ -126,7 +126,7 @@ def resampled(
 def whole(
     field: ReceptiveField, size: tuple[int, int], *, keeps_size: bool = False
 ) -> ReceptiveField:
-    """Behind a layer that looks at the whole map, of `size` cells.
+    """After a layer that looks at the whole map, of `size` cells.
 
     It makes one cell of it, whose window is the whole map, or, with `keeps_size`, the same map.
     """

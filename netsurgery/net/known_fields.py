@@ -161,7 +161,7 @@ def _refusal(layer: Layer, field: TextField) -> PrototxtError:
     hint = "" if problem is None else problem.hint
     return layer.message.source.error(
         f"{named}{_where(layer, field)} has a field {field.name}, which is not known"
-        f"{f' ({hint})' if hint else ''} and may change all that is behind it; take it out if it "
+        f"{f' ({hint})' if hint else ''} and may change everything after it; remove it if it "
         "changes nothing",
         field.start,
     )

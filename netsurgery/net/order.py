@@ -1,7 +1,7 @@
 """In which order the numbers of a blob lie.
 
 Those of a map lie channel by channel, row by row. A Permute lays them otherwise, a Flatten keeps
-them as they lie, a Concat puts those of several maps one behind the other; and so lie the columns
+them as they lie, a Concat puts those of several maps one after the other; and so lie the columns
 of an InnerProduct's weight that reads them.
 """
 

@@ -1,7 +1,7 @@
 """The shape of every blob and param of a net, by Caffe 1.0's own arithmetic.
 
 A layer type that is not known, and a field that its definition does not have, make the shapes
-behind it unknown, with the reason, and no more: what does not depend on it is still inferred. So
+after it unknown, with the reason, and no more: what does not depend on it is still inferred. So
 does a layer of a fork of Caffe that is not as the fork's definition has it: another fork may have
 it so.
 """

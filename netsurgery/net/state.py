@@ -26,7 +26,7 @@ class NetState:
 
     phase: "TEST" or "TRAIN". shapes: (blob, shape) of inputs and data layers' tops, as if the text
     declared them; `shapes.infer` takes them and refuses one that fits no blob. Raises NetError for
-    another phase, and for a level that is no int32.
+    another phase, and for a level that is not an int32.
 
     >>> state = NetState("TRAIN", stages=("deploy",)).at({"data": (1, 3, 9, 9)})
     >>> state.phase, state.shapes

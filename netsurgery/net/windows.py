@@ -25,7 +25,7 @@ class Window:
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     def convolved(self, size: Shape) -> Shape:
-        """Size behind a convolution: (size + 2 pad - extent) / stride + 1, rounded down.
+        """Size after a convolution: (size + 2 pad - extent) / stride + 1, rounded down.
 
         -1 where the window does not fit even once.
         """
@@ -34,7 +34,7 @@ class Window:
 
 
 def deconv_out(window: Window, size: Shape) -> Shape:
-    """Size behind a deconvolution: stride x (size - 1) + extent - 2 pad."""
+    """Size after a deconvolution: stride x (size - 1) + extent - 2 pad."""
     axes = zip(size, window.extent, window.stride, window.pad, strict=True)
     return tuple(s * (n - 1) + e - 2 * p for n, e, s, p in axes)
 
@@ -121,7 +121,7 @@ def pool_rounds_up(layer: Layer) -> bool:
 
 
 def pool_out(layer: Layer, window: Window, size: Shape) -> Shape:
-    """Size behind a pooling: as a convolution's, but rounded up where `pool_rounds_up`.
+    """Size after a pooling: as a convolution's, but rounded up where `pool_rounds_up`.
 
     With padding, Caffe drops a last window that would begin wholly in the padding.
     """

@@ -234,7 +234,7 @@ class Blob:
     def reshape(self, *shape: int) -> None:
         """Give an input another shape, as pycaffe does; it holds zeros then.
 
-        Every other blob follows by itself. Raises NetError for a blob that is no input.
+        Every other blob follows by itself. Raises NetError for a blob that is not an input.
         """
         self._store.reshape(self.name, shape)
 

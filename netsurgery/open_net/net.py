@@ -154,7 +154,7 @@ class Net(Closeable):
         """Run the net with its present params; returns blob -> float32 array, the caller's own.
 
         arrays: by the inputs' names, ``net.forward(data=x)``, N x C x H x W for pictures; inputs
-        takes those whose names are no words of Python. They are converted to float32, and the net
+        takes those whose names are not words of Python. They are converted to float32, and the net
         is reshaped to them: batch, height and width may be others than the prototxt declares. An
         input that is left out has what it had last; without any the net runs on what
         ``net.blobs["data"].data`` holds. blobs: what to return besides the outputs. engine: as in
@@ -194,7 +194,7 @@ class Net(Closeable):
         """Give inputs other shapes, ``net.reshape(data=(1, 3, 451, 451))``; they hold zeros then.
 
         Every other blob follows by itself, and `forward` reshapes to its arrays: what is left of
-        pycaffe's ``net.reshape()`` is nothing. Raises NetError for a name that is no input's.
+        pycaffe's ``net.reshape()`` is nothing. Raises NetError for a name that is not an input's.
 
         >>> net = Net("prototxt/digits_deploy.prototxt")
         >>> net.blobs["data"].reshape(3, 1, 32, 32)

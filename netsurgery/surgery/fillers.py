@@ -53,7 +53,7 @@ class Filler:
 def read_filler(message: Message | None, default: Filler) -> Filler:
     """The filler of `message` (``weight_filler { ... }``); `default` where there is none.
 
-    Raises PrototxtError for a field that is no number, or a variance_norm unknown to Caffe.
+    Raises PrototxtError for a field that is not a number, or a variance_norm unknown to Caffe.
     """
     if message is None:
         return default

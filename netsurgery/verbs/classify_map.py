@@ -63,8 +63,8 @@ def classify_map(
     level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
-    Raises SettingsError, ImageError (which is a TypeError too for what is no picture), MeanError,
-    PrototxtError, NetError, EngineError.
+    Raises SettingsError, ImageError (which is a TypeError too for what is not a picture),
+    MeanError, PrototxtError, NetError, EngineError.
 
     >>> import netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"

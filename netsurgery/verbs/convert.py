@@ -336,7 +336,7 @@ def convert(
     net: a prototxt (of V0 too, which is upgraded first), with its weights or without any; or an
     open net, whose present params count and whose own stay as they are. folder, prototxt_out,
     weights_out: where the outputs go, see `Conversion.save`; without any nothing is written.
-    suffix: put behind the names of the layers converted. layers: the InnerProduct layer or layers
+    suffix: appended to the names of the converted layers. layers: the InnerProduct layer or layers
     to convert, None for all. input_size: (height, width) of the new input in pixels; None to take
     what gives a map of `map_size` (rows, columns), 8 x 8 by default: old size + total stride x
     (cells - 1). input_shapes: blob -> shape, for inputs whose shape the prototxt does not say.

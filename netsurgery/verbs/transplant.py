@@ -204,7 +204,7 @@ def transplant(
     fill. A param goes where it has the same shape, or the same numbers in another (O x C*H*W of an
     InnerProduct in O x C x H x W); one of another size is refused, never repeated or cut, unless
     `cut` asks for the part that overlaps. names: layer -> target layer, "" for none. prefix,
-    suffix: put before or behind every other name. strict: every layer of the target must have its
+    suffix: put before or after every other name. strict: every layer of the target must have its
     params. weights_out: the file to write, see `Transplantation.save`; without it nothing is
     written. state: phase, stages, level and shapes to read prototxts in. dry_run: write nothing,
     see `Transplantation.plan_outputs`. progress: as in `Transplantation.save`.

@@ -255,7 +255,7 @@ def _coarser(
 ) -> list[str]:
     """The layers before the map whose cells are not as near, or not in step with its own.
 
-    Behind an Interp or a Deconvolution, windows begin between the cells of the layers before it;
+    After an Interp or a Deconvolution, windows begin between the cells of the layers before it;
     the classifier has other cells there.
     """
     known = asked.fields(new, inputs)

@@ -22,7 +22,7 @@ def with_reordered(
 ) -> tuple[ParamDifference, ...]:
     """`params`, with status "reordered" for those whose columns differ in their order alone.
 
-    Behind a Permute an InnerProduct reads a map H, W, C; another net reads the same C, H, W.
+    After a Permute an InnerProduct reads a map H, W, C; another net reads the same C, H, W.
     """
     if not any(param.status == "different" and param.index == 0 for param in params):
         return tuple(params)

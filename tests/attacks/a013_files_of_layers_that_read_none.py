@@ -1,4 +1,4 @@
-"""A layer that is no data layer names a file all the same.
+"""A layer that is not a data layer names a file all the same.
 
 Idea: The mean of a MemoryData and the matrix of an InfogainLoss are read when the net is made; a
 fork's field in a layer of Caffe's may be anything.

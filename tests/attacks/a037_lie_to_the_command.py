@@ -1,6 +1,6 @@
 """A net in Caffe's process answers in Caffe's place, and lies.
 
-Idea: the command asks the process for shapes and arrays. Answer with what is no answer: huge
+Idea: the command asks the process for shapes and arrays. Answer with what is not an answer: huge
 shapes, so that the command takes all memory, negative ones, lists in place of names, nesting
 without end, a message as long as a book.
 

@@ -1,6 +1,6 @@
 """A netsurgery.toml that is a pipe, a device or a link to the user's secrets.
 
-Idea: a pipe is waited for, a device has no end, and the line of a secret file that is no TOML
+Idea: a pipe is waited for, a device has no end, and the line of a secret file that is not TOML
 would be shown by the error, in a log that others read.
 
 Verdict: only a regular file is looked at, and one that a stranger put there is not opened.

@@ -1,4 +1,4 @@
-"""A .npy file whose axes are no numbers, or overflow.
+"""A .npy file whose axes are not numbers, or overflow.
 
 Idea: True is a number to Python, an axis of 0 makes any other pass as holding nothing, and numpy
 has types of no bytes and types that bring axes of their own.

@@ -15,7 +15,7 @@ from attacks.forged import convolutional, mapped, saved
 
 
 def attack(arena: Arena) -> None:
-    """Scans with their data, without, and with bytes between them that are no markers."""
+    """Scans with their data, without, and with bytes between them that are not markers."""
     convolutional(arena)
     whole = saved("JPEG", 2000, progressive=True)
     start = whole.rindex(b"\xff\xda")

@@ -170,7 +170,7 @@ def test_a_faulty_layer_of_a_fork_is_told_once_with_the_reason(
     assert capsys.readouterr().err == (
         "error: n.prototxt: layer 's' (ShuffleChannel): 3 channels do not fall into 2 groups; "
         "layer 'n' (Normalize): norm_param has a field wrong, which is not known and "
-        "may change all that is behind it; take it out if it changes nothing\n"
+        "may change everything after it; remove it if it changes nothing\n"
     )
 
 

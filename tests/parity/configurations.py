@@ -22,7 +22,7 @@ LOOSE = frozenset(
 
 
 def tolerance(kind: str) -> float:
-    """The largest relative difference that is no fault."""
+    """The largest relative difference that is not a fault."""
     return 1e-4 if kind in LOOSE else 1e-5
 
 

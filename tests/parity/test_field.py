@@ -231,7 +231,7 @@ def test_what_caffes_coord_map_crops_to_fit_lies_alike(run_in_caffe: Callable[..
     )
 
 
-#: What a pixel grows by, and what is no rounding of it.
+#: What a pixel grows by, and what is not a rounding of it.
 FAR, NEAR = 1000.0, 1e-3
 
 

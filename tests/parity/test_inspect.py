@@ -73,7 +73,7 @@ def _same_as_caffe(
         for layer in found.layers
         for top, shape in zip(layer.tops, layer.shapes, strict=True)
     }
-    # Caffe's own Split layers, which it puts behind a blob of several readers, are no one's.
+    # Caffe's own Split layers, which it adds for a blob with several readers, are not ours.
     assert {**found.inputs, **shapes} == {
         blob: shape for blob, shape in blobs.items() if "_split_" not in blob
     }

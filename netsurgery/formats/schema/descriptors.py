@@ -67,7 +67,7 @@ def is_required(field: FieldDescriptor) -> bool:
 
 
 def why_not_parsed(message: str, data: bytes, key: str = CAFFE) -> str:
-    """Why the encoded `data` is no message of that name; "" if it is.
+    """Why the encoded `data` is not a message of that name; "" if it is.
 
     Fields that the schema does not have are stepped over, as protobuf does.
     """

@@ -83,7 +83,7 @@ class _Net:
                 max(self.old[0].start, self.new[0].start),
             )
         if not self.old and not self.new:
-            raise self.reader.error("holds no layers, so it is no caffemodel")
+            raise self.reader.error("holds no layers, so it is not a caffemodel")
 
     def all(self, number: int) -> list[WireField]:
         return [field for field in self.fields if field.number == number]
@@ -116,7 +116,7 @@ class _UpgradedLayer:
 def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
     """The net in `source` in today's dialect (V2, an Input layer).
 
-    Raises CaffemodelError, with the offset, for what is no net, what no Caffe knows and what
+    Raises CaffemodelError, with the offset, for what is not a net, what no Caffe knows and what
     Caffe's own upgrade would lose.
     """
     net = _Net(source)
@@ -179,7 +179,7 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _UpgradedLayer]]:
 
 def _converted(layer: OldLayer, transform: bool) -> _UpgradedLayer:
     if layer.kind == "padding":
-        step = UpgradeStep(layer.name, "goes into the layers behind it", ("layers",), "padding")
+        step = UpgradeStep(layer.name, "goes into the layers after it", ("layers",), "padding")
         return _UpgradedLayer(None, (step,), None)
     body, changes = layer.upgraded(layer.reader.source, transform)
     facts = layer.facts()

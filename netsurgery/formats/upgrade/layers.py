@@ -137,7 +137,7 @@ def read_old_layer(reader: WireReader, field: WireField) -> OldLayer:
     for each in own:
         if each.name == "type":
             if each.wire != Wire.VARINT:
-                raise reader.error(f"layer {name!r}: its type is no number of V1's", field.start)
+                raise reader.error(f"layer {name!r}: its type is not a number of V1's", field.start)
             number = _number(each)
             if number >= len(V1_TYPES):
                 raise reader.error(

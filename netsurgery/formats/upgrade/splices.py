@@ -64,7 +64,7 @@ def line_end(source: str) -> str:
 
 
 def separated(source: str, end: int) -> int:
-    """Where a field ends with the separator behind it, if there is one."""
+    """Where a field ends with the separator after it, if there is one."""
     at, match = end, _BETWEEN.match(source, end)
     while match and match.end() > at:
         at, match = match.end(), _BETWEEN.match(source, match.end())
@@ -95,7 +95,7 @@ def trailing(source: str, start: int, end: int) -> tuple[str, int]:
 def cut(edits: Edits, start: int, end: int, moved: int = 0) -> None:
     """Take out what is written from `start` to `end`, and its line if it has one to itself.
 
-    Comments in it and behind it stay, but for those before `moved`: they are written elsewhere.
+    Comments in it and after it stay, but for those before `moved`: they are written elsewhere.
     """
     source = edits.source.text
     newline, end = line_end(source), separated(source, end)

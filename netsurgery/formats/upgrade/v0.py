@@ -2,7 +2,7 @@
 
 V0 put everything a layer is into a second message: ``layers { layer { type: "conv" num_output: 3 }
 bottom: "a" }``. Its fields go where V1 has them, in the author's own lines. Padding was a layer of
-its own, "padding"; it becomes the `pad` of the convolution or pooling behind it.
+its own, "padding"; it becomes the `pad` of the convolution or pooling after it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _facts(layer: Message) -> V0Layer:
 
 @dataclass
 class _Unit:
-    """Fields with the space and the comments before them and the comment behind, as written."""
+    """Fields with the space and the comments before them and the comment after, as written."""
 
     text: str
 
@@ -161,7 +161,7 @@ class _Body:
         return text + (self.newline if comments(last) and rest.strip() else "")
 
     def fill(self) -> str:
-        """Put the fields into the groups; returns what is behind the last of them."""
+        """Put the fields into the groups; returns what is after the last of them."""
         source, kind = self.inner.source.text, self.inner.string("type")
         at = self.inner.start + 1
         by_place = {(each.start, each.end): each for each in self.inner.written}
@@ -183,7 +183,7 @@ class _Body:
         return source[at : self.inner.end - 1]
 
     def value(self, each: TextField | EmptyList, since: str) -> str:
-        """The field from behind its name on, with another type or pad where it needs one."""
+        """The field from after its name on, with another type or pad where it needs one."""
         source = self.inner.source.text
         rest = source[each.start + len(each.name) : each.end]
         if isinstance(each, EmptyList) or isinstance(each.value, Message):
@@ -198,7 +198,7 @@ class _Body:
         return source[each.start + len(each.name) : each.value.start] + new
 
     def join(self, units: list[_Unit]) -> str:
-        """The units one after another; behind a comment a new line has to begin."""
+        """The units one after another; after a comment a new line has to begin."""
         text = ""
         for before, unit in zip([None, *units], units, strict=False):
             if before is not None and before.ends_in_comment and not _breaks(unit.text):

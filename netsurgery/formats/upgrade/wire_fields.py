@@ -71,12 +71,12 @@ class WirePart:
 
     @property
     def bytes(self) -> bytes:
-        """The value of a part that is no blob."""
+        """The value of a part that is not a blob."""
         return self.data or b""
 
     @property
     def text(self) -> str:
-        """A string; bytes that are no UTF-8 survive as surrogates."""
+        """A string; bytes that are not UTF-8 survive as surrogates."""
         return self.bytes.decode("utf-8", "surrogateescape")
 
 
@@ -143,7 +143,7 @@ def parts(
 
 
 def encoded(number: int, each: WirePart) -> bytes:
-    """A part that is no blob, as a field of that number."""
+    """A part that is not a blob, as a field of that number."""
     if each.wire == Wire.DELIMITED:
         return header(number, each.length) + each.bytes
     return tag(number, Wire(each.wire)) + each.bytes

@@ -51,7 +51,7 @@ def images(layer: Layer, shape: Shape) -> Shape:
 
 
 def as_image(layer: Layer, shape: Shape) -> Shape:
-    """`shape` with ones behind it, N x C x H x W, as a Blob's num() ... width() have it."""
+    """`shape` with ones after it, N x C x H x W, as a Blob's num() ... width() have it."""
     if not 2 <= len(shape) <= 4:
         raise layer.error(f"its bottom has {len(shape)} axes; expected N x C, and at most H x W")
     return (*shape, *[1] * (4 - len(shape)))

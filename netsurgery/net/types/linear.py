@@ -87,7 +87,7 @@ def _outputs(layer: Layer, bottom: Shape, axis: int) -> tuple[int, int]:
     outputs, group = num_output(layer, message), message.integer("group", 1, 1)
     if channels % group or outputs % group:
         raise layer.error(
-            f"group {group} divides not both its {channels} channels and its {outputs} outputs"
+            f"group {group} does not divide both its {channels} channels and its {outputs} outputs"
         )
     return outputs, group
 

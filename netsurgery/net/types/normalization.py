@@ -75,7 +75,7 @@ def _batch_norm_affine(layer: Layer, read: Read, channels: int) -> tuple[Wide, W
 
 
 def normalizing(variance: Wide, eps: float) -> Wide:
-    """1 / sqrt(variance + eps). Raises SurgeryError where that is no number."""
+    """1 / sqrt(variance + eps). Raises SurgeryError where that is not a number."""
     import numpy as np
 
     with np.errstate(all="ignore"):

@@ -66,17 +66,17 @@ def priors(layer: Layer) -> Priors:
     )
 
 
-def _both(layer: Layer, name: str, high: str, wide: str) -> tuple[float, float] | None:
+def _both(layer: Layer, name: str, height: str, width: str) -> tuple[float, float] | None:
     """One number for height and width, or one each; None where neither is given."""
     message = layer.param("prior_box_param")
-    if message.all(high) or message.all(wide):
+    if message.all(height) or message.all(width):
         if message.all(name):
-            raise layer.error(f"{name} is given beside {high} or {wide}")
-        size = message.number(high, 0.0), message.number(wide, 0.0)
+            raise layer.error(f"{name} is given beside {height} or {width}")
+        size = message.number(height, 0.0), message.number(width, 0.0)
     elif message.all(name):
         size = (message.number(name, 0.0),) * 2
     else:
         return None
     if min(size) <= 0:
-        raise layer.error(f"{high} {size[0]:g} and {wide} {size[1]:g}; expected both above 0")
+        raise layer.error(f"{height} {size[0]:g} and {width} {size[1]:g}; expected both above 0")
     return size

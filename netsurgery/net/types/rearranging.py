@@ -78,7 +78,7 @@ def _reverse_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
 
 
 def paddings(layer: Layer, axes: int) -> list[tuple[int, int]]:
-    """What Pad puts before and behind each axis."""
+    """What Pad puts before and after each axis."""
     each = [size.as_int(0) for size in layer.param("pad_param").scalars("paddings")]
     if len(each) != 2 * axes:
         raise layer.error(f"{len(each)} paddings for {axes} axes; expected two for each")
@@ -92,7 +92,7 @@ def _pad(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _pads_channels(layer: Layer) -> Channels:
-    """The channels stay at their places unless some are put before or behind them."""
+    """The channels stay at their places unless some are put before or after them."""
     each = [size.as_int(0) for size in layer.param("pad_param").scalars("paddings")]
     return Channels.MIXING if any(each[2:4]) else Channels.ALIKE
 

@@ -92,7 +92,7 @@ def _crop(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def crop_offsets(layer: Layer, axis: int, axes: int) -> list[int]:
-    """Where each of the axes cropped, of `axis` and those behind it, begins."""
+    """Where each of the axes cropped, of `axis` and those after it, begins."""
     offsets = [offset.as_int(0) for offset in layer.param("crop_param").scalars("offset")] or [0]
     if len(offsets) not in (1, axes - axis):
         raise layer.error(f"{len(offsets)} offsets for {axes - axis} axes from axis {axis} on")
@@ -100,7 +100,7 @@ def crop_offsets(layer: Layer, axis: int, axes: int) -> list[int]:
 
 
 def interp_crop(layer: Layer) -> tuple[int, int]:
-    """Rows and columns that Interp leaves out before and behind its bottom."""
+    """Rows and columns that Interp leaves out before and after its bottom."""
     message = layer.param("interp_param")
     low = -(2**31)
     return -message.integer("pad_beg", 0, low, 0), -message.integer("pad_end", 0, low, 0)

@@ -50,7 +50,7 @@ class Seen:
         return blob in self.known or blob in self.lost
 
     def size(self, blob: str) -> tuple[int, int]:
-        """Rows and columns; one cell where the blob is no map."""
+        """Rows and columns; one cell where the blob is not a map."""
         shape = self.shapes[blob]
         return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
 

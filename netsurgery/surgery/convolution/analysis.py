@@ -1,8 +1,8 @@
 """Which layers of a net change when its InnerProduct layers become Convolution layers, and how.
 
 `walk` walks the net once, in file order; here is what it comes to. A blob of two axes, N x K, is
-*flat* when a map can take its place: behind an InnerProduct that is converted it becomes
-N x K x h x w; behind a Flatten (or a Reshape that does the same) of an N x C x H x W map it is that
+*flat* when a map can take its place: after an InnerProduct that is converted it becomes
+N x K x h x w; after a Flatten (or a Reshape that does the same) of an N x C x H x W map it is that
 map, once the Flatten is removed. What reads a flat blob must do to each position what it did
 to the one vector.
 """

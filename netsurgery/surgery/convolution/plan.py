@@ -10,7 +10,7 @@ Requires: known blob shapes. Of each InnerProduct: axis 1, and a bottom that is 
 or a map flattened, or that an InnerProduct converted before it made. Of the layers behind: that
 they treat every position alike.
 Ensures: at the original input size every blob has the values' count it had, and its shape but
-for flattened maps and 1 x 1 behind an InnerProduct; every other param keeps its shape, and no
+for flattened maps and 1 x 1 after an InnerProduct; every other param keeps its shape, and no
 param's shape changes with the new input size.
 """
 

@@ -1,6 +1,6 @@
-"""Which layers treat every position of a map alike, so that they may stand behind one.
+"""Which layers treat every position of a map alike, so that they may stand after one.
 
-Behind an InnerProduct there was one vector for each image; behind the Convolution that takes its
+After an InnerProduct there was one vector for each image; after the Convolution that takes its
 place there is one for each cell. A layer may follow if it does to each cell what it did to the
 one vector.
 """

@@ -100,7 +100,7 @@ def _spoiling(root: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Lay
     for blob in blobs:
         for writer in uses.writers.get(blob, ()):
             written.setdefault(writer, set()).add(blob)
-    read: set[str] = set()  # blobs that have begun, and are read behind the writer
+    read: set[str] = set()  # blobs that have begun, and are read after the writer
     begun = ended = 0
     for writer in sorted(written, key=lambda layer: layer.index):
         while begun < len(begin) and begin[begun][0] < writer.index:
@@ -118,5 +118,5 @@ def _spoiling(root: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Lay
 
 
 def _is_read_again(layer: Layer) -> str:
-    what = f"{layer.bottoms[0]!r} is read again behind it"
+    what = f"{layer.bottoms[0]!r} is read again after it"
     return f"a layer works in place on what it flattens; {what}"

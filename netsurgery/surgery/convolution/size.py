@@ -177,7 +177,7 @@ def _moving_strides(
 ) -> dict[str, tuple[Fraction, Fraction]]:
     """The total stride of every output that moves with an input, as far as it is known.
 
-    Without those that have one cell whatever the input's size, behind a global pooling that is
+    Without those that have one cell whatever the input's size, after a global pooling that is
     kept, unless there are no others.
     """
     known = fields(shapes_at.net, sources, of=name, shapes=shapes_at(sources))

@@ -62,11 +62,11 @@ class _Walk:
         self.sizes = poolings.windows
         #: the layers that stay and look at a whole map.
         self.gathering = {*poolings.windows, *poolings.gates, *poolings.products} - self.chosen
-        #: the blobs behind a global pooling that becomes a window.
+        #: the blobs after a global pooling that becomes a window.
         self.pooled: set[str] = set()
         #: the Flattens of one pooled cell: that cell becomes a map.
         self.cells: list[Layer] = []
-        #: blobs of three axes, N x 1 x K, behind an ArgMax that is given axis 1.
+        #: blobs of three axes, N x 1 x K, after an ArgMax that is given axis 1.
         self.picked: set[str] = set()
         self.removal = Removal(net)
         #: layer -> why it needs what was flattened to stay so.
@@ -134,7 +134,7 @@ class _Walk:
                 self.picked.add(top)
 
     def bar(self, layer: Layer, flattens: bool) -> None:
-        """Note what bars a window from sliding behind this layer, which may only flatten."""
+        """Note what bars a window from sliding after this layer, which may only flatten."""
         why = next((self.barred[b] for b in layer.bottoms if b in self.barred), "")
         fault = unknown_field(layer)
         if not why and fault:
@@ -155,7 +155,7 @@ class _Walk:
             self.pooled.update(layer.tops)
 
     def bar_moved(self, layer: Layer, flat: list[FlattenedMap]) -> None:
-        """No window slides behind a layer that needs permuted axes to stay so."""
+        """No window slides after a layer that needs permuted axes to stay so."""
         flattens = (flatten for flattened in flat for flatten in flattened.flattens)
         moved = [layer for layer in flattens if types.is_a(layer, types.PERMUTE)]
         if moved and not types.is_a(layer, types.INNER_PRODUCT):
@@ -163,7 +163,7 @@ class _Walk:
                 self.barred.setdefault(top, _mixes(moved[0]))
 
     def stays_flat(self, top: str) -> bool:
-        """Whether what is made of a flat blob is no map, but one flattened or permuted."""
+        """Whether what is made of a flat blob is not a map, but one flattened or permuted."""
         shape, order = self.shapes.blobs.get(top, ()), self.orders.known.get(top, ())
         return len(shape) == 2 or (
             len(shape) == 4 and (is_permuted(order) or as_map(order) not in (None, shape[1:]))
@@ -393,5 +393,5 @@ def unknown_field(layer: Layer) -> str:
 
 
 def _only_flattens(before: Shape, after: Shape) -> bool:
-    """Whether N x ... becomes N x K; as many numbers as before leave only ones behind K."""
+    """Whether N x ... becomes N x K; as many numbers as before leave only ones after K."""
     return len(before) >= 2 and after[:2] == (before[0], prod(before[1:]))

@@ -26,7 +26,7 @@ def match_layers(old: Sequence[LayerRecord], new: Sequence[LayerRecord]) -> Matc
     matching.by_bottoms()
     matching.by_params()
     matching.by_place()
-    # Blobs behind layers that were matched late have had no name to follow.
+    # Blobs after layers that were matched late have had no name to follow.
     matching.follow_blobs()
     return matching
 

@@ -195,15 +195,15 @@ def _counted(value: str, message: str, layer: LayerView) -> str:
 def _windows(tree: Tree) -> None:
     """One number where height and width are equal, two where they differ."""
     for name, side in _SIDES.items():
-        high, wide = f"{side}_h", f"{side}_w"
-        both = [tree.get(high), tree.get(wide)]
+        height, width = f"{side}_h", f"{side}_w"
+        both = [tree.get(height), tree.get(width)]
         if name not in tree and both[0] is not None and both[0] == both[1]:
             tree[name] = both[0]
-            tree.pop(high, None)
-            tree.pop(wide, None)
+            tree.pop(height, None)
+            tree.pop(width, None)
         values = tree.get(name, [])
-        if len(values) == 2 and values[0] != values[1] and high not in tree and wide not in tree:
-            tree[high], tree[wide] = values[:1], values[1:]
+        if len(values) == 2 and values[0] != values[1] and height not in tree and width not in tree:
+            tree[height], tree[width] = values[:1], values[1:]
             del tree[name]
     for name in (*_SIDES, "dilation"):
         values = tree.get(name, [])

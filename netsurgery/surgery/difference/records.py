@@ -30,7 +30,7 @@ class LayerRecord:
     """One layer; `type` is Caffe 1.0's name for it.
 
     fields: all but name, type, bottoms and tops. params: the counts of its params, where known.
-    declared: it is no layer in the text but the net's own ``input`` fields.
+    declared: it is not a layer in the text but the net's own ``input`` fields.
     """
 
     name: str

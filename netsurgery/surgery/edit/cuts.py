@@ -92,7 +92,7 @@ def identity(size: int) -> Rows:
 
 
 def merged(cut: Cut, shape: Shape, start: int, end: int) -> Cut:
-    """Behind a layer that makes one axis of the axes `start` to `end` (not included) of `shape`."""
+    """After a layer that makes one axis of the axes `start` to `end` (not included) of `shape`."""
     outer, inner = prod(shape[start : cut.axis]), prod(shape[cut.axis + 1 : end])
     rows = tuple(
         NEW if row == NEW else (block * cut.old + row) * inner + place
@@ -115,7 +115,7 @@ def unmerged(cut: Cut, shape: Shape, axis: int, end: int) -> Cut | None:
 
 
 def reshaped(cut: Cut, shape: Shape, new: Shape) -> Cut | None:
-    """Behind a layer that writes a blob of `shape` as one of shape `new`, number by number.
+    """After a layer that writes a blob of `shape` as one of shape `new`, number by number.
 
     None where its axis becomes part of several, or is cut through.
     """
@@ -166,7 +166,7 @@ def split(rows: Rows, sizes: Sequence[int]) -> list[Rows] | None:
 
 
 def shuffled(rows: Rows, old: int, group: int) -> Rows | None:
-    """Behind a channel shuffle; None where the channels left do not fall into `group` groups."""
+    """After a channel shuffle; None where the channels left do not fall into `group` groups."""
     if len(rows) % group:
         return None
     place = {channel: i for i, channel in enumerate(_shuffle(old, group))}

@@ -45,7 +45,7 @@ class Output:
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
     of_map: its bytes for a class map. of_features: its bytes for one blob of a picture. None
     where a command does not have it. of_values: its bytes for the values of a map that holds NaN,
-    which is no class map, where it can show them.
+    which is not a class map, where it can show them.
     """
 
     name: str

@@ -37,7 +37,7 @@ _EXPECTED = "keep=0,2-5, drop=1 or add=5"
 def change_outputs(work: EditSession, argument: str) -> None:
     """``LAYER:keep=0,2-5``, ``LAYER:drop=1`` or ``LAYER:add=5``. Raises SurgeryError.
 
-    Behind it ``:normalization=approximate`` passes layers that normalize across channels.
+    After it ``:normalization=approximate`` passes layers that normalize across channels.
     """
     approximate = argument.endswith(APPROXIMATE)
     argument = argument.removesuffix(APPROXIMATE)

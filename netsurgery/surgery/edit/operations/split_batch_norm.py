@@ -42,7 +42,7 @@ def split_batch_norm(work: EditSession, name: str) -> None:
         layer = work.layer(name)
         if not is_split(layer):
             raise refusal(
-                name, f"it is no normalization of a fork ({layer.type}): nothing to split"
+                name, f"it is not a normalization of a fork ({layer.type}): nothing to split"
             )
         edits = work.net.prototxt.edits()
         _split(work, layer, edits, _names(work))
