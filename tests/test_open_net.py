@@ -115,6 +115,10 @@ def test_open_nets_are_verified_and_compared(temporary: Path) -> None:
         (changed,) = [each for each in ns.diff(net, files).params if each.status != "equal"]
         assert (changed.layer, changed.index) == ("conv", 1)
         assert ns.diff(net, net).same
+        (conv,) = [each for each in ns.inspect(net, statistics=True).layers if each.params]
+        assert (conv.params, conv.statistics[1].max) == (((3, 2, 2, 2), (3,)), 3)
+        assert conv.statistics[1].mean == pytest.approx(7 / 3)
+        assert ns.inspect(bare).weights is None
         assert ns.diff(bare, "net.prototxt", text=True).text == ""
         assert not list(temporary.iterdir())
         with pytest.raises(ns.NetError, match="a net can be compared with a net, weights with"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.models import open_model
+from netsurgery.open_net.net import Net
 from netsurgery.verbs.blob_statistics import BlobStatistics
 from netsurgery.verbs.blob_statistics import statistics as statistics_of
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
@@ -38,7 +41,7 @@ class NewInputSize:
 
 
 def inspect(
-    path: AnyPath,
+    net: Net | AnyPath,
     weights: AnyPath | None = None,
     *,
     sizes: Mapping[str, Shape] | Sequence[NewInputSize] = (),
@@ -49,10 +52,11 @@ def inspect(
 ) -> Inspection:
     """What is in a net, its weights, or both: layers, shapes, counts, costs.
 
-    path: a prototxt, or weights alone; its content decides. sizes: input -> another shape, whole or
+    net: a prototxt, or weights alone, by its content; or an open net, with its present params, if
+    it has any. sizes: input -> another shape, whole or
     (height, width). input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and
     for tops whose shapes the net does not declare, such as a data layer's. state: phase, stages and
-    level to read the net in. fields: what a cell of each blob sees of the input. statistics:
+    level to read a prototxt in. fields: what a cell of each blob sees of the input. statistics:
     minimum, maximum, mean, standard deviation, zeros, NaN and infinities of every param, for which
     all weights are read. Memory is in bytes, multiply-adds are those of one forward pass.
 
@@ -67,15 +71,16 @@ def inspect(
     """
     from netsurgery.formats.prototxt import is_prototxt
 
-    if weights is None and not is_prototxt(Path(path)):
+    if weights is None and not isinstance(net, Net) and not is_prototxt(Path(net)):
         if sizes or input_shapes or fields:
-            raise NetError(f"{path}: weights alone have no sizes and fields; give a prototxt too")
-        with open_weights(path) as alone:
+            raise NetError(f"{net}: weights alone have no sizes and fields; give a prototxt too")
+        with open_weights(net) as alone:
             return inspect_weights(alone, with_statistics=statistics)
     if isinstance(sizes, Mapping):
         sizes = [NewInputSize(name, tuple(dims)) for name, dims in sizes.items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
-    with NetWithWeights.open(path, weights, state) as model:
+    with ExitStack() as stack:
+        model = open_model(stack, net if isinstance(net, Net) else (net, weights), state)
         return inspect_net(
             model,
             sizes=sizes,
