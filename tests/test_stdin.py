@@ -21,6 +21,7 @@ MORE = {
     "classify-map": ["--mean mean.npy --labels labels.txt"],
     "features": ["--mean mean.npy"],
     "transplant": ["good.prototxt good.caffemodel good.prototxt good.caffemodel -o out.caffemodel"],
+    "init": ["good.prototxt --missing good.caffemodel -o out.caffemodel"],
     "upgrade": ["good.caffemodel -o out.caffemodel"],
     "diff": ["good.prototxt good.prototxt good.caffemodel good.caffemodel"],
     "inspect": ["good.caffemodel"],

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from netsurgery.cli.command import Command
-from netsurgery.cli.files import PROTOTXT
+from netsurgery.cli.files import PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -40,7 +40,7 @@ __all__ = ["command"]
 @click.option(
     "--missing",
     metavar="MODEL",
-    type=click.Path(path_type=Path),
+    type=WEIGHTS,
     help="Fill only the params that this model lacks; the others are copied byte for byte.",
 )
 @seed_option("The same seed gives the same params.")

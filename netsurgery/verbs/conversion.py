@@ -84,7 +84,7 @@ class Written:
     """What was written: by which engine, in how many seconds.
 
     engine_note: why the embedded engine moved the params although there is a Caffe, "" elsewhere.
-    settings_note: why no netsurgery.toml was written, "" if one was. verification: the comparison
+    settings: what became of netsurgery.toml. verification: the comparison
     of both nets, where that was asked for.
     """
 
@@ -92,7 +92,7 @@ class Written:
     engine: str
     engine_note: str
     seconds: float
-    settings_note: str
+    settings: SettingsOutcome
     verification: Verification | None = None
 
 
@@ -172,7 +172,7 @@ def write_conversion(
         by, note = _move(plan, model, outputs, paths, matched, engine, progress)
         verification = _verified_outputs(plan, model, outputs, paths, engine) if verify else None
     seconds = time.monotonic() - started
-    return Written(tuple(map(str, files)), by, note, seconds, outcome.note, verification)
+    return Written(tuple(map(str, files)), by, note, seconds, outcome, verification)
 
 
 def _move(

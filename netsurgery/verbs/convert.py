@@ -41,7 +41,7 @@ from netsurgery.verbs.conversion import (
     verify_conversion,
     write_conversion,
 )
-from netsurgery.verbs.convert_settings import check_settings
+from netsurgery.verbs.convert_settings import SettingsOutcome, check_settings
 from netsurgery.verbs.default_names import default_prototxt
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Conversion(Closeable):
         self.verification: Verification | None = None
         self._written: Written | None = None
         self._output_notes: tuple[str, ...] = ()
-        self._settings_file: Path | None = None
+        self._outcome = SettingsOutcome(None)  # of netsurgery.toml
         self._release = weakref.finalize(self, source.close)
 
     @property
@@ -178,9 +178,8 @@ class Conversion(Closeable):
             force=force, verify=verify, progress=progress,
         )  # fmt: skip
         self.verification = self._written.verification or self.verification
-        note = self._written.settings_note
-        self._output_notes = (note,) if note else ()
-        self._settings_file = None if note else paths.settings
+        self._outcome = self._written.settings
+        self._output_notes = (self._outcome.note,) if self._outcome.note else ()
         return self.written
 
     def plan_outputs(
@@ -196,11 +195,11 @@ class Conversion(Closeable):
         """
         paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
         outcome, files = planned_outputs(self.plan, self._model, paths, self._settings)
+        self._outcome = outcome
         existing = [
             f"{path} exists already; --force replaces it" for path in files if path.exists()
         ]
         self._output_notes = (*([outcome.note] if outcome.note else []), *existing)
-        self._settings_file = None if outcome.note else paths.settings
 
     def _outputs(
         self, folder: AnyPath | None, prototxt: AnyPath | None, weights: AnyPath | None
@@ -220,7 +219,7 @@ class Conversion(Closeable):
             return None
         words = ["netsurgery", "classify-map", "IMAGE"]
         folder = self.paths.prototxt.parent
-        if self._settings_file is None:
+        if not self._outcome.of_this_net:
             words += ["--prototxt", str(self.paths.prototxt)]
             words += ["--weights", str(self.paths.weights)]
         elif not _is_current(folder):
@@ -234,7 +233,7 @@ class Conversion(Closeable):
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery convert --json` prints it."""
         plan, paths, written = self.plan, self._paths, self._written
-        settings = self._settings_file
+        settings = paths.settings if paths is not None and self._outcome.text is not None else None
         return {
             "layers": [
                 {

@@ -16,10 +16,14 @@ __all__ = ["SettingsOutcome", "check_settings", "plan_settings"]
 
 @dataclass(frozen=True)
 class SettingsOutcome:
-    """The text to write, or None and why none is written."""
+    """The text to write, or None and why none is written.
+
+    of_this_net: whether the file, written or kept, names the new net.
+    """
 
     text: str | None
     note: str = ""
+    of_this_net: bool = False
 
 
 def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
@@ -50,7 +54,7 @@ def plan_settings(
     One that is there already is kept. Names that TOML cannot hold (not UTF-8) leave it out.
     """
     if path.exists():
-        return SettingsOutcome(None, _why_kept(path, settings, prototxt))
+        return _left_alone(path, settings, prototxt)
     window = plan.inputs[0].window if len(plan.inputs) == 1 else None
     new_settings = replace(
         settings,
@@ -61,22 +65,24 @@ def plan_settings(
         level=plan.net.state.level or None,
     )
     try:
-        return SettingsOutcome(new_settings.to_toml(path.parent))
+        return SettingsOutcome(new_settings.to_toml(path.parent), of_this_net=True)
     except SettingsError as error:
         return SettingsOutcome(None, f"no {path.name} is written: {error}")
 
 
-def _why_kept(path: Path, settings: Settings, prototxt: Path) -> str:
+def _left_alone(path: Path, settings: Settings, prototxt: Path) -> SettingsOutcome:
     sentence = f"{path} is there already and was kept as it is"
     from netsurgery.formats.found_settings import load_found
 
     try:
         names = load_found(path, None, ["prototxt"]).prototxt
     except UntrustedError:
-        return f"{sentence}, but other users can change it: it is used with --trust-config only"
+        note = f"{sentence}, but other users can change it: it is used with --trust-config only"
+        return SettingsOutcome(None, note)
     except FormatError:
-        return f"{sentence}, but it cannot be read"
-    if names is not None and names.resolve() != prototxt.resolve():
+        return SettingsOutcome(None, f"{sentence}, but it cannot be read")
+    this_net = names is not None and names.resolve() == prototxt.resolve()
+    if names is not None and not this_net:
         sentence += f": it names another net, {names.name}"
-    ignored = settings != Settings()
-    return f"{sentence}; the preprocessing given now is not in it" if ignored else sentence
+    ignored = "; the preprocessing given now is not in it" if settings != Settings() else ""
+    return SettingsOutcome(None, sentence + ignored, of_this_net=this_net)

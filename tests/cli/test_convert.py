@@ -115,14 +115,20 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert (facts["weights"], facts["prototxt"]) == (WEIGHTS, PROTOTXT)
 
 
-@pytest.mark.parametrize("place", [["-o", "out"], ["-o", "a b"], ["-o", "."], ["-o", "out", "-n"]])
+@pytest.mark.parametrize(
+    "place", [["-o", "out"], ["-o", "a b"], ["-o", "."], ["-o", "out", "-n"], ["-o", "out", "-y"]]
+)
 def test_the_next_command_runs(
     place: list[str], capsys: pytest.CaptureFixture[str], repo_root: Path
 ) -> None:
     """As it is printed, but for the picture; also where a netsurgery.toml was there."""
-    if place[-1] == "-n":
+    kept = place[2:]
+    if kept:
         Path("out").mkdir()
-        Path("out", SETTINGS).write_text('[model]\nprototxt = "other.prototxt"\n')
+        name = "other.prototxt" if kept == ["-n"] else PROTOTXT
+        Path("out", SETTINGS).write_text(
+            f'[model]\nprototxt = "{name}"\nweights = "{WEIGHTS}"\n[preprocess]\nraw_scale = 1\n'
+        )
         place = place[:2]
     assert convert(*place, "--input-scale", "0.5") == 0
     told = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
@@ -135,6 +141,7 @@ def test_the_next_command_runs(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "map" in done.stdout
+    assert ("--prototxt" in told) is (kept == ["-n"])
 
 
 def test_nothing_is_written_without_a_place() -> None:
