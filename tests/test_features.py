@@ -117,9 +117,10 @@ def test_the_input_is_a_blob(settings: Settings, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_blob_that_is_not_there(settings: Settings) -> None:
-    with pytest.raises(NetError) as caught:
-        extractor(settings, "conv")
-    assert str(caught.value) == (f"{settings.prototxt}: no blob 'conv'; it has conv/a, pool, fc")
+    for blob, hint in (("conv", "did you mean conv/a?"), ("none", "it has conv/a, pool, fc")):
+        with pytest.raises(NetError) as caught:
+            extractor(settings, blob)
+        assert str(caught.value) == f"{settings.prototxt}: no blob {blob!r}; {hint}"
 
 
 def test_an_input_that_is_too_small(settings: Settings) -> None:

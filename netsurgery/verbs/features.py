@@ -19,7 +19,7 @@ from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import opened_model
 from netsurgery.verbs.outputs import COLLECTIONS, Collection
 from netsurgery.verbs.outputs.blob_files import BlobFiles, one_line
-from netsurgery.verbs.outputs.files import stems
+from netsurgery.verbs.outputs.files import WrongOutput, stems
 from netsurgery.verbs.outputs.record import FeatureFile
 
 if TYPE_CHECKING:
@@ -265,13 +265,13 @@ def plan_features(
 
 
 def find_collection(path: Path, arrays: int) -> Collection:
-    """What writes the file, by its ending. Raises OutputError."""
+    """What writes the file, by its ending. Raises WrongOutput."""
     collection = COLLECTIONS.get(path.suffix.lower())
     if collection is None:
         *endings, last = COLLECTIONS
-        raise OutputError(f"{path}: expected a name ending in {', '.join(endings)} or {last}")
+        raise WrongOutput(f"{path}: expected a name ending in {', '.join(endings)} or {last}")
     if collection.single and arrays != 1:
-        raise OutputError(
+        raise WrongOutput(
             f"{path}: a .npy holds one blob of one image, found {arrays}; give a .npz or .h5"
         )
     return collection

@@ -166,7 +166,7 @@ def test_outputs_that_are_there(folder: Path, capsys: pytest.CaptureFixture[str]
         (["cat.png", "-o", "f.npz"], 2),  # no blob
         (["cat.png", "--blob", "prob", "--picture", "grid.jpg"], 2),
         (["cat.png", "dog.png", "--blob", "prob", "--picture", "grid.png"], 2),
-        (["cat.png", "--blob", "prob", "-o", "f.txt"], 1),
+        (["cat.png", "--blob", "prob", "-o", "f.txt"], 2),
         (["cat.png", "--blob", "nothing", "-o", "f.npz"], 1),
         (["cat.png", "dog.png", "--blob", "prob", "--picture", "cat.png"], 1),
         (["cat.png", "--blob", "prob", "-o", "cat.npz", "--weights", "nowhere"], 1),
