@@ -52,8 +52,7 @@ class Net(Closeable):
     input_shapes: blob -> shape, for inputs and data layers' tops, as if the prototxt declared them.
     engine: what `forward` runs the net in, "auto" (real Caffe where there is one that knows the
     net), "caffe", "embedded" or EngineOptions. Nothing of the weights is read before it is asked
-    for, and neither file ever changes. The verbs that take weights read files: save what was
-    changed before.
+    for, and neither file ever changes. Verbs that take the net take its present params.
 
     Raises PrototxtError and NetError for a net that cannot be read or contradicts itself,
     CaffemodelError for weights that cannot be read.
