@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NETSURGERY = [sys.executable, "-m", "netsurgery"]
 
 #: Those whose outputs are files; the others print.
-WRITERS = "convert classify-map init edit export transplant upgrade features".split()
+WRITERS = "convert classify-map init edit export transplant upgrade features setup".split()
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def test_what_no_output_can_be_written_with(
     before, reason = HARMFUL[fault]
     done = suffer(tmp_path, inputs, before, words_of(name))
     assert done.code == 1
-    assert done.err.startswith("error: out")
+    assert done.err.startswith("error: netsurgery.toml" if name == "setup" else "error: out")
     assert done.err.endswith(f": {reason}\n")
     assert done.err.count("\n") == 1
     assert done.files - {"fill"} == set()
@@ -217,6 +217,12 @@ def test_names_that_are_not_of_the_locale(
         timeout=60,
         check=False,
     )
+    if name == "setup":  # whose file could not name them, which TOML holds as UTF-8
+        assert done.returncode == 1
+        assert done.stderr.startswith(b"error: ")
+        assert b"not a name that netsurgery.toml can hold (not UTF-8)" in done.stderr
+        assert not (here / "netsurgery.toml").exists()
+        return
     assert (done.returncode, done.stderr) == (0, b"")
 
 

@@ -169,6 +169,7 @@ def setup(
         if not pictures or len(pictures) != len(expected):
             raise NetError(f"{len(pictures)} pictures of {len(expected)} classes; give as many")
         candidates = _candidates(base, mean, preprocess, mapper.source.channels)
+        texts = {name: each.to_toml(path.parent) for name, each in candidates.items()}
         # At the size of the old input a converted net is the classifier.
         trials = try_presets(mapper, candidates, pictures, expected, base.window)
         ran, note = mapper.engine, mapper.note
@@ -177,7 +178,7 @@ def setup(
     if chosen is not None:
         settings = candidates[chosen]
         with output_folders([path]), Outputs([path], force=force) as outputs:
-            outputs[path].write(settings.to_toml(path.parent).encode())
+            outputs[path].write(texts[chosen].encode())
     written = None if settings is None else path
     return Setup(tuple(trials), chosen, verdict, settings, written, names, ran, note)
 
