@@ -164,3 +164,20 @@ def test_html_has_every_column_and_escapes() -> None:
     assert "&lt;b&gt;" in html
     assert html.count("<th") - html.count("<thead") == 4
     assert html.count("text-align: right") == 2
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_table_of_classes_fits_too(
+    files: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is drawn with the map: its class numbers have the map's colours."""
+    Path("names").write_text(
+        "".join(f"class {i} of a rather long name {i * 'x'}\n" for i in range(32))
+    )
+    words = "classify-map grey.png --prototxt net --weights model --blob conv3 --labels names"
+    out = printed([*words.split(), *"--engine embedded --summary --raw-scale 1".split()],
+                  monkeypatch, width)  # fmt: skip
+    lines = [_COLOR.sub("", line) for line in out]
+    at = next(i for i, line in enumerate(lines) if line.startswith("cells  class"))
+    assert len(lines) > at + 1
+    assert max(map(len, lines[at:])) <= width
