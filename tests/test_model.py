@@ -312,7 +312,13 @@ def users(name: str) -> set[str]:
 
 def test_who_has_a_net_opens_its_weights_by_model() -> None:
     """The others have weights alone: of two files, of one, or what Caffe has just saved."""
-    without_a_net = {"verbs/conversion.py", "verbs/diff.py", "verbs/inspect.py"}
+    without_a_net = {
+        "cli/net_names.py",
+        "verbs/conversion.py",
+        "verbs/diff.py",
+        "verbs/inspect.py",
+        "verbs/inspect_param.py",
+    }
     assert users("open_weights") == {"net/net_with_weights.py", *without_a_net}
     assert users("shared_params") <= {
         "verbs/diff.py",

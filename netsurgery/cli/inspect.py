@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from netsurgery.cli.command import Command, WordType
+from netsurgery.cli.command import Command, WordType, of_net
 from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS
-from netsurgery.cli.net_names import complete_param
 from netsurgery.cli.options import (
     check_printed,
     force_option,
@@ -90,7 +89,7 @@ def input_size(text: str) -> NewInputSize:
 @click.option(
     "--param",
     metavar="LAYER[INDEX]",
-    shell_complete=complete_param,
+    shell_complete=of_net("complete_param"),
     help="Show one param, or a part of it as in conv1[0][:4], instead of the net.",
 )
 @output_option(

@@ -18,7 +18,6 @@ from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.formats.settings import Settings
 from netsurgery.net import types
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 
 __all__ = [
@@ -133,9 +132,11 @@ def _blobs(net: NetDefinition) -> Iterator[str]:
 
 
 def _params(ctx: click.Context) -> Iterator[str]:
+    from netsurgery.formats.weights import open_weights
+
     for path in _inputs(ctx):
         if path.is_file() and not is_prototxt(path):
-            with NetWithWeights(_net(ctx), path) as model:
-                for layer in model.weights.layers:
+            with open_weights(path) as weights:
+                for layer in weights.layers:
                     yield from (f"{layer.name}[{index}]" for index in range(len(layer.blobs)))
             return

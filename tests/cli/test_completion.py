@@ -78,6 +78,7 @@ def test_params_and_operations() -> None:
     assert offered(*line, "conv1[0]=0", "ip1[") == ["ip1[0]", "ip1[1]"]
     assert "fold-mean" in offered(*line, "fol")
     assert offered(*line, "outputs:ip") == ["outputs:ip1", "outputs:ip2"]
+    assert offered("inspect", MODEL, "--param", "ip1") == ["ip1[0]", "ip1[1]"]
     assert offered("transplant", NET, MODEL, NET, "--map", "ip") == ["ip1=", "ip2="]
     assert offered("transplant", NET, MODEL, NET, "--map", "ip1=ip") == ["ip1=ip1", "ip1=ip2"]
 
