@@ -1,23 +1,41 @@
-"""A net with its weights as a verb takes it: files, or an open net."""
+"""A net with its weights as a verb takes it: files, or an open net.
+
+`Net` is imported where there may be one: the commands, which have files, start without it.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.open_net.net import Net
 
-__all__ = ["AnyModel", "check_model", "open_model"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from netsurgery.open_net.net import Net
+
+__all__ = ["AnyModel", "check_model", "is_net", "open_model"]
 
 #: An open net, whose present params count, or a prototxt and its weights.
-AnyModel = Net | tuple[AnyPath, AnyPath | None]
+AnyModel: TypeAlias = "Net | tuple[AnyPath, AnyPath | None]"
+
+
+def is_net(value: object) -> TypeIs[Net]:
+    """Whether this is an open net."""
+    if isinstance(value, (str, Path, tuple)):
+        return False
+    from netsurgery.open_net.net import Net
+
+    return isinstance(value, Net)
 
 
 def check_model(model: object) -> None:
-    """Raise TypeError for what is neither."""
-    if not isinstance(model, Net) and not (isinstance(model, tuple) and len(model) == 2):
+    """Raise TypeError for what is no `AnyModel`."""
+    if not (isinstance(model, tuple) and len(model) == 2) and not is_net(model):
         raise TypeError(f"found {model!r}, expected (prototxt, weights) or an open net")
 
 
@@ -27,6 +45,6 @@ def open_model(stack: ExitStack, model: AnyModel, state: NetState) -> NetWithWei
     state: in which a prototxt is read; an open net is in its own.
     """
     check_model(model)
-    if isinstance(model, Net):
-        return stack.enter_context(model.present_model())
-    return stack.enter_context(NetWithWeights.open(*model, state))
+    if isinstance(model, tuple):
+        return stack.enter_context(NetWithWeights.open(*model, state))
+    return stack.enter_context(model.present_model())

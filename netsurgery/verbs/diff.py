@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.blob import Shape
@@ -19,17 +20,20 @@ from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
 from netsurgery.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.open_net.net import Net
+from netsurgery.open_net.models import is_net
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.difference.records import model_records
 from netsurgery.verbs.blob_statistics import BlobDistance, distance
 from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
+if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
+
 __all__ = ["compare", "diff"]
 
 PrototxtPair = tuple[Prototxt, Prototxt]
-AnySide = Net | AnyPath | tuple[AnyPath, AnyPath]
+AnySide: TypeAlias = "Net | AnyPath | tuple[AnyPath, AnyPath]"
 
 
 def diff(
@@ -82,7 +86,7 @@ def diff(
 
 def _kind(side: AnySide) -> tuple[bool, bool]:
     """Whether there is a net, and whether there are weights."""
-    if isinstance(side, Net):
+    if is_net(side):
         return True, side.has_weights
     if isinstance(side, tuple):
         return True, True
@@ -90,14 +94,14 @@ def _kind(side: AnySide) -> tuple[bool, bool]:
 
 
 def _prototxt(side: AnySide) -> Prototxt:
-    if isinstance(side, Net):
+    if is_net(side):
         return side.view.prototxt
     return Prototxt.read(Path(side[0] if isinstance(side, tuple) else side))
 
 
 def _weights(stack: ExitStack, side: AnySide, net: Prototxt | None, state: NetState) -> WeightsFile:
     """The open weights, closed with `stack`. Raises CaffemodelError."""
-    if isinstance(side, Net):
+    if is_net(side):
         return stack.enter_context(side.present_model()).weights
     path = Path(side[1] if isinstance(side, tuple) else side)
     return stack.enter_context(open_weights(path, None if net is None else _shared(net, state)))

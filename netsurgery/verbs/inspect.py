@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
@@ -19,11 +20,13 @@ from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.open_net.models import open_model
-from netsurgery.open_net.net import Net
+from netsurgery.open_net.models import is_net, open_model
 from netsurgery.verbs.blob_statistics import BlobStatistics
 from netsurgery.verbs.blob_statistics import statistics as statistics_of
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
+
+if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
 
 __all__ = ["NewInputSize", "inspect", "inspect_net", "inspect_weights"]
 
@@ -71,7 +74,7 @@ def inspect(
     """
     from netsurgery.formats.prototxt import is_prototxt
 
-    if weights is None and not isinstance(net, Net) and not is_prototxt(Path(net)):
+    if weights is None and not is_net(net) and not is_prototxt(Path(net)):
         if sizes or input_shapes or fields:
             raise NetError(f"{net}: weights alone have no sizes and fields; give a prototxt too")
         with open_weights(net) as alone:
@@ -80,7 +83,7 @@ def inspect(
         sizes = [NewInputSize(name, tuple(dims)) for name, dims in sizes.items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
     with ExitStack() as stack:
-        model = open_model(stack, net if isinstance(net, Net) else (net, weights), state)
+        model = open_model(stack, net if is_net(net) else (net, weights), state)
         return inspect_net(
             model,
             sizes=sizes,
