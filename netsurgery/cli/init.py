@@ -98,10 +98,10 @@ def command(
     if as_json:
         echo_json(result.to_json())
     elif not quiet:
-        _show(result, err=printed)
+        _render(result, err=printed)
 
 
-def _show(result: Initialization, *, err: bool) -> None:
+def _render(result: Initialization, *, err: bool) -> None:
     """Print the result for a person; on standard error where the weights go to output."""
     if result.params:
         echo_table(result.table(), err=err)

@@ -144,7 +144,7 @@ class Caffemodel(Closeable):
             if entry.number == NET_NAME:
                 self.net_name = _net_name(reader, entry)
             elif entry.number in _GENERATIONS:
-                layers.append(_layer(reader, entry))
+                layers.append(_model_layer(reader, entry))
                 last = layers[-1]
                 count.add(len(last.bottoms) + len(last.tops) + len(last.blobs), entry.start)
                 if layers[0].generation != layers[-1].generation:
@@ -203,7 +203,7 @@ def _net_name(reader: WireReader, entry: WireField) -> str:
     return reader.text(entry)
 
 
-def _layer(reader: WireReader, layer: WireField) -> ModelLayer:
+def _model_layer(reader: WireReader, layer: WireField) -> ModelLayer:
     reader.expect(layer, Wire.DELIMITED)
     reader.claim.add(_LAYER_MEMORY)
     generation = _GENERATIONS[layer.number]

@@ -141,10 +141,10 @@ def rewrite(
         if change.remove:
             removed.add(layer.start)
         else:
-            changed[layer.start] = _layer(layer, change)
+            changed[layer.start] = _layer_body(layer, change)
     for layer in model.layers:
         if layer.start not in {*changed, *removed} and any(blob.raw for blob in layer.blobs):
-            changed[layer.start] = _layer(layer, LayerChange())
+            changed[layer.start] = _layer_body(layer, LayerChange())
     new_name = {} if net_name is None else {NET_NAME: [net_name]}
     reader = model.reader
     fields = reader.listed(
@@ -196,7 +196,7 @@ def _literal(source: FileSource, data: bytes) -> _Pieces:
     return pieces
 
 
-def _layer(layer: ModelLayer, change: LayerChange) -> _Pieces:
+def _layer_body(layer: ModelLayer, change: LayerChange) -> _Pieces:
     """The new body of a layer's message."""
     source, numbers = layer.reader.source, FIELDS[layer.generation]
     fields = layer.fields()

@@ -89,7 +89,7 @@ class NetDefinition:
             )
         state = state.within(prototxt.root)
         layers = tuple(
-            _layer(index, message, prototxt.generation)
+            _read_layer(index, message, prototxt.generation)
             for index, message in enumerate(prototxt.layers)
             if state.includes(message)
         )
@@ -191,7 +191,7 @@ class NetDefinition:
     def excluded(self) -> tuple[Layer, ...]:
         """The layers that its state leaves out, in file order."""
         return tuple(
-            _layer(index, message, self.prototxt.generation)
+            _read_layer(index, message, self.prototxt.generation)
             for index, message in enumerate(self.prototxt.layers)
             if not self.state.includes(message)
         )
@@ -266,7 +266,7 @@ class NetDefinition:
             available.update(layer.tops)
 
 
-def _layer(index: int, message: Message, generation: str) -> Layer:
+def _read_layer(index: int, message: Message, generation: str) -> Layer:
     if generation == "V2" and not message.string("type"):
         raise message.error(f"layer {message.string('name')!r} has no type")
     return Layer(

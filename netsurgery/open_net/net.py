@@ -14,8 +14,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
-from netsurgery.net.net import Layer, Shape
-from netsurgery.net.net import NetDefinition as NetView
+from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import changed_model
 from netsurgery.net.shapes import Shapes
@@ -111,7 +110,7 @@ class Net(Closeable):
         return self._view.prototxt.text
 
     @property
-    def view(self) -> NetView:
+    def view(self) -> NetDefinition:
         """What the prototxt says, without weights: what plans are made of."""
         return self._view
 

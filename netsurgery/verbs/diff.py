@@ -176,9 +176,9 @@ def _params(
     before, after = _bearing(old), _bearing(new)
     for (name, nth), blobs in before.items():
         target = names.get(name, name)
-        yield from _layer(name, target, blobs, after.pop((target, nth), ()))
+        yield from _param_differences(name, target, blobs, after.pop((target, nth), ()))
     for (name, _), blobs in after.items():
-        yield from _layer(name, name, (), blobs)
+        yield from _param_differences(name, name, (), blobs)
 
 
 def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]:
@@ -192,7 +192,7 @@ def _bearing(model: WeightsFile) -> dict[tuple[str, int], Sequence[WeightsBlob]]
     return result
 
 
-def _layer(
+def _param_differences(
     name: str, new_name: str, old: Sequence[WeightsBlob], new: Sequence[WeightsBlob]
 ) -> Iterator[ParamDifference]:
     for index in range(max(len(old), len(new))):

@@ -169,7 +169,7 @@ def _old_layers(net: _Net) -> tuple[str, dict[int, _UpgradedLayer]]:
         for layer in old:
             if layer.kind is None:
                 raise reader.error("found a layer of V1 among layers of V0", layer.start)
-        pads = fold_padding(net.texts(_INPUT), [layer.facts() for layer in old])
+        pads = fold_padding(net.texts(_INPUT), [layer.v0_layer() for layer in old])
         old = [
             layer.padded(pads[index]) if index in pads else layer for index, layer in enumerate(old)
         ]
@@ -182,9 +182,9 @@ def _converted(layer: OldLayer, transform: bool) -> _UpgradedLayer:
         step = UpgradeStep(layer.name, "goes into the layers after it", ("layers",), "padding")
         return _UpgradedLayer(None, (step,), None)
     body, changes = layer.upgraded(layer.reader.source, transform)
-    facts = layer.facts()
+    old = layer.v0_layer()
     blobs = tuple(each.length for each in layer.parts if each.name == "blobs")
-    outline = Outline(layer.name, layer.type or "", facts.bottoms, facts.tops, blobs)
+    outline = Outline(layer.name, layer.type or "", old.bottoms, old.tops, blobs)
     return _UpgradedLayer(body, changes, outline)
 
 

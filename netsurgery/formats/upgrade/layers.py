@@ -62,7 +62,7 @@ class OldLayer:
     def _texts(self, name: str) -> tuple[str, ...]:
         return tuple(each.text for each in self.parts if each.name == name)
 
-    def facts(self) -> V0Layer:
+    def v0_layer(self) -> V0Layer:
         """What folding the paddings needs."""
         return V0Layer(
             name=self.name,

@@ -42,7 +42,7 @@ def upgrade_v0(prototxt: Prototxt) -> tuple[str, list[UpgradeStep]]:
     """The same net in V1, as text, and what was done. Raises PrototxtError."""
     edits, changes = prototxt.edits(), []
     inputs = [blob.as_string() for blob in prototxt.root.scalars("input")]
-    pads = fold_padding(inputs, [_facts(layer) for layer in prototxt.layers])
+    pads = fold_padding(inputs, [_v0_layer(layer) for layer in prototxt.layers])
     found_layers = prototxt.root.all("layers")
     for index, (entry, layer) in enumerate(zip(found_layers, prototxt.layers, strict=True)):
         inner = _inner(layer)
@@ -101,7 +101,7 @@ def _remove(edits: Edits, layer: TextField) -> None:
     cut(edits, layer.start, layer.end)
 
 
-def _facts(layer: Message) -> V0Layer:
+def _v0_layer(layer: Message) -> V0Layer:
     inner = _inner(layer)
     return V0Layer(
         name=inner.string("name"),

@@ -123,7 +123,8 @@ def compare_records(
     pairs = matching.pairs
     moved = _moved(list(pairs.values()))
     layers = [
-        _layer(old[i], new[j], matching, moved=j in moved, strict=strict) for i, j in pairs.items()
+        _layer_difference(old[i], new[j], matching, moved=j in moved, strict=strict)
+        for i, j in pairs.items()
     ]
     taken = set(pairs.values())
     return NetDifference(
@@ -152,7 +153,7 @@ def _moved(places: list[int]) -> set[int]:
     return moved
 
 
-def _layer(
+def _layer_difference(
     old: LayerRecord, new: LayerRecord, matching: Matching, moved: bool, strict: bool
 ) -> LayerDifference:
     changes = []

@@ -20,7 +20,7 @@ from netsurgery.surgery.transplant.plan import Transfer, TransplantPlan
 __all__ = ["model_change"]
 
 
-def _layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
+def _new_layer(plan: TransplantPlan, layer: Layer) -> NewLayer:
     params = plan.target.layers.get(layer.name)
     matched = plan.matched
     blobs = []
@@ -44,7 +44,7 @@ def model_change(plan: TransplantPlan) -> ModelChange:
     for (name, index), transfer in plan.matched.items():
         by_layer.setdefault(name, {})[index] = transfer
     for name, transfers in by_layer.items():
-        layer = _layer(plan, plan.target.net.layer(name))
+        layer = _new_layer(plan, plan.target.net.layer(name))
         if name not in stored:
             added.append(layer)
         elif stored[name]:
