@@ -52,6 +52,7 @@ def fields(
     before: dict[Layer, ReceptiveField | None] = {}
     for layer in net.layers:
         shuffle = shuffles.get(layer)
+        # Reshape and Permute by themselves lose the field; remember it for the shuffle's end.
         if shuffle is not None and layer is shuffle.layers[0]:
             before[shuffle.layers[2]] = seen.known.get(shuffle.bottom)
         if layer.bottoms:
@@ -76,6 +77,7 @@ def _step(layer: Layer, seen: Seen) -> None:
     rule = record.field if record and known else None
     result = rule(seen, layer) if reads and answered and rule else None
     several = result if isinstance(result, list) else [result] * len(layer.tops)
+    # In place a top replaces what its name meant before, also where there is no field now.
     for top, field in zip(layer.tops, several, strict=True):
         seen.known.pop(top, None)
         seen.lost.discard(top)
@@ -85,6 +87,7 @@ def _step(layer: Layer, seen: Seen) -> None:
         elif reads:
             seen.lost.add(top)
     if record and record.window and len(layer.tops) > 1 and answered and types.is_a(layer, POOLING):
+        # A later Upsample undoes exactly this window, which the mask remembers.
         size = seen.size(layer.bottoms[0])
         seen.masks[layer.tops[1]] = record.window(layer, size), size
 
@@ -125,7 +128,7 @@ def place_cells(
     that is the input of a classifier, and else the field. Raises PrototxtError where an input of
     `size` does not go through the net.
     """
-    (name,) = (box_of_one.name for box_of_one in net.inputs)
+    (name,) = (source.name for source in net.inputs)
     known = fields(net, {name: (1, declared[1], *size)})
     if blob not in known:
         return None
@@ -169,14 +172,15 @@ def _enlarges(
     for layer in reversed(net.layers):
         if not ancestors.intersection(layer.tops):
             continue
+        # File order suffices: a blob's writers come before its readers.
         ancestors.update(layer.bottoms)
         before = next((known[bottom] for bottom in layer.bottoms if bottom in known), None)
-        behind = next((known[top] for top in layer.tops if top in known), None)
-        if before is None or behind is None or layer.in_place:
+        after = next((known[top] for top in layer.tops if top in known), None)
+        if before is None or after is None or layer.in_place:
             continue
         for i in range(2):
-            pad = before.offset[i] - behind.offset[i]
-            reach = behind.size[i] - before.size[i] + before.stride[i]
+            pad = before.offset[i] - after.offset[i]
+            reach = after.size[i] - before.size[i] + before.stride[i]
             if pad >= reach and 2 * pad > box[i]:
                 return True
     return False

@@ -53,6 +53,7 @@ def caffe_memory(net: NetDefinition, shapes: Shapes, blobs: Collection[str] = ()
     handed = _numbers(shapes, [*(blob.name for blob in net.inputs), *blobs])
     params = distinct_params(net, shapes)
     running = NUMBER_BYTES * (params + blob_numbers + work + handed)
+    # Loading and running follow each other: their peaks do not add up.
     return max(caffe_loading(net, shapes), _CAFFE + running)
 
 
@@ -147,6 +148,7 @@ def _columns(layer: Layer, shapes: Shapes) -> int | None:
     over = shapes.blobs.get(layer.tops[0] if spreads else layer.bottoms[0], ())
     at = shapes.blobs.get(layer.bottoms[0] if spreads else layer.tops[0], ())
     kernel = params[0][2:]
+    # Caffe skips im2col for a 1 x 1 kernel with stride 1 and no padding.
     if prod(kernel) == 1 and over[2:] == at[2:]:
         return 0
     return prod(over[1:2]) * prod(kernel) * prod(at[2:])

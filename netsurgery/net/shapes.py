@@ -120,20 +120,20 @@ class ShapesAt:
 
     def __init__(self, net: NetDefinition) -> None:
         self.net = net
-        self._found: dict[tuple[tuple[str, Shape], ...], Shapes] = {}
+        self._inferred: dict[tuple[tuple[str, Shape], ...], Shapes] = {}
 
     def __call__(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """What `infer` finds; `inputs` may name blobs at the shapes they have anyway."""
-        own = self._found.get(())
+        own = self._inferred.get(())
         if own is None:
-            own = self._found[()] = infer(self.net)
+            own = self._inferred[()] = infer(self.net)
         new = {
             blob: shape for blob, shape in (inputs or {}).items() if own.blobs.get(blob) != shape
         }
         key = tuple(sorted(new.items()))
-        if key not in self._found:
-            self._found[key] = infer(self.net, new)
-        return self._found[key]
+        if key not in self._inferred:
+            self._inferred[key] = infer(self.net, new)
+        return self._inferred[key]
 
 
 def givable(net: NetDefinition, shapes: Shapes) -> tuple[str, ...]:
@@ -182,10 +182,12 @@ def _infer_layer(layer: Layer, shapes: Shapes, specified: Mapping[str, Shape]) -
     rule = record.shapes if record else None
     if rule is not None and not missing:
         try:
+            # Before the rule: a misspelled field would silently leave the default.
             check_fields(layer)
             bottoms = [shapes.blobs[bottom] for bottom in layer.bottoms]
             _keep(layer, *_ruled(rule, layer, bottoms), shapes, specified)
         except PrototxtError as error:
+            # Only Caffe's own definition is certain; a fork's layer may be another fork's.
             if types.is_stock(layer) and not unknown_fields(layer):
                 raise
             what = f"line {error.line}: {error.what}"
@@ -261,6 +263,7 @@ def _keep(
             shapes._begin(top, f"{what} that the layer reads")
     if params:
         shapes._own[layer.index] = tuple(params)
+        # Caffe loads a name's params into the first layer of that name.
         shapes.params.setdefault(layer.name, tuple(params))
 
 

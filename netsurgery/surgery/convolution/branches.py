@@ -73,6 +73,7 @@ class Joins:
         if len(known) < len(parts):
             return False
         branches = [branch for part in known for branch in part.branches]
+        # Maps of one size join into one map, which the walk follows without a split.
         if len({branch.kernel for branch in branches}) == 1:
             return False
         self.known[layer.tops[0]] = Joined(
@@ -82,6 +83,7 @@ class Joins:
             frozenset().union(*(part.flattens for part in known)),
             any(part.behind for part in known),
         )
+        # A Concat of Concats reads the inner ones, so they do not count as unread in `finish`.
         for bottom in layer.bottoms:
             self.read.add(bottom)
         return True
@@ -117,14 +119,17 @@ class Joins:
         joined = self.known[blob]
         if not is_simple(layer.message):
             return Refusal(layer.name, "its params' fields are written as lists")
+        # Each branch gets its own columns of the weight; a sharer would still need all of them.
         if any(layer.param_names):
             why = "its params are shared by name, and split it has others"
             return Refusal(layer.name, why)
+        # The text has all states in one file: removing a Concat here would break the others.
         reader = self._of_another_state(joined)
         if reader:
             return Refusal(
                 layer.name, f"layer {reader!r}, of another phase or stage, reads {blob!r}"
             )
+        # The Concat copied the maps; without it an in-place layer would change what is read later.
         spoiler = self._spoiler(joined, layer)
         if spoiler is not None:
             why = f"layer {spoiler.name!r} works in place on a map that it reads as it was before"
@@ -181,7 +186,7 @@ def on_one_grid(
 ) -> Split | Refusal:
     """The strides at which the branches of `split` move alike; or why there are none.
 
-    made: the new net with strides of 1. renames: the old net's blobs -> the new one's.
+    new_net: with strides of 1. renames: the old net's blobs -> the new one's.
     """
     known, name = fields(new_net), split.layer.name
     strides = []
@@ -196,6 +201,8 @@ def on_one_grid(
     steps = []
     for axis in range(2):
         each = [stride[axis] for stride in strides]
+        # Strides are fractions after a Deconvolution: scaled to whole numbers before their
+        # multiple.
         whole = lcm(*(step.denominator for step in each))
         grid = lcm(*(int(step * whole) for step in each))
         steps.append([grid // int(step * whole) for step in each])

@@ -87,7 +87,9 @@ class _PoolingWalk:
         joined, direct = (self._union(known, layer) for known in (self.derived, self.direct))
         for bottom in layer.bottoms:
             if self.has_cells(bottom):
+                # What this map does not depend on itself reaches it as a gate.
                 gating = joined - self.derived.get(bottom, frozenset())
+                # A map depends on its gate, but not in the way that makes a global pooling final.
                 direct -= gating
                 for source in gating:
                     self.gates.setdefault(source, layer)

@@ -48,6 +48,7 @@ class Removal:
         gone: list[Layer] = []
         averaged: list[Layer] = []
         refusals: list[Refusal] = []
+        # Once more over all of them together: two removals can be in each other's way.
         overwritten = self._overwritten(self.needed)
         for layer in sorted(self.needed, key=lambda candidate: candidate.index):
             reduction = types.is_a(layer, types.REDUCTION)
@@ -109,6 +110,7 @@ def _spoiling(root: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Lay
         while ended < len(end) and end[ended][0] <= writer.index:
             read.discard(end[ended][1])
             ended += 1
+        # Something still reads the old values of a blob that would now be the same memory.
         if not read <= written[writer]:
             return _is_read_again
         if root in uses.inputs - written[writer] and types.values(writer) is not Values.PASSED:

@@ -94,10 +94,12 @@ def resize(
         others = [output for output in strides if strides[output] != stride]
         if others:
             notes.append(f"the total stride of {', '.join(map(repr, others))} is another one")
+    # Shapes at the new size decide: a param may depend on the size, or nothing may grow.
     fixed, moving = _effects(net, shapes_at, analysis, sources, resizes)
     if fixed and target != TargetSize():
         refuse(net.prototxt.path, fixed)
     if target == TargetSize() and (fixed or not moving):
+        # No size was asked for: keep the old one rather than refuse.
         resizes = [replace(resized, new=(1, *resized.old[1:]), stride=None) for resized in resizes]
         return resizes, notes + _size_notes(resizes, str(fixed[0]) if fixed else _UNMOVED)
     resizes = [

@@ -49,6 +49,7 @@ class _Rewriter:
         self.renames: dict[str, str] = {}
 
     def layers(self, prototxt: Prototxt) -> tuple[str, dict[str, str]]:
+        # All states' layers, not only this net's: a renamed blob must be renamed for all of them.
         name = "layer" if prototxt.generation == "V2" else "layers"
         for field in prototxt.root.all(name):
             self.layer(field)
@@ -90,6 +91,7 @@ class _Rewriter:
     def convolve(self, each: ConvertedLayer) -> None:
         """An InnerProduct as a Convolution."""
         layer = each.layer
+        # By convention a top has its layer's name; a top with another name keeps it.
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
         _convolve(self.edits, layer.message, each.kernel, layer.name + self.suffix)
@@ -107,6 +109,7 @@ class _Rewriter:
             self.average(each.layer, _kernel_fields(each.kernel))
             return
         message = each.layer.param("pooling_param")
+        # Edit only what is there: the author's field, or sizes that differ from the window's.
         everything = message.single("global_pooling")
         if everything is not None and message.boolean("global_pooling", False):
             self.replace_field(everything, _kernel_fields(each.kernel))
@@ -174,6 +177,7 @@ def _convolve(edits: Edits, message: Message, kernel: tuple[int, int], target: s
     edits.replace(param.start, param.start + len(param.name), "convolution_param")
     for line in _kernel_fields(kernel):
         insert_field(edits, outputs, line)
+    # A Convolution has no such field; the weight is transposed when it is copied.
     turned = param.value.single("transpose")
     if turned is not None:
         remove_field(edits, turned)
@@ -233,6 +237,7 @@ def split_layer(
     source, message = edits.source.text, field.value
     assert isinstance(message, Message)
     names = branch_names(split, suffix)
+    # Copies start from the author's text, so comments and unknown fields are in each branch.
     copy = source[field.start : field.end]
     first, *others = zip(split.branches, names, strict=True)
     _branch(edits, message, *first, blobs, convolve)
@@ -284,6 +289,7 @@ def _without_bias(edits: Edits, message: Message) -> None:
         edits.replace(term.start, term.end, "false")
     elif outputs is not None:
         insert_field(edits, outputs, "bias_term: false")
+    # The second of each is the bias's, which only the first branch has.
     for name in _PER_PARAM:
         for field in message.all(name)[1:]:
             remove_field(edits, field)

@@ -96,6 +96,7 @@ class _Walk:
                 self.convert(layer)
             self.orders.step(layer)
             return
+        # The Reshapes of a channel shuffle look like flattening, but move no position.
         if layer in self.shuffling and layer.bottoms[0] not in analysis.flat:
             self.orders.step(layer)
             self.bar(layer, True)
@@ -105,9 +106,11 @@ class _Walk:
             self.orders.step(layer)
             self.bar(layer, False)
             return
+        # Any other reader of joined maps needs them joined, so the Concat stays.
         for bottom in joined:
             concat, reason = self.joins.leave(bottom, layer)
             self.reasons |= {concat: reason, layer: f"{concat.name!r}: {reason}"}
+        # `orders.step` overwrites the order of a blob that the layer works on in place.
         before = {bottom: self.orders.known.get(bottom) for bottom in layer.bottoms}
         self.orders.step(layer)
         flat = [analysis.flat[bottom] for bottom in layer.bottoms if bottom in analysis.flat]
