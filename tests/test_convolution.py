@@ -586,7 +586,7 @@ def test_a_flatten_behind_the_classifier_goes_too() -> None:
         (
             layer("ReLU", "flat", "flat") + fc("fc", "flat") + layer("Power", "c", "y"),
             "layer 'Flatten-flat': a layer works in place on what it flattens; 'c' is read again "
-            "behind it",
+            "after it",
         ),
     ],
 )
