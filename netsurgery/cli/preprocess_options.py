@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed
+from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed, useless
 from netsurgery.cli.files import LABELS, PROTOTXT, WEIGHTS, InputFile
 from netsurgery.cli.options import NumberType, parse_size
 from netsurgery.cli.printing import echo
@@ -254,15 +254,19 @@ def model_options(command: F) -> F:
 @headed(PREPROCESSING)
 def picture_options(command: F) -> F:
     """--fit, --antialias and --size: `options` of the command, PictureOptions."""
-    fit = click.option(
-        "--fit",
-        type=click.Choice(["warp", "crop", "pad"]),
-        default="warp",
-        show_default=True,
-        envvar="NETSURGERY_FIT",
-        help="How to fit the image to the net's input: warp scales each side separately, as "
-        "Caffe does; crop and pad keep the aspect ratio and crop the excess or pad with "
-        "zeros.",
+    fit = useless(
+        "with --size image, which resizes nothing", lambda values: values["size"] == "image"
+    )(
+        click.option(
+            "--fit",
+            type=click.Choice(["warp", "crop", "pad"]),
+            default="warp",
+            show_default=True,
+            envvar="NETSURGERY_FIT",
+            help="How to fit the image to the net's input: warp scales each side separately, as "
+            "Caffe does; crop and pad keep the aspect ratio and crop the excess or pad with "
+            "zeros.",
+        )
     )
     antialias = click.option(
         "--antialias/--no-antialias",
