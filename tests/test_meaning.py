@@ -277,9 +277,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == "no difference: 4 layers\n"
     assert run(["diff", str(old), str(new), "--strict"]) == 1
     assert capsys.readouterr().out.splitlines() == [
+        "different; layers: 1 changed",
         "layer l (Convolution): changed",
         "    convolution_param.stride: (none) -> 1",
         "    convolution_param.pad: (none) -> 0",
         "    convolution_param.dilation: (none) -> 1",
-        "layers: 1 changed",
     ]

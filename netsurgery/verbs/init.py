@@ -16,7 +16,7 @@ from typing import Any
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
-from netsurgery.formats.weights import numbers, write_weights
+from netsurgery.formats.weights import WeightsBlob, numbers, write_weights
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
@@ -24,6 +24,7 @@ from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import ScratchModel
+from netsurgery.net.shared_params import Param
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
@@ -119,10 +120,19 @@ class Initialization(Closeable):
 
     def _blob(self, param: InitialParam) -> NewBlob:
         """The param filled, or as a layer of the model has it that shares it."""
-        for layer, index in self.plan.net.sharing.sharers((param.layer, param.index)):
-            if layer in self._model.stored:
-                return NewBlob(param.shape, numbers(self._model.stored[layer].blobs[index]))
-        return NewBlob(param.shape, _chunks(param, self.seed))
+        blob = self._stored.get(self.plan.net.sharing.owner((param.layer, param.index)))
+        return NewBlob(param.shape, _chunks(param, self.seed) if blob is None else numbers(blob))
+
+    @cached_property
+    def _stored(self) -> Mapping[Param, WeightsBlob]:
+        """Each param that the model has: by its owner, which several layers may share."""
+        owner, stored = self.plan.net.sharing.owner, self._model.stored
+        return {
+            owner((layer.name, index)): blob
+            for layer in reversed(self.plan.net.layers)
+            if layer.name in stored
+            for index, blob in enumerate(stored[layer.name].blobs)
+        }
 
     @cached_property
     def _by_layer(self) -> Mapping[str, Sequence[InitialParam]]:
