@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from every_command import COMMANDS
 
+import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.net.net_with_weights import NetWithWeights
 
@@ -127,3 +128,14 @@ def test_weights_without_params(other: str) -> None:
     assert run(["init", "empty", "-o", "none", "-q"]) == 0
     with NetWithWeights.open("net", "none") as model:
         assert model.another_net().endswith(" it has no params")
+
+
+def test_an_open_net_says_so_too(other: str) -> None:
+    """Of a param that is not there, and of one of another shape."""
+    with ns.Net("net", "wrong") as opened, pytest.raises(ns.NetsurgeryError) as caught:
+        opened.params["conv1"][0]
+    sentence = "wrong is of another net: of the 4 layers with params of net it fits 0; instead of "
+    assert f"{sentence}{INSTEAD}" in str(caught.value)
+    with ns.Net("net", "right") as opened, pytest.raises(ns.NetsurgeryError) as caught:
+        opened.params["conv9"]
+    assert "did you mean conv1" in str(caught.value)

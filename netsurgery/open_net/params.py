@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
-from netsurgery.errors import NetError, ParamMissing, SurgeryError
+from netsurgery.errors import NetError, ParamMissing, PrototxtError, SurgeryError
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
@@ -217,6 +218,10 @@ class Params(Mapping[str, LayerParams]):
                 "ns.init fills them"
             )
         if layer not in self._store.counts:
+            if any(each.name == layer for each in self._store.model.net.layers):
+                with suppress(PrototxtError):  # shapes that contradict each other
+                    if reason := self._store.model.another_net():
+                        raise ParamMissing(reason)
             hint = did_you_mean(layer, self._store.counts, "layers with params")
             raise ParamMissing(f"{self._store.shown_path}: no params for layer {layer!r}{hint}")
         return LayerParams(self._store, layer)
