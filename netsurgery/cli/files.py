@@ -73,7 +73,7 @@ class InputFile(FilePathType):
             return super().convert(value, param, ctx)
         from netsurgery.io.stdin import stdin_as_file
 
-        take_stdin(ctx, param)
+        take_stdin(ctx)
         # The root is closed after errors in parsing the command's own words, too.
         path = ctx.find_root().with_resource(stdin_as_file(self.stdin_name, self.most))
         ctx.meta[_META] = path
@@ -96,7 +96,7 @@ class ImageFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "-" and ctx is not None:
-            take_stdin(ctx, param)
+            take_stdin(ctx)
         return super().convert(value, param, ctx)
 
 
@@ -108,7 +108,7 @@ IMAGE = ImageFile()
 FILE_PATH = FilePathType()
 
 
-def take_stdin(ctx: click.Context, param: click.Parameter | None) -> None:
+def take_stdin(ctx: click.Context) -> None:
     """Record that an input is standard input. Raises UsageError for a second one."""
     if _META in ctx.meta:
         raise click.UsageError("standard input (-) can be one of the inputs only", ctx)

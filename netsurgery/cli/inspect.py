@@ -93,7 +93,10 @@ def input_size(text: str) -> NewInputSize:
     help="Show one param, or a part of it as in conv1[0][:4], instead of the net.",
 )
 @output_option(
-    "--npy", metavar="FILE", type=FILE_PATH, help="Write the param's values, float32; - prints."
+    "--npy",
+    metavar="FILE",
+    type=FILE_PATH,
+    help="Write the param's values as float32; - is standard output.",
 )
 @output_option(
     "--picture",

@@ -92,9 +92,10 @@ def complete_class(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def _items(words: Iterable[str], incomplete: str) -> Items:
+    """Those that begin so; shells quote what they insert, but a newline would end an item."""
     start = incomplete.casefold()
-    unique = dict.fromkeys(word for word in words if word.casefold().startswith(start))
-    return [CompletionItem(word) for word in unique]
+    matches = (word for word in words if word.casefold().startswith(start) and word.isprintable())
+    return [CompletionItem(word) for word in dict.fromkeys(matches)]
 
 
 def _inputs(ctx: click.Context) -> Iterator[Path]:

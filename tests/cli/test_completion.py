@@ -189,6 +189,19 @@ def test_bash(line: str, words: list[str], command: dict[str, str]) -> None:
     assert (done.stdout.splitlines(), done.stderr) == (words, "")
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_names_are_quoted_in_bash(command: dict[str, str]) -> None:
+    names = ["ip$(touch evil)", "ip;`touch evil`", "ip\\nplain,evil", "ip\\033[2J"]
+    layers = [
+        f'layer {{ name: "{name}" type: "InnerProduct" top: "a" inner_product_param {{ }} }}'
+        for name in names
+    ]
+    Path("evil.prototxt").write_text("\n".join(layers))
+    line = f"netsurgery convert evil.prototxt {MODEL} --layers ip"
+    expected = ["ip\\$\\(touch\\ evil\\)", "ip\\;\\`touch\\ evil\\`"]
+    test_bash(line, expected, command)
+
+
 def shell_word(text: str) -> str:
     return f"'{text}'"
 
