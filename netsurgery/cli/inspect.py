@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,8 +31,10 @@ from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.net import MAX_DIM
 from netsurgery.net.state import TEST, NetState
 from netsurgery.verbs.inspect import NewInputSize, inspect
-from netsurgery.verbs.inspect_param import ParamInspection, inspect_param
 from netsurgery.verbs.inspect_result import Inspection
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.inspect_param import ParamInspection
 
 __all__ = ["command", "told_apart"]
 
@@ -140,6 +143,8 @@ def command(
             raise click.UsageError("--param shows one param; leave out --size, --field and --stats")
         if weights is None:
             raise click.UsageError("--param needs a caffemodel")
+        from netsurgery.verbs.inspect_param import inspect_param
+
         show_param(
             inspect_param(prototxt or weights, param, weights if prototxt else None, state=state),
             [str(path) for path in files],
