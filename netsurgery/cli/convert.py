@@ -27,7 +27,6 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import NetState
 from netsurgery.verbs.convert import Conversion, convert
-from netsurgery.verbs.verify_result import verified_lines
 
 __all__ = ["command"]
 
@@ -166,6 +165,8 @@ def show(result: Conversion) -> None:
         echo(f"window of a cell{of}: {shape_text(grown['window'])} pixels{every}")
     echo_notes(record["notes"])
     if result.verification is not None:
+        from netsurgery.verbs.verify_result import verified_lines
+
         for line in verified_lines(result.verification.to_json()):
             echo(line)
     if record["dry_run"]:

@@ -17,17 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options, engine_record
 from netsurgery.errors import OutputError
-from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
-from netsurgery.open_net.net import Net
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.weights import WeightsMatch, match_weights
 from netsurgery.verbs.conversion import (
@@ -45,6 +42,7 @@ from netsurgery.verbs.convert_settings import SettingsOutcome, check_settings
 from netsurgery.verbs.default_names import default_prototxt
 
 if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
     from netsurgery.verbs.verify_result import Verification
 
 __all__ = ["Conversion", "convert"]
@@ -136,6 +134,9 @@ class Conversion(Closeable):
     @cached_property
     def net(self) -> Net:
         """The new net, open, with its weights in a temporary file; the caller's to close."""
+        from netsurgery.net.scratch_model import changed_model
+        from netsurgery.open_net.net import Net
+
         if not self._model.has_weights:
             return Net.of_model(NetWithWeights(self.plan.new))
         return Net.of_model(changed_model(self._model, model_change(self.plan, self._model)))
@@ -222,7 +223,7 @@ class Conversion(Closeable):
         if not self._outcome.of_this_net:
             words += ["--prototxt", str(self.paths.prototxt)]
             words += ["--weights", str(self.paths.weights)]
-        elif not _is_current(folder):
+        elif not os.path.samefile(folder, os.curdir):
             return f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"
         return shlex.join(words)
 
@@ -279,6 +280,8 @@ class Conversion(Closeable):
         }
 
     def _diff(self) -> str:
+        from netsurgery.formats.line_diff import text_diff
+
         old = self.plan.net.prototxt
         paths = self._paths
         name = default_prototxt(old.path, ENDING) if paths is None else paths.prototxt
@@ -360,10 +363,14 @@ def convert(
     OutputError, EngineError. Nothing is written then.
     """
     with ExitStack() as stack:
-        if isinstance(net, Net):
-            model = stack.enter_context(net.present_model())
-        else:
+        if isinstance(net, (str, Path)):
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
+            named = model.has_weights
+        else:
+            from netsurgery.net.scratch_model import ScratchModel
+
+            model = stack.enter_context(net.present_model())
+            named = model.has_weights and not isinstance(model, ScratchModel)
         plan = plan_convolution(
             model.net,
             suffix=suffix,
@@ -380,7 +387,7 @@ def convert(
         planned = NetWithWeights(plan.net, model.weights if model.has_weights else None)
         match = match_weights(plan, planned) if model.has_weights else WeightsMatch((), ())
         result = Conversion(plan, planned, match, stack.pop_all(), settings=chosen, engine=options)
-    if model.has_weights and not isinstance(model, ScratchModel):
+    if named:
         result.weights_name = model.path
     places = {"prototxt_out": prototxt_out, "weights_out": weights_out}
     if folder is None and prototxt_out is None and weights_out is None:
@@ -391,7 +398,3 @@ def convert(
     else:
         result.save(folder, **places, force=force, verify=verify, progress=progress)
     return result
-
-
-def _is_current(folder: Path) -> bool:
-    return os.path.realpath(folder) == os.path.realpath(".")

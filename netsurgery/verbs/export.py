@@ -24,11 +24,10 @@ from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.open_net.net import Net
-from netsurgery.verbs.outputs.files import WrongOutput
 
 if TYPE_CHECKING:
     from netsurgery.export.onnx import Export, Preprocess
+    from netsurgery.open_net.net import Net
 
 __all__ = ["OnnxExport", "WeightsStorage", "export_onnx"]
 
@@ -179,10 +178,10 @@ def export_onnx(
     from netsurgery.export.onnx import export_net
 
     with ExitStack() as stack:
-        if isinstance(net, Net):
-            model = stack.enter_context(net.present_model())
-        else:
+        if isinstance(net, (str, Path)):
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
+        else:
+            model = stack.enter_context(net.present_model())
         require_blobs(model.net, blobs)
         needed = declare_inputs(only_needed(model.net, blobs) if blobs else model.net)
         files = NetWithWeights(needed, model.weights)
@@ -204,6 +203,8 @@ def checked_name(output: AnyPath) -> Path:
     """The output's path. Raises OutputError for one with the ending of another format."""
     path = Path(output)
     if str(path) != STDOUT and path.suffix.lower() not in ("", ".onnx"):
+        from netsurgery.verbs.outputs.files import WrongOutput
+
         raise WrongOutput(f"{path}: expected a name ending in .onnx, which is what is written")
     return path
 

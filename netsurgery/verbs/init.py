@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
@@ -23,14 +23,15 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.scratch_model import ScratchModel
 from netsurgery.net.shared_params import Param
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
-from netsurgery.open_net.net import Net
 from netsurgery.surgery.fillers import fill
 from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_initial_params
+
+if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
 
 __all__ = ["Initialization", "init"]
 
@@ -75,6 +76,9 @@ class Initialization(Closeable):
     @cached_property
     def net(self) -> Net:
         """The net with its params, open, in a temporary file; the caller's to close."""
+        from netsurgery.net.scratch_model import ScratchModel
+        from netsurgery.open_net.net import Net
+
         return Net.of_model(ScratchModel(self.plan.net, self._write))
 
     def save(
@@ -224,7 +228,7 @@ def init(
     """
     if seed < 0:
         raise SurgeryError(f"seed {seed}: expected 0 or more")
-    read = net.view if isinstance(net, Net) else NetDefinition.read(net, state)
+    read = NetDefinition.read(net, state) if isinstance(net, (str, Path)) else net.view
     definition = read.at(input_shapes)
     with ExitStack() as stack:
         model = stack.enter_context(NetWithWeights(definition, as_path(missing)))

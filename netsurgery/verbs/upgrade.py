@@ -15,23 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import open_protobuf
-from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT
 from netsurgery.io.terminal import print_text
-from netsurgery.net.net import NetDefinition
-from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.state import TEST
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.open_net.net import Net
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade
     from netsurgery.formats.upgrade.splices import UpgradeStep
     from netsurgery.formats.upgrade.text import TextUpgrade
+    from netsurgery.open_net.net import Net
 
 # What upgrades is imported where it is used: most nets are of today, and convert reads them too.
 
@@ -93,6 +89,11 @@ class Upgrade(Closeable):
     @cached_property
     def net(self) -> Net:
         """The net of the new prototxt, open, without weights. Raises NetError for a caffemodel."""
+        from netsurgery.net.net import NetDefinition
+        from netsurgery.net.net_with_weights import NetWithWeights
+        from netsurgery.net.state import TEST
+        from netsurgery.open_net.net import Net
+
         prototxt = Prototxt.parse(self.text, str(self.path))
         return Net.of_model(NetWithWeights(NetDefinition.of(prototxt, TEST)))
 
@@ -141,6 +142,8 @@ class Upgrade(Closeable):
         """As `netsurgery upgrade --json` prints it."""
         diff = None
         if self._text is not None and not self.written:
+            from netsurgery.formats.line_diff import text_diff
+
             diff = text_diff(self._text.prototxt, self.text, str(self.output or "upgraded"))
         return {
             "input": str(self.path),
