@@ -47,7 +47,7 @@ $(STAMP): $(RUNTIME)
 	@$(PIP) -e '.[dev]'
 	@touch $@
 
-# Real Caffe is wanted, not needed: without it the commands and tests that run it say so.
+# Real Caffe is optional: without it the commands and tests that run it say so.
 caffe: $(RUNTIME)
 	@$(BIN)/netsurgery caffe info -q 2>/dev/null || $(BIN)/netsurgery caffe install \
 	  || echo "going on without real Caffe"
