@@ -155,12 +155,8 @@ from netsurgery.verbs.classify_map import (
     classify_maps as classify_maps,
 )
 from netsurgery.verbs.conversion import OutputPaths as OutputPaths
-from netsurgery.verbs.convert import (
-    Conversion as Conversion,
-)
-from netsurgery.verbs.convert import (
-    convert as convert,
-)
+from netsurgery.verbs.convert import convert as convert
+from netsurgery.verbs.convert_result import Conversion as Conversion
 from netsurgery.verbs.diff import diff as diff
 from netsurgery.verbs.diff_result import Comparison as Comparison
 from netsurgery.verbs.edit import Edit as Edit

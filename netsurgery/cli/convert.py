@@ -26,7 +26,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import NetState
-from netsurgery.verbs.convert import Conversion, convert
+from netsurgery.verbs.convert import convert
+from netsurgery.verbs.convert_result import Conversion
 
 __all__ = ["command"]
 

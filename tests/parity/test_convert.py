@@ -15,7 +15,8 @@ from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.registry import open_engine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.verbs.convert import Conversion, convert
+from netsurgery.verbs.convert import convert
+from netsurgery.verbs.convert_result import Conversion
 
 pytestmark = pytest.mark.caffe
 

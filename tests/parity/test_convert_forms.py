@@ -9,7 +9,8 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.verbs.convert import Conversion, convert
+from netsurgery.verbs.convert import convert
+from netsurgery.verbs.convert_result import Conversion
 
 pytestmark = pytest.mark.caffe
 

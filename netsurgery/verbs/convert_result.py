@@ -1,0 +1,304 @@
+"""What `convert` returns: the new net, and the files that it may be written to."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import weakref
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.engines.contract import EngineOptions, engine_record
+from netsurgery.errors import OutputError
+from netsurgery.formats.settings import Settings
+from netsurgery.io.closeable import Closeable
+from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
+from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.surgery.convolution.plan import ConvolutionPlan
+from netsurgery.surgery.convolution.weights import WeightsMatch
+from netsurgery.verbs.conversion import (
+    ENDING,
+    OutputPaths,
+    Written,
+    check_can_be_verified,
+    model_change,
+    output_paths,
+    planned_outputs,
+    verify_conversion,
+    write_conversion,
+)
+from netsurgery.verbs.convert_settings import SettingsOutcome
+from netsurgery.verbs.default_names import default_prototxt
+
+if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
+    from netsurgery.verbs.verify_result import Verification
+
+__all__ = ["Conversion"]
+
+
+class Conversion(Closeable):
+    """What `convert` makes of a net, and the new net.
+
+    plan: what becomes of layers, inputs and blobs. verification: the comparison of both nets, None
+    where there was none. The input's weights stay open until this is closed or collected.
+
+    >>> import netsurgery as ns
+    >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    >>> with ns.convert(net, model, engine="embedded") as result:
+    ...     result.verify().same
+    ...     result.save("converted")
+    True
+    ('converted/digits_full_conv.caffemodel', 'converted/netsurgery.toml',
+     'converted/digits_deploy_full_conv.prototxt')
+    """
+
+    def __init__(
+        self,
+        plan: ConvolutionPlan,
+        model: NetWithWeights,
+        match: WeightsMatch,
+        source: ExitStack,
+        *,
+        settings: Settings,
+        engine: EngineOptions,
+    ) -> None:
+        """model: the net of `plan` with its weights, if any; `source` closes them."""
+        self.plan, self._model, self._match = plan, model, match
+        self._settings, self._engine = settings, engine
+        #: What the name of the new weights is made of.
+        self.weights_name = plan.net.prototxt.path
+        self._paths: OutputPaths | None = None
+        self.verification: Verification | None = None
+        self._written: Written | None = None
+        self._output_notes: tuple[str, ...] = ()
+        self._outcome = SettingsOutcome(None)  # of netsurgery.toml
+        self._release = weakref.finalize(self, source.close)
+
+    @property
+    def paths(self) -> OutputPaths:
+        """Where `prototxt`, `weights` and `settings` are. Raises OutputError before `save`."""
+        if self._paths is None:
+            raise OutputError("the converted net was written nowhere; save writes it")
+        return self._paths
+
+    @property
+    def engine(self) -> str:
+        """What moved the params into the file; "" where none was written."""
+        return "" if self._written is None else self._written.engine
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The files written last: weights, netsurgery.toml, prototxt; () for none."""
+        return () if self._written is None else self._written.files
+
+    @property
+    def match(self) -> WeightsMatch:
+        """How the layers of the net and of the weights match, by name."""
+        return self._match
+
+    @property
+    def text(self) -> str:
+        """The prototxt of the new net."""
+        return self.plan.text
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        bom = "the prototxt's byte order mark, which Caffe cannot read, is not written"
+        notes = [bom] if self.plan.net.prototxt.bom else []
+        notes += [*self.plan.notes, *self._match.notes]
+        written = self._written
+        if written is not None and written.engine_note:
+            notes.append(written.engine_note)
+        extra = ", ".join(map(repr, self._match.extra))
+        if extra and written is None:
+            notes.append(f"the model has params of layers that are not in the net: {extra}")
+        elif extra and written is not None:
+            by_us = written.engine == "embedded"
+            fate = "kept in the new one" if by_us else "lost: Caffe saves the net's own layers only"
+            notes.append(f"params of layers that are not in the net ({extra}) are {fate}")
+        return (*notes, *self._output_notes)
+
+    @cached_property
+    def net(self) -> Net:
+        """The new net, open, with its weights in a temporary file; the caller's to close."""
+        from netsurgery.net.scratch_model import changed_model
+        from netsurgery.open_net.net import Net
+
+        if not self._model.has_weights:
+            return Net.of_model(NetWithWeights(self.plan.new))
+        return Net.of_model(changed_model(self._model, model_change(self.plan, self._model)))
+
+    def verify(self) -> Verification:
+        """Run both nets, and every cell of the map against the classifier on its window.
+
+        Raises SurgeryError where they differ.
+        """
+        check_can_be_verified(self.plan)
+        with self.net.present_model() as new:
+            self.verification = verify_conversion(self._model, new, self._engine)
+        return self.verification
+
+    def save(
+        self,
+        folder: AnyPath | None = None,
+        *,
+        prototxt_out: AnyPath | None = None,
+        weights_out: AnyPath | None = None,
+        force: bool = False,
+        verify: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[str, ...]:
+        """Write the new net's prototxt and weights, and a netsurgery.toml for `classify_map`.
+
+        folder: where ``NET_full_conv.prototxt`` and ``MODEL_full_conv.caffemodel`` go (default:
+        the current one), unless prototxt_out and weights_out name them. verify: run both nets
+        before any output appears. progress: called with the bytes of weights written so far and
+        those in all. Returns the files written. What was changed in `net` is written by its own
+        `save`, not here. Raises NetError without weights, SurgeryError where the nets' outputs
+        differ, OutputError, EngineError; nothing is written then.
+        """
+        if verify:
+            check_can_be_verified(self.plan)
+        paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
+        self._written = write_conversion(
+            self.plan, self._model, self._match, paths,
+            settings=self._settings, engine=self._engine,
+            force=force, verify=verify, progress=progress,
+        )  # fmt: skip
+        self.verification = self._written.verification or self.verification
+        self._outcome = self._written.settings
+        self._output_notes = (self._outcome.note,) if self._outcome.note else ()
+        return self.written
+
+    def plan_outputs(
+        self,
+        folder: AnyPath | None = None,
+        *,
+        prototxt_out: AnyPath | None = None,
+        weights_out: AnyPath | None = None,
+    ) -> None:
+        """Set `paths` to where `save` would write, and say in `notes` what is there already.
+
+        Raises OutputError where it could not.
+        """
+        paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
+        outcome, files = planned_outputs(self.plan, self._model, paths, self._settings)
+        self._outcome = outcome
+        existing = [
+            f"{path} exists already; --force replaces it" for path in files if path.exists()
+        ]
+        self._output_notes = (*([outcome.note] if outcome.note else []), *existing)
+
+    def _outputs(
+        self, folder: AnyPath | None, prototxt: AnyPath | None, weights: AnyPath | None
+    ) -> OutputPaths:
+        return output_paths(
+            self.plan.net.prototxt.path,
+            self.weights_name,
+            folder=as_path(folder),
+            prototxt_out=as_path(prototxt),
+            weights_out=as_path(weights),
+        )
+
+    @property
+    def next(self) -> str | None:
+        """The command that makes a map with what was written; None where nothing was."""
+        if not self.written:
+            return None
+        words = ["netsurgery", "classify-map", "IMAGE"]
+        folder = self.paths.prototxt.parent
+        if not self._outcome.of_this_net:
+            words += ["--prototxt", str(self.paths.prototxt)]
+            words += ["--weights", str(self.paths.weights)]
+        elif not os.path.samefile(folder, os.curdir):
+            return f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"
+        return shlex.join(words)
+
+    def close(self) -> None:
+        """Close the input's weights; `net`, once it was asked for, stays open."""
+        self._release()
+
+    def to_json(self) -> dict[str, Any]:
+        """As `netsurgery convert --json` prints it."""
+        plan, paths, written = self.plan, self._paths, self._written
+        settings = paths.settings if paths is not None and self._outcome.text is not None else None
+        return {
+            "layers": [
+                {
+                    "name": move.layer,
+                    "new_name": move.target,
+                    "params": [
+                        {"index": index, "shape": list(old), "new_shape": list(new)}
+                        for index, (old, new) in enumerate(zip(move.old, move.new, strict=True))
+                    ],
+                    "transposed": move.transpose,
+                    "reordered": move.columns is not None,
+                }
+                for move in plan.moves
+            ],
+            "removed_layers": list(plan.removed),
+            "renamed_blobs": plan.renames,
+            "windows": {layer: list(size) for layer, size in plan.windows.items()},
+            "inputs": [
+                {
+                    "name": resize.name,
+                    "shape": list(resize.old),
+                    "new_shape": list(resize.new),
+                    "window": list(resize.window),
+                    "stride": None if resize.stride is None else list(map(float, resize.stride)),
+                }
+                for resize in plan.inputs
+            ],
+            "maps": {blob: list(shape) for blob, shape in plan.maps.items()},
+            "layers_sharing_params": list(self._match.missing),
+            "params_without_layer": list(self._match.extra),
+            "notes": list(self.notes),
+            "prototxt": None if paths is None else str(paths.prototxt),
+            "weights": None if paths is None else str(paths.weights),
+            "settings": None if settings is None else str(settings),
+            "dry_run": written is None,
+            "diff": None if written is not None else self._diff(),
+            "engine": None
+            if written is None
+            else engine_record(written.engine, written.engine_note),
+            "seconds": written and round(written.seconds, 3),
+            "verified": None if self.verification is None else self.verification.to_json(),
+            "next": self.next,
+        }
+
+    def _diff(self) -> str:
+        from netsurgery.formats.line_diff import text_diff
+
+        old = self.plan.net.prototxt
+        paths = self._paths
+        name = default_prototxt(old.path, ENDING) if paths is None else paths.prototxt
+        return text_diff(old, self.text, str(name))
+
+    def __str__(self) -> str:
+        names = [move.layer for move in self.plan.moves] or list(self.plan.windows)
+        maps = (f"map {blob}: {shape_text(shape)}" for blob, shape in self.plan.maps.items())
+        text = "; ".join([f"{', '.join(names)} fully convolutional", *maps])
+        return f"{text}; wrote {', '.join(self.written)}" if self.written else text
+
+    def table(self) -> Table:
+        """The layers converted and the inputs that grow, each with its old and new shapes."""
+        columns = Column("layer"), Column("params", 1), Column("becomes"), Column("params", 1)
+        table = Table(columns)
+        for move in self.plan.moves:
+            old, new = (", ".join(map(shape_text, shapes)) for shapes in (move.old, move.new))
+            table.add(move.layer, old, move.target, new)
+        for resize in self.plan.inputs:
+            table.add(resize.name, shape_text(resize.old), "", shape_text(resize.new))
+        return table
+
+    def _repr_html_(self) -> str:
+        import html
+
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
