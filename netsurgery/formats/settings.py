@@ -37,6 +37,7 @@ from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice, as_engin
 from netsurgery.formats.preprocess_values import MeanPicture, as_channel_swap, as_labels, as_mean
 from netsurgery.formats.presets import PresetName, find_preset
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
+from netsurgery.io.name_list import as_names
 from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
 
@@ -102,7 +103,7 @@ class Settings:
         prototxt: str | Path | None = None,
         weights: str | Path | None = None,
         window: tuple[int, int] | None = None,
-        stages: str | Sequence[str] | None = None,
+        stages: str | Iterable[str] | None = None,
         level: int | None = None,
         mean: AnyMean | None = None,
         raw_scale: float | None = None,
@@ -113,7 +114,6 @@ class Settings:
         preprocess: PresetName | None = None,
         path: str | Path | None = None,
     ) -> None:
-        stages = (stages,) if isinstance(stages, str) else stages
         if preprocess is not None:
             preset = find_preset(preprocess)
             mean = preset.mean if mean is None else mean
@@ -126,7 +126,7 @@ class Settings:
             "prototxt": _as_path(prototxt),
             "weights": _as_path(weights),
             "window": None if window is None else tuple(window),
-            "stages": None if stages is None else tuple(stages),
+            "stages": None if stages is None else tuple(as_names(stages, "stages")),
             "level": level,
             "mean": as_mean(mean),
             "raw_scale": _as_scale("raw_scale", raw_scale),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.name_list import as_names
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.terminal import STDIN
 from netsurgery.maps.any_picture import as_picture
@@ -141,10 +142,10 @@ class Extractor(Closeable):
     [(16, 28, 28), (16, 14, 14)]
     """
 
-    def __init__(self, mapper: Mapper, blobs: Sequence[str]) -> None:
+    def __init__(self, mapper: Mapper, blobs: str | Iterable[str]) -> None:
         """The mapper's net gives all of `blobs`."""
         self.mapper = mapper
-        self.blobs = tuple(dict.fromkeys(blobs))
+        self.blobs = tuple(dict.fromkeys(as_names(blobs, "blobs")))
         self._sources = {blob: replace(mapper.source, blob=blob) for blob in self.blobs}
         self._cells: dict[tuple[str, Size], Cells | None] = {}
 
@@ -184,7 +185,7 @@ class Extractor(Closeable):
 def open_extractor(
     settings: Settings | str | Path,
     engine: AnyEngine,
-    blobs: Sequence[str],
+    blobs: str | Iterable[str],
     *,
     size: InputSize = "net",
     fit: Fit = "warp",
@@ -204,9 +205,10 @@ def open_extractor(
     [(16, 28, 28), (11,)]
     """
     settings = as_settings(settings)
-    if not blobs:
+    names = as_names(blobs, "blobs")
+    if not names:
         raise NetError("no blob is named, so there is nothing to take")
-    source = MapSource.of_blobs(model or open_model(settings, state), blobs)
+    source = MapSource.of_blobs(model or open_model(settings, state), names)
     options = PictureOptions(size, fit, antialias)
     transformer = make_transformer(settings, source.channels, options)
-    return Extractor(Mapper(source, transformer, as_engine_options(engine, settings.engine)), blobs)
+    return Extractor(Mapper(source, transformer, as_engine_options(engine, settings.engine)), names)

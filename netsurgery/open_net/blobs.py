@@ -9,6 +9,7 @@ from netsurgery.errors import BlobMissing, NetError
 from netsurgery.io.memory import empty
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
+from netsurgery.net import types
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, infer
 
@@ -36,7 +37,7 @@ class BlobStore:
         self.inputs: dict[str, Array] = {}
         self.results: dict[str, Array] = {}
         self._declared: Shapes | None = None
-        self._present: tuple[dict[str, Shape], Shapes] | None = None
+        self._inferred: tuple[dict[str, Shape], Shapes] | None = None
         self._inputs = tuple(declared.name for declared in net.inputs)
         tops = (top for layer in net.layers for top in layer.tops)
         self.names = tuple(dict.fromkeys((*self._inputs, *tops)))
@@ -51,19 +52,14 @@ class BlobStore:
         """Input -> its shape, of those that hold something."""
         return {name: array.shape for name, array in self.inputs.items()}
 
-    @property
-    def sizes(self) -> str:
-        """The inputs' present shapes, for messages."""
-        return ", ".join(f"{name!r} of {shape_text(shape)}" for name, shape in self.present.items())
-
     def shapes(self, inputs: Mapping[str, Shape] | None = None) -> Shapes:
         """All shapes at the inputs' present ones, or at others. Raises PrototxtError, NetError."""
-        if inputs:
-            return infer(self.net, {**self.present, **inputs})
-        present = self.present
-        if self._present is None or self._present[0] != present:
-            self._present = present, infer(self.net, present) if present else self.declared()
-        return self._present[1]
+        sizes = {**self.present, **(inputs or {})}
+        if not sizes:
+            return self.declared()
+        if self._inferred is None or self._inferred[0] != sizes:
+            self._inferred = sizes, infer(self.net, sizes)
+        return self._inferred[1]
 
     def declared(self) -> Shapes:
         """All shapes as the prototxt declares them. Raises PrototxtError, NetError."""
@@ -107,19 +103,29 @@ class BlobStore:
     def reshape(self, name: str, shape: Shape) -> None:
         """Give an input another shape: it holds zeros then, and the results are gone."""
         self.check_input(name)
-        if name in self.inputs and self.inputs[name].shape == shape:
-            return
         if not all(isinstance(size, int) and size > 0 for size in shape):
             raise NetError(f"{self.path}: input {name!r}: found the shape {shape}, expected sizes")
-        array = empty(shape, "f4", f"{self.path}: input {name!r} of {shape_text(shape)}")
-        array[...] = 0
-        self.inputs[name] = array
-        self.results.clear()
+        self._reshape({name: shape})
+
+    def _reshape(self, shapes: Mapping[str, Shape]) -> None:
+        """Give inputs these shapes: all of them, or none where there is no memory."""
+        present = self.present
+        arrays = {
+            name: empty(shape, "f4", f"{self.path}: input {name!r} of {shape_text(shape)}")
+            for name, shape in shapes.items()
+            if present.get(name) != shape
+        }
+        for array in arrays.values():
+            array[...] = 0
+        self.inputs.update(arrays)
+        if arrays:
+            self.results.clear()
 
     def put(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Write arrays to inputs, which take their shapes: all of them, or none.
 
-        Raises NetError, also for a net whose other inputs hold nothing.
+        Raises NetError, also for a net whose other inputs hold nothing, and for a size that the
+        net's params do not fit; PrototxtError for one that the net cannot have.
         """
         import numpy as np
 
@@ -130,10 +136,27 @@ class BlobStore:
                     f"{self.path}: nothing for input {name!r}; net.forward takes an array for each "
                     f"of {', '.join(self._inputs)}"
                 )
+        shapes = {name: array.shape for name, array in converted.items()}
+        self._check_params({**self.present, **shapes})
+        self._reshape(shapes)
         for name, array in converted.items():
-            self.reshape(name, array.shape)
             with np.errstate(over="ignore"):  # too large a number is infinite, as in Caffe
                 self.inputs[name][...] = array
+
+    def _check_params(self, sizes: Mapping[str, Shape]) -> None:
+        """Raise NetError where the params would have other shapes at these sizes of the inputs."""
+        declared, needed = self.declared().params, self.shapes(sizes).params
+        for layer in self.net.layers:
+            params = zip(declared.get(layer.name, ()), needed.get(layer.name, ()), strict=False)
+            for own, shape in params:
+                if own != shape:
+                    inputs = ", ".join(f"{n!r} of {shape_text(size)}" for n, size in sizes.items())
+                    fully = types.of(layer) is types.INNER_PRODUCT
+                    hint = "; ns.convert makes a net that takes any size" if fully else ""
+                    raise NetError(
+                        f"{self.path}: with input {inputs} layer {layer.name!r} needs a param of "
+                        f"{shape_text(shape)}, its own is {shape_text(own)}{hint}"
+                    )
 
     def _converted(self, name: str, values: ArrayLike) -> NDArray[Any]:
         """The values as an array of numbers, and of a shape that the input can have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.name_list import as_names
 from netsurgery.io.nearest import did_you_mean
-from netsurgery.io.shape_text import shape_text
-from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import changed_model
@@ -68,14 +67,12 @@ class Net(Closeable):
         weights: AnyPath | None = None,
         *,
         phase: str = "TEST",
-        stages: Sequence[str] = (),
+        stages: str | Iterable[str] = (),
         level: int = 0,
         input_shapes: Mapping[str, Shape] | None = None,
         engine: AnyEngine = "auto",
     ) -> None:
-        if isinstance(stages, str):
-            stages = [stages]
-        state = NetState(phase, level, tuple(stages)).at(input_shapes)
+        state = NetState(phase, level, tuple(as_names(stages, "stages"))).at(input_shapes)
         self._open(NetWithWeights.open(prototxt, weights, state), engine)
 
     @classmethod
@@ -145,7 +142,7 @@ class Net(Closeable):
         inputs: Mapping[str, ArrayLike] | None = None,
         /,
         *,
-        blobs: str | Sequence[str] | None = None,
+        blobs: str | Iterable[str] | None = None,
         engine: AnyEngine | None = None,
         **arrays: ArrayLike,
     ) -> dict[str, Array]:
@@ -162,7 +159,8 @@ class Net(Closeable):
         in an array that the next call writes to. Raises NetError for an array of other axes or
         channels, saying which are expected, and for a size that the net's params do not fit;
         BlobMissing for blobs that are not there; PrototxtError where an input is too small;
-        EngineError and what else the engine raises. A param that was changed may hold anything.
+        EngineError and what else the engine raises. What is refused leaves the inputs as they were.
+        A param that was changed may hold anything.
 
         >>> import netsurgery as ns
         >>> import numpy as np
@@ -176,12 +174,11 @@ class Net(Closeable):
             raise NetError(f"{self._view.prototxt.path}: the net is closed")
         if not isinstance(inputs, Mapping | None):
             raise TypeError("forward takes arrays by the inputs' names, and blobs=[...] by theirs")
-        self._blobs.put({**(inputs or {}), **arrays})
-        names = [blobs] if isinstance(blobs, str) else blobs or ()
+        names = as_names(() if blobs is None else blobs, "blobs")
         for name in names:
             self._blobs.check(name)
-        self._check_sizes()
         options = self._options if engine is None else as_engine_options(engine)
+        self._blobs.put({**(inputs or {}), **arrays})
         asked = list(dict.fromkeys((*self.outputs, *names)))
         results = self._runner.forward(options, self._blobs.inputs, asked)
         self._options = options
@@ -202,21 +199,6 @@ class Net(Closeable):
         """
         for name, shape in shapes.items():
             self._blobs.reshape(name, tuple(shape))
-
-    def _check_sizes(self) -> None:
-        """Raise NetError where the params would have other shapes at the inputs' present ones."""
-        declared, present = self._blobs.declared().params, self._blobs.shapes().params
-        for layer in self.layers:
-            params = zip(declared.get(layer.name, ()), present.get(layer.name, ()), strict=False)
-            for own, needed in params:
-                if own != needed:
-                    fully = types.of(layer) is types.INNER_PRODUCT
-                    hint = "; ns.convert makes a net that takes any size" if fully else ""
-                    raise NetError(
-                        f"{self._view.prototxt.path}: with input {self._blobs.sizes} layer "
-                        f"{layer.name!r} needs a param of {shape_text(needed)}, its own is "
-                        f"{shape_text(own)}{hint}"
-                    )
 
     @property
     def engine(self) -> str:

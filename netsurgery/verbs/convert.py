@@ -6,13 +6,14 @@ without `force`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.name_list import as_names
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
@@ -36,7 +37,7 @@ def convert(
     prototxt_out: AnyPath | None = None,
     weights_out: AnyPath | None = None,
     suffix: str = "-conv",
-    layers: str | Sequence[str] | None = None,
+    layers: str | Iterable[str] | None = None,
     input_size: tuple[int, int] | None = None,
     map_size: tuple[int, int] | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
@@ -91,7 +92,7 @@ def convert(
         plan = plan_convolution(
             model.net,
             suffix=suffix,
-            layers=[layers] if isinstance(layers, str) else layers,
+            layers=None if layers is None else as_names(layers, "layers"),
             input_size=input_size,
             map_size=map_size,
             input_shapes=input_shapes,

@@ -7,7 +7,7 @@ without `force`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.name_list import as_names
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import ScratchModel, changed_model
@@ -163,7 +164,7 @@ class Edit(Closeable):
 def edit(
     net: Net | AnyPath,
     weights: AnyPath | None = None,
-    operations: str | Sequence[str] = (),
+    operations: str | Iterable[str] = (),
     weights_out: AnyPath | None = None,
     prototxt_out: AnyPath | None = None,
     *,
@@ -193,7 +194,7 @@ def edit(
     Raises SurgeryError with every operation that cannot be done and why, FormatError, NetError,
     OutputError, and TypeError for an open net with other weights; nothing is written then.
     """
-    words = [operations] if isinstance(operations, str) else list(operations)
+    words = as_names(operations, "operations")
     if isinstance(net, Net) and weights is not None:
         raise TypeError("an open net has its weights; found others, expected none")
     if not words:

@@ -7,7 +7,7 @@ error without `force`.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
+from netsurgery.io.name_list import as_names
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.inputs import declare_inputs, why_no_input
@@ -144,7 +145,7 @@ def export_onnx(
     weights: AnyPath | None = None,
     output: AnyPath | None = None,
     *,
-    blobs: str | Sequence[str] = (),
+    blobs: str | Iterable[str] = (),
     weights_storage: WeightsStorage = "inside",
     preprocess: Settings | AnyPath | None = None,
     state: NetState = TEST,
@@ -173,7 +174,7 @@ def export_onnx(
     if output is not None:
         checked_name(output)
     settings = None if preprocess is None else as_settings(preprocess)
-    blobs = [blobs] if isinstance(blobs, str) else blobs
+    names = as_names(blobs, "blobs")
     # The graph needs numpy, which the checks before it do not.
     from netsurgery.export.onnx import export_net
 
@@ -182,15 +183,15 @@ def export_onnx(
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
         else:
             model = stack.enter_context(net.present_model())
-        require_blobs(model.net, blobs)
-        needed = declare_inputs(only_needed(model.net, blobs) if blobs else model.net)
+        require_blobs(model.net, names)
+        needed = declare_inputs(only_needed(model.net, names) if names else model.net)
         files = NetWithWeights(needed, model.weights)
         if output is not None:
             linked = weights_storage == "linked"
             Outputs([output], inputs=files.files, force=force, stdout=not linked)
         prepare = None if settings is None else _preprocess(settings)
         try:
-            exported = export_net(files, prepare, blobs)
+            exported = export_net(files, prepare, names)
         except PrototxtError as error:
             raise error.more(why_no_input(needed)) from None
         result = OnnxExport(exported, files, weights_storage, stack.pop_all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +94,7 @@ class ImageFeatures(Mapping[str, "Features"]):
 
 def features(
     image: AnyPicture,
-    blobs: str | Sequence[str],
+    blobs: str | Iterable[str],
     settings: Settings | AnyPath | None = None,
     *,
     net: Net | None = None,
@@ -121,11 +121,10 @@ def features(
     from netsurgery.maps.any_picture import as_picture
     from netsurgery.maps.features import open_extractor
 
-    names = [blobs] if isinstance(blobs, str) else blobs
     with ExitStack() as stack:
         model, engine = opened_model(stack, net, engine)
         extractor = stack.enter_context(open_extractor(
-            as_settings(settings, preprocess), engine, names, size=size, fit=fit,
+            as_settings(settings, preprocess), engine, blobs, size=size, fit=fit,
             antialias=antialias, state=state, model=model,
         ))  # fmt: skip
         picture = as_picture(image)
