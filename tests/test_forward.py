@@ -303,3 +303,40 @@ def test_a_closed_net_is_not_run(weights: str | None) -> None:
     net.close()
     with pytest.raises(ns.NetError, match=r"^net\.prototxt: the net is closed$"):
         net.forward()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"data": np.zeros((1, 2, 1, 1))}, "too small"),
+        ({"data": np.broadcast_to(np.float32(0), (10**6, 2, 2000, 2000))}, "more than Caffe"),
+        ({"data": np.ones((1, 3, 4, 4))}, "expected N x 2"),
+        ({"data": np.ones((2, 2, 9, 9)), "other": 0}, "no input 'other'"),
+        ({"data": np.ones((2, 2, 9, 9)), "blobs": ["conf"]}, "did you mean conv"),
+        ({"data": np.ones((2, 2, 9, 9)), "engine": "embeded"}, "engine 'embeded'"),
+    ],
+)
+def test_a_run_that_is_refused_leaves_the_net_as_it_was(
+    arguments: dict[str, Any], error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened() as net:
+        before = net.forward(data=x(1, 2, 4, 4))["sum"]
+        held = net.blobs["data"].data
+        with monkeypatch.context() as patch:  # nothing is allocated, however large
+            patch.setattr("netsurgery.open_net.blobs.empty", None)
+            with pytest.raises(ns.NetsurgeryError, match=error):
+                net.forward(**arguments)
+        assert net.blobs["data"].data is held
+        assert net.blobs["conv"].shape == (1, 3, 3, 3)
+        assert net.blobs["sum"].data.tolist() == before.tolist()
+        assert "1x2x4x4" in net._repr_html_()
+        assert net.forward()["sum"].tolist() == before.tolist()
+
+
+def test_of_several_inputs_all_are_written_or_none() -> None:
+    with ns.Net("two.prototxt", engine="embedded") as net:
+        net.forward(a=[[1, 2, 3]], b=[[4, 4, 4]])
+        with pytest.raises(ns.PrototxtError):  # the sum of 2x3 and 1x3
+            net.forward(a=np.ones((2, 3)))
+        assert net.forward()["c"].tolist() == [[5, 6, 7]]
+        assert net.forward(a=np.ones((2, 3)), b=np.ones((2, 3)))["c"].tolist() == [[2] * 3] * 2
