@@ -72,6 +72,25 @@ def test_every_reader_says_what_it_cannot_open(reader: str, tmp_path: Path) -> N
         assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("lenet_x", "; did you mean lenet_x.prototxt or lenet_x.txt?"),
+        ("lenet_y", "; did you mean lenet_x.prototxt or lenet_x.txt?"),
+        ("lenet_y.prototxt", "; did you mean lenet_x.prototxt?"),
+        ("lenet_x.protoxt", "; did you mean lenet_x.prototxt?"),
+        ("mooel", "; did you mean model?"),
+        ("other", ""),
+    ],
+)
+def test_a_name_that_is_offered_is_of_a_file(name: str, hint: str, tmp_path: Path) -> None:
+    for each in ("lenet_x.prototxt", "lenet_x.txt", "model", "model.h5"):
+        (tmp_path / each).touch()
+    with pytest.raises(ns.NetsurgeryError) as caught:
+        ns.inspect(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name}: No such file or directory{hint}"
+
+
 def test_archives_are_told_by_what_they_begin_with(tmp_path: Path) -> None:
     for name, what in {
         "arr_0.npy": "a .npz archive",

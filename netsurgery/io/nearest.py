@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["did_you_mean", "nearest"]
+__all__ = ["did_you_mean", "nearest", "question"]
 
 #: How alike two names are at least, from 0 to 1: one letter of three may differ.
 _ALIKE = 0.66
@@ -61,13 +61,24 @@ def did_you_mean(name: str, known: Iterable[str], what: str = "") -> str:
         return ""
     near = nearest(name, names)
     if near:
-        head = ", ".join(near[:-1])
-        return f"; did you mean {f'{head} or ' if head else ''}{near[-1]}?"
+        return question(near)
     if not what or not names:
         return ""
     listed = ", ".join(names[:_LISTED])
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return f"; its {what} are {listed}{more}"
+
+
+def question(near: Sequence[str]) -> str:
+    """The end of a message that asks whether one of these was meant; "" for none.
+
+    >>> question(["ip1", "ip2"])
+    '; did you mean ip1 or ip2?'
+    """
+    if not near:
+        return ""
+    head = ", ".join(near[:-1])
+    return f"; did you mean {f'{head} or ' if head else ''}{near[-1]}?"
 
 
 def _folded(name: str) -> str:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from netsurgery.errors import NetsurgeryError
-from netsurgery.io.nearest import did_you_mean, nearest
+from netsurgery.io.nearest import did_you_mean, nearest, question
 
 __all__ = ["check_file", "unreadable", "url_in"]
 
@@ -17,6 +17,8 @@ __all__ = ["check_file", "unreadable", "url_in"]
 _URL = re.compile(r"(?i)(https?|ftp|file|s3|gs):/+")
 #: Names of a folder that are looked at.
 _MOST = 20_000
+#: Names that a message offers.
+_OFFERED = 3
 
 
 def url_in(path: str | Path) -> str:
@@ -64,8 +66,12 @@ def _beside(name: str) -> str:
             files = [entry.name for entry in itertools.islice(entries, _MOST) if entry.is_file()]
     except OSError:
         return ""
-    # What most names end in makes none of them alike.
+    # What most names end in makes none of them alike; it is what is left out first, too.
     stem, suffix = os.path.splitext(base)
-    stems = [os.path.splitext(each)[0] for each in files if each.endswith(suffix)]
-    near = [f"{each}{suffix}" for each in nearest(stem, stems) if each != stem]
-    return did_you_mean(base, near or [each for each in files if not each.endswith(suffix)])
+    by_stem: dict[str, list[str]] = {}
+    for each in sorted(files):
+        if each.endswith(suffix) and each != base:
+            by_stem.setdefault(os.path.splitext(each)[0], []).append(each)
+    near = [each for near_stem in nearest(stem, by_stem) for each in by_stem[near_stem]]
+    alike = [each for each in near if os.path.splitext(each)[1] == suffix] or near
+    return question(alike[:_OFFERED]) or did_you_mean(base, files)
