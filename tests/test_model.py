@@ -83,6 +83,7 @@ def edit(operation: str) -> list[str]:
 VERIFY = ["verify", *["net.prototxt", "m.caffemodel"] * 2, "--engine", "embedded"]
 CONVERT = ["convert", "net.prototxt", "m.caffemodel", "-o", "o", "--engine", "embedded"]
 EXPORT = ["export", "net.prototxt", "m.caffemodel", "-o", "e.onnx"]
+FILL = ["init", "net.prototxt", "--missing", "m.caffemodel", "-o", "e"]
 FROM, ONTO = (
     ["transplant", *pair, "-o", "e"]
     for pair in (
@@ -111,10 +112,12 @@ FROM, ONTO = (
         ("FC", CONVERT),
         ("FC", FROM),
         ("FC", ONTO),
+        ("FC", FILL),
         ("SCALE", VERIFY),
         ("SCALE", EXPORT),
         ("BN", VERIFY),
         ("BN", EXPORT),
+        ("BN", FILL),
         ("BN", edit("fold")),
         ("BN", edit("fold:bn")),
         ("BN", edit("outputs:conv:keep=0,1")),

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.errors import SurgeryError
+from netsurgery.errors import NetError, SurgeryError
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, numbers, write_weights
@@ -29,6 +29,7 @@ from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.surgery.fillers import fill
 from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_initial_params
+from netsurgery.surgery.plan import Refusal, refuse
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -209,11 +210,12 @@ def init(
     net: a prototxt, or an open net, whose text counts and whose params do not. weights_out: the
     file to write, see `Initialization.save`; without one nothing is written. missing: a model of
     the net that lacks params of some layers: those alone are filled, and all that it has stays
-    byte for byte. seed: from 0; the same one gives the same numbers on every machine.
-    input_shapes: blob -> shape, (N, C, H, W) for pictures, for inputs and data layers' tops whose
-    shape the prototxt does not say. as_caffe: begin the statistics of a BatchNorm with Caffe's
-    zeros, not with ones, with which the net can be run. state: phase, stages, level and shapes to
-    read a prototxt in. dry_run: write nothing all the same. progress: see `Initialization.save`.
+    byte for byte; what it has must fit the net. seed: from 0; the same one gives the same numbers
+    on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for inputs and data
+    layers' tops whose shape the prototxt does not say. as_caffe: begin the statistics of a
+    BatchNorm with Caffe's zeros, not with ones, with which the net can be run. state: phase, stages,
+    level and shapes to read a prototxt in. dry_run: write nothing all the same. progress: see
+    `Initialization.save`.
 
     >>> import netsurgery as ns
     >>> result = ns.init("prototxt/digits_deploy.prototxt", "fresh.caffemodel", seed=1)
@@ -222,9 +224,9 @@ def init(
     >>> result.net.params["ip2"][0].shape, str(result.net.params["ip2"][0].dtype)
     ((11, 96), 'float32')
 
-    Raises SurgeryError naming each layer whose params cannot be filled, PrototxtError, NetError
-    (for a shape of a blob that takes none, too), CaffemodelError for a model that cannot be read,
-    OutputError; nothing is written then.
+    Raises SurgeryError naming each layer whose params cannot be filled, or do not fit the net;
+    PrototxtError, NetError (for a model of another net, and for a shape of a blob that takes none),
+    CaffemodelError for a model that cannot be read, OutputError; nothing is written then.
     """
     if seed < 0:
         raise SurgeryError(f"seed {seed}: expected 0 or more")
@@ -232,7 +234,7 @@ def init(
     definition = read.at(input_shapes)
     with ExitStack() as stack:
         model = stack.enter_context(NetWithWeights(definition, as_path(missing)))
-        layers = None if missing is None else model.fit.missing
+        layers = None if missing is None else _lacking(model)
         plan = plan_initial_params(definition, as_caffe=as_caffe, layers=layers)
         result = Initialization(plan, seed, model, stack.pop_all())
     if weights_out is not None and not dry_run:
@@ -240,6 +242,18 @@ def init(
     elif weights_out is not None:
         result.path = Path(weights_out)
     return result
+
+
+def _lacking(model: NetWithWeights) -> tuple[str, ...]:
+    """The layers that the model lacks; refuses one whose params for the others do not fit."""
+    mismatches = model.fit.mismatches
+    if mismatches and (reason := model.another_net()):
+        raise NetError(reason)
+    refusals = [
+        Refusal(layer, "; ".join(each.reasons(model.path))) for layer, each in mismatches.items()
+    ]
+    refuse(model.net.prototxt.path, refusals)
+    return model.fit.missing
 
 
 def _named_first(net: NetDefinition) -> Iterator[Layer]:
