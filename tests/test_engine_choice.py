@@ -92,6 +92,28 @@ def test_a_configuration_that_cannot_be_read(name: str, capsys: pytest.CaptureFi
     assert f"{path}:2: name: found 'gpu', expected auto, caffe, embedded\n" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[engine]\nname = "embeded"\n', ":2: name: found 'embeded', expected auto, caffe"),
+        ('[engine]\nuse = "embedded"\n', ":2: "),
+        ('[engin]\nname = "embedded"\n', ":1: "),
+        ('[engine]\nname = "embedded"\n[model]\nwindow = 8\n', ":4: window: "),
+    ],
+)
+@pytest.mark.parametrize("name", [*RUNNING, "check"])
+def test_a_netsurgery_toml_that_cannot_be_read(
+    name: str, text: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("netsurgery.toml").write_text(text)
+    before = sorted(os.listdir())
+    words = COMMANDS[name][0].replace("NET", "good.prototxt").replace("--engine embedded", "")
+    assert run([name, *words.split()]) == (2 if name == "verify" else 1)
+    captured = capsys.readouterr()
+    assert f"netsurgery.toml{reason}" in (captured.out if name == "check" else captured.err)
+    assert sorted(os.listdir()) == before
+
+
 def test_python_takes_it_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

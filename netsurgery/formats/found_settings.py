@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from netsurgery.errors import FormatError, UntrustedError
+from netsurgery.errors import UntrustedError
 from netsurgery.formats.engine_choice import EngineChoice
 from netsurgery.formats.settings import PIXEL_KEYS, Settings, find_settings, read_settings_keys
 from netsurgery.formats.toml import toml_string
@@ -70,12 +70,12 @@ def load_found(path: Path, trust: bool | None, keys: Collection[str] = ALL_KEYS)
 def chosen_engine(start: Path, trust: bool | None = None) -> EngineChoice | None:
     """The engine that the nearest netsurgery.toml names, else the user's configuration.
 
-    A netsurgery.toml that is not trusted, or cannot be read, chooses none: whoever needs what it
-    says of the net refuses it. Raises SettingsError for a configuration that cannot be read.
+    One that is not trusted chooses none: whoever needs what it says of the net refuses it. Raises
+    SettingsError for either file where it cannot be read.
     """
     path = find_settings(start) if trust is not False else None
     if path is not None:
-        with suppress(FormatError):
+        with suppress(UntrustedError):
             engine = load_found(path, trust, ["engine"]).engine
             if engine is not None:
                 return engine

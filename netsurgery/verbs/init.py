@@ -213,9 +213,9 @@ def init(
     byte for byte; what it has must fit the net. seed: from 0; the same one gives the same numbers
     on every machine. input_shapes: blob -> shape, (N, C, H, W) for pictures, for inputs and data
     layers' tops whose shape the prototxt does not say. as_caffe: begin the statistics of a
-    BatchNorm with Caffe's zeros, not with ones, with which the net can be run. state: phase, stages,
-    level and shapes to read a prototxt in. dry_run: write nothing all the same. progress: see
-    `Initialization.save`.
+    BatchNorm with Caffe's zeros, not with ones, with which the net can be run. state: phase,
+    stages, level and shapes to read a prototxt in. dry_run: write nothing all the same. progress:
+    see `Initialization.save`.
 
     >>> import netsurgery as ns
     >>> result = ns.init("prototxt/digits_deploy.prototxt", "fresh.caffemodel", seed=1)
