@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,10 +15,11 @@ from netsurgery.cli.inspect import told_apart
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo, echo_json, echo_labelled
 from netsurgery.io.shape_text import shape_text
-from netsurgery.net.net import Shape
 from netsurgery.net.state import NetState
-from netsurgery.verbs.check import check
-from netsurgery.verbs.check_result import LEVELS, Check
+
+if TYPE_CHECKING:
+    from netsurgery.net.net import Shape
+    from netsurgery.verbs.check_result import Check
 
 __all__ = ["command"]
 
@@ -64,6 +66,8 @@ def command(
     Example:
       netsurgery check deploy.prototxt model.caffemodel
     """
+    from netsurgery.verbs.check import check
+
     with trouble_is_two():
         prototxt, weights = told_apart(files)
         if prototxt is None:
@@ -90,6 +94,8 @@ _CHANGES = 3
 
 def render(result: Check) -> None:
     """Print the result for a person: the verdict, then the findings, the worst first."""
+    from netsurgery.verbs.check_result import LEVELS
+
     echo(str(result), color=GOOD if result.ok else BAD)
     old = [each for each in result.findings if each.kind == "deprecated" and each.line is None]
     shortened = {id(each) for each in old[_CHANGES:]} if len(old) > _CHANGES + 1 else set()

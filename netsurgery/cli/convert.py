@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,9 +26,10 @@ from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
-from netsurgery.net import NetState
-from netsurgery.verbs.convert import convert
-from netsurgery.verbs.convert_result import Conversion
+from netsurgery.net.state import NetState
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.convert_result import Conversion
 
 __all__ = ["command"]
 
@@ -118,6 +120,8 @@ def command(
     Example:
       netsurgery convert lenet.prototxt lenet.caffemodel --preprocess scaled
     """
+    from netsurgery.verbs.convert import convert
+
     if input_size and map_size:
         raise click.UsageError("--input-size and --map-size exclude each other")
     refuse_stdin(preprocess.mean, preprocess.labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,8 +17,9 @@ from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.state import NetState
-from netsurgery.verbs.diff import diff
-from netsurgery.verbs.diff_result import Comparison
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.diff_result import Comparison
 
 __all__ = ["command", "trouble_is_two"]
 
@@ -75,6 +77,8 @@ def command(
     Example:
       netsurgery diff deploy.prototxt other.prototxt model.caffemodel other.caffemodel
     """
+    from netsurgery.verbs.diff import diff
+
     with trouble_is_two():
         prototxts, models = told_apart(files)
         if with_text and prototxts is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,7 +26,9 @@ from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
 from netsurgery.surgery.edit.operations import OPERATIONS, Operation
 from netsurgery.surgery.edit.values import GROUPS, Value
-from netsurgery.verbs.edit import Edit, edit
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.edit import Edit
 
 __all__ = ["command"]
 
@@ -153,6 +156,8 @@ def command(
     force: bool,
 ) -> None:
     """See _help."""
+    from netsurgery.verbs.edit import edit
+
     printed = STDOUT in (str(weights_out), str(prototxt_out)) and not dry_run
     check_printed(printed, as_json)
     with edit(prototxt, weights, operations, state=state) as result:

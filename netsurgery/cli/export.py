@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,7 +25,9 @@ from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
-from netsurgery.verbs.export import OnnxExport, WeightsStorage, export_onnx
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.export import OnnxExport, WeightsStorage
 
 __all__ = ["command"]
 
@@ -91,6 +94,8 @@ def command(
     Example:
       netsurgery export deploy.prototxt model.caffemodel -o model.onnx
     """
+    from netsurgery.verbs.export import export_onnx
+
     printed = str(output) == STDOUT
     check_printed(printed, as_json)
     settings = settings_for(prototxt, trust_config) if with_preprocess else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,7 +23,9 @@ from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
-from netsurgery.verbs.init import Initialization, init
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.init import Initialization
 
 __all__ = ["command"]
 
@@ -81,6 +84,8 @@ def command(
     Example:
       netsurgery init deploy.prototxt -o fresh.caffemodel --seed 1
     """
+    from netsurgery.verbs.init import init
+
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
     with bytes_written(quiet) as progress:

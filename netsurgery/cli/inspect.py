@@ -28,13 +28,12 @@ from netsurgery.cli.printing import (
     terminal_width,
 )
 from netsurgery.formats.prototxt import is_prototxt
-from netsurgery.net.net import MAX_DIM
 from netsurgery.net.state import TEST, NetState
-from netsurgery.verbs.inspect import NewInputSize, inspect
-from netsurgery.verbs.inspect_result import Inspection
 
 if TYPE_CHECKING:
+    from netsurgery.verbs.inspect import NewInputSize
     from netsurgery.verbs.inspect_param import ParamInspection
+    from netsurgery.verbs.inspect_result import Inspection
 
 __all__ = ["command", "told_apart"]
 
@@ -47,6 +46,9 @@ def input_size(text: str) -> NewInputSize:
 
     Raises ValueError.
     """
+    from netsurgery.net.net import MAX_DIM
+    from netsurgery.verbs.inspect import NewInputSize
+
     name, _, size = text.rpartition("=")
     dims = whole_numbers(size.lower(), "x", MAX_DIM)
     if not dims or 0 in dims or len(dims) > _AXES:
@@ -137,6 +139,8 @@ def command(
       netsurgery inspect deploy.prototxt model.caffemodel --field
       netsurgery inspect model.caffemodel --param conv1[0] --picture filters.png
     """
+    from netsurgery.verbs.inspect import inspect
+
     prototxt, weights = told_apart(files)
     if param is not None:
         if sizes or with_fields or with_statistics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,9 +21,10 @@ from netsurgery.cli.options import (
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.cli.progress import bytes_written
 from netsurgery.io.targets import STDOUT
-from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
-from netsurgery.verbs.transplant import Transplantation, transplant
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.transplant import Transplantation
 
 __all__ = ["command"]
 
@@ -95,6 +97,8 @@ def command(
       netsurgery transplant lenet.prototxt lenet.caffemodel lenet_full_conv.prototxt \\
         -o dense.caffemodel --suffix -conv
     """
+    from netsurgery.verbs.transplant import transplant
+
     printed = str(weights_out) == STDOUT and not dry_run
     check_printed(printed, as_json)
     with transplant(
@@ -124,6 +128,8 @@ def _pairs(words: tuple[str, ...], from_net: Path, state: NetState) -> dict[str,
     for pair in words:
         name, mark, goal = pair.partition("=")
         if "=" in goal:
+            from netsurgery.net.net import NetDefinition
+
             layers = {layer.name for layer in NetDefinition.read(from_net, state).layers}
             parts = pair.split("=")
             names = ["=".join(parts[:end]) for end in range(1, len(parts))]

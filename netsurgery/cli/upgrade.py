@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +19,9 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.printing import echo, echo_diff, echo_json
 from netsurgery.cli.progress import bytes_written
-from netsurgery.verbs.upgrade import Upgrade, upgrade
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.upgrade import Upgrade
 
 __all__ = ["command"]
 
@@ -47,6 +50,8 @@ def command(
     Example:
       netsurgery upgrade lenet_v1.prototxt -o lenet.prototxt
     """
+    from netsurgery.verbs.upgrade import upgrade
+
     if output is None and not dry_run:
         raise click.UsageError("missing option -o/--output, or --dry-run")
     printed = str(output) == "-" and not dry_run

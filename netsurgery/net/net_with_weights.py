@@ -47,6 +47,9 @@ class NetWithWeights(Closeable):
     The weights are opened, and their index read, when they are first asked for.
     """
 
+    #: Whether the weights are in a temporary file, whose name means nothing to a user.
+    is_scratch = False
+
     def __init__(self, net: NetDefinition, weights: WeightsFile | Path | str | None = None) -> None:
         """weights: a file's name, a file that is open already (and closed with this), or None."""
         self.net = net

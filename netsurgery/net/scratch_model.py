@@ -27,6 +27,8 @@ class ScratchModel(NetWithWeights):
     It goes as well when the model is collected, and when the process ends.
     """
 
+    is_scratch = True
+
     def __init__(
         self, net: NetDefinition, write: Callable[[OutputFile], object], *, hdf5: bool = False
     ) -> None:

@@ -12,7 +12,6 @@ from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.scratch_model import ScratchModel
 from netsurgery.net.write_weights import ModelChange
 from netsurgery.surgery.edit.session import EditSession
 
@@ -49,7 +48,7 @@ class Store:
     @property
     def shown_path(self) -> str:
         """The file of weights, for messages; a temporary one has no name that says anything."""
-        return "unsaved weights" if isinstance(self.model, ScratchModel) else self.model.path
+        return "unsaved weights" if self.model.is_scratch else self.model.path
 
     def array(self, layer: str, index: int) -> ParamArray:
         """The one array of a param; layers that share it by name get the same.

@@ -83,12 +83,8 @@ def convert(
     with ExitStack() as stack:
         if isinstance(net, (str, Path)):
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
-            named = model.has_weights
         else:
-            from netsurgery.net.scratch_model import ScratchModel
-
             model = stack.enter_context(net.present_model())
-            named = model.has_weights and not isinstance(model, ScratchModel)
         plan = plan_convolution(
             model.net,
             suffix=suffix,
@@ -105,7 +101,7 @@ def convert(
         planned = NetWithWeights(plan.net, model.weights if model.has_weights else None)
         match = match_weights(plan, planned) if model.has_weights else WeightsMatch((), ())
         result = Conversion(plan, planned, match, stack.pop_all(), settings=chosen, engine=options)
-    if named:
+    if model.has_weights and not model.is_scratch:
         result.weights_name = model.path
     places = {"prototxt_out": prototxt_out, "weights_out": weights_out}
     if folder is None and prototxt_out is None and weights_out is None:

@@ -11,21 +11,22 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.name_list import as_names
-from netsurgery.io.table import Column, Table
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
-from netsurgery.open_net.net import Net
+from netsurgery.open_net.models import is_net
 from netsurgery.surgery.edit.changes import Step
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.write import EditPaths, output_files, write_edit
 from netsurgery.verbs.default_names import default_prototxt, default_weights, existing_outputs
+
+if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
 
 __all__ = ["Edit", "edit"]
 
@@ -68,6 +69,9 @@ class Edit(Closeable):
     @cached_property
     def net(self) -> Net:
         """The edited net, open, with its weights in a temporary file; the caller's to close."""
+        from netsurgery.net.scratch_model import changed_model
+        from netsurgery.open_net.net import Net
+
         return Net.of_model(changed_model(self._model, self.plan.change))
 
     def save(
@@ -110,7 +114,7 @@ class Edit(Closeable):
         if weights is None and prototxt is None and all(s.name == "save" for s in self.steps):
             return None
         if weights is None:
-            scratch = isinstance(self._model, ScratchModel)
+            scratch = self._model.is_scratch
             weights = default_weights(path if scratch else self._model.path, "edited")
         if prototxt is None and self.plan.text is not None:
             prototxt = weights.parent / default_prototxt(path, "edited")
@@ -152,6 +156,8 @@ class Edit(Closeable):
 
     def _repr_html_(self) -> str:
         import html
+
+        from netsurgery.io.table import Column, Table
 
         table = Table((Column("operation"), Column("of"), Column("change")))
         for step in self.steps:
@@ -195,12 +201,12 @@ def edit(
     OutputError, and TypeError for an open net with other weights; nothing is written then.
     """
     words = as_names(operations, "operations")
-    if isinstance(net, Net) and weights is not None:
+    if is_net(net) and weights is not None:
         raise TypeError("an open net has its weights; found others, expected none")
     if not words:
         raise SurgeryError("found no operation, expected one at least, such as 'fold'")
     with ExitStack() as stack:
-        if isinstance(net, Net):
+        if is_net(net):
             model = stack.enter_context(net.present_model())
         else:
             model = stack.enter_context(NetWithWeights.open(net, weights, state))

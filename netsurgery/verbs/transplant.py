@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
@@ -21,12 +21,10 @@ from netsurgery.io.table import Column, Table
 from netsurgery.net.inputs import assume_input, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.scratch_model import ScratchModel, changed_model
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.models import AnyModel, check_model
-from netsurgery.open_net.net import Net
 from netsurgery.surgery.transplant.plan import (
     NameRule,
     ParamKey,
@@ -37,9 +35,10 @@ from netsurgery.surgery.transplant.plan import (
 from netsurgery.surgery.transplant.weights import model_change
 from netsurgery.verbs.default_names import default_weights, existing_outputs
 
-__all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
+if TYPE_CHECKING:
+    from netsurgery.open_net.net import Net
 
-#: A prototxt with its weights, or an open net.
+__all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
 
 
 class Transplantation(Closeable):
@@ -87,6 +86,9 @@ class Transplantation(Closeable):
     @cached_property
     def net(self) -> Net:
         """The target net, open, with its weights in a temporary file; the caller's to close."""
+        from netsurgery.net.scratch_model import changed_model
+        from netsurgery.open_net.net import Net
+
         return Net.of_model(changed_model(self.plan.target.model, model_change(self.plan)))
 
     def save(
@@ -122,7 +124,7 @@ class Transplantation(Closeable):
 
     def _default(self) -> Path:
         target = self.plan.target.model
-        named = target.has_weights and not isinstance(target, ScratchModel)
+        named = target.has_weights and not target.is_scratch
         return default_weights(target.path if named else target.net.prototxt.path, "transplanted")
 
     def close(self) -> None:
@@ -260,14 +262,15 @@ def _opened(
     for side in sides:
         check_model(side)
     nets = [
-        side.view if isinstance(side, Net) else NetDefinition.read(side[0], state) for side in sides
+        NetDefinition.read(side[0], state) if isinstance(side, tuple) else side.view
+        for side in sides
     ]
-    if not any(isinstance(side, Net) for side in sides):
+    if all(isinstance(side, tuple) for side in sides):
         nets = list(split_shapes(*nets))
-    if not isinstance(target, Net) and target[1] is None:
+    if isinstance(target, tuple) and target[1] is None:
         nets[1] = assume_input(nets[1], nets[0])
     first, second = (
-        side.present_model() if isinstance(side, Net) else NetWithWeights(net, as_path(side[1]))
+        NetWithWeights(net, as_path(side[1])) if isinstance(side, tuple) else side.present_model()
         for side, net in zip(sides, nets, strict=True)
     )
     return stack.enter_context(first), stack.enter_context(second)
