@@ -23,6 +23,7 @@ def _prelu(ctx: LayerContext) -> list[str]:
     count = ctx.params[0].shape
     if ctx.layer.param("prelu_param").boolean("channel_shared", False):
         return [ctx.op("PRelu", ctx.bottom, ctx.param(0, (1,)))]
+    # ONNX aligns shapes at the last axis: the ones put the slopes on the channels.
     return [ctx.op("PRelu", ctx.bottom, ctx.param(0, (*count, *[1] * (len(ctx.shape) - 2))))]
 
 
@@ -39,6 +40,7 @@ def _linear(ctx: LayerContext, scale: float, shift: float) -> str:
 def _log_of_base(ctx: LayerContext, message: Message) -> float:
     """The natural logarithm of ``base``, which is e where it is -1."""
     with np.errstate(over="ignore"):
+        # As Caffe reads it: what a float cannot hold is infinite, and refused below.
         base = float(np.float32(message.number("base", -1.0)))
     if base == -1:
         return 1.0
@@ -53,6 +55,7 @@ def _exp(ctx: LayerContext) -> list[str]:
     by = _log_of_base(ctx, message)
     with np.errstate(over="ignore"):
         outer = float(np.exp(np.float64(message.number("shift", 0.0) * by)))
+    # Caffe's own split: e^(shift ln b) is a constant outside, scale ln b a factor inside.
     inner = ctx.scaled(ctx.bottom, message.number("scale", 1.0) * by)
     return [ctx.scaled(ctx.op("Exp", inner), outer)]
 
@@ -84,7 +87,7 @@ def _power(ctx: LayerContext) -> list[str]:
 
 def _threshold(ctx: LayerContext) -> list[str]:
     level = ctx.layer.param("threshold_param").number("threshold", 0.0)
-    return [ctx.op("Cast", ctx.op("Greater", ctx.bottom, ctx.floats(level)), to=1)]
+    return [ctx.op("Cast", ctx.op("Greater", ctx.bottom, ctx.floats(level)), to=1)]  # FLOAT
 
 
 def _clip(ctx: LayerContext) -> list[str]:

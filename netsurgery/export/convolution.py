@@ -45,8 +45,9 @@ def _convolution(ctx: LayerContext) -> list[str]:
             *params,
             kernel_shape=window.kernel,
             strides=window.stride,
-            pads=window.pad * 2,
+            pads=window.pad * 2,  # ONNX: all begins, then all ends
             dilations=window.dilation,
+            # A weight's axis 1 is one group's share: of the inputs, or a Deconvolution's outputs.
             group=(ctx.tops[0] if spreads else ctx.shape)[1] // ctx.params[0].shape[1],
         )
         for bottom in ctx.bottoms
@@ -63,6 +64,7 @@ def _inner_product(ctx: LayerContext) -> list[str]:
     biases = [ctx.param(1)] if len(ctx.params) > 1 else []
     tops = []
     for bottom, shape, top in zip(ctx.bottoms, ctx.shapes, ctx.tops, strict=True):
+        # 0 copies the batch axis, which may be dynamic; a product of axes has to be a number.
         rows = 0 if axis == 1 else prod(shape[:axis])
         flat = bottom if len(shape) == 2 and axis == 1 else ctx.reshape(bottom, (rows, inputs))
         product = ctx.op("Gemm", flat, weight, *biases, transB=0 if turned else 1)

@@ -54,6 +54,7 @@ def _interp(ctx: LayerContext) -> list[str]:
         starts, axes = ctx.ints([before] * 2), ctx.ints([2, 3])
         value = ctx.op("Slice", value, starts, ctx.ints(ends), axes)
     attributes = {"coordinate_transformation_mode": "align_corners", "mode": "linear"}
+    # no roi, no scales
     return [ctx.op("Resize", value, "", "", ctx.ints(ctx.tops[0]), **attributes)]
 
 
@@ -74,9 +75,10 @@ def _upsample(ctx: LayerContext) -> list[str]:
         ]
     batch, channels, *size = ctx.tops[0]
     rows = batch * channels
+    # A mask counts within each H x W map, so every map is a row of its own.
     values, mask = (ctx.reshape(bottom, (rows, -1)) for bottom in ctx.bottoms)
     zeros = ctx.floats(np.zeros((rows, prod(size))))
-    places = ctx.op("Cast", mask, to=7)
+    places = ctx.op("Cast", mask, to=7)  # INT64
     scattered = ctx.op("ScatterElements", zeros, places, values, axis=1)
     return [ctx.reshape(scattered, ctx.tops[0])]
 
@@ -100,7 +102,7 @@ def _roi_pooling(ctx: LayerContext) -> list[str]:
     scale = ctx.layer.param("roi_pooling_param").number("spatial_scale", 1.0)
     boxes = ctx.bottoms[1]
     if len(ctx.shapes[1]) != 2:
-        boxes = ctx.reshape(boxes, ctx.shapes[1][:2])
+        boxes = ctx.reshape(boxes, ctx.shapes[1][:2])  # R x 5 x 1 x 1 too
     size = regions(ctx.layer)
     return [ctx.op("MaxRoiPool", ctx.bottom, boxes, pooled_shape=size, spatial_scale=scale)]
 
@@ -125,6 +127,7 @@ def _prior_box(ctx: LayerContext) -> list[str]:
     )
     boxes = np.stack(corners, axis=-1).ravel()
     boxes = boxes.clip(0, 1) if known.clip else boxes
+    # np.resize repeats the few variances for every box.
     variances = np.resize(known.variances, boxes.shape)
     return [ctx.floats(np.stack([boxes, variances])[None])]
 
@@ -148,6 +151,7 @@ def _reorg(ctx: LayerContext) -> list[str]:
 
 def _reverse(ctx: LayerContext) -> list[str]:
     axes = reversed_axes(ctx.layer, len(ctx.shape))
+    # Backwards from the last; an end of -1 would be the last again, and the steps are -1 as well.
     starts, ends = [-1] * len(axes), [-(2**31)] * len(axes)
     constants = [ctx.ints(values) for values in (starts, ends, axes, starts)]
     return [ctx.op("Slice", ctx.bottom, *constants)]

@@ -61,6 +61,7 @@ class Graph:
 
     def fresh(self, hint: str) -> str:
         """A value name that nothing has yet; `hint` itself where it is free."""
+        # Counting goes on from the last: from 1 it would be quadratic in the uses of a hint.
         name, count = hint, self.last.get(hint, 1)
         while name in self.taken:
             count += 1
@@ -112,6 +113,7 @@ class Graph:
             protobuf.field(1, protobuf.node(o.kind, o.inputs, o.outputs, o.attributes, o.name))
             for o in self.nodes
         ]
+        # onnx.checker refuses a graph without a name.
         pieces.append(protobuf.field(2, name or "net"))
         for key, constant in self.constants.items():
             pieces += _initializer(key, constant, location)

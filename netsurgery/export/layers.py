@@ -106,6 +106,7 @@ def write_net(
     Raises NetError for a shape that is not known, and PrototxtError, naming the layer, for what
     cannot be written.
     """
+    # Blobs' names are kept free for `_name_outputs`.
     graph = Graph(taken=set(shapes.blobs))
     layers, inputs = needed(net, outputs)
     values = {name: name for name in inputs}
@@ -154,6 +155,7 @@ def _name_outputs(
     names: dict[str, str] = {}
     for blob in outputs:
         value = values[blob]
+        # An ONNX output is made by a node, and one value cannot be two outputs.
         if value in graph.inputs or value in graph.constants or value in names:
             value = graph.several("Identity", [value], 1, f"{blob}/Identity")[0]
         # An input that a layer works on in place is an input and an output of one name.

@@ -38,6 +38,7 @@ def _lrn_across(ctx: LayerContext, size: int, alpha: float, beta: float, k: floa
         return ctx.op("LRN", ctx.bottom, size=size, alpha=alpha, beta=beta, bias=k)
     # ONNX Runtime's LRN refuses others, and takes four times as long as this, one core at a time.
     channels = ctx.shape[1]
+    # No window reaches past all channels, however large it is.
     reach = min((size - 1) // 2, channels - 1)
     square = ctx.op("Mul", ctx.bottom, ctx.bottom)
     ends = ctx.ints([0, reach, 0, 0, 0, reach, 0, 0])
@@ -46,6 +47,7 @@ def _lrn_across(ctx: LayerContext, size: int, alpha: float, beta: float, k: floa
         ctx.op("Slice", padded, *(ctx.ints([at]) for at in (first, first + channels, 1)))
         for first in range(2 * reach + 1)
     ]
+    # Caffe divides by the whole window, at the first and last channels too.
     return _divided(ctx, ctx.op("Sum", *shifted), alpha / size, beta, k)
 
 
@@ -65,6 +67,7 @@ def _batch_norm(ctx: LayerContext) -> list[str]:
     if not message.boolean("use_global_stats", True):
         return _batch_norm_of_batch(ctx, eps)
     total = float(ctx.array(2).ravel()[0])
+    # As Caffe: where nothing was summed, mean and variance are 0.
     factor = np.float32(0 if total == 0 else 1 / total)
     mean, variance = (ctx.array(i).ravel() * factor for i in range(2))
     if len(ctx.shape) == 1:
@@ -88,6 +91,7 @@ def _standardized(
     over = ctx.ints(axes)
     centred = ctx.op("Sub", value, ctx.op("ReduceMean", value, over))
     variance = ctx.op("ReduceMean", ctx.op("Mul", centred, centred), over)
+    # BatchNorm adds eps to the variance, MVN to its root.
     if within_root:
         return ctx.op("Div", centred, ctx.op("Sqrt", ctx.op("Add", variance, ctx.floats(eps))))
     return ctx.op("Div", centred, ctx.op("Add", ctx.op("Sqrt", variance), ctx.floats(eps)))
@@ -96,6 +100,7 @@ def _standardized(
 def _mvn(ctx: LayerContext) -> list[str]:
     message = ctx.layer.param("mvn_param")
     axes = [1, 2, 3] if message.boolean("across_channels", False) else [2, 3]
+    # Caffe's MVN makes four axes of whatever it reads.
     value = ctx.bottom if len(ctx.shape) == 4 else ctx.reshape(ctx.bottom, ctx.tops[0])
     if message.boolean("normalize_variance", True):
         return [_standardized(ctx, value, axes, message.number("eps", 1e-9), within_root=False)]
@@ -128,6 +133,7 @@ def _operand(ctx: LayerContext, field: str) -> tuple[str, Shape]:
         aligned = _aligned(ctx.params[0].shape, axis, axes)
         return ctx.param(0, aligned), aligned
     shape = ctx.shapes[1]
+    # Caffe takes axis 0 for a scalar, whatever the field says.
     axis = axis_of(ctx.layer, ctx.layer.param(field), ctx.shape, 1) if shape else 0
     if ctx.shape[axis : axis + len(shape)] != shape:
         raise ctx.layer.error(

@@ -91,6 +91,7 @@ class Export:
         layers = dict.fromkeys(layer for layer, _ in self.graph.starts.values())
         if layers:
             metadata["starts"] = f"cont of {', '.join(layers)} must be 0 at the first step"
+        # A file's name may hold bytes that are not UTF-8, a string of protobuf not.
         return {key: text.encode("utf-8", "replace").decode() for key, text in metadata.items()}
 
 
@@ -198,6 +199,7 @@ def _axes(
     """The shapes, with a name for every axis that differs."""
     axes = {}
     for name in values:
+        # `_name_outputs` calls an output so where an input has the blob's name.
         blob = name.removesuffix("/top")
         shape, second = shapes.of(blob), others.of(blob)
         words = _IMAGE_AXES if len(shape) == 4 else tuple(f"axis{i}" for i in range(len(shape)))
@@ -263,6 +265,7 @@ class Preprocess:
                     f"channel_swap names {len(order)} channels, input {name} has {channels}"
                 )
             value = _op(graph, "Gather", value, order, axis=1)
+        # The usual 255 undoes the division by 255: pixels stay as they are.
         if self.raw_scale != 255:
             value = _op(graph, "Mul", value, np.float32(self.raw_scale / 255))
         if self.mean is not None:

@@ -30,7 +30,7 @@ LOWEST = float(np.finfo(np.float32).min)
 def _inside(window: Window, size: Shape, cells: Shape) -> Shape:
     """How many of the windows begin before the map's end; the others see padding alone."""
     axes = zip(window.stride, window.pad, size, cells, strict=True)
-    return tuple(min(n, -(-(have + p) // s)) for s, p, have, n in axes)
+    return tuple(min(n, -(-(have + p) // s)) for s, p, have, n in axes)  # rounded up
 
 
 def _reach(window: Window, size: Shape, cells: Shape) -> list[int]:
@@ -68,6 +68,7 @@ def maximum(ctx: LayerContext, value: str, size: Shape, window: Window, cells: S
 def average(ctx: LayerContext, value: str, size: Shape, window: Window, cells: Shape) -> str:
     """The sum over each window divided by Caffe's divisor."""
     inside = _inside(window, size, cells)
+    # Padded with zeros beforehand, ONNX divides by the whole kernel: one known divisor to correct.
     padded = _padded(ctx, value, window.pad, _reach(window, size, inside), 0.0)
     mean = ctx.op("AveragePool", padded, kernel_shape=window.kernel, strides=window.stride)
     mean = _with_outside(ctx, mean, inside, cells, 0.0)
@@ -102,6 +103,7 @@ def _pooling(ctx: LayerContext) -> list[str]:
     window = pool_window(ctx.layer, size)
     whole = window.kernel == size and cells == (1, 1) and not any(window.pad)
     if ctx.dynamic:
+        # A kernel of this map's size is not the whole of a larger one.
         whole = message.boolean("global_pooling", False)
     if method not in _KINDS:
         raise ctx.layer.error(
@@ -124,6 +126,7 @@ def _with_mask(ctx: LayerContext, size: Shape, window: Window, cells: Shape) -> 
     pooled, places = ctx.several(
         "MaxPool", [ctx.bottom], 2, kernel_shape=window.kernel, strides=window.stride, pads=pads
     )
+    # ONNX counts places through the whole tensor, Caffe within each H x W map.
     within = ctx.op("Cast", ctx.op("Mod", places, ctx.ints(prod(size))), to=1)
     return [
         _with_outside(ctx, pooled, inside, cells, LOWEST),
@@ -152,6 +155,7 @@ def _spp(ctx: LayerContext) -> list[str]:
 
 
 def _bins_window(size: Shape, bins: int) -> Window:
+    # As Caffe's SPP: rounded up, and what is too much is padding on both sides.
     kernel = tuple(-(-n // bins) for n in size)
     pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
     return Window(kernel, kernel, pad, (1, 1))
@@ -181,6 +185,7 @@ def pool_any_size(ctx: LayerContext, window: Window, kind: str, fill: float, *, 
     pooled = ctx.op(kind, _pad_spatial(ctx, value, window.pad, reach, fill), **sizes)
     if kind == "AveragePool":
         pooled = ctx.op("Div", pooled, _share(ctx, value, window, reach))
+    # Otherwise the last window begins before the map ends, and none sees padding alone.
     if any(2 * p + s > k for k, s, p in _axes(window)):
         pooled = _pad_spatial(ctx, pooled, (0, 0), outside, fill)
     return pooled
@@ -201,6 +206,7 @@ def _padding_only(ctx: LayerContext, window: Window, up: bool) -> tuple[str, str
     cells = ctx.op("Div", ctx.op("Add", size, ctx.ints(room)), stride)
     # `cells` is one less than Caffe counts: the last window's place.
     if any(window.pad):
+        # Only with padding does Caffe drop a last window that begins past the map and its padding.
         over = ctx.op("GreaterOrEqual", ctx.op("Mul", cells, stride), ends)
         cells = ctx.op("Sub", cells, ctx.op("Cast", over, to=7))
     last = ctx.op("Div", ctx.op("Sub", ends, ctx.ints([1, 1])), stride)

@@ -82,6 +82,7 @@ def attribute(name: str, value: Attribute) -> bytes:
     """An AttributeProto; a list's kind is that of its first element."""
     encoded = field(1, name)
     if isinstance(value, int):
+        # Field 20 is the type: FLOAT 1, INT 2, STRING 3, FLOATS 6, INTS 7.
         return encoded + field(3, value) + field(20, 2)
     if isinstance(value, float):
         return encoded + field(2, value) + field(20, 1)
@@ -118,7 +119,7 @@ def external_tensor(name: str, shape: Sequence[int], location: str, where: Exter
     entries = {"location": location, "offset": str(where.offset), "length": str(where.length)}
     encoded = packed_varints(1, shape) + field(2, FLOAT) + field(8, name)
     encoded += b"".join(field(13, field(1, k) + field(2, v)) for k, v in entries.items())
-    return encoded + field(14, 1)
+    return encoded + field(14, 1)  # data_location: EXTERNAL
 
 
 def value_info(name: str, shape: Sequence[int | str], kind: int = FLOAT) -> bytes:

@@ -20,6 +20,7 @@ def _recurrent(ctx: LayerContext) -> list[str]:
     outputs, exposed = message.integer("num_output", 0, 1), message.boolean("expose_hidden", False)
     steps, streams = ctx.shape[:2]
     states = 2 if ctx.layer.type == "LSTM" else 1
+    # Bottoms: the input, cont, the static input if any, then the states.
     initial = ctx.bottoms[-states:] if exposed else []
     static = len(ctx.bottoms) - len(initial) > 2
     if not initial:
@@ -68,6 +69,7 @@ def _lstm(
 ) -> tuple[list[str], list[str]]:
     """Gates input, forget, output and candidate, in Caffe's order of rows."""
     weight = ctx.param(first)
+    # Without a state the first step's terms are 0 (its cont has to be), and are left out.
     h, c = initial or ("", "")
     hidden = []
     for entering, cont in zip(inputs, conts, strict=True):

@@ -28,11 +28,13 @@ def to_natural(order: Order, first: int = 0) -> Columns:
     """
     import numpy as np
 
+    # The argsort of a permutation is its inverse.
     return first + np.argsort(places(order))
 
 
 def to_order(source: Order, target: Order) -> Columns:
     """The same for columns in the order `source` that shall lie in the order `target`."""
+    # First into C, H, W, from there into the target's order.
     return to_natural(source)[places(target)]
 
 
@@ -59,6 +61,7 @@ def gathered(
         picked, values = columns(), blob.numpy().reshape(matrix)
         weight = values.T if turned[0] else values
         outputs = matrix[1] if turned[0] else matrix[0]
+        # Pieces run along the axis that the result is written in.
         across = outputs if turned[1] else len(picked)
         step = max(1, _AT_ONCE // (4 * max(across, 1)))
         with _pieces_of(blob, across, len(picked)):

@@ -58,6 +58,7 @@ def read_filler(message: Message | None, default: Filler) -> Filler:
     if message is None:
         return default
     norm = message.word("variance_norm", "FAN_IN")
+    # Text format takes an enum's number for its word.
     norm = dict(zip("012", VARIANCE_NORMS, strict=True)).get(norm, norm)
     if norm not in VARIANCE_NORMS:
         raise message.error(f"found variance_norm {norm}, expected {', '.join(VARIANCE_NORMS)}")
@@ -127,6 +128,7 @@ def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[
 
 
 def _entropy(seed: int, key: str) -> list[int]:
+    # Not hash(), which differs from process to process: a seed gives the same params everywhere.
     digest = hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogateescape")).digest()
     return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
 
@@ -160,6 +162,7 @@ def _fan(filler: Filler, shape: Shape) -> float:
     """
     count = math.prod(shape)
     fan_in = count / shape[0]
+    # Caffe's channels() of a blob of one axis is 1.
     fan_out = count / shape[1] if len(shape) > 1 else float(count)
     both = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}
     return both[filler.variance_norm]

@@ -69,6 +69,7 @@ def plan_initial_params(
                 owner = owners.setdefault(param.key, param)
                 why = why_not(owner.filler, owner.shape) or _why_not_shared(owner, param)
                 refusals += [Refusal(layer.name, f"param {param.index}: {why}")] if why else []
+                # Caffe's sharers take the owner's values, whatever their own fillers say.
                 same = InitialParam(layer.name, param.index, owner.shape, owner.filler, param.key)
                 params.append(same)
         elif types.params(layer):
@@ -159,6 +160,7 @@ def _sources(
     while waiting:
         reader, blob = waiting.pop()
         maker = net.producer(reader, blob)
+        # By reader too: a blob worked on in place has a maker before each of them.
         if (reader.index, blob) in seen:
             continue
         seen.add((reader.index, blob))

@@ -44,9 +44,10 @@ def refuse(path: str, refusals: Sequence[Refusal]) -> None:
     """
     by_cause: dict[str, list[Refusal]] = {}
     for number, refusal in enumerate(refusals):
+        # Refusals without a cause are never put together.
         by_cause.setdefault(refusal.cause or str(number), []).append(refusal)
     texts = [first.text([each.layer for each in rest]) for first, *rest in by_cause.values()]
-    if len(texts) > _NAMED + 1:
+    if len(texts) > _NAMED + 1:  # "and 1 more" would save nothing
         texts = [*texts[:_NAMED], f"and {len(texts) - _NAMED} more"]
     if texts:
         raise SurgeryError(f"{path}: {'; '.join(texts)}")

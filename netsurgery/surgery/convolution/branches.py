@@ -99,6 +99,7 @@ class Joins:
             return None
         branch = Branch(bottom, flat.kernel, order)
         none: frozenset[Layer] = frozenset()
+        # A single map has no Concat; nobody asks for the layer of a part.
         return Joined(self.net.layers[0], (branch,), none, flat.flattens, flat.behind)
 
     def leave(self, blob: str, reader: Layer | None) -> tuple[Layer, str]:

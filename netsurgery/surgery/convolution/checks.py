@@ -113,6 +113,7 @@ def _torn(new_net: NetDefinition, shapes: Shapes) -> list[Refusal]:
         mine = shapes.params.get(layer.name, ())
         for index, (name, shape) in enumerate(zip(layer.param_names, mine, strict=False)):
             owner, theirs = first.setdefault(name, (layer.name, shape))
+            # With share_mode PERMISSIVE Caffe compares counts only.
             if layer.shares_by_count(index) and prod(theirs) == prod(shape):
                 continue
             if name and theirs != shape:
@@ -139,5 +140,6 @@ def _turned_alone(net: NetDefinition, analysis: Analysis) -> list[Refusal]:
         if layer in turned
         for name in layer.param_names[:1]
         for sharer, index in sharers[name]
+        # Of a sharer that is turned too, only its weight (index 0) is.
         if name and (sharer not in turned or index)
     ]

@@ -64,6 +64,7 @@ def size_for_map(
     cells = of.size(guess)
     if cells == asked or (not exactly and cells[0] >= asked[0] and cells[1] >= asked[1]):
         return guess
+    # Each side with the other at its guess; the two together are checked after it.
     height = _smallest(lambda n: of.rows(n, guess[1]), guess[0], stride[0], asked[0])
     width = _smallest(lambda n: of.columns(n, guess[0]), guess[1], stride[1], asked[1])
     cells = of.size((height, width))
@@ -89,6 +90,7 @@ def _smallest(cells: Callable[[int], int], guess: int, stride: Fraction, asked: 
     low, high = max(guess - reach, 1), guess + reach
     if cells(high) < asked:
         return guess
+    # A larger input gives no fewer cells, so halving finds the smallest.
     while low < high:
         middle = (low + high) // 2
         if cells(middle) < asked:

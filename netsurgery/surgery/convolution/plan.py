@@ -182,6 +182,7 @@ def _analyzed(
     analysis = _analyze(net, chosen, shapes, poolings, suffix)
     while analysis.refusals:
         rest = _without_refused(net, chosen, analysis) if skip_refused else chosen
+        # Nothing left to convert, or nobody to blame: another round would change nothing.
         if len(rest) in (0, len(chosen)):
             refuse(net.prototxt.path, analysis.refusals)
         notes += [f"left as it is: {refusal}" for refusal in analysis.refusals]
@@ -195,6 +196,7 @@ def _analyze(
 ) -> Analysis:
     """The analysis, with the strides of the branches of every split InnerProduct."""
     analysis = analyze(net, chosen, shapes, poolings)
+    # Written again for each: a split brought to its grid changes the strides of those behind it.
     for index, split in enumerate(analysis.splits if not analysis.refusals else ()):
         check_names(net, analysis, suffix)
         text, renames = rewrite(net.prototxt, analysis, suffix)
@@ -288,6 +290,7 @@ def _is_map(shape: Shape) -> bool:
 def _whole_maps(net: NetDefinition, analysis: Analysis, shapes: Shapes) -> list[str]:
     """The layers before what is converted that keep a map, and look at all of it for each cell."""
     changed = set(analysis.changed)
+    # Walked backwards, so that a blob is in `before` when the layer that writes it is reached.
     before = {bottom for layer in changed for bottom in layer.bottoms}
     notes = []
     for layer in reversed(net.layers):
@@ -317,6 +320,7 @@ def _with_inputs(net: NetDefinition, shapes: Mapping[str, Shape]) -> NetDefiniti
     spellings: dict[Scalar, str] = {}
     for declared in net.inputs:
         for dim, size in zip(declared.dims, shapes.get(declared.name, ()), strict=False):
+            # One number of the text may stand for several inputs: it has one new value.
             if spellings.setdefault(dim, str(size)) != str(size):
                 raise dim.error(f"{size} for input {declared.name!r}, {spellings[dim]} for another")
     changed = {dim: text for dim, text in spellings.items() if dim.as_int() != int(text)}

@@ -48,6 +48,7 @@ def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
     for layer in sorted(
         walk.gates.keys() - walk.sizes.keys() - direct, key=lambda gate: gate.index
     ):
+        # In file order, so that the InnerProducts before this one have been decided.
         before = walk.sources[layer] & walk.gates.keys()
         of_cells = any(walk.has_cells(bottom) for bottom in layer.bottoms)
         if not of_cells and before and before <= walk.sizes.keys() | result.products.keys():
@@ -139,6 +140,7 @@ def _pools_all(layer: Layer, shape: Shape) -> bool:
     if _says_global(layer):
         return True
     window, size = pool_window(layer, shape[2:]), shape[2:]
+    # `size * 2` is (H, W, H, W): kernel and stride are each compared with the map.
     covers = all(a >= b for a, b in zip((*window.kernel, *window.stride), size * 2, strict=True))
     slides = window.kernel == size and window.stride == (1, 1)
     return covers and not slides and not any(window.pad) and len(layer.tops) == 1

@@ -90,6 +90,7 @@ def _joins(layer: Layer) -> bool:
 
 def _training(layer: Layer) -> bool:
     record = types.of(layer)
+    # Of an unknown type only its name says so: Caffe's losses all end in Loss.
     return layer.type.endswith("Loss") if record is None else record.training
 
 
@@ -114,6 +115,7 @@ def why_not_behind(layer: Layer, maps: Collection[str]) -> str:
 
 def _along_channels(layer: Layer) -> str:
     message = layer.param(types.message_of(layer) or "")
+    # concat_dim and slice_dim are older names of the axis.
     axis_field = message.scalar("axis") or next(
         (field.value for field in message.fields if field.name.endswith("_dim")), None
     )

@@ -90,6 +90,7 @@ class _Uses:
             self.last.update(dict.fromkeys(layer.bottoms, layer.index))
             for blob in set(layer.bottoms).intersection(layer.tops):
                 self.writers.setdefault(blob, []).append(layer)
+        # Outputs are read by the caller, after every layer.
         self.last.update(dict.fromkeys(net.outputs, inf))
 
 

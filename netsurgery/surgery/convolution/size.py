@@ -72,6 +72,7 @@ def resize(
     _check_target(net, driving, target)
     if len(driving) > _MOST_INPUTS and not target.input_size:
         return [], _too_many(net, driving, target)
+    # What no layer computes: the net's inputs, and the tops of its data layers.
     sources = {
         blob: shape
         for blob, shape in shapes.blobs.items()
@@ -196,6 +197,7 @@ def _grows(shapes_at: ShapesAt, name: str, sources: Mapping[str, Shape], output:
     """Whether an output has more cells of an input twice as large, or may have."""
     batch, channels, height, width = sources[name]
     try:
+        # A size that the net refuses says nothing: then it may grow.
         larger = shapes_at({**sources, name: (batch, channels, 2 * height, 2 * width)})
     except PrototxtError:
         return True
@@ -226,6 +228,7 @@ def _new_shape(
             "input size follows from --map-size; give --input-size"
         )
     rows, columns = target.map_size or DEFAULT_MAP
+    # After a Deconvolution a stride may be a fraction of a pixel.
     height, width = height + ceil(stride[0] * (rows - 1)), width + ceil(stride[1] * (columns - 1))
     return (1, channels, height, width)
 
@@ -342,6 +345,7 @@ def _in_the_original(
     net: NetDefinition, new_net: NetDefinition, analysis: Analysis, error: PrototxtError
 ) -> PrototxtError:
     """The error of a layer of the new net, at that layer's place in the author's own text."""
+    # The new net has the layers of the old in their order; a split one is its branches and a sum.
     parts = {split.layer: len(split.branches) + 1 for split in analysis.splits}
     remaining = (layer for layer in net.layers if layer not in analysis.removed_flattens)
     stay = [layer for layer in remaining for _ in range(parts.get(layer, 1))]

@@ -69,6 +69,7 @@ class _Rewriter:
         if key in self.splits:
             self.split(field, self.splits[key])
             return
+        # Bottoms by the renames before the layer, tops also by its own: in place the two differ.
         self.rename(message.scalars("bottom"))
         if key in self.converted:
             self.convolve(self.converted[key])
@@ -148,7 +149,7 @@ class _Rewriter:
         if param is not None and param.fields:
             insert_field(self.edits, param.fields[-1], "axis: 1")
         elif param is not None:
-            self.edits.insert(param.start + 1, " axis: 1 ")
+            self.edits.insert(param.start + 1, " axis: 1 ")  # within the empty braces
         else:
             kind = message.single("type")
             if kind is not None:
@@ -166,6 +167,7 @@ def _convolve(edits: Edits, message: Message, kernel: tuple[int, int], target: s
     name, kind = message.scalar("name"), message.scalar("type")
     if name is not None and kind is not None:
         edits.replace(name.start, name.end, quoted(target, name))
+        # V1 names a type by an enum's word, V2 by a string.
         word = quoted(types.CONVOLUTION.name, kind) if kind.kind == "string" else "CONVOLUTION"
         edits.replace(kind.start, kind.end, word)
     param = message.single("inner_product_param")
@@ -174,6 +176,7 @@ def _convolve(edits: Edits, message: Message, kernel: tuple[int, int], target: s
     outputs = param.value.single("num_output")
     if outputs is None:
         raise message.error("num_output is missing")
+    # The field's name alone: num_output, bias_term and the fillers mean the same in both.
     edits.replace(param.start, param.start + len(param.name), "convolution_param")
     for line in _kernel_fields(kernel):
         insert_field(edits, outputs, line)
@@ -196,6 +199,7 @@ _STRIDE = ("stride", "stride_h", "stride_w")
 def _sides(kernel: tuple[int, int]) -> list[tuple[str, int]]:
     """What each field of a kernel has to say, where it is there."""
     height, width = kernel
+    # kernel_size is for both sides, so it is right only where each equals it.
     both = [("kernel_size", height), ("kernel_size", width)]
     return [*both, ("kernel_h", height), ("kernel_w", width)]
 
@@ -308,6 +312,7 @@ def _sum(field: TextField, message: Message, split: Split, suffix: str, names: l
         f"type: {word}",
         *(f"bottom: {quoted(name)}" for name in names),
         f"top: {quoted(top)}",
+        # The sum belongs to the same phases and stages as what it adds.
         *(source[f.start : f.end] for name in _RULES for f in message.all(name)),
         "eltwise_param { operation: SUM }",
     ]

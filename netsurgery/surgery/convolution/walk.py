@@ -147,7 +147,7 @@ class _Walk:
         moves = mixes_positions(layer) or cuts_maps(layer, self.shapes)
         if not why and not flattens and not fixed and moves:
             why = _mixes(layer)
-        for top in layer.tops:
+        for top in layer.tops:  # in place, what held of the blob before holds no longer
             self.barred.pop(top, None)
             self.fixed.discard(top)
             if why:
@@ -184,7 +184,7 @@ class _Walk:
             self.analysis.windows.append(ConvertedLayer(layer, self.sizes[layer]))
         for top in layer.tops:
             self.analysis.flat.pop(top, None)
-            if len(self.shapes.blobs[top]) == 2:
+            if len(self.shapes.blobs[top]) == 2:  # a Reduction's mean; as a Pooling it gives a map
                 self.analysis.flat[top] = FlattenedMap()
             self.barred.pop(top, None)  # of one refusal enough has been said
         self.pooled.update(layer.tops)

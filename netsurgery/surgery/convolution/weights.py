@@ -133,6 +133,7 @@ def _branch(plan: ConvolutionPlan, layer: WeightsLayer, move: ParamMove) -> Laye
 def _branch_blobs(layer: WeightsLayer, move: ParamMove) -> tuple[NewBlob, ...]:
     weight, *others = layer.blobs
     first = NewBlob(move.new[0], _data(weight, move)[0])
+    # Of a split layer only the first branch has the bias: the others' shapes end before it.
     more = zip(move.new[1:], others, strict=False)
     return (first, *(NewBlob(shape, numbers(blob)) for shape, blob in more))
 
@@ -162,6 +163,7 @@ def _messages(layer: ModelLayer, move: ParamMove) -> dict[int, bytes | None]:
 
 def _data(weight: WeightsBlob, move: ParamMove) -> dict[int, Chunks]:
     """The new numbers of the weight, where they are not the old ones as they lie."""
+    # The last two axes: old files store the weight as 1 x 1 x O x K.
     inputs, outputs = weight.shape[-2:] if move.transpose else weight.shape[-2:][::-1]
     if move.columns is not None:
         order, matrix = move.columns, (inputs, outputs) if move.transpose else (outputs, inputs)
@@ -184,6 +186,7 @@ def _convolution_param(layer: ModelLayer, move: ParamMove) -> bytes:
         varint_field(_SAME_MEANING[field.number], field.value)
         if field.wire == Wire.VARINT
         else delimited(_SAME_MEANING[field.number], reader.read(field.body, field.end))
+        # protobuf merges a message that comes several times, so all of them count.
         for old in layer.fields()
         if old.number == number
         for field in reader.fields(old.body, old.end)
