@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.edit import operations, values
 from netsurgery.surgery.edit.operations import OPERATIONS, Argument, Operation
 from netsurgery.surgery.edit.syntax import Assignment, NamedOperation, parse_operation
-from netsurgery.surgery.edit.values import GROUPS, VALUES, Value
+from netsurgery.surgery.edit.values.record import Value
+from netsurgery.surgery.edit.values.registry import GROUPS, VALUES
 from netsurgery.verbs.edit import edit
 
 LAYER = 'layer {{ name: "{0}" type: "{1}" bottom: "{2}" top: "{0}" {3} }}\n'
@@ -79,9 +81,12 @@ def modules(package: Any) -> set[str]:
 def test_every_module_is_registered() -> None:
     registered = {each.apply.__module__.rsplit(".", 1)[-1] for each in OPERATIONS.values()}
     assert registered == modules(operations) - {"__init__", "record"}
+    for module in registered:
+        defined = importlib.import_module(f"{operations.__name__}.{module}").OPERATIONS
+        assert set(defined) <= set(OPERATIONS.values())
     functions = [getattr(value.compute, "func", value.compute) for value in VALUES]
     registered = {function.__module__.rsplit(".", 1)[-1] for function in functions}
-    assert registered == modules(values) - {"__init__", "record", "assign"}
+    assert registered == modules(values) - {"__init__", "record", "registry", "assign"}
     assert sum(map(len, GROUPS.values())) == len(VALUES)
 
 

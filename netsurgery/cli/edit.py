@@ -24,10 +24,10 @@ from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
-from netsurgery.surgery.edit.operations import OPERATIONS, Operation
-from netsurgery.surgery.edit.values import GROUPS, Value
 
 if TYPE_CHECKING:
+    from netsurgery.surgery.edit.operations.record import Operation
+    from netsurgery.surgery.edit.values.record import Value
     from netsurgery.verbs.edit import Edit
 
 __all__ = ["command"]
@@ -79,6 +79,9 @@ _TEXT, _WIDTH = 30, 78
 
 def _help() -> str:
     """The help, with every registered value and operation, each with an example."""
+    from netsurgery.surgery.edit.operations import OPERATIONS
+    from netsurgery.surgery.edit.values.registry import GROUPS
+
     values = [
         _section(heading, [_entry(value, "=", "conv1[0]=") for value in group])
         for heading, group in GROUPS.items()
@@ -113,7 +116,20 @@ def _columns(left: str, right: str) -> Iterator[str]:
         left = ""
 
 
-@click.command("edit", cls=Command, help=_help())
+class EditCommand(Command):
+    """Imports the registries when its help is read, not for every edit."""
+
+    @property
+    def help(self) -> str | None:
+        """See `_help`."""
+        return _help()
+
+    @help.setter
+    def help(self, text: str | None) -> None:
+        """Click sets the docstring of the function."""
+
+
+@click.command("edit", cls=EditCommand)
 @click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
 @click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @click.argument(

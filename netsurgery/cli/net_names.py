@@ -59,7 +59,7 @@ def complete_param(ctx: click.Context, _: click.Parameter, incomplete: str) -> I
 def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """Of an operation of `edit`: params, their values, or operations and the layers they take."""
     from netsurgery.surgery.edit.operations import OPERATIONS
-    from netsurgery.surgery.edit.values import VALUES
+    from netsurgery.surgery.edit.values.registry import VALUES
 
     param, equals, value = incomplete.partition("=")
     name, colon, _rest = incomplete.partition(":")

@@ -18,8 +18,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.surgery.edit.changes import ParamChange
 from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.targets import Target, part_of
-from netsurgery.surgery.edit.values import GROUPS, VALUES, NewValues, Part, find_value
-from netsurgery.surgery.edit.values.record import parse_number
+from netsurgery.surgery.edit.values.record import NewValues, Part, parse_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +75,11 @@ def _new_values(part: Part, verb: str, value: str) -> NewValues:
         return _combined(part, verb, _from_npy(options, part.values))
     if number is not None:
         return _combined(part, verb, number)
-    known = find_value(name, options) if verb == "=" else None
+    known = None
+    if verb == "=":
+        from netsurgery.surgery.edit.values.registry import find_value
+
+        known = find_value(name, options)
     if known is None:
         raise SurgeryError(f"found {value!r} after {verb}, expected {_expected(verb, name)}")
     return known.compute(part, options)
@@ -86,6 +89,8 @@ def _expected(verb: str, name: str) -> str:
     expected = "a number or npy:FILE"
     if verb != "=":
         return expected
+    from netsurgery.surgery.edit.values.registry import GROUPS, VALUES
+
     names = ", ".join(
         f"{heading.lower()} {', '.join(value.name for value in values)}"
         for heading, values in GROUPS.items()
