@@ -31,15 +31,6 @@ def test_sizes(size: Any, expected: tuple[int, int]) -> None:
     assert hash(options) == hash(PictureOptions(size))
 
 
-@pytest.mark.parametrize("size", ["Net", "40x50", 40, (40,), (40, 50, 60), (0, 5), (4.5, 5), None])
-def test_no_sizes(size: Any) -> None:
-    with pytest.raises(SettingsError) as error:
-        PictureOptions(size)
-    assert str(error.value) == (
-        f"size {size!r}: expected 'net', 'image' or (height, width) in pixels, from 1 up"
-    )
-
-
 def test_no_fit() -> None:
     with pytest.raises(SettingsError, match="fit 'fill': expected warp, crop, pad"):
         PictureOptions(fit="fill")  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import click
 from netsurgery.cli.command import ENGINE, NET, OTHER, OUTPUT, WordType, headed, of_net, useless
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
 from netsurgery.formats.settings import Settings
+from netsurgery.io.size import parse_size
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ __all__ = [
     "force_option",
     "json_option",
     "output_option",
-    "parse_size",
     "quiet_option",
     "seed_option",
     "settings_of_state",
@@ -48,22 +48,6 @@ SPEEDS = {
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``"451x600"`` is (451, 600): height, width, as Caffe orders them; one number is a square.
-
-    Raises ValueError for anything else, zero and negative numbers included.
-    """
-    parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{text[:60]!r} is not HEIGHTxWIDTH")
-    if max(map(len, parts)) > 7:  # int() has a limit of its own
-        raise ValueError(f"{text[:60]!r} is not a size between 1 and 1000000")
-    height, width = int(parts[0]), int(parts[-1])
-    if not (0 < height <= 1_000_000 and 0 < width <= 1_000_000):
-        raise ValueError(f"{text!r} is not a size between 1 and 1000000")
-    return height, width
 
 
 def whole_numbers(text: str, mark: str, most: int) -> tuple[int, ...]:

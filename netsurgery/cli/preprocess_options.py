@@ -14,12 +14,13 @@ from click.core import ParameterSource
 
 from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed, useless
 from netsurgery.cli.files import LABELS, PROTOTXT, WEIGHTS, InputFile
-from netsurgery.cli.options import NumberType, parse_size
+from netsurgery.cli.options import NumberType
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
 from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
+from netsurgery.io.size import parse_size
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -40,6 +40,7 @@ from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
 from netsurgery.io.name_list import as_names
 from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
+from netsurgery.io.size import AnySize, as_size
 
 if TYPE_CHECKING:
     from netsurgery.formats.preprocess_values import AnyMean
@@ -102,7 +103,7 @@ class Settings:
         self,
         prototxt: str | Path | None = None,
         weights: str | Path | None = None,
-        window: tuple[int, int] | None = None,
+        window: AnySize | None = None,
         stages: str | Iterable[str] | None = None,
         level: int | None = None,
         mean: AnyMean | None = None,
@@ -125,7 +126,7 @@ class Settings:
         members = {
             "prototxt": _as_path(prototxt),
             "weights": _as_path(weights),
-            "window": None if window is None else tuple(window),
+            "window": None if window is None else as_size(window, "window"),
             "stages": None if stages is None else tuple(as_names(stages, "stages")),
             "level": level,
             "mean": as_mean(mean),

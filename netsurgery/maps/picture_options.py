@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from netsurgery.errors import SettingsError
+from netsurgery.io.size import AnySize, as_size
 
 __all__ = ["Fit", "InputSize", "PictureOptions"]
 
@@ -14,7 +15,7 @@ __all__ = ["Fit", "InputSize", "PictureOptions"]
 Fit: TypeAlias = Literal["warp", "crop", "pad"]
 
 #: "net": as the prototxt declares. "image": the picture's own size. Or (height, width) in pixels.
-InputSize: TypeAlias = Literal["net", "image"] | tuple[int, int]
+InputSize: TypeAlias = Literal["net", "image"] | AnySize
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class PictureOptions:
     """How a picture becomes an input.
 
     size: of the net's input, "net" (as the prototxt declares), "image" (the picture's own) or
-    (height, width) in pixels. fit: "warp" (each side scaled on its own, as Caffe does), "crop" or
-    "pad". antialias: smooth before shrinking, as caffe.io does today. Raises SettingsError for
-    other values.
+    (height, width) in pixels, one number for a square. fit: "warp" (each side scaled on its own, as
+    Caffe does), "crop" or "pad". antialias: smooth before shrinking, as caffe.io does today. Raises
+    SettingsError for other values.
 
     >>> PictureOptions("image").input_size((227, 227), (360, 480))
     (360, 480)
@@ -39,7 +40,8 @@ class PictureOptions:
         if self.fit not in fits:
             raise SettingsError(f"fit {self.fit!r}: expected {', '.join(fits)}")
         if not (isinstance(self.size, str) and self.size in ("net", "image")):
-            object.__setattr__(self, "size", _as_size(self.size))
+            size = as_size(self.size, words="'net', 'image', ")
+            object.__setattr__(self, "size", size)
 
     def input_size(self, net: tuple[int, int], image: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) of the input for a picture of size `image`; `net` declares its own.
@@ -48,17 +50,4 @@ class PictureOptions:
         """
         if self.size == "net":
             return net
-        return image if self.size == "image" else self.size
-
-
-def _as_size(size: Any) -> tuple[int, int]:
-    try:
-        height, width = map(int, size)
-        exact = (height, width) == tuple(size) and min(height, width) > 0
-    except (TypeError, ValueError):
-        exact = False
-    if not exact:
-        raise SettingsError(
-            f"size {size!r}: expected 'net', 'image' or (height, width) in pixels, from 1 up"
-        )
-    return height, width
+        return image if self.size == "image" else as_size(self.size)

@@ -49,18 +49,18 @@ def classify_map(
 ) -> ClassMap:
     """A class for every window of a picture.
 
-    image: a path, a Pillow image, the bytes of a file, a binary file, or an array, H x W or
-    H x W x 1, 3 or 4, of uint8 or of floats 0..1. settings: a netsurgery.toml (`convert` writes
-    one), or what it would say: model and preprocessing. net: an open net instead of the model that
-    the settings name; its present params count. size: of the net's input, "net" (what the prototxt
-    declares), "image" (the picture's own) or (height, width) in pixels. blob: the one that holds
-    the map (default: the last layer's top); labels that are more or fewer than its classes are
-    dropped where a blob is named. fit: "warp", "crop" or "pad". antialias: smooth before shrinking,
-    as caffe.io does today. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
-    place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
-    engine, or real Caffe where there is one that knows the net), "caffe", "embedded" or
-    EngineOptions. state: the phase and the shapes to read the net in; the settings' stages and
-    level win over its own.
+    image: a path, a Pillow image, the bytes of a file, a binary file, or an array, H x W or H x W x
+    1, 3 or 4, of uint8 or of floats 0..1. settings: a netsurgery.toml (`convert` writes one), or
+    what it would say: model and preprocessing. net: an open net instead of the model that the
+    settings name; its present params count. size: of the net's input, "net" (what the prototxt
+    declares), "image" (the picture's own) or (height, width) in pixels, one number for a square.
+    blob: the one that holds the map (default: the last layer's top); labels that are more or fewer
+    than its classes are dropped where a blob is named. fit: "warp", "crop" or "pad". antialias:
+    smooth before shrinking, as caffe.io does today. preprocess: a preset, such as "bvlc" (`presets`
+    has them all), in the place of the settings' own preprocessing. engine: what runs the net,
+    "auto" (the open net's own engine, or real Caffe where there is one that knows the net),
+    "caffe", "embedded" or EngineOptions. state: the phase and the shapes to read the net in; the
+    settings' stages and level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError (which is a TypeError too for what is not a picture),

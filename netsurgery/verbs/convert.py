@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
+from netsurgery.errors import SurgeryError
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.name_list import as_names
+from netsurgery.io.size import AnySize, as_size
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
@@ -38,8 +40,8 @@ def convert(
     weights_out: AnyPath | None = None,
     suffix: str = "-conv",
     layers: str | Iterable[str] | None = None,
-    input_size: tuple[int, int] | None = None,
-    map_size: tuple[int, int] | None = None,
+    input_size: AnySize | None = None,
+    map_size: AnySize | None = None,
     input_shapes: Mapping[str, Shape] | None = None,
     keep_global_pooling: bool = False,
     skip_refused: bool = False,
@@ -57,9 +59,10 @@ def convert(
     open net, whose present params count and whose own stay as they are. folder, prototxt_out,
     weights_out: where the outputs go, see `Conversion.save`; without any nothing is written.
     suffix: appended to the names of the converted layers. layers: the InnerProduct layer or layers
-    to convert, None for all. input_size: (height, width) of the new input in pixels; None to take
-    what gives a map of `map_size` (rows, columns), 8 x 8 by default: old size + total stride x
-    (cells - 1). input_shapes: blob -> shape, for inputs whose shape the prototxt does not say.
+    to convert, None for all. input_size: (height, width) of the new input in pixels, one number for
+    a square; None to take what gives a map of `map_size` (rows, columns), 8 x 8 by default: old
+    size + total stride x (cells - 1). Not both. input_shapes: blob -> shape, for inputs whose shape
+    the prototxt does not say.
     keep_global_pooling: leave global Pooling layers alone; the map then has one cell.
     skip_refused: leave layers that cannot be converted, instead of refusing all. settings: the
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
@@ -80,6 +83,8 @@ def convert(
     differ; PrototxtError; NetError, also for weights that lack a layer's params; FormatError,
     OutputError, EngineError. Nothing is written then.
     """
+    if input_size is not None and map_size is not None:
+        raise SurgeryError("input_size and map_size exclude each other; give one of them")
     with ExitStack() as stack:
         if isinstance(net, (str, Path)):
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
@@ -89,8 +94,8 @@ def convert(
             model.net,
             suffix=suffix,
             layers=None if layers is None else as_names(layers, "layers"),
-            input_size=input_size,
-            map_size=map_size,
+            input_size=None if input_size is None else as_size(input_size, "input_size"),
+            map_size=None if map_size is None else as_size(map_size, "map_size"),
             input_shapes=input_shapes,
             keep_global_pooling=keep_global_pooling,
             skip_refused=skip_refused,

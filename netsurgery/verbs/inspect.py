@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, open_weights
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.size import AnySize, as_size
 from netsurgery.net.cost import NUMBER_BYTES, Total, total
 from netsurgery.net.field import fields
 from netsurgery.net.layer_table import LayerSummary, summarize
@@ -47,7 +48,7 @@ def inspect(
     net: Net | AnyPath,
     weights: AnyPath | None = None,
     *,
-    sizes: Mapping[str, Shape] | Sequence[NewInputSize] = (),
+    sizes: Mapping[str, Shape | AnySize] | Sequence[NewInputSize] = (),
     input_shapes: Mapping[str, Shape] | None = None,
     state: NetState = TEST,
     fields: bool = False,
@@ -56,10 +57,10 @@ def inspect(
     """What is in a net, its weights, or both: layers, shapes, counts, costs.
 
     net: a prototxt, or weights alone, by its content; or an open net, with its present params, if
-    it has any. sizes: input -> another shape, whole or
-    (height, width). input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and
-    for tops whose shapes the net does not declare, such as a data layer's. state: phase, stages and
-    level to read a prototxt in. fields: what a cell of each blob sees of the input. statistics:
+    it has any. sizes: input -> another shape, whole or (height, width), one number for a square.
+    input_shapes: blob -> whole shape, (N, C, H, W) for pictures, for inputs and for tops whose
+    shapes the net does not declare, such as a data layer's. state: phase, stages and level to read
+    a prototxt in. fields: what a cell of each blob sees of the input. statistics:
     minimum, maximum, mean, standard deviation, zeros, NaN and infinities of every param, for which
     all weights are read. Memory is in bytes, multiply-adds are those of one forward pass.
 
@@ -80,7 +81,7 @@ def inspect(
         with open_weights(net) as alone:
             return inspect_weights(alone, with_statistics=statistics)
     if isinstance(sizes, Mapping):
-        sizes = [NewInputSize(name, tuple(dims)) for name, dims in sizes.items()]
+        sizes = [NewInputSize(name, _dims(name, dims)) for name, dims in sizes.items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
     with ExitStack() as stack:
         model = open_model(stack, net if is_net(net) else (net, weights), state)
@@ -197,6 +198,12 @@ def _unknown(shapes: Shapes) -> tuple[UnknownShapes, ...]:
     for blob, reason in shapes.unknown.items():
         reasons.setdefault(reason, []).append(blob)
     return tuple(UnknownShapes(reason, tuple(blobs)) for reason, blobs in reasons.items())
+
+
+def _dims(name: str, size: Any) -> Shape:
+    """A whole shape, or height and width, as it is; a square or a text as height and width."""
+    whole = hasattr(size, "__len__") and not isinstance(size, str)
+    return tuple(size) if whole else as_size(size, f"size of {name!r}:")
 
 
 def _sized(net: NetDefinition, sizes: Sequence[NewInputSize]) -> dict[str, Shape]:
