@@ -20,6 +20,7 @@ import netsurgery as ns
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     "README.md",
+    "docs/index.md",
     "docs/tutorial.md",
     *sorted(f"docs/how-to/{p.name}" for p in (ROOT / "docs" / "how-to").glob("*.md")),
 ]
@@ -105,7 +106,7 @@ def class_by_bvlc(folder: Path, seed: int) -> int:
 def test_what_is_typed_runs(page: str, folder: Path, request: pytest.FixtureRequest) -> None:
     if page.endswith("caffe.md"):
         request.getfixturevalue("caffe_python")
-    if page == "README.md":
+    if page in PAGES[:2]:
         color_net(folder)
     here = folder / "here"
     here.write_text(str(folder))
@@ -146,6 +147,12 @@ def run(command: list[str], environment: dict[str, str], folder: Path | None) ->
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_the_site_opens_with_the_commands_of_the_readme() -> None:
+    readme, site = (list(blocks(page))[:2] for page in PAGES[:2])
+    assert site == readme
+    assert "--preprocess" in site[1][1]
 
 
 def test_links_between_documents_lead_somewhere() -> None:
