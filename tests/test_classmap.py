@@ -233,8 +233,33 @@ def test_text_with_labels_and_colour() -> None:
         "    1      1         0.4  b"
     )
     assert map_text(shown, TextStyle(paint=painted)) == "<1> <0>\n<0> <2>"
-    narrow = TextStyle(columns=36)
-    assert [len(line) for line in table_text(shown, narrow).splitlines()] == [31, 33, 27, 27]
+
+
+def test_the_table_of_classes_fits_narrow_terminals() -> None:
+    """Ids go first, then values, then cells; a label is cut, never a number or a short label."""
+    lines = ("n02123045 tabby, tabby cat", "n02123159 tiger cat", "n02127052 lynx")
+    shown = class_map(labels=Labels("w", lines), is_probability=False)
+
+    def table(columns: int) -> str:
+        return table_text(shown, TextStyle(columns, bold=lambda text: f"*{text}*"))
+
+    assert table(80).splitlines()[:3] == [
+        "*cells  class  best score  id         label*",
+        "-----------------------------------------------------",
+        "    2      2         0.8  n02127052  lynx",
+    ]
+    assert table(40).splitlines()[0] == "*cells  class  best score  label*"
+    assert table(30).splitlines()[0] == "*cells  class  label*"
+    assert table(20) == (
+        "*class  label*\n--------------------\n    2  lynx\n    0  tabby, ...cat\n    1  tiger cat"
+    )
+    assert table(14).splitlines()[0] == "*class*"
+    unnamed = class_map(labels=Labels("w", ("0", "1", "2")))
+    for columns in range(5, 60):
+        for each in (shown, unnamed):
+            text = table_text(each, TextStyle(columns))
+            assert max(map(len, text.splitlines())) <= columns
+        assert "..." not in text
 
 
 def one_hot(numbers: Any, classes: int) -> Any:
@@ -276,7 +301,7 @@ def test_what_a_notebook_shows() -> None:
     png, text = shown._repr_png_(), shown._repr_html_()
     assert png is not None
     assert png.startswith(b"\x89PNG")
-    assert "<td style='text-align: left'>&lt;c&gt;</td>" in text
+    assert '<td style="text-align: left">&lt;c&gt;</td>' in text
     assert "src='data:image/png;base64,iVBOR" in text
     unplaced = class_map(geometry=Geometry(None, None, place((9, 9), (9, 9))))
     assert unplaced._repr_png_() is None

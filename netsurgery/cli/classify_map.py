@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.colors import Color, color_count, paint
+from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, of_net, useless
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
@@ -290,7 +290,7 @@ def _style() -> TextStyle:
     if not on_terminal(sys.stdout):
         return TextStyle(clean=cell)
     columns, count = shutil.get_terminal_size().columns, color_count()
-    return TextStyle(columns, _painter(count), colored=count > 0, clean=cell)
+    return TextStyle(columns, _painter(count), colored=count > 0, bold=bold, clean=cell)
 
 
 def _painter(count: int) -> Callable[[str, int | None, int | None], str]:

@@ -55,6 +55,10 @@ class Labels:
         """The first name of a class, without its id."""
         return self._parts[number][1].split(",")[0].strip()
 
+    def split(self, number: int) -> tuple[str, str]:
+        """The id of a class, "" where the file has none, and its names."""
+        return self._parts[number]
+
     def check(self, classes: int, blob: str) -> None:
         """Raise FormatError unless there is a label for each of the blob's classes."""
         if len(self.lines) != classes:

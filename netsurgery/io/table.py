@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from netsurgery.io.terminal import cell, printable, shortened
 
-__all__ = ["Column", "Table"]
+__all__ = ["CellPaint", "Column", "Table"]
 
 #: How many characters a cell has at most, before escapes.
 WIDEST = 80
 
-#: What a column of text may be shortened to before another column is dropped, and after.
-_LEAST, _TINIEST = 14, 4
+#: What a column of text may be shortened to before a column of a rank is dropped, and before one
+#: without: less says nothing.
+_LEAST, _TINIEST = 14, 8
 _GAP = "  "
+
+#: Colours a cell, which is as wide as its column, by the numbers of its row and column.
+CellPaint = Callable[[str, int, int], str]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Column:
     """A column: its title, whether its cells are numbers, and when it goes.
 
     rank: where a table is too wide, columns of the highest rank are dropped first; those of rank 0
-    stay. Numbers are right-aligned and never shortened, text may be.
+    last, from the right, but for one. Numbers are right-aligned and never shortened, text may be.
     """
 
     title: str
@@ -52,40 +56,54 @@ class Table:
         assert len(cells) == len(self.columns)
         self.rows.append(cells)
 
-    def lines(self, width: int | None = None) -> list[str]:
+    def lines(self, width: int | None = None, paint: CellPaint | None = None) -> list[str]:
         """The header and the rows, none wider than `width`; whole without one.
 
-        A cell is cut even then where it is very long: it would make all of its column as wide.
+        A cell is cut even then where it is very long, and would make all of its column as wide.
         """
-        texts = [[cell(text, WIDEST) for text in row] for row in self._with_titles()]
+        texts = [
+            [*(cell(text, WIDEST) for text in row[:-1]), cell(row[-1])]
+            for row in self._with_titles()
+        ]
         widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
         if width is not None:
             widths = self._fitted(widths, max(1, width))
-        return [self._line(row, widths) for row in texts]
+        head, *rows = [self._cells(row, widths) for row in texts]
+        if paint is not None:
+            rows = [
+                {at: paint(text, number, at) for at, text in row.items()}
+                for number, row in enumerate(rows)
+            ]
+        return [_GAP.join(row.values()).rstrip() for row in (head, *rows)]
 
     def _with_titles(self) -> list[Sequence[str]]:
         return [[column.title for column in self.columns], *self.rows]
 
-    def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
-        cells = []
-        for text, width, column in zip(row, widths, self.columns, strict=True):
+    def _cells(self, row: Sequence[str], widths: Sequence[int]) -> dict[int, str]:
+        """Number of a column that is shown -> the cell, as wide as the column."""
+        cells = {}
+        for at, (text, width) in enumerate(zip(row, widths, strict=True)):
             if width:
                 fitting = _cut(text, width)
                 blank = " " * (width - _width(fitting))
-                cells.append(blank + fitting if column.number else fitting + blank)
-        return _GAP.join(cells).rstrip()
+                cells[at] = blank + fitting if self.columns[at].number else fitting + blank
+        return cells
 
     def _fitted(self, widths: Sequence[int], width: int) -> list[int]:
         """The widths at which the table is no wider than `width`; 0 for a column that goes."""
-        by_rank = sorted(range(len(widths)), key=lambda i: -self.columns[i].rank)
-        going = [index for index in by_rank if self.columns[index].rank]
+        columns = range(len(widths))
+        ranked = sorted(columns, key=lambda at: -self.columns[at].rank)
+        going = [at for at in ranked if self.columns[at].rank]
+        last = [at for at in columns if not self.columns[at].rank][:0:-1]
         result = list(widths)
-        while _total(self._least(result, _LEAST)) > width and going:
-            result[going.pop(0)] = 0
+        for least, indices in ((_LEAST, going), (_TINIEST, last)):
+            for index in indices:
+                if _total(self._least(result, least)) > width:
+                    result[index] = 0
         for least in (_LEAST, _TINIEST, 1):
             if _total(self._least(result, least)) <= width:
                 return _shrunk(result, self._least(result, least), width)
-        return _squeezed(result, width)
+        return [min(each, width) for each in result]
 
     def _least(self, widths: Sequence[int], least: int) -> list[int]:
         return [
@@ -150,15 +168,4 @@ def _shrunk(widths: Sequence[int], least: Sequence[int], width: int) -> list[int
             (i for i in range(len(result)) if result[i] > least[i]), key=lambda i: result[i]
         )
         result[widest] -= 1
-    return result
-
-
-def _squeezed(widths: Sequence[int], width: int) -> list[int]:
-    """As many of the columns as there is room for, from the left: the terminal is very narrow."""
-    result = [0] * len(widths)
-    for index, each in enumerate(widths):
-        room = width - _total(result) - (len(_GAP) if any(result) else 0)
-        result[index] = max(0, min(each, room if any(result) else width))
-        if not result[index]:
-            break
     return result

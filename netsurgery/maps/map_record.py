@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netsurgery.engines.contract import engine_record
+from netsurgery.maps.map_text import class_table
 
 if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
@@ -85,15 +85,10 @@ def _windows(class_map: ClassMap) -> dict[str, list[float]] | None:
 def map_html(class_map: ClassMap, png: bytes | None) -> str:
     """The map's picture, where it can be drawn, and the classes of most cells."""
     rows = class_map.summary()
-    table = "".join(
-        f"<tr><td>{row.cells}</td><td>{row.number}</td><td>{row.best:.4g}</td>"
-        f"<td style='text-align: left'>{html.escape(row.label)}</td></tr>"
-        for row in rows[:_ROWS]
-    )
+    table = class_table(class_map, rows[:_ROWS]).html()
     more = f"<p>and {len(rows) - _ROWS} more classes</p>" if len(rows) > _ROWS else ""
     image = ""
     if png is not None:
         data = base64.b64encode(png).decode("ascii")
         image = f"<img alt='class map' src='data:image/png;base64,{data}'>"
-    names = f"<th>cells</th><th>class</th><th>best {class_map.scored}</th><th>label</th>"
-    return f"{image}<table><tr>{names}</tr>{table}</table>{more}"
+    return f"{image}{table}{more}"

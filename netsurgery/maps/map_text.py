@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from netsurgery.maps.classmap import ClassCount, ClassMap
 
-__all__ = ["TextStyle", "head_text", "map_text", "summary_text", "table_text"]
+__all__ = ["TextStyle", "class_table", "head_text", "map_text", "summary_text", "table_text"]
 
 #: Paints a text in the colour of a class: its rank in the table, and that of the colour behind it.
 Paint = Callable[[str, int | None, int | None], str]
@@ -36,12 +37,13 @@ class TextStyle:
     """How a map is printed.
 
     columns: characters of a line, None for no limit (a file). paint: colours text for a terminal.
-    colored: whether it does. clean: makes a label fit to print.
+    colored: whether it does. bold: makes a table's header bold. clean: makes a label fit to print.
     """
 
     columns: int | None = None
     paint: Paint = _plain
     colored: bool = False
+    bold: Callable[[str], str] = str
     clean: Callable[[str], str] = str
 
 
@@ -113,29 +115,42 @@ def table_text(class_map: ClassMap, style: TextStyle = PLAIN, most: int | None =
 
     most: rows at most; the rest are counted.
     """
-    every = class_map.summary()
-    rows = every[:most]
-    cells = max(len("cells"), *(len(str(row.cells)) for row in rows))
-    numbers = max(len("class"), *(len(str(row.number)) for row in rows))
-    best = [f"{row.best:.4g}" for row in rows]
-    title = f"best {class_map.scored}"
-    values = max(len(title), *map(len, best))
-    head = f"{'cells':>{cells}}  {'class':>{numbers}}  {title:>{values}}"
-    lines = [head if class_map.labels is None else f"{head}  label"]
-    for rank, (row, value) in enumerate(zip(rows, best, strict=True)):
-        number = style.paint(f"{row.number:>{numbers}}", rank, None)
-        label = f"  {style.clean(row.label)}" if row.label else ""
-        room = None if style.columns is None else style.columns - len(head)
-        lines.append(f"{row.cells:>{cells}}  {number}  {value:>{values}}{_cut(label, room)}")
-    if len(every) > len(rows):
-        lines.append(f"and {len(every) - len(rows)} more classes")
-    return "\n".join(lines)
+    rows = class_map.summary()
+    table = class_table(class_map, rows[:most], style.clean)
+    head, *lines = table.lines(style.columns)
+    rule = ["-" * max(map(len, (head, *lines)))] if style.columns is not None else []
+    _, *painted = table.lines(
+        style.columns,
+        lambda text, row, column: (
+            style.paint(text, row, None) if table.columns[column].title == "class" else text
+        ),
+    )
+    more = len(rows) - len(table.rows)
+    return "\n".join(
+        [style.bold(head), *rule, *painted, *([f"and {more} more classes"] if more else [])]
+    )
 
 
-def _cut(text: str, room: int | None) -> str:
-    if room is None or len(text) <= room:
-        return text
-    return f"{text[: max(room, 8) - 3]}..."
+def class_table(
+    class_map: ClassMap, rows: Sequence[ClassCount], clean: Callable[[str], str] = str
+) -> Table:
+    """These classes as a table; the labels' ids, where they have any, in a column of their own."""
+    labels = class_map.labels
+    columns = [
+        Column("cells", 1, number=True),
+        Column("class", number=True),
+        Column(f"best {class_map.scored}", 2, number=True),
+    ]
+    with_ids = labels is not None and any(labels.split(row.number)[0] for row in rows)
+    if with_ids:
+        columns.append(Column("id", 3))
+    if labels is not None:
+        columns.append(Column("label"))
+    table = Table(columns)
+    for row in rows:
+        names = () if labels is None else labels.split(row.number)[0 if with_ids else 1 :]
+        table.add(str(row.cells), str(row.number), f"{row.best:.4g}", *map(clean, names))
+    return table
 
 
 def head_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:

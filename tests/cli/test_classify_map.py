@@ -88,9 +88,9 @@ def test_the_map_is_printed(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         "0 0\n"
         "2 2\n"
         "\n"
-        "cells  class  best probability  label\n"
-        "    2      0               0.8  n1 tabby, cat\n"
-        "    2      2               0.6  n3 bird, crane\n"
+        "cells  class  best probability  id  label\n"
+        "    2      0               0.8  n1  tabby, cat\n"
+        "    2      2               0.6  n3  bird, crane\n"
     )
     assert seen.err == f"model: {folder / 'model.caffemodel'} (from {folder / 'netsurgery.toml'})\n"
 
@@ -118,9 +118,9 @@ def test_a_map_with_nan_is_written_for_a_look_and_is_an_error(
 def test_the_table_of_classes_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["classify-map", "cat.png", "--summary"]) == 0
     assert capsys.readouterr().out == (
-        "cells  class  best probability  label\n"
-        "    2      0               0.8  n1 tabby, cat\n"
-        "    2      2               0.6  n3 bird, crane\n"
+        "cells  class  best probability  id  label\n"
+        "    2      0               0.8  n1  tabby, cat\n"
+        "    2      2               0.6  n3  bird, crane\n"
     )
 
 
