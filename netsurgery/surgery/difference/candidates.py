@@ -52,6 +52,7 @@ class Candidates:
 
     def _ways(self, bottoms: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """The bottoms as they are called, and as what they are made of is called."""
+        # The first word keeps the two ways apart in the keys.
         yield ("as they are", *bottoms)
         yield ("made of", *(self._sources.get(blob, blob) for blob in bottoms))
 
@@ -67,6 +68,7 @@ def _keys(layer: LayerRecord, kind: str, bottoms: tuple[str, ...]) -> Iterator[H
     if not layer.bottoms and not layer.tops:
         return
     fields, tops = _frozen(layer.fields), layer.tops
+    # In place or not is part of what a layer is; one without bottoms has only its tops to go by.
     own = kind, bottoms, tops == layer.bottoms, () if layer.bottoms else tops
     yield (*own, fields, tops)
     yield (*own, fields)

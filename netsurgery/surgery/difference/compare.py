@@ -144,6 +144,7 @@ def _moved(places: list[int]) -> set[int]:
     for place in places:
         rank[place] = bisect_left(ends, place)
         ends[rank[place] : rank[place] + 1] = [place]
+    # Read backwards, ranks give one longest rising run; what is not in it has moved.
     moved, length, above = set(), len(ends) - 1, max(places, default=0) + 1
     for place in reversed(places):
         if rank[place] == length and place < above:

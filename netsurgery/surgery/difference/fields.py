@@ -69,6 +69,7 @@ def field_tree(message: Message, skip: frozenset[str] = frozenset()) -> Tree:
 def _canonical(scalar: Scalar) -> str:
     if scalar.kind == "string":
         return quoted(scalar.as_string())
+    # Text format lets blanks stand after a minus.
     text = "".join(scalar.text.split())
     if scalar.kind == "word" and not text.startswith("-"):
         return _BOOLS.get(text, text)
@@ -84,12 +85,14 @@ def float_text(value: float) -> str:
         single = _single(value)
     except OverflowError:
         return repr(value)
+    # Below 2^24 every whole number is a float32.
     if abs(single) < 1 << 24 and single == int(single):
         return str(int(single))
     for digits in range(1, 9):
         text = f"{single:.{digits}g}"
         if _single(float(text)) == single:
             return text
+    # Nine digits are enough for any float32.
     return f"{single:.9g}"
 
 

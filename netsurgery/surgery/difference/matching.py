@@ -56,6 +56,7 @@ class Matching:
 
     def by_name(self) -> None:
         """Match equal names; of several those with the same phase rules first."""
+        # One name for TRAIN and one for TEST: each first seeks its own phase's.
         for same_rules in (True, False):
             free: dict[tuple[str, str], deque[int]] = {}
             for j in self._free():
@@ -91,6 +92,7 @@ class Matching:
                 chosen = candidates.take(layer, seen)
                 if chosen is None:
                     if passes(layer):
+                        # A Flatten that the other net lacks: its readers read its bottom there.
                         through[layer.tops[0]] = seen[0]
                     continue
                 self._found[i] = chosen
@@ -114,6 +116,7 @@ class Matching:
         def put(i: int, j: int) -> None:
             self._found[i] = j
             before.put(i, j)
+            # Mirrored, so that the nearest match behind is a largest number before, too.
             after.put(len(self.old) - 1 - i, last - 1 - j)
 
         for pair in tuple(self._found.items()):

@@ -84,6 +84,7 @@ def layer_meaning(tree: Tree, layer: LayerView) -> Tree:
         # Caffe gives its params a learning rate of 0 where the net does not.
         meant["param"] = [_unless_still(value) for value in meant["param"]]
     weights = meant.get("loss_weight", [])
+    # Caffe gives a loss's first top a weight of 1, any other 0.
     usual = ["1"] if layer.type.endswith("Loss") else ["0"] * len(weights)
     if weights == usual:
         meant.pop("loss_weight", None)
@@ -114,6 +115,7 @@ def meaning(tree: Tree, message: str, layer: LayerView | None = None) -> Tree:
         _windows(meant)
     if message == "EltwiseParameter" and set(map(str, meant.get("coeff", []))) == {"1"}:
         del meant["coeff"]
+    # Of a shared param Caffe asks whether a rate is written: those that are have to agree.
     named = message == "ParamSpec" and "name" in meant
     return {
         name: values

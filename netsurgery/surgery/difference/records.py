@@ -99,7 +99,7 @@ def _declared(root: Message) -> LayerRecord:
     names = tuple(scalar.as_string() for scalar in root.scalars("input"))
     shapes = [field_tree(shape) for shape in root.messages("input_shape")]
     dims = field_tree(root).get("input_dim", [])
-    shapes += [{"dim": dims[at : at + 4]} for at in range(0, len(dims), 4)]
+    shapes += [{"dim": dims[at : at + 4]} for at in range(0, len(dims), 4)]  # four to an input
     fields: Tree = {"input_param": [{"shape": list(shapes)}]} if shapes else {}
     return LayerRecord("input", types.INPUT.name, (), names, fields, declared=True)
 

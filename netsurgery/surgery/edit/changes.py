@@ -38,6 +38,7 @@ class ParamChange:
     def followed_by(self, later: ParamChange) -> ParamChange:
         """Both changes as one."""
         same = self.shape == later.new_shape and None not in (self.changed, later.changed)
+        # Not a union: which values each of the two changed is not noted.
         changed = max(self.changed or 0, later.changed or 0) if same else None
         return ParamChange(
             self.layer,
@@ -197,6 +198,7 @@ def _layers(net: NetDefinition) -> dict[tuple[str, int], Layer]:
     layers: dict[tuple[str, int], Layer] = {}
     counts: Counter[str] = Counter()
     for layer in net.layers:
+        # Several layers may bear one name; they are matched in file order.
         layers[layer.name, counts[layer.name]] = layer
         counts[layer.name] += 1
     return layers

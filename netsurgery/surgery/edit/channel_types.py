@@ -72,6 +72,7 @@ def _along(layer: Layer) -> Path | None:
     if values is Values.CHANGED:
         return Path.SAME
     if values is Values.MOVED:
+        # A Concat takes several bottoms, a Slice one.
         (_, most), _ = types.counts(layer) or ((0, 0), (0, 0))
         return Path.JOINED if most > 1 else Path.DIVIDED
     return Path.RANKED if types.is_a(layer, types.ARGMAX) else Path.COMPARED
@@ -100,7 +101,7 @@ def normalizes(shapes: Shapes, layer: Layer) -> bool:
 def mixes(shapes: Shapes, layer: Layer, axis: int) -> str:
     """Why the layer, otherwise alike, is not so over this axis; "" where it is."""
     alike = types.channels(layer) is Channels.ALIKE
-    if axis == 0 and alike and types.values(layer) is Values.MOVED:
+    if axis == 0 and alike and types.values(layer) is Values.MOVED:  # a BatchReindex
         return "picks along axis 0"
     if types.space(layer) in (Space.POINTWISE, Space.JOINING):
         return ""
@@ -185,6 +186,7 @@ def group_of(shapes: Shapes, layer: Layer) -> int:
     ):
         return 1
     axis = channel_axis(shapes, layer)
+    # Axis 1 of a weight is the channels of one group.
     return shapes.of(layer.bottoms[0])[axis] // params[0][1]
 
 

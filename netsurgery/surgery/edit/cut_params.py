@@ -233,6 +233,7 @@ def _cut_blocks(blocks: Array, rows: _Rows) -> Array:
     count = len(rows.groups)
     outputs, inputs = len(rows.outputs) // count, len(rows.inputs) // count
     result = np.zeros((count, outputs, inputs, *blocks.shape[3:]), dtype=blocks.dtype)
+    # Groups have no weights between them, so each is cut by itself.
     for new, old in enumerate(rows.groups):
         if old == NEW:
             continue
@@ -269,6 +270,7 @@ def _move_points(follow: Follower, layer: Layer, edits: Edits) -> None:
             edits.replace(point.start, point.end, str(value))
     elif len(set(sizes)) > 1:
         text = " ".join(f"slice_point: {value}" for value in new)
+        # Without slice points the tops were equal; now they have to be written out.
         fields = message.fields or layer.message.all("top")
         insert_field(edits, fields[-1], text if message.fields else f"slice_param {{ {text} }}")
     else:
@@ -282,6 +284,7 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
     dims = (message.message("shape") or message).scalars("dim")
     axes = len(follow.shape(follow.bottoms(layer)[0], layer))
     start = message.integer("axis", 0, -(2**31))
+    # Caffe's Reshape counts places between axes, of which there is one more.
     start += axes + 1 if start < 0 else 0
     if cut is None or not 0 <= cut.axis - start < len(dims):
         return
@@ -297,6 +300,7 @@ def edit_as_expected(work: EditSession, edits: Edits, blobs: Mapping[str, Shape]
     every param has the shape that it has in the session. Raises SurgeryError where that is not
     so.
     """
+    # Before the edit, while `work.shapes` are the old net's.
     expected = {**work.shapes.blobs, **blobs}
     params = dict(work.shapes.params)
     for (name, index), array in work.arrays.items():

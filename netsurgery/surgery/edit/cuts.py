@@ -67,6 +67,7 @@ class Cut:
     @property
     def removes_only(self) -> bool:
         """Whether it neither adds nor reorders."""
+        # Rising from NEW, which is -1: none is added, none out of order.
         return all(a < b for a, b in zip((NEW, *self.rows), self.rows, strict=False))
 
     def at(self, axis: int) -> Cut:
@@ -108,9 +109,11 @@ def unmerged(cut: Cut, shape: Shape, axis: int, end: int) -> Cut | None:
     start, size = cut.axis, shape[axis]
     outer, inner = prod(shape[start:axis]), prod(shape[axis + 1 : end])
     count = len(cut.rows) // (outer * inner)
+    # One row of each block of the first outer part stands for all, if the cut is regular.
     blocks = cut.rows[: count * inner : inner]
     rows = tuple(NEW if row == NEW else row // inner for row in blocks)
     result = replace(cut, axis=axis, rows=rows, old=size)
+    # Merged again it must be the cut itself; else it cuts through an axis.
     return result if merged(result, shape, start, end) == cut else None
 
 
@@ -213,6 +216,7 @@ def take(values: Array, rows: Rows, axis: int) -> Array:
     import numpy as np
 
     index = np.array(rows, dtype=np.int64)
+    # NEW would be the last row; it reads the first instead, and is zeroed below.
     result: Array = np.take(values, np.maximum(index, 0), axis=axis)
     np.moveaxis(result, axis, 0)[index == NEW] = 0
     return result

@@ -53,6 +53,7 @@ class Wiring:
             for blob in dict.fromkeys(bottoms[layer.index]):
                 readers[blob] = (*readers.get(blob, ()), layer)
             tops[layer.index] = tuple(BlobChannels(layer.index, name) for name in layer.tops)
+            # After the bottoms: in place, a layer reads the blob as it was before it.
             now.update({blob.name: blob for blob in tops[layer.index]})
         return cls(bottoms, tops, readers)
 
@@ -117,6 +118,7 @@ class Follower:
                 f"layer {reader!r} of another phase or stage names "
                 + (f"its top {blob.name!r}" if blob.layer == self.seed.index else repr(blob.name)),
             )
+        # A cut only ever loses channels, so the queue runs empty.
         self._queue += (source, *self.wiring.readers.get(blob, ()))
 
     def bottoms(self, layer: Layer) -> tuple[BlobChannels, ...]:

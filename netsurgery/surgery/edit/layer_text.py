@@ -63,6 +63,7 @@ def remove_layer(edits: Edits, net: NetDefinition, layer: Layer) -> None:
         remove_field(edits, field)
         return
     start = _with_comments(text, start)
+    # An empty line on either side would leave two together.
     empty_above = start == 0 or text.endswith(("\n\n", "\n\r\n"), 0, start)
     newline = text.find("\n", end)
     if empty_above and newline >= 0 and not text[end:newline].strip():

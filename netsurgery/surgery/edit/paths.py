@@ -128,6 +128,7 @@ def _same(follow: Follower, layer: Layer) -> None:
     """A channel of the bottoms is that channel of the tops."""
     ties = list(_ties(follow, layer))
     cut = _of_the_value(follow, layer, ties)
+    # A Softmax's shares change once a channel is gone: nothing may join or weigh them.
     if cut.compared and (len(layer.bottoms) > 1 or param_axes(follow, layer)):
         raise _after_comparison(follow, layer, cut)
     if why := mixes(follow.work.shapes, layer, cut.axis):
@@ -249,6 +250,7 @@ def _parted(
     follow: Follower, layer: Layer, whole: BlobChannels, parts: Sequence[BlobChannels]
 ) -> None:
     axis = cut_axis(layer, follow.shape(whole, layer))
+    # Along another axis than it joins, it treats every blob alike.
     if any(cut.axis != axis for cut in _cuts(follow, (whole, *parts))):
         _same(follow, layer)
         return

@@ -86,6 +86,7 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
             raise
         except (SurgeryError, FormatError, NetError) as error:
             refusals.append(_refused(word, str(error)))
+            # Later words may name what it would have made; errors about that would mislead.
             if isinstance(operation, NamedOperation) and operation.operation.structural:
                 break
     session.notes += _order_notes([step.name for step in steps])

@@ -218,6 +218,7 @@ class EditSession:
         """The same for several params of the layer: for all of them or, where it raises, none."""
         import numpy as np
 
+        # Checked before any is set: for all of them, or for none.
         new: dict[ParamKey, Array] = {}
         for index, values in params.items():
             with np.errstate(over="ignore"):

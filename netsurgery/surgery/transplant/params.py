@@ -262,6 +262,7 @@ def _windows_differ(old: TransplantLayer, new: TransplantLayer) -> bool:
 
 def _same_outputs(first: Shape, second: Shape) -> bool:
     """Whether it is only ones, or the axes after the first, in which the shapes differ."""
+    # Old files write 1 x 1 x O x K for O x K.
     bare = [tuple(axis for axis in shape if axis != 1) for shape in (first, second)]
     return bare[0] == bare[1] or first[:1] == second[:1] or bare[0][:1] == bare[1][:1]
 
@@ -280,6 +281,7 @@ def overlap(old: Shape, new: Shape) -> tuple[Shape, Shape] | None:
 
     None where the two do not overlap.
     """
+    # O x (C*H*W) and O x C x H x W are the same numbers, so outputs can be cut off.
     if len(old) != len(new) and old and new and prod(old[1:]) == prod(new[1:]):
         old = (old[0], *new[1:])
     if not old or len(old) != len(new):

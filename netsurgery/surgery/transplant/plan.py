@@ -282,6 +282,7 @@ class _Planner:
         shared = self.target.net.sharing.owners
         for sharer, owner in shared.items():
             if sharer in self.matched and owner not in self.matched and self._has(owner):
+                # The source may have it under a sharer's name alone.
                 self.matched[owner] = replace(self.matched[sharer], target=owner)
         for sharer, owner in shared.items():
             if owner in self.matched and self._has(sharer):

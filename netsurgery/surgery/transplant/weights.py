@@ -95,6 +95,7 @@ def _sliced(
         result = empty(shapes[1], "<f4", f"{rest.reader.path}: a copy of {rest.where}")
         result[...] = rest.numpy().reshape(shapes[1])
         source, target = (
+            # A view: what is written into it lands in `result` as the target stores it.
             array.T if flag and array.ndim > 1 else array
             for array, flag in zip((values, result), flags, strict=True)
         )

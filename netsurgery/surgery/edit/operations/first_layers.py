@@ -107,7 +107,7 @@ def swap_input_channels(work: EditSession, name: str) -> None:
 def fold_scale(work: EditSession, argument: str) -> None:
     """Multiply the first layers' weights by the number: the input is no longer scaled by it."""
     number = parse_number(argument)
-    if number is None or number == 0:
+    if number is None or number == 0:  # divided by 0 no input would be left
         raise SurgeryError(f"found {argument!r}, expected a number other than 0")
     for layer in first_layers(work, unchanged, "the scale of its values"):
         change_weight(work, layer, lambda weight: weight * number, f"weights times {number:g}")
@@ -126,6 +126,7 @@ def fold_mean(work: EditSession, argument: str) -> None:
     approximate = argument.endswith(_APPROXIMATE)
     mean = load_mean(argument.removesuffix(_APPROXIMATE))
     layers = first_layers(work, unchanged, "the mean of its values")
+    # All computed before any param is set: what can be refused here is refused before that.
     shifts = [_shift(work, layer, mean.astype(float), approximate) for layer in layers]
     edits = work.net.prototxt.edits()
     for layer, shift in zip(layers, shifts, strict=True):
@@ -229,6 +230,7 @@ def by_channels(work: EditSession, layer: Layer, weight: Wide) -> Wide:
         result = weight.T if types.keeps_turned(layer) else weight
         result = result.reshape(1, len(result), channels, -1)
     elif spreads(layer):
+        # A Deconvolution's weight is inputs x outputs of a group: swapped, outputs come first.
         result = weight.reshape(group, channels // group, weight.shape[1], -1).swapaxes(1, 2)
     else:
         result = weight.reshape(group, len(weight) // group, channels // group, -1)
@@ -289,6 +291,7 @@ def _values(layer: Layer, mean: Wide, shape: Shape) -> Wide:
     """The mean as C values, or as the C x H x W of the layer's bottom."""
     import numpy as np
 
+    # C x 1 x 1, as some mean files have it, is one value a channel.
     if mean.ndim == 3 and mean.shape[1:] == (1, 1):
         mean = mean[:, 0, 0]
     if mean.ndim == 1 and len(mean) in (1, shape[1]):

@@ -56,6 +56,7 @@ def fold(work: EditSession, name: str) -> None:
     if name:
         layer = _affine(work, name)
         first = _first(work, layer)
+        # A fold takes the whole chain from its first layer on; it has to reach the one named.
         if layer not in _chain(work, first):
             raise refusal(name, f"the layers from {first.name!r} to it have other readers too")
         folding.fold(first)
@@ -114,6 +115,7 @@ class _Folding:
             raise refusal(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
         bottom = first.bottoms[0]
         before = work.net.producer(first, bottom)
+        # After a layer that was folded this is what took it up, since the text still has both.
         target = self.into.get(before, before) if before is not None else None
         if before is None or target is None or types.layout(target) is None:
             kind = f"of layer {before.name!r} ({before.type})" if before else "the net's input"
@@ -146,6 +148,7 @@ class _Folding:
         if not self.into:
             return
         edits = self.work.net.prototxt.edits()
+        # Of a chain the last entry stays: its top is the one that is read on.
         last = {target: layer for layer, target in self.into.items()}
         for target, layer in last.items():
             give_bias(edits, target)
@@ -196,6 +199,7 @@ def _chain(work: EditSession, first: Layer) -> list[Layer]:
     chain = [first]
     while True:
         readers = work.net.readers(chain[-1], chain[-1].tops[0])
+        # A second BatchNorm begins a chain of its own.
         if len(readers) != 1 or not _folds(readers[0]) or _measured(readers[0]):
             return chain
         if len(readers[0].bottoms) != 1 or other_phases_read(work.net, chain[-1].tops[0]):
@@ -226,6 +230,7 @@ def _numbers(work: EditSession, chain: Sequence[Layer], outputs: int) -> tuple[W
     factor, shift = np.ones(outputs), np.zeros(outputs)
     for layer in chain:
         times, plus = _of_one(work, layer, outputs)
+        # t (a x + c) + p = (t a) x + (t c + p).
         factor, shift = factor * times, shift * times + plus
     return factor, shift
 
@@ -259,6 +264,7 @@ def _rewrite_params(work: EditSession, target: Layer, factor: Wide, shift: Wide)
     weight = work.peek(target.name, 0).astype(np.float64)
     if types.layout(target) is WeightLayout.INPUTS_FIRST:
         group = param_message(target).integer("group", 1, 1)
+        # A Deconvolution's outputs are axis 1 of each group's block.
         blocks = weight.reshape(group, weight.shape[0] // group, weight.shape[1], -1)
         scaled = blocks * factor.reshape(group, 1, -1, 1)
     elif types.keeps_turned(target):

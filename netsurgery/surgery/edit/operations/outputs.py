@@ -58,7 +58,7 @@ def change_outputs(work: EditSession, argument: str) -> None:
         work.notes.append(f"all {old} outputs of {name!r} stay as they are")
         return
     follow.follow(cut)
-    results = set(work.net.outputs)
+    results = set(work.net.outputs)  # before the cut: the net is another one after it
     apply_cuts(follow)
     work.notes += [
         f"layer {name!r} normalizes across the channels that are left: its values change"
@@ -107,6 +107,7 @@ def _numbers(kind: str, value: str, old: int) -> Iterator[int]:
     """The numbers that ``0,2-5`` lists. Raises SurgeryError."""
     for piece in value.split(","):
         ends = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", piece)
+        # (1, 0) is refused below
         first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
         if not first <= last < old:
             raise SurgeryError(

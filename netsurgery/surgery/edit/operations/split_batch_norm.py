@@ -80,6 +80,7 @@ def _split(work: EditSession, layer: Layer, edits: Edits, taken: set[str]) -> No
     if measured:
         import numpy as np
 
+        # A factor of 1: Caffe 1.0 divides by its third param, and the fork did not.
         numbers = [values[ParamRole.MEAN], values[ParamRole.VARIANCE], np.ones(1, np.float32)]
         work.add(layer.name, *numbers)
     work.add(scale, values[ParamRole.SCALE], values[ParamRole.SHIFT])
@@ -149,6 +150,7 @@ def _rewrite_text(edits: Edits, prototxt: Prototxt, layer: Layer, scale: str) ->
         insert_field(edits, prototxt.field_of(layer.message), text)
     else:
         _replace_own(edits, layer, f"{types.SCALE.message} {{ bias_term: true }}")
+    # Rates of the old params: the new layers have others in another order.
     for each in layer.message.all("param"):
         remove_field(edits, each)
 
@@ -173,6 +175,7 @@ def _replace_own(edits: Edits, layer: Layer, text: str) -> None:
 def _keep_eps(edits: Edits, layer: Layer) -> None:
     """Of the layer's own message eps stays, as Caffe 1.0 has to have it, and a stock true flag."""
     eps = types.added_to_variance(layer)
+    # Nine digits give every float32 back.
     text = "" if eps == _DEFAULT_EPS else f"{types.BATCH_NORM.message} {{ eps: {eps:.9g} }}"
     _replace_own(edits, layer, text)
 

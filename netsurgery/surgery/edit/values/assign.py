@@ -51,6 +51,7 @@ def assign(session: EditSession, target: Target, verb: str, value: str) -> None:
     bad = int(new.size - np.count_nonzero(np.isfinite(new)))
     if bad:
         raise refusal(target.layer, f"{bad} values of {target.text} would be NaN or infinite")
+    # Counted before the view, which is the param itself, gets the new values.
     changed = int(np.count_nonzero(new != view))
     view[...] = new
     session.record(
@@ -106,6 +107,7 @@ def _combined(part: Part, verb: str, operand: Wide | float) -> NewValues:
     function = {
         "+=": np.add, "-=": np.subtract, "*=": np.multiply, "/=": np.divide,
     }[verb]  # fmt: skip
+    # In float64, so that the result is rounded once, to float32.
     return NewValues(function(part.values.astype(np.float64), operand))
 
 

@@ -50,6 +50,7 @@ def _compute(name: str, part: Part, text: str) -> NewValues:
     why = why_not(filler, shape)
     if why:
         raise refusal(part.target.layer, f"param {part.target.index}: {why}")
+    # Always the whole param, so that a part gets the numbers that the whole would have there.
     whole = _filled(filler, part, seed)
     random = name != "constant"
     return NewValues(

@@ -73,6 +73,7 @@ def _prune(part: Part, options: str) -> NewValues:
     if set(numbers) != {"fraction"} or not 0 <= numbers["fraction"] <= 1:
         raise SurgeryError("prune needs a fraction from 0 to 1, as in prune:fraction=0.5")
     flat = part.values.ravel().copy()
+    # Stable: of equal magnitudes the same ones go on every machine.
     order = np.argsort(np.abs(flat), kind="stable")
     flat[order[: math.floor(numbers["fraction"] * flat.size)]] = 0
     return NewValues(flat.reshape(part.values.shape))

@@ -51,6 +51,7 @@ def _compute(name: str, part: Part, text: str) -> NewValues:
     if channels is None:
         new[...] = plane
         return NewValues(new)
+    # A Deconvolution's weight has its input channels first.
     axis = 1 if types.layout(layer) is WeightLayout.OUTPUTS_FIRST else 0
     if axis not in axes or part.values.shape[axes.index(axis)] != shape[axis]:
         raise SurgeryError(f"{target.text} selects channels already; leave out channels=")

@@ -98,7 +98,7 @@ def parse_options(name: str, text: str) -> dict[str, str]:
             raise SurgeryError(f"{name}: {key} is named twice")
         if equals:
             options[key], last = value, key
-        elif last:
+        elif last:  # a comma within a value, as in channels=0,2
             options[last] += f",{piece}"
         else:
             raise SurgeryError(f"{name}: found {piece!r}, expected OPTION=VALUE")
