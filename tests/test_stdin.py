@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ import pytest
 from every_command import COMMANDS, GOOD
 from PIL import Image
 
+import netsurgery as ns
 from netsurgery.cli import cli, run
 from netsurgery.cli.files import IMAGE, InputFile
 
@@ -156,6 +158,8 @@ def file_params(command: click.Command) -> list[click.Parameter]:
         "classify-map - -",
         "diff - -",
         "features - --blob conv -o out.npz --mean -",
+        "edit - good.caffemodel conv[1]=npy:- -o out",
+        "edit good.prototxt good.caffemodel conv[1]=npy:- conv[1]+=npy:- -o out",
     ],
 )
 def test_one_input_only(
@@ -236,3 +240,66 @@ def test_standard_input_that_is_closed(
     monkeypatch.setattr("sys.stdin", None)
     assert run(["inspect", "-"]) == 1
     assert capsys.readouterr().err == "error: <stdin>: is closed\n"
+
+
+@pytest.mark.parametrize("verb", ["=", "+=", "-=", "*=", "/="])
+def test_an_array_for_edit(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save("bias.npy", np.array([3, 4], np.float32))
+    words = ["edit", "good.prototxt", "good.caffemodel", "conv[1]+=1"]
+    assert run([*words, f"conv[1]{verb}npy:bias.npy", "-o", "named"]) == 0
+    capsys.readouterr()
+    feed(monkeypatch, Path("bias.npy").read_bytes())
+    assert run([*words, f"conv[1]{verb}npy:-", "-o", "piped", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "scratch" not in out
+    assert f"conv[1]{verb}npy:<stdin>" in out
+    assert Path("piped").read_bytes() == Path("named").read_bytes()
+
+
+def test_an_array_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in (b"", b"no array", Path("mean.npy").read_bytes()):
+        feed(monkeypatch, content)
+        words = ["edit", "good.prototxt", "good.caffemodel", "conv[1]=npy:-", "-o", "out"]
+        assert run(words) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("error: conv[1]=npy:<stdin>: ") or err.startswith("error: <stdin>: ")
+        assert err.count("\n") == 1
+
+
+#: Every command with a folder for its outputs, up to the folder, and the call of the library.
+FOLDERS: dict[str, Callable[[], object]] = {
+    "convert good.prototxt good.caffemodel --engine embedded -o": lambda: ns.convert(
+        "good.prototxt", "good.caffemodel", "-", engine="embedded"
+    ),
+    "convert good.prototxt good.caffemodel --dry-run -o": lambda: ns.convert(
+        "good.prototxt", "good.caffemodel", "-", dry_run=True
+    ),
+    "setup good.prototxt good.caffemodel --image grey.png --class 0 --engine embedded -o": (
+        lambda: ns.setup(
+            "good.prototxt", "good.caffemodel", "grey.png", 0, folder="-", engine="embedded"
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("line", FOLDERS)
+def test_a_folder_is_not_standard_output(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(os.listdir())
+    assert run([*line.split(), "-"]) == 1
+    assert "-: is standard output, expected a folder for the outputs" in capsys.readouterr().err
+    with pytest.raises(ns.OutputError, match="-: is standard output, expected a folder"):
+        FOLDERS[line]()
+    assert sorted(os.listdir()) == before
+
+
+def test_the_next_command_goes_into_a_folder_with_a_dash(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert (
+        run([*"convert good.prototxt good.caffemodel --engine embedded".split(), "-o", "-x"]) == 0
+    )
+    assert "next: cd ./-x && netsurgery classify-map IMAGE" in capsys.readouterr().out

@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netsurgery.cli.command import Command, of_net
-from netsurgery.cli.files import PROTOTXT, WEIGHTS
+from netsurgery.cli.files import ARRAY, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -129,6 +129,16 @@ class EditCommand(Command):
         """Click sets the docstring of the function."""
 
 
+class OperationWord(click.types.StringParamType):
+    """An operation as it was typed; the array of ``npy:-`` is standard input."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        head, npy, file = str(value).rpartition("=npy:")
+        if npy and file == "-":
+            return f"{head}{npy}{ARRAY.convert(file, param, ctx)}"
+        return super().convert(value, param, ctx)
+
+
 @click.command("edit", cls=EditCommand)
 @click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
 @click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
@@ -136,6 +146,7 @@ class EditCommand(Command):
     "operations",
     nargs=-1,
     required=True,
+    type=OperationWord(),
     shell_complete=of_net("complete_operation"),
     metavar="OPERATION...",
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "ARRAY",
     "FILE_PATH",
     "IMAGE",
     "LABELS",
@@ -104,6 +105,7 @@ PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=prototxt.MAX_BY
 WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
 NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
 LABELS = InputFile("labels.txt", ".txt", most=labels.MAX_BYTES)
+ARRAY = InputFile("array.npy", ".npy")
 IMAGE = ImageFile()
 FILE_PATH = FilePathType()
 

@@ -8,9 +8,17 @@ from pathlib import Path
 
 from netsurgery.errors import OutputError
 from netsurgery.io.cleanup import Undo, step
-from netsurgery.io.targets import check_links
+from netsurgery.io.targets import STDOUT, check_links
 
-__all__ = ["output_folders"]
+__all__ = ["check_output_folder", "output_folders"]
+
+
+def check_output_folder(folder: Path, hint: str = "") -> None:
+    """Raise OutputError for what is no folder for outputs: standard output, or a file."""
+    if str(folder) == STDOUT:
+        raise OutputError(f"{STDOUT}: is standard output, expected a folder for the outputs{hint}")
+    if folder.is_file():
+        raise OutputError(f"{folder}: is a file, expected a folder for the outputs{hint}")
 
 
 @contextmanager

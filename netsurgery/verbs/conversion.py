@@ -15,14 +15,13 @@ from netsurgery.errors import (
     EngineFailed,
     EngineMissing,
     NetError,
-    OutputError,
     SurgeryError,
 )
 from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
 from netsurgery.io.files import OutputFile, Outputs
-from netsurgery.io.folders import output_folders
+from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import check_outputs
 from netsurgery.net.net import NetDefinition
@@ -106,12 +105,10 @@ def output_paths(
 ) -> OutputPaths:
     """``STEM_full_conv`` of each input in `folder` (default: the current one), unless given.
 
-    What is read as HDF5 is written so. Raises OutputError for a `folder` that is a file.
+    What is read as HDF5 is written so. Raises OutputError for a `folder` that can be none.
     """
     folder = Path() if folder is None else folder
-    if folder.is_file():
-        hint = "--prototxt-out and --weights-out name files"
-        raise OutputError(f"{folder}: is a file, expected a folder for the outputs; {hint}")
+    check_output_folder(folder, "; --prototxt-out and --weights-out name files")
     return OutputPaths(
         prototxt_out or folder / default_prototxt(prototxt, ENDING),
         weights_out or folder / default_weights(weights, ENDING),

@@ -217,7 +217,8 @@ class Conversion(Closeable):
             words += ["--prototxt", str(self.paths.prototxt)]
             words += ["--weights", str(self.paths.weights)]
         elif not os.path.samefile(folder, os.curdir):
-            return f"cd {shlex.quote(str(folder))} && {shlex.join(words)}"
+            name = f"./{folder}" if str(folder).startswith("-") else str(folder)
+            return f"cd {shlex.quote(name)} && {shlex.join(words)}"
         return shlex.join(words)
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from netsurgery.formats.preprocess_values import as_mean
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import Outputs
-from netsurgery.io.folders import output_folders
+from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.table import Column, Table
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -156,7 +156,9 @@ def setup(
     from netsurgery.maps.any_picture import as_pictures
     from netsurgery.maps.preset_trials import try_presets
 
-    path = Path(prototxt).parent / SETTINGS_NAME if folder is None else Path(folder, SETTINGS_NAME)
+    place = Path(prototxt).parent if folder is None else Path(folder)
+    check_output_folder(place)
+    path = place / SETTINGS_NAME
     if path.exists():
         Outputs([path], inputs=[prototxt, weights], force=force)  # refuses before anything runs
     stated = Settings(stages=state.stages or None, level=state.level or None, labels=labels)
