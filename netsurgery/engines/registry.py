@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsurgery.engines.contract import Engine, EngineOptions
+from netsurgery.engines.contract import AnyEngine, Engine, EngineOptions, as_engine_options
 from netsurgery.errors import (
     EffectRefused,
     EngineFailed,
@@ -26,18 +26,19 @@ __all__ = ["fall_back", "open_caffe", "open_engine"]
 _INSTEAD = ": the embedded engine was used"
 
 
-def open_engine(options: EngineOptions, models: Sequence[NetWithWeights] = ()) -> Engine:
-    """Start the engine that `options.choice` names.
+def open_engine(engine: AnyEngine, models: Sequence[NetWithWeights] = ()) -> Engine:
+    """Start an engine: "auto", "caffe", "embedded", or EngineOptions.
 
     "auto" is Caffe if there is one that knows and loads all of `models`, else the embedded engine,
     whose `note` then says what Caffe lacks, or gives its words. Raises EngineMissing when there is
     none, whatever the engine itself raises when it cannot start, and under "auto" what is wrong
     with `models` whatever runs them.
 
-    >>> with open_engine(EngineOptions("embedded")) as engine:
+    >>> with open_engine("embedded") as engine:
     ...     engine.name
     'embedded'
     """
+    options = as_engine_options(engine)
     note = missing = ""
     if options.choice != "embedded":
         try:

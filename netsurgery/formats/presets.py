@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from netsurgery.errors import SettingsError
@@ -37,8 +37,8 @@ class Preset:
     channel_swap: tuple[int, ...] | None
     mean: tuple[float, ...] | None
     input_scale: float | None
-    nets: str
-    mean_file: bool = False
+    nets: str = field(repr=False)
+    mean_file: bool = field(default=False, repr=False)
 
     def check_channels(self, channels: int) -> None:
         """Raise SettingsError for a net whose input has another number of channels."""
@@ -52,7 +52,7 @@ class Preset:
 
     def to_json(self) -> dict[str, Any]:
         """The preset's record of `netsurgery presets --json`."""
-        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        record = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in record.items()
         }

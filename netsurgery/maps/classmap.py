@@ -17,6 +17,7 @@ from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import short_repr
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ class ClassMap:
     def __repr__(self) -> str:
         rows, columns = self.shape
         cells = f"{shape_text((rows, columns))} cells of {self.blob!r}, {self.classes} classes"
-        return f"<ClassMap of {self.image}: {cells}>"
+        return short_repr(f"ClassMap of {self.image}: {cells}")
 
     def _repr_png_(self) -> bytes | None:
         from netsurgery.maps.heatmap import draw_png

@@ -14,6 +14,7 @@ from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.name_list import as_names
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import short_repr
 from netsurgery.io.terminal import STDIN
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.image import Picture, out_of_memory_named
@@ -119,7 +120,9 @@ class Features:
             return None
 
     def __repr__(self) -> str:
-        return f"<Features of {self.image}: blob {self.blob!r}, {shape_text(self.values.shape)}>"
+        return short_repr(
+            f"Features of {self.image}: blob {self.blob!r}, {shape_text(self.values.shape)}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the values, as plain values."""

@@ -195,6 +195,7 @@ class Mapper(Closeable):
         self.engine = self.note = ""
         self._engine: Engine | None = None
         self._loaded: LoadedNet | None = None
+        self._closed = False
 
     def check_class(self, text: str) -> None:
         """Raise, as `ClassMap.find_class` would, for what no class can be, before any work."""
@@ -317,11 +318,13 @@ class Mapper(Closeable):
                 loaded.reshape({name: blob.shape})
             return loaded.forward({name: blob}, names)
         except (EngineError, MemoryError):
-            self.close()
+            self._unload()
             raise
 
     def load(self) -> LoadedNet:
-        """The loaded net; the first call starts the engine."""
+        """The loaded net; the first call starts the engine. Raises NetError once it is closed."""
+        if self._closed:
+            raise NetError(f"{self.source.net.prototxt.path}: the net is closed")
         if self._loaded is None:
             self._engine = self.opener(self.options)
             self.engine, self.note = self._engine.description, self._engine.note
@@ -329,12 +332,16 @@ class Mapper(Closeable):
                 model = self.source.model
                 self._loaded = self._engine.load(model.net, Path(model.path))
             except BaseException:
-                self.close()
+                self._unload()
                 raise
         return self._loaded
 
     def close(self) -> None:
         """Close the net and the engine."""
+        self._closed = True
+        self._unload()
+
+    def _unload(self) -> None:
         loaded, engine = self._loaded, self._engine
         self._loaded = self._engine = None
         try:

@@ -91,8 +91,7 @@ class NetWithWeights(Closeable):
         model is closed.
         """
         path = self.path
-        if self._closed:
-            raise NetError(f"{self.net.prototxt.path}: the net is closed")
+        self._check_open()
         if self._file is None:
             self._file = open_weights(path, self.net.sharing.owners)
         return self._file
@@ -103,9 +102,14 @@ class NetWithWeights(Closeable):
         return [self.net.prototxt.path, *([] if self._path is None else [self._path])]
 
     def check_unchanged(self) -> None:
-        """Raise CaffemodelError if the weights are not what they were when they were opened."""
+        """Raise NetError once it is closed, CaffemodelError if the weights have changed since."""
+        self._check_open()
         if self._file is not None:
             self._file.check_unchanged()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NetError(f"{self.net.prototxt.path}: the net is closed")
 
     def close(self) -> None:
         """Close the weights; arrays that were handed out stay valid."""

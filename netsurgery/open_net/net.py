@@ -13,6 +13,7 @@ from netsurgery.errors import NetError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.name_list import as_names
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.short_repr import short_repr
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import changed_model
@@ -83,7 +84,7 @@ class Net(Closeable):
         return net
 
     def _open(self, model: NetWithWeights, engine: AnyEngine) -> None:
-        self._model, self._view, self._closed = model, model.net, False
+        self._model, self._view = model, model.net
         self._store = Store(model) if model.has_weights else None
         self._blobs = BlobStore(model.net)
         self._options = as_engine_options(engine)
@@ -170,8 +171,7 @@ class Net(Closeable):
         >>> {name: array.shape for name, array in results.items()}
         {'prob': (5, 11), 'ip1': (5, 96)}
         """
-        if self._closed:
-            raise NetError(f"{self._view.prototxt.path}: the net is closed")
+        self._model.check_unchanged()
         if not isinstance(inputs, Mapping | None):
             raise TypeError("forward takes arrays by the inputs' names, and blobs=[...] by theirs")
         names = as_names(() if blobs is None else blobs, "blobs")
@@ -258,6 +258,7 @@ class Net(Closeable):
         ...     net.changed()
         ['ip1']
         """
+        self._model.check_unchanged()
         changed = {layer for layer, _ in self._store.changed()} if self._store else set()
         return [layer.name for layer in self.layers if layer.name in changed]
 
@@ -279,32 +280,37 @@ class Net(Closeable):
         from netsurgery.surgery.edit.plan import EditPlan
         from netsurgery.surgery.edit.write import EditPaths, write_edit
 
+        self._model.check_unchanged()
         if self._store is None:
             raise NetError(
                 f"{self._view.prototxt.path}: opened without weights, so that none can be saved"
             )
-        self._store.insist_open()
         self._store.insist_finite()
         change = self._store.change()
         plan = EditPlan(self._view, self._view, (), dict(change.layers), {}, ())
         write_edit(plan, self._model, EditPaths(Path(weights), as_path(prototxt)), force=force)
 
     @contextmanager
-    def present_model(self) -> Iterator[NetWithWeights]:
+    def present_model(self, *, finite: bool = False) -> Iterator[NetWithWeights]:
         """The net with its present params, for what reads weights from a file.
 
         Params that were changed are in a temporary file, which goes at the end of the context;
-        where none is, it is the net's own model. Raises CaffemodelError where the file has changed.
+        where none is, it is the net's own model. finite: for what may be written, as in `save`.
+        Raises CaffemodelError where the file has changed, and NetError where, if they are to be
+        finite, values became NaN or infinite.
         """
+        self._model.check_unchanged()
         if self._store is None or not self._store.changed():
             yield self._model
             return
+        if finite:
+            self._store.insist_finite()
         with changed_model(self._model, self._store.change()) as model:
             yield model
 
     def close(self) -> None:
         """Close the weights and end the engine; arrays that were handed out stay valid."""
-        self._closed = True
+        self._model.close()
         self._stop()
         if self._store is not None:
             self._store.close()
@@ -334,4 +340,4 @@ class Net(Closeable):
 
     def __repr__(self) -> str:
         weights = "no weights" if self._store is None else self._store.shown_path
-        return f"<Net {self.name!r}: {self._view.prototxt.path}, {weights}>"
+        return short_repr(f"Net {self.name!r}: {self._view.prototxt.path}, {weights}")

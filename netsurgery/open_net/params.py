@@ -35,7 +35,6 @@ class Store:
     def __init__(self, model: NetWithWeights) -> None:
         self.model = model
         self.original = EditSession(model)
-        self.closed = False
         self._private: EditSession | None = None
         self.arrays: dict[tuple[str, int], ParamArray] = {}
         self._views: dict[tuple[str, int], ParamArray] = {}
@@ -55,7 +54,7 @@ class Store:
 
         A layer that has it in a shape of its own gets a view of that shape.
         """
-        self.insist_open()
+        self.model.check_unchanged()
         owner = self.original.net.sharing.owner((layer, index))
         if owner not in self.arrays:
             self.arrays[owner] = self._mapped(*owner)
@@ -111,21 +110,15 @@ class Store:
 
         for (layer, index), array in self.changed().items():
             was = np.isfinite(self.original.peek_alone(layer, index))
-            bad = np.count_nonzero(was & ~np.isfinite(array))
+            bad = int(np.count_nonzero(was & ~np.isfinite(array)))
             if bad:
                 raise NetError(
-                    f"layer {layer!r}, param {index}: {bad} values that became NaN or infinite; "
-                    "nothing is saved"
+                    f"layer {layer!r}, param {index}: {bad} value{'s' * (bad != 1)} that became "
+                    "NaN or infinite; nothing is saved"
                 )
-
-    def insist_open(self) -> None:
-        """Raise NetError after close()."""
-        if self.closed:
-            raise NetError(f"{self.model.net.prototxt.path}: the net is closed")
 
     def close(self) -> None:
         """Close the files; arrays that were handed out stay."""
-        self.closed = True
         self.model.close()
         if self._private is not None:
             self._private.model.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Shape
 from netsurgery.net.state import NetState
@@ -49,8 +50,8 @@ class Finding:
         return cls(kind, level, str(error), layer)
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(ShortRepr):
     """What `check` found.
 
     weights, settings: the files that the net was held against, None for none. inputs, outputs:

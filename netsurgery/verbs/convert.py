@@ -89,7 +89,7 @@ def convert(
         if isinstance(net, (str, Path)):
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
         else:
-            model = stack.enter_context(net.present_model())
+            model = stack.enter_context(net.present_model(finite=True))
         plan = plan_convolution(
             model.net,
             suffix=suffix,
@@ -105,7 +105,9 @@ def convert(
         # The plan's net has Input layers where data layers of known shapes were.
         planned = NetWithWeights(plan.net, model.weights if model.has_weights else None)
         match = match_weights(plan, planned) if model.has_weights else WeightsMatch((), ())
-        result = Conversion(plan, planned, match, stack.pop_all(), settings=chosen, engine=options)
+        result = Conversion(
+            plan, planned, match, stack.pop_all(), opened=model, settings=chosen, engine=options
+        )
     if model.has_weights and not model.is_scratch:
         result.weights_name = model.path
     places = {"prototxt_out": prototxt_out, "weights_out": weights_out}

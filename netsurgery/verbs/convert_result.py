@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.engines.contract import EngineOptions, engine_record
 from netsurgery.errors import OutputError
 from netsurgery.formats.settings import Settings
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -33,6 +31,7 @@ from netsurgery.verbs.conversion import (
 )
 from netsurgery.verbs.convert_settings import SettingsOutcome
 from netsurgery.verbs.default_names import default_prototxt
+from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Conversion"]
 
 
-class Conversion(Closeable):
+class Conversion(OpenResult):
     """What `convert` makes of a net, and the new net.
 
     plan: what becomes of layers, inputs and blobs. verification: the comparison of both nets, None
@@ -57,6 +56,8 @@ class Conversion(Closeable):
      'converted/digits_deploy_full_conv.prototxt')
     """
 
+    noun = "conversion"
+
     def __init__(
         self,
         plan: ConvolutionPlan,
@@ -64,10 +65,12 @@ class Conversion(Closeable):
         match: WeightsMatch,
         source: ExitStack,
         *,
+        opened: NetWithWeights,
         settings: Settings,
         engine: EngineOptions,
     ) -> None:
-        """model: the net of `plan` with its weights, if any; `source` closes them."""
+        """model: the net of `plan` with its weights, those of `opened`; `source` closes them."""
+        super().__init__(source, opened)
         self.plan, self._model, self._match = plan, model, match
         self._settings, self._engine = settings, engine
         #: What the name of the new weights is made of.
@@ -77,7 +80,6 @@ class Conversion(Closeable):
         self._written: Written | None = None
         self._output_notes: tuple[str, ...] = ()
         self._outcome = SettingsOutcome(None)  # of netsurgery.toml
-        self._release = weakref.finalize(self, source.close)
 
     @property
     def paths(self) -> OutputPaths:
@@ -130,6 +132,7 @@ class Conversion(Closeable):
         from netsurgery.net.scratch_model import changed_model
         from netsurgery.open_net.net import Net
 
+        self.check_open()
         if not self._model.has_weights:
             return Net.of_model(NetWithWeights(self.plan.new))
         return Net.of_model(changed_model(self._model, model_change(self.plan, self._model)))
@@ -139,6 +142,7 @@ class Conversion(Closeable):
 
         Raises SurgeryError where they differ.
         """
+        self.check_open()
         check_can_be_verified(self.plan)
         with self.net.present_model() as new:
             self.verification = verify_conversion(self._model, new, self._engine)
@@ -163,6 +167,7 @@ class Conversion(Closeable):
         `save`, not here. Raises NetError without weights, SurgeryError where the nets' outputs
         differ, OutputError, EngineError; nothing is written then.
         """
+        self.check_open()
         if verify:
             check_can_be_verified(self.plan)
         paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
@@ -221,10 +226,6 @@ class Conversion(Closeable):
             return f"cd {shlex.quote(name)} && {shlex.join(words)}"
         return shlex.join(words)
 
-    def close(self) -> None:
-        """Close the input's weights; `net`, once it was asked for, stays open."""
-        self._release()
-
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery convert --json` prints it."""
         plan, paths, written = self.plan, self._paths, self._written
@@ -282,10 +283,8 @@ class Conversion(Closeable):
         return text_diff(old, self.text, str(name))
 
     def __str__(self) -> str:
-        names = [move.layer for move in self.plan.moves] or list(self.plan.windows)
-        maps = (f"map {blob}: {shape_text(shape)}" for blob, shape in self.plan.maps.items())
-        text = "; ".join([f"{', '.join(names)} fully convolutional", *maps])
-        return f"{text}; wrote {', '.join(self.written)}" if self.written else text
+        wrote = f"; wrote {', '.join(self.written)}" if self.written else ""
+        return f"{self.plan}{wrote}"
 
     def table(self) -> Table:
         """The layers converted and the inputs that grow, each with its old and new shapes."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from netsurgery.formats.blob import Shape
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
 from netsurgery.surgery.difference.fields import FieldChange
@@ -71,8 +72,8 @@ class ParamDifference:
         return name, self.status, " -> ".join(dict.fromkeys(shapes)), *values
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(ShortRepr):
     """How the second net and model differ from the first.
 
     net: by the prototxts; by the models' own layers where these are all there is. params: every

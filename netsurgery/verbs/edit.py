@@ -6,7 +6,6 @@ without `force`.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SurgeryError
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.name_list import as_names
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
@@ -24,6 +22,7 @@ from netsurgery.surgery.edit.changes import Step
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.write import EditPaths, output_files, write_edit
 from netsurgery.verbs.default_names import default_prototxt, default_weights, existing_outputs
+from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Edit", "edit"]
 
 
-class Edit(Closeable):
+class Edit(OpenResult):
     """What the operations of `edit` do, and the edited net.
 
     paths: where weights and prototxt go, None as long as they go nowhere. written: the files
@@ -44,12 +43,14 @@ class Edit(Closeable):
     ('zeros.caffemodel',)
     """
 
+    noun = "edit"
+
     def __init__(self, plan: EditPlan, model: NetWithWeights, source: ExitStack) -> None:
+        super().__init__(source, model)
         self.plan, self._model = plan, model
         self.paths: EditPaths | None = None
         self.written: tuple[str, ...] = ()
         self._output_notes: tuple[str, ...] = ()
-        self._release = weakref.finalize(self, source.close)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -72,6 +73,7 @@ class Edit(Closeable):
         from netsurgery.net.scratch_model import changed_model
         from netsurgery.open_net.net import Net
 
+        self.check_open()
         return Net.of_model(changed_model(self._model, self.plan.change))
 
     def save(
@@ -91,6 +93,7 @@ class Edit(Closeable):
         files written. What was changed in `net` is written by its own `save`, not here. Raises
         OutputError; nothing is written then.
         """
+        self.check_open()
         self.paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
         self.written = write_edit(
             self.plan, self._model, self.paths, force=force, progress=progress
@@ -120,10 +123,6 @@ class Edit(Closeable):
             prototxt = weights.parent / default_prototxt(path, "edited")
         return EditPaths(weights, prototxt)
 
-    def close(self) -> None:
-        """Close the input's weights; `net`, once it was asked for, stays open."""
-        self._release()
-
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery edit --json` prints it."""
         prototxt = None if self.paths is None else self.paths.prototxt
@@ -144,15 +143,8 @@ class Edit(Closeable):
         return record
 
     def __str__(self) -> str:
-        counts = {
-            "param": len({(p.layer, p.index) for step in self.steps for p in step.params}),
-            "field": len({(at, f.path) for step in self.steps for at, f in step.fields}),
-            "layer": len({event.layer for step in self.steps for event in step.layers}),
-        }
-        things = [f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items() if n]
-        count = len(self.steps)
-        text = f"{count} operation{'s' * (count != 1)}: {', '.join(things) or 'nothing'} changed"
-        return f"{text}; wrote {', '.join(self.written)}" if self.written else text
+        wrote = f"; wrote {', '.join(self.written)}" if self.written else ""
+        return f"{self.plan}{wrote}"
 
     def _repr_html_(self) -> str:
         import html
@@ -207,7 +199,7 @@ def edit(
         raise SurgeryError("found no operation, expected one at least, such as 'fold'")
     with ExitStack() as stack:
         if is_net(net):
-            model = stack.enter_context(net.present_model())
+            model = stack.enter_context(net.present_model(finite=True))
         else:
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
         result = Edit(plan_edit(model, words), model, stack.pop_all())

@@ -6,7 +6,6 @@ error without `force`.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from netsurgery.errors import PrototxtError, SettingsError
 from netsurgery.formats.mean import load_mean
 from netsurgery.formats.settings import Settings, as_settings
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
 from netsurgery.io.name_list import as_names
 from netsurgery.io.table import Column, Table
@@ -25,6 +23,7 @@ from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
     from netsurgery.export.onnx import Export, Preprocess
@@ -36,7 +35,7 @@ __all__ = ["OnnxExport", "WeightsStorage", "export_onnx"]
 WeightsStorage = Literal["inside", "linked"]
 
 
-class OnnxExport(Closeable):
+class OnnxExport(OpenResult):
     """A net as an ONNX model, that may be written.
 
     written: the file written last, () for none. The weights stay open until this is closed or
@@ -49,15 +48,22 @@ class OnnxExport(Closeable):
     ({'prob': ('batch', 11)}, ('net.onnx',))
     """
 
+    noun = "export"
+
     def __init__(
-        self, exported: Export, model: NetWithWeights, storage: WeightsStorage, source: ExitStack
+        self,
+        exported: Export,
+        model: NetWithWeights,
+        storage: WeightsStorage,
+        source: ExitStack,
+        opened: NetWithWeights,
     ) -> None:
-        """exported: of `model`, which `source` closes."""
+        """exported: of `model`, with the weights of `opened`; `source` closes them."""
+        super().__init__(source, opened)
         self._exported, self._model, self._storage = exported, model, storage
         self.path: Path | None = None  # of the output
         self.size: int | None = None  # in bytes, once it is written
         self.written: tuple[str, ...] = ()
-        self._release = weakref.finalize(self, source.close)
 
     @property
     def inputs(self) -> Mapping[str, tuple[int | str, ...]]:
@@ -94,6 +100,7 @@ class OnnxExport(Closeable):
         """
         from netsurgery.export.onnx import linked_location
 
+        self.check_open()
         path = checked_name(output)
         linked, files = self._storage == "linked", self._model.files
         outputs = Outputs([path], inputs=files, force=force, stdout=not linked)
@@ -103,10 +110,6 @@ class OnnxExport(Closeable):
             self.size = outputs[path].write_segments(segments, progress)
         self.path, self.written = path, (str(path),)
         return self.written
-
-    def close(self) -> None:
-        """Close the weights."""
-        self._release()
 
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery export --json` prints it."""
@@ -182,7 +185,7 @@ def export_onnx(
         if isinstance(net, (str, Path)):
             model = stack.enter_context(NetWithWeights.open(net, weights, state))
         else:
-            model = stack.enter_context(net.present_model())
+            model = stack.enter_context(net.present_model(finite=True))
         require_blobs(model.net, names)
         needed = declare_inputs(only_needed(model.net, names) if names else model.net)
         files = NetWithWeights(needed, model.weights)
@@ -194,7 +197,7 @@ def export_onnx(
             exported = export_net(files, prepare, names)
         except PrototxtError as error:
             raise error.more(why_no_input(needed)) from None
-        result = OnnxExport(exported, files, weights_storage, stack.pop_all())
+        result = OnnxExport(exported, files, weights_storage, stack.pop_all(), model)
     if output is not None:
         result.save(output, force=force, progress=progress)
     return result

@@ -14,6 +14,7 @@ from netsurgery.formats.settings import as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import short_repr
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map import opened_model
@@ -85,7 +86,7 @@ class ImageFeatures(Mapping[str, "Features"]):
         return {"image": self.image, **shared, "blobs": own, "notes": notes}
 
     def __repr__(self) -> str:
-        return f"<features of {self.image}: {', '.join(self)}>"
+        return short_repr(f"ImageFeatures of {self.image}: {', '.join(self)}")
 
     def __str__(self) -> str:
         blobs = (f"{blob}: {shape_text(features.values.shape)}" for blob, features in self.items())

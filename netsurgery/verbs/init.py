@@ -6,7 +6,6 @@ another content is an error without `force`.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -17,7 +16,6 @@ from netsurgery.errors import NetError, SurgeryError
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, numbers, write_weights
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
@@ -30,6 +28,7 @@ from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.surgery.fillers import fill
 from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_initial_params
 from netsurgery.surgery.plan import Refusal, refuse
+from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -39,7 +38,7 @@ __all__ = ["Initialization", "init"]
 OnBytes = Callable[[int, int], None]
 
 
-class Initialization(Closeable):
+class Initialization(OpenResult):
     """The params that `init` fills, by which fillers, and the net with them.
 
     written: the file written last, () for none. A model that lacked them stays open until this is
@@ -51,15 +50,17 @@ class Initialization(Closeable):
     ('start.caffemodel',)
     """
 
+    noun = "initialization"
+
     def __init__(
         self, plan: InitialPlan, seed: int, model: NetWithWeights, source: ExitStack
     ) -> None:
         """model: the net, and the weights that lack params where there are some."""
+        super().__init__(source, model)
         self.plan, self.seed, self._model = plan, seed, model
         self.path: Path | None = None  # of the output
         self.written: tuple[str, ...] = ()
         self._bytes: int | None = None
-        self._release = weakref.finalize(self, source.close)
 
     @property
     def params(self) -> tuple[InitialParam, ...]:
@@ -80,6 +81,7 @@ class Initialization(Closeable):
         from netsurgery.net.scratch_model import ScratchModel
         from netsurgery.open_net.net import Net
 
+        self.check_open()
         return Net.of_model(ScratchModel(self.plan.net, self._write))
 
     def save(
@@ -92,6 +94,7 @@ class Initialization(Closeable):
         already is left as it is; another is replaced by `force` alone. Raises OutputError;
         nothing is written then.
         """
+        self.check_open()
         self.path = Path(weights)
         with Outputs(
             [self.path], inputs=self._model.files, force=force, stdout=True, repeatable=True
@@ -145,10 +148,6 @@ class Initialization(Closeable):
         for param in self.params:
             params.setdefault(param.layer, []).append(param)
         return params
-
-    def close(self) -> None:
-        """Close the model that lacked params; `net`, once it was asked for, stays open."""
-        self._release()
 
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery init --json` prints it."""

@@ -16,6 +16,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.npy import npy_bytes
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
@@ -35,8 +36,8 @@ __all__ = ["ParamInspection", "inspect_param"]
 _LINES = 40
 
 
-@dataclass(frozen=True, eq=False)
-class ParamInspection:
+@dataclass(frozen=True, eq=False, repr=False)
+class ParamInspection(ShortRepr):
     """One param, or a part of it: where it is stored, its values and their statistics.
 
     param: as it was named, "conv1[0]" or "conv1[0][2:4]". values: float32, of the net's shape.

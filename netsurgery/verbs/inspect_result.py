@@ -9,6 +9,7 @@ from typing import Any
 
 from netsurgery.io.memory import size_text
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.terminal import joined
 from netsurgery.net.cost import Total
@@ -59,8 +60,8 @@ class UnknownShapes:
     blobs: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Inspection:
+@dataclass(frozen=True, repr=False)
+class Inspection(ShortRepr):
     """What is in a net, its weights, or both.
 
     prototxt, weights: the files. inputs: blob -> shape. missing: layers with params that the

@@ -17,6 +17,7 @@ from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.io.files import Outputs
 from netsurgery.io.folders import check_output_folder, output_folders
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Setup", "setup"]
 
 
-@dataclass(frozen=True)
-class Setup:
+@dataclass(frozen=True, repr=False)
+class Setup(ShortRepr):
     """Which preset fits a net, and the netsurgery.toml that was written.
 
     trials: of the presets, the best first. chosen: the preset's name, None where the pictures do

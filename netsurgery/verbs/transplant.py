@@ -7,14 +7,12 @@ without `force`.
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
@@ -34,6 +32,7 @@ from netsurgery.surgery.transplant.plan import (
 )
 from netsurgery.surgery.transplant.weights import model_change
 from netsurgery.verbs.default_names import default_weights, existing_outputs
+from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Transplantation", "planned_transplant", "transplant", "write_transplant"]
 
 
-class Transplantation(Closeable):
+class Transplantation(OpenResult):
     """What a transplant does to each param, and the target net with its new params.
 
     weights: where they go, None as long as they go nowhere. size: the bytes written, seconds: the
@@ -55,13 +54,15 @@ class Transplantation(Closeable):
     ('moved.caffemodel',)
     """
 
+    noun = "transplantation"
+
     def __init__(self, plan: TransplantPlan, source: ExitStack) -> None:
+        super().__init__(source, plan.source.model, plan.target.model)
         self.plan = plan
         self.weights: Path | None = None
         self.size: int | None = None
         self.seconds: float | None = None
         self._output_notes: tuple[str, ...] = ()
-        self._release = weakref.finalize(self, source.close)
 
     @property
     def transfers(self) -> tuple[Transfer, ...]:
@@ -89,6 +90,7 @@ class Transplantation(Closeable):
         from netsurgery.net.scratch_model import changed_model
         from netsurgery.open_net.net import Net
 
+        self.check_open()
         return Net.of_model(changed_model(self.plan.target.model, model_change(self.plan)))
 
     def save(
@@ -106,6 +108,7 @@ class Transplantation(Closeable):
         all. What was changed in `net` is written by its own `save`, not here. Raises OutputError;
         nothing is written then.
         """
+        self.check_open()
         self.weights = as_path(weights_out) or self._default()
         started = time.monotonic()
         self.size = write_transplant(self.plan, self.weights, force=force, progress=progress)
@@ -126,10 +129,6 @@ class Transplantation(Closeable):
         target = self.plan.target.model
         named = target.has_weights and not target.is_scratch
         return default_weights(target.path if named else target.net.prototxt.path, "transplanted")
-
-    def close(self) -> None:
-        """Close the inputs' weights; `net`, once it was asked for, stays open."""
-        self._release()
 
     def table(self) -> Table:
         """A row for each param."""
@@ -167,8 +166,8 @@ class Transplantation(Closeable):
         }
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items() if count)
-        return counts if self.size is None else f"{counts}; wrote {self.weights}"
+        wrote = "" if self.size is None else f"; wrote {self.weights}"
+        return f"{self.plan}{wrote}"
 
     def _repr_html_(self) -> str:
         import html
@@ -270,7 +269,9 @@ def _opened(
     if isinstance(target, tuple) and target[1] is None:
         nets[1] = assume_input(nets[1], nets[0])
     first, second = (
-        NetWithWeights(net, as_path(side[1])) if isinstance(side, tuple) else side.present_model()
+        NetWithWeights(net, as_path(side[1]))
+        if isinstance(side, tuple)
+        else side.present_model(finite=True)
         for side, net in zip(sides, nets, strict=True)
     )
     return stack.enter_context(first), stack.enter_context(second)

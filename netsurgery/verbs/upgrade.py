@@ -6,7 +6,6 @@ error without `force`.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import open_protobuf
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
-from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile, Outputs
+from netsurgery.io.reader import Reader
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT
 from netsurgery.io.terminal import print_text
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
     from netsurgery.formats.upgrade.binary import BinaryUpgrade
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Upgrade", "upgrade"]
 
 
-class Upgrade(Closeable):
+class Upgrade(OpenResult):
     """What `upgrade` does to a prototxt, or to a caffemodel.
 
     output: the file that it goes to, None for none. written: the file written last, () for none. A
@@ -48,6 +48,8 @@ class Upgrade(Closeable):
     ('same.prototxt',)
     """
 
+    noun = "upgrade"
+
     def __init__(
         self,
         path: Path,
@@ -56,10 +58,10 @@ class Upgrade(Closeable):
         binary: BinaryUpgrade | None = None,
     ) -> None:
         """text, binary: the plan, one of the two; of a binary one `source` closes the old file."""
+        super().__init__(source, *([] if binary is None else [Reader(binary.source)]))
         self.path, self._text, self._binary = path, text, binary
         self.output: Path | None = None
         self.written: tuple[str, ...] = ()
-        self._release = weakref.finalize(self, source.close)
 
     @property
     def kind(self) -> str:
@@ -94,6 +96,7 @@ class Upgrade(Closeable):
         from netsurgery.net.state import TEST
         from netsurgery.open_net.net import Net
 
+        self.check_open()
         prototxt = Prototxt.parse(self.text, str(self.path))
         return Net.of_model(NetWithWeights(NetDefinition.of(prototxt, TEST)))
 
@@ -110,6 +113,7 @@ class Upgrade(Closeable):
         for a byte order mark). progress: called with the bytes written so far and those in all.
         Raises OutputError; nothing is written then.
         """
+        self.check_open()
         self.output = Path(output)
         if self._text is not None and str(output) == STDOUT:
             print_text(self._encoded())
@@ -133,10 +137,6 @@ class Upgrade(Closeable):
     def _encoded(self) -> bytes:
         assert self._text is not None
         return self._text.prototxt.to_bytes(self._text.text)
-
-    def close(self) -> None:
-        """Close the input; `net`, once it was asked for, stays open."""
-        self._release()
 
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery upgrade --json` prints it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from netsurgery.engines.contract import engine_record
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.net.net import Shape
 from netsurgery.verbs.array_difference import Difference
@@ -141,8 +142,8 @@ class Unchecked:
         return f"{self.what} {self.new_blob}: could not be checked: {self.why}"
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(ShortRepr):
     """What running two nets on the same inputs showed.
 
     engines: descriptions of what ran the first net and the second. engine_notes: why it is not the

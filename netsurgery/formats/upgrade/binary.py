@@ -59,7 +59,7 @@ class BinaryUpgrade:
     segments are the old file then.
     """
 
-    path: str
+    source: FileSource
     generation: str
     segments: tuple[Segment, ...]
     changes: tuple[UpgradeStep, ...]
@@ -135,7 +135,7 @@ def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
     segments: list[Segment] = [FileRange(source, 0, source.size)]
     if steps:
         segments = _written(net, layers, input_layer, left_out)
-    return BinaryUpgrade(source.path, generation, tuple(segments), tuple(steps), tuple(outlines))
+    return BinaryUpgrade(source, generation, tuple(segments), tuple(steps), tuple(outlines))
 
 
 def _written(

@@ -23,6 +23,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Scalar
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -67,8 +68,8 @@ class ParamMove:
     stride: tuple[int, int] = (1, 1)
 
 
-@dataclass(frozen=True)
-class ConvolutionPlan:
+@dataclass(frozen=True, repr=False)
+class ConvolutionPlan(ShortRepr):
     """All that converting a net would do.
 
     new: the new net. shapes: those of the old one.
@@ -100,6 +101,11 @@ class ConvolutionPlan:
     def text(self) -> str:
         """The new prototxt."""
         return self.new.prototxt.text
+
+    def __str__(self) -> str:
+        names = [move.layer for move in self.moves] or list(self.windows)
+        maps = (f"map {blob}: {shape_text(shape)}" for blob, shape in self.maps.items())
+        return "; ".join([f"{', '.join(names)} fully convolutional", *maps])
 
 
 def plan_convolution(

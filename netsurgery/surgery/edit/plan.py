@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import CaffemodelError, FormatError, NetError, SurgeryError
 from netsurgery.formats.caffemodel_new import NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.write_weights import ModelChange
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["EditPlan", "plan_edit"]
 
 
-@dataclass(frozen=True)
-class EditPlan:
+@dataclass(frozen=True, repr=False)
+class EditPlan(ShortRepr):
     """All that an edit would do.
 
     net, new: the net before and after. steps: the operations in order. changes: layer
@@ -61,6 +62,16 @@ class EditPlan:
     def change(self) -> ModelChange:
         """What becomes of the model."""
         return ModelChange(self.new, self.changes, self.added)
+
+    def __str__(self) -> str:
+        counts = {
+            "param": len({(p.layer, p.index) for step in self.steps for p in step.params}),
+            "field": len({(at, f.path) for step in self.steps for at, f in step.fields}),
+            "layer": len({event.layer for step in self.steps for event in step.layers}),
+        }
+        things = [f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items() if n]
+        count = len(self.steps)
+        return f"{count} operation{'s' * (count != 1)}: {', '.join(things) or 'nothing'} changed"
 
 
 def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.short_repr import ShortRepr
 from netsurgery.net import types
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -92,8 +93,8 @@ def _key(param: ParamKey | None) -> dict[str, Any] | None:
     return None if param is None else {"layer": param[0], "index": param[1]}
 
 
-@dataclass(frozen=True)
-class TransplantPlan:
+@dataclass(frozen=True, repr=False)
+class TransplantPlan(ShortRepr):
     """Every param of both nets, and what becomes of it; the target's first, in its order.
 
     absent: layers of the target that the result has no params for, so that Caffe fills them.
@@ -116,6 +117,9 @@ class TransplantPlan:
         """Outcome -> how many params have it, 0 included."""
         counts = Counter(transfer.outcome for transfer in self.transfers)
         return {word: counts[word] for word in OUTCOMES}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {word}" for word, count in self.counts.items() if count)
 
     @cached_property
     def matched(self) -> dict[ParamKey, Transfer]:
