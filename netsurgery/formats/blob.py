@@ -248,6 +248,7 @@ def _varints(reader: WireReader, entry: WireField) -> Iterator[int]:
 
 
 def _checked_shape(reader: WireReader, dims: Iterable[int], offset: int, where: str) -> Shape:
+    # The dims are int64: as varints, two's complement of 64 bits.
     shape = tuple(dim - (1 << 64) if dim >> 63 else dim for dim in dims)
     if any(dim < 0 for dim in shape):
         raise reader.error(f"{where}: a negative axis in the shape {shape_text(shape)}", offset)
@@ -263,7 +264,7 @@ def _checked_shape(reader: WireReader, dims: Iterable[int], offset: int, where: 
 def _span(reader: WireReader, entry: WireField, width: int, where: str) -> Span:
     if entry.wire != Wire.DELIMITED:
         reader.expect(entry, Wire.DELIMITED, Wire.FIXED32 if width == 4 else Wire.FIXED64)
-        step = width + entry.body - entry.start
+        step = width + entry.body - entry.start  # its tag, and the number
         return Span(entry.body, (entry.end - entry.start) // step, step)
     if (entry.end - entry.body) % width:
         raise reader.error(

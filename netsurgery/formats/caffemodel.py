@@ -280,5 +280,6 @@ def open_protobuf(path: str | Path, expected: str = "a caffemodel") -> FileSourc
 
 
 def _is_text(head: bytes) -> bool:
+    # Printable is not enough, a short binary may be; text begins with a field or a comment.
     text = re.fullmatch(rb"[\t\r\n\x20-\x7e\x80-\xff]+", head) is not None
     return text and re.match(rb"(\xef\xbb\xbf)?\s*(#|\w+\s*[:{])", head) is not None

@@ -143,6 +143,7 @@ def rewrite(
         else:
             changed[layer.start] = _layer_body(layer, change)
     for layer in model.layers:
+        # Caffe 1.0 would find no numbers in these, though nothing else of them changes.
         if layer.start not in {*changed, *removed} and any(blob.raw for blob in layer.blobs):
             changed[layer.start] = _layer_body(layer, LayerChange())
     new_name = {} if net_name is None else {NET_NAME: [net_name]}

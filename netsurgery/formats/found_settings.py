@@ -88,6 +88,7 @@ def check_trusted(path: Path, settings: Path) -> None:
     """Raise UntrustedError where others decide what a file holds: `settings`, or one it names."""
     if exposure(path) is None:
         return
+    # The configuration is read only where it decides: it may be refused itself.
     reason = exposure(path, trusted_places())
     if reason is None:
         return

@@ -201,6 +201,7 @@ def _own(reader: Hdf5Reader, group: Any, name: str | bytes, place: str) -> Any:
     import h5py
 
     raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+    # Asked before it is followed: a link may lead to any file that the user can read.
     link = group.id.links.get_info(raw).type
     if link != h5py.h5l.TYPE_HARD:
         kind = "a link out of the file" if link == h5py.h5l.TYPE_EXTERNAL else "a soft link"
@@ -365,6 +366,7 @@ def _rooms(group: Any, layer: NewLayer) -> list[tuple[int, Segment]]:
 
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
+    # Early, so that each has its offset now; never filled, since the numbers are written there.
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)

@@ -46,6 +46,7 @@ def check_chunks(reader: Reader, where: str, dataset: Any) -> int:
     largest = 0
     for offset, stored, mask in _chunks(dataset):
         largest = max(largest, stored)
+        # A bit of the mask says that this chunk was stored without that filter.
         if deflate is not None and not mask >> deflate & 1:
             _check_deflated(reader, where, (offset, stored), size)
     grown = _GROWTH * largest if packing and deflate is None else size

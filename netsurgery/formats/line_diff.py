@@ -65,7 +65,7 @@ class _Matcher(difflib.SequenceMatcher[str]):
     """difflib's own, but for how the lines that are the same are found."""
 
     def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
-        super().__init__(None, "", "")
+        super().__init__(None, "", "")  # difflib indexes nothing: the lines are matched below
         self.a, self.b = old, new
 
     def get_matching_blocks(self) -> list[difflib.Match]:

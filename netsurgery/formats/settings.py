@@ -278,7 +278,7 @@ def _path(value: Any) -> Path:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):  # a bool is an int to Python
         return False
     try:
         return math.isfinite(float(value))

@@ -202,6 +202,7 @@ class Edits:
         """
         source, at = self.source.text, 0
         pieces: list[str] = []
+        # An insertion sorts before the replacement that begins where it goes.
         for (start, end), text in sorted(self._made.items()):
             if start < at:
                 raise ValueError(f"edits overlap at [{start}, {end})")

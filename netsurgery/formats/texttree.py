@@ -179,6 +179,7 @@ class Scalar:
                 return float(self.as_int())
             if self.kind == "word" and bare not in ("inf", "infinity", "nan", "inff", "nanf"):
                 raise ValueError
+            # As in C, a number may end in f.
             return float(text[:-1] if bare.endswith("f") and bare != "inf" else text)
         except (ValueError, OverflowError):
             raise self.error(f"found {self.shown}, expected a number") from None
@@ -318,7 +319,7 @@ def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
     """
     text, at = root.source.text, 0
     pieces: list[str] = []
-    ends, shifts = [0], [0]
+    ends, shifts = [0], [0]  # how far what follows each end moves
     for scalar in sorted(spellings, key=lambda each: each.start):
         new = spellings[scalar]
         pieces += [text[at : scalar.start], new]

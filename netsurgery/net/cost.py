@@ -67,6 +67,7 @@ def multiply_adds(layer: Layer, shapes: Shapes) -> int | None:
     record = types.of(layer)
     if record is None or record.multiply_adds is None:
         return None
+    # Before any shape is asked for: it costs nothing whatever they are.
     if record.multiply_adds is free:
         return 0
     tops, bottoms = _all_known(layer.tops, shapes), _all_known(layer.bottoms, shapes)

@@ -156,6 +156,7 @@ def _classifier_input(
         return None
     stride = known[blob].stride
     height, width = (declared[2 + i] - stride[i] * (cells[2 + i] - 1) for i in range(2))
+    # No input: nothing is left or, where the stride is a fraction, part of a pixel.
     if min(height, width) < 1 or {height.denominator, width.denominator} != {1}:
         return None
     return None if _enlarges(net, known, blob, (height, width)) else (int(height), int(width))
@@ -179,6 +180,7 @@ def _enlarges(
         if before is None or after is None or layer.in_place:
             continue
         for i in range(2):
+            # In input pixels: the layer's padding, and its window's extent (see `geometry.slid`).
             pad = before.offset[i] - after.offset[i]
             reach = after.size[i] - before.size[i] + before.stride[i]
             if pad >= reach and 2 * pad > box[i]:

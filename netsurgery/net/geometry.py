@@ -139,6 +139,7 @@ def gated(field: ReceptiveField, gate: ReceptiveField | None) -> ReceptiveField:
 
     gate: the field of these, None where it is not known: they are taken to depend on everything.
     """
+    # A gate made of another input depends on no pixel of this one.
     foreign = gate is not None and gate.input != field.input
     return field if foreign else replace(field, whole=True)
 

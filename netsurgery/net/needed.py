@@ -61,6 +61,7 @@ def only_needed(net: NetDefinition, blobs: Sequence[str]) -> NetDefinition:
     has blanks for what is left out, so that places are those of the file.
     """
     layers, inputs = needed(net, blobs)
+    # Layers added for what they share may share with others in turn.
     while more := _sharing(net, layers):
         blobs = [*blobs, *(top for layer in more for top in layer.tops)]
         layers, inputs = needed(net, blobs)

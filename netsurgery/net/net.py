@@ -165,6 +165,7 @@ class NetDefinition:
     @cached_property
     def outputs(self) -> tuple[str, ...]:
         """The blobs that no layer reads, in file order."""
+        # Bottoms go before tops come: what a layer writes in place is open again.
         open_blobs: dict[str, None] = {i.name: None for i in self.inputs}
         for layer in self.layers:
             for bottom in layer.bottoms:
@@ -247,6 +248,7 @@ class NetDefinition:
         if self.prototxt.layers and not self.layers:
             what = f"no layer of the net is for the {self.state.phase} phase, from this one on"
             yield self.prototxt.layers[0].error(what + self.hint(lambda _: True))
+        # An Input layer's tops are there from that layer on, declared inputs from the start.
         own = {top for layer in self.layers if types.is_input(layer) for top in layer.tops}
         available = {i.name for i in self.inputs if i.name not in own}
         available.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)

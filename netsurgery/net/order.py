@@ -189,6 +189,7 @@ class Orders:
     def _permuted(self, layer: Layer) -> Order | None:
         shape, order = self._first(layer)
         axes = types.permutation(layer, len(shape))
+        # An order is that of one image, so the batch axis has to stay in front.
         if order is None or len(order) != 1 or order[0].dims != shape[1:] or axes[0] != 0:
             return None
         (part,) = order
@@ -214,6 +215,7 @@ class Orders:
         parts: list[OrderPart] = []
         for part in (part for order in known for part in order):
             last = parts[-1] if parts else None
+            # Natural maps of one size are together one map of all their channels.
             if last and last.order == part.order == _NATURAL and last.map[1:] == part.map[1:]:
                 parts[-1] = OrderPart((last.map[0] + part.map[0], *part.map[1:]))
             else:

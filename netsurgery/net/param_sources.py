@@ -67,6 +67,7 @@ class ParamSources:
         self._stored = model.stored
         self._holders: dict[str, tuple[Layer, int]] = {}
         self._permissive: dict[str, bool] = {}
+        # Reversed, so that of several layers of a name the first stays.
         self._first = {layer.name: layer for layer in reversed(net.layers)}
 
     def of(self, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[WeightsBlob | float, ...]:

@@ -42,6 +42,7 @@ class ScratchModel(NetWithWeights):
             with Outputs([path]) as outputs:
                 write(outputs[path])
             super().__init__(net, path)
+            # Only now: where anything before raises, the stack removes the folder.
             self._remove = weakref.finalize(self, stack.pop_all().close)
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ def smallest_size(works: Callable[[Size], bool], size: Size) -> Size | None:
         height, width = min(2 * height, _LARGEST), min(2 * width, _LARGEST)
     rows = _least(lambda side: works((side, width)), height)
     columns = _least(lambda side: works((height, side)), width)
+    # Each was found beside a large other side; together they may be too small.
     return (rows, columns) if works((rows, columns)) else (height, width)
 
 

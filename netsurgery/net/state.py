@@ -80,6 +80,7 @@ class NetState:
     def _meets(self, rule: Message) -> bool:
         """Whether all that the rule asks for holds; an empty rule is always met."""
         _checked(rule, _FIELDS)
+        # What a rule leaves out it does not ask for: it reads as the state's own.
         phase = rule.word("phase", self.phase)
         low, high = (rule.integer(key, self.level, *_INT32) for key in ("min_level", "max_level"))
         required, unwanted = (

@@ -108,6 +108,7 @@ def pool_window(layer: Layer, size: Shape) -> Window:
         kernel = _per_axis(layer, message, "kernel", "kernel_size", 2, None)
     stride = _per_axis(layer, message, "stride", "stride", 2, 1)
     pad = _per_axis(layer, message, "pad", "pad", 2, 0)
+    # By identity: a kernel that merely equals the map is no global pooling.
     if kernel is size and (stride, pad) != ((1, 1), (0, 0)):
         raise layer.error("global_pooling takes no pad but 0 and no stride but 1")
     return Window(kernel, stride, pad, (1, 1))
@@ -131,5 +132,6 @@ def pool_out(layer: Layer, window: Window, size: Shape) -> Shape:
         cells = (-(-room // s) if up else room // s) + 1
         if any(window.pad) and (cells - 1) * s >= n + p:
             cells -= 1
+        # Rounded up, a window less than a stride too large still gives one cell, as in Caffe.
         counts.append(cells if room > -s else -1)
     return tuple(counts)

@@ -66,6 +66,7 @@ def write_model(
         name = renamed or (source.net_name if source is not None else "") or change.net.name
         layers = list(_all_layers(model, change))
         written = write_weights(output, layers, net_name=name, progress=progress)
+    # After the copying, so that a change during it is seen too.
     model.check_unchanged()
     return written
 

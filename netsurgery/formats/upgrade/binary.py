@@ -97,6 +97,7 @@ class _Net:
         for field in fields:
             self.reader.expect(field, Wire.VARINT, Wire.DELIMITED)
             self.reader.claim.add(_NUMBER_MEMORY * (field.end - field.body))
+            # A field that is not packed holds one such number, and is read alike.
             at = field.body
             while at < field.end:
                 value, at = self.reader.varint(at, field.end)
@@ -147,7 +148,7 @@ def _written(
         layer = layers.get(field.start)
         if layer is not None:
             out.add(input_layer)
-            input_layer = b""
+            input_layer = b""  # it goes before the first layer alone
             if layer.body is not None:
                 out.message(NET_V2, layer.body)
             elif field.number == NET_V2:

@@ -121,6 +121,7 @@ class OldLayer:
         if self.type is not None:
             own.append(text_part("type", self.type))
         out = JoinedParts(source)
+        # The sort is stable: the values of a repeated field keep their order.
         for each in sorted(own, key=lambda each: V2_NUMBERS[each.name]):
             out.field(V2_NUMBERS[each.name], each)
         return out, tuple(changes)
@@ -219,6 +220,7 @@ def _placed(
 
 def _number(each: WirePart) -> int:
     """The value of a varint."""
+    # Seven bits a byte, the lowest first.
     return sum((byte & 0x7F) << 7 * index for index, byte in enumerate(each.bytes))
 
 

@@ -157,6 +157,7 @@ class _Body:
         between = self.newline + self.outer if self.lines else " "
         text = between.join(piece for piece in pieces if piece)
         last = text.rsplit("\n", 1)[-1]
+        # A comment at the end would swallow what follows on the line.
         rest = source[self.where.end : source.find("\n", self.where.end) + 1 or None]
         return text + (self.newline if comments(last) and rest.strip() else "")
 

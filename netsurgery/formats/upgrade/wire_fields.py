@@ -169,6 +169,7 @@ class JoinedParts:
 
     def copy(self, start: int, end: int) -> None:
         """Append the bytes `start` to `end` of the file."""
+        # Bytes that are pending lie between two ranges: these cannot become one.
         last = self.segments[-1] if self.segments and not self._pending else None
         if isinstance(last, FileRange) and last.offset + last.length == start:
             self.segments[-1] = FileRange(self.source, last.offset, last.length + end - start)

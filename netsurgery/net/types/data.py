@@ -220,7 +220,7 @@ def _crop(layer: Layer, message: Message) -> int:
 
 def _of_v1(layer: Layer) -> bool:
     kind = layer.message.scalar("type")
-    return kind is not None and kind.kind != "string"
+    return kind is not None and kind.kind != "string"  # V1's types are bare words
 
 
 database = _with_labels("data_param", _database)

@@ -43,6 +43,7 @@ def priors(layer: Layer) -> Priors:
     if largest and len(largest) != len(least):
         raise layer.error(f"{len(largest)} max_size for {len(least)} min_size")
     for ratio in numbers("aspect_ratio"):
+        # SSD takes ratios this near each other for one.
         if all(abs(ratio - present) >= 1e-6 for present in ratios):
             ratios += [ratio, 1 / ratio] if message.boolean("flip", True) else [ratio]
     boxes: list[tuple[float, float]] = []

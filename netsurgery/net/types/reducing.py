@@ -19,6 +19,7 @@ def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
     top_k, with_value = message.integer("top_k", 1, 1), message.boolean("out_max_val", False)
     if message.scalar("axis"):
         return [with_size(shape, axis_of(layer, message, shape, 0), top_k)], []
+    # Without an axis Caffe gives N x 1 x top_k, or N x 2 x top_k with the values.
     axes = max(len(shape), 3)
     top = [1] * axes
     top[0], top[2] = shape[0], top_k

@@ -159,6 +159,7 @@ def _reshape(layer: Layer, bottoms: list[Shape]) -> Result:
     message, shape = layer.param("reshape_param"), bottoms[0]
     dims = (message.message("shape") or message).scalars("dim")
     start = message.integer("axis", 0, -(2**31))
+    # Caffe counts places between axes: -1 is the one after the last.
     start += len(shape) + 1 if start < 0 else 0
     axes = message.integer("num_axes", -1, -1)
     end = len(shape) if axes == -1 else start + axes
