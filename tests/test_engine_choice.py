@@ -15,7 +15,7 @@ from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import options, run
-from netsurgery.cli.options import SPEEDS
+from netsurgery.cli.engine_options import SPEEDS
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineError
 from netsurgery.formats.user_config import user_config

@@ -16,11 +16,10 @@ import click
 
 from netsurgery.cli.colors import Color, bold, color_count, paint
 from netsurgery.cli.command import Command, of_net, useless
+from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     SIZE,
-    engine_hint,
-    engine_options,
     force_option,
     json_option,
     quiet_option,

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command, of_net
+from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     SIZE,
     dry_run_option,
-    engine_hint,
-    engine_options,
     force_option,
     json_option,
     output_option,

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.command import Command, of_net
+from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
-    engine_hint,
-    engine_options,
     force_option,
     json_option,
     output_option,

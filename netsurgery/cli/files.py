@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.printing import show_as
-from netsurgery.formats import labels, prototxt
+from netsurgery.formats import prototxt
 from netsurgery.io.terminal import STDIN
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ __all__ = [
     "ARRAY",
     "FILE_PATH",
     "IMAGE",
-    "LABELS",
     "NET_OR_WEIGHTS",
     "PROTOTXT",
     "WEIGHTS",
@@ -104,7 +103,6 @@ class ImageFile(click.Path):
 PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=prototxt.MAX_BYTES)
 WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
 NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
-LABELS = InputFile("labels.txt", ".txt", most=labels.MAX_BYTES)
 ARRAY = InputFile("array.npy", ".npy")
 IMAGE = ImageFile()
 FILE_PATH = FilePathType()

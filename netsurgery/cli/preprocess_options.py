@@ -13,10 +13,11 @@ import click
 from click.core import ParameterSource
 
 from netsurgery.cli.command import NET, PREPROCESSING, WordType, headed, useless
-from netsurgery.cli.files import LABELS, PROTOTXT, WEIGHTS, InputFile
+from netsurgery.cli.files import PROTOTXT, WEIGHTS, InputFile
 from netsurgery.cli.options import NumberType
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
+from netsurgery.formats import labels
 from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "LABELS",
     "echo_model",
     "model_options",
     "picture_options",
@@ -33,6 +35,8 @@ __all__ = [
     "preprocess_options",
     "with_settings_file",
 ]
+
+LABELS = InputFile("labels.txt", ".txt", most=labels.MAX_BYTES)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 import click
 
 from netsurgery.cli.command import PREPROCESSING, Command, headed, of_net
-from netsurgery.cli.files import IMAGE, LABELS, PROTOTXT, WEIGHTS, refuse_stdin
+from netsurgery.cli.engine_options import engine_options
+from netsurgery.cli.files import IMAGE, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
-    engine_options,
     force_option,
     json_option,
     output_option,
     quiet_option,
     state_options,
 )
-from netsurgery.cli.preprocess_options import MeanType, PresetType
+from netsurgery.cli.preprocess_options import LABELS, MeanType, PresetType
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import with_found

@@ -11,10 +11,10 @@ import click
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
 from netsurgery.cli.command import Command, WordType, useless
 from netsurgery.cli.diff import trouble_is_two
+from netsurgery.cli.engine_options import engine_options
 from netsurgery.cli.files import IMAGE, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     NumberType,
-    engine_options,
     json_option,
     quiet_option,
     seed_option,

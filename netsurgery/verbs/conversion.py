@@ -26,7 +26,6 @@ from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import check_outputs
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
-from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.surgery.columns import taken, to_natural
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, ParamMove
 from netsurgery.surgery.convolution.weights import (
@@ -39,6 +38,7 @@ from netsurgery.verbs.default_names import default_prototxt, default_weights
 
 if TYPE_CHECKING:
     from netsurgery.engines.pycaffe import CaffeNet
+    from netsurgery.net.write_weights import ModelChange
     from netsurgery.verbs.verify_result import Verification
 
 __all__ = [
@@ -128,6 +128,8 @@ def planned_outputs(
 
 def model_change(plan: ConvolutionPlan, model: NetWithWeights) -> ModelChange:
     """What becomes of the weights."""
+    from netsurgery.net.write_weights import ModelChange
+
     weights = model.weights
     return ModelChange(plan.new, convolution_changes(plan, weights), added_layers(plan, weights))
 
@@ -214,6 +216,8 @@ def _move(
                 _save(after.save, target)
                 return caffe.description, ""
             note = "".join(notes)
+    from netsurgery.net.write_weights import write_model
+
     write_model(target, model, model_change(plan, model), progress)
     return "embedded", note
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netsurgery.errors import FormatError, SettingsError, UntrustedError
-from netsurgery.formats.labels import load_labels
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.formats.settings import Settings
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
@@ -41,6 +40,8 @@ def check_settings(plan: ConvolutionPlan, settings: Settings) -> None:
         if settings.channel_swap is not None:
             check_channel_swap(settings.channel_swap, channels)
     if settings.labels is not None:
+        from netsurgery.formats.labels import load_labels
+
         labels = load_labels(settings.labels)
         for blob, classes in list(plan.maps.items())[-1:]:
             labels.check(classes[1], blob)

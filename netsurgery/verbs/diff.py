@@ -13,22 +13,21 @@ from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.hdf5 import Shared
-from netsurgery.formats.line_diff import text_diff
 from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import is_net
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets, compare_records
 from netsurgery.surgery.difference.fields import FieldChange
 from netsurgery.surgery.difference.records import model_records
-from netsurgery.verbs.blob_statistics import BlobDistance, distance
 from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
+    from netsurgery.verbs.blob_statistics import BlobDistance
 
 __all__ = ["compare", "diff"]
 
@@ -81,6 +80,8 @@ def diff(
         result = compare(nets, models, strict, state)
     if not text or nets is None:
         return result
+    from netsurgery.formats.line_diff import text_diff
+
     return replace(result, text=text_diff(nets[0], nets[1].text, nets[1].path))
 
 
@@ -209,6 +210,8 @@ def _param_differences(
 def _compared(old: WeightsBlob, new: WeightsBlob) -> tuple[str, BlobDistance | None]:
     if old.count != new.count:
         return "different", None
+    from netsurgery.verbs.blob_statistics import distance
+
     apart = distance(old, new)
     if apart is not None:
         return "different", apart

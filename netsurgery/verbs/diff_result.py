@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.formats.blob import Shape
 from netsurgery.io.shape_text import shape_text
@@ -14,7 +14,9 @@ from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
 from netsurgery.surgery.difference.fields import FieldChange
-from netsurgery.verbs.blob_statistics import BlobDistance
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.blob_statistics import BlobDistance
 
 __all__ = ["Comparison", "ParamDifference"]
 

@@ -22,12 +22,11 @@ from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.open_net.models import is_net, open_model
-from netsurgery.verbs.blob_statistics import BlobStatistics
-from netsurgery.verbs.blob_statistics import statistics as statistics_of
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
 
 if TYPE_CHECKING:
     from netsurgery.open_net.net import Net
+    from netsurgery.verbs.blob_statistics import BlobStatistics
 
 __all__ = ["NewInputSize", "inspect", "inspect_net", "inspect_weights"]
 
@@ -189,7 +188,9 @@ def _layers(
 
 
 def _statistics(layer: WeightsLayer) -> tuple[BlobStatistics, ...]:
-    return tuple(statistics_of(blob) for blob in layer.blobs)
+    from netsurgery.verbs.blob_statistics import statistics
+
+    return tuple(statistics(blob) for blob in layer.blobs)
 
 
 def _unknown(shapes: Shapes) -> tuple[UnknownShapes, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netsurgery.io.memory import size_text
 from netsurgery.io.shape_text import shape_text
@@ -18,7 +18,9 @@ from netsurgery.net.layer_table import LayerSummary, layer_table
 from netsurgery.net.net import Shape
 from netsurgery.net.param_fit import ParamMismatch
 from netsurgery.net.state import NetState
-from netsurgery.verbs.blob_statistics import BlobStatistics
+
+if TYPE_CHECKING:
+    from netsurgery.verbs.blob_statistics import BlobStatistics
 
 __all__ = ["Inspection", "LayerReport", "UnknownShapes"]
 
