@@ -14,7 +14,7 @@ from fakes import FakeEngine
 from PIL import Image
 
 import netsurgery as ns
-from netsurgery.cli import options, run
+from netsurgery.cli import engine_options, run
 from netsurgery.cli.engine_options import SPEEDS
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EngineError
@@ -48,7 +48,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         words = COMMANDS[name][0].replace("NET", "good.prototxt")
         words = words.replace("--engine embedded", "")
         with monkeypatch.context() as patch:
-            patch.setattr(options, "EngineOptions", refuse)
+            patch.setattr(engine_options, "EngineOptions", refuse)
             assert run([name, *words.split(), *more]) in (1, 2)
         return capsys.readouterr().err.rpartition("chosen: ")[2].split()[0]
 

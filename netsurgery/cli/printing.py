@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import count, zip_longest
@@ -110,6 +108,8 @@ def echo_colored(text: str) -> None:
 
 def echo_json(value: object) -> None:
     """A value as JSON, indented."""
+    import json
+
     echo_json_text(json.dumps(value, indent=2, allow_nan=False))
 
 
@@ -166,6 +166,8 @@ def echo_table(
 
 def terminal_width() -> int:
     """How many columns the terminal has."""
+    import shutil
+
     return shutil.get_terminal_size().columns
 
 

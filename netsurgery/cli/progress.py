@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from netsurgery.cli.printing import cell, echo_over, on_terminal
+from netsurgery.cli.printing import cell, echo_over, on_terminal, terminal_width
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.terminal import say
 
@@ -27,7 +26,7 @@ class _LastLine(io.StringIO):
 
     def write(self, text: str) -> int:
         # A line longer than the terminal would wrap, and could not be wiped.
-        echo_over(click.unstyle(text).strip()[: shutil.get_terminal_size().columns - 1])
+        echo_over(click.unstyle(text).strip()[: terminal_width() - 1])
         return len(text)
 
     def isatty(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +47,8 @@ def scratch_folder() -> Iterator[Path]:
 
 def _remove(folder: Path) -> None:
     """Under another name first: what somebody is still about to write there has no place to go."""
+    import shutil  # tempfile imported it: no file is opened for it here
+
     going = folder.with_name(f"{folder.name}-going")
     try:
         folder.rename(going)
