@@ -57,6 +57,7 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
         return array[()] if array.ndim == 0 else np.asarray(array)
 
     def __reduce__(self) -> Any:
+        # Unpickled it is a plain array, as is what is computed from it.
         return np.array(self).__reduce__()
 
 
@@ -96,6 +97,7 @@ def open_privately(model: NetWithWeights) -> NetWithWeights:
 def bytes_differ(left: Array, right: Array) -> bool:
     """Whether two float32 arrays of one shape differ in any bit; NaN equals itself, 0 not -0."""
     bits, against = (np.ascontiguousarray(each).view(np.uint32).ravel() for each in (left, right))
+    # A million at a time: comparing makes an array as long as what is compared.
     step = 1 << 20
     return any(
         not np.array_equal(bits[at : at + step], against[at : at + step])

@@ -136,6 +136,7 @@ class BlobStore:
                     f"{self.path}: nothing for input {name!r}; net.forward takes an array for each "
                     f"of {', '.join(self._inputs)}"
                 )
+        # All that can be refused is, before anything is written.
         shapes = {name: array.shape for name, array in converted.items()}
         self._check_params({**self.present, **shapes})
         self._reshape(shapes)
@@ -189,7 +190,7 @@ class BlobStore:
     def keep(self, results: Mapping[str, Array]) -> None:
         """Let the blobs hold these results, which stay the caller's own."""
         for name, array in results.items():
-            if name in self._inputs:
+            if name in self._inputs:  # it holds what the caller put there
                 continue
             held = self.results.get(name)
             if held is None or held.shape != array.shape:

@@ -181,6 +181,7 @@ class Net(Closeable):
         self._blobs.put({**(inputs or {}), **arrays})
         asked = list(dict.fromkeys((*self.outputs, *names)))
         results = self._runner.forward(options, self._blobs.inputs, asked)
+        # Only now: an engine that could not run the net is not kept.
         self._options = options
         self._blobs.keep(results)
         return results

@@ -82,6 +82,7 @@ class Runner(Closeable):
             what = f"layer {layer!r}: its param {index} as the engine has it"
             values = self._sent.get((layer, index))
             values = empty(array.shape, "f4", what) if values is None else values
+            # A copy of its own: the user's array may change before the next comparison.
             values[...] = array
             # Who shares a param may have it in a shape of its own.
             loaded.set_param(layer, index, values.reshape(loaded.params[layer][index]))

@@ -93,7 +93,7 @@ def _difference(a: Array, b: Array) -> Difference:
         if not differ.any():
             return Difference(a.shape, b.shape, 0.0, 0.0, largest, count)
         absolute = float(np.abs(x[differ] - y[differ]).max())
-    if math.isnan(absolute):
+    if math.isnan(absolute):  # a NaN meets a number
         absolute = math.inf
     relative = absolute / largest if largest else math.inf
     return Difference(a.shape, b.shape, absolute, relative, largest, count)

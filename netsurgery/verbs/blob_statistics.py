@@ -173,7 +173,7 @@ def _pieces(blob: WeightsBlob) -> Iterator[NDArray[np.float32] | NDArray[np.floa
 
     if isinstance(blob, StoredBlob):
         yield from blob._pieces()
-    elif blob.packed is None:
+    elif blob.packed is None:  # HDF5 in chunks, which its library reads whole
         yield blob.numpy().ravel()
     else:
         offset, length = blob.packed

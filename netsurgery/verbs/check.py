@@ -57,12 +57,14 @@ def check(
     Raises FormatError, PrototxtError and CaffemodelError for a file that cannot be read at all.
     """
     prototxt, state = Path(path), state.at(input_shapes)
+    # A field that is not known is a finding here, and not the end.
     text = Prototxt.read(prototxt, known=False)
     settings, findings = settings_of(prototxt, trust_config)
     model_path = None if weights is None else Path(weights)
     if settings is not None:
         if model_path is None and settings.weights is not None:
             model_path = _existing(settings.weights, settings, findings)
+        # A state that the caller names wins over the file's.
         if not (state.stages or state.level or state.phase != TEST.phase):
             state = replace(state, stages=settings.stages or (), level=settings.level or 0)
     upgrade = _upgrade(text, findings)
@@ -123,6 +125,7 @@ def _net(
             return None
         text = upgrade.result
     try:
+        # Wiring is checked later, where all that is wrong with it is reported.
         return NetDefinition.of(text, state, wired=False)
     except PrototxtError as error:
         if upgrade is not None or text.generation != "V0":
@@ -159,7 +162,7 @@ def _checked(result: Check, model: NetWithWeights, findings: list[Finding]) -> C
     if model.has_weights:
         params = list(_params(model))
         if reason := model.another_net():
-            findings.insert(0, Finding("params", "error", reason))
+            findings.insert(0, Finding("params", "error", reason))  # it explains those after it
         findings += params
         fits = not any(finding.level == "error" for finding in params)
     return replace(

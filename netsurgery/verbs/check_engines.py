@@ -37,6 +37,7 @@ def embedded_report(net: NetDefinition, shapes: Shapes, fits: bool | None) -> En
         if layer.name in inputs:
             continue
         try:
+            # A layer at a time, since it raises for the first.
             check_types(replace(net, layers=(layer,)))
         except NetsurgeryError as error:
             reasons.append(str(error))
@@ -122,6 +123,7 @@ def _unread(model: Caffemodel) -> Iterator[str]:
     message = "LayerParameter" if model.generation == "V2" else "V1LayerParameter"
     blobs = FIELDS[model.generation].blobs
     for layer in model.layers:
+        # Without the blobs: parsing them would take the memory of all weights.
         fields = [each for each in layer.fields() if each.number != blobs]
         count = sum(each.end - each.start for each in fields)
         with Claim(_PARSED * count, f"{model.path}: parsing layer {layer.name!r}"):

@@ -132,6 +132,7 @@ def opened_model(
     """An open net's model as it is now, closed with the stack, and what is to run it."""
     if net is None:
         return None, engine
+    # The net's own engine counts only where this call asks for none.
     own = engine == "auto" and net.engine_options.choice != "auto"
     return stack.enter_context(net.present_model()), net.engine_options if own else engine
 

@@ -121,6 +121,7 @@ def planned_outputs(
     """What becomes of netsurgery.toml, and the files to write. Raises OutputError."""
     outcome = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
     files = paths.written(outcome)
+    # In a folder that is still to be made nothing is in the way.
     if all(path.parent.is_dir() for path in files):
         check_outputs(files, inputs=model.files, force=True)
     return outcome, files
@@ -207,6 +208,7 @@ def _move(
                 with _way_out(options):
                     before = caffe.load(nets[0], Path(model.path))
                     after = caffe.load(nets[1], Path(model.path), partial=True)
+                # Caffe copies what keeps its order; other columns are gathered here.
                 plain = [move for move in plan.moves if move.columns is None]
                 moves = [ParamCopy(move.layer, move.target, move.transpose) for move in plain]
                 caffe.transplant(before, after, moves)
@@ -215,6 +217,7 @@ def _move(
                         _gather(before, after, move)
                 _save(after.save, target)
                 return caffe.description, ""
+            # Reached where Caffe refused a net, which `fall_back` made a note.
             note = "".join(notes)
     from netsurgery.net.write_weights import write_model
 

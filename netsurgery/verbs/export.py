@@ -191,6 +191,7 @@ def export_onnx(
         files = NetWithWeights(needed, model.weights)
         if output is not None:
             linked = weights_storage == "linked"
+            # Refuses the name before the graph is made.
             Outputs([output], inputs=files.files, force=force, stdout=not linked)
         prepare = None if settings is None else _preprocess(settings)
         try:

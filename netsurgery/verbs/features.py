@@ -182,6 +182,7 @@ class FeatureJob(Closeable):
             outputs = stack.enter_context(
                 Outputs(self.files, inputs=self.blob_files.inputs, force=self.force)
             )
+            # The inner stack completes the collection's file before the outer puts it in place.
             with ExitStack() as inner:
                 paths = [outputs[path] for path in self.files]
                 file = inner.enter_context(self.collection.open(paths)) if self.collection else None
@@ -190,6 +191,7 @@ class FeatureJob(Closeable):
                     good += result.error is None
                     yield result
             if not good:
+                # Raised within the stack, so that no output appears.
                 raise NothingTaken
             self.blob_files.write()
         self.written += [*map(str, self.files), *sorted(self.blob_files.content)]
@@ -205,6 +207,7 @@ class FeatureJob(Closeable):
             for features in blobs:
                 if file is not None:
                     file.add(name, features)
+        # What cannot be written is not the picture's fault, and ends the job.
         except OutputError:
             raise
         except NetsurgeryError as error:

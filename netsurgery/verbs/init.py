@@ -137,6 +137,7 @@ class Initialization(OpenResult):
         owner, stored = self.plan.net.sharing.owner, self._model.stored
         return {
             owner((layer.name, index)): blob
+            # Reversed, so that of layers that share a param the first has the last word.
             for layer in reversed(self.plan.net.layers)
             if layer.name in stored
             for index, blob in enumerate(stored[layer.name].blobs)

@@ -230,7 +230,7 @@ def _new_shape(target: NetInput, dims: Shape, path: str) -> Shape:
             f"{path}: input {target.name!r} has {shape}; a size of {shape_text(dims)} needs "
             f"N x C x H x W; give the whole shape, as in {target.name}=1x3x224x224"
         )
-    return (*target.shape[:2], dims[0], dims[-1])
+    return (*target.shape[:2], dims[0], dims[-1])  # one number is the side of a square
 
 
 def _sized_input(net: NetDefinition, size: NewInputSize) -> NetInput:

@@ -264,6 +264,7 @@ def _opened(
         NetDefinition.read(side[0], state) if isinstance(side, tuple) else side.view
         for side in sides
     ]
+    # An open net is in its own state, to which no shapes are added.
     if all(isinstance(side, tuple) for side in sides):
         nets = list(split_shapes(*nets))
     if isinstance(target, tuple) and target[1] is None:
@@ -295,5 +296,6 @@ def write_transplant(
     inputs = [*source.files, *target.files]
     with Outputs([weights], inputs=inputs, force=force, stdout=True) as outputs:
         written = write_model(outputs[weights], target, model_change(plan), progress)
+        # Before the output appears: it holds ranges of the source.
         source.check_unchanged()
     return written

@@ -141,6 +141,7 @@ def _read(
 ) -> tuple[NetDefinition, NetDefinition]:
     """Both nets, with Input layers for data layers; shapes of the state go to who has the blob."""
     first, second = old.net, new.net
+    # Read in one state, they have each other's shapes too.
     if first.state.shapes == second.state.shapes:
         first, second = split_shapes(first, second)
     return _compared(first, allow), _compared(second, allow)

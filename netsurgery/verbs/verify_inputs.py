@@ -71,6 +71,7 @@ class Samples:
     def large(self, net: NetDefinition, shapes: Mapping[str, Shape]) -> Iterator[Feed]:
         """Like `feeds`, for maps, of which each costs many windows: random numbers once at most."""
         if not self.pictures and self.random:
+            # A stream of its own: `feeds` has those of the numbers below.
             yield _random(net, shapes, (self.seed, self.random))
         yield from self._pictured(net, shapes)
 
@@ -261,7 +262,7 @@ def _draw(takes: Indices, shape: Shape, random: np.random.Generator) -> NDArray[
     if not takes.marks:
         return random.integers(0, takes.below, shape).astype("f8")
     marks = np.ones(shape)
-    marks[:1] = 0
+    marks[:1] = 0  # a sequence begins with the first step
     return marks
 
 
@@ -338,6 +339,7 @@ def _sent(
                 loaded.forward({**zeros, name: sent.astype(np.float32)}, [blob])[blob]
                 for sent in (every // _PART, every % _PART, np.ones_like(every))
             )
+            # Where ones arrive the input's numbers do; the zeros are of other inputs.
             targets = np.flatnonzero(arrived == 1)
             places = high.astype(np.intp) * _PART + low.astype(np.intp)
             result[name] = (places.reshape(-1)[targets], targets)

@@ -88,7 +88,7 @@ class _Asked:
             try:
                 self._known[key] = work(net, at)
             except NetsurgeryError as error:
-                self._known[key] = error
+                self._known[key] = error  # kept as well, for the outputs that ask next
         known = self._known[key]
         if isinstance(known, NetsurgeryError):
             raise known
@@ -317,6 +317,7 @@ def _windows(checks: Sequence[MapCheck], old: LoadedNet, image: Array) -> dict[s
         for index, (y, x) in enumerate(some):
             batch[index] = image[0, :, y : y + height, x : x + width]
         for blob, array in old.forward({first.input: batch}, list(answers)).items():
+            # In the last batch, rows beyond these are windows of the batch before.
             answers[blob].append(array.reshape(size, -1)[: len(some)])
     whole = {blob: np.concatenate(parts) for blob, parts in answers.items()}
     return {blob: claim_for(array, claim) for blob, array in whole.items()}

@@ -44,6 +44,7 @@ def pair_outputs(nets: Nets, pairs: Mapping[str, str]) -> dict[str, str]:
 def _hidden(nets: Nets, blob: str, new_blob: str) -> dict[str, str]:
     """What goes into the layers that make two outputs, where these hide differences."""
     first, second = nets[0].last_writer(blob), nets[1].last_writer(new_blob)
+    # In place, what went in is gone when the net has run: see `hidden_notes`.
     if first is None or second is None or first.in_place or second.in_place:
         return {}
     hiding = first.type == second.type and types.hides_values(first)
