@@ -80,6 +80,7 @@ def install(
     from netsurgery.engines import debian
 
     earlier = None if force else debian.installed_python(prefix)
+    # Said only where a signal ends the install: an error has words of its own.
     stopped = Undo(lambda: say("stopped; run it again to go on from what was downloaded\n"))
     progress = _Phases(quiet, verbose)
     try:

@@ -69,6 +69,7 @@ def _code(color: Color, count: int, base: int) -> str:
     if count >= _MANY:
         return f"{base + 8};5;{_nearest_of_many(color)}"
     number = min(range(_FEW), key=lambda index: _distance(color, _BASIC[index]))
+    # The bright eight have codes of their own, 60 further on.
     return str(base + number if number < 8 else base + 60 + number - 8)
 
 
@@ -76,6 +77,7 @@ def _nearest_of_many(color: Color) -> int:
     """Of xterm's 256: a cube of 6 x 6 x 6, and 24 greys."""
     red, green, blue = (min(range(6), key=lambda step: abs(_STEPS[step] - part)) for part in color)
     cube = (_STEPS[red], _STEPS[green], _STEPS[blue])
+    # xterm's greys are 8, 18, ... 238: numbers 232 to 255.
     grey = max(0, min(23, round((sum(color) / 3 - 8) / 10)))
     if _distance(color, (8 + 10 * grey,) * 3) < _distance(color, cube):
         return 232 + grey

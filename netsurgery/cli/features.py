@@ -175,6 +175,7 @@ class _FeaturePrinter:
         from netsurgery.verbs.features import NothingTaken
 
         progress, failed = Progress(total, self.quiet, show_pos=True), 0
+        # Closed on an error too, so that its outputs are dropped at once.
         with closing(self.job.results()) as results, suppress(NothingTaken):
             progress.step_to(0, self.job.images[0])
             for done, result in enumerate(results, 1):

@@ -31,6 +31,7 @@ def output_options(how: Literal["of_map", "of_features"]) -> Callable[[F], F]:
             return command(*args, outputs=outputs, **kwargs)
 
         decorated: Any = wrapped
+        # Decorators apply from the last: reversed, the help has the registry's order.
         for kind in reversed(kinds):
             decorated = output_option(
                 f"--{kind.name}",

@@ -66,6 +66,7 @@ def name_streams() -> None:
     for name, kind in (("stdout", _Output), ("stderr", _Error)):
         stream: Any = getattr(sys, name)
         if stream is not None:
+            # Python's own stream still has the descriptor.
             raw = kind(stream.fileno(), "w", closefd=False)
             wrapper = _Text(
                 io.BufferedWriter(raw),

@@ -46,6 +46,7 @@ class BlobFiles:
                 self.paths[kind, names[0], blobs[0]] = place
                 continue
             self.folders.add(place)
+            # A blob's name may have slashes, which would be folders.
             flat = [f"{name}_{one_line(blob)}".replace("/", "-") + suffix for name, blob in keys]
             for (name, blob), file in zip(keys, stems(flat), strict=True):
                 self.paths[kind, name, blob] = str(Path(place, file.removesuffix(suffix) + suffix))

@@ -42,6 +42,7 @@ class NpzFile(FeatureFile):
 
         with (
             trouble_named(self._path),
+            # force_zip64: a member's size is not known when it is begun.
             self._file.open(zipfile.ZipInfo(f"{key}.npy"), "w", force_zip64=True) as member,
         ):
             np.lib.format.write_array(member, np.ascontiguousarray(values), allow_pickle=False)
