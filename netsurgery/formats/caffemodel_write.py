@@ -134,6 +134,7 @@ def rewrite(
     CaffemodelError for a layer that is not there or not unique, a shape of another count, a
     blob index that is not there and a type that V1 has no number for.
     """
+    # The ranges to copy are those of the file as it was opened.
     model.check_unchanged()
     changed, removed = {}, set()
     for name, change in changes.items():

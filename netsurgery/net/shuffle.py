@@ -87,6 +87,7 @@ def _reshapes(layer: Layer) -> bool:
 def _is_free(layers: tuple[Layer, Layer, Layer], shape: Shape) -> bool:
     """Whether the layers shuffle the channels of larger maps, and more of them, as well."""
     batch, channels, height, width = shape
+    # Each axis grows by its own number, so that exchanged ones differ.
     larger = (batch + 1, channels, height + 3, width + 5)
     result: Shape | None = larger
     for number, layer in enumerate(layers):

@@ -115,6 +115,7 @@ def _interp(layer: Layer, bottoms: list[Shape]) -> Result:
     shrink, zoom = (message.integer(f"{name}_factor", 1, 1) for name in ("shrink", "zoom"))
     names = {name for name in _INTERP if message.scalar(name)}
     factors = names & {"shrink_factor", "zoom_factor"}
+    # One factor alone wins over height and width, and these over both factors.
     if len(factors) != 1 and {"height", "width"} <= names:
         target = [message.integer(name, 0, 1) for name in ("height", "width")]
     elif factors:
@@ -167,6 +168,7 @@ def _crop_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     axis = axis_of(layer, layer.param("crop_param"), seen.shapes[layer.bottoms[0]], 2)
     if first is None:
         return None
+    # The axes before `axis` stay whole, as if cropped from 0 on.
     rows, columns = ([0] * axis + crop_offsets(layer, axis, 4))[2:]
     return geometry.cropped(first, (rows, columns))
 
@@ -175,6 +177,7 @@ def _interp_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, (before, behind) = first_field(seen, layer), interp_crop(layer)
     (rows, columns), resampled = seen.size(layer.bottoms[0]), seen.size(layer.tops[0])
     size = (rows - before - behind, columns - before - behind)
+    # pad_beg goes for rows and columns alike.
     return first and geometry.resampled(geometry.cropped(first, (before, before)), size, resampled)
 
 
