@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import count, zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD, PLACE, Color, bold, mark
@@ -14,6 +13,8 @@ from netsurgery.errors import NetsurgeryError
 from netsurgery.io.terminal import STDIN, cell, joined, printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsurgery.io.table import Table
 
 __all__ = [
