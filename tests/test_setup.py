@@ -14,7 +14,8 @@ from PIL import Image
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.maps.preset_trials import class_probabilities
+from netsurgery.maps.preset_trials import Answer, Trial, class_probabilities
+from netsurgery.verbs import setup as setup_verb
 
 #: The score of class 0 is the mean of the net's first channel less a number, that of class 1 is 0.
 NET = """
@@ -123,6 +124,55 @@ def test_more_pictures_decide(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the class is first in 1 of 2 pictures" in out
 
 
+@pytest.mark.parametrize(
+    ("best", "others", "doubt"),
+    [
+        ([0.0018], [0.0017], "hardly better than chance, which is 0.001"),
+        ([0.009], [0.0001], "hardly better than chance, which is 0.001"),
+        ([0.3], [0.2], "hardly better than by mobilenet, by which the class is at place 2"),
+        (
+            [0.9, 0.015],
+            [0.9, 0.014],
+            "hardly better than by mobilenet, by which the class is first",
+        ),
+        ([0.9, 0.0018], [0.001, 0.0018], ""),
+        ([0.03], [0.002], ""),
+        ([1.0], [0.5], ""),
+        ([0.9, 1e-12], [0.01, 0.01], ""),  # the second is of a wrong class
+    ],
+)
+def test_how_sure_it_is(best: list[float], others: list[float], doubt: str) -> None:
+    """By the probabilities of each picture's class, of a thousand, by two presets."""
+    trials = [
+        Trial("bvlc", tuple(answers(best, len(best))), 1000),
+        Trial("mobilenet", tuple(answers(others, len(best) - 1)), 1000),
+    ]
+    chosen, verdict = setup_verb._choose(trials)
+    assert chosen == (None if doubt else "bvlc")
+    assert verdict.startswith("not sure: by bvlc the class is first" if doubt else "bvlc fits: ")
+    assert doubt in verdict
+
+
+def answers(probabilities: list[float], first: int) -> list[Answer]:
+    """With the classes of the first of them first."""
+    return [
+        Answer("a.png", 7, 1 if at < first else 2, each, 7, each)
+        for at, each in enumerate(probabilities)
+    ]
+
+
+def test_nothing_is_written_where_it_is_not_sure(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    net_with(0.9)  # red is a little more as RGB of 0..1
+    before = sorted(folder.iterdir())
+    code, _, err = try_out(capsys, "--image", "red.png", "--class", "0")
+    assert code == 1
+    assert err.startswith("not sure: by rgb01 the class is first (probability 0.51), hardly ")
+    assert sorted(folder.iterdir()) == before
+    assert try_out(capsys, "--image", "red.png", "--class", "0", "--preprocess", "rgb01")[0] == 0
+
+
 def test_a_mean_is_tried_in_the_place_of_bvlc(capsys: pytest.CaptureFixture[str]) -> None:
     net_with(50)
     np.save("mean.npy", np.full((3, 4, 4), 100, "f4"))
@@ -185,7 +235,7 @@ def test_the_net_of_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> None:
-    net_with(0.1, channels=1)
+    net_with(-5, channels=1)
     words = ["net.prototxt", "net.caffemodel", "-o", "out", "--map-size", "1"]
     assert run(["convert", *words, "--engine", "embedded", "-q"]) == 0
     Path("out/netsurgery.toml").unlink()
@@ -206,7 +256,9 @@ def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> N
     [
         (["--image", "blue.png", "--class", "0", "--class", "1"], 2, "give as many"),
         (["--image", "blue.png", "--class", "2"], 1, "has 2 classes, 0 to 1"),
-        (["--image", "blue.png", "--class", "sky"], 1, "there are no labels"),
+        (["--image", "blue.png", "--class", "sky"], 1, "class 'sky': expected a number from 0, or"),
+        (["--image", "blue.png", "--class", "max"], 1, "class 'max': expected a number from 0, or"),
+        (["--image", "blue.png", "--class", "-1"], 1, "class '-1': expected a number from 0, or"),
         ([*BLUE, "--blob", "prb"], 1, "no blob 'prb'"),
         ([*BLUE, "--preprocess", "scaled"], 1, "preset scaled is of nets with a grey input"),
         ([*BLUE, "--preprocess", "bvlc-mean"], 1, "needs a mean"),

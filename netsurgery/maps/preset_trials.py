@@ -25,6 +25,8 @@ __all__ = ["Answer", "Trial", "class_probabilities", "try_presets"]
 
 #: Stands for a probability of 0 where its logarithm is taken.
 _TINY = 1e-30
+#: As sure as float32 can be; the odds of 1 are without end.
+_SURE = 1 - 1e-7
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Trial:
-    """A preset, and the net's answer for each picture made ready by it."""
+    """A preset, and the net's answer for each picture made ready by it; one of `classes`."""
 
     preset: PresetName
     answers: tuple[Answer, ...]
+    classes: int
 
     @property
     def right(self) -> int:
@@ -60,6 +63,15 @@ class Trial:
         """The mean logarithm of the expected classes' probabilities."""
         logs = [log(max(answer.probability, _TINY)) for answer in self.answers]
         return sum(logs) / len(logs)
+
+    @property
+    def evidence(self) -> float:
+        """How far the expected classes are above chance: their log odds, less chance's, in all.
+
+        No picture counts less than 0, or one of a wrong class would outweigh all others.
+        """
+        chance = _log_odds(1 / self.classes)
+        return sum(max(0, _log_odds(answer.probability) - chance) for answer in self.answers)
 
 
 def try_presets(
@@ -79,15 +91,21 @@ def try_presets(
     for name, settings in presets.items():
         options = mapper.transformer.options
         mapper.transformer = make_transformer(settings, mapper.source.channels, options)
-        answers = [
-            _answer(mapper, picture, expected, size)
-            for picture, expected in zip(pictures, classes, strict=True)
-        ]
-        trials.append(Trial(name, tuple(answers)))
+        answers, counts = zip(
+            *(
+                _answer(mapper, picture, expected, size)
+                for picture, expected in zip(pictures, classes, strict=True)
+            ),
+            strict=True,
+        )
+        trials.append(Trial(name, answers, counts[0]))
     return sorted(trials, key=lambda trial: (-trial.right, -trial.likelihood))
 
 
-def _answer(mapper: Mapper, picture: Picture, expected: int, size: InputSize | None) -> Answer:
+def _answer(
+    mapper: Mapper, picture: Picture, expected: int, size: InputSize | None
+) -> tuple[Answer, int]:
+    """The answer, and of how many classes it is one."""
     blob = mapper.source.blob
     data, _ = mapper.prepare(picture, size, [blob])
     values = mapper.run(data, [blob])[blob]
@@ -99,7 +117,13 @@ def _answer(mapper: Mapper, picture: Picture, expected: int, size: InputSize | N
     first = int(probabilities.argmax())
     own = float(probabilities[expected])
     rank = int(np.count_nonzero(probabilities >= own))  # no class is first among equals
-    return Answer(picture.name, expected, rank, own, first, float(probabilities[first]))
+    answer = Answer(picture.name, expected, rank, own, first, float(probabilities[first]))
+    return answer, len(probabilities)
+
+
+def _log_odds(probability: float) -> float:
+    clipped = min(max(probability, _TINY), _SURE)
+    return log(clipped / (1 - clipped))
 
 
 def class_probabilities(values: NDArray[np.float32], is_probability: bool) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from netsurgery.maps.preset_trials import Answer, Trial
 
 __all__ = ["Setup", "setup"]
+
+#: How many times those of chance the odds of the right class are at least, in the mean of the
+#: pictures, and how many times those by any other preset, in all.
+_OVER_CHANCE, _OVER_NEXT = 10, 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,12 +142,12 @@ def setup(
 
     images: pictures as `classify_map` takes them, one or several, and in classes what is in each, a
     number or a label of the file `labels`. A preset fits if more pictures have their class first
-    than by any other; where none has, or two have as many, nothing is written. mean: try
-    "bvlc-mean" with it in the place of "bvlc". preprocess: write this preset, whatever fits. blob:
-    the classes' scores, or a map of them, of which the mean over its cells counts (default: the
-    last layer's top). folder: where the file goes (default: the net's own). force: replace one that
-    is there; what it says of the same net, its window, state and labels, is used and kept. engine,
-    state: as in `classify_map`.
+    than by any other, with a probability well above chance and above the other presets'; else
+    nothing is written. mean: try "bvlc-mean" with it in the place of "bvlc". preprocess: write this
+    preset, whatever fits. blob: the classes' scores, or a map of them, of which the mean over its
+    cells counts (default: the last layer's top). folder: where the file goes (default: the net's
+    own). force: replace one that is there; what it says of the same net, its window, state and
+    labels, is used and kept. engine, state: as in `classify_map`.
 
     Raises NetError where the net has no such class, FormatError for labels that do not fit, and
     what `classify_map` raises.
@@ -200,14 +205,22 @@ def _open_mapper(
 def _numbers(
     classes: int | str | Sequence[int | str], labels: Labels | None, mapper: Mapper
 ) -> list[int]:
-    from netsurgery.maps.classmap import check_class, find_label
+    from netsurgery.maps.classmap import check_class
 
     source = mapper.source
     if labels is not None and source.classes is not None:
         labels.check(source.classes, source.blob)
     numbers = []
     for text in [classes] if isinstance(classes, (int, str)) else classes:
-        number = int(text) if str(text).isdigit() else find_label(str(text), labels)
+        if str(text).isdigit():
+            number = int(text)
+        elif labels is None:
+            what = (
+                "expected a number from 0, or a label, for which there is no file (--labels FILE)"
+            )
+            raise NetError(f"class {str(text)!r}: {what}")
+        else:
+            number = labels.find(str(text))
         if source.classes is not None:
             check_class(number, source.classes, source.blob)
         numbers.append(number)
@@ -245,8 +258,24 @@ def _choose(trials: Sequence[Trial]) -> tuple[PresetName | None, str]:
             f"undecided: by {' and '.join(equal)} alike {_standing(best)}; more pictures may "
             f"decide, or --preprocess {best.preset} writes that one"
         )
+    doubt = _doubt(best, trials[1:])
+    if doubt:
+        return None, (
+            f"not sure: by {best.preset} {_standing(best)}, {doubt}; other or more pictures may "
+            f"decide, or --preprocess {best.preset} writes it anyway"
+        )
     after = f"; by the next, {trials[1].preset}, {_standing(trials[1])}" if trials[1:] else ""
     return best.preset, f"{best.preset} fits: {_standing(best)}{after}"
+
+
+def _doubt(best: Trial, others: Sequence[Trial]) -> str:
+    """Why the best is not clearly so: hardly better than chance, or than the next; "" if it is."""
+    if best.evidence < len(best.answers) * log(_OVER_CHANCE):
+        return f"hardly better than chance, which is {1 / best.classes:.2g}"
+    near = max(others, key=lambda trial: trial.evidence, default=None)
+    if near is not None and best.evidence - near.evidence < log(_OVER_NEXT):
+        return f"hardly better than by {near.preset}, by which {_standing(near)}"
+    return ""
 
 
 def _standing(trial: Trial) -> str:
