@@ -56,7 +56,7 @@ RUNS: dict[str, list[str]] = {
         "grey.png nowhere.png --prototxt NET --weights MODEL --blob conv1 --engine embedded "
         "-o f.npz --force"
     ],
-    "init": ["NET -o new --force --seed 3", "other --missing MODEL -o new --force"],
+    "init": ["NET -o new --force --seed 3", "normalized --missing padding -o new --force"],
     "inspect": [
         "NET",
         "MODEL",
