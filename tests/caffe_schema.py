@@ -21,8 +21,8 @@ __all__ = ["caffe_messages", "net_parameter"]
 @functools.cache
 def caffe_messages() -> SimpleNamespace:
     """The message classes by name: ``caffe_messages().NetParameter()``, V1 and V0 ones too."""
-    made = Path(index.__file__).with_name("caffe.desc").read_bytes()
-    file = descriptor_pb2.FileDescriptorSet.FromString(made).file[0]
+    descriptors = Path(index.__file__).with_name("caffe.desc").read_bytes()
+    file = descriptor_pb2.FileDescriptorSet.FromString(descriptors).file[0]
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     names = [message.name for message in file.message_type]

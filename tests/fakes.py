@@ -32,8 +32,8 @@ class FakeNet(Closeable):
     @property
     def blobs(self) -> Mapping[str, Shape]:
         zeros = {name: np.zeros(shape, np.float32) for name, shape in self.shapes.items()}
-        made = {name: blob.shape for name, blob in self.run(zeros).items()}
-        return {**self.shapes, **made}
+        computed = {name: blob.shape for name, blob in self.run(zeros).items()}
+        return {**self.shapes, **computed}
 
     @property
     def params(self) -> Mapping[str, tuple[Shape, ...]]:
@@ -57,8 +57,8 @@ class FakeNet(Closeable):
             assert array.flags.c_contiguous
             assert array.shape == tuple(self.shapes[name])
         self.log.append(("forward", {name: array.copy() for name, array in inputs.items()}))
-        made = self.run(dict(inputs))
-        return {name: np.asarray(made[name], np.float32) for name in blobs}
+        computed = self.run(dict(inputs))
+        return {name: np.asarray(computed[name], np.float32) for name in blobs}
 
     def set_param(self, layer: str, index: int, array: Any) -> None:
         self.log.append(("set_param", layer, index))

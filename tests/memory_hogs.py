@@ -91,12 +91,12 @@ def fields_of_a_layer(path: Path) -> None:
 
 
 def old_fields(path: Path) -> None:
-    """A layer of V1 with fields that V1 has not."""
+    """A layer of V1 with fields that V1 does not have."""
     path.write_bytes(delimited(2, delimited(4, b"x") + varint_field(15000, 0) * 500_000))
 
 
 def old_rates(path: Path) -> None:
-    """Layers of V1 with rates for blobs that they have not."""
+    """Layers of V1 with rates for blobs that they do not have."""
     rates = delimited(7, bytes(1 << 18))
     path.write_bytes(delimited(2, delimited(4, b"x") + varint_field(5, 18) + rates) * 8)
 
@@ -104,22 +104,22 @@ def old_rates(path: Path) -> None:
 def compressed_params(path: Path) -> None:
     """HDF5 of zeros that shrink a thousandfold, for `WIDE`."""
     with h5py.File(path, "w") as file:
-        made = file.create_dataset(
+        dataset = file.create_dataset(
             "data/fc/0", (1000, 20_000), "f8", chunks=(100, 20_000), compression=9
         )
         for row in range(0, 1000, 100):
-            made[row : row + 100] = np.zeros((100, 20_000))
+            dataset[row : row + 100] = np.zeros((100, 20_000))
 
 
 def bomb_in_a_chunk(path: Path) -> None:
     """HDF5 with a chunk of 400 bytes, for `WIDE`, that unpacks to 200 MB."""
     with h5py.File(path, "w") as file:
-        made = file.create_dataset(
+        dataset = file.create_dataset(
             "data/fc/0", (1000, 20_000), "f4", chunks=(10, 10), compression=9
         )
-        made.id.write_direct_chunk((0, 0), zlib.compress(bytes(200_000_000), 9))
+        dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(200_000_000), 9))
         for row in range(10, 1000, 10):
-            made[row, 0] = 1
+            dataset[row, 0] = 1
 
 
 def many_links(path: Path) -> None:

@@ -75,10 +75,10 @@ class Signalled:
 
     def environment(self, mark: str) -> dict[str, str]:
         """Of a command: the embedded engine, the fake machine's tools, and a mark to find it by."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
         return {
             "NETSURGERY_ENGINE": "embedded",
-            **kept,
+            **inherited,
             **{k: v for k, v in os.environ.items() if k.startswith("NETSURGERY_CAFFE")},
             _MARK: mark,
             "PYTHONPATH": str(ROOT),
@@ -119,9 +119,9 @@ class Signalled:
         """What lies in the folder of outputs; of an install, which is a folder, its stamp."""
         if not self.out.exists():
             return {}
-        kept = {".lock", ".downloads"}  # from which an install goes on
+        caches = {".lock", ".downloads"}  # from which an install goes on
         return {
-            path.name: self._content(path) for path in self.out.iterdir() if path.name not in kept
+            path.name: self._content(path) for path in self.out.iterdir() if path.name not in caches
         }
 
     def _content(self, path: Path) -> bytes:
@@ -168,7 +168,7 @@ class Signalled:
         alive = _alive(mark)
         assert not alive, f"alive: {alive}"
         code = process.returncode
-        if ours is not None:  # else Python had not come to our first line, or was gone
+        if ours is not None:  # else Python never reached our first line, or was gone
             assert code in (0, 128 + number), f"exit code {code}: {said}"
             expected = ["", "stopped; run it again to go on from what was downloaded\n"]
             assert said in expected[: 1 + (name == "caffe install")], said
@@ -179,22 +179,24 @@ class Signalled:
         assert os.listdir(self.scratch) == [], f"in TMPDIR: {os.listdir(self.scratch)}"
         beside = set(os.listdir(self.folder)) - self.beside - {"out"}
         assert not beside, f"beside the inputs: {beside}"
-        found = self.outputs()
-        assert found or name == "caffe install" or not self.made(name, old), "an empty folder"
-        assert set(found) <= set(new), f"left over: {set(found) - set(new)}"
-        fresh = [each for each in found if found[each] == new[each]]
+        outputs = self.outputs()
+        assert outputs or name == "caffe install" or not self.makes_folder(name, old), (
+            "an empty folder"
+        )
+        assert set(outputs) <= set(new), f"left over: {set(outputs) - set(new)}"
+        fresh = [each for each in outputs if outputs[each] == new[each]]
         before = b'{"suite": "bullseye"}' if name == "caffe install" else OLD
-        for each in set(found) - set(fresh):
+        for each in set(outputs) - set(fresh):
             assert old, f"{each} is not what it should be"
-            assert found[each] == before, f"{each} is neither old nor new"
-        gone = _replaced(new) - set(found) if old else set()
+            assert outputs[each] == before, f"{each} is neither old nor new"
+        gone = _replaced(new) - set(outputs) if old else set()
         assert not gone, f"gone: {gone}"
         if code == 0:
             assert set(fresh) >= set(new), f"done, and no new {set(new) - set(fresh)}"
             return "done"
         return "all new" if len(fresh) == len(new) else "some new" if fresh else "old"
 
-    def made(self, name: str, old: bool) -> bool:
+    def makes_folder(self, name: str, old: bool) -> bool:
         """Whether the command makes the folder of outputs, and it is there."""
         return name.startswith("convert") and not old and self.out.exists()
 
@@ -205,28 +207,28 @@ def _replaced(outputs: Iterable[str]) -> set[str]:
 
 
 def catches(pid: int, number: int) -> bool | None:
-    """Whether the process has a handler for the signal; None where it has not, or is gone."""
+    """Whether the process has a handler for the signal; None where it has none, or is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return None
     (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
-    wanted = (number, signal.SIGQUIT)  # Python itself catches SIGINT from its start on
-    return all(int(caught, 16) >> (each - 1) & 1 for each in wanted) or None
+    signals = (number, signal.SIGQUIT)  # Python itself catches SIGINT from its start on
+    return all(int(caught, 16) >> (each - 1) & 1 for each in signals) or None
 
 
 def _alive(mark: str) -> list[str]:
     """Processes that have the mark in their environment, but for dead ones not yet waited for."""
-    found = []
+    alive = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
         try:
             if f"{_MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                alive.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         except OSError:
             continue
-    return found
+    return alive
 
 
 def main() -> None:
@@ -236,20 +238,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60, help="of each signal and command")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", choices=COMMANDS, action="append")
-    given = parser.parse_args()
-    random.seed(given.seed)
-    signalled = Signalled(given.folder.resolve())
-    print(f"--seed {given.seed}", flush=True)
-    for name in given.only or COMMANDS:
+    options = parser.parse_args()
+    random.seed(options.seed)
+    signalled = Signalled(options.folder.resolve())
+    print(f"--seed {options.seed}", flush=True)
+    for name in options.only or COMMANDS:
         seconds, new = signalled.learn(name)
         for number in SIGNALS:
             seen = {"old": 0, "some new": 0, "all new": 0, "done": 0}
-            for turn in range(given.rounds):
+            for turn in range(options.rounds):
                 delay = random.uniform(0, 1.05 * seconds)
                 old, twice = bool(turn % 2), turn % 3 == 0
                 seen[signalled.round(name, number, delay, new, old=old, twice=twice)] += 1
             counts = ", ".join(f"{count} {what}" for what, count in seen.items())
-            print(f"{name} ({seconds:.2f} s), {number.name} x {given.rounds}: {counts}", flush=True)
+            print(
+                f"{name} ({seconds:.2f} s), {number.name} x {options.rounds}: {counts}", flush=True
+            )
 
 
 if __name__ == "__main__":

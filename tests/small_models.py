@@ -1,4 +1,4 @@
-"""Small caffemodels, made on the wire for tests."""
+"""Small caffemodels, built from protobuf fields for tests."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ def _blob(values: Array, how: str) -> bytes:
     if how == "double":
         return shape + delimited(8, values.astype("<f8").tobytes())
     if how == "single":
-        one = tag(5, Wire.FIXED32)
-        return shape + b"".join(one + value.tobytes() for value in values.astype("<f4").ravel())
+        number_tag = tag(5, Wire.FIXED32)
+        return shape + b"".join(
+            number_tag + value.tobytes() for value in values.astype("<f4").ravel()
+        )
     return shape + delimited(5, values.astype("<f4").tobytes())
 
 

@@ -46,17 +46,19 @@ def write_model(path: Path, outputs: int) -> None:
     weights, bias = outputs * 1024 * 4, bytes(4 * outputs)
     shape = delimited(7, packed_varints(1, (outputs, 1024)))
     blob = shape + header(5, weights)
-    other = delimited(7, delimited(7, packed_varints(1, (outputs,))) + delimited(5, bias))
+    second_layer = delimited(7, delimited(7, packed_varints(1, (outputs,))) + delimited(5, bias))
     start = delimited(1, b"fc") + delimited(2, b"InnerProduct")
     start += header(7, len(blob) + weights) + blob
     with path.open("wb") as file:
-        file.write(delimited(1, b"Wide") + header(100, len(start) + weights + len(other)) + start)
+        file.write(
+            delimited(1, b"Wide") + header(100, len(start) + weights + len(second_layer)) + start
+        )
         first = file.tell()
         for at in range(0, weights, _MARK):
             file.seek(first + at)
             file.write(at.to_bytes(8, "little"))
         file.seek(first + weights)
-        file.write(other)
+        file.write(second_layer)
 
 
 class Torture:
@@ -75,8 +77,10 @@ class Torture:
         self.clear()
 
     def _inputs(self) -> list[tuple[int, ...]]:
-        found = [os.stat(self.folder / name) for name in ("net.prototxt", "model.caffemodel")]
-        return [(one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found]
+        states = [os.stat(self.folder / name) for name in ("net.prototxt", "model.caffemodel")]
+        return [
+            (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) for state in states
+        ]
 
     def start(self, *options: str, first: Callable[[], None] | None = None) -> int:
         """Begin a conversion in a process of its own, after `first`; returns its number."""
@@ -141,7 +145,7 @@ class Torture:
         return [name for name in os.listdir(self.out) if name.endswith(".netsurgery-tmp")]
 
     def check(self, old: bool) -> str:
-        """Raise AssertionError unless all is well; else tell what is there: old, new or between."""
+        """Raise AssertionError unless all is well; else say what is there: old, new or between."""
         assert self._inputs() == self.inputs, "an input was touched"
         weights, settings, prototxt = (self.fingerprint(name) for name in OUTPUTS)
         before = OLD if old else None
@@ -230,16 +234,18 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    given = parser.parse_args()
-    random.seed(given.seed)
-    torture = Torture(given.folder, given.megabytes)
-    print(f"{given.megabytes} MiB take {torture.seconds:.2f} s; --seed {given.seed}", flush=True)
+    options = parser.parse_args()
+    random.seed(options.seed)
+    torture = Torture(options.folder, options.megabytes)
+    print(
+        f"{options.megabytes} MiB take {torture.seconds:.2f} s; --seed {options.seed}", flush=True
+    )
     seen = {"old": 0, "between": 0, "new": 0}
-    for turn in range(given.rounds):
+    for turn in range(options.rounds):
         seen[torture.killed(bool(turn % 2), random.uniform(0, 1.1 * torture.seconds))] += 1
     torture.recovered()
     torture.together()
-    print(f"{given.rounds} killed: " + ", ".join(f"{n} {what}" for what, n in seen.items()))
+    print(f"{options.rounds} killed: " + ", ".join(f"{n} {what}" for what, n in seen.items()))
     sys.stdout.flush()
 
 

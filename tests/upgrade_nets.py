@@ -262,8 +262,8 @@ class _Writer:
         return out
 
     def rates(self) -> list[str]:
-        given = [self.repeated(key, self.numbers()) for key in ("blobs_lr", "weight_decay")]
-        return self.merge(*given)
+        fields = [self.repeated(key, self.numbers()) for key in ("blobs_lr", "weight_decay")]
+        return self.merge(*fields)
 
     def numbers(self) -> list[str]:
         return [self.random.choice(["1", "2.", "0.5", "1e-3", "0"]) for _ in range(self.die(3))]

@@ -69,7 +69,7 @@ def train_val() -> str:
 
 def make_folder(folder: Path) -> None:
     """Write all of them to `folder`; its subfolder lc has lenet, converted."""
-    here = os.getcwd()
+    previous = os.getcwd()
     os.chdir(folder)
     try:
         _nets()
@@ -82,7 +82,7 @@ def make_folder(folder: Path) -> None:
             "lenet.prototxt", "lenet_iter_10000.caffemodel", "lc", settings=settings, engine=engine
         )
     finally:
-        os.chdir(here)
+        os.chdir(previous)
 
 
 def _nets() -> None:

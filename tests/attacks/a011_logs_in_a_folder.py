@@ -25,5 +25,5 @@ def attack(arena: Arena) -> None:
     ]
     for layer in layers:
         victims.aside(layer)
-    told = "layer 'db' (Data) reads and writes files"
-    victims.whole(*(NET + layer for layer in layers), words=[told, "--allow reads,writes"])
+    message = "layer 'db' (Data) reads and writes files"
+    victims.whole(*(NET + layer for layer in layers), words=[message, "--allow reads,writes"])

@@ -29,7 +29,7 @@ def attack(arena: Arena) -> None:
         for rule in rules
     ]
     victims.aside("\n".join(layers))
-    given = permitted(NetDefinition.read(arena.folder / "net.prototxt"), (), ())
-    assert "HDF5Output" not in given.text
+    definition = permitted(NetDefinition.read(arena.folder / "net.prototxt"), (), ())
+    assert "HDF5Output" not in definition.text
     net = f'state {{ stage: "s" }} {NET} {layers[-1]}'
     victims.whole(net, words=["writes files", "--allow writes"])

@@ -51,9 +51,9 @@ def change_files(arena: Arena) -> None:
     ]
     net_with(arena, "")
     before = {k: v for k, v in arena.files().items() if k != "net.prototxt"}
-    found = tries(arena, attempts)
+    outcomes = tries(arena, attempts)
     denied = ("PermissionError", "FileNotFoundError")
-    assert all(one in denied for one in found.values()), found
+    assert all(outcome in denied for outcome in outcomes.values()), outcomes
     after = {k: v for k, v in arena.files().items() if k != "net.prototxt"}
     assert after == before, "files changed"
     assert tries(arena, attempts[1:2], "writes")[attempts[1]].startswith("<_io"), "no such test"

@@ -24,5 +24,5 @@ def attack(arena: Arena) -> None:
         "call('syscall', 425, 1, 0)",  # io_uring_setup
     ]
     for allow in ((), ("reads", "writes", "python")):
-        found = tries(arena, attempts, *allow)
-        assert set(found.values()) == {"PermissionError"}, found
+        outcomes = tries(arena, attempts, *allow)
+        assert set(outcomes.values()) == {"PermissionError"}, outcomes

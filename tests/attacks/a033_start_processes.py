@@ -24,8 +24,8 @@ def attack(arena: Arena) -> None:
         "os.setsid()",
     ]
     thread = "[t.start() or t.join() for t in [threading.Thread(target=int)]]"
-    found = tries(arena, [*attempts, thread])
-    assert found.pop(thread) == "[None]", found
+    outcomes = tries(arena, [*attempts, thread])
+    assert outcomes.pop(thread) == "[None]", outcomes
     # system() says so by its status.
-    assert found.pop("os.system('true') or 'ran'") not in ("'ran'", "0"), found
-    assert set(found.values()) == {"PermissionError"}, found
+    assert outcomes.pop("os.system('true') or 'ran'") not in ("'ran'", "0"), outcomes
+    assert set(outcomes.values()) == {"PermissionError"}, outcomes

@@ -38,6 +38,6 @@ def attack(arena: Arena) -> None:
         "os.sched_setscheduler(os.getppid(), 3, os.sched_param(0))",
     ]
     own = "os.kill(os.getpid(), 0)"
-    found = tries(arena, [*attempts, own])
-    assert found.pop(own) == "None", found
-    assert set(found.values()) == {"PermissionError"}, found
+    outcomes = tries(arena, [*attempts, own])
+    assert outcomes.pop(own) == "None", outcomes
+    assert set(outcomes.values()) == {"PermissionError"}, outcomes

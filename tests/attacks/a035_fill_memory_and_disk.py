@@ -33,8 +33,8 @@ def attack(arena: Arena) -> None:
         "[os.dup(1) for _ in range(300)]": "OSError",
         "__import__('resource').setrlimit(9, (-1, -1))": "ValueError",
     }
-    found = tries(arena, list(attempts))
-    assert found == attempts, found
+    outcomes = tries(arena, list(attempts))
+    assert outcomes == attempts, outcomes
     said = inside(arena, FILL)
     written = int(said.rpartition(" after ")[2])
     assert "27 after" in said, said

@@ -21,10 +21,10 @@ def attack(arena: Arena) -> None:
     for name in ("caffe", "numpy", "json", "sitecustomize", "usercustomize"):
         arena.write(f"{name}.py", planted)
     net = net_with(arena, "import sys; raise ValueError([p for p in sys.path if 'planted' in p])")
-    here = str(arena.folder)
+    folder = str(arena.folder)
     env = {
         "PYTHONPATH": f"{ROOT}:{arena.folder / 'planted'}",
-        "PYTHONSTARTUP": f"{here}/caffe.py",
+        "PYTHONSTARTUP": f"{folder}/caffe.py",
         "PYTHONINSPECT": "1",
         "NETSURGERY_CAFFE_PYTHONPATH": str(FAKE),
     }

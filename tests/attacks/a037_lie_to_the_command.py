@@ -39,7 +39,7 @@ while data:
 
 
 def attack(arena: Arena) -> None:
-    """Tell every lie."""
+    """Try every lie."""
     for when, number, lies in (("load", 3, LOADED), ("forward", 4, RUN)):
         for lie in lies:
             done = run_net(arena, net_with(arena, ANSWER % (number, lie), when))

@@ -26,8 +26,8 @@ def attack(arena: Arena) -> None:
     packer = zlib.compressobj(9)
     bomb = b"".join(packer.compress(bytes(1 << 24)) for _ in range(16)) + packer.flush()
     with h5py.File(arena.folder / "bomb.caffemodel.h5", "w") as file:
-        made = file.create_dataset("data/fc/0", (100, 100), "f4", chunks=(10, 10), compression=9)
-        made.id.write_direct_chunk((0, 0), bomb)
+        dataset = file.create_dataset("data/fc/0", (100, 100), "f4", chunks=(10, 10), compression=9)
+        dataset.id.write_direct_chunk((0, 0), bomb)
     words = ["layer 'fc', blob 0: a chunk that unpacks to more than its 400 bytes"]
     for line in (
         "inspect net.prototxt bomb.caffemodel.h5 --stats",

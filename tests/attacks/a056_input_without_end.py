@@ -19,8 +19,8 @@ def attack(arena: Arena) -> None:
     """Ask for maps of it."""
     Image.new("L", (10_000, 10_000), 255).save(arena.folder / "white.png")
     Image.new("L", (64, 64), 255).save(arena.folder / "small.png")
-    made = arena.run("convert", NET, MODEL, "-o", "conv", "--engine", "embedded", "-q")
-    assert made.code == 0, made.err
+    converted = arena.run("convert", NET, MODEL, "-o", "conv", "--engine", "embedded", "-q")
+    assert converted.code == 0, converted.err
     common = ["--engine", "embedded", "--max-memory", "300MiB", "--size", "image", "-q"]
     settings = arena.folder / "conv"
     done = arena.run("classify-map", "../white.png", *common, cwd=settings)

@@ -27,9 +27,9 @@ class Evil:
 
 def attack(arena: Arena) -> None:
     """Give the pickle wherever an array is taken."""
-    made = io.BytesIO()
-    np.save(made, np.array([Evil()], dtype=object), allow_pickle=True)
-    evil = arena.write("evil.npy", made.getvalue())
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Evil()], dtype=object), allow_pickle=True)
+    evil = arena.write("evil.npy", buffer.getvalue())
     words = ["evil.npy", "Python objects"]
     arena.refused("convert", NET, MODEL, "--mean", evil, "-o", "out", words=words)
     arena.refused("edit", NET, MODEL, f"conv1[0]=npy:{evil}", "-o", "out.caffemodel", words=words)

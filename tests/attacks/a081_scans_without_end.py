@@ -22,7 +22,7 @@ def attack(arena: Arena) -> None:
     scan, end = whole[start:-2], whole[-2:]
     head = scan[: 2 + struct.unpack_from(">H", scan, 2)[0]]
     empty = (head, head + b"\xff\xd7\xff\x00\x12", head + b"\xff\xff\xff")
-    for again in (scan * 120, *(other * 2000 for other in empty)):
+    for again in (scan * 120, *(scans_without_data * 2000 for scans_without_data in empty)):
         arena.write("scans.jpg", whole[:-2] + again + end)
         done = mapped(arena, "scans.jpg", seconds=20)
         arena.one_line(done, words=["scans.jpg", "more than 100 scans"])

@@ -111,18 +111,18 @@ class Arena:
 
     def files(self) -> dict[str, str]:
         """Every file of the arena and a digest of its content; links as links, folders as such."""
-        found = {}
+        states = {}
         for folder, folders, names in os.walk(self.folder):
             for name in [*folders, *names]:
                 path = Path(folder, name)
                 where = str(path.relative_to(self.folder))
                 if path.is_symlink():
-                    found[where] = f"-> {os.readlink(path)}"
+                    states[where] = f"-> {os.readlink(path)}"
                 elif path.is_file():
-                    found[where] = hashlib.sha256(path.read_bytes()).hexdigest()
+                    states[where] = hashlib.sha256(path.read_bytes()).hexdigest()
                 else:
-                    found[where] = "folder" if path.is_dir() else "special"
-        return found
+                    states[where] = "folder" if path.is_dir() else "special"
+        return states
 
     def refused(self, *arguments: object, code: int = 1, words: Sequence[str] = ()) -> Done:
         """Run a command that must refuse: `code`, one line with all of `words`, no file changed."""
@@ -142,6 +142,6 @@ class Arena:
 
 
 def _environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
-    merged: dict[str, str | None] = {**kept, "PYTHONPATH": str(ROOT), **changes}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+    merged: dict[str, str | None] = {**inherited, "PYTHONPATH": str(ROOT), **changes}
     return {name: value for name, value in merged.items() if value is not None}

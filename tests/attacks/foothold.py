@@ -74,6 +74,6 @@ raise ValueError("|".join(found))
 """
     said = inside(arena, code, *allow).strip()
     assert "ValueError: " in said, said
-    found = said.partition("ValueError: ")[2].partition("; its process may take")[0].split("|")
-    assert len(found) == len(attempts), said
-    return dict(zip(attempts, found, strict=True))
+    outcomes = said.partition("ValueError: ")[2].partition("; its process may take")[0].split("|")
+    assert len(outcomes) == len(attempts), said
+    return dict(zip(attempts, outcomes, strict=True))

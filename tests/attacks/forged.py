@@ -28,11 +28,11 @@ def saved(kind: str, side: int = 64, **how: Any) -> bytes:
 
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG of these chunks, with their checksums."""
-    made = [b"\x89PNG\r\n\x1a\n"]
+    pieces = [b"\x89PNG\r\n\x1a\n"]
     for kind, body in chunks:
-        made += [struct.pack(">I", len(body)), kind, body]
-        made.append(struct.pack(">I", zlib.crc32(kind + body)))
-    return b"".join(made)
+        pieces += [struct.pack(">I", len(body)), kind, body]
+        pieces.append(struct.pack(">I", zlib.crc32(kind + body)))
+    return b"".join(pieces)
 
 
 def huge_png(width: int, height: int) -> bytes:

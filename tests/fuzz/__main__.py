@@ -62,10 +62,10 @@ def fuzz(target: str, engine: str, seconds: float, seed: int) -> bool:
         except subprocess.TimeoutExpired as late:
             code, said = -1, (late.stdout or b"").decode(errors="replace") + "\nnever ended"
         _tell(target, engine, Path(scratch), said)
-        found = any(line.startswith("found ") for line in said.splitlines())
-        if code not in (0, 1) or (code and not found):
+        has_finding = any(line.startswith("found ") for line in said.splitlines())
+        if code not in (0, 1) or (code and not has_finding):
             _keep_last(target, engine, Path(scratch), code)
-    return code == 0 and not found
+    return code == 0 and not has_finding
 
 
 def _tell(target: str, engine: str, scratch: Path, said: str) -> None:
@@ -79,21 +79,21 @@ def _tell(target: str, engine: str, scratch: Path, said: str) -> None:
 def _keep_last(target: str, engine: str, scratch: Path, code: int) -> None:
     """The case that a child died of."""
     FINDINGS.mkdir(parents=True, exist_ok=True)
-    kept = FINDINGS / f"{target}-died-{time.time_ns()}"
+    path = FINDINGS / f"{target}-died-{time.time_ns()}"
     if (scratch / "current").exists():
-        shutil.copy(scratch / "current", kept)
-    print(f"{target} by {engine} ended with {code}; its last case is {kept}", flush=True)
+        shutil.copy(scratch / "current", path)
+    print(f"{target} by {engine} ended with {code}; its last case is {path}", flush=True)
 
 
 def main() -> None:
-    """Fuzz what was asked for, and tell."""
-    given = arguments()
-    turns = plan(given.targets or list(TARGETS))
-    share = given.seconds * _AT_ONCE / sum(weight for _, _, weight in turns)
-    print(f"fuzzing for {given.seconds:g} seconds, --seed {given.seed}", flush=True)
+    """Fuzz what was asked for, and report."""
+    options = arguments()
+    turns = plan(options.targets or list(TARGETS))
+    share = options.seconds * _AT_ONCE / sum(weight for _, _, weight in turns)
+    print(f"fuzzing for {options.seconds:g} seconds, --seed {options.seed}", flush=True)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         results = list(
-            pool.map(lambda turn: fuzz(turn[0], turn[1], share * turn[2], given.seed), turns)
+            pool.map(lambda turn: fuzz(turn[0], turn[1], share * turn[2], options.seed), turns)
         )
     sys.exit(0 if all(results) else 1)
 

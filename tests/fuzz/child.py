@@ -50,7 +50,7 @@ class Slow(BaseException):
 
 
 class Finder:
-    """Tries cases; remembers what kinds of failure it has met, so that each is told once."""
+    """Tries cases; remembers what kinds of failure it has met, so that each is reported once."""
 
     def __init__(self, target: str, findings: Path) -> None:
         from fuzz.targets import run_target
@@ -73,19 +73,19 @@ class Finder:
             kind = _kind(error)
             if kind in self.met:
                 return
-            told = "".join(traceback.format_exception(error))
-            self.last = kind, data, told
+            trace = "".join(traceback.format_exception(error))
+            self.last = kind, data, trace
             raise RuntimeError(kind) from error
 
     def keep(self) -> None:
         """Write the last failure down as a finding."""
         if self.last is None:
             return
-        kind, data, told = self.last
+        kind, data, trace = self.last
         name = f"{self.target}-{hashlib.sha256(data).hexdigest()[:12]}"
         self.findings.mkdir(parents=True, exist_ok=True)
         (self.findings / name).write_bytes(data)
-        (self.findings / f"{name}.txt").write_text(told, errors="backslashreplace")
+        (self.findings / f"{name}.txt").write_text(trace, errors="backslashreplace")
         self.met[kind] = name
         print(f"found {name}: {kind}", flush=True)
         self.last = None
@@ -144,7 +144,7 @@ def by_hypothesis(finder: Finder, seconds: float, seed: int) -> None:
         print_blob=False,
     )
     @hy.given(strategy)
-    def one(case: Any) -> None:
+    def try_case(case: Any) -> None:
         if time.monotonic() < end:
             finder(case if isinstance(case, bytes) else case.to_bytes())
 
@@ -152,7 +152,7 @@ def by_hypothesis(finder: Finder, seconds: float, seed: int) -> None:
     while time.monotonic() < end:
         seed += 1
         try:
-            hy.seed(seed)(one)()
+            hy.seed(seed)(try_case)()
         except (Exception, Slow):
             if finder.last is None:
                 raise
@@ -172,7 +172,7 @@ def by_atheris(finder: Finder, seconds: float, seed: int) -> None:
     for number, data in enumerate(seeds({"upgrade": "prototxt"}.get(finder.target, finder.target))):
         (corpus / str(number)).write_bytes(data)
 
-    def one(data: bytes) -> None:
+    def try_case(data: bytes) -> None:
         try:
             finder(data)
         except RuntimeError:
@@ -181,7 +181,7 @@ def by_atheris(finder: Finder, seconds: float, seed: int) -> None:
     arguments = [f"-max_total_time={max(1, int(seconds))}", f"-seed={seed}", "-timeout=60",
                  "-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0", "-max_len=20000",
                  "-close_fd_mask=2"]  # fmt: skip
-    atheris.Setup([sys.argv[0], *arguments, str(corpus)], one)
+    atheris.Setup([sys.argv[0], *arguments, str(corpus)], try_case)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     atheris.Fuzz()
 

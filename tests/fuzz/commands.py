@@ -148,10 +148,10 @@ class Case:
             _check_words(code, out, err)
             for name, data in self.files.items():
                 assert (folder / name).read_bytes() == data, f"{name} was written to"
-            made = {path.name for path in folder.iterdir()} - set(self.files)
-            assert not any(name.startswith(".") for name in made), f"left over: {made}"
+            outputs = {path.name for path in folder.iterdir()} - set(self.files)
+            assert not any(name.startswith(".") for name in outputs), f"left over: {outputs}"
             some = "images failed\n" in err  # and the others' outputs are there
-            assert code == 0 or some or not made, f"exit code {code}, but wrote {made}"
+            assert code == 0 or some or not outputs, f"exit code {code}, but wrote {outputs}"
 
 
 def _check_words(code: int, out: str, err: str) -> None:

@@ -50,13 +50,13 @@ def _end(words: list[str], number: int, moment: float, *, old: bool, again: int)
         pythons = code == -number or (number == signal.SIGINT and "KeyboardInterrupt" in said)
         trouble = code not in (0, 128 + number) or "error: " in said or "Traceback" in said
         assert pythons or not trouble, f"exit code {code}: {said}"
-        found = _written(folder, words)
-        assert not any(name.endswith("-tmp") for name in found), f"left: {list(found)}"
+        contents = _written(folder, words)
+        assert not any(name.endswith("-tmp") for name in contents), f"left: {list(contents)}"
         assert os.listdir(folder / "tmp") == [], "a scratch folder is left"
-        for name, content in found.items():
+        for name, content in contents.items():
             assert content in (whole[name], before.get(name)), f"{name} is neither old nor new"
-        assert set(found) >= set(before), f"gone: {set(before) - set(found)}"
-        assert code or set(found) == set(whole), f"done, but for {set(whole) - set(found)}"
+        assert set(contents) >= set(before), f"gone: {set(before) - set(contents)}"
+        assert code or set(contents) == set(whole), f"done, but for {set(whole) - set(contents)}"
 
 
 def _undisturbed(words: list[str]) -> tuple[float, dict[str, bytes]]:
@@ -87,5 +87,5 @@ def _written(folder: Path, words: list[str]) -> dict[str, bytes]:
     """What is there besides the inputs."""
     inputs = set(case_of(words).files)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
-    return {name: content for name, content in found.items() if name not in inputs}
+    contents = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {name: content for name, content in contents.items() if name not in inputs}

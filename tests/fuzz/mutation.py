@@ -55,26 +55,26 @@ edits = st.lists(
 
 def edited(data: bytes, changes: Sequence[Edit]) -> bytes:
     """`data` with the changes made one after another."""
-    made = bytearray(data)
+    mutable = bytearray(data)
     for kind, place, length, new in changes:
-        at = place * (len(made) + 1) // 65536
+        at = place * (len(mutable) + 1) // 65536
         if kind == "put":
-            made[at:at] = new
+            mutable[at:at] = new
         elif kind == "over":
-            made[at : at + len(new)] = new
+            mutable[at : at + len(new)] = new
         elif kind == "cut":
-            del made[at : at + length]
+            del mutable[at : at + length]
         elif kind == "end":
-            del made[at:]
+            del mutable[at:]
         elif kind == "double":
-            made[at:at] = made[at : at + length] * 3
+            mutable[at:at] = mutable[at : at + length] * 3
         elif kind == "move":
-            piece = made[at : at + length]
-            del made[at : at + length]
-            made[: 0 if at % 2 else 1] += piece
-        elif at < len(made):
-            made[at] ^= 1 << length % 8
-    return bytes(made)
+            piece = mutable[at : at + length]
+            del mutable[at : at + length]
+            mutable[: 0 if at % 2 else 1] += piece
+        elif at < len(mutable):
+            mutable[at] ^= 1 << length % 8
+    return bytes(mutable)
 
 
 def mutated(seeds: Sequence[bytes]) -> st.SearchStrategy[bytes]:

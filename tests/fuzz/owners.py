@@ -38,12 +38,12 @@ def check_owners(data: bytes) -> None:
         Path(root).chmod(0o755)
         texts = {SETTINGS_NAME: settings, "config.toml": configuration}
         start = _make(Path(root), tree.splitlines()[:_MOST], texts)
-        found = with_found(Settings(), start)
-        if found.path is None or trusted_places():
+        completed = with_found(Settings(), start)
+        if completed.path is None or trusted_places():
             return
-        named = (found.prototxt, found.weights, found.mean, found.labels)
-        relative = [one for one in named if isinstance(one, Path) and str(one).startswith(root)]
-        for path in (found.path, *relative):
+        named = (completed.prototxt, completed.weights, completed.mean, completed.labels)
+        relative = [each for each in named if isinstance(each, Path) and str(each).startswith(root)]
+        for path in (completed.path, *relative):
             assert not _stranger_changes(path, root), f"a stranger changes {path}: {tree}"
 
 

@@ -136,7 +136,7 @@ def blob(*shape: int, legacy: bool = False) -> bytes:
 def layer(name: str, kind: str, *blobs: bytes) -> bytes:
     """A layer of today, as a field of the net."""
     body = delimited(1, name.encode()) + delimited(2, kind.encode())
-    return delimited(100, body + b"".join(delimited(7, one) for one in blobs))
+    return delimited(100, body + b"".join(delimited(7, each) for each in blobs))
 
 
 def model() -> bytes:
@@ -177,11 +177,11 @@ def raw_model() -> bytes:
 def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (9, 7)) -> bytes:
     """A small picture that is not of one colour."""
     ramp = np.arange(size[0] * size[1] * 4, dtype=np.uint32).reshape(size[1], size[0], 4) * 7 % 256
-    made = Image.fromarray(ramp[:, :, :3].astype(np.uint8))
+    image = Image.fromarray(ramp[:, :, :3].astype(np.uint8))
     deep = Image.fromarray((ramp[:, :, 0] * 257).astype(np.uint16))
-    made = deep if mode == "I;16" else made.convert(mode)
+    image = deep if mode == "I;16" else image.convert(mode)
     file = io.BytesIO()
-    made.save(file, kind)
+    image.save(file, kind)
     return file.getvalue()
 
 
@@ -198,13 +198,18 @@ def hdf5() -> bytes:
     import h5py
 
     file = io.BytesIO()
-    with h5py.File(file, "w") as made:
-        made["data/conv/0"], made["data/conv/1"] = np.ones((2, 1, 3, 3), "f4"), np.ones(2, "f4")
-        made["data/ip1/0"] = np.ones((4, 18), np.float32)
-        made["data/ip1/1"] = np.ones(4, np.float64)
-        made["data/ip2/1"] = np.zeros(3, np.float32)
-        made.create_group("data/relu")
-        made.create_dataset("data/ip2/0", data=np.ones((3, 4), "f4"), chunks=True, compression=1)
+    with h5py.File(file, "w") as hdf5_file:
+        hdf5_file["data/conv/0"], hdf5_file["data/conv/1"] = (
+            np.ones((2, 1, 3, 3), "f4"),
+            np.ones(2, "f4"),
+        )
+        hdf5_file["data/ip1/0"] = np.ones((4, 18), np.float32)
+        hdf5_file["data/ip1/1"] = np.ones(4, np.float64)
+        hdf5_file["data/ip2/1"] = np.zeros(3, np.float32)
+        hdf5_file.create_group("data/relu")
+        hdf5_file.create_dataset(
+            "data/ip2/0", data=np.ones((3, 4), "f4"), chunks=True, compression=1
+        )
     return file.getvalue()
 
 
@@ -227,7 +232,7 @@ def _pictures() -> Iterator[bytes]:
 
 def seeds(target: str) -> list[bytes]:
     """The seeds of a target, at least one, the smallest first."""
-    found = {
+    corpus = {
         "prototxt": lambda: [
             PROTOTXT, V1_PROTOTXT, V0_PROTOTXT,
             *_read(ROOT / "prototxt", "*.prototxt"),
@@ -253,4 +258,4 @@ def seeds(target: str) -> list[bytes]:
         "signals": lambda: [bytes([7 * i, i, 40 * i, 0, i]) for i in (1, 3, 6)],
         "labels": lambda: [b"n01 tench, Tinca\nn02 goldfish\n", b"zero\r\none\r\n\xe2\x82\xac\n"],
     }[target]()  # fmt: skip
-    return sorted(set(found), key=len)
+    return sorted(set(corpus), key=len)

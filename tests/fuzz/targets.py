@@ -49,9 +49,9 @@ def upgrade(data: bytes) -> None:
     from netsurgery.formats.prototxt import Prototxt
     from netsurgery.formats.upgrade.text import plan_upgrade
 
-    made = plan_upgrade(Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net"))
-    again = plan_upgrade(made.result)
-    assert again.text == made.text, "an upgrade of an upgrade"
+    plan = plan_upgrade(Prototxt.parse(data.decode("utf-8", "surrogateescape"), "net"))
+    again = plan_upgrade(plan.result)
+    assert again.text == plan.text, "an upgrade of an upgrade"
 
 
 def wire(data: bytes) -> None:
@@ -97,8 +97,8 @@ def caffemodel(data: bytes) -> None:
             with Caffemodel.open("rewritten") as again:
                 written = [blob for layer in again.layers for blob in layer.blobs]
                 assert not any(blob.raw for blob in written)
-                for one, other in zip(blobs, written, strict=True):
-                    assert one.numpy().tobytes() == other.numpy().tobytes()
+                for first, second in zip(blobs, written, strict=True):
+                    assert first.numpy().tobytes() == second.numpy().tobytes()
         finally:
             os.close(out)
 
@@ -146,11 +146,11 @@ def settings(data: bytes) -> None:
     from netsurgery.formats.settings import read_settings
 
     with _file("netsurgery.toml", data) as path:
-        found = read_settings(path)
-        path.write_text(found.to_toml("."), encoding="utf-8")
+        settings_read = read_settings(path)
+        path.write_text(settings_read.to_toml("."), encoding="utf-8")
         again = read_settings(path)
-        assert (again.mean is None) == (found.mean is None)
-        assert (again.window, again.raw_scale) == (found.window, found.raw_scale)
+        assert (again.mean is None) == (settings_read.mean is None)
+        assert (again.window, again.raw_scale) == (settings_read.window, settings_read.raw_scale)
 
 
 def owners(data: bytes) -> None:
@@ -165,11 +165,11 @@ def labels(data: bytes) -> None:
     from netsurgery.formats.labels import read_labels
 
     with _file("labels", data) as path:
-        found = read_labels(path)
-        assert all(found[i].strip() == found[i] != "" for i in range(len(found)))
-        for number in range(min(len(found), 3)):
-            found.short(number)
-        found.find(found[0])
+        names = read_labels(path)
+        assert all(names[i].strip() == names[i] != "" for i in range(len(names)))
+        for number in range(min(len(names), 3)):
+            names.short(number)
+        names.find(names[0])
 
 
 def command(data: bytes) -> None:
