@@ -30,9 +30,9 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("variables")
-    make_folder(made)
-    return made / "lc"
+    parent = tmp_path_factory.mktemp("variables")
+    make_folder(parent)
+    return parent / "lc"
 
 
 @pytest.mark.parametrize(("name", "value"), VALUES, ids="=".join)

@@ -154,8 +154,8 @@ def test_install_hands_its_options_over(
         return tmp_path / "python"
 
     monkeypatch.setattr(debian, "install_caffe", install)
-    given = ["--prefix", str(tmp_path), "--mirror", "http://x/", "--suite", "buster"]
-    assert run(["caffe", "install", *given, "--force", "--keep-downloads"]) == 0
+    arguments = ["--prefix", str(tmp_path), "--mirror", "http://x/", "--suite", "buster"]
+    assert run(["caffe", "install", *arguments, "--force", "--keep-downloads"]) == 0
     assert calls == [((tmp_path, "http://x/", "buster"), {"force": True, "keep_downloads": True})]
     assert capsys.readouterr().out == f"Caffe is ready: {tmp_path}/python\n"
 

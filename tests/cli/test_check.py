@@ -203,7 +203,7 @@ def test_settings_that_do_not_fit(
 ) -> None:
     (folder / "l").write_text("a\nb\nc\n")
     (folder / "netsurgery.toml").write_text(SETTINGS + more)
-    errors = [one["message"] for one in facts(capsys, NET, code=1)["findings"]]
+    errors = [finding["message"] for finding in facts(capsys, NET, code=1)["findings"]]
     assert len(errors) == 1
     assert errors[0].startswith(str(folder / "netsurgery.toml"))
     assert message in errors[0]
@@ -214,9 +214,9 @@ def test_settings_of_this_net(folder: Path, capsys: pytest.CaptureFixture[str]) 
     (folder / "netsurgery.toml").write_text(
         SETTINGS + 'mean = [1.0, 2.0, 3.0]\n[classes]\nlabels = "l"\n'
     )
-    found = facts(capsys, NET)
-    assert found["fits"] is True
-    assert Path(found["weights"]).name == "m.caffemodel"
+    report = facts(capsys, NET)
+    assert report["fits"] is True
+    assert Path(report["weights"]).name == "m.caffemodel"
     (folder / "other").mkdir()
     checked(capsys, NET, name="other/n")
     assert facts(capsys, NET, "m.caffemodel")["settings"] == str(folder / "netsurgery.toml")
@@ -263,19 +263,19 @@ layers { name: "cat" type: CONCAT bottom: "a" bottom: "b" top: "c" concat_param 
 
 def test_a_net_of_2013(capsys: pytest.CaptureFixture[str], shared_data: Path) -> None:
     (net,) = (shared_data / "prototxts").glob("*V0_2013*")
-    found = facts(capsys, net.read_text())
-    assert (found["generation"], found["errors"]) == ("V0", 0)
-    assert any(one["kind"] == "deprecated" for one in found["findings"])
-    assert found["engines"]["embedded"]["runs"] is True
+    report = facts(capsys, net.read_text())
+    assert (report["generation"], report["errors"]) == ("V0", 0)
+    assert any(finding["kind"] == "deprecated" for finding in report["findings"])
+    assert report["engines"]["embedded"]["runs"] is True
 
 
 def test_json_has_every_place(capsys: pytest.CaptureFixture[str]) -> None:
-    found = facts(capsys, NET.replace("kernel_size", "kernel_sise"), code=1)
-    assert (found["ok"], found["errors"], found["prototxt"]) == (False, 1, "n")
-    first = found["findings"][0]
+    report = facts(capsys, NET.replace("kernel_size", "kernel_sise"), code=1)
+    assert (report["ok"], report["errors"], report["prototxt"]) == (False, 1, "n")
+    first = report["findings"][0]
     assert (first["kind"], first["level"], first["layer"]) == ("schema", "error", "conv")
     assert (first["line"], first["column"]) == (4, 37)
-    assert found["engines"]["Caffe 1.0"]["runs"] is False
+    assert report["engines"]["Caffe 1.0"]["runs"] is False
 
 
 def test_states_and_shapes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,12 +331,12 @@ def test_which_engines_run_it(capsys: pytest.CaptureFixture[str], folder: Path) 
 
 def test_weights_that_caffe_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", "-q", "good.prototxt", "-o", "m.caffemodel.h5"]) == 0
-    found = facts(capsys, NET, "m.caffemodel.h5")
-    assert found["engines"]["Caffe 1.0"]["runs"] is True
+    report = facts(capsys, NET, "m.caffemodel.h5")
+    assert report["engines"]["Caffe 1.0"]["runs"] is True
     Path("m.caffemodel.h5").rename("m.hdf")
-    found = facts(capsys, NET, "m.hdf")
-    assert (found["fits"], found["engines"]["embedded"]["runs"]) == (True, True)
-    assert "a name that ends in .h5" in found["engines"]["Caffe 1.0"]["reasons"][0]
+    report = facts(capsys, NET, "m.hdf")
+    assert (report["fits"], report["engines"]["embedded"]["runs"]) == (True, True)
+    assert "a name that ends in .h5" in report["engines"]["Caffe 1.0"]["reasons"][0]
 
 
 def test_what_layers_do_to_files_and_modules(capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,11 +347,11 @@ def test_what_layers_do_to_files_and_modules(capsys: pytest.CaptureFixture[str])
         'layer { name: "o" type: "HDF5Output" bottom: "x" bottom: "x" '
         'hdf5_output_param { file_name: "f" } }'
     )
-    found = checked(capsys, NET + code + out)
-    given = "real Caffe is given it only with --allow"
-    assert f"note: n:10:7: layer 'x' (Python): imports code ('m'); {given} python" in found
-    assert f"note: n:11:7: layer 'o' (HDF5Output): writes files ('f'); {given} writes" in found
-    kinds = [one["kind"] for one in facts(capsys, NET + code + out)["findings"]]
+    lines = checked(capsys, NET + code + out)
+    permission = "real Caffe is given it only with --allow"
+    assert f"note: n:10:7: layer 'x' (Python): imports code ('m'); {permission} python" in lines
+    assert f"note: n:11:7: layer 'o' (HDF5Output): writes files ('f'); {permission} writes" in lines
+    kinds = [finding["kind"] for finding in facts(capsys, NET + code + out)["findings"]]
     assert kinds.count("effects") == 2
 
 
@@ -370,10 +370,10 @@ def test_a_type_that_a_fork_added_to_v1(capsys: pytest.CaptureFixture[str]) -> N
     """DeepLab's nets of 2014 have INTERP, which is Interp today."""
     net = """layers { name: "up" type: INTERP bottom: "x" top: "y" interp_param { zoom_factor: 2 } }
 input: "x" input_dim: [1, 1, 3, 3]"""
-    found = facts(capsys, net)
-    assert found["outputs"] == {"y": [1, 1, 5, 5]}
-    assert found["engines"]["embedded"]["runs"] is True
-    assert [one["level"] for one in found["findings"]] == ["note"] * 4
+    report = facts(capsys, net)
+    assert report["outputs"] == {"y": [1, 1, 5, 5]}
+    assert report["engines"]["embedded"]["runs"] is True
+    assert [finding["level"] for finding in report["findings"]] == ["note"] * 4
     assert run(["upgrade", "n", "-o", "new"]) == 0
     assert 'type: "Interp"' in Path("new").read_text()
 
@@ -384,8 +384,12 @@ def test_forks_fields_in_layers_that_are_not_known(capsys: pytest.CaptureFixture
     zigzag = f'layer {{ name: "x" type: "Zigzag" bottom: "conv" top: "x" {field} }}'
     trained = f'layer {{ name: "t" type: "Convolution" include {{ phase: TRAIN }} {field} }}'
     for layer in (zigzag, trained):
-        schema = [one for one in facts(capsys, NET + layer)["findings"] if "hole" in one["message"]]
-        assert [one["level"] for one in schema] == ["warning"]
+        schema = [
+            finding
+            for finding in facts(capsys, NET + layer)["findings"]
+            if "hole" in finding["message"]
+        ]
+        assert [finding["level"] for finding in schema] == ["warning"]
     layer = 'layer { name: "x" type: "BNN" bottom: "conv" top: "x" }'
     assert "no layer type 'BNN'; did you mean BN?" in checked(capsys, NET + layer, code=1)[0]
 
@@ -393,14 +397,14 @@ def test_forks_fields_in_layers_that_are_not_known(capsys: pytest.CaptureFixture
 def test_layers_that_the_weights_have_more(capsys: pytest.CaptureFixture[str]) -> None:
     net = "\n".join(line for line in NET.splitlines() if '"prob"' not in line)
     net = net.partition('layer { name: "fc"')[0]
-    found = facts(capsys, net, "m.caffemodel")
-    assert found["fits"] is True
-    assert [one["layer"] for one in found["findings"]] == ["fc"]
+    report = facts(capsys, net, "m.caffemodel")
+    assert report["fits"] is True
+    assert [finding["layer"] for finding in report["findings"]] == ["fc"]
 
 
 def test_layers_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
-    found = checked(capsys, NET.replace('name: "prob"', 'name: "pool"'))
-    assert found[0].startswith("note: the layers in lines 5, 9 are all named 'pool'")
+    lines = checked(capsys, NET.replace('name: "prob"', 'name: "pool"'))
+    assert lines[0].startswith("note: the layers in lines 5, 9 are all named 'pool'")
 
 
 def test_an_input_that_nothing_reads(capsys: pytest.CaptureFixture[str]) -> None:
@@ -411,20 +415,20 @@ def test_an_input_that_nothing_reads(capsys: pytest.CaptureFixture[str]) -> None
 def test_stages_of_the_settings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = NET.replace('bottom: "fc" top: "prob"', 'bottom: "fc" top: "prob" include { stage: "s" }')
     (folder / "netsurgery.toml").write_text('[model]\nprototxt = "n"\nstages = ["s"]\n')
-    found = facts(capsys, net)
-    assert (found["stages"], found["outputs"]) == (["s"], {"prob": [1, 4]})
-    found = facts(capsys, net, "--stage", "t")
-    assert (found["stages"], found["outputs"]) == (["t"], {"fc": [1, 4]})
+    report = facts(capsys, net)
+    assert (report["stages"], report["outputs"]) == (["s"], {"prob": [1, 4]})
+    report = facts(capsys, net, "--stage", "t")
+    assert (report["stages"], report["outputs"]) == (["t"], {"fc": [1, 4]})
 
 
 def test_a_type_that_v1_does_not_have_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     net = (
         'input: "x" input_dim: [1, 1, 3, 3]\nlayers { name: "l" type: POOLIN bottom: "x" top: "y" }'
     )
-    found = facts(capsys, net, code=1)["findings"]
-    places = [(one["line"], one["column"]) for one in found if one["line"]]
+    findings = facts(capsys, net, code=1)["findings"]
+    places = [(finding["line"], finding["column"]) for finding in findings if finding["line"]]
     assert len(places) == len(set(places))
-    assert found[0]["message"].endswith("for type; did you mean POOLING?")
+    assert findings[0]["message"].endswith("for type; did you mean POOLING?")
 
 
 def test_an_input_without_a_shape(capsys: pytest.CaptureFixture[str]) -> None:

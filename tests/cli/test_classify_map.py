@@ -47,9 +47,9 @@ def pooled(inputs: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    made = FakeEngine(pooled, {"data": (10, 3, 8, 8)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", made.open)
-    return made
+    fake_engine = FakeEngine(pooled, {"data": (10, 3, 8, 8)})
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", fake_engine.open)
+    return fake_engine
 
 
 @pytest.fixture
@@ -100,14 +100,14 @@ def test_a_map_with_nan_is_written_for_a_look_and_is_an_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     def broken(inputs: dict[str, Any]) -> dict[str, Any]:
-        made = pooled(inputs)
-        made["prob"][0, 1, 0, 1] = np.nan
-        return made
+        blobs = pooled(inputs)
+        blobs["prob"][0, 1, 0, 1] = np.nan
+        return blobs
 
     again = FakeEngine(broken, {"data": (10, 3, 8, 8)})
     monkeypatch.setattr("netsurgery.maps.mapper.open_engine", again.open)
-    told = refused(["cat.png", "--npy", "map.npy", "--picture", "map.png", "-q"], capsys)
-    assert told == (
+    message = refused(["cat.png", "--npy", "map.npy", "--picture", "map.png", "-q"], capsys)
+    assert message == (
         "error: cat.png: blob 'prob' holds NaN in 1 of 4 cells; check the weights and the "
         "preprocessing\n"
     )
@@ -141,8 +141,8 @@ def test_a_size_too_small_comes_with_the_smallest(
 ) -> None:
     layer = PROTOTXT.replace("pool: AVE", "num_output: 3").replace('"Pooling"', '"Convolution"')
     (folder / "deploy.prototxt").write_text(layer.replace("pooling_param", "convolution_param"))
-    told = refused(["cat.png", "-q", "--size", "3x9"], capsys)
-    assert told.endswith("the input is too small; the smallest that works is 4x4\n")
+    message = refused(["cat.png", "-q", "--size", "3x9"], capsys)
+    assert message.endswith("the input is too small; the smallest that works is 4x4\n")
 
 
 def test_quiet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -375,8 +375,8 @@ def test_labels_of_the_same_number_are_kept(
 def test_empty_names_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    told = refused(["cat.png", "-q", option, ""], capsys, 2)
-    assert f"error: {option}: expected a file's name, found an empty one" in told
+    message = refused(["cat.png", "-q", option, ""], capsys, 2)
+    assert f"error: {option}: expected a file's name, found an empty one" in message
 
 
 def test_outputs_need_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -436,7 +436,7 @@ def test_no_image(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_several_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One bad image is told and does not lose the others."""
+    """One bad image is reported and does not lose the others."""
     Path("bad.png").write_text("no picture")
     Image.new("RGB", (9, 9), (0, 9, 0)).save("dog.png")
     args = ["cat.png", "bad.png", "none.png", "dog.png", "--json", "--npy", "out", "-q"]
@@ -447,12 +447,12 @@ def test_several_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert [record["image"] for record in records] == ["cat.png", "bad.png", "none.png", "dog.png"]
     assert records[2] == {
         "image": "none.png",
-        "error": "none.png: No such file or directory",
+        "error": "none.png: No such file or directory; did you mean dog.png?",
     }
     assert seen.err.splitlines() == [
         "error: bad.png: not a picture of a kind that can be read "
         "(JPEG, PNG, PPM, BMP, GIF, TIFF, WebP)",
-        "error: none.png: No such file or directory",
+        "error: none.png: No such file or directory; did you mean dog.png?",
         "2 of 4 images failed",
     ]
     assert sorted(os.listdir("out")) == ["cat.npy", "dog.npy"]
@@ -495,7 +495,7 @@ def test_an_image_the_engine_dies_of(
 def test_no_engine_is_told_once(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none(*given: Any) -> Any:
+    def none(*arguments: Any) -> Any:
         raise EngineMissing("no Caffe here; netsurgery caffe install")
 
     monkeypatch.setattr("netsurgery.maps.mapper.open_engine", none)

@@ -1,4 +1,4 @@
-"""The command `convert`, on the wire: Caffe's part in it is judged in parity/."""
+"""The command `convert`, at the protobuf level: Caffe's part in it is judged in parity/."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def convert(*options: str) -> int:
     return run(["convert", "deploy.prototxt", "model.caffemodel", *options])
 
 
-def made() -> set[str]:
+def new_files() -> set[str]:
     return set(os.listdir()) - {"deploy.prototxt", "model.caffemodel", "labels.txt"}
 
 
@@ -70,7 +70,7 @@ def test_it_prints_a_table_and_says_what_it_wrote(capsys: pytest.CaptureFixture[
         "next: netsurgery classify-map IMAGE",
     ]
     assert err == ""
-    assert made() == {WEIGHTS, SETTINGS, PROTOTXT}
+    assert new_files() == {WEIGHTS, SETTINGS, PROTOTXT}
 
 
 def test_what_it_wrote_is_a_net_and_its_weights() -> None:
@@ -122,39 +122,39 @@ def test_the_next_command_runs(
     place: list[str], capsys: pytest.CaptureFixture[str], repo_root: Path
 ) -> None:
     """As it is printed, but for the picture; also where a netsurgery.toml was there."""
-    kept = place[2:]
-    if kept:
+    options = place[2:]
+    if options:
         Path("out").mkdir()
-        name = "other.prototxt" if kept == ["-n"] else PROTOTXT
+        name = "other.prototxt" if options == ["-n"] else PROTOTXT
         Path("out", SETTINGS).write_text(
             f'[model]\nprototxt = "{name}"\nweights = "{WEIGHTS}"\n[preprocess]\nraw_scale = 1\n'
         )
         place = place[:2]
     assert convert(*place, "--input-scale", "0.5") == 0
-    told = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    next_command = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
     picture = repo_root / "examples" / "digits_canvas.png"
     bin_folder = str(Path(sys.executable).parent)
     done = subprocess.run(
-        told.replace("IMAGE", shlex.quote(str(picture))),
+        next_command.replace("IMAGE", shlex.quote(str(picture))),
         shell=True, capture_output=True, text=True,
         env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "map" in done.stdout
-    assert ("--prototxt" in told) is (kept == ["-n"])
+    assert ("--prototxt" in next_command) is (options == ["-n"])
 
 
 def test_nothing_is_written_without_a_place() -> None:
     """The result has the net; what it saves is what the command writes."""
     files = "deploy.prototxt", "model.caffemodel"
     with ns.convert(*files, map_size=(3, 5), engine="embedded", verify=True) as result:
-        assert (result.written, made(), result.engine) == ((), set(), "")
+        assert (result.written, new_files(), result.engine) == ((), set(), "")
         assert result.verification is not None
         assert result.verification.verified
         with result.net as net:
             assert net.blobs["prob"].shape == (1, 11, 3, 5)
             assert net.params["ip1-conv"][0].shape == (96, 32, 2, 2)
-            assert made() == set()
+            assert new_files() == set()
             assert result.save("out") == tuple(
                 f"out/{name}" for name in (WEIGHTS, SETTINGS, PROTOTXT)
             )
@@ -189,7 +189,7 @@ def test_a_net_alone_is_planned() -> None:
         assert result.net.blobs["prob"].shape == (1, 11, 2, 3)
         with pytest.raises(ns.NetError, match="no weights are given"):
             result.save("out")
-    assert made() == set()
+    assert new_files() == set()
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,7 +200,7 @@ def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("--dry-run") == 0
     out = capsys.readouterr().out
-    assert made() == set()
+    assert new_files() == set()
     shown = out[out.index("--- ") :]
     assert convert("-q") == 0
     old, new = Path("deploy.prototxt").read_text(), Path(PROTOTXT).read_text()
@@ -225,7 +225,7 @@ def test_a_prototxt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None
     text = Path("deploy.prototxt").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
     assert run(["convert", "-", "model.caffemodel", "-q"]) == 0
-    assert made() == {WEIGHTS, SETTINGS, "net_full_conv.prototxt"}
+    assert new_files() == {WEIGHTS, SETTINGS, "net_full_conv.prototxt"}
     assert convert("-q", "--force") == 0
     assert Path("net_full_conv.prototxt").read_bytes() == Path(PROTOTXT).read_bytes()
 
@@ -256,7 +256,7 @@ def test_a_folder_made_for_nothing_is_taken_away(capsys: pytest.CaptureFixture[s
     text = Path("deploy.prototxt").read_text().replace("num_output: 96", "num_output: 95")
     Path("deploy.prototxt").write_text(text)
     assert convert("-o", "there") == 1
-    assert made() == {"other.caffemodel"}
+    assert new_files() == {"other.caffemodel"}
     assert convert("-o", "no/such/place") == 1
     assert "param 0" in capsys.readouterr().err
 
@@ -298,7 +298,7 @@ def test_layers_that_cannot_be_converted_can_be_skipped(
     assert "layer 'odd': a Reduction may not treat every position of a map alike" in (
         capsys.readouterr().err
     )
-    assert made() == set()
+    assert new_files() == set()
     assert convert("--on-refusal", "skip") == 0
     out = capsys.readouterr().out
     assert "note: left as it is: layer 'odd': a Reduction may not" in out
@@ -343,14 +343,14 @@ def test_names_that_toml_cannot_hold_leave_it_out(capsys: pytest.CaptureFixture[
     os.rename("deploy.prototxt", odd)
     assert run(["convert", odd, "model.caffemodel"]) == 0
     assert "note: no netsurgery.toml is written: " in capsys.readouterr().out
-    assert made() - {odd} == {WEIGHTS, os.fsdecode(b"\xff_full_conv.prototxt")}
+    assert new_files() - {odd} == {WEIGHTS, os.fsdecode(b"\xff_full_conv.prototxt")}
 
 
 def test_outputs_that_exist_need_force(capsys: pytest.CaptureFixture[str]) -> None:
     Path(WEIGHTS).write_bytes(b"mine")
     assert convert() == 1
     assert capsys.readouterr().err == f"error: {WEIGHTS}: exists already; --force replaces it\n"
-    assert made() == {WEIGHTS}
+    assert new_files() == {WEIGHTS}
     assert Path(WEIGHTS).read_bytes() == b"mine"
     assert convert("-q", "--force") == 0
     assert Path(WEIGHTS).stat().st_size > 10_000
@@ -361,7 +361,7 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
     assert convert("--force", "--weights-out", "model.caffemodel") == 1
     assert "model.caffemodel" in capsys.readouterr().err
     assert Path("model.caffemodel").read_bytes() == before
-    assert made() == set()
+    assert new_files() == set()
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_refusals_are_one_line_and_leave_nothing(
 ) -> None:
     assert convert(*options) == 1
     assert capsys.readouterr() == ("", what)
-    assert made() == set()
+    assert new_files() == set()
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_refusals_are_one_line_and_leave_nothing(
 def test_wrong_usage_exits_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(*options) == 2
     assert "(try netsurgery convert --help)" in capsys.readouterr().err
-    assert made() == set()
+    assert new_files() == set()
 
 
 def test_a_net_that_is_convolutional_already(capsys: pytest.CaptureFixture[str]) -> None:
@@ -445,7 +445,7 @@ def test_weights_that_do_not_fit_the_net(
     Path("deploy.prototxt").write_text(text.replace(*edit))
     assert convert() == 1
     assert capsys.readouterr() == ("", what)
-    assert made() == set()
+    assert new_files() == set()
 
 
 @pytest.mark.parametrize("more", [["--engine", "embedded"], ["--dry-run"]])
@@ -457,7 +457,7 @@ def test_layers_without_params_are_refused(
     assert run(["convert", "deploy.prototxt", "model.caffemodel", *more]) == 1
     words = "error: model.caffemodel: no params for layer 'other' of deploy.prototxt; "
     assert capsys.readouterr().err.startswith(words)
-    assert made() == set()
+    assert new_files() == set()
 
 
 def test_params_without_layer_are_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -484,7 +484,7 @@ def test_broken_downloads(shared_data: Path, capsys: pytest.CaptureFixture[str])
         err = capsys.readouterr().err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
-    assert made() == set()
+    assert new_files() == set()
 
 
 @pytest.mark.parametrize("option", ["--prototxt-out", "--weights-out"])
@@ -514,14 +514,14 @@ def test_what_caffe_could_not_save_is_told_by_its_own_name(tmp_path: Path) -> No
 def test_the_phase_in_lower_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("-q", "--phase", "train", "--verify") == 1
     assert "converted in the TRAIN phase cannot be verified" in capsys.readouterr().err
-    assert made() == set()
+    assert new_files() == set()
     assert convert("-q", "--phase", "train") == 0
-    assert made() == {WEIGHTS, PROTOTXT, SETTINGS}
+    assert new_files() == {WEIGHTS, PROTOTXT, SETTINGS}
 
 
-@pytest.mark.parametrize("given", [[], ["--input-shape", "data=2x1x8x8"]])
+@pytest.mark.parametrize("options", [[], ["--input-shape", "data=2x1x8x8"]])
 def test_what_cannot_be_verified_is_said_of_the_outputs(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, given: list[str]
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str]
 ) -> None:
     """Of a net that reads its labels, by the names of the files that the user knows."""
     net = tmp_path / "labelled.prototxt"
@@ -536,7 +536,7 @@ def test_what_cannot_be_verified_is_said_of_the_outputs(
     assert run(["init", "-q", str(net), "-o", model]) == 0
     out = str(tmp_path / "out")
     args = ["convert", str(net), model, "-o", out, "--engine", "embedded", "--verify"]
-    assert run([*args, *given]) == 1
+    assert run([*args, *options]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"error: {net} declares no input; the same input must go into both")
     assert "netsurgery-tmp" not in error

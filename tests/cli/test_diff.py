@@ -91,8 +91,8 @@ def test_the_same_net(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     commented = "# another comment\n" + Path(A).read_text().replace("\n", "  # here\n")
     (folder / "b").write_text(commented)
     assert diff(capsys, A, "b", code=0) == ["no difference: 15 layers"]
-    told = ["no difference: 15 layers; 10 params equal"]
-    assert diff(capsys, A, "b", OLD, OLD, code=0) == told
+    lines = ["no difference: 15 layers; 10 params equal"]
+    assert diff(capsys, A, "b", OLD, OLD, code=0) == lines
     assert diff(capsys, A, "b", "--text", code=0)[1:5] == [
         f"--- {A}",
         "+++ b",
@@ -150,27 +150,27 @@ def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_params(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    one = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
-    other = one.copy()
-    other[1, 2] -= 3
+    weight = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+    changed = weight.copy()
+    changed[1, 2] -= 3
     odd = np.array([1, np.nan], np.float32)
     a = [
-        model_layer("same", "T", one),
-        model_layer("legacy", "T", one, how="legacy"),
-        model_layer("far", "T", one),
-        model_layer("size", "T", one),
-        model_layer("less", "T", one, one),
+        model_layer("same", "T", weight),
+        model_layer("legacy", "T", weight, how="legacy"),
+        model_layer("far", "T", weight),
+        model_layer("size", "T", weight),
+        model_layer("less", "T", weight, weight),
         model_layer("nan", "T", np.ones(2, np.float32)),
-        model_layer("gone", "T", one),
+        model_layer("gone", "T", weight),
     ]
     b = [
-        model_layer("same", "T", one, how="double"),
-        model_layer("legacy", "T", one),
-        model_layer("far", "T", other),
-        model_layer("size", "T", one[:1]),
-        model_layer("less", "T", one),
+        model_layer("same", "T", weight, how="double"),
+        model_layer("legacy", "T", weight),
+        model_layer("far", "T", changed),
+        model_layer("size", "T", weight[:1]),
+        model_layer("less", "T", weight),
         model_layer("nan", "T", odd),
-        model_layer("come", "U", one),
+        model_layer("come", "U", weight),
     ]
     write_model(folder / "a", *a)
     write_model(folder / "b", *b)
@@ -203,15 +203,15 @@ def test_params(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
 
 
 def test_hdf5_tells_names_and_params_only(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    one, other = np.ones((2, 3), np.float32), np.ones(4, np.float32)
+    weight, bias = np.ones((2, 3), np.float32), np.ones(4, np.float32)
     layers = [
-        model_layer("fc6", "InnerProduct", one, bottoms=["x"], tops=["fc6"]),
+        model_layer("fc6", "InnerProduct", weight, bottoms=["x"], tops=["fc6"]),
         model_layer("relu", "ReLU", bottoms=["fc6"], tops=["fc6"]),
-        model_layer("a", "Scale", other, bottoms=["fc6"], tops=["a"]),
+        model_layer("a", "Scale", bias, bottoms=["fc6"], tops=["a"]),
     ]
     write_model(folder / "m", *layers)
-    write_hdf5(folder / "same", relu=[], fc6=[one], a=[other])
-    write_hdf5(folder / "renamed", fc7=[one * 2], a=[other])
+    write_hdf5(folder / "same", relu=[], fc6=[weight], a=[bias])
+    write_hdf5(folder / "renamed", fc7=[weight * 2], a=[bias])
     assert diff(capsys, "m", "same", code=0) == ["no difference: 2 layers; 2 params equal"]
     assert diff(capsys, "same", "renamed") == [
         "different; layers: 1 renamed; params: 1 equal, 1 different",

@@ -34,7 +34,7 @@ def edit(*words: str) -> int:
     return run(["edit", "n.prototxt", "m.caffemodel", "-o", "o.caffemodel", *words])
 
 
-def made() -> set[str]:
+def new_files() -> set[str]:
     return set(os.listdir()) - IN
 
 
@@ -57,7 +57,7 @@ def test_it_tells_what_each_operation_does(capsys: pytest.CaptureFixture[str]) -
         "wrote b.npy",
     ]
     assert err == ""
-    assert made() == {"o.caffemodel", "b.npy"}
+    assert new_files() == {"o.caffemodel", "b.npy"}
     assert np.array_equal(np.load("b.npy"), param("m.caffemodel", "ip2", 1))
     bias = param("m.caffemodel", "conv1", 1)
     np.testing.assert_allclose(param("o.caffemodel", "conv1", 1), bias + 1, rtol=1e-6)
@@ -118,7 +118,7 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
     words = ["--prototxt-out", "o.prototxt", "outputs:ip2:keep=0,1", "save:ip2[0]=w.npy"]
     assert edit("--dry-run", *words) == 0
     out = capsys.readouterr().out
-    assert made() == set()
+    assert new_files() == set()
     assert "would write o.caffemodel, w.npy, o.prototxt\n" in out
     shown = out[out.index("--- ") :]
     assert edit("-q", *words) == 0
@@ -135,7 +135,7 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
 def test_outputs_that_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["edit", "n.prototxt", "m.caffemodel"]
     assert run([*words, "ip2[1]=0"]) == 0
-    assert made() == {"m_edited.caffemodel"}
+    assert new_files() == {"m_edited.caffemodel"}
     assert run([*words, "outputs:ip2:keep=0,1"]) == 1
     assert capsys.readouterr().err == (
         "error: m_edited.caffemodel: exists already; --force replaces it\n"
@@ -145,7 +145,7 @@ def test_outputs_that_are_not_named(capsys: pytest.CaptureFixture[str]) -> None:
         "wrote m_edited.caffemodel",
         "wrote n_edited.prototxt",
     ]
-    assert made() == {"m_edited.caffemodel", "n_edited.prototxt"}
+    assert new_files() == {"m_edited.caffemodel", "n_edited.prototxt"}
     Path("d").mkdir()
     assert run([*words, "outputs:ip2:keep=0,1", "-o", "d/o.caffemodel.h5"]) == 0
     assert sorted(os.listdir("d")) == ["n_edited.prototxt", "o.caffemodel.h5"]
@@ -165,9 +165,9 @@ def test_saving_alone_writes_no_weights(capsys: pytest.CaptureFixture[str]) -> N
     words = ["edit", "n.prototxt", "m.caffemodel", "save:ip2[1]=b.npy"]
     assert run([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["weights"] is None
-    assert made() == {"b.npy"}
+    assert new_files() == {"b.npy"}
     assert run([*words, "--force", "-o", "o.caffemodel"]) == 0
-    assert made() == {"b.npy", "o.caffemodel"}
+    assert new_files() == {"b.npy", "o.caffemodel"}
 
 
 def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -206,14 +206,14 @@ def test_all_or_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.startswith("error: ip2[1]=wrong: found 'wrong' after =, expected a number or npy")
     assert "; ip9[0]=1: layer 'ip9': the net has no such layer; did you mean ip1 or ip2?" in err
     assert err.count("\n") == 1
-    assert made() == set()
+    assert new_files() == set()
 
 
 def test_outputs_that_exist_need_force(capsys: pytest.CaptureFixture[str]) -> None:
     Path("b.npy").write_text("mine")
     assert edit("save:ip2[1]=b.npy") == 1
     assert capsys.readouterr().err == "error: b.npy: exists already; --force replaces it\n"
-    assert made() == {"b.npy"}
+    assert new_files() == {"b.npy"}
     assert edit("-q", "--force", "save:ip2[1]=b.npy") == 0
     assert np.load("b.npy").shape == (11,)
 
@@ -227,7 +227,7 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "message"),
     [
         ("", "an empty operation"),
         ("ip2[1]=npy:no.npy", "ip2[1]=npy:no.npy: No such file or directory"),
@@ -238,11 +238,11 @@ def test_an_input_is_never_an_output(capsys: pytest.CaptureFixture[str]) -> None
     ],
 )
 def test_what_is_wrong_is_named_once(
-    word: str, told: str, capsys: pytest.CaptureFixture[str]
+    word: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert edit(word) == 1
-    assert capsys.readouterr().err == f"error: {told}\n"
-    assert made() == set()
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert new_files() == set()
 
 
 def test_the_order_of_mean_and_scale(capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,7 +266,7 @@ def test_the_order_of_mean_and_scale(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_library_does_the_same_in_memory() -> None:
     words = ["outputs:ip2:keep=0,1", "ip1[1]+=1", "save:ip2[0]=w.npy"]
     with ns.edit("n.prototxt", "m.caffemodel", words) as result:
-        assert made() == set()
+        assert new_files() == set()
         assert (result.written, result.paths) == ((), None)
         assert str(result) == "3 operations: 3 params, 1 field changed"
         assert "ip1[1]" in result._repr_html_()

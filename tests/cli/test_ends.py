@@ -18,8 +18,8 @@ IMAGE = str(ROOT / "examples" / "digits_canvas.png")
 
 
 def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded"}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+    return {**inherited, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded"}
 
 
 def with_a_closed_reader(folder: Path, *args: str, both: bool = False) -> tuple[int, bytes]:
@@ -114,10 +114,10 @@ sys.exit({function}())
 
 def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    found = re.search(r'^netsurgery = "([\w.]+):(\w+)"$', text, re.MULTILINE)
-    assert found is not None
+    match = re.search(r'^netsurgery = "([\w.]+):(\w+)"$', text, re.MULTILINE)
+    assert match is not None
     done = subprocess.run(
-        [sys.executable, "-c", EARLY.format(module=found[1], function=found[2])],
+        [sys.executable, "-c", EARLY.format(module=match[1], function=match[2])],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,
@@ -129,9 +129,9 @@ def test_ctrl_c_while_the_command_is_imported(tmp_path: Path) -> None:
 def in_a_removed_folder(folder: Path, *args: str) -> tuple[int, str]:
     """Exit code and standard error."""
     (folder / "gone").mkdir()
-    here = f"cd gone && rmdir ../gone && exec {shlex.quote(sys.executable)} -m netsurgery "
+    script = f"cd gone && rmdir ../gone && exec {shlex.quote(sys.executable)} -m netsurgery "
     done = subprocess.run(
-        ["sh", "-c", here + shlex.join(args)],
+        ["sh", "-c", script + shlex.join(args)],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -143,8 +143,8 @@ def in_a_removed_folder(folder: Path, *args: str) -> tuple[int, str]:
 
 def test_a_removed_current_folder_is_no_matter(tmp_path: Path) -> None:
     """Where no relative path is given; looking for Caffe looks at the current folder."""
-    code, told = in_a_removed_folder(tmp_path, "caffe", "info", "-q")
-    assert told == ""
+    code, errors = in_a_removed_folder(tmp_path, "caffe", "info", "-q")
+    assert errors == ""
     assert code in (0, 1)  # whether there is a Caffe
 
 

@@ -61,8 +61,8 @@ def pictures(*shape: int) -> Array:
 
 
 def facts(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    made: dict[str, object] = json.loads(capsys.readouterr().out)
-    return made
+    document: dict[str, object] = json.loads(capsys.readouterr().out)
+    return document
 
 
 @pytest.fixture
@@ -76,39 +76,39 @@ def test_a_classifier(capsys: pytest.CaptureFixture[str]) -> None:
     """Its InnerProduct takes one size, but as many pictures at once as one likes."""
     assert export(CLASSIFIER, "-o", "net.onnx") == 0
     session = opened("net.onnx")
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    (net_input,), (net_output,) = session.get_inputs(), session.get_outputs()
     assert capsys.readouterr().out == (
-        f"input {given.name}: [batch, {', '.join(map(str, given.shape[1:]))}]\n"
-        f"output {made.name}: [batch, {made.shape[1]}]\n"
+        f"input {net_input.name}: [batch, {', '.join(map(str, net_input.shape[1:]))}]\n"
+        f"output {net_output.name}: [batch, {net_output.shape[1]}]\n"
         "height and width are fixed: layer 'ip1' (InnerProduct) takes one size\n"
         "wrote net.onnx\n"
     )
     for count in (1, 3):
-        data = pictures(count, *given.shape[1:])
-        (found,) = session.run(None, {given.name: data})
-        np.testing.assert_allclose(found, embedded(CLASSIFIER, data, made.name), atol=1e-6)
+        data = pictures(count, *net_input.shape[1:])
+        (actual,) = session.run(None, {net_input.name: data})
+        np.testing.assert_allclose(actual, embedded(CLASSIFIER, data, net_output.name), atol=1e-6)
 
 
 def test_a_full_conv_net(full_conv: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert export(full_conv, "-o", "net.onnx", "--json") == 0
-    told = facts(capsys)
-    assert told["fixed_size"] is None
-    assert told["bytes"] == os.path.getsize("net.onnx")
+    reported = facts(capsys)
+    assert reported["fixed_size"] is None
+    assert reported["bytes"] == os.path.getsize("net.onnx")
     session = opened("net.onnx")
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
-    assert told["inputs"] == {given.name: given.shape}
-    assert given.shape[2:] == [f"{given.name}_height", f"{given.name}_width"]
+    (net_input,), (net_output,) = session.get_inputs(), session.get_outputs()
+    assert reported["inputs"] == {net_input.name: net_input.shape}
+    assert net_input.shape[2:] == [f"{net_input.name}_height", f"{net_input.name}_width"]
     for height, width in ((84, 84), (61, 75)):
-        data = pictures(2, given.shape[1], height, width)
-        (found,) = session.run(None, {given.name: data})
-        np.testing.assert_allclose(found, embedded(full_conv, data, made.name), atol=1e-6)
+        data = pictures(2, net_input.shape[1], height, width)
+        (actual,) = session.run(None, {net_input.name: data})
+        np.testing.assert_allclose(actual, embedded(full_conv, data, net_output.name), atol=1e-6)
 
 
 def test_metadata() -> None:
     assert export(CLASSIFIER, "-o", "net.onnx", "-q") == 0
-    told = ort.InferenceSession("net.onnx").get_modelmeta()
-    assert told.producer_name == "netsurgery"
-    assert told.custom_metadata_map == {
+    metadata = ort.InferenceSession("net.onnx").get_modelmeta()
+    assert metadata.producer_name == "netsurgery"
+    assert metadata.custom_metadata_map == {
         "source": "Caffe",
         "prototxt": "deploy.prototxt",
         "caffemodel": "model.caffemodel",
@@ -125,10 +125,10 @@ def test_linked_weights(folder: Path, full_conv: tuple[str, str]) -> None:
     files = (full_conv[0], "inner/m.caffemodel")
     assert export(files, "-o", "net.onnx", "--weights-storage", "linked", "-q", "--force") == 0
     session = opened("net.onnx")
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
-    data = pictures(1, given.shape[1], 64, 64)
-    (found,) = session.run(None, {given.name: data})
-    np.testing.assert_allclose(found, embedded(files, data, made.name), atol=1e-6)
+    (net_input,), (net_output,) = session.get_inputs(), session.get_outputs()
+    data = pictures(1, net_input.shape[1], 64, 64)
+    (actual,) = session.run(None, {net_input.name: data})
+    np.testing.assert_allclose(actual, embedded(files, data, net_output.name), atol=1e-6)
 
 
 def test_linked_weights_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,12 +172,12 @@ def test_preprocessing_inside(full_conv: tuple[str, str]) -> None:
     )
     assert export(full_conv, "-o", "net.onnx", "--with-preprocess", "-q") == 0
     session = opened("net.onnx")
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
-    pixels = np.round(255 * pictures(1, given.shape[1], 70, 64))
-    (found,) = session.run(None, {given.name: pixels})
+    (net_input,), (net_output,) = session.get_inputs(), session.get_outputs()
+    pixels = np.round(255 * pictures(1, net_input.shape[1], 70, 64))
+    (actual,) = session.run(None, {net_input.name: pixels})
     ready = (pixels / 255 * np.float32(0.5) - np.float32(0.25)) * 3
-    wanted = embedded(full_conv, ready.astype(np.float32), made.name)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    expected = embedded(full_conv, ready.astype(np.float32), net_output.name)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_channels_and_means_of_colour(folder: Path) -> None:
@@ -192,9 +192,9 @@ def test_channels_and_means_of_colour(folder: Path) -> None:
     )
     assert export(CLASSIFIER, "-o", "net.onnx", "--with-preprocess", "-q") == 0
     pixels = np.round(255 * pictures(2, 3, 5, 6))
-    (found,) = opened("net.onnx").run(None, {"x": pixels})
-    wanted = pixels[:, ::-1] - mean.mean(axis=(1, 2)).reshape(3, 1, 1)
-    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    (actual,) = opened("net.onnx").run(None, {"x": pixels})
+    expected = pixels[:, ::-1] - mean.mean(axis=(1, 2)).reshape(3, 1, 1)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

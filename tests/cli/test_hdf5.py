@@ -44,9 +44,9 @@ def test_convert_gives_the_same_from_and_to_each_form(form: str, out: str) -> No
     assert run(["convert", "deploy.prototxt", "model.caffemodel", "-q", "-o", "plain"]) == 0
     places = ["-o", "made", "--weights-out", f"made/dense.caffemodel{out}"]
     assert run(["convert", "deploy.prototxt", f"model.caffemodel{form}", "-q", *places]) == 0
-    wanted = numbers("plain/model_full_conv.caffemodel")
-    assert numbers(f"made/dense.caffemodel{out}") == wanted
-    assert wanted["ip1-conv"][0][0] == (96, 32, 2, 2)
+    expected = numbers("plain/model_full_conv.caffemodel")
+    assert numbers(f"made/dense.caffemodel{out}") == expected
+    assert expected["ip1-conv"][0][0] == (96, 32, 2, 2)
     text = Path("made/deploy_full_conv.prototxt").read_text()
     assert text == Path("plain/deploy_full_conv.prototxt").read_text()
 
@@ -97,8 +97,8 @@ def test_a_layer_missing_from_hdf5_is_refused(capsys: pytest.CaptureFixture[str]
     with h5py.File("model.caffemodel.h5", "a") as file:
         del file["data/conv2"]
     assert run(["convert", "deploy.prototxt", "model.caffemodel.h5"]) == 1
-    told = "error: model.caffemodel.h5: no params for layer 'conv2' of deploy.prototxt; "
-    assert capsys.readouterr().err.startswith(told)
+    message = "error: model.caffemodel.h5: no params for layer 'conv2' of deploy.prototxt; "
+    assert capsys.readouterr().err.startswith(message)
     assert not Path("model_full_conv.caffemodel.h5").exists()
 
 

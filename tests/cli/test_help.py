@@ -24,15 +24,15 @@ ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs
 
 
 def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
-    found: dict[str, click.Command] = {}
+    by_name: dict[str, click.Command] = {}
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
-            found |= commands(command, f"{prefix}{name} ")
-        found[f"{prefix}{name}"] = command
-    return found
+            by_name |= commands(command, f"{prefix}{name} ")
+        by_name[f"{prefix}{name}"] = command
+    return by_name
 
 
 COMMANDS = commands(cli)
@@ -42,8 +42,8 @@ def examples(command: click.Command) -> list[str]:
     """The command lines under "Example:" in the help."""
     lines = (command.help or "").replace("\b\n", "").splitlines()
     starts = [i for i, line in enumerate(lines) if line.strip().startswith("Example")]
-    found = [line.strip() for start in starts for line in lines[start + 1 :]]
-    joined = "\n".join(found).replace("\\\n", " ")
+    example_lines = [line.strip() for start in starts for line in lines[start + 1 :]]
+    joined = "\n".join(example_lines).replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.startswith("netsurgery ")]
 
 
@@ -82,8 +82,8 @@ def prepare(folder: Path, repo_root: Path, words: list[str], outputs: set[str]) 
             continue
         if path.suffix == ".prototxt":
             full_conv = "full_conv" in word
-            made = folder / "deploy_full_conv.prototxt"
-            shutil.copy(made if full_conv and made.exists() else digits, path)
+            converted = folder / "deploy_full_conv.prototxt"
+            shutil.copy(converted if full_conv and converted.exists() else digits, path)
         elif path.suffix == ".caffemodel":
             shutil.copy(model, path)
         elif path.suffix in {".jpg", ".png"}:
@@ -256,10 +256,10 @@ def test_environment_variables_are_those_that_the_readme_names(repo_root: Path) 
     readme = (repo_root / "README.md").read_text()
     start = readme.index("Environment variables stand for")
     words = readme[start : readme.index("\n\n", start)].replace("`_", "`NETSURGERY_").split("`")
-    told = {word for word in words if word.startswith("NETSURGERY_")}
+    documented = {word for word in words if word.startswith("NETSURGERY_")}
     options = [option for command in COMMANDS.values() for option in command.params]
     known = {str(option.envvar) for option in options if option.envvar is not None}
-    assert known == told
+    assert known == documented
     assert cli.context_settings.get("auto_envvar_prefix") is None
 
 

@@ -53,8 +53,8 @@ def test_the_model_has_every_layer_as_the_net_has_it() -> None:
     assert init("-q", "--seed", "4") == 0
     with Caffemodel.open("n.caffemodel") as model:
         assert (model.net_name, model.generation) == ("Small", "V2")
-        found = [(each.name, each.type, each.bottoms, each.tops) for each in model.layers]
-        assert found == [
+        layers = [(each.name, each.type, each.bottoms, each.tops) for each in model.layers]
+        assert layers == [
             ("x", "Input", (), ("x",)),
             ("c", "Convolution", ("x",), ("c",)),
             ("r", "ReLU", ("c",), ("c",)),
@@ -80,14 +80,14 @@ def test_a_deep_net_of_batch_norms_is_the_same_function_as_itself(
     for more, code in (([], 0), (["--as-caffe", "--force"], 2)):
         assert init("-q", *more) == 0
         assert run(["verify", *both, "--engine", "embedded"]) == code
-        told = capsys.readouterr().out
-        assert "not the same" not in told
-        assert ("output p: could not be checked: none of its numbers is finite" in told) is bool(
+        printed = capsys.readouterr().out
+        assert "not the same" not in printed
+        assert ("output p: could not be checked: none of its numbers is finite" in printed) is bool(
             more
         )
         first = "first blob that is not finite: ip of layer ip: 2 of 2 numbers are infinite or NaN"
-        assert (first in told) is bool(more)
-        assert ("the nets are not verified" in told) is bool(more)
+        assert (first in printed) is bool(more)
+        assert ("the nets are not verified" in printed) is bool(more)
 
 
 def test_a_seed_gives_the_same_file_and_another_another() -> None:

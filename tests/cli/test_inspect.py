@@ -98,9 +98,9 @@ def test_a_net_of_2013(capsys: pytest.CaptureFixture[str], written: Path) -> Non
     )
     lines = inspected(capsys, "n")
     assert lines[2].split() == ["r", "ReLU", "x", "r", "1x1x2x2", "16", "B"]
-    told = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
-    assert lines[3] == f"note: {told}"
-    assert json.loads("\n".join(inspected(capsys, "n", "--json")))["notes"] == [told]
+    note = "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
+    assert lines[3] == f"note: {note}"
+    assert json.loads("\n".join(inspected(capsys, "n", "--json")))["notes"] == [note]
 
 
 def test_which_file_is_which_is_told_by_content(
@@ -151,8 +151,8 @@ def test_statistics(capsys: pytest.CaptureFixture[str], written: Path) -> None:
         "ip[1]    -    -     -       -      0    2    0      8",
     ]
     facts = json.loads("\n".join(inspected(capsys, "m", "--stats", "--json")))
-    one, other = facts["layers"][0]["statistics"]
-    assert one == {
+    weights, bias = facts["layers"][0]["statistics"]
+    assert weights == {
         "count": 6,
         "min": -3.0,
         "max": 2.0,
@@ -163,7 +163,7 @@ def test_statistics(capsys: pytest.CaptureFixture[str], written: Path) -> None:
         "infs": 1,
         "bytes": 24,
     }
-    assert (other["min"], other["mean"], other["std"], other["nans"]) == (None, None, None, 2)
+    assert (bias["min"], bias["mean"], bias["std"], bias["nans"]) == (None, None, None, 2)
 
 
 def test_json_tells_the_same(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
@@ -286,8 +286,8 @@ def test_inputs_without_shapes(capsys: pytest.CaptureFixture[str], written: Path
 def test_sizes_that_are_none(
     capsys: pytest.CaptureFixture[str], digits: tuple[str, str], size: str
 ) -> None:
-    told = refused(capsys, digits[0], "--size", size, code=2)
-    assert "is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227" in told
+    message = refused(capsys, digits[0], "--size", size, code=2)
+    assert "is not HEIGHTxWIDTH, nor a whole shape like 1x3x227x227" in message
 
 
 def test_how_a_model_fits_its_net(capsys: pytest.CaptureFixture[str], written: Path) -> None:
@@ -421,9 +421,9 @@ def test_the_shape_of_a_data_layer(
         'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '
         "convolution_param { num_output: 4 kernel_size: 3 } }\n"
     )
-    told = inspected(capsys, "n", "--size", "data=1x3x8x8", "--field")
-    assert any("1x4x6x6" in line and "3x3" in line for line in told)
-    assert inspected(capsys, "n", "--input-shape", "data=1x3x8x8", "--field") == told
+    printed = inspected(capsys, "n", "--size", "data=1x3x8x8", "--field")
+    assert any("1x4x6x6" in line and "3x3" in line for line in printed)
+    assert inspected(capsys, "n", "--input-shape", "data=1x3x8x8", "--field") == printed
     assert any("1x5" in x for x in inspected(capsys, "n", "--input-shape", "label=1x5"))
     assert refused(capsys, "n", "--size", "8") == (
         "error: n: a size is given, but the net declares no input; give a layer's top a whole "

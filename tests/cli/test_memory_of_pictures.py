@@ -72,7 +72,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("how", ["the budget", "the system"])
 def test_a_batch_goes_on(folder: Path, command: str, how: str) -> None:
-    options, one, written = COMMANDS[command]
+    options, arguments, written = COMMANDS[command]
     words = [
         command,
         "a.png",
@@ -88,7 +88,7 @@ def test_a_batch_goes_on(folder: Path, command: str, how: str) -> None:
         done = in_child(folder, "-m", "netsurgery", *words, "--max-memory", "300MiB")
         said = "b.png: decoding it needs 381.6 MiB of memory; 300.0 MiB may be used (--max-memory)"
     else:
-        first = one + " --force --size 40x40 -q " + " ".join(NET)
+        first = arguments + " --force --size 40x40 -q " + " ".join(NET)
         done = in_child(folder, "-c", LIMITED, "250", first, *words, "--max-memory", "64GiB")
         said = "b.png: not enough memory for this picture"
     assert len(done.stderr.splitlines()) == 2, done.stderr
@@ -101,8 +101,8 @@ def test_a_batch_goes_on(folder: Path, command: str, how: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_one_alone_is_named(folder: Path, command: str) -> None:
-    _, one, _ = COMMANDS[command]
-    words = [command, "b.png", *one.split(), *NET, "-q", "--max-memory", "300MiB"]
+    _, arguments, _ = COMMANDS[command]
+    words = [command, "b.png", *arguments.split(), *NET, "-q", "--max-memory", "300MiB"]
     done = in_child(folder, "-m", "netsurgery", *words)
     assert done.returncode == 1
     assert done.stderr.startswith("error: b.png: decoding it needs")

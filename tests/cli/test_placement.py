@@ -67,7 +67,7 @@ def facts(args: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
 @pytest.mark.parametrize("blob", ["grid", "up", "crop", "interp", "upsample"])
 def test_all_say_the_same(folder: Path, capsys: pytest.CaptureFixture[str], blob: str) -> None:
     layers = facts(["inspect", "net.prototxt", "--field"], capsys)["layers"]
-    (field,) = next(one["fields"] for one in layers if one["name"] == blob)
+    (field,) = next(item["fields"] for item in layers if item["name"] == blob)
     args = ["features", "p.png", *MODEL, "--blob", blob, "-o", "f.npz", "--size", "image"]
     (image,) = facts(args, capsys)["images"]
     (feature,) = image["blobs"]
@@ -114,7 +114,7 @@ def test_cells_behind_a_gate_see_the_whole_picture(
     Path("net.prototxt").write_text(GATED)
     assert run(["init", "net.prototxt", "-o", "net.caffemodel", "-q", "--force"]) == 0
     layers = facts(["inspect", "net.prototxt", "--field"], capsys)["layers"]
-    whole = {one["name"]: one["fields"][0]["whole"] for one in layers if one["fields"][0]}
+    whole = {each["name"]: each["fields"][0]["whole"] for each in layers if each["fields"][0]}
     assert whole == {"conv1": False, "pooled": True, "scaled": True}
     args = ["features", "p.png", *MODEL, "--size", "image", "-o", "f.npz"]
     (image,) = facts([*args, "--blob", "scaled", "--blob", "pooled"], capsys)["images"]

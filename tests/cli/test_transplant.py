@@ -67,11 +67,11 @@ def test_it_tells_of_every_param(capsys: pytest.CaptureFixture[str]) -> None:
 def test_left_and_dropped(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("dense.prototxt", "-o", "out.caffemodel", "--json", *options) == 0
     facts = json.loads(capsys.readouterr().out)
-    found = {(param["outcome"], param["reason"]) for param in facts["params"]}
+    outcomes = {(param["outcome"], param["reason"]) for param in facts["params"]}
     if options:
         assert facts["counts"]["unmatched"] == facts["counts"]["dropped"] == 0
     else:
-        assert found == {
+        assert outcomes == {
             ("copied", ""),
             ("unmatched", "absent: Caffe fills it"),
             ("dropped", "the target has no such layer"),

@@ -128,9 +128,9 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["upgrade", "old.prototxt", "--dry-run", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found.pop("diff").startswith("--- old.prototxt\n+++ upgraded\n")
-    assert found.pop("steps") == [
+    report = json.loads(capsys.readouterr().out)
+    assert report.pop("diff").startswith("--- old.prototxt\n+++ upgraded\n")
+    assert report.pop("steps") == [
         {
             "layer": "ip",
             "fields": ["type"],
@@ -153,7 +153,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
             "what": "input 'data' becomes a layer Input",
         },
     ]
-    assert found == {
+    assert report == {
         "input": "old.prototxt",
         "kind": "prototxt",
         "generation": "V1",
@@ -252,9 +252,9 @@ def test_convert_upgrades_a_v0_net_and_says_so(capsys: pytest.CaptureFixture[str
     )
     command = ["convert", "v0.prototxt", "old.caffemodel", "--engine", "embedded", "--dry-run"]
     assert run([*command, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["layers"][0]["params"][0]["new_shape"] == [3, 2, 4, 4]
-    assert found["notes"][0] == (
+    report = json.loads(capsys.readouterr().out)
+    assert report["layers"][0]["params"][0]["new_shape"] == [3, 2, 4, 4]
+    assert report["notes"][0] == (
         "the net is of Caffe's first generation (V0): it was upgraded first, as by `upgrade`"
     )
 
@@ -264,8 +264,8 @@ def test_convert_answers_a_v1_net_in_v1(capsys: pytest.CaptureFixture[str]) -> N
     Path("old.prototxt").write_text(text)
     command = ["convert", "old.prototxt", "old.caffemodel", "--engine", "embedded", "-q"]
     assert run(command) == 0
-    made = Path("old_full_conv.prototxt").read_text()
-    assert "layers {" in made
-    assert "type: CONVOLUTION" in made
+    content = Path("old_full_conv.prototxt").read_text()
+    assert "layers {" in content
+    assert "type: CONVOLUTION" in content
     with Caffemodel.open("old_full_conv.caffemodel") as model:
         assert model.generation == "V1"

@@ -53,16 +53,16 @@ MAP = "--prototxt {} --weights m --engine embedded"
 def test_every_command_takes_a_v0_net_and_says_so(
     command: str, output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told, made = [], []
+    printed, contents = [], []
     for net in ("v2", "v0"):
         force = ["--force"] if output and net == "v0" else []
         assert run([*command.format(net).split(), *force]) == 0, capsys.readouterr().err
         out, err = capsys.readouterr()
-        told.append([line.replace("note: v0: ", "note: ") for line in (out + err).splitlines()])
-        made.append(Path(output).read_bytes().replace(b"v0", b"v2") if output else b"")
-    assert made[0] == made[1]
-    assert NOTE not in told[0]
-    assert told[1].count(NOTE) == 1
+        printed.append([line.replace("note: v0: ", "note: ") for line in (out + err).splitlines()])
+        contents.append(Path(output).read_bytes().replace(b"v0", b"v2") if output else b"")
+    assert contents[0] == contents[1]
+    assert NOTE not in printed[0]
+    assert printed[1].count(NOTE) == 1
 
 
 def test_a_v0_net_given_twice_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,10 +91,10 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["samples"] == 2
     assert facts["inputs"] == {"data": [1, 1, 32, 32]}
     assert facts["first_difference"] is None
-    made = facts["maps"][1]
-    assert made["top_class_agrees"] == made["cells"] == 64
-    assert made["inexact_because"] == []
-    assert {(one["layer"], one["status"]) for one in facts["params"]} >= {
+    class_map = facts["maps"][1]
+    assert class_map["top_class_agrees"] == class_map["cells"] == 64
+    assert class_map["inexact_because"] == []
+    assert {(param["layer"], param["status"]) for param in facts["params"]} >= {
         ("conv1", "equal"),
         ("ip1", "reshaped"),
     }
@@ -120,8 +120,8 @@ def test_what_agrees_is_not_called_the_same(
         value = weights.layer("conv2").blobs[0].numpy().flat[288]
     Path("other.caffemodel").write_bytes(Path(OLD[1]).read_bytes())
     tamper("other.caffemodel", "conv2", np.nextafter(value, np.float32(9)))
-    other = [OLD[0], "other.caffemodel"]
-    assert run(["verify", *OLD, *other, "--random", "2"]) == 0
+    tampered_net = [OLD[0], "other.caffemodel"]
+    assert run(["verify", *OLD, *tampered_net, "--random", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "params: 9 equal, 1 different (conv2[0])"
     assert lines[0] == (
@@ -167,7 +167,7 @@ def test_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         Image.fromarray(pixels).save(f"{seed}.png")
     facts = as_json([*OLD, *NEW, "--image", "0.png", "--image", "1.png"], capsys)
     assert facts["samples"] == 2
-    assert [one["cells"] for one in facts["maps"]] == [128, 128]
+    assert [class_map["cells"] for class_map in facts["maps"]] == [128, 128]
     assert as_json([*OLD, *NEW, "--image", "0.png", "--random", "3"], capsys)["samples"] == 4
     assert run(["verify", *OLD, *NEW, "--image", "0.png", "--random", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -195,11 +195,11 @@ def test_padding_is_told_and_does_not_decide(
     padded = ["padded.prototxt", "padded.caffemodel"]
     assert run(["init", padded[0], "-o", padded[1], "-q", "--seed", "1"]) == 0
     assert run(["convert", *padded, "-q"]) == 0
-    made = [f"padded_full_conv.{kind}" for kind in ("prototxt", "caffemodel")]
-    (one,) = as_json([*padded, *made], capsys)["maps"]
-    assert one["inexact_because"] == ["'conv' pads by 1"]
-    assert one["relative"] > 0.01
-    assert run(["verify", *padded, *made]) == 0
+    converted = [f"padded_full_conv.{kind}" for kind in ("prototxt", "caffemodel")]
+    (class_map,) = as_json([*padded, *converted], capsys)["maps"]
+    assert class_map["inexact_because"] == ["'conv' pads by 1"]
+    assert class_map["relative"] > 0.01
+    assert run(["verify", *padded, *converted]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "no difference in the outputs on 1 random input (tolerance 1e-05 relative)"
     assert lines[-2:] == [
@@ -368,9 +368,9 @@ def test_cells_between_those_of_a_layer_before_are_not_meant_to_be_equal(
     reason = "'c' has a cell every 2x2 pixels only"
     assert "not verified: map fc-conv has each" in capsys.readouterr().out
     new = ["s_full_conv.prototxt", "s_full_conv.caffemodel"]
-    (made,) = as_json([*old, *new], capsys)["maps"]
-    assert made["inexact_because"] == [reason]
-    assert made["relative"] > 1e-3
+    (class_map,) = as_json([*old, *new], capsys)["maps"]
+    assert class_map["inexact_because"] == [reason]
+    assert class_map["relative"] > 1e-3
 
 
 def test_a_padded_map_is_not_called_verified(
