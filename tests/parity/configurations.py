@@ -73,7 +73,7 @@ def elementwise(
     """A layer that treats every element by itself."""
 
     @st.composite
-    def made(draw: Draw) -> Trial:
+    def trial(draw: Draw) -> Trial:
         text = "".join(maybe(draw, name, strategy) for name, strategy in choices)
         return Trial(
             kind,
@@ -83,7 +83,7 @@ def elementwise(
             in_place=in_place and draw(st.booleans()),
         )
 
-    return made()
+    return trial()
 
 
 def pair(draw: Draw, name: str, short: str, low: int, high: int) -> tuple[str, tuple[int, int]]:
@@ -251,8 +251,8 @@ def concat(draw: Draw) -> Trial:
     sizes = draw(st.lists(whole(1, 5), min_size=1, max_size=4))
     bottoms = tuple((*shape[:chosen], n, *shape[chosen + 1 :]) for n in sizes)
     name = "concat_dim" if draw(whole(0, 3)) == 0 else "axis"
-    given = chosen if name == "concat_dim" else chosen - draw(st.sampled_from([0, len(shape)]))
-    return Trial("Concat", body("concat_param", f"{name}: {given}"), bottoms)
+    counted = chosen if name == "concat_dim" else chosen - draw(st.sampled_from([0, len(shape)]))
+    return Trial("Concat", body("concat_param", f"{name}: {counted}"), bottoms)
 
 
 @st.composite
@@ -310,8 +310,8 @@ def reshape(draw: Draw) -> Trial:
     if way == "zeros" and axes and draw(st.booleans()):
         dims[-1] = -1
     text = body("shape", " ".join(f"dim: {dim}" for dim in dims))
-    given = start - draw(st.sampled_from([0, len(shape) + 1]))
-    text += f" axis: {given} num_axes: {axes}"
+    counted = start - draw(st.sampled_from([0, len(shape) + 1]))
+    text += f" axis: {counted} num_axes: {axes}"
     return Trial("Reshape", body("reshape_param", text), (shape,))
 
 
@@ -338,7 +338,7 @@ def crop(draw: Draw) -> Trial:
     like = tuple(
         draw(whole(1, dim)) if i >= first else draw(whole(1, 4)) for i, dim in enumerate(shape)
     )
-    room = [dim - wanted for dim, wanted in zip(shape, like, strict=True)][first:]
+    room = [dim - target for dim, target in zip(shape, like, strict=True)][first:]
     offsets = [draw(whole(0, spare)) for spare in room]
     if draw(st.booleans()):
         offsets = [draw(whole(0, min(room)))]

@@ -3,7 +3,7 @@
     python tests/parity/conformance.py [CONFIGURATIONS [TYPE ...]]
 
 prints two tables: layer type, configurations tried, largest relative difference. For a type of a
-fork, which Caffe has not, a reference written from the fork's definition stands for Caffe.
+fork, which Caffe does not have, a reference written from the fork's definition stands for Caffe.
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ def drawn(how: str, shape: Shape, rng: np.random.Generator) -> Array:
         return np.array(rows, np.float32).reshape(shape)
     if kind == "cont":
         # Whole sequences begin with 0; later zeros begin a new one.
-        made = (rng.random(shape) < 0.7).astype(np.float32)
-        made[0] *= limit == "anywhere"
-        return made
+        mask = (rng.random(shape) < 0.7).astype(np.float32)
+        mask[0] *= limit == "anywhere"
+        return mask
     if kind == "distinct":
         count = int(np.prod(shape))
         return (rng.permutation(count).reshape(shape) - count / 2 + 0.25).astype(np.float32)
@@ -132,10 +132,10 @@ def drawn(how: str, shape: Shape, rng: np.random.Generator) -> Array:
 
 def _boxes(pictures: int, size: int, shape: Shape, rng: np.random.Generator) -> Array:
     """Rows of a picture's number and two corners, some of them outside or the wrong way round."""
-    made = rng.integers(-size // 4, size + size // 4 + 1, (shape[0], 5)).astype(np.float32)
-    made += rng.integers(0, 3, made.shape).astype(np.float32) / 4
-    made[:, 0] = rng.integers(0, pictures, shape[0])
-    return made.reshape(shape)
+    boxes = rng.integers(-size // 4, size + size // 4 + 1, (shape[0], 5)).astype(np.float32)
+    boxes += rng.integers(0, 3, boxes.shape).astype(np.float32) / 4
+    boxes[:, 0] = rng.integers(0, pictures, shape[0])
+    return boxes.reshape(shape)
 
 
 def difference(ours: Array, theirs: Array) -> float:
@@ -145,12 +145,12 @@ def difference(ours: Array, theirs: Array) -> float:
     odd = ~np.isfinite(theirs) | (np.abs(theirs) > HUGE)
     if not np.array_equal(ours[odd], theirs[odd], equal_nan=True):
         return float("inf")
-    plain, other = theirs[~odd].astype(np.float64), ours[~odd].astype(np.float64)
+    plain, ours_plain = theirs[~odd].astype(np.float64), ours[~odd].astype(np.float64)
     if not plain.size:
         return 0.0
-    if not np.isfinite(other).all():
+    if not np.isfinite(ours_plain).all():
         return float("inf")
-    return float(np.abs(plain - other).max() / max(np.abs(plain).max(), 1e-30))
+    return float(np.abs(plain - ours_plain).max() / max(np.abs(plain).max(), 1e-30))
 
 
 def compare(engines: Engines, trial: Trial, seed: int) -> float:
@@ -163,13 +163,13 @@ def compare(engines: Engines, trial: Trial, seed: int) -> float:
     with engines.caffe().load(path) as theirs:
         randomize(theirs, trial, rng)
         theirs.save(weights)
-        wanted = theirs.forward(inputs, tops(trial))
+        expected = theirs.forward(inputs, tops(trial))
         shapes = {name: shape for name, shape in theirs.blobs.items() if "_split_" not in name}
         with engines.embedded.load(path, weights) as ours:
             if dict(ours.blobs) != shapes:
                 raise AssertionError(f"shapes {dict(ours.blobs)}, Caffe's {shapes}")
-            made = ours.forward(inputs, tops(trial))
-    return max(difference(made[top], wanted[top]) for top in wanted)
+            actual = ours.forward(inputs, tops(trial))
+    return max(difference(actual[top], expected[top]) for top in expected)
 
 
 def randomize(net: CaffeNet, trial: Trial, rng: np.random.Generator) -> None:
@@ -198,14 +198,14 @@ def compare_reference(engines: Engines, kind: str, trial: Trial, seed: int) -> f
     shapes = PARAMS[kind](layer, list(trial.bottoms)) if kind in PARAMS else []
     params = [param(trial, index, shape, rng) for index, shape in enumerate(shapes)]
     write_model(weights, model_layer("tried", trial.type, *params))
-    wanted = REFERENCES[kind](layer, list(inputs.values()), params)
+    reference = REFERENCES[kind](layer, list(inputs.values()), params)
     with engines.embedded.load(path, weights) as ours:
-        made = ours.forward(inputs, tops(trial))
-        for top, expected in zip(tops(trial), wanted, strict=True):
+        actual = ours.forward(inputs, tops(trial))
+        for top, expected in zip(tops(trial), reference, strict=True):
             assert ours.blobs[top] == expected.shape, f"{ours.blobs[top]}, not {expected.shape}"
     return max(
-        difference(made[top], expected.astype(np.float32))
-        for top, expected in zip(tops(trial), wanted, strict=True)
+        difference(actual[top], expected.astype(np.float32))
+        for top, expected in zip(tops(trial), reference, strict=True)
     )
 
 
@@ -270,9 +270,9 @@ def main(arguments: Sequence[str]) -> int:
 
     with ExitStack() as stack, engines(live) as both:
         for trials in (TRIALS, FORK_TRIALS):
-            wanted = [kind for kind in sorted(trials) if kind in (arguments[1:] or trials)]
+            chosen = [kind for kind in sorted(trials) if kind in (arguments[1:] or trials)]
             print("\n| layer type | configurations | largest difference |\n|---|---|---|")
-            for kind in wanted:
+            for kind in chosen:
                 try:
                     apart = measure(both, kind, trials[kind], count, tolerance(kind))
                     print(f"| {kind} | {both.tried[kind]} | {apart:.1e} |", flush=True)

@@ -183,9 +183,9 @@ def roi_pooling(draw: Draw) -> Trial:
 
 def sizes(draw: Draw, name: str, low: int, high: int) -> str:
     """One for both sides, one each, or none."""
-    one, other = draw(whole(low, high)), draw(whole(low, high))
-    both = f"img_size: {one} " if name == "img" else f"{name}: {one} "
-    return str(draw(st.sampled_from(["", both, f"{name}_h: {one} {name}_w: {other} "])))
+    height, width = draw(whole(low, high)), draw(whole(low, high))
+    both = f"img_size: {height} " if name == "img" else f"{name}: {height} "
+    return str(draw(st.sampled_from(["", both, f"{name}_h: {height} {name}_w: {width} "])))
 
 
 @st.composite

@@ -70,8 +70,8 @@ def bn_of_segnet(layer: Layer, bottoms: list[Array], params: list[Array]) -> lis
 def bn_of_pspnet(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
     x, (slope, bias, mean, variance) = image(bottoms[0]), map(by_channel, params)
     eps = layer.param("bn_param").number("eps", 1e-5)
-    made = slope * (x - mean) / np.sqrt(variance + eps) + bias
-    return [made.reshape(bottoms[0].shape)]
+    result = slope * (x - mean) / np.sqrt(variance + eps) + bias
+    return [result.reshape(bottoms[0].shape)]
 
 
 def batch_norm_of_nvcaffe(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -103,19 +103,19 @@ def reorg(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]
     stride, back = message.integer("stride", 2), message.boolean("reverse", False)
     batch, channels, height, width = x.shape
     fewer, flat = channels // stride**2, x.ravel()
-    made = np.empty_like(flat)
+    result = np.empty_like(flat)
     for n, k, j, i in np.ndindex(*x.shape):
-        here = i + width * (j + height * (k + channels * n))
+        source = i + width * (j + height * (k + channels * n))
         part, offset = k % fewer, k // fewer
         column, row = i * stride + offset % stride, j * stride + offset // stride
-        there = column + width * stride * (row + height * stride * (part + fewer * n))
+        target = column + width * stride * (row + height * stride * (part + fewer * n))
         if back:
-            made[there] = flat[here]
+            result[target] = flat[source]
         else:
-            made[here] = flat[there]
+            result[source] = flat[target]
     if back:
-        return [made.reshape(batch, fewer, height * stride, width * stride)]
-    return [made.reshape(batch, channels * stride**2, height // stride, width // stride)]
+        return [result.reshape(batch, fewer, height * stride, width * stride)]
+    return [result.reshape(batch, channels * stride**2, height // stride, width // stride)]
 
 
 def reverse(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -127,9 +127,9 @@ def pad(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
     message, x = layer.param("pad_param"), wide(bottoms[0])
     each = [size.as_int() for size in message.scalars("paddings")]
     shape = [size + sum(each[2 * i : 2 * i + 2]) for i, size in enumerate(x.shape)]
-    made = np.full(shape, message.number("constant_values", 0.0))
-    made[tuple(slice(each[2 * i], each[2 * i] + size) for i, size in enumerate(x.shape))] = x
-    return [made]
+    result = np.full(shape, message.number("constant_values", 0.0))
+    result[tuple(slice(each[2 * i], each[2 * i] + size) for i, size in enumerate(x.shape))] = x
+    return [result]
 
 
 def transpose(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -147,11 +147,11 @@ def permute(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wid
 def shuffle_channel(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
     group, x = layer.param("shuffle_channel_param").integer("group", 1), wide(bottoms[0])
     columns = x.shape[1] // group
-    made = np.empty_like(x)
+    result = np.empty_like(x)
     for i in range(group):
         for j in range(columns):
-            made[:, j * group + i] = x[:, i * columns + j]
-    return [made]
+            result[:, j * group + i] = x[:, i * columns + j]
+    return [result]
 
 
 def interp(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -165,7 +165,7 @@ def interp(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide
     else:
         size = [(n - 1) // message.integer("shrink_factor", 1) + 1 for n in x.shape[2:]]
         size = [n + (n - 1) * (message.integer("zoom_factor", 1) - 1) for n in size]
-    made = np.empty((*x.shape[:2], *size))
+    result = np.empty((*x.shape[:2], *size))
     rates = [(o - 1) / (n - 1) if n > 1 else 0.0 for o, n in zip(x.shape[2:], size, strict=True)]
     for i, j in np.ndindex(*size):
         y0, x0 = int(rates[0] * i), int(rates[1] * j)
@@ -173,8 +173,8 @@ def interp(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide
         y1, x1 = min(y0 + 1, x.shape[2] - 1), min(x0 + 1, x.shape[3] - 1)
         upper = (1 - dx) * x[:, :, y0, x0] + dx * x[:, :, y0, x1]
         lower = (1 - dx) * x[:, :, y1, x0] + dx * x[:, :, y1, x1]
-        made[:, :, i, j] = (1 - dy) * upper + dy * lower
-    return [made]
+        result[:, :, i, j] = (1 - dy) * upper + dy * lower
+    return [result]
 
 
 def upsample(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -189,10 +189,10 @@ def upsample(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wi
         factors = [message.integer(f"scale_{side}", both) for side in "hw"]
         less = [message.boolean(f"pad_out_{side}", False) for side in "hw"]
         size = [n * f - int(cut) for n, f, cut in zip(x.shape[2:], factors, less, strict=True)]
-    made = np.zeros((*x.shape[:2], size[0] * size[1]))
+    result = np.zeros((*x.shape[:2], size[0] * size[1]))
     for n, c, i, j in np.ndindex(*x.shape):
-        made[n, c, int(bottoms[1][n, c, i, j])] = x[n, c, i, j]
-    return [made.reshape(*x.shape[:2], *size)]
+        result[n, c, int(bottoms[1][n, c, i, j])] = x[n, c, i, j]
+    return [result.reshape(*x.shape[:2], *size)]
 
 
 def axpy(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -208,12 +208,12 @@ def depthwise(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[W
     rows, columns = ((kernel.shape[2 + i] - 1) * dilation + 1 for i in range(2))
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     cells = [(padded.shape[2] - rows) // stride + 1, (padded.shape[3] - columns) // stride + 1]
-    made = np.empty((*x.shape[:2], *cells))
+    result = np.empty((*x.shape[:2], *cells))
     for i, j in np.ndindex(*cells):
         y0, x0 = i * stride, j * stride
         window = padded[:, :, y0 : y0 + rows : dilation, x0 : x0 + columns : dilation]
-        made[:, :, i, j] = (window * kernel[:, 0]).sum(axis=(2, 3))
-    return [made + by_channel(params[1]) if len(params) > 1 else made]
+        result[:, :, i, j] = (window * kernel[:, 0]).sum(axis=(2, 3))
+    return [result + by_channel(params[1]) if len(params) > 1 else result]
 
 
 def c_round(value: float) -> int:
@@ -226,7 +226,7 @@ def roi_pooling(layer: Layer, bottoms: list[Array], params: list[Array]) -> list
     message, x, boxes = layer.param("roi_pooling_param"), wide(bottoms[0]), bottoms[1]
     size = [message.integer(name, 0) for name in ("pooled_h", "pooled_w")]
     scale = np.float32(message.number("spatial_scale", 1.0))
-    made = np.zeros((len(boxes), x.shape[1], *size))
+    result = np.zeros((len(boxes), x.shape[1], *size))
     for n, box in enumerate(boxes.reshape(len(boxes), 5)):
         left, top, right, bottom = (c_round(float(corner * scale)) for corner in box[1:])
         spans = []
@@ -247,8 +247,8 @@ def roi_pooling(layer: Layer, bottoms: list[Array], params: list[Array]) -> list
         for i, (y0, y1) in enumerate(spans[0]):
             for j, (x0, x1) in enumerate(spans[1]):
                 if y1 > y0 and x1 > x0:
-                    made[n, :, i, j] = x[int(box[0]), :, y0:y1, x0:x1].max(axis=(1, 2))
-    return [made]
+                    result[n, :, i, j] = x[int(box[0]), :, y0:y1, x0:x1].max(axis=(1, 2))
+    return [result]
 
 
 def prior_box(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[Wide]:
@@ -271,11 +271,11 @@ def prior_box(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[W
         step_h, step_w = message.number("step_h", 0), message.number("step_w", 0)
     ratios = [1.0]
     for ratio in numbers("aspect_ratio"):
-        if all(abs(ratio - other) >= 1e-6 for other in ratios):
+        if all(abs(ratio - known) >= 1e-6 for known in ratios):
             ratios.append(ratio)
             if message.boolean("flip", True):
                 ratios.append(1 / ratio)
-    made: list[float] = []
+    items: list[float] = []
     for i, j in np.ndindex(rows, columns):
         offset = message.number("offset", 0.5)
         y, x = (i + offset) * step_h, (j + offset) * step_w
@@ -286,8 +286,8 @@ def prior_box(layer: Layer, bottoms: list[Array], params: list[Array]) -> list[W
             boxes += [(size * np.sqrt(r), size / np.sqrt(r)) for r in ratios if abs(r - 1) >= 1e-6]
             for w, h in boxes:
                 corners = (x - w / 2) / wide_, (y - h / 2) / high
-                made += [*corners, (x + w / 2) / wide_, (y + h / 2) / high]
-    boxes_ = np.array(made)
+                items += [*corners, (x + w / 2) / wide_, (y + h / 2) / high]
+    boxes_ = np.array(items)
     if message.boolean("clip", False):
         boxes_ = boxes_.clip(0, 1)
     variances = numbers("variance") or [0.1]

@@ -95,7 +95,7 @@ def numbers_of(blob: StoredBlob) -> Chunks:
 def test_caffe_loads_what_we_write(
     caffe_engine: PycaffeEngine, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Every shape written anew, every first blob's numbers too, the net renamed."""
+    """Every shape written again, every first blob's numbers too, the net renamed."""
     prototxt, weights = trained
     out = tmp_path / "new.caffemodel"
     with caffe_engine.load(prototxt, weights) as net, Caffemodel.open(weights) as model:
@@ -202,9 +202,9 @@ def test_every_way_to_write_a_blob(
         Caffemodel.open(tmp_path / "model") as model,
         caffe_engine.load(tmp_path / "net.prototxt", tmp_path / "model") as net,
     ):
-        found = model.layer("fc").blobs[0]
-        assert math.prod(found.shape) == 6
-        assert net.param("fc", 0).tobytes() == found.numpy().tobytes()
+        stored = model.layer("fc").blobs[0]
+        assert math.prod(stored.shape) == 6
+        assert net.param("fc", 0).tobytes() == stored.numpy().tobytes()
 
 
 def test_params_for_a_layer_that_has_none_are_refused_as_by_caffe(
@@ -217,10 +217,10 @@ def test_params_for_a_layer_that_has_none_are_refused_as_by_caffe(
     model.write_bytes(weights + delimited(100, delimited(1, b"r") + slope))
     with pytest.raises(EngineFailed, match=r"Incompatible number of blobs for layer r "):
         caffe_engine.load(prototxt, model, partial=True)
-    told = f"layer 'r' (ReLU): {model} has 1 params for it, expected 0"
+    message = f"layer 'r' (ReLU): {model} has 1 params for it, expected 0"
     with pytest.raises(NetError) as caught:
         open_engine(EngineOptions()).load(prototxt, model)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
     with NetWithWeights.open(prototxt, model) as opened:
         (differing,) = inspect_net(opened).differing
     assert (differing.layer, differing.net, differing.model) == ("r", (), ((2, 3),))

@@ -159,7 +159,7 @@ def test_what_is_left_is_what_it_was(kind: str, tmp_path: Path) -> None:
         deadline=None,
     )
     @given(data=st.data())
-    def one(data: st.DataObject) -> None:
+    def try_cut(data: st.DataObject) -> None:
         trial = data.draw(ALL[kind])
         if not trial.bottoms or not all(trial.bottoms):
             return
@@ -171,7 +171,7 @@ def test_what_is_left_is_what_it_was(kind: str, tmp_path: Path) -> None:
         if compare(trimmed, trial, tolerance(kind)) and not cut.same:
             tried.append(trial)
 
-    one()
+    try_cut()
     if kind in WRITTEN:
         trial = WRITTEN[kind]
         trimmed = Trimmed(tmp_path, trial, 0, Cut(1, (3, 0, 2), trial.bottoms[0][1]), 0)

@@ -116,8 +116,8 @@ print(json.dumps(found))
 def loaded(run_in_caffe: Callable[..., str], paths: list[Path], folder: Path) -> list[bool]:
     """Which of the prototxts real Caffe loads."""
     (folder / "paths.json").write_text(json.dumps([str(path) for path in paths]))
-    found: list[bool] = json.loads(run_in_caffe(LOADING, folder / "paths.json").splitlines()[-1])
-    return found
+    loads: list[bool] = json.loads(run_in_caffe(LOADING, folder / "paths.json").splitlines()[-1])
+    return loads
 
 
 def said(path: Path) -> bool:
@@ -133,8 +133,8 @@ def test_nets_of_every_kind(run_in_caffe: Callable[..., str], tmp_path: Path) ->
     for number, (place, text) in enumerate(CHANGES):
         paths.append(tmp_path / f"{number}.prototxt")
         net = NET.replace(place, text)
-        for other in ("TOP", "LAYER", "CONV", "POOL"):
-            net = net.replace(f" {other}", "")
+        for kind in ("TOP", "LAYER", "CONV", "POOL"):
+            net = net.replace(f" {kind}", "")
         paths[-1].write_text(net)
     real = loaded(run_in_caffe, paths, tmp_path)
     wrong = [
@@ -180,16 +180,16 @@ def test_weights_that_caffe_cannot_read(
     net.write_text(text)
     weight, bias = np.ones((2, 3, 3, 3), np.float32), np.ones(2, np.float32)
     how, strange = MODELS[name]
-    other = delimited(100, delimited(1, b"other") + strange)
+    layer_of_v2 = delimited(100, delimited(1, b"other") + strange)
     conv = model_layer("conv", "Convolution", weight, bias, how=how)
-    path = write_model(tmp_path / "m.caffemodel", conv, other)
-    found = check(net, path).engines["Caffe 1.0"]
+    path = write_model(tmp_path / "m.caffemodel", conv, layer_of_v2)
+    engine = check(net, path).engines["Caffe 1.0"]
     try:
         caffe_engine.load(net, path)
         runs = True
     except NetsurgeryError:
         runs = False
-    assert found.runs is runs
+    assert engine.runs is runs
     assert runs is (name in ("its own", "a field that nobody knows"))
 
 

@@ -82,15 +82,15 @@ def test_a_layer_whose_params_do_not_fit_is_left_to_the_embedded_engine(
         content = Path("net.caffemodel").read_bytes()
     new = content[: old.start] + model_layer("bn", "BatchNorm", *five) + content[old.end :]
     Path("net.caffemodel").write_bytes(new)
-    told = "layer 'bn': the model has 5 params for it, expected 3: kept as it is in the model"
+    message = "layer 'bn': the model has 5 params for it, expected 3: kept as it is in the model"
     assert run(["convert", "net.prototxt", "net.caffemodel"]) == 0
     out = capsys.readouterr().out
-    assert told in out
+    assert message in out
     assert "note: Caffe does not load layer 'bn': the embedded engine was used\n" in out
-    given = ["convert", "net.prototxt", "net.caffemodel", "-o", "caffe", "--engine", "caffe"]
-    assert run(given) == 1
-    told = "layer 'bn' (BatchNorm): net.caffemodel has 5 params for it, expected 3"
-    assert told in capsys.readouterr().err
+    arguments = ["convert", "net.prototxt", "net.caffemodel", "-o", "caffe", "--engine", "caffe"]
+    assert run(arguments) == 1
+    message = "layer 'bn' (BatchNorm): net.caffemodel has 5 params for it, expected 3"
+    assert message in capsys.readouterr().err
     assert not Path("caffe").exists()
 
 
@@ -129,8 +129,8 @@ def test_every_command_that_runs_nets_falls_back(capsys: pytest.CaptureFixture[s
     assert run(["classify-map", "a.png", "a.png", "--json"]) == 0
     got = capsys.readouterr()
     assert got.err.count(TYPE) == 1
-    told = [json.loads(line)["engine"] for line in got.out.splitlines()]
-    assert [one["name"] for one in told] == ["embedded", "embedded"]
+    engines = [json.loads(line)["engine"] for line in got.out.splitlines()]
+    assert [engine["name"] for engine in engines] == ["embedded", "embedded"]
     assert run(["features", "a.png", "--blob", "conv", "-o", "a.npz", "--json"]) == 0
     got = capsys.readouterr()
     assert f"\nnote: {TYPE}\n" in got.err
@@ -207,8 +207,8 @@ def make_refused(name: str) -> str:
     if name == "raw numbers":
         with Caffemodel.open(path) as model:
             layers = [
-                model_layer(one.name, one.type, *(blob.numpy() for blob in one.blobs), how="raw")
-                for one in model.layers
+                model_layer(each.name, each.type, *(blob.numpy() for blob in each.blobs), how="raw")
+                for each in model.layers
             ]
             write_model(path, *layers)
     return words
@@ -236,8 +236,8 @@ def test_caffes_refusal_is_a_note_in_every_command_that_runs_nets(
     # Raw numbers are written so that Caffe reads them.
     by = "caffe 1.0" if name == "raw numbers" else "embedded (ONNX Runtime"
     assert f"by {by}" in capsys.readouterr().out
-    given = ["--prototxt", "net.prototxt", "--weights", "net.caffemodel"]
-    assert run(["features", "a.png", *given, "--blob", "conv", "-o", "a.npz"]) == 0
+    net_options = ["--prototxt", "net.prototxt", "--weights", "net.caffemodel"]
+    assert run(["features", "a.png", *net_options, "--blob", "conv", "-o", "a.npz"]) == 0
     assert words in capsys.readouterr().err
 
 
@@ -264,8 +264,8 @@ def test_data_that_moves_no_params_is_not_given_to_caffe(
     data += 'layer { name: "quiet" type: "Silence" bottom: "more" }'
     Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU) + data)
     for engine in ("auto", "caffe"):
-        given = ["convert", "net.prototxt", "net.caffemodel", "-o", engine, "--engine", engine]
-        assert run(given) == 0
+        arguments = ["convert", "net.prototxt", "net.caffemodel", "-o", engine, "--engine", engine]
+        assert run(arguments) == 0
         out = capsys.readouterr().out
         assert "note: " not in out
         assert "by caffe 1.0" in out
@@ -279,14 +279,14 @@ def test_a_net_that_the_other_engine_does_not_run_is_refused_for_what_it_reads(
     loss = 'layer { name: "loss" type: "HingeLoss" bottom: "ip" bottom: "label" top: "loss" }'
     label = 'layer { name: "data" type: "HDF5Data" top: "label" hdf5_data_param { source: "no" } }'
     Path("net.prototxt").write_text(NET.replace("MIDDLE", RELU) + label + loss)
-    told = (
+    message = (
         "layer 'data' (HDF5Data) reads files ('no'): real Caffe runs such a net only with --allow"
     )
     for engine in ("auto", "caffe"):
-        given = ["verify", *["net.prototxt", "net.caffemodel"] * 2, "--engine", engine]
-        assert run(given) == 2
-        assert f"error: net.prototxt:9:7: {told} reads\n" == capsys.readouterr().err
-        assert run([*given, "--allow", "reads"]) == 2
+        arguments = ["verify", *["net.prototxt", "net.caffemodel"] * 2, "--engine", engine]
+        assert run(arguments) == 2
+        assert f"error: net.prototxt:9:7: {message} reads\n" == capsys.readouterr().err
+        assert run([*arguments, "--allow", "reads"]) == 2
         assert "Failed to open source file: no" in capsys.readouterr().err
 
 
@@ -324,7 +324,7 @@ def test_real_nets_of_caffe_stay_with_caffe(caffe_docs: Path, caffe_engine: Pyca
     for path in sorted(caffe_docs.rglob("*.prototxt")):
         if "solver" in path.name:
             continue
-        found = Prototxt.read(path)
-        assert unknown_field(found.root, "NetParameter", fields) is None, path
-        seen += bool(found.layers)
+        prototxt = Prototxt.read(path)
+        assert unknown_field(prototxt.root, "NetParameter", fields) is None, path
+        seen += bool(prototxt.layers)
     assert seen > 20

@@ -89,10 +89,10 @@ def test_every_type_of_caffe_is_tried_or_refused(caffe_engine: PycaffeEngine) ->
 
 
 def test_difference_is_relative_and_strict() -> None:
-    one = np.array([1, 2, 4], np.float32)
-    assert difference(one + np.float32(0.5), one) == 0.125
-    assert difference(one[:2], one) == float("inf")
+    array = np.array([1, 2, 4], np.float32)
+    assert difference(array + np.float32(0.5), array) == 0.125
+    assert difference(array[:2], array) == float("inf")
     odd = np.array([1, np.nan, -3.4e38], np.float32)
     assert difference(odd, odd) == 0
     assert difference(np.array([1, 2, -3.4e38], np.float32), odd) == float("inf")
-    assert difference(odd, one) == float("inf")
+    assert difference(odd, array) == float("inf")

@@ -104,43 +104,47 @@ def test_the_same_function_and_the_same_params(
 ) -> None:
     prototxt, weights = classifier
     by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
-    by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
+    by_embedded = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
     assert by_caffe.engine.startswith("caffe 1.0.0, CPU")
-    assert by_wire.engine == "embedded"
-    assert by_caffe.paths.prototxt.read_bytes() == by_wire.paths.prototxt.read_bytes()
+    assert by_embedded.engine == "embedded"
+    assert by_caffe.paths.prototxt.read_bytes() == by_embedded.paths.prototxt.read_bytes()
     with (
-        caffe_engine.load(by_caffe.paths.prototxt, by_caffe.paths.weights) as one,
-        caffe_engine.load(by_wire.paths.prototxt, by_wire.paths.weights) as other,
+        caffe_engine.load(by_caffe.paths.prototxt, by_caffe.paths.weights) as caffe_net,
+        caffe_engine.load(by_embedded.paths.prototxt, by_embedded.paths.weights) as embedded_net,
     ):
-        assert_same_params(one, other)
-        assert_maps_as_planned(one, by_caffe)
+        assert_same_params(caffe_net, embedded_net)
+        assert_maps_as_planned(caffe_net, by_caffe)
         with caffe_engine.load(prototxt, weights) as original:
-            assert_same_function(original, one, by_caffe)
-    for made in (by_caffe, by_wire):
-        made.paths.weights.unlink()
+            assert_same_function(original, caffe_net, by_caffe)
+    for conversion in (by_caffe, by_embedded):
+        conversion.paths.weights.unlink()
 
 
-def assert_same_params(one: CaffeNet, other: CaffeNet) -> None:
+def assert_same_params(first: CaffeNet, second: CaffeNet) -> None:
     """Bit for bit."""
-    assert one.params == other.params
-    for layer, shapes in one.params.items():
+    assert first.params == second.params
+    for layer, shapes in first.params.items():
         for index in range(len(shapes)):
-            assert one.param(layer, index).tobytes() == other.param(layer, index).tobytes(), layer
+            assert first.param(layer, index).tobytes() == second.param(layer, index).tobytes(), (
+                layer
+            )
 
 
-def assert_maps_as_planned(net: CaffeNet, made: Conversion) -> None:
-    assert dict(net.inputs) == {one.name: one.new for one in made.plan.inputs}
-    for blob, shape in made.plan.maps.items():
+def assert_maps_as_planned(net: CaffeNet, conversion: Conversion) -> None:
+    assert dict(net.inputs) == {
+        net_input.name: net_input.new for net_input in conversion.plan.inputs
+    }
+    for blob, shape in conversion.plan.maps.items():
         assert net.blobs[blob] == shape
 
 
-def assert_same_function(original: CaffeNet, new: CaffeNet, made: Conversion) -> None:
+def assert_same_function(original: CaffeNet, new: CaffeNet, conversion: Conversion) -> None:
     """At the original size the outputs are equal to 1e-5 relative."""
-    (one,) = made.plan.inputs
-    name, shape = one.name, (1, *one.old[1:])
+    (net_input,) = conversion.plan.inputs
+    name, shape = net_input.name, (1, *net_input.old[1:])
     array = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-    outputs = made.plan.net.outputs
-    renamed = [made.plan.renames.get(blob, blob) for blob in outputs]
+    outputs = conversion.plan.net.outputs
+    renamed = [conversion.plan.renames.get(blob, blob) for blob in outputs]
     for net in (original, new):
         net.reshape({name: shape})
     before = original.forward({name: array}, outputs)
@@ -154,11 +158,11 @@ def test_layers_the_net_has_not_are_kept_on_the_wire_and_lost_by_caffe(
 ) -> None:
     prototxt, weights = (shared_data / "models" / path for path in TRAINED["det2"])
     by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
-    by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
-    assert by_caffe.match.extra == by_wire.match.extra == ("conv5-3",)
+    by_embedded = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
+    assert by_caffe.match.extra == by_embedded.match.extra == ("conv5-3",)
     with (
         Caffemodel.open(weights) as old,
-        Caffemodel.open(by_wire.paths.weights) as wire,
+        Caffemodel.open(by_embedded.paths.weights) as wire,
         Caffemodel.open(by_caffe.paths.weights) as caffe,
     ):
         extra = old.layer("conv5-3").blobs[0].numpy()
@@ -183,14 +187,14 @@ def test_transposed_weights_are_turned(
     prototxt.write_text(TRANSPOSED)
     weights = fill_randomly(caffe_engine, prototxt, tmp_path / "turned.caffemodel")
     by_caffe = converted(prototxt, weights, tmp_path / "caffe", "caffe", caffe_python)
-    by_wire = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
+    by_embedded = converted(prototxt, weights, tmp_path / "embedded", "embedded", caffe_python)
     with (
-        caffe_engine.load(by_caffe.paths.prototxt, by_caffe.paths.weights) as one,
-        caffe_engine.load(by_wire.paths.prototxt, by_wire.paths.weights) as other,
+        caffe_engine.load(by_caffe.paths.prototxt, by_caffe.paths.weights) as caffe_net,
+        caffe_engine.load(by_embedded.paths.prototxt, by_embedded.paths.weights) as embedded_net,
         caffe_engine.load(prototxt, weights) as original,
     ):
-        assert_same_params(one, other)
-        assert_same_function(original, other, by_wire)
+        assert_same_params(caffe_net, embedded_net)
+        assert_same_function(original, embedded_net, by_embedded)
 
 
 PERMISSIVE = """
@@ -213,18 +217,18 @@ def test_params_shared_by_their_count(
     prototxt = tmp_path / "permissive.prototxt"
     prototxt.write_text(PERMISSIVE)
     weights = fill_randomly(caffe_engine, prototxt, tmp_path / "permissive.caffemodel")
-    made = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
+    conversion = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
     with (
-        caffe_engine.load(made.paths.prototxt, made.paths.weights) as net,
+        caffe_engine.load(conversion.paths.prototxt, conversion.paths.weights) as net,
         caffe_engine.load(prototxt, weights) as original,
         open_engine(EngineOptions(choice="embedded")) as embedded,
         embedded.load(prototxt, weights) as twin,
     ):
-        assert_same_function(original, net, made)
+        assert_same_function(original, net, conversion)
         feed = {"x": np.random.default_rng(2).standard_normal((1, 4, 3, 3)).astype(np.float32)}
-        one, other = original.forward(feed, ["c", "e"]), twin.forward(feed, ["c", "e"])
-        for blob in one:
-            assert relative(one[blob].reshape(other[blob].shape), other[blob]) <= 1e-5
+        before, after = original.forward(feed, ["c", "e"]), twin.forward(feed, ["c", "e"])
+        for blob in before:
+            assert relative(before[blob].reshape(after[blob].shape), after[blob]) <= 1e-5
 
 
 POOLED = """
@@ -263,14 +267,14 @@ def test_what_is_pooled_over_the_whole_map(
     prototxt = tmp_path / "pooled.prototxt"
     prototxt.write_text(POOLED + behind)
     weights = fill_randomly(caffe_engine, prototxt, tmp_path / "pooled.caffemodel")
-    made = converted(prototxt, weights, tmp_path / by, by, caffe_python)
+    conversion = converted(prototxt, weights, tmp_path / by, by, caffe_python)
     with (
-        caffe_engine.load(made.paths.prototxt, made.paths.weights) as net,
+        caffe_engine.load(conversion.paths.prototxt, conversion.paths.weights) as net,
         caffe_engine.load(prototxt, weights) as original,
     ):
-        assert_maps_as_planned(net, made)
-        assert all(shape[2:] == (8, 8) for shape in made.plan.maps.values())
-        assert_same_function(original, net, made)
+        assert_maps_as_planned(net, conversion)
+        assert all(shape[2:] == (8, 8) for shape in conversion.plan.maps.values())
+        assert_same_function(original, net, conversion)
 
 
 def test_caffe_is_spared_the_byte_order_mark(
@@ -279,8 +283,8 @@ def test_caffe_is_spared_the_byte_order_mark(
     prototxt, weights = (shared_data / "models" / path for path in TRAINED["lenet"])
     marked = tmp_path / "marked.prototxt"
     marked.write_bytes(b"\xef\xbb\xbf" + prototxt.read_bytes())
-    made = converted(marked, weights, tmp_path / "caffe", "caffe", caffe_python)
-    assert made.paths.prototxt.read_bytes().startswith(b'name: "LeNetConv"')
+    conversion = converted(marked, weights, tmp_path / "caffe", "caffe", caffe_python)
+    assert conversion.paths.prototxt.read_bytes().startswith(b'name: "LeNetConv"')
 
 
 def test_bvlcs_own_full_conv_net_loads_what_was_converted(
@@ -288,16 +292,16 @@ def test_bvlcs_own_full_conv_net_loads_what_was_converted(
 ) -> None:
     prototxt = shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt"
     weights = fill_randomly(caffe_engine, prototxt, tmp_path / "caffenet.caffemodel")
-    made = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
+    conversion = converted(prototxt, weights, tmp_path / "out", "embedded", caffe_python)
     theirs = shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"
     with (
-        caffe_engine.load(theirs, made.paths.weights) as net,
-        caffe_engine.load(made.paths.prototxt, made.paths.weights) as ours,
+        caffe_engine.load(theirs, conversion.paths.weights) as net,
+        caffe_engine.load(conversion.paths.prototxt, conversion.paths.weights) as ours,
     ):
         assert_same_params(net, ours)
         assert net.blobs["prob"] == (1, 1000, 8, 8)
     weights.unlink()
-    made.paths.weights.unlink()
+    conversion.paths.weights.unlink()
 
 
 def mnist(shared_data: Path) -> tuple[Array, NDArray[np.uint8]]:
@@ -320,10 +324,10 @@ def test_lenet_reads_as_many_digits_as_before(
     shared_data: Path, tmp_path: Path, caffe_engine: PycaffeEngine, caffe_python: str
 ) -> None:
     prototxt, weights = (shared_data / "models" / path for path in TRAINED["lenet"])
-    made = converted(prototxt, weights, tmp_path / "out", "caffe", caffe_python)
+    conversion = converted(prototxt, weights, tmp_path / "out", "caffe", caffe_python)
     images, labels = mnist(shared_data)
     with (
         caffe_engine.load(prototxt, weights) as before,
-        caffe_engine.load(made.paths.prototxt, made.paths.weights) as after,
+        caffe_engine.load(conversion.paths.prototxt, conversion.paths.weights) as after,
     ):
         assert accuracy(before, images, labels) == accuracy(after, images, labels) == 0.9914

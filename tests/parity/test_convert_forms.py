@@ -141,17 +141,17 @@ def converted(
 def test_caffe_moves_and_finds_the_same_function(
     form: tuple[Path, Path, bool], caffe_python: str
 ) -> None:
-    made = converted(form, "caffe", caffe_python, verify=True)
-    assert made.verification is not None
-    assert made.verification.same
-    (one,) = made.verification.maps
-    assert one.compared > 1
-    assert one.check.blob == made.plan.net.outputs[0]
+    conversion = converted(form, "caffe", caffe_python, verify=True)
+    assert conversion.verification is not None
+    assert conversion.verification.same
+    (class_map,) = conversion.verification.maps
+    assert class_map.compared > 1
+    assert class_map.check.blob == conversion.plan.net.outputs[0]
     if form[2]:
-        assert one.difference.within(made.verification.tolerance)
+        assert class_map.difference.within(conversion.verification.tolerance)
     else:
-        assert "a layer looks at the whole map at once" in one.check.reasons
-        assert one.difference.absolute > 0
+        assert "a layer looks at the whole map at once" in class_map.check.reasons
+        assert class_map.difference.absolute > 0
 
 
 def test_the_wire_gives_the_same_params_as_caffe(
@@ -160,10 +160,13 @@ def test_the_wire_gives_the_same_params_as_caffe(
     both = [converted(form, mover, caffe_python).paths for mover in ("caffe", "embedded")]
     assert both[0].prototxt.read_bytes() == both[1].prototxt.read_bytes()
     with (
-        caffe_engine.load(both[0].prototxt, both[0].weights) as one,
-        caffe_engine.load(both[1].prototxt, both[1].weights) as other,
+        caffe_engine.load(both[0].prototxt, both[0].weights) as by_caffe,
+        caffe_engine.load(both[1].prototxt, both[1].weights) as embedded_net,
     ):
-        assert one.params == other.params
-        for layer, shapes in one.params.items():
+        assert by_caffe.params == embedded_net.params
+        for layer, shapes in by_caffe.params.items():
             for index in range(len(shapes)):
-                assert one.param(layer, index).tobytes() == other.param(layer, index).tobytes()
+                assert (
+                    by_caffe.param(layer, index).tobytes()
+                    == embedded_net.param(layer, index).tobytes()
+                )

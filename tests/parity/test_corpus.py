@@ -44,12 +44,12 @@ def test_converted_it_answers_as_before(
     assert run(["convert", str(path), str(weights), *where]) == 0
 
     plan = plan_convolution(NetDefinition.read(path))
-    (one,) = plan.inputs
-    blob, shape = one.name, (1, *one.old[1:])
+    (net_input,) = plan.inputs
+    blob, shape = net_input.name, (1, *net_input.old[1:])
     picture = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-    made = tmp_path / f"{name}_full_conv.prototxt", tmp_path / f"{name}_full_conv.caffemodel"
-    with caffe_engine.load(path, weights) as old, caffe_engine.load(*made) as new:
-        assert dict(new.inputs) == {blob: one.new}
+    converted = tmp_path / f"{name}_full_conv.prototxt", tmp_path / f"{name}_full_conv.caffemodel"
+    with caffe_engine.load(path, weights) as old, caffe_engine.load(*converted) as new:
+        assert dict(new.inputs) == {blob: net_input.new}
         old.reshape({blob: shape})
         new.reshape({blob: shape})
         for output in plan.net.outputs:

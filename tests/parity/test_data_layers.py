@@ -61,10 +61,10 @@ def test_shapes_of_data_and_labels(
     text = text.replace("'S'", f'"{sources.get(kind)}"')
     path = tmp_path / "net.prototxt"
     path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
-    found = infer(NetDefinition.read(path))
-    assert found.unknown == {}
+    shapes = infer(NetDefinition.read(path))
+    assert shapes.unknown == {}
     with allowed_caffe.load(path) as net:
-        assert found.blobs == dict(net.blobs)
+        assert shapes.blobs == dict(net.blobs)
 
 
 def test_a_layer_of_2014_has_its_crop_in_its_own_message(
@@ -103,8 +103,8 @@ def test_sizes_that_caffe_refuses_are_not_known(
     text = text.replace("'S'", f'"{sources.get(kind)}"')
     path = tmp_path / "net.prototxt"
     path.write_text(f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {text} }}\n')
-    found = infer(NetDefinition.read(path))
-    assert "data" in found.unknown
+    shapes = infer(NetDefinition.read(path))
+    assert "data" in shapes.unknown
     assert refusal_of_caffe(path)
 
 
@@ -156,18 +156,21 @@ def test_a_deploy_that_begins_with_a_data_layer_is_converted(
     shapes = {"data": (4, 3, 9, 9)} if kind == "Data" else None
     netsurgery.init("net.prototxt", "net.caffemodel", input_shapes=shapes)
     options = netsurgery.EngineOptions(choice=engine, caffe_python=caffe_python)
-    made = netsurgery.convert(
+    conversion = netsurgery.convert(
         "net.prototxt", "net.caffemodel", ".", map_size=(4, 5), input_shapes=shapes,
         verify=True, engine=options,
     )  # fmt: skip
-    assert made.verification is not None
-    assert made.verification.verified
-    assert [one.new for one in made.plan.inputs] == [(1, 3, 15, 17)]
+    assert conversion.verification is not None
+    assert conversion.verification.verified
+    assert [net_input.new for net_input in conversion.plan.inputs] == [(1, 3, 15, 17)]
     Image.fromarray(np.full((15, 17, 3), 90, np.uint8)).save("p.png")
     cells = netsurgery.classify_map("p.png", "netsurgery.toml", engine=options)
     assert cells.values.shape == (3, 4, 5)
     state = netsurgery.NetState().at(shapes)
-    old, new = ("net.prototxt", "net.caffemodel"), (made.paths.prototxt, made.paths.weights)
-    found = netsurgery.verify(old, new, engine=options, state=state)
-    assert found.verified
+    old, new = (
+        ("net.prototxt", "net.caffemodel"),
+        (conversion.paths.prototxt, conversion.paths.weights),
+    )
+    verification = netsurgery.verify(old, new, engine=options, state=state)
+    assert verification.verified
     netsurgery.export_onnx("net.prototxt", "net.caffemodel", "net.onnx", state=state)

@@ -58,8 +58,8 @@ def canvas_map(
     assert run(["convert", str(net), str(weights), *size, "--labels", str(labels), *caffe]) == 0
     canvas = repo_root / "examples/digits_canvas.png"
     assert run(["classify-map", str(canvas), "--npy", "map.npy", *caffe]) == 0
-    found: NDArray[np.float32] = np.load("map.npy")
-    return found
+    class_map: NDArray[np.float32] = np.load("map.npy")
+    return class_map
 
 
 def test_the_old_weights_in_the_new_net_are_refused(
@@ -73,7 +73,7 @@ def test_the_old_weights_in_the_new_net_are_refused(
     caffe = ["--engine", "caffe", "--caffe-python", caffe_python]
     capsys.readouterr()
     canvas = str(repo_root / "examples/digits_canvas.png")
-    told = f"error: {weights}: no params for layer"
+    model = f"error: {weights}: no params for layer"
     new = "digits_deploy_full_conv.prototxt"
     for command in (
         ["classify-map", canvas, "--weights", weights, *caffe],
@@ -83,7 +83,7 @@ def test_the_old_weights_in_the_new_net_are_refused(
         # verify keeps 1 for nets that differ.
         assert run(command) == (2 if command[0] == "verify" else 1)
         out, err = capsys.readouterr()
-        assert (out, err.startswith(told)) == ("", True), err
+        assert (out, err.startswith(model)) == ("", True), err
 
 
 def background_windows(truth: dict[str, Any], rows: int, columns: int) -> NDArray[np.bool_]:
@@ -102,8 +102,8 @@ def test_right_on_held_out_windows(repo_root: Path, caffe_python: str, measure: 
     weights = repo_root / "models/digits/digits.caffemodel"
     caffe = ns.EngineOptions("caffe", caffe_python=caffe_python)
     with ns.Net(repo_root / "prototxt/digits_deploy.prototxt", weights, engine=caffe) as net:
-        found = measure.answers(net, shown)
-    right = found == labels
+        answers = measure.answers(net, shown)
+    right = answers == labels
     assert right.mean() >= 0.97
     # The thousand background windows must not hide bad digits, nor the other way round.
     assert right[labels != BACKGROUND].mean() >= 0.97
@@ -112,8 +112,8 @@ def test_right_on_held_out_windows(repo_root: Path, caffe_python: str, measure: 
 
 def test_the_map_finds_every_digit(canvas_map: NDArray[np.float32], truth: dict[str, Any]) -> None:
     classes = canvas_map.argmax(axis=0)
-    wanted = {tuple(digit["cell"]): digit["digit"] for digit in truth["digits"]}
-    assert {cell: int(classes[cell]) for cell in wanted} == wanted
+    expected = {tuple(digit["cell"]): digit["digit"] for digit in truth["digits"]}
+    assert {cell: int(classes[cell]) for cell in expected} == expected
 
 
 def test_the_map_is_quiet_where_no_digit_is(

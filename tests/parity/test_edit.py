@@ -101,9 +101,9 @@ def test_the_preprocessing_is_in_the_weights_now(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("mean.npy", PICTURE)
-    names, given = SAME[operation]
+    names, arguments = SAME[operation]
     edited(net_text(*names), operation)
-    old, new = edited.run(edited.old, given(image())), edited.run(edited.new, image())
+    old, new = edited.run(edited.old, arguments(image())), edited.run(edited.new, image())
     assert list(old) == list(new) == names
     for name in names:
         size = np.abs(old[name]).max()
@@ -187,13 +187,13 @@ def test_a_softmax_shares_out_what_is_left(edited: Edited) -> None:
     old, new = (
         edited.run(which, image() / np.float32(300))["p"] for which in (edited.old, edited.new)
     )
-    wanted = old[:, [5, 2]] / old[:, [5, 2]].sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(new, wanted, rtol=1e-4, atol=1e-7)
+    expected = old[:, [5, 2]] / old[:, [5, 2]].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(new, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_hdf5_out(edited: Edited) -> None:
     edited(net_text("convolution without bias"), "fold-mean:42", suffix=".caffemodel.h5")
-    given = image() - np.float32(42)
-    old, new = edited.run(edited.old, given), edited.run(edited.new, image())
+    centred = image() - np.float32(42)
+    old, new = edited.run(edited.old, centred), edited.run(edited.new, image())
     (name,) = old
     assert np.abs(old[name] - new[name]).max() <= 2e-5 * np.abs(old[name]).max()

@@ -160,8 +160,8 @@ def test_what_is_converted_has_the_params_and_layers_that_it_had(
     name = "good_full_conv.caffemodel"
     assert params(Path("plain", name)) == params(Path("made", name))
     assert len(params(Path("made", name))) == 4
-    made = Path("made/net_full_conv.prototxt").read_text()
-    assert made.endswith(ASIDE[effect].replace("HERE", str(place.folder)))
+    text = Path("made/net_full_conv.prototxt").read_text()
+    assert text.endswith(ASIDE[effect].replace("HERE", str(place.folder)))
     assert not place.harmed()
 
 
@@ -172,7 +172,9 @@ BETWEEN = GOOD.replace(
     'python_param { module: "marker" layer: "Layer" } }\nlayer { name: "conv"',
 ).replace('"Convolution" bottom: "data"', '"Convolution" bottom: "py"')
 RUN_NETS = ("classify-map", "verify", "features")
-TOLD = "layer 'py' (Python) imports code ('marker'): real Caffe runs such a net only with --allow"
+PERMISSION = (
+    "layer 'py' (Python) imports code ('marker'): real Caffe runs such a net only with --allow"
+)
 
 
 @pytest.mark.parametrize("engine", ["auto", "caffe"])
@@ -182,11 +184,11 @@ def test_what_stands_in_the_way_is_refused_in_one_line(
 ) -> None:
     place.write(BETWEEN)
     for words in words_of(command):
-        given = [engine if word == "caffe" else word for word in words]
-        code = run([command, *given, "--input-shape", "py=1x1x8x8"])
+        arguments = [engine if word == "caffe" else word for word in words]
+        code = run([command, *arguments, "--input-shape", "py=1x1x8x8"])
         got = capsys.readouterr()
         assert code == (2 if command == "verify" else 1)
-        assert got.err == f"error: net.prototxt:5:7: {TOLD} python\n"
+        assert got.err == f"error: net.prototxt:5:7: {PERMISSION} python\n"
         assert got.out == ""
         assert not list(Path().glob("out*"))
         assert not place.harmed()
@@ -209,8 +211,10 @@ def test_convert_moves_params_without_caffe_where_it_is_not_to_have_the_net(
     assert f"note: {READS} a net only with --allow reads: the embedded engine was used\n" in out
     assert "by embedded in " in out
     assert run([*both, "-o", "b", "--engine", "caffe"]) == 1
-    told = f"error: {READS} a net only with --allow reads; --engine embedded converts without Caffe"
-    assert capsys.readouterr().err == told + "\n"
+    message = (
+        f"error: {READS} a net only with --allow reads; --engine embedded converts without Caffe"
+    )
+    assert capsys.readouterr().err == message + "\n"
     assert not Path("b").exists()
     assert run([*both, "-o", "c", "--engine", "caffe", "--allow", "reads", "--verify"]) == 0
     name = "good_full_conv.caffemodel"
@@ -225,8 +229,8 @@ def test_what_is_allowed_is_run(
     words = words_of(command)[0]
     if command == "verify":
         words = ["net.prototxt", *words[1:2], "net.prototxt", *words[3:]]
-    given = [command, *words, "--input-shape", "py=1x1x8x8", "--allow", "writes,python"]
-    assert run(given) == 0, capsys.readouterr().err
+    arguments = [command, *words, "--input-shape", "py=1x1x8x8", "--allow", "writes,python"]
+    assert run(arguments) == 0, capsys.readouterr().err
     assert Path("imported").exists()
 
 

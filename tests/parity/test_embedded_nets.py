@@ -82,18 +82,18 @@ def files(
     caffe_engine: PycaffeEngine, shared_data: Path, tmp_path: Path
 ) -> Iterator[Callable[[str], tuple[Path, Path]]]:
     """Gives the prototxt and the weights of a net by its name."""
-    made: list[Path] = []
+    paths: list[Path] = []
 
     def find(name: str) -> tuple[Path, Path]:
         if name in TRAINED:
             prototxt, weights = TRAINED[name].split()
             return shared_data / "models" / prototxt, shared_data / "models" / weights
         prototxt_path = small_batch(shared_data / UNTRAINED[name], tmp_path)
-        made.append(fill_randomly(caffe_engine, prototxt_path, tmp_path / "random.caffemodel"))
-        return prototxt_path, made[-1]
+        paths.append(fill_randomly(caffe_engine, prototxt_path, tmp_path / "random.caffemodel"))
+        return prototxt_path, paths[-1]
 
     yield find
-    for path in made:
+    for path in paths:
         path.unlink()
 
 
@@ -110,15 +110,15 @@ def small_batch(prototxt: Path, folder: Path) -> Path:
 
 def inputs_of(net: LoadedNet, seed: int = 0) -> dict[str, Array]:
     random = np.random.default_rng(seed)
-    made = {}
+    arrays = {}
     for name, shape in net.inputs.items():
         values = random.standard_normal(shape).astype(np.float32)
         if name == "clip_markers":
             # A recurrent layer's sequences: the first step begins one.
             values = np.ones(shape, np.float32)
             values[:STREAMS] = 0
-        made[name] = values
-    return made
+        arrays[name] = values
+    return arrays
 
 
 def assert_agree(ours: LoadedNet, theirs: LoadedNet) -> None:
@@ -126,12 +126,12 @@ def assert_agree(ours: LoadedNet, theirs: LoadedNet) -> None:
     blobs = [blob for blob in theirs.blobs if "_split_" not in blob]
     assert {blob: theirs.blobs[blob] for blob in blobs} == dict(ours.blobs)
     inputs = inputs_of(ours)
-    wanted, made = theirs.forward(inputs, blobs), ours.forward(inputs, blobs)
-    assert list(made) == blobs
-    apart = {blob: difference(made[blob], wanted[blob]) for blob in blobs}
+    expected, actual = theirs.forward(inputs, blobs), ours.forward(inputs, blobs)
+    assert list(actual) == blobs
+    apart = {blob: difference(actual[blob], expected[blob]) for blob in blobs}
     assert max(apart.values()) <= WITHIN, apart
     alone = ours.forward({}, blobs[-1:])
-    assert difference(alone[blobs[-1]], wanted[blobs[-1]]) <= WITHIN
+    assert difference(alone[blobs[-1]], expected[blobs[-1]]) <= WITHIN
 
 
 @pytest.mark.parametrize("name", [*TRAINED, *UNTRAINED])
@@ -162,15 +162,15 @@ def test_after_conversion(
     prototxt, weights = files(name)
     folder = tmp_path / "made"
     folder.mkdir()
-    made = convert(
+    conversion = convert(
         prototxt,
         weights,
         folder,
         engine=EngineOptions(choice="embedded"),
     ).paths
     with (
-        caffe_engine.load(made.prototxt, made.weights) as theirs,
-        embedded.load(made.prototxt, made.weights) as ours,
+        caffe_engine.load(conversion.prototxt, conversion.weights) as theirs,
+        embedded.load(conversion.prototxt, conversion.weights) as ours,
     ):
         assert_agree(ours, theirs)
         larger: Mapping[str, tuple[int, ...]] = {
@@ -179,7 +179,7 @@ def test_after_conversion(
         for net in (theirs, ours):
             net.reshape(larger)
         assert_agree(ours, theirs)
-    made.weights.unlink()
+    conversion.weights.unlink()
 
 
 def test_squeezenet_sees_what_it_sees_in_caffe(

@@ -28,12 +28,15 @@ def test_both_engines_give_the_same_features(
         python = ["--caffe-python", caffe_python] if engine == "caffe" else []
         out = ["-o", str(tmp_path / f"{engine}.npz"), "--engine", engine]
         assert run([*args, *out, *python]) == 0
-    with np.load(tmp_path / "caffe.npz") as one, np.load(tmp_path / "embedded.npz") as other:
-        assert one.files == other.files
-        for key in one.files:
-            apart = np.abs(one[key] - other[key]).max()
-            assert apart <= 1e-5 * np.abs(one[key]).max(), key
-        assert one["cat/conv1"].shape == (96, 111, 151)
+    with (
+        np.load(tmp_path / "caffe.npz") as by_caffe,
+        np.load(tmp_path / "embedded.npz") as by_embedded,
+    ):
+        assert by_caffe.files == by_embedded.files
+        for key in by_caffe.files:
+            apart = np.abs(by_caffe[key] - by_embedded[key]).max()
+            assert apart <= 1e-5 * np.abs(by_caffe[key]).max(), key
+        assert by_caffe["cat/conv1"].shape == (96, 111, 151)
 
 
 def test_a_cell_depends_on_its_field_and_on_nothing_else(
@@ -61,10 +64,10 @@ def test_a_cell_depends_on_its_field_and_on_nothing_else(
     inside[:, :, top, left] += 100
     inside[:, :, top + high - 1, left + wide - 1] += 100
     with caffe_engine.load(prototxt, weights) as net:
-        kept, changed = (
+        unchanged, changed = (
             net.forward({"data": blob}, ["fire4/concat"])["fire4/concat"][0, :, row, column]
             for blob in (outside, inside)
         )
     own = values[:, row, column]
-    assert np.abs(kept - own).max() <= 1e-5 * np.abs(own).max()
+    assert np.abs(unchanged - own).max() <= 1e-5 * np.abs(own).max()
     assert np.abs(changed - own).max() > 1e-4 * np.abs(own).max()

@@ -98,57 +98,57 @@ def spelled(name: str, values: list[int]) -> str:
     )
 
 
-def slide(rng: Rng, made: Drawn, most: int, strides: int = 4) -> Drawn:
+def slide(rng: Rng, drawn: Drawn, most: int, strides: int = 4) -> Drawn:
     """Another Convolution or Pooling; the first Convolution may pad by much, as FCN's does."""
-    top, bottom = f"t{len(made.layers) + 1}", made.last
+    top, bottom = f"t{len(drawn.layers) + 1}", drawn.last
     kernel, stride = two(rng, 1, 5), two(rng, 1, strides)
     if rng.random() < 0.5:
         dilation, pad = two(rng, 1, 3), two(rng, 0, most)
         params = {"kernel_size": kernel, "stride": stride, "pad": pad, "dilation": dilation}
         text = conv(top, bottom, " ".join(spelled(name, each) for name, each in params.items()))
-        return made.then("Convolution", params, text)
+        return drawn.then("Convolution", params, text)
     side, step, pad_ = kernel[0], stride[0], int(rng.integers(0, kernel[0]))
     of_pool = {"kernel_size": side, "stride": step, "pad": pad_}
     how = "MAX" if rng.random() < 0.5 else "AVE"
     text = pool(top, bottom, f"pool: {how} kernel_size: {side} stride: {step} pad: {pad_}")
-    return made.then("Pooling", of_pool, text)
+    return drawn.then("Pooling", of_pool, text)
 
 
-def spread(rng: Rng, made: Drawn) -> Drawn:
+def spread(rng: Rng, drawn: Drawn) -> Drawn:
     """A Deconvolution, and perhaps a Crop behind it."""
     kernel, stride = two(rng, 1, 6), two(rng, 1, 4)
     pad = [int(rng.integers(0, side)) for side in kernel]
     params = {"kernel_size": kernel, "stride": stride, "pad": pad}
-    top = f"t{len(made.layers) + 1}"
+    top = f"t{len(drawn.layers) + 1}"
     rest = " ".join(spelled(name, each) for name, each in params.items())
-    made = made.then("Deconvolution", params, conv(top, made.last, rest, "Deconvolution"))
-    size = made.map_size()
+    drawn = drawn.then("Deconvolution", params, conv(top, drawn.last, rest, "Deconvolution"))
+    size = drawn.map_size()
     if size is None or rng.random() < 0.4:
-        return made
+        return drawn
     offset = [int(rng.integers(0, max(side // 4, 1))) for side in size]
     rows, columns = (side - start for side, start in zip(size, offset, strict=True))
     like = f"input_param {{ shape {{ dim: [1, 1, {rows}, {columns}] }} }}"
-    top = f"t{len(made.layers) + 1}"
+    top = f"t{len(drawn.layers) + 1}"
     text = f'layer {{ name: "like{top}" type: "Input" top: "like{top}" {like} }}\n'
-    text += layer("Crop", top, f"{made.last} like{top}",
+    text += layer("Crop", top, f"{drawn.last} like{top}",
                   f"crop_param {{ axis: 2 {spelled('offset', offset)} }}")  # fmt: skip
-    return made.then("Crop", {"axis": 2, "offset": offset}, text)
+    return drawn.then("Crop", {"axis": 2, "offset": offset}, text)
 
 
 def draw(seed: int) -> Drawn:
     """Windows that slide, then perhaps one that spreads, then perhaps one that slides by one."""
     rng = np.random.default_rng(seed)
     while True:
-        made = Drawn((int(rng.integers(20, 41)), int(rng.integers(20, 41))), "", ())
+        drawn = Drawn((int(rng.integers(20, 41)), int(rng.integers(20, 41))), "", ())
         for number in range(int(rng.integers(1, 4))):
-            made = slide(rng, made, most=20 if number == 0 and rng.random() < 0.3 else 4)
+            drawn = slide(rng, drawn, most=20 if number == 0 and rng.random() < 0.3 else 4)
         if rng.random() < 0.6:
-            made = spread(rng, made)
+            drawn = spread(rng, drawn)
             if rng.random() < 0.5:
-                made = slide(rng, made, most=3, strides=2)
-        size = made.map_size()
+                drawn = slide(rng, drawn, most=3, strides=2)
+        size = drawn.map_size()
         if size is not None and min(size) >= 2:
-            return made
+            return drawn
 
 
 COORD_MAP = """
@@ -175,17 +175,17 @@ def test_the_middles_of_fields_are_where_caffes_coord_map_puts_cells(
     run_in_caffe: Callable[..., str],
 ) -> None:
     nets = [draw(seed) for seed in range(COORD_MAPS)]
-    answers = json.loads(run_in_caffe(COORD_MAP, json.dumps([made.layers for made in nets])))
-    assert {kind for made in nets for kind, _ in made.layers} >= {
+    answers = json.loads(run_in_caffe(COORD_MAP, json.dumps([drawn.layers for drawn in nets])))
+    assert {kind for drawn in nets for kind, _ in drawn.layers} >= {
         "Convolution", "Pooling", "Deconvolution", "Crop",
     }  # fmt: skip
-    for made, (scale, shift) in zip(nets, answers, strict=True):
-        field = fields(made.net())[made.last]
+    for drawn, (scale, shift) in zip(nets, answers, strict=True):
+        field = fields(drawn.net())[drawn.last]
         for axis in range(2):
             # coord_map counts pixels by their middles: cell = scale x pixel + shift.
-            assert float(field.stride[axis]) == pytest.approx(1 / scale[axis]), made.text
+            assert float(field.stride[axis]) == pytest.approx(1 / scale[axis]), drawn.text
             middle = float(field.middle[axis]) - 0.5
-            assert middle == pytest.approx(-shift[axis] / scale[axis]), made.text
+            assert middle == pytest.approx(-shift[axis] / scale[axis]), drawn.text
 
 
 FUSED = """
@@ -223,9 +223,9 @@ def test_what_caffes_coord_map_crops_to_fit_lies_alike(run_in_caffe: Callable[..
         + conv("big", "fused", "kernel_size: 4 stride: 2", "Deconvolution")
         + layer("Crop", "out", "big x", f"crop_param {{ axis: 2 offset: {out[0]} }}")
     )
-    found = fields(NetDefinition.of(Prototxt.parse(text)))
-    assert found["up"].middle == found["skip"].middle == found["fused"].middle
-    assert (found["out"].stride, found["out"].middle) == (
+    placed = fields(NetDefinition.of(Prototxt.parse(text)))
+    assert placed["up"].middle == placed["skip"].middle == placed["fused"].middle
+    assert (placed["out"].stride, placed["out"].middle) == (
         (Fraction(1), Fraction(1)),
         (Fraction(1, 2), Fraction(1, 2)),
     )
@@ -259,15 +259,17 @@ class Pixels:
         for column in range(width):
             batch[1 + height + column, :, :, column] += far[:, :, column]
         others = {
-            one.name: np.arange(np.prod(one.shape), dtype=np.float32).reshape(one.shape)
-            for one in net.inputs[1:]
-            if one.shape is not None
+            net_input.name: np.arange(np.prod(net_input.shape), dtype=np.float32).reshape(
+                net_input.shape
+            )
+            for net_input in net.inputs[1:]
+            if net_input.shape is not None
         }
         with self.engine.load(path, weights) as loaded:
             loaded.reshape({"x": batch.shape})
-            made = loaded.forward({"x": batch, **others}, [blob])[blob]
-        made = made.reshape(*made.shape, *[1] * (4 - made.ndim))
-        changed = np.abs(made - made[:1]) > NEAR
+            values = loaded.forward({"x": batch, **others}, [blob])[blob]
+        values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
+        changed = np.abs(values - values[:1]) > NEAR
         rows, columns = changed[1 : 1 + height], changed[1 + height :]
         down, across = rows.any(axis=(1, 3)), columns.any(axis=(1, 2))
         return [[set(np.flatnonzero(cell)) for cell in each.T] for each in (down, across)]
@@ -309,15 +311,15 @@ def header(height: int, width: int) -> str:
 def test_cells_of_drawn_nets_see_their_fields_and_no_more(in_caffe: Pixels) -> None:
     reached = possible = 0
     for seed in range(1000, 1000 + PIXELS):
-        made = draw(seed)
-        field = fields(made.net())[made.last]
-        seen = in_caffe.seen(made.header + made.text, made.last)
-        both = held(field, seen, made.size, f"{field}\n{made.text}")
+        drawn = draw(seed)
+        field = fields(drawn.net())[drawn.last]
+        seen = in_caffe.seen(drawn.header + drawn.text, drawn.last)
+        both = held(field, seen, drawn.size, f"{field}\n{drawn.text}")
         expected = sum(
-            cells_within(field, len(seen[axis]), made.size, axis) >= made.phases(axis)
+            cells_within(field, len(seen[axis]), drawn.size, axis) >= drawn.phases(axis)
             for axis in range(2)
         )
-        assert both >= expected, f"{field}\n{made.text}"
+        assert both >= expected, f"{field}\n{drawn.text}"
         reached, possible = reached + both, possible + expected
     assert possible > PIXELS  # of 2 x PIXELS: enough of them say something
 

@@ -105,7 +105,7 @@ def test_params_are_distributed_as_caffes_own(
 
 
 def assert_alike(ours: Array, theirs: Array, what: str) -> None:
-    """Of one distribution, as far as so many samples can tell."""
+    """Of one distribution, as far as so many samples can show."""
     if np.unique(theirs).size <= 3 or what == "bilinear[0]":
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, err_msg=what)
         return
@@ -143,12 +143,12 @@ def test_a_batch_norm_can_be_run(tmp_path: Path, caffe_engine: PycaffeEngine) ->
         weights = tmp_path / f"{as_caffe}.caffemodel"
         initialize(NetDefinition.read(prototxt), weights, seed=7, as_caffe=as_caffe)
         with caffe_engine.load(prototxt, weights) as net:
-            given = x(net.inputs["x"]).astype(np.float32)
-            made = net.forward({"x": given}, ["bn19"])["bn19"]
+            data = x(net.inputs["x"]).astype(np.float32)
+            output = net.forward({"x": data}, ["bn19"])["bn19"]
         if as_caffe:
-            assert not np.isfinite(made).any()
+            assert not np.isfinite(output).any()
         else:
-            np.testing.assert_allclose(made, given * (1 + 1e-5) ** -10, rtol=1e-5)
+            np.testing.assert_allclose(output, data * (1 + 1e-5) ** -10, rtol=1e-5)
 
 
 def test_shared_params_are_filled_alike(tmp_path: Path, caffe_engine: PycaffeEngine) -> None:

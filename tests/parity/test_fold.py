@@ -37,11 +37,11 @@ def outputs(
     random = np.random.default_rng(seed)
     names = NetDefinition.read(prototxt).outputs
     with engine.load(prototxt, weights) as net:
-        given = {
+        feed = {
             name: random.standard_normal(shape).astype(np.float32)
             for name, shape in net.inputs.items()
         }
-        return net.forward(given, names)
+        return net.forward(feed, names)
 
 
 def assert_same(old: dict[str, Array], new: dict[str, Array], limit: float = 1e-5) -> None:

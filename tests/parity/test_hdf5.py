@@ -134,12 +134,15 @@ def test_cifar10_h5_is_what_caffe_loads_of_it(
     folder = shared_data / "models" / "cifar10_h5"
     prototxt, weights = folder / "cifar10_small.prototxt", folder / "cifar10_small.caffemodel.h5"
     model = itself(prototxt, weights, tmp_path / "cifar10.caffemodel")
-    with caffe_engine.load(prototxt, weights) as one, caffe_engine.load(prototxt, model) as other:
-        shape = one.inputs["data"]
+    with (
+        caffe_engine.load(prototxt, weights) as first,
+        caffe_engine.load(prototxt, model) as second,
+    ):
+        shape = first.inputs["data"]
         image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-        found = [net.forward({"data": image}, ["prob"])["prob"] for net in (one, other)]
-        assert found[0].tobytes() == found[1].tobytes()
-        assert one.params == other.params
+        outputs = [net.forward({"data": image}, ["prob"])["prob"] for net in (first, second)]
+        assert outputs[0].tobytes() == outputs[1].tobytes()
+        assert first.params == second.params
 
 
 SLASHES = """
@@ -165,11 +168,11 @@ def test_names_with_a_slash_as_caffe_writes_them(
 ) -> None:
     """Caffe makes a group in the outer layer's group, and cannot load that file itself."""
     (tmp_path / "net.prototxt").write_text(SLASHES)
-    told = json.loads(run_in_caffe(SAVES, tmp_path / "net.prototxt", tmp_path / "a.h5"))
+    saved = json.loads(run_in_caffe(SAVES, tmp_path / "net.prototxt", tmp_path / "a.h5"))
     with open_weights(tmp_path / "a.h5") as weights:
-        for name, params in told.items():
-            found = [blob.numpy().ravel().tolist() for blob in weights.layer(name).blobs]
-            assert found == params
+        for name, params in saved.items():
+            values = [blob.numpy().ravel().tolist() for blob in weights.layer(name).blobs]
+            assert values == params
     with pytest.raises(AssertionError, match="Incompatible number of blobs for layer a"):
         run_in_caffe(SCRIPT, tmp_path / "net.prototxt", tmp_path / "a.h5", "")
 
@@ -188,24 +191,24 @@ def test_convert_from_hdf5_and_to_it(
     model = itself(prototxt, hdf5, tmp_path / "cifar10.caffemodel")
     options = EngineOptions(choice=engine, caffe_python=caffe_python)
     pairs = [(model, ""), (hdf5, ".h5"), (hdf5, ""), (model, ".h5")]
-    made: list[OutputPaths] = []
+    outputs: list[OutputPaths] = []
     for weights, form in pairs[: 2 if engine == "caffe" else 4]:
-        out = tmp_path / f"{len(made)}.caffemodel{form}"
-        places = OutputPaths(tmp_path / f"{len(made)}.prototxt", out)
+        out = tmp_path / f"{len(outputs)}.caffemodel{form}"
+        places = OutputPaths(tmp_path / f"{len(outputs)}.prototxt", out)
         done = convert(
             prototxt, weights, prototxt_out=places.prototxt, weights_out=places.weights,
             engine=options, verify=form != "",
         )  # fmt: skip
         assert done.engine.startswith(engine)
-        made.append(places)
-    with caffe_engine.load(made[0].prototxt, made[0].weights) as first:
+        outputs.append(places)
+    with caffe_engine.load(outputs[0].prototxt, outputs[0].weights) as first:
         assert first.params["ip1-conv"] == ((10, 32, 4, 4), (10,))
-        for places in made[1:]:
-            assert places.prototxt.read_bytes() == made[0].prototxt.read_bytes()
+        for places in outputs[1:]:
+            assert places.prototxt.read_bytes() == outputs[0].prototxt.read_bytes()
             with open_weights(places.weights) as weights_file:
                 assert_has_params(weights_file, first)
-            with caffe_engine.load(places.prototxt, places.weights) as other:
-                assert other.params == first.params
+            with caffe_engine.load(places.prototxt, places.weights) as converted:
+                assert converted.params == first.params
 
 
 def test_caffe_is_not_given_names_it_would_not_find(tmp_path: Path, caffe_python: str) -> None:

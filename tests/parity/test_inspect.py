@@ -52,12 +52,12 @@ def test_shapes_and_params_are_caffes(
     path = shared_data / prototxt
     sizes = [] if size is None else [NewInputSize(None, size)]
     model = shared_data / weights if weights else None
-    found = _inspected(path, model, sizes)
-    assert not found.unknown
+    inspection = _inspected(path, model, sizes)
+    assert not inspection.unknown
     with caffe_engine.load(path, model) as net:
         if sizes:
-            net.reshape({blob: shape for blob, shape in found.inputs.items() if shape})
-        _same_as_caffe(found, net.blobs, net.params)
+            net.reshape({blob: shape for blob, shape in inspection.inputs.items() if shape})
+        _same_as_caffe(inspection, net.blobs, net.params)
 
 
 def _inspected(path: Path, model: Path | None, sizes: list[NewInputSize]) -> Inspection:
@@ -66,21 +66,21 @@ def _inspected(path: Path, model: Path | None, sizes: list[NewInputSize]) -> Ins
 
 
 def _same_as_caffe(
-    found: Inspection, blobs: Mapping[str, Shape], params: Mapping[str, tuple[Shape, ...]]
+    inspection: Inspection, blobs: Mapping[str, Shape], params: Mapping[str, tuple[Shape, ...]]
 ) -> None:
     shapes = {
         top: shape
-        for layer in found.layers
+        for layer in inspection.layers
         for top, shape in zip(layer.tops, layer.shapes, strict=True)
     }
     # Caffe's own Split layers, which it adds for a blob with several readers, are not ours.
-    assert {**found.inputs, **shapes} == {
+    assert {**inspection.inputs, **shapes} == {
         blob: shape for blob, shape in blobs.items() if "_split_" not in blob
     }
-    listed = {layer.name: layer.params for layer in found.layers if layer.params}
+    listed = {layer.name: layer.params for layer in inspection.layers if layer.params}
     assert listed == params
-    if not found.differing:
-        assert not found.missing
+    if not inspection.differing:
+        assert not inspection.missing
 
 
 def test_a_model_that_caffe_saved_lists_what_caffe_had(
@@ -89,8 +89,10 @@ def test_a_model_that_caffe_saved_lists_what_caffe_had(
     with caffe_engine.load(repo_root / "prototxt" / "branches.prototxt") as net:
         net.save(tmp_path / "m")
         with Caffemodel.open(tmp_path / "m") as model:
-            found = inspect_weights(model)
-        assert {layer.name: layer.params for layer in found.layers if layer.params} == net.params
-        assert found.total.params == sum(
+            inspection = inspect_weights(model)
+        assert {
+            layer.name: layer.params for layer in inspection.layers if layer.params
+        } == net.params
+        assert inspection.total.params == sum(
             prod(shape) for shapes in net.params.values() for shape in shapes
         )

@@ -85,9 +85,9 @@ def test_whatever_would_fill_them(engine: str, filler: str, caffe_python: str) -
     """A constant of the prototxt's own too: what the model holds is what the net computes with."""
     write("conv", filler)
     options = ns.EngineOptions(engine, caffe_python=caffe_python)  # type: ignore[arg-type]
-    told = r"part.caffemodel: no params for layer 'conv' of net.prototxt; "
+    message = r"part.caffemodel: no params for layer 'conv' of net.prototxt; "
     with ns.open_engine(options) as opened:
-        with pytest.raises(ns.NetError, match=told):
+        with pytest.raises(ns.NetError, match=message):
             opened.load(Path(MODEL[0]), Path(MODEL[1]))
         with opened.load(Path(WHOLE[0]), Path(WHOLE[1])) as net:
             assert net.forward({}, ["prob"])["prob"].shape == (1, 5)

@@ -41,12 +41,12 @@ import json, sys, caffe
 def first(net):
     return [float(each.blobs[0].data.flat[0]) for each in net.layers if len(each.blobs)]
 net = caffe.Net(sys.argv[1], caffe.TEST)
-told = [first(net)]
+params = [first(net)]
 for value, each in enumerate([each for each in net.layers if len(each.blobs)], 1):
     each.blobs[0].data[...] = value
 net.save(sys.argv[2])
-told.append(first(caffe.Net(sys.argv[1], sys.argv[2], caffe.TEST)))
-print(json.dumps(told))
+params.append(first(caffe.Net(sys.argv[1], sys.argv[2], caffe.TEST)))
+print(json.dumps(params))
 """
 
 WHY = (
@@ -112,10 +112,10 @@ def test_the_first_layer_alone_may_have_params(folder: Path, caffe_engine: Pycaf
 
 def test_inspect_tells_the_lines_and_each_layers_own_params(folder: Path) -> None:
     net, model = written(TWICE.replace("num_output: 4", "num_output: 3", 1), folder)
-    found = ns.inspect(net, model)
-    assert found.notes == (
+    inspection = ns.inspect(net, model)
+    assert inspection.notes == (
         "the layers in lines 2, 5 are all named 'fc': Caffe loads params by name, into the first "
         "of them",
     )
-    assert [layer.params for layer in found.layers] == [(), ((3, 4),), ((4, 3),)]
-    assert found.total.params == 24
+    assert [layer.params for layer in inspection.layers] == [(), ((3, 4),), ((4, 3),)]
+    assert inspection.total.params == 24

@@ -43,7 +43,7 @@ UNREAD = (
     f"{CHECK}ReadProtoFromBinaryFile(param_file, param) Failed to parse NetParameter file: MODEL "
     "(upgrade_proto.cpp:97)"
 )
-#: model -> what is told of it; those without CHECK are refused before Caffe sees them.
+#: model -> what is said of it; those without CHECK are refused before Caffe sees them.
 MODELS = {
     odd(shape(7, 60), delimited(5, bytes(4 * 419))): (
         f"{CHECK}count_ == proto.data_size() (420 vs. 419) (blob.cpp:496)"
@@ -89,14 +89,14 @@ def live(caffe_python: str) -> Iterator[Live]:
         return started[-1]
 
     yield engine
-    for one in started:
-        one.close()
+    for process in started:
+        process.close()
 
 
 def load(engine: PycaffeEngine, folder: Path, model: bytes) -> None:
     (folder / "net.prototxt").write_text(NET)
     (folder / "model.caffemodel").write_bytes(model)
-    # Partially, since the check of the params would tell most before Caffe does.
+    # Partially, since the check of the params would report most before Caffe does.
     engine.load(folder / "net.prototxt", folder / "model.caffemodel", partial=True)
 
 

@@ -47,9 +47,11 @@ def folder(tmp_path: Path, caffe_python: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def features(net: str, engine: str, *blobs: str) -> dict[str, np.ndarray]:
-    wanted = [word for blob in blobs for word in ("--blob", blob)]
-    given = ["--prototxt", net, "--weights", "net.caffemodel", "--engine", engine]
-    assert run(["features", "a.png", *wanted, *given, "-o", "x.npz", "--force", "--json"]) == 0
+    options = [word for blob in blobs for word in ("--blob", blob)]
+    net_options = ["--prototxt", net, "--weights", "net.caffemodel", "--engine", engine]
+    assert (
+        run(["features", "a.png", *options, *net_options, "-o", "x.npz", "--force", "--json"]) == 0
+    )
     with np.load("x.npz") as arrays:
         return {blob: arrays[f"a/{blob}"] for blob in blobs}
 
@@ -69,9 +71,10 @@ def test_features(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_classify_map(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
     maps = []
     for net in ("part.prototxt", "net.prototxt"):
-        given = ["--prototxt", net, "--weights", "net.caffemodel", "--blob", "conv"]
+        net_options = ["--prototxt", net, "--weights", "net.caffemodel", "--blob", "conv"]
         assert (
-            run(["classify-map", "a.png", *given, "--engine", engine, "--npy", f"{net}.npy"]) == 0
+            run(["classify-map", "a.png", *net_options, "--engine", engine, "--npy", f"{net}.npy"])
+            == 0
         )
         maps.append(np.load(f"{net}.npy"))
     np.testing.assert_array_equal(*maps)
@@ -80,8 +83,8 @@ def test_classify_map(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_blob_is_what_the_whole_net_has(capsys: pytest.CaptureFixture[str]) -> None:
     """A later layer in place of a blob that is asked for is needed."""
     for engine in ("caffe", "embedded"):
-        given = ["--prototxt", "net.prototxt", "--weights", "net.caffemodel", "--blob", "map"]
-        code = run(["features", "a.png", *given, "--engine", engine, "-o", f"{engine}.npz"])
+        net_options = ["--prototxt", "net.prototxt", "--weights", "net.caffemodel", "--blob", "map"]
+        code = run(["features", "a.png", *net_options, "--engine", engine, "-o", f"{engine}.npz"])
         assert code == (1 if engine == "caffe" else 0)
     assert "unknown engine" in capsys.readouterr().err
 
@@ -95,9 +98,9 @@ def test_export(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(facts["outputs"]) == ["map", "conv"]
     assert list(facts["inputs"]) == ["data"]
     session = onnxruntime.InferenceSession("part.onnx")
-    assert [one.name for one in session.get_outputs()] == ["map", "conv"]
+    assert [output.name for output in session.get_outputs()] == ["map", "conv"]
     picture = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype("f4")
-    made, conv = session.run(None, {"data": picture})
+    class_map, conv = session.run(None, {"data": picture})
     from netsurgery.engines.contract import EngineOptions
     from netsurgery.engines.registry import open_engine
 
@@ -105,11 +108,11 @@ def test_export(capsys: pytest.CaptureFixture[str]) -> None:
         net = caffe.load(Path("part.prototxt"), Path("net.caffemodel"))
         theirs = net.forward({"data": picture}, ["map", "conv"])
     np.testing.assert_allclose(conv, theirs["conv"], atol=1e-6)
-    np.testing.assert_allclose(made, 1 / (1 + np.exp(-theirs["map"])), atol=1e-6)
+    np.testing.assert_allclose(class_map, 1 / (1 + np.exp(-theirs["map"])), atol=1e-6)
 
 
 def test_export_of_a_blob_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("export net.prototxt net.caffemodel --blob no -o x.onnx".split()) == 1
-    told = "error: net.prototxt: no blob 'no'; it has data, conv, map, label, lost, roi, wrong\n"
-    assert capsys.readouterr().err == told
+    message = "error: net.prototxt: no blob 'no'; it has data, conv, map, label, lost, roi, wrong\n"
+    assert capsys.readouterr().err == message
     assert not Path("x.onnx").exists()

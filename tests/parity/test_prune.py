@@ -453,8 +453,8 @@ def compare(case: Case, engine: PycaffeEngine | EmbeddedEngine, folder: Path) ->
     assert nets.changed == set(case.layers.split())
     assert list(new) == list(old)
     for name, values in old.items():
-        axis, kept = case.cut.get(name, (0, [0, 1]))
-        expected = np.take(values, kept, axis)
+        axis, remaining = case.cut.get(name, (0, [0, 1]))
+        expected = np.take(values, remaining, axis)
         size = np.abs(expected).max()
         assert size > 0
         assert new[name].shape == expected.shape
@@ -477,8 +477,8 @@ def test_folded_before_or_behind_is_the_same(tmp_path: Path) -> None:
             write_edit(plan, model, EditPaths(folder / "m", folder / "t"))
         results.append(run(open_engine(EngineOptions()), folder / "t", folder / "m"))
     (first, second) = (list(each.values()) for each in results)
-    for one, other in zip(first, second, strict=True):
-        assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max()
+    for expected, actual in zip(first, second, strict=True):
+        assert np.abs(expected - actual).max() <= 1e-5 * np.abs(expected).max()
 
 
 CUT_AND_GROWN = "outputs:a2:drop=1-2"

@@ -77,8 +77,8 @@ def test_caffe_reads_what_is_written(
         loaded = {name: [net.param(name, i) for i in range(2)] for name in net.params}
     assert len(loaded) == 2
     for (name, own), (_, theirs) in zip(params.items(), loaded.items(), strict=True):
-        for one, other in zip(own, theirs, strict=True):
-            np.testing.assert_array_equal(one.ravel(), other.ravel(), err_msg=name)
+        for ours, caffes in zip(own, theirs, strict=True):
+            np.testing.assert_array_equal(ours.ravel(), caffes.ravel(), err_msg=name)
 
 
 @pytest.mark.parametrize("how", RAW)
@@ -92,8 +92,8 @@ def test_raw_and_upgraded_are_the_same(
     for engine in ("embedded", "auto"):
         both = "net.prototxt raw.caffemodel net.prototxt new.caffemodel"
         assert run(f"verify {both} --engine {engine}".split()) == 0
-    told = capsys.readouterr().out
-    assert "the embedded engine was used" in told
+    printed = capsys.readouterr().out
+    assert "the embedded engine was used" in printed
 
 
 @pytest.mark.parametrize("how", RAW)

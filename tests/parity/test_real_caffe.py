@@ -29,8 +29,10 @@ def test_the_probe_describes_it(caffe_python: str) -> None:
 
 def test_info_says_which_one_is_used(caffe_python: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["caffe", "info", "--json"]) == 0
-    used = [one for one in json.loads(capsys.readouterr().out)["tried"] if one["used"]]
-    assert [one["python"] for one in used] == [caffe_python]
+    used = [
+        candidate for candidate in json.loads(capsys.readouterr().out)["tried"] if candidate["used"]
+    ]
+    assert [candidate["python"] for candidate in used] == [caffe_python]
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def test_every_net_has_the_shapes_that_caffe_gives_it(
     ]
     assert len(paths) > 20
     for path in paths:
-        found = infer(NetDefinition.read(path))
+        shapes = infer(NetDefinition.read(path))
         with caffe_engine.load(path) as net:
             # Caffe puts copies of its own behind blobs that several layers read.
             blobs = {name: s for name, s in net.blobs.items() if "_split_" not in name}
-            assert found.blobs == blobs, path
-            assert found.params == net.params, path
+            assert shapes.blobs == blobs, path
+            assert shapes.params == net.params, path

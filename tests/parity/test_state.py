@@ -106,9 +106,13 @@ def test_the_autoencoder_has_caffes_shapes(
 ) -> None:
     """Its Data layers, which need a database, are Input layers for Caffe."""
     state, shape = NetState(stages=(stage,)), (100, 1, 28, 28)
-    found = inspect_net(NetWithWeights.open(autoencoder, None, state), input_shapes={"data": shape})
+    inspection = inspect_net(
+        NetWithWeights.open(autoencoder, None, state), input_shapes={"data": shape}
+    )
     ours = {
-        top: of for layer in found.layers for top, of in zip(layer.tops, layer.shapes, strict=True)
+        top: of
+        for layer in inspection.layers
+        for top, of in zip(layer.tops, layer.shapes, strict=True)
     }
     dims = " ".join(f"dim: {size}" for size in shape)
     fed = f'type: "Input" input_param {{ shape {{ {dims} }} }}'
@@ -117,7 +121,9 @@ def test_the_autoencoder_has_caffes_shapes(
     with caffe_engine.load(path, state=state) as net:
         theirs = {blob: of for blob, of in net.blobs.items() if "_split_" not in blob}
         assert ours == theirs
-        assert {layer.name: layer.params for layer in found.layers if layer.params} == net.params
+        assert {
+            layer.name: layer.params for layer in inspection.layers if layer.params
+        } == net.params
 
 
 def test_the_autoencoder_is_refused_for_what_it_is(
@@ -125,13 +131,13 @@ def test_the_autoencoder_is_refused_for_what_it_is(
 ) -> None:
     with pytest.raises(NetsurgeryError, match="'test-on-train', 'test-on-test': try --stage"):
         NetDefinition.read(autoencoder)
-    given = ["--stage", "test-on-test", "--input-shape", "data=100x1x28x28", "-o", str(tmp_path)]
-    assert run(["convert", str(autoencoder), "none.caffemodel", *given]) == 1
+    options = ["--stage", "test-on-test", "--input-shape", "data=100x1x28x28", "-o", str(tmp_path)]
+    assert run(["convert", str(autoencoder), "none.caffemodel", *options]) == 1
     assert "layer 'loss': it joins maps of different sizes" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-#: One file for training and for use, told apart by stages, as NVIDIA's DIGITS has them.
+#: One file for training and for use, distinguished by stages, as NVIDIA's DIGITS has them.
 STAGED = """\
 name: "staged"
 layer { name: "train" type: "Data" top: "data" top: "label" include { stage: "train" } }
@@ -184,28 +190,28 @@ def test_a_staged_net_converted(
     assert run([*command, "-q"]) == 1
     assert "rules for the stages 'train', 'deploy'" in capsys.readouterr().err
     assert run([*command, "--stage", "deploy"]) == 0
-    told = (
+    message = (
         "note: the new net too has to be given the stage 'deploy', or "
         'state { stage: "deploy" } in its prototxt'
     )
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
-    made = Path("net_full_conv.prototxt")
-    before, after = STAGED.splitlines(), made.read_text().splitlines()
+    path = Path("net_full_conv.prototxt")
+    before, after = STAGED.splitlines(), path.read_text().splitlines()
     others = [line for line in before if '"train"' in line or "aside" in line]
     others += before[before.index(others[-1]) + 1 :][:1]
     assert len(others) == 3
     assert set(others) <= set(after)
     with (
         caffe_engine.load(net, Path("m.caffemodel"), state=state) as old,
-        caffe_engine.load(made, Path("m_full_conv.caffemodel"), state=state) as new,
+        caffe_engine.load(path, Path("m_full_conv.caffemodel"), state=state) as new,
     ):
         assert old.param("fc", 0).tobytes() == new.param("fc-conv", 0).tobytes()
         assert "aside" not in new.params
     # With the stage in its own text the new net needs no option, in any command.
-    made.write_text('state { stage: "deploy" }\n' + made.read_text())
-    assert run(["inspect", str(made), "m_full_conv.caffemodel"]) == 0
-    with caffe_engine.load(made, Path("m_full_conv.caffemodel")) as new:
+    path.write_text('state { stage: "deploy" }\n' + path.read_text())
+    assert run(["inspect", str(path), "m_full_conv.caffemodel"]) == 0
+    with caffe_engine.load(path, Path("m_full_conv.caffemodel")) as new:
         assert "fc-conv" in new.params
 
 
@@ -223,8 +229,8 @@ def test_maps_of_a_staged_net_need_no_more_arguments(
     Path("net.prototxt").write_text(text.replace('{ stage: "dep', '{ min_level: 1 stage: "dep'))
     state = NetState(level=1, stages=("deploy",))
     fill_randomly(caffe_engine, Path("net.prototxt"), Path("m.caffemodel"), state=state)
-    given = ["--stage", "deploy", "--level", "1", "-q"]
-    assert run(["convert", "net.prototxt", "m.caffemodel", *given]) == 0
+    options = ["--stage", "deploy", "--level", "1", "-q"]
+    assert run(["convert", "net.prototxt", "m.caffemodel", *options]) == 0
     Image.new("RGB", (13, 13), (200, 100, 50)).save("a.png")
     assert run(["classify-map", "a.png", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

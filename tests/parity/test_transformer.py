@@ -70,12 +70,12 @@ def caffe_blobs(python: str, folder: Path, jobs: list[dict[str, Any]]) -> list[A
 @pytest.fixture
 def cats(shared_data: Path, tmp_path: Path) -> dict[int, str]:
     """BVLC's cat.jpg and cat_gray.jpg as PNG, by channels in the file."""
-    made = {}
+    pictures = {}
     for channels, name in ((3, "cat.jpg"), (1, "cat_gray.jpg")):
         pixels = read_picture(str(shared_data / "bvlc" / name)).pixels
-        made[channels] = str(tmp_path / f"cat{channels}.png")
-        Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(made[channels])
-    return made
+        pictures[channels] = str(tmp_path / f"cat{channels}.png")
+        Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(pictures[channels])
+    return pictures
 
 
 #: Smaller, larger, not square, one side shrunk and the other grown, one side kept, the same size.
@@ -142,7 +142,7 @@ def test_without_antialiasing(caffe_python: str, cats: dict[int, str], tmp_path:
 
 
 def test_antialiasing_matters(cats: dict[int, str]) -> None:
-    """At 227 the two differ by tens of grey levels: the parity above tells them apart."""
+    """At 227 the two differ by tens of grey levels: the parity above distinguishes them."""
     pixels = read_picture(cats[3]).pixels
     apart = resize(pixels, (227, 227)) - resize(pixels, (227, 227), antialias=False)
     assert np.abs(apart).max() > 20

@@ -43,13 +43,15 @@ new.save(saved)
 """
 
 
-def assert_same_in_caffe(engine: PycaffeEngine, prototxt: Path, one: Path, other: Path) -> None:
-    with engine.load(prototxt, one) as first, engine.load(prototxt, other) as second:
+def assert_same_in_caffe(
+    engine: PycaffeEngine, prototxt: Path, first_path: Path, second_path: Path
+) -> None:
+    with engine.load(prototxt, first_path) as first, engine.load(prototxt, second_path) as second:
         assert first.params == second.params
         for layer, shapes in first.params.items():
             for index in range(len(shapes)):
-                there, here = first.param(layer, index), second.param(layer, index)
-                assert there.tobytes() == here.tobytes(), (layer, index)
+                first_param, second_param = first.param(layer, index), second.param(layer, index)
+                assert first_param.tobytes() == second_param.tobytes(), (layer, index)
 
 
 def test_bvlcs_full_conv_net_as_by_hand(
@@ -110,9 +112,9 @@ def test_the_same_names_other_types(
     (tmp_path / "fcn.prototxt").write_text(FCN)
     target, out = tmp_path / "fcn.prototxt", tmp_path / "out.caffemodel"
     run_in_caffe(BY_HAND, source, weights, target, "", tmp_path / "hand")
-    for made in (out, tmp_path / "out.caffemodel.h5"):
-        carried_out((source, weights), (target, None), made, NameRule())
-        assert_same_in_caffe(caffe_engine, target, tmp_path / "hand", made)
+    for path in (out, tmp_path / "out.caffemodel.h5"):
+        carried_out((source, weights), (target, None), path, NameRule())
+        assert_same_in_caffe(caffe_engine, target, tmp_path / "hand", path)
     # Into Caffe's own file, then into the result: the same.
     again = tmp_path / "again.caffemodel"
     carried_out((source, weights), (target, tmp_path / "hand"), again, NameRule())
@@ -137,10 +139,10 @@ def test_a_turned_weight_is_the_same_function(tmp_path: Path, caffe_engine: Pyca
     assert_same_in_caffe(caffe_engine, nets["true"], weights, back)
     array = np.random.default_rng(2).standard_normal((2, 3, 4, 5)).astype(np.float32)
     with (
-        caffe_engine.load(nets["true"], weights) as one,
-        caffe_engine.load(nets["false"], out) as other,
+        caffe_engine.load(nets["true"], weights) as plain,
+        caffe_engine.load(nets["false"], out) as turned,
     ):
-        before, after = (net.forward({"x": array}, ["fc"])["fc"] for net in (one, other))
+        before, after = (net.forward({"x": array}, ["fc"])["fc"] for net in (plain, turned))
     assert np.abs(before - after).max() <= 1e-5 * np.abs(before).max()
 
 
@@ -162,13 +164,13 @@ def test_two_nets_in_one(
     images = np.random.default_rng(3).random((4, 1, 28, 28)).astype(np.float32)
     with caffe_engine.load(joined, weights) as net:
         net.reshape({"data": (4, 1, 28, 28)})
-        found = net.forward({"data": images}, ["a/prob", "b/prob"])
+        outputs = net.forward({"data": images}, ["a/prob", "b/prob"])
     for prefix, (prototxt, model) in nets.items():
         with caffe_engine.load(prototxt, model) as alone:
             (name,) = alone.inputs
             alone.reshape({name: (4, 1, 28, 28)})
-            told = alone.forward({name: images}, ["prob"])["prob"]
-        assert np.abs(found[f"{prefix}prob"] - told).max() <= 1e-6
+            expected = alone.forward({name: images}, ["prob"])["prob"]
+        assert np.abs(outputs[f"{prefix}prob"] - expected).max() <= 1e-6
 
 
 def both(prefixes: list[str]) -> str:

@@ -32,10 +32,10 @@ DETECTION = "Unknown parameter det_"
 
 
 def tool(name: str) -> list[str]:
-    found = caffe_tool(name)
-    if found is None:
+    path = caffe_tool(name)
+    if path is None:
         lacking(f"no {name}: `netsurgery caffe install` gets it")
-    return found
+    return path
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def binary_tool(tmp_path: Path) -> Callable[[Path], Any]:
 
 def agree(text: str, text_tool: Callable[[str], Any]) -> bool:
     """Compare; whether Caffe's tool had an opinion."""
-    made = plan_upgrade(Prototxt.parse(text))
-    again = plan_upgrade(made.result)
-    assert (again.text, again.changes) == (made.text, ())
-    assert (made.text == made.prototxt.text) == (not made.changes)
-    theirs = text_tool(made.prototxt.text)
+    plan = plan_upgrade(Prototxt.parse(text))
+    again = plan_upgrade(plan.result)
+    assert (again.text, again.changes) == (plan.text, ())
+    assert (plan.text == plan.prototxt.text) == (not plan.changes)
+    theirs = text_tool(plan.prototxt.text)
     if theirs is not None:
-        assert str(net_parameter(made.text)) == str(theirs)
+        assert str(net_parameter(plan.text)) == str(theirs)
     return theirs is not None
 
 
@@ -96,9 +96,9 @@ def test_random_text(text_tool: Callable[[str], Any]) -> None:
 
 
 def prototxts(folder: Path) -> list[Path]:
-    found = [path for path in folder.rglob("*.prototxt") if "solver" not in path.name]
-    assert found
-    return sorted(found)
+    paths = [path for path in folder.rglob("*.prototxt") if "solver" not in path.name]
+    assert paths
+    return sorted(paths)
 
 
 def test_the_nets_of_others(shared_data: Path, text_tool: Callable[[str], Any]) -> None:
@@ -118,10 +118,13 @@ def test_the_nets_of_this_project(repo_root: Path, text_tool: Callable[[str], An
 
 
 def agree_in_binary(path: Path, binary_tool: Callable[[Path], Any], folder: Path) -> None:
-    made = folder / "ours.caffemodel"
-    upgrade(path, made, force=True)
-    assert upgrade(made).steps == ()
-    theirs, ours = binary_tool(path), caffe_messages().NetParameter.FromString(made.read_bytes())
+    upgraded = folder / "ours.caffemodel"
+    upgrade(path, upgraded, force=True)
+    assert upgrade(upgraded).steps == ()
+    theirs, ours = (
+        binary_tool(path),
+        caffe_messages().NetParameter.FromString(upgraded.read_bytes()),
+    )
     if ours != theirs:  # pytest would compare the weights as text
         for message in (ours, theirs):
             for layer in message.layer:

@@ -68,11 +68,11 @@ def test_without_padding_every_cell_is_the_classifier(
     assert [engine["name"] for engine in facts["engines"].values()] == engines.split(",")
     assert facts["first_difference"] is None
     assert len(facts["maps"]) == 2
-    for made in facts["maps"]:
-        assert made["inexact_because"] == []
-        assert made["map_size"] == [8, 8]
-        assert made["top_class_agrees"] == made["cells"] == 64
-        assert made["relative"] <= 1e-5
+    for class_map in facts["maps"]:
+        assert class_map["inexact_because"] == []
+        assert class_map["map_size"] == [8, 8]
+        assert class_map["top_class_agrees"] == class_map["cells"] == 64
+        assert class_map["relative"] <= 1e-5
 
 
 def test_a_pooling_that_hangs_over_makes_cells_depart(
@@ -84,14 +84,16 @@ def test_a_pooling_that_hangs_over_makes_cells_depart(
     old = net_files("det2", request)
     args = [*old, *converted(old, tmp_path), "--engine", "caffe"]
     facts = verified(args, capsys, caffe_python)
-    assert [one["blob"] for one in facts["outputs"]] == ["conv5-2", "conv5-1", "prob1"]
-    assert all(one["relative"] <= 1e-5 for one in facts["outputs"])
-    statuses = [one["status"] for one in facts["params"]]
+    assert [param["blob"] for param in facts["outputs"]] == ["conv5-2", "conv5-1", "prob1"]
+    assert all(param["relative"] <= 1e-5 for param in facts["outputs"])
+    statuses = [param["status"] for param in facts["params"]]
     assert statuses.count("reshaped") == 3
     assert set(statuses) == {"equal", "reshaped"}
-    for made in facts["maps"]:
-        assert made["inexact_because"] == ["'pool1' has a last window that hangs over the edge"]
-        assert made["relative"] > 1e-3
+    for class_map in facts["maps"]:
+        assert class_map["inexact_because"] == [
+            "'pool1' has a last window that hangs over the edge"
+        ]
+        assert class_map["relative"] > 1e-3
 
 
 @pytest.mark.parametrize(("layer", "blob"), [("conv2", "conv2"), ("conv4-conv", "conv4")])
@@ -108,7 +110,7 @@ def test_a_tampered_copy_is_found(
     tamper(new[1], layer)
     facts = verified([*old, *new, "--engine", "caffe"], capsys, caffe_python, 1)
     assert facts["first_difference"]["blob"] == blob
-    different = [one["new_layer"] for one in facts["params"] if one["status"] == "different"]
+    different = [param["new_layer"] for param in facts["params"] if param["status"] == "different"]
     assert different == [layer]
 
 
