@@ -56,7 +56,9 @@ RUNS = {
 
 
 @pytest.fixture(params=OTHERS)
-def other(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def other_net(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
     """Weights called wrong beside a net, and what they are of."""
     from PIL import Image
 
@@ -80,7 +82,7 @@ CASES = [
 def test_it_is_said_first(
     command: str,
     engine: str,
-    other: str,
+    other_net: str,
     request: pytest.FixtureRequest,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -101,7 +103,7 @@ def test_it_is_said_first(
     )
     assert sentence is not None, lines
     assert sentence.group(2) == "0"
-    assert sentence.groups()[2:] == (INSTEAD, HAS[other])
+    assert sentence.groups()[2:] == (INSTEAD, HAS[other_net])
 
 
 def test_every_command_that_takes_a_net_with_a_model_is_here() -> None:
@@ -112,7 +114,7 @@ def test_every_command_that_takes_a_net_with_a_model_is_here() -> None:
 
 
 @pytest.mark.parametrize("fitting", [2, 3])
-def test_a_net_that_mostly_fits_is_not_another(fitting: int, other: str) -> None:
+def test_a_net_that_mostly_fits_is_not_another(fitting: int, other_net: str) -> None:
     """A fine-tuned net has new last layers; what does not fit is named as it is."""
     names = NAMES[:fitting] + [f"new{i}" for i in range(4 - fitting)]
     Path("tuned").write_text(net(names, 4))
@@ -121,14 +123,14 @@ def test_a_net_that_mostly_fits_is_not_another(fitting: int, other: str) -> None
         assert len(model.fit.missing) == 4 - fitting
 
 
-def test_weights_without_params(other: str) -> None:
+def test_weights_without_params(other_net: str) -> None:
     Path("empty").write_text('input: "x" layer { name: "r" type: "ReLU" bottom: "x" top: "r" }')
     assert run(["init", "empty", "-o", "none", "-q"]) == 0
     with NetWithWeights.open("net", "none") as model:
         assert model.another_net().endswith(" it has no params")
 
 
-def test_an_open_net_says_so_too(other: str) -> None:
+def test_an_open_net_says_so_too(other_net: str) -> None:
     """Of a param that is not there, and of one of another shape."""
     with ns.Net("net", "wrong") as opened, pytest.raises(ns.NetsurgeryError) as caught:
         opened.params["conv1"][0]

@@ -149,12 +149,12 @@ def test_pictures_that_cannot_be_used(image: Any, message: str) -> None:
 
 
 def test_one_picture_or_several() -> None:
-    assert [one.name for one in as_pictures("cat.png")] == ["cat.png"]
-    assert [one.name for one in as_pictures(PIXELS)] == ["array"]
+    assert [picture.name for picture in as_pictures("cat.png")] == ["cat.png"]
+    assert [picture.name for picture in as_pictures(PIXELS)] == ["array"]
     several: list[Any] = ["cat.png", PIXELS, Image.fromarray(PIXELS), Path("cat.png").read_bytes()]
-    names = [one.name for one in as_pictures(iter(several))]
+    names = [picture.name for picture in as_pictures(iter(several))]
     assert names == ["cat.png", "array 1", "image 2", "bytes 3"]
-    assert [one.size for one in as_pictures(np.stack([PIXELS] * 2))] == [(4, 6)] * 2
+    assert [picture.size for picture in as_pictures(np.stack([PIXELS] * 2))] == [(4, 6)] * 2
     with pytest.raises(TypeError, match=r"^picture 1: found int; expected a path"):
         list(as_pictures(["cat.png", 7]))  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"^picture: found int; expected a path"):

@@ -69,9 +69,9 @@ def test_imports_go_one_way(path: Path) -> None:
     for name, line in imports(path):
         pieces = name.split(".")
         if pieces[0] == "netsurgery" and len(pieces) > 1:
-            there = pieces[1]
-            upward = rank(there) > rank(own) or (rank(there) == rank(own) and there != own)
-            assert not upward, f"{path}:{line}: {own} imports {there}"
+            target = pieces[1]
+            upward = rank(target) > rank(own) or (rank(target) == rank(own) and target != own)
+            assert not upward, f"{path}:{line}: {own} imports {target}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -89,8 +89,8 @@ def test_what_runs_nets_changes_none() -> None:
     """Engines and maps take a net as it is read; surgeries are the commands' business."""
     for room in ("engines", "maps"):
         for path in (PACKAGE / room).glob("*.py"):
-            found = [name for name, _ in imports(path) if name.startswith("netsurgery.surgery")]
-            assert not found, f"{path} imports {found}"
+            imported = [name for name, _ in imports(path) if name.startswith("netsurgery.surgery")]
+            assert not imported, f"{path} imports {imported}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -222,9 +222,9 @@ print("google.protobuf" in sys.modules)
 )
 def test_what_a_signal_must_not_leave_is_made_in_one_place(call: str, place: str) -> None:
     """Processes and scratch folders; and no handler is installed but by the command."""
-    found = {
+    modules = {
         str(path.relative_to(PACKAGE))
         for path in MODULES
         if re.search(call, path.read_text()) and path.name not in ("caffe_worker.py", place)
     }
-    assert found == set()
+    assert modules == set()

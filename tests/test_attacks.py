@@ -12,7 +12,9 @@ from lacking import lacking
 ALL = scripts()
 
 
-@pytest.mark.parametrize("script", [one for one in ALL if not one.slow], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "script", [each for each in ALL if not each.slow], ids=lambda each: each.name
+)
 def test_an_attack_does_not_work(tmp_path: Path, script: Script) -> None:
     caffe = find_caffe_python()
     if script.needs_caffe and caffe is None:

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - the lines are compared as they are
-"""Ways to be wrong, each with the one line it is told in: exit code 1, and nothing written."""
+"""Ways to be wrong, each with the one line that reports it: exit code 1, and nothing written."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def claims(shape: str, kind: str = "'<f8'") -> bytes:
 
 def hdf5(data: dict[str, Any]) -> bytes:
     file = io.BytesIO()
-    with h5py.File(file, "w") as made:
+    with h5py.File(file, "w") as hdf5_file:
         for name, value in data.items():
-            made[name] = value
+            hdf5_file[name] = value
     return file.getvalue()
 
 
@@ -91,7 +91,7 @@ def contents() -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in Path().rglob("*") if p.is_file()}
 
 
-def told(capsys: pytest.CaptureFixture[str], *words: str, code: int = 1) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], *words: str, code: int = 1) -> str:
     """The line on standard error; nothing is on standard output, and no file was touched."""
     before = contents()
     assert run(list(words)) == code
@@ -670,9 +670,9 @@ MEANS: Table = [
         (
             f"mean.npy, a .npy of {kind}",
             claims("(1,)", kind),
-            f"mean.npy: an array of {told}, expected numbers",
+            f"mean.npy: an array of {refusal}, expected numbers",
         )
-        for kind, told in (
+        for kind, refusal in (
             ("'3<f4'", "('<f4', (3,))"),
             ("('<f4', (3, 1))", "('<f4', (3, 1))"),
             ("[('a', '<f4')]", "[('a', '<f4')]"),
@@ -685,10 +685,10 @@ MEANS: Table = [
         (
             f"mean.npy, a .npy of version {version[0]} with an endless header",
             b"\x93NUMPY" + version + length,
-            f"mean.npy: not a .npy file of numbers (its header is {told} bytes long, where at "
+            f"mean.npy: not a .npy file of numbers (its header is {refusal} bytes long, where at "
             "most 10000 make sense)",
         )
-        for version, length, told in (
+        for version, length, refusal in (
             (b"\1\0", b"\xff\xff", 65535),
             (b"\2\0", b"\xff\xff\xff\xff", 4294967295),
             (b"\3\0", b"\x11\x27\0\0", 10001),
@@ -961,13 +961,13 @@ TOMLS: Table = [
 @named(TEXTS)
 def test_prototxts(content: bytes, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.prototxt").write_bytes(content)
-    assert told(capsys, "convert", "bad.prototxt", "model.caffemodel", "-o", "out") == message
+    assert refusal(capsys, "convert", "bad.prototxt", "model.caffemodel", "-o", "out") == message
 
 
 @named(MODELS + MANY)
 def test_caffemodels(content: bytes, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.caffemodel").write_bytes(content)
-    assert told(capsys, "convert", "net.prototxt", "bad.caffemodel", "-o", "out") == message
+    assert refusal(capsys, "convert", "net.prototxt", "bad.caffemodel", "-o", "out") == message
 
 
 @pytest.mark.parametrize("generation", [2, 100])
@@ -986,7 +986,7 @@ def test_upgrade_counts_layers_and_their_parts(
         ),
     ]:
         Path("bad.caffemodel").write_bytes(data)
-        line = told(capsys, "upgrade", "bad.caffemodel", "-o", "out.caffemodel")
+        line = refusal(capsys, "upgrade", "bad.caffemodel", "-o", "out.caffemodel")
         assert line.startswith("bad.caffemodel: byte ")
         assert line.endswith(said)
 
@@ -997,14 +997,14 @@ def test_a_prototxt_without_end_on_standard_input(
     monkeypatch.setattr("netsurgery.formats.prototxt.MAX_BYTES", 100)
     monkeypatch.setattr(files.PROTOTXT, "most", 100)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"#" * 1000)))
-    line = told(capsys, "init", "-", "-o", "out.caffemodel")
+    line = refusal(capsys, "init", "-", "-o", "out.caffemodel")
     assert line.startswith("<stdin>: 101 bytes, expected a prototxt of at most 100")
 
 
 @named(HDF5S)
 def test_hdf5(content: bytes, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.h5").write_bytes(content)
-    assert told(capsys, "inspect", "bad.h5") == message
+    assert refusal(capsys, "inspect", "bad.h5") == message
 
 
 @pytest.mark.parametrize(("name", "content", "message"), MEANS, ids=[row[0] for row in MEANS])
@@ -1012,14 +1012,14 @@ def test_means(name: str, content: bytes, message: str, capsys: pytest.CaptureFi
     name = name.split(",")[0]
     Path(name).write_bytes(content)
     words = ["convert", "net.prototxt", "model.caffemodel", "-o", "out", "--mean", name]
-    assert told(capsys, *words) == message
+    assert refusal(capsys, *words) == message
 
 
 @named(LABELS)
 def test_labels(content: bytes, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("labels.txt").write_bytes(content)
     words = ["convert", "net.prototxt", "model.caffemodel", "-o", "out", "--labels", "labels.txt"]
-    assert told(capsys, *words) == message
+    assert refusal(capsys, *words) == message
 
 
 @named(IMAGES)
@@ -1027,7 +1027,7 @@ def test_pictures(content: bytes, message: str, capsys: pytest.CaptureFixture[st
     Path("bad.png").write_bytes(content)
     Path("netsurgery.toml").write_bytes(SETTINGS)
     words = ["classify-map", "bad.png", "--blob", "conv", "--npy", "out.npy"]
-    assert told(capsys, *words) == message
+    assert refusal(capsys, *words) == message
 
 
 @named(TOMLS)
@@ -1035,7 +1035,7 @@ def test_settings(
     content: bytes, message: str, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     Path("netsurgery.toml").write_bytes(content)
-    line = told(capsys, "classify-map", "cat.png", "--npy", "out.npy")
+    line = refusal(capsys, "classify-map", "cat.png", "--npy", "out.npy")
     assert line.replace(f"{folder}/", "") == message
 
 
@@ -1099,7 +1099,7 @@ def test_places(
     words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:
     special(folder)
-    assert told(capsys, *words).replace(str(folder), "FOLDER") == message
+    assert refusal(capsys, *words).replace(str(folder), "FOLDER") == message
     Path("fifo").unlink()
 
 
@@ -1192,7 +1192,7 @@ def test_endless_names_make_no_endless_lines(capsys: pytest.CaptureFixture[str])
     Path("bad.prototxt").write_bytes(
         IN + b"layer { name: '" + b"n" * 100_000 + b"' type: 'ReLU' bottom: 'x' top: 'x' }"
     )
-    assert len(told(capsys, "inspect", "bad.prototxt")) < 1600
+    assert len(refusal(capsys, "inspect", "bad.prototxt")) < 1600
 
 
 def test_there_are_enough_of_them() -> None:

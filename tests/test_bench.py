@@ -19,9 +19,9 @@ ROW = Row("2 x faster", "at least 4 x", False, "this", "1 s", "that: 2 s", "0.5 
 
 def test_a_run_has_the_time_and_memory_of_its_process(tmp_path: Path) -> None:
     script = "import time; taken = b'x' * (200 << 20); time.sleep(0.2)"
-    made = run([sys.executable, "-c", script], tmp_path)
-    assert made.seconds >= 0.2
-    assert made.peak >= 200 << 20
+    measured = run([sys.executable, "-c", script], tmp_path)
+    assert measured.seconds >= 0.2
+    assert measured.peak >= 200 << 20
 
 
 def test_a_run_has_no_memory_but_its_own(tmp_path: Path) -> None:
@@ -49,10 +49,10 @@ def test_turns_alternate_and_the_first_of_each_does_not_count() -> None:
         order.append(name)
         return Run(seconds.pop(0), 7)
 
-    one, other = [9.0, 1.0, 3.0, 2.0], [9.0, 4.0, 6.0, 8.0]
-    found = alternate([lambda: turn("a", one), lambda: turn("b", other)], 3)
+    first, second = [9.0, 1.0, 3.0, 2.0], [9.0, 4.0, 6.0, 8.0]
+    timings = alternate([lambda: turn("a", first), lambda: turn("b", second)], 3)
     assert "".join(order) == "abababab"
-    assert found == [Summary(2.0, 7, 1.0, 3.0, 3), Summary(6.0, 7, 4.0, 8.0, 3)]
+    assert timings == [Summary(2.0, 7, 1.0, 3.0, 3), Summary(6.0, 7, 4.0, 8.0, 3)]
 
 
 def test_ratios() -> None:

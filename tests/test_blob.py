@@ -47,32 +47,32 @@ def refused(folder: Path, *fields: bytes) -> str:
 
 
 def test_one_packed_run_is_a_view_of_the_file(folder: Path) -> None:
-    found = blob(folder, data(1, 2, 3, 4), shape(2, 2))
-    assert found.packed == (2, 16)
-    assert found.spans == (Span(2, 4, 4),)
-    assert found.numpy().tolist() == [[1, 2], [3, 4]]
-    assert found.numpy().base is not None
-    assert not found.numpy().flags.writeable
+    content = blob(folder, data(1, 2, 3, 4), shape(2, 2))
+    assert content.packed == (2, 16)
+    assert content.spans == (Span(2, 4, 4),)
+    assert content.numpy().tolist() == [[1, 2], [3, 4]]
+    assert content.numpy().base is not None
+    assert not content.numpy().flags.writeable
 
 
 def test_several_packed_runs(folder: Path) -> None:
-    found = blob(folder, data(1), shape(3), data(), data(2, 3))
-    assert found.packed is None
-    assert found.spans == (Span(2, 1, 4), Span(15, 2, 4))
-    assert found.numpy().tolist() == [1, 2, 3]
+    content = blob(folder, data(1), shape(3), data(), data(2, 3))
+    assert content.packed is None
+    assert content.spans == (Span(2, 1, 4), Span(15, 2, 4))
+    assert content.numpy().tolist() == [1, 2, 3]
 
 
 def test_a_tag_before_each_number(folder: Path) -> None:
-    found = blob(folder, shape(3), *(b"\x2d" + floats(value) for value in (1, 2, 3)))
-    assert found.packed is None
-    assert found.spans == (Span(6, 3, 5),)
-    assert found.numpy().tolist() == [1, 2, 3]
+    content = blob(folder, shape(3), *(b"\x2d" + floats(value) for value in (1, 2, 3)))
+    assert content.packed is None
+    assert content.spans == (Span(6, 3, 5),)
+    assert content.numpy().tolist() == [1, 2, 3]
 
 
 def test_tags_and_runs_mixed(folder: Path) -> None:
-    found = blob(folder, b"\x2d" + floats(1), data(2, 3), b"\x2d" + floats(4), shape(4))
-    assert found.spans == (Span(1, 1, 5), Span(7, 2, 4), Span(16, 1, 5))
-    assert found.numpy().tolist() == [1, 2, 3, 4]
+    content = blob(folder, b"\x2d" + floats(1), data(2, 3), b"\x2d" + floats(4), shape(4))
+    assert content.spans == (Span(1, 1, 5), Span(7, 2, 4), Span(16, 1, 5))
+    assert content.numpy().tolist() == [1, 2, 3, 4]
 
 
 def test_a_long_run_of_tagged_numbers(folder: Path) -> None:
@@ -80,29 +80,29 @@ def test_a_long_run_of_tagged_numbers(folder: Path) -> None:
     tagged = np.empty((numbers.size, 5), np.uint8)
     tagged[:, 0] = 0x2D
     tagged[:, 1:] = numbers.view(np.uint8).reshape(-1, 4)
-    found = blob(folder, tagged.tobytes(), shape(numbers.size))
-    assert len(found.spans) == 1
-    assert found.numpy().tobytes() == numbers.tobytes()
+    content = blob(folder, tagged.tobytes(), shape(numbers.size))
+    assert len(content.spans) == 1
+    assert content.numpy().tobytes() == numbers.tobytes()
 
 
 def test_doubles_go_before_floats(folder: Path) -> None:
     doubles = delimited(8, struct.pack("<2d", 1.1, 1e300))
-    found = blob(folder, shape(2), data(5, 6), doubles)
-    assert found.width == 8
-    assert found.packed is None
-    assert found.numpy().tolist() == [np.float32(1.1), np.inf]
+    content = blob(folder, shape(2), data(5, 6), doubles)
+    assert content.width == 8
+    assert content.packed is None
+    assert content.numpy().tolist() == [np.float32(1.1), np.inf]
 
 
 def test_doubles_with_a_tag_each(folder: Path) -> None:
-    found = blob(folder, shape(2), *(b"\x41" + struct.pack("<d", value) for value in (1, 2)))
-    assert found.spans == (Span(6, 2, 9),)
-    assert found.numpy().tolist() == [1, 2]
+    content = blob(folder, shape(2), *(b"\x41" + struct.pack("<d", value) for value in (1, 2)))
+    assert content.spans == (Span(6, 2, 9),)
+    assert content.numpy().tolist() == [1, 2]
 
 
 def test_old_dimensions_go_before_a_shape(folder: Path) -> None:
     old = varint_field(1, 1) + varint_field(2, 1) + varint_field(3, 2) + varint_field(4, 3)
-    found = blob(folder, old, data(1, 2, 3, 4, 5, 6), shape(6))
-    assert (found.shape, found.legacy) == ((1, 1, 2, 3), True)
+    content = blob(folder, old, data(1, 2, 3, 4, 5, 6), shape(6))
+    assert (content.shape, content.legacy) == ((1, 1, 2, 3), True)
 
 
 def test_bits_are_kept(folder: Path) -> None:
@@ -120,15 +120,15 @@ def test_no_shape_at_all_is_no_axes(folder: Path) -> None:
 
 
 def test_no_numbers(folder: Path) -> None:
-    found = blob(folder, shape(0, 3))
-    assert found.spans == ()
-    assert found.numpy().shape == (0, 3)
+    content = blob(folder, shape(0, 3))
+    assert content.spans == ()
+    assert content.numpy().shape == (0, 3)
 
 
 def test_a_shape_in_pieces(folder: Path) -> None:
-    one = delimited(7, varint_field(1, 2))
-    found = blob(folder, one, data(1, 2, 3, 4), delimited(7, varint_field(1, 2) + b"\x18\x01"))
-    assert found.shape == (2, 2)
+    piece = delimited(7, varint_field(1, 2))
+    content = blob(folder, piece, data(1, 2, 3, 4), delimited(7, varint_field(1, 2) + b"\x18\x01"))
+    assert content.shape == (2, 2)
 
 
 def test_diffs_are_stepped_over(folder: Path) -> None:
@@ -240,35 +240,35 @@ def test_too_few_floats_beside_raw_numbers(folder: Path) -> None:
 
 def test_floats_beside_raw_numbers_are_read(folder: Path) -> None:
     """As in NVIDIA's Caffe, which looks at raw_data last."""
-    found = blob(folder, shape(1), data(5), varint_field(10, 2), delimited(12, b"12"))
-    assert (found.numpy().tolist(), found.raw) == ([5], False)
+    content = blob(folder, shape(1), data(5), varint_field(10, 2), delimited(12, b"12"))
+    assert (content.numpy().tolist(), content.raw) == ([5], False)
 
 
 def test_raw_floats_are_a_view_of_the_file(folder: Path) -> None:
-    found = blob(folder, delimited(12, floats(1, 2)), varint_field(10, 1), shape(2))
-    assert (found.packed, found.width, found.raw) == ((2, 8), 4, True)
-    assert found.numpy().tolist() == [1, 2]
-    assert found.numpy().base is not None
+    content = blob(folder, delimited(12, floats(1, 2)), varint_field(10, 1), shape(2))
+    assert (content.packed, content.width, content.raw) == ((2, 8), 4, True)
+    assert content.numpy().tolist() == [1, 2]
+    assert content.numpy().base is not None
 
 
 def test_raw_doubles_are_rounded(folder: Path) -> None:
     values = np.array([1 / 3, 1e300, -2], "<f8")
-    found = blob(folder, shape(3), varint_field(10, 0), delimited(12, values.tobytes()))
-    assert (found.packed, found.width, found.raw) == (None, 8, True)
-    assert found.numpy().tolist() == [np.float32(1 / 3), np.inf, -2]
+    content = blob(folder, shape(3), varint_field(10, 0), delimited(12, values.tobytes()))
+    assert (content.packed, content.width, content.raw) == (None, 8, True)
+    assert content.numpy().tolist() == [np.float32(1 / 3), np.inf, -2]
 
 
 def test_every_half_is_widened_exactly(folder: Path) -> None:
     """All 65,536, subnormals, infinities and NaNs among them, against IEEE 754's own words."""
     bits = np.arange(1 << 16, dtype="<u2")
-    found = blob(folder, shape(1 << 16), varint_field(10, 2), delimited(12, bits.tobytes()))
-    assert found.packed is None
+    content = blob(folder, shape(1 << 16), varint_field(10, 2), delimited(12, bits.tobytes()))
+    assert content.packed is None
     sign, exponent, fraction = bits >> 15, bits >> 10 & 31, (bits & 1023).astype("f8")
     value = np.where(exponent > 0, 2.0 ** (exponent - 15.0) * (1 + fraction / 1024), 0)
     value = np.where(exponent == 0, 2.0**-14 * fraction / 1024, value)
     value = np.where(exponent == 31, np.where(fraction > 0, np.nan, np.inf), value)
     expected = np.where(sign == 1, -value, value)
-    values = found.numpy()
+    values = content.numpy()
     np.testing.assert_array_equal(values, expected)
     assert (np.signbit(values) == (sign == 1))[~np.isnan(expected)].all()
 

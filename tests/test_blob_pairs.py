@@ -24,9 +24,9 @@ layer { name: "prob" type: "Softmax" bottom: "fc-conv" top: "prob" }
 
 
 def paired(old: str, new: str) -> dict[str, str]:
-    one, other = Prototxt.parse(old), Prototxt.parse(new)
+    old_net, new_net = Prototxt.parse(old), Prototxt.parse(new)
     return pair_blobs(
-        NetDefinition.of(one), NetDefinition.of(other), compare_nets(one, other).blobs
+        NetDefinition.of(old_net), NetDefinition.of(new_net), compare_nets(old_net, new_net).blobs
     )
 
 

@@ -62,8 +62,8 @@ AUTHORS = HEAD + (
 
 
 def test_the_text_of_a_split_layer() -> None:
-    made = plan(AUTHORS)
-    lines = difflib.unified_diff(AUTHORS.splitlines(), made.text.splitlines(), n=0)
+    planned = plan(AUTHORS)
+    lines = difflib.unified_diff(AUTHORS.splitlines(), planned.text.splitlines(), n=0)
     shown = [line for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
     assert shown[2:] == [
         '-layer { name: "f" type: "Flatten" bottom: "c" top: "f"  }',
@@ -98,9 +98,9 @@ def test_the_text_of_a_split_layer() -> None:
         'top: "fc-conv" include { phase: TEST } eltwise_param { operation: SUM } }',
         '+layer { name: "p" type: "Softmax" bottom: "fc-conv" top: "p" }',
     ]
-    assert made.removed == ("f", "g", "h")
-    assert made.maps == {"p": (1, 4, 8, 8)}
-    first, second = made.moves
+    assert planned.removed == ("f", "g", "h")
+    assert planned.maps == {"p": (1, 4, 8, 8)}
+    first, second = planned.moves
     assert (first.target, first.new) == ("fc-conv_1", ((4, 2, 5, 6), (4,)))
     assert (second.target, second.new) == ("fc-conv_2", ((4, 3, 3, 4),))
     assert (first.first, second.first) == (0, 60)
@@ -108,10 +108,10 @@ def test_the_text_of_a_split_layer() -> None:
 
 def test_a_top_of_another_name_keeps_it() -> None:
     text = HEAD + fc("fc", "h").replace('top: "fc"', 'top: "scores"')
-    made = plan(text, suffix="/dense")
-    assert 'name: "fc/dense" type: "Eltwise"' in made.text
-    assert 'bottom: "fc/dense_1" bottom: "fc/dense_2" top: "scores"' in made.text
-    assert made.maps == {"scores": (1, 4, 8, 8)}
+    planned = plan(text, suffix="/dense")
+    assert 'name: "fc/dense" type: "Eltwise"' in planned.text
+    assert 'bottom: "fc/dense_1" bottom: "fc/dense_2" top: "scores"' in planned.text
+    assert planned.maps == {"scores": (1, 4, 8, 8)}
 
 
 def test_v1_is_answered_in_v1() -> None:
@@ -125,44 +125,49 @@ def test_v1_is_answered_in_v1() -> None:
         'layers { name: "fc" type: INNER_PRODUCT bottom: "h" top: "fc" blobs_lr: 1 blobs_lr: 2 '
         "weight_decay: 1 weight_decay: 0 inner_product_param { num_output: 4 } }\n"
     )
-    made = plan(text)
-    assert made.text.count("type: CONVOLUTION") == 3
-    assert 'type: ELTWISE bottom: "fc-conv_1" bottom: "fc-conv_2" top: "fc-conv"' in made.text
-    assert made.text.count("blobs_lr") == made.text.count("weight_decay") == 3
+    planned = plan(text)
+    assert planned.text.count("type: CONVOLUTION") == 3
+    assert 'type: ELTWISE bottom: "fc-conv_1" bottom: "fc-conv_2" top: "fc-conv"' in planned.text
+    assert planned.text.count("blobs_lr") == planned.text.count("weight_decay") == 3
 
 
 def test_crlf_stays_crlf() -> None:
-    made = plan(AUTHORS.replace("\n", "\r\n")).text
-    assert made.count("\n") == made.count("\r\n") > 20
+    planned = plan(AUTHORS.replace("\n", "\r\n")).text
+    assert planned.count("\n") == planned.count("\r\n") > 20
 
 
 def test_strides_bring_the_maps_to_one_grid() -> None:
     coarse = layer("Convolution", "c", "d", WINDOW % "stride_h: 2 stride_w: 3")
-    made = plan(INPUT + coarse + FLAT + layer("Concat", "f g", "h") + fc("fc", "h"))
-    first, second = made.moves
+    planned = plan(INPUT + coarse + FLAT + layer("Concat", "f g", "h") + fc("fc", "h"))
+    first, second = planned.moves
     assert (first.stride, second.stride) == ((2, 3), (1, 1))
-    assert "num_output: 4 kernel_h: 5 kernel_w: 6 stride_h: 2 stride_w: 3" in made.text
-    assert made.inputs[0].new == (1, 2, 5 + 2 * 7, 6 + 3 * 7)
-    assert made.maps == {"fc-conv": (1, 4, 8, 8)}
-    assert "inputs have to be larger by whole strides, or these maps part" in made.notes
+    assert "num_output: 4 kernel_h: 5 kernel_w: 6 stride_h: 2 stride_w: 3" in planned.text
+    assert planned.inputs[0].new == (1, 2, 5 + 2 * 7, 6 + 3 * 7)
+    assert planned.maps == {"fc-conv": (1, 4, 8, 8)}
+    assert "inputs have to be larger by whole strides, or these maps part" in planned.notes
     rounded = layer("Pooling", "c", "d", "pooling_param { kernel_size: 2 stride: 2 }")
     text = INPUT + rounded + FLAT + layer("Concat", "f g", "h") + fc("fc", "h")
-    told = "an input of 5x7 does not go through this net: .*'fc'"
-    with pytest.raises(SurgeryError, match=told):
+    message = "an input of 5x7 does not go through this net: .*'fc'"
+    with pytest.raises(SurgeryError, match=message):
         plan(text, input_size=(5, 7))
 
 
 def test_two_layers_may_split_one_join() -> None:
-    made = plan(HEAD + fc("a", "h") + fc("b", "h") + layer("Concat", "a b", "z"))
-    assert [move.target for move in made.moves] == ["a-conv_1", "a-conv_2", "b-conv_1", "b-conv_2"]
-    assert made.maps == {"z": (1, 8, 8, 8)}
+    planned = plan(HEAD + fc("a", "h") + fc("b", "h") + layer("Concat", "a b", "z"))
+    assert [move.target for move in planned.moves] == [
+        "a-conv_1",
+        "a-conv_2",
+        "b-conv_1",
+        "b-conv_2",
+    ]
+    assert planned.maps == {"z": (1, 8, 8, 8)}
 
 
 def test_a_split_may_stand_behind_another() -> None:
     again = layer("Flatten", "d", "k") + layer("Concat", "fc k", "m") + fc("last", "m")
-    made = plan(HEAD + fc("fc", "h") + again)
-    assert len(made.moves) == 4
-    assert made.maps == {"last-conv": (1, 4, 8, 8)}
+    planned = plan(HEAD + fc("fc", "h") + again)
+    assert len(planned.moves) == 4
+    assert planned.maps == {"last-conv": (1, 4, 8, 8)}
 
 
 @pytest.mark.parametrize(
@@ -241,19 +246,19 @@ def test_refusals(text: str, what: str) -> None:
 
 def test_a_split_that_is_refused_can_be_skipped() -> None:
     text = HEAD + layer("Power", "h", "z") + fc("fc", "h") + fc("other", "c")
-    made = plan(text, skip_refused=True)
-    assert [move.layer for move in made.moves] == ["other"]
+    planned = plan(text, skip_refused=True)
+    assert [move.layer for move in planned.moves] == ["other"]
     inputs = 'input: "e" input_shape { dim: [1, 2, 4, 4] }\n' + INPUT
     both = layer("Flatten", "c", "f") + layer("Flatten", "e", "g") + layer("Concat", "f g", "h")
-    made = plan(inputs + both + fc("fc", "h") + fc("other", "c"), skip_refused=True)
-    assert [move.layer for move in made.moves] == ["other"]
-    assert "left as it is: layer 'fc': its maps come from different inputs" in made.notes[0]
+    planned = plan(inputs + both + fc("fc", "h") + fc("other", "c"), skip_refused=True)
+    assert [move.layer for move in planned.moves] == ["other"]
+    assert "left as it is: layer 'fc': its maps come from different inputs" in planned.notes[0]
 
 
 def test_a_join_that_nothing_converted_reads_stays() -> None:
-    made = plan(HEAD + fc("other", "c"))
-    assert FLAT in made.text
-    assert made.removed == ()
+    planned = plan(HEAD + fc("other", "c"))
+    assert FLAT in planned.text
+    assert planned.removed == ()
 
 
 def test_a_layer_of_another_phase_reads_what_is_gone() -> None:
@@ -288,16 +293,16 @@ def test_every_branch_gets_its_columns(tmp_path: Path, form: str, turned: bool) 
         write_hdf5(model, d=convolution, fc=(weight, bias))
     else:
         layers = (("d", "Convolution", *convolution), ("fc", "InnerProduct", weight, bias))
-        write_model(model, *(model_layer(*one) for one in layers))
-    made = convert(
+        write_model(model, *(model_layer(*layer_) for layer_ in layers))
+    conversion = convert(
         prototxt,
         model,
         tmp_path / "out",
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
-    with open_weights(made.paths.weights) as written:
-        stored = {one.name: [blob.numpy() for blob in one.blobs] for one in written.layers}
+    with open_weights(conversion.paths.weights) as written:
+        stored = {layer_.name: [blob.numpy() for blob in layer_.blobs] for layer_ in written.layers}
     assert [values.tobytes() for values in stored["fc-conv_1"]] == [first.tobytes(), bias.tobytes()]
     assert [values.tobytes() for values in stored["fc-conv_2"]] == [second.tobytes()]
     assert stored["fc-conv_2"][0].shape == (4, 3, 3, 4)

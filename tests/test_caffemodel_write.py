@@ -152,8 +152,8 @@ def test_a_field_that_was_not_there_goes_where_its_number_puts_it(tmp_path: Path
 
 
 def test_a_message_takes_the_place_of_all_of_its_number(tmp_path: Path) -> None:
-    one, other = delimited(106, b"\x08\x01"), delimited(106, b"\x08\x02")
-    data = delimited(100, delimited(1, b"x") + one + delimited(117, b"") + other)
+    first, second = delimited(106, b"\x08\x01"), delimited(106, b"\x08\x02")
+    data = delimited(100, delimited(1, b"x") + first + delimited(117, b"") + second)
     change = LayerChange(messages={106: b"\x08\x03"})
     assert rewritten(tmp_path, data, {"x": change}) == delimited(
         100, delimited(1, b"x") + delimited(106, b"\x08\x03") + delimited(117, b"")
@@ -195,19 +195,23 @@ def test_a_diff_stays_with_numbers_that_stay(tmp_path: Path) -> None:
 
 def test_new_numbers_from_the_same_place_of_another_file(tmp_path: Path) -> None:
     """Ranges of two files stay two, also where the one ends where the other begins."""
-    other = V2.replace(floats(1, 2, 3, 4, 5, 6), floats(*range(90, 96)))
-    (tmp_path / "other").write_bytes(other)
+    changed = V2.replace(floats(1, 2, 3, 4, 5, 6), floats(*range(90, 96)))
+    (tmp_path / "other").write_bytes(changed)
     with Caffemodel.open(tmp_path / "other") as model:
         offset, length = model.layers[0].blobs[0].packed or (0, 0)
         change = LayerChange(data={0: FileRange(model.source, offset, length)})
-        assert rewritten(tmp_path, V2, {"ip1": change}) == other
+        assert rewritten(tmp_path, V2, {"ip1": change}) == changed
 
 
 def test_new_numbers_for_doubles_and_scattered_floats(tmp_path: Path) -> None:
     change = LayerChange(data={0: lambda: [floats(7)]})
-    one = delimited(7, b"\x0a\x01\x01")
+    shape_piece = delimited(7, b"\x0a\x01\x01")
     double = delimited(8, bytes(8))
-    for fields in ([one, double], [double, one, delimited(9, bytes(8))], [b"\x2d1234", one]):
+    for fields in (
+        [shape_piece, double],
+        [double, shape_piece, delimited(9, bytes(8))],
+        [b"\x2d1234", shape_piece],
+    ):
         new = rewritten(tmp_path, blob_model(*fields), {"x": change})
         blob = caffe_messages().NetParameter.FromString(new).layer[0].blobs[0]
         assert list(blob.data) == [7]
@@ -333,8 +337,8 @@ def test_a_trained_net_keeps_its_weights(shared_data: Path, tmp_path: Path, name
     with Caffemodel.open(tmp_path / "old") as old, Caffemodel.open(tmp_path / "new") as new:
         assert [layer.name for layer in old.layers if layer.blobs][-2:] == ["ip1", "ip2"]
         assert [layer.name for layer in new.layers if layer.blobs][-2:] == ["a", "b"]
-        for one, other in zip(old.layers, new.layers, strict=True):
-            for before, after in zip(one.blobs, other.blobs, strict=True):
+        for old_layer, new_layer in zip(old.layers, new.layers, strict=True):
+            for before, after in zip(old_layer.blobs, new_layer.blobs, strict=True):
                 assert before.numpy().tobytes() == after.numpy().tobytes()
         assert new.layer("a").blobs[0].shape == (500, 50, 4, 4)
 

@@ -19,9 +19,9 @@ def placed(
 ) -> Cells:
     declared = net.inputs[0].shape
     assert declared is not None
-    made = place_cells(net, blob, declared, size, None if window is None else (window, window))
-    assert made is not None
-    return made
+    cells = place_cells(net, blob, declared, size, None if window is None else (window, window))
+    assert cells is not None
+    return cells
 
 
 def along_height(cells: Cells) -> list[float]:
@@ -54,29 +54,29 @@ FCN = (
 
 def test_a_classifiers_first_window_is_its_input() -> None:
     net = net_of(PADDED, (28, 28))
-    made = placed(net, "fc", (28, 28))
-    assert (along_height(made), made.classifies) == ([0, 4, 12], True)
+    cells = placed(net, "fc", (28, 28))
+    assert (along_height(cells), cells.classifies) == ([0, 4, 12], True)
     assert along_height(placed(net, "fc", (60, 40))) == [0, 4, 12]
 
 
 def test_what_pads_to_have_more_cells_is_placed_by_its_field() -> None:
     net = net_of(FCN)
-    made = placed(net, "fc", (24, 24))
+    cells = placed(net, "fc", (24, 24))
     field = fields(net)["fc"]
-    assert (along_height(made), made.classifies) == ([-40, 2, 17], False)
-    assert (made.start, made.size) == (field.offset, field.size)
+    assert (along_height(cells), cells.classifies) == ([-40, 2, 17], False)
+    assert (cells.start, cells.size) == (field.offset, field.size)
 
 
 @pytest.mark.parametrize(("window", "start"), [(17, -40), (9, -36), (27, -45), (95, -79)])
 def test_a_window_given_lies_about_the_middle_of_the_field(window: int, start: int) -> None:
-    made = placed(net_of(FCN), "fc", (24, 24), window)
-    assert (along_height(made), made.classifies) == ([start, 2, window], False)
+    cells = placed(net_of(FCN), "fc", (24, 24), window)
+    assert (along_height(cells), cells.classifies) == ([start, 2, window], False)
 
 
 def test_a_window_of_one_cell_is_a_classifiers_whatever_it_pads() -> None:
     whole = "\n".join(FCN.splitlines()[:2]).replace("kernel_size: 7", "kernel_size: 48")
-    made = placed(net_of(whole, (44, 44)), "fc", (44, 44), 20)
-    assert (along_height(made), made.classifies) == ([0, 2, 20], True)
+    cells = placed(net_of(whole, (44, 44)), "fc", (44, 44), 20)
+    assert (along_height(cells), cells.classifies) == ([0, 2, 20], True)
 
 
 def test_scores_of_each_pixel_are_about_the_pixel() -> None:

@@ -42,10 +42,10 @@ def class_map(values: Any = VALUES, **changed: Any) -> ClassMap:
 
 
 def test_argmax_and_top() -> None:
-    found = class_map()
-    assert found.argmax().tolist() == [[0, 2], [2, 1]]
-    assert found.top(2)[:, 1, 1].tolist() == [1, 0]  # of equals the lowest number first
-    assert found.top(9).shape == (3, 2, 2)
+    mapped = class_map()
+    assert mapped.argmax().tolist() == [[0, 2], [2, 1]]
+    assert mapped.top(2)[:, 1, 1].tolist() == [1, 0]  # of equals the lowest number first
+    assert mapped.top(9).shape == (3, 2, 2)
     assert class_map(np.zeros((99, 1, 1), np.float32)).top(4).ravel().tolist() == [0, 1, 2, 3]
 
 
@@ -183,8 +183,8 @@ def test_labels_must_fit() -> None:
     ("text", "number"), [("max", None), ("MAX", None), ("2", 2), ("tabby", 0), ("Dog", 1)]
 )
 def test_find_class(text: str, number: int | None) -> None:
-    found = class_map(np.zeros((4, 1, 1), np.float32), labels=LABELS)
-    assert found.find_class(text) == number
+    mapped = class_map(np.zeros((4, 1, 1), np.float32), labels=LABELS)
+    assert mapped.find_class(text) == number
 
 
 def test_find_class_refuses() -> None:
@@ -429,9 +429,9 @@ RED[12:, :, 0] = 100
 def test_a_map_of_a_picture(tmp_path: Path) -> None:
     mapper, engine = tiny_mapper(tmp_path, pooled)
     with mapper:
-        found = mapper.map(Picture("p", RED), (12, 16))
-        assert found.shape == (3, 4)
-        assert found.argmax().tolist() == [[2] * 4, [2] * 4, [0] * 4]
+        mapped = mapper.map(Picture("p", RED), (12, 16))
+        assert mapped.shape == (3, 4)
+        assert mapped.argmax().tolist() == [[2] * 4, [2] * 4, [0] * 4]
         assert mapper.engine == "fake 1.0"
     assert engine.log[0] == "open"
     assert engine.log[1] == ("load", tmp_path / "deploy.prototxt", tmp_path / "w")

@@ -40,9 +40,9 @@ def plan(text: str, **options: object) -> ConvolutionPlan:
     return plan_convolution(net, **options)  # type: ignore[arg-type]
 
 
-def steps(one: Resize) -> list[float]:
-    assert one.stride is not None
-    return [float(step) for step in one.stride]
+def steps(resize: Resize) -> list[float]:
+    assert resize.stride is not None
+    return [float(step) for step in resize.stride]
 
 
 def changed(before: str, after: str) -> list[str]:
@@ -61,11 +61,11 @@ def test_what_does_not_go_through_is_told_at_its_place_in_the_original() -> None
     flat = "layer {\n  name: 'f' type: 'Flatten'\n  bottom: 'data' top: 'f' }\n"
     pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
     text = SMALL + flat + pool + fc("a", "f") + fc("b", "p") + layer("Eltwise", "a b", "s")
-    told = rf"n\.prototxt:{text.count(chr(10))}:\d+: layer 'Eltwise-s' \(Eltwise\): its bottoms"
-    with pytest.raises(SurgeryError, match=told):
+    message = rf"n\.prototxt:{text.count(chr(10))}:\d+: layer 'Eltwise-s' \(Eltwise\): its bottoms"
+    with pytest.raises(SurgeryError, match=message):
         plan(text, input_size=(20, 20))
-    made = plan(text)  # the strides differ, so no size is known to go through
-    assert (made.inputs[0].new, made.inputs[0].stride) == ((1, 2, 6, 6), None)
+    planned = plan(text)  # the strides differ, so no size is known to go through
+    assert (planned.inputs[0].new, planned.inputs[0].stride) == ((1, 2, 6, 6), None)
 
 
 COMMENTED = """\
@@ -96,8 +96,8 @@ layer { name: "fc_again" type: "Power" bottom: "fc" top: "out" }
 
 
 def test_only_the_surgery_shows_in_the_text() -> None:
-    made = plan(COMMENTED)
-    assert changed(COMMENTED, made.text) == [
+    planned = plan(COMMENTED)
+    assert changed(COMMENTED, planned.text) == [
         "-name: 'Mine'  # my net",
         "+name: 'MineConv'  # my net",
         "-input_dim: 10",
@@ -120,38 +120,38 @@ def test_only_the_surgery_shows_in_the_text() -> None:
         '+layer { name: "relu" type: "ReLU" bottom: "fc-conv" top: "fc-conv" }',
         '+layer { name: "fc_again" type: "Power" bottom: "fc-conv" top: "out" }',
     ]
-    (move,) = made.moves
+    (move,) = planned.moves
     assert (move.old, move.new) == (((96, 3), (3,)), ((3, 2, 6, 8), (3,)))
     assert move.transpose
 
 
 def test_crlf_stays_crlf() -> None:
     text = COMMENTED.replace("\n", "\r\n")
-    made = plan(text).text
-    assert made.count("\n") == made.count("\r\n") == text.count("\n") + 1
+    planned = plan(text).text
+    assert planned.count("\n") == planned.count("\r\n") == text.count("\n") + 1
 
 
 def test_a_top_that_bears_another_name_keeps_it() -> None:
-    made = plan(SMALL + fc("fc", "data", top="scores") + layer("Softmax", "scores", "prob"))
-    assert 'name: "fc-conv"' in made.text
-    assert 'top: "scores"' in made.text
-    assert 'bottom: "scores"' in made.text
-    assert made.renames == {}
+    planned = plan(SMALL + fc("fc", "data", top="scores") + layer("Softmax", "scores", "prob"))
+    assert 'name: "fc-conv"' in planned.text
+    assert 'top: "scores"' in planned.text
+    assert 'bottom: "scores"' in planned.text
+    assert planned.renames == {}
 
 
 def test_v1_is_answered_in_v1() -> None:
     text = 'input: "x" input_dim: 1 input_dim: 1 input_dim: 4 input_dim: 4\n'
-    made = plan(text + fc("ip", "x", kind="layers"))
-    assert 'layers { name: "ip-conv" type: CONVOLUTION' in made.text
-    assert "kernel_size: 4" in made.text
+    planned = plan(text + fc("ip", "x", kind="layers"))
+    assert 'layers { name: "ip-conv" type: CONVOLUTION' in planned.text
+    assert "kernel_size: 4" in planned.text
 
 
 def test_axes_counted_from_behind_are_counted_from_the_front() -> None:
     text = SMALL + fc("a", "data", "axis: -3") + fc("b", "a", "axis: -1")
     text += layer("Softmax", "b", "p", "softmax_param { axis: -1 }")
-    made = plan(text)
-    assert made.text.count("axis: 1") == 3
-    assert made.maps == {"p": (1, 3, 8, 8)}
+    planned = plan(text)
+    assert planned.text.count("axis: 1") == 3
+    assert planned.maps == {"p": (1, 3, 8, 8)}
 
 
 @pytest.mark.parametrize(
@@ -166,36 +166,36 @@ def test_axes_counted_from_behind_are_counted_from_the_front() -> None:
 def test_the_input_follows_the_map(
     options: dict[str, object], shape: tuple[int, ...], cells: tuple[int, int]
 ) -> None:
-    made = plan(SMALL + fc("fc", "data"), **options)
-    (one,) = made.inputs
-    assert (one.name, one.new, one.window) == ("data", shape, (6, 6))
-    assert steps(one) == [1, 1]
-    assert made.maps == {"fc-conv": (1, 3, *cells)}
-    assert made.notes == ("the batch of 5 of input 'data' becomes 1",)
+    planned = plan(SMALL + fc("fc", "data"), **options)
+    (net_input,) = planned.inputs
+    assert (net_input.name, net_input.new, net_input.window) == ("data", shape, (6, 6))
+    assert steps(net_input) == [1, 1]
+    assert planned.maps == {"fc-conv": (1, 3, *cells)}
+    assert planned.notes == ("the batch of 5 of input 'data' becomes 1",)
 
 
 def test_the_stride_is_the_total_one() -> None:
     pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
-    made = plan(SMALL + pool + fc("fc", "p"))
-    assert steps(made.inputs[0]) == [2, 2]
-    assert made.inputs[0].new == (1, 2, 6 + 2 * 7, 6 + 2 * 7)
+    planned = plan(SMALL + pool + fc("fc", "p"))
+    assert steps(planned.inputs[0]) == [2, 2]
+    assert planned.inputs[0].new == (1, 2, 6 + 2 * 7, 6 + 2 * 7)
 
 
 def test_height_and_width_have_strides_of_their_own() -> None:
     pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 3 stride_h: 3 stride_w: 1 }")
-    made = plan(SMALL + pool + fc("fc", "p"))
-    assert steps(made.inputs[0]) == [3, 1]
-    assert made.inputs[0].new == (1, 2, 6 + 3 * 7, 6 + 1 * 7)
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+    planned = plan(SMALL + pool + fc("fc", "p"))
+    assert steps(planned.inputs[0]) == [3, 1]
+    assert planned.inputs[0].new == (1, 2, 6 + 3 * 7, 6 + 1 * 7)
+    assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
 
 
 def test_a_stride_below_one_gives_no_map_smaller_than_wanted() -> None:
     """Half a pixel a cell: 7 cells more need 3.5 pixels more, so 4."""
     up = "convolution_param { num_output: 2 kernel_size: 2 stride: 2 }"
-    made = plan(SMALL + layer("Deconvolution", "data", "up", up) + fc("fc", "up"))
-    assert steps(made.inputs[0]) == [0.5, 0.5]
-    assert made.inputs[0].new == (1, 2, 10, 10)
-    assert made.maps == {"fc-conv": (1, 3, 9, 9)}
+    planned = plan(SMALL + layer("Deconvolution", "data", "up", up) + fc("fc", "up"))
+    assert steps(planned.inputs[0]) == [0.5, 0.5]
+    assert planned.inputs[0].new == (1, 2, 10, 10)
+    assert planned.maps == {"fc-conv": (1, 3, 9, 9)}
 
 
 def test_a_map_that_no_size_gives_is_refused_with_those_there_are() -> None:
@@ -225,18 +225,18 @@ HALVED = layer("Convolution", "data", "c", "convolution_param { num_output: 2 ke
 def test_an_interpolation_counts_for_stride_and_size(
     zoom: str, asked: tuple[int, int], size: tuple[int, int], stride: int | None
 ) -> None:
-    made = plan(SMALL + HALVED + INTERP % zoom + fc("fc", "up"), map_size=asked)
-    (one,) = made.inputs
-    assert made.maps == {"fc-conv": (1, 3, *asked)}
-    assert one.new[2:] == size
-    assert stride is None or steps(one) == [stride, stride]
+    planned = plan(SMALL + HALVED + INTERP % zoom + fc("fc", "up"), map_size=asked)
+    (net_input,) = planned.inputs
+    assert planned.maps == {"fc-conv": (1, 3, *asked)}
+    assert net_input.new[2:] == size
+    assert stride is None or steps(net_input) == [stride, stride]
 
 
 def test_an_interpolation_to_one_size_has_no_stride_that_moves() -> None:
     text = SMALL + HALVED + INTERP % "height: 5 width: 5" + fc("fc", "up")
-    made = plan(text)
-    assert (made.inputs[0].new, made.inputs[0].stride) == ((1, 2, 6, 6), None)
-    assert "no output is known to grow with it" in made.notes[-2]
+    planned = plan(text)
+    assert (planned.inputs[0].new, planned.inputs[0].stride) == ((1, 2, 6, 6), None)
+    assert "no output is known to grow with it" in planned.notes[-2]
     with pytest.raises(SurgeryError, match=r"gives a map 'fc-conv' of 2x2 \("):
         plan(text, map_size=(2, 2))
     assert plan(text, input_size=(12, 12)).inputs[0].stride is None
@@ -247,9 +247,9 @@ def test_the_map_asked_for_is_that_of_an_output_that_grows() -> None:
     pooled = layer("Pooling", "data", "g", "pooling_param { global_pooling: true }")
     halved = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
     text = SMALL + halved + fc("fc", "p") + pooled
-    made = plan(text, map_size=(3, 5), keep_global_pooling=True)
-    assert made.maps == {"fc-conv": (1, 3, 3, 5), "g": (1, 2, 1, 1)}
-    assert steps(made.inputs[0]) == [2, 2]
+    planned = plan(text, map_size=(3, 5), keep_global_pooling=True)
+    assert planned.maps == {"fc-conv": (1, 3, 3, 5), "g": (1, 2, 1, 1)}
+    assert steps(planned.inputs[0]) == [2, 2]
     behind = layer("Pooling", "fc", "h", "pooling_param { global_pooling: true }")
     alone = SMALL + halved + fc("fc", "p") + behind.replace("fc", "p")
     assert plan(alone, keep_global_pooling=True).maps["fc-conv"] == (1, 3, 8, 8)
@@ -259,27 +259,27 @@ def test_a_map_of_one_cell_has_no_stride() -> None:
     halved = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
     behind = layer("Pooling", "p", "g", "pooling_param { global_pooling: true }")
     text = SMALL + halved + behind + fc("fc", "g")
-    made = plan(text, keep_global_pooling=True)
-    assert (made.inputs[0].new, made.inputs[0].stride) == ((1, 2, 6, 6), None)
-    made = plan(text, keep_global_pooling=True, input_size=(9, 9))
-    assert (made.maps, made.inputs[0].stride) == ({"fc-conv": (1, 3, 1, 1)}, None)
+    planned = plan(text, keep_global_pooling=True)
+    assert (planned.inputs[0].new, planned.inputs[0].stride) == ((1, 2, 6, 6), None)
+    planned = plan(text, keep_global_pooling=True, input_size=(9, 9))
+    assert (planned.maps, planned.inputs[0].stride) == ({"fc-conv": (1, 3, 1, 1)}, None)
     with pytest.raises(SurgeryError, match="gives a map 'fc-conv' of 2x2"):
         plan(text, keep_global_pooling=True, map_size=(2, 2))
 
 
 def test_a_size_that_stays_is_spelled_as_it_was() -> None:
-    made = plan(INPUT % "dim: 0x5 dim: 0x2 dim: 06 dim: 6" + fc("fc", "data"))
-    assert "dim: 1 dim: 0x2 dim: 13 dim: 13" in made.text
+    planned = plan(INPUT % "dim: 0x5 dim: 0x2 dim: 06 dim: 6" + fc("fc", "data"))
+    assert "dim: 1 dim: 0x2 dim: 13 dim: 13" in planned.text
 
 
 def test_what_is_to_be_known_of_the_net_is_told_with_the_plan() -> None:
     twins = layer("ReLU", "fc", "fc") * 2
-    made = plan(SMALL + fc("fc", "data") + twins)
-    assert any("all named 'ReLU-fc'" in note for note in made.notes)
+    planned = plan(SMALL + fc("fc", "data") + twins)
+    assert any("all named 'ReLU-fc'" in note for note in planned.notes)
 
 
 @pytest.mark.parametrize(
-    ("other", "what"),
+    ("addition", "what"),
     [
         (fc("fc", "data").replace("3", "4"), "layer 'fc': blob 'fc' was 5x3 and would be 5x4"),
         (fc("fc", "data", top="gone"), "layer 'fc': blob 'fc' was 5x3 and would be nothing known"),
@@ -289,24 +289,24 @@ def test_what_is_to_be_known_of_the_net_is_told_with_the_plan() -> None:
         ),
     ],
 )
-def test_a_net_that_came_out_otherwise_is_refused(other: str, what: str) -> None:
+def test_a_net_that_came_out_otherwise_is_refused(addition: str, what: str) -> None:
     """No net is known that leads to this: it is the check on what was written."""
     net = NetDefinition.of(Prototxt.parse(SMALL + fc("fc", "data"), "n.prototxt"))
-    made = NetDefinition.of(Prototxt.parse(SMALL + other, "n.prototxt"))
+    converted = NetDefinition.of(Prototxt.parse(SMALL + addition, "n.prototxt"))
     for flat in ({}, {"fc": FlattenedMap()}):
         with pytest.raises(SurgeryError) as caught:
-            ensure_same(net, ShapesAt(made), Analysis(flat=flat), infer(net), {})
+            ensure_same(net, ShapesAt(converted), Analysis(flat=flat), infer(net), {})
         assert str(caught.value) == f"n.prototxt: {what}"
 
 
 def test_an_unknown_type_in_place_is_kept_and_said() -> None:
     mystery = layer("Mystery", "data", "data")
-    made = plan(SMALL + mystery + fc("fc", "data"))
-    assert mystery in made.text
-    assert made.maps["fc-conv"][:2] == (1, 3)
+    planned = plan(SMALL + mystery + fc("fc", "data"))
+    assert mystery in planned.text
+    assert planned.maps["fc-conv"][:2] == (1, 3)
     assert (
         "layer 'Mystery-data' is of type Mystery, which is not known: it is kept as it is, and "
-        "taken to do the same at every position, as it works in place" in made.notes
+        "taken to do the same at every position, as it works in place" in planned.notes
     )
 
 
@@ -321,8 +321,8 @@ WHOLE_MAPS = {
 @pytest.mark.parametrize("kind", WHOLE_MAPS)
 @pytest.mark.parametrize("top", ["data", "m"])
 def test_a_layer_that_looks_at_the_whole_map_is_noted(kind: str, top: str) -> None:
-    made = plan(SMALL + layer(kind, "data", top, WHOLE_MAPS[kind]) + fc("fc", top))
-    (note,) = [note for note in made.notes if "the whole map" in note]
+    planned = plan(SMALL + layer(kind, "data", top, WHOLE_MAPS[kind]) + fc("fc", top))
+    (note,) = [note for note in planned.notes if "the whole map" in note]
     assert note == (
         f"layer '{kind}-{top}' ({kind}) looks at the whole map, so every cell depends on the "
         "whole picture"
@@ -337,8 +337,8 @@ def test_only_what_is_before_the_map_and_looks_at_all_of_it_is_noted(
     kind: str, message: str
 ) -> None:
     aside = layer(kind, "data", "m", message)
-    made = plan(SMALL + aside + fc("fc", "data" if kind == "MVN" else "m"))
-    assert not [note for note in made.notes if "the whole map" in note]
+    planned = plan(SMALL + aside + fc("fc", "data" if kind == "MVN" else "m"))
+    assert not [note for note in planned.notes if "the whole map" in note]
 
 
 @pytest.mark.parametrize("axis", [2, 3, -1, -2])
@@ -362,8 +362,8 @@ def test_no_window_slides_over_maps_joined_or_cut_along_height_or_width(
 
 def test_a_flattening_and_what_makes_a_map_of_it_again_are_called_so() -> None:
     again = layer("Reshape", "f", "m", "reshape_param { shape { dim: 0 dim: 2 dim: 6 dim: 6 } }")
-    made = plan(SMALL + layer("Flatten", "data", "f") + again + fc("fc", "m"))
-    assert [note for note in made.notes if "taken out" in note] == [
+    planned = plan(SMALL + layer("Flatten", "data", "f") + again + fc("fc", "m"))
+    assert [note for note in planned.notes if "taken out" in note] == [
         "layer 'Flatten-f' only flattens and is taken out",
         "layer 'Reshape-m' only makes a map again of what was flattened and is taken out",
     ]
@@ -371,10 +371,10 @@ def test_a_flattening_and_what_makes_a_map_of_it_again_are_called_so() -> None:
 
 def test_a_kept_inner_product_behind_holds_the_input_at_its_size() -> None:
     text = SMALL + fc("a", "data") + fc("b", "a")
-    made = plan(text, layers=["a"])
-    assert [move.layer for move in made.moves] == ["a"]
-    assert made.inputs[0].new == (1, 2, 6, 6)
-    assert made.notes[0] == (
+    planned = plan(text, layers=["a"])
+    assert [move.layer for move in planned.moves] == ["a"]
+    assert planned.inputs[0].new == (1, 2, 6, 6)
+    assert planned.notes[0] == (
         "input 'data' stays at 6x6: layer 'b': its params are 3x3 and 3 at that size only; "
         "an InnerProduct that is kept looks at the whole map"
     )
@@ -400,8 +400,8 @@ ALLOWED = [
 
 @pytest.mark.parametrize("behind", ALLOWED)
 def test_layers_that_may_follow(behind: str) -> None:
-    made = plan(SMALL + fc("fc", "data") + behind)
-    assert all(shape[2:] == (8, 8) for shape in made.maps.values())
+    planned = plan(SMALL + fc("fc", "data") + behind)
+    assert all(shape[2:] == (8, 8) for shape in planned.maps.values())
 
 
 @pytest.mark.parametrize(
@@ -531,14 +531,14 @@ GLOBAL = "pooling_param { pool: AVE global_pooling: true }"
 
 def test_a_flatten_is_taken_out_with_its_lines() -> None:
     text = SMALL + CONV + layer("Flatten", "c", "flat") + layer("ReLU", "flat", "flat")
-    made = plan(text + fc("fc", "flat") + layer("Softmax", "fc", "p"))
-    assert "Flatten" not in made.text
-    assert made.removed == ("Flatten-flat",)
-    assert 'name: "ReLU-flat" type: "ReLU" bottom: "c" top: "c"' in made.text
-    assert 'type: "Convolution" bottom: "c" top: "fc-conv"' in made.text
-    assert made.moves[0].new[0] == (3, 4, 4, 4)
-    assert made.renames == {"flat": "c", "fc": "fc-conv"}
-    assert made.maps == {"p": (1, 3, 8, 8)}
+    planned = plan(text + fc("fc", "flat") + layer("Softmax", "fc", "p"))
+    assert "Flatten" not in planned.text
+    assert planned.removed == ("Flatten-flat",)
+    assert 'name: "ReLU-flat" type: "ReLU" bottom: "c" top: "c"' in planned.text
+    assert 'type: "Convolution" bottom: "c" top: "fc-conv"' in planned.text
+    assert planned.moves[0].new[0] == (3, 4, 4, 4)
+    assert planned.renames == {"flat": "c", "fc": "fc-conv"}
+    assert planned.maps == {"p": (1, 3, 8, 8)}
 
 
 @pytest.mark.parametrize(
@@ -547,23 +547,25 @@ def test_a_flatten_is_taken_out_with_its_lines() -> None:
 )
 def test_a_reshape_that_only_flattens_is_a_flatten(param: str) -> None:
     text = SMALL + CONV + layer("Reshape", "c", "flat", f"reshape_param {{ {param} }}")
-    made = plan(text + fc("fc", "flat"))
-    assert made.removed == ("Reshape-flat",)
-    assert made.moves[0].new[0] == (3, 4, 4, 4)
+    planned = plan(text + fc("fc", "flat"))
+    assert planned.removed == ("Reshape-flat",)
+    assert planned.moves[0].new[0] == (3, 4, 4, 4)
 
 
 def test_maps_flattened_and_joined_are_joined_as_maps() -> None:
     text = SMALL + CONV + layer("Power", "c", "d") + layer("Flatten", "c", "f")
     text += layer("Flatten", "d", "g") + layer("Concat", "f g", "h") + fc("fc", "h")
-    made = plan(text)
-    assert made.removed == ("Flatten-f", "Flatten-g")
-    assert made.moves[0].new[0] == (3, 8, 4, 4)
+    planned = plan(text)
+    assert planned.removed == ("Flatten-f", "Flatten-g")
+    assert planned.moves[0].new[0] == (3, 8, 4, 4)
 
 
 def test_a_flatten_behind_the_classifier_goes_too() -> None:
-    made = plan(SMALL + fc("fc", "data") + layer("Flatten", "fc", "f") + layer("Softmax", "f", "p"))
-    assert made.removed == ("Flatten-f",)
-    assert made.maps == {"p": (1, 3, 8, 8)}
+    planned = plan(
+        SMALL + fc("fc", "data") + layer("Flatten", "fc", "f") + layer("Softmax", "f", "p")
+    )
+    assert planned.removed == ("Flatten-f",)
+    assert planned.maps == {"p": (1, 3, 8, 8)}
 
 
 @pytest.mark.parametrize(
@@ -598,23 +600,23 @@ def test_a_flatten_that_something_needs_stays(behind: str, what: str) -> None:
 
 def test_a_global_pooling_before_the_classifier_becomes_a_window() -> None:
     text = SMALL + CONV + layer("Pooling", "c", "p", GLOBAL) + fc("fc", "p")
-    made = plan(text)
-    assert made.windows == {"Pooling-p": (4, 4)}
-    assert "pool: AVE kernel_size: 4" in made.text
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
-    kept = plan(text, keep_global_pooling=True)
-    assert "global_pooling: true" in kept.text
-    assert kept.inputs[0].new == (1, 2, 6, 6)
-    assert kept.maps == {"fc-conv": (1, 3, 1, 1)}
+    windowed = plan(text)
+    assert windowed.windows == {"Pooling-p": (4, 4)}
+    assert "pool: AVE kernel_size: 4" in windowed.text
+    assert windowed.maps == {"fc-conv": (1, 3, 8, 8)}
+    with_pooling = plan(text, keep_global_pooling=True)
+    assert "global_pooling: true" in with_pooling.text
+    assert with_pooling.inputs[0].new == (1, 2, 6, 6)
+    assert with_pooling.maps == {"fc-conv": (1, 3, 1, 1)}
 
 
 def test_a_net_without_inner_products_is_converted_by_its_global_pooling() -> None:
     wide = INPUT % "dim: 1 dim: 2 dim: 6 dim: 8"
     text = wide + CONV + layer("Pooling", "c", "p", GLOBAL) + layer("Softmax", "p", "q")
-    made = plan(text)
-    assert made.moves == ()
-    assert "kernel_h: 4 kernel_w: 6" in made.text
-    assert made.maps == {"q": (1, 4, 8, 8)}
+    planned = plan(text)
+    assert planned.moves == ()
+    assert "kernel_h: 4 kernel_w: 6" in planned.text
+    assert planned.maps == {"q": (1, 4, 8, 8)}
     with pytest.raises(SurgeryError, match="already convolutional but for the global Pooling"):
         plan(text, keep_global_pooling=True)
 
@@ -622,8 +624,8 @@ def test_a_net_without_inner_products_is_converted_by_its_global_pooling() -> No
 def test_params_of_the_size_of_the_input_hold_it() -> None:
     """And no InnerProduct is blamed that there is not."""
     scale = layer("Scale", "data", "s", "scale_param { num_axes: -1 }")
-    made = plan(SMALL + scale + fc("fc", "s"))
-    assert made.notes[0] == (
+    planned = plan(SMALL + scale + fc("fc", "s"))
+    assert planned.notes[0] == (
         "input 'data' stays at 6x6: layer 'Scale-s': its params are 2x6x6 at that size only"
     )
 
@@ -632,9 +634,9 @@ def test_a_global_pooling_that_gates_the_map_stays() -> None:
     gate = layer("Pooling", "c", "g", GLOBAL) + layer(
         "Scale", "c g", "s", "scale_param { axis: 0 }"
     )
-    made = plan(SMALL + CONV + gate + fc("fc", "s"))
-    assert made.windows == {}
-    assert any("'Pooling-g' stays" in note for note in made.notes)
+    planned = plan(SMALL + CONV + gate + fc("fc", "s"))
+    assert planned.windows == {}
+    assert any("'Pooling-g' stays" in note for note in planned.notes)
 
 
 def test_every_gate_of_several_stays() -> None:
@@ -643,13 +645,13 @@ def test_every_gate_of_several_stays() -> None:
         + layer("Scale", f"{source} {gate}", top, "scale_param { axis: 0 }")
         for source, gate, top in (("c", "g", "s"), ("s", "h", "t"))
     )
-    made = plan(SMALL + CONV + gates + layer("Pooling", "t", "p", GLOBAL) + fc("fc", "p"))
-    assert made.windows == {"Pooling-p": (4, 4)}
-    assert [note.split("'")[1] for note in made.notes if "stays" in note] == [
+    planned = plan(SMALL + CONV + gates + layer("Pooling", "t", "p", GLOBAL) + fc("fc", "p"))
+    assert planned.windows == {"Pooling-p": (4, 4)}
+    assert [note.split("'")[1] for note in planned.notes if "stays" in note] == [
         "Pooling-g",
         "Pooling-h",
     ]
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+    assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
 
 
 def test_a_global_pooling_is_a_window_beside_labels_and_other_vectors() -> None:
@@ -658,16 +660,16 @@ def test_a_global_pooling_is_a_window_beside_labels_and_other_vectors() -> None:
     text = SMALL + labels + CONV + pool + fc("fc", "p") + layer("SoftmaxWithLoss", "fc y", "l")
     assert plan(text).windows == {"Pooling-p": (4, 4)}
     flat = layer("Flatten", "p", "flat") + layer("Concat", "a flat", "both")
-    made = plan(SMALL + CONV + pool + fc("a", "c") + flat + fc("fc", "both"))
-    assert made.windows == {"Pooling-p": (4, 4)}
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+    planned = plan(SMALL + CONV + pool + fc("a", "c") + flat + fc("fc", "both"))
+    assert planned.windows == {"Pooling-p": (4, 4)}
+    assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
 
 
 def test_a_flatten_behind_a_global_pooling_goes_too() -> None:
     text = SMALL + CONV + layer("Pooling", "c", "p", GLOBAL) + layer("Flatten", "p", "flat")
-    made = plan(text + layer("Softmax", "flat", "q", "softmax_param { axis: -1 }"))
-    assert made.removed == ("Flatten-flat",)
-    assert made.maps == {"q": (1, 4, 8, 8)}
+    planned = plan(text + layer("Softmax", "flat", "q", "softmax_param { axis: -1 }"))
+    assert planned.removed == ("Flatten-flat",)
+    assert planned.maps == {"q": (1, 4, 8, 8)}
     reshape = layer("Reshape", "flat", "r", "reshape_param { shape { dim: [0, 2, -1] } }")
     with pytest.raises(SurgeryError, match="layer 'Reshape-r': a Reshape may not treat"):
         plan(text + reshape)
@@ -684,23 +686,25 @@ def test_a_flatten_behind_a_global_pooling_goes_too() -> None:
 )
 def test_what_reads_an_argmax_reads_a_map(behind: str, shape: tuple[int, ...]) -> None:
     argmax = layer("ArgMax", "fc", "y", "argmax_param { top_k: 2 }")
-    made = plan(SMALL + fc("fc", "data") + argmax + behind)
-    assert list(made.maps.values()) == [shape]
+    planned = plan(SMALL + fc("fc", "data") + argmax + behind)
+    assert list(planned.maps.values()) == [shape]
 
 
 def test_an_argmax_is_given_its_axis() -> None:
-    made = plan(SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y"))
-    assert 'type: "ArgMax" argmax_param { axis: 1 } bottom: "fc-conv"' in made.text
-    assert made.maps == {"y": (1, 1, 8, 8)}
-    made = plan(SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y", "argmax_param { top_k: 2 }"))
-    assert "argmax_param { top_k: 2 axis: 1 }" in made.text
+    planned = plan(SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y"))
+    assert 'type: "ArgMax" argmax_param { axis: 1 } bottom: "fc-conv"' in planned.text
+    assert planned.maps == {"y": (1, 1, 8, 8)}
+    planned = plan(
+        SMALL + fc("fc", "data") + layer("ArgMax", "fc", "y", "argmax_param { top_k: 2 }")
+    )
+    assert "argmax_param { top_k: 2 axis: 1 }" in planned.text
 
 
 def test_two_inputs_grow_each_by_its_own_stride() -> None:
     text = SMALL + 'input: "x" input_shape { dim: [1, 1, 9, 9] }\n'
     pool = layer("Pooling", "x", "p", "pooling_param { kernel_size: 3 stride: 3 }")
-    made = plan(text + fc("a", "data") + pool + fc("b", "p"))
-    assert {one.name: one.new for one in made.inputs} == {
+    planned = plan(text + fc("a", "data") + pool + fc("b", "p"))
+    assert {net_input.name: net_input.new for net_input in planned.inputs} == {
         "x": (1, 1, 9 + 3 * 7, 9 + 3 * 7),
         "data": (1, 2, 13, 13),
     }
@@ -714,9 +718,11 @@ def test_inputs_that_meet_grow_together() -> None:
         layer("Pooling", b, f"p{b}", "pooling_param { kernel_size: 3 stride: 3 }") for b in "xy"
     ]
     join = fc("a", "px") + fc("b", "py") + layer("Concat", "a b", "c")
-    made = plan(text + "".join(pools) + join)
-    assert {one.name: one.new for one in made.inputs} == dict.fromkeys("xy", (1, 1, 30, 30))
-    assert made.maps == {"c": (1, 6, 8, 8)}
+    planned = plan(text + "".join(pools) + join)
+    assert {net_input.name: net_input.new for net_input in planned.inputs} == dict.fromkeys(
+        "xy", (1, 1, 30, 30)
+    )
+    assert planned.maps == {"c": (1, 6, 8, 8)}
 
 
 LABELLED = 'input: "data" input: "label" input_shape { dim: [2, 2, 6, 6] } input_shape { dim: 2 }\n'
@@ -724,11 +730,11 @@ LABELLED = 'input: "data" input: "label" input_shape { dim: [2, 2, 6, 6] } input
 
 def test_a_net_that_compares_with_labels_keeps_its_inputs() -> None:
     text = LABELLED + fc("fc", "data") + layer("SoftmaxWithLoss", "fc label", "loss")
-    made = plan(text)
-    assert made.inputs == ()
-    assert made.maps == {}
-    assert "dim: [2, 2, 6, 6]" in made.text
-    assert "compares the map with labels, which do not grow with it" in made.notes[0]
+    planned = plan(text)
+    assert planned.inputs == ()
+    assert planned.maps == {}
+    assert "dim: [2, 2, 6, 6]" in planned.text
+    assert "compares the map with labels, which do not grow with it" in planned.notes[0]
     with pytest.raises(SurgeryError, match="layer 'SoftmaxWithLoss-loss': SoftmaxWithLoss comp"):
         plan(text, map_size=(3, 3))
 
@@ -747,20 +753,20 @@ def test_a_training_net_needs_to_be_told_its_inputs_shape() -> None:
     with pytest.raises(SurgeryError, match="--input-shape data=NxCxHxW gives it"):
         plan(TRAIN_VAL)
     shapes = {"data": (4, 2, 6, 6), "label": (4,)}
-    made = plan(TRAIN_VAL, input_shapes=shapes)
-    assert made.moves[0].new[0] == (3, 2, 6, 6)
-    assert made.inputs == ()
-    assert made.text.count('bottom: "fc-conv"') == 2
+    planned = plan(TRAIN_VAL, input_shapes=shapes)
+    assert planned.moves[0].new[0] == (3, 2, 6, 6)
+    assert planned.inputs == ()
+    assert planned.text.count('bottom: "fc-conv"') == 2
 
 
 def test_refused_layers_can_be_skipped() -> None:
     text = SMALL + fc("good", "data") + fc("bad", "data", "axis: 2")
-    made = plan(text, skip_refused=True)
-    assert [move.layer for move in made.moves] == ["good"]
-    assert "left as it is: layer 'bad': axis 2" in made.notes[0]
+    planned = plan(text, skip_refused=True)
+    assert [move.layer for move in planned.moves] == ["good"]
+    assert "left as it is: layer 'bad': axis 2" in planned.notes[0]
     behind = layer("Tile", "bad", "t", "tile_param { tiles: 2 }")
-    made = plan(SMALL + fc("good", "data") + fc("bad", "data") + behind, skip_refused=True)
-    assert [move.layer for move in made.moves] == ["good"]
+    planned = plan(SMALL + fc("good", "data") + fc("bad", "data") + behind, skip_refused=True)
+    assert [move.layer for move in planned.moves] == ["good"]
     with pytest.raises(SurgeryError, match="layer 'bad'"):
         plan(SMALL + fc("bad", "data", "axis: 2"), skip_refused=True)
 
@@ -776,13 +782,13 @@ def test_params_shared_by_name_must_agree_on_their_shape() -> None:
 
 def test_a_shared_weight_is_turned_for_all_or_for_none() -> None:
     point = INPUT % "dim: 1 dim: 3 dim: 1 dim: 1"
-    one, other = (
+    first, second = (
         fc(name, "data", more).replace("inner", 'param { name: "w" } inner', 1)
         for name, more in (("a", "transpose: true"), ("b", ""))
     )
     with pytest.raises(SurgeryError, match=r"layer 'a': its weight 'w' has to be turned .*'b'"):
-        plan(point + one + other)
-    assert len(plan(point + one + one.replace('"a"', '"c"')).moves) == 2
+        plan(point + first + second)
+    assert len(plan(point + first + first.replace('"a"', '"c"')).moves) == 2
 
 
 def test_every_refusal_is_named_at_once() -> None:
@@ -840,11 +846,11 @@ def test_an_input_too_small_is_refused() -> None:
 def test_caffenet_becomes_bvlcs_own_full_conv_net(shared_data: Path) -> None:
     from caffe_schema import net_parameter  # protobuf's own reading of both
 
-    made = plan_convolution(
+    planned = plan_convolution(
         NetDefinition.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt")
     )
     theirs = (shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt").read_text()
-    assert net_parameter(made.text) == net_parameter(theirs)
+    assert net_parameter(planned.text) == net_parameter(theirs)
 
 
 def test_a_forks_layer_of_caffes_own_name_is_told() -> None:

@@ -88,8 +88,10 @@ def old(tmp_path: Path) -> Path:
 def test_a_caffemodel_says_what_its_net_does(old: Path, tmp_path: Path) -> None:
     with Caffemodel.open(old) as model, (tmp_path / "new").open("w+b") as out:
         write_segments(out.fileno(), rewrite(model, convolution_changes(planned(), model)))
-    with Caffemodel.open(tmp_path / "new") as made:
-        assert [(one.name, one.type, one.bottoms, one.tops) for one in made.layers] == [
+    with Caffemodel.open(tmp_path / "new") as written:
+        assert [
+            (layer.name, layer.type, layer.bottoms, layer.tops) for layer in written.layers
+        ] == [
             ("flat", "Flatten", ("x",), ("x",)),
             ("fc-conv", "Convolution", ("x",), ("fc-conv",)),
             ("relu", "ReLU", ("fc-conv",), ("fc-conv",)),
@@ -97,14 +99,14 @@ def test_a_caffemodel_says_what_its_net_does(old: Path, tmp_path: Path) -> None:
             ("scale", "Scale", ("out",), ("out",)),
             ("loss1", "InnerProduct", ("fc-conv",), ("z",)),
         ]
-        weight, bias = made.layer("fc-conv").blobs
+        weight, bias = written.layer("fc-conv").blobs
         assert weight.numpy().tobytes() == WEIGHT.T.tobytes()
         assert (weight.shape, bias.numpy().tolist()) == ((2, 2, 3, 2), [50, 60])
-        (square,) = made.layer("square-conv").blobs
+        (square,) = written.layer("square-conv").blobs
         assert square.numpy().tolist() == [[[[70]], [[80]]]]
         for name in ("fc-conv", "square-conv"):
-            assert made.layer(name).param_bytes(117) == b""
-        assert made.layer("fc-conv").param_bytes(106) == (
+            assert written.layer(name).param_bytes(117) == b""
+        assert written.layer("fc-conv").param_bytes(106) == (
             varint_field(1, 2)
             + varint_field(2, 1)
             + delimited(7, XAVIER)
@@ -112,7 +114,9 @@ def test_a_caffemodel_says_what_its_net_does(old: Path, tmp_path: Path) -> None:
             + varint_field(11, 3)
             + varint_field(12, 2)
         )
-        assert made.layer("square-conv").param_bytes(106) == varint_field(1, 1) + varint_field(4, 1)
+        assert written.layer("square-conv").param_bytes(106) == varint_field(1, 1) + varint_field(
+            4, 1
+        )
 
 
 @pytest.mark.parametrize("name", ["new.caffemodel", "new.h5"])
@@ -126,14 +130,14 @@ def test_a_file_made_anew_has_the_layers_of_the_new_net_and_what_else_there_was(
     with NetWithWeights(plan.net, again) as model, Outputs([tmp_path / name]) as outputs:
         changes = convolution_changes(plan, model.weights)
         write_model(outputs[tmp_path / name], model, ModelChange(plan.new, changes))
-    with open_weights(tmp_path / name) as made:
-        found = {one.name: [b.numpy().tolist() for b in one.blobs] for one in made.layers}
-    assert {key: value for key, value in found.items() if value} == {
+    with open_weights(tmp_path / name) as written:
+        params = {layer.name: [b.numpy().tolist() for b in layer.blobs] for layer in written.layers}
+    assert {key: value for key, value in params.items() if value} == {
         "fc-conv": [WEIGHT.T.reshape(2, 2, 3, 2).tolist(), [50, 60]],
         "square-conv": [[[[[70]], [[80]]]]],
         "loss1": [90],
     }
-    assert "scale" not in found
+    assert "scale" not in params
 
 
 #: What MODEL lacks.
@@ -144,8 +148,8 @@ def test_what_the_model_has_and_what_the_net_has(old: Path) -> None:
     old.write_bytes(MODEL + SCALE)
     plan = planned()
     with NetWithWeights(plan.net, old) as model:
-        found = match_weights(plan, model)
-    assert (found.missing, found.extra) == ((), ("loss1",))
+        match = match_weights(plan, model)
+    assert (match.missing, match.extra) == ((), ("loss1",))
 
 
 @pytest.mark.parametrize("filler", ["", 'scale_param { filler { type: "constant" value: 3 } }'])

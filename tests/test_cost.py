@@ -22,9 +22,9 @@ def costs_of(layers: str, dims: str = "dim: [2, 4, 5, 6]") -> list[Cost]:
     return list(costs(net, infer(net)))
 
 
-def one(layer: str, dims: str = "dim: [2, 4, 5, 6]") -> Cost:
-    (found,) = costs_of(f'layer {{ name: "l" bottom: "x" top: "y" {layer} }}', dims)
-    return found
+def cost_of(layer: str, dims: str = "dim: [2, 4, 5, 6]") -> Cost:
+    (cost,) = costs_of(f'layer {{ name: "l" bottom: "x" top: "y" {layer} }}', dims)
+    return cost
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def one(layer: str, dims: str = "dim: [2, 4, 5, 6]") -> Cost:
     ],
 )
 def test_multiply_adds(layer: str, expected: int) -> None:
-    assert one(layer).multiply_adds == expected
+    assert cost_of(layer).multiply_adds == expected
 
 
 def test_a_convolution_of_two_bottoms_costs_twice() -> None:
     layer = 'type: "Convolution" convolution_param { num_output: 6 kernel_size: 3 }'
-    (found,) = costs_of(f'layer {{ name: "l" bottom: ["x", "x"] top: ["y", "z"] {layer} }}')
-    assert found.multiply_adds == 2 * (2 * 6 * 3 * 4) * (3 * 3 * 4)
-    assert found.memory == 2 * 4 * (2 * 6 * 3 * 4)
+    (cost,) = costs_of(f'layer {{ name: "l" bottom: ["x", "x"] top: ["y", "z"] {layer} }}')
+    assert cost.multiply_adds == 2 * (2 * 6 * 3 * 4) * (3 * 3 * 4)
+    assert cost.memory == 2 * 4 * (2 * 6 * 3 * 4)
 
 
 RECURRENT = """
@@ -145,12 +145,12 @@ def test_what_is_not_known_is_none_and_the_sums_say_so() -> None:
         Cost(0, None),
     ]
     net = net_of(layers)
-    found = total(net, infer(net))
-    assert found == Total(363, 4 * 363, 2 * 3 * 120, 4 * 240 + 24, complete=False)
+    sums = total(net, infer(net))
+    assert sums == Total(363, 4 * 363, 2 * 3 * 120, 4 * 240 + 24, complete=False)
 
 
 def test_caffenet_costs_what_is_known_of_it(shared_data: Path) -> None:
     net = NetDefinition.read(shared_data / "bvlc" / "bvlc_reference_caffenet.prototxt")
-    found = total(net, infer(net, {"data": (1, 3, 227, 227)}))
-    assert (found.params, found.multiply_adds) == (60_965_224, 724_406_816)
-    assert found.complete
+    sums = total(net, infer(net, {"data": (1, 3, 227, 227)}))
+    assert (sums.params, sums.multiply_adds) == (60_965_224, 724_406_816)
+    assert sums.complete

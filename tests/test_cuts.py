@@ -47,18 +47,18 @@ def test_behind_a_reshape_are_the_blocks_of_what_is_left(data: st.DataObject) ->
     assume(shape[axis] > 1)
     start = data.draw(st.integers(0, axis))
     end = data.draw(st.integers(axis + 1, len(shape)))
-    other = (*shape[:start], prod(shape[start:end]), *shape[end:])
+    flattened = (*shape[:start], prod(shape[start:end]), *shape[end:])
     cut = Cut(axis, data.draw(rows_of(shape[axis])), shape[axis])
-    found = reshaped(cut, shape, other)
-    assert found is not None
-    assert found.old == other[found.axis]
+    blocks = reshaped(cut, shape, flattened)
+    assert blocks is not None
+    assert blocks.old == flattened[blocks.axis]
     whole = numbered(*shape)
     left = take(whole, cut.rows, axis)
     new = (*left.shape[:start], prod(left.shape[start:end]), *left.shape[end:])
     np.testing.assert_array_equal(
-        left.reshape(new), take(whole.reshape(other), found.rows, found.axis)
+        left.reshape(new), take(whole.reshape(flattened), blocks.rows, blocks.axis)
     )
-    back = reshaped(found, other, shape)
+    back = reshaped(blocks, flattened, shape)
     assert back is not None
     np.testing.assert_array_equal(take(whole, back.rows, back.axis).reshape(left.shape), left)
 
@@ -79,12 +79,14 @@ def test_a_shuffle_of_what_is_left(data: st.DataObject) -> None:
         return np.ascontiguousarray(array.reshape(group, -1).T).reshape(array.shape)
 
     rows = data.draw(rows_of(old))
-    found = shuffled(rows, old, group)
-    assert (found is None) == bool(len(rows) % group)
-    if found is not None:
+    blocks = shuffled(rows, old, group)
+    assert (blocks is None) == bool(len(rows) % group)
+    if blocks is not None:
         whole = numbered(old)
-        np.testing.assert_array_equal(shuffle(take(whole, rows, 0)), take(shuffle(whole), found, 0))
-        assert unshuffled(found, old, group) == rows
+        np.testing.assert_array_equal(
+            shuffle(take(whole, rows, 0)), take(shuffle(whole), blocks, 0)
+        )
+        assert unshuffled(blocks, old, group) == rows
     assert (unshuffled(rows, old, group) is None) == bool(len(rows) % group)
 
 

@@ -137,7 +137,7 @@ class Machine:
             return []
 
     def sleeper(self) -> int:
-        """The process id of an apt-get told to sleep, once it does."""
+        """The process id of an apt-get made to sleep, once it does."""
         until(lambda: (self.fake / "pid").exists() and (self.fake / "pid").read_text() != "")
         return int((self.fake / "pid").read_text())
 

@@ -36,13 +36,13 @@ def compare(old: str, new: str) -> NetDifference:
 
 def changed(old: str, new: str) -> list[tuple[str, tuple[FieldChange, ...]]]:
     """Only layers of equal names may differ, and only in their fields."""
-    found = compare(old, new)
-    assert not found.added
-    assert not found.removed
-    assert not found.blobs
-    assert not found.fields
-    assert all(layer.name == layer.new_name and not layer.moved for layer in found.layers)
-    return [(layer.name, layer.changes) for layer in found.layers]
+    difference = compare(old, new)
+    assert not difference.added
+    assert not difference.removed
+    assert not difference.blobs
+    assert not difference.fields
+    assert all(layer.name == layer.new_name and not layer.moved for layer in difference.layers)
+    return [(layer.name, layer.changes) for layer in difference.layers]
 
 
 def in_layer(fields: str) -> str:
@@ -121,12 +121,12 @@ def test_types_bottoms_and_tops_are_fields_too() -> None:
 
 
 def test_fields_of_the_net_itself() -> None:
-    found = compare(NET, NET.replace('name: "n"', 'name: "m" force_backward: true'))
-    assert found.fields == (
+    difference = compare(NET, NET.replace('name: "n"', 'name: "m" force_backward: true'))
+    assert difference.fields == (
         FieldChange("name", '"n"', '"m"'),
         FieldChange("force_backward", None, "true"),
     )
-    assert not found.layers
+    assert not difference.layers
 
 
 def test_the_declared_input_is_the_input_layer_that_caffe_makes_of_it() -> None:
@@ -134,9 +134,9 @@ def test_the_declared_input_is_the_input_layer_that_caffe_makes_of_it() -> None:
     old = NET.replace(declared, 'input: "data" input_dim: 1 input_dim: 3 input_dim: [8, 8]')
     layer = 'layer { name: "x" type: "Input" top: "data" input_param { shape { dim: [1,3,8,%d] }}}'
     assert compare(NET, old).same
-    for one in (NET, old):
-        assert compare(one, NET.replace(declared, layer % 8)).same
-        assert compare(NET.replace(declared, layer % 8), one).same
+    for text in (NET, old):
+        assert compare(text, NET.replace(declared, layer % 8)).same
+        assert compare(NET.replace(declared, layer % 8), text).same
     change = FieldChange("input_param.shape.dim", "[1, 3, 8, 8]", "[1, 3, 8, 9]")
     assert changed(NET, NET.replace(declared, layer % 9)) == [("x", (change,))]
 
@@ -165,37 +165,37 @@ def test_generations_are_compared_by_todays_words() -> None:
 
 def test_added_and_removed() -> None:
     layer = 'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" }\n'
-    found = compare(NET, NET.replace('layer { name: "prob"', layer + 'layer { name: "prob"'))
-    assert [(one.name, one.type) for one in found.added] == [("drop", "Dropout")]
-    assert not found.removed
-    assert not found.layers
-    assert not found.blobs
-    assert not found.same
-    found = compare(NET + layer, NET)
-    assert [(one.name, one.type) for one in found.removed] == [("drop", "Dropout")]
-    assert not found.added
-    assert not found.layers
+    difference = compare(NET, NET.replace('layer { name: "prob"', layer + 'layer { name: "prob"'))
+    assert [(each.name, each.type) for each in difference.added] == [("drop", "Dropout")]
+    assert not difference.removed
+    assert not difference.layers
+    assert not difference.blobs
+    assert not difference.same
+    difference = compare(NET + layer, NET)
+    assert [(each.name, each.type) for each in difference.removed] == [("drop", "Dropout")]
+    assert not difference.added
+    assert not difference.layers
 
 
-def renames(found: NetDifference) -> dict[str, str]:
-    return {one.name: one.new_name for one in found.layers if one.renamed}
+def renames(difference: NetDifference) -> dict[str, str]:
+    return {layer.name: layer.new_name for layer in difference.layers if layer.renamed}
 
 
 def test_a_renamed_layer_and_all_behind_it() -> None:
-    found = compare(NET, NET.replace("conv1", "first").replace("pool1", "second"))
-    assert renames(found) == {"conv1": "first", "pool1": "second"}
-    assert found.blobs == {"conv1": "first", "pool1": "second"}
-    assert not any(one.changes for one in found.layers)
-    assert not found.added
-    assert not found.removed
+    difference = compare(NET, NET.replace("conv1", "first").replace("pool1", "second"))
+    assert renames(difference) == {"conv1": "first", "pool1": "second"}
+    assert difference.blobs == {"conv1": "first", "pool1": "second"}
+    assert not any(layer.changes for layer in difference.layers)
+    assert not difference.added
+    assert not difference.removed
 
 
 def test_a_blob_renamed_alone_is_a_difference() -> None:
     new = NET.replace('top: "fc"', 'top: "scores"').replace('bottom: "fc"', 'bottom: "scores"')
-    found = compare(NET, new)
-    assert found.blobs == {"fc": "scores"}
-    assert not found.layers
-    assert not found.same
+    difference = compare(NET, new)
+    assert difference.blobs == {"fc": "scores"}
+    assert not difference.layers
+    assert not difference.same
 
 
 def test_a_blob_renamed_in_one_place_only_is_a_changed_top() -> None:
@@ -212,30 +212,30 @@ def test_matching_sees_through_a_flatten_that_came_or_went() -> None:
         'bottom: "pool1" top: "fc"', 'bottom: "f" top: "fc"'
     )
     bare = NET.replace('"fc"', '"classes"')
-    found = compare(flat, bare)
-    assert renames(found) == {"fc": "classes"}
-    assert [one.name for one in found.removed] == ["f"]
-    found = compare(bare, flat)
-    assert renames(found) == {"classes": "fc"}
-    assert [one.name for one in found.added] == ["f"]
+    difference = compare(flat, bare)
+    assert renames(difference) == {"fc": "classes"}
+    assert [each.name for each in difference.removed] == ["f"]
+    difference = compare(bare, flat)
+    assert renames(difference) == {"classes": "fc"}
+    assert [each.name for each in difference.added] == ["f"]
 
 
 def test_of_several_candidates_the_most_alike_is_taken() -> None:
     layer = 'layer {{ name: "{}" type: "Power" bottom: "x" top: "{}" power_param {{ shift: {} }} }}'
     old = layer.format("a", "a", 1) + layer.format("b", "b", 2)
     new = layer.format("c", "c", 2) + layer.format("d", "d", 1)
-    found = compare(old, new)
-    assert renames(found) == {"a": "d", "b": "c"}
-    assert not any(one.changes for one in found.layers)
-    assert [one.moved for one in found.layers] == [True, False]
+    difference = compare(old, new)
+    assert renames(difference) == {"a": "d", "b": "c"}
+    assert not any(each.changes for each in difference.layers)
+    assert [each.moved for each in difference.layers] == [True, False]
 
 
 def test_a_layer_alone_of_its_type_between_others_is_matched_by_place() -> None:
     old = NET.replace('bottom: "pool1"', 'bottom: "conv1"')
     new = NET.replace('"fc"', '"classes"').replace("num_output: 2", "num_output: 9")
-    found = compare(old, new)
-    assert renames(found) == {"fc": "classes"}
-    changes = {one.name: one.changes for one in found.layers}
+    difference = compare(old, new)
+    assert renames(difference) == {"fc": "classes"}
+    changes = {layer.name: layer.changes for layer in difference.layers}
     assert changes["fc"] == (
         FieldChange("bottom", "conv1", "pool1"),
         FieldChange("inner_product_param.num_output", "2", "9"),
@@ -247,7 +247,7 @@ def test_params_tell_which_layer_is_which() -> None:
     old = layer.format("a", "Old", "x", "a") + layer.format("b", "Old", "x", "b")
     new = layer.format("c", "New", "x", "c") + layer.format("d", "New", "x", "d")
     nets = Prototxt.parse(old), Prototxt.parse(new)
-    assert [one.name for one in compare_nets(*nets).removed] == ["a", "b"]
+    assert [each.name for each in compare_nets(*nets).removed] == ["a", "b"]
     counts = {"a": (6, 2), "b": (7,)}, {"c": (7,), "d": (6, 2)}
     assert compare_nets(*nets, counts).matched == (("a", "d"), ("b", "c"))
     counts = {"a": (6,), "b": (6,)}, {"c": (6,), "d": (6,)}
@@ -259,18 +259,20 @@ def test_layers_of_one_name_are_told_apart_by_their_phase() -> None:
         'layer {{ name: "d" type: "Data" top: "d" include {{ phase: {} }} data_param {{ b: {} }} }}'
     )
     train, test = layer.format("TRAIN", 1), layer.format("TEST", 2)
-    found = compare(train + test, test + train)
-    assert [(one.name, one.moved, one.changes) for one in found.layers] == [("d", True, ())]
-    (one,) = compare(train + test, train + layer.format("TEST", 3)).layers
-    assert one.changes == (FieldChange("data_param.b", "2", "3"),)
+    difference = compare(train + test, test + train)
+    assert [(pair.name, pair.moved, pair.changes) for pair in difference.layers] == [
+        ("d", True, ())
+    ]
+    (pair,) = compare(train + test, train + layer.format("TEST", 3)).layers
+    assert pair.changes == (FieldChange("data_param.b", "2", "3"),)
 
 
 def test_moved_layers_are_the_fewest() -> None:
     lines = [in_layer(f'top: "{name}"').replace('"l"', f'"{name}"') for name in "abcde"]
-    found = compare("".join(lines), "".join([lines[4], *lines[:4]]))
-    assert [one.name for one in found.layers if one.moved] == ["e"]
-    found = compare("".join(lines), "".join(reversed(lines)))
-    assert sum(one.moved for one in found.layers) == 4
+    difference = compare("".join(lines), "".join([lines[4], *lines[:4]]))
+    assert [layer.name for layer in difference.layers if layer.moved] == ["e"]
+    difference = compare("".join(lines), "".join(reversed(lines)))
+    assert sum(layer.moved for layer in difference.layers) == 4
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
@@ -291,8 +293,8 @@ def test_so_are_the_nets_of_others(shared_data: Path) -> None:
         except text_format.ParseError:
             continue  # a fork's fields
         read += 1
-        found = compare_nets(net, Prototxt.parse(again))
-        assert found.same, path
+        difference = compare_nets(net, Prototxt.parse(again))
+        assert difference.same, path
     assert read > 20
 
 
@@ -301,16 +303,16 @@ def test_so_are_the_nets_of_others(shared_data: Path) -> None:
 )
 def test_convert_is_told_as_it_was_planned(repo_root: Path, name: str) -> None:
     plan = plan_convolution(NetDefinition.read(repo_root / "prototxt" / f"{name}.prototxt"))
-    found = compare_nets(plan.net.prototxt, Prototxt.parse(plan.text))
-    assert renames(found) == {move.layer: move.target for move in plan.moves}
-    assert found.blobs == renames(found)
-    assert not found.added
-    assert {one.type for one in found.removed} <= {"Flatten", "Reshape"}
-    for one in found.layers:
-        if one.renamed:
-            assert one.changes[0] == FieldChange("type", "InnerProduct", "Convolution")
+    difference = compare_nets(plan.net.prototxt, Prototxt.parse(plan.text))
+    assert renames(difference) == {move.layer: move.target for move in plan.moves}
+    assert difference.blobs == renames(difference)
+    assert not difference.added
+    assert {layer.type for layer in difference.removed} <= {"Flatten", "Reshape"}
+    for layer in difference.layers:
+        if layer.renamed:
+            assert layer.changes[0] == FieldChange("type", "InnerProduct", "Convolution")
             assert (
-                FieldChange("inner_product_param", None, None, "convolution_param") in one.changes
+                FieldChange("inner_product_param", None, None, "convolution_param") in layer.changes
             )
 
 
@@ -319,13 +321,13 @@ def test_bvlcs_own_full_conv_net(shared_data: Path) -> None:
         Prototxt.read(shared_data / "bvlc" / f"{name}.prototxt")
         for name in ("bvlc_reference_caffenet", "bvlc_caffenet_full_conv")
     )
-    found = compare_nets(old, new)
-    assert found.fields == (FieldChange("name", '"CaffeNet"', '"CaffeNetConv"'),)
-    assert not found.added
-    assert not found.removed
+    difference = compare_nets(old, new)
+    assert difference.fields == (FieldChange("name", '"CaffeNet"', '"CaffeNetConv"'),)
+    assert not difference.added
+    assert not difference.removed
     fcs = {f"fc{i}": f"fc{i}-conv" for i in (6, 7, 8)}
-    assert renames(found) == found.blobs == fcs
-    data, *converted = found.layers
+    assert renames(difference) == difference.blobs == fcs
+    data, *converted = difference.layers
     change = FieldChange("input_param.shape.dim", "[10, 3, 227, 227]", "[1, 3, 451, 451]")
     assert (data.name, data.changes) == ("data", (change,))
     for layer, kernel in zip(converted, "611", strict=True):

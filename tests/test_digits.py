@@ -61,10 +61,10 @@ def test_training_and_deploy_nets_agree(repo_root: Path) -> None:
 
 def test_no_digit_is_both_learned_and_held_out(digits: ModuleType) -> None:
     images, classes = digits.digit_images()
-    kept = digits.held_out()
+    held_out = digits.held_out()
     assert len(images) == 1797
-    assert 0.19 < len(kept) / len(images) < 0.21
-    assert {int(classes[i]) for i in kept} == set(range(10))
+    assert 0.19 < len(held_out) / len(images) < 0.21
+    assert {int(classes[i]) for i in held_out} == set(range(10))
 
 
 def test_windows_are_what_the_net_takes(digits: ModuleType) -> None:
@@ -109,8 +109,8 @@ def test_canvas_is_what_its_script_draws(
     repo_root: Path, digits: ModuleType, truth: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture, drawn = load_example(repo_root, "make_canvas", monkeypatch).canvas()
-    with Image.open(repo_root / "examples/digits_canvas.png") as kept:
-        assert kept.mode == "L"
+    with Image.open(repo_root / "examples/digits_canvas.png") as stored:
+        assert stored.mode == "L"
         # Pillow's versions may round a resized pixel differently.
-        assert np.abs(np.asarray(kept, dtype=int) - picture.astype(int)).max() <= 2
+        assert np.abs(np.asarray(stored, dtype=int) - picture.astype(int)).max() <= 2
     assert drawn == truth

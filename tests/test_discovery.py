@@ -77,7 +77,7 @@ def test_on_windows_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_one_given_comes_first(
     prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = interpreter(tmp_path / "given")
+    chosen_python = interpreter(tmp_path / "given")
     named = interpreter(tmp_path / "named")
     installed = install_into(prefix)
     assert find_caffe().origin == "installed"
@@ -85,8 +85,8 @@ def test_the_one_given_comes_first(
     monkeypatch.setenv("NETSURGERY_CAFFE_PYTHON", named)
     assert find_caffe().origin == "NETSURGERY_CAFFE_PYTHON"
     assert locate_caffe() == find_caffe().python == named
-    assert find_caffe(given).origin == "--caffe-python"
-    assert locate_caffe(given) == find_caffe(given).python == given
+    assert find_caffe(chosen_python).origin == "--caffe-python"
+    assert locate_caffe(chosen_python) == find_caffe(chosen_python).python == chosen_python
 
 
 def test_the_variables_value_given_as_the_option_is_the_variables(
@@ -238,7 +238,7 @@ def test_resolve_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("python", "reason"),
     [
         ("no-such-python", "no such file, and no such command on PATH"),
         ("/no/such/python", "no such file"),
@@ -246,9 +246,9 @@ def test_resolve_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (__file__, "not executable; give the Python interpreter itself"),
     ],
 )
-def test_resolve_python_refuses(given: str, reason: str) -> None:
+def test_resolve_python_refuses(python: str, reason: str) -> None:
     with pytest.raises(NotUsable) as error:
-        resolve_python(given)
+        resolve_python(python)
     assert str(error.value) == reason
 
 

@@ -112,8 +112,8 @@ def test_what_is_typed_runs(page: str, folder: Path, request: pytest.FixtureRequ
         request.getfixturevalue("caffe_python")
     if page in PAGES[:2]:
         color_net(folder)
-    here = folder / "here"
-    here.write_text(str(folder))
+    place = folder / "here"
+    place.write_text(str(folder))
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -125,10 +125,10 @@ def test_what_is_typed_runs(page: str, folder: Path, request: pytest.FixtureRequ
             script.append(text)
         elif not text.startswith(INSTALLS):
             shell = f'set -euo pipefail; cd "$(cat "$1")"\n{text}\npwd > "$1"'
-            bash(["-c", shell, "bash", str(here)], environment)
+            bash(["-c", shell, "bash", str(place)], environment)
     if script:
         whole = "\n".join(script)
-        run([sys.executable, "-c", whole], environment, Path(here.read_text().strip()))
+        run([sys.executable, "-c", whole], environment, Path(place.read_text().strip()))
 
 
 def bash(words: list[str], environment: dict[str, str]) -> None:
