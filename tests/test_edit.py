@@ -140,8 +140,8 @@ def test_only_what_is_named_changes(model: NetWithWeights) -> None:
 )
 def test_arithmetic(model: NetWithWeights, verb: str, expected: object) -> None:
     plan = edit(model, f"conv[0]{verb}")
-    wanted = expected(values("conv", 0).astype(np.float64))  # type: ignore[operator]
-    np.testing.assert_array_equal(after(plan, "conv"), wanted.astype(np.float32))
+    expected_values = expected(values("conv", 0).astype(np.float64))  # type: ignore[operator]
+    np.testing.assert_array_equal(after(plan, "conv"), expected_values.astype(np.float32))
 
 
 def test_operations_are_done_from_left_to_right(model: NetWithWeights) -> None:
@@ -183,8 +183,8 @@ def test_setting_twice_is_setting_once(
 
 def test_kernels_fill_filters_of_their_own_size(model: NetWithWeights) -> None:
     new = after(edit(model, "conv[0][1:3]=gaussian:sigma=1.5"), "conv")
-    wanted = kernel("gaussian", 5, 5, {"sigma": 1.5}).astype(np.float32)
-    assert (new[1:3] == wanted).all()
+    expected = kernel("gaussian", 5, 5, {"sigma": 1.5}).astype(np.float32)
+    assert (new[1:3] == expected).all()
     assert np.array_equal(new[[0, 3]], values("conv", 0)[[0, 3]])
     inner = after(edit(model, "conv[0][1,:,1:-1,1:-1]=sobel-y"), "conv")
     assert (inner[1, :, 1:-1, 1:-1] == kernel("sobel-y", 3, 3, {}).astype(np.float32)).all()
@@ -195,8 +195,8 @@ def test_kernels_fill_filters_of_their_own_size(model: NetWithWeights) -> None:
 
 def test_kernels_on_chosen_channels_leave_the_others(model: NetWithWeights) -> None:
     new = after(edit(model, "conv[0][1]=log:sigma=1,channels=0,2"), "conv")
-    wanted = kernel("log", 5, 5, {"sigma": 1}).astype(np.float32)
-    assert (new[1, [0, 2]] == wanted).all()
+    expected = kernel("log", 5, 5, {"sigma": 1}).astype(np.float32)
+    assert (new[1, [0, 2]] == expected).all()
     assert np.array_equal(new[1, 1], values("conv", 0)[1, 1])
     up = after(edit(model, "up[0]=bilinear:channels=3"), "up")
     assert (up[3] == kernel("bilinear", 4, 4, {}).astype(np.float32)).all()
@@ -330,8 +330,8 @@ def test_params_that_layers_share_change_in_all_of_them(tmp_path: Path) -> None:
         plan = plan_edit(model, ["one[0]+=1", "two[0][0]*=10"])
         both = [written(plan, name) for name in ("one", "two")]
     # Caffe loads the second over the first.
-    wanted = np.repeat(np.array([30, 3], np.float32), 243).tobytes()
-    assert both == [wanted, wanted]
+    expected = np.repeat(np.array([30, 3], np.float32), 243).tobytes()
+    assert both == [expected, expected]
 
 
 index = st.one_of(
@@ -349,23 +349,23 @@ def test_slices_mean_what_they_mean_to_numpy(groups: list[list[str]]) -> None:
     array = np.arange(4 * 3 * 5 * 2).reshape(4, 3, 5, 2)
     parsed = [parse_index(",".join(group)) for group in groups]
     try:
-        wanted = array
+        expected = array
         for group in groups:
-            wanted = eval(f"wanted[{','.join(group)}]")
-        wanted = np.asarray(wanted)
+            expected = eval(f"wanted[{','.join(group)}]")
+        expected = np.asarray(expected)
     except IndexError:
         with pytest.raises(SurgeryError):
             axes_left(array.shape, parsed)
         return
-    if not wanted.size:
+    if not expected.size:
         with pytest.raises(SurgeryError):
             axes_left(array.shape, parsed)
         return
     axes = axes_left(array.shape, parsed)
-    assert len(axes) == wanted.ndim
+    assert len(axes) == expected.ndim
     # Steps along an axis show which one it was: their products are all different.
     for position, axis in enumerate(axes):
-        if wanted.shape[position] > 1:
-            moved = np.moveaxis(wanted, position, 0)
+        if expected.shape[position] > 1:
+            moved = np.moveaxis(expected, position, 0)
             step = int(np.ravel(moved[1] - moved[0])[0])
             assert step % (30, 10, 2, 1)[axis] == 0

@@ -28,8 +28,8 @@ def net_of(text: str, state: NetState | None = None) -> NetDefinition:
 def said(text: str) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """Of every layer that reaches out: its name, what it does, and what it names."""
     return [
-        (one.layer.name, tuple(effect.value for effect in one.effects), one.names)
-        for one in effects_of(net_of(text))
+        (each.layer.name, tuple(effect.value for effect in each.effects), each.names)
+        for each in effects_of(net_of(text))
     ]
 
 
@@ -124,8 +124,8 @@ def test_a_layer_that_does_nothing(text: str) -> None:
     ],
 )
 def test_types_of_2014(word: str, does: list[str]) -> None:
-    found = said(f'layers {{ name: "l" type: {word} }}')
-    assert [each for _, each, _ in found] == ([tuple(does)] if does else [])
+    effects = said(f'layers {{ name: "l" type: {word} }}')
+    assert [each for _, each, _ in effects] == ([tuple(does)] if does else [])
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,9 @@ def test_types_of_2013(word: str, does: list[str], tmp_path: Path) -> None:
         if "output" in word
         else f'layers {{ layer {{ name: "l" type: "{word}" {source} batchsize: 1 }} {ends} }}'
     )
-    (found,) = effects_of(NetDefinition.read(path))
-    assert [effect.value for effect in found.effects] == does
-    assert found.names == ("f",)
+    (single_effect,) = effects_of(NetDefinition.read(path))
+    assert [effect.value for effect in single_effect.effects] == does
+    assert single_effect.names == ("f",)
 
 
 OUT = 'layer { name: "out" type: "HDF5Output" hdf5_output_param { file_name: "v.h5" } }\n'
@@ -191,8 +191,11 @@ def test_layers_of_another_state_are_not_given_at_all() -> None:
     rules = ("exclude { phase: TEST }", 'include { stage: "s" }', "include { min_level: 1 }")
     for rule in rules:
         text = IN + OUT.replace("type:", f"{rule} type:") + 'layer { name: "r" type: "ReLU" }\n'
-        given = permitted(net_of(text), (), ()).text
-        assert given == IN + " " * (len(text.splitlines()[1])) + "\n" + text.splitlines()[2] + "\n"
+        text_given = permitted(net_of(text), (), ()).text
+        assert (
+            text_given
+            == IN + " " * (len(text.splitlines()[1])) + "\n" + text.splitlines()[2] + "\n"
+        )
         with pytest.raises(EffectRefused):
             permitted(net_of(text, NetState("TRAIN", 1, ("s",))), (), ())
 
@@ -201,9 +204,9 @@ def test_a_type_that_caffe_has_not_is_for_caffe_to_refuse() -> None:
     """But where it does not list its types, or the type is a number, it may have it."""
     text = 'layer { name: "l" type: "OfAFork" }'
     assert permitted(net_of(text), (), ("ReLU", "Python")).text == text
-    told = "layer 'l' (OfAFork) is not known, and may read, write and import: real Caffe"
+    message = "layer 'l' (OfAFork) is not known, and may read, write and import: real Caffe"
     for listed in ((), ("ReLU", "OfAFork")):
-        assert told in refusal(text, listed=listed)
+        assert message in refusal(text, listed=listed)
     assert refusal("layers { type: 77 }", listed=("ReLU",))
 
 

@@ -28,9 +28,9 @@ def run(folder: Path, layer: str, *bottoms: Array) -> Array:
     text += " ".join(f"bottom: 'in{i}'" for i in range(len(bottoms)))
     path.write_text(f"{text} {layer} }}")
     with open_engine(EngineOptions(threads=1)) as engine, engine.load(path) as net:
-        made = net.forward({f"in{i}": bottom for i, bottom in enumerate(bottoms)}, ["out"])["out"]
-        assert made.shape == net.blobs["out"]
-    return made
+        output = net.forward({f"in{i}": bottom for i, bottom in enumerate(bottoms)}, ["out"])["out"]
+        assert output.shape == net.blobs["out"]
+    return output
 
 
 def drawn(*shape: int, seed: int = 0) -> Array:
@@ -49,22 +49,22 @@ def test_relu6(tmp_path: Path) -> None:
 def test_permute(tmp_path: Path, order: str, axes: Shape) -> None:
     """SSD's: axes that are not named follow."""
     x = drawn(2, 3, 4, 5)
-    made = run(tmp_path, f"type: 'Permute' permute_param {{ {order} }}", x)
-    np.testing.assert_array_equal(made, x.transpose(axes))
+    output = run(tmp_path, f"type: 'Permute' permute_param {{ {order} }}", x)
+    np.testing.assert_array_equal(output, x.transpose(axes))
 
 
 def normalized(x: Array, across: bool, eps: float, scale: float) -> Array:
     """SSD's: norms are of all channels, at one place or at all places."""
-    made = np.empty_like(x)
+    output = np.empty_like(x)
     for n in range(len(x)):
         if across:
-            made[n] = x[n] / np.sqrt((x[n].astype(np.float64) ** 2).sum() + eps)
+            output[n] = x[n] / np.sqrt((x[n].astype(np.float64) ** 2).sum() + eps)
         else:
             for i, j in np.ndindex(*x.shape[2:]):
                 place = x[n, :, i, j].astype(np.float64)
-                made[n, :, i, j] = place / np.sqrt((place**2).sum() + eps)
-    made *= np.float32(scale)
-    return made
+                output[n, :, i, j] = place / np.sqrt((place**2).sum() + eps)
+    output *= np.float32(scale)
+    return output
 
 
 @pytest.mark.parametrize("across", [True, False])
@@ -80,13 +80,13 @@ def test_normalize(tmp_path: Path, across: bool, shared: bool) -> None:
 
 def test_normalize_by_default(tmp_path: Path) -> None:
     x = drawn(1, 3, 4, 5)
-    made = run(tmp_path, "type: 'Normalize' norm_param { }", x)
-    np.testing.assert_allclose(made, normalized(x, True, 1e-10, 1), rtol=1e-5)
+    output = run(tmp_path, "type: 'Normalize' norm_param { }", x)
+    np.testing.assert_allclose(output, normalized(x, True, 1e-10, 1), rtol=1e-5)
 
 
 def interpolated(x: Array, height: int, width: int) -> Array:
     """DeepLab's: the corners lie on the corners, and between them everything is linear."""
-    made = np.empty((*x.shape[:2], height, width), np.float32)
+    output = np.empty((*x.shape[:2], height, width), np.float32)
     steps = [
         (old - 1) / (new - 1) if new > 1 else 0.0
         for old, new in zip(x.shape[2:], (height, width), strict=True)
@@ -97,8 +97,8 @@ def interpolated(x: Array, height: int, width: int) -> Array:
         y1, x1 = min(y0 + 1, x.shape[2] - 1), min(x0 + 1, x.shape[3] - 1)
         upper = (1 - dx) * x[:, :, y0, x0] + dx * x[:, :, y0, x1]
         lower = (1 - dx) * x[:, :, y1, x0] + dx * x[:, :, y1, x1]
-        made[:, :, i, j] = (1 - dy) * upper + dy * lower
-    return made
+        output[:, :, i, j] = (1 - dy) * upper + dy * lower
+    return output
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ def interpolated(x: Array, height: int, width: int) -> Array:
 )
 def test_interp(tmp_path: Path, fields: str, crop: tuple[int, int], size: tuple[int, int]) -> None:
     x = drawn(2, 3, 7, 5)
-    made = run(tmp_path, f"type: 'Interp' interp_param {{ {fields} }}", x)
+    output = run(tmp_path, f"type: 'Interp' interp_param {{ {fields} }}", x)
     cut = x[:, :, crop[0] : 7 - crop[1], crop[0] : 5 - crop[1]]
-    np.testing.assert_allclose(made, interpolated(cut, *size), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(output, interpolated(cut, *size), rtol=1e-4, atol=1e-5)
 
 
 def test_upsample_repeats(tmp_path: Path) -> None:
     """YOLO's."""
     x = drawn(2, 3, 2, 4)
-    made = run(tmp_path, "type: 'Upsample' upsample_param { scale: 3 }", x)
-    np.testing.assert_array_equal(made, x.repeat(3, axis=2).repeat(3, axis=3))
+    output = run(tmp_path, "type: 'Upsample' upsample_param { scale: 3 }", x)
+    np.testing.assert_array_equal(output, x.repeat(3, axis=2).repeat(3, axis=3))
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,13 @@ def test_upsample_with_a_mask(tmp_path: Path, fields: str, size: tuple[int, int]
     x, random = drawn(2, 3, 3, 4), np.random.default_rng(1)
     count = size[0] * size[1]
     mask = np.stack([random.permutation(count)[:12] for _ in range(6)]).astype(np.float32)
-    wanted = np.zeros((6, count), np.float32)
+    expected = np.zeros((6, count), np.float32)
     for row in range(6):
-        wanted[row, mask[row].astype(int)] = x.reshape(6, 12)[row]
-    made = run(
+        expected[row, mask[row].astype(int)] = x.reshape(6, 12)[row]
+    output = run(
         tmp_path, f"type: 'Upsample' upsample_param {{ {fields} }}", x, mask.reshape(x.shape)
     )
-    np.testing.assert_array_equal(made, wanted.reshape(2, 3, *size))
+    np.testing.assert_array_equal(output, expected.reshape(2, 3, *size))
 
 
 def test_pooling_and_upsample_undo_each_other(tmp_path: Path) -> None:
@@ -158,24 +158,24 @@ def test_pooling_and_upsample_undo_each_other(tmp_path: Path) -> None:
     """)
     x = drawn(1, 2, 4, 6)
     with open_engine(EngineOptions(threads=1)) as engine, engine.load(path) as net:
-        made = net.forward({"x": x}, ["u"])["u"]
-    kept = made != 0
-    assert kept.sum() == 12
-    np.testing.assert_array_equal(made[kept], x[kept])
+        output = net.forward({"x": x}, ["u"])["u"]
+    maxima = output != 0
+    assert maxima.sum() == 12
+    np.testing.assert_array_equal(output[maxima], x[maxima])
 
 
 def test_shuffle_channel(tmp_path: Path) -> None:
     x = drawn(2, 6, 3, 2)
-    made = run(tmp_path, "type: 'ShuffleChannel' shuffle_channel_param { group: 2 }", x)
-    np.testing.assert_array_equal(made, x[:, [0, 3, 1, 4, 2, 5]])
+    output = run(tmp_path, "type: 'ShuffleChannel' shuffle_channel_param { group: 2 }", x)
+    np.testing.assert_array_equal(output, x[:, [0, 3, 1, 4, 2, 5]])
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1, 1)])
 def test_axpy(tmp_path: Path, shape: Shape) -> None:
     """SENet's: a x + y, a for each channel."""
     a, x, y = drawn(*shape), drawn(2, 3, 4, 5, seed=1), drawn(2, 3, 4, 5, seed=2)
-    made = run(tmp_path, "type: 'Axpy'", a, x, y)
-    np.testing.assert_allclose(made, a.reshape(2, 3, 1, 1) * x + y, rtol=1e-5, atol=1e-6)
+    output = run(tmp_path, "type: 'Axpy'", a, x, y)
+    np.testing.assert_allclose(output, a.reshape(2, 3, 1, 1) * x + y, rtol=1e-5, atol=1e-6)
 
 
 def test_depthwise_convolution(tmp_path: Path) -> None:
@@ -186,17 +186,17 @@ def test_depthwise_convolution(tmp_path: Path) -> None:
         "weight_filler { type: 'constant' value: 1 } bias_filler { value: 0.5 } }"
     )
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3))
-    wanted = windows.sum(axis=(4, 5)) + 0.5
-    np.testing.assert_allclose(run(tmp_path, text, x), wanted, rtol=1e-4, atol=1e-5)
+    expected = windows.sum(axis=(4, 5)) + 0.5
+    np.testing.assert_allclose(run(tmp_path, text, x), expected, rtol=1e-4, atol=1e-5)
 
 
 def pooled(x: Array, up: bool, pick: Callable[[Array], float]) -> Array:
     """Kernel 3, stride 2: windows cut at the end are counted only when rounding up."""
     cells = [(-(-(n - 3) // 2) if up else (n - 3) // 2) + 1 for n in x.shape[2:]]
-    made = np.empty((*x.shape[:2], *cells), np.float32)
-    for n, c, i, j in np.ndindex(made.shape):
-        made[n, c, i, j] = pick(x[n, c, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3])
-    return made
+    output = np.empty((*x.shape[:2], *cells), np.float32)
+    for n, c, i, j in np.ndindex(output.shape):
+        output[n, c, i, j] = pick(x[n, c, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3])
+    return output
 
 
 @pytest.mark.parametrize("up", [True, False])
@@ -207,8 +207,8 @@ def test_ceil_mode(tmp_path: Path, up: bool, method: str) -> None:
         f"type: 'Pooling' pooling_param {{ pool: {method} kernel_size: 3 stride: 2 "
         f"ceil_mode: {str(up).lower()} }}"
     )
-    wanted = pooled(x, up, np.max if method == "MAX" else np.mean)
-    np.testing.assert_allclose(run(tmp_path, text, x), wanted, rtol=1e-5, atol=1e-6)
+    expected = pooled(x, up, np.max if method == "MAX" else np.mean)
+    np.testing.assert_allclose(run(tmp_path, text, x), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

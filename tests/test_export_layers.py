@@ -69,9 +69,9 @@ def test_valid_onnx(kind: str) -> None:
         net = net_of(prototxt(trial))
         for dynamic in (False, True):
             graph = graph_of(net, tops(trial), dynamic=dynamic)
-            made = onnx.load_from_string(model_of(graph))
-            onnx.checker.check_model(made, full_check=True)
-            assert made.metadata_props[0].key == "why"
+            model = onnx.load_from_string(model_of(graph))
+            onnx.checker.check_model(model, full_check=True)
+            assert model.metadata_props[0].key == "why"
 
     valid()
 
@@ -102,31 +102,33 @@ def test_one_graph_for_any_size(kind: str) -> None:
     def agrees(trial: Trial, more_h: int, more_w: int) -> None:
         shape = trial.bottoms[0]
         larger = (*shape[:2], shape[2] + more_h, shape[3] + more_w)
-        other = replace(trial, bottoms=(larger,) * len(trial.bottoms))
+        larger_trial = replace(trial, bottoms=(larger,) * len(trial.bottoms))
         at_own = graph_of(net_of(prototxt(trial)), tops(trial), dynamic=True)
-        at_other = graph_of(net_of(prototxt(other)), tops(trial), dynamic=True)
+        at_other = graph_of(net_of(prototxt(larger_trial)), tops(trial), dynamic=True)
         if at_own.nodes != at_other.nodes or not same(at_own, at_other):
             return  # `export` calls these fixed
         any_size = {name: (*axes[:2], "h", "w") for name, axes in at_own.inputs.items()}
         at_own.inputs = dict(any_size)
         at_own.outputs = {name: (*axes[:2], f"{name}h", f"{name}w")
                           for name, axes in at_own.outputs.items()}  # fmt: skip
-        exact = graph_of(net_of(prototxt(other)), tops(trial))
+        exact = graph_of(net_of(prototxt(larger_trial)), tops(trial))
         random = np.random.default_rng(0)
         feed = {name: random.standard_normal(larger).astype(np.float32) for name in exact.inputs}
-        for ours, wanted in zip(run(at_own, feed), run(exact, feed), strict=True):
-            assert difference(ours, wanted) <= 1e-5
-        found.update(o.kind for o in at_own.nodes)
+        for ours, expected in zip(run(at_own, feed), run(exact, feed), strict=True):
+            assert difference(ours, expected) <= 1e-5
+        operators.update(o.kind for o in at_own.nodes)
 
-    found: set[str] = set()
+    operators: set[str] = set()
     agrees()
-    assert found >= SLIDING_KINDS.get(kind, set())
+    assert operators >= SLIDING_KINDS.get(kind, set())
 
 
-def same(one: Graph, other: Graph) -> bool:
+def same(first: Graph, larger_trial: Graph) -> bool:
     return all(
-        np.array_equal(np.asarray(one.constants[name].data), np.asarray(other.constants[name].data))
-        for name in one.constants
+        np.array_equal(
+            np.asarray(first.constants[name].data), np.asarray(larger_trial.constants[name].data)
+        )
+        for name in first.constants
     )
 
 
@@ -141,8 +143,8 @@ def test_a_crop_follows_its_second_bottom() -> None:
     graph.inputs = {name: (1, 2, f"{name}h", f"{name}w") for name in "ab"}
     graph.outputs = {"c": (1, 2, "h", "w")}
     a = np.arange(2 * 9 * 9, dtype=np.float32).reshape(1, 2, 9, 9)
-    (made,) = run(graph, {"a": a, "b": np.zeros((1, 2, 3, 6), np.float32)})
-    np.testing.assert_array_equal(made, a[:, :, 1:4, 2:8])
+    (output,) = run(graph, {"a": a, "b": np.zeros((1, 2, 3, 6), np.float32)})
+    np.testing.assert_array_equal(output, a[:, :, 1:4, 2:8])
 
 
 NET = """
@@ -170,10 +172,10 @@ def test_values_are_called_as_blobs() -> None:
     assert kinds["a"] == "Add"
     assert kinds["b"] == "Tanh"
     assert list(graph.outputs) == ["c", "a", "x/top"]
-    made = run(graph, {"x": np.array([[-1, 2]], np.float32)})
-    np.testing.assert_allclose(made[0], [[1, 3 + np.tanh(2)]], rtol=1e-6)
-    np.testing.assert_array_equal(made[1], [[1, 3]])
-    np.testing.assert_array_equal(made[2], [[-1, 2]])
+    outputs = run(graph, {"x": np.array([[-1, 2]], np.float32)})
+    np.testing.assert_allclose(outputs[0], [[1, 3 + np.tanh(2)]], rtol=1e-6)
+    np.testing.assert_array_equal(outputs[1], [[1, 3]])
+    np.testing.assert_array_equal(outputs[2], [[-1, 2]])
 
 
 @pytest.mark.parametrize(

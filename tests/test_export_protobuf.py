@@ -25,13 +25,13 @@ from netsurgery.export.protobuf import ExternalData
     ],
 )
 def test_attributes(value: protobuf.Attribute, kind: str) -> None:
-    made = onnx.AttributeProto.FromString(protobuf.attribute("name", value))
-    assert made.name == "name"
-    assert made.type == onnx.AttributeProto.AttributeType.Value(kind)
-    found = onnx.helper.get_attribute_value(made)
-    wanted = value.encode() if isinstance(value, str) else value
-    assert (list(found) if isinstance(value, tuple) else found) == (
-        list(value) if isinstance(value, tuple) else wanted
+    attribute = onnx.AttributeProto.FromString(protobuf.attribute("name", value))
+    assert attribute.name == "name"
+    assert attribute.type == onnx.AttributeProto.AttributeType.Value(kind)
+    actual = onnx.helper.get_attribute_value(attribute)
+    expected = value.encode() if isinstance(value, str) else value
+    assert (list(actual) if isinstance(value, tuple) else actual) == (
+        list(value) if isinstance(value, tuple) else expected
     )
 
 
@@ -47,17 +47,17 @@ def test_attributes(value: protobuf.Attribute, kind: str) -> None:
 def test_tensors(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
     kind = protobuf.INT64 if array.dtype == np.int64 else protobuf.FLOAT
     pieces = protobuf.tensor("t", kind, array.shape, [array.tobytes()])
-    made = onnx.TensorProto.FromString(protobuf.join(pieces))
-    assert made.name == "t"
-    np.testing.assert_array_equal(numpy_helper.to_array(made), array)
+    tensor = onnx.TensorProto.FromString(protobuf.join(pieces))
+    assert tensor.name == "t"
+    np.testing.assert_array_equal(numpy_helper.to_array(tensor), array)
 
 
 def test_external_tensors() -> None:
     raw = protobuf.external_tensor("t", (2, 3), "a b.caffemodel", ExternalData(7, 24))
-    made = onnx.TensorProto.FromString(raw)
-    assert made.data_location == onnx.TensorProto.EXTERNAL
-    assert list(made.dims) == [2, 3]
-    assert {e.key: e.value for e in made.external_data} == {
+    tensor = onnx.TensorProto.FromString(raw)
+    assert tensor.data_location == onnx.TensorProto.EXTERNAL
+    assert list(tensor.dims) == [2, 3]
+    assert {e.key: e.value for e in tensor.external_data} == {
         "location": "a b.caffemodel",
         "offset": "7",
         "length": "24",
@@ -65,8 +65,8 @@ def test_external_tensors() -> None:
 
 
 def test_value_info() -> None:
-    made = onnx.ValueInfoProto.FromString(protobuf.value_info("x", ("batch", 3, "height")))
-    dims = made.type.tensor_type.shape.dim
+    info = onnx.ValueInfoProto.FromString(protobuf.value_info("x", ("batch", 3, "height")))
+    dims = info.type.tensor_type.shape.dim
     assert [d.dim_param or d.dim_value for d in dims] == ["batch", 3, "height"]
     scalar = onnx.ValueInfoProto.FromString(protobuf.value_info("x", ()))
     assert scalar.type.tensor_type.HasField("shape")
@@ -88,9 +88,9 @@ def test_file_ranges_are_counted_and_left_to_the_writer() -> None:
     data = np.array([1, 2], np.float32).tobytes()
     raw = b"".join(data if isinstance(piece, ExternalData) else piece for piece in pieces)
     assert len(raw) == protobuf.size_of(pieces)
-    made = onnx.load_from_string(raw)
-    onnx.checker.check_model(made, full_check=True)
-    assert made.producer_name == "netsurgery"
-    assert made.producer_version == "1.2.3"
-    assert {p.key: p.value for p in made.metadata_props} == {"source": "here"}
-    np.testing.assert_array_equal(numpy_helper.to_array(made.graph.initializer[0]), [1, 2])
+    model = onnx.load_from_string(raw)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.producer_name == "netsurgery"
+    assert model.producer_version == "1.2.3"
+    assert {p.key: p.value for p in model.metadata_props} == {"source": "here"}
+    np.testing.assert_array_equal(numpy_helper.to_array(model.graph.initializer[0]), [1, 2])

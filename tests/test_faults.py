@@ -63,8 +63,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "good.prototxt").write_text(GOOD)
     Image.new("L", (8, 8), 128).save(folder / "grey.png")
-    made = ["init", str(folder / "good.prototxt"), "-q", "-o", str(folder / "good.caffemodel")]
-    assert run(made) == 0
+    command = ["init", str(folder / "good.prototxt"), "-q", "-o", str(folder / "good.caffemodel")]
+    assert run(command) == 0
     return folder
 
 
@@ -82,8 +82,8 @@ def suffer(folder: Path, inputs: Path, fault: str, words: list[str], **env: str 
         exec "$@" 3>&- ); code=$?
         ls -A >&3; exit $code
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
-    merged = {**kept, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded", **env}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+    merged = {**inherited, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded", **env}
     done = subprocess.run(
         [*NAMESPACE, "sh", "-c", script, "sh", *NETSURGERY, *words],
         cwd=folder,
@@ -201,17 +201,17 @@ def test_names_that_are_not_of_the_locale(
     tmp_path: Path, inputs: Path, name: str, env: dict[str, str]
 ) -> None:
     """Files and folders whose names are not UTF-8, and a net whose layer's is not ASCII."""
-    here = tmp_path / os.fsdecode(b"folder \xfe")
-    here.mkdir()
+    folder = tmp_path / os.fsdecode(b"folder \xfe")
+    folder.mkdir()
     net, weights = os.fsdecode(b"net \xff.prototxt"), os.fsdecode(b"\xfd.caffemodel")
-    (here / net).write_text(GOOD.replace('"fc"', '"Ĺayer"'), "utf-8")
-    assert run(["init", str(here / net), "-q", "-o", str(here / weights)]) == 0
-    shutil.copy(inputs / "grey.png", here)
+    (folder / net).write_text(GOOD.replace('"fc"', '"Ĺayer"'), "utf-8")
+    assert run(["init", str(folder / net), "-q", "-o", str(folder / weights)]) == 0
+    shutil.copy(inputs / "grey.png", folder)
     files = {"NET": net, "good.prototxt": net, "good.caffemodel": weights}
     words = [files.get(word, word) for word in COMMANDS[name][-1].split()]
     done = subprocess.run(
         [*NETSURGERY, name, *words],
-        cwd=here,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         timeout=60,
@@ -221,7 +221,7 @@ def test_names_that_are_not_of_the_locale(
         assert done.returncode == 1
         assert done.stderr.startswith(b"error: ")
         assert b"not a name that netsurgery.toml can hold (not UTF-8)" in done.stderr
-        assert not (here / "netsurgery.toml").exists()
+        assert not (folder / "netsurgery.toml").exists()
         return
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -374,9 +374,9 @@ with Outputs(["out"]) as outputs:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    told = done.stderr.splitlines()[-1].partition(": ")[2]
+    message = done.stderr.splitlines()[-1].partition(": ")[2]
     gone = "unlink" in use
-    assert told == (
+    assert message == (
         "cannot be read any more: {0}" if gone else "{0}: became shorter while it was being read"
     ).format(tmp_path / "big")
     assert os.listdir(tmp_path) == ([] if gone else ["big"])

@@ -42,9 +42,9 @@ def forward(inputs: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    made = FakeEngine(forward, {"data": (10, 1, 12, 12)})
-    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", made.open)
-    return made
+    fake_engine = FakeEngine(forward, {"data": (10, 1, 12, 12)})
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", fake_engine.open)
+    return fake_engine
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def picture(high: int = 12, wide: int = 12) -> Picture:
 
 
 def test_several_blobs_of_one_forward(settings: Settings, engine: FakeEngine) -> None:
-    with extractor(settings, "pool", "conv/a", "pool") as made:
-        pool, conv = made.extract(picture(), (12, 12))
-    assert [one[0] for one in engine.log if isinstance(one, tuple)].count("forward") == 1
+    with extractor(settings, "pool", "conv/a", "pool") as opened:
+        pool, conv = opened.extract(picture(), (12, 12))
+    assert [entry[0] for entry in engine.log if isinstance(entry, tuple)].count("forward") == 1
     assert (pool.blob, conv.blob) == ("pool", "conv/a")
     assert pool.values.shape == (2, 3, 3)
     assert conv.values.shape == (2, 12, 12)
@@ -76,8 +76,8 @@ def test_several_blobs_of_one_forward(settings: Settings, engine: FakeEngine) ->
 
 def test_geometry(settings: Settings) -> None:
     """A cell of pool sees 4 pixels and one more on each side, which begins in the padding."""
-    with extractor(settings, "pool", fit="pad") as made:
-        (pool,) = made.extract(picture(6, 12), (24, 24))
+    with extractor(settings, "pool", fit="pad") as opened:
+        (pool,) = opened.extract(picture(6, 12), (24, 24))
     assert pool.geometry() == {
         "image_size": [6, 12],
         "input_size": [24, 24],
@@ -92,14 +92,14 @@ def test_geometry(settings: Settings) -> None:
 
 
 def test_the_size_of_the_picture(settings: Settings) -> None:
-    with extractor(settings, "pool") as made:
-        (pool,) = made.extract(picture(16, 20), "image")
+    with extractor(settings, "pool") as opened:
+        (pool,) = opened.extract(picture(16, 20), "image")
     assert pool.values.shape == (2, 4, 5)
 
 
 def test_a_blob_that_is_no_map_has_no_geometry_of_cells(settings: Settings) -> None:
-    with extractor(settings, "fc") as made:
-        (fc,) = made.extract(picture(), (12, 12))
+    with extractor(settings, "fc") as opened:
+        (fc,) = opened.extract(picture(), (12, 12))
     assert fc.values.tolist() == [1, 1, 1]
     known = {name for name, value in fc.geometry().items() if value is not None}
     assert known == {"image_size", "input_size", "resized", "placed"}
@@ -111,8 +111,8 @@ def test_the_input_is_a_blob(settings: Settings, monkeypatch: pytest.MonkeyPatch
 
     engine = FakeEngine(run, {"data": (10, 1, 12, 12)})
     monkeypatch.setattr("netsurgery.maps.mapper.open_engine", engine.open)
-    with extractor(settings, "data") as made:
-        (data,) = made.extract(picture(), (12, 12))
+    with extractor(settings, "data") as opened:
+        (data,) = opened.extract(picture(), (12, 12))
     assert data.geometry()["field"] == [1, 1]
 
 
@@ -126,8 +126,8 @@ def test_a_blob_that_is_not_there(settings: Settings) -> None:
 def test_an_input_that_is_too_small(settings: Settings) -> None:
     assert settings.prototxt is not None
     settings.prototxt.write_text(PROTOTXT.replace(" pad: 1", ""))
-    with extractor(settings, "pool") as made, pytest.raises(NetError) as error:
-        made.extract(picture(), (2, 2))
+    with extractor(settings, "pool") as opened, pytest.raises(NetError) as error:
+        opened.extract(picture(), (2, 2))
     assert "as an input of 2x2 (--size): " in str(error.value)
 
 
@@ -150,27 +150,27 @@ def test_what_a_notebook_shows(settings: Settings) -> None:
 
 
 def features(settings: Settings, *blobs: str) -> list[Features]:
-    with extractor(settings, *blobs) as made:
-        return made.extract(picture(), (12, 12))
+    with extractor(settings, *blobs) as opened:
+        return opened.extract(picture(), (12, 12))
 
 
-def written(path: Path, found: list[Features], names: tuple[str, ...] = ("cat",)) -> None:
-    collection = find_collection(path, len(names) * len(found))
+def written(path: Path, extracted: list[Features], names: tuple[str, ...] = ("cat",)) -> None:
+    collection = find_collection(path, len(names) * len(extracted))
     paths = collection_files(path, collection)
     with (
         Outputs(paths) as outputs,
-        collection.open([outputs[one] for one in paths]) as file,
+        collection.open([outputs[features_of_blob] for features_of_blob in paths]) as file,
     ):
         for name in names:
-            for one in found:
-                file.add(name, one)
+            for features_of_blob in extracted:
+                file.add(name, features_of_blob)
 
 
 def test_npz(settings: Settings, tmp_path: Path) -> None:
-    found = features(settings, "conv/a", "fc")
-    written(tmp_path / "f.npz", found, ("cat", "dog"))
+    extracted = features(settings, "conv/a", "fc")
+    written(tmp_path / "f.npz", extracted, ("cat", "dog"))
     with np.load(tmp_path / "f.npz") as file:
-        assert (file["dog/conv/a"] == found[0].values).all()
+        assert (file["dog/conv/a"] == extracted[0].values).all()
         assert file["dog/conv/a"].dtype == np.float32
         assert file["cat/fc"].tolist() == [1, 1, 1]
         assert file["cat/conv/a:offset"].tolist() == [-1, -1]
@@ -187,11 +187,11 @@ def test_npz_is_the_same_every_time(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["h5", "hdf5"])
 def test_hdf5(settings: Settings, tmp_path: Path, ending: str) -> None:
-    found = features(settings, "conv/a", "fc")
-    written(tmp_path / f"f.{ending}", found, ("cat", "dog"))
+    extracted = features(settings, "conv/a", "fc")
+    written(tmp_path / f"f.{ending}", extracted, ("cat", "dog"))
     with h5py.File(tmp_path / f"f.{ending}") as file:
         dataset = file["dog/conv/a"]
-        assert (dataset[()] == found[0].values).all()
+        assert (dataset[()] == extracted[0].values).all()
         assert dataset.dtype == np.float32
         assert dataset.attrs["image"] == "folder/cat.png"
         assert dataset.attrs["offset"].tolist() == [-1, -1]
@@ -210,11 +210,11 @@ def test_a_name_that_hdf5_has_no_place_for(settings: Settings, tmp_path: Path) -
 
 
 def test_npy(settings: Settings, tmp_path: Path) -> None:
-    (found,) = features(settings, "pool")
-    written(tmp_path / "f.npy", [found])
-    assert (np.load(tmp_path / "f.npy") == found.values).all()
+    (extracted,) = features(settings, "pool")
+    written(tmp_path / "f.npy", [extracted])
+    assert (np.load(tmp_path / "f.npy") == extracted.values).all()
     facts = json.loads((tmp_path / "f.json").read_text())
-    assert facts == json.loads(json.dumps(found.to_json()))
+    assert facts == json.loads(json.dumps(extracted.to_json()))
     assert (facts["image"], facts["blob"]) == ("folder/cat.png", "pool")
 
 

@@ -33,8 +33,8 @@ def along_height(field: ReceptiveField) -> list[float]:
 
 
 def test_the_fields_of_caffenet(shared_data: Path) -> None:
-    found = fields(NetDefinition.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"))
-    assert {blob: along_height(found[blob]) for blob in CAFFENET} == {
+    placed = fields(NetDefinition.read(shared_data / "bvlc" / "bvlc_caffenet_full_conv.prototxt"))
+    assert {blob: along_height(placed[blob]) for blob in CAFFENET} == {
         blob: list(expected) for blob, expected in CAFFENET.items()
     }
 
@@ -114,9 +114,9 @@ def test_what_looks_at_one_position_is_not(text: str) -> None:
 
 def test_a_slice_along_the_height_shifts_its_tops() -> None:
     tops = 'top: "z" slice_param { axis: 2 slice_point: 5 }'
-    found = of(layer("Convolution", "convolution_param { kernel_size: 1 stride: 1 num_output: 1 }",
+    placed = of(layer("Convolution", "convolution_param { kernel_size: 1 stride: 1 num_output: 1 }",
                      top="c") + layer("Slice", tops, bottom="c"))  # fmt: skip
-    assert [along_height(found[blob]) for blob in "yz"] == [[1, 1, 0], [1, 1, 5]]
+    assert [along_height(placed[blob]) for blob in "yz"] == [[1, 1, 0], [1, 1, 5]]
 
 
 POOL = layer("Pooling", "pooling_param { global_pooling: true }", top="p")
@@ -137,19 +137,19 @@ CONV = layer("Convolution", "convolution_param { kernel_size: 3 stride: 2 num_ou
     ],
 )  # fmt: skip
 def test_a_gate_of_the_whole_map_is_seen_by_every_cell(gate: str) -> None:
-    found = of(CONV + gate)["z"]
-    assert (found.whole, along_height(found)) == (True, [3, 2, 0])
+    placed = of(CONV + gate)["z"]
+    assert (placed.whole, along_height(placed)) == (True, [3, 2, 0])
 
 
 def test_a_gate_that_is_a_map_is_joined() -> None:
-    other = layer("Convolution", "convolution_param { kernel_size: 5 pad: 1 stride: 2 "
+    gate = layer("Convolution", "convolution_param { kernel_size: 5 pad: 1 stride: 2 "
                   "num_output: 2 }", top="g")  # fmt: skip
-    found = of(CONV + other + layer("Scale", 'bottom: "g" scale_param { axis: 0 }', "y", "z"))["z"]
-    assert (found.whole, along_height(found)) == (False, [5, 2, -1])
+    placed = of(CONV + gate + layer("Scale", 'bottom: "g" scale_param { axis: 0 }', "y", "z"))["z"]
+    assert (placed.whole, along_height(placed)) == (False, [5, 2, -1])
     mixed = layer("Permute", "permute_param { order: 0 order: 1 order: 3 order: 2 }", "g", "m")
     back = layer("Reshape", "reshape_param { shape { dim: [0, 2, 5, 9] } }", "m", "n")
     scaled = layer("Scale", 'bottom: "n" scale_param { axis: 0 }', "y", "z")
-    assert "z" not in of(CONV + other + mixed + back + scaled)
+    assert "z" not in of(CONV + gate + mixed + back + scaled)
 
 
 def test_a_gate_that_reads_no_picture_changes_nothing() -> None:
@@ -162,20 +162,20 @@ def test_a_gate_that_reads_no_picture_changes_nothing() -> None:
 def test_global_features_brought_to_the_size_of_a_map_are_the_whole_picture() -> None:
     up = layer("Interp", "interp_param { height: 5 width: 9 }", "p", "u")
     join = 'layer { name: "j" type: "Concat" bottom: "y" bottom: "u" top: "j" }'
-    found = of(CONV + POOL + up + join)["j"]
-    assert (found.whole, along_height(found)) == (True, [3, 2, 0])
+    placed = of(CONV + POOL + up + join)["j"]
+    assert (placed.whole, along_height(placed)) == (True, [3, 2, 0])
     rows = layer("Tile", "tile_param { axis: 2 tiles: 5 }", "p", "r")
     tiled = layer("Tile", "tile_param { axis: 3 tiles: 9 }", "r", "u")
-    assert of(CONV + POOL + rows + tiled + join)["j"] == found
+    assert of(CONV + POOL + rows + tiled + join)["j"] == placed
 
 
 def test_what_a_layer_only_takes_the_size_of_is_no_part_of_the_field() -> None:
     deconv = layer("Deconvolution", "convolution_param { kernel_size: 4 stride: 2 num_output: 1 }",
                    "y", "d")  # fmt: skip
     crop = layer("Crop", 'bottom: "x" crop_param { axis: 2 offset: 0 offset: 1 }', "d", "z")
-    found = of(CONV.replace("kernel_size: 3", "kernel_size: 2") + deconv + crop)
-    assert found["z"].offset == (found["d"].offset[0], found["d"].offset[1] + 1)
-    assert found["z"].size == found["d"].size
+    placed = of(CONV.replace("kernel_size: 3", "kernel_size: 2") + deconv + crop)
+    assert placed["z"].offset == (placed["d"].offset[0], placed["d"].offset[1] + 1)
+    assert placed["z"].size == placed["d"].size
     prior = layer("PriorBox", 'bottom: "x" prior_box_param { min_size: 3 }', "y", "b")
     assert "b" not in of(CONV + prior)
 
@@ -183,9 +183,9 @@ def test_what_a_layer_only_takes_the_size_of_is_no_part_of_the_field() -> None:
 def test_a_layer_of_several_bottoms_and_tops_keeps_them_apart() -> None:
     twice = layer("Convolution", 'bottom: "x" top: "b" convolution_param { kernel_size: 1 '
                   "num_output: 1 }", "y", "a")  # fmt: skip
-    found = of(CONV + twice)
-    assert along_height(found["a"]) == [3, 2, 0]
-    assert along_height(found["b"]) == [1, 1, 0]
+    placed = of(CONV + twice)
+    assert along_height(placed["a"]) == [3, 2, 0]
+    assert along_height(placed["b"]) == [1, 1, 0]
 
 
 def test_unpooling_puts_values_back_where_its_pooling_took_them() -> None:
@@ -219,16 +219,16 @@ def test_fcn_places_its_scores_on_the_pixels() -> None:
     text += layer("Deconvolution", "convolution_param { kernel_size: 64 stride: 32 num_output: 1 }",
                   "fc6", "up")  # fmt: skip
     text += layer("Crop", 'bottom: "x" crop_param { axis: 2 offset: 19 }', "up", "score")
-    found = of(text)
-    assert along_height(found["fc6"]) == [404, 32, -189]
-    assert along_height(found["score"])[1:] == [1, -233]
-    assert [float(middle) for middle in found["score"].middle] == [0.5, 0.5]
+    placed = of(text)
+    assert along_height(placed["fc6"]) == [404, 32, -189]
+    assert along_height(placed["score"])[1:] == [1, -233]
+    assert [float(middle) for middle in placed["score"].middle] == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(("across", "whole"), [("true", True), ("false", False)])
 def test_a_norm_over_all_positions_is_of_the_whole_map(across: str, whole: bool) -> None:
-    found = of(layer("Normalize", f"norm_param {{ across_spatial: {across} }}"))["y"]
-    assert (found.whole, along_height(found)) == (whole, [1, 1, 0])
+    placed = of(layer("Normalize", f"norm_param {{ across_spatial: {across} }}"))["y"]
+    assert (placed.whole, along_height(placed)) == (whole, [1, 1, 0])
 
 
 def test_whole_map_layers_say_so() -> None:

@@ -19,7 +19,7 @@ DEAD = ".model.0123456789ab.netsurgery-tmp"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -53,9 +53,9 @@ def test_outputs_appear_in_the_order_given(monkeypatch: pytest.MonkeyPatch) -> N
     replaced: list[str] = []
     really = os.replace
 
-    def replace(one: str, two: str) -> None:
+    def replace(args: str, two: str) -> None:
         replaced.append(Path(two).name)
-        really(one, two)
+        really(args, two)
 
     monkeypatch.setattr(os, "replace", replace)
     with Outputs(["z", "m", "a"]):
@@ -99,8 +99,8 @@ def test_what_a_repeatable_run_has_written_is_left_as_it_is() -> None:
         outputs["model"].write(b"same")
         outputs["net"].write(b"new")
     assert Path("net").read_bytes() == b"new"
-    other = r"^model: exists already, with another content; --force replaces it$"
-    with pytest.raises(OutputError, match=other), Outputs(["model"], repeatable=True) as outputs:
+    message = r"^model: exists already, with another content; --force replaces it$"
+    with pytest.raises(OutputError, match=message), Outputs(["model"], repeatable=True) as outputs:
         outputs["model"].write(b"other")
     assert Path("model").read_bytes() == b"same"
     assert names() == ["model", "net"]
@@ -114,11 +114,11 @@ def test_what_came_to_exist_meanwhile_is_not_replaced() -> None:
     assert Path("net").read_text() == "another's"
 
 
-@pytest.mark.parametrize("other", ["net", "./net", "sub/../net", "link"])
-def test_two_outputs_that_are_one(other: str) -> None:
+@pytest.mark.parametrize("second", ["net", "./net", "sub/../net", "link"])
+def test_two_outputs_that_are_one(second: str) -> None:
     Path("sub").mkdir()
     Path("link").symlink_to("net")
-    assert refused("net", other) == f"{other}: is the output net too; give one another name"
+    assert refused("net", second) == f"{second}: is the output net too; give one another name"
 
 
 @pytest.mark.parametrize("how", ["same", "symbolic", "hard"])
@@ -152,7 +152,7 @@ def test_a_link_to_nothing_yet() -> None:
     assert Path("later").read_text() == "new"
 
 
-def test_what_is_no_place_for_a_file(here: Path) -> None:
+def test_what_is_no_place_for_a_file(current_folder: Path) -> None:
     os.mkfifo("fifo")
     Path("file").write_text("")
     Path("ring").symlink_to("ring")
@@ -210,7 +210,7 @@ except OutputError as error:
 """
 
 
-def test_a_file_that_cannot_grow(here: Path) -> None:
+def test_a_file_that_cannot_grow(current_folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", WRITE], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("model: File too large\n", "")
     assert names() == []
@@ -245,10 +245,10 @@ def test_when_the_last_cannot_be_put_in_place_the_first_are_taken_back(
     outputs = Outputs(["model", "settings", "net"], force=True)
     really = os.replace
 
-    def replace(one: str, two: str) -> None:
+    def replace(args: str, two: str) -> None:
         if two.endswith("net"):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        really(one, two)
+        really(args, two)
 
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(OutputError, match=r"^net: Operation not permitted$"), outputs:
@@ -289,15 +289,15 @@ def test_links_are_not_followed_when_clearing_up() -> None:
 
 
 def test_a_folder_that_another_run_is_filling_is_waited_for(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    current_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = os.open(here, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
+    descriptor = os.open(current_folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     waited: list[list[str]] = []
 
     def sleep(_: float) -> None:
         waited.append([name for name in names() if not name.startswith(".")])
-        os.close(other)
+        os.close(descriptor)
 
     monkeypatch.setattr("netsurgery.io.files.time.sleep", sleep)
     with Outputs(["model", "net"]):
@@ -307,14 +307,14 @@ def test_a_folder_that_another_run_is_filling_is_waited_for(
 
 
 def test_a_folder_that_somebody_keeps_is_not_waited_for_forever(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    current_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netsurgery.io.files._PATIENCE", 0.02)
-    other = os.open(here, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
+    descriptor = os.open(current_folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     with Outputs(["model"]):
         pass
-    os.close(other)
+    os.close(descriptor)
     assert names() == ["model"]
 
 

@@ -54,8 +54,8 @@ def test_gaussian() -> None:
 
 def test_sparse_keeps_so_many_of_each_output_on_the_average() -> None:
     values = filled(Filler("gaussian", std=2.0, sparse=10))
-    kept = np.count_nonzero(values) / COUNT
-    assert kept == pytest.approx(10 / 40, abs=4 * (0.25 * 0.75 / COUNT) ** 0.5)
+    share = np.count_nonzero(values) / COUNT
+    assert share == pytest.approx(10 / 40, abs=4 * (0.25 * 0.75 / COUNT) ** 0.5)
     assert values[values != 0].std() == pytest.approx(2.0, rel=0.03)
     assert np.count_nonzero(filled(Filler("gaussian", sparse=0))) == 0
 
@@ -99,17 +99,17 @@ def test_pieces_join_over_the_limit_of_one() -> None:
 
 def test_a_seed_gives_the_same_bytes_everywhere() -> None:
     """Not only twice on this machine: the bytes are written down here."""
-    given = {
+    digests = {
         kind: hashlib.sha256(filled(Filler(kind), (6, 4, 3, 3)).tobytes()).hexdigest()[:12]
         for kind in FILLERS
     }
-    assert given == EXPECTED
+    assert digests == EXPECTED
     assert not np.array_equal(filled(Filler("uniform")), filled(Filler("uniform"), seed=2))
 
 
 def test_each_param_has_numbers_of_its_own() -> None:
-    one, other = (next(fill(Filler("uniform"), (99,), 1, key)) for key in "ab")
-    assert not np.array_equal(one, other)
+    first, second = (next(fill(Filler("uniform"), (99,), 1, key)) for key in "ab")
+    assert not np.array_equal(first, second)
 
 
 def test_reading_a_filler() -> None:

@@ -20,77 +20,83 @@ OPTIONS: dict[str, dict[str, float]] = {
 }
 
 
-def made(name: str, height: int, width: int, **options: float) -> NDArray[np.float64]:
-    found = kernel(name, height, width, {**OPTIONS.get(name, {}), **options})
-    assert found.shape == (height, width)
-    assert found.dtype == np.float64
-    return found
+def kernel_of(name: str, height: int, width: int, **options: float) -> NDArray[np.float64]:
+    filled = kernel(name, height, width, {**OPTIONS.get(name, {}), **options})
+    assert filled.shape == (height, width)
+    assert filled.dtype == np.float64
+    return filled
 
 
 def test_the_kernels_as_everybody_knows_them() -> None:
-    assert made("sobel-x", 3, 3).tolist() == [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
-    assert made("sobel-y", 3, 3).tolist() == [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]
-    assert made("scharr", 3, 3).tolist() == [[-3, 0, 3], [-10, 0, 10], [-3, 0, 3]]
-    assert made("scharr-x", 3, 3).tolist() == made("scharr", 3, 3).tolist()
-    assert made("scharr-y", 3, 3).tolist() == [[-3, -10, -3], [0, 0, 0], [3, 10, 3]]
-    assert made("laplacian", 3, 3).tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
-    assert made("box", 2, 4).tolist() == [[0.125] * 4] * 2
-    assert made("identity", 3, 3).tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
-    assert made("bilinear", 3, 3).tolist() == [[0.25, 0.5, 0.25], [0.5, 1, 0.5], [0.25, 0.5, 0.25]]
+    assert kernel_of("sobel-x", 3, 3).tolist() == [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
+    assert kernel_of("sobel-y", 3, 3).tolist() == [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]
+    assert kernel_of("scharr", 3, 3).tolist() == [[-3, 0, 3], [-10, 0, 10], [-3, 0, 3]]
+    assert kernel_of("scharr-x", 3, 3).tolist() == kernel_of("scharr", 3, 3).tolist()
+    assert kernel_of("scharr-y", 3, 3).tolist() == [[-3, -10, -3], [0, 0, 0], [3, 10, 3]]
+    assert kernel_of("laplacian", 3, 3).tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+    assert kernel_of("box", 2, 4).tolist() == [[0.125] * 4] * 2
+    assert kernel_of("identity", 3, 3).tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert kernel_of("bilinear", 3, 3).tolist() == [
+        [0.25, 0.5, 0.25],
+        [0.5, 1, 0.5],
+        [0.25, 0.5, 0.25],
+    ]
 
 
 def test_sobel_of_other_sizes_is_smoothing_times_difference() -> None:
-    across = made("sobel-x", 2, 5)
+    across = kernel_of("sobel-x", 2, 5)
     assert across[0].tolist() == [-1, -2, 0, 2, 1]
-    assert made("sobel-x", 5, 2)[:, 1].tolist() == [1, 4, 6, 4, 1]
-    assert made("sobel-x", 2, 2).tolist() == [[-1, 1], [-1, 1]]
-    assert made("sobel-y", 4, 3)[:, 1].tolist() == [-2, -2, 2, 2]
+    assert kernel_of("sobel-x", 5, 2)[:, 1].tolist() == [1, 4, 6, 4, 1]
+    assert kernel_of("sobel-x", 2, 2).tolist() == [[-1, 1], [-1, 1]]
+    assert kernel_of("sobel-y", 4, 3)[:, 1].tolist() == [-2, -2, 2, 2]
 
 
 def test_even_sizes_are_centred() -> None:
     """Sample positions of k = 4 are -1.5, -0.5, 0.5, 1.5."""
-    found = made("gaussian", 4, 4, sigma=1.0)
+    filled = kernel_of("gaussian", 4, 4, sigma=1.0)
     ratio = math.exp(-(1.5**2 - 0.5**2) / 2)
-    assert found[0, 1] / found[1, 1] == pytest.approx(ratio)
-    assert made("identity", 4, 4)[1:3, 1:3].tolist() == [[0.25, 0.25], [0.25, 0.25]]
-    assert made("identity", 3, 2).tolist() == [[0, 0], [0.5, 0.5], [0, 0]]
+    assert filled[0, 1] / filled[1, 1] == pytest.approx(ratio)
+    assert kernel_of("identity", 4, 4)[1:3, 1:3].tolist() == [[0.25, 0.25], [0.25, 0.25]]
+    assert kernel_of("identity", 3, 2).tolist() == [[0, 0], [0.5, 0.5], [0, 0]]
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["box", "gaussian", "identity", "laplacian", "log"])
 def test_symmetric_kernels_mirror_at_every_size(name: str, size: tuple[int, int]) -> None:
-    found = made(name, *size)
-    np.testing.assert_allclose(found, found[::-1, :], atol=1e-15)
-    np.testing.assert_allclose(found, found[:, ::-1], atol=1e-15)
-    assert found.sum() == pytest.approx(0 if name in ("laplacian", "log") else 1, abs=1e-12)
+    filled = kernel_of(name, *size)
+    np.testing.assert_allclose(filled, filled[::-1, :], atol=1e-15)
+    np.testing.assert_allclose(filled, filled[:, ::-1], atol=1e-15)
+    assert filled.sum() == pytest.approx(0 if name in ("laplacian", "log") else 1, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_differences_are_odd_one_way_and_even_the_other(size: tuple[int, int]) -> None:
-    found = made("sobel-x", *size)
-    assert np.array_equal(found, -found[:, ::-1])
-    assert np.array_equal(found, found[::-1, :])
-    assert np.array_equal(made("sobel-y", *size), made("sobel-x", *size[::-1]).T)
+    filled = kernel_of("sobel-x", *size)
+    assert np.array_equal(filled, -filled[:, ::-1])
+    assert np.array_equal(filled, filled[::-1, :])
+    assert np.array_equal(kernel_of("sobel-y", *size), kernel_of("sobel-x", *size[::-1]).T)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_laplacian_of_a_parabola_is_four(size: tuple[int, int]) -> None:
     y, x = np.mgrid[: size[0], : size[1]].astype(float)
-    assert (made("laplacian", *size) * (x**2 + y**2)).sum() == pytest.approx(4)
+    assert (kernel_of("laplacian", *size) * (x**2 + y**2)).sum() == pytest.approx(4)
 
 
 def test_gabor_turns_and_shifts() -> None:
-    found = made("gabor", 5, 5)
-    assert found[2, 2] == 1
-    assert found[2, 4] == pytest.approx(math.exp(-4 / 8) * math.cos(math.pi))
-    np.testing.assert_allclose(made("gabor", 5, 5, theta=90), found.T, atol=1e-12)
-    np.testing.assert_allclose(made("gabor", 5, 5, psi=180), -found, atol=1e-12)
-    assert made("gabor", 5, 5, gamma=2)[4, 2] == pytest.approx(math.exp(-16 / 8))
+    filled = kernel_of("gabor", 5, 5)
+    assert filled[2, 2] == 1
+    assert filled[2, 4] == pytest.approx(math.exp(-4 / 8) * math.cos(math.pi))
+    np.testing.assert_allclose(kernel_of("gabor", 5, 5, theta=90), filled.T, atol=1e-12)
+    np.testing.assert_allclose(kernel_of("gabor", 5, 5, psi=180), -filled, atol=1e-12)
+    assert kernel_of("gabor", 5, 5, gamma=2)[4, 2] == pytest.approx(math.exp(-16 / 8))
 
 
 def test_a_gaussian_of_no_width_is_the_identity() -> None:
     for size in SIZES:
-        assert np.array_equal(made("gaussian", *size, sigma=1e-9), made("identity", *size))
+        assert np.array_equal(
+            kernel_of("gaussian", *size, sigma=1e-9), kernel_of("identity", *size)
+        )
 
 
 def test_bilinear_of_small_sizes() -> None:

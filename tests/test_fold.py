@@ -99,10 +99,10 @@ def fold(folder: Path, text: str, *operations: str, **more: list[list[float]]) -
 
 @pytest.mark.parametrize("word", ["fold", "fold:bn", "fold:s"])
 def test_text_and_numbers(tmp_path: Path, word: str) -> None:
-    made = fold(tmp_path, BEFORE, word)
-    assert made.prototxt is not None
-    assert made.prototxt.read_text() == AFTER
-    net = caffe_messages().NetParameter.FromString(made.weights.read_bytes())
+    folded = fold(tmp_path, BEFORE, word)
+    assert folded.prototxt is not None
+    assert folded.prototxt.read_text() == AFTER
+    net = caffe_messages().NetParameter.FromString(folded.weights.read_bytes())
     assert [layer.name for layer in net.layer] == ["x", "c"]
     (conv,) = (layer for layer in net.layer if layer.name == "c")
     # mean 2 and 4, variance 0.25 and 6.5, eps 0.75: deviations 1 and sqrt 7.25.
@@ -116,9 +116,9 @@ def test_text_and_numbers(tmp_path: Path, word: str) -> None:
 
 
 def test_windows_lines_stay(tmp_path: Path) -> None:
-    made = fold(tmp_path, BEFORE.replace("\n", "\r\n"), "fold")
-    assert made.prototxt is not None
-    assert made.prototxt.read_bytes() == AFTER.replace("\n", "\r\n").encode()
+    folded = fold(tmp_path, BEFORE.replace("\n", "\r\n"), "fold")
+    assert folded.prototxt is not None
+    assert folded.prototxt.read_bytes() == AFTER.replace("\n", "\r\n").encode()
 
 
 def test_folding_its_own_result_changes_nothing(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_one_line_of_layers(tmp_path: Path) -> None:
     text = BEFORE.replace("\n", " ").replace("# mine ", "").replace("# the first one ", "")
     for comment in ("# c ", "# BatchNorm has one ", "# normalized # as in the paper ", "# bn "):
         text = text.replace(comment, "")
-    made = fold(tmp_path, text.replace("# last ", ""), "fold")
-    assert made.prototxt is not None
-    assert [layer.name for layer in NetDefinition.read(made.prototxt).layers] == ["x", "c", "r"]
+    folded = fold(tmp_path, text.replace("# last ", ""), "fold")
+    assert folded.prototxt is not None
+    assert [layer.name for layer in NetDefinition.read(folded.prototxt).layers] == ["x", "c", "r"]
 
 
 def refused(folder: Path, text: str, *operations: str, **more: list[list[float]]) -> str:

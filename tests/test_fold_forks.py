@@ -40,7 +40,7 @@ NORMS = {
 }
 
 
-def made(folder: Path, *layers: str, seed: int = 0) -> tuple[Path, Path]:
+def net_and_weights(folder: Path, *layers: str, seed: int = 0) -> tuple[Path, Path]:
     """A net of layers l0, l1 ... one behind the other, and random weights above 0."""
     net, weights = folder / "net.prototxt", folder / "net.caffemodel"
     text, bottom = 'input: "x" input_shape { dim: [2, 6, 5, 4] }\n', "x"
@@ -82,7 +82,7 @@ PAIRS = [(t, n) for t in TARGETS for n in NORMS if "inner" not in t or n != "nvc
 @pytest.mark.parametrize(("target", "norm"), PAIRS)
 def test_a_forks_normalization_folds(tmp_path: Path, target: str, norm: str) -> None:
     behind = ["type: 'Power' power_param { scale: 0.5 }", "type: 'Flatten'"]
-    net, weights = made(tmp_path, TARGETS[target], NORMS[norm], *behind)
+    net, weights = net_and_weights(tmp_path, TARGETS[target], NORMS[norm], *behind)
     before = output(net, weights, picture())
     new = edited(net, weights, "fold")
     assert [layer.name for layer in NetDefinition.read(new[0]).layers][:2] != ["l0", "l1"]
@@ -95,20 +95,20 @@ NAMES = ["DepthwiseConvolution", "DepthwiseConv", "ConvolutionDepthwise"]
 GIVEN = ["num_output: 6 group: 6", "num_output: 6", "group: 6", ""]
 
 
-def depthwise(kind: str, given: str) -> str:
-    return f"type: '{kind}' convolution_param {{ kernel_size: 3 {given} }}"
+def depthwise(kind: str, fields: str) -> str:
+    return f"type: '{kind}' convolution_param {{ kernel_size: 3 {fields} }}"
 
 
-@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("fields", GIVEN)
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_depthwise_convolution_by_any_name(
-    tmp_path: Path, kind: str, given: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, kind: str, fields: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It runs, folds, is pruned through, converted behind and filled."""
     norm, scale = "type: 'BatchNorm'", "type: 'Scale' scale_param { bias_term: true }"
     head, fc = f"type: 'Convolution' {CONV} }}", "type: 'InnerProduct' inner_product_param { "
     fc += "num_output: 3 weight_filler { type: 'xavier' } }"
-    net, weights = made(tmp_path, head, depthwise(kind, given), norm, scale, fc)
+    net, weights = net_and_weights(tmp_path, head, depthwise(kind, fields), norm, scale, fc)
     before = output(net, weights, picture())
     np.testing.assert_allclose(
         output(*edited(net, weights, "fold"), picture()), before, rtol=1e-3, atol=1e-3

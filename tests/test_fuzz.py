@@ -19,7 +19,7 @@ KEPT = sorted(path for path in (TESTS / "fuzz" / "regressions").glob("*/*") if p
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
 
@@ -68,5 +68,5 @@ def test_a_failure_is_found_and_kept() -> None:
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("found labels-")
-    found = [path for path in Path("findings").iterdir() if path.suffix != ".txt"]
-    assert {path.read_bytes()[:1] for path in found} == {b"z"}
+    findings = [path for path in Path("findings").iterdir() if path.suffix != ".txt"]
+    assert {path.read_bytes()[:1] for path in findings} == {b"z"}

@@ -14,8 +14,8 @@ MARGIN, HEAD = 32, 76
 
 
 def colors(values: object) -> list[list[int]]:
-    made: list[list[int]] = heat_colors(np.asarray(values, np.float32)).tolist()
-    return made
+    drawn: list[list[int]] = heat_colors(np.asarray(values, np.float32)).tolist()
+    return drawn
 
 
 def test_the_whole_blob_is_one_scale() -> None:
@@ -86,8 +86,8 @@ def test_nan_is_grey_and_infinities_are_the_ends() -> None:
 
 def test_numbers_alone_are_channels_of_one() -> None:
     numbers = np.arange(6, dtype=np.float32)
-    one = np.asarray(draw_grid(numbers, "fc"))
-    assert (one == np.asarray(draw_grid(numbers.reshape(6, 1, 1), "fc"))).all()
+    picture = np.asarray(draw_grid(numbers, "fc"))
+    assert (picture == np.asarray(draw_grid(numbers.reshape(6, 1, 1), "fc"))).all()
 
 
 def test_the_bar_goes_from_the_least_to_the_greatest() -> None:
@@ -106,8 +106,8 @@ def test_a_title_that_is_too_long_is_cut() -> None:
 def test_what_cannot_be_drawn(shape: tuple[int, ...]) -> None:
     with pytest.raises(NetError) as caught:
         draw_grid(np.zeros(shape, np.float32), "blob")
-    told = shape_text(shape)
-    assert str(caught.value) == f"a blob of {told} cannot be drawn; expected C x H x W"
+    shape_words = shape_text(shape)
+    assert str(caught.value) == f"a blob of {shape_words} cannot be drawn; expected C x H x W"
 
 
 def test_of_very_many_channels_the_first_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ WEIGHT = np.arange(6, dtype="<f4").reshape(2, 3)
 BIAS = np.array([7, 8], dtype="<f4")
 
 
-def made(path: Path, fill: Callable[[Any], object], **options: Any) -> Path:
+def hdf5_file(path: Path, fill: Callable[[Any], object], **options: Any) -> Path:
     """An HDF5 file with a group 'data' that `fill` fills."""
     with h5py.File(path, "w", **options) as file:
         fill(file.create_group("data"))
@@ -46,15 +46,15 @@ def test_a_file_of_real_caffe(shared_data: Path) -> None:
         assert weights.layer("pool1").blobs == ()
         for name, layer in bearing.items():
             for index, blob in enumerate(layer.blobs):
-                there = file[f"data/{name}/{index}"][()]
-                assert blob.numpy().tobytes() == there.tobytes()
+                stored = file[f"data/{name}/{index}"][()]
+                assert blob.numpy().tobytes() == stored.tobytes()
                 assert blob.packed is not None
                 offset, length = blob.packed
-                assert path.read_bytes()[offset : offset + length] == there.tobytes()
+                assert path.read_bytes()[offset : offset + length] == stored.tobytes()
 
 
 def test_layers_have_names_and_blobs_only(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.h5", ip)
+    path = hdf5_file(tmp_path / "a.h5", ip)
     with Hdf5Weights.open(path) as weights:
         (layer,) = weights.layers
         assert (layer.name, layer.type, layer.bottoms, layer.tops) == ("ip", "", (), ())
@@ -75,7 +75,7 @@ def test_layers_have_names_and_blobs_only(tmp_path: Path) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_other_ways_to_keep_numbers(tmp_path: Path, options: dict[str, Any], version: str) -> None:
-    path = made(
+    path = hdf5_file(
         tmp_path / "a.h5",
         lambda data: data.create_dataset("ip/0", data=WEIGHT, **options),
         libver=version,
@@ -88,7 +88,7 @@ def test_other_ways_to_keep_numbers(tmp_path: Path, options: dict[str, Any], ver
 
 
 def test_a_user_block_in_front_is_no_part_of_the_places(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.h5", ip, userblock_size=512)
+    path = hdf5_file(tmp_path / "a.h5", ip, userblock_size=512)
     with Hdf5Weights.open(path) as weights:
         assert np.array_equal(weights.layer("ip").blobs[0].numpy(), WEIGHT)
 
@@ -98,7 +98,7 @@ def test_more_than_ten_params_keep_their_order(tmp_path: Path) -> None:
         for index in range(12):
             data[f"lstm/{index}"] = np.float32(index)
 
-    with Hdf5Weights.open(made(tmp_path / "a.h5", fill)) as weights:
+    with Hdf5Weights.open(hdf5_file(tmp_path / "a.h5", fill)) as weights:
         blobs = weights.layer("lstm").blobs
         assert [float(blob.numpy()) for blob in blobs] == list(range(12))
         assert {blob.shape for blob in blobs} == {()}
@@ -109,7 +109,7 @@ def test_names_with_a_slash_are_groups_in_groups(tmp_path: Path) -> None:
         data["loss3/classifier/0"] = WEIGHT
         data["a/0"], data["a/b/0"] = BIAS, WEIGHT
 
-    with Hdf5Weights.open(made(tmp_path / "a.h5", fill)) as weights:
+    with Hdf5Weights.open(hdf5_file(tmp_path / "a.h5", fill)) as weights:
         assert [layer.name for layer in weights.layers] == ["a", "a/b", "loss3/classifier"]
         assert weights.layer("a").blobs[0].shape == (2,)
         assert weights.layer("a/b").blobs[0].shape == (2, 3)
@@ -121,7 +121,7 @@ def test_params_that_caffe_kept_under_another_layer(tmp_path: Path) -> None:
         data["half/1"] = BIAS + 1
         data.create_group("twin")
 
-    path = made(tmp_path / "a.h5", fill)
+    path = hdf5_file(tmp_path / "a.h5", fill)
     shared = {("twin", 0): ("ip", 0), ("twin", 1): ("ip", 1), ("half", 0): ("ip", 0)}
     with Hdf5Weights.open(path, shared) as weights:
         own = weights.layer("ip").blobs
@@ -226,7 +226,7 @@ HOSTILE: list[tuple[Callable[[Any], object], str]] = [
 
 @pytest.mark.parametrize(("fill", "what"), HOSTILE, ids=range(len(HOSTILE)))
 def test_what_is_refused(tmp_path: Path, fill: Callable[[Any], object], what: str) -> None:
-    assert refused(made(tmp_path / "a.h5", fill)) == what
+    assert refused(hdf5_file(tmp_path / "a.h5", fill)) == what
 
 
 def test_other_files_that_are_hdf5(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_other_files_that_are_hdf5(tmp_path: Path) -> None:
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
-    whole = made(tmp_path / "a.h5", ip).read_bytes()
+    whole = hdf5_file(tmp_path / "a.h5", ip).read_bytes()
     path = tmp_path / "cut.h5"
     for length in range(8, len(whole), 97):
         path.write_bytes(whole[:length])
@@ -259,7 +259,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 
 
 def test_numbers_behind_the_end_of_the_file(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.h5", ip)
+    path = hdf5_file(tmp_path / "a.h5", ip)
     with h5py.File(path) as file:
         offset = file["data/ip/0"].id.get_offset()
     data = path.read_bytes()
@@ -271,15 +271,15 @@ def test_numbers_behind_the_end_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_replaced_before_it_is_indexed(tmp_path: Path) -> None:
-    path, other = made(tmp_path / "a.h5", ip), made(tmp_path / "b.h5", ip)
+    path, replacement = hdf5_file(tmp_path / "a.h5", ip), hdf5_file(tmp_path / "b.h5", ip)
     with FileSource(path) as source:
-        other.replace(path)
+        replacement.replace(path)
         with pytest.raises(CaffemodelError, match="has changed since it was opened"):
             Hdf5Weights(source)
 
 
 def test_what_is_refused_is_let_go_of(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.h5", lambda data: data.create_group("ip"))
+    path = hdf5_file(tmp_path / "a.h5", lambda data: data.create_group("ip"))
     refused(path)
     before = len(os.listdir("/dev/fd"))
     refused(path)
@@ -287,7 +287,7 @@ def test_what_is_refused_is_let_go_of(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
-    path = made(tmp_path / "a.h5", ip)
+    path = hdf5_file(tmp_path / "a.h5", ip)
     with Hdf5Weights.open(path) as weights:
         blob = weights.layer("ip").blobs[0]
         path.write_bytes(b"other")
@@ -331,9 +331,9 @@ def test_what_is_written_is_what_h5py_reads(tmp_path: Path) -> None:
 
 def test_the_same_weights_are_the_same_bytes(tmp_path: Path) -> None:
     layers = [layer("b", WEIGHT), layer("a", BIAS)]
-    one, other = (written(tmp_path / name, layers) for name in ("a.h5", "b.h5"))
-    assert one.read_bytes() == other.read_bytes()
-    assert one.read_bytes()[8] == 0  # the first superblock, which every HDF5 reads
+    first, second = (written(tmp_path / name, layers) for name in ("a.h5", "b.h5"))
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes()[8] == 0  # the first superblock, which every HDF5 reads
 
 
 def test_numbers_are_ranges_between_a_few_bytes(tmp_path: Path) -> None:

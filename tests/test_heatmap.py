@@ -44,9 +44,9 @@ def one_hot(numbers: Any, classes: int) -> Any:
 
 def pixel(drawn: Image.Image, panel: int, x: float, y: float) -> tuple[int, ...]:
     """The colour at a share of a square panel's width and height."""
-    found = drawn.getpixel((LEFTS[panel] + int(x * SIDE), TOP + int(y * SIDE)))
-    assert isinstance(found, tuple)
-    return found
+    color = drawn.getpixel((LEFTS[panel] + int(x * SIDE), TOP + int(y * SIDE)))
+    assert isinstance(color, tuple)
+    return color
 
 
 def test_a_map_of_many_cells_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,9 +55,9 @@ def test_a_map_of_many_cells_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -
     for name in ("line", "rectangle", "text"):
         drawn = getattr(ImageDraw.ImageDraw, name)
 
-        def counted(pen: Any, *given: Any, drawn: Any = drawn, **named: Any) -> Any:
+        def counted(pen: Any, *arguments: Any, drawn: Any = drawn, **named: Any) -> Any:
             calls.append(drawn.__name__)
-            return drawn(pen, *given, **named)
+            return drawn(pen, *arguments, **named)
 
         monkeypatch.setattr(ImageDraw.ImageDraw, name, counted)
     picture = grey_picture()
@@ -129,8 +129,8 @@ def test_a_long_name_is_cut_to_a_narrow_picture() -> None:
     numbers = np.zeros((9, 3), int)
     numbers[4, 1] = 1
     geometry = Geometry((30.0, 30.0), (60.0, 60.0), place(picture.size, picture.size))
-    found = class_map(one_hot(numbers, 2), picture, labels=labels, geometry=geometry)
-    assert CLASS_COLORS[1] in colors_of_the_overlay(draw_map(found), picture)
+    mapped = class_map(one_hot(numbers, 2), picture, labels=labels, geometry=geometry)
+    assert CLASS_COLORS[1] in colors_of_the_overlay(draw_map(mapped), picture)
 
 
 def colors_of_the_overlay(drawn: Image.Image, picture: Picture) -> set[Any]:
@@ -156,10 +156,10 @@ def test_cells_leave_no_gap(height: int, width: int) -> None:
     step = (height / 21, width / 21)
     places = place(picture.size, picture.size)
     geometry = Geometry(step, (2 * step[0], 2 * step[1]), places)
-    found = class_map(np.full((1, 20, 20), 0.5), picture, geometry=geometry)
-    drawn = draw_map(found, 0)
+    mapped = class_map(np.full((1, 20, 20), 0.5), picture, geometry=geometry)
+    drawn = draw_map(mapped, 0)
     high, wide = panel_size(picture.size)
-    layout = arrange(picture.size, ("", "", ""), Legend(entries(found, found.summary(), 0)))
+    layout = arrange(picture.size, ("", "", ""), Legend(entries(mapped, mapped.summary(), 0)))
     left, top = layout.panels[2][0], drawn.height - layout.canvas[1] + layout.panels[2][1]
     margin = (wide // 42 + 2, high // 42 + 2)
     inner = (left + margin[0], top + margin[1], left + wide - margin[0], top + high - margin[1])
@@ -198,9 +198,9 @@ def heat_pixels(drawn: Image.Image) -> int:
 def test_cells_of_one_class_do_not_name_others() -> None:
     """The numbers of the likeliest classes are on the heat of the likeliest alone."""
     picture = grey_picture()
-    found = class_map(np.full((2, 5, 5), 0.5), picture)
-    assert heat_pixels(draw_map(found)) > 2
-    assert heat_pixels(draw_map(found, 1)) == 1
+    mapped = class_map(np.full((2, 5, 5), 0.5), picture)
+    assert heat_pixels(draw_map(mapped)) > 2
+    assert heat_pixels(draw_map(mapped, 1)) == 1
 
 
 def test_the_colour_bar_goes_up() -> None:
@@ -216,8 +216,8 @@ def test_the_legend_grows_with_the_classes() -> None:
     heights = []
     for classes in (1, 3, 8, 12, 60, 100):
         numbers = np.arange(100).reshape(10, 10) % classes
-        found = class_map(one_hot(numbers, classes), picture)
-        heights.append(draw_map(found).height)
+        mapped = class_map(one_hot(numbers, classes), picture)
+        heights.append(draw_map(mapped).height)
     assert heights[1] - heights[0] == 2 * 24
     assert heights[2] - heights[1] == 1 * 24  # two columns
     assert heights[3] - heights[2] == 0  # three
@@ -263,9 +263,9 @@ def test_a_class_that_no_cell_shows_is_drawn_and_listed() -> None:
     picture = grey_picture()
     values = np.zeros((3, 5, 5))
     values[0], values[2, 1, 1] = 0.5, 0.25
-    found = class_map(values, picture)
-    drawn = draw_map(found, 2)
-    assert drawn.height == draw_map(found).height + 24
+    mapped = class_map(values, picture)
+    drawn = draw_map(mapped, 2)
+    assert drawn.height == draw_map(mapped).height + 24
     marked = TOP + SIDE + 24 + 30
     assert drawn.getpixel((LEFTS[0] + 6, marked + 8)) == INK  # the mark
     assert drawn.getpixel((LEFTS[0] - 4, marked)) == BAND
@@ -283,8 +283,8 @@ def test_odd_names_and_labels() -> None:
     """What no font can show, and more than there is room for."""
     picture = Picture("-", grey_picture().pixels)
     labels = Labels("w", ("\x1b[2J\n\udcff 猫", "long " * 200))
-    found = class_map(one_hot(np.array([[0, 1]]), 2), picture, labels=labels)
-    assert draw_map(found, 1).width == 1572
+    mapped = class_map(one_hot(np.array([[0, 1]]), 2), picture, labels=labels)
+    assert draw_map(mapped, 1).width == 1572
 
 
 def test_cells_that_cannot_be_placed() -> None:

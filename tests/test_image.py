@@ -23,9 +23,9 @@ RGBA = RANDOM.integers(0, 256, (7, 9, 4), dtype=np.uint8)
 RGB = np.ascontiguousarray(RGBA[:, :, :3])
 
 
-def saved(folder: Path, made: Image.Image, name: str = "picture.png", **how: Any) -> str:
+def saved(folder: Path, image: Image.Image, name: str = "picture.png", **how: Any) -> str:
     path = folder / name
-    made.save(path, **how)
+    image.save(path, **how)
     return str(path)
 
 
@@ -307,8 +307,8 @@ def test_a_pipe(tmp_path: Path) -> None:
 
 
 def test_thumbnail(tmp_path: Path) -> None:
-    for made in (Image.fromarray(RGBA), Image.fromarray(RGB[:, :, 0].astype(np.uint16) * 257)):
-        picture = read_picture(saved(tmp_path, made))
+    for image in (Image.fromarray(RGBA), Image.fromarray(RGB[:, :, 0].astype(np.uint16) * 257)):
+        picture = read_picture(saved(tmp_path, image))
         small = picture.thumbnail((20, 30))
         assert small.size == (30, 20)
         assert small.mode == "RGB"

@@ -48,7 +48,7 @@ def test_statistics_with_which_a_net_can_be_run() -> None:
                 "n.prototxt",
             )
         )
-        if types.of(net.layers[0]) is not record:  # a fork's, told by its message
+        if types.of(net.layers[0]) is not record:  # a fork's, recognised by its message
             continue
         seen += 1
         expected = {ParamRole.MEAN: 0.0, ParamRole.VARIANCE: 1.0, ParamRole.FACTOR: 1.0}

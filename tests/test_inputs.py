@@ -70,7 +70,7 @@ def test_an_input_in_the_place_of_a_data_layer(old: str, new: str, said: str) ->
     assert net.prototxt.original == old + CONV
     assert net.notes == (said,)
     assert infer(net).blobs == {"data": (2, 3, 6, 6), "c": (2, 1, 4, 4)}
-    assert [one.shape for one in net.inputs] == [(2, 3, 6, 6)]
+    assert [net_input.shape for net_input in net.inputs] == [(2, 3, 6, 6)]
     assert declare_inputs(net) is net
 
 
@@ -110,18 +110,21 @@ def test_a_data_layer_whose_labels_are_read_stays(reader: str) -> None:
 def test_a_data_layer_of_unknown_shape_stays_until_it_is_given() -> None:
     data = 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { backend: LMDB } }'
     assert declared(data + CONV).prototxt.text == data + CONV
-    made = declared(data + CONV, data=(1, 3, 8, 8))
-    assert made.inputs[0].shape == (1, 3, 8, 8)
-    assert made.state.shapes == ()
+    net = declared(data + CONV, data=(1, 3, 8, 8))
+    assert net.inputs[0].shape == (1, 3, 8, 8)
+    assert net.state.shapes == ()
 
 
 def test_every_top_of_hdf5_data_is_an_input() -> None:
     data = 'layer { name: "h" type: "HDF5Data" top: "data" top: "more" top: "idle" }'
     text = data + CONV + 'layer { name: "r" type: "ReLU" bottom: "more" top: "r" }'
     assert declared(text, data=(1, 3, 8, 8)).prototxt.text == text
-    made = declared(text, data=(1, 3, 8, 8), more=(4, 5))
-    assert {one.name: one.shape for one in made.inputs} == {"data": (1, 3, 8, 8), "more": (4, 5)}
-    assert infer(made).blobs["r"] == (4, 5)
+    net = declared(text, data=(1, 3, 8, 8), more=(4, 5))
+    assert {net_input.name: net_input.shape for net_input in net.inputs} == {
+        "data": (1, 3, 8, 8),
+        "more": (4, 5),
+    }
+    assert infer(net).blobs["r"] == (4, 5)
 
 
 def test_a_source_of_an_unknown_type_is_an_input_once_its_shape_is_given() -> None:
@@ -129,34 +132,34 @@ def test_a_source_of_an_unknown_type_is_an_input_once_its_shape_is_given() -> No
         'layer { name: "p" type: "Python" top: "data" top: "label" '
         'python_param { module: "m" } other_param { x: 1 } }'
     )
-    made = declared(data + CONV, data=(2, 3, 6, 6))
+    net = declared(data + CONV, data=(2, 3, 6, 6))
     new = f'layer {{ name: "p" type: "Input" top: "data" {INPUT} }}'
-    assert made.prototxt.text == new + CONV
+    assert net.prototxt.text == new + CONV
     loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "c" bottom: "label" top: "l" }'
-    made = declared(data + CONV + loss, data=(2, 3, 6, 6))
-    assert made.prototxt.text == data + CONV + loss
-    assert made.notes == (
+    net = declared(data + CONV + loss, data=(2, 3, 6, 6))
+    assert net.prototxt.text == data + CONV + loss
+    assert net.notes == (
         "data layer 'p' stays: layer 'p' is of type Python, which Caffe 1.0 gives no fixed shape; "
         "--input-shape label=NxCxHxW gives it",
     )
-    made = declared(data + CONV + loss, data=(2, 3, 6, 6), label=(2, 1, 4, 4))
-    assert [one.name for one in made.inputs] == ["data", "label"]
+    net = declared(data + CONV + loss, data=(2, 3, 6, 6), label=(2, 1, 4, 4))
+    assert [net_input.name for net_input in net.inputs] == ["data", "label"]
 
 
 def test_an_input_of_unknown_shape_is_assumed_to_be_the_one_of_another_net() -> None:
-    one = NetDefinition.of(Prototxt.parse('input: "x" input_dim: [1, 3, 8, 8]', "one"))
+    known = NetDefinition.of(Prototxt.parse('input: "x" input_dim: [1, 3, 8, 8]', "one"))
     data = 'layer { name: "d" type: "Data" top: "data" top: "label" }' + CONV
-    other = NetDefinition.of(Prototxt.parse(data, "other"))
-    made = assume_input(other, one)
-    assert infer(made).blobs["c"] == (1, 1, 6, 6)
-    assert made.notes == (
+    unknown = NetDefinition.of(Prototxt.parse(data, "other"))
+    assumed = assume_input(unknown, known)
+    assert infer(assumed).blobs["c"] == (1, 1, 6, 6)
+    assert assumed.notes == (
         "the shape of 'data' is not known; it is taken to be 1x3x8x8, as of 'x' in one",
     )
-    assert assume_input(one, other) is one
+    assert assume_input(known, unknown) is known
     two = NetDefinition.of(
         Prototxt.parse('input: ["x", "y"] input_dim: [1, 3, 8, 8, 1, 3, 8, 8]', "two")
     )
-    assert assume_input(other, two) is other
+    assert assume_input(unknown, two) is unknown
 
 
 def test_a_net_of_2014_is_upgraded_for_it() -> None:
@@ -214,9 +217,9 @@ def test_one_shape_for_several_tops_is_written_if_it_is_theirs() -> None:
 def test_a_shape_goes_to_the_net_that_has_the_blob() -> None:
     state = NetState(shapes=(("a", (1,)), ("b", (2,)), ("none", (3,))))
     nets = [NetDefinition.of(Prototxt.parse(f'input: "{name}"'), state) for name in "ab"]
-    one, other = split_shapes(nets[0], nets[1])
-    assert one.state.shapes == (("a", (1,)), ("none", (3,)))
-    assert other.state.shapes == (("b", (2,)),)
+    first, second = split_shapes(nets[0], nets[1])
+    assert first.state.shapes == (("a", (1,)), ("none", (3,)))
+    assert second.state.shapes == (("b", (2,)),)
 
 
 def test_an_edited_text_is_a_file_for_as_long_as_it_is_used() -> None:

@@ -76,7 +76,7 @@ def test_an_unknown_field_is_blamed_where_weights_do_not_fit(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The fork pads, so its InnerProduct has more weights than the shapes tell here."""
+    """The fork pads, so its InnerProduct has more weights than the shapes say here."""
     monkeypatch.chdir(tmp_path)
     Path("fork.prototxt").write_text(PADDED.replace("PAD", "pad_l: 1"))
     Path("as_trained.prototxt").write_text(PADDED.replace("PAD", "pad: 1"))

@@ -21,16 +21,16 @@ GIB = 1 << 30
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
     return tmp_path
 
 
-def test_params_beyond_32_bits(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_params_beyond_32_bits(current_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = 5 * 1024 * 256
-    (here / "net.prototxt").write_text(NET % outputs)
-    write_model(here / "big.caffemodel", outputs)
+    (current_folder / "net.prototxt").write_text(NET % outputs)
+    write_model(current_folder / "big.caffemodel", outputs)
     size = os.path.getsize("big.caffemodel")
     with open("big.caffemodel", "r+b") as file:
         file.seek(size - 4 * 3)
@@ -61,12 +61,12 @@ def test_params_beyond_32_bits(here: Path, capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_more_than_makes_sense(
-    here: Path, capsys: pytest.CaptureFixture[str], head: str, words: str
+    current_folder: Path, capsys: pytest.CaptureFixture[str], head: str, words: str
 ) -> None:
     """5 GiB of nothing behind a file that is right, or behind none: refused, at once."""
     named = [word for word in words.split() if word.startswith("large")]
     name = named[0] if named else "netsurgery.toml"
-    (here / name).write_bytes(Path(head).read_bytes() if head else b"")
+    (current_folder / name).write_bytes(Path(head).read_bytes() if head else b"")
     os.truncate(name, 5 * GIB)
     began = time.monotonic()
     assert run(words.split()) in (1, 2)
@@ -74,4 +74,4 @@ def test_more_than_makes_sense(
     err = capsys.readouterr().err
     assert err.count("error: ") == 1
     assert name in err
-    assert os.listdir(here) == [name]
+    assert os.listdir(current_folder) == [name]

@@ -37,18 +37,18 @@ def lines(count: int, label: str = "a label") -> list[Entry]:
 
 
 def test_the_maps_classes_have_their_colours() -> None:
-    made = entries(ONE_WINS, ONE_WINS.summary(), None)
-    assert made == [Entry(1, "dog", "2 of 2 cells, best 4", CLASS_COLORS[0])]
+    legend = entries(ONE_WINS, ONE_WINS.summary(), None)
+    assert legend == [Entry(1, "dog", "2 of 2 cells, best 4", CLASS_COLORS[0])]
 
 
 def test_the_class_drawn_is_marked() -> None:
-    made = entries(ONE_WINS, ONE_WINS.summary(), 1)
-    assert made == [Entry(1, "dog", "2 of 2 cells, best 4", None, drawn=True)]
+    legend = entries(ONE_WINS, ONE_WINS.summary(), 1)
+    assert legend == [Entry(1, "dog", "2 of 2 cells, best 4", None, drawn=True)]
 
 
 def test_the_class_drawn_stands_first_though_no_cell_shows_it() -> None:
-    made = entries(ONE_WINS, ONE_WINS.summary(), 0)
-    assert made == [
+    legend = entries(ONE_WINS, ONE_WINS.summary(), 0)
+    assert legend == [
         Entry(0, "cat", "0 of 2 cells, highest 0.5", None, drawn=True),
         Entry(1, "dog", "2 of 2 cells, best 4", None),
     ]

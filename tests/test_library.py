@@ -135,9 +135,9 @@ def test_writing_changes_the_array_and_never_the_file(how: str) -> None:
     assert path.read_bytes() == before
     with opened("new.caffemodel") as net:
         assert net.params["conv"][1].tolist() == [2, 3, 4]
-        wanted = FC.copy()
-        wanted[2, 3] = -7
-        np.testing.assert_array_equal(net.params["fc"][0], wanted)
+        expected = FC.copy()
+        expected[2, 3] = -7
+        np.testing.assert_array_equal(net.params["fc"][0], expected)
         np.testing.assert_array_equal(net.params["conv"][0], WEIGHT)
 
 
@@ -252,7 +252,7 @@ def test_what_is_computed_from_params_is_plain() -> None:
 def test_params_that_are_not_there() -> None:
     with opened() as net:
         assert "conv" in net.params
-        assert "other" not in net.params  # the model has it, the net has not
+        assert "other" not in net.params  # the model has it, the net does not
         assert net.params.get("relu") is None
         with pytest.raises(ns.NetError) as caught:
             _ = net.params["relu"]
@@ -317,49 +317,49 @@ def test_saving_replaces_nothing_unasked_and_never_its_own_files() -> None:
 
 
 def test_convert_classify_and_draw() -> None:
-    made = ns.convert(
+    conversion = ns.convert(
         "digits.prototxt", "digits.caffemodel", "out", input_size=(192, 288),
         settings=ns.Settings(labels=Path("labels.txt")), engine=EMBEDDED, verify=True,
     )  # fmt: skip
-    assert made.plan.moves[0].new == ((96, 32, 2, 2), (96,))
-    assert made.verification is not None
-    assert made.verification.same
-    found = ns.classify_map("canvas.png", made.paths.settings, engine=EMBEDDED)
-    assert found.shape == found.argmax().shape == (21, 33)
-    windows = found.windows()
+    assert conversion.plan.moves[0].new == ((96, 32, 2, 2), (96,))
+    assert conversion.verification is not None
+    assert conversion.verification.same
+    class_map = ns.classify_map("canvas.png", conversion.paths.settings, engine=EMBEDDED)
+    assert class_map.shape == class_map.argmax().shape == (21, 33)
+    windows = class_map.windows()
     assert windows is not None
     assert windows[0, 0].tolist() == [0, 0, 32, 32]
     dense = ns.features(
-        "canvas.png", "ip1-conv", made.paths.settings, size=(48, 40), engine=EMBEDDED
+        "canvas.png", "ip1-conv", conversion.paths.settings, size=(48, 40), engine=EMBEDDED
     )
     assert dense["ip1-conv"].values.shape == (96, 3, 2)
-    picture = found.to_picture()
+    picture = class_map.to_picture()
     assert picture.mode == "RGB"
-    again = found.to_picture("7")
+    again = class_map.to_picture("7")
     assert again.size == picture.size
     assert again.tobytes() != picture.tobytes()
     with pytest.raises(ns.NetError, match="class 11: blob 'prob' has 11 classes, 0 to 10"):
-        found.to_picture(11)
+        class_map.to_picture(11)
 
 
 def test_settings_by_their_names_and_features() -> None:
     settings = ns.Settings(prototxt="digits.prototxt", weights="digits.caffemodel")
-    made = ns.features("canvas.png", ["pool3", "ip1"], settings, engine=EMBEDDED)
-    assert {name: one.values.shape for name, one in made.items()} == {
+    extracted = ns.features("canvas.png", ["pool3", "ip1"], settings, engine=EMBEDDED)
+    assert {name: of_picture.values.shape for name, of_picture in extracted.items()} == {
         "pool3": (32, 2, 2),
         "ip1": (96,),
     }
-    assert made["pool3"].geometry()["stride"] == [8, 8]
+    assert extracted["pool3"].geometry()["stride"] == [8, 8]
     picture = ns.read_picture("canvas.png")
-    one = ns.features(picture, "conv1", settings, size=(32, 32), engine=EMBEDDED)
-    assert one["conv1"].values.shape == (16, 28, 28)
+    of_picture = ns.features(picture, "conv1", settings, size=(32, 32), engine=EMBEDDED)
+    assert of_picture["conv1"].values.shape == (16, 28, 28)
     with pytest.raises(ns.NetError, match="no blob 'fc9'"):
         ns.features(picture, ["fc9"], settings)
 
 
 def test_init_and_edit() -> None:
     planned = ns.init("two.prototxt", "fresh.caffemodel", dry_run=True)
-    assert [(one.layer, one.index, one.shape) for one in planned.params][:2] == [
+    assert [(param.layer, param.index, param.shape) for param in planned.params][:2] == [
         ("conv", 0, (3, 2, 2, 2)),
         ("conv", 1, (3,)),
     ]
@@ -428,14 +428,14 @@ def test_shapes_that_no_prototxt_tells_are_given() -> None:
     text = Path("two.prototxt").read_text()
     Path("data.prototxt").write_text(text.replace('type: "Input"', 'type: "Data"'))
     shapes = {"data": (1, 2, 5, 5)}
-    found = ns.inspect("data.prototxt", "two.caffemodel", input_shapes=shapes)
-    assert [layer.params for layer in found.layers] == [
+    inspection = ns.inspect("data.prototxt", "two.caffemodel", input_shapes=shapes)
+    assert [layer.params for layer in inspection.layers] == [
         layer.params for layer in ns.inspect("two.prototxt", sizes={"data": (5, 5)}).layers
     ]
     with pytest.raises(ns.SurgeryError, match="the shape of 'data' is not known"):
         ns.init("data.prototxt", "fresh.caffemodel", dry_run=True)
-    made = ns.init("data.prototxt", "fresh.caffemodel", input_shapes=shapes, dry_run=True)
-    assert made.params[0].shape == (3, 2, 2, 2)
+    planned = ns.init("data.prototxt", "fresh.caffemodel", input_shapes=shapes, dry_run=True)
+    assert planned.params[0].shape == (3, 2, 2, 2)
     for call in (
         lambda: ns.inspect("data.prototxt", input_shapes={"conv": (1, 2, 3, 4)}),
         lambda: ns.init("data.prototxt", "no.caffemodel", input_shapes={"conv": (1, 2, 3, 4)}),
@@ -448,11 +448,11 @@ def test_shapes_that_no_prototxt_tells_are_given() -> None:
 
 def test_verify_on_a_picture() -> None:
     pair = ("digits.prototxt", "digits.caffemodel")
-    found = ns.verify(pair, pair, images=["canvas.png"], engine=(EMBEDDED, EMBEDDED))
-    assert (found.samples, found.same) == (1, True)
+    verification = ns.verify(pair, pair, images=["canvas.png"], engine=(EMBEDDED, EMBEDDED))
+    assert (verification.samples, verification.same) == (1, True)
     picture = ns.read_picture("canvas.png")
-    found = ns.verify(pair, pair, images=[picture.pixels, picture], engine=EMBEDDED)
-    assert (found.samples, found.same) == (2, True)
+    verification = ns.verify(pair, pair, images=[picture.pixels, picture], engine=EMBEDDED)
+    assert (verification.samples, verification.same) == (2, True)
     with pytest.raises(TypeError, match="picture 0: found int; expected a path"):
         ns.verify(pair, pair, images=[7])  # type: ignore[list-item]
     two = ("two.prototxt", "two.caffemodel")
@@ -517,8 +517,8 @@ def test_engines_take_what_a_net_was_saved_to() -> None:
         ns.open_engine(EMBEDDED) as engine,
         engine.load(Path("two.prototxt"), Path("new.caffemodel")) as loaded,
     ):
-        made = loaded.forward({"data": blob[:, :, :6]}, ["conv"])["conv"]
-    assert made.mean(axis=(0, 2, 3)).tolist() == [0, 1, 0]
+        output = loaded.forward({"data": blob[:, :, :6]}, ["conv"])["conv"]
+    assert output.mean(axis=(0, 2, 3)).tolist() == [0, 1, 0]
 
 
 def test_the_readmes_example_runs(
@@ -527,11 +527,11 @@ def test_the_readmes_example_runs(
     """The block of Python in the section "From Python", in a folder like the repository's root."""
     monkeypatch.setenv("NETSURGERY_CAFFE_PYTHON", str(repo_root / "no-caffe"))  # auto: embedded
     text = (repo_root / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"## From Python\n.*?```python\n(.*?)```", text, re.DOTALL)
-    assert found is not None
+    match = re.search(r"## From Python\n.*?```python\n(.*?)```", text, re.DOTALL)
+    assert match is not None
     for name in ("prototxt", "models", "examples"):
         Path(name).symlink_to(repo_root / name)
-    exec(compile(found[1], "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(match[1], "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.endswith("[ 0.  0. 32. 32.]\n(1, 11) (96, 128)\n")
     assert Path("map.png").stat().st_size > 10_000
     with ns.Net("smaller.prototxt", "smaller.caffemodel") as smaller:
@@ -539,7 +539,7 @@ def test_the_readmes_example_runs(
     assert shapes["conv1"][0][0] == shapes["conv2"][0][1] == 16 - 4
     assert shapes["ip1"][0][0] == shapes["ip2"][0][1] == 96 - 6
     same = ns.diff("digits.caffemodel", "less_background.caffemodel").params
-    assert [(one.layer, one.index) for one in same if one.status != "equal"] == [("ip2", 1)]
+    assert [(param.layer, param.index) for param in same if param.status != "equal"] == [("ip2", 1)]
 
 
 def test_values_that_became_nan_are_not_saved() -> None:

@@ -14,22 +14,22 @@ from netsurgery.formats.line_diff import unified
 
 def patched(old: Sequence[str], diff: Sequence[str]) -> list[str]:
     """What the hunks of a unified diff make of a text; each line that it takes must be there."""
-    made: list[str] = []
+    lines: list[str] = []
     at = 0
     for line in diff[2:]:
         hunk = re.match(r"@@ -(\d+)(?:,(\d+))? \+", line)
         if hunk:
             count = 1 if hunk[2] is None else int(hunk[2])
             start = int(hunk[1]) - (1 if count else 0)
-            made += old[at:start]
+            lines += old[at:start]
             at = start
             continue
         if line[0] in " -":
             assert old[at] == line[1:]
             at += 1
         if line[0] in " +":
-            made.append(line[1:])
-    return [*made, *old[at:]]
+            lines.append(line[1:])
+    return [*lines, *old[at:]]
 
 
 @pytest.mark.parametrize("seed", range(300))

@@ -66,11 +66,11 @@ def _steep(small: Counter[str], middle: Counter[str], large: Counter[str]) -> It
 
 def _lines_run(line: list[str]) -> Counter[str]:
     """file:line -> how many times the command runs it."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
-            found[f"{frame.f_code.co_filename.rpartition(_OURS)[2]}:{frame.f_lineno}"] += 1
+            counts[f"{frame.f_code.co_filename.rpartition(_OURS)[2]}:{frame.f_lineno}"] += 1
         return local
 
     def entered(frame: FrameType, _: str, __: Any) -> Any:
@@ -82,7 +82,7 @@ def _lines_run(line: list[str]) -> Counter[str]:
         run(line)
     finally:
         sys.settrace(before)
-    return found
+    return counts
 
 
 def test_an_endless_name_makes_one_cell_long_and_no_column(

@@ -246,10 +246,10 @@ def test_what_else_is_called_what_it_is(
 
 
 def test_caffes_own_mean(shared_data: Path) -> None:
-    one = load_mean(shared_data / "bvlc" / "ilsvrc_2012_mean.npy")
-    other = load_mean(str(shared_data / "bvlc" / "imagenet_mean.binaryproto"))
-    assert one.shape == (3, 256, 256)
-    assert (one == other).all()
-    assert one.mean(axis=(1, 2)) == pytest.approx([104.007, 116.669, 122.679], abs=1e-3)
+    from_npy = load_mean(shared_data / "bvlc" / "ilsvrc_2012_mean.npy")
+    from_binaryproto = load_mean(str(shared_data / "bvlc" / "imagenet_mean.binaryproto"))
+    assert from_npy.shape == (3, 256, 256)
+    assert (from_npy == from_binaryproto).all()
+    assert from_npy.mean(axis=(1, 2)) == pytest.approx([104.007, 116.669, 122.679], abs=1e-3)
     grey = load_mean(shared_data / "models" / "lenet_v1" / "mnist_mean.binaryproto")
     assert grey.shape == (1, 28, 28)

@@ -126,26 +126,26 @@ layer {{ name: "l" type: "{kind}" {bottoms} top: "l" {fields} }}
 """
 
 
-def same(one: str, other: str, strict: bool = False) -> bool:
-    return compare_nets(Prototxt.parse(one), Prototxt.parse(other), strict=strict).same
+def same(first: str, second: str, strict: bool = False) -> bool:
+    return compare_nets(Prototxt.parse(first), Prototxt.parse(second), strict=strict).same
 
 
-@pytest.mark.parametrize(("kind", "one", "other"), EQUAL)
-def test_one_meaning(kind: str, one: str, other: str) -> None:
-    assert same(net(kind, one), net(kind, other))
-    assert same(net(kind, other), net(kind, one))
-    assert not same(net(kind, one), net(kind, other), strict=True)
+@pytest.mark.parametrize(("kind", "first", "second"), EQUAL)
+def test_one_meaning(kind: str, first: str, second: str) -> None:
+    assert same(net(kind, first), net(kind, second))
+    assert same(net(kind, second), net(kind, first))
+    assert not same(net(kind, first), net(kind, second), strict=True)
 
 
-@pytest.mark.parametrize(("kind", "one", "other"), DIFFERENT)
-def test_two_meanings(kind: str, one: str, other: str) -> None:
-    assert not same(net(kind, one), net(kind, other))
-    assert not same(net(kind, other), net(kind, one))
+@pytest.mark.parametrize(("kind", "first", "second"), DIFFERENT)
+def test_two_meanings(kind: str, first: str, second: str) -> None:
+    assert not same(net(kind, first), net(kind, second))
+    assert not same(net(kind, second), net(kind, first))
 
 
 def test_real_caffe_reads_them_so(run_in_caffe: Callable[..., str], tmp_path: Path) -> None:
     """The same outputs, number by number, of the same random weights; or others, or no shape."""
-    nets = [[net(kind, one), net(kind, other)] for kind, one, other in (*EQUAL, *DIFFERENT)]
+    nets = [[net(kind, first), net(kind, second)] for kind, first, second in (*EQUAL, *DIFFERENT)]
     (tmp_path / "nets.json").write_text(json.dumps(nets))
     script = """
 import json, os, sys
@@ -171,8 +171,8 @@ for one, other in pairs:
     found.append(a.shape == b.shape and bool((a == b).all()))
 print(json.dumps(found))
 """
-    found = json.loads(run_in_caffe(script, tmp_path).splitlines()[-1])
-    assert found == [True] * len(EQUAL) + [False] * len(DIFFERENT)
+    answers = json.loads(run_in_caffe(script, tmp_path).splitlines()[-1])
+    assert answers == [True] * len(EQUAL) + [False] * len(DIFFERENT)
 
 
 def test_axes_of_blobs_of_unknown_shape_stay_as_they_are() -> None:
@@ -183,7 +183,7 @@ def test_axes_of_blobs_of_unknown_shape_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "equal"),
+    ("a", "b", "equal"),
     [
         (
             'loss_param { normalization: VALID } type: "SoftmaxWithLoss"',
@@ -241,16 +241,16 @@ def test_axes_of_blobs_of_unknown_shape_stay_as_they_are() -> None:
         ('type: "A" include { }', 'type: "A"', 0),
     ],
 )
-def test_what_is_left_out_and_what_is_not(one: str, other: str, equal: int) -> None:
-    first, second = (f'layer {{ name: "l" {fields} }}' for fields in (one, other))
+def test_what_is_left_out_and_what_is_not(a: str, b: str, equal: int) -> None:
+    first, second = (f'layer {{ name: "l" {fields} }}' for fields in (a, b))
     assert same(first, second) == bool(equal)
 
 
 def test_an_axis_that_is_not_there_stays_as_it_is() -> None:
     assert not same(net("Softmax", "softmax_param { axis: -9 }"), net("Softmax", ""))
     text = net("Softmax", "softmax_param { axis: -9 }")
-    found = compare_nets(Prototxt.parse(net("Softmax", "")), Prototxt.parse(text))
-    assert found.layers[0].changes[0].new == "{ axis: -9 }"
+    difference = compare_nets(Prototxt.parse(net("Softmax", "")), Prototxt.parse(text))
+    assert difference.layers[0].changes[0].new == "{ axis: -9 }"
 
 
 def test_fields_of_the_net() -> None:

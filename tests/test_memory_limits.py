@@ -32,7 +32,7 @@ Maker = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
+def inputs() -> Iterator[Path]:
     """A folder with the nets, and params for them."""
     with tempfile.TemporaryDirectory() as name:
         folder, before = Path(name), Path.cwd()
@@ -50,17 +50,17 @@ def made() -> Iterator[Path]:
 
 
 @pytest.fixture
-def arena(made: Path, tmp_path: Path) -> Arena:
-    for path in made.iterdir():
+def arena(inputs: Path, tmp_path: Path) -> Arena:
+    for path in inputs.iterdir():
         os.link(path, tmp_path / path.name)
     return Arena(tmp_path, None)
 
 
 @functools.cache
-def plain_peak(made: Path, command: str) -> int:
+def plain_peak(inputs: Path, command: str) -> int:
     """The peak of a command whose inputs are small."""
     with tempfile.TemporaryDirectory() as folder:
-        for path in made.iterdir():
+        for path in inputs.iterdir():
             shutil.copy(path, folder)
         words = COMMANDS[command][-1].replace("NET", "good.prototxt").split()
         done = Arena(Path(folder), None).run(command, *words, memory=0)
@@ -68,14 +68,14 @@ def plain_peak(made: Path, command: str) -> int:
         return done.peak
 
 
-def limited(arena: Arena, made: Path, line: str, maker: Maker | None = None) -> Done:
+def limited(arena: Arena, inputs: Path, line: str, maker: Maker | None = None) -> Done:
     """Run a command under the limit, and hold it to that."""
     if maker is not None:
         maker(arena.folder / "hog")
     before = arena.files()
     words = line.split()
     done = arena.run(*words, "--max-memory", "64MiB", memory=0)
-    over = done.peak - plain_peak(made, words[0])
+    over = done.peak - plain_peak(inputs, words[0])
     assert over <= LIMIT + LITTLE, f"{over >> 20} MiB more than with plain inputs"
     if " of memory; " in done.err:
         assert done.code == (2 if words[0] in ("diff", "verify", "check") else 1)
@@ -106,27 +106,27 @@ AS_WEIGHTS = _lines("good.prototxt", "hog", {**WITH_WEIGHTS, "upgrade": ["hog -o
 
 
 @pytest.mark.parametrize("line", AS_NET)
-def test_a_text_of_messages_in_every_command(arena: Arena, made: Path, line: str) -> None:
-    done = limited(arena, made, line, hogs.many_messages)
+def test_a_text_of_messages_in_every_command(arena: Arena, inputs: Path, line: str) -> None:
+    done = limited(arena, inputs, line, hogs.many_messages)
     assert "hog: what is read from its text needs more than 6" in done.err
 
 
 @pytest.mark.parametrize("maker", hogs.TEXTS[1:], ids=lambda m: m.__name__)
-def test_other_texts(arena: Arena, made: Path, maker: Maker) -> None:
-    done = limited(arena, made, "inspect hog", maker)
+def test_other_texts(arena: Arena, inputs: Path, maker: Maker) -> None:
+    done = limited(arena, inputs, "inspect hog", maker)
     assert "hog: what is read from its text needs more than 6" in done.err
 
 
 @pytest.mark.parametrize("line", AS_WEIGHTS)
-def test_millions_of_empty_blobs_in_every_command(arena: Arena, made: Path, line: str) -> None:
-    done = limited(arena, made, line, hogs.empty_blobs)
+def test_millions_of_empty_blobs_in_every_command(arena: Arena, inputs: Path, line: str) -> None:
+    done = limited(arena, inputs, line, hogs.empty_blobs)
     assert "hog: the list of its fields needs more than " in done.err
 
 
 @pytest.mark.parametrize("line", ["inspect good.prototxt hog", "upgrade hog -o out.caffemodel"])
 @pytest.mark.parametrize("maker", hogs.WEIGHTS[1:], ids=lambda m: m.__name__)
-def test_other_weights(arena: Arena, made: Path, line: str, maker: Maker) -> None:
-    limited(arena, made, line, maker)
+def test_other_weights(arena: Arena, inputs: Path, line: str, maker: Maker) -> None:
+    limited(arena, inputs, line, maker)
 
 
 #: Command line, what makes its file "hog", what needs more than the limit; "": it does with less.
@@ -175,21 +175,21 @@ LINES: list[tuple[str, Maker | None, str]] = [
 
 @pytest.mark.parametrize(("line", "maker", "words"), LINES, ids=[row[0] for row in LINES])
 def test_what_is_computed(
-    arena: Arena, made: Path, line: str, maker: Maker | None, words: str
+    arena: Arena, inputs: Path, line: str, maker: Maker | None, words: str
 ) -> None:
-    done = limited(arena, made, line, maker)
+    done = limited(arena, inputs, line, maker)
     assert (words in done.err) if words else done.code == 0, done.err
 
 
-def test_a_chunk_that_unpacks_without_end(arena: Arena, made: Path) -> None:
-    done = limited(arena, made, "inspect wide.prototxt hog --stats", hogs.bomb_in_a_chunk)
+def test_a_chunk_that_unpacks_without_end(arena: Arena, inputs: Path) -> None:
+    done = limited(arena, inputs, "inspect wide.prototxt hog --stats", hogs.bomb_in_a_chunk)
     assert "layer 'fc', blob 0: a chunk that unpacks to more than its 400 bytes" in done.err
 
 
 @pytest.mark.parametrize("command", ["classify-map", "features"])
 @pytest.mark.parametrize("engine", ["embedded", "caffe"])
 def test_the_size_that_is_said_to_fit_does(
-    arena: Arena, made: Path, command: str, engine: str
+    arena: Arena, inputs: Path, command: str, engine: str
 ) -> None:
     if engine == "caffe" and find_caffe_python() is None:
         lacking("no real Caffe to run the net")
@@ -209,7 +209,7 @@ def test_the_size_that_is_said_to_fit_does(
     assert arena.run(*line.split(), "--size", more, memory=0).code == 1
 
 
-def test_one_picture_without_memory_does_not_end_a_batch(arena: Arena, made: Path) -> None:
+def test_one_picture_without_memory_does_not_end_a_batch(arena: Arena, inputs: Path) -> None:
     """By the budget, and by the system: the net's input is as large as each picture."""
     for name, side in (("a", 20), ("b", 1500), ("c", 30)):
         Image.new("L", (side, side), 9).save(arena.folder / f"{name}.png")

@@ -39,11 +39,11 @@ BARE = {"CONV": "bias_term: false", "SCALE": "", "FC": "bias_term: false"}
 BIASED = {"CONV": "", "SCALE": "scale_param { bias_term: true }", "FC": ""}
 
 
-def text(kept: dict[str, str]) -> str:
-    made = NET
-    for word, value in kept.items():
-        made = made.replace(word, value)
-    return made
+def text(params_kept: dict[str, str]) -> str:
+    net_text = NET
+    for word, value in params_kept.items():
+        net_text = net_text.replace(word, value)
+    return net_text
 
 
 def biased(*layers: str) -> str:
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def model_of(*layers: str) -> str:
-    """A model in which these layers have a bias, as those of net.prototxt have not."""
+    """A model in which these layers have a bias, unlike those of net.prototxt."""
     Path("as_trained.prototxt").write_text(biased(*layers))
     assert run(["init", "-q", "as_trained.prototxt", "-o", "m.caffemodel", "--force"]) == 0
     return "m.caffemodel"
@@ -133,11 +133,11 @@ def test_whatever_computes_from_a_layers_params_holds_them_against_the_net(
     with_five_params(model_of()) if layer == "BN" else model_of(layer)
     before = sorted(folder.iterdir())
     assert run(command) == (2 if command is VERIFY else 1)
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     name = {"SCALE": "scale", "CONV": "conv", "FC": "fc", "BN": "bn"}[layer]
     has, expected = (5, 3) if layer == "BN" else (2, 1)
-    assert f"layer {name!r}" in told
-    assert f" has {has} params for it, expected {expected}" in told
+    assert f"layer {name!r}" in message
+    assert f" has {has} params for it, expected {expected}" in message
     assert sorted(folder.iterdir()) == before
 
 
@@ -153,10 +153,10 @@ def test_layers_that_an_operation_does_not_touch_do_not_stop_it(
     assert note in " ".join(capsys.readouterr().out.split())
     for path in ("e", "o/m_full_conv.caffemodel"):
         with (
-            NetWithWeights.open("net.prototxt", path) as made,
+            NetWithWeights.open("net.prototxt", path) as written_net,
             NetWithWeights.open("net.prototxt", "m.caffemodel") as model,
         ):
-            new, old = made.stored["bn"].blobs, model.stored["bn"].blobs
+            new, old = written_net.stored["bn"].blobs, model.stored["bn"].blobs
             assert [blob.numpy().tolist() for blob in new] == [b.numpy().tolist() for b in old]
 
 
@@ -175,10 +175,10 @@ def test_a_transplant_keeps_layers_that_it_does_not_touch(
     assert f"layer 'bn': {what}: left out" in " ".join(capsys.readouterr().out.split())
     assert run(["transplant", *whole, *odd, "-o", f"b{suffix}"]) == 0
     assert f"layer 'bn': {what}: kept as it is" in " ".join(capsys.readouterr().out.split())
-    with NetWithWeights.open("other.prototxt", f"a{suffix}") as made:
-        assert "bn" not in made.stored
-    with NetWithWeights.open("net.prototxt", f"b{suffix}") as made:
-        assert len(made.stored["bn"].blobs) == 5
+    with NetWithWeights.open("other.prototxt", f"a{suffix}") as written:
+        assert "bn" not in written.stored
+    with NetWithWeights.open("net.prototxt", f"b{suffix}") as written:
+        assert len(written.stored["bn"].blobs) == 5
 
 
 def test_a_file_made_anew_has_the_nets_shapes(folder: Path) -> None:
@@ -193,9 +193,11 @@ def test_a_file_made_anew_has_the_nets_shapes(folder: Path) -> None:
             blob.ClearField("shape")
     Path("m.caffemodel").write_bytes(net.SerializeToString())
     assert run(["edit", "net.prototxt", "m.caffemodel", "-o", "e.h5", "conv[0]*=2"]) == 0
-    with NetWithWeights.open("net.prototxt", "e.h5") as made:
-        shapes = {name: [blob.shape for blob in made.stored[name].blobs] for name in made.stored}
-        assert shapes == {name: [*of] for name, of in made.fit.expected.items() if of}
+    with NetWithWeights.open("net.prototxt", "e.h5") as written:
+        shapes = {
+            name: [blob.shape for blob in written.stored[name].blobs] for name in written.stored
+        }
+        assert shapes == {name: [*of] for name, of in written.fit.expected.items() if of}
 
 
 def test_weights_are_opened_when_they_are_asked_for(folder: Path) -> None:
@@ -305,12 +307,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
 
 def users(name: str) -> set[str]:
     """The modules outside formats/ that import this name."""
-    found = set()
+    modules = set()
     for path in PACKAGE.rglob("*.py"):
         for item in ast.walk(ast.parse(path.read_text())):
             if isinstance(item, ast.ImportFrom) and name in {each.name for each in item.names}:
-                found.add(path.relative_to(PACKAGE).as_posix())
-    return {path for path in found if not path.startswith("formats/")}
+                modules.add(path.relative_to(PACKAGE).as_posix())
+    return {path for path in modules if not path.startswith("formats/")}
 
 
 def test_who_has_a_net_opens_its_weights_by_model() -> None:
@@ -345,13 +347,13 @@ def test_one_function_writes_a_changed_model() -> None:
 def test_params_are_looked_at_alone_only_where_one_alone_is_meant() -> None:
     """Whatever computes from several of a layer's params reads them by `peek`, which checks."""
     lenient = {"peek_alone", "param_alone"}
-    found = {
+    modules = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         for item in ast.walk(ast.parse(path.read_text()))
         if isinstance(item, ast.Attribute) and item.attr in lenient
     }
-    assert found == {
+    assert modules == {
         "open_net/params.py",
         "surgery/edit/operations/save.py",
         "surgery/edit/values/assign.py",
@@ -371,9 +373,9 @@ layer { name: "c" type: "InnerProduct" bottom: "b" top: "c" param { name: "w" } 
 """
 
 
-@pytest.mark.parametrize(("kept", "sharing"), [("a", "b"), ("b", "a"), ("c", "ab")])
+@pytest.mark.parametrize(("remaining", "sharing"), [("a", "b"), ("b", "a"), ("c", "ab")])
 def test_params_that_another_layer_brings_are_not_missing(
-    folder: Path, kept: str, sharing: str
+    folder: Path, remaining: str, sharing: str
 ) -> None:
     """Caffe loads them for whichever layer the file has; the bias is c's alone."""
     from caffe_schema import caffe_messages
@@ -381,12 +383,12 @@ def test_params_that_another_layer_brings_are_not_missing(
     Path("net.prototxt").write_text(SHARING)
     assert run(["init", "-q", "net.prototxt", "-o", "m.caffemodel"]) == 0
     net = caffe_messages().NetParameter.FromString(Path("m.caffemodel").read_bytes())
-    for layer in [layer for layer in net.layer if layer.name not in (kept, "x")]:
+    for layer in [layer for layer in net.layer if layer.name not in (remaining, "x")]:
         net.layer.remove(layer)
     Path("m.caffemodel").write_bytes(net.SerializeToString())
     with NetWithWeights.open("net.prototxt", "m.caffemodel") as model:
         assert model.fit.sharing == tuple(sharing)
-        assert model.fit.missing == (() if kept == "c" else ("c",))
+        assert model.fit.missing == (() if remaining == "c" else ("c",))
 
 
 UPGRADE = ["upgrade", "m.caffemodel", "-o", "e"]
@@ -427,8 +429,8 @@ def test_what_was_written_is_read_back(
     before = sorted(folder.iterdir())
     original = OutputFile.write_segments
 
-    def cut_short(output: OutputFile, *given: Any) -> int:
-        written = original(output, *given)
+    def cut_short(output: OutputFile, *path: Any) -> int:
+        written = original(output, *path)
         os.truncate(output.temporary, written - 7)
         return written
 
@@ -459,8 +461,8 @@ def test_a_model_that_changes_while_it_is_read_is_given_up(
     before = sorted(folder.iterdir())
     original = OutputFile.write_segments
 
-    def meanwhile(output: OutputFile, *given: Any) -> int:
-        written = original(output, *given)
+    def meanwhile(output: OutputFile, *path: Any) -> int:
+        written = original(output, *path)
         Path("m.caffemodel").write_bytes(Path("m.caffemodel").read_bytes() + b"\n\0")
         return written
 
@@ -483,13 +485,13 @@ def test_a_file_made_anew_has_what_became_of_each_layer(folder: Path) -> None:
     command = edit("fold")
     command[command.index("e")] = "e.h5"
     assert run(command) == 0
-    with NetWithWeights.open("e.txt", "e.h5") as made:
-        assert {name: len(made.stored[name].blobs) for name in made.stored} == {
+    with NetWithWeights.open("e.txt", "e.h5") as written:
+        assert {name: len(written.stored[name].blobs) for name in written.stored} == {
             "conv": 2,
             "fc": 1,
             "auxiliary": 1,
         }
-        assert made.extra == ("auxiliary",)
+        assert written.extra == ("auxiliary",)
 
 
 @pytest.mark.parametrize(
@@ -511,10 +513,10 @@ def test_nothing_is_computed_from_a_layer_with_an_unknown_field(
     Path("net.prototxt").write_text(odd)
     before = sorted(folder.iterdir())
     assert run(edit(operation)) == 1
-    told = capsys.readouterr().err
-    assert "'conv'" in told
-    assert "odd" in told
-    assert "net.prototxt:4" in told or "line 4" in told
+    message = capsys.readouterr().err
+    assert "'conv'" in message
+    assert "odd" in message
+    assert "net.prototxt:4" in message or "line 4" in message
     assert sorted(folder.iterdir()) == before
 
 
@@ -524,9 +526,9 @@ def test_fold_passes_over_a_layer_with_an_unknown_field(
     model_of()
     Path("net.prototxt").write_text(biased().replace("num_output: 4", "num_output: 4 odd: 1"))
     assert run(edit("fold")) == 0
-    told = capsys.readouterr().out
-    assert "not folded" in told
-    assert "odd" in told
+    printed = capsys.readouterr().out
+    assert "not folded" in printed
+    assert "odd" in printed
     assert Path("e").read_bytes() == Path("m.caffemodel").read_bytes()
 
 
@@ -561,5 +563,5 @@ def test_a_shared_param_is_of_its_layers_shape_or_shared_by_count(
     export = ["export", "net.prototxt", weights, "-o", "e.onnx"]
     assert run(export) == status
     if status:
-        told = capsys.readouterr().err
-        assert f"param 0 is 5x36 in {weights}, expected 5x4x3x3" in told
+        message = capsys.readouterr().err
+        assert f"param 0 is 5x36 in {weights}, expected 5x4x3x3" in message

@@ -115,7 +115,7 @@ V0 = bytes.fromhex("1202 0a00")
 
 
 def checked(path: Path, text: str, model: bytes = V2, name: str = "ip1", more: str = "") -> str:
-    """What is told of the net with the weights; "" where they fit."""
+    """What is said of the net with the weights; "" where they fit."""
     net = path.with_name("net.prototxt")
     net.write_text(text.replace("NAME", name).replace("MORE", more))
     path.write_bytes(model)
