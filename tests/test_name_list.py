@@ -78,8 +78,8 @@ def test_names_are_text_or_any_iterable(
     assert settings.weights is not None
     with ns.Net(prototxt, settings.weights, engine="embedded") as net:
         rest = net, settings, picture
-        for given in (list(names), names, (name for name in names), dict.fromkeys(names)):
-            assert call(*rest, given) == list(names)
+        for iterable in (list(names), names, (name for name in names), dict.fromkeys(names)):
+            assert call(*rest, iterable) == list(names)
         assert call(*rest, names[0]) == [names[0]]
         for wrong in (3, [names[0], 3], [None], [Path("x")]):
             with pytest.raises(TypeError, match=r"^[a-z]+: found .*, expected text$"):

@@ -38,7 +38,7 @@ def names(net: NetDefinition) -> list[str]:
 def test_only_what_a_blob_depends_on_is_left() -> None:
     part = only_needed(net_of(NET), ["a2"])
     assert names(part) == ["a1", "relu", "a2"]
-    assert [one.name for one in part.inputs] == ["a"]
+    assert [net_input.name for net_input in part.inputs] == ["a"]
     assert infer(part).of("a2") == (1, 5, 3, 3)
     assert part.outputs == ("a2",)
 
@@ -52,9 +52,9 @@ def test_its_text_is_a_net_of_its_own() -> None:
     assert infer(again).blobs == infer(part).blobs
     assert part.prototxt.text.count("input_dim") == 4
     assert "martian" not in part.prototxt.text
-    other = only_needed(net_of(NET), ["b1"])
-    assert 'martian_param { x: -3 y: "a" "b" }' in other.prototxt.text
-    assert [one.shape for one in net_of(other.prototxt.text).inputs] == [(1, 3, 5, 5)]
+    of_text = only_needed(net_of(NET), ["b1"])
+    assert 'martian_param { x: -3 y: "a" "b" }' in of_text.prototxt.text
+    assert [net_input.shape for net_input in net_of(of_text.prototxt.text).inputs] == [(1, 3, 5, 5)]
 
 
 def test_a_net_of_which_all_is_needed_is_itself() -> None:
@@ -82,7 +82,11 @@ layer: [
     assert names(part) == ["x", "one"]
     again = net_of(part.prototxt.text)
     assert names(again) == ["x", "one"]
-    assert [one.name for one in part.inputs] == [one.name for one in again.inputs] == ["x", "y"]
+    assert (
+        [net_input.name for net_input in part.inputs]
+        == [net_input.name for net_input in again.inputs]
+        == ["x", "y"]
+    )
 
 
 def test_an_input_depends_on_nothing() -> None:

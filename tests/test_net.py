@@ -71,8 +71,8 @@ def test_outputs_come_in_file_order() -> None:
     [("INNER_PRODUCT", "InnerProduct"), ("14", "InnerProduct"), ("LRN", "LRN"), ("MINE", "MINE")],
 )
 def test_v1_types_bear_the_names_of_today(kind: str, name: str) -> None:
-    made = net(f'input: "x" layers {{ type: {kind} bottom: "x" top: "y" }}')
-    assert made.layers[0].type == name
+    definition = net(f'input: "x" layers {{ type: {kind} bottom: "x" top: "y" }}')
+    assert definition.layers[0].type == name
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,21 @@ def test_a_layer_without_a_type() -> None:
 
 def test_what_a_net_is_made_of_prints_short() -> None:
     """Whatever is behind: the text and the messages are not repeated."""
-    found = net(
+    definition = net(
         'input: "x" input_dim: [1, 2, 3, 4] layer { name: "r" type: "ReLU" bottom: "x" top: "y" '
         "relu_param { negative_slope: 0.5 } }" + "# far behind\n" * 999
     )
-    (layer,) = found.layers
+    (layer,) = definition.layers
     assert repr(layer) == ("Layer(index=0, name='r', type='ReLU', bottoms=('x',), tops=('y',))")
     message = layer.message
-    parts = [found, found.prototxt, found.inputs[0], message, message.source, *message.fields]
+    parts = [
+        definition,
+        definition.prototxt,
+        definition.inputs[0],
+        message,
+        message.source,
+        *message.fields,
+    ]
     assert max(len(repr(part)) for part in parts) < 300
 
 
@@ -179,10 +186,10 @@ def test_what_a_net_is_made_of_prints_short() -> None:
     ],
 )
 def test_an_input_without_dims_is_left_out_where_a_layer_makes_it(maker: str) -> None:
-    found = net(f'input: "x" {maker}')
-    shapes = {one.name: one.shape for one in found.inputs}
+    definition = net(f'input: "x" {maker}')
+    shapes = {net_input.name: net_input.shape for net_input in definition.inputs}
     assert shapes == ({"x": (2, 3)} if "Input" in maker else {})
-    assert found.notes == (
+    assert definition.notes == (
         "input 'x' has no dims and is left out, as by Caffe: layer 'in' makes it",
     )
 
@@ -197,8 +204,8 @@ def test_an_input_with_dims_that_a_layer_makes_too_is_refused() -> None:
 
 
 def test_an_input_layer_need_not_have_a_shape() -> None:
-    (found,) = net('layer { name: "in" type: "Input" top: "x" }').inputs
-    assert (found.name, found.shape) == ("x", None)
+    (net_input,) = net('layer { name: "in" type: "Input" top: "x" }').inputs
+    assert (net_input.name, net_input.shape) == ("x", None)
 
 
 def test_the_last_writer_of_a_blob() -> None:

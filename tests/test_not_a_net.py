@@ -84,8 +84,8 @@ def test_a_field_that_no_net_has(field: str, folder: Path) -> None:
     with pytest.raises(netsurgery.PrototxtError) as caught:
         Prototxt.read("it")
     assert str(caught.value) == FIELDS[field]
-    found = netsurgery.check("it").findings
-    assert FIELDS[field].partition(";")[0] in "".join(one.message for one in found)
+    findings = netsurgery.check("it").findings
+    assert FIELDS[field].partition(";")[0] in "".join(finding.message for finding in findings)
 
 
 @pytest.mark.parametrize("kind", ["solver", "label map", "settings", "no layer"])

@@ -32,12 +32,12 @@ def runner(repo_root: Path) -> ModuleType:
 @pytest.fixture(scope="module")
 def cells(runner: ModuleType, repo_root: Path) -> list[dict[str, Any]]:
     """The cells that run, as they are stored."""
-    found: list[dict[str, Any]] = runner.code_cells(runner.load(repo_root / NAME))
-    return found
+    code_cells: list[dict[str, Any]] = runner.code_cells(runner.load(repo_root / NAME))
+    return code_cells
 
 
 @pytest.fixture(scope="module")
-def made(runner: ModuleType, repo_root: Path) -> list[list[dict[str, Any]]]:
+def outputs_of_cells(runner: ModuleType, repo_root: Path) -> list[list[dict[str, Any]]]:
     """The outputs of every cell, from a run of our own."""
     return list(runner.execute(runner.load(repo_root / NAME), repo_root / "examples"))
 
@@ -47,24 +47,26 @@ def on_bvlcs_files(cell: dict[str, Any]) -> bool:
 
 
 def printed(outputs: list[dict[str, Any]]) -> str:
-    return "".join(line for one in outputs for line in one.get("text", ()))
+    return "".join(line for output in outputs for line in output.get("text", ()))
 
 
 def pictures(outputs: list[dict[str, Any]]) -> list[tuple[int, int]]:
     """The sizes of the pictures shown; their pixels depend on Pillow's version."""
-    found = [one["data"]["image/png"] for one in outputs if "image/png" in one.get("data", ())]
+    encoded = [
+        output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", ())
+    ]
     sizes = []
-    for text in found:
+    for text in encoded:
         with Image.open(io.BytesIO(base64.b64decode(text))) as image:
             sizes.append(image.size)
     return sizes
 
 
 def test_what_cells_print_is_what_is_stored(
-    cells: list[dict[str, Any]], made: list[list[dict[str, Any]]]
+    cells: list[dict[str, Any]], outputs_of_cells: list[list[dict[str, Any]]]
 ) -> None:
-    assert len(made) == len(cells)
-    for cell, outputs in zip(cells, made, strict=True):
+    assert len(outputs_of_cells) == len(cells)
+    for cell, outputs in zip(cells, outputs_of_cells, strict=True):
         if on_bvlcs_files(cell) and caffe_documentation() is None:
             assert outputs == []
         else:

@@ -66,8 +66,8 @@ def order_of(text: str, blob: str) -> tuple[OrderPart, ...] | None:
     net = net_of(text)
     orders = Orders(infer(net))
     orders.begin("data")
-    for one in net.layers:
-        orders.step(one)
+    for each in net.layers:
+        orders.step(each)
     return orders.known.get(blob)
 
 
@@ -134,10 +134,11 @@ def test_axes_of_one_do_not_matter() -> None:
 
 def test_the_order_that_a_layer_reads_is_that_before_it() -> None:
     text = permute("c", "p", 0, 2, 3, 1) + fc("fc", "p")
-    found = {
-        one.name: order for one, order in bottom_orders(net_of(text), infer(net_of(text))).items()
+    orders = {
+        reader.name: order
+        for reader, order in bottom_orders(net_of(text), infer(net_of(text))).items()
     }
-    assert found == {"c": (OrderPart((2, 7, 9)),), "p": (OrderPart(MAP),), "fc": HWC}
+    assert orders == {"c": (OrderPart((2, 7, 9)),), "p": (OrderPart(MAP),), "fc": HWC}
 
 
 # What stands between the map c and the InnerProduct, and the order in which it lays the numbers.
@@ -189,20 +190,23 @@ def test_columns_are_put_into_the_order_of_the_map(
         write_model(
             model, *(model_layer(n, kinds.get(n, "InnerProduct"), *b) for n, b in params.items())
         )
-    made = convert(
+    conversion = convert(
         prototxt,
         model,
         tmp_path / "out",
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
-    text_of = made.paths.prototxt.read_text()
+    text_of = conversion.paths.prototxt.read_text()
     assert "Permute" not in text_of
     assert "Flatten" not in text_of
     assert "Reshape" not in text_of
-    assert made.plan.maps == {"fc2-conv": (1, 5, 8, 8)}
-    with open_weights(made.paths.weights) as written:
-        stored = {one.name: [blob.numpy() for blob in one.blobs] for one in written.layers}
+    assert conversion.plan.maps == {"fc2-conv": (1, 5, 8, 8)}
+    with open_weights(conversion.paths.weights) as written:
+        stored = {
+            stored_layer.name: [blob.numpy() for blob in stored_layer.blobs]
+            for stored_layer in written.layers
+        }
     assert stored["fc-conv"][0].tobytes() == weight.tobytes()
     assert stored["fc-conv"][0].shape == weight.shape
     assert stored["fc-conv"][1].tobytes() == more.tobytes()
@@ -299,8 +303,8 @@ def test_refusals(text: str, what: str) -> None:
 
 def test_a_dropout_in_place_on_the_flattened_input_spoils_nothing() -> None:
     dropout = layer("Dropout", "f", "f").replace('name: "f"', 'name: "r"')
-    made = plan(layer("Flatten", "data", "f") + dropout + fc("fc", "f"))
-    assert made.removed == ("f",)
+    planned = plan(layer("Flatten", "data", "f") + dropout + fc("fc", "f"))
+    assert planned.removed == ("f",)
 
 
 def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> None:
@@ -320,47 +324,47 @@ def test_a_layer_in_place_on_what_is_flattened_is_verified(tmp_path: Path) -> No
             for name, shape in params.items()
         ),
     )
-    made = convert(
+    conversion = convert(
         prototxt,
         model,
         tmp_path / "out",
         engine=EngineOptions(choice="embedded"),
         verify=True,
     )
-    assert made.verification is not None
-    assert made.verification.same
+    assert conversion.verification is not None
+    assert conversion.verification.same
 
 
 def test_what_is_picked_and_flattened_is_a_vector() -> None:
     picked = layer("ArgMax", "fc", "a", "argmax_param { top_k: 3 }") + layer("Flatten", "a", "b")
-    made = plan(fc("fc", "c") + picked + fc("last", "b"))
-    assert made.moves[1].new[0] == (5, 3, 1, 1)
-    assert made.maps == {"last-conv": (1, 5, 8, 8)}
+    planned = plan(fc("fc", "c") + picked + fc("last", "b"))
+    assert planned.moves[1].new[0] == (5, 3, 1, 1)
+    assert planned.maps == {"last-conv": (1, 5, 8, 8)}
 
 
 def test_a_vector_of_one_cell_may_be_a_map_again() -> None:
     text = fc("fc", "c") + reshape("fc", "r", 0, 5, 1, 1) + layer("Softmax", "r", "s")
-    made = plan(text)
-    assert made.removed == ("r",)
-    assert made.maps == {"s": (1, 5, 8, 8)}
+    planned = plan(text)
+    assert planned.removed == ("r",)
+    assert planned.maps == {"s": (1, 5, 8, 8)}
 
 
 def test_maps_permuted_flattened_and_joined_are_joined_as_maps() -> None:
     text = PERMUTED + layer("Flatten", "p", "f") + layer("Flatten", "c", "g")
-    made = plan(text + layer("Concat", "f g", "h") + fc("fc", "h"))
-    assert made.moves[0].new[0] == (5, 8, 3, 4)
-    assert made.moves[0].columns == (OrderPart(MAP, (1, 2, 0)), OrderPart(MAP))
+    planned = plan(text + layer("Concat", "f g", "h") + fc("fc", "h"))
+    assert planned.moves[0].new[0] == (5, 8, 3, 4)
+    assert planned.moves[0].columns == (OrderPart(MAP, (1, 2, 0)), OrderPart(MAP))
 
 
 def test_axes_of_one_cell_are_permuted_all_the_same() -> None:
     """They are those of a larger map."""
     cell = layer("Pooling", "c", "p", "pooling_param { global_pooling: true }")
     moved = permute("p", "m", 0, 2, 3, 1) + layer("ReLU", "m", "r")
-    made = plan(cell + moved + fc("fc", "r"))
-    assert made.removed == ("m",)
-    assert made.moves[0].new[0] == (5, 4, 1, 1)
-    assert made.moves[0].columns is None
-    assert made.maps == {"fc-conv": (1, 5, 8, 8)}
+    planned = plan(cell + moved + fc("fc", "r"))
+    assert planned.removed == ("m",)
+    assert planned.moves[0].new[0] == (5, 4, 1, 1)
+    assert planned.moves[0].columns is None
+    assert planned.maps == {"fc-conv": (1, 5, 8, 8)}
     behind = layer("Convolution", "r", "d", ONE)
     with pytest.raises(SurgeryError, match="layer 'fc': layer 'm'"):
         plan(cell + moved + behind + fc("fc", "d"))
@@ -369,6 +373,6 @@ def test_axes_of_one_cell_are_permuted_all_the_same() -> None:
 def test_a_permute_that_nothing_converted_reads_stays() -> None:
     """The heads of a detector."""
     text = PERMUTED + layer("Flatten", "p", "loc") + fc("fc", "c")
-    made = plan(text)
-    assert PERMUTED in made.text
-    assert made.removed == ()
+    planned = plan(text)
+    assert PERMUTED in planned.text
+    assert planned.removed == ()

@@ -92,8 +92,8 @@ def test_nothing_is_written_in_the_home_folder(tmp_path: Path, net: Path, model:
 
 
 def ip1(data: Array) -> Array:
-    made: Array = np.maximum(data @ WEIGHT.T + BIAS, 0)
-    return made
+    output: Array = np.maximum(data @ WEIGHT.T + BIAS, 0)
+    return output
 
 
 def row(*values: float) -> Array:
@@ -108,11 +108,11 @@ def test_runs_a_net(engine: EmbeddedEngine, net: Path, model: Path) -> None:
         assert loaded.blobs == {"data": (1, 3), "ip1": (1, 2), "double": (1, 2)}
         assert loaded.params == {"ip1": ((2, 3), (2,))}
         data = row(1, -1, 2)
-        made = loaded.forward({"data": data}, ["double", "data", "ip1"])
-        assert list(made) == ["double", "data", "ip1"]
-        np.testing.assert_array_equal(made["ip1"], ip1(data))
-        np.testing.assert_array_equal(made["double"], 2 * ip1(data))
-        np.testing.assert_array_equal(made["data"], data)
+        outputs = loaded.forward({"data": data}, ["double", "data", "ip1"])
+        assert list(outputs) == ["double", "data", "ip1"]
+        np.testing.assert_array_equal(outputs["ip1"], ip1(data))
+        np.testing.assert_array_equal(outputs["double"], 2 * ip1(data))
+        np.testing.assert_array_equal(outputs["data"], data)
 
 
 def test_a_blob_is_seen_after_its_last_writer(
@@ -129,8 +129,8 @@ def test_an_input_worked_on_in_place(engine: EmbeddedEngine, tmp_path: Path) -> 
         'input: "x" input_shape { dim: 2 }\nlayer { name: "r" type: "ReLU" bottom: "x" top: "x" }'
     )
     with engine.load(written(tmp_path, text)) as loaded:
-        made = loaded.forward({"x": np.array([-1, 2], np.float32)}, ["x"])
-    np.testing.assert_array_equal(made["x"], [0, 2])
+        outputs = loaded.forward({"x": np.array([-1, 2], np.float32)}, ["x"])
+    np.testing.assert_array_equal(outputs["x"], [0, 2])
 
 
 def test_inputs_keep_what_they_had(engine: EmbeddedEngine, net: Path, model: Path) -> None:
@@ -166,22 +166,22 @@ def test_a_size_that_the_weights_do_not_fit(engine: EmbeddedEngine, net: Path, m
 def test_sessions_are_kept_and_let_go(
     engine: EmbeddedEngine, net: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[ort_session.Session] = []
+    opened_sessions: list[ort_session.Session] = []
 
     def counted(*arguments: Any) -> ort_session.Session:
-        made.append(ort_session.Session(*arguments))
-        return made[-1]
+        opened_sessions.append(ort_session.Session(*arguments))
+        return opened_sessions[-1]
 
     monkeypatch.setattr("netsurgery.engines.ort.Session", counted)
     with engine.load(net, model) as loaded:
         for size in (1, 2, 1, 2):
             loaded.reshape({"data": (size, 3)})
             loaded.forward({}, ["ip1"])
-        assert len(made) == 2
+        assert len(opened_sessions) == 2
         for size in range(1, SESSIONS + 2):
             loaded.reshape({"data": (size, 3)})
             loaded.forward({}, ["ip1"])
-        assert len(made) == SESSIONS + 1
+        assert len(opened_sessions) == SESSIONS + 1
         assert len(loaded._sessions) == SESSIONS
 
 
@@ -230,8 +230,8 @@ def test_weights_stay_in_the_file(
     seen = forms(monkeypatch)
     data = np.ones((1, 400), np.float32)
     with engine.load(net, tmp_path / "link.caffemodel") as loaded:
-        made = loaded.forward({"data": data}, ["ip1"])["ip1"]
-    np.testing.assert_allclose(made, data @ big.T, rtol=1e-4, atol=1e-4)
+        output = loaded.forward({"data": data}, ["ip1"])["ip1"]
+    np.testing.assert_allclose(output, data @ big.T, rtol=1e-4, atol=1e-4)
     assert seen[0].folder == str(real)
     assert len(seen[0].model) < 1000
     assert sorted(os.listdir(tmp_path)) == ["link.caffemodel", "net.prototxt", "real"]
@@ -239,12 +239,12 @@ def test_weights_stay_in_the_file(
 
 
 def varint(value: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def test_a_place_that_is_refused(
@@ -279,8 +279,8 @@ def test_large_params_that_are_set_lie_beside_the_graph(
 def test_a_name_that_is_no_text(engine: EmbeddedEngine, net: Path, tmp_path: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"\xff.caffemodel")
     Path(os.fsdecode(name)).write_bytes(V2)
-    made = result(engine, net, Path(os.fsdecode(name)))
-    np.testing.assert_array_equal(made, ip1(row(1, 2, 3)))
+    output = result(engine, net, Path(os.fsdecode(name)))
+    np.testing.assert_array_equal(output, ip1(row(1, 2, 3)))
 
 
 def test_numbers_with_a_tag_each_and_four_axes(
@@ -294,10 +294,14 @@ def test_numbers_with_a_tag_each_and_four_axes(
     assert str(caught.value) == (
         f"layer 'ip1' (InnerProduct): param 1 is 1x1x1x1 in {path}, expected 2"
     )
-    one = V1.replace(b"\x08\x01\x10\x01\x18\x02\x20\x03", b"\x08\x01\x10\x01\x18\x01\x20\x03")
-    one = one.replace(b"\x2a\x18" + floats(1, 2, 3, 4, 5, 6), b"\x2a\x0c" + floats(1, 2, 3))
-    one = one.replace(b"\x12\x4a", b"\x12\x3e").replace(b"\x32\x22", b"\x32\x16")
-    path.write_bytes(one)
+    model_bytes = V1.replace(
+        b"\x08\x01\x10\x01\x18\x02\x20\x03", b"\x08\x01\x10\x01\x18\x01\x20\x03"
+    )
+    model_bytes = model_bytes.replace(
+        b"\x2a\x18" + floats(1, 2, 3, 4, 5, 6), b"\x2a\x0c" + floats(1, 2, 3)
+    )
+    model_bytes = model_bytes.replace(b"\x12\x4a", b"\x12\x3e").replace(b"\x32\x22", b"\x32\x16")
+    path.write_bytes(model_bytes)
     single = written(tmp_path, NET.replace("num_output: 2", "num_output: 1"))
     assert result(engine, single, path) == [[1 + 4 + 9 + 7]]
 
@@ -339,9 +343,9 @@ def test_params_shared_by_name(engine: EmbeddedEngine, tmp_path: Path, model: Pa
       param { name: "w" } param { name: "b" } inner_product_param { num_output: 2 } }
     """
     with engine.load(written(tmp_path, text), model) as loaded:
-        made = loaded.forward({"data": row(1, 2, 3)}, ["a", "b"])
-    np.testing.assert_array_equal(made["a"], ip1(row(1, 2, 3)))
-    np.testing.assert_array_equal(made["b"], made["a"])
+        outputs = loaded.forward({"data": row(1, 2, 3)}, ["a", "b"])
+    np.testing.assert_array_equal(outputs["a"], ip1(row(1, 2, 3)))
+    np.testing.assert_array_equal(outputs["b"], outputs["a"])
 
 
 def test_params_that_are_set(engine: EmbeddedEngine, tmp_path: Path, model: Path) -> None:
@@ -381,9 +385,9 @@ def test_without_weights(engine: EmbeddedEngine, tmp_path: Path) -> None:
     layer { name: "p" type: "PReLU" bottom: "s" top: "p" }
     """
     with engine.load(written(tmp_path, text)) as loaded:
-        made = loaded.forward({"data": row(1, -2, -3)}, ["s", "p"])
-    np.testing.assert_array_equal(made["s"], row(-7.5, -7.5))
-    np.testing.assert_array_equal(made["p"], row(-7.5, -7.5) / 4)
+        outputs = loaded.forward({"data": row(1, -2, -3)}, ["s", "p"])
+    np.testing.assert_array_equal(outputs["s"], row(-7.5, -7.5))
+    np.testing.assert_array_equal(outputs["p"], row(-7.5, -7.5) / 4)
 
 
 def test_a_scale_factor_of_zero(engine: EmbeddedEngine, tmp_path: Path) -> None:
@@ -393,8 +397,8 @@ def test_a_scale_factor_of_zero(engine: EmbeddedEngine, tmp_path: Path) -> None:
     layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn" batch_norm_param { eps: 0.25 } }
     """
     with engine.load(written(tmp_path, text)) as loaded:
-        made = loaded.forward({"data": row(1, -2)}, ["bn"])["bn"]
-    np.testing.assert_array_equal(made, row(2, -4))
+        output = loaded.forward({"data": row(1, -2)}, ["bn"])["bn"]
+    np.testing.assert_array_equal(output, row(2, -4))
 
 
 RECURRENT = """
@@ -648,18 +652,18 @@ def test_on_a_gpu_or_why_not(repo_root: Path) -> None:
     net = repo_root / "prototxt" / "digits_deploy.prototxt"
     weights = repo_root / "models" / "digits" / "digits.caffemodel"
 
-    def made(gpu: int | None) -> NDArray[np.float32]:
+    def outputs_on(gpu: int | None) -> NDArray[np.float32]:
         with open_engine(EngineOptions(gpu=gpu)) as engine, engine.load(net, weights) as loaded:
             shape = loaded.inputs["data"]
             data = np.random.default_rng(0).random(shape, np.float32)
             return loaded.forward({"data": data}, ["ip2"])["ip2"]
 
     if Path("/dev/nvidia0").exists() and "CUDA" in " ".join(ort.get_available_providers()):
-        expected = made(None)
-        assert np.abs(made(0) - expected).max() <= 1e-4 * np.abs(expected).max()
+        expected = outputs_on(None)
+        assert np.abs(outputs_on(0) - expected).max() <= 1e-4 * np.abs(expected).max()
     else:
         with pytest.raises(EngineError, match=r"without CUDA|cannot use GPU 0"):
-            made(0)
+            outputs_on(0)
 
 
 def test_by_name() -> None:
@@ -673,15 +677,15 @@ def test_the_digits(engine: EmbeddedEngine, repo_root: Path, tmp_path: Path) -> 
     weights = repo_root / "models" / "digits" / "digits.caffemodel"
     copy = tmp_path / "copy.caffemodel"
     shutil.copy(weights, copy)
-    made = []
+    results = []
     for path in (weights, copy):
         with engine.load(prototxt, path) as loaded:
             (name,) = loaded.inputs
             data = np.random.default_rng(0).random(loaded.inputs[name]).astype(np.float32)
             last = [*loaded.blobs][-1]
-            made.append(loaded.forward({name: data}, [last])[last])
-    assert made[0].sum() == pytest.approx(len(made[0]), rel=1e-5)
-    np.testing.assert_array_equal(made[0], made[1])
+            results.append(loaded.forward({name: data}, [last])[last])
+    assert results[0].sum() == pytest.approx(len(results[0]), rel=1e-5)
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_nothing_of_onnx_leaks(engine: EmbeddedEngine, net: Path, model: Path) -> None:
@@ -699,6 +703,6 @@ def test_a_layer_that_fails_as_it_runs_is_named(engine: EmbeddedEngine, tmp_path
         'layer { name: "look/up" type: "Embed" bottom: "words" top: "out"\n'
         "  embed_param { num_output: 3 input_dim: 5 weight_filler { value: 1 } } }",
     )
-    told = r"gave up at layer 'look/up': .*out of data bounds"
-    with engine.load(path) as net, pytest.raises(EngineFailed, match=told):
+    message = r"gave up at layer 'look/up': .*out of data bounds"
+    with engine.load(path) as net, pytest.raises(EngineFailed, match=message):
         net.forward({"words": row(1, 7)}, ["out"])

@@ -86,8 +86,8 @@ def test_an_output_of_blobs_is_an_option_of_features(
     assert f"--{output.name} FILE{output.suffix}" in text
     files = BlobFiles([], force=False)
     files.name({output.name: str(tmp_path / "out")}, ["cat"], ["conv/a", "fc"])
-    made = Features("cat.png", "fc", np.ones((2, 3, 3), np.float32), None, None, PLACED)
-    files.make("cat", made)
+    blob_features = Features("cat.png", "fc", np.ones((2, 3, 3), np.float32), None, None, PLACED)
+    files.make("cat", blob_features)
     files.write()
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"cat_fc{output.suffix}"]
 

@@ -30,18 +30,18 @@ def give(monkeypatch: pytest.MonkeyPatch) -> Give:
     lstat = os.lstat
 
     def asked(path: str) -> os.stat_result:
-        found = lstat(path)
-        owner = owners.get(os.fspath(path), found.st_uid)
-        return os.stat_result((*found[:4], owner, *found[5:10]))
+        status = lstat(path)
+        owner = owners.get(os.fspath(path), status.st_uid)
+        return os.stat_result((*status[:4], owner, *status[5:10]))
 
-    def given(path: Path, user: int) -> None:
+    def give_file(path: Path, user: int) -> None:
         if os.geteuid() == 0:
             os.lchown(path, user, -1)
         else:
             monkeypatch.setattr(ownership.os, "lstat", asked)  # type: ignore[attr-defined]
             owners[str(path)] = user
 
-    return given
+    return give_file
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def test_a_link_of_ones_own_to_what_is_another_users(
     file: Path, tmp_path: Path, give: Give
 ) -> None:
     (tmp_path / "eve").mkdir()
-    there = tmp_path / "eve" / "x.toml"
-    there.touch()
+    path = tmp_path / "eve" / "x.toml"
+    path.touch()
     give(tmp_path / "eve", EVE)
-    (tmp_path / "chain").symlink_to(there)
-    for target in ("../../eve/x.toml", str(there), "../../chain"):
+    (tmp_path / "chain").symlink_to(path)
+    for target in ("../../eve/x.toml", str(path), "../../chain"):
         file.unlink()
         file.symlink_to(target)
         assert exposure(file) == belongs(tmp_path / "eve")
@@ -171,8 +171,12 @@ def test_a_folder_that_a_group_can_write_to(
     import grp
     import pwd
 
-    users = [user("me", os.geteuid(), GROUP), user("eve", EVE, 1), *(user(*one) for one in others)]
-    by_name = {one.pw_name: one for one in users}
+    users = [
+        user("me", os.geteuid(), GROUP),
+        user("eve", EVE, 1),
+        *(user(*account) for account in others),
+    ]
+    by_name = {account.pw_name: account for account in users}
     monkeypatch.setattr(pwd, "getpwall", lambda: users)
     monkeypatch.setattr(pwd, "getpwnam", lambda name: by_name[name])
     monkeypatch.setattr(pwd, "getpwuid", lambda number: users[0])
@@ -180,8 +184,8 @@ def test_a_folder_that_a_group_can_write_to(
     monkeypatch.setattr(ownership, "_has_acl", lambda place: acl)
     file.parent.chmod(0o775)
     file.chmod(0o664)
-    found = f"{file.parent} can be written by others"
-    assert exposure(file) == (None if private else found)
+    message = f"{file.parent} can be written by others"
+    assert exposure(file) == (None if private else message)
 
 
 def test_a_group_without_a_name_or_members_is_not_private(
@@ -235,28 +239,28 @@ def test_what_is_trusted_and_all_below_it(file: Path, tmp_path: Path, give: Give
     give(tmp_path / "a", EVE)
     for trusted in (file, file.parent, tmp_path / "a", Path("/")):
         assert exposure(file, [str(trusted)]) is None
-    for other in (tmp_path / "a" / "b2", tmp_path / "a" / "b" / "netsurgery", tmp_path / "z"):
-        assert exposure(file, [str(other)]) == belongs(tmp_path / "a")
+    for path in (tmp_path / "a" / "b2", tmp_path / "a" / "b" / "netsurgery", tmp_path / "z"):
+        assert exposure(file, [str(path)]) == belongs(tmp_path / "a")
 
 
 def test_what_is_on_the_way_is_trusted_for_what_is_trusted_only(
     file: Path, tmp_path: Path, give: Give
 ) -> None:
-    other = tmp_path / "a" / "other"
-    other.touch()
+    beside = tmp_path / "a" / "other"
+    beside.touch()
     give(tmp_path / "a", EVE)
     assert exposure(file, [str(file.parent)]) is None
-    assert exposure(other, [str(file.parent)]) == belongs(tmp_path / "a")
+    assert exposure(beside, [str(file.parent)]) == belongs(tmp_path / "a")
 
 
 def test_a_link_that_leads_out_of_what_is_trusted(file: Path, tmp_path: Path, give: Give) -> None:
-    there = tmp_path / "eve"
-    there.mkdir()
-    (there / "x").touch()
-    give(there, EVE)
-    (file.parent / "out").symlink_to(there)
+    path = tmp_path / "eve"
+    path.mkdir()
+    (path / "x").touch()
+    give(path, EVE)
+    (file.parent / "out").symlink_to(path)
     give(file.parent, EVE)
-    assert exposure(file.parent / "out" / "x", [str(file.parent)]) == belongs(there)
+    assert exposure(file.parent / "out" / "x", [str(file.parent)]) == belongs(path)
     trusted = [str(file.parent / "out")]  # the link and what it leads to
     assert exposure(file.parent / "out" / "x", trusted) is None
 

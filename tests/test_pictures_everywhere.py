@@ -132,11 +132,11 @@ def test_a_mean_and_labels_in_memory_are_those_of_their_files() -> None:
     files, values = (
         ns.classify_map(
             PIXELS,
-            ns.Settings(*NET, mean=given, labels=labels, raw_scale=2),
+            ns.Settings(*NET, mean=mean_given, labels=labels, raw_scale=2),
             blob="pool3",
             engine="embedded",
         )
-        for given, labels in (("mean.npy", "labels.txt"), (mean, names))
+        for mean_given, labels in (("mean.npy", "labels.txt"), (mean, names))
     )
     np.testing.assert_array_equal(files.values, values.values)
     assert files.summary() == values.summary()

@@ -49,11 +49,11 @@ def plan(text: str, **options: object) -> ConvolutionPlan:
     ],
 )
 def test_a_pooling_over_the_whole_map_becomes_a_window(written: str, becomes: str) -> None:
-    made = plan(CONV + pool(written) + fc("fc", "p"))
-    assert f"pooling_param {{ {becomes} }}" in made.text
-    assert made.windows == {"Pooling-p": (5, 6)}
-    assert made.inputs[0].stride == (Fraction(2), Fraction(2))
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+    planned = plan(CONV + pool(written) + fc("fc", "p"))
+    assert f"pooling_param {{ {becomes} }}" in planned.text
+    assert planned.windows == {"Pooling-p": (5, 6)}
+    assert planned.inputs[0].stride == (Fraction(2), Fraction(2))
+    assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_a_pooling_over_the_whole_map_becomes_a_window(written: str, becomes: st
     ],
 )
 def test_other_poolings_stay_as_they_are(written: str, map_size: tuple[int, int]) -> None:
-    made = plan(CONV + pool(written) + fc("fc", "p"))
-    assert f"pooling_param {{ {written} }}" in made.text
-    assert made.windows == {}
-    assert made.maps == {"fc-conv": (1, 3, *map_size)}
+    planned = plan(CONV + pool(written) + fc("fc", "p"))
+    assert f"pooling_param {{ {written} }}" in planned.text
+    assert planned.windows == {}
+    assert planned.maps == {"fc-conv": (1, 3, *map_size)}
 
 
 def test_kept_global_poolings_are_kept_however_they_are_written() -> None:
     written = pool("kernel_h: 5 kernel_w: 6 stride: 6")
-    made = plan(CONV + written + fc("fc", "p"), keep_global_pooling=True)
-    assert written in made.text
+    planned = plan(CONV + written + fc("fc", "p"), keep_global_pooling=True)
+    assert written in planned.text
 
 
 MEAN = "reduction_param { operation: MEAN axis: 2 }"
@@ -91,25 +91,25 @@ MEAN = "reduction_param { operation: MEAN axis: 2 }"
     ],
 )
 def test_a_mean_over_the_map_becomes_a_window(written: str, becomes: str) -> None:
-    made = plan(CONV + layer("Reduction", "c", "p", written) + fc("fc", "p"))
-    assert f'type: "Pooling" bottom: "c" top: "p" {becomes}' in made.text
-    assert made.windows == {"Reduction-p": (5, 6)}
-    assert made.moves[0].new[0] == (3, 4, 1, 1)
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
-    assert "Reduction 'Reduction-p', the mean over a map, becomes a Pooling" in made.notes
+    planned = plan(CONV + layer("Reduction", "c", "p", written) + fc("fc", "p"))
+    assert f'type: "Pooling" bottom: "c" top: "p" {becomes}' in planned.text
+    assert planned.windows == {"Reduction-p": (5, 6)}
+    assert planned.moves[0].new[0] == (3, 4, 1, 1)
+    assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
+    assert "Reduction 'Reduction-p', the mean over a map, becomes a Pooling" in planned.notes
 
 
 def test_a_net_that_ends_in_a_mean_is_converted() -> None:
-    made = plan(CONV + layer("Reduction", "c", "p", MEAN) + layer("Softmax", "p", "q"))
-    assert made.maps == {"q": (1, 4, 8, 8)}
+    planned = plan(CONV + layer("Reduction", "c", "p", MEAN) + layer("Softmax", "p", "q"))
+    assert planned.maps == {"q": (1, 4, 8, 8)}
 
 
 def test_a_mean_that_is_kept_is_a_global_pooling() -> None:
     text = CONV + layer("Reduction", "c", "p", MEAN) + fc("fc", "p")
-    made = plan(text, keep_global_pooling=True)
-    assert "pooling_param { pool: AVE global_pooling: true }" in made.text
-    assert made.windows == {}
-    assert made.moves[0].new[0] == (3, 4, 1, 1)
+    planned = plan(text, keep_global_pooling=True)
+    assert "pooling_param { pool: AVE global_pooling: true }" in planned.text
+    assert planned.windows == {}
+    assert planned.moves[0].new[0] == (3, 4, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -146,34 +146,34 @@ BACK = layer("Reshape", "g2", "r", ROW) + AXPY.replace('"g2"', '"r"')
 
 @pytest.mark.parametrize("reader", [SCALE, AXPY, BACK])
 def test_inner_products_of_a_gate_stay(reader: str) -> None:
-    made = plan(CONV + GATE + reader + END)
-    assert [move.layer for move in made.moves] == ["fc"]
-    assert GATE in made.text
-    assert made.windows == {"Pooling-p": (5, 6)}
-    assert made.maps == {"fc-conv": (1, 3, 8, 8)}
+    planned = plan(CONV + GATE + reader + END)
+    assert [move.layer for move in planned.moves] == ["fc"]
+    assert GATE in planned.text
+    assert planned.windows == {"Pooling-p": (5, 6)}
+    assert planned.maps == {"fc-conv": (1, 3, 8, 8)}
     kind = reader.splitlines()[-1].split('"')[1]
     assert (
         f"InnerProduct 'g1' and 'g2' stay: what comes of it scales a map in layer {kind!r}, and "
         "classifies nothing"
-    ) in made.notes
+    ) in planned.notes
 
 
 def test_a_gate_of_a_mean_stays_a_reduction() -> None:
     gate = GATE.replace(
         pool("pool: AVE global_pooling: true", top="g"), layer("Reduction", "c", "g", MEAN)
     )
-    made = plan(CONV + gate + SCALE + END)
-    assert gate in made.text
-    assert [move.layer for move in made.moves] == ["fc"]
+    planned = plan(CONV + gate + SCALE + END)
+    assert gate in planned.text
+    assert [move.layer for move in planned.moves] == ["fc"]
 
 
 def test_gates_behind_gates_stay_each() -> None:
     second = GATE.replace('"g', '"h').replace('"c"', '"s"').replace("-g", "-h")
     scale = SCALE.replace('"c"', '"s"').replace('"g2"', '"h2"').replace('"s" ', '"s" ')
     scale = layer("Scale", "s h2", "t", "scale_param { axis: 0 }")
-    made = plan(CONV + GATE + SCALE + second + scale + END.replace('"s"', '"t"'))
-    assert [move.layer for move in made.moves] == ["fc"]
-    assert len([note for note in made.notes if note.startswith("InnerProduct")]) == 2
+    planned = plan(CONV + GATE + SCALE + second + scale + END.replace('"s"', '"t"'))
+    assert [move.layer for move in planned.moves] == ["fc"]
+    assert len([note for note in planned.notes if note.startswith("InnerProduct")]) == 2
 
 
 def test_an_inner_product_that_gates_and_classifies_is_no_gate_alone() -> None:
@@ -200,20 +200,20 @@ def test_no_window_is_opened_where_no_inner_product_could_slide() -> None:
     mixed = PERMUTE + layer("Convolution", "m", "d", "convolution_param { num_output: 2 pad: 1 "
                             "kernel_size: 3 }")  # fmt: skip
     text = CONV + mixed + pool("global_pooling: true", "d")
-    told = (
+    message = (
         r"layer 'Pooling-p': layer 'Permute-m' \(Permute\) moves numbers from position to position "
         "before it, so no window slides over the input"
     )
-    with pytest.raises(SurgeryError, match=told):
+    with pytest.raises(SurgeryError, match=message):
         plan(text)
-    with pytest.raises(SurgeryError, match=told) as caught:
+    with pytest.raises(SurgeryError, match=message) as caught:
         plan(text + fc("fc", "p"))
     assert "'fc'" not in str(caught.value)  # one cause, said once
     both = text + fc("fc", "p") + fc("other", "c")
-    made = plan(both, skip_refused=True)
-    assert [move.layer for move in made.moves] == ["other"]
-    assert "global_pooling: true" in made.text
-    assert any("left as it is: layer 'Pooling-p'" in note for note in made.notes)
+    planned = plan(both, skip_refused=True)
+    assert [move.layer for move in planned.moves] == ["other"]
+    assert "global_pooling: true" in planned.text
+    assert any("left as it is: layer 'Pooling-p'" in note for note in planned.notes)
 
 
 @pytest.mark.parametrize(
@@ -253,5 +253,5 @@ def test_a_field_that_nobody_knows_elsewhere_stops_nothing() -> None:
     beside = layer("ReLU", "fc", "r", "relu_param { }") + layer(
         "Power", "data", "q", "power_param { strange: 1 }"
     )
-    made = plan(CONV + fc("fc", "c") + beside)
-    assert [move.layer for move in made.moves] == ["fc"]
+    planned = plan(CONV + fc("fc", "c") + beside)
+    assert [move.layer for move in planned.moves] == ["fc"]

@@ -129,9 +129,9 @@ def test_single_values_win_over_the_preset() -> None:
 
 def test_a_netsurgery_toml_adds_nothing_to_a_preset() -> None:
     Path("netsurgery.toml").write_text("[preprocess]\ninput_scale = 0.5\nmean = [1, 2, 3]\n")
-    found = mapped("--preprocess bvlc", "color")
-    assert np.array_equal(found, mapped("--preprocess bvlc --ignore-config", "color"))
-    assert not np.array_equal(found, mapped("", "color"))
+    plain = mapped("--preprocess bvlc", "color")
+    assert np.array_equal(plain, mapped("--preprocess bvlc --ignore-config", "color"))
+    assert not np.array_equal(plain, mapped("", "color"))
     over = merged(ns.Settings(preprocess="rgb01"), as_settings("netsurgery.toml"))
     assert (over.mean, over.raw_scale, over.input_scale) == (None, 1, None)
     # and the call's preset is in the place of what the settings say

@@ -16,9 +16,9 @@ from netsurgery.formats.textformat import Message, Scalar
 
 
 def first(document: Prototxt, name: str = "a") -> Scalar:
-    found = document.root.scalar(name)
-    assert found is not None
-    return found
+    scalar = document.root.scalar(name)
+    assert scalar is not None
+    return scalar
 
 
 def inserted(text: str) -> str:
@@ -186,15 +186,15 @@ def values(ours: Message, theirs: Any) -> int:
         mine = ours.all(field.name)
         repeated = field.is_repeated
         if repeated:
-            there = list(getattr(theirs, field.name))
+            reference_values = list(getattr(theirs, field.name))
         else:
-            there = [getattr(theirs, field.name)] if theirs.HasField(field.name) else []
-        assert len(mine) == len(there), field.full_name
-        for one, other in zip(mine, there, strict=True):
-            if isinstance(one.value, Message):
-                count += values(one.value, other)
+            reference_values = [getattr(theirs, field.name)] if theirs.HasField(field.name) else []
+        assert len(mine) == len(reference_values), field.full_name
+        for own, reference in zip(mine, reference_values, strict=True):
+            if isinstance(own.value, Message):
+                count += values(own.value, reference)
             else:
-                assert reading(field, one.value) == other, field.full_name
+                assert reading(field, own.value) == reference, field.full_name
                 count += 1
     return count
 

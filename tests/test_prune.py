@@ -309,10 +309,13 @@ def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> Non
     """A bias of a layer that has none would be lost."""
     net = NetDefinition.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
     initialize(net, tmp_path / "m", seed=1)
-    other = NetDefinition.of(
+    net_without_params = NetDefinition.of(
         Prototxt.parse(FIRST + conv("d", "c", 4, "bias_term: false"), "n.prototxt")
     )
-    with NetWithWeights(other, tmp_path / "m") as model, pytest.raises(SurgeryError) as caught:
+    with (
+        NetWithWeights(net_without_params, tmp_path / "m") as model,
+        pytest.raises(SurgeryError) as caught,
+    ):
         plan_edit(model, ["outputs:c:drop=0"])
     assert "layer 'd': the model has 2 params for it, expected 1" in str(caught.value)
 

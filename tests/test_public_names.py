@@ -86,32 +86,32 @@ def test_dir_lists_the_public_names_alone() -> None:
     assert dir(ns) == ns.__all__
 
 
-def own_doc(found: Any) -> str | None:
+def own_doc(value: Any) -> str | None:
     """A docstring that is not only inherited."""
-    if isinstance(found, property):
-        found = found.fget
-    if isinstance(found, (classmethod, staticmethod)):
-        found = found.__func__
-    return getattr(found, "__doc__", None)
+    if isinstance(value, property):
+        value = value.fget
+    if isinstance(value, (classmethod, staticmethod)):
+        value = value.__func__
+    return getattr(value, "__doc__", None)
 
 
 def members(kind: type) -> Iterator[tuple[str, Any]]:
     """The public methods and properties a class of ours defines or inherits from one of ours."""
     for base in kind.__mro__:
         if base.__module__.startswith("netsurgery."):
-            for name, found in vars(base).items():
-                routine = inspect.isroutine(found) or isinstance(
-                    found, (property, classmethod, staticmethod)
+            for name, value in vars(base).items():
+                routine = inspect.isroutine(value) or isinstance(
+                    value, (property, classmethod, staticmethod)
                 )
                 if routine and not name.startswith("_"):
-                    yield name, found
+                    yield name, value
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_documented(name: str) -> None:
-    found = getattr(ns, name)
-    assert found.__module__.startswith("netsurgery."), "it is another library's"
-    doc = found.__doc__
+    public = getattr(ns, name)
+    assert public.__module__.startswith("netsurgery."), "it is another library's"
+    doc = public.__doc__
     assert doc
     assert doc.strip()
     # What dataclass writes of itself is not a documentation.
@@ -120,28 +120,28 @@ def test_a_name_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_public_methods_are_documented(name: str) -> None:
-    bare = [member for member, found in members(getattr(ns, name)) if not own_doc(found)]
+    bare = [member for member, value in members(getattr(ns, name)) if not own_doc(value)]
     assert bare == []
 
 
 def callables(name: str) -> Iterator[tuple[str, Any]]:
-    found = getattr(ns, name)
-    if not inspect.isclass(found):
-        yield name, found
+    public = getattr(ns, name)
+    if not inspect.isclass(public):
+        yield name, public
         return
-    for member, thing in members(found):
+    for member, thing in members(public):
         thing = thing.fget if isinstance(thing, property) else thing
         thing = thing.func if isinstance(thing, functools.cached_property) else thing
         yield f"{name}.{member}", getattr(thing, "__func__", thing)
-    written = not dataclasses.is_dataclass(found) and not getattr(found, "_is_protocol", False)
-    if "__init__" in vars(found) and written:
-        yield f"{name}.__init__", vars(found)["__init__"]
+    written = not dataclasses.is_dataclass(public) and not getattr(public, "_is_protocol", False)
+    if "__init__" in vars(public) and written:
+        yield f"{name}.__init__", vars(public)["__init__"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_signatures_are_fully_annotated(name: str) -> None:
-    for called, found in callables(name):
-        signature = inspect.signature(found)
+    for called, function in callables(name):
+        signature = inspect.signature(function)
         if not called.endswith("__init__"):
             assert signature.return_annotation is not inspect.Signature.empty, called
         for parameter in signature.parameters.values():
@@ -154,12 +154,12 @@ VERBS = [name for name in NAMES if MODULE_OF[name].startswith("verbs.") and name
 
 @pytest.mark.parametrize("name", VERBS)
 def test_verbs_tell_their_parameters_and_errors(name: str) -> None:
-    """Every parameter is in the docstring, but for files that their names tell."""
+    """Every parameter is in the docstring, but for files that their names explain."""
     plain = {"path", "output", "weights", "prototxt", "image", "weights_out", "force", "dry_run"}
-    found = getattr(ns, name)
-    told = set(re.findall(r"\w+", found.__doc__))
-    assert set(inspect.signature(found).parameters) - told - plain == set()
-    assert "Raises" in told
+    verb = getattr(ns, name)
+    documented = set(re.findall(r"\w+", verb.__doc__))
+    assert set(inspect.signature(verb).parameters) - documented - plain == set()
+    assert "Raises" in documented
 
 
 def test_type_checkers_are_told_that_it_is_typed() -> None:

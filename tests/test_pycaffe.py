@@ -105,7 +105,7 @@ def open_files() -> int:
 
 def family(leader: int) -> list[str]:
     """The processes of the group and session that a worker led; zombies only if they are ours."""
-    found = []
+    processes = []
     for entry in os.listdir("/proc"):
         try:
             stat = Path("/proc", entry, "stat").read_text() if entry.isdigit() else ""
@@ -116,8 +116,8 @@ def family(leader: int) -> list[str]:
         ]
         alive = state != "Z" or int(parent) == os.getpid()
         if alive and leader in (int(group), int(session)):
-            found.append(stat)
-    return found
+            processes.append(stat)
+    return processes
 
 
 def family_in_the_end(leader: int) -> list[str]:

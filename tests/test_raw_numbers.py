@@ -115,8 +115,8 @@ def test_a_layer_of_v1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     old = tmp_path / "old"
     old.write_bytes(delimited(2, delimited(4, b"a") + varint_field(5, 14) + delimited(6, raw)))
     assert run(["upgrade", str(old), "-o", str(tmp_path / "new")]) == 0
-    told = capsys.readouterr().out
-    assert "layer 'a': raw_data of 1 blob (NVIDIA's Caffe) becomes data\n" in told
+    printed = capsys.readouterr().out
+    assert "layer 'a': raw_data of 1 blob (NVIDIA's Caffe) becomes data\n" in printed
     fields = delimited(1, b"a") + delimited(2, b"InnerProduct") + delimited(7, plain)
     assert (tmp_path / "new").read_bytes() == delimited(100, fields)
     with Caffemodel.open(old) as model, (tmp_path / "rewritten").open("w+b") as out:
@@ -129,8 +129,8 @@ def test_what_changes_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     old = tmp_path / "old"
     old.write_bytes(layer(GOLDEN["float"][0], GOLDEN["half"][0]))
     assert run(["upgrade", str(old), "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert told == "layer 'a': raw_data of 2 blobs (NVIDIA's Caffe) becomes data\n"
+    printed = capsys.readouterr().out
+    assert printed == "layer 'a': raw_data of 2 blobs (NVIDIA's Caffe) becomes data\n"
     assert run(["upgrade", str(old), "-o", str(tmp_path / "new"), "-q"]) == 0
     assert run(["upgrade", str(tmp_path / "new"), "--dry-run"]) == 0
     assert "already up to date" in capsys.readouterr().out
@@ -162,8 +162,8 @@ def test_the_embedded_engine_maps_raw_floats_where_they_lie(tmp_path: Path) -> N
             (param,) = NetParams(model).of(model.net.layers[0], ((2, 3),))
             assert (param.range is not None) is (how == "raw")
         with ort.open_engine(EngineOptions()) as engine, engine.load(net, path) as loaded:
-            made = loaded.forward({"x": np.ones((1, 3), np.float32)}, ["y"])["y"]
-        assert made.tolist() == [[6, -3.5]]
+            output = loaded.forward({"x": np.ones((1, 3), np.float32)}, ["y"])["y"]
+        assert output.tolist() == [[6, -3.5]]
 
 
 def test_new_numbers_leave_nothing_raw(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_new_shape_for_raw_numbers(tmp_path: Path) -> None:
     ],
 )
 def test_diffs_that_are_refused(fields: bytes, message: str, tmp_path: Path) -> None:
-    """Only where they would have to be written anew: weights need no diff to be read."""
+    """Only where they would have to be written again: weights need no diff to be read."""
     (tmp_path / "m").write_bytes(layer(GOLDEN["float"][0] + fields))
     with Caffemodel.open(tmp_path / "m") as model:
         assert model.layers[0].blobs[0].numpy().tolist() == [1, 2]

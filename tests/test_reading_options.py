@@ -99,11 +99,11 @@ def test_the_shape_is_held_against_the_model(
 ) -> None:
     code = run([*words_of(command, words), *OPTIONS[:-1], "data=1x1x9x9"])
     out = capsys.readouterr()
-    told = out.out + out.err
+    printed = out.out + out.err
     if command in CONV_ALONE:  # no other shape at that size
-        assert code == 0, told
+        assert code == 0, printed
         return
-    assert "3x98" in told or "3 x 98" in told, told
+    assert "3x98" in printed or "3 x 98" in printed, printed
     assert command == "inspect" or code
 
 
@@ -113,8 +113,8 @@ def test_every_call_reads_the_net_so(call: str, folder: Path) -> None:
     CALLS[call]("it.prototxt", state)
     lost = "its bottom 'conv' is made by no layer"
     if call == "check":
-        found = netsurgery.check("it.prototxt", state=netsurgery.NetState(level=3))
-        assert lost in found.findings[0].message
+        report = netsurgery.check("it.prototxt", state=netsurgery.NetState(level=3))
+        assert lost in report.findings[0].message
         return
     Path("netsurgery.toml").unlink(missing_ok=True)  # setup's, in which the state is kept
     with pytest.raises(netsurgery.PrototxtError, match=lost):
@@ -152,8 +152,8 @@ def test_diff_counts_axes_in_the_state(
             f"{axis} }} }}\n"
         )
     assert run(["diff", "a", "b", "-q"]) == 1
-    given = ["--phase", phase, "--input-shape", "data=1x1x8x8"]
-    assert run(["diff", "a", "b", "-q", *given]) == 0
+    options = ["--phase", phase, "--input-shape", "data=1x1x8x8"]
+    assert run(["diff", "a", "b", "-q", *options]) == 0
     assert netsurgery.diff(
         "a", "b", state=netsurgery.NetState(phase).at({"data": (1, 1, 8, 8)})
     ).same

@@ -73,10 +73,12 @@ def test_pre_commit_runs_what_make_runs(repo_root: Path) -> None:
     """The same commands, from the same .venv: no second version to keep in step."""
     makefile = (repo_root / "Makefile").read_text()
     recipes = re.findall(r"^(?:lint|types):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
-    made = [line.strip().replace("$(BIN)", ".venv/bin") for line in "".join(recipes).splitlines()]
+    commands = [
+        line.strip().replace("$(BIN)", ".venv/bin") for line in "".join(recipes).splitlines()
+    ]
     text = (repo_root / ".pre-commit-config.yaml").read_text()
-    assert re.findall(r"entry: (.+)", text) == made
-    assert len(made) == 3
+    assert re.findall(r"entry: (.+)", text) == commands
+    assert len(commands) == 3
     assert re.findall(r"language: (.+)", text) == ["system"] * 3
     assert re.findall(r"repo: (.+)", text) == ["local"]
 

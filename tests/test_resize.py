@@ -30,20 +30,20 @@ def blurred(line: Array, factor: float) -> Array:
 def blended(line: Array, count: int) -> Array:
     """At `count` places, each between the two pixels around it, 0 outside."""
     places = len(line) / count * (np.arange(count) + 0.5) - 0.5
-    made: Array = np.interp(places, np.arange(-1, len(line) + 1), np.pad(line, 1))
-    return made
+    values: Array = np.interp(places, np.arange(-1, len(line) + 1), np.pad(line, 1))
+    return values
 
 
 def defined(pixels: NDArray[Any], size: tuple[int, int], antialias: bool = True) -> Array:
     """The same one pixel after another, in double precision, for a grey picture."""
     base = pixels.min()
-    made = pixels[:, :, 0].astype(np.float64) - base
+    smoothed = pixels[:, :, 0].astype(np.float64) - base
     for axis in range(2 * antialias):
-        made = np.apply_along_axis(blurred, axis, made, pixels.shape[axis] / size[axis])
-    floor = made.min() if antialias else 0
+        smoothed = np.apply_along_axis(blurred, axis, smoothed, pixels.shape[axis] / size[axis])
+    floor = smoothed.min() if antialias else 0
     for axis in range(2):
-        made = np.apply_along_axis(blended, axis, made, size[axis])
-    result: Array = np.maximum(made, floor) + base
+        smoothed = np.apply_along_axis(blended, axis, smoothed, size[axis])
+    result: Array = np.maximum(smoothed, floor) + base
     return result
 
 
@@ -51,16 +51,16 @@ def defined(pixels: NDArray[Any], size: tuple[int, int], antialias: bool = True)
 @pytest.mark.parametrize("size", [(4, 5), (20, 30), (4, 30), (20, 5), (9, 5), (9, 30), (1, 1)])
 def test_resize_is_its_definition(size: tuple[int, int], antialias: bool) -> None:
     pixels = np.random.default_rng(9).integers(20, 256, (9, 14, 1)).astype(np.uint8)
-    found = resize(pixels, size, antialias=antialias)[:, :, 0]
-    assert np.abs(found - defined(pixels, size, antialias)).max() < 1e-3
+    actual = resize(pixels, size, antialias=antialias)[:, :, 0]
+    assert np.abs(actual - defined(pixels, size, antialias)).max() < 1e-3
 
 
 def long_picture(count: int, across: int = 3) -> NDArray[np.uint8]:
     """A few long rows: noise, dark and bright, with its darkest stretch at the end."""
     shade = 120 + 80 * np.cos(np.linspace(0, 9, count))
     noise = np.random.default_rng(4).integers(-30, 31, (across, count))
-    made: NDArray[np.uint8] = (shade + noise)[:, :, np.newaxis].astype(np.uint8)
-    return made
+    pixels: NDArray[np.uint8] = (shade + noise)[:, :, np.newaxis].astype(np.uint8)
+    return pixels
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -71,8 +71,8 @@ def test_a_wide_window_is_its_definition(target: int, across: int, turned: bool)
     pixels, size = long_picture(5000, across), (9, target)
     if turned:
         pixels, size = pixels.transpose(1, 0, 2), (target, 9)
-    found = resize(pixels, size)[:, :, 0]
-    assert np.abs(found - defined(pixels, size)).max() < 1e-3
+    actual = resize(pixels, size)[:, :, 0]
+    assert np.abs(actual - defined(pixels, size)).max() < 1e-3
 
 
 def test_the_floor_from_means(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +81,8 @@ def test_the_floor_from_means(monkeypatch: pytest.MonkeyPatch) -> None:
     for finest, off in ((4096, 1e-3), (128, 0.02), (32, 0.1)):
         monkeypatch.setattr(module, "_FINEST", finest)
         for target in (2, 5, 7):
-            found = resize(pixels, (9, target))[:, :, 0]
-            assert np.abs(found - defined(pixels, (9, target))).max() < off
+            actual = resize(pixels, (9, target))[:, :, 0]
+            assert np.abs(actual - defined(pixels, (9, target))).max() < off
 
 
 def test_pieces_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,10 +105,10 @@ class Counted:
             self.taps += offsets.size
             return call(bell, offsets)
 
-        def transform(values: Any, *given: Any, **named: Any) -> Any:
-            made = rfft(values, *given, **named)
-            self.transformed += 2 * made.size
-            return made
+        def transform(values: Any, *arguments: Any, **named: Any) -> Any:
+            spectrum = rfft(values, *arguments, **named)
+            self.transformed += 2 * spectrum.size
+            return spectrum
 
         monkeypatch.setattr(module._Bell, "__call__", heights)
         monkeypatch.setattr(np.fft, "rfft", transform)
@@ -154,10 +154,10 @@ def test_resize_keeps_a_constant_and_takes_regions() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 8), (6, 1), (600, 1)])
 def test_resize_to_single_rows_and_columns(size: tuple[int, int]) -> None:
-    made = resize(RGB, size)
-    assert made.shape == (*size, 3)
-    assert np.isfinite(made).all()
-    assert RGB.min() <= made.min() <= made.max() <= RGB.max()
+    resized = resize(RGB, size)
+    assert resized.shape == (*size, 3)
+    assert np.isfinite(resized).all()
+    assert RGB.min() <= resized.min() <= resized.max() <= RGB.max()
 
 
 def test_far_out_in_an_enlarged_picture() -> None:
@@ -165,6 +165,6 @@ def test_far_out_in_an_enlarged_picture() -> None:
     no number for each of them."""
     ramp = np.arange(1 << 16).astype(np.uint16).reshape(1, -1, 1)
     first, count = 3 * (1 << 24) + (1 << 20) + 1, 1 << 26
-    made = resize(ramp, (1, count), region=(slice(0, 1), slice(first, first + 4000)))[0, :, 0]
+    row = resize(ramp, (1, count), region=(slice(0, 1), slice(first, first + 4000)))[0, :, 0]
     expected = (np.arange(first, first + 4000) + 0.5) * (len(ramp[0]) / count) - 0.5
-    assert np.abs(made - expected).max() < 0.01
+    assert np.abs(row - expected).max() < 0.01

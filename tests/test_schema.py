@@ -24,8 +24,8 @@ FOLDER = Path(index.__file__).parent
 
 
 def test_the_files_are_what_the_tables_make(tmp_path: Path, repo_root: Path) -> None:
-    made = [sys.executable, str(repo_root / "schema" / "make.py"), str(tmp_path)]
-    subprocess.run(made, check=True, capture_output=True)
+    command = [sys.executable, str(repo_root / "schema" / "make.py"), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
     names = {path.name for path in tmp_path.iterdir()}
     stored = {path.name for path in FOLDER.iterdir() if path.suffix in (".desc", ".json")}
     assert stored == names | {"caffe.desc"}
@@ -38,20 +38,20 @@ def test_the_files_are_what_the_tables_make(tmp_path: Path, repo_root: Path) -> 
 def reachable(name: str, key: str = CAFFE, seen: set[str] | None = None) -> set[str]:
     """The names of the messages that a message of this name can hold."""
     seen = set() if seen is None else seen
-    found = descriptor(name, key)
-    if found is not None and name not in seen:
+    message = descriptor(name, key)
+    if message is not None and name not in seen:
         seen.add(name)
-        for field in found.fields:
+        for field in message.fields:
             if field.message_type is not None:
                 reachable(message_name(field.message_type), key, seen)
     return seen
 
 
 def kinds(name: str, key: str) -> dict[str, str]:
-    found = descriptor(name, key)
+    message = descriptor(name, key)
     return {
         field.name: message_name(field.message_type) if field.message_type is not None else ""
-        for field in (found.fields if found is not None else ())
+        for field in (message.fields if message is not None else ())
     }
 
 
@@ -110,13 +110,13 @@ def test_what_forks_have(
 ) -> None:
     of = descriptor(message, key)
     assert of is not None
-    found = of.fields_by_name[field]
-    assert found.number == number
-    named = found.message_type or found.enum_type
+    field_descriptor = of.fields_by_name[field]
+    assert field_descriptor.number == number
+    named = field_descriptor.message_type or field_descriptor.enum_type
     type_name = kind if named is None else named.name
     types = "double float int64 uint64 int32 fixed64 fixed32 bool string group message bytes uint32"
-    assert (type_name if named is not None else types.split()[found.type - 1]) == kind
-    assert (found.default_value if found.has_default_value else None) == (
+    assert (type_name if named is not None else types.split()[field_descriptor.type - 1]) == kind
+    assert (field_descriptor.default_value if field_descriptor.has_default_value else None) == (
         pytest.approx(default) if isinstance(default, float) else default
     )
 
@@ -187,7 +187,7 @@ def test_types_are_read_as_protobuf_reads_them(name: str) -> None:
             assert (list(problems(parse(text), name)) == []) == right, text
 
 
-def found(text: str) -> list[str]:
+def messages(text: str) -> list[str]:
     return [str(problem.error) for problem in problems(parse(text, "n.prototxt"))]
 
 
@@ -276,11 +276,11 @@ def found(text: str) -> list[str]:
     ],
 )
 def test_what_is_said(text: str, expected: str) -> None:
-    assert found(text) == [f"n.prototxt:{expected}"]
+    assert messages(text) == [f"n.prototxt:{expected}"]
 
 
 def test_a_message_of_forks_is_held_against_theirs() -> None:
-    first, second, third = found(
+    first, second, third = messages(
         'layer { type: "Permute" permute_param { order: [0, 2] order: true ordr: 1 } }'
     )
     assert "; SSD, NVCaffe, Intel Caffe and 4 others have it" in first
@@ -293,7 +293,7 @@ def test_a_message_of_forks_is_held_against_theirs() -> None:
 
 def test_a_value_that_one_of_the_forks_takes_is_no_problem_of_its_type() -> None:
     """SegNet's scale is a uint32, MobileNet-YOLO's an int32."""
-    (unknown,) = found("layer { upsample_param { scale: -1 } }")
+    (unknown,) = messages("layer { upsample_param { scale: -1 } }")
     assert "has no field upsample_param" in unknown
 
 
@@ -309,7 +309,7 @@ def test_real_nets_of_caffe_have_no_problems(shared_data: Path) -> None:
     nets = sorted((shared_data / "bvlc").rglob("*.prototxt"))
     assert len(nets) > 4
     for path in nets:
-        assert found(path.read_text()) == []
+        assert messages(path.read_text()) == []
 
 
 def test_real_nets_are_judged_as_protobuf_judges_them(shared_data: Path, tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_real_nets_are_judged_as_protobuf_judges_them(shared_data: Path, tmp_pat
         except text_format.ParseError:
             right = False
         try:
-            assert (found(text) == []) == right, path
+            assert (messages(text) == []) == right, path
         except PrototxtError:
             assert not right, path
         seen.add(right)

@@ -69,8 +69,8 @@ def test_what_the_kernel_copies_comes_behind_what_was_gathered(
 ) -> None:
     """A range that lies alike in blocks, so that a file system might share it."""
     head, whole = bytes(4096), Path(source.path).read_bytes()
-    found = written(tmp_path, [Bytes(head), FileRange(source, 4096, 2 * MIB)])
-    assert found == head + whole[4096 : 4096 + 2 * MIB]
+    content = written(tmp_path, [Bytes(head), FileRange(source, 4096, 2 * MIB)])
+    assert content == head + whole[4096 : 4096 + 2 * MIB]
 
 
 @pytest.mark.parametrize("refusal", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -87,8 +87,8 @@ def test_where_the_kernel_will_not_copy(
 def test_a_range_through_the_buffer_comes_behind_what_was_gathered(
     source: FileSource, tmp_path: Path
 ) -> None:
-    found = written(tmp_path, [Bytes(b"head"), FileRange(source, 1, 600 << 10), Bytes(b"tail")])
-    assert found == b"head" + Path(source.path).read_bytes()[1 : 1 + (600 << 10)] + b"tail"
+    content = written(tmp_path, [Bytes(b"head"), FileRange(source, 1, 600 << 10), Bytes(b"tail")])
+    assert content == b"head" + Path(source.path).read_bytes()[1 : 1 + (600 << 10)] + b"tail"
 
 
 def test_a_system_that_writes_and_reads_a_part_at_a_time(
@@ -97,11 +97,11 @@ def test_a_system_that_writes_and_reads_a_part_at_a_time(
     pwrite, pread = os.pwrite, os.pread
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[:100_000], at))
     monkeypatch.setattr(os, "pread", lambda fd, length, at: pread(fd, min(length, 100_000), at))
-    found = written(
+    content = written(
         tmp_path, [Bytes(b"head"), FileRange(source, 1, 2 * MIB), FileRange(source, 0, MIB // 3)]
     )
     whole = Path(source.path).read_bytes()
-    assert found == b"head" + whole[1 : 1 + 2 * MIB] + whole[: MIB // 3]
+    assert content == b"head" + whole[1 : 1 + 2 * MIB] + whole[: MIB // 3]
 
 
 def test_where_there_are_no_such_calls(
@@ -152,10 +152,10 @@ def test_a_source_that_changes_on_the_way(source: FileSource, tmp_path: Path) ->
 
 
 def test_a_source_replaced_by_another_file(source: FileSource) -> None:
-    other = Path(source.path + ".new")
-    other.write_bytes(Path(source.path).read_bytes())
+    replacement = Path(source.path + ".new")
+    replacement.write_bytes(Path(source.path).read_bytes())
     assert source.unchanged()
-    other.replace(source.path)
+    replacement.replace(source.path)
     assert not source.unchanged()
 
 

@@ -55,9 +55,9 @@ def test_paths_are_told_without_dots_unless_a_link_is_before_them(tmp_path: Path
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "deep")
     text = '[model]\nprototxt = "../a.prototxt"\nweights = "link/../b.caffemodel"\n'
-    found = read_settings(write(tmp_path / "near", text))
-    assert str(found.prototxt) == str(tmp_path / "a.prototxt")
-    assert str(found.weights) == str(tmp_path / "near" / "link" / ".." / "b.caffemodel")
+    settings = read_settings(write(tmp_path / "near", text))
+    assert str(settings.prototxt) == str(tmp_path / "a.prototxt")
+    assert str(settings.weights) == str(tmp_path / "near" / "link" / ".." / "b.caffemodel")
 
 
 def test_a_mean_may_be_a_file(tmp_path: Path) -> None:

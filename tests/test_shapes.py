@@ -18,9 +18,9 @@ def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
     return infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
 
 
-def two(one: str, other: str) -> str:
+def two(single_level: str, second: str) -> str:
     """For `shapes`: an input x and another, z."""
-    return f'dim: [{one}] }} input: "z" input_shape {{ dim: [{other}]'
+    return f'dim: [{single_level}] }} input: "z" input_shape {{ dim: [{second}]'
 
 
 #: A layer, its inputs; its tops, its params. That they are Caffe's own is shown in parity/.
@@ -116,46 +116,46 @@ FOUND = [
 def test_shapes_of_tops_and_params(
     layer: str, dims: str, tops: list[Shape], params: list[Shape]
 ) -> None:
-    found = shapes(layer, dims)
-    assert [found.blobs[top] for top in ("y", "t") if top in found.blobs] == tops
-    assert list(found.params.get("l", ())) == params
+    inferred = shapes(layer, dims)
+    assert [inferred.blobs[top] for top in ("y", "t") if top in inferred.blobs] == tops
+    assert list(inferred.params.get("l", ())) == params
 
 
 def test_of_layers_of_one_name_the_first_has_the_params() -> None:
     dense = 'type: "InnerProduct" bottom: "x" inner_product_param { num_output: %d } }'
-    found = shapes(
+    inferred = shapes(
         dense.replace('bottom: "x" ', "") % 2
         + 'layer { name: "l" top: "z" '
         + dense.removesuffix("}") % 3
     )
-    assert found.params == {"l": ((2, 120), (2,))}
+    assert inferred.params == {"l": ((2, 120), (2,))}
 
 
 def test_what_was_known_of_a_blob_goes_where_nobody_knows_what_becomes_of_it() -> None:
-    found = flat('layer { name: "m" type: "ShuffleChannel" bottom: "ip" top: "ip" }')
-    assert "ip" not in found.blobs
-    assert "ShuffleChannel" in found.unknown["ip"]
+    inferred = flat('layer { name: "m" type: "ShuffleChannel" bottom: "ip" top: "ip" }')
+    assert "ip" not in inferred.blobs
+    assert "ShuffleChannel" in inferred.unknown["ip"]
 
 
 def test_a_layer_of_an_unknown_type_in_place_keeps_the_shape_of_its_blob() -> None:
-    found = shapes(
+    inferred = shapes(
         'type: "ReLU" } layer { name: "m" type: "Mystery" bottom: "y" bottom: "x" top: "y" top: "z"'
     )
-    assert found.blobs["y"] == found.blobs["x"]
-    assert found.unknown == {
+    assert inferred.blobs["y"] == inferred.blobs["x"]
+    assert inferred.unknown == {
         "z": "layer 'm' is of type Mystery, which Caffe 1.0 gives no fixed shape; "
         "--input-shape z=NxCxHxW gives it"
     }
 
 
 def test_an_unknown_type_in_place_on_an_unknown_blob_is_not_blamed_for_it() -> None:
-    found = shapes(
+    inferred = shapes(
         'type: "Mystery" } layer { name: "m" type: "Other" bottom: "y" top: "y" } '
         'layer { name: "r" type: "ReLU" bottom: "y" top: "z"'
     )
-    assert found.unknown["y"] == found.unknown["z"]
-    assert "type Mystery" in found.unknown["y"]
-    assert all("--input-shape y=" in why for why in found.unknown.values())
+    assert inferred.unknown["y"] == inferred.unknown["z"]
+    assert "type Mystery" in inferred.unknown["y"]
+    assert all("--input-shape y=" in why for why in inferred.unknown.values())
 
 
 def test_bottoms_that_have_to_be_alike() -> None:
@@ -245,12 +245,12 @@ def test_shapes_that_cannot_be(layer: str, what: str) -> None:
 
 
 def test_a_type_that_is_not_known_hides_only_what_is_behind_it() -> None:
-    found = shapes('type: "Mystery"')
-    assert found.blobs == {"x": (1, 4, 5, 6)}
+    inferred = shapes('type: "Mystery"')
+    assert inferred.blobs == {"x": (1, 4, 5, 6)}
     with pytest.raises(NetsurgeryError, match="layer 'l' is of type Mystery"):
-        found.of("y")
+        inferred.of("y")
     with pytest.raises(NetsurgeryError, match="the net has no such blob"):
-        found.of("nothing")
+        inferred.of("nothing")
 
 
 def test_numbers_too_large_for_caffe_are_refused() -> None:
@@ -259,16 +259,16 @@ def test_numbers_too_large_for_caffe_are_refused() -> None:
 
 
 def test_a_net_without_a_declared_shape_is_told_of() -> None:
-    found = infer(NetDefinition.of(Prototxt.parse('input: "x"')))
-    assert found.unknown == {
+    inferred = infer(NetDefinition.of(Prototxt.parse('input: "x"')))
+    assert inferred.unknown == {
         "x": "the prototxt declares no shape for this input; --input-shape x=NxCxHxW gives it"
     }
 
 
 def test_one_level_of_a_pyramid_is_a_pooling() -> None:
     """Nothing is flattened; real Caffe gives N x C x 1 x 1."""
-    one = shapes('type: "SPP" spp_param { pyramid_height: 1 pool: MAX }')
-    assert one.blobs["y"] == (1, 4, 1, 1)
+    single_level = shapes('type: "SPP" spp_param { pyramid_height: 1 pool: MAX }')
+    assert single_level.blobs["y"] == (1, 4, 1, 1)
     two = shapes('type: "SPP" spp_param { pyramid_height: 2 pool: MAX }')
     assert two.blobs["y"] == (1, 20)
 
@@ -289,9 +289,9 @@ def test_a_static_input_beside_states_given() -> None:
         'layer { name: "l" type: "LSTM" bottom: ["x", "cont", "still", "h", "c"] '
         'top: ["y", "hT", "cT"] recurrent_param { num_output: 4 expose_hidden: true } }'
     )
-    found = infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
-    assert found.params["l"] == ((16, 5), (16,), (16, 7), (16, 4))
-    assert found.blobs["hT"] == (1, 2, 4)
+    inferred = infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
+    assert inferred.params["l"] == ((16, 5), (16,), (16, 7), (16, 4))
+    assert inferred.blobs["hT"] == (1, 2, 4)
 
 
 def flat(layers: str) -> Shapes:
@@ -304,21 +304,23 @@ def flat(layers: str) -> Shapes:
 
 
 def test_a_normalize_over_a_flat_blob_keeps_its_shape() -> None:
-    found = flat(
+    inferred = flat(
         'layer { name: "l" type: "Normalize" bottom: "ip" top: "y" '
         "norm_param { channel_shared: false } }"
     )
-    assert (found.blobs["y"], found.params["l"], found.unknown) == ((1, 5), ((5,),), {})
+    assert (inferred.blobs["y"], inferred.params["l"], inferred.unknown) == ((1, 5), ((5,),), {})
 
 
 def test_a_layer_that_is_not_its_forks_hides_only_what_is_behind_it() -> None:
-    found = flat(
+    inferred = flat(
         'layer { name: "l" type: "ShuffleChannel" bottom: "ip" top: "y" } '
         'layer { name: "r" type: "ReLU" bottom: "y" top: "z" }'
     )
     why = "layer 'l' (ShuffleChannel): its bottom has 2 axes; expected N x C x H x W"
-    assert found.blobs == {"x": (1, 4, 5, 6), "ip": (1, 5)}
-    assert found.unknown == dict.fromkeys("yz", f"line 1: {why}; --input-shape y=NxCxHxW gives it")
+    assert inferred.blobs == {"x": (1, 4, 5, 6), "ip": (1, 5)}
+    assert inferred.unknown == dict.fromkeys(
+        "yz", f"line 1: {why}; --input-shape y=NxCxHxW gives it"
+    )
     with pytest.raises(PrototxtError) as caught:
-        found.of("z")
+        inferred.of("z")
     assert caught.value.what == why

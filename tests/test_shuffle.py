@@ -77,10 +77,10 @@ def net_of(text: str) -> NetDefinition:
 @pytest.mark.parametrize("text", [*BOUND.values(), FREE])
 def test_a_shuffle_is_recognised(text: str) -> None:
     net = net_of(text)
-    (found,) = channel_shuffles(net, infer(net))
-    assert [one.name for one in found.layers] == ["a", "b", "s"]
-    assert found.groups == (3, 2)
-    assert found.free is (text == FREE)
+    (shuffle,) = channel_shuffles(net, infer(net))
+    assert [each.name for each in shuffle.layers] == ["a", "b", "s"]
+    assert shuffle.groups == (3, 2)
+    assert shuffle.free is (text == FREE)
 
 
 def test_its_field_is_that_of_the_map() -> None:
@@ -93,8 +93,8 @@ def test_its_field_is_that_of_the_map() -> None:
 def test_written_for_any_size_it_is_free() -> None:
     for text in BOUND.values():
         net = of_any_size(net_of(text), infer(net_of(text)))
-        (found,) = channel_shuffles(net, infer(net))
-        assert found.free
+        (shuffle,) = channel_shuffles(net, infer(net))
+        assert shuffle.free
         assert infer(net).blobs["s"] == (1, 6, 6, 7)
         assert infer(net, {"data": (3, 2, 21, 17)}).blobs["s"] == (3, 6, 10, 8)
     free = net_of(FREE)
@@ -132,7 +132,7 @@ def model(path: Path) -> Path:
         "fc": ("InnerProduct", (5, 4), (5,)),
     }
     layers = [
-        model_layer(name, kind, *(random.standard_normal(one).astype("<f4") for one in each))
+        model_layer(name, kind, *(random.standard_normal(shape).astype("<f4") for shape in each))
         for name, (kind, *each) in shapes.items()
     ]
     return write_model(path, *layers)
@@ -142,27 +142,27 @@ def model(path: Path) -> Path:
 def test_converted_it_is_the_same_map_as_with_shufflenets_layer(text: str, tmp_path: Path) -> None:
     weights = model(tmp_path / "m.caffemodel")
     maps = []
-    for name, one in (("written", text), ("own", OWN)):
+    for name, net_text in (("written", text), ("own", OWN)):
         prototxt = tmp_path / f"{name}.prototxt"
-        prototxt.write_text(HEAD + one + TAIL)
-        made = convert(
+        prototxt.write_text(HEAD + net_text + TAIL)
+        conversion = convert(
             prototxt,
             weights,
             tmp_path / name,
             engine=EngineOptions(choice="embedded"),
             verify=True,
         )
-        assert made.verification is not None
-        assert [check.check.reasons for check in made.verification.maps] == [()]
+        assert conversion.verification is not None
+        assert [check.check.reasons for check in conversion.verification.maps] == [()]
         with (
             open_engine(EngineOptions(threads=1)) as engine,
-            engine.load(made.paths.prototxt, made.paths.weights) as net,
+            engine.load(conversion.paths.prototxt, conversion.paths.weights) as net,
         ):
             picture = np.random.default_rng(2).standard_normal((1, 2, 31, 40)).astype("f4")
             net.reshape({"data": picture.shape})
             maps.append(net.forward({"data": picture}, ["fc-conv"])["fc-conv"])
-        told = "the channel shuffle of 'a' and 'b' and 's' is written for maps of any size"
-        assert (told in made.plan.notes) is (one in BOUND.values())
+        message = "the channel shuffle of 'a' and 'b' and 's' is written for maps of any size"
+        assert (message in conversion.plan.notes) is (net_text in BOUND.values())
     assert maps[0].shape == (1, 5, 10, 13)
     assert maps[0].tobytes() == maps[1].tobytes()
 
@@ -171,9 +171,9 @@ def test_converted_it_is_the_same_map_as_with_shufflenets_layer(text: str, tmp_p
 def test_exported_it_takes_any_size(text: str, tmp_path: Path) -> None:
     weights, tail = model(tmp_path / "m.caffemodel"), TAIL.split('layer { name: "p"')[0]
     results = []
-    for name, one in (("written", text), ("own", OWN)):
+    for name, net_text in (("written", text), ("own", OWN)):
         prototxt = tmp_path / f"{name}.prototxt"
-        prototxt.write_text(HEAD + one + tail)
+        prototxt.write_text(HEAD + net_text + tail)
         netsurgery.export_onnx(prototxt, weights, tmp_path / f"{name}.onnx")
         session = ort.InferenceSession(tmp_path / f"{name}.onnx")
         assert session.get_inputs()[0].shape == ["batch", 2, "data_height", "data_width"]

@@ -45,8 +45,8 @@ def test_nothing_is_left_at_any_moment(tmp_path: Path, name: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded"}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETSURGERY_")}
+    return {**inherited, "PYTHONPATH": str(ROOT), "NETSURGERY_ENGINE": "embedded"}
 
 
 def running(folder: Path, *words: str, before: str = "") -> subprocess.Popen[str]:
@@ -103,9 +103,9 @@ def test_a_net_that_runs_is_not_waited_for(tmp_path: Path) -> None:
     """ONNX Runtime is at it for many seconds, and Python's handlers would wait."""
     (tmp_path / "slow.prototxt").write_text(SLOW)
     (tmp_path / "one.png").write_bytes((ROOT / "examples" / "digits_canvas.png").read_bytes())
-    made = ["init", "slow.prototxt", "-o", "slow.caffemodel", "-q"]
+    command = ["init", "slow.prototxt", "-o", "slow.caffemodel", "-q"]
     subprocess.run(
-        [sys.executable, "-m", "netsurgery", *made], cwd=tmp_path, env=environment(), check=True
+        [sys.executable, "-m", "netsurgery", *command], cwd=tmp_path, env=environment(), check=True
     )
     words = "features one.png --prototxt slow.prototxt --weights slow.caffemodel --blob b -o o.npz"
     process = running(tmp_path, *words.split())

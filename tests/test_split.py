@@ -31,12 +31,14 @@ KINDS = [NVCAFFE, PSPNET, SEGNET]
 HEAD = 'name: "n"\ninput: "x" input_shape { dim: [2, 3, 5, 4] }\n'
 
 
-def made(folder: Path, layer: str, *, factor: float = 1.0, more: str = "") -> tuple[Path, Path]:
+def net_and_weights(
+    folder: Path, layer: str, *, factor: float = 1.0, more: str = ""
+) -> tuple[Path, Path]:
     """A net of that layer, from x to y, and its random weights."""
     net, weights = folder / "net.prototxt", folder / "net.caffemodel"
     net.write_text(f"{HEAD}layer {{ name: 'b' bottom: 'x' top: 'y' {layer} }}  # mine\n{more}")
-    found = next(each for each in NetDefinition.read(net).layers if each.name == "b")
-    write_model(weights, model_layer("b", found.type, *params(net, factor)))
+    split_layer = next(each for each in NetDefinition.read(net).layers if each.name == "b")
+    write_model(weights, model_layer("b", split_layer.type, *params(net, factor)))
     return net, weights
 
 
@@ -74,7 +76,7 @@ def expected(net: Path) -> Array:
 
 @pytest.mark.parametrize("layer", KINDS)
 def test_it_is_the_same_function_of_the_same_numbers(tmp_path: Path, layer: str) -> None:
-    net, weights = made(tmp_path, layer)
+    net, weights = net_and_weights(tmp_path, layer)
     plan, places = edit(net, weights, "split-batch-norm")
     assert plan.notes == ()
     assert places.prototxt is not None
@@ -82,8 +84,8 @@ def test_it_is_the_same_function_of_the_same_numbers(tmp_path: Path, layer: str)
     assert all(types.is_stock(each) for each in new.layers)
     stored = {p.tobytes() for p in params(net)} | {np.ones(1, np.float32).tobytes()}
     with open_weights(places.weights) as model:
-        found = [blob.numpy().tobytes() for each in model.layers for blob in each.blobs]
-    assert set(found) <= stored
+        items = [blob.numpy().tobytes() for each in model.layers for blob in each.blobs]
+    assert set(items) <= stored
     with (
         open_engine(EngineOptions(threads=1)) as engine,
         engine.load(places.prototxt, places.weights) as ran,
@@ -95,7 +97,7 @@ def test_it_is_the_same_function_of_the_same_numbers(tmp_path: Path, layer: str)
 @pytest.mark.caffe
 @pytest.mark.parametrize("layer", KINDS)
 def test_caffe_reads_it(tmp_path: Path, layer: str, caffe_engine: PycaffeEngine) -> None:
-    net, weights = made(tmp_path, layer)
+    net, weights = net_and_weights(tmp_path, layer)
     _, places = edit(net, weights, "split-batch-norm:b")
     assert places.prototxt is not None
     with caffe_engine.load(places.prototxt, places.weights) as ran:
@@ -104,7 +106,7 @@ def test_caffe_reads_it(tmp_path: Path, layer: str, caffe_engine: PycaffeEngine)
 
 
 def test_the_text(tmp_path: Path) -> None:
-    net, weights = made(tmp_path, "include { phase: TEST } " + NVCAFFE)
+    net, weights = net_and_weights(tmp_path, "include { phase: TEST } " + NVCAFFE)
     plan, _ = edit(net, weights, "split-batch-norm")
     assert plan.text == (
         f"{HEAD}layer {{ name: 'b' bottom: 'x' top: 'y' include {{ phase: TEST }} "
@@ -112,11 +114,11 @@ def test_the_text(tmp_path: Path) -> None:
         'layer { name: "b_scale" type: "Scale" bottom: "y" top: "y" include { phase: TEST } '
         "scale_param { bias_term: true } }\n"
     )
-    net, weights = made(tmp_path, PSPNET)
+    net, weights = net_and_weights(tmp_path, PSPNET)
     plan, _ = edit(net, weights, "split-batch-norm")
     assert plan.text is not None
     assert "type: 'BatchNorm' batch_norm_param { eps: 0.25 } }  # mine\n" in plan.text
-    net, weights = made(tmp_path, SEGNET)
+    net, weights = net_and_weights(tmp_path, SEGNET)
     plan, _ = edit(net, weights, "split-batch-norm")
     assert plan.text == (
         f"{HEAD}layer {{ name: 'b' bottom: 'x' top: 'y' "
@@ -125,7 +127,7 @@ def test_the_text(tmp_path: Path) -> None:
 
 
 def test_it_changes_nothing_when_done_again(tmp_path: Path) -> None:
-    net, weights = made(tmp_path, NVCAFFE)
+    net, weights = net_and_weights(tmp_path, NVCAFFE)
     once, _ = edit(net, weights, "split-batch-norm")
     twice, _ = edit(net, weights, "split-batch-norm", "split-batch-norm")
     assert twice.text == once.text
@@ -134,7 +136,7 @@ def test_it_changes_nothing_when_done_again(tmp_path: Path) -> None:
 
 def test_a_name_that_is_taken(tmp_path: Path) -> None:
     more = "layer { name: 'b_scale' type: 'ReLU' bottom: 'y' top: 'z' }\n"
-    net, weights = made(tmp_path, NVCAFFE, more=more)
+    net, weights = net_and_weights(tmp_path, NVCAFFE, more=more)
     plan, _ = edit(net, weights, "split-batch-norm")
     assert [layer.name for layer in plan.added] == ["b", "b_scale2"]
 
@@ -178,7 +180,9 @@ def test_refusals(tmp_path: Path, layer: str, factor: float, what: str) -> None:
     if "'p'" in layer:
         more = f"layer {{ name: 'other' bottom: 'x' top: 'z' {layer} }}\n"
     forks = "filler" in layer
-    net, weights = made(tmp_path, layer, factor=factor, more=more) if forks else stock(tmp_path)
+    net, weights = (
+        net_and_weights(tmp_path, layer, factor=factor, more=more) if forks else stock(tmp_path)
+    )
     with pytest.raises(SurgeryError) as caught:
         edit(net, weights, "split-batch-norm:b")
     assert what in str(caught.value)
@@ -195,7 +199,7 @@ def stock(folder: Path) -> tuple[Path, Path]:
 
 def test_all_that_can_be_are_split_and_the_rest_is_noted(tmp_path: Path) -> None:
     learning = "layer { name: 'l' type: 'BN' bottom: 'y' top: 'z' bn_param { scale_filler { } } }\n"
-    net, weights = made(tmp_path, PSPNET, more=learning)
+    net, weights = net_and_weights(tmp_path, PSPNET, more=learning)
     values = [np.ones((1, 3, 1, 1), np.float32)] * 2
     write_model(weights, model_layer("b", "BN", *params(net)), model_layer("l", "BN", *values))
     plan, _ = edit(net, weights, "split-batch-norm")

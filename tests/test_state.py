@@ -18,18 +18,18 @@ layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
 """
 
 
-def net(text: str, *given: object) -> NetDefinition:
-    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"), NetState(*given))  # type: ignore[arg-type]
+def net(text: str, *state_arguments: object) -> NetDefinition:
+    return NetDefinition.of(Prototxt.parse(text, "n.prototxt"), NetState(*state_arguments))  # type: ignore[arg-type]
 
 
-def kept(rules: str, *given: object, state: str = "") -> bool:
+def is_included(rules: str, *state_arguments: object, state: str = "") -> bool:
     layer = f'layer {{ name: "r" type: "ReLU" bottom: "x" top: "y" {rules} }}'
     always = 'layer { name: "s" type: "ReLU" bottom: "x" top: "z" }'
-    return len(net(f'{state} input: "x" {layer} {always}', *given).layers) > 1
+    return len(net(f'{state} input: "x" {layer} {always}', *state_arguments).layers) > 1
 
 
 @pytest.mark.parametrize(
-    ("rules", "given", "wanted"),
+    ("rules", "state_arguments", "expected"),
     [
         ("include { }", ("TEST",), True),
         ("exclude { }", ("TEST",), False),
@@ -46,16 +46,20 @@ def kept(rules: str, *given: object, state: str = "") -> bool:
         ("include { max_level: -2 }", ("TEST", -2), True),
     ],
 )
-def test_every_kind_of_rule(rules: str, given: tuple[object, ...], wanted: bool) -> None:
-    assert kept(rules, *given) is wanted
+def test_every_kind_of_rule(
+    rules: str, state_arguments: tuple[object, ...], expected: bool
+) -> None:
+    assert is_included(rules, *state_arguments) is expected
 
 
 def test_the_texts_own_state_adds_stages_and_no_more() -> None:
     state = "state { phase: TRAIN level: 3 stage: 'own' }"
     assert net(state, "TEST", 2, ("own", "given")).state == NetState("TEST", 2, ("own", "given"))
-    assert kept("include { stage: 'own' stage: 'given' }", "TEST", 0, ("given",), state=state)
-    assert not kept("include { phase: TRAIN }", "TEST", state=state)
-    assert not kept("include { min_level: 3 }", "TEST", state=state)
+    assert is_included(
+        "include { stage: 'own' stage: 'given' }", "TEST", 0, ("given",), state=state
+    )
+    assert not is_included("include { phase: TRAIN }", "TEST", state=state)
+    assert not is_included("include { min_level: 3 }", "TEST", state=state)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ def test_the_texts_own_state_adds_stages_and_no_more() -> None:
 )
 def test_rules_that_caffe_refuses(rules: str, what: str) -> None:
     with pytest.raises(NetsurgeryError, match=f": {what}$"):
-        kept(rules)
+        is_included(rules)
 
 
 def test_a_state_that_caffe_refuses() -> None:
@@ -98,9 +102,9 @@ HINT = (
 
 
 def test_what_follows_from_stages_says_so() -> None:
-    for given in ((), ("c",)):
+    for stages in ((), ("c",)):
         with pytest.raises(NetsurgeryError) as caught:
-            net(TWO_STAGES, "TEST", 0, given)
+            net(TWO_STAGES, "TEST", 0, stages)
         assert str(caught.value) == (
             "n.prototxt:4:7: layer 'r' (ReLU): its bottom 'x' is made by no layer before it" + HINT
         )

@@ -23,34 +23,34 @@ _PIN = re.compile(r"([a-z0-9-]+)==([^ ;]+)(?: ; (.+))?")
 def project() -> dict[str, Any]:
     toml = "tomllib" if importlib.util.find_spec("tomllib") else "tomli"
     loads = importlib.import_module(toml).loads
-    found: dict[str, Any] = loads((ROOT / "pyproject.toml").read_text())
-    return found
+    document: dict[str, Any] = loads((ROOT / "pyproject.toml").read_text())
+    return document
 
 
-def wanted(lock: str) -> list[str]:
+def requirements_of(lock: str) -> list[str]:
     """The requirements that a lock is made from."""
     if lock == "runtime.txt":
-        found: list[str] = project()["project"]["dependencies"]
+        requirements: list[str] = project()["project"]["dependencies"]
     else:
-        found = project()["dependency-groups"]["release"]
-        assert set(project()["build-system"]["requires"]) <= set(found)
-    return found
+        requirements = project()["dependency-groups"]["release"]
+        assert set(project()["build-system"]["requires"]) <= set(requirements)
+    return requirements
 
 
 def pins(lock: str) -> list[tuple[str, str, str, list[str]]]:
     """Name, version, marker and hashes of each pin; nothing else may stand in the file."""
-    found: list[tuple[str, str, str, list[str]]] = []
+    pinned: list[tuple[str, str, str, list[str]]] = []
     for line in (ROOT / "requirements" / lock).read_text().splitlines():
         entry = line.removesuffix(" \\")
         if entry.lstrip().startswith("#"):
             continue
         if entry.startswith("    --hash="):
-            found[-1][3].append(entry.removeprefix("    --hash="))
+            pinned[-1][3].append(entry.removeprefix("    --hash="))
             continue
         match = _PIN.fullmatch(entry)
         assert match is not None, f"{lock}: {line!r} is not pinned"
-        found.append((match[1], match[2], match[3] or "", []))
-    return found
+        pinned.append((match[1], match[2], match[3] or "", []))
+    return pinned
 
 
 def canonical(name: str) -> str:
@@ -65,11 +65,11 @@ def packaging() -> Any:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_file_is_pinned_by_hash(lock: str) -> None:
-    found = pins(lock)
-    assert len(found) > 5
-    for name, _, _, hashes in found:
+    pinned = pins(lock)
+    assert len(pinned) > 5
+    for name, _, _, hashes in pinned:
         assert hashes, f"{name} has no hash"
-        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", one) for one in hashes), name
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in hashes), name
         assert len(set(hashes)) == len(hashes)
 
 
@@ -88,11 +88,13 @@ def test_what_pyproject_asks_for_is_pinned_once_for_each_python(lock: str, pytho
     requirements = packaging()
     markers = importlib.import_module("packaging.markers")
     environment = {"python_version": python, "python_full_version": f"{python}.9"}
-    here = [pin for pin in pins(lock) if not pin[2] or markers.Marker(pin[2]).evaluate(environment)]
-    names = [name for name, *_ in here]
+    applicable = [
+        pin for pin in pins(lock) if not pin[2] or markers.Marker(pin[2]).evaluate(environment)
+    ]
+    names = [name for name, *_ in applicable]
     assert len(set(names)) == len(names)
-    versions = {name: version for name, version, *_ in here}
-    for line in wanted(lock):
+    versions = {name: version for name, version, *_ in applicable}
+    for line in requirements_of(lock):
         asked = requirements.Requirement(line)
         if asked.marker is None or asked.marker.evaluate(environment):
             version = versions.get(canonical(asked.name))

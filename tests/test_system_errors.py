@@ -51,7 +51,7 @@ class Broken:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of `every_command` in the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.prototxt").write_text(GOOD)
@@ -60,19 +60,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def clear(folder: Path, kept: set[str]) -> set[str]:
+def clear(folder: Path, names: set[str]) -> set[str]:
     """Take away what is not to be there; returns it."""
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*")} - kept
-    for name in sorted(found, reverse=True):
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*")} - names
+    for name in sorted(left, reverse=True):
         path = folder / name
         path.rmdir() if path.is_dir() else path.unlink()
-    return found
+    return left
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_call_that_fails(
-    here: Path,
+    current_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
@@ -80,10 +80,10 @@ def test_a_call_that_fails(
 ) -> None:
     words = [name, *COMMANDS[name][-1].replace("NET", "good.prototxt").split()]
     assert run(words) == 0  # and all is imported
-    kept = {path.name for path in here.iterdir()} - {"out"}
-    kept -= {path for path in kept if path.startswith("out")}
+    names = {path.name for path in current_folder.iterdir()} - {"out"}
+    names -= {path for path in names if path.startswith("out")}
     for turn in range(10_000):
-        clear(here, kept)
+        clear(current_folder, names)
         capsys.readouterr()
         broken = Broken(turn, number)
         with monkeypatch.context() as patch:
@@ -94,23 +94,23 @@ def test_a_call_that_fails(
         if not broken.failed:
             break
         out, err = capsys.readouterr()
-        told = f"{broken.failed} at {turn}: code {code}, {err!r}"
-        assert code in (0, 1, 2), told
+        message = f"{broken.failed} at {turn}: code {code}, {err!r}"
+        assert code in (0, 1, 2), message
         if name == "check" and code == 1:  # that is what it found, and said so
-            assert "error" in out, told
+            assert "error" in out, message
         elif code:
-            assert err.count("\n") == 1, told
-            assert err.startswith("error: "), told
-            assert any(n in err for n in NAMES), told
-        left = {path for path in clear(here, kept) if path.endswith("netsurgery-tmp")}
-        assert not left or broken.failed == "unlink", told
+            assert err.count("\n") == 1, message
+            assert err.startswith("error: "), message
+            assert any(n in err for n in NAMES), message
+        left = {path for path in clear(current_folder, names) if path.endswith("netsurgery-tmp")}
+        assert not left or broken.failed == "unlink", message
     assert turn > 5
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "upgrade")])
 @pytest.mark.parametrize("which", ["good.caffemodel", "good.prototxt"])
 def test_an_input_that_is_cut_once_it_is_open(
-    here: Path,
+    current_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
@@ -127,7 +127,7 @@ def test_an_input_that_is_cut_once_it_is_open(
     words = [name, *COMMANDS[name][-1].replace("NET", "good.prototxt").split()]
     if which not in words:
         words[1:] = ["good.caffemodel", "good.caffemodel"]
-    before = {path.name for path in here.iterdir()}
+    before = {path.name for path in current_folder.iterdir()}
     monkeypatch.setattr(FileSource, "__init__", opened)
     code = run(words)
     out, err = capsys.readouterr()
@@ -137,4 +137,4 @@ def test_an_input_that_is_cut_once_it_is_open(
         assert err.count("\n") == 1, err
         assert f"{which}: " in err, err
     assert code in (1, 2)
-    assert {path.name for path in here.iterdir()} == before
+    assert {path.name for path in current_folder.iterdir()} == before

@@ -67,12 +67,14 @@ WRITERS = {
 
 
 def test_nothing_is_printed_but_through_one_door() -> None:
-    found = set()
+    modules = set()
     for path in PACKAGE.rglob("*.py"):
-        calls = [one for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Call)]
+        calls = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        ]
         if any(WRITES.match(ast.unparse(call)) for call in calls):
-            found.add(str(path.relative_to(PACKAGE)))
-    assert found <= WRITERS
+            modules.add(str(path.relative_to(PACKAGE)))
+    assert modules <= WRITERS
 
 
 #: Runs command lines one after another as the command does, with a line between them.
@@ -138,10 +140,10 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Line]]:
             words = [command.encode(), *way.encode().split(b" ")]
             for name in nets:
                 for more in ([], [b"--json"], [b"--dry-run"], [b"-v"]):
-                    given = [name + evil if word == b"NET" else word for word in words]
+                    arguments = [name + evil if word == b"NET" else word for word in words]
                     if name == b"names" and b"NET good.caffemodel" in b" ".join(words):
-                        given[words.index(b"NET") + 1] = b"names.caffemodel"
-                    lines.append(([*given, *more], {}))
+                        arguments[words.index(b"NET") + 1] = b"names.caffemodel"
+                    lines.append(([*arguments, *more], {}))
             replaced = [evil if word.startswith(b"out") else word for word in words]
             lines.append((replaced, {}))  # no such file NET, and an output of that name
         lines += [([command.encode(), b"--" + evil], {}), ([command.encode(), b"--help"], {})]

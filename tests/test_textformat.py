@@ -221,7 +221,7 @@ def test_edits_are_made_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "made"),
+    ("text", "expected"),
     [
         ("a: 1 b: 2\n c: 3 \n", "a: 1\n c: 3 \n"),
         ("a: 1 b: 2\r\n", "a: 1\r\n"),
@@ -230,12 +230,12 @@ def test_edits_are_made_together() -> None:
         ("b: 2\n", "\n"),
     ],
 )
-def test_an_edit_leaves_no_blanks_at_the_end_of_its_line(text: str, made: str) -> None:
+def test_an_edit_leaves_no_blanks_at_the_end_of_its_line(text: str, expected: str) -> None:
     root = parse(text)
     edits = Edits(root.source)
     for start, end in root.places("b"):
         edits.replace(start, end, "")
-    assert edits.apply() == made
+    assert edits.apply() == expected
 
 
 def test_edits_that_overlap_are_refused() -> None:
@@ -285,18 +285,18 @@ def test_respelling_is_parsing_the_new_text(new: list[str]) -> None:
     form = 'a: {} # one\nb {{ dim: [{}, {}] c <d: {};>, e: [] f: "s" }}\ninput_dim:{}\ng: true'
     root = parse(form.format(*["100"] * 5), "n.prototxt")
     numbers = [scalar for scalar in scalars(root) if scalar.kind == "number"]
-    made = respelled(root, dict(zip(numbers, new, strict=True)))
-    assert made.source.text == form.format(*new)
-    assert tree(made) == tree(parse(form.format(*new)))
-    assert made.source.path == "n.prototxt"
+    respelled_root = respelled(root, dict(zip(numbers, new, strict=True)))
+    assert respelled_root.source.text == form.format(*new)
+    assert tree(respelled_root) == tree(parse(form.format(*new)))
+    assert respelled_root.source.path == "n.prototxt"
     assert root.source.text == form.format(*["100"] * 5)
 
 
 def scalars(message: Message) -> list[Scalar]:
-    found: list[Scalar] = []
+    collected: list[Scalar] = []
     for field in message.fields:
-        found += scalars(field.value) if isinstance(field.value, Message) else [field.value]
-    return found
+        collected += scalars(field.value) if isinstance(field.value, Message) else [field.value]
+    return collected
 
 
 @pytest.mark.parametrize(

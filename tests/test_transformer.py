@@ -164,9 +164,9 @@ def test_a_very_long_picture_needs_little_memory() -> None:
 def test_the_net_is_not_handed_the_picture_itself() -> None:
     pixels = RGB.copy()
     maker = Transformer(3, raw_scale=2.0)
-    one, _ = maker.blob(picture(pixels), (6, 8))
+    blob, _ = maker.blob(picture(pixels), (6, 8))
     two, _ = maker.blob(picture(pixels), (6, 8))
-    assert np.array_equal(one, two)
+    assert np.array_equal(blob, two)
     assert np.array_equal(pixels, RGB)
 
 

@@ -75,11 +75,11 @@ def held(path: Path) -> dict[str, list[Array]]:
 
 
 def assert_held(path: Path, expected: Weights) -> None:
-    found = held(path)
-    assert set(found) == set(expected)
+    actual = held(path)
+    assert set(actual) == set(expected)
     for name, arrays in expected.items():
-        assert [a.shape for a in found[name]] == [a.shape for a in arrays], name
-        assert [a.tobytes() for a in found[name]] == [a.tobytes() for a in arrays], name
+        assert [a.shape for a in actual[name]] == [a.shape for a in arrays], name
+        assert [a.tobytes() for a in actual[name]] == [a.tobytes() for a in arrays], name
 
 
 def run(
@@ -94,11 +94,11 @@ def run(
     return plan
 
 
-def told(plan: TransplantPlan) -> list[tuple[str, str, str]]:
+def transfers_of(plan: TransplantPlan) -> list[tuple[str, str, str]]:
     """(outcome, from, to), a param as "layer[0]"."""
 
-    def param(found: tuple[str, int] | None) -> str:
-        return "" if found is None else f"{found[0]}[{found[1]}]"
+    def param(outcomes: tuple[str, int] | None) -> str:
+        return "" if outcomes is None else f"{outcomes[0]}[{outcomes[1]}]"
 
     return [(t.outcome, param(t.source), param(t.target)) for t in plan.transfers]
 
@@ -129,9 +129,9 @@ def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def fed(path: Path, kind: str = "Data") -> Path:
     """The net of `path`, its input a data layer that says no shape."""
     text = path.read_text().split("\n", 1)[1]
-    made = path.with_name(f"{kind}.prototxt")
-    made.write_text(f'layer {{ name: "x" type: "{kind}" top: "x" top: "label" }}\n{text}')
-    return made
+    net_path = path.with_name(f"{kind}.prototxt")
+    net_path.write_text(f'layer {{ name: "x" type: "{kind}" top: "x" top: "label" }}\n{text}')
+    return net_path
 
 
 def test_a_data_layer_does_not_stop_what_needs_no_shape(
@@ -161,7 +161,7 @@ def test_what_an_unknown_shape_hides_is_copied_only_where_the_layers_are_alike(
 
 def test_copied(lenet: tuple[Path, Path], out: Path) -> None:
     plan = run(lenet, (lenet[0], None), out)
-    assert told(plan) == [("copied", p, p) for p in ("c[0]", "c[1]", "fc[0]", "fc[1]")]
+    assert transfers_of(plan) == [("copied", p, p) for p in ("c[0]", "c[1]", "fc[0]", "fc[1]")]
     assert plan.counts == {
         "copied": 4, "reshaped": 0, "transposed": 0, "reordered": 0, "sliced": 0, "dropped": 0,
         "unmatched": 0,
@@ -173,7 +173,7 @@ def test_reshaped(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
     layers = conv("c", 5, "kernel_size: 2"), conv("fc-conv", 3, "kernel_h: 2 kernel_w: 3")
     dense = net(tmp_path, "to.prototxt", *layers)
     plan = run(lenet, (dense, None), out, NameRule(suffix="-conv"))
-    assert told(plan) == [
+    assert transfers_of(plan) == [
         ("copied", "c[0]", "c[0]"),
         ("copied", "c[1]", "c[1]"),
         ("reshaped", "fc[0]", "fc-conv[0]"),
@@ -199,7 +199,7 @@ def test_turned(tmp_path: Path, out: Path, old: bool, new: bool) -> None:
     )
     target = net(tmp_path, "to.prototxt", ip("fc", 3, flags[new]))
     plan = run((source, weights), (target, None), out)
-    assert told(plan)[0][0] == ("copied" if old == new else "transposed")
+    assert transfers_of(plan)[0][0] == ("copied" if old == new else "transposed")
     assert_held(out, {"fc": [np.ascontiguousarray(weight.T) if new else weight, numbered(3)]})
 
 
@@ -217,7 +217,7 @@ def test_turned_into_a_convolution(tmp_path: Path, out: Path, back: bool) -> Non
     source, target = ("conv", "fc") if back else ("fc", "conv")
     weights = model(tmp_path / "from.caffemodel", {"fc": [arrays[source]]})
     plan = run((nets[source], weights), (nets[target], None), out)
-    assert told(plan) == [("transposed", "fc[0]", "fc[0]")]
+    assert transfers_of(plan) == [("transposed", "fc[0]", "fc[0]")]
     assert_held(out, {"fc": [arrays[target]]})
 
 
@@ -229,7 +229,7 @@ def test_a_legacy_blob_is_reshaped_in_a_new_file(tmp_path: Path) -> None:
     data[4] = len(data) - 5
     (tmp_path / "v1").write_bytes(data)
     plan = run((old, tmp_path / "v1"), (old, None), tmp_path / "out.h5")
-    assert told(plan) == [("copied", "ip1[0]", "ip1[0]")]
+    assert transfers_of(plan) == [("copied", "ip1[0]", "ip1[0]")]
     assert_held(tmp_path / "out.h5", {"ip1": [numbered(2, 3, start=1)]})
     # The file of 2014 as the target: it stays what it is, byte for byte.
     run((old, tmp_path / "out.h5"), (old, tmp_path / "v1"), tmp_path / "out.caffemodel")
@@ -241,13 +241,13 @@ def test_a_layer_is_added_to_a_file_of_2014(tmp_path: Path) -> None:
     weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(2, 3)]})
     (tmp_path / "v1").write_bytes(b"\x12\x08\x22\x04relu\x28\x12")
     run((old, weights), (old, tmp_path / "v1"), tmp_path / "out.caffemodel")
-    with Caffemodel.open(tmp_path / "out.caffemodel") as made:
-        assert [(one.name, one.type) for one in made.layers] == [
+    with Caffemodel.open(tmp_path / "out.caffemodel") as written:
+        assert [(layer.name, layer.type) for layer in written.layers] == [
             ("relu", "ReLU"),
             ("fc", "InnerProduct"),
         ]
-        assert made.generation == "V1"
-        assert made.layers[1].blobs[0].numpy().tobytes() == floats(*range(6))
+        assert written.generation == "V1"
+        assert written.layers[1].blobs[0].numpy().tobytes() == floats(*range(6))
 
 
 def test_dropped_and_left(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
@@ -255,7 +255,7 @@ def test_dropped_and_left(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -
         tmp_path, "to.prototxt", conv("c", 5, "kernel_size: 2", "bias_term: false"), ip("new", 4)
     )
     plan = run(lenet, (target, None), out)
-    assert told(plan) == [
+    assert transfers_of(plan) == [
         ("copied", "c[0]", "c[0]"),
         ("unmatched", "", "new[0]"),
         ("unmatched", "", "new[1]"),
@@ -282,7 +282,7 @@ def test_what_the_target_has_is_kept(lenet: tuple[Path, Path], tmp_path: Path, o
     for name in ("to.caffemodel", "to.caffemodel.h5"):
         weights = model(tmp_path / name, own)
         plan = run(lenet, (target, weights), out, strict=True)
-        assert [t for t in told(plan) if t[0] == "unmatched"] == [
+        assert [t for t in transfers_of(plan) if t[0] == "unmatched"] == [
             ("unmatched", "", "new[0]"),
             ("unmatched", "", "new[1]"),
         ]
@@ -318,24 +318,24 @@ def test_sizes_that_differ_are_refused_all_at_once(
 def test_sliced(tmp_path: Path, out: Path, old: bool, new: bool) -> None:
     flags = {False: "", True: "transpose: true"}
 
-    def kept(weight: Array, turned: bool) -> Array:
+    def turned_if(weight: Array, turned: bool) -> Array:
         return np.ascontiguousarray(weight.T) if turned else weight
 
     source = net(tmp_path, "from.prototxt", ip("fc", 5, flags[old]), shape="1, 6")
     weights = model(
         tmp_path / "from.caffemodel",
-        {"fc": [kept(numbered(5, 6), old), numbered(5, start=60)]},
+        {"fc": [turned_if(numbered(5, 6), old), numbered(5, start=60)]},
     )
     target = net(tmp_path, "to.prototxt", ip("fc", 3, flags[new]), shape="1, 8")
     own = model(
         tmp_path / "to.caffemodel",
-        {"fc": [kept(numbered(3, 8, start=500), new), numbered(3, start=900)]},
+        {"fc": [turned_if(numbered(3, 8, start=500), new), numbered(3, start=900)]},
     )
     plan = run((source, weights), (target, own), out, cut=True)
     assert plan.counts["sliced"] == 2
-    wanted = numbered(3, 8, start=500)
-    wanted[:3, :6] = numbered(5, 6)[:3, :6]
-    assert_held(out, {"fc": [kept(wanted, new), numbered(5, start=60)[:3]]})
+    expected = numbered(3, 8, start=500)
+    expected[:3, :6] = numbered(5, 6)[:3, :6]
+    assert_held(out, {"fc": [turned_if(expected, new), numbered(5, start=60)[:3]]})
 
 
 def test_fewer_classes_of_a_convolved_classifier(
@@ -443,7 +443,9 @@ def test_an_inner_product_over_the_last_axes_has_no_window(tmp_path: Path, out: 
     weights = model(tmp_path / "from.caffemodel", {"fc": [numbered(3, 12)]})
     layer = conv("fc", 3, "kernel_size: 1", "bias_term: false")
     target = net(tmp_path, "to.prototxt", layer, shape="1, 12, 1, 1")
-    assert told(run((source, weights), (target, None), out)) == [("reshaped", "fc[0]", "fc[0]")]
+    assert transfers_of(run((source, weights), (target, None), out)) == [
+        ("reshaped", "fc[0]", "fc[0]")
+    ]
     assert_held(out, {"fc": [numbered(3, 12, 1, 1)]})
 
 
@@ -456,7 +458,7 @@ def test_a_legacy_blob_whose_net_does_not_tell_its_shape(tmp_path: Path, out: Pa
     wide = conv("fc", 2, "kernel_h: 1 kernel_w: 3", "bias_term: false")
     target = net(tmp_path, "to.prototxt", wide)
     plan = run((source, tmp_path / "old"), (target, None), out)
-    assert told(plan) == [("reshaped", "fc[0]", "fc[0]")]
+    assert transfers_of(plan) == [("reshaped", "fc[0]", "fc[0]")]
     assert_held(out, {"fc": [numbered(2, 2, 1, 3)]})
 
 
@@ -466,8 +468,8 @@ def test_a_layer_that_may_have_params_is_not_written_without_them(
     layers = conv("c", 5, "kernel_size: 2"), 'name: "m" type: "Martian"'
     target = net(tmp_path, "to.prototxt", *layers)
     run(lenet, (target, None), tmp_path / "out.caffemodel")
-    with Caffemodel.open(tmp_path / "out.caffemodel") as made:
-        assert [layer.name for layer in made.layers] == ["c"]
+    with Caffemodel.open(tmp_path / "out.caffemodel") as written:
+        assert [layer.name for layer in written.layers] == ["c"]
 
 
 def test_half_a_layer_is_refused(tmp_path: Path, out: Path) -> None:
@@ -487,16 +489,16 @@ def test_weights_that_are_not_of_their_net(
     lenet: tuple[Path, Path], tmp_path: Path, out: Path
 ) -> None:
     wrong = {"fc": [numbered(3)], "c": [numbered(5, 2, 2, 2), numbered(6)]}
-    other = model(tmp_path / "other.caffemodel", wrong)
+    misfit = model(tmp_path / "other.caffemodel", wrong)
     what = (
-        f"layer 'c': param 1 is 6 in {other}, expected 5; "
-        f"layer 'fc': {other} has 1 params for it, expected 2"
+        f"layer 'c': param 1 is 6 in {misfit}, expected 5; "
+        f"layer 'fc': {misfit} has 1 params for it, expected 2"
     )
-    assert refused((lenet[0], other), (lenet[0], None), out) == what
-    assert refused(lenet, (lenet[0], other), out) == what
+    assert refused((lenet[0], misfit), (lenet[0], None), out) == what
+    assert refused(lenet, (lenet[0], misfit), out) == what
     # Nothing more is said of a layer that is not what its own net says.
     less = net(tmp_path, "less.prototxt", conv("c", 4, "kernel_size: 2"), ip("fc", 2))
-    assert refused((lenet[0], other), (less, None), out) == what
+    assert refused((lenet[0], misfit), (less, None), out) == what
 
 
 def test_two_layers_of_one_name(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
@@ -511,7 +513,7 @@ def test_two_layers_of_one_name(lenet: tuple[Path, Path], tmp_path: Path, out: P
 def test_pairs(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -> None:
     target = net(tmp_path, "to.prototxt", conv("first", 5, "kernel_size: 2"), ip("fc", 3))
     plan = run(lenet, (target, None), out, NameRule({"c": "first", "fc": ""}))
-    assert [t[0] for t in told(plan)] == [
+    assert [t[0] for t in transfers_of(plan)] == [
         "copied",
         "copied",
         "unmatched",
@@ -550,15 +552,15 @@ def test_two_nets_joined_by_two_transplants(lenet: tuple[Path, Path], tmp_path: 
     (tmp_path / "joined.prototxt").write_text(text)
     joined, first, second = (tmp_path / name for name in ("joined.prototxt", "1", "2"))
     weights = held(lenet[1])
-    other = {name: [array + 1000 for array in arrays] for name, arrays in weights.items()}
+    more_weights = {name: [array + 1000 for array in arrays] for name, arrays in weights.items()}
     run(lenet, (joined, None), first, NameRule(prefix="a/"))
-    changed = lenet[0], model(tmp_path / "other.caffemodel", other)
+    changed = lenet[0], model(tmp_path / "other.caffemodel", more_weights)
     plan = run(changed, (joined, first), second, NameRule(prefix="b/"), strict=True)
     assert plan.counts["unmatched"] == plan.counts["copied"] == 4
     assert_held(
         second,
         {f"a/{name}": arrays for name, arrays in weights.items()}
-        | {f"b/{name}": arrays for name, arrays in other.items()},
+        | {f"b/{name}": arrays for name, arrays in more_weights.items()},
     )
 
 
@@ -566,11 +568,11 @@ def test_two_nets_joined_by_two_transplants(lenet: tuple[Path, Path], tmp_path: 
 def test_twice_is_once(lenet: tuple[Path, Path], tmp_path: Path, form: str) -> None:
     layers = conv("c", 5, "kernel_size: 2"), conv("fc", 3, "kernel_h: 2 kernel_w: 3")
     target = net(tmp_path, "to.prototxt", *layers)
-    one, two, three = (tmp_path / f"{number}{form}" for number in (1, 2, 3))
-    run(lenet, (target, None), one)
+    first, two, three = (tmp_path / f"{number}{form}" for number in (1, 2, 3))
+    run(lenet, (target, None), first)
     run(lenet, (target, None), two)
-    run(lenet, (target, one), three)
-    assert one.read_bytes() == two.read_bytes() == three.read_bytes()
+    run(lenet, (target, first), three)
+    assert first.read_bytes() == two.read_bytes() == three.read_bytes()
 
 
 def test_bytes_that_are_not_replaced_stay(lenet: tuple[Path, Path], tmp_path: Path) -> None:
@@ -579,8 +581,8 @@ def test_bytes_that_are_not_replaced_stay(lenet: tuple[Path, Path], tmp_path: Pa
     strange = b"\xca\x3e\x03abc" + own.read_bytes() + b"\xd2\x3e\x02yz"
     (tmp_path / "to.caffemodel").write_bytes(strange)
     run(lenet, (lenet[0], tmp_path / "to.caffemodel"), tmp_path / "out")
-    made = (tmp_path / "out").read_bytes()
-    assert made.startswith(strange)
+    written = (tmp_path / "out").read_bytes()
+    assert written.startswith(strange)
     assert list(held(tmp_path / "out")) == ["other", "c", "fc"]
 
 
@@ -641,8 +643,10 @@ def test_types_and_blobs_of_the_net_are_in_a_new_caffemodel(
     lenet: tuple[Path, Path], tmp_path: Path
 ) -> None:
     run(lenet, (lenet[0], None), tmp_path / "out")
-    with Caffemodel.open(tmp_path / "out") as made:
-        assert [(one.name, one.type, one.bottoms, one.tops) for one in made.layers] == [
+    with Caffemodel.open(tmp_path / "out") as written:
+        assert [
+            (layer.name, layer.type, layer.bottoms, layer.tops) for layer in written.layers
+        ] == [
             ("c", "Convolution", ("x",), ("t0",)),
             ("fc", "InnerProduct", ("t0",), ("t1",)),
         ]

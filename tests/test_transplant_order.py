@@ -88,10 +88,10 @@ def test_every_net_into_every_other(source: str, target: str, tmp_path: Path) ->
         write_transplant(plan, tmp_path / "out.caffemodel")
         outcomes = {t.target: t.outcome for t in plan.transfers}
     with open_weights(tmp_path / "out.caffemodel") as weights:
-        made = {one.name: [blob.numpy() for blob in one.blobs] for one in weights.layers}
-    assert made["fc"][0].shape == NETS[target][1].shape
-    assert made["fc"][0].tobytes() == NETS[target][1].tobytes()
-    assert made["fc"][1].tobytes() == BIAS.tobytes()
+        params = {layer.name: [blob.numpy() for blob in layer.blobs] for layer in weights.layers}
+    assert params["fc"][0].shape == NETS[target][1].shape
+    assert params["fc"][0].tobytes() == NETS[target][1].tobytes()
+    assert params["fc"][1].tobytes() == BIAS.tobytes()
     plain = {"convolution", "map", "map, turned"}
     moved = source.removesuffix(", turned") != target.removesuffix(", turned")
     both = {source, target} <= plain
@@ -107,24 +107,29 @@ def test_both_nets_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(["transplant", *ends, "-o", str(out)]) == 0
     assert "1 reordered" in capsys.readouterr().out
     assert run(["verify", *ends, str(out), "--engine", "embedded"]) == 0
-    told = capsys.readouterr().out
-    assert "params: 3 equal, 1 reordered\n" in told
+    printed = capsys.readouterr().out
+    assert "params: 3 equal, 1 reordered\n" in printed
     assert (
         "note: the columns of 'fc' lie in another order in the second net, which the same "
         "function needs: the two nets lay out the map before it differently"
-    ) in told
+    ) in printed
     assert run(["verify", *ends, str(out), "--engine", "embedded", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert [one["status"] for one in facts["params"]] == ["equal", "equal", "reordered", "equal"]
+    assert [param["status"] for param in facts["params"]] == [
+        "equal",
+        "equal",
+        "reordered",
+        "equal",
+    ]
 
 
 def test_numbers_that_differ_are_different_in_any_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = written(tmp_path, "old", *NETS["(1, 2, 0)"])
-    other = WEIGHT.copy()
-    other[4, 3, 2, 1] += 1
-    new = written(tmp_path, "new", CONVOLVED, other)
+    changed = WEIGHT.copy()
+    changed[4, 3, 2, 1] += 1
+    new = written(tmp_path, "new", CONVOLVED, changed)
     ends = [str(path) for path in (*old, *new)]
     assert run(["verify", *ends, "--engine", "embedded"]) == 1
     assert "params: 3 equal, 1 different (fc[0])" in capsys.readouterr().out
@@ -143,12 +148,12 @@ def refused(tmp_path: Path, source: str, target: str, shape: tuple[int, ...]) ->
 
 def test_another_map_is_refused(tmp_path: Path) -> None:
     """2 x 4 x 3 has as many numbers."""
-    other = HEAD.replace("num_output: 4", "num_output: 2").replace("7, 5", "9, 7")
-    target = other[len(HEAD.splitlines()[0]) + 1 :].replace('"c"', '"d"') + fc("d")
+    smaller_head = HEAD.replace("num_output: 4", "num_output: 2").replace("7, 5", "9, 7")
+    target = smaller_head[len(HEAD.splitlines()[0]) + 1 :].replace('"c"', '"d"') + fc("d")
     target = target.replace('bottom: "data"', 'bottom: "e"')
     wide = 'input: "e" input_shape { dim: [1, 2, 9, 7] }\n'
-    told = refused(tmp_path, permute((1, 2, 0)) + fc("f"), wide + target, (5, 24))
-    assert told == (
+    message = refused(tmp_path, permute((1, 2, 0)) + fc("f"), wide + target, (5, 24))
+    assert message == (
         "layer 'fc': param 0 is for a window of 4x3x2, expected one for 2x4x3 (in 'fc')"
     )
 
@@ -161,8 +166,8 @@ def test_an_order_that_is_lost_is_refused(tmp_path: Path) -> None:
         "permute_param { order: [0, 2, 1] } }\n"
         'layer { name: "f" type: "Flatten" bottom: "p" top: "f" }\n'
     )
-    told = refused(tmp_path, lost + fc("f"), CONVOLVED, WEIGHT.shape)
-    assert told == (
+    message = refused(tmp_path, lost + fc("f"), CONVOLVED, WEIGHT.shape)
+    assert message == (
         "layer 'fc': param 0: the order of the columns of one of the two is not known (in 'fc')"
     )
     old = written(tmp_path, "old", lost + fc("f"), WEIGHT.reshape(5, -1))

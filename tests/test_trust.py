@@ -46,7 +46,7 @@ labels = "strange.txt"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A net of one's own, a folder that others can write to, and no configuration yet."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "configuration"))
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
@@ -92,91 +92,93 @@ FINDS = {"classify-map": 1, "features": 1, "export": 1, "verify": 2}
 
 def outputs(capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, bytes]]:
     """What was printed, the seconds left out, and what was written; the files are removed."""
-    made = {}
+    contents = {}
     for path in sorted([*Path().glob("out*"), *Path().glob("out/*")], reverse=True):
         if path.is_file():
-            made[str(path)] = path.read_bytes()
+            contents[str(path)] = path.read_bytes()
             path.unlink()
         else:
             path.rmdir()
     lines = capsys.readouterr().out.splitlines()
-    return "\n".join(line for line in lines if not re.search(r"\d s\b", line)), made
+    return "\n".join(line for line in lines if not re.search(r"\d s\b", line)), contents
 
 
 @pytest.mark.parametrize(("name", "way"), WAYS, ids=[f"{name} {way}" for name, way in WAYS])
 def test_no_command_uses_what_others_can_write(
-    here: Path, capsys: pytest.CaptureFixture[str], name: str, way: str
+    own_folder: Path, capsys: pytest.CaptureFixture[str], name: str, way: str
 ) -> None:
     """It is refused, or what comes out is what comes out without the file."""
     words = words_of(name, way)
     if name in FINDS:
-        own = plant(here, "[preprocess]\nraw_scale = 2.0\n")
-        here.chmod(0o755)
+        own = plant(own_folder, "[preprocess]\nraw_scale = 2.0\n")
+        own_folder.chmod(0o755)
         assert run(words) == 0  # one's own is used
         assert own.exists()
         own.unlink()
         outputs(capsys)
-        plant(here)
+        plant(own_folder)
         assert run(words) == FINDS[name]
         error = capsys.readouterr().err
-        assert error.startswith(f"error: {here / SETTINGS_NAME}: not used, since {here} can be ")
+        assert error.startswith(
+            f"error: {own_folder / SETTINGS_NAME}: not used, since {own_folder} can be "
+        )
         assert "--trust-config" in error
         assert len(error.splitlines()) == 1
         assert not list(Path().glob("out*"))
         words.append("--ignore-config")
-        (here / SETTINGS_NAME).unlink()
+        (own_folder / SETTINGS_NAME).unlink()
         if name == "export":
             words = [word for word in words if word not in ("--with-preprocess", "--ignore-config")]
     expected = run(words), outputs(capsys)
-    plant(here)
-    found = run(words), outputs(capsys)
+    plant(own_folder)
+    outcome = run(words), outputs(capsys)
     if name == "check":
-        text = found[1][0]
-        kept = [line for line in text.splitlines() if SETTINGS_NAME not in line]
-        assert len(kept) == len(text.splitlines()) - 1  # the warning
-        assert kept[1:] == expected[1][0].splitlines()[1:]  # behind the verdict
+        text = outcome[1][0]
+        lines = [line for line in text.splitlines() if SETTINGS_NAME not in line]
+        assert len(lines) == len(text.splitlines()) - 1  # the warning
+        assert lines[1:] == expected[1][0].splitlines()[1:]  # behind the verdict
         return
-    assert found == expected
+    assert outcome == expected
     assert expected[0] == 0
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_no_call_uses_what_others_can_write(here: Path, name: str) -> None:
+def test_no_call_uses_what_others_can_write(own_folder: Path, name: str) -> None:
     """The library looks for settings in `check` only."""
-    plant(here, "[nonsense")
-    found = CALLS[name](Path("good.prototxt"), TEST)
-    if isinstance(found, netsurgery.Check):
-        assert [one.level for one in found.findings] == ["warning"]
+    plant(own_folder, "[nonsense")
+    report = CALLS[name](Path("good.prototxt"), TEST)
+    if isinstance(report, netsurgery.Check):
+        assert [finding.level for finding in report.findings] == ["warning"]
 
 
-def test_the_library_is_asked_to_trust(here: Path) -> None:
-    plant(here, '[model]\nprototxt = "good.prototxt"\nweights = "good.caffemodel"\n')
+def test_the_library_is_asked_to_trust(own_folder: Path) -> None:
+    plant(own_folder, '[model]\nprototxt = "good.prototxt"\nweights = "good.caffemodel"\n')
     assert netsurgery.check("good.prototxt").weights is None
     assert netsurgery.check("good.prototxt", trust_config=True).weights == str(
-        here / "good.caffemodel"
+        own_folder / "good.caffemodel"
     )
     assert netsurgery.check("good.prototxt", trust_config=False).findings == ()
 
 
 @pytest.mark.parametrize("name", FINDS)
 def test_the_flag_and_the_users_configuration_allow_it(
-    here: Path, capsys: pytest.CaptureFixture[str], name: str
+    own_folder: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (way,) = COMMANDS[name][:1]
     words = words_of(name, way)
-    plant(here, "[preprocess]\nraw_scale = 2.0\n")
+    plant(own_folder, "[preprocess]\nraw_scale = 2.0\n")
     assert run([*words, "--trust-config"]) == 0
     flagged = outputs(capsys)
-    for trusted in (str(here), str(here / SETTINGS_NAME), str(here.parent), "*"):
-        configure(here, f"[user]\ntrusted = ['{trusted}']\n")
+    for trusted in (str(own_folder), str(own_folder / SETTINGS_NAME), str(own_folder.parent), "*"):
+        configure(own_folder, f"[user]\ntrusted = ['{trusted}']\n")
         assert run(words) == 0
         assert outputs(capsys) == flagged
-    configure(here, f"[user]\ntrusted = ['{here.parent / 'other'}']\n")
+    configure(own_folder, f"[user]\ntrusted = ['{own_folder.parent / 'other'}']\n")
     assert run(words) == FINDS[name]
 
 
 def test_what_the_message_says_to_write_allows_it(
-    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also behind links, and for a name that is meant to be read as more than one."""
     for name in ("plain", 'a", "*', "back\\slash", "line\nbreak"):
@@ -189,33 +191,33 @@ def test_what_the_message_says_to_write_allows_it(
         (tmp_path / "file").unlink(missing_ok=True)
         (tmp_path / "file").symlink_to(folder / SETTINGS_NAME)
         for path in (folder / SETTINGS_NAME, link / SETTINGS_NAME, tmp_path / "file"):
-            configure(here, "")
+            configure(own_folder, "")
             with pytest.raises(UntrustedError) as refused:
                 load_found(path, None)
-            told = str(refused.value)
-            setting = told[told.index("trusted = ") :].rpartition(" under [user] in ")[0]
-            configure(here, f"[user]\n{setting}\n")
+            message = str(refused.value)
+            setting = message[message.index("trusted = ") :].rpartition(" under [user] in ")[0]
+            configure(own_folder, f"[user]\n{setting}\n")
             assert load_found(path, None).raw_scale == 2.0
             assert read_settings(path).raw_scale == 2.0
             with pytest.raises(UntrustedError):
-                load_found(plant(here), None)
-            here.chmod(0o755)
+                load_found(plant(own_folder), None)
+            own_folder.chmod(0o755)
 
 
-def test_it_is_not_opened(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = plant(here, "[nonsense")
+def test_it_is_not_opened(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = plant(own_folder, "[nonsense")
     with pytest.raises(UntrustedError):
-        with_found(Settings(), here)
+        with_found(Settings(), own_folder)
     with pytest.raises(SettingsError, match=SETTINGS_NAME):
-        with_found(Settings(), here, trust=True)
+        with_found(Settings(), own_folder, trust=True)
     path.unlink()
     os.mkfifo(path)
-    assert with_found(Settings(), here, trust=True).path is None
+    assert with_found(Settings(), own_folder, trust=True).path is None
 
 
 @pytest.mark.parametrize("key", ["prototxt", "weights", "mean", "labels"])
 def test_a_file_that_it_names_is_held_to_the_same(
-    here: Path, tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
+    own_folder: Path, tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Relative names, through folders and links, or not there yet; a whole path is one's word."""
     theirs = tmp_path / "theirs"
@@ -225,34 +227,37 @@ def test_a_file_that_it_names_is_held_to_the_same(
     Path("link").symlink_to(theirs)
     section = {"mean": "preprocess", "labels": "classes"}.get(key, "model")
     for name in ("../theirs/x", "link/x", "link/missing", str(theirs / "x")):
-        path = here / SETTINGS_NAME
+        path = own_folder / SETTINGS_NAME
         path.write_text(f"[{section}]\n{key} = '{name}'\n")
         if name.startswith("/"):
             assert getattr(load_found(path, None), key) == theirs / "x"
             continue
         with pytest.raises(UntrustedError) as refused:
             load_found(path, None)
-        told = str(refused.value)
-        assert f", which {path} names: not used, since {theirs} can be written by others" in told
+        message = str(refused.value)
+        assert f", which {path} names: not used, since {theirs} can be written by others" in message
         assert getattr(load_found(path, True), key).name == Path(name).name
-        configure(here, f"[user]\ntrusted = ['{theirs}']\n")
+        configure(own_folder, f"[user]\ntrusted = ['{theirs}']\n")
         assert load_found(path, None).path == path
-        configure(here, "")
+        configure(own_folder, "")
         # What is given besides is not asked for.
         good: dict[str, Any] = {key: Path("good")}
-        assert getattr(with_found(Settings(**good), here), key) == Path("good")
+        assert getattr(with_found(Settings(**good), own_folder), key) == Path("good")
 
 
-def test_what_is_given_whole_leaves_nothing_to_look_for(here: Path) -> None:
-    plant(here)
-    given = Settings(mean=(1.0,), raw_scale=1.0, channel_swap=(0,), input_scale=1.0)
+def test_what_is_given_whole_leaves_nothing_to_look_for(own_folder: Path) -> None:
+    plant(own_folder)
+    settings = Settings(mean=(1.0,), raw_scale=1.0, channel_swap=(0,), input_scale=1.0)
     keys = ("mean", "raw_scale", "channel_swap", "input_scale")
-    assert with_found(given, here, keys=keys) is given
+    assert with_found(settings, own_folder, keys=keys) is settings
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
 def test_what_convert_wrote_is_ones_own(
-    here: Path, umask: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_folder: Path,
+    umask: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With umask 002 everything is its group's to write, which is the user's alone."""
     monkeypatch.setattr(ownership, "_is_private", lambda group, own: group == os.getegid())
@@ -267,7 +272,7 @@ def test_what_convert_wrote_is_ones_own(
 
 
 def test_convert_writes_the_whole_path_of_what_others_can_change(
-    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The user named it once and is asked no more; what is one's own stays relative."""
     theirs = tmp_path / "theirs"
@@ -285,12 +290,14 @@ def test_convert_writes_the_whole_path_of_what_others_can_change(
 
 
 def test_convert_beside_what_others_can_write(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    own_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plant(here, "[nonsense")
+    plant(own_folder, "[nonsense")
     assert run(["convert", "good.prototxt", "good.caffemodel", "-o", "."]) == 0
-    told = "was kept as it is, but other users can change it: it is used with --trust-config only"
-    assert told in capsys.readouterr().out
+    message = (
+        "was kept as it is, but other users can change it: it is used with --trust-config only"
+    )
+    assert message in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -306,20 +313,20 @@ def test_convert_beside_what_others_can_write(
         ("[model]\n", "1: unknown section 'model'; expected [user], [engine]"),
     ],
 )  # fmt: skip
-def test_mistakes_in_the_users_configuration(here: Path, text: str, said: str) -> None:
-    path = configure(here, text)
-    plant(here)
+def test_mistakes_in_the_users_configuration(own_folder: Path, text: str, said: str) -> None:
+    path = configure(own_folder, text)
+    plant(own_folder)
     with pytest.raises(SettingsError) as error:
-        with_found(Settings(), here)
+        with_found(Settings(), own_folder)
     assert str(error.value) == f"{path}:{said}"
 
 
-def test_the_users_configuration_is_the_users(here: Path) -> None:
-    path = configure(here, "[user]\ntrusted = ['*']\n")
+def test_the_users_configuration_is_the_users(own_folder: Path) -> None:
+    path = configure(own_folder, "[user]\ntrusted = ['*']\n")
     path.parent.chmod(0o777)
-    plant(here)
+    plant(own_folder)
     with pytest.raises(UntrustedError) as error:
-        with_found(Settings(), here)
+        with_found(Settings(), own_folder)
     assert str(error.value) == (
         f"{path}: not used, since {path.parent} can be written by others; expected the user's own "
         "configuration, which nobody else can change"
@@ -328,7 +335,7 @@ def test_the_users_configuration_is_the_users(here: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["~/.config/netsurgery", "netsurgery", None])
 def test_a_user_without_a_home_has_no_configuration(
-    here: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None
 ) -> None:
     """Then platformdirs raises RuntimeError, or gives a path relative to the current folder."""
     import platformdirs
@@ -340,19 +347,19 @@ def test_a_user_without_a_home_has_no_configuration(
 
     monkeypatch.setattr(platformdirs, "user_config_dir", without_home)
     assert user_config.user_config() is None
-    (here / (folder or "x")).mkdir(parents=True)
-    (here / (folder or "x") / "config.toml").write_text("[user]\ntrusted = ['*']\n")
-    plant(here)
+    (own_folder / (folder or "x")).mkdir(parents=True)
+    (own_folder / (folder or "x") / "config.toml").write_text("[user]\ntrusted = ['*']\n")
+    plant(own_folder)
     with pytest.raises(UntrustedError) as error:
-        with_found(Settings(), here)
+        with_found(Settings(), own_folder)
     assert str(error.value).endswith("--ignore-config goes on without it")
 
 
-def test_home_in_the_configuration(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(here.parent))
-    configure(here, "[user]\ntrusted = ['~/here']\n")
-    plant(here, "[preprocess]\nraw_scale = 2.0\n")
-    assert with_found(Settings(), here).raw_scale == 2.0
+def test_home_in_the_configuration(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(own_folder.parent))
+    configure(own_folder, "[user]\ntrusted = ['~/here']\n")
+    plant(own_folder, "[preprocess]\nraw_scale = 2.0\n")
+    assert with_found(Settings(), own_folder).raw_scale == 2.0
 
 
 def calls(names: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -376,16 +383,16 @@ def test_settings_are_found_and_read_in_one_place() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="another user is needed")
-def test_another_users_file_for_real(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = here / SETTINGS_NAME
+def test_another_users_file_for_real(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own_folder / SETTINGS_NAME
     path.write_text(STRANGE)
     os.chown(path, 4_000_000_123, -1)
     assert run(["classify-map", "grey.png"]) == 1
     error = capsys.readouterr().err
-    config = here.parent / "configuration" / "netsurgery" / "config.toml"
+    config = own_folder.parent / "configuration" / "netsurgery" / "config.toml"
     assert error == (
         f"error: {path}: not used, since it belongs to another user (uid 4000000123); "
         "--trust-config uses it, --ignore-config goes on without it; "
-        f'trusted = ["{here}"] under [user] in {config} allows it for good\n'
+        f'trusted = ["{own_folder}"] under [user] in {config} allows it for good\n'
     )
     assert issubclass(UntrustedError, NetsurgeryError)

@@ -2,8 +2,8 @@
 
 A layer is run on numbers, and run again with some of them changed: which tops change, and where,
 is what its record says of roles, of height and width, of channels and of the numbers themselves.
-What an answer forbids must never be seen; what tells it from the stricter answers must be seen in
-some configuration.
+What an answer forbids must never be seen; what distinguishes it from the stricter answers must be
+seen in some configuration.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ class Ran:
 
     @property
     def record(self) -> LayerType:
-        found = types.of(self.layer)
-        assert found is not None
-        return found
+        record_of_type = types.of(self.layer)
+        assert record_of_type is not None
+        return record_of_type
 
     def top(self, inputs: Inputs | None = None, params: list[Array] | None = None) -> list[Array]:
         return self.forward(inputs or self.inputs, params or self.params)
@@ -117,8 +117,8 @@ def run(engine: EmbeddedEngine, folder: Path, trial: Trial, seed: int) -> Ran:
         if key not in loaded:
             write_model(weights, model_layer("tried", trial.type, *params))
             with engine.load(path, weights) as opened:
-                made = opened.forward(inputs, tops(trial))
-            loaded[key] = [made[top] for top in tops(trial)]
+                blobs = opened.forward(inputs, tops(trial))
+            loaded[key] = [blobs[top] for top in tops(trial)]
         return loaded[key]
 
     return Ran(trial, layer, params, inputs, forward)
@@ -146,9 +146,9 @@ def poked(values: Array, axes: tuple[int, ...], at: tuple[int, ...], by: float) 
     index: list[slice | int] = [slice(None)] * values.ndim
     for axis, place in zip(axes, at, strict=True):
         index[axis] = place
-    made = values.copy()
-    made[tuple(index)] += np.float32(by)
-    return np.asarray(made)
+    result = values.copy()
+    result[tuple(index)] += np.float32(by)
+    return np.asarray(result)
 
 
 class Seen(dict[tuple[str, object], bool]):
@@ -286,15 +286,15 @@ def _reached(ran: Ran, space: Space, at: tuple[int, int]) -> tuple[set[int], set
     """The rows and columns of a top that a cell at `at` may reach."""
     assert ran.record.window is not None
     size = ran.inputs["in0"].shape[2:]
-    window, found = ran.record.window(ran.layer, size), []
+    window, reached = ran.record.window(ran.layer, size), []
     for i in range(2):
         stride, pad, reach = window.stride[i], window.pad[i], window.extent[i]
         if space is Space.SPREADING:
             start = at[i] * stride - pad
-            found.append(set(range(start, start + reach)))
+            reached.append(set(range(start, start + reach)))
         else:
-            found.append({j for j in range(99) if 0 <= at[i] - (j * stride - pad) < reach})
-    return found[0], found[1]
+            reached.append({j for j in range(99) if 0 <= at[i] - (j * stride - pad) < reach})
+    return reached[0], reached[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -317,8 +317,8 @@ def test_over_channels(kind: str, engine: EmbeddedEngine, tmp_path: Path) -> Non
                         assert like, "other channels than the bottom has"
                         assert not outside(change, (1,), (channel,)), "other channels change"
                     else:
-                        other = not like or outside(change, (1,), (channel,))
-                        seen.note("mixes", answer, other)
+                        mixes = not like or outside(change, (1,), (channel,))
+                        seen.note("mixes", answer, mixes)
         _hold_alike(ran, seen, answer, before)
 
     over_trials(kind, engine, tmp_path, look)
@@ -338,8 +338,8 @@ def _hold_alike(ran: Ran, seen: Seen, answer: Channels, before: list[Array]) -> 
             if ran.inputs[name].shape == ran.inputs["in0"].shape
         }
     after = ran.top({**ran.inputs, **turned})
-    for top, other in zip(before, after, strict=True):
-        same = top.ndim > 1 and not changed([top[:, ::-1]], [other])[0].any()
+    for top, later in zip(before, after, strict=True):
+        same = top.ndim > 1 and not changed([top[:, ::-1]], [later])[0].any()
         if answer is Channels.ALONG:
             seen.note("mixes", answer, not same)
         elif answer is Channels.ALIKE:
@@ -357,10 +357,10 @@ def test_what_becomes_of_the_numbers(kind: str, engine: EmbeddedEngine, tmp_path
         seen.looked(kind)
         if not bottoms:
             return
-        here = np.concatenate([each.ravel() for each in bottoms])
+        flat = np.concatenate([each.ravel() for each in bottoms])
         for top in before:
             same = top.size == bottoms[0].size and bool((top.ravel() == bottoms[0].ravel()).all())
-            among = bool(np.isin(top, [*here, *_put_in(ran.layer)]).all())
+            among = bool(np.isin(top, [*flat, *_put_in(ran.layer)]).all())
             if answer in (Values.KEPT, Values.PASSED):
                 assert same
             elif answer is Values.MOVED:
@@ -392,11 +392,11 @@ def _hides(ran: Ran) -> bool:
     ):
         for place in (0, -1):
             poke = np.asarray(base, np.float32)
-            one = ran.with_input(name, poke)
-            other = poke.copy()
-            other.ravel()[place] += np.float32(by)
-            made = ran.with_input(name, other)
-            if all(np.array_equal(a, b) for a, b in zip(one, made, strict=True)):
+            low = ran.with_input(name, poke)
+            opposite = poke.copy()
+            opposite.ravel()[place] += np.float32(by)
+            high = ran.with_input(name, opposite)
+            if all(np.array_equal(a, b) for a, b in zip(low, high, strict=True)):
                 return True
     # A sign that is lost (AbsVal), and a number that outweighs all others (Softmax).
     if all(
@@ -406,8 +406,8 @@ def _hides(ran: Ran) -> bool:
     large = [values * 0 + 200, values * 0 + 200]
     for each, more in zip(large, (100, 101), strict=True):
         each.ravel()[0] += np.float32(more)
-    one, made = (ran.with_input(name, each) for each in large)
-    return all(np.array_equal(a, b) for a, b in zip(one, made, strict=True))
+    low, high = (ran.with_input(name, each) for each in large)
+    return all(np.array_equal(a, b) for a, b in zip(low, high, strict=True))
 
 
 AFFINE = sorted(name for name, each in types.RECORDS.items() if each.affine is not None)
@@ -438,10 +438,10 @@ def test_factor_and_shift_by_channel(kind: str, engine: EmbeddedEngine, tmp_path
         if axis % x.ndim != 1:
             return  # counted from the end: the caller looks at it
         around = (1, -1, *[1] * (x.ndim - 2))
-        made = factor.reshape(around) * x + shift.reshape(around)
+        expected = factor.reshape(around) * x + shift.reshape(around)
         (top, *_) = ran.top()
         limit = 1e-4 * max(np.abs(top).max(), 1e-3)
-        assert np.abs(made.reshape(top.shape) - top).max() <= limit
+        assert np.abs(expected.reshape(top.shape) - top).max() <= limit
         seen.note("folds", kind, True)
         seen.looked(kind)
 

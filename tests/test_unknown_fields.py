@@ -61,9 +61,9 @@ def test_every_command(
     command: str, words: str, strange: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It refuses and names the field, or it does not compute with the layer."""
-    made = GOOD.replace("kernel_size: 3", f"kernel_size: 3 {strange}")
-    assert made != GOOD
-    (folder / "it.prototxt").write_text(made)
+    text = GOOD.replace("kernel_size: 3", f"kernel_size: 3 {strange}")
+    assert text != GOOD
+    (folder / "it.prototxt").write_text(text)
     before = sorted(os.listdir())
     code = run([command, *words.replace("NET", "it.prototxt").split()])
     out, err = capsys.readouterr()

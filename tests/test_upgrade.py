@@ -144,12 +144,12 @@ def test_inputs_take_the_files_own_indentation_and_line_ends() -> None:
 
 
 def test_what_forks_added_stays() -> None:
-    made = upgraded('layers { type: RELU fork_param { x: 1 } } fork: [1, 2] input: "d"')
-    assert made == 'layer { type: "ReLU" fork_param { x: 1 } } fork: [1, 2]'
+    text = upgraded('layers { type: RELU fork_param { x: 1 } } fork: [1, 2] input: "d"')
+    assert text == 'layer { type: "ReLU" fork_param { x: 1 } } fork: [1, 2]'
 
 
 @pytest.mark.parametrize(
-    ("text", "made"),
+    ("text", "expected"),
     [
         (
             "layers { blobs_lr: [1]\n, type: RELU }",
@@ -176,8 +176,8 @@ def test_what_forks_added_stays() -> None:
         ("layers { layer { } }", "layer {  }"),
     ],
 )
-def test_odd_layouts(text: str, made: str) -> None:
-    assert upgraded(text) == made
+def test_odd_layouts(text: str, expected: str) -> None:
+    assert upgraded(text) == expected
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -190,40 +190,42 @@ def test_no_line_ends_in_blanks_that_the_author_had_not(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_every_comment_stays_and_a_second_time_changes_nothing(seed: int) -> None:
     text = random_net(seed)
-    made = plan_upgrade(Prototxt.parse(text))
-    found = re.findall(r"# comment \d+\.", text)
-    assert sorted(re.findall(r"# comment \d+\.", made.text)) == sorted(found)
-    assert made.changes
-    net = net_parameter(made.text)
+    plan = plan_upgrade(Prototxt.parse(text))
+    comments = re.findall(r"# comment \d+\.", text)
+    assert sorted(re.findall(r"# comment \d+\.", plan.text)) == sorted(comments)
+    assert plan.changes
+    net = net_parameter(plan.text)
     assert not net.layers
     assert not net.input
     assert [layer.type for layer in net.layer].count("Input") == 1
-    again = plan_upgrade(made.result)
-    assert (again.text, again.changes) == (made.text, ())
+    again = plan_upgrade(plan.result)
+    assert (again.text, again.changes) == (plan.text, ())
 
 
 def test_a_net_of_today_is_left_alone(repo_root: Path) -> None:
     for path in sorted((repo_root / "prototxt").glob("*.prototxt")):
-        found = Prototxt.read(path)
-        made = plan_upgrade(found)
-        assert (made.text == found.text) == (not made.changes) == (not found.root.all("input"))
+        prototxt = Prototxt.read(path)
+        plan = plan_upgrade(prototxt)
+        assert (
+            (plan.text == prototxt.text) == (not plan.changes) == (not prototxt.root.all("input"))
+        )
 
 
 def test_a_byte_order_mark_is_said_and_not_written() -> None:
-    made = plan_upgrade(Prototxt.parse('\ufefflayer { name: "x" }'))
-    assert list(map(str, made.changes)) == [
+    plan = plan_upgrade(Prototxt.parse('\ufefflayer { name: "x" }'))
+    assert list(map(str, plan.changes)) == [
         "the byte order mark, which Caffe cannot read, is left out"
     ]
-    assert made.text == 'layer { name: "x" }'
+    assert plan.text == 'layer { name: "x" }'
 
 
 def test_the_changes_are_told() -> None:
-    made = plan_upgrade(Prototxt.parse(NETS["V0 paddings"] + "input_dim: [1, 2, 3, 4]"))
-    assert list(map(str, made.changes))[1:3] == [
+    plan = plan_upgrade(Prototxt.parse(NETS["V0 paddings"] + "input_dim: [1, 2, 3, 4]"))
+    assert list(map(str, plan.changes))[1:3] == [
         "layer 'c': takes the padding of layer 'p', 2",
         'layer \'q\': V0\'s `layers { layer }` becomes one `layer`, "pool" becomes "Pooling"',
     ]
-    assert str(made.changes[-1]) == "input 'd' becomes a layer Input"
+    assert str(plan.changes[-1]) == "input 'd' becomes a layer Input"
 
 
 INPUT = 'input: "d" input_dim: [1, 2, 3, 4] '
@@ -300,9 +302,9 @@ def write(folder: Path, net: Any) -> Path:
 
 def in_binary(folder: Path, net: Any) -> Any:
     """The net after the upgrade of its binary form."""
-    made = folder / "new.caffemodel"
-    upgrade(write(folder, net), made, force=True)
-    return caffe_messages().NetParameter.FromString(made.read_bytes())
+    path = folder / "new.caffemodel"
+    upgrade(write(folder, net), path, force=True)
+    return caffe_messages().NetParameter.FromString(path.read_bytes())
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if "layer" in NETS[name]])
@@ -342,11 +344,11 @@ def test_weights_are_copied_as_they_lie(generation: str, tmp_path: Path) -> None
     assert min(copied) >= 80000
     assert sum(written) < 200
     in_binary(tmp_path, net)
-    with Caffemodel.open(tmp_path / "new.caffemodel") as made:
-        assert [(layer.name, layer.type) for layer in made.layers] == [
+    with Caffemodel.open(tmp_path / "new.caffemodel") as upgraded_model:
+        assert [(layer.name, layer.type) for layer in upgraded_model.layers] == [
             (f"ip{index}", "InnerProduct") for index in range(3)
         ]
-        for layer in made.layers:
+        for layer in upgraded_model.layers:
             assert (layer.blobs[0].shape, layer.blobs[0].legacy) == ((1, 1, 100, 200), True)
             assert layer.blobs[0].numpy().ravel().tolist() == list(range(20000))
 
@@ -425,11 +427,11 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     source = FileSource(write(tmp_path, net_parameter('layers { name: "a" type: RELU }')))
     plan = plan_binary_upgrade(source)
     source.close()
-    other = tmp_path / "other.caffemodel"
-    other.write_bytes(net_parameter('layer { name: "b" type: "ReLU" }').SerializeToString())
+    replacement = tmp_path / "other.caffemodel"
+    replacement.write_bytes(net_parameter('layer { name: "b" type: "ReLU" }').SerializeToString())
     with pytest.raises(OutputError) as caught:
-        check_upgraded(other, plan)
-    assert str(caught.value) == f"{other}: was written otherwise than planned"
+        check_upgraded(replacement, plan)
+    assert str(caught.value) == f"{replacement}: was written otherwise than planned"
 
 
 def test_a_net_of_v0_is_read_as_one_of_today(tmp_path: Path) -> None:

@@ -63,9 +63,11 @@ def test_gaps_do_not_mind_shapes() -> None:
 
 
 def net(*inputs: str, layers: str = "") -> NetDefinition:
-    text = "".join(f'input: "{name}" ' for name, _ in (one.split("=") for one in inputs)) + "".join(
+    text = "".join(
+        f'input: "{name}" ' for name, _ in (name_and_shape.split("=") for name_and_shape in inputs)
+    ) + "".join(
         f"input_shape {{ dim: [{shape.replace('x', ',')}] }} "
-        for _, shape in (one.split("=") for one in inputs)
+        for _, shape in (name_and_shape.split("=") for name_and_shape in inputs)
     )
     return NetDefinition.of(Prototxt.parse(text + layers, "net.prototxt"))
 
@@ -125,12 +127,14 @@ def test_inputs_that_cannot_be_the_same(old: list[str], new: list[str], what: st
 
 
 def test_random_inputs_are_the_same_every_time() -> None:
-    one = net("a=2x3")
-    first, again = (list(Samples(random=3, seed=5).feeds(one, {"a": (2, 3)})) for _ in range(2))
-    other = next(Samples(random=1, seed=6).feeds(one, {"a": (2, 3)}))
+    definition = net("a=2x3")
+    first, again = (
+        list(Samples(random=3, seed=5).feeds(definition, {"a": (2, 3)})) for _ in range(2)
+    )
+    other_feed = next(Samples(random=1, seed=6).feeds(definition, {"a": (2, 3)}))
     assert len(first) == 3
     assert all((a["a"] == b["a"]).all() for a, b in zip(first, again, strict=True))
-    assert len({feed["a"].tobytes() for feed in [*first, other]}) == 4
+    assert len({feed["a"].tobytes() for feed in [*first, other_feed]}) == 4
     assert first[0]["a"].dtype == np.float32
 
 
@@ -142,8 +146,8 @@ def test_inputs_that_are_not_just_any_numbers() -> None:
         'layer { name: "l" type: "LSTM" bottom: "e" bottom: "cont" top: "l" '
         "recurrent_param { num_output: 3 } }"
     )
-    one = net("words=50x1", "cont=50x1", layers=layers)
-    feed = next(Samples().feeds(one, {"words": (50, 1), "cont": (50, 1)}))
+    definition = net("words=50x1", "cont=50x1", layers=layers)
+    feed = next(Samples().feeds(definition, {"words": (50, 1), "cont": (50, 1)}))
     assert set(feed["words"].ravel()) == {0, 1, 2, 3}
     assert feed["cont"].ravel().tolist() == [0, *[1] * 49]
 
@@ -185,133 +189,145 @@ def tampered(
 
 
 def compared(old: Files, new: Files, **options: Any) -> Verification:
-    with NetWithWeights.open(*old) as one, NetWithWeights.open(*new) as other:
-        return verify_models(one, other, Samples(), [EMBEDDED], **options)
+    with NetWithWeights.open(*old) as old_net, NetWithWeights.open(*new) as new_net:
+        return verify_models(old_net, new_net, Samples(), [EMBEDDED], **options)
 
 
 def test_a_converted_net_is_the_same_function(digits: Files, full_conv: Files) -> None:
-    found = compared(digits, full_conv)
-    assert found.same
-    assert found.first_difference is None
-    assert found.explanation == ""
-    assert found.inputs == {"data": (1, 1, 32, 32)}
+    verification = compared(digits, full_conv)
+    assert verification.same
+    assert verification.first_difference is None
+    assert verification.explanation == ""
+    assert verification.inputs == {"data": (1, 1, 32, 32)}
     pairs = [("ip2", "ip2-conv"), ("prob", "prob")]
-    assert [(one.blob, one.new_blob) for one in found.outputs] == pairs
-    assert [(one.check.blob, one.check.new_blob) for one in found.maps] == pairs
-    assert {one.status for one in found.params} == {"equal", "reshaped"}
-    for made in found.maps:
-        assert made.check.reasons == ()
-        assert made.check.shape == (1, 1, 88, 88)
-        assert (made.check.stride, made.check.cells) == ((8, 8), (8, 8))
-        assert (made.compared, made.agreeing) == (64, 64)
-        assert made.difference.relative < 1e-5
+    assert [(output.blob, output.new_blob) for output in verification.outputs] == pairs
+    assert [(output.check.blob, output.check.new_blob) for output in verification.maps] == pairs
+    assert {output.status for output in verification.params} == {"equal", "reshaped"}
+    for class_map in verification.maps:
+        assert class_map.check.reasons == ()
+        assert class_map.check.shape == (1, 1, 88, 88)
+        assert (class_map.check.stride, class_map.check.cells) == ((8, 8), (8, 8))
+        assert (class_map.compared, class_map.agreeing) == (64, 64)
+        assert class_map.difference.relative < 1e-5
 
 
 def test_the_first_blob_that_departs_is_named(
     digits: Files, full_conv: Files, tmp_path: Path
 ) -> None:
-    found = compared(digits, tampered(full_conv, "conv2", 3.0, tmp_path))
-    assert not found.same
-    assert found.first_difference is not None
-    assert (found.first_difference.blob, found.first_difference.layer) == ("conv2", "conv2")
-    different = [one for one in found.params if one.status == "different"]
-    assert [(one.layer, one.index) for one in different] == [("conv2", 0)]
+    verification = compared(digits, tampered(full_conv, "conv2", 3.0, tmp_path))
+    assert not verification.same
+    assert verification.first_difference is not None
+    assert (verification.first_difference.blob, verification.first_difference.layer) == (
+        "conv2",
+        "conv2",
+    )
+    different = [param for param in verification.params if param.status == "different"]
+    assert [(param.layer, param.index) for param in different] == [("conv2", 0)]
     assert re.fullmatch(
         r"blob 'conv2' of layer 'conv2' is the first that differs, by \S+ relative; "
         r"'prob' differs by \S+",
-        found.explanation,
+        verification.explanation,
     )
 
 
 def test_a_renamed_layer_departs_too(digits: Files, full_conv: Files, tmp_path: Path) -> None:
-    found = compared(digits, tampered(full_conv, "ip1-conv", 30.0, tmp_path, blob=1, at=3))
-    assert found.first_difference is not None
-    assert (found.first_difference.blob, found.first_difference.new_blob) == ("ip1", "ip1-conv")
+    verification = compared(digits, tampered(full_conv, "ip1-conv", 30.0, tmp_path, blob=1, at=3))
+    assert verification.first_difference is not None
+    assert (verification.first_difference.blob, verification.first_difference.new_blob) == (
+        "ip1",
+        "ip1-conv",
+    )
 
 
 def test_numbers_that_are_not_finite_in_both_are_said_to_be(digits: Files, tmp_path: Path) -> None:
     """And are no reason to call the nets different; where nothing else is there, nor the same."""
     broken = tampered(digits, "ip2", math.nan, tmp_path)
-    found = compared(broken, broken)
-    assert found.not_finite is not None
-    assert (found.not_finite.blob, found.not_finite.difference.not_finite) == ("ip2", 1)
-    assert found.first_difference is None
-    by_blob = {one.blob: one.difference for one in found.outputs}
+    verification = compared(broken, broken)
+    assert verification.not_finite is not None
+    assert (verification.not_finite.blob, verification.not_finite.difference.not_finite) == (
+        "ip2",
+        1,
+    )
+    assert verification.first_difference is None
+    by_blob = {output.blob: output.difference for output in verification.outputs}
     assert (by_blob["ip2"].not_finite, by_blob["ip2"].relative) == (1, 0)
     # Of ip2 one number is NaN, and so is all of the Softmax behind it.
     assert by_blob["prob"].empty
-    assert (found.same, found.verified) == (True, False)
-    assert [(one.blob, one.what) for one in found.unchecked] == [("prob", "output")]
-    assert not any("is all zeros" in note for note in found.notes)
+    assert (verification.same, verification.verified) == (True, False)
+    assert [(output.blob, output.what) for output in verification.unchecked] == [("prob", "output")]
+    assert not any("is all zeros" in note for note in verification.notes)
 
 
 def test_numbers_that_are_not_finite_in_one_net_depart(digits: Files, tmp_path: Path) -> None:
-    found = compared(digits, tampered(digits, "ip2", math.nan, tmp_path))
-    assert not found.same
-    assert found.not_finite is None
-    assert found.outputs[0].difference.relative == math.inf
+    verification = compared(digits, tampered(digits, "ip2", math.nan, tmp_path))
+    assert not verification.same
+    assert verification.not_finite is None
+    assert verification.outputs[0].difference.relative == math.inf
 
 
 def test_tolerance(digits: Files, tmp_path: Path) -> None:
-    other = tampered(digits, "conv2", 3.0, tmp_path)
-    far = max(one.difference.relative for one in compared(digits, other).outputs)
+    tampered_net = tampered(digits, "conv2", 3.0, tmp_path)
+    far = max(output.difference.relative for output in compared(digits, tampered_net).outputs)
     assert far > 1e-5
-    assert compared(digits, other, tolerance=far).same
-    assert not compared(digits, other, tolerance=far / 2).same
+    assert compared(digits, tampered_net, tolerance=far).same
+    assert not compared(digits, tampered_net, tolerance=far / 2).same
 
 
 def test_the_larger_net_may_come_first(digits: Files, full_conv: Files) -> None:
-    found = compared(full_conv, digits)
-    assert found.same
-    assert found.inputs == {"data": (1, 1, 32, 32)}
-    assert found.maps == ()
-    assert found.notes == (
+    verification = compared(full_conv, digits)
+    assert verification.same
+    assert verification.inputs == {"data": (1, 1, 32, 32)}
+    assert verification.maps == ()
+    assert verification.notes == (
         f"{full_conv.prototxt} declares 1x1x88x88, compared at 1x1x32x32: what it gives of a "
         "larger input is compared only where it is the second net",
     )
 
 
 def test_a_map_decides_unless_there_is_a_reason(digits: Files, full_conv: Files) -> None:
-    found = compared(digits, full_conv)
-    made = found.maps[0]
+    verification = compared(digits, full_conv)
+    class_map = verification.maps[0]
     apart = replace(
-        made, difference=Difference(made.difference.shape, made.difference.new_shape, 1.0, 0.25)
+        class_map,
+        difference=Difference(
+            class_map.difference.shape, class_map.difference.new_shape, 1.0, 0.25
+        ),
     )
-    wrong = replace(found, maps=(apart,))
+    wrong = replace(verification, maps=(apart,))
     assert not wrong.same
     assert wrong.explanation == (
         "cells of the map 'ip2-conv' differ by 0.25 relative from the classifier on their windows"
     )
     padded = replace(apart, check=replace(apart.check, reasons=("'conv1' pads by 1",)))
-    assert replace(found, maps=(padded,)).same
+    assert replace(verification, maps=(padded,)).same
 
 
 def test_a_net_that_is_small_but_grows(digits: Files, full_conv: Files) -> None:
     """Its own input is no larger than A's: a map of a few cells is asked for all the same."""
     text = full_conv.prototxt.read_text().replace("dim: 88 dim: 88", "dim: 32 dim: 32")
     full_conv.prototxt.write_text(text)
-    made, _ = compared(digits, full_conv).maps
-    assert made.check.shape == (1, 1, 48, 48)
-    assert made.check.cells == (3, 3)
+    class_map, _ = compared(digits, full_conv).maps
+    assert class_map.check.shape == (1, 1, 48, 48)
+    assert class_map.check.cells == (3, 3)
 
 
 def test_a_classifier_gives_no_map(digits: Files) -> None:
-    found = compared(digits, digits)
-    assert found.same
-    assert found.maps == ()
-    assert found.outputs[0].difference.absolute == 0
+    verification = compared(digits, digits)
+    assert verification.same
+    assert verification.maps == ()
+    assert verification.outputs[0].difference.absolute == 0
 
 
 def test_outputs_of_other_names_are_paired_in_order(digits: Files, tmp_path: Path) -> None:
     text = digits.prototxt.read_text()
     path = tmp_path / "renamed.prototxt"
     path.write_text(text.replace('top: "prob"', 'top: "answer"'))
-    found = compared(digits, Files(path, digits.weights))
-    assert [(one.blob, one.new_blob) for one in found.outputs] == [
+    verification = compared(digits, Files(path, digits.weights))
+    assert [(output.blob, output.new_blob) for output in verification.outputs] == [
         ("ip2", "ip2"),
         ("prob", "answer"),
     ]
-    assert found.same
+    assert verification.same
 
 
 def test_nets_without_outputs_are_not_the_same_for_that(digits: Files, tmp_path: Path) -> None:
@@ -330,8 +346,8 @@ def test_an_output_without_a_partner(digits: Files, tmp_path: Path) -> None:
         text.replace('top: "prob"', 'top: "a"')
         + 'layer { name: "again" type: "TanH" bottom: "ip2" top: "b" }\n'
     )
-    found = compared(digits, Files(path, digits.weights))
-    assert found.outputs[-1].new_blob == "a"  # the layer of its name makes it
+    verification = compared(digits, Files(path, digits.weights))
+    assert verification.outputs[-1].new_blob == "a"  # the layer of its name makes it
     with pytest.raises(NetError) as caught:
         compared(Files(path, digits.weights), digits)
     assert str(caught.value) == (
@@ -357,11 +373,11 @@ def test_a_softmax_hides_no_difference(digits: Files, tmp_path: Path) -> None:
         folder = tmp_path / str(score)
         folder.mkdir()
         sure.append(tampered(digits, "ip2", score, folder, blob=1, at=10))
-    found = compared(*sure)
-    scores, prob = found.outputs
+    verification = compared(*sure)
+    scores, prob = verification.outputs
     assert prob.difference.relative == 0
     assert scores.difference.relative > 0.5
-    assert not found.same
+    assert not verification.same
 
 
 def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
@@ -370,9 +386,9 @@ def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
     path = tmp_path / "in_place.prototxt"
     text = digits.prototxt.read_text()
     path.write_text(text.replace('top: "prob"', 'top: "ip2"'))
-    found = compared(Files(path, digits.weights), Files(path, digits.weights))
-    assert [(one.blob, one.new_blob) for one in found.outputs] == [("ip2", "ip2")]
-    assert found.notes == (
+    verification = compared(Files(path, digits.weights), Files(path, digits.weights))
+    assert [(output.blob, output.new_blob) for output in verification.outputs] == [("ip2", "ip2")]
+    assert verification.notes == (
         "Softmax 'prob' makes 'ip2' in place and may hide differences: what goes into it was not "
         "compared",
     )
@@ -387,18 +403,23 @@ def test_a_blob_that_departs_within_is_told_and_does_not_decide(
     scaled = []
     for name, factors in (("a", (1, 1)), ("b", (2, 0.5))):
         path = tmp_path / f"{name}.prototxt"
-        one, two = (f"power_param {{ scale: {factor} }}" for factor in factors)
+        first, two = (f"power_param {{ scale: {factor} }}" for factor in factors)
         path.write_text(
-            text[:at] + f'layer {{ name: "up" type: "Power" bottom: "ip2" top: "up" {one} }}\n'
+            text[:at] + f'layer {{ name: "up" type: "Power" bottom: "ip2" top: "up" {first} }}\n'
             f'layer {{ name: "down" type: "Power" bottom: "up" top: "down" {two} }}\n'
             'layer { name: "prob" type: "Softmax" bottom: "down" top: "prob" }\n'
         )
         scaled.append(Files(path, digits.weights))
-    found = compared(*scaled)
-    assert found.same
-    assert found.first_difference is not None
-    assert (found.first_difference.blob, found.first_difference.difference.relative) == ("up", 1)
-    assert found.explanation == ("blob 'up' of layer 'up' is the first that differs, by 1 relative")
+    verification = compared(*scaled)
+    assert verification.same
+    assert verification.first_difference is not None
+    assert (
+        verification.first_difference.blob,
+        verification.first_difference.difference.relative,
+    ) == ("up", 1)
+    assert verification.explanation == (
+        "blob 'up' of layer 'up' is the first that differs, by 1 relative"
+    )
 
 
 def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
@@ -411,9 +432,9 @@ def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
     )
     assert run(["init", str(path), "-o", str(tmp_path / "zero.caffemodel"), "-q"]) == 0
     zero = Files(path, tmp_path / "zero.caffemodel")
-    found = compared(zero, zero)
-    assert found.same
-    assert found.notes == ("'fc' is all zeros; does the first net have its weights?",)
+    verification = compared(zero, zero)
+    assert verification.same
+    assert verification.notes == ("'fc' is all zeros; does the first net have its weights?",)
 
 
 def test_a_net_for_one_batch_alone_is_compared_without_a_map(tmp_path: Path) -> None:
@@ -426,7 +447,7 @@ def test_a_net_for_one_batch_alone_is_compared_without_a_map(tmp_path: Path) -> 
         'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }\n'
     )
     assert run(["init", str(path), "-o", str(tmp_path / "batch.caffemodel"), "-q"]) == 0
-    found = compared(*[Files(path, tmp_path / "batch.caffemodel")] * 2)
-    assert found.same
-    assert found.inputs == {"x": (4, 1, 6, 6)}
-    assert found.maps == ()
+    verification = compared(*[Files(path, tmp_path / "batch.caffemodel")] * 2)
+    assert verification.same
+    assert verification.inputs == {"x": (4, 1, 6, 6)}
+    assert verification.maps == ()

@@ -45,13 +45,13 @@ def test_marks_and_words_as_slices_of_one_input() -> None:
         + layer("Embed", "word", "e", EMBED)
         + layer("LSTM", "x cont", "h", LSTM)
     )
-    made = feed(text, all=(6, 2, 4))["all"]
-    assert made[:, :, 0].tolist() == [[0, 0], *[[1, 1]] * 5]
-    words = made[:, :, 1]
+    values = feed(text, all=(6, 2, 4))["all"]
+    assert values[:, :, 0].tolist() == [[0, 0], *[[1, 1]] * 5]
+    words = values[:, :, 1]
     assert set(words.ravel()) <= {0, 1, 2, 3, 4}
     assert len(set(words.ravel())) > 2
-    assert len(np.unique(made[:, :, 2:])) == 24
-    assert not np.array_equal(made[:, :, 2:], made[:, :, 2:].round())
+    assert len(np.unique(values[:, :, 2:])) == 24
+    assert not np.array_equal(values[:, :, 2:], values[:, :, 2:].round())
 
 
 def test_marks_joined_from_two_inputs() -> None:
@@ -63,9 +63,9 @@ def test_marks_joined_from_two_inputs() -> None:
         + layer("LSTM", "x two", "h", LSTM)
         + layer("Silence", "one", "")
     )
-    made = feed(text, a=(2, 3), b=(4, 3), x=(6, 3, 2))
-    assert made["a"].tolist() == [[0] * 3, [1] * 3]
-    assert (made["b"] == 1).all()
+    inputs = feed(text, a=(2, 3), b=(4, 3), x=(6, 3, 2))
+    assert inputs["a"].tolist() == [[0] * 3, [1] * 3]
+    assert (inputs["b"] == 1).all()
 
 
 def test_words_beside_computed_ones() -> None:
@@ -76,28 +76,28 @@ def test_words_beside_computed_ones() -> None:
         + layer("Permute", "both", "turned", "permute_param { order: [1, 0] }")
         + layer("Embed", "turned", "e", EMBED)
     )
-    made = feed(text, a=(2, 3), b=(4, 3))
-    assert set(made["b"].ravel()) <= {0, 1, 2, 3, 4}
-    assert not np.array_equal(made["a"], made["a"].round())
+    inputs = feed(text, a=(2, 3), b=(4, 3))
+    assert set(inputs["b"].ravel()) <= {0, 1, 2, 3, 4}
+    assert not np.array_equal(inputs["a"], inputs["a"].round())
 
 
 def test_an_input_that_a_layer_computes_anew_in_place() -> None:
     text = layer("Power", "a", "a", "power_param { scale: 0.5 }") + layer("Embed", "a", "e", EMBED)
-    made = feed(text, a=(9,))["a"]
-    assert not np.array_equal(made, made.round())
+    values = feed(text, a=(9,))["a"]
+    assert not np.array_equal(values, values.round())
 
 
 def test_rows_of_a_batch() -> None:
-    made = feed(layer("BatchReindex", "x rows", "y"), x=(3, 2), rows=(40,))
-    assert set(made["rows"]) == {0, 1, 2}
+    inputs = feed(layer("BatchReindex", "x rows", "y"), x=(3, 2), rows=(40,))
+    assert set(inputs["rows"]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (30, 5, 1, 1)])
 def test_boxes_in_a_picture(shape: tuple[int, ...]) -> None:
     """Of 2 pictures of 64 x 96, of which the map is an eighth; corners are in order."""
     more = "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.125 }"
-    made = feed(layer("ROIPooling", "x rois", "y", more), x=(2, 3, 8, 12), rois=shape)
-    number, x0, y0, x1, y1 = made["rois"].reshape(30, 5).T
+    inputs = feed(layer("ROIPooling", "x rois", "y", more), x=(2, 3, 8, 12), rois=shape)
+    number, x0, y0, x1, y1 = inputs["rois"].reshape(30, 5).T
     assert set(number) == {0, 1}
     assert ((x0 >= 0) & (x0 <= x1) & (x1 < 96)).all()
     assert ((y0 >= 0) & (y0 <= y1) & (y1 < 64)).all()
@@ -107,9 +107,9 @@ def test_boxes_in_a_picture(shape: tuple[int, ...]) -> None:
 def test_a_large_input() -> None:
     """Of more numbers than float32 counts."""
     text = layer("Slice", "a", "x w", f"slice_param {{ axis: 0 slice_point: {1 << 24} }}")
-    made = feed(text + layer("Embed", "w", "e", EMBED), a=((1 << 24) + 7,))["a"]
-    assert set(made[-7:]) <= {0, 1, 2, 3, 4}
-    assert made[-8] != round(float(made[-8]))
+    values = feed(text + layer("Embed", "w", "e", EMBED), a=((1 << 24) + 7,))["a"]
+    assert set(values[-7:]) <= {0, 1, 2, 3, 4}
+    assert values[-8] != round(float(values[-8]))
 
 
 @pytest.mark.parametrize("kind", types.RECORDS)
@@ -120,7 +120,7 @@ def test_every_type_that_reads_indices_says_which(kind: str) -> None:
         assert kind in INDICES
     if kind in INDICES:
         text = f'layer {{ name: "l" type: "{kind}" bottom: "a" bottom: "b" bottom: "c" }}'
-        one = Prototxt.parse(text).layers[0]
+        layer_message = Prototxt.parse(text).layers[0]
         from netsurgery.net.net import Layer
 
-        assert Role.INDEX in ask(roles, Layer(0, "l", kind, ("a", "b", "c"), (), one))
+        assert Role.INDEX in ask(roles, Layer(0, "l", kind, ("a", "b", "c"), (), layer_message))

@@ -97,9 +97,9 @@ def test_the_name_tells_what_to_write_as_caffe_has_it(name: str, hdf5: bool) -> 
 def test_numbers_in_one_run_are_a_range(golden: Path, tmp_path: Path) -> None:
     for path in (golden, copied(golden, tmp_path / "a.h5")):
         with open_weights(path) as weights:
-            found = numbers(weights.layer("ip1").blobs[0])
-            assert isinstance(found, FileRange)
-            assert found.source.pread(found.length, found.offset) == (
+            actual = numbers(weights.layer("ip1").blobs[0])
+            assert isinstance(actual, FileRange)
+            assert actual.source.pread(actual.length, actual.offset) == (
                 np.arange(1, 7, dtype="<f4").tobytes()
             )
 
@@ -107,9 +107,9 @@ def test_numbers_in_one_run_are_a_range(golden: Path, tmp_path: Path) -> None:
 def test_numbers_with_a_tag_each_are_computed(tmp_path: Path) -> None:
     (tmp_path / "v1").write_bytes(V1)
     with open_weights(tmp_path / "v1") as weights:
-        found = numbers(weights.layer("ip1").blobs[1])
-        assert not isinstance(found, FileRange)
-        assert b"".join(bytes(piece) for piece in found()) == np.float32(7).tobytes()
+        actual = numbers(weights.layer("ip1").blobs[1])
+        assert not isinstance(actual, FileRange)
+        assert b"".join(bytes(piece) for piece in actual()) == np.float32(7).tobytes()
     assert held(copied(tmp_path / "v1", tmp_path / "a.h5"))["ip1"][1] == [7]
 
 
@@ -163,9 +163,17 @@ def test_a_new_layer_for_an_old_file(tmp_path: Path) -> None:
     with Outputs([tmp_path / "v1"]) as outputs:
         outputs[tmp_path / "v1"].write_segments(segments)
     with Caffemodel.open(tmp_path / "v1") as model:
-        (found,) = model.layers
-        assert (found.name, found.type, found.generation) == ("fc", "InnerProduct", "V1")
-        assert (found.bottoms, found.tops, found.blobs[0].shape) == (("a",), ("b",), (1,))
+        (only_layer,) = model.layers
+        assert (only_layer.name, only_layer.type, only_layer.generation) == (
+            "fc",
+            "InnerProduct",
+            "V1",
+        )
+        assert (only_layer.bottoms, only_layer.tops, only_layer.blobs[0].shape) == (
+            ("a",),
+            ("b",),
+            (1,),
+        )
     with pytest.raises(OutputError) as caught:
         layer_segments(NewLayer("bn", "BatchNorm", (), (), ()), "V1")
     assert str(caught.value) == (

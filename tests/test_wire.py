@@ -60,8 +60,8 @@ def test_a_field_of_two_tag_bytes(reader: Reader) -> None:
 def test_groups_are_stepped_over(reader: Reader) -> None:
     inner = b"\x13\x18\x05\x14"  # group 2 with field 3 in it
     data = b"\x0b" + inner + b"\x22\x01x" + b"\x0c" + b"\x08\x01"
-    found = fields(reader(data))
-    assert [(field.number, field.start, field.end) for field in found] == [(1, 0, 9), (1, 9, 11)]
+    actual = fields(reader(data))
+    assert [(field.number, field.start, field.end) for field in actual] == [(1, 0, 9), (1, 9, 11)]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,10 @@ def test_short_runs_cost_no_more_than_they_are_long(
 
     monkeypatch.setattr(FileSource, "pread", counted)
     whole = reader((b"\x2dABCD" + b"\x35ABCD") * 5000)
-    assert sum(1 for found in fields(whole) if whole.run(found, whole.size) == found) == 10_000
+    assert (
+        sum(1 for position in fields(whole) if whole.run(position, whole.size) == position)
+        == 10_000
+    )
     assert sum(read) < 100 * whole.size
 
 
