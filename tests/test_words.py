@@ -27,8 +27,9 @@ PHRASES = {
 
 
 def modules() -> list[Path]:
-    folders = ("netsurgery", "benchmarks", "schema", "docs", "examples")
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    folders = ("netsurgery", "benchmarks", "schema", "docs", "examples", "tests")
+    paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return [path for path in paths if path != Path(__file__)]  # which quotes what is avoided
 
 
 def documents() -> list[Path]:
