@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ class NpzFile(FeatureFile):
     """
 
     def __init__(self, outputs: Sequence[OutputFile]) -> None:
+        import zipfile
+
         self._path = outputs[0].path
         with trouble_named(self._path):
             self._file = zipfile.ZipFile(outputs[0].by_descriptor, "w", zipfile.ZIP_STORED)
@@ -38,6 +39,8 @@ class NpzFile(FeatureFile):
                 self._write(f"{key}:{part}", np.array(value, np.float64))
 
     def _write(self, key: str, values: NDArray[Any]) -> None:
+        import zipfile
+
         import numpy as np
 
         with (
