@@ -351,7 +351,7 @@ def test_slices_mean_what_they_mean_to_numpy(groups: list[list[str]]) -> None:
     try:
         expected = array
         for group in groups:
-            expected = eval(f"wanted[{','.join(group)}]")
+            expected = eval(f"expected[{','.join(group)}]")
         expected = np.asarray(expected)
     except IndexError:
         with pytest.raises(SurgeryError):

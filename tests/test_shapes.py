@@ -18,9 +18,9 @@ def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
     return infer(NetDefinition.of(Prototxt.parse(text, "n.prototxt")))
 
 
-def two(single_level: str, second: str) -> str:
+def two(first: str, second: str) -> str:
     """For `shapes`: an input x and another, z."""
-    return f'dim: [{single_level}] }} input: "z" input_shape {{ dim: [{second}]'
+    return f'dim: [{first}] }} input: "z" input_shape {{ dim: [{second}]'
 
 
 #: A layer, its inputs; its tops, its params. That they are Caffe's own is shown in parity/.
