@@ -164,3 +164,12 @@ def unpacked(source: Path, folder: Path) -> Path:
         elif path.suffix in {".prototxt", ".jpg", ".png"}:
             shutil.copy(path, target)
     return folder
+
+
+@pytest.fixture
+def option_names() -> Iterator[None]:
+    """Messages name options, as in a command, and not the arguments of Python."""
+    from netsurgery.io.wording import naming_options
+
+    with naming_options():
+        yield

@@ -18,6 +18,9 @@ from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.verbs.convert import convert
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 INPUT = 'input: "c" input_shape { dim: [1, 2, 5, 6] }\n'
 WINDOW = "convolution_param { num_output: 3 kernel_size: 3 %s }"
 

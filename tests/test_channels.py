@@ -63,7 +63,7 @@ def test_every_first_layer_and_no_other_is_changed(tmp_path: Path) -> None:
     ] * 2
     assert plan.notes == (
         "the net takes its channels in the opposite order now; its preprocessing has to follow "
-        "(--channel-swap)",
+        "(the channel swap)",
     )
     assert list(planned(tmp_path, text, "swap-input-channels:b").changes) == ["b"]
 

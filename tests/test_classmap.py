@@ -21,6 +21,9 @@ from netsurgery.maps.picture_options import Fit
 from netsurgery.maps.transformer import Transformer, place
 from netsurgery.net.net_with_weights import NetWithWeights
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 LABELS = Labels("words.txt", ("cat, tabby", "dog", "bird", "crane, digger"))
 
 #: Three classes on 2 x 2 cells: 0, 2 / 2, 1.

@@ -17,6 +17,9 @@ from netsurgery.surgery.convolution.checks import ensure_same
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.surgery.convolution.size import Resize
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }\n'
 SMALL = INPUT % "dim: 5 dim: 2 dim: 6 dim: 6"
 

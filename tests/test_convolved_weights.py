@@ -25,6 +25,9 @@ from netsurgery.surgery.convolution.weights import (
     match_weights,
 )
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 NET = """
 input: "x" input_shape { dim: [1, 2, 3, 2] }
 layer { name: "flat" type: "Flatten" bottom: "x" top: "y" }

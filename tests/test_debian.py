@@ -26,6 +26,9 @@ from netsurgery.engines import apt, debian
 from netsurgery.engines.probing import probe
 from netsurgery.errors import InstallError
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 MIRROR = "http://mirror.example/debian"
 
 APT_GET = r"""#!/bin/sh

@@ -18,6 +18,9 @@ from netsurgery.engines.discovery import candidates, chosen, find_caffe, locate_
 from netsurgery.engines.probing import NotUsable, probe, resolve_python
 from netsurgery.errors import EngineMissing
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 FACTS: dict[str, object] = {
     "version": "1.0.0",
     "python_version": "3.9.2",

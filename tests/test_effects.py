@@ -17,6 +17,9 @@ from netsurgery.net.effects import effects_of, harmless, permitted
 from netsurgery.net.types.naming import HARMLESS, NAMING
 from netsurgery.net.types.record import Effect
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 ANYTHING = ("reads", "writes", "python")
 IN = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [1, 3, 8, 8] } } }\n'
 

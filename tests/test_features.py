@@ -19,6 +19,9 @@ from netsurgery.maps.features import Extractor, Features, open_extractor
 from netsurgery.maps.image import Picture
 from netsurgery.verbs.features import ImageFeatures, collection_files, find_collection
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 PROTOTXT = """\
 input: "data"
 input_shape { dim: 10 dim: 1 dim: 12 dim: 12 }

@@ -15,6 +15,9 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.segments import Bytes
 from netsurgery.io.targets import check_outputs
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 DEAD = ".model.0123456789ab.netsurgery-tmp"
 
 

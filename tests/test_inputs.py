@@ -12,6 +12,9 @@ from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import infer
 from netsurgery.net.state import NetState
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 MEMORY = "memory_data_param { batch_size: 2 channels: 3 height: 6 width: 6 }"
 CONV = (
     'layer { name: "c" type: "Convolution" bottom: "data" top: "c" '

@@ -15,6 +15,9 @@ from netsurgery.net import NetDefinition, types
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.shapes import infer
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 #: Types whose layers take nothing, or whose own definition checks its fields.
 WITHOUT = {"AbsVal", "BNLL", "BatchReindex", "Silence", "Split"}
 WITHOUT_OF_FORKS = {"Axpy", "HardSwish", "Mish", "Softplus", "Softsign"}

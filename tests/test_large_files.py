@@ -13,6 +13,9 @@ from torture import NET, write_model
 from netsurgery.cli import run
 from netsurgery.net.net_with_weights import NetWithWeights
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = f"{ROOT}/prototxt/digits_deploy.prototxt"
 MODEL = f"{ROOT}/models/digits/digits.caffemodel"

@@ -18,6 +18,9 @@ from netsurgery.io import memory
 from netsurgery.io.free_memory import free_memory
 from netsurgery.io.memory import Claim, claim_for, empty, parse_memory, set_max_memory
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 MIB = 1 << 20
 
 

@@ -24,6 +24,9 @@ from PIL import Image
 
 from netsurgery.cli import run
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 LIMIT = 64 << 20
 #: What is not claimed: parts of files, buffers, what Python keeps of what it has given back.
 LITTLE = 24 << 20

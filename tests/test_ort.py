@@ -33,6 +33,9 @@ from netsurgery.errors import (
     PrototxtError,
 )
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 Array = NDArray[np.float32]
 
 #: The net of the golden caffemodels: ip1 = 2 x 3, and a ReLU in place.

@@ -20,6 +20,9 @@ from netsurgery.formats.found_settings import merged
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import as_settings
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 NET = """
 input: "data" input_shape { dim: [1, CHANNELS, 8, 8] }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"

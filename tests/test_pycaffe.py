@@ -42,6 +42,9 @@ from netsurgery.errors import (
 from netsurgery.net import NetDefinition, NetState
 from netsurgery.net.net_with_weights import NetWithWeights
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 OTHERS = os.environ.get("NETSURGERY_WORKER_PYTHONS", "")
 PYTHONS = [sys.executable, *(python for python in OTHERS.split(os.pathsep) if python)]
 FAKE = Path(__file__).parent / "fake_caffe"

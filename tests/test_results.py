@@ -12,6 +12,9 @@ import pytest
 import netsurgery as ns
 from netsurgery.cli import run
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 NAME = "a<b>&c"
 NET = f"""name: "{NAME}" input: "x" input_shape {{ dim: [1, 1, 6, 6] }}
 layer {{ name: "conv{NAME}" type: "Convolution" bottom: "x" top: "c"

@@ -10,6 +10,9 @@ from netsurgery.net import NetDefinition
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import Shapes, infer
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 
 def shapes(layer: str, dims: str = "dim: [1, 4, 5, 6]") -> Shapes:
     text = (

@@ -11,6 +11,9 @@ from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import NetDefinition, NetState
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 TWO_STAGES = """
 layer { name: "a" type: "Data" top: "x" include { stage: "a" } }
 layer { name: "b" type: "Data" top: "x" exclude { not_stage: "b" } }

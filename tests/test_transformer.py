@@ -15,6 +15,9 @@ from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
 from netsurgery.maps.transformer import Placement, Transformer, place, squeeze_note
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 Array = NDArray[np.float64]
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)

@@ -21,6 +21,9 @@ from netsurgery.surgery.transplant.params import overlap
 from netsurgery.surgery.transplant.plan import NameRule, TransplantPlan
 from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 Array = NDArray[np.float32]
 Weights = Mapping[str, Sequence[Array]]
 

@@ -22,6 +22,7 @@ from netsurgery.cli.printing import echo_labelled
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.terminal import own_standard_error
+from netsurgery.io.wording import naming_options
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -162,7 +163,8 @@ def _run(args: list[str] | None) -> int:
 
             answer(cli)
             return 0
-        code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
+        with naming_options():
+            code = cli.main(args=args, prog_name="netsurgery", standalone_mode=False)
         if sys.stdout is not None:  # it is None where it was closed before we began
             sys.stdout.flush()
         return code if isinstance(code, int) else 0

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from netsurgery.errors import InstallError
 from netsurgery.io.children import run, start
 from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.wording import argument
 
 __all__ = [
     "OnProgress",
@@ -105,7 +106,7 @@ def require_tools() -> None:
             raise InstallError(
                 f"no {tool} on this machine: only on Debian and its relatives can Caffe be had "
                 "this way; elsewhere build pycaffe, or take a packaged one, and name its Python "
-                "with --caffe-python"
+                f"with {argument('--caffe-python')}"
             )
 
 
@@ -139,7 +140,7 @@ def host_mirror() -> str:
     if unlabelled is None:
         raise InstallError(
             "this machine's apt has no Debian archive to take a mirror from: "
-            "name a Debian mirror with --mirror URL"
+            f"name a Debian mirror with {argument('--mirror URL')}"
         )
     return unlabelled
 
@@ -178,9 +179,9 @@ class PrivateApt:
 
     def __init__(self, folder: Path, mirror: str, suite: str, progress: OnProgress) -> None:
         if not MIRROR.fullmatch(mirror):
-            raise InstallError(f"--mirror {mirror!r} is not the URL of a mirror")
+            raise InstallError(f"{argument('--mirror')} {mirror!r} is not the URL of a mirror")
         if not SUITE.fullmatch(suite):
-            raise InstallError(f"--suite {suite!r} is not the name of a Debian suite")
+            raise InstallError(f"{argument('--suite')} {suite!r} is not the name of a Debian suite")
         # apt reads file: packages where they lie; copy: makes it put them into the cache.
         self.mirror = re.sub(r"^file:", "copy:", mirror)
         self.folder, self.suite, self.progress = folder, suite, progress
@@ -290,7 +291,7 @@ class PrivateApt:
                 raise InstallError(
                     f"{file.name} is not the file that the signed index of {self.suite} names: its "
                     f"SHA-256 should be {package.sha256}; try again, or name another mirror with "
-                    "--mirror"
+                    f"{argument('--mirror')}"
                 )
         return files
 
@@ -346,14 +347,15 @@ class PrivateApt:
         kind = next((kind for pattern, kind in TROUBLES if re.search(pattern, output)), "")
         what = {
             "space": f"no space left on the disk of {self.folder}: "
-            "free some, or choose another place with --prefix; what was downloaded is kept",
+            f"free some, or choose another place with {argument('--prefix')}; what was downloaded "
+            "is kept",
             "signature": f"{self.suite} on {self.mirror} is not signed as it should be: {words}",
             "network": f"{self.mirror} cannot be reached: {words}; look at the network and try "
-            "again, or name another mirror with --mirror",
+            f"again, or name another mirror with {argument('--mirror')}",
             "architecture": f"{self.suite} on {self.mirror} has no Caffe for "
             f"{self.architecture}: {words}",
             "suite": f"{self.mirror} has no suite {self.suite}, or no longer: old ones move to "
-            "Debian's archive of past releases; name a mirror of that with --mirror",
+            f"Debian's archive of past releases; name a mirror of that with {argument('--mirror')}",
         }
         return InstallError(what.get(kind, f"apt-get failed: {words}"))
 

@@ -40,6 +40,7 @@ from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
 from netsurgery.io.ownership import exposure
 from netsurgery.io.user_folders import data_folder
+from netsurgery.io.wording import argument
 
 __all__ = [
     "caffe_documentation",
@@ -88,7 +89,7 @@ def default_prefix() -> Path:
         return folder / "caffe"
     raise InstallError(
         "no home folder is known, and so no place for Caffe: set HOME, or name one with "
-        "--prefix or NETSURGERY_CAFFE_PREFIX"
+        f"{argument('--prefix')} or NETSURGERY_CAFFE_PREFIX"
     )
 
 
@@ -104,7 +105,7 @@ def why_not_installed(prefix: Path | None = None) -> str:
         return "nothing installed there"
     for name in ("python", "root", "stamp.json"):
         if why := _exposed(home / name):
-            return f"{why}, so it is not run; --caffe-python takes it all the same"
+            return f"{why}, so it is not run; {argument('--caffe-python')} takes it all the same"
     finished = _stamp(prefix) and os.access(home / "python", os.X_OK)
     return "" if finished else "nothing finished is installed there"
 
@@ -159,7 +160,7 @@ def install_caffe(
             if present != suite:
                 raise InstallError(
                     f"{prefix} holds Caffe from {present}, not {suite}: "
-                    "--force replaces it, --prefix puts it elsewhere"
+                    f"{argument('--force')} replaces it, {argument('--prefix')} puts it elsewhere"
                 )
             _clear(prefix)
             return _home(prefix) / "python"
@@ -212,7 +213,7 @@ def _refuse_exposed(prefix: Path) -> None:
         if why := _exposed(place):
             raise InstallError(
                 f"{why}, and what is installed there is run later: "
-                "choose another place with --prefix"
+                f"choose another place with {argument('--prefix')}"
             )
 
 
@@ -226,7 +227,7 @@ def _disk_errors(prefix: Path) -> Iterator[None]:
             raise _no_space(prefix) from None
         place = error.filename or prefix
         raise InstallError(
-            f"{place}: {error.strerror}; --prefix chooses another place to install to"
+            f"{place}: {error.strerror}; {argument('--prefix')} chooses another place to install to"
         ) from None
 
 
@@ -244,7 +245,7 @@ def _unshared() -> Iterator[None]:
 def _no_space(prefix: Path) -> InstallError:
     return InstallError(
         f"no space left on the disk of {prefix}: free some, or choose another place with "
-        "--prefix; what was downloaded is kept"
+        f"{argument('--prefix')}; what was downloaded is kept"
     )
 
 
@@ -267,7 +268,7 @@ def _refuse_foreign(prefix: Path) -> None:
     if os.path.lexists(home) and not _stamp(prefix):
         raise InstallError(
             f"{home} is there and was not made by `netsurgery caffe install`: "
-            "remove it, or choose another place with --prefix"
+            f"remove it, or choose another place with {argument('--prefix')}"
         )
 
 
@@ -323,7 +324,7 @@ def _require_space(prefix: Path, needed: int) -> None:
     if free < needed:
         raise InstallError(
             f"{prefix} has {free // 1_000_000} MB free and Caffe needs {needed // 1_000_000} MB "
-            "while it is unpacked: free some, or choose another place with --prefix"
+            f"while it is unpacked: free some, or choose another place with {argument('--prefix')}"
         )
 
 

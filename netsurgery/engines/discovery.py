@@ -24,6 +24,7 @@ from netsurgery.engines.probing import (
     resolve_python,
 )
 from netsurgery.errors import EngineMissing, InstallError
+from netsurgery.io.wording import argument
 
 __all__ = [
     "Caffe",
@@ -63,7 +64,9 @@ class ProbeResult:
 def candidates(caffe_python: str | None = None) -> list[Candidate]:
     """Every place to look, in order, none of them run yet. Raises EngineMissing on Windows."""
     if sys.platform == "win32":
-        raise EngineMissing("real Caffe is not run on Windows; --engine embedded needs none")
+        raise EngineMissing(
+            f"real Caffe is not run on Windows; {argument('--engine embedded')} needs none"
+        )
     variable = os.environ.get(VARIABLE) or None
     explicit = []
     # The command line hands the variable's value over as the option's: name the true source.

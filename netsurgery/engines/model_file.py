@@ -18,6 +18,7 @@ from netsurgery.formats.caffemodel import NET_V1, NET_V2, Caffemodel, FirstGener
 from netsurgery.formats.weights import is_hdf5, is_hdf5_name
 from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import WireReader
+from netsurgery.io.wording import argument
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_sources import ParamSources
@@ -83,7 +84,7 @@ def check_found_by_caffe(model: NetWithWeights) -> None:
     """Raise EngineFailed for what `lost_by_caffe` reports."""
     lost = lost_by_caffe(model)
     if lost:
-        raise EngineFailed(f"{model.path}: {lost}; --engine embedded does")
+        raise EngineFailed(f"{model.path}: {lost}; {argument('--engine embedded')} does")
 
 
 def lost_by_caffe(model: NetWithWeights) -> str:

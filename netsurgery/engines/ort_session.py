@@ -22,6 +22,7 @@ from netsurgery.export.graph import Constant, Graph
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.mapping import watch
 from netsurgery.io.terminal import unheard
+from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array
@@ -188,7 +189,8 @@ class Session:
             if row.any():
                 raise EngineError(
                     f"layer {layer!r}: the first row of cont is not 0, so that it goes on from "
-                    "the forward before; the embedded engine keeps no state (--engine caffe does)"
+                    "the forward before; the embedded engine keeps no state "
+                    f"({argument('--engine caffe')} does)"
                 )
 
 

@@ -24,6 +24,7 @@ from netsurgery.errors import EngineFailed, EngineMissing, EngineTimeout
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.unreadable import check_file
+from netsurgery.io.wording import argument
 from netsurgery.net.effects import permitted
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
@@ -120,8 +121,9 @@ class PycaffeEngine(Closeable):
         except EngineFailed as failed:
             if "CPU-only Caffe" in str(failed):
                 raise EngineFailed(
-                    f"this Caffe ({python}) is compiled without CUDA; leave out --gpu, "
-                    "or choose another with --caffe-python"
+                    f"this Caffe ({python}) is compiled without CUDA; leave out "
+                    f"{argument('--gpu')}, "
+                    f"or choose another with {argument('--caffe-python')}"
                 ) from None
             if self._worker.exit_status in range(128):
                 # It ended by itself: not a Python at all, or one too old or too broken.

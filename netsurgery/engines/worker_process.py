@@ -39,6 +39,7 @@ from netsurgery.io.children import start, wait_for_end
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.memory import Claim
 from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
     from netsurgery.engines.contract import Array, EngineOptions, Shape
@@ -154,7 +155,7 @@ class WorkerProcess:
             self._stop("it took too long and was stopped")
             raise EngineTimeout(
                 f"Caffe did not finish {doing} in {timeout:g} s and was stopped; "
-                "--timeout gives it longer"
+                f"{argument('--timeout')} gives it longer"
             ) from None
         except (EOFError, ConnectionError):
             raise self._died(doing) from None

@@ -10,6 +10,7 @@ import numpy as np
 
 from netsurgery.export.graph import Graph
 from netsurgery.export.protobuf import Attribute, ExternalData
+from netsurgery.io.wording import argument
 from netsurgery.net.net import Layer, Shape
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class LayerContext:
 
 def only_caffe(does: str) -> str:
     """The way out of what Caffe's own layer does and an ONNX graph cannot; an export has none."""
-    return f"only real Caffe {does} (--engine caffe, where a net is run)"
+    return f"only real Caffe {does} ({argument('--engine caffe')}, where a net is run)"
 
 
 #: Writes one layer; returns the value of each of its tops.

@@ -25,6 +25,7 @@ from netsurgery.export.layer_context import Converter, LayerContext, LayerParam
 from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import empty
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_blobs, check_fields
 from netsurgery.net.needed import needed
@@ -81,12 +82,15 @@ def _why_not(layer: Layer, exporting: bool) -> str:
         which = f"run this type of {record.origin}" if record else "know this type"
         if exporting:
             return f"export does not {which.replace('run', 'write')}"
-        return f"the embedded engine does not {which}; --engine caffe runs what your Caffe knows"
+        return (
+            f"the embedded engine does not {which}; "
+            f"{argument('--engine caffe')} runs what your Caffe knows"
+        )
     if exporting:
         return f"{why}; a deploy net, whose inputs are given, can be exported"
     return (
         f"{why}; the embedded engine runs deploy nets, whose inputs are given "
-        "(--engine caffe runs this one)"
+        f"({argument('--engine caffe')} runs this one)"
     )
 
 

@@ -25,6 +25,7 @@ from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.segments import Bytes, FileRange, Segment, segments_length
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net.memory import graph_memory
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -77,7 +78,7 @@ class Export:
         if size > LARGEST:
             raise OutputError(
                 f"the model would be {size} bytes, and ONNX takes at most {LARGEST} in one file; "
-                "--weights-storage linked leaves the weights in the caffemodel"
+                f"{argument('--weights-storage linked')} leaves the weights in the caffemodel"
             )
         return segments
 
@@ -221,20 +222,20 @@ def linked_location(model: Path | str, output: Path | str) -> str:
     if os.stat(real).st_nlink > 1:
         raise OutputError(
             f"{model}: has several hard links, and ONNX Runtime follows none of them; "
-            "use --weights-storage inside, or a copy of the file"
+            f"use {argument('--weights-storage inside')}, or a copy of the file"
         )
     location = os.path.relpath(real, folder)
     if location.split(os.sep)[0] == os.pardir:
         raise OutputError(
             f"{output}: linked weights must lie in its folder or below, and {real} does not; "
-            f"write it to {os.path.dirname(real)}, or use --weights-storage inside"
+            f"write it to {os.path.dirname(real)}, or use {argument('--weights-storage inside')}"
         )
     try:
         location.encode("utf-8")
     except UnicodeEncodeError:
         raise OutputError(
             f"{model!s}: its name is not UTF-8, which an ONNX model cannot hold; "
-            "use --weights-storage inside"
+            f"use {argument('--weights-storage inside')}"
         ) from None
     return location
 

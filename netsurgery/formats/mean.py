@@ -17,6 +17,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import refusal
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wire import Wire, WireReader
+from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,8 +91,9 @@ def _check_count(spec: Mean, count: int, channels: int) -> None:
     name = ",".join(f"{value:g}" for value in spec) if isinstance(spec, tuple) else str(spec)
     shown = "mean" if isinstance(spec, MeanPicture) else f"mean {name}"
     raise MeanError(
-        f"{shown}: {count} channels, but the net's input has {channels}; --mean takes a number a "
-        f"channel, one for all, or a file of {channels} x height x width"
+        f"{shown}: {count} channels, but the net's input has {channels}; "
+        f"{argument('--mean')} takes a number a channel, one for "
+        f"all, or a file of {channels} x height x width"
     )
 
 

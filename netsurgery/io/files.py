@@ -26,6 +26,7 @@ from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.segments import Segment, close_quietly, write_segments
 from netsurgery.io.targets import STDOUT, check_links, check_outputs, one_line
 from netsurgery.io.terminal import check_no_terminal, print_bytes
+from netsurgery.io.wording import argument
 
 __all__ = ["OutputFile", "Outputs"]
 
@@ -206,14 +207,15 @@ class Outputs:
         if not os.path.lexists(output.target):
             return False
         if not self._repeatable:
-            raise OutputError(f"{output.path}: exists already; --force replaces it")
+            raise OutputError(f"{output.path}: exists already; {argument('--force')} replaces it")
         import filecmp
 
         with one_line(output.path):
             same = filecmp.cmp(output.temporary, output.target, shallow=False)
         if not same:
             raise OutputError(
-                f"{output.path}: exists already, with another content; --force replaces it"
+                f"{output.path}: exists already, with another content; "
+                f"{argument('--force')} replaces it"
             )
         return True
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsurgery.errors import MemoryLimitError
 from netsurgery.io.closeable import Closeable
+from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -92,7 +93,7 @@ def _refusal(count: int, what: str, more: bool, limit: int, taken: int) -> Memor
     use = f", {size_text(taken)} of it in use" if taken else ""
     needs = f"needs {'more than ' if more else ''}{size_text(count)} of memory"
     return MemoryLimitError(
-        f"{what} {needs}; {size_text(limit)} may be used (--max-memory){use}",
+        f"{what} {needs}; {size_text(limit)} may be used ({argument('--max-memory')}){use}",
         what=what,
         needed=count,
         allowed=limit,

@@ -13,6 +13,7 @@ from netsurgery.errors import OutputError
 from netsurgery.io.mapping import shortened
 from netsurgery.io.ownership import foreign_link
 from netsurgery.io.unreadable import url_in
+from netsurgery.io.wording import argument
 
 __all__ = ["STDOUT", "check_links", "check_outputs", "one_line"]
 
@@ -39,7 +40,7 @@ def check_outputs(
             _check_inputs(path, target, inputs)
             _check_others(path, target, targets)
             if os.path.lexists(target) and not force:
-                raise OutputError(f"{path}: exists already; --force replaces it")
+                raise OutputError(f"{path}: exists already; {argument('--force')} replaces it")
         targets[path] = target
     return targets
 

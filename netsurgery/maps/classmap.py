@@ -18,6 +18,7 @@ from netsurgery.formats.labels import Labels
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
+from netsurgery.io.wording import argument
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -302,6 +303,7 @@ def find_label(text: str, labels: Labels | None) -> int:
     """The class that a label names. Raises NetError without labels, FormatError as `find` does."""
     if labels is None:
         raise NetError(
-            f"class {text!r} is neither a number nor max, and there are no labels (--labels FILE)"
+            f"class {text!r} is neither a number nor max, and there are no labels "
+            f"({argument('--labels FILE')})"
         )
     return labels.find(text)

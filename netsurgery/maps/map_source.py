@@ -8,6 +8,7 @@ from functools import cached_property
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.field import Cells, place_cells
 from netsurgery.net.inputs import declare_inputs, why_no_input
@@ -166,7 +167,7 @@ def _candidates(net: NetDefinition) -> str:
         shapes = {}
     names = [name for name, shape in shapes.items() if len(shape) == 4]
     names = [name for name in names if name not in _inputs(net)]
-    return f"--blob takes {listed(names)}" if names else "the net has no blob that is"
+    return f"{argument('--blob')} takes {listed(names)}" if names else "the net has no blob that is"
 
 
 def _image_input(net: NetDefinition) -> tuple[NetInput, Shape]:
@@ -206,6 +207,6 @@ def _last_top(net: NetDefinition) -> str:
     if len(layer.tops) > 1:
         raise NetError(
             f"{net.prototxt.path}: the last layer, {layer.name!r}, has several tops; "
-            f"choose one with --blob: {', '.join(layer.tops)}"
+            f"choose one with {argument('--blob')}: {', '.join(layer.tops)}"
         )
     return layer.tops[0]

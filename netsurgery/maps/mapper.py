@@ -29,6 +29,7 @@ from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.unreadable import check_file
+from netsurgery.io.wording import argument
 from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
@@ -297,7 +298,9 @@ class Mapper(Closeable):
                 source.check((height, width))
             except NetsurgeryError:
                 raise refusal from None
-            raise refusal.more(f"; --size {shape_text((height, width))} fits") from None
+            raise refusal.more(
+                f"; {argument(f'--size {shape_text((height, width))}')} fits"
+            ) from None
 
     def check_size(self, picture: Picture, size: Size) -> None:
         """Raise NetError, naming picture and layer, where an input of `size` is too small."""
@@ -306,7 +309,8 @@ class Mapper(Closeable):
         except NetsurgeryError as error:
             shown, target = shape_text(picture.size), shape_text(size)
             raise NetError(
-                f"{picture.shown}: {shown} pixels, as an input of {target} (--size): {error}"
+                f"{picture.shown}: {shown} pixels, as an input of {target} "
+                f"({argument('--size')}): {error}"
             ) from error
 
     def run(self, blob: Array, names: Sequence[str]) -> dict[str, Array]:

@@ -19,6 +19,7 @@ from netsurgery.errors import ImageError, MeanError
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
@@ -119,8 +120,9 @@ class Transformer:
             return ""
         return (
             "no preprocessing: the net is fed RGB of 0..1, most color nets of Caffe expect BGR of "
-            "0..255 less a mean; --preprocess bvlc gives that, `netsurgery setup` finds the preset "
-            "that fits, and --raw-scale 1 says that RGB of 0..1 is right"
+            f"0..255 less a mean; {argument('--preprocess bvlc')} gives that, `netsurgery setup` "
+            f"finds the preset that fits, and {argument('--raw-scale 1')} says that RGB of 0..1 is "
+            "right"
         )
 
     def mean_for(self, size: Size) -> tuple[Array | None, str | None]:
@@ -217,5 +219,6 @@ def squeeze_note(placement: Placement) -> str:
     return (
         f"a picture of {shape_text((height, width))} is made {shape_text((rows, columns))}, "
         f"{times:.2f} times too {side}; "
-        f"--fit crop or pad, --size image, or --size {shape_text(size)} keeps its shape"
+        f"{argument('--fit')} crop or pad, {argument('--size image')}, or "
+        f"{argument(f'--size {shape_text(size)}')} keeps its shape"
     )

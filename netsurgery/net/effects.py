@@ -16,6 +16,7 @@ from netsurgery.errors import EffectRefused
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import TextField
 from netsurgery.formats.texttree import shortened
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.needed import only_needed, without
@@ -134,7 +135,8 @@ def permitted(
 
 def option(words: Collection[str]) -> str:
     """The option that allows these: ``--allow reads,writes``."""
-    return f"--allow {','.join(effect.value for effect in Effect if effect.value in words)}"
+    allowed = ",".join(effect.value for effect in Effect if effect.value in words)
+    return argument(f"--allow {allowed}")
 
 
 def _refusal(wrong: Sequence[Reach], allow: Collection[str]) -> EffectRefused:

@@ -16,6 +16,7 @@ from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.io.nearest import did_you_mean
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
@@ -184,7 +185,8 @@ class NetDefinition:
             return ""
         stages = f"stage{'s' if len(named) > 1 else ''} {', '.join(map(repr, named))}"
         return (
-            f"; its layers have rules for the {stages}: try --stage {named[0]}, or state "
+            f"; its layers have rules for the {stages}: try "
+            f"{argument(f'--stage {named[0]}')}, or state "
             f"{{ stage: {quoted(named[0])} }} in the prototxt"
         )
 

@@ -10,6 +10,7 @@ from math import prod
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob, stored_shape
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -163,7 +164,8 @@ def _filled(layer: Layer, index: int) -> float:
     if kind != "constant":
         raise layer.error(
             f"its filler {kind!r} draws at random; the embedded engine runs nets with their "
-            "weights, which `netsurgery init` fills (--engine caffe runs this one)"
+            "weights, which `netsurgery init` fills "
+            f"({argument('--engine caffe')} runs this one)"
         )
     return fills if message is None else message.number("value", 0.0)
 

@@ -14,6 +14,7 @@ from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.deploy_net import deploy_hint
 from netsurgery.net.known_fields import check_fields, unknown_fields
@@ -153,7 +154,7 @@ def has_rule(layer: Layer) -> bool:
 
 def remedy(blob: str) -> str:
     """How the shape of `blob` can be given: what every report of an unknown shape ends with."""
-    return f"--input-shape {blob}=NxCxHxW gives it"
+    return argument(f"--input-shape {blob}=NxCxHxW") + " gives it"
 
 
 def _infer_data(

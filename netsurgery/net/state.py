@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
+from netsurgery.io.wording import argument
 
 __all__ = ["TEST", "NetState"]
 
@@ -101,11 +102,11 @@ class NetState:
         rules = [*layer.messages("include"), *layer.messages("exclude")]
         phase = "TRAIN" if self.phase == "TEST" else "TEST"
         what = "training (phase TRAIN)" if phase == "TRAIN" else "the phase TEST"
-        yield f"--phase {phase.lower()}", what, replace(self, phase=phase)
+        yield argument(f"--phase {phase.lower()}"), what, replace(self, phase=phase)
         for key in ("min_level", "max_level"):
             for rule in rules:
                 level = rule.integer(key, self.level, *_INT32)
-                yield f"--level {level}", f"level {level}", replace(self, level=level)
+                yield argument(f"--level {level}"), f"level {level}", replace(self, level=level)
 
     def untried(self, layers: Iterable[Message]) -> tuple[str, ...]:
         """The stages that rules of the layers name, if this state has none of them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.param_sources import check_own_names
@@ -85,8 +86,8 @@ def plan_initial_params(
     statistics = [layer.name for layer in chosen if not as_caffe and _has_statistics(layer)]
     if statistics:
         notes.append(
-            "statistics are a mean of 0 and a variance of 1, not Caffe's zeros (--as-caffe): "
-            + ", ".join(statistics)
+            "statistics are a mean of 0 and a variance of 1, not Caffe's zeros "
+            f"({argument('--as-caffe')}): " + ", ".join(statistics)
         )
     return InitialPlan(net, tuple(params), tuple(notes))
 

@@ -24,6 +24,7 @@ from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.targets import check_outputs
+from netsurgery.io.wording import argument
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.columns import taken, to_natural
@@ -108,7 +109,8 @@ def output_paths(
     What is read as HDF5 is written so. Raises OutputError for a `folder` that can be none.
     """
     folder = Path() if folder is None else folder
-    check_output_folder(folder, "; --prototxt-out and --weights-out name files")
+    files = f"{argument('--prototxt-out')} and {argument('--weights-out')} name files"
+    check_output_folder(folder, f"; {files}")
     return OutputPaths(
         prototxt_out or folder / default_prototxt(prototxt, ENDING),
         weights_out or folder / default_weights(weights, ENDING),
@@ -140,7 +142,8 @@ def check_can_be_verified(plan: ConvolutionPlan) -> None:
     if plan.net.state.phase != "TEST":
         raise SurgeryError(
             f"{plan.net.prototxt.path}: what is converted in the {plan.net.state.phase} phase "
-            "cannot be verified, since nets are run in the TEST phase; leave out --verify"
+            "cannot be verified, since nets are run in the TEST phase; leave out "
+            f"{argument('--verify')}"
         )
 
 
@@ -256,7 +259,9 @@ def _way_out(options: EngineOptions) -> Iterator[None]:
     except (EffectRefused, EngineFailed, NetError) as error:
         if options.choice == "auto":
             raise
-        raise type(error)(f"{error}; --engine embedded converts without Caffe") from None
+        raise type(error)(
+            f"{error}; {argument('--engine embedded')} converts without Caffe"
+        ) from None
 
 
 def _save(save: Callable[[Path], None], target: OutputFile) -> None:

@@ -14,6 +14,7 @@ from netsurgery.errors import OutputError
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import argument
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.surgery.convolution.plan import ConvolutionPlan
@@ -196,7 +197,9 @@ class Conversion(OpenResult):
         outcome, files = planned_outputs(self.plan, self._model, paths, self._settings)
         self._outcome = outcome
         existing = [
-            f"{path} exists already; --force replaces it" for path in files if path.exists()
+            f"{path} exists already; {argument('--force')} replaces it"
+            for path in files
+            if path.exists()
         ]
         self._output_notes = (*([outcome.note] if outcome.note else []), *existing)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.targets import STDOUT, check_outputs
+from netsurgery.io.wording import argument
 
 __all__ = ["default_prototxt", "default_weights", "existing_outputs"]
 
@@ -39,7 +40,9 @@ def existing_outputs(paths: Sequence[str | Path], inputs: Iterable[str | Path]) 
     files = [path for path in map(str, paths) if path != STDOUT]
     check_outputs(files, inputs=inputs, force=True)
     return tuple(
-        f"{path} exists already; --force replaces it" for path in files if Path(path).exists()
+        f"{path} exists already; {argument('--force')} replaces it"
+        for path in files
+        if Path(path).exists()
     )
 
 

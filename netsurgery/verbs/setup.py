@@ -20,6 +20,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import argument
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 
@@ -216,7 +217,8 @@ def _numbers(
             number = int(text)
         elif labels is None:
             what = (
-                "expected a number from 0, or a label, for which there is no file (--labels FILE)"
+                "expected a number from 0, or a label, for which there is no file "
+                f"({argument('--labels FILE')})"
             )
             raise NetError(f"class {str(text)!r}: {what}")
         else:
@@ -251,18 +253,19 @@ def _choose(trials: Sequence[Trial]) -> tuple[PresetName | None, str]:
         place = min(answer.rank for answer in best.answers)
         return None, (
             f"no preset fits: none puts the class first, the nearest is {best.preset} with place "
-            f"{place}; are class and labels right? --preprocess {best.preset} writes it anyway"
+            f"{place}; are class and labels right? "
+            f"{argument(f'--preprocess {best.preset}')} writes it anyway"
         )
     if len(equal) > 1:
         return None, (
             f"undecided: by {' and '.join(equal)} alike {_standing(best)}; more pictures may "
-            f"decide, or --preprocess {best.preset} writes that one"
+            f"decide, or {argument(f'--preprocess {best.preset}')} writes that one"
         )
     doubt = _doubt(best, trials[1:])
     if doubt:
         return None, (
             f"not sure: by {best.preset} {_standing(best)}, {doubt}; other or more pictures may "
-            f"decide, or --preprocess {best.preset} writes it anyway"
+            f"decide, or {argument(f'--preprocess {best.preset}')} writes it anyway"
         )
     after = f"; by the next, {trials[1].preset}, {_standing(trials[1])}" if trials[1:] else ""
     return best.preset, f"{best.preset} fits: {_standing(best)}{after}"

@@ -14,7 +14,7 @@ from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import plan_convolution
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 NETS = sorted(p.stem for p in (Path(__file__).parents[2] / "prototxt").glob("*.prototxt"))
 #: An InnerProduct over what Flatten made has no map to be convolved.

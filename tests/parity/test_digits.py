@@ -18,7 +18,7 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 BACKGROUND = 10
 

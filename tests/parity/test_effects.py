@@ -24,7 +24,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import open_weights
 from netsurgery.net import NetDefinition
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 #: Layers that end a net, or stand beside it: nothing that is wanted depends on them.
 ASIDE = {

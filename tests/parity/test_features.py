@@ -11,7 +11,7 @@ import pytest
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 READY = ["--raw-scale", "255", "--mean", "104,117,123", "--channel-swap", "2,1,0"]
 

@@ -28,6 +28,9 @@ from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 Rng = np.random.Generator
 
 #: How many drawn nets are tried.

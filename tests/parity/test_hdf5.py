@@ -20,7 +20,7 @@ from netsurgery.verbs.conversion import OutputPaths
 from netsurgery.verbs.convert import convert
 from netsurgery.verbs.transplant import planned_transplant, write_transplant
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 #: Arguments: prototxt, weights to load or "", HDF5 to save or "".
 SCRIPT = """

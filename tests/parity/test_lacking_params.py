@@ -9,6 +9,9 @@ import pytest
 import netsurgery as ns
 from netsurgery.cli import run
 
+#: Messages are compared as the command words them.
+pytestmark = pytest.mark.usefixtures("option_names")
+
 NET = """
 input: "data" input_shape { dim: 1 dim: 3 dim: 9 dim: 9 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"

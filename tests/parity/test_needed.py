@@ -12,7 +12,7 @@ from PIL import Image
 
 from netsurgery.cli import run
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 NET = """\
 layer { name: "data" type: "Input" top: "data"

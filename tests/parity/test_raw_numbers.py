@@ -13,7 +13,7 @@ from netsurgery.cli import run
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import EngineFailed
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 Array = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from netsurgery.net import NetDefinition, NetState
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.verbs.inspect import inspect_net
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 #: The last is not UTF-8, as a name's bytes may be.
 STAGES = ("a", "b", "test-on-test", "\udcfe")

@@ -21,7 +21,7 @@ from netsurgery.formats.upgrade.text import plan_upgrade
 from netsurgery.io.wire import delimited
 from netsurgery.verbs.upgrade import upgrade
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 #: Fields that only forks of Caffe have, which Caffe's own tool cannot parse.
 FORKS = re.compile(r"no field named|has no field")

@@ -12,7 +12,7 @@ import pytest
 from netsurgery.cli import run
 from netsurgery.formats.caffemodel import Caffemodel
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 NETS = {
     "digits": ("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"),

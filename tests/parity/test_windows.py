@@ -20,7 +20,7 @@ from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.maps.image import Picture
 from netsurgery.maps.transformer import Transformer
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 
 @pytest.mark.parametrize("fit", ["warp", "crop", "pad"])

@@ -24,7 +24,7 @@ from netsurgery.errors import (
     SurgeryError,
 )
 
-pytestmark = pytest.mark.caffe
+pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 
 Script = Callable[..., str]
 

@@ -8,6 +8,7 @@ from math import prod
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, has_rule
@@ -36,7 +37,7 @@ def check_names(net: NetDefinition, analysis: Analysis, suffix: str) -> None:
             taken = "layer" if name in layers else "blob" if name in blobs else ""
             if taken:
                 why = f"a {taken} named {name!r} is there already"
-                refusals.append(Refusal(layer.name, why, "try another --suffix"))
+                refusals.append(Refusal(layer.name, why, f"try another {argument('--suffix')}"))
     refuse(net.prototxt.path, refusals)
 
 

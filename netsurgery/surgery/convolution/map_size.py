@@ -9,6 +9,7 @@ from math import ceil
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net.net import Shape
 from netsurgery.net.shapes import ShapesAt
 
@@ -80,7 +81,7 @@ def size_for_map(
     raise SurgeryError(
         f"{of.made.net.prototxt.path}: no size of input {of.name!r} gives a map {of.output!r} of "
         f"{shape_text(asked)} ({', '.join(gives) or 'none near by goes through the net'}); give "
-        "another --map-size, or --input-size"
+        f"another {argument('--map-size')}, or {argument('--input-size')}"
     )
 
 

@@ -12,6 +12,7 @@ from math import ceil, prod
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, NetDefinition, NetInput, Shape
@@ -102,7 +103,7 @@ def resize(
     if target == TargetSize() and (fixed or not moving):
         # No size was asked for: keep the old one rather than refuse.
         resizes = [replace(resized, new=(1, *resized.old[1:]), stride=None) for resized in resizes]
-        return resizes, notes + _size_notes(resizes, str(fixed[0]) if fixed else _UNMOVED)
+        return resizes, notes + _size_notes(resizes, str(fixed[0]) if fixed else _unmoved())
     resizes = [
         _giving_the_map(shapes_at, resized, last[resized.name], resizes, sources, target)
         for resized in resizes
@@ -110,7 +111,9 @@ def resize(
     return _with_true_strides(shapes_at, sources, resizes), notes + _size_notes(resizes, "")
 
 
-_UNMOVED = "no output is known to grow with it; --input-size resizes it all the same"
+def _unmoved() -> str:
+    resizes = f"{argument('--input-size')} resizes it all the same"
+    return f"no output is known to grow with it; {resizes}"
 
 
 def _note_unresized(net: NetDefinition, layer: Layer, target: TargetSize) -> list[str]:
@@ -126,7 +129,9 @@ def _too_many(net: NetDefinition, driving: list[NetInput], target: TargetSize) -
     many = f"{len(driving)} inputs lead to what is converted"
     most = f"sizes are worked out for at most {_MOST_INPUTS}"
     if target != TargetSize():
-        raise SurgeryError(f"{net.prototxt.path}: {many}; {most}: leave out --map-size")
+        raise SurgeryError(
+            f"{net.prototxt.path}: {many}; {most}: leave out {argument('--map-size')}"
+        )
     return [f"the inputs stay as they are: {many}, and {most}"]
 
 
@@ -170,8 +175,8 @@ def _check_target(net: NetDefinition, driving: list[NetInput], target: TargetSiz
     if target.input_size and len(driving) > 1:
         names = ", ".join(repr(blob.name) for blob in driving)
         raise SurgeryError(
-            f"{net.prototxt.path}: --input-size is for one input, found {len(driving)} ({names}); "
-            "give --map-size"
+            f"{net.prototxt.path}: {argument('--input-size')} is for one input, "
+            f"found {len(driving)} ({names}); give {argument('--map-size')}"
         )
 
 
@@ -225,7 +230,7 @@ def _new_shape(
             return (1, channels, height, width)
         raise SurgeryError(
             f"{net.prototxt.path}: no output is known to move with input {declared.name!r}, so no "
-            "input size follows from --map-size; give --input-size"
+            f"input size follows from {argument('--map-size')}; give {argument('--input-size')}"
         )
     rows, columns = target.map_size or DEFAULT_MAP
     # After a Deconvolution a stride may be a fraction of a pixel.

@@ -15,6 +15,7 @@ from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_fit import ParamMismatch
@@ -74,7 +75,7 @@ def match_weights(plan: ConvolutionPlan, model: NetWithWeights) -> WeightsMatch:
             refusals += [Refusal(move.layer, reason) for reason in reasons]
         if move.target in model.stored:
             taken = "the model has a layer of that name"
-            refusals.append(Refusal(move.target, taken, "try another --suffix"))
+            refusals.append(Refusal(move.target, taken, f"try another {argument('--suffix')}"))
     refuse(model.path, list(dict.fromkeys(refusals)))
     return WeightsMatch(fit.sharing, model.extra, tuple(fit.mismatches.values()))
 

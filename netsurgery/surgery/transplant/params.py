@@ -21,6 +21,7 @@ from math import prod
 from netsurgery.formats.textformat import Scalar
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_field, unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -30,17 +31,16 @@ from netsurgery.net.shapes import Shapes
 from netsurgery.surgery.plan import Refusal
 
 __all__ = [
-    "SLICE_HINT",
     "ModelParams",
     "TransplantLayer",
     "outcome",
     "overlap",
     "same_settings",
+    "slice_hint",
     "untransposed",
 ]
 
 #: What may be done about sizes that differ; ends a reason of `outcome`.
-SLICE_HINT = "--slice copies the part that overlaps"
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def _no_fit(index: int, old: Shape, new: Shape, cut: bool) -> str:
         return f"{shapes}: as many numbers, but of other outputs"
     if cut:
         return f"{shapes}: the two do not overlap"
-    return f"{shapes}; {SLICE_HINT}"
+    return f"{shapes}; {slice_hint()}"
 
 
 def overlap(old: Shape, new: Shape) -> tuple[Shape, Shape] | None:
@@ -287,3 +287,8 @@ def overlap(old: Shape, new: Shape) -> tuple[Shape, Shape] | None:
     if not old or len(old) != len(new):
         return None
     return old, tuple(map(min, old, new))
+
+
+def slice_hint() -> str:
+    """What is to be tried where sizes differ."""
+    return f"{argument('--slice')} copies the part that overlaps"

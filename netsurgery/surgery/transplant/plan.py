@@ -18,16 +18,17 @@ from typing import Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.short_repr import ShortRepr
+from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.plan import Refusal, refuse
 from netsurgery.surgery.transplant.params import (
-    SLICE_HINT,
     ModelParams,
     TransplantLayer,
     outcome,
     same_settings,
+    slice_hint,
 )
 
 __all__ = ["OUTCOMES", "NameRule", "ParamKey", "Transfer", "TransplantPlan", "plan_transplant"]
@@ -152,7 +153,8 @@ def plan_transplant(
     absent = planner.absent(unmatched)
     if strict:
         planner.refusals += [
-            Refusal(name, "no params are copied to it, which --strict requires") for name in absent
+            Refusal(name, f"no params are copied to it, which {argument('--strict')} requires")
+            for name in absent
         ]
     between = f"{source.net.prototxt.path} to {target.net.prototxt.path}"
     refuse(between, [*planner.touched, *planner.refusals])
@@ -189,10 +191,14 @@ class _Planner:
         for name, goal in self.rule.pairs.items():
             if not (name in self.source.layers and self.source.layers[name].blobs):
                 hint = self.source.net.name_hint(name)
-                yield Refusal(name, f"named in --map, but there are no params of it to take{hint}")
+                yield Refusal(
+                    name,
+                    f"named in {argument('--map')}, but there are no params of it to take{hint}",
+                )
             if goal and goal not in {layer.name for layer in self.target.net.layers}:
                 net = self.target.net
-                what = f"--map sends it to {goal!r}, which {net.prototxt.path} does not have"
+                sent = f"{argument('--map')} sends it to {goal!r}"
+                what = f"{sent}, which {net.prototxt.path} does not have"
                 yield Refusal(name, f"{what}{net.name_hint(goal)}")
 
     def match(self) -> None:
@@ -209,7 +215,7 @@ class _Planner:
                 continue
             elif goal in taken:
                 also = f"goes to {goal!r}, and so does {taken[goal]!r}"
-                self._refuse(goal, Refusal(old.name, also, f"--map '{old.name}=' leaves it out"))
+                self._refuse(goal, Refusal(old.name, also, _left_out(old.name)))
             elif goal not in self.refused:
                 taken[goal] = old.name
                 self._send(old, goal)
@@ -257,7 +263,7 @@ class _Planner:
             self._send_params(old, new)
         else:
             reason = f"is of type {old.type}; {goal!r} is of type {new.type}"
-            self._refuse(goal, Refusal(old.name, reason, f"--map '{old.name}=' leaves it out"))
+            self._refuse(goal, Refusal(old.name, reason, _left_out(old.name)))
 
     def _same_settings(self, old: TransplantLayer, new: TransplantLayer) -> bool:
         """Whether both layers, by their own texts, have the same params on the same bottom."""
@@ -270,13 +276,16 @@ class _Planner:
         for index in range(both):
             word, reason = outcome(old, new, index, cut=self.cut)
             if word == "sliced" and not new.blobs:
-                word, reason = "", f"param {index}: --slice needs the target's weights for the rest"
+                word, reason = (
+                    "",
+                    f"param {index}: {argument('--slice')} needs the target's weights for the rest",
+                )
             if word:
                 pair = (old.name, index), (new.name, index)
                 self.matched[pair[1]] = Transfer(word, *pair, old.shapes[index], new.shapes[index])
             else:
-                bare = reason.removesuffix(f"; {SLICE_HINT}")
-                hint = "" if bare == reason or self.hinted else SLICE_HINT
+                bare = reason.removesuffix(f"; {slice_hint()}")
+                hint = "" if bare == reason or self.hinted else slice_hint()
                 self.hinted = self.hinted or bool(hint)
                 self._refuse(new.name, Refusal(old.name, f"{bare} (in {new.name!r})", hint))
         self._drop(old, f"{new.name!r} has {len(new.shapes)} params", start=both)
@@ -361,3 +370,7 @@ class _Planner:
 
 def _of_one_kind(first: str, second: str) -> bool:
     return first == second or {first, second} == {types.INNER_PRODUCT.name, types.CONVOLUTION.name}
+
+
+def _left_out(layer: str) -> str:
+    return argument(f"--map '{layer}='") + " leaves it out"

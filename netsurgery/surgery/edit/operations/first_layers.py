@@ -100,7 +100,7 @@ def swap_input_channels(work: EditSession, name: str) -> None:
         )
     work.notes.append(
         "the net takes its channels in the opposite order now; its preprocessing has to follow "
-        "(--channel-swap)"
+        "(the channel swap)"
     )
 
 
@@ -140,7 +140,7 @@ def fold_mean(work: EditSession, argument: str) -> None:
         kind = " (approximate at the borders: it is padded)" if _padded(work, layer) else ""
         work.describe(layer.name, 1, f"bias less the mean's share{kind}")
     work.edited(edits)
-    work.notes.append("the net takes its input without the mean taken off (no --mean any more)")
+    work.notes.append("the net takes its input without the mean taken off (no mean any more)")
 
 
 def image_blobs(work: EditSession, passing: Passing) -> set[str]:

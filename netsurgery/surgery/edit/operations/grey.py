@@ -69,7 +69,7 @@ def rgb_to_grey(work: EditSession, argument: str) -> None:
     work.notes.append(
         "the net takes one channel now, and gives what it gave for that channel in all three; "
         "a mean of three values has to be folded in before (fold-mean), and its preprocessing to "
-        "follow (no --channel-swap)"
+        "follow (no channel swap)"
     )
 
 

@@ -1,0 +1,128 @@
+"""Messages name options in a command, and arguments in Python."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netsurgery as ns
+from netsurgery.cli import run
+from netsurgery.io.wording import argument, naming_options
+
+NET, MODEL, PICTURE = "net.prototxt", "net.caffemodel", "canvas.png"
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+#: Modules that give options to programs, or word what only a command meets.
+OTHERS = {
+    "engines/apt.py", "engines/caffe_confine.py", "engines/debian.py", "engines/discovery.py",
+    "engines/ort_session.py", "engines/unpacking.py", "formats/found_settings.py",
+    "io/wording.py", "net/param_fit.py", "verbs/convert_result.py", "verbs/convert_settings.py",
+}  # fmt: skip
+SETTINGS = ns.Settings(NET, MODEL)
+FILES = f"{PICTURE} --prototxt {NET} --weights {MODEL}"
+
+#: A command that fails -> the call that fails so, and how each names the way out.
+CALLS: dict[str, tuple[Callable[[], Any], str, str]] = {
+    f"edit {NET} {MODEL} ip1[1]=0 -o there": (
+        lambda: ns.edit(NET, MODEL, "ip1[1]=0", "there"),
+        "--force replaces it", "force=True replaces it",
+    ),
+    f"convert {NET} {MODEL} -o there": (
+        lambda: ns.convert(NET, MODEL, "there"),
+        "--prototxt-out and --weights-out name files", "prototxt_out and weights_out name files",
+    ),
+    f"classify-map {FILES} --blob prob": (
+        lambda: ns.classify_map(PICTURE, SETTINGS, blob="prob"),
+        "--blob takes conv1", "blob takes conv1",
+    ),
+    f"classify-map {FILES} --blob conv3 --size 2x2": (
+        lambda: ns.classify_map(PICTURE, SETTINGS, blob="conv3", size=(2, 2)),
+        "an input of 2x2 (--size)", "an input of 2x2 (size)",
+    ),
+    "init shapeless -o new": (
+        lambda: ns.init("shapeless", "new"),
+        "--input-shape data=NxCxHxW gives it", "input_shapes={'data': (N, C, H, W)} gives it",
+    ),
+    f"transplant {NET} {MODEL} {NET} --map ip1=conv1 -o new": (
+        lambda: ns.transplant((NET, MODEL), (NET, None), "new", names={"ip1": "conv1"}),
+        "--map 'ip1=' leaves it out", "names={'ip1': ''} leaves it out",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (repo_root / "prototxt/digits_deploy.prototxt").read_text()
+    Path(NET).write_text(text)
+    shapeless = 'layer { name: "data" type: "Python" top: "data" }\n'
+    fc = 'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"'
+    fc += " inner_product_param { num_output: 2 } }"
+    Path("shapeless").write_text(shapeless + fc)
+    Path("there").write_text("")
+    shutil.copy(repo_root / "models/digits/digits.caffemodel", MODEL)
+    shutil.copy(repo_root / "examples/digits_canvas.png", PICTURE)
+
+
+@pytest.mark.parametrize("words", CALLS)
+def test_each_caller_reads_what_it_can_give(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    call, option, python = CALLS[words]
+    assert run(words.split()) == 1
+    error = capsys.readouterr().err
+    assert option in error
+    with pytest.raises(ns.NetsurgeryError) as caught:
+        call()
+    message = str(caught.value)
+    assert python in message
+    assert OPTION.search(message) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "python"),
+    [
+        ("--force", "force=True"),
+        ("--size 24x32", "size=(24, 32)"),
+        ("--size image", "size='image'"),
+        ("--engine embedded", "engine='embedded'"),
+        ("--raw-scale 1", "raw_scale=1"),
+        ("--labels FILE", "labels"),
+        ("--slice", "cut"),
+        ("--stage deploy", "stages=['deploy']"),
+        ("--allow reads,writes", "allow=['reads', 'writes']"),
+        ("--input-shape a b=NxCxHxW", "input_shapes={'a b': (N, C, H, W)}"),
+    ],
+)
+def test_an_option_as_python_has_it(option: str, python: str) -> None:
+    assert argument(option) == python
+    with naming_options():
+        assert argument(option) == option
+    assert argument(option) == python
+
+
+def test_no_message_below_the_command_line_names_an_option_itself() -> None:
+    package = Path(ns.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if name.startswith("cli/") or name in OTHERS:
+            continue
+        tree = ast.parse(path.read_text())
+        called = {id(part) for call in ast.walk(tree) if _words(call) for part in ast.walk(call)}
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if id(node) not in called
+        ]
+        assert not [text for text in texts if OPTION.search(text)], name
+
+
+def _words(node: ast.AST) -> bool:
+    """Whether it is a call of `argument`, or a docstring or other text that is no value."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "argument"
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
