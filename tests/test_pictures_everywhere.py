@@ -97,9 +97,9 @@ def test_sizes_mean_the_same(call: str, size: Any, cells: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("size", ["nett", (32,), (0, 32), 32, (32.5, 32)])
+@pytest.mark.parametrize("size", ["nett", (32,), (0, 32), -32, (32.5, 32)])
 def test_no_other_size(call: str, size: Any) -> None:
-    with pytest.raises(ns.SettingsError, match=r"expected 'net', 'image' or \(height, width\)"):
+    with pytest.raises(ns.SettingsError, match=r"expected 'net', 'image', \(height, width\) or"):
         CALLS[call](PIXELS, size)
 
 

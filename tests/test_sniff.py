@@ -81,6 +81,7 @@ def test_every_reader_says_what_it_cannot_open(reader: str, tmp_path: Path) -> N
         ("lenet_x.protoxt", "; did you mean lenet_x.prototxt?"),
         ("mooel", "; did you mean model?"),
         ("other", ""),
+        ("zzz.prototxt", ""),  # the ending alone is alike
     ],
 )
 def test_a_name_that_is_offered_is_of_a_file(name: str, hint: str, tmp_path: Path) -> None:

@@ -74,4 +74,5 @@ def _beside(name: str) -> str:
             by_stem.setdefault(os.path.splitext(each)[0], []).append(each)
     near = [each for near_stem in nearest(stem, by_stem) for each in by_stem[near_stem]]
     alike = [each for each in near if os.path.splitext(each)[1] == suffix] or near
-    return question(alike[:_OFFERED]) or did_you_mean(base, files)
+    others = [each for each in files if not (suffix and each.endswith(suffix))]
+    return question(alike[:_OFFERED]) or did_you_mean(base, others)
