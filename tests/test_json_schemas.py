@@ -34,7 +34,7 @@ RUNS: dict[str, list[str]] = {
     ],
     "convert": [
         "NET MODEL -o out --engine embedded --force --verify",
-        "pooled more -o out --engine embedded --dry-run",
+        "pooled more -o out --dry-run",
     ],
     "diff": [
         "NET NET",

@@ -83,7 +83,7 @@ def test_an_input_from_standard_input(
     expected = capsys.readouterr().out
     written = outputs()
     feed(monkeypatch, Path(name).read_bytes())
-    assert run([*words[:place], "-", *words[place + 1 :], *forced(words[0])]) == code
+    assert run([*words[:place], "-", *words[place + 1 :], *forced(words)]) == code
     out, err = capsys.readouterr()
     assert "scratch" not in out + err
     assert os.listdir("scratch") == []
@@ -105,9 +105,10 @@ def outputs() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in names if path.is_file()}
 
 
-def forced(command: str) -> list[str]:
+def forced(words: list[str]) -> list[str]:
     cannot = ("inspect", "check", "diff", "verify")
-    return [] if command in cannot else ["--force"]
+    shows = words[0] == "classify-map" and not {"--npy", "--picture"}.intersection(words)
+    return [] if words[0] in cannot or shows else ["--force"]
 
 
 @pytest.mark.parametrize(("line", "place"), CASES)

@@ -17,7 +17,7 @@ COMMANDS = {
     "inspect": ["net model", "net model --field --stats", "model", "net"],
     "diff": ["net other model weights"],
     "verify": ["net model net weights --engine embedded"],
-    "convert": ["net model --engine embedded --dry-run", "net model -o out --engine embedded"],
+    "convert": ["net model --dry-run", "net model -o out --engine embedded"],
     "init": ["net -o new.caffemodel --force"],
     "transplant": ["net model other -o moved.caffemodel --force"],
     "features": ["grey.png --prototxt net --weights model --blob conv1 -o f.npz --force "

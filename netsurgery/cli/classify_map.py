@@ -74,12 +74,16 @@ __all__ = ["command"]
 @state_options
 @preprocess_options
 @picture_options
-@click.option(
-    "--window",
-    type=SIZE,
-    envvar="NETSURGERY_WINDOW",
-    help="Input size of the classifier before conversion (default: from netsurgery.toml, else "
-    "inferred from the net; else the receptive field of a cell).",
+@useless(
+    "without --json or --picture", lambda values: not (values["as_json"] or values["picture"])
+)(
+    click.option(
+        "--window",
+        type=SIZE,
+        envvar="NETSURGERY_WINDOW",
+        help="Input size of the classifier before conversion (default: from netsurgery.toml, else "
+        "inferred from the net; else the receptive field of a cell).",
+    )
 )
 @click.option(
     "--blob",
@@ -99,8 +103,12 @@ __all__ = ["command"]
         help="With --json: include the K likeliest classes of each cell.",
     )
 )
-@useless("with --json, which has the table", lambda values: values["as_json"])(
-    click.option("--summary", is_flag=True, help="Print only the table of classes, not the map.")
+@useless("with -q, which prints no table", lambda values: values["quiet"])(
+    useless("with --json, which has the table", lambda values: values["as_json"])(
+        click.option(
+            "--summary", is_flag=True, help="Print only the table of classes, not the map."
+        )
+    )
 )
 @output_options("of_map")
 @useless("without --picture", lambda values: values["picture"] is None)(
@@ -120,7 +128,9 @@ __all__ = ["command"]
 @engine_options
 @json_option
 @quiet_option
-@force_option
+@useless("without --npy or --picture", lambda values: not (values["npy"] or values["picture"]))(
+    force_option
+)
 def command(
     images: tuple[str, ...],
     prototxt: Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -73,20 +73,22 @@ def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
     """Put the options that a decorator adds under a heading of the help."""
 
     def decorate(add_options: Callable[[F], F]) -> Callable[[F], F]:
-        return _marked(add_options, "heading", heading)
+        return _each_option(add_options, lambda option: setattr(option, "heading", heading))
 
     return decorate
 
 
-def _marked(add_options: Callable[[F], F], name: str, value: object) -> Callable[[F], F]:
-    """The decorator, which sets an attribute of the options that it adds."""
+def _each_option(
+    add_options: Callable[[F], F], change: Callable[[click.Parameter], None]
+) -> Callable[[F], F]:
+    """The decorator, which changes the options that it adds."""
 
     @functools.wraps(add_options)
     def wrapped(command: F) -> F:
         before = len(getattr(command, "__click_params__", ()))
         result = add_options(command)
         for param in getattr(result, "__click_params__", ())[before:]:
-            setattr(param, name, value)
+            change(param)
         return result
 
     return wrapped
@@ -98,11 +100,15 @@ def useless(
     """Refuse the options that a decorator adds where they would do nothing.
 
     when: whether they do, by the values of all of the command's parameters; reason: the end of the
-    message. Only what is on the command line is refused: a variable is set for many commands.
+    message. Only what is on the command line is refused: a variable is set for many commands. An
+    option may have several such conditions.
     """
 
+    def add(option: Any) -> None:
+        option.useless = [*getattr(option, "useless", ()), (reason, when)]
+
     def decorate(add_options: Callable[[F], F]) -> Callable[[F], F]:
-        return _marked(add_options, "useless", (reason, when))
+        return _each_option(add_options, add)
 
     return decorate
 
@@ -134,12 +140,14 @@ class Command(click.Command):
         self.exit_codes = exit_codes or {}
         self.params.append(_max_memory_option())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            *_, params = self.make_parser(ctx).parse_args(list(args))
+            _refuse_repeated(params, ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        for param in self.params:
-            reason, when = getattr(param, "useless", ("", None))
-            source = ctx.get_parameter_source(param.name or "")
-            if when is not None and source is ParameterSource.COMMANDLINE and when(ctx.params):
-                raise click.UsageError(f"{'/'.join(param.opts)} does nothing {reason}", ctx)
+        _refuse_useless(ctx)
         try:
             return super().invoke(ctx)
         except NetsurgeryError as error:
@@ -174,6 +182,37 @@ class Command(click.Command):
             default = OTHER if "--help" in option.opts else OWN
             groups[getattr(option, "heading", default)].append(option)
         return {heading: members for heading, members in groups.items() if members}
+
+
+def _refuse_repeated(params: Sequence[click.Parameter], ctx: click.Context) -> None:
+    """Raise UsageError for an option with one value that is among the parsed ones twice."""
+    for param in params:
+        repeatable = param.multiple or getattr(param, "is_flag", True)
+        if isinstance(param, click.Option) and not repeatable and params.count(param) > 1:
+            raise click.UsageError(f"{'/'.join(param.opts)} is repeated; it takes one value", ctx)
+
+
+def _refuse_useless(ctx: click.Context) -> None:
+    """Raise UsageError for an option of the command line that does nothing in this call."""
+    for param in ctx.command.params:
+        if ctx.get_parameter_source(param.name or "") is not ParameterSource.COMMANDLINE:
+            continue
+        for reason, when in getattr(param, "useless", ()):
+            if when(ctx.params):
+                why = _with_variable(reason, ctx)
+                raise click.UsageError(f"{'/'.join(param.opts)} does nothing {why}", ctx)
+
+
+def _with_variable(reason: str, ctx: click.Context) -> str:
+    """The reason, after an option whose value is from a variable with that variable's name."""
+    from netsurgery.cli.usage import variable_of
+
+    option, comma, rest = reason.partition(",")
+    for param in ctx.command.params:
+        variable = variable_of(ctx, param)
+        if variable and set(param.opts).intersection(option.split()):
+            option += f" (from {variable})"
+    return f"{option}{comma}{rest}"
 
 
 class Group(click.Group):

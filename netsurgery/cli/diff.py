@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
-from netsurgery.cli.command import Command
-from netsurgery.cli.files import NET_OR_WEIGHTS
+from netsurgery.cli.command import Command, useless
+from netsurgery.cli.files import NET_OR_WEIGHTS, no_prototxt
 from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
@@ -27,6 +27,9 @@ PathPair = tuple[Path, Path]
 
 #: For what cannot be compared, as diff uses it; 1 is for what differs.
 TROUBLE = 2
+
+
+_for_nets = useless("without prototxts", lambda values: no_prototxt(values["files"]))
 
 
 @click.command(
@@ -47,12 +50,14 @@ TROUBLE = 2
 @click.option(
     "--text", "with_text", is_flag=True, help="Also show the unified diff of the prototxts."
 )
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Compare fields as written: an explicit default counts as a difference.",
+@_for_nets(
+    click.option(
+        "--strict",
+        is_flag=True,
+        help="Compare fields as written: an explicit default counts as a difference.",
+    )
 )
-@state_options
+@_for_nets(state_options)
 @json_option
 @quiet_option
 def command(

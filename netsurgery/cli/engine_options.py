@@ -37,16 +37,25 @@ def _embedded_alone(values: Mapping[str, Any]) -> bool:
     return values["choice"] == "embedded" and not values.get("engines")
 
 
-_for_caffe = useless(
-    "with --engine embedded (NETSURGERY_ENGINE), which is not Caffe", _embedded_alone
-)
+def _for_caffe(add_option: Callable[[F], F]) -> Callable[[F], F]:
+    both = useless(
+        "with --engines embedded,embedded",
+        lambda values: set(values.get("engines") or ()) == {"embedded"},
+    )
+    return useless("with --engine embedded, which is not Caffe", _embedded_alone)(both(add_option))
+
+
 _for_running = useless(
-    "with --engine embedded (NETSURGERY_ENGINE), which converts without running the net",
+    "with --engine embedded, which converts without running the net",
     lambda values: _embedded_alone(values) and not values.get("verify", True),
+)
+_for_engines = useless(
+    "with --dry-run, which starts no engine", lambda values: values.get("dry_run")
 )
 
 
 @headed(ENGINE)
+@_for_engines
 def engine_options(command: F) -> F:
     """--engine, --caffe-python, --gpu, --timeout, --threads, --allow, -v: `engine` of the command.
 
@@ -54,13 +63,15 @@ def engine_options(command: F) -> F:
     that was once set up for another would allow it to every net.
     """
 
-    @click.option(
-        "--engine",
-        "choice",
-        type=click.Choice(["auto", "caffe", "embedded"]),
-        envvar="NETSURGERY_ENGINE",
-        help="Engine that runs the net; auto uses Caffe if it is installed and knows every "
-        "layer  [default: what netsurgery.toml says, else `netsurgery caffe use`, else auto]",
+    @useless("with --engines, which names both", lambda values: values.get("engines"))(
+        click.option(
+            "--engine",
+            "choice",
+            type=click.Choice(["auto", "caffe", "embedded"]),
+            envvar="NETSURGERY_ENGINE",
+            help="Engine that runs the net; auto uses Caffe if it is installed and knows every "
+            "layer  [default: what netsurgery.toml says, else `netsurgery caffe use`, else auto]",
+        )
     )
     @_for_caffe(
         click.option(
@@ -108,7 +119,9 @@ def engine_options(command: F) -> F:
             "names, import Python modules  [default: nothing]",
         )
     )
-    @click.option("-v", "--verbose", is_flag=True, help="Show the engine's own output.")
+    @_for_running(
+        click.option("-v", "--verbose", is_flag=True, help="Show the engine's own output.")
+    )
     @functools.wraps(command)
     def wrapped(
         *args: Any,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from netsurgery.cli.printing import show_as
+from netsurgery.errors import NetsurgeryError
 from netsurgery.formats import prototxt
 from netsurgery.io.terminal import STDIN
 
@@ -26,6 +27,7 @@ __all__ = [
     "FilePathType",
     "InputFile",
     "is_stdin",
+    "no_prototxt",
     "refuse_stdin",
     "take_stdin",
 ]
@@ -119,6 +121,14 @@ def refuse_stdin(*named: object) -> None:
     """Raise UsageError if a path that is written to netsurgery.toml is standard input."""
     if any(map(is_stdin, named)):
         raise click.UsageError("netsurgery.toml names this input: give a file, not standard input")
+
+
+def no_prototxt(paths: Iterable[Path]) -> bool:
+    """Whether all the files are weights; False, too, where one cannot be read."""
+    try:
+        return not any(map(prototxt.is_prototxt, paths))
+    except NetsurgeryError:
+        return False
 
 
 def is_stdin(path: object) -> bool:

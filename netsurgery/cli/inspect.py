@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netsurgery.cli.command import Command, WordType, of_net
+from netsurgery.cli.command import Command, WordType, of_net, useless
 from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
@@ -109,7 +109,9 @@ def input_size(text: str) -> NewInputSize:
     type=FILE_PATH,
     help="Draw the param as PNG: filters as tiles, blue for negative, red for positive values.",
 )
-@force_option
+@useless("without --npy or --picture", lambda values: not (values["npy"] or values["picture"]))(
+    force_option
+)
 @json_option
 @quiet_option
 def command(

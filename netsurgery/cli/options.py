@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import NET, OTHER, OUTPUT, WordType, headed, of_net
+from netsurgery.cli.command import NET, OTHER, OUTPUT, WordType, headed, of_net, useless
 from netsurgery.io.size import parse_size
 from netsurgery.net.state import NetState
 
@@ -201,6 +201,14 @@ def quiet_option(command: F) -> F:
     return output_option("-q", "--quiet", is_flag=True, help="Print errors only.")(command)
 
 
+@useless("with --dry-run, which writes nothing", lambda values: values.get("dry_run"))
+@useless("with -o -, which is standard output", lambda values: _printed_alone(values))
 def force_option(command: F) -> F:
     """--force; the command gets `force`."""
     return output_option("--force", is_flag=True, help="Overwrite existing outputs.")(command)
+
+
+def _printed_alone(values: Mapping[str, Any]) -> bool:
+    """Whether standard output is the one output; edit may write a prototxt beside the weights."""
+    output = values.get("output") or values.get("weights_out")
+    return str(output) == "-" and "prototxt_out" not in values

@@ -259,9 +259,10 @@ def model_options(command: F) -> F:
 @headed(PREPROCESSING)
 def picture_options(command: F) -> F:
     """--fit, --antialias and --size: `options` of the command, PictureOptions."""
-    fit = useless(
+    for_resizing = useless(
         "with --size image, which resizes nothing", lambda values: values["size"] == "image"
-    )(
+    )
+    fit = for_resizing(
         click.option(
             "--fit",
             type=click.Choice(["warp", "crop", "pad"]),
@@ -273,13 +274,15 @@ def picture_options(command: F) -> F:
             "zeros.",
         )
     )
-    antialias = click.option(
-        "--antialias/--no-antialias",
-        default=True,
-        show_default=True,
-        envvar="NETSURGERY_ANTIALIAS",
-        help="Blur before shrinking, as caffe.io does with a current scikit-image; with those of "
-        "Caffe's time it did not.",
+    antialias = for_resizing(
+        click.option(
+            "--antialias/--no-antialias",
+            default=True,
+            show_default=True,
+            envvar="NETSURGERY_ANTIALIAS",
+            help="Blur before shrinking, as caffe.io does with a current scikit-image; with those "
+            "of Caffe's time it did not.",
+        )
     )
     size = click.option(
         "--size",

@@ -250,7 +250,7 @@ def test_convert_upgrades_a_v0_net_and_says_so(capsys: pytest.CaptureFixture[str
         'layers { layer { name: "ip" type: "innerproduct" num_output: 3 biasterm: false }\n'
         'bottom: "data" top: "ip" }\n'
     )
-    command = ["convert", "v0.prototxt", "old.caffemodel", "--engine", "embedded", "--dry-run"]
+    command = ["convert", "v0.prototxt", "old.caffemodel", "--dry-run"]
     assert run([*command, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["layers"][0]["params"][0]["new_shape"] == [3, 2, 4, 4]

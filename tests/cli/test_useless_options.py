@@ -2,41 +2,143 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from netsurgery.cli import run
+from netsurgery.cli import cli, run
 
 PAIR = ["a.prototxt", "a.caffemodel"]
+EMBEDDED = "--engine embedded"
 
-#: A call -> what is said of it.
+#: Command -> a call of it.
+BASE = {
+    "convert": "a.prototxt a.caffemodel",
+    "classify-map": "x.png",
+    "inspect": "a.caffemodel",
+    "init": "a.prototxt -o o",
+    "edit": "a.prototxt a.caffemodel fold",
+    "export": "a.prototxt a.caffemodel -o o",
+    "diff": "a.caffemodel a.caffemodel",
+    "transplant": "a.prototxt a.caffemodel b.prototxt",
+    "upgrade": "a.prototxt",
+    "verify": "a.prototxt a.caffemodel a.prototxt a.caffemodel",
+    "features": "x.png --blob b -o o.npz",
+    "setup": "a.prototxt a.caffemodel --image x.png --class 1",
+}
+
+#: Command -> option -> the words of calls in which it does nothing, and the reason given for each.
+USELESS: dict[str, dict[str, dict[str, str]]] = {
+    "convert": {
+        **{
+            option: {
+                "--dry-run": "with --dry-run, which starts no engine",
+                EMBEDDED: "with --engine embedded, which converts without running the net",
+            }
+            for option in ("--gpu", "--timeout", "--threads", "--verbose")
+        },
+        **{
+            option: {
+                "--dry-run": "with --dry-run, which starts no engine",
+                EMBEDDED: "with --engine embedded, which is not Caffe",
+            }
+            for option in ("--caffe-python", "--allow")
+        },
+        "--engine": {"--dry-run": "with --dry-run, which starts no engine"},
+        "--force": {"--dry-run": "with --dry-run, which writes nothing"},
+    },
+    "classify-map": {
+        "--top-k": {"": "without --json"},
+        "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
+        "--class": {"": "without --picture"},
+        "--window": {"": "without --json or --picture"},
+        "--force": {"": "without --npy or --picture"},
+    },
+    "inspect": {"--force": {"--param conv1[0]": "without --npy or --picture"}},
+    "diff": {
+        option: {"": "without prototxts"}
+        for option in ("--strict", "--phase", "--stage", "--level", "--input-shape")
+    },
+    "verify": {
+        "--engine": {"--engines caffe,embedded": "with --engines, which names both"},
+        "--seed": {"--image x": "with --image and no --random"},
+        **{
+            option: {"": "without --image"}
+            for option in (
+                "--preprocess",
+                "--mean",
+                "--raw-scale",
+                "--channel-swap",
+                "--input-scale",
+                "--trust-config",
+            )
+        },
+    },
+    "export": {
+        "--trust-config": {"": "without --with-preprocess"},
+        "--force": {"-o -": "with -o -, which is standard output"},
+    },
+    "init": {"--force": {"--dry-run": "with --dry-run", "-o -": "with -o -, which"}},
+    "edit": {"--force": {"--dry-run": "with --dry-run, which"}},
+    "transplant": {"--force": {"--dry-run": "with --dry-run", "-o -": "with -o -, which"}},
+    "upgrade": {"--force": {"--dry-run": "with --dry-run", "-o -": "with -o -, which"}},
+}
+for _name in ("classify-map", "features"):
+    for _option in ("--fit", "--antialias"):
+        USELESS.setdefault(_name, {})[_option] = {"--size image": "with --size image, which"}
+for _name in ("classify-map", "features", "setup", "verify"):
+    for _option in ("--caffe-python", "--allow"):
+        USELESS.setdefault(_name, {})[_option] = {EMBEDDED: "with --engine embedded, which is not"}
+for _option in ("--caffe-python", "--allow"):
+    USELESS["verify"][_option]["--engines embedded,embedded"] = "with --engines embedded,embedded"
+
+#: Option -> a value that it takes.
+VALUES = {
+    "--allow": "reads",
+    "--caffe-python": "p",
+    "--channel-swap": "bgr",
+    "--class": "3",
+    "--engine": "caffe",
+    "--fit": "crop",
+    "--gpu": "0",
+    "--input-scale": "2",
+    "--input-shape": "data=1x1",
+    "--level": "1",
+    "--mean": "1,2,3",
+    "--phase": "TRAIN",
+    "--preprocess": "bvlc",
+    "--raw-scale": "255",
+    "--seed": "3",
+    "--stage": "s",
+    "--threads": "2",
+    "--timeout": "9",
+    "--top-k": "3",
+    "--window": "5",
+}
+
+#: Options that have a meaning in every call, as far as the command line says: what a net, a file
+#: or a setting makes of them is not known before it is read. A command is named where the option
+#: depends on another one elsewhere.
+ALWAYS = """
+    --as-caffe --blob --dry-run --engines --field --image --input-shape --input-size --json
+    --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
+    --mean --mirror --missing --npy --on-refusal --output --output-dir --param --phase --picture
+    --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
+    --input-scale --size --slice --stage --stats --suffix --suite --text --tolerance --verify
+    --weights --weights-out --weights-storage --with-preprocess
+    --engine --gpu --threads --timeout --trust-config --verbose
+    setup:--class setup:--force transplant:--strict features:--force init:--seed install:--force
+    info:--caffe-python
+""".split()
+
 CALLS = {
-    ("convert", *PAIR, "--gpu", "0", "--engine", "embedded"): "--gpu does nothing with --engine em",
-    ("convert", *PAIR, "--threads", "2", "--engine", "embedded"): "--threads does nothing with",
-    ("convert", *PAIR, "--timeout", "9", "--engine", "embedded"): "--timeout does nothing with",
-    ("convert", *PAIR, "--allow", "reads", "--engine", "embedded"): "--allow does nothing with",
-    ("classify-map", "x.png", "--caffe-python", "p", "--engine", "embedded"): "--caffe-python does",
-    (
-        "features",
-        "x.png",
-        "--blob",
-        "b",
-        "--allow",
-        "reads",
-        "--engine",
-        "embedded",
-    ): "--allow does",
-    ("verify", *PAIR, *PAIR, "--caffe-python", "p", "--engine", "embedded"): "--caffe-python does",
-    ("classify-map", "x.png", "--top-k", "3"): "--top-k does nothing without --json",
-    ("classify-map", "x.png", "--summary", "--json"): "--summary does nothing with --json",
-    ("classify-map", "x.png", "--class", "3"): "--class does nothing without --picture",
-    ("features", "x", "--blob", "b", "--size", "image", "--fit", "pad"): "--fit does nothing with",
-    ("classify-map", "x.png", "--size", "image", "--fit", "crop"): "--fit does nothing with --size",
-    ("verify", *PAIR, *PAIR, "--mean", "1,2,3"): "--mean does nothing without --image",
-    ("verify", *PAIR, *PAIR, "--trust-config"): "--trust-config does nothing without --image",
-    ("verify", *PAIR, *PAIR, "--image", "x", "--seed", "3"): "--seed does nothing with --image",
-    ("export", *PAIR, "-o", "o", "--ignore-config"): "does nothing without --with-preprocess",
+    (name, option, more): reason
+    for name, options in USELESS.items()
+    for option, calls in options.items()
+    for more, reason in calls.items()
 }
 #: Calls in which the same options have a meaning: what is said is about the files.
 USEFUL = [
@@ -46,48 +148,96 @@ USEFUL = [
     ("classify-map", "x.png", "--top-k", "3", "--json"),
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
+    ("classify-map", "x.png", "--window", "5", "--json"),
+    ("classify-map", "x.png", "--npy", "o.npy", "--force"),
     ("verify", *PAIR, *PAIR, "--caffe-python", "p", "--engines", "caffe,embedded"),
     ("verify", *PAIR, *PAIR, "--mean", "1,2,3", "--image", "x"),
     ("verify", *PAIR, *PAIR, "--image", "x", "--seed", "3", "--random", "1"),
     ("verify", *PAIR, *PAIR, "--seed", "3"),
     ("export", *PAIR, "-o", "o", "--ignore-config", "--with-preprocess"),
+    ("diff", "a.prototxt", "b.prototxt", "--strict"),
+    ("edit", *PAIR, "-o", "-", "--force", "fold"),
 ]
 
 
-@pytest.mark.parametrize("call", CALLS, ids=" ".join)
-def test_refused(
-    call: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command by its last word."""
+    groups: list[click.Group] = [cli]
+    for group in groups:
+        for name in group.list_commands(click.Context(group)):
+            command = group.get_command(click.Context(group), name)
+            if isinstance(command, click.Group):
+                groups.append(command)
+            elif command is not None:
+                yield name, command
+
+
+def longest(option: click.Option) -> str:
+    return max(option.opts, key=len)
+
+
+def test_every_option_says_when_it_does_nothing() -> None:
+    """By `useless` where other options decide it; or it is on the list of those that always do."""
+    used = set()
+    for name, command in commands():
+        for option in command.params:
+            if not isinstance(option, click.Option):
+                continue
+            conditions = [reason for reason, _ in getattr(option, "useless", ())]
+            tested = USELESS.get(name, {}).get(longest(option), {})
+            applying = [each for each in conditions if any(map(each.startswith, tested.values()))]
+            always = {longest(option), f"{name}:{longest(option)}"}.intersection(ALWAYS)
+            used |= always
+            assert len(applying) == len(tested), (name, option.opts)
+            assert tested or always, (name, option.opts)
+    assert used == set(ALWAYS)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that are there, nothing else."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NETSURGERY_ENGINE", raising=False)
-    assert run(list(call)) == 2
-    assert CALLS[call] in capsys.readouterr().err
+    Path("a.caffemodel").write_bytes(b"\x0a\x01a")
+
+
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_refused(call: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    name, option, more = call
+    value = [VALUES[option]] if option in VALUES else []
+    base = BASE[name].replace(" -o o", "") if "-o" in more else BASE[name]
+    assert run([name, *base.split(), *more.split(), option, *value]) == 2
+    said = capsys.readouterr().err
+    assert re.match(rf"error: [^ ]*{option}[^ ]* does nothing {re.escape(CALLS[call])}", said)
+    assert "(from" not in said
 
 
 @pytest.mark.parametrize("call", USEFUL, ids=" ".join)
-def test_not_refused(
-    call: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("NETSURGERY_ENGINE", raising=False)
+def test_not_refused(call: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(list(call)) != 0
     assert "does nothing" not in capsys.readouterr().err
 
 
 def test_a_variable_is_for_many_commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NETSURGERY_TOP_K", "3")
     monkeypatch.setenv("NETSURGERY_GPU", "0")
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
     assert run(["convert", *PAIR]) == 1
     assert run(["classify-map", "x.png"]) == 1
     assert run(["convert", *PAIR, "--gpu", "0"]) == 2
-    assert capsys.readouterr().err.count("does nothing") == 1
+    said = capsys.readouterr().err
+    assert said.count("does nothing") == 1
+    assert "--gpu does nothing with --engine embedded (from NETSURGERY_ENGINE), which" in said
+
+
+def test_an_option_that_is_repeated_in_vain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", "a.caffemodel", "--param", "a[0]", "--param", "a[1]"]) == 2
+    assert "--param is repeated; it takes one value (try netsurgery" in capsys.readouterr().err
+    assert run(["init", "a.prototxt", "-o", "o", "--weights-out=p"]) == 2
+    assert "-o/--weights-out is repeated" in capsys.readouterr().err
+    assert (
+        run(["diff", "a.prototxt", "b.prototxt", "-q", "-q", "--stage", "a", "--stage", "b"]) == 2
+    )
+    assert "repeated" not in capsys.readouterr().err

@@ -235,7 +235,7 @@ def test_wrong_usage(folder: Path, args: list[str]) -> None:
 
 
 def test_two_engines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = as_json([*OLD, *NEW, "--engines", "embedded,embedded", "--engine", "caffe"], capsys)
+    facts = as_json([*OLD, *NEW, "--engines", "embedded,embedded"], capsys)
     assert [facts["engines"][each]["name"] for each in ("first", "second")] == ["embedded"] * 2
 
 
