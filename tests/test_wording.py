@@ -126,3 +126,11 @@ def _words(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id == "argument"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def test_phases_in_any_case_and_seeds_that_are_none() -> None:
+    assert ns.NetState("train") == ns.NetState("TRAIN")
+    assert ns.Net(NET, phase="test").view.state.phase == "TEST"
+    for seed in (1.5, "a", -1, None):
+        with pytest.raises(ns.SurgeryError, match="expected a whole number from 0"):
+            ns.init(NET, seed=seed)  # type: ignore[arg-type]

@@ -25,9 +25,9 @@ _INT32 = (-(2**31), 2**31 - 1)
 class NetState:
     """What decides which layers count: a phase, a level (an int32) and any number of stages.
 
-    phase: "TEST" or "TRAIN". shapes: (blob, shape) of inputs and data layers' tops, as if the text
-    declared them; `shapes.infer` takes them and refuses one that fits no blob. Raises NetError for
-    another phase, and for a level that is not an int32.
+    phase: "TEST" or "TRAIN", in any case. shapes: (blob, shape) of inputs and data layers' tops,
+    as if the text declared them; `shapes.infer` takes them and refuses one that fits no blob.
+    Raises NetError for another phase, and for a level that is not an int32.
 
     >>> state = NetState("TRAIN", stages=("deploy",)).at({"data": (1, 3, 9, 9)})
     >>> state.phase, state.shapes
@@ -40,6 +40,7 @@ class NetState:
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "phase", str(self.phase).upper())  # any case, as in the command
         if self.phase not in ("TEST", "TRAIN"):
             raise NetError(f"found the phase {self.phase!r}, expected TEST or TRAIN")
         if not _INT32[0] <= self.level <= _INT32[1]:

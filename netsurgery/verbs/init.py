@@ -228,8 +228,8 @@ def init(
     PrototxtError, NetError (for a model of another net, and for a shape of a blob that takes none),
     CaffemodelError for a model that cannot be read, OutputError; nothing is written then.
     """
-    if seed < 0:
-        raise SurgeryError(f"seed {seed}: expected 0 or more")
+    if not isinstance(seed, int) or seed < 0:
+        raise SurgeryError(f"seed {seed!r}: expected a whole number from 0")
     read = NetDefinition.read(net, state) if isinstance(net, (str, Path)) else net.view
     definition = read.at(input_shapes)
     with ExitStack() as stack:
