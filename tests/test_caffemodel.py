@@ -132,7 +132,7 @@ def test_more_than_any_net_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("data", [b"GIF: 89a", V2[:-1], b"\x1f\x8b", V2])
-def test_what_is_refused_is_let_go_of(tmp_path: Path, data: bytes) -> None:
+def test_what_is_refused_is_closed(tmp_path: Path, data: bytes) -> None:
     path, before = write(tmp_path, data), len(os.listdir("/dev/fd"))
     if data == V2:
         Caffemodel.open(path).close()

@@ -259,7 +259,7 @@ def test_a_layer_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
-def test_a_type_v1_has_not(tmp_path: Path) -> None:
+def test_a_type_v1_does_not_have(tmp_path: Path) -> None:
     assert refused(tmp_path, V1, {"ip1": LayerChange(type="BatchNorm")}) == (
         "byte 3: layer 'ip1': this model is of an old kind (V1), which has no type 'BatchNorm'"
     )
@@ -391,9 +391,7 @@ def test_a_removed_layer_leaves_every_other_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("data", "number"), [(V1, 6), (V2, 7)])
-def test_blobs_made_anew_may_have_any_number_and_shape(
-    tmp_path: Path, data: bytes, number: int
-) -> None:
+def test_new_blobs_may_have_any_number_and_shape(tmp_path: Path, data: bytes, number: int) -> None:
     values = [[1.0, 2.0], [3.0], [4.0, 5.0, 6.0]]
     shapes: list[tuple[int, ...]] = [(2, 1), (1,), (1, 3)]
     blobs = tuple(

@@ -334,7 +334,7 @@ def placed(net: MapSource, size: tuple[int, int]) -> tuple[float, float, float]:
     return float(cells.stride[0]), float(cells.start[0]), float(cells.size[0])
 
 
-def test_what_a_net_tells(tmp_path: Path) -> None:
+def test_what_a_net_says(tmp_path: Path) -> None:
     net = net_of(tmp_path)
     assert (net.input.name, net.channels, net.size) == ("data", 3, (12, 16))
     assert (net.blob, net.is_probability, net.classes) == ("prob", True, 3)
@@ -468,7 +468,7 @@ def test_another_engine_after_one_that_failed(tmp_path: Path) -> None:
     assert engine.log.count("open") == engine.log.count("engine closed") == 2
 
 
-def test_an_input_too_small_is_told_before_the_engine(tmp_path: Path) -> None:
+def test_an_input_too_small_is_reported_before_the_engine(tmp_path: Path) -> None:
     text = PROTOTXT.replace('"Pooling"', '"Convolution"').replace("pool: AVE", "num_output: 3")
     mapper, engine = tiny_mapper(
         tmp_path, pooled, text.replace("pooling_param", "convolution_param")
@@ -483,7 +483,7 @@ def test_an_input_too_small_is_told_before_the_engine(tmp_path: Path) -> None:
     assert engine.log == []
 
 
-def test_a_blob_the_prototxt_tells_nothing_of(tmp_path: Path) -> None:
+def test_a_blob_the_prototxt_says_nothing_of(tmp_path: Path) -> None:
     mapper, _ = tiny_mapper(tmp_path, lambda inputs: {"prob": np.zeros((1, 5))})
     with pytest.raises(NetError, match=r"blob 'prob' is 1x5, not N x C x H x W"):
         mapper.map(Picture("p", RED), (12, 16))

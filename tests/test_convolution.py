@@ -59,7 +59,7 @@ def test_an_inner_product_that_is_kept_is_named() -> None:
         plan(text, layers=["two"])
 
 
-def test_what_does_not_go_through_is_told_at_its_place_in_the_original() -> None:
+def test_what_does_not_go_through_is_reported_at_its_place_in_the_original() -> None:
     """The new text has three lines less before the Eltwise."""
     flat = "layer {\n  name: 'f' type: 'Flatten'\n  bottom: 'data' top: 'f' }\n"
     pool = layer("Pooling", "data", "p", "pooling_param { kernel_size: 2 stride: 2 }")
@@ -275,7 +275,7 @@ def test_a_size_that_stays_is_spelled_as_it_was() -> None:
     assert "dim: 1 dim: 0x2 dim: 13 dim: 13" in planned.text
 
 
-def test_what_is_to_be_known_of_the_net_is_told_with_the_plan() -> None:
+def test_what_is_to_be_known_of_the_net_comes_with_the_plan() -> None:
     twins = layer("ReLU", "fc", "fc") * 2
     planned = plan(SMALL + fc("fc", "data") + twins)
     assert any("all named 'ReLU-fc'" in note for note in planned.notes)
@@ -752,7 +752,7 @@ layer { name: "acc" type: "Accuracy" bottom: "fc" bottom: "label" top: "acc"
 """
 
 
-def test_a_training_net_needs_to_be_told_its_inputs_shape() -> None:
+def test_a_training_net_needs_its_inputs_shape_given() -> None:
     with pytest.raises(SurgeryError, match="--input-shape data=NxCxHxW gives it"):
         plan(TRAIN_VAL)
     shapes = {"data": (4, 2, 6, 6), "label": (4,)}
@@ -821,7 +821,7 @@ def test_a_shape_for_a_blob_that_takes_none() -> None:
         plan(SMALL + fc("fc", "data"), input_shapes={"fc": (1, 2)})
 
 
-def test_a_stage_that_the_text_does_not_state_is_told() -> None:
+def test_a_stage_that_the_text_does_not_state_is_reported() -> None:
     text = "state { stage: 'deploy' }" + SMALL + fc("fc", "data")
     net = NetDefinition.of(Prototxt.parse(text), NetState(stages=("deploy", "small")))
     notes = plan_convolution(net).notes
@@ -856,7 +856,7 @@ def test_caffenet_becomes_bvlcs_own_full_conv_net(shared_data: Path) -> None:
     assert net_parameter(planned.text) == net_parameter(theirs)
 
 
-def test_a_forks_layer_of_caffes_own_name_is_told() -> None:
+def test_a_forks_layer_of_caffes_own_name_is_reported() -> None:
     """NVCaffe's BatchNorm has a scale and a bias of its own, which Caffe 1.0 does not load."""
     norm = 'layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn" batch_norm_param { '
     nvcaffe = norm + 'scale_filler { type: "constant" value: 1 } } }\n'

@@ -123,7 +123,7 @@ def test_a_caffemodel_says_what_its_net_does(old: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["new.caffemodel", "new.h5"])
-def test_a_file_made_anew_has_the_layers_of_the_new_net_and_what_else_there_was(
+def test_a_new_file_has_the_layers_of_the_new_net_and_what_else_there_was(
     old: Path, tmp_path: Path, name: str
 ) -> None:
     """But "scale", of whose params the model has none, is left to its fillers."""
@@ -196,7 +196,7 @@ def test_a_layer_that_shares_all_of_its_params_needs_none(old: Path) -> None:
         ),
     ],
 )
-def test_names_that_do_not_tell_which_layer_is_meant(old: Path, more: bytes, what: str) -> None:
+def test_names_that_do_not_say_which_layer_is_meant(old: Path, more: bytes, what: str) -> None:
     old.write_bytes(MODEL + SCALE + more)
     plan = planned()
     with NetWithWeights(plan.net, old) as model, pytest.raises(SurgeryError) as caught:

@@ -105,7 +105,7 @@ def test_spelling_is_no_difference(old: str, new: str) -> None:
         ("n: 16777217", "n: 16777216", [FieldChange("n", "16777217", "16777216")]),
     ],
 )
-def test_fields_are_told_one_by_one(old: str, new: str, changes: list[FieldChange]) -> None:
+def test_fields_are_reported_one_by_one(old: str, new: str, changes: list[FieldChange]) -> None:
     assert changed(in_layer(old), in_layer(new)) == [("l", tuple(changes))]
 
 
@@ -242,7 +242,7 @@ def test_a_layer_alone_of_its_type_between_others_is_matched_by_place() -> None:
     )
 
 
-def test_params_tell_which_layer_is_which() -> None:
+def test_params_show_which_layer_is_which() -> None:
     layer = 'layer {{ name: "{}" type: "{}" bottom: "{}" top: "{}" }}'
     old = layer.format("a", "Old", "x", "a") + layer.format("b", "Old", "x", "b")
     new = layer.format("c", "New", "x", "c") + layer.format("d", "New", "x", "d")
@@ -254,7 +254,7 @@ def test_params_tell_which_layer_is_which() -> None:
     assert compare_nets(*nets, counts).matched == ()
 
 
-def test_layers_of_one_name_are_told_apart_by_their_phase() -> None:
+def test_layers_of_one_name_are_distinguished_by_their_phase() -> None:
     layer = (
         'layer {{ name: "d" type: "Data" top: "d" include {{ phase: {} }} data_param {{ b: {} }} }}'
     )
@@ -301,7 +301,7 @@ def test_so_are_the_nets_of_others(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["branches", "dense", "digits_deploy", "flatten", "rectangular", "small_caffenet"]
 )
-def test_convert_is_told_as_it_was_planned(repo_root: Path, name: str) -> None:
+def test_convert_is_reported_as_it_was_planned(repo_root: Path, name: str) -> None:
     plan = plan_convolution(NetDefinition.read(repo_root / "prototxt" / f"{name}.prototxt"))
     difference = compare_nets(plan.net.prototxt, Prototxt.parse(plan.text))
     assert renames(difference) == {move.layer: move.target for move in plan.moves}

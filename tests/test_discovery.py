@@ -366,7 +366,7 @@ SYMBOL = "namespace caffe { void caffe_gpu_memcpy(const std::size_t, const void 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler here")
 @pytest.mark.parametrize(("source", "expected"), [(SYMBOL, True), ("", False)])
-def test_cuda_is_told_by_a_function_that_only_gpu_builds_have(
+def test_cuda_is_recognised_by_a_function_that_only_gpu_builds_have(
     tmp_path: Path, source: str, expected: bool
 ) -> None:
     (tmp_path / "caffe.cpp").write_text(f"#include <cstddef>\n{source}\n")
@@ -382,7 +382,7 @@ def test_cuda_is_told_by_a_function_that_only_gpu_builds_have(
     assert caffe_probe.has_cuda(str(door), []) is expected
 
 
-def test_cuda_of_a_fork_is_told_by_its_libraries(tmp_path: Path) -> None:
+def test_cuda_of_a_fork_is_recognised_by_its_libraries(tmp_path: Path) -> None:
     import _ctypes
 
     extension = _ctypes.__file__

@@ -270,7 +270,7 @@ def test_refusals_name_the_word_and_the_reason(model: NetWithWeights, word: str,
     assert refused(model, word).startswith(f"{word}: {what}")
 
 
-def test_every_refusal_is_told_at_once(model: NetWithWeights) -> None:
+def test_every_refusal_is_reported_at_once(model: NetWithWeights) -> None:
     assert refused(model, "conv[0]=1", "conv[9]=1", "conv[1]=zero", "up[0][9]=1") == (
         "conv[9]=1: layer 'conv': there is no param 9; it has 2; "
         "up[0][9]=1: index 9 of 4 in a 4x2x4x4 param"

@@ -203,7 +203,7 @@ def test_layers_of_another_state_are_not_given_at_all() -> None:
             permitted(net_of(text, NetState("TRAIN", 1, ("s",))), (), ())
 
 
-def test_a_type_that_caffe_has_not_is_for_caffe_to_refuse() -> None:
+def test_a_type_that_caffe_does_not_have_is_for_caffe_to_refuse() -> None:
     """But where it does not list its types, or the type is a number, it may have it."""
     text = 'layer { name: "l" type: "OfAFork" }'
     assert permitted(net_of(text), (), ("ReLU", "Python")).text == text

@@ -63,7 +63,7 @@ def test_sparse_keeps_so_many_of_each_output_on_the_average() -> None:
 @pytest.mark.parametrize(
     ("norm", "divisor"), [("FAN_IN", 750), ("FAN_OUT", 1000), ("AVERAGE", 875)]
 )
-def test_xavier_and_msra_divide_by_what_they_are_told(norm: str, divisor: int) -> None:
+def test_xavier_and_msra_divide_by_what_they_are_given(norm: str, divisor: int) -> None:
     xavier = filled(Filler("xavier", variance_norm=norm))
     limit = math.sqrt(3 / divisor)
     assert np.abs(xavier).max() <= np.float32(limit)

@@ -278,7 +278,7 @@ def test_a_file_replaced_before_it_is_indexed(tmp_path: Path) -> None:
             Hdf5Weights(source)
 
 
-def test_what_is_refused_is_let_go_of(tmp_path: Path) -> None:
+def test_what_is_refused_is_closed(tmp_path: Path) -> None:
     path = hdf5_file(tmp_path / "a.h5", lambda data: data.create_group("ip"))
     refused(path)
     before = len(os.listdir("/dev/fd"))

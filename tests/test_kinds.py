@@ -26,7 +26,7 @@ def test_text_begins_with_a_field(tmp_path: Path, head: bytes, text: bool) -> No
     assert is_prototxt(tmp_path / "file") is text
 
 
-def test_a_control_character_is_told_with_its_place(
+def test_a_control_character_is_reported_with_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

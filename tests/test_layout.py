@@ -50,7 +50,7 @@ def test_titles_are_whole_and_beside_each_other(size: tuple[int, int]) -> None:
         ((4000, 3), "drawn 157.9 times too wide"),
     ],
 )
-def test_a_stretched_image_is_told(size: tuple[int, int], words: str) -> None:
+def test_a_stretched_image_is_reported(size: tuple[int, int], words: str) -> None:
     assert stretched(size) == words
 
 

@@ -61,7 +61,7 @@ def opened(weights: str | None = "two.caffemodel") -> ns.Net:
     return ns.Net("two.prototxt", weights)
 
 
-def test_a_net_tells_what_the_prototxt_says() -> None:
+def test_a_net_says_what_the_prototxt_says() -> None:
     with opened(None) as net:
         assert (net.name, net.text) == ("two", TWO)
         assert [(layer.name, layer.type) for layer in net.layers] == [
@@ -424,7 +424,7 @@ def test_inspect_a_net_its_weights_or_both() -> None:
         ns.inspect("two.caffemodel", fields=True)
 
 
-def test_shapes_that_no_prototxt_tells_are_given() -> None:
+def test_shapes_that_no_prototxt_has_are_given() -> None:
     text = Path("two.prototxt").read_text()
     Path("data.prototxt").write_text(text.replace('type: "Input"', 'type: "Data"'))
     shapes = {"data": (1, 2, 5, 5)}
@@ -477,7 +477,7 @@ def test_verify_reads_a_v0_net_for_pictures_too() -> None:
         ns.verify(pair, pair, images=["canvas.png"])
 
 
-def test_words_and_names_that_mean_nothing_are_told() -> None:
+def test_words_and_names_that_mean_nothing_are_reported() -> None:
     model = ns.Settings(prototxt=Path("digits.prototxt"), weights=Path("digits.caffemodel"))
     with pytest.raises(ns.SettingsError, match="fit 'fill': expected warp, crop, pad"):
         ns.features("canvas.png", "conv1", model, fit="fill", engine=EMBEDDED)  # type: ignore[arg-type]
@@ -565,7 +565,7 @@ def test_nan_that_the_file_has_is_kept() -> None:
         np.testing.assert_array_equal(net.params["conv"][1], [5, np.nan, 3])
 
 
-def test_a_blob_that_is_not_there_is_told() -> None:
+def test_a_blob_that_is_not_there_is_reported() -> None:
     Path("two.prototxt").write_text(TWO + 'layer { name: "w" type: "Warp" top: "w" bottom: "fc" }')
     with opened(None) as net:
         with pytest.raises(ns.NetError) as caught:

@@ -181,7 +181,7 @@ def test_a_transplant_keeps_layers_that_it_does_not_touch(
         assert len(written.stored["bn"].blobs) == 5
 
 
-def test_a_file_made_anew_has_the_nets_shapes(folder: Path) -> None:
+def test_a_new_file_has_the_nets_shapes(folder: Path) -> None:
     """A blob of 2014 has four axes, whatever the param has; in HDF5 Caffe wants the param's own."""
     from caffe_schema import caffe_messages
 
@@ -430,8 +430,8 @@ def test_what_was_written_is_read_back(
     before = sorted(folder.iterdir())
     original = OutputFile.write_segments
 
-    def cut_short(output: OutputFile, *path: Any) -> int:
-        written = original(output, *path)
+    def cut_short(output: OutputFile, *args: Any) -> int:
+        written = original(output, *args)
         os.truncate(output.temporary, written - 7)
         return written
 
@@ -462,8 +462,8 @@ def test_a_model_that_changes_while_it_is_read_is_given_up(
     before = sorted(folder.iterdir())
     original = OutputFile.write_segments
 
-    def meanwhile(output: OutputFile, *path: Any) -> int:
-        written = original(output, *path)
+    def meanwhile(output: OutputFile, *args: Any) -> int:
+        written = original(output, *args)
         Path("m.caffemodel").write_bytes(Path("m.caffemodel").read_bytes() + b"\n\0")
         return written
 
@@ -473,7 +473,7 @@ def test_a_model_that_changes_while_it_is_read_is_given_up(
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_file_made_anew_has_what_became_of_each_layer(folder: Path) -> None:
+def test_a_new_file_has_what_became_of_each_layer(folder: Path) -> None:
     """Layers that are folded are gone; of two of a name the one with params, or the first."""
     from caffe_schema import caffe_messages
 

@@ -69,7 +69,7 @@ def test_what_cannot_be_opened(path: Path) -> None:
         (b"", "is empty, expected a caffemodel"),
     ],
 )
-def test_what_it_is_is_told_as_elsewhere(path: Path, model: bytes, what: str) -> None:
+def test_what_it_is_is_said_as_elsewhere(path: Path, model: bytes, what: str) -> None:
     path.write_bytes(model)
     with pytest.raises(CaffemodelError) as caught:
         check_model(path)

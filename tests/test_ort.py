@@ -166,7 +166,7 @@ def test_a_size_that_the_weights_do_not_fit(engine: EmbeddedEngine, net: Path, m
         np.testing.assert_array_equal(loaded.forward({}, ["ip1"])["ip1"], row(*BIAS))
 
 
-def test_sessions_are_kept_and_let_go(
+def test_sessions_are_kept_and_closed(
     engine: EmbeddedEngine, net: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened_sessions: list[ort_session.Session] = []
@@ -327,7 +327,7 @@ def test_a_file_that_changes(engine: EmbeddedEngine, net: Path, model: Path) -> 
                 loaded.forward({}, [blob])
 
 
-def test_layers_the_net_has_not(engine: EmbeddedEngine, tmp_path: Path, model: Path) -> None:
+def test_layers_the_net_does_not_have(engine: EmbeddedEngine, tmp_path: Path, model: Path) -> None:
     text = """
     input: "data" input_shape { dim: 3 }
     layer { name: "a" type: "AbsVal" bottom: "data" top: "a" }
@@ -516,7 +516,9 @@ def test_five_axes_are_refused(engine: EmbeddedEngine, tmp_path: Path) -> None:
     )
 
 
-def test_layers_the_weights_have_not(engine: EmbeddedEngine, tmp_path: Path, model: Path) -> None:
+def test_layers_the_weights_do_not_have(
+    engine: EmbeddedEngine, tmp_path: Path, model: Path
+) -> None:
     text = NET.replace('name: "ip1"', 'name: "ip2"')
     path = written(tmp_path, text)
     with pytest.raises(NetError) as caught:

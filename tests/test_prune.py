@@ -305,7 +305,7 @@ def test_the_models_record_follows(tmp_path: Path) -> None:
         assert each.embed_param == written.embed_param
 
 
-def test_params_that_the_net_has_not_are_no_params_to_cut(tmp_path: Path) -> None:
+def test_params_that_the_net_does_not_have_are_no_params_to_cut(tmp_path: Path) -> None:
     """A bias of a layer that has none would be lost."""
     net = NetDefinition.of(Prototxt.parse(FIRST + conv("d", "c"), "n.prototxt"))
     initialize(net, tmp_path / "m", seed=1)

@@ -153,7 +153,7 @@ VERBS = [name for name in NAMES if MODULE_OF[name].startswith("verbs.") and name
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_verbs_tell_their_parameters_and_errors(name: str) -> None:
+def test_verbs_document_their_parameters_and_errors(name: str) -> None:
     """Every parameter is in the docstring, but for files that their names explain."""
     plain = {"path", "output", "weights", "prototxt", "image", "weights_out", "force", "dry_run"}
     verb = getattr(ns, name)
@@ -162,7 +162,7 @@ def test_verbs_tell_their_parameters_and_errors(name: str) -> None:
     assert "Raises" in documented
 
 
-def test_type_checkers_are_told_that_it_is_typed() -> None:
+def test_type_checkers_see_that_it_is_typed() -> None:
     assert SOURCE.with_name("py.typed").is_file()
 
 

@@ -196,7 +196,7 @@ def test_only_regular_files_are_sources(tmp_path: Path) -> None:
         FileSource(tmp_path)
 
 
-def test_what_is_no_source_is_let_go_of(tmp_path: Path) -> None:
+def test_what_is_no_source_is_closed(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
     with pytest.raises(OSError, match="is a folder"):
         FileSource(tmp_path)

@@ -50,7 +50,7 @@ def test_everything_it_can_say(tmp_path: Path) -> None:
     )
 
 
-def test_paths_are_told_without_dots_unless_a_link_is_before_them(tmp_path: Path) -> None:
+def test_paths_are_reported_without_dots_unless_a_link_is_before_them(tmp_path: Path) -> None:
     (tmp_path / "far" / "deep").mkdir(parents=True)
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "deep")

@@ -261,7 +261,7 @@ def test_numbers_too_large_for_caffe_are_refused() -> None:
         shapes('type: "Tile" tile_param { tiles: 2000000000 }')
 
 
-def test_a_net_without_a_declared_shape_is_told_of() -> None:
+def test_a_net_without_a_declared_shape_is_reported() -> None:
     inferred = infer(NetDefinition.of(Prototxt.parse('input: "x"')))
     assert inferred.unknown == {
         "x": "the prototxt declares no shape for this input; --input-shape x=NxCxHxW gives it"

@@ -92,7 +92,7 @@ def test_a_name_that_is_offered_is_of_a_file(name: str, hint: str, tmp_path: Pat
     assert str(caught.value) == f"{tmp_path / name}: No such file or directory{hint}"
 
 
-def test_archives_are_told_by_what_they_begin_with(tmp_path: Path) -> None:
+def test_archives_are_recognised_by_what_they_begin_with(tmp_path: Path) -> None:
     for name, what in {
         "arr_0.npy": "a .npz archive",
         "archive/data.pkl": "a PyTorch model",

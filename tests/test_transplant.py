@@ -452,7 +452,7 @@ def test_an_inner_product_over_the_last_axes_has_no_window(tmp_path: Path, out: 
     assert_held(out, {"fc": [numbered(3, 12, 1, 1)]})
 
 
-def test_a_legacy_blob_whose_net_does_not_tell_its_shape(tmp_path: Path, out: Path) -> None:
+def test_a_legacy_blob_whose_net_does_not_say_its_shape(tmp_path: Path, out: Path) -> None:
     """1 x 1 x O x K, as far as anybody knows, over the window of a convolution."""
     source = net(tmp_path, "from.prototxt", 'name: "m" type: "Martian"', ip("fc", 2))
     legacy = b"\x08\x01\x10\x01\x18\x02\x20\x06" + delimited(5, numbered(2, 6).tobytes())
@@ -619,7 +619,7 @@ def test_a_param_shared_under_another_number_is_sliced_too(tmp_path: Path, out: 
     assert_held(out, {"fc": [numbered(3, 6), numbered(3)], "more": [numbered(3)]})
 
 
-def test_layers_of_the_model_that_its_net_has_not(
+def test_layers_of_the_model_that_its_net_does_not_have(
     lenet: tuple[Path, Path], tmp_path: Path, out: Path
 ) -> None:
     weights = model(tmp_path / "more.caffemodel", {**held(lenet[1]), "loss1/fc": [numbered(2, 2)]})
@@ -632,7 +632,7 @@ def test_layers_of_the_model_that_its_net_has_not(
     )
 
 
-def test_layers_of_the_net_that_its_model_has_not(
+def test_layers_of_the_net_that_its_model_does_not_have(
     lenet: tuple[Path, Path], tmp_path: Path, out: Path
 ) -> None:
     weights = model(tmp_path / "less.caffemodel", {"fc": held(lenet[1])["fc"]})

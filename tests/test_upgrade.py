@@ -181,7 +181,7 @@ def test_odd_layouts(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_no_line_ends_in_blanks_that_the_author_had_not(seed: int) -> None:
+def test_no_line_ends_in_blanks_that_the_author_did_not_have(seed: int) -> None:
     blanks = re.compile(r"[ \t]+(?=\r?\n|$)")
     text = blanks.sub("", random_net(seed))
     assert not blanks.search(upgraded(text))
@@ -219,7 +219,7 @@ def test_a_byte_order_mark_is_said_and_not_written() -> None:
     assert plan.text == 'layer { name: "x" }'
 
 
-def test_the_changes_are_told() -> None:
+def test_the_changes_are_reported() -> None:
     plan = plan_upgrade(Prototxt.parse(NETS["V0 paddings"] + "input_dim: [1, 2, 3, 4]"))
     assert list(map(str, plan.changes))[1:3] == [
         "layer 'c': takes the padding of layer 'p', 2",
@@ -359,7 +359,7 @@ def test_a_binary_net_of_today_is_copied_byte_for_byte(repo_root: Path, tmp_path
     assert (tmp_path / "new.caffemodel").read_bytes() == path.read_bytes()
 
 
-def test_fields_that_v1_has_not_are_told(tmp_path: Path) -> None:
+def test_fields_that_v1_does_not_have_are_reported(tmp_path: Path) -> None:
     layer = b"\x22\x01a" + b"\xa0\x06\x05"  # name "a", field 100
     source = FileSource(write(tmp_path, b"\x12" + bytes([len(layer)]) + layer))
     plan = plan_binary_upgrade(source)

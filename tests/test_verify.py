@@ -356,7 +356,7 @@ def test_an_output_without_a_partner(digits: Files, tmp_path: Path) -> None:
     )
 
 
-def test_outputs_more_are_told(digits: Files, tmp_path: Path) -> None:
+def test_outputs_more_are_reported(digits: Files, tmp_path: Path) -> None:
     path = tmp_path / "more.prototxt"
     path.write_text(
         digits.prototxt.read_text() + 'layer { name: "t" type: "TanH" bottom: "ip2" top: "t" }\n'
@@ -394,7 +394,7 @@ def test_a_softmax_in_place_is_said_to_hide_what_goes_into_it(
     )
 
 
-def test_a_blob_that_departs_within_is_told_and_does_not_decide(
+def test_a_blob_that_departs_within_is_reported_and_does_not_decide(
     digits: Files, tmp_path: Path
 ) -> None:
     """Twice the numbers, and half the weights behind them."""
@@ -422,7 +422,7 @@ def test_a_blob_that_departs_within_is_told_and_does_not_decide(
     )
 
 
-def test_an_output_with_nothing_in_it_is_told(tmp_path: Path) -> None:
+def test_an_output_with_nothing_in_it_is_reported(tmp_path: Path) -> None:
     """Nets are equal, too, where nothing was put into either."""
     path = tmp_path / "zero.prototxt"
     path.write_text(

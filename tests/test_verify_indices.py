@@ -81,7 +81,7 @@ def test_words_beside_computed_ones() -> None:
     assert not np.array_equal(inputs["a"], inputs["a"].round())
 
 
-def test_an_input_that_a_layer_computes_anew_in_place() -> None:
+def test_an_input_that_a_layer_computes_again_in_place() -> None:
     text = layer("Power", "a", "a", "power_param { scale: 0.5 }") + layer("Embed", "a", "e", EMBED)
     values = feed(text, a=(9,))["a"]
     assert not np.array_equal(values, values.round())

@@ -78,7 +78,7 @@ def test_a_caffemodel_keeps_what_hdf5_has_no_place_for(golden: Path, tmp_path: P
         assert (relu.name, relu.type, relu.blobs) == ("relu", "ReLU", ())
 
 
-def test_the_content_tells_the_form_not_the_name(golden: Path, tmp_path: Path) -> None:
+def test_the_content_says_the_form_not_the_name(golden: Path, tmp_path: Path) -> None:
     hdf5 = copied(golden, tmp_path / "a.h5")
     assert held(hdf5.rename(tmp_path / "a.caffemodel")) == GOLDEN
     assert held(golden.rename(tmp_path / "b.h5")) == GOLDEN
@@ -89,7 +89,7 @@ def test_the_content_tells_the_form_not_the_name(golden: Path, tmp_path: Path) -
     [("a.h5", True), ("a.caffemodel.h5", True), (".h5", True), ("a.H5", False),
      ("a.hdf5", False), ("h5", False), ("a.h5.caffemodel", False)],
 )  # fmt: skip
-def test_the_name_tells_what_to_write_as_caffe_has_it(name: str, hdf5: bool) -> None:
+def test_the_name_says_what_to_write_as_caffe_has_it(name: str, hdf5: bool) -> None:
     assert is_hdf5_name(name) is hdf5
     assert is_hdf5_name(Path(name)) is hdf5
 

@@ -123,7 +123,7 @@ def test_info_quietly(installed: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "")
 
 
-def test_info_of_a_caffe_that_tells_little(
+def test_info_of_a_caffe_that_says_little(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = FACTS | {"blas": None, "blas_path": None, "cuda": True, "layer_types": []}

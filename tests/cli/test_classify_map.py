@@ -458,7 +458,7 @@ def test_several_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert sorted(os.listdir("out")) == ["cat.npy", "dog.npy"]
 
 
-def test_what_was_written_is_told_and_images_stand_apart(
+def test_what_was_written_is_reported_and_images_stand_apart(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["classify-map", "cat.png", "cat.png", "--npy", "out", "--picture", "drawn/"]) == 0
@@ -492,7 +492,7 @@ def test_an_image_the_engine_dies_of(
     assert seen.err == ("error: white.png: caffe: Check failed: too white\n1 of 2 images failed\n")
 
 
-def test_no_engine_is_told_once(
+def test_no_engine_is_reported_once(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*arguments: Any) -> Any:

@@ -86,7 +86,7 @@ def test_what_it_wrote_is_a_net_and_its_weights() -> None:
         assert (relu.bottoms, relu.tops) == (("ip1-conv",), ("ip1-conv",))
 
 
-def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("--json", "--map-size", "3x5") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["layers"][0] == {
@@ -270,7 +270,7 @@ def test_suffix_and_layers(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'name: "ip2"' in Path(PROTOTXT).read_text()
 
 
-def test_a_training_net_is_told_its_inputs_shape(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_net_is_given_its_inputs_shape(capsys: pytest.CaptureFixture[str]) -> None:
     text = Path("deploy.prototxt").read_text()
     start, end = text.index("layer {"), text.index("layer {", text.index("layer {") + 1)
     data = 'layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN } }\n'
@@ -329,7 +329,7 @@ def test_settings_that_are_there_are_kept(capsys: pytest.CaptureFixture[str]) ->
     assert Path(SETTINGS).read_text() == "[classes]\nlabels = 'mine.txt'\n"
 
 
-def test_settings_of_another_net_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_of_another_net_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     Path(SETTINGS).write_text("[model]\nprototxt = 'lenet_full_conv.prototxt'\n")
     assert convert("--raw-scale", "255") == 0
     assert (
@@ -460,7 +460,7 @@ def test_layers_without_params_are_refused(
     assert new_files() == set()
 
 
-def test_params_without_layer_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_params_without_layer_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     extra = model_layer("aux", "Bias", np.ones(3, "f4"))
     Path("model.caffemodel").write_bytes(Path("model.caffemodel").read_bytes() + extra)
     assert convert() == 0
@@ -501,7 +501,7 @@ def test_outputs_that_go_together_do_not_go_to_standard_output(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_what_caffe_could_not_save_is_told_by_its_own_name(tmp_path: Path) -> None:
+def test_what_caffe_could_not_save_is_recognised_by_its_own_name(tmp_path: Path) -> None:
     def save(path: Path) -> None:
         raise EngineFailed(f"{path}: Caffe could not write it; is the disk full?")
 

@@ -102,7 +102,7 @@ def test_the_same_net(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert diff(capsys, A, "b", "-q", code=0) == []
 
 
-def test_quiet_tells_by_the_exit_code(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_quiet_answers_by_the_exit_code(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "b").write_text(Path(A).read_text().replace("kernel_size: 5", "kernel_size: 7"))
     assert diff(capsys, A, "b", "-q") == []
     assert diff(capsys, A, "b") == [
@@ -113,7 +113,7 @@ def test_quiet_tells_by_the_exit_code(capsys: pytest.CaptureFixture[str], folder
 
 
 @pytest.mark.usefixtures("converted")
-def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads("\n".join(diff(capsys, A, B, OLD, NEW, "--json", "--text")))
     assert facts["files"] == [A, B, OLD, NEW]
     assert facts["same"] is False
@@ -202,7 +202,7 @@ def test_params(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert (params[6]["norm"], params[6]["unlike"]) == (None, 1)
 
 
-def test_hdf5_tells_names_and_params_only(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_hdf5_has_names_and_params_only(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     weight, bias = np.ones((2, 3), np.float32), np.ones(4, np.float32)
     layers = [
         model_layer("fc6", "InnerProduct", weight, bottoms=["x"], tops=["fc6"]),

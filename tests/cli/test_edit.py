@@ -43,7 +43,7 @@ def param(path: str, layer: str, index: int) -> np.ndarray[tuple[int, ...], np.d
         return np.array(model.layer(layer).blobs[index].numpy())
 
 
-def test_it_tells_what_each_operation_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_reports_what_each_operation_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert edit("conv1[1]+=1", "conv1[0][2]=gaussian:sigma=1", "save:ip2[1]=b.npy") == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [
@@ -82,7 +82,7 @@ def test_setting_again_gives_the_same_file() -> None:
     assert Path("o.caffemodel").read_bytes() == Path("p.caffemodel").read_bytes()
 
 
-def test_json_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert edit("--json", "ip2[1]*=2") == 0
     assert json.loads(capsys.readouterr().out) == {
         "operations": [

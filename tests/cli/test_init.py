@@ -36,7 +36,7 @@ def init(*options: str) -> int:
     return run(["init", "n.prototxt", "-o", "n.caffemodel", *options])
 
 
-def test_it_tells_what_it_filled(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_reports_what_it_filled(capsys: pytest.CaptureFixture[str]) -> None:
     assert init() == 0
     assert capsys.readouterr() == (
         "param  filler    shape\n"
@@ -120,7 +120,7 @@ def test_json_and_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["bytes"] == Path("n.caffemodel").stat().st_size
 
 
-def test_every_refusal_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_refusal_is_reported_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     text = NET.replace('"xavier"', '"xaver"').replace("bias_term: false", "weight_filler { "
     'type: "uniform" sparse: 1 } bias_term: false')  # fmt: skip
     Path("n.prototxt").write_text(text)
@@ -152,7 +152,7 @@ def test_params_whose_shape_is_not_known_are_refused(capsys: pytest.CaptureFixtu
         assert model.layer("ip").blobs[0].shape == (2, 144)
 
 
-def test_a_faulty_layer_of_a_fork_is_told_once_with_the_reason(
+def test_a_faulty_layer_of_a_fork_is_reported_once_with_the_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     fork = (

@@ -103,7 +103,7 @@ def test_a_net_of_2013(capsys: pytest.CaptureFixture[str], written: Path) -> Non
     assert json.loads("\n".join(inspected(capsys, "n", "--json")))["notes"] == [note]
 
 
-def test_which_file_is_which_is_told_by_content(
+def test_which_file_is_which_is_recognised_by_content(
     capsys: pytest.CaptureFixture[str], digits: tuple[str, str], written: Path
 ) -> None:
     (written / "weights.prototxt").write_bytes(Path(digits[1]).read_bytes())
@@ -166,7 +166,7 @@ def test_statistics(capsys: pytest.CaptureFixture[str], written: Path) -> None:
     assert (bias["min"], bias["mean"], bias["std"], bias["nans"]) == (None, None, None, 2)
 
 
-def test_json_tells_the_same(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str], digits: tuple[str, str]) -> None:
     facts = json.loads("\n".join(inspected(capsys, *digits, "--json")))
     assert (facts["prototxt"], facts["weights"]) == digits
     assert (facts["name"], facts["generation"], facts["phase"]) == ("Digits", "V2", "TEST")

@@ -41,7 +41,7 @@ def numbers(path: str) -> dict[str, list[bytes]]:
         }
 
 
-def test_it_tells_of_every_param(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_reports_every_param(capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("dense.prototxt", "-o", "out.caffemodel", "--suffix", "-conv") == 0
     out, err = capsys.readouterr()
     assert out.splitlines() == [

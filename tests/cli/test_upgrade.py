@@ -95,7 +95,7 @@ def test_binary(capsys: pytest.CaptureFixture[str]) -> None:
         assert model.layers[1].blobs[0].numpy().ravel().tolist() == list(range(96))
 
 
-def test_the_content_tells_what_it_is() -> None:
+def test_the_content_says_what_it_is() -> None:
     os.rename("old.prototxt", "old")
     os.rename("old.caffemodel", "old.prototxt")
     assert run(["upgrade", "old", "-o", "text", "-q"]) == 0

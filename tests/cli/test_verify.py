@@ -129,7 +129,9 @@ def test_what_agrees_is_not_called_the_same(
     )
 
 
-def test_inner_blobs_that_differ_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inner_blobs_that_differ_are_reported(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     layer = 'layer { name: "%s" type: "Power" bottom: "%s" top: "%s" power_param { scale: %s } }\n'
     for name, scales in (("a", (2, 1)), ("b", (1, 2))):
         text = 'input: "x" input_shape { dim: [1, 1, 4, 4] }\n'
@@ -188,7 +190,7 @@ def test_pictures_are_made_ready_as_the_settings_say(
     assert run(["verify", *args, "--mean", "0.5", "-q"]) == 0
 
 
-def test_padding_is_told_and_does_not_decide(
+def test_padding_is_reported_and_does_not_decide(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("padded.prototxt").write_text(PADDED)

@@ -61,14 +61,14 @@ def fuzz(target: str, engine: str, seconds: float, seed: int) -> bool:
             code, said = done.returncode, done.stdout
         except subprocess.TimeoutExpired as late:
             code, said = -1, (late.stdout or b"").decode(errors="replace") + "\nnever ended"
-        _tell(target, engine, Path(scratch), said)
+        _report(target, engine, Path(scratch), said)
         has_finding = any(line.startswith("found ") for line in said.splitlines())
         if code not in (0, 1) or (code and not has_finding):
             _keep_last(target, engine, Path(scratch), code)
     return code == 0 and not has_finding
 
 
-def _tell(target: str, engine: str, scratch: Path, said: str) -> None:
+def _report(target: str, engine: str, scratch: Path, said: str) -> None:
     """What the child said, but for libFuzzer's own chatter, and how many cases it tried."""
     count = scratch / "count"
     tried = count.read_text() if count.exists() else "fewer than 50 cases"

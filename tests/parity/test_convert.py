@@ -153,7 +153,7 @@ def assert_same_function(original: CaffeNet, new: CaffeNet, conversion: Conversi
         assert relative(before[old], after[now]) <= 1e-5, old
 
 
-def test_layers_the_net_has_not_are_kept_on_the_wire_and_lost_by_caffe(
+def test_layers_the_net_does_not_have_are_kept_by_embedded_and_lost_by_caffe(
     shared_data: Path, tmp_path: Path, caffe_python: str
 ) -> None:
     prototxt, weights = (shared_data / "models" / path for path in TRAINED["det2"])

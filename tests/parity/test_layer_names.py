@@ -110,7 +110,7 @@ def test_the_first_layer_alone_may_have_params(folder: Path, caffe_engine: Pycaf
             assert loaded.forward({"data": data}, ["b"])["b"].tolist() == [[42, 42, 42, 42]]
 
 
-def test_inspect_tells_the_lines_and_each_layers_own_params(folder: Path) -> None:
+def test_inspect_reports_the_lines_and_each_layers_own_params(folder: Path) -> None:
     net, model = written(TWICE.replace("num_output: 4", "num_output: 3", 1), folder)
     inspection = ns.inspect(net, model)
     assert inspection.notes == (
