@@ -142,7 +142,11 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
-            *_, params = self.make_parser(ctx).parse_args(list(args))
+            try:
+                *_, params = self.make_parser(ctx).parse_args(list(args))
+            except click.UsageError as error:
+                error.ctx = error.ctx or ctx  # click leaves it out for an option without its value
+                raise
             _refuse_repeated(params, ctx)
         return super().parse_args(ctx, args)
 

@@ -74,6 +74,8 @@ def _message(error: click.ClickException) -> str:
     if isinstance(error, click.BadParameter) and error.param is not None:
         name = variable_of(ctx, error.param) or _name(error.param)
         return f"{name}: {_bad_value(error.message, error.param.type)}"
+    if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
+        return f"{error.option_name}: found nothing after it, expected its value"
     extra = _EXTRA.match(error.message)
     if extra is not None and ctx is not None:
         arguments = [_name(each) for each in ctx.command.params if isinstance(each, click.Argument)]
@@ -108,7 +110,11 @@ def _bad_value(message: str, kind: click.ParamType[Any]) -> str:
     refused = _REFUSED.match(message)
     if refused is None:
         return message
-    value = refused["value"].strip("'\"")
+    value = refused["value"]
+    if value[0] in "'\"":  # a literal, which is written as one again
+        import ast
+
+        value = ast.literal_eval(value)
     if isinstance(kind, click.Choice):
         *most, last = map(str, kind.choices)
         hint = did_you_mean(value, map(str, kind.choices))

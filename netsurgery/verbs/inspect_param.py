@@ -203,7 +203,10 @@ def inspect_param(
         whole = blob.numpy()
         if expected is not None and math.prod(expected) == blob.count:
             whole = whole.reshape(expected)
-        values = part_of(whole, target[0])
+        try:
+            values = part_of(whole, target[0])
+        except SurgeryError as error:
+            raise SurgeryError(f"{file.path}: {param}: {error}") from None
         file.check_unchanged()
     statistics = array_statistics(values)
     return ParamInspection(file.path, param, name, index, types.get(name, ""), values, statistics)
@@ -211,7 +214,8 @@ def inspect_param(
 
 def _unknown(path: str, param: str, stored: dict[str, WeightsLayer]) -> str:
     name = param.partition("[")[0]
-    if name in stored:
-        return f"{path}: found {param!r}, expected LAYER[INDEX], as in {name}[0]"
+    if name in stored or not name:
+        example = name or next(iter(stored), "conv1")
+        return f"{path}: found {param!r}, expected LAYER[INDEX], as in {example}[0]"
     hint = did_you_mean(name, list(stored), "layers with params")
     return f"{path}: no params for layer {name!r}{hint}"

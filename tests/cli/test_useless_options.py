@@ -241,3 +241,15 @@ def test_an_option_that_is_repeated_in_vain(capsys: pytest.CaptureFixture[str]) 
         run(["diff", "a.prototxt", "b.prototxt", "-q", "-q", "--stage", "a", "--stage", "b"]) == 2
     )
     assert "repeated" not in capsys.readouterr().err
+
+
+def test_an_option_without_its_value_and_one_with_a_newline(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["classify-map", "x.png", "--preprocess"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --preprocess: found nothing after it, expected its value "
+        "(try netsurgery classify-map --help)\n"
+    )
+    assert run(["classify-map", "x.png", "--engine", "x\ny"]) == 2
+    assert r"--engine: found 'x\ny', expected" in capsys.readouterr().err
