@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -141,14 +141,11 @@ class Command(click.Command):
         self.params.append(_max_memory_option())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            try:
-                *_, params = self.make_parser(ctx).parse_args(list(args))
-            except click.UsageError as error:
-                error.ctx = error.ctx or ctx  # click leaves it out for an option without its value
-                raise
-            _refuse_repeated(params, ctx)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click leaves it out for an option without its value
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         _refuse_useless(ctx)
@@ -186,14 +183,6 @@ class Command(click.Command):
             default = OTHER if "--help" in option.opts else OWN
             groups[getattr(option, "heading", default)].append(option)
         return {heading: members for heading, members in groups.items() if members}
-
-
-def _refuse_repeated(params: Sequence[click.Parameter], ctx: click.Context) -> None:
-    """Raise UsageError for an option with one value that is among the parsed ones twice."""
-    for param in params:
-        repeatable = param.multiple or getattr(param, "is_flag", True)
-        if isinstance(param, click.Option) and not repeatable and params.count(param) > 1:
-            raise click.UsageError(f"{'/'.join(param.opts)} is repeated; it takes one value", ctx)
 
 
 def _refuse_useless(ctx: click.Context) -> None:

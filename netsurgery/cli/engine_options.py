@@ -49,13 +49,9 @@ _for_running = useless(
     "with --engine embedded, which converts without running the net",
     lambda values: _embedded_alone(values) and not values.get("verify", True),
 )
-_for_engines = useless(
-    "with --dry-run, which starts no engine", lambda values: values.get("dry_run")
-)
 
 
 @headed(ENGINE)
-@_for_engines
 def engine_options(command: F) -> F:
     """--engine, --caffe-python, --gpu, --timeout, --threads, --allow, -v: `engine` of the command.
 

@@ -201,7 +201,6 @@ def quiet_option(command: F) -> F:
     return output_option("-q", "--quiet", is_flag=True, help="Print errors only.")(command)
 
 
-@useless("with --dry-run, which writes nothing", lambda values: values.get("dry_run"))
 @useless("with -o -, which is standard output", lambda values: _printed_alone(values))
 def force_option(command: F) -> F:
     """--force; the command gets `force`."""

@@ -35,20 +35,16 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     "convert": {
         **{
             option: {
-                "--dry-run": "with --dry-run, which starts no engine",
                 EMBEDDED: "with --engine embedded, which converts without running the net",
             }
             for option in ("--gpu", "--timeout", "--threads", "--verbose")
         },
         **{
             option: {
-                "--dry-run": "with --dry-run, which starts no engine",
                 EMBEDDED: "with --engine embedded, which is not Caffe",
             }
             for option in ("--caffe-python", "--allow")
         },
-        "--engine": {"--dry-run": "with --dry-run, which starts no engine"},
-        "--force": {"--dry-run": "with --dry-run, which writes nothing"},
     },
     "classify-map": {
         "--top-k": {"": "without --json"},
@@ -81,10 +77,9 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--trust-config": {"": "without --with-preprocess"},
         "--force": {"-o -": "with -o -, which is standard output"},
     },
-    "init": {"--force": {"--dry-run": "with --dry-run", "-o -": "with -o -, which"}},
-    "edit": {"--force": {"--dry-run": "with --dry-run, which"}},
-    "transplant": {"--force": {"--dry-run": "with --dry-run", "-o -": "with -o -, which"}},
-    "upgrade": {"--force": {"--dry-run": "with --dry-run", "-o -": "with -o -, which"}},
+    "init": {"--force": {"-o -": "with -o -, which"}},
+    "transplant": {"--force": {"-o -": "with -o -, which"}},
+    "upgrade": {"--force": {"-o -": "with -o -, which"}},
 }
 for _name in ("classify-map", "features"):
     for _option in ("--fit", "--antialias"):
@@ -130,8 +125,8 @@ ALWAYS = """
     --input-scale --size --slice --stage --stats --suffix --suite --text --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
-    setup:--class setup:--force transplant:--strict features:--force init:--seed install:--force
-    info:--caffe-python
+    setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
+    init:--seed install:--force info:--caffe-python
 """.split()
 
 CALLS = {
@@ -157,6 +152,9 @@ USEFUL = [
     ("export", *PAIR, "-o", "o", "--ignore-config", "--with-preprocess"),
     ("diff", "a.prototxt", "b.prototxt", "--strict"),
     ("edit", *PAIR, "-o", "-", "--force", "fold"),
+    # A dry run takes the options of the run that it shows.
+    ("edit", *PAIR, "--dry-run", "--force", "fold"),
+    ("convert", *PAIR, "--dry-run", "--force", "--engine", "caffe", "--gpu", "0"),
 ]
 
 
@@ -230,17 +228,6 @@ def test_a_variable_is_for_many_commands(
     said = capsys.readouterr().err
     assert said.count("does nothing") == 1
     assert "--gpu does nothing with --engine embedded (from NETSURGERY_ENGINE), which" in said
-
-
-def test_an_option_that_is_repeated_in_vain(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["inspect", "a.caffemodel", "--param", "a[0]", "--param", "a[1]"]) == 2
-    assert "--param is repeated; it takes one value (try netsurgery" in capsys.readouterr().err
-    assert run(["init", "a.prototxt", "-o", "o", "--weights-out=p"]) == 2
-    assert "-o/--weights-out is repeated" in capsys.readouterr().err
-    assert (
-        run(["diff", "a.prototxt", "b.prototxt", "-q", "-q", "--stage", "a", "--stage", "b"]) == 2
-    )
-    assert "repeated" not in capsys.readouterr().err
 
 
 def test_an_option_without_its_value_and_one_with_a_newline(
