@@ -23,4 +23,4 @@ def attack(arena: Arena) -> None:
         f'hdf5_output_param {{ file_name: "{victims.file}" }} }}'
     )
     victims.aside(layer)
-    victims.whole(NET + layer, words=["layer 'out' (HDF5Output) writes files", "--allow writes"])
+    victims.whole(NET + layer, words=["layer 'out' (HDF5Output) writes files", "allow=['writes']"])

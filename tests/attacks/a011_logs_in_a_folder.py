@@ -26,4 +26,4 @@ def attack(arena: Arena) -> None:
     for layer in layers:
         victims.aside(layer)
     message = "layer 'db' (Data) reads and writes files"
-    victims.whole(*(NET + layer for layer in layers), words=[message, "--allow reads,writes"])
+    victims.whole(*(NET + layer for layer in layers), words=[message, "allow=['reads', 'writes']"])

@@ -26,4 +26,4 @@ def attack(arena: Arena) -> None:
         'type: "ReLU" bottom: "fc" top: "r" relu_param { table: "/dev/zero" }',
     )
     nets = [NET + f'layer {{ name: "l" {layer} }}' for layer in layers]
-    victims.whole(*nets, words=["layer 'l'", "'/dev/zero'", "--allow reads"])
+    victims.whole(*nets, words=["layer 'l'", "'/dev/zero'", "allow=['reads'"])

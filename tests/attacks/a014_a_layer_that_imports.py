@@ -25,4 +25,4 @@ def attack(arena: Arena) -> None:
     victims.aside(layer)
     modules = ("marker", "antigravity", "this", "idlelib.idle")
     nets = [NET + layer.replace("marker", module) for module in modules]
-    victims.whole(*nets, words=["layer 'code' (Python) imports code ('", "--allow python"])
+    victims.whole(*nets, words=["layer 'code' (Python) imports code ('", "allow=['python']"])

@@ -20,4 +20,4 @@ def attack(arena: Arena) -> None:
         word for number in (5, 9, 10, 12, 24) for word in (str(number), f"0{number:o}", hex(number))
     ]
     nets = [f'layers {{ name: "l" type: {word} top: "a" }}' for word in words]
-    victims.whole(*nets, words=["EffectRefused", "layer 'l'", "--allow"])
+    victims.whole(*nets, words=["EffectRefused", "layer 'l'", "allow="])

@@ -32,4 +32,4 @@ def attack(arena: Arena) -> None:
     definition = permitted(NetDefinition.read(arena.folder / "net.prototxt"), (), ())
     assert "HDF5Output" not in definition.text
     net = f'state {{ stage: "s" }} {NET} {layers[-1]}'
-    victims.whole(net, words=["writes files", "--allow writes"])
+    victims.whole(net, words=["writes files", "allow=['writes']"])
