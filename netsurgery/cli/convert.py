@@ -24,7 +24,7 @@ from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes, echo
 from netsurgery.cli.progress import bytes_written
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.settings import Settings
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import shape_text, stride_text
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def show(result: Conversion) -> None:
         echo(f"map {blob}: {shape_text(shape)}")
     for grown in record["inputs"]:
         stride = grown["stride"]
-        steps = shape_text(f"{step:g}" for step in stride or ())
-        every = f", one every {steps} pixels" if stride else ""
+        every = f", one every {stride_text(stride)} pixels" if stride else ""
         of = f" in {grown['name']}" if len(record["inputs"]) > 1 else ""
         echo(f"window of a cell{of}: {shape_text(grown['window'])} pixels{every}")
     echo_notes(record["notes"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from netsurgery.engines.contract import LoadedNet
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.memory import Claim, claim_for
-from netsurgery.io.shape_text import shape_text
+from netsurgery.io.shape_text import shape_text, stride_text
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import ReceptiveField, fields
 from netsurgery.net.net import NetDefinition, Shape
@@ -147,7 +147,7 @@ def _planned(
         return "its total stride is not known"
     stride = (int(field.stride[0]), int(field.stride[1]))
     if any(step.denominator != 1 or step < 1 for step in field.stride):
-        return f"its total stride is {_pair(field)} pixels, no whole number"
+        return f"its total stride is {stride_text(field.stride)} pixels, no whole number"
     declared = next(each.shape for each in new.inputs if each.name == new_name)
     shape = _larger(window, declared, stride)
     large = _grown(asked, new, new_name, shape, small)
@@ -159,7 +159,8 @@ def _planned(
         return f"its total stride at an input of {at} is not that at the window"
     rows, columns = _whole_windows(large.blobs.get(out[1], ()), window, shape, stride)
     if rows * columns < 2:
-        return f"an input of {shape_text(shape)} has no second window, {_pair(field)} pixels on"
+        on = stride_text(field.stride)
+        return f"an input of {shape_text(shape)} has no second window, {on} pixels on"
     return MapCheck(
         *out,
         name,
@@ -171,10 +172,6 @@ def _planned(
         batch=_batch(asked, old, name, window, out[0], rows * columns),
         reasons=_reasons(asked, old, before, new, small, out, field),
     )
-
-
-def _pair(field: ReceptiveField) -> str:
-    return shape_text(f"{float(step):g}" for step in field.stride)
 
 
 def _larger(window: Shape, declared: Shape | None, stride: tuple[int, int]) -> Shape:
@@ -267,7 +264,8 @@ def _coarser(
         for top in layer.tops:
             steps = known[top].stride if top in known else field.stride
             if any(a % b for a, b in zip(field.stride, steps, strict=True) if b):
-                reasons.append(f"{layer.name!r} has a cell every {_pair(known[top])} pixels only")
+                every = stride_text(known[top].stride)
+                reasons.append(f"{layer.name!r} has a cell every {every} pixels only")
                 break
     return reasons[::-1]
 

@@ -62,7 +62,7 @@ def test_it_prints_a_table_and_says_what_it_wrote(capsys: pytest.CaptureFixture[
         "ip2    11x96, 11   ip2-conv  11x96x1x1, 11",
         "data   1x1x32x32             1x1x88x88",
         "map prob: 1x11x8x8",
-        "window of a cell: 32x32 pixels, one every 8x8 pixels",
+        "window of a cell: 32x32 pixels, one every 8 x 8 pixels",
     ]
     assert lines[6].startswith("by embedded in ")
     assert lines[7:] == [

@@ -298,7 +298,7 @@ SHRUNK = (
 @pytest.mark.parametrize(
     ("interp", "size", "why"),
     [
-        ("zoom_factor: 2", "39x39", "its total stride is 1.5x1.5 pixels, no whole number"),
+        ("zoom_factor: 2", "39x39", "its total stride is 1.5 x 1.5 pixels, no whole number"),
         ("shrink_factor: 2", "38x38",
          "its total stride at an input of 1x1x38x38 is not that at the window"),
     ],
@@ -367,7 +367,7 @@ def test_cells_between_those_of_a_layer_before_are_not_meant_to_be_equal(
     old = ["s.prototxt", "s.caffemodel"]
     assert run(["init", old[0], "-o", old[1], "-q"]) == 0
     assert run(["convert", *old, "--map-size", "3x3", "--verify"]) == 0
-    reason = "'c' has a cell every 2x2 pixels only"
+    reason = "'c' has a cell every 2 x 2 pixels only"
     assert "not verified: map fc-conv has each" in capsys.readouterr().out
     new = ["s_full_conv.prototxt", "s_full_conv.caffemodel"]
     (class_map,) = as_json([*old, *new], capsys)["maps"]
