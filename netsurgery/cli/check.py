@@ -11,7 +11,7 @@ from netsurgery.cli.colors import BAD, GOOD
 from netsurgery.cli.command import Command
 from netsurgery.cli.diff import trouble_is_two
 from netsurgery.cli.files import NET_OR_WEIGHTS, is_stdin
-from netsurgery.cli.inspect import told_apart
+from netsurgery.cli.inspect import prototxt_and_weights
 from netsurgery.cli.options import json_option, quiet_option, state_options, trust_option
 from netsurgery.cli.printing import echo, echo_json, echo_labelled
 from netsurgery.io.shape_text import shape_text
@@ -69,7 +69,7 @@ def command(
     from netsurgery.verbs.check import check
 
     with trouble_is_two():
-        prototxt, weights = told_apart(files)
+        prototxt, weights = prototxt_and_weights(files)
         if prototxt is None:
             raise click.UsageError("expected a prototxt, and its caffemodel if you like")
         if is_stdin(prototxt):  # which lies beside no netsurgery.toml

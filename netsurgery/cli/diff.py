@@ -85,7 +85,7 @@ def command(
     from netsurgery.verbs.diff import diff
 
     with trouble_is_two():
-        prototxts, models = told_apart(files)
+        prototxts, models = pairs_by_kind(files)
         if with_text and prototxts is None:
             raise click.UsageError("--text needs two prototxts")
         old, new = zip(*(pair for pair in (prototxts, models) if pair), strict=True)
@@ -109,7 +109,7 @@ def trouble_is_two() -> Iterator[None]:
         raise
 
 
-def told_apart(files: tuple[Path, ...]) -> tuple[PathPair | None, PathPair | None]:
+def pairs_by_kind(files: tuple[Path, ...]) -> tuple[PathPair | None, PathPair | None]:
     """The two prototxts and the two caffemodels among the files, either None for none.
 
     Raises UsageError for any other number of either.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from netsurgery.verbs.inspect_param import ParamInspection
     from netsurgery.verbs.inspect_result import Inspection
 
-__all__ = ["command", "told_apart"]
+__all__ = ["command", "prototxt_and_weights"]
 
 #: Caffe's blobs have no more.
 _AXES = 32
@@ -143,7 +143,7 @@ def command(
     """
     from netsurgery.verbs.inspect import inspect
 
-    prototxt, weights = told_apart(files)
+    prototxt, weights = prototxt_and_weights(files)
     if param is not None:
         if sizes or with_fields or with_statistics:
             raise click.UsageError("--param shows one param; leave out --size, --field and --stats")
@@ -209,7 +209,7 @@ def show_param(
             echo(f"wrote {path}")
 
 
-def told_apart(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+def prototxt_and_weights(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
     """(prototxt, caffemodel) of one or two files; raises UsageError for two of a kind."""
     prototxts = [path for path in files if is_prototxt(path)]
     models = [path for path in files if path not in prototxts]
