@@ -600,8 +600,8 @@ def test_a_net_of_stages() -> None:
         with ns.Net("staged.prototxt", "two.caffemodel", stages=stages, level=1) as net:
             assert net.blobs["fc"].shape == (1, 4)
             assert [move.layer for move in ns.convert(net).plan.moves] == ["fc"]
-    with pytest.raises(ns.NetError, match="found the phase 'test', expected TEST or TRAIN"):
-        ns.Net("staged.prototxt", phase="test")
+    with pytest.raises(ns.NetError, match="found the phase 'TSET', expected TEST or TRAIN"):
+        ns.Net("staged.prototxt", phase="tset")
 
 
 def test_edit_and_transplant_say_what_they_take() -> None:
