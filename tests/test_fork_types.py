@@ -16,6 +16,8 @@ from netsurgery.net import Layer, NetDefinition, types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.shapes import infer
 
+pytestmark = pytest.mark.usefixtures("option_names")
+
 Shape = tuple[int, ...]
 BATCH: tuple[Shape, ...] = ((2, 8, 6, 4),)
 

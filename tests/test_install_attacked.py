@@ -25,6 +25,8 @@ from netsurgery.engines.probing import probe
 from netsurgery.engines.unpacking import unpack
 from netsurgery.errors import InstallError
 
+pytestmark = pytest.mark.usefixtures("option_names")
+
 # ruff: noqa: F811
 
 PACKAGE = Path(apt.__file__).parents[2]
