@@ -27,7 +27,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema reference types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe clean
+.PHONY: demo test bench docs schema reference types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -55,7 +55,14 @@ caffe: $(RUNTIME)
 demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(RUNTIME))
 	@NETSURGERY_ENGINE=$(ENGINE) $(BIN)/python examples/demo.py
 
-test: $(STAMP) caffe
+# Shells and readers of manuals that tests run; without them those tests say so.
+programs:
+	@missing=$$(for name in bash fish zsh man mandoc; do command -v $$name >/dev/null || echo $$name; done); \
+	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
+	  && apt-get install -q -y --no-install-recommends bash fish zsh man-db mandoc; } \
+	  || echo going on without $$missing
+
+test: $(STAMP) caffe programs
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(STAMP) caffe

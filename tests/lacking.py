@@ -1,13 +1,14 @@
-"""What a test does for want of something that came with Caffe or with `pip install .[dev]`."""
+"""What a test does for want of what comes with Caffe, `pip install .[dev]` or `make test`."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from typing import NoReturn
 
 import pytest
 
-__all__ = ["lacking"]
+__all__ = ["lacking", "needs"]
 
 
 def lacking(what: str) -> NoReturn:
@@ -15,3 +16,9 @@ def lacking(what: str) -> NoReturn:
     if os.environ.get("NETSURGERY_REQUIRE_CAFFE"):
         pytest.fail(f"NETSURGERY_REQUIRE_CAFFE is set, but: {what}")
     pytest.skip(what)
+
+
+def needs(program: str) -> None:
+    """Skip for want of a program that `make test` installs on Debian, as `lacking` does."""
+    if shutil.which(program) is None:
+        lacking(f"no {program}; `make test` as root gets it on Debian")

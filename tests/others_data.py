@@ -12,7 +12,7 @@ from pathlib import Path, PosixPath
 
 import pytest
 
-__all__ = ["serve"]
+__all__ = ["ServedPath", "bound", "serve"]
 
 #: Name in the folder of data -> path in caffe-doc, whose gzipped files are unpacked.
 SERVED = {
@@ -45,6 +45,11 @@ class ServedPath(PosixPath):
         if not path.exists():
             pytest.skip("no trained nets and files of others here; no package brings them")
         return path
+
+
+def bound(data: Path, whole: int, served: int) -> int:
+    """What a count over the data must exceed: in the whole folder, or in what is served of it."""
+    return served if isinstance(data, ServedPath) else whole
 
 
 def serve(docs: Path, caffe: Path, folder: Path) -> ServedPath:

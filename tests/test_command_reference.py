@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import ModuleType
 
 import click
 import pytest
+from lacking import needs
 
 from netsurgery.cli import cli
 
@@ -64,17 +64,17 @@ def test_a_command_is_documented_with_all_its_options(name: str) -> None:
                 assert f".B {param.envvar}\n" in page
 
 
-@pytest.mark.skipif(shutil.which("man") is None, reason="there is no man")
 @pytest.mark.parametrize("page", MAN, ids=lambda page: page.stem)
 def test_man_reads_the_pages(page: Path) -> None:
+    needs("man")
     done = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page)], capture_output=True
     )
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.skipif(shutil.which("mandoc") is None, reason="there is no mandoc")
 def test_mandoc_finds_nothing_wrong_in_the_pages() -> None:
+    needs("mandoc")
     command = ["mandoc", "-Tlint", "-Wwarning", *map(str, MAN)]
     lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
     assert [line for line in lines if "missing date" not in line] == []

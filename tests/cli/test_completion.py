@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lacking import needs
 
 from netsurgery.cli import COMPLETE, cli, run
 from netsurgery.cli.completion import SHELLS
@@ -161,7 +163,6 @@ def command(tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -176,6 +177,7 @@ def command(tmp_path: Path) -> dict[str, str]:
 )
 def test_bash(line: str, words: list[str], command: dict[str, str]) -> None:
     """Its words are divided at = and :, as readline does it."""
+    needs("bash")
     script = f"""
         compopt() {{ :; }}
         source <(netsurgery completion bash)
@@ -189,7 +191,6 @@ def test_bash(line: str, words: list[str], command: dict[str, str]) -> None:
     assert (done.stdout.splitlines(), done.stderr) == (words, "")
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_names_are_quoted_in_bash(command: dict[str, str]) -> None:
     names = ["ip$(touch evil)", "ip;`touch evil`", "ip\\nplain,evil", "ip\\033[2J"]
     layers = [
@@ -206,8 +207,9 @@ def shell_word(text: str) -> str:
     return f"'{text}'"
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
 def test_fish(command: dict[str, str]) -> None:
+    needs("fish")
+
     def complete(line: str) -> list[str]:
         script = f"netsurgery completion fish | source; complete -C '{line}'"
         done = subprocess.run(["fish", "-c", script], env=command, capture_output=True, text=True)
@@ -220,11 +222,27 @@ def test_fish(command: dict[str, str]) -> None:
     assert complete(f"netsurgery edit {NET} {MODEL} outputs:ip") == ["outputs:ip1", "outputs:ip2"]
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
-def test_zsh_reads_its_script(command: dict[str, str]) -> None:
-    script = (
-        "autoload -U compinit && compinit -u -D; "
-        'eval "$(netsurgery completion zsh)"; print $_comps[netsurgery]'
-    )
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("conv", ["convert"]),
+        (f"edit {NET} {MODEL} conv1[", ["conv1[0]", "conv1[1]"]),
+        (f"edit {NET} {MODEL} outputs:ip", ["outputs:ip1", "outputs:ip2"]),
+        ("convert dig", ["files *(.prototxt|.pbtxt)(-.)"]),
+    ],
+)
+def test_zsh(words: str, offered: list[str], command: dict[str, str]) -> None:
+    """By its script, whose calls of zsh's own completion print what they are given."""
+    needs("zsh")
+    script = f"""
+        autoload -U compinit && compinit -u -D
+        eval "$(netsurgery completion zsh)"
+        [[ $_comps[netsurgery] == _netsurgery_completion ]] || print unregistered
+        compadd() {{ print -l -- $completions }}
+        _describe() {{ print -l -- ${{completions_with_descriptions%%:*}} }}
+        _files() {{ print "files $2" }}
+        words=(netsurgery {shlex.join(words.split())}) CURRENT=$#words
+        _netsurgery_completion
+    """
     done = subprocess.run(["zsh", "-f", "-c", script], env=command, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("_netsurgery_completion\n", "")
+    assert (done.stdout.splitlines(), done.stderr) == (offered, "")

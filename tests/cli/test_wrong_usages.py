@@ -6,13 +6,15 @@ where its files begin with "../".
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from usage_folder import make_folder
@@ -136,26 +138,29 @@ USAGES: dict[str, tuple[int, str]] = {
     f"convert {LENET} -o /proc/x": (1, "there is no folder /proc/x"),
     f"convert {LENET} --engine gpu": (2, "--engine: found 'gpu', expected auto, caffe or embedded"),
     f"convert {LENET} --gpu 0 -o o1": (2, "--gpu does nothing with --engine embedded"),
-    f"convert {LENET} --engine caffe --gpu 0 -o o1": (1, ""),
+    f"convert {LENET} --engine caffe --gpu 0 -o o1": (1, "compiled without CUDA; leave out --gpu"),
     f"convert {LENET} --engine caffe --caffe-python /usr/bin/python3 -o o1": (
         1,
-        "/usr/bin/python3",
+        "/usr/bin/python3 has no usable Caffe: ",
     ),
     f"convert {LENET} --timeout 0": (2, "--timeout: found '0.0', expected a number above 0"),
     "convert lenet.prototxt": (2, "missing argument MODEL.caffemodel"),
     f"convert {LENET} extra": (2, "unexpected extra; expected DEPLOY.prototxt MODEL.caffemodel"),
-    "convert cifar10_small.prototxt cifar10_small.caffemodel.h5 -o h5out": (0, ""),
+    "convert cifar10_small.prototxt cifar10_small.caffemodel.h5 -o h5out": (
+        0,
+        "wrote h5out/cifar10_small_full_conv.caffemodel.h5",
+    ),
     "convert cifar10_small.prototxt cifar10_small.caffemodel.h5 --weights-out "
     "h5out/x.caffemodel -o h5out --force": (
         0,
-        "",
+        "wrote h5out/x.caffemodel",
     ),
     "classify-map cat.jpg": (1, "give --prototxt FILE and --weights FILE ... netsurgery.toml"),
     f"convert {LENET} --gpu 0 -o o2": (2, "--gpu does nothing with --engine embedded"),
-    f"convert {LENET} --engine caffe --gpu 0 -o o3": (1, ""),
+    f"convert {LENET} --engine caffe --gpu 0 -o o3": (1, "compiled without CUDA; leave out --gpu"),
     f"convert {LENET} --engine caffe --caffe-python /usr/bin/python3 -o o3": (
         1,
-        "/usr/bin/python3",
+        "/usr/bin/python3 has no usable Caffe: ",
     ),
     f"convert {LENET} --engine caffe --caffe-python nopython -o o3": (
         1,
@@ -260,10 +265,10 @@ USAGES: dict[str, tuple[int, str]] = {
     ),
     "caffe": (2, "expected a command:  ... install"),
     "caffe instal": (2, "did you mean install?"),
-    "--help convert": (0, ""),
-    "help": (0, ""),
-    "help convert": (0, ""),
-    "-V": (0, ""),
+    "--help convert": (0, "Usage: netsurgery [OPTIONS] COMMAND"),
+    "help": (0, "Usage: netsurgery [OPTIONS] COMMAND"),
+    "help convert": (0, "Usage: netsurgery convert [OPTIONS]"),
+    "-V": (0, "netsurgery, version "),
     "--versoin": (2, "--versoin: no such option; did you mean --version?"),
 }
 
@@ -310,9 +315,25 @@ def says(text: str, expected: str) -> bool:
     return re.search(pattern, text, re.DOTALL) is not None
 
 
-def has_caffe(python: str) -> bool:
-    command = [python, "-c", "import caffe"]
-    return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+PYTHON = "/usr/bin/python3"
+
+
+def without_caffe(path: Path) -> str:
+    """An interpreter that finds no module but Python's own."""
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def refusing(real: Callable[..., int], name: str) -> Callable[..., int]:
+    """os.open of a user who may not read the file of that name, root too."""
+
+    def opened(path: str | Path, *args: Any, **keywords: Any) -> int:
+        if os.path.basename(path) == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(path, *args, **keywords)
+
+    return opened
 
 
 def test_all_are_tried() -> None:
@@ -321,13 +342,16 @@ def test_all_are_tried() -> None:
 
 @pytest.mark.parametrize("line", USAGES)
 def test_usage(
-    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    line: str, folder: Path, tmp_path: Path, request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     code, said = USAGES[line]
-    if "noperm" in line and os.access(folder / "noperm.prototxt", os.R_OK):
-        code, said = 0, ""
-    if "/usr/bin/python3" in line and has_caffe("/usr/bin/python3"):
-        pytest.skip("/usr/bin/python3 has Caffe")
+    if "--engine caffe --gpu" in line:
+        request.getfixturevalue("caffe_python")
+    if PYTHON in line:  # that of the machine may have Caffe
+        python = without_caffe(tmp_path / "python3")
+        line, said = line.replace(PYTHON, python), said.replace(PYTHON, python)
+    monkeypatch.setattr(os, "open", refusing(os.open, "noperm.prototxt"))
     monkeypatch.chdir(start(folder, line))
     before = snapshot(folder)
     assert run(shlex.split(line)) == code
