@@ -220,6 +220,7 @@ def test_a_configuration_of_others_is_not_written(capsys: pytest.CaptureFixture[
     path.chmod(0o666)
     assert run(["caffe", "use", "embedded"]) == 1
     assert "expected the user's own configuration" in capsys.readouterr().err
+    assert path.read_text() == ""
 
 
 def test_a_folder_that_cannot_be_made(
