@@ -10,9 +10,8 @@ from types import ModuleType
 
 import click
 import pytest
+from command_tree import every_command
 from lacking import needs
-
-from netsurgery.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 MAN = sorted((ROOT / "man").glob("*.1"))
@@ -38,24 +37,18 @@ def test_the_files_are_those_of_the_commands(reference: ModuleType) -> None:
     assert stale == []
 
 
-def leaves(group: click.Group, prefix: str) -> dict[str, click.Command]:
-    commands: dict[str, click.Command] = {}
-    for name in group.list_commands(click.Context(group)):
-        command = group.get_command(click.Context(group), name)
-        assert command is not None
-        commands[f"{prefix} {name}"] = command
-        if isinstance(command, click.Group):
-            commands |= leaves(command, f"{prefix} {name}")
-    return commands
-
-
-@pytest.mark.parametrize("name", leaves(cli, "netsurgery"))
+@pytest.mark.parametrize("name", every_command())
 def test_a_command_is_documented_with_all_its_options(name: str) -> None:
-    section = (ROOT / "docs/commands.md").read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
-    page = (ROOT / "man" / f"{name.replace(' ', '-')}.1").read_text()
+    section = (
+        (ROOT / "docs/commands.md")
+        .read_text()
+        .split(f"\n## netsurgery {name}\n")[1]
+        .split("\n## ")[0]
+    )
+    page = (ROOT / "man" / f"netsurgery-{name.replace(' ', '-')}.1").read_text()
     assert "```sh\nnetsurgery " in section
     assert ".SH EXAMPLES" in page
-    for param in leaves(cli, "netsurgery")[name].params:
+    for param in every_command()[name].params:
         if isinstance(param, click.Option):
             assert param.opts[-1] in section
             assert param.opts[-1].replace("-", "\\-") in page

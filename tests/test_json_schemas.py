@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+from command_tree import every_command
 from jsonschema import Draft202012Validator
 
-from netsurgery.cli import COMMANDS, cli, run
+from netsurgery.cli import run
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs"
 
@@ -122,20 +122,6 @@ NEVER_SEEN = {
 }
 
 
-def json_commands() -> Iterator[str]:
-    """Every command that takes --json; of a group's, with the group's name before it."""
-    context = click.Context(cli)
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        assert command is not None
-        commands = {name: command}
-        if isinstance(command, click.Group):
-            commands = {f"{name}-{word}": each for word, each in command.commands.items()}
-        for full, each in commands.items():
-            if any(param.name == "as_json" for param in each.params):
-                yield full
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nets with much to report of, their weights, a picture."""
@@ -222,7 +208,11 @@ def filled(part: Any) -> Iterator[str]:
 
 
 def test_every_command_with_json_has_a_schema_and_is_run() -> None:
-    commands = set(json_commands())
+    commands = {
+        name.replace(" ", "-")
+        for name, command in every_command().items()
+        if any(param.name == "as_json" for param in command.params)
+    }
     assert set(RUNS) == commands
     schemas = {path.name.removesuffix(".schema.json") for path in (FOLDER / "json").iterdir()}
     assert schemas == {*RUNS, "error"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from command_tree import every_command
 from PIL import Image
 
 import netsurgery
@@ -23,19 +24,7 @@ from netsurgery.cli.preprocess_options import MapSizeType
 ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs it"}
 
 
-def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
-    by_name: dict[str, click.Command] = {}
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            by_name |= commands(command, f"{prefix}{name} ")
-        by_name[f"{prefix}{name}"] = command
-    return by_name
-
-
-COMMANDS = commands(cli)
+COMMANDS = every_command()
 
 
 def examples(command: click.Command) -> list[str]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+from command_tree import every_command
 from every_command import COMMANDS, GOOD
 from PIL import Image
 
-from netsurgery.cli import COMMANDS as ALL
-from netsurgery.cli import cli, run
+from netsurgery.cli import run
 
 #: Runs with something to note: a squeezed picture without preprocessing, a V0 net, a
 #: netsurgery.toml that is there already.
@@ -45,20 +43,6 @@ class Terminal(io.StringIO):
 V0 = """input: "x" input_dim: [1, 1, 8, 8]
 layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom: "x" top: "conv" }
 """
-
-
-def commands() -> Iterator[str]:
-    """Every command that takes -q."""
-    context = click.Context(cli)
-    for name in ALL:
-        command = cli.get_command(context, name)
-        assert command is not None
-        several = {name: command}
-        if isinstance(command, click.Group):
-            several = {f"{name} {word}": each for word, each in command.commands.items()}
-        for words, each in several.items():
-            if any(param.name == "quiet" for param in each.params):
-                yield words
 
 
 @pytest.fixture
@@ -105,4 +89,9 @@ def test_quiet_is_silent_on_a_terminal(
 
 
 def test_every_command_that_takes_it_is_run() -> None:
-    assert {command for command, _ in EVERY} == set(commands()) - {"caffe install"}
+    quiet = {
+        name
+        for name, command in every_command().items()
+        if any(param.name == "quiet" for param in command.params)
+    }
+    assert {command for command, _ in EVERY} == quiet - {"caffe install"}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from command_tree import every_command
 
-from netsurgery.cli import cli, run
+from netsurgery.cli import run
 
 PAIR = ["a.prototxt", "a.caffemodel"]
 EMBEDDED = "--engine embedded"
@@ -158,18 +158,6 @@ USEFUL = [
 ]
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command by its last word."""
-    groups: list[click.Group] = [cli]
-    for group in groups:
-        for name in group.list_commands(click.Context(group)):
-            command = group.get_command(click.Context(group), name)
-            if isinstance(command, click.Group):
-                groups.append(command)
-            elif command is not None:
-                yield name, command
-
-
 def longest(option: click.Option) -> str:
     return max(option.opts, key=len)
 
@@ -177,7 +165,8 @@ def longest(option: click.Option) -> str:
 def test_every_option_says_when_it_does_nothing() -> None:
     """By `useless` where other options decide it; or it is on the list of those that always do."""
     used = set()
-    for name, command in commands():
+    for full_name, command in every_command().items():
+        name = full_name.split()[-1]
         for option in command.params:
             if not isinstance(option, click.Option):
                 continue
