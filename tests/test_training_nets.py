@@ -63,6 +63,7 @@ def test_both_layers_are_named(capsys: pytest.CaptureFixture[str]) -> None:
         ("net-train", "net-deploy"),
         ("lenet_solver", "lenet"),
         ("net", "deploy"),
+        ("deploy", "deploy_deploy"),
     ],
 )
 def test_deploy_nets_beside(training: str, deploy: str, tmp_path: Path) -> None:

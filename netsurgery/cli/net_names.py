@@ -35,12 +35,12 @@ Items = list[CompletionItem[str]]
 
 def complete_blob(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """The blobs of the net, those of its last layers first."""
-    return _items(reversed(list(_blobs(_net(ctx)))), incomplete)
+    return _items(reversed(_net(ctx).blob_names), incomplete)
 
 
 def complete_input_shape(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """``BLOB=`` for each blob."""
-    return _items((f"{blob}=" for blob in _blobs(_net(ctx))), incomplete)
+    return _items((f"{blob}=" for blob in _net(ctx).blob_names), incomplete)
 
 
 def complete_layers(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
@@ -125,11 +125,6 @@ def _settings(ctx: click.Context, keys: list[str]) -> Settings:
     """What options say, and else the nearest netsurgery.toml, if it is to be trusted."""
     options = Settings(**{key: ctx.params.get(key) for key in keys})
     return with_found(options, Path(), trust=ctx.params.get("trust_config"), keys=keys)
-
-
-def _blobs(net: NetDefinition) -> Iterator[str]:
-    yield from (each.name for each in net.inputs)
-    yield from (top for layer in net.layers for top in layer.tops)
 
 
 def _params(ctx: click.Context) -> Iterator[str]:

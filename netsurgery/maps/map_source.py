@@ -45,7 +45,7 @@ class MapSource:
         """
         net = model.net
         name = _last_top(net) if blob is None else blob
-        if name not in _blobs(net):
+        if name not in net.blob_names:
             _image_input(declare_inputs(net))
             what = f"{net.prototxt.path}: no blob {name!r}{net.blob_hint(name)}"
             raise NetError(what if what.endswith("?") else f"{what}; {_candidates(net)}")
@@ -146,13 +146,6 @@ def refuse_blob(blob: str, shape: Shape, net: NetDefinition) -> None:
     raise NetError(
         f"blob {blob!r} is {shape_text(shape)}, not N x C x H x W (a classifier becomes fully "
         f"convolutional by `netsurgery convert`); {_candidates(net)}"
-    )
-
-
-def _blobs(net: NetDefinition) -> list[str]:
-    """Every blob, the inputs first."""
-    return list(
-        dict.fromkeys((*_inputs(net), *(top for layer in net.layers for top in layer.tops)))
     )
 
 

@@ -18,6 +18,8 @@ def deploy_hint(path: str) -> str:
     likely = [f"{base}{mark}deploy" for mark in "_-."] if base else []
     likely += ["deploy", *([base] if base not in ("", stem) else [])]
     for each in likely:
+        if each == stem:  # the file itself
+            continue
         candidate = os.path.join(folder, each + suffix)
         if os.path.isfile(candidate):
             return f"; {candidate} may be its deploy net"

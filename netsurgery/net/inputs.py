@@ -112,8 +112,7 @@ def _sources(net: NetDefinition) -> list[str]:
 
 def with_own_shapes(net: NetDefinition) -> NetDefinition:
     """The net with those of the shapes given that name a blob of its own."""
-    blobs = {*(i.name for i in net.inputs), *(top for layer in net.layers for top in layer.tops)}
-    shapes = tuple(pair for pair in net.state.shapes if pair[0] in blobs)
+    shapes = tuple(pair for pair in net.state.shapes if pair[0] in net.blob_names)
     return replace(net, state=replace(net.state, shapes=shapes))
 
 

@@ -19,6 +19,7 @@ from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
+from netsurgery.net.deploy_net import deploy_hint
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.shared_params import Sharing
 from netsurgery.net.state import TEST, NetState
@@ -199,6 +200,11 @@ class NetDefinition:
             if not self.state.includes(message)
         )
 
+    @cached_property
+    def deploy_hint(self) -> str:
+        """What to add to an error about a layer of training: the deploy net beside this one."""
+        return deploy_hint(self.prototxt.path)
+
     def hint(self, brings: Callable[[Layer], bool]) -> str:
         """The end of an error about something missing: which state has a layer that `brings` it.
 
@@ -218,11 +224,11 @@ class NetDefinition:
     def blob_hint(self, blob: str) -> str:
         """What to add to an error about a blob that is not there: see `hint`; or a blob like it."""
         hint = self._hint_by(self._excluded_by[0].get(blob, ()))
-        return hint or did_you_mean(blob, self._blob_names)
+        return hint or did_you_mean(blob, self.blob_names)
 
     @cached_property
-    def _blob_names(self) -> dict[str, None]:
-        """The names of all blobs, in file order."""
+    def blob_names(self) -> dict[str, None]:
+        """The names of all blobs, the inputs first, in file order."""
         tops = (top for layer in self.layers for top in layer.tops)
         return dict.fromkeys((*(declared.name for declared in self.inputs), *tops))
 

@@ -16,7 +16,6 @@ from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import argument
 from netsurgery.net import types
-from netsurgery.net.deploy_net import deploy_hint
 from netsurgery.net.known_fields import check_fields, unknown_fields
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.net import NetDefinition
@@ -172,7 +171,7 @@ def _infer_data(
         if _take_given(top, result, specified):
             continue
         if shape is None:
-            result._begin(top, what + deploy_hint(net.prototxt.path))
+            result._begin(top, what + net.deploy_hint)
         else:
             _keep_top(layer, top, shape, result)
 

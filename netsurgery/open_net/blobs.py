@@ -39,8 +39,7 @@ class BlobStore:
         self._declared: Shapes | None = None
         self._inferred: tuple[dict[str, Shape], Shapes] | None = None
         self._inputs = tuple(declared.name for declared in net.inputs)
-        tops = (top for layer in net.layers for top in layer.tops)
-        self.names = tuple(dict.fromkeys((*self._inputs, *tops)))
+        self.names = tuple(net.blob_names)
 
     @property
     def path(self) -> str:

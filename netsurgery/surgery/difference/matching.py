@@ -181,10 +181,10 @@ def pair_blobs(
     renames: old name -> new one, where they differ (`NetDifference.blobs`). The partner of
     what only a Flatten or a Reshape makes, where `new` lacks it, is that layer's bottom.
     """
-    new_blobs, taken = set(_blobs(new)), set(renames.values())
+    new_blobs, taken = set(new.blob_names), set(renames.values())
     pairs: dict[str, str] = {}
     writers = first_writers(old)
-    for blob in _blobs(old):
+    for blob in old.blob_names:
         name = renames.get(blob, blob)
         writer = writers.get(blob)
         if name in new_blobs and (blob in renames or name not in taken):
@@ -221,10 +221,3 @@ def first_writers(net: NetDefinition) -> dict[str, Layer]:
         for top in layer.tops:
             writers.setdefault(top, layer)
     return writers
-
-
-def _blobs(net: NetDefinition) -> list[str]:
-    """Every blob, in file order."""
-    names = [blob.name for blob in net.inputs]
-    names += [top for layer in net.layers for top in layer.tops]
-    return list(dict.fromkeys(names))
