@@ -262,6 +262,7 @@ def test_npy_in_and_out(
         ("conv[0]=npy:", "npy needs a file, as in npy:FILE.npy"),
         ("save:conv[0]", "save needs a file, as in save:conv[0]=FILE.npy"),
         ("save:conv", "save needs a param, as in save:LAYER[0]=FILE.npy"),
+        ("save:none[0]=a.npy", "layer 'none': the net has no such layer; its layers are x, conv, "),
         ("fold:", "nothing after fold:"),
         ("fold-scale", "fold-scale needs an argument after a colon, as in fold-scale:0.017"),
     ],

@@ -85,3 +85,21 @@ def test_a_blob_that_comes_later_is_no_misspelling(folder: Path) -> None:
     with pytest.raises(ns.NetsurgeryError) as caught:
         NetDefinition.read("late")
     assert str(caught.value).endswith("its bottom 'ip1' is made by no layer before it")
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["conv3[0]=0", "outputs:conv3:keep=0", "save:conv3[0]=a.npy", "swap-input-channels:conv3"],
+)
+def test_a_layer_of_another_phase_is_named_and_no_other(
+    word: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not conv1 and conv2, which are like it."""
+    layer = 'layer { name: "conv3" type: "ReLU" bottom: "ip1" top: "a" include { phase: TRAIN } }'
+    Path("phases").write_text(LENET + layer)
+    assert run(["edit", "phases", "lenet.caffemodel", word, "--dry-run"]) == 1
+    line = LENET.count("\n") + 1
+    assert capsys.readouterr().err.endswith(
+        f"layer 'conv3': the net has no such layer; layer 'conv3' in line {line} is for training "
+        "(phase TRAIN): try --phase train\n"
+    )

@@ -25,12 +25,11 @@ _INPUT_FIELDS = {"input": 1, "input_shape": 1, "input_dim": 4}
 
 def require_blobs(net: NetDefinition, blobs: Sequence[str]) -> None:
     """Raise NetError for a blob that is not in the net."""
-    tops = dict.fromkeys(top for layer in net.layers for top in layer.tops)
-    known = {*tops, *(declared.name for declared in net.inputs)}
     for blob in blobs:
-        if blob not in known:
-            what = f"{net.prototxt.path}: no blob {blob!r}{net.blob_hint(blob)}"
-            raise NetError(what if what.endswith("?") else f"{what}; it has {listed(list(tops))}")
+        if blob not in net.blob_names:
+            tops = dict.fromkeys(top for layer in net.layers for top in layer.tops)
+            hint = net.blob_hint(blob) or f"; it has {listed(list(tops))}"
+            raise NetError(f"{net.prototxt.path}: no blob {blob!r}{hint}")
 
 
 def listed(names: Sequence[str]) -> str:

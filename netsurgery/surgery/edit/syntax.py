@@ -55,8 +55,7 @@ def parse_operation(word: str, net: NetDefinition) -> Assignment | NamedOperatio
     name, colon, argument = word.partition(":")
     operation = OPERATIONS.get(name)
     if operation is None:
-        hint = net.hint(lambda layer: word.startswith(f"{layer.name}["))
-        raise SurgeryError(_not_known(word, names) + hint)
+        raise SurgeryError(_not_known(word, net, names))
     if operation.argument is Argument.NONE and argument:
         raise SurgeryError(f"found {argument!r} after the colon, expected nothing")
     if operation.argument is Argument.REQUIRED and not argument:
@@ -66,11 +65,11 @@ def parse_operation(word: str, net: NetDefinition) -> Assignment | NamedOperatio
     return NamedOperation(operation, argument)
 
 
-def _not_known(word: str, names: Sequence[str]) -> str:
+def _not_known(word: str, net: NetDefinition, names: Sequence[str]) -> str:
     if word in names or layer_before(word, names, "=+-*/") is not None:
         return "found a layer without an index; LAYER[0] is its weights, LAYER[1] its bias"
     name = _NAME_ENDS.split(word)[0]
     if _LIKE_A_PARAM.match(word):
-        return f"layer {name!r}: the net has no such layer{did_you_mean(name, names, 'layers')}"
+        return f"layer {name!r}: the net has no such layer{net.name_hint(name)}"
     operations = f"; expected LAYER[INDEX] or one of {', '.join(OPERATIONS)}"
     return f"no operation {name!r}{did_you_mean(name, OPERATIONS) or operations}"

@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterator
 
 from netsurgery.errors import SurgeryError
-from netsurgery.io.nearest import did_you_mean
 from netsurgery.net.net import Layer
 from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, outputs_of
 from netsurgery.surgery.edit.cut_params import apply_cuts
@@ -41,15 +40,10 @@ def change_outputs(work: EditSession, argument: str) -> None:
     """
     approximate = argument.endswith(APPROXIMATE)
     argument = argument.removesuffix(APPROXIMATE)
-    name = layer_before(argument, [layer.name for layer in work.net.layers], ":")
-    if name is None:
-        hint = work.net.hint(lambda layer: argument.startswith(f"{layer.name}:"))
-        name = argument.rpartition(":")[0]
-        if not name:
-            raise SurgeryError(f"expected outputs:LAYER:{_EXPECTED}{hint}")
-        names = [layer.name for layer in work.net.layers]
-        hint = did_you_mean(name, names, "layers") + hint
-        raise refusal(name, f"the net has no such layer{hint}")
+    names = [layer.name for layer in work.net.layers]
+    name = layer_before(argument, names, ":") or argument.rpartition(":")[0]
+    if not name:
+        raise SurgeryError(f"expected outputs:LAYER:{_EXPECTED}{work.net.stage_hint}")
     layer = work.layer(name)
     follow = Follower(work, layer, approximate=approximate)
     axis, old = _channels(follow, layer)

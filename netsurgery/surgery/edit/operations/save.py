@@ -16,6 +16,9 @@ def save(session: EditSession, argument: str) -> None:
     """``LAYER[INDEX]=FILE.npy``, or a part of the param. Raises SurgeryError."""
     parsed = parse_target(argument, [layer.name for layer in session.net.layers])
     if parsed is None:
+        name, bracket, _ = argument.partition("[")
+        if bracket:
+            session.layer(name)  # says which may have been meant
         raise SurgeryError("save needs a param, as in save:LAYER[0]=FILE.npy")
     target, rest = parsed
     if not rest.startswith("=") or len(rest) == 1:
