@@ -21,7 +21,7 @@ from netsurgery.net.windows import Window, pool_out, pool_rounds_up, pool_window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CONVERTERS", "any_size", "average", "maximum", "pool_any_size"]
+__all__ = ["CONVERTERS", "average"]
 
 #: What an empty MAX window holds.
 LOWEST = float(np.finfo(np.float32).min)

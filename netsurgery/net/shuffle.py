@@ -38,11 +38,6 @@ class Shuffle:
         """The map it reads."""
         return self.layers[0].bottoms[0]
 
-    @property
-    def top(self) -> str:
-        """The map it makes."""
-        return self.layers[2].tops[0]
-
 
 def channel_shuffles(net: NetDefinition, shapes: Shapes) -> list[Shuffle]:
     """The channel shuffles of a net, in file order."""

@@ -45,18 +45,22 @@ class InitialPlan:
 
 
 def plan_initial_params(
-    net: NetDefinition, *, as_caffe: bool = False, layers: Collection[str] | None = None
+    net: NetDefinition,
+    *,
+    as_caffe: bool = False,
+    layers: Collection[str] | None = None,
+    shapes: Shapes | None = None,
 ) -> InitialPlan:
     """The filler and shape of every param of `net`.
 
     as_caffe: fill the variance and the factor of a BatchNorm with zeros, as Caffe does before it
     trains; else with ones, so that the net can be run and the layer changes next to nothing.
-    layers: those to fill alone, None for all. Raises SurgeryError naming every layer whose params
-    cannot be filled, and every blob without a shape that others wait for; PrototxtError where the
-    net contradicts itself.
+    layers: those to fill alone, None for all. shapes: the net's, where they are known. Raises
+    SurgeryError naming every layer whose params cannot be filled, and every blob without a shape
+    that others wait for; PrototxtError where the net contradicts itself.
     """
     check_own_names(net)
-    shapes = infer(net)
+    shapes = infer(net) if shapes is None else shapes
     unknown: list[Layer] = []
     refusals: list[Refusal] = []
     params: list[InitialParam] = []

@@ -234,8 +234,8 @@ def init(
     definition = read.at(input_shapes)
     with ExitStack() as stack:
         model = stack.enter_context(NetWithWeights(definition, as_path(missing)))
-        layers = None if missing is None else _lacking(model)
-        plan = plan_initial_params(definition, as_caffe=as_caffe, layers=layers)
+        layers, shapes = (None, None) if missing is None else (_lacking(model), model.shapes)
+        plan = plan_initial_params(definition, as_caffe=as_caffe, layers=layers, shapes=shapes)
         result = Initialization(plan, seed, model, stack.pop_all())
     if weights_out is not None and not dry_run:
         result.save(weights_out, force=force, progress=progress)

@@ -26,7 +26,6 @@ __all__ = [
     "MANY",
     "NO_EFFECTS",
     "NO_PARAMS",
-    "UNKNOWN_PARAMS",
     "Affine",
     "Channels",
     "CostRule",
@@ -187,7 +186,6 @@ class ParamSpec:
 #: The params that a layer of this type has, whatever its bottoms' shapes. None: not known.
 KnownParams: TypeAlias = "tuple[ParamSpec, ...] | None"
 NO_PARAMS: tuple[ParamSpec, ...] = ()
-UNKNOWN_PARAMS = None
 
 
 @dataclass(frozen=True)

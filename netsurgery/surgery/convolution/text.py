@@ -7,7 +7,7 @@ to be; the others are copies of it without a bias.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField
@@ -16,7 +16,7 @@ from netsurgery.net.net import Layer
 from netsurgery.net.shuffle import write_for_any_size
 from netsurgery.surgery.convolution.analysis import Analysis, Branch, ConvertedLayer, Split
 
-__all__ = ["branch_names", "is_simple", "rewrite", "split_layer"]
+__all__ = ["branch_names", "is_simple", "rewrite"]
 
 
 def rewrite(prototxt: Prototxt, analysis: Analysis, suffix: str) -> tuple[str, dict[str, str]]:
@@ -100,7 +100,7 @@ class _Rewriter:
     def split(self, field: TextField, split: Split) -> None:
         """An InnerProduct as several Convolutions and their sum."""
         layer = split.layer
-        split_layer(self.edits, field, split, self.suffix, self.renames, _convolve)
+        _split_layer(self.edits, field, split, self.suffix, self.renames)
         if layer.name in layer.tops:
             self.renames[layer.name] = layer.name + self.suffix
 
@@ -211,9 +211,6 @@ def _kernel_fields(kernel: tuple[int, int]) -> list[str]:
     return [f"kernel_h: {height}", f"kernel_w: {width}"]
 
 
-#: Writes an InnerProduct's message as a Convolution's: its edits, the message, kernel and name.
-Convolve = Callable[[Edits, Message, tuple[int, int], str], None]
-
 #: What stands once for each param, the weight's first.
 _PER_PARAM = ("param", "blobs_lr", "weight_decay", "blob_share_mode")
 _RULES = ("include", "exclude")
@@ -225,13 +222,8 @@ def branch_names(split: Split, suffix: str) -> list[str]:
     return [f"{name}_{number}" for number in range(1, len(split.branches) + 1)]
 
 
-def split_layer(
-    edits: Edits,
-    field: TextField,
-    split: Split,
-    suffix: str,
-    blobs: Mapping[str, str],
-    convolve: Convolve,
+def _split_layer(
+    edits: Edits, field: TextField, split: Split, suffix: str, blobs: Mapping[str, str]
 ) -> None:
     """Write `field`, the layer, as its branches and their sum.
 
@@ -244,27 +236,22 @@ def split_layer(
     # Copies start from the author's text, so comments and unknown fields are in each branch.
     copy = source[field.start : field.end]
     first, *others = zip(split.branches, names, strict=True)
-    _branch(edits, message, *first, blobs, convolve)
+    _branch(edits, message, *first, blobs)
     for branch, name in others:
         root = Prototxt.parse(copy, edits.source.path).root
         own = Edits(root.source)
         inner = root.fields[0].value
         assert isinstance(inner, Message)
-        _branch(own, inner, branch, name, blobs, convolve)
+        _branch(own, inner, branch, name, blobs)
         _without_bias(own, inner)
         insert_field(edits, field, own.apply())
     insert_field(edits, field, _sum(field, message, split, suffix, names))
 
 
 def _branch(
-    edits: Edits,
-    message: Message,
-    branch: Branch,
-    name: str,
-    blobs: Mapping[str, str],
-    convolve: Convolve,
+    edits: Edits, message: Message, branch: Branch, name: str, blobs: Mapping[str, str]
 ) -> None:
-    convolve(edits, message, branch.kernel, name)
+    _convolve(edits, message, branch.kernel, name)
     (bottom,), (top, *_) = message.scalars("bottom"), message.scalars("top")
     source = blobs.get(branch.bottom, branch.bottom)
     edits.replace(bottom.start, bottom.end, quoted(source, bottom))

@@ -15,7 +15,6 @@ __all__ = [
     "param_message",
     "remove_layer",
     "rename_top",
-    "set_outputs",
 ]
 
 
@@ -38,14 +37,6 @@ def give_bias(edits: Edits, layer: Layer) -> None:
     term = param_message(layer).single("bias_term")
     if term is not None:
         remove_field(edits, term)
-
-
-def set_outputs(edits: Edits, layer: Layer, outputs: int) -> None:
-    """Make num_output `outputs`."""
-    number = param_message(layer).scalar("num_output")
-    if number is None:
-        raise refusal(layer.name, "num_output is missing")
-    edits.replace(number.start, number.end, str(outputs))
 
 
 def rename_top(edits: Edits, layer: Layer, name: str) -> None:

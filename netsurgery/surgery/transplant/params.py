@@ -40,8 +40,6 @@ __all__ = [
     "untransposed",
 ]
 
-#: What may be done about sizes that differ; ends a reason of `outcome`.
-
 
 @dataclass(frozen=True)
 class TransplantLayer:

@@ -40,10 +40,10 @@ def assign(session: EditSession, target: Target, verb: str, value: str) -> None:
     """
     import numpy as np
 
-    before = session.peek_alone(target.layer, target.index)
-    if not before.size:
+    param = session.param_alone(target.layer, target.index)
+    if not param.size:
         raise refusal(target.layer, f"param {target.index} is empty")
-    view = part_of(session.param_alone(target.layer, target.index), target)
+    view = part_of(param, target)
     claim = Claim(_WIDE * view.size, f"layer {target.layer!r}: computing {target.text}")
     with claim, np.errstate(all="ignore"):
         values = _new_values(Part(session, target, view), verb, value)
@@ -58,8 +58,8 @@ def assign(session: EditSession, target: Target, verb: str, value: str) -> None:
         ParamChange(
             target.layer,
             target.index,
-            before.shape,
-            before.shape,
+            param.shape,
+            param.shape,
             changed,
             values.what,
             values.seed,
