@@ -35,6 +35,8 @@ from netsurgery.verbs.default_names import default_prototxt
 from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from netsurgery.open_net.net import Net
     from netsurgery.verbs.verify_result import Verification
 
@@ -224,7 +226,7 @@ class Conversion(OpenResult):
         if not self._outcome.of_this_net:
             words += ["--prototxt", str(self.paths.prototxt)]
             words += ["--weights", str(self.paths.weights)]
-        elif not os.path.samefile(folder, os.curdir):
+        elif not _is_current(folder):
             name = f"./{folder}" if str(folder).startswith("-") else str(folder)
             return f"cd {shlex.quote(name)} && {shlex.join(words)}"
         return shlex.join(words)
@@ -305,3 +307,11 @@ class Conversion(OpenResult):
 
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}\n{notes}"
+
+
+def _is_current(folder: Path) -> bool:
+    # All is written by now: a folder that cannot be looked at is named, and that is all.
+    try:
+        return os.path.samefile(folder, os.curdir)
+    except OSError:
+        return False
