@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
 import netsurgery
 
-__all__ = ["CALLS", "COMMANDS", "GOOD"]
+__all__ = ["CALLS", "COMMANDS", "GOOD", "make_good"]
 
 #: A net that all of them take, with its weights beside it (good.caffemodel).
 GOOD = """
@@ -20,6 +22,14 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
+
+
+def make_good(level: int = 7) -> None:
+    """Make good.prototxt, good.caffemodel and a grey picture of 8 x 8 in the current folder."""
+    Path("good.prototxt").write_text(GOOD)
+    netsurgery.init("good.prototxt", "good.caffemodel")
+    Image.new("L", (8, 8), level).save("grey.png")
+
 
 #: Command -> the words behind it, several ways where a net may stand in several places; NET is the
 #: net asked about, good.* are those of `GOOD`, grey.png is a picture.

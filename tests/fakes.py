@@ -1,7 +1,8 @@
-"""An engine that runs a function instead of a net."""
+"""An engine that runs a function instead of a net, and a stream that is a terminal."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from netsurgery.io.closeable import Closeable
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 
-__all__ = ["FakeEngine", "FakeNet"]
+__all__ = ["FakeEngine", "FakeNet", "Terminal"]
 
 #: From the inputs by name to the blobs by name.
 Run = Callable[[dict[str, Any]], dict[str, Any]]
@@ -93,3 +94,10 @@ class FakeEngine(Closeable):
 
     def close(self) -> None:
         self.log.append("engine closed")
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True

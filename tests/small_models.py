@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from netsurgery.formats.weights import open_weights
 from netsurgery.io.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
-__all__ = ["RAW", "model_layer", "sparse_model", "write_hdf5", "write_model"]
+__all__ = ["RAW", "model_layer", "sparse_model", "stored_bytes", "write_hdf5", "write_model"]
 
 Array = NDArray[np.float32]
 
@@ -91,3 +92,13 @@ def sparse_model(path: Path, layers: int, rows: int, columns: int) -> Path:
             file.seek(numbers, 1)
         file.truncate(file.tell())
     return path
+
+
+def stored_bytes(path: str | Path) -> dict[str, list[bytes]]:
+    """Layer -> the numbers of its params in a file of weights, as bytes."""
+    with open_weights(path) as weights:
+        return {
+            layer.name: [blob.numpy().tobytes() for blob in layer.blobs]
+            for layer in weights.layers
+            if layer.blobs
+        }

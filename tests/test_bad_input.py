@@ -1106,6 +1106,7 @@ def test_places(
 USAGE = [
     ("convect", "convect: no such command; did you mean convert?"),
     ("\x1b[2Jconvert", "\\x1b[2Jconvert: no such command; did you mean convert?"),
+    ("nonsense", "nonsense: no such command; its commands are convert, classify-map, inspect, check, init, edit and 11 more"),
     ("convert", "missing argument DEPLOY.prototxt"),
     ("convert a b --nonsense", "--nonsense: no such option"),
     ("convert a b --enginee caffe", "--enginee: no such option; did you mean --engine?"),
@@ -1164,9 +1165,13 @@ def test_what_a_file_says_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[
 
 def test_errors_in_json_are_errors_too(capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.caffemodel").write_bytes(MODEL[:90])
+    before = contents()
     assert run([*CONVERT[:2], "bad.caffemodel", "--json", "--dry-run"]) == 1
     out, err = capsys.readouterr()
     assert err.endswith("the file is cut short\n")
+    assert err.count("\n") == 1
+    assert err.rstrip("\n").isprintable()
+    assert contents() == before
     assert json.loads(out)["error"]["message"] in err
     assert run([*CONVERT, "--json", "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out)["dry_run"] is True

@@ -163,7 +163,10 @@ def test_a_layer_without_params_is_refused(old: Path, filler: str) -> None:
     plan = plan_convolution(NetDefinition.of(Prototxt.parse(text)))
     with NetWithWeights(plan.net, old) as model, pytest.raises(NetError) as caught:
         match_weights(plan, model)
-    assert str(caught.value).startswith(f"{old}: no params for layer 'scale' of")
+    assert str(caught.value) == (
+        f"{old}: no params for layer 'scale' of {plan.net.prototxt.path}; "
+        "netsurgery init --missing fills them on purpose"
+    )
 
 
 def test_a_layer_that_shares_all_of_its_params_needs_none(old: Path) -> None:
@@ -180,7 +183,10 @@ def test_a_layer_that_shares_all_of_its_params_needs_none(old: Path) -> None:
     plan = plan_convolution(NetDefinition.of(Prototxt.parse(bias)))
     with NetWithWeights(plan.net, old) as model, pytest.raises(NetError) as caught:
         match_weights(plan, model)
-    assert str(caught.value).startswith(f"{old}: no params for layer 'twin' of")
+    assert str(caught.value) == (
+        f"{old}: no params for layer 'twin' of {plan.net.prototxt.path}; "
+        "netsurgery init --missing fills them on purpose"
+    )
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ def test_designer_filters_by_library_and_by_shell(
     Path("designed.png").unlink()
 
     by_shell("designer_filters")
+    assert Path("random.png").exists()
+    assert Path("designed.png").exists()
     with ns.Net("filters.prototxt", "designed.caffemodel") as net:
         for ours, shells in zip(params, net.params["conv"], strict=True):
             np.testing.assert_allclose(ours, shells, atol=1e-7)

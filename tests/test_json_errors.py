@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_command import COMMANDS, GOOD
+from every_command import COMMANDS, GOOD, make_good
 from jsonschema import Draft202012Validator
 
-import netsurgery as ns
 from netsurgery.cli import run
 
 SCHEMA = Path(__file__).resolve().parent.parent / "docs" / "json" / "error.schema.json"
@@ -19,13 +18,9 @@ TYPO = GOOD.replace('bottom: "conv"', 'bottom: "cnv"')
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from PIL import Image
-
     monkeypatch.chdir(tmp_path)
-    Path("good.prototxt").write_text(GOOD)
+    make_good()
     Path("typo.prototxt").write_text(TYPO)
-    ns.init("good.prototxt", "good.caffemodel")
-    Image.new("L", (8, 8), 7).save("grey.png")
     return tmp_path
 
 

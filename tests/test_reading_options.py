@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from every_command import CALLS, COMMANDS, GOOD
-from PIL import Image
+from every_command import CALLS, COMMANDS, GOOD, make_good
 
 import netsurgery
 from netsurgery.cli import run
@@ -38,10 +37,8 @@ SHAPELESS = ("inspect", "edit", "check")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("good.prototxt").write_text(GOOD)
+    make_good()
     Path("it.prototxt").write_text(STATED)
-    netsurgery.init("good.prototxt", "good.caffemodel")
-    Image.new("L", (8, 8), 7).save("grey.png")
     return tmp_path
 
 

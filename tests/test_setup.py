@@ -72,7 +72,7 @@ def test_the_preset_that_puts_the_class_first_is_written(
     settings = ns.read_settings("netsurgery.toml")
     assert (settings.mean, settings.raw_scale) == ((104, 117, 123), 255)
     assert (settings.channel_swap, settings.input_scale) == ((2, 1, 0), None)
-    assert settings.labels == folder / "labels.txt" or str(settings.labels) == "labels.txt"
+    assert str(settings.labels) == "labels.txt"
     # and the next command uses it
     words = ["features", "blue.png", "--blob", "prob", "-o", "f.npy", "--engine", "embedded"]
     assert run(words) == 0
@@ -277,7 +277,7 @@ def test_what_is_wrong_is_one_line(
     assert says in err
     assert "Traceback" not in err
     assert out == ""
-    assert code == 2 or err.count("\n") == 1
+    assert err.count("\n") == 1
     assert sorted(folder.iterdir()) == before
 
 

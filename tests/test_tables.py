@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes import Terminal
 
 from netsurgery.cli import run
 from netsurgery.io.table import CellPaint, Column, Table
@@ -29,13 +30,6 @@ COMMANDS = {
 }  # fmt: skip
 
 _COLOR = re.compile(r"\x1b\[[\d;]*m")
-
-
-class Terminal(io.StringIO):
-    """Standard output, as a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture

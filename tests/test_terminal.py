@@ -192,8 +192,7 @@ def output_of(folder: Path, lines: list[Line], *, terminal: bool) -> bytes:
     done = subprocess.run(
         [sys.executable, "-c", DRIVER],
         cwd=folder,
-        # Without our own colours, every escape that is left is somebody else's.
-        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"},
+        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
         stdin=subprocess.DEVNULL,
         stdout=writer,
         stderr=writer,
@@ -220,8 +219,8 @@ def pair(terminal: bool) -> tuple[int, int]:
     return reader, writer
 
 
-#: What we send to a terminal ourselves: a line wiped, a class in its colour.
-OURS = re.compile(r"\r\x1b\[K|\x1b\[([34]8;2;\d+;\d+;\d+|[34]8;5;\d+|[349]\d|10\d|[0;])+m")
+#: What we send to a terminal ourselves: a line wiped, a class in its colour, what is bold.
+OURS = re.compile(r"\r\x1b\[K|\x1b\[([34]8;2;\d+;\d+;\d+|[34]8;5;\d+|[349]\d|10\d|[01;])+m")
 
 
 @pytest.mark.parametrize("terminal", [False, True], ids=["a pipe", "a terminal"])
@@ -322,8 +321,9 @@ def test_what_is_no_text_does_not_go_to_a_terminal(
 ) -> None:
     folder, _ = lines
     alone: list[Line] = [(line.encode().split(), {})]
-    refused = b"error: standard output is a terminal, and what is written is not text: name a file"
-    assert (refused in output_of(folder, alone, terminal=True)) is not STREAMED[line]
+    refused = b"standard output is a terminal, and what is written is not text: name a file"
+    label = b"\x1b[31merror:\x1b[0m "
+    assert (label + refused in output_of(folder, alone, terminal=True)) is not STREAMED[line]
     assert refused not in output_of(folder, alone, terminal=False)
 
 

@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from every_command import COMMANDS, GOOD
-from PIL import Image
+from every_command import COMMANDS, make_good
 
-import netsurgery as ns
 from netsurgery.cli import run
 
 CALLS = [(name, words) for name, several in COMMANDS.items() for words in several]
@@ -29,9 +27,7 @@ FILES = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NETSURGERY_ENGINE", "embedded")
-    Path("good.prototxt").write_text(GOOD)
-    ns.init("good.prototxt", "good.caffemodel")
-    Image.new("L", (8, 8), 7).save("grey.png")
+    make_good()
     Path("folder").mkdir()
     Path("page").write_text("<!DOCTYPE html>\n<html></html>\n")
     Path("pointer").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")

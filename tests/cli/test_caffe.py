@@ -150,14 +150,17 @@ def test_install_hands_its_options_over(
     calls: list[tuple[tuple[object, ...], dict[str, object]]] = []
 
     def install(*args: object, **options: object) -> Path:
-        calls.append((args[:3], {key: options[key] for key in ("force", "keep_downloads")}))
+        *places, _ = args  # and the progress
+        report: Any = options.pop("report")
+        report("a line")
+        calls.append((tuple(places), options))
         return tmp_path / "python"
 
     monkeypatch.setattr(debian, "install_caffe", install)
     arguments = ["--prefix", str(tmp_path), "--mirror", "http://x/", "--suite", "buster"]
-    assert run(["caffe", "install", *arguments, "--force", "--keep-downloads"]) == 0
+    assert run(["caffe", "install", *arguments, "--force", "--keep-downloads", "-v"]) == 0
     assert calls == [((tmp_path, "http://x/", "buster"), {"force": True, "keep_downloads": True})]
-    assert capsys.readouterr().out == f"Caffe is ready: {tmp_path}/python\n"
+    assert capsys.readouterr() == (f"Caffe is ready: {tmp_path}/python\n", "a line\n")
 
 
 def test_an_install_that_fails_is_one_line(

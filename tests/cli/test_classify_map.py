@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, Terminal
 from PIL import Image
 
 from netsurgery.cli import run
@@ -76,7 +76,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) 
 def refused(args: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
     assert run(["classify-map", *args]) == code
     seen = capsys.readouterr()
-    assert "--json" in args or seen.out == ""
+    if "--json" in args and "-" not in args:
+        assert json.loads(seen.out)["error"]["message"] in seen.err
+    else:
+        assert seen.out == ""
     return seen.err
 
 
@@ -541,13 +544,6 @@ def test_standard_input_and_output(
     monkeypatch.setattr(sys, "stdin", stream)
     assert run(["classify-map", "-", "--npy", "-"]) == 0
     assert np.load(io.BytesIO(capsysbinary.readouterr().out)).shape == (3, 2, 2)
-
-
-class Terminal(io.StringIO):
-    """A text stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, args: list[str]) -> tuple[str, str]:

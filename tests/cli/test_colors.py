@@ -7,14 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes import Terminal
 
 from netsurgery.cli import run
 from netsurgery.cli.colors import BAD, GOOD, bold, color_count, mark, paint
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_models import stored_bytes
 
 import netsurgery as ns
 from netsurgery.cli import run
@@ -228,15 +229,6 @@ def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes], folder: Path
 TWO = NET.replace('name: "ip"', 'name: "other"')
 
 
-def blobs(path: str) -> dict[str, list[bytes]]:
-    with open_weights(path) as weights:
-        return {
-            layer.name: [blob.numpy().tobytes() for blob in layer.blobs]
-            for layer in weights.layers
-            if layer.blobs
-        }
-
-
 @pytest.mark.parametrize("form", [".caffemodel", ".caffemodel.h5"])
 def test_only_what_is_missing_is_filled(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     """All that the model has, layers that the net lacks too, stays byte for byte."""
@@ -250,7 +242,7 @@ def test_only_what_is_missing_is_filled(form: str, capsys: pytest.CaptureFixture
         ("other", 1),
     ]
     assert record["missing_from"] == f"n{form}"
-    old, new = blobs(f"n{form}"), blobs(f"two{form}")
+    old, new = stored_bytes(f"n{form}"), stored_bytes(f"two{form}")
     assert {name: new[name] for name in old} == old
     assert new.keys() - old.keys() == {"other"}
     assert np.frombuffer(new["other"][0], "<f4").tolist() == [3.0] * 288
@@ -270,7 +262,7 @@ def test_a_layer_that_the_model_names_without_params_is_filled_where_it_is() -> 
     assert run(done) == 0
     with open_weights("full.caffemodel") as weights:
         assert [layer.name for layer in weights.layers] == ["x", "c", "r", "ip"]
-    assert blobs("full.caffemodel") == blobs("n.caffemodel")
+    assert stored_bytes("full.caffemodel") == stored_bytes("n.caffemodel")
 
 
 def test_a_param_that_is_shared_is_the_models() -> None:
@@ -285,7 +277,7 @@ def test_a_param_that_is_shared_is_the_models() -> None:
     Path("n.prototxt").write_text(shared + again)
     done = ["init", "n.prototxt", "-q", "--missing", "n.caffemodel", "-o", "full.caffemodel"]
     assert run([*done, "--seed", "5"]) == 0
-    full = blobs("full.caffemodel")
+    full = stored_bytes("full.caffemodel")
     assert full["again"][0] == full["ip"][0]
     assert len(full["again"]) == 2
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
 import pytest
 from command_tree import every_command
-from every_command import COMMANDS, GOOD
+from every_command import COMMANDS, make_good
+from fakes import Terminal
 from PIL import Image
 
 from netsurgery.cli import run
@@ -35,11 +35,6 @@ NOTED: dict[str, list[str]] = {
 }
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 V0 = """input: "x" input_dim: [1, 1, 8, 8]
 layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom: "x" top: "conv" }
 """
@@ -49,13 +44,11 @@ layers { layer { name: "conv" type: "conv" num_output: 2 kernelsize: 3 } bottom:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    Path("good.prototxt").write_text(GOOD)
+    make_good(0)
     Path("v0.prototxt").write_text(V0)
     Path("kept").mkdir()
     Path("kept/netsurgery.toml").write_text("[preprocess]\nraw_scale = 1.0\n")
-    Image.new("L", (8, 8)).save("grey.png")
     Image.new("L", (30, 9)).save("wide.png")
-    assert run(["init", "good.prototxt", "-o", "good.caffemodel", "-q"]) == 0
     return tmp_path
 
 

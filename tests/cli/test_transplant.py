@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small_models import stored_bytes
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.formats.weights import open_weights
 
 
 @pytest.fixture(autouse=True)
@@ -30,15 +30,6 @@ def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def transplant(*arguments: str) -> int:
     return run(["transplant", "deploy.prototxt", "model.caffemodel", *arguments])
-
-
-def numbers(path: str) -> dict[str, list[bytes]]:
-    with open_weights(path) as weights:
-        return {
-            layer.name: [blob.numpy().tobytes() for blob in layer.blobs]
-            for layer in weights.layers
-            if layer.blobs
-        }
 
 
 def test_it_reports_every_param(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +51,7 @@ def test_it_reports_every_param(capsys: pytest.CaptureFixture[str]) -> None:
         "wrote out.caffemodel",
     ]
     assert err == ""
-    assert numbers("out.caffemodel") == numbers("dense.caffemodel")
+    assert stored_bytes("out.caffemodel") == stored_bytes("dense.caffemodel")
 
 
 @pytest.mark.parametrize("options", [[], ["--map", "ip1=ip1-conv", "--map", "ip2=ip2-conv"]])
@@ -104,11 +95,11 @@ def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_hdf5_out_and_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert transplant("deploy.prototxt", "-o", "m.caffemodel.h5", "-q") == 0
-    assert numbers("m.caffemodel.h5") == numbers("model.caffemodel")
+    assert stored_bytes("m.caffemodel.h5") == stored_bytes("model.caffemodel")
     arguments = ["deploy.prototxt", "m.caffemodel.h5", "deploy.prototxt", "-o", "b.caffemodel"]
     assert run(["transplant", *arguments, "-q", "--strict"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert numbers("b.caffemodel") == numbers("model.caffemodel")
+    assert stored_bytes("b.caffemodel") == stored_bytes("model.caffemodel")
 
 
 def test_into_weights_that_are_there() -> None:
@@ -177,7 +168,7 @@ def test_an_output_that_is_not_named(capsys: pytest.CaptureFixture[str]) -> None
     assert transplant("dense.prototxt", "dense.caffemodel", "--suffix", "-conv") == 1
     assert "dense_transplanted.caffemodel: exists already" in capsys.readouterr().err
     assert transplant("deploy.prototxt", "model.caffemodel", "-q") == 0
-    assert numbers("model_transplanted.caffemodel") == numbers("model.caffemodel")
+    assert stored_bytes("model_transplanted.caffemodel") == stored_bytes("model.caffemodel")
 
 
 def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -24,7 +24,7 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 MODEL = ["net.prototxt", "part.caffemodel"]
 WHOLE = ["net.prototxt", "whole.caffemodel"]
 NAMED = ["--prototxt", MODEL[0], "--weights", MODEL[1]]
-ENGINES = ["caffe", "embedded"]
+ENGINES = ["auto", "caffe", "embedded"]
 
 #: What converts a net, runs it, or writes it with its weights.
 CALLERS = {

@@ -265,8 +265,11 @@ def test_weights_of_another_net(
     det2 = shared_data / "models" / "mtcnn" / "det2.caffemodel"
     with pytest.raises(NetError) as caught:
         caffe_engine.load(lenet[0], det2)
-    assert str(caught.value).startswith(
-        f"{det2} is of another net: of the 4 layers with params of "
+    assert str(caught.value) == (
+        f"{det2} is of another net: of the 4 layers with params of {lenet[0]} it fits 0; "
+        "instead of ip1 (InnerProduct 500x800), ip2 (InnerProduct 10x500), "
+        "conv1 (Convolution 20x1x5x5) and 1 more it has conv1 (Convolution 28x3x3x3), "
+        "prelu1 (PReLU 28), conv2 (Convolution 48x28x3x3) and 8 more"
     )
     # Caffe itself would leave a layer of another name as its fillers made it.
     renamed = tmp_path / "renamed.prototxt"
