@@ -17,6 +17,13 @@ __all__ = ["name_variables", "usage_help", "usage_line", "usage_message", "varia
 
 #: How click's own types begin the message of a value they refuse.
 _REFUSED = re.compile(r"(?s)(?P<value>'.*'|\".*\"|[^ ]+) is not (a valid|one of|in the range)")
+#: Click's own types of one word or number.
+_OF_CLICK = (
+    click.Choice,
+    click.types.BoolParamType,
+    click.types.IntParamType,
+    click.types.FloatParamType,
+)
 _EXTRA = re.compile(r"(?s)Got unexpected extra arguments? \((?P<words>.*)\)")
 
 
@@ -50,13 +57,22 @@ def name_variables(error: NetsurgeryError, ctx: click.Context) -> None:
     """Add to the error's text the variable whose value it speaks of, where no option gave it."""
     for param in ctx.command.params:
         name = variable_of(ctx, param)
-        value = re.escape(os.environ.get(name, ""))
-        if (
-            value
-            and name not in str(error)
-            and re.search(rf"(?<![\w./]){value}(?![\w/])", str(error))
-        ):
+        # Click has refused a bad number or word by the variable's name.
+        known = not name or isinstance(param.type, _OF_CLICK) or name in str(error)
+        if not known and _speaks_of(str(error), os.environ.get(name, ""), param):
             error.args = (f"{error} (from {name})", *error.args[1:])
+
+
+def _speaks_of(message: str, value: str, param: click.Parameter) -> bool:
+    """Whether the value is in the message as a word of its own, and not by chance.
+
+    A word of letters alone may be one of English: it is at the start, quoted, or behind what the
+    option is of, as in "preset scaled".
+    """
+    if not value or value.isdigit():
+        return False
+    before = rf"(?:^|['\"]|\b{param.name} )" if value.isalpha() else r"(?<![\w./-])"
+    return re.search(rf"{before}{re.escape(value)}(?![\w./-])", message) is not None
 
 
 def _message(error: click.ClickException) -> str:
