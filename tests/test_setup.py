@@ -189,6 +189,25 @@ def test_a_mean_is_tried_in_the_place_of_bvlc(capsys: pytest.CaptureFixture[str]
     assert str(ns.read_settings("netsurgery.toml").mean) == "mean.npy"
 
 
+@pytest.mark.parametrize(
+    ("channels", "preset"),
+    [(3, "bvlc"), (3, "rgb01"), (3, "mobilenet"), (1, "scaled"), (1, None)],
+)
+def test_a_mean_that_no_preset_takes_is_refused(channels: int, preset: Any, folder: Path) -> None:
+    net_with(50, channels)
+    name = preset or "scaled"
+    says = f"^preset {name} takes no other mean; leave out mean$"
+    with pytest.raises(ns.SettingsError, match=says):
+        ns.setup(
+            "net.prototxt", "net.caffemodel", "blue.png", 0,
+            mean=100, preprocess=preset, engine="embedded",
+        )  # fmt: skip
+    assert not Path("netsurgery.toml").exists()
+    words = [*WORDS, *BLUE, "--mean", "100", *(["--preprocess", preset] if preset else [])]
+    assert run(words) == (2 if preset else 1)
+    assert not Path("netsurgery.toml").exists()
+
+
 def test_a_file_that_is_there_is_kept_without_force(capsys: pytest.CaptureFixture[str]) -> None:
     net_with(50)
     text = (

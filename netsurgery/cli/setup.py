@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from netsurgery.cli.command import PREPROCESSING, Command, headed, of_net
+from netsurgery.cli.command import PREPROCESSING, Command, headed, of_net, useless
 from netsurgery.cli.engine_options import engine_options
 from netsurgery.cli.files import IMAGE, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
@@ -33,17 +33,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 
+def _asked_for_another(values: Mapping[str, Any]) -> bool:
+    """Whether --preprocess names a preset that takes no file of a mean."""
+    preset = values["preset"]
+    return preset is not None and not preset[0].mean_file
+
+
 @headed(PREPROCESSING)
 def _preset_options(command: F) -> F:
     """What goes into netsurgery.toml: --preprocess, --mean, --labels."""
     labels = click.option(
         "--labels", metavar="FILE", type=LABELS, help="File of class names, one per line."
     )
-    mean = click.option(
-        "--mean",
-        metavar="FILE|B,G,R",
-        type=MeanType(),
-        help="Try bvlc-mean with this mean instead of bvlc.",
+    mean = useless("with --preprocess, but for bvlc-mean", _asked_for_another)(
+        click.option(
+            "--mean",
+            metavar="FILE|B,G,R",
+            type=MeanType(),
+            help="Try bvlc-mean with this mean instead of bvlc.",
+        )
     )
     preset = click.option(
         "--preprocess",

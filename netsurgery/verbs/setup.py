@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options, engine_record
-from netsurgery.errors import FormatError, NetError
+from netsurgery.errors import FormatError, NetError, SettingsError
 from netsurgery.formats.found_settings import load_found, merged
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.preprocess_values import as_mean
@@ -150,8 +150,8 @@ def setup(
     own). force: replace one that is there; what it says of the same net, its window, state and
     labels, is used and kept. engine, state: as in `classify_map`.
 
-    Raises NetError where the net has no such class, FormatError for labels that do not fit, and
-    what `classify_map` raises.
+    Raises NetError where the net has no such class, FormatError for labels that do not fit,
+    SettingsError for a mean that no preset in question takes, and what `classify_map` raises.
 
     >>> import numpy as np, netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -233,15 +233,21 @@ def _candidates(
     base: Settings, mean: AnyMean | None, preprocess: PresetName | None, channels: int
 ) -> dict[PresetName, Settings]:
     """The presets to try, and the settings of each: those of the net's channels."""
+    of_channels = [preset for preset in PRESETS.values() if preset.channels == channels]
+    asked = of_channels
     if preprocess is not None:
-        find_preset(preprocess).check_channels(channels)
+        asked = [find_preset(preprocess)]
+        asked[0].check_channels(channels)
     mean = as_mean(mean)
+    if mean is not None and not any(preset.mean_file for preset in asked):
+        names = " or ".join(preset.name for preset in asked)
+        raise SettingsError(f"preset {names} takes no other mean; leave out {argument('--mean')}")
     bvlc = "bvlc" if mean is None else "bvlc-mean"
     others = {"bvlc", "bvlc-mean"} - {bvlc, preprocess}
     return {
         preset.name: replace(base, mean=mean if preset.mean_file else None, preprocess=preset.name)
-        for preset in PRESETS.values()
-        if preset.channels == channels and preset.name not in others
+        for preset in of_channels
+        if preset.name not in others
     }
 
 
