@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from netsurgery.cli import features
 from netsurgery.cli.classify_map import command
-from netsurgery.errors import NetError, OutputError
+from netsurgery.cli.failure import report
+from netsurgery.errors import NetError, NetsurgeryError, OutputError
 from netsurgery.maps.classmap import ClassMap, Geometry
 from netsurgery.maps.features import Features
 from netsurgery.maps.image import Picture
@@ -20,7 +25,7 @@ from netsurgery.maps.transformer import place
 from netsurgery.verbs import outputs
 from netsurgery.verbs.classify_map import MapResult
 from netsurgery.verbs.features import FeatureResult, ImageFeatures
-from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView
+from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView, Output
 from netsurgery.verbs.outputs.blob_files import BlobFiles
 from netsurgery.verbs.outputs.files import MapFiles, WrongOutput
 
@@ -44,6 +49,8 @@ def test_every_module_is_registered() -> None:
     makers += [collection.open for collection in COLLECTIONS.values()]
     homes = {maker.__module__.rsplit(".", 1)[-1] for maker in makers}
     assert homes == MODULES - {"__init__", "record", "files", "blob_files"}
+    readable = {"window", *(each.name for each in fields(MapView))}
+    assert readable.issuperset(name for output in OUTPUTS.values() for name in output.reads)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -90,6 +97,69 @@ def test_an_output_of_blobs_is_an_option_of_features(
     files.make("cat", blob_features)
     files.write()
     assert [path.name for path in (tmp_path / "out").iterdir()] == [f"cat_fc{output.suffix}"]
+
+
+@pytest.fixture
+def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command]:
+    """Registers one more output, and gives commands whose modules have been run since."""
+    svg = Output(
+        "svg",
+        ".svg",
+        "Draw.",
+        of_map=lambda class_map, view: b"",
+        of_features=lambda features: b"",
+        reads=("class_", "top_k", "window"),
+    )
+    monkeypatch.setitem(OUTPUTS, "svg", svg)
+
+    def command_of(name: str) -> click.Command:
+        spec = importlib.util.find_spec(f"netsurgery.cli.{name}")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        fresh: click.Command = module.command
+        return fresh
+
+    return command_of
+
+
+@pytest.mark.parametrize(
+    ("option", "outputs"),
+    [
+        ("--force", "--npy, --picture or --svg"),
+        ("--class 1", "--picture or --svg"),
+        ("--top-k 3", "--json or --svg"),
+        ("--window 5", "--json, --picture or --svg"),
+    ],
+)
+def test_a_new_output_is_known_to_the_options_that_need_one(
+    option: str, outputs: str, new_output: Callable[[str], click.Command]
+) -> None:
+    classify = new_output("classify_map")
+    name = option.split()[0]
+    refused = CliRunner().invoke(classify, ["x.png", *option.split()])
+    assert f"Error: {name} does nothing without {outputs}\n" in refused.output
+    written = CliRunner().invoke(classify, ["x.png", "--svg", "x.svg", *option.split()])
+    assert isinstance(written.exception, NetsurgeryError)
+    assert "does nothing" not in written.output
+
+
+def test_a_new_output_is_known_to_features(new_output: Callable[[str], click.Command]) -> None:
+    features_command = new_output("features")
+    refused = CliRunner().invoke(features_command, ["x.png", "--blob", "b"])
+    assert "Error: give --output, --picture or --svg\n" in refused.output
+    written = CliRunner().invoke(features_command, ["x.png", "--blob", "b", "--svg", "x.svg"])
+    assert isinstance(written.exception, NetsurgeryError)
+
+
+@pytest.mark.parametrize("option", ["--npy", "--picture", "--svg"])
+def test_no_record_follows_an_output_on_standard_output(
+    option: str, new_output: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in ("-", "x"):
+        report(NetError("x"), ["classify-map", "x.png", "--json", option, file])
+        assert (capsys.readouterr().out == "") == (file == "-")
 
 
 @pytest.mark.parametrize("output", FILES, ids=lambda output: output.name)

@@ -27,7 +27,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.output_options import output_options
+from netsurgery.cli.output_options import output_options, useless_without_output
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -74,9 +74,7 @@ __all__ = ["command"]
 @state_options
 @preprocess_options
 @picture_options
-@useless(
-    "without --json or --picture", lambda values: not (values["as_json"] or values["picture"])
-)(
+@useless_without_output("of_map", "window")(
     click.option(
         "--window",
         type=SIZE,
@@ -92,7 +90,7 @@ __all__ = ["command"]
     shell_complete=of_net("complete_blob"),
     help="Blob with the map (default: the top of the last layer).",
 )
-@useless("without --json", lambda values: not values["as_json"])(
+@useless_without_output("of_map", "top_k")(
     click.option(
         "--top-k",
         type=click.IntRange(min=1),
@@ -111,7 +109,7 @@ __all__ = ["command"]
     )
 )
 @output_options("of_map")
-@useless("without --picture", lambda values: values["picture"] is None)(
+@useless_without_output("of_map", "class_")(
     click.option(
         "--class",
         "class_",
@@ -128,9 +126,7 @@ __all__ = ["command"]
 @engine_options
 @json_option
 @quiet_option
-@useless("without --npy or --picture", lambda values: not (values["npy"] or values["picture"]))(
-    force_option
-)
+@useless_without_output("of_map")(force_option)
 def command(
     images: tuple[str, ...],
     prototxt: Path | None,

@@ -19,8 +19,6 @@ __all__ = ["error_record", "report", "report_usage"]
 
 #: How a message begins that is about a place in a file; which prefix is the file shows elsewhere.
 _PLACE = re.compile(r"(?s)(?P<file>.*?)(?::(?P<line>\d+)(?::(?P<column>\d+))?)?: ")
-#: An option of an output, and standard output for it.
-_PRINTED = re.compile(r"(?<!\S)(-o|--output|--picture|--npy|--[a-z]+-out) -(?!\S)")
 _LAYER = re.compile(r"\blayer ('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")")
 
 
@@ -104,7 +102,16 @@ def _public_name(kind: type[NetsurgeryError]) -> str:
 def _as_json(words: Sequence[str]) -> bool:
     """Whether --json is on the command line, and no output that is to go to standard output."""
     options = words[: words.index("--")] if "--" in words else words
-    return "--json" in options and _PRINTED.search(" ".join(options)) is None
+    return "--json" in options and not _printed(options)
+
+
+def _printed(options: Sequence[str]) -> bool:
+    """Whether an option of an output has standard output for it."""
+    from netsurgery.cli.output_options import output_flags
+
+    flags = "|".join(map(re.escape, output_flags("of_map", "of_features")))
+    option = rf"(?<!\S)(-o|--output|{flags}|--[a-z]+-out) -(?!\S)"
+    return re.search(option, " ".join(options)) is not None
 
 
 def _print(record: Mapping[str, Any]) -> None:

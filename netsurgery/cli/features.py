@@ -22,7 +22,7 @@ from netsurgery.cli.options import (
     state_options,
     trust_option,
 )
-from netsurgery.cli.output_options import output_options
+from netsurgery.cli.output_options import either, output_flags, output_options
 from netsurgery.cli.preprocess_options import (
     echo_model,
     model_options,
@@ -120,7 +120,7 @@ def command(
     from netsurgery.verbs.features import plan_features
 
     if output is None and not outputs:
-        raise click.UsageError("give --output, --picture, or both")
+        raise click.UsageError(f"give {either(['--output', *output_flags('of_features')])}")
     flags = merged(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess
     )

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import click
 
+from netsurgery.cli.command import useless
 from netsurgery.cli.options import output_option
-from netsurgery.verbs.outputs import OUTPUTS
+from netsurgery.verbs.outputs import OUTPUTS, Output
 
-__all__ = ["output_options"]
+__all__ = ["either", "output_flags", "output_options", "useless_without_output"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: The member of `Output` that makes it of a command's results.
+How = Literal["of_map", "of_features"]
 
 
-def output_options(how: Literal["of_map", "of_features"]) -> Callable[[F], F]:
+def output_options(how: How) -> Callable[[F], F]:
     """An option --NAME FILE for each output that is a file, of class maps or of features.
 
     The command gets `outputs`: name -> file, for the options used.
     """
-    kinds = [kind for kind in OUTPUTS.values() if kind.suffix and getattr(kind, how)]
+    kinds = _files(how)
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
@@ -42,3 +45,38 @@ def output_options(how: Literal["of_map", "of_features"]) -> Callable[[F], F]:
         return decorated  # type: ignore[no-any-return]
 
     return decorate
+
+
+def output_flags(*hows: How) -> list[str]:
+    """Those options: --npy, --picture."""
+    return list(dict.fromkeys(f"--{kind.name}" for how in hows for kind in _files(how)))
+
+
+def useless_without_output(
+    how: How, reading: str = ""
+) -> Callable[[Callable[[F], F]], Callable[[F], F]]:
+    """Refuse the options that a decorator adds in calls without an output that they change.
+
+    reading: what of `Output.reads` they are; they change every file without it.
+    """
+    kinds = _files(how)
+    if reading:
+        kinds = [kind for kind in OUTPUTS.values() if reading in kind.reads]
+        kinds.sort(key=lambda kind: bool(kind.suffix))  # --json, then the files
+    # The option --json is not in the registry, and its value has another name.
+    names = [kind.name if kind.suffix else f"as_{kind.name}" for kind in kinds]
+
+    def none_made(values: Mapping[str, Any]) -> bool:
+        return not any(values[name] for name in names)
+
+    return useless(f"without {either(f'--{kind.name}' for kind in kinds)}", none_made)
+
+
+def either(words: Iterable[str]) -> str:
+    """``"a, b or c"``."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _files(how: How) -> list[Output]:
+    return [kind for kind in OUTPUTS.values() if kind.suffix and getattr(kind, how)]

@@ -53,4 +53,4 @@ def _rows(planes: Any) -> str:
     return "[\n    " + ",\n    ".join(plane) + "\n  ]"
 
 
-OUTPUT = Output("json", of_map=_of_map)
+OUTPUT = Output("json", of_map=_of_map, reads=("top_k", "window"))

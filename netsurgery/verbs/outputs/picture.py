@@ -25,4 +25,5 @@ OUTPUT = Output(
     "several.",
     of_map=_of_map,
     of_features=lambda features: features.to_png(),
+    reads=("class_", "window"),
 )

@@ -45,7 +45,8 @@ class Output:
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
     of_map: its bytes for a class map. of_features: its bytes for one blob of a picture. None
     where a command does not have it. of_values: its bytes for the values of a map that holds NaN,
-    which is not a class map, where it can show them.
+    which is not a class map, where it can show them. reads: what it shows of a map differently as
+    the user says: members of `MapView`, and "window".
     """
 
     name: str
@@ -54,6 +55,7 @@ class Output:
     of_map: Callable[[ClassMap, MapView], bytes] | None = None
     of_features: Callable[[Features], bytes] | None = None
     of_values: Callable[[NDArray[np.float32]], bytes] | None = None
+    reads: tuple[str, ...] = ()
 
 
 class FeatureFile(Closeable, Protocol):
