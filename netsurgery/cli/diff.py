@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD
-from netsurgery.cli.command import Command, useless
-from netsurgery.cli.files import NET_OR_WEIGHTS, no_prototxt
+from netsurgery.cli.command import Command
+from netsurgery.cli.files import NET_OR_WEIGHTS, for_nets
 from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
@@ -29,9 +29,6 @@ PathPair = tuple[Path, Path]
 TROUBLE = 2
 
 
-_for_nets = useless("without prototxts", lambda values: no_prototxt(values["files"]))
-
-
 @click.command(
     cls=Command,
     exit_codes={
@@ -47,17 +44,19 @@ _for_nets = useless("without prototxts", lambda values: no_prototxt(values["file
     required=True,
     type=NET_OR_WEIGHTS,
 )
-@click.option(
-    "--text", "with_text", is_flag=True, help="Also show the unified diff of the prototxts."
+@for_nets(
+    click.option(
+        "--text", "with_text", is_flag=True, help="Also show the unified diff of the prototxts."
+    )
 )
-@_for_nets(
+@for_nets(
     click.option(
         "--strict",
         is_flag=True,
         help="Compare fields as written: an explicit default counts as a difference.",
     )
 )
-@_for_nets(state_options)
+@for_nets(state_options)
 @json_option
 @quiet_option
 def command(
@@ -86,8 +85,6 @@ def command(
 
     with trouble_is_two():
         prototxts, models = pairs_by_kind(files)
-        if with_text and prototxts is None:
-            raise click.UsageError("--text needs two prototxts")
         old, new = zip(*(pair for pair in (prototxts, models) if pair), strict=True)
         result = diff(
             _one_or_two(old), _one_or_two(new), strict=strict, text=with_text, state=state

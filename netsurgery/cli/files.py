@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from netsurgery.cli.command import useless
 from netsurgery.cli.printing import show_as
 from netsurgery.errors import NetsurgeryError
 from netsurgery.formats import prototxt
@@ -26,8 +27,9 @@ __all__ = [
     "WEIGHTS",
     "FilePathType",
     "InputFile",
+    "for_nets",
+    "for_weights",
     "is_stdin",
-    "no_prototxt",
     "refuse_stdin",
     "take_stdin",
 ]
@@ -123,12 +125,17 @@ def refuse_stdin(*named: object) -> None:
         raise click.UsageError("netsurgery.toml names this input: give a file, not standard input")
 
 
-def no_prototxt(paths: Iterable[Path]) -> bool:
-    """Whether all the files are weights; False, too, where one cannot be read."""
+def _all(paths: Iterable[Path], *, prototxts: bool) -> bool:
+    """Whether all files are prototxts, or all are weights; False where one cannot be read."""
     try:
-        return not any(map(prototxt.is_prototxt, paths))
+        return all(prototxt.is_prototxt(path) == prototxts for path in paths)
     except NetsurgeryError:
         return False
+
+
+#: For options of a command with `files` that need a prototxt, or weights, among them.
+for_nets = useless("without a prototxt", lambda values: _all(values["files"], prototxts=False))
+for_weights = useless("without a caffemodel", lambda values: _all(values["files"], prototxts=True))
 
 
 def is_stdin(path: object) -> bool:

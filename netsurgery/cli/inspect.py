@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command, WordType, of_net, useless
-from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS
+from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS, for_nets, for_weights
 from netsurgery.cli.options import (
     check_printed,
     force_option,
@@ -28,7 +28,7 @@ from netsurgery.cli.printing import (
     terminal_width,
 )
 from netsurgery.formats.prototxt import is_prototxt
-from netsurgery.net.state import TEST, NetState
+from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.verbs.inspect import NewInputSize
@@ -56,6 +56,10 @@ def input_size(text: str) -> NewInputSize:
     return NewInputSize(name or None, dims)
 
 
+_for_whole_nets = useless("with --param", lambda values: values["param"] is not None)
+_for_params = useless("without --param", lambda values: values["param"] is None)
+
+
 @click.command(
     cls=Command,
     exit_codes={
@@ -71,43 +75,62 @@ def input_size(text: str) -> NewInputSize:
     required=True,
     type=NET_OR_WEIGHTS,
 )
-@click.option(
-    "--size",
-    "sizes",
-    type=WordType("[INPUT=]HxW", input_size),
-    multiple=True,
-    help="Use this input size, or this whole shape NxCxHxW; INPUT= names one of several inputs.",
+@_for_whole_nets(
+    for_nets(
+        click.option(
+            "--size",
+            "sizes",
+            type=WordType("[INPUT=]HxW", input_size),
+            multiple=True,
+            help="Use this input size, or this whole shape NxCxHxW; INPUT= names one of several "
+            "inputs.",
+        )
+    )
 )
-@state_options
-@click.option(
-    "--field",
-    "with_fields",
-    is_flag=True,
-    help="Show the receptive field of each top: size, stride and offset in input pixels.",
+@for_nets(state_options)
+@_for_whole_nets(
+    for_nets(
+        click.option(
+            "--field",
+            "with_fields",
+            is_flag=True,
+            help="Show the receptive field of each top: size, stride and offset in input pixels.",
+        )
+    )
 )
-@click.option(
-    "--stats",
-    "with_statistics",
-    is_flag=True,
-    help="Show statistics of each param: min, max, mean, deviation, zeros, NaN, Inf.",
+@_for_whole_nets(
+    for_weights(
+        click.option(
+            "--stats",
+            "with_statistics",
+            is_flag=True,
+            help="Show statistics of each param: min, max, mean, deviation, zeros, NaN, Inf.",
+        )
+    )
 )
-@click.option(
-    "--param",
-    metavar="LAYER[INDEX]",
-    shell_complete=of_net("complete_param"),
-    help="Show one param, or a part of it as in conv1[0][:4], instead of the net.",
+@for_weights(
+    click.option(
+        "--param",
+        metavar="LAYER[INDEX]",
+        shell_complete=of_net("complete_param"),
+        help="Show one param, or a part of it as in conv1[0][:4], instead of the net.",
+    )
 )
-@output_option(
-    "--npy",
-    metavar="FILE",
-    type=FILE_PATH,
-    help="Write the param's values as float32; - is standard output.",
+@_for_params(
+    output_option(
+        "--npy",
+        metavar="FILE",
+        type=FILE_PATH,
+        help="Write the param's values as float32; - is standard output.",
+    )
 )
-@output_option(
-    "--picture",
-    metavar="FILE",
-    type=FILE_PATH,
-    help="Draw the param as PNG: filters as tiles, blue for negative, red for positive values.",
+@_for_params(
+    output_option(
+        "--picture",
+        metavar="FILE",
+        type=FILE_PATH,
+        help="Draw the param as PNG: filters as tiles, blue for negative, red for positive values.",
+    )
 )
 @useless("without --npy or --picture", lambda values: not (values["npy"] or values["picture"]))(
     force_option
@@ -144,15 +167,12 @@ def command(
     from netsurgery.verbs.inspect import inspect
 
     prototxt, weights = prototxt_and_weights(files)
+    first, *rest = (path for path in (prototxt, weights) if path)
     if param is not None:
-        if sizes or with_fields or with_statistics:
-            raise click.UsageError("--param shows one param; leave out --size, --field and --stats")
-        if weights is None:
-            raise click.UsageError("--param needs a caffemodel")
         from netsurgery.verbs.inspect_param import inspect_param
 
         show_param(
-            inspect_param(prototxt or weights, param, weights if prototxt else None, state=state),
+            inspect_param(first, param, *rest, state=state),
             [str(path) for path in files],
             npy,
             picture,
@@ -161,16 +181,9 @@ def command(
             quiet=quiet,
         )
         return
-    if npy or picture:
-        raise click.UsageError("--npy and --picture need --param")
-    if prototxt is None and (sizes or with_fields or state != TEST):
-        raise click.UsageError(
-            "--size, --input-shape, --phase, --stage, --level and --field need a prototxt"
-        )
-    if weights is None and with_statistics:
-        raise click.UsageError("--stats needs a caffemodel")
     result = inspect(
-        *(path for path in (prototxt, weights) if path),
+        first,
+        *rest,
         sizes=sizes,
         state=state,
         fields=with_fields,

@@ -280,7 +280,9 @@ def test_trouble_exits_with_two(capsys: pytest.CaptureFixture[str], folder: Path
     assert trouble(capsys, A) == f"{pairs} 1 of the first and 0 of the second{tip}"
     assert trouble(capsys, A, OLD) == f"{pairs} 1 of the first and 1 of the second{tip}"
     assert trouble(capsys, A, A, A) == f"{pairs} 3 of the first and 0 of the second{tip}"
-    assert trouble(capsys, OLD, OLD, "--text") == f"error: --text needs two prototxts{tip}"
+    assert trouble(capsys, OLD, OLD, "--text") == (
+        f"error: --text does nothing without a prototxt{tip}"
+    )
     assert trouble(capsys, A, "nothing") == "error: nothing: No such file or directory"
     (folder / "broken").write_text("layer {")
     assert trouble(capsys, A, "broken") == (

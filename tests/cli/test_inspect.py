@@ -378,12 +378,14 @@ def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], writ
     assert refused(capsys, digits[0], digits[0], code=2) == two
     two = f"{both} 1 prototxts and 2 caffemodels{tip}"
     assert refused(capsys, *digits, digits[1], code=2) == two
-    need = "error: --size, --input-shape, --phase, --stage, --level and --field need a prototxt"
-    assert refused(capsys, digits[1], "--field", code=2) == need + tip
-    assert refused(capsys, digits[1], "--size", "3", code=2) == need + tip
-    assert (
-        refused(capsys, digits[0], "--stats", code=2) == f"error: --stats needs a caffemodel{tip}"
-    )
+    useless = "does nothing without a"
+    for words in (["--field"], ["--size", "3"], ["--phase", "TEST"], ["--param", "a", "--level=1"]):
+        option = words[-1].partition("=")[0] if len(words) > 2 else words[0]
+        need = f"error: {option} {useless} prototxt{tip}"
+        assert refused(capsys, digits[1], *words, code=2) == need
+    for words in (["--stats"], ["--param", "conv1[0]"]):
+        need = f"error: {words[0]} {useless} caffemodel{tip}"
+        assert refused(capsys, digits[0], *words, code=2) == need
     either = "expected a prototxt or a caffemodel"
     assert refused(capsys, "nothing") == "error: nothing: No such file or directory"
     assert refused(capsys, str(written)) == f"error: {written}: is a folder, {either}"

@@ -18,7 +18,7 @@ EMBEDDED = "--engine embedded"
 BASE = {
     "convert": "a.prototxt a.caffemodel",
     "classify-map": "x.png",
-    "inspect": "a.caffemodel",
+    "inspect": "",
     "init": "a.prototxt -o o",
     "edit": "a.prototxt a.caffemodel fold",
     "export": "a.prototxt a.caffemodel -o o",
@@ -53,10 +53,31 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
         "--window": {"": "without --json or --picture"},
         "--force": {"": "without --npy or --picture"},
     },
-    "inspect": {"--force": {"--param conv1[0]": "without --npy or --picture"}},
+    "inspect": {
+        "--force": {"a.caffemodel --param conv1[0]": "without --npy or --picture"},
+        "--npy": {"a.caffemodel": "without --param"},
+        "--picture": {"n.prototxt a.caffemodel": "without --param"},
+        "--param": {"n.prototxt": "without a caffemodel"},
+        "--stats": {
+            "n.prototxt": "without a caffemodel",
+            "a.caffemodel --param a[0]": "with --param",
+        },
+        **{
+            option: {
+                "a.caffemodel": "without a prototxt",
+                "n.prototxt a.caffemodel --param a[0]": "with --param",
+            }
+            for option in ("--size", "--field")
+        },
+        **{
+            option: {"a.caffemodel": "without a prototxt"}
+            for option in ("--phase", "--stage", "--input-shape")
+        },
+        "--level": {"a.caffemodel --param a[0]": "without a prototxt"},
+    },
     "diff": {
-        option: {"": "without prototxts"}
-        for option in ("--strict", "--phase", "--stage", "--level", "--input-shape")
+        option: {"": "without a prototxt"}
+        for option in ("--text", "--strict", "--phase", "--stage", "--level", "--input-shape")
     },
     "verify": {
         "--engine": {"--engines caffe,embedded": "with --engines, which names both"},
@@ -104,10 +125,14 @@ VALUES = {
     "--input-shape": "data=1x1",
     "--level": "1",
     "--mean": "1,2,3",
-    "--phase": "TRAIN",
+    "--npy": "o",
+    "--param": "a[0]",
+    "--phase": "TEST",
+    "--picture": "o",
     "--preprocess": "bvlc",
     "--raw-scale": "255",
     "--seed": "3",
+    "--size": "8x8",
     "--stage": "s",
     "--threads": "2",
     "--timeout": "9",
@@ -119,11 +144,11 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --engines --field --image --input-shape --input-size --json
+    --as-caffe --blob --dry-run --engines --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
-    --mean --mirror --missing --npy --on-refusal --output --output-dir --param --phase --picture
+    --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
-    --input-scale --size --slice --stage --stats --suffix --suite --text --tolerance --verify
+    --input-scale --size --slice --stage --suffix --suite --tolerance --verify
     --weights --weights-out --weights-storage --with-preprocess
     --engine --gpu --threads --timeout --trust-config --verbose
     setup:--class setup:--force convert:--force edit:--force transplant:--strict features:--force
@@ -154,6 +179,13 @@ USEFUL = [
     ("setup", *PAIR, "--image", "x", "--class", "1", "--mean", "1", "--preprocess", "bvlc-mean"),
     ("export", *PAIR, "-o", "o", "--ignore-config", "--with-preprocess"),
     ("diff", "a.prototxt", "b.prototxt", "--strict"),
+    ("diff", "n.prototxt", "n.prototxt", "--text", "--phase", "TRAIN"),
+    ("inspect", "n.prototxt", "--size", "8x8", "--field", "--phase", "TEST"),
+    ("inspect", "n.prototxt", "a.caffemodel", "--param", "b[0]", "--phase", "TRAIN"),
+    ("inspect", "a.caffemodel", "--param", "b[0]", "--npy", "o", "--picture", "p", "--force"),
+    # What a file is that cannot be read is not known.
+    ("inspect", "no.prototxt", "--stats"),
+    ("inspect", "no.caffemodel", "--field"),
     ("edit", *PAIR, "-o", "-", "--force", "fold"),
     # A dry run takes the options of the run that it shows.
     ("edit", *PAIR, "--dry-run", "--force", "fold"),
@@ -185,10 +217,11 @@ def test_every_option_says_when_it_does_nothing() -> None:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that are there, nothing else."""
+    """Weights that are there, and a prototxt that is none."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NETSURGERY_ENGINE", raising=False)
     Path("a.caffemodel").write_bytes(b"\x0a\x01a")
+    Path("n.prototxt").write_text("layer {")
 
 
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)
