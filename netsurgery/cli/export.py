@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command, of_net, useless
-from netsurgery.cli.files import PROTOTXT, WEIGHTS
+from netsurgery.cli.files import PROTOTXT, WEIGHTS, is_stdin
 from netsurgery.cli.options import (
     check_printed,
     force_option,
@@ -119,6 +119,11 @@ def command(
 
 def settings_for(prototxt: Path, trust_config: bool | None) -> Settings:
     """The settings in the prototxt's folder or above. Raises SettingsError for none."""
+    if is_stdin(prototxt):
+        raise SettingsError(
+            f"standard input lies beside no {SETTINGS_NAME} that says how pictures are made ready; "
+            "give the prototxt as a file, or leave out --with-preprocess"
+        )
     settings = with_found(Settings(), prototxt.parent, trust=trust_config, keys=PIXEL_KEYS)
     if settings.path is None:
         raise SettingsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -215,6 +216,27 @@ def test_settings_that_do_not_fit(
     assert export(CLASSIFIER, "-o", "net.onnx", "--with-preprocess") == 1
     assert capsys.readouterr().err == f"error: {what.format(folder=folder)}\n"
     assert not os.path.exists("net.onnx")
+
+
+def test_standard_input_has_no_settings(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of the folder that keeps it, nor of one above."""
+    monkeypatch.setenv("TMPDIR", str(folder / "scratch"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    Path("scratch").mkdir(mode=0o700)
+    Path("scratch/netsurgery.toml").write_text("[preprocess]\nraw_scale = 255.0\n")
+    Path("netsurgery.toml").write_text("[preprocess]\nraw_scale = 255.0\n")
+    for more in ([], ["--trust-config"]):
+        content = io.BytesIO(Path("deploy.prototxt").read_bytes())
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content))
+        files = ("-", "model.caffemodel")
+        assert export(files, "-o", "net.onnx", "--with-preprocess", *more) == 1
+        assert capsys.readouterr().err == (
+            "error: standard input lies beside no netsurgery.toml that says how pictures are made "
+            "ready; give the prototxt as a file, or leave out --with-preprocess\n"
+        )
+        assert not os.path.exists("net.onnx")
 
 
 def test_an_output_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
