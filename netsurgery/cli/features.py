@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.table import Column, Table
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class _FeaturePrinter:
         if self.as_json:
             echo_json(self.job.to_json(self.records))
         elif not self.quiet and failed < total:
-            echo_table(self.rows(), "llrrrr")
+            echo_table(self.table())
             for path in self.job.written:
                 echo(f"wrote {path}")
         if failed:
@@ -199,12 +199,22 @@ class _FeaturePrinter:
                 self.noted.add(kind)
                 echo_notes([note], err=True)
 
-    def rows(self) -> Iterator[tuple[str, ...]]:
-        """The table: a line for each blob of each picture."""
-        yield "image", "blob", "shape", "stride", "field", "offset"
+    def table(self) -> Table:
+        """A line for each blob of each picture."""
+        table = Table(
+            (
+                Column("image"),
+                Column("blob", 1),
+                Column("shape", 2, number=True),
+                Column("stride", 3, number=True),
+                Column("field", 4, number=True),
+                Column("offset", 5, number=True),
+            )
+        )
         for record in self.records:
             for blob in record.get("blobs", ()):
-                yield record["name"], blob["blob"], *_geometry(blob)
+                table.add(record["name"], blob["blob"], *_geometry(blob))
+        return table
 
 
 def _geometry(blob: dict[str, Any]) -> list[str]:

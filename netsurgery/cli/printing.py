@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import count, zip_longest
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD, PLACE, Color, bold, mark
@@ -140,24 +140,11 @@ def echo_failed(image: str, error: NetsurgeryError, *, alone: bool = False) -> N
     echo_labelled("error", str(error) if named else f"{name}: {error}", err=True)
 
 
-def echo_table(
-    table: Table | Iterable[Sequence[str]],
-    right: str = "",
-    *,
-    colors: Sequence[Color | None] = (),
-    err: bool = False,
-) -> None:
+def echo_table(table: Table, *, colors: Sequence[Color | None] = (), err: bool = False) -> None:
     """Print a table, to standard error if `err`: as wide as the terminal at most, whole elsewhere.
 
-    Of rows the first is the header; `right` has an "r" for each column of numbers. colors: those
-    of the rows, where they mean something.
+    colors: those of the rows, where they mean something.
     """
-    from netsurgery.io.table import Column, Table
-
-    if not isinstance(table, Table):
-        head, *rows = table
-        numbers = (right[i : i + 1] == "r" for i in range(len(head)))
-        table = Table([Column(*column) for column in zip(head, count(), numbers)], rows)
     stream = _stream(err)
     head, *lines = table.lines(terminal_width() if on_terminal(stream) else None)
     painted = [mark(line, color, stream) for line, color in zip_longest(lines, colors)]
