@@ -15,7 +15,7 @@ from PIL import Image
 import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.cli.classify_map import command as classify_map
-from netsurgery.cli.preprocess_options import PresetType
+from netsurgery.cli.preprocess_options import PRESET
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import as_settings
@@ -225,7 +225,7 @@ def test_the_names_are_one_list() -> None:
     option = next(param for param in classify_map.params if param.name == "preset")
     assert all(name in str(getattr(option, "help", "")) for name in PRESETS)
     context: Any = None
-    assert [item.value for item in PresetType().shell_complete(context, context, "bvlc")] == [
+    assert [item.value for item in PRESET.shell_complete(context, context, "bvlc")] == [
         "bvlc",
         "bvlc-mean",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -52,10 +52,13 @@ _COLUMN = 30
 
 
 class WordType(click.ParamType[T]):
-    """A word that `parse` reads, raising ValueError for others; `name` is its form in the help."""
+    """A word that `parse` reads, raising ValueError for others; `name` is its form in the help.
 
-    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
-        self.name, self.parse = name, parse
+    words: those that shells complete.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], T], words: Iterable[str] = ()) -> None:
+        self.name, self.parse, self.words = name, parse, tuple(words)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return self.name  # click would make it upper case, and the words to type are not
@@ -67,6 +70,13 @@ class WordType(click.ParamType[T]):
             return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
 
 def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:

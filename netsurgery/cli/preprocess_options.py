@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -23,11 +23,11 @@ from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.io.size import parse_size
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 __all__ = [
     "LABELS",
+    "MAP_SIZE",
+    "PRESET",
+    "MeanType",
     "echo_model",
     "model_options",
     "picture_options",
@@ -74,18 +74,8 @@ def _preset(text: str) -> tuple[Preset, Path | None]:
     return preset, Path(file) if file else None
 
 
-class PresetType(WordType[tuple[Preset, Path | None]]):
-    """A preset's name, with the file of its mean where it takes one."""
-
-    def __init__(self) -> None:
-        super().__init__("PRESET", _preset)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(name) for name in PRESETS if name.startswith(incomplete)]
+#: A preset's name, with the file of its mean where it takes one.
+PRESET = WordType("PRESET", _preset, PRESETS)
 
 
 def _preprocessing(preset: tuple[Preset, Path | None] | None, values: dict[str, Any]) -> Settings:
@@ -122,7 +112,7 @@ def pixel_options(command: F) -> F:
     @click.option(
         "--preprocess",
         "preset",
-        type=PresetType(),
+        type=PRESET,
         envvar="NETSURGERY_PREPROCESS",
         help="Preprocessing preset: bvlc, bvlc-mean=FILE, rgb01, scaled or mobilenet, listed by "
         "`netsurgery presets`. The options below override its single values.",
@@ -213,20 +203,6 @@ def echo_model(flags: Settings, settings: Settings) -> None:
 _SIZES = ("net", "image")
 
 
-class MapSizeType(WordType[str | tuple[int, int]]):
-    """``net``, ``image`` or a size."""
-
-    def __init__(self) -> None:
-        super().__init__("net|image|HxW", _map_size)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(word) for word in _SIZES if word.startswith(incomplete)]
-
-
 def _map_size(text: str) -> str | tuple[int, int]:
     if text.lower() in _SIZES:
         return text.lower()
@@ -234,6 +210,9 @@ def _map_size(text: str) -> str | tuple[int, int]:
         return parse_size(text)
     except ValueError as error:
         raise ValueError(f"{error}, net or image") from None
+
+
+MAP_SIZE = WordType("net|image|HxW", _map_size, _SIZES)
 
 
 @headed(NET)
@@ -286,7 +265,7 @@ def picture_options(command: F) -> F:
     )
     size = click.option(
         "--size",
-        type=MapSizeType(),
+        type=MAP_SIZE,
         default="net",
         show_default=True,
         envvar="NETSURGERY_SIZE",

@@ -18,7 +18,7 @@ from netsurgery.cli.options import (
     quiet_option,
     state_options,
 )
-from netsurgery.cli.preprocess_options import LABELS, MeanType, PresetType
+from netsurgery.cli.preprocess_options import LABELS, PRESET, MeanType
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import with_found
@@ -56,7 +56,7 @@ def _preset_options(command: F) -> F:
     preset = click.option(
         "--preprocess",
         "preset",
-        type=PresetType(),
+        type=PRESET,
         help="Write this preset, whatever the images suggest.",
     )
     return preset(mean(labels(command)))

@@ -40,6 +40,8 @@ def test_commands_and_options() -> None:
     assert offered("caffe", "i") == ["info", "install"]
     assert offered("convert", "--in") == ["--input-shape", "--input-size", "--input-scale"]
     assert offered("convert", NET, MODEL, "--on-refusal", "s") == ["stop", "skip"]
+    assert offered("classify-map", "--size", "") == ["net", "image"]
+    assert offered("setup", NET, MODEL, "--preprocess", "s") == ["scaled"]
 
 
 @pytest.mark.parametrize(

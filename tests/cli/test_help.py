@@ -18,7 +18,7 @@ from PIL import Image
 import netsurgery
 from netsurgery.cli import cli, run
 from netsurgery.cli.command import Command
-from netsurgery.cli.preprocess_options import MapSizeType
+from netsurgery.cli.preprocess_options import MAP_SIZE
 
 #: Examples that reach out of the folder they run in, and are run elsewhere: test -> why.
 ELSEWHERE = {"caffe install": "needs the network; parity/test_real_caffe.py runs it"}
@@ -236,7 +236,7 @@ def test_the_version_has_a_short_option(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_words_may_be_typed_in_capitals() -> None:
-    assert [MapSizeType().convert(word, None, None) for word in ("NET", "Image", "32X48")] == [
+    assert [MAP_SIZE.convert(word, None, None) for word in ("NET", "Image", "32X48")] == [
         "net",
         "image",
         (32, 48),
