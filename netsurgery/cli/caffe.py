@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from netsurgery.cli.command import Group
+from netsurgery.cli.files import FolderPathType
 from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_json
 from netsurgery.cli.progress import Progress
@@ -39,7 +40,7 @@ def command() -> None:
 @command.command()
 @click.option(
     "--prefix",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FolderPathType(file_okay=False),
     envvar="NETSURGERY_CAFFE_PREFIX",
     help="Folder to install to (default: caffe in netsurgery's user data folder).",
 )

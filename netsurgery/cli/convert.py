@@ -9,7 +9,7 @@ import click
 
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
-from netsurgery.cli.files import PROTOTXT, WEIGHTS, refuse_stdin
+from netsurgery.cli.files import FILE_PATH, FOLDER_PATH, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     SIZE,
     dry_run_option,
@@ -32,17 +32,19 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FILE = click.Path(path_type=Path)
-
 
 @click.command(cls=Command)
 @click.argument("prototxt", metavar="DEPLOY.prototxt", type=PROTOTXT)
 @click.argument("weights", metavar="MODEL.caffemodel", type=WEIGHTS)
 @output_option(
-    "-o", "--output-dir", metavar="DIR", type=FILE, help="Output folder (default: the current one)."
+    "-o",
+    "--output-dir",
+    metavar="DIR",
+    type=FOLDER_PATH,
+    help="Output folder (default: the current one).",
 )
-@output_option("--prototxt-out", metavar="FILE", type=FILE, help="Name of the new prototxt.")
-@output_option("--weights-out", metavar="FILE", type=FILE, help="Name of the new caffemodel.")
+@output_option("--prototxt-out", metavar="FILE", type=FILE_PATH, help="Name of the new prototxt.")
+@output_option("--weights-out", metavar="FILE", type=FILE_PATH, help="Name of the new caffemodel.")
 @click.option(
     "--suffix",
     default="-conv",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery.cli.command import Command, of_net
-from netsurgery.cli.files import ARRAY, PROTOTXT, WEIGHTS
+from netsurgery.cli.files import ARRAY, FILE_PATH, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -153,14 +153,14 @@ class OperationWord(click.types.StringParamType):
 @output_option(
     "-o",
     "--weights-out",
-    type=click.Path(path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="New weights; HDF5 if the name ends in .h5; - is standard output  [default: "
     "WEIGHTS_edited.caffemodel in the current folder; none if all operations are save]",
 )
 @output_option(
     "--prototxt-out",
-    type=click.Path(path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     help="New prototxt  [default: PROTOTXT_edited.prototxt beside the new weights, if the "
     "structure changes]",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command, of_net, useless
-from netsurgery.cli.files import PROTOTXT, WEIGHTS, is_stdin
+from netsurgery.cli.files import FILE_PATH, PROTOTXT, WEIGHTS, is_stdin
 from netsurgery.cli.options import (
     check_printed,
     force_option,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FILE = click.Path(path_type=Path)
-
 
 @click.command(cls=Command)
 @click.argument("prototxt", metavar="NET.prototxt", type=PROTOTXT)
@@ -41,7 +39,7 @@ FILE = click.Path(path_type=Path)
     "-o",
     "--output",
     metavar="NET.onnx",
-    type=FILE,
+    type=FILE_PATH,
     required=True,
     help="ONNX model to write; - is standard output.",
 )

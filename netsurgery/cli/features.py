@@ -11,7 +11,7 @@ import click
 
 from netsurgery.cli.command import Command, of_net
 from netsurgery.cli.engine_options import engine_hint, engine_options
-from netsurgery.cli.files import IMAGE
+from netsurgery.cli.files import FILE_PATH, IMAGE
 from netsurgery.cli.options import (
     force_option,
     json_option,
@@ -67,7 +67,7 @@ __all__ = ["command"]
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FILE_PATH,
     help="File for the arrays: .npz, .h5 (HDF5), or .npy for one blob of one image.",
 )
 @output_options("of_features")

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ARRAY",
     "FILE_PATH",
+    "FOLDER_PATH",
     "IMAGE",
     "NET_OR_WEIGHTS",
     "PROTOTXT",
     "WEIGHTS",
     "FilePathType",
+    "FolderPathType",
     "InputFile",
     "for_nets",
     "for_weights",
@@ -47,22 +49,37 @@ def by_endings(endings: Sequence[str]) -> list[CompletionItem[str]]:
 class FilePathType(click.Path):
     """A file's path; an empty one, which Path would take for the current folder, is refused.
 
-    endings: those that files of the kind have, for completion.
+    endings: those that files of the kind have, for completion. as_typed: keep the path's text.
     """
 
-    def __init__(self, *endings: str) -> None:
-        super().__init__(path_type=Path)
+    what = "file"
+
+    def __init__(self, *endings: str, as_typed: bool = False, **attrs: Any) -> None:
+        super().__init__(path_type=None if as_typed else Path, **attrs)
         self.endings = endings
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("expected a file's name, found an empty one", param, ctx)
+            self.fail(f"expected a {self.what}'s name, found an empty one", param, ctx)
         return super().convert(value, param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
         return by_endings(self.endings)
+
+
+class FolderPathType(FilePathType):
+    """A folder's path, by the same rule."""
+
+    what = "folder"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, "dir")]
 
 
 class InputFile(FilePathType):
@@ -85,18 +102,12 @@ class InputFile(FilePathType):
         return path
 
 
-class ImageFile(click.Path):
+class ImageFile(FilePathType):
     """A picture's path as it was typed; - is standard input, which its reader reads."""
 
-    endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
-
     def __init__(self) -> None:
-        super().__init__(allow_dash=True)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem[str]]:
-        return by_endings(self.endings)
+        endings = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+        super().__init__(*endings, as_typed=True, allow_dash=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "-" and ctx is not None:
@@ -110,6 +121,7 @@ NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
 ARRAY = InputFile("array.npy", ".npy")
 IMAGE = ImageFile()
 FILE_PATH = FilePathType()
+FOLDER_PATH = FolderPathType()
 
 
 def take_stdin(ctx: click.Context) -> None:

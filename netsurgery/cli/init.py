@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command
-from netsurgery.cli.files import PROTOTXT, WEIGHTS
+from netsurgery.cli.files import FILE_PATH, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -35,7 +35,7 @@ __all__ = ["command"]
 @output_option(
     "-o",
     "--weights-out",
-    type=click.Path(path_type=Path),
+    type=FILE_PATH,
     metavar="FILE",
     required=True,
     help="New weights; HDF5 if the name ends in .h5; - is standard output.",

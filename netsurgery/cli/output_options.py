@@ -6,9 +6,8 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-import click
-
 from netsurgery.cli.command import useless
+from netsurgery.cli.files import FilePathType
 from netsurgery.cli.options import output_option
 from netsurgery.verbs.outputs import OUTPUTS, Output
 
@@ -39,7 +38,7 @@ def output_options(how: How) -> Callable[[F], F]:
             decorated = output_option(
                 f"--{kind.name}",
                 metavar=f"FILE{kind.suffix}",
-                type=click.Path(allow_dash=how == "of_map"),
+                type=FilePathType(as_typed=True, allow_dash=how == "of_map"),
                 help=kind.help,
             )(decorated)
         return decorated  # type: ignore[no-any-return]

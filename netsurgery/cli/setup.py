@@ -10,7 +10,7 @@ import click
 
 from netsurgery.cli.command import PREPROCESSING, Command, headed, of_net, useless
 from netsurgery.cli.engine_options import engine_options
-from netsurgery.cli.files import IMAGE, PROTOTXT, WEIGHTS, refuse_stdin
+from netsurgery.cli.files import FOLDER_PATH, IMAGE, PROTOTXT, WEIGHTS, refuse_stdin
 from netsurgery.cli.options import (
     force_option,
     json_option,
@@ -29,8 +29,6 @@ from netsurgery.net.state import NetState
 __all__ = ["command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FILE = click.Path(path_type=Path)
 
 
 def _asked_for_another(values: Mapping[str, Any]) -> bool:
@@ -100,7 +98,7 @@ def _preset_options(command: F) -> F:
     "-o",
     "--output-dir",
     metavar="DIR",
-    type=FILE,
+    type=FOLDER_PATH,
     help="Folder for netsurgery.toml (default: that of NET).",
 )
 @_preset_options

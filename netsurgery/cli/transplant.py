@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command, of_net
-from netsurgery.cli.files import PROTOTXT, WEIGHTS
+from netsurgery.cli.files import FILE_PATH, PROTOTXT, WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FILE = click.Path(path_type=Path)
-
 
 @click.command(cls=Command)
 @click.argument("from_net", metavar="FROM.prototxt", type=PROTOTXT)
@@ -40,7 +38,7 @@ FILE = click.Path(path_type=Path)
     "-o",
     "--weights-out",
     metavar="FILE",
-    type=FILE,
+    type=FILE_PATH,
     help="New weights; HDF5 if the name ends in .h5; - is standard output  [default: "
     "TO_transplanted.caffemodel in the current folder]",
 )

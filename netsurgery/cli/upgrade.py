@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netsurgery.cli.command import Command
-from netsurgery.cli.files import NET_OR_WEIGHTS
+from netsurgery.cli.files import FILE_PATH, NET_OR_WEIGHTS
 from netsurgery.cli.options import (
     check_printed,
     dry_run_option,
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FILE = click.Path(path_type=Path)
-
 
 @click.command(cls=Command)
 @click.argument("net", metavar="NET.prototxt|MODEL.caffemodel", type=NET_OR_WEIGHTS)
-@output_option("-o", "--output", metavar="FILE", type=FILE, help="New file; - is standard output.")
+@output_option(
+    "-o", "--output", metavar="FILE", type=FILE_PATH, help="New file; - is standard output."
+)
 @dry_run_option
 @json_option
 @quiet_option
