@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -43,6 +42,7 @@ from netsurgery.cli.printing import (
     echo_json_text,
     echo_notes,
     on_terminal,
+    terminal_width,
 )
 from netsurgery.cli.progress import Progress
 from netsurgery.engines.contract import EngineOptions
@@ -294,7 +294,7 @@ def _style() -> TextStyle:
 
     if not on_terminal(sys.stdout):
         return TextStyle(clean=cell)
-    columns, count = shutil.get_terminal_size().columns, color_count()
+    columns, count = terminal_width(), color_count()
     return TextStyle(columns, _painter(count), colored=count > 0, bold=bold, clean=cell)
 
 

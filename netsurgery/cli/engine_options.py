@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -63,7 +63,7 @@ def engine_options(command: F) -> F:
         click.option(
             "--engine",
             "choice",
-            type=click.Choice(["auto", "caffe", "embedded"]),
+            type=click.Choice(get_args(EngineChoice)),
             envvar="NETSURGERY_ENGINE",
             help="Engine that runs the net; auto uses Caffe if it is installed and knows every "
             "layer  [default: what netsurgery.toml says, else `netsurgery caffe use`, else auto]",

@@ -21,8 +21,8 @@ from netsurgery.cli.options import (
 from netsurgery.cli.printing import echo, echo_json, echo_notes
 from netsurgery.cli.progress import bytes_written
 from netsurgery.errors import SettingsError
-from netsurgery.formats.found_settings import PIXEL_KEYS, with_found
-from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.formats.found_settings import with_found
+from netsurgery.formats.settings import PIXEL_KEYS, SETTINGS_NAME, Settings
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.state import NetState
 

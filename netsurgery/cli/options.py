@@ -21,7 +21,6 @@ __all__ = [
     "NAMED_SHAPE",
     "SIZE",
     "NumberType",
-    "WordType",
     "check_printed",
     "dry_run_option",
     "force_option",
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 
 
 def whole_numbers(text: str, mark: str, most: int) -> tuple[int, ...]:

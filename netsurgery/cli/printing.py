@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from netsurgery.cli.colors import BAD, DOUBTFUL, GOOD, PLACE, Color, bold, mark
 from netsurgery.errors import NetsurgeryError
-from netsurgery.io.terminal import STDIN, cell, joined, printable
+from netsurgery.io.terminal import STDIN, cell, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,6 @@ __all__ = [
     "echo_over",
     "echo_table",
     "echo_text",
-    "joined",
     "on_terminal",
     "show_as",
     "terminal_width",

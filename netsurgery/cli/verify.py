@@ -23,7 +23,8 @@ from netsurgery.cli.options import (
 )
 from netsurgery.cli.preprocess_options import pixel_options
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
-from netsurgery.engines.contract import EngineChoice, EngineOptions
+from netsurgery.engines.contract import EngineOptions
+from netsurgery.formats.engine_choice import EngineChoice, as_engine_choice
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
 from netsurgery.net.state import NetState
@@ -33,16 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-ENGINES = get_args(EngineChoice)
-
 
 def two_engines(text: str) -> tuple[EngineChoice, EngineChoice]:
     """``"caffe,embedded"`` is ("caffe", "embedded"). Raises ValueError."""
-    names = text.split(",")
-    choices: dict[str, EngineChoice] = {choice: choice for choice in ENGINES}
-    if len(names) != 2 or not set(names) <= set(choices):
-        raise ValueError(f"{text!r} is not two of {', '.join(choices)}, as in caffe,embedded")
-    return choices[names[0]], choices[names[1]]
+    try:
+        first, second = map(as_engine_choice, text.split(","))
+    except ValueError:  # another number of them, too
+        expected = ", ".join(get_args(EngineChoice))
+        raise ValueError(f"{text!r} is not two of {expected}, as in caffe,embedded") from None
+    return first, second
 
 
 _for_pictures = useless("without --image", lambda values: not values["images"])

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from netsurgery.errors import UntrustedError
 from netsurgery.formats.engine_choice import EngineChoice
-from netsurgery.formats.settings import PIXEL_KEYS, Settings, find_settings, read_settings_keys
+from netsurgery.formats.settings import Settings, find_settings, read_settings_keys
 from netsurgery.formats.toml import toml_string
 from netsurgery.formats.user_config import trusted_places, user_config, user_engine
 from netsurgery.io.ownership import exposure
 
 __all__ = [
     "ALL_KEYS",
-    "PIXEL_KEYS",
     "check_trusted",
     "chosen_engine",
     "load_found",
