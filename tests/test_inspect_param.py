@@ -115,7 +115,11 @@ def test_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MODEL --param conv1[0] --phase TRAIN", 2, "error: --phase does nothing without a proto"),
         ("MODEL --param conv1[0] --npy x --picture x", 1, "x: the values and the picture need a"),
         ("MODEL --param conv1[0] --npy MODEL --force", 1, "is an input"),
-        ("MODEL --param conv1[0] --npy - --json", 2, "both print"),
+        (
+            "MODEL --param conv1[0] --npy - --json",
+            2,
+            "error: --json and a file cannot both go to standard output (try",
+        ),
     ],
 )
 def test_what_is_refused(

@@ -19,6 +19,7 @@ from netsurgery.cli.engine_options import engine_hint, engine_options
 from netsurgery.cli.files import IMAGE
 from netsurgery.cli.options import (
     SIZE,
+    check_printed,
     force_option,
     json_option,
     quiet_option,
@@ -180,9 +181,8 @@ def command(
     if not quiet:
         echo_model(flags, settings)
         echo_notes(job.notes, err=True)
+    check_printed(job.files.to_stdout, as_json)
     if job.files.to_stdout:
-        if as_json:
-            raise click.UsageError("--json and a file cannot both go to standard output")
         check_no_terminal("what is written")
     with job:
         _MapPrinter(job, as_json, quiet).all()

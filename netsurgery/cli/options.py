@@ -92,7 +92,7 @@ class NumberType(click.FloatRange):
 def check_printed(printed: bool, as_json: bool) -> None:
     """Raise click's UsageError where the facts and an output both go to standard output."""
     if printed and as_json:
-        raise click.UsageError("--json and -o - both print; give the output a file")
+        raise click.UsageError("--json and a file cannot both go to standard output")
 
 
 def seed_option(text: str) -> Callable[[F], F]:

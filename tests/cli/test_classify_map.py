@@ -406,7 +406,7 @@ def test_no_output_replaces_an_input(folder: Path, capsys: pytest.CaptureFixture
         (["--picture", "m.jpg"], "--picture m.jpg: expected a name ending in .png"),
         (["--npy", "m.png"], "--npy m.png: expected a name ending in .npy"),
         (["--npy", "-", "--picture", "-"], "cannot both go to standard output"),
-        (["--npy", "-", "--json"], "cannot both go to standard output"),
+        (["--npy", "-", "--json"], "error: --json and a file cannot both go to standard output"),
         (
             ["--summary", "--json"],
             "--summary does nothing with --json, which has the table",

@@ -223,7 +223,7 @@ def test_standard_output(capfdbinary: pytest.CaptureFixture[bytes], folder: Path
     assert run(["init", "n.prototxt", "-o", "-", "--json"]) == 2
     said = capfdbinary.readouterr()
     assert said.out == b""
-    assert b"--json and -o - both print; give the output a file" in said.err
+    assert b"--json and a file cannot both go to standard output" in said.err
 
 
 TWO = NET.replace('name: "ip"', 'name: "other"')

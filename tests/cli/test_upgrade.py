@@ -241,7 +241,7 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["upgrade", "old.prototxt"]) == 2
     assert "missing option -o/--output, or --dry-run" in capsys.readouterr().err
     assert run(["upgrade", "old.prototxt", "-o", "-", "--json"]) == 2
-    assert "--json and -o - both print; give the output a file" in capsys.readouterr().err
+    assert "--json and a file cannot both go to standard output" in capsys.readouterr().err
 
 
 def test_convert_upgrades_a_v0_net_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
