@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import shutil
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -604,10 +605,19 @@ def test_a_net_of_stages() -> None:
         ns.Net("staged.prototxt", phase="tset")
 
 
-def test_edit_and_transplant_say_what_they_take() -> None:
+def test_verbs_say_what_they_take() -> None:
     pair = ("two.prototxt", "two.caffemodel")
-    with opened() as net, pytest.raises(TypeError, match="an open net has its weights"):
-        ns.edit(net, "two.caffemodel", "conv[1]=4")
+    takers: list[Callable[..., Any]] = [ns.convert, ns.export_onnx, ns.inspect, ns.edit]
+    with opened() as net:
+        net.params["conv"][1][0] += 1
+        for take in takers:
+            with pytest.raises(TypeError) as caught:
+                take(net, "two.caffemodel")
+            assert str(caught.value) == "an open net has its weights; found others, expected none"
+    takers.append(ns.init)
+    for take in takers:
+        with pytest.raises(TypeError, match="found 7, expected a prototxt or an open net"):
+            take(7)
     with pytest.raises(ns.SurgeryError, match="found no operation"):
         ns.edit(*pair)
     for wrong in ("two.prototxt", ("two.prototxt",), None):

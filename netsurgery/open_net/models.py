@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from netsurgery.open_net.net import Net
 
-__all__ = ["AnyModel", "check_model", "is_net", "open_model"]
+__all__ = [
+    "AnyModel",
+    "check_model",
+    "check_net",
+    "is_net",
+    "open_model",
+    "open_net_and_weights",
+]
 
 #: An open net, whose present params count, or a prototxt and its weights.
 AnyModel: TypeAlias = "Net | tuple[AnyPath, AnyPath | None]"
@@ -31,6 +38,12 @@ def is_net(value: object) -> TypeIs[Net]:
     from netsurgery.open_net.net import Net
 
     return isinstance(value, Net)
+
+
+def check_net(net: object) -> None:
+    """Raise TypeError for what is neither a prototxt nor an open net."""
+    if not isinstance(net, (str, Path)) and not is_net(net):
+        raise TypeError(f"found {net!r}, expected a prototxt or an open net")
 
 
 def check_model(model: object) -> None:
@@ -48,3 +61,23 @@ def open_model(stack: ExitStack, model: AnyModel, state: NetState) -> NetWithWei
     if isinstance(model, tuple):
         return stack.enter_context(NetWithWeights.open(*model, state))
     return stack.enter_context(model.present_model())
+
+
+def open_net_and_weights(
+    stack: ExitStack,
+    net: Net | AnyPath,
+    weights: AnyPath | None,
+    state: NetState,
+    *,
+    finite: bool = False,
+) -> NetWithWeights:
+    """The same of a verb's first two arguments: a prototxt and its weights, or an open net alone.
+
+    finite: see `Net.present_model`. Raises TypeError for an open net with other weights.
+    """
+    check_net(net)
+    if isinstance(net, (str, Path)):
+        return stack.enter_context(NetWithWeights.open(net, weights, state))
+    if weights is not None:
+        raise TypeError("an open net has its weights; found others, expected none")
+    return stack.enter_context(net.present_model(finite=finite))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options
@@ -20,6 +19,7 @@ from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.convolution.weights import WeightsMatch, match_weights
 from netsurgery.verbs.convert_result import Conversion
@@ -81,15 +81,12 @@ def convert(
 
     Raises SurgeryError naming each layer that stands in the way and why, or where the outputs
     differ; PrototxtError; NetError, also for weights that lack a layer's params; FormatError,
-    OutputError, EngineError. Nothing is written then.
+    OutputError, EngineError; TypeError for an open net with other weights. Nothing is written then.
     """
     if input_size is not None and map_size is not None:
         raise SurgeryError("input_size and map_size exclude each other; give one of them")
     with ExitStack() as stack:
-        if isinstance(net, (str, Path)):
-            model = stack.enter_context(NetWithWeights.open(net, weights, state))
-        else:
-            model = stack.enter_context(net.present_model(finite=True))
+        model = open_net_and_weights(stack, net, weights, state, finite=True)
         plan = plan_convolution(
             model.net,
             suffix=suffix,

@@ -17,7 +17,7 @@ from netsurgery.io.name_list import as_names
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
-from netsurgery.open_net.models import is_net
+from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.surgery.edit.changes import Step
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.write import EditPaths, output_files, write_edit
@@ -193,15 +193,10 @@ def edit(
     OutputError, and TypeError for an open net with other weights; nothing is written then.
     """
     words = as_names(operations, "operations")
-    if is_net(net) and weights is not None:
-        raise TypeError("an open net has its weights; found others, expected none")
-    if not words:
-        raise SurgeryError("found no operation, expected one at least, such as 'fold'")
     with ExitStack() as stack:
-        if is_net(net):
-            model = stack.enter_context(net.present_model(finite=True))
-        else:
-            model = stack.enter_context(NetWithWeights.open(net, weights, state))
+        model = open_net_and_weights(stack, net, weights, state, finite=True)
+        if not words:
+            raise SurgeryError("found no operation, expected one at least, such as 'fold'")
         result = Edit(plan_edit(model, words), model, stack.pop_all())
     if dry_run:
         result.plan_outputs(weights_out, prototxt_out)

@@ -23,6 +23,7 @@ from netsurgery.net.needed import only_needed, require_blobs
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
+from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.verbs.open_result import OpenResult
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def export_onnx(
     input data: [batch, 1, 32, 32]; output prob: [batch, 11]; wrote digits.onnx
 
     Raises NetsurgeryError for a layer that ONNX has no words for, FormatError, NetError for weights
-    that lack a layer's params, OutputError; nothing is written then.
+    that lack a layer's params, OutputError, and TypeError for an open net with other weights;
+    nothing is written then.
     """
     if output is not None:
         checked_name(output)
@@ -182,10 +184,7 @@ def export_onnx(
     from netsurgery.export.onnx import export_net
 
     with ExitStack() as stack:
-        if isinstance(net, (str, Path)):
-            model = stack.enter_context(NetWithWeights.open(net, weights, state))
-        else:
-            model = stack.enter_context(net.present_model(finite=True))
+        model = open_net_and_weights(stack, net, weights, state, finite=True)
         require_blobs(model.net, names)
         needed = declare_inputs(only_needed(model.net, names) if names else model.net)
         files = NetWithWeights(needed, model.weights)

@@ -25,6 +25,7 @@ from netsurgery.net.shared_params import Param
 from netsurgery.net.state import TEST, NetState
 from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.open_net.arguments import AnyPath, as_path
+from netsurgery.open_net.models import check_net
 from netsurgery.surgery.fillers import fill
 from netsurgery.surgery.initial_params import InitialParam, InitialPlan, plan_initial_params
 from netsurgery.surgery.plan import Refusal, refuse
@@ -230,6 +231,7 @@ def init(
     """
     if not isinstance(seed, int) or seed < 0:
         raise SurgeryError(f"seed {seed!r}: expected a whole number from 0")
+    check_net(net)
     read = NetDefinition.read(net, state) if isinstance(net, (str, Path)) else net.view
     definition = read.at(input_shapes)
     with ExitStack() as stack:

@@ -21,7 +21,7 @@ from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import Shapes, givable, infer
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.open_net.models import is_net, open_model
+from netsurgery.open_net.models import open_net_and_weights
 from netsurgery.verbs.inspect_result import Inspection, LayerReport, UnknownShapes
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def inspect(
     ('conv1', ((1, 16, 28, 28),), ((16, 1, 5, 5), (16,)))
 
     Raises PrototxtError, NetError for a size that fits no input and for a shape of a blob that
-    takes none, CaffemodelError.
+    takes none, CaffemodelError, and TypeError for an open net with other weights.
     """
     from netsurgery.formats.prototxt import is_prototxt
 
-    if weights is None and not is_net(net) and not is_prototxt(Path(net)):
+    if weights is None and isinstance(net, (str, Path)) and not is_prototxt(Path(net)):
         if sizes or input_shapes or fields:
             raise NetError(f"{net}: weights alone have no sizes and fields; give a prototxt too")
         with open_weights(net) as alone:
@@ -83,7 +83,7 @@ def inspect(
         sizes = [NewInputSize(name, _dims(name, dims)) for name, dims in sizes.items()]
     whole = {blob: tuple(shape) for blob, shape in (input_shapes or {}).items()}
     with ExitStack() as stack:
-        model = open_model(stack, net if is_net(net) else (net, weights), state)
+        model = open_net_and_weights(stack, net, weights, state)
         return inspect_net(
             model,
             sizes=sizes,
