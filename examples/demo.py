@@ -1,4 +1,7 @@
-"""The two jobs of netsurgery on the bundled net and picture; what comes out stays in demo/."""
+"""The two jobs of netsurgery on the bundled net and picture; what comes out stays in demo/.
+
+It goes elsewhere with the name of a new folder: ``demo.py FOLDER``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The one folder that is cleared first.
+DEMO = ROOT / "demo"
 PROTOTXT = "prototxt/digits_deploy.prototxt"
 WEIGHTS = "models/digits/digits.caffemodel"
 LABELS = "models/digits/digits_labels.txt"
@@ -41,8 +46,12 @@ def netsurgery(*words: str, folder: Path = ROOT, show: bool = True) -> str:
 def main(name: str) -> None:
     """Convert the net, map the picture, and say what to look for."""
     folder = ROOT / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    if folder == DEMO:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir()
+    except OSError as error:
+        sys.exit(f"{folder}: {error.strerror}; expected the name of a new folder")
     convert = ["convert", PROTOTXT, WEIGHTS, "--input-size", "192x288", "--labels", LABELS]
     plan = json.loads(netsurgery(*convert, "-o", name, "--dry-run", "--json", show=False))
     (folder / "digits.diff").write_text(plan["diff"], encoding="utf-8")
@@ -62,4 +71,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    main(sys.argv[1] if len(sys.argv) > 1 else DEMO.name)
