@@ -123,9 +123,9 @@ def planned_outputs(
     """What becomes of netsurgery.toml, and the files to write. Raises OutputError."""
     outcome = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
     files = paths.written(outcome)
-    # In a folder that is still to be made nothing is in the way.
-    if all(path.parent.is_dir() for path in files):
-        check_outputs(files, inputs=model.files, force=True)
+    # In a folder that is still to be made nothing is in the way; only one level is made.
+    to_check = [path for path in files if path.parent.exists() or not path.parent.parent.is_dir()]
+    check_outputs(to_check, inputs=model.files, force=True)
     return outcome, files
 
 

@@ -221,6 +221,18 @@ def test_a_dry_run_refuses_what_the_run_would(
     assert capsys.readouterr().out == ""
 
 
+def test_a_dry_run_refuses_the_folders_that_the_run_would(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for folder in ("no/such", "deploy.prototxt/in"):
+        reason = f"there is no folder {folder}; make it first (mkdir -p)"
+        for more in ([], ["--dry-run"]):
+            assert convert("-o", folder, *more) == 1
+            assert capsys.readouterr() == ("", f"error: {folder}/{WEIGHTS}: {reason}\n")
+        assert new_files() == set()
+    assert convert("-o", "new", "--dry-run") == 0
+
+
 def test_a_prototxt_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     text = Path("deploy.prototxt").read_bytes()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
