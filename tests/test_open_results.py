@@ -90,6 +90,11 @@ def grow(path: str = MODEL) -> None:
         file.write(b"\0")
 
 
+def place(result: Any, stem: str) -> str:
+    """An output of `save`: for a conversion a folder."""
+    return f"{stem}.onnx" if isinstance(result, ns.OnnxExport) else stem
+
+
 def uses_of(result: Any) -> dict[str, Callable[[], Any]]:
     """What needs the result's inputs."""
     uses: dict[str, Callable[[], Any]] = {}
@@ -98,8 +103,31 @@ def uses_of(result: Any) -> dict[str, Callable[[], Any]]:
             uses["net"] = lambda: result.net
     if isinstance(result, ns.Conversion):
         uses["verify"] = result.verify
-    name = "out.onnx" if isinstance(result, ns.OnnxExport) else "out"
-    return {"save": lambda: result.save(name), **uses}
+    return {"save": lambda: result.save(place(result, "out")), **uses}
+
+
+@pytest.mark.parametrize("name", SURGERIES)
+def test_a_result_says_what_it_wrote_and_nothing_else(name: str) -> None:
+    result = SURGERIES[name][0]()
+    unsaved = result.written, str(result), result.to_json()
+    Path("taken").write_bytes(b"")
+    Path("taken.onnx").write_bytes(b"")
+    with pytest.raises(ns.OutputError):
+        result.save(place(result, "taken"))
+    assert (result.written, str(result), result.to_json()) == unsaved
+    assert not result.written
+    written = result.save(place(result, "out"))
+    saved = written, str(result), result.to_json()
+    for refused in (result.save, getattr(result, "plan_outputs", result.save)):
+        with pytest.raises(ns.OutputError):
+            refused(place(result, "taken/none"))
+        assert (result.written, str(result), result.to_json()) == saved
+    if hasattr(result, "plan_outputs"):
+        fresh = SURGERIES[name][0]()
+        for each in (result, fresh):
+            each.plan_outputs(place(result, "planned"))
+        assert (result.written, str(result)) == ((), unsaved[1])
+        assert result.to_json() == fresh.to_json()
 
 
 @pytest.mark.parametrize("name", SURGERIES)

@@ -173,16 +173,16 @@ class Conversion(OpenResult):
         self.check_open()
         if verify:
             check_can_be_verified(self.plan)
-        paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
-        self._written = write_conversion(
+        paths = self._outputs(folder, prototxt_out, weights_out)
+        written = write_conversion(
             self.plan, self._model, self._match, paths,
             settings=self._settings, engine=self._engine,
             force=force, verify=verify, progress=progress,
         )  # fmt: skip
-        self.verification = self._written.verification or self.verification
-        self._outcome = self._written.settings
+        self._paths, self._written, self._outcome = paths, written, written.settings
+        self.verification = written.verification or self.verification
         self._output_notes = (self._outcome.note,) if self._outcome.note else ()
-        return self.written
+        return written.files
 
     def plan_outputs(
         self,
@@ -193,11 +193,11 @@ class Conversion(OpenResult):
     ) -> None:
         """Set `paths` to where `save` would write, and say in `notes` what is there already.
 
-        Raises OutputError where it could not.
+        `written` is () again. Raises OutputError where it could not.
         """
-        paths = self._paths = self._outputs(folder, prototxt_out, weights_out)
+        paths = self._outputs(folder, prototxt_out, weights_out)
         outcome, files = planned_outputs(self.plan, self._model, paths, self._settings)
-        self._outcome = outcome
+        self._paths, self._written, self._outcome = paths, None, outcome
         existing = [
             f"{path} exists already; {argument('--force')} replaces it"
             for path in files

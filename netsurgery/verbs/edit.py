@@ -94,11 +94,9 @@ class Edit(OpenResult):
         OutputError; nothing is written then.
         """
         self.check_open()
-        self.paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
-        self.written = write_edit(
-            self.plan, self._model, self.paths, force=force, progress=progress
-        )
-        self._output_notes = ()
+        paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
+        written = write_edit(self.plan, self._model, paths, force=force, progress=progress)
+        self.paths, self.written, self._output_notes = paths, written, ()
         return self.written
 
     def plan_outputs(
@@ -106,11 +104,11 @@ class Edit(OpenResult):
     ) -> None:
         """Set `paths` to where `save` would write, and say in `notes` what exists already.
 
-        Raises OutputError where it could not.
+        `written` is () again. Raises OutputError where it could not.
         """
-        self.paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
-        files = output_files(self.plan, self.paths)
-        self._output_notes = existing_outputs(files, self._model.files)
+        paths = self._outputs(as_path(weights_out), as_path(prototxt_out))
+        notes = existing_outputs(output_files(self.plan, paths), self._model.files)
+        self.paths, self.written, self._output_notes = paths, (), notes
 
     def _outputs(self, weights: Path | None, prototxt: Path | None) -> EditPaths | None:
         path = self.plan.net.prototxt.path

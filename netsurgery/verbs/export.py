@@ -108,8 +108,8 @@ class OnnxExport(OpenResult):
         location = linked_location(self._model.path, path) if linked else None
         segments = self._exported.segments(location)
         with outputs:
-            self.size = outputs[path].write_segments(segments, progress)
-        self.path, self.written = path, (str(path),)
+            size = outputs[path].write_segments(segments, progress)
+        self.path, self.size, self.written = path, size, (str(path),)
         return self.written
 
     def to_json(self) -> dict[str, Any]:

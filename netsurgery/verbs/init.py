@@ -96,12 +96,12 @@ class Initialization(OpenResult):
         nothing is written then.
         """
         self.check_open()
-        self.path = Path(weights)
+        path = Path(weights)
         with Outputs(
-            [self.path], inputs=self._model.files, force=force, stdout=True, repeatable=True
+            [path], inputs=self._model.files, force=force, stdout=True, repeatable=True
         ) as outputs:
-            self._bytes = self._write(outputs[self.path], progress)
-        self.written = (str(self.path),)
+            size = self._write(outputs[path], progress)
+        self.path, self._bytes, self.written = path, size, (str(path),)
         return self.written
 
     def _write(self, output: OutputFile, progress: OnBytes | None = None) -> int:

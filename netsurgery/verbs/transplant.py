@@ -43,9 +43,9 @@ __all__ = ["Transplantation", "planned_transplant", "transplant", "write_transpl
 class Transplantation(OpenResult):
     """What a transplant does to each param, and the target net with its new params.
 
-    weights: where they go, None as long as they go nowhere. size: the bytes written, seconds: the
-    time it took; None where nothing was written. The inputs' weights stay open until this is
-    closed or collected.
+    weights: where they go, None as long as they go nowhere. written: the file written last, () for
+    none; size: its bytes, seconds: the time it took, None where nothing was written. The inputs'
+    weights stay open until this is closed or collected.
 
     >>> import netsurgery as ns
     >>> source = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -60,6 +60,7 @@ class Transplantation(OpenResult):
         super().__init__(source, plan.source.model, plan.target.model)
         self.plan = plan
         self.weights: Path | None = None
+        self.written: tuple[str, ...] = ()
         self.size: int | None = None
         self.seconds: float | None = None
         self._output_notes: tuple[str, ...] = ()
@@ -78,11 +79,6 @@ class Transplantation(OpenResult):
     def notes(self) -> tuple[str, ...]:
         """What the user should know."""
         return (*self.plan.notes, *self._output_notes)
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """The file written last, () for none."""
-        return () if self.size is None else (str(self.weights),)
 
     @cached_property
     def net(self) -> Net:
@@ -109,21 +105,22 @@ class Transplantation(OpenResult):
         nothing is written then.
         """
         self.check_open()
-        self.weights = as_path(weights_out) or self._default()
+        weights = as_path(weights_out) or self._default()
         started = time.monotonic()
-        self.size = write_transplant(self.plan, self.weights, force=force, progress=progress)
+        self.size = write_transplant(self.plan, weights, force=force, progress=progress)
         self.seconds = time.monotonic() - started
-        self._output_notes = ()
+        self.weights, self.written, self._output_notes = weights, (str(weights),), ()
         return self.written
 
     def plan_outputs(self, weights_out: AnyPath | None = None) -> None:
         """Set `weights` to where `save` would write, and say in `notes` if it exists already.
 
-        Raises OutputError where it could not.
+        `written` is () again. Raises OutputError where it could not.
         """
-        self.weights = as_path(weights_out) or self._default()
+        weights = as_path(weights_out) or self._default()
         inputs = [*self.plan.source.model.files, *self.plan.target.model.files]
-        self._output_notes = existing_outputs([self.weights], inputs)
+        self._output_notes = existing_outputs([weights], inputs)
+        self.weights, self.written, self.size, self.seconds = weights, (), None, None
 
     def _default(self) -> Path:
         target = self.plan.target.model
@@ -162,11 +159,11 @@ class Transplantation(OpenResult):
             "weights": None if self.weights is None else str(self.weights),
             "bytes": self.size,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
-            "dry_run": self.size is None,
+            "dry_run": not self.written,
         }
 
     def __str__(self) -> str:
-        wrote = "" if self.size is None else f"; wrote {self.weights}"
+        wrote = f"; wrote {self.written[0]}" if self.written else ""
         return f"{self.plan}{wrote}"
 
     def _repr_html_(self) -> str:

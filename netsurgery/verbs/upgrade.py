@@ -114,13 +114,12 @@ class Upgrade(OpenResult):
         Raises OutputError; nothing is written then.
         """
         self.check_open()
-        self.output = Path(output)
         if self._text is not None and str(output) == STDOUT:
             print_text(self._encoded())
         else:
             with Outputs([output], inputs=[self.path], force=force, stdout=True) as outputs:
                 self._write(outputs[output], progress)
-        self.written = (str(output),)
+        self.output, self.written = Path(output), (str(output),)
         return self.written
 
     def _write(self, output: OutputFile, progress: Callable[[int, int], None] | None) -> None:
