@@ -19,6 +19,7 @@ from netsurgery.formats.weights import WeightsBlob, numbers, write_weights
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.io.targets import STDOUT, check_outputs
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shared_params import Param
@@ -242,6 +243,8 @@ def init(
     if weights_out is not None and not dry_run:
         result.save(weights_out, force=force, progress=progress)
     elif weights_out is not None:
+        if str(weights_out) != STDOUT:
+            check_outputs([weights_out], inputs=model.files, force=True)
         result.path = Path(weights_out)
     return result
 

@@ -18,7 +18,7 @@ from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.reader import Reader
 from netsurgery.io.table import Column, Table
-from netsurgery.io.targets import STDOUT
+from netsurgery.io.targets import STDOUT, check_outputs
 from netsurgery.io.terminal import print_text
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.open_result import OpenResult
@@ -225,5 +225,7 @@ def upgrade(
     if output is not None and not dry_run:
         result.save(output, force=force, progress=progress)
     elif output is not None:
+        if str(output) != STDOUT:
+            check_outputs([output], inputs=[path], force=True)
         result.output = Path(output)
     return result

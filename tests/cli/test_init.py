@@ -121,6 +121,21 @@ def test_json_and_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["bytes"] == Path("n.caffemodel").stat().st_size
 
 
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("no/n.caffemodel", "there is no folder no; make it first (mkdir -p)"),
+        ("n.prototxt", "is an input too (n.prototxt); give the output another name"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(
+    output: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ([], ["--dry-run"]):
+        assert init("-o", output, "--force", *more) == 1
+        assert capsys.readouterr() == ("", f"error: {output}: {reason}\n")
+
+
 def test_every_refusal_is_reported_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     text = NET.replace('"xavier"', '"xaver"').replace("bias_term: false", "weight_filler { "
     'type: "uniform" sparse: 1 } bias_term: false')  # fmt: skip

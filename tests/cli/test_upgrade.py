@@ -126,6 +126,23 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(capsys: pytest.CaptureFixtu
     assert sorted(os.listdir()) == ["old.caffemodel", "old.prototxt"]
 
 
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("no/new", "there is no folder no; make it first (mkdir -p)"),
+        ("{}", "is an input too ({}); give the output another name"),
+    ],
+)
+@pytest.mark.parametrize("old", ["old.prototxt", "old.caffemodel"])
+def test_a_dry_run_refuses_what_the_run_would(
+    old: str, output: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, reason = output.format(old), reason.format(old)
+    for more in ([], ["--dry-run"]):
+        assert run(["upgrade", old, "-o", output, "--force", *more]) == 1
+        assert capsys.readouterr() == ("", f"error: {output}: {reason}\n")
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["upgrade", "old.prototxt", "--dry-run", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
