@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import netsurgery as ns
+from netsurgery.open_net import arrays
 
 NET, MODEL, PICTURE = "net.prototxt", "net.caffemodel", "canvas.png"
 EMBEDDED = ns.EngineOptions("embedded")
@@ -224,6 +225,22 @@ def test_what_is_not_finite_is_looked_at_and_never_written(value: float) -> None
         net.params["ip1"][1][3] = 0
         for use in writers:
             use(net)
+
+
+@pytest.mark.parametrize("name", [*OF_PARAMS, "onto", "save"])
+def test_params_are_compared_with_the_file_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    differ = arrays.bytes_differ
+
+    def counted(*pair: Any) -> bool:
+        compared.append(pair)
+        return differ(*pair)
+
+    monkeypatch.setattr(arrays, "bytes_differ", counted)
+    with changed() as net:
+        held = net.params["ip1"][1], net.params["conv1"][0]
+        USES[name](net)
+    assert len(compared) == len(held)
 
 
 def results() -> list[Any]:

@@ -286,8 +286,9 @@ class Net(Closeable):
             raise NetError(
                 f"{self._view.prototxt.path}: opened without weights, so that none can be saved"
             )
-        self._store.insist_finite()
-        change = self._store.change()
+        changed = self._store.changed()
+        self._store.insist_finite(changed)
+        change = self._store.change(changed)
         plan = EditPlan(self._view, self._view, (), dict(change.layers), {}, ())
         write_edit(plan, self._model, EditPaths(Path(weights), as_path(prototxt)), force=force)
 
@@ -301,12 +302,13 @@ class Net(Closeable):
         finite, values became NaN or infinite.
         """
         self._model.check_unchanged()
-        if self._store is None or not self._store.changed():
+        changed = self._store.changed() if self._store is not None else {}
+        if self._store is None or not changed:
             yield self._model
             return
         if finite:
-            self._store.insist_finite()
-        with changed_model(self._model, self._store.change()) as model:
+            self._store.insist_finite(changed)
+        with changed_model(self._model, self._store.change(changed)) as model:
             yield model
 
     def close(self) -> None:

@@ -92,8 +92,8 @@ class Store:
     def _stored(self, owner: tuple[str, int]) -> Array:
         return self.original.peek_alone(*owner)
 
-    def change(self) -> ModelChange:
-        """What the changed params come to in the file of weights.
+    def change(self, changed: Mapping[tuple[str, int], Array]) -> ModelChange:
+        """What the `changed` params come to in the file of weights.
 
         Raises CaffemodelError where the file has changed.
         """
@@ -101,14 +101,14 @@ class Store:
 
         self.model.check_unchanged()
         work = EditSession(self.model)
-        work.arrays = {**self.changed()}
+        work.arrays = {**changed}
         return ModelChange(self.model.net, layer_changes(work))
 
-    def insist_finite(self) -> None:
-        """Raise NetError where a param has values NaN or infinite that are finite in the file."""
+    def insist_finite(self, changed: Mapping[tuple[str, int], Array]) -> None:
+        """Raise NetError where one of these has values NaN or infinite, finite in the file."""
         import numpy as np
 
-        for (layer, index), array in self.changed().items():
+        for (layer, index), array in changed.items():
             was = np.isfinite(self.original.peek_alone(layer, index))
             bad = int(np.count_nonzero(was & ~np.isfinite(array)))
             if bad:
