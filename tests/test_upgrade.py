@@ -211,6 +211,33 @@ def test_a_net_of_today_is_left_alone(repo_root: Path) -> None:
         )
 
 
+def test_a_text_is_parsed_once_as_it_was_and_once_as_it_becomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    today = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }'
+    old = 'input: "x" input_shape { dim: 1 dim: 2 }'
+    marked = f"\ufeff{today}"
+    path, texts = tmp_path / "net.prototxt", []
+    parse = Prototxt.parse
+
+    def counted(text: str, path: str = "<text>") -> Prototxt:
+        texts.append(text)
+        return parse(text, path)
+
+    monkeypatch.setattr(Prototxt, "parse", counted)
+    for text, parsed in (
+        (today, [today]),
+        (marked, [marked]),
+        (old, [old, upgraded(old)]),
+    ):
+        texts.clear()
+        path.write_text(text, encoding="utf-8")
+        with upgrade(path) as result, result.net as net:
+            assert net.view.prototxt.bom is False
+            assert net.shapes().blobs == {"x": (1, 2)}
+        assert texts == parsed
+
+
 def test_a_byte_order_mark_is_said_and_not_written() -> None:
     plan = plan_upgrade(Prototxt.parse('\ufefflayer { name: "x" }'))
     assert list(map(str, plan.changes)) == [

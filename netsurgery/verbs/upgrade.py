@@ -84,9 +84,13 @@ class Upgrade(OpenResult):
     @property
     def text(self) -> str:
         """The new prototxt. Raises NetError for a caffemodel."""
+        return self._planned_text.text
+
+    @property
+    def _planned_text(self) -> TextUpgrade:
         if self._text is None:
             raise NetError(f"{self.path}: a caffemodel alone has no prototxt")
-        return self._text.text
+        return self._text
 
     @cached_property
     def net(self) -> Net:
@@ -97,8 +101,7 @@ class Upgrade(OpenResult):
         from netsurgery.open_net.net import Net
 
         self.check_open()
-        prototxt = Prototxt.parse(self.text, str(self.path))
-        return Net.of_model(NetWithWeights(NetDefinition.of(prototxt, TEST)))
+        return Net.of_model(NetWithWeights(NetDefinition.of(self._planned_text.result, TEST)))
 
     def save(
         self,
@@ -134,8 +137,7 @@ class Upgrade(OpenResult):
         check_upgraded(output.temporary, self._binary)
 
     def _encoded(self) -> bytes:
-        assert self._text is not None
-        return self._text.prototxt.to_bytes(self._text.text)
+        return self._planned_text.prototxt.to_bytes(self.text)
 
     def to_json(self) -> dict[str, Any]:
         """As `netsurgery upgrade --json` prints it."""

@@ -7,7 +7,8 @@ order, indentation and the fields of forks stay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
@@ -31,9 +32,11 @@ class TextUpgrade:
     text: str
     changes: tuple[UpgradeStep, ...]
 
-    @property
+    @cached_property
     def result(self) -> Prototxt:
-        """The new text as a document, under the old one's path."""
+        """The new text as a document, under the old one's path; without a byte order mark."""
+        if self.text == self.prototxt.text:
+            return replace(self.prototxt, bom=False)
         return Prototxt.parse(self.text, self.prototxt.path)
 
 
