@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from netsurgery.formats.prototxt import Prototxt, as_file
+from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net.inputs import assume_input, declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import infer
@@ -223,13 +223,6 @@ def test_a_shape_goes_to_the_net_that_has_the_blob() -> None:
     first, second = split_shapes(nets[0], nets[1])
     assert first.state.shapes == (("a", (1,)), ("none", (3,)))
     assert second.state.shapes == (("b", (2,)),)
-
-
-def test_an_edited_text_is_a_file_for_as_long_as_it_is_used() -> None:
-    net = declared('input: "data"\n' + CONV, data=(2, 3, 6, 6))
-    with as_file(net.prototxt) as path:
-        assert path.read_text() == net.prototxt.text
-    assert not path.exists()
 
 
 def _layout(seed: int) -> str:

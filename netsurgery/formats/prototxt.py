@@ -15,8 +15,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +25,12 @@ from netsurgery.formats.schema.index import caffe_fields
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField, parse
 from netsurgery.formats.texttree import respelled
 from netsurgery.io.reader import Reader, open_source, read_head, read_whole
-from netsurgery.io.scratch import scratch_folder
 from netsurgery.io.sniff import HDF5, HEAD, refusal, what_it_is
 from netsurgery.io.terminal import STDIN
 from netsurgery.io.unreadable import unreadable
 
 __all__ = [
     "Prototxt",
-    "as_file",
     "check_is_net",
     "insert_field",
     "is_prototxt",
@@ -127,22 +124,6 @@ class Prototxt:
     def to_bytes(self, text: str | None = None) -> bytes:
         """`text` (default: the document's own) as it is written to a file, never with a BOM."""
         return (self.text if text is None else text).encode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def as_file(prototxt: Prototxt) -> Iterator[Path]:
-    """The prototxt as a file: its own, if it has one of this text without a BOM.
-
-    A file made for it is removed with the context.
-    """
-    path = Path(prototxt.path)
-    if path.is_file() and not prototxt.bom and prototxt.original is None:
-        yield path
-        return
-    with scratch_folder() as folder:
-        plain = folder / (path.name if path.suffix == ".prototxt" else "net.prototxt")
-        plain.write_bytes(prototxt.to_bytes())
-        yield plain
 
 
 def _standard_input() -> bytes:

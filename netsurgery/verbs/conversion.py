@@ -17,7 +17,6 @@ from netsurgery.errors import (
     NetError,
     SurgeryError,
 )
-from netsurgery.formats.prototxt import as_file
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
 from netsurgery.formats.weights import is_hdf5_name, kept_layer, open_weights, write_weights
 from netsurgery.io.files import OutputFile, Outputs
@@ -173,7 +172,7 @@ def write_conversion(
         if outcome.text is not None:
             outputs[paths.settings].write(outcome.text.encode())
         by, note = _move(plan, model, outputs, paths, matched, engine, progress)
-        verification = _verified_outputs(plan, model, outputs, paths, engine) if verify else None
+        verification = _verified_outputs(model, outputs, paths, engine) if verify else None
     seconds = time.monotonic() - started
     return Written(tuple(map(str, files)), by, note, seconds, outcome, verification)
 
@@ -300,7 +299,6 @@ def verify_conversion(
 
 
 def _verified_outputs(
-    plan: ConvolutionPlan,
     model: NetWithWeights,
     outputs: Outputs,
     paths: OutputPaths,
@@ -309,17 +307,14 @@ def _verified_outputs(
     """The same of outputs that have no names yet."""
     new = Path(outputs[paths.prototxt].temporary)
     with (
-        as_file(plan.net.prototxt) as old,
         _weights_as_file(outputs[paths.weights]) as weights,
-        NetWithWeights.open(old, model.path, plan.net.state) as before,
-        NetWithWeights.open(new, weights, plan.net.state) as after,
+        NetWithWeights.open(new, weights, model.net.state) as after,
     ):
         try:
-            return verify_conversion(before, after, options)
+            return verify_conversion(model, after, options)
         except (EffectRefused, EngineFailed, NetError) as error:
             # What is wrong is said of the outputs, by the names that the user knows.
             words = str(error).replace(str(new), str(paths.prototxt))
-            words = words.replace(str(old), plan.net.prototxt.path)
             raise type(error)(words.replace(str(weights), str(paths.weights))) from None
 
 

@@ -20,6 +20,7 @@ import netsurgery as ns
 from netsurgery.cli import run
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.caffemodel import Caffemodel
+from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import read_settings
 from netsurgery.io.files import Outputs
 from netsurgery.verbs.conversion import _save
@@ -142,6 +143,26 @@ def test_the_next_command_runs(
     assert done.returncode == 0, done.stderr
     assert "map" in done.stdout
     assert ("--prototxt" in next_command) is (options == ["-n"])
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_verified_outputs_are_compared_with_the_net_that_was_read(
+    mark: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Path("deploy.prototxt").read_text()
+    Path("deploy.prototxt").write_bytes(mark + old.encode())
+    read, parse = [], Prototxt.parse
+
+    def counted(text: str, path: str = "<text>") -> Prototxt:
+        read.append(text.removeprefix("\ufeff"))
+        return parse(text, path)
+
+    monkeypatch.setattr(Prototxt, "parse", counted)
+    assert convert("-q", "--engine", "embedded") == 0
+    without = read.count(old)
+    read.clear()
+    assert convert("-q", "--force", "--engine", "embedded", "--verify") == 0
+    assert read.count(old) == without
 
 
 def test_nothing_is_written_without_a_place() -> None:

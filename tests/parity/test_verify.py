@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.engines.contract import EngineChoice
 from netsurgery.formats.caffemodel import Caffemodel
 
 pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
@@ -19,6 +21,14 @@ NETS = {
     "lenet": ("models/lenet/lenet.prototxt", "models/lenet/lenet_iter_10000.caffemodel"),
     "det2": ("models/mtcnn/det2.prototxt", "models/mtcnn/det2.caffemodel"),
 }
+V0 = """\
+input: "data" input_dim: [1, 2, 9, 9]
+layers { layer { name: "c" type: "conv" num_output: 4 kernelsize: 3 stride: 2
+  weight_filler { type: "xavier" } } bottom: "data" top: "c" }
+layers { layer { name: "fc" type: "innerproduct" num_output: 3 weight_filler { type: "xavier" } }
+  bottom: "c" top: "fc" }
+layers { layer { name: "prob" type: "softmax" } bottom: "fc" top: "prob" }
+"""
 
 
 def net_files(name: str, request: pytest.FixtureRequest) -> list[str]:
@@ -138,3 +148,20 @@ def test_convert_verifies_in_caffe(
     facts = json.loads(capsys.readouterr().out)["verified"]
     assert facts["same"] is True
     assert facts["engines"]["first"]["description"].startswith("caffe 1.0.0")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("engine", ["caffe", "embedded"])
+def test_a_conversion_of_a_v0_net_is_verified(
+    engine: EngineChoice, mark: str, caffe_python: str, tmp_path: Path
+) -> None:
+    net = tmp_path / "v0.prototxt"
+    net.write_text(mark + V0, encoding="utf-8")
+    ns.init(net, tmp_path / "m.caffemodel")
+    options = ns.EngineOptions(engine, caffe_python=caffe_python)
+    with ns.convert(
+        net, tmp_path / "m.caffemodel", tmp_path / "new", verify=True, engine=options
+    ) as conversion:
+        assert conversion.verification is not None
+        assert conversion.verification.verified
+        assert [each.check.blob for each in conversion.verification.maps] == ["fc", "prob"]
