@@ -68,8 +68,8 @@ def convert(
     net's preprocessing and labels, which the new netsurgery.toml remembers. engine: what moves
     params into files (the numbers are the same) and verifies. verify: run both nets on the same
     input before anything appears. state: in which a prototxt is read; an open net is in its own.
-    force: replace files that exist. dry_run: write nothing all the same. progress: see
-    `Conversion.save`.
+    force: replace files that exist. dry_run: write nothing all the same; not with verify.
+    progress: see `Conversion.save`.
 
     >>> import netsurgery as ns
     >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -85,6 +85,8 @@ def convert(
     """
     if input_size is not None and map_size is not None:
         raise SurgeryError("input_size and map_size exclude each other; give one of them")
+    if verify and dry_run:
+        raise SurgeryError("verify and dry_run exclude each other; give one of them")
     with ExitStack() as stack:
         model = open_net_and_weights(stack, net, weights, state, finite=True)
         plan = plan_convolution(

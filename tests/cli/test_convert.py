@@ -165,6 +165,12 @@ def test_verified_outputs_are_compared_with_the_net_that_was_read(
     assert read.count(old) == without
 
 
+def test_a_plan_that_is_to_be_verified_is_refused() -> None:
+    with pytest.raises(ns.SurgeryError, match="verify and dry_run exclude each other"):
+        ns.convert("deploy.prototxt", "model.caffemodel", "out", verify=True, dry_run=True)
+    assert new_files() == set()
+
+
 def test_nothing_is_written_without_a_place() -> None:
     """The result has the net; what it saves is what the command writes."""
     files = "deploy.prototxt", "model.caffemodel"
