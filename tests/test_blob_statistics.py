@@ -58,6 +58,8 @@ def test_what_is_not_finite_is_counted_apart(tmp_path: Path) -> None:
         measured = statistics(opened.layers[0].blobs[0])
     assert measured.nans == 9
     assert all(map(math.isnan, (measured.min, measured.max, measured.mean, measured.std)))
+    counts = {"count": 9, "zeros": 0, "nans": 9, "infs": 0, "bytes": 36}
+    assert measured.to_json() == dict.fromkeys(("min", "max", "mean", "std")) | counts
 
 
 def apart(folder: Path, first: Array, second: Array, *how: str) -> BlobDistance | None:

@@ -42,6 +42,10 @@ class BlobStatistics:
     infs: int
     bytes: int
 
+    def to_json(self) -> dict[str, float | None]:
+        """The numbers by their names; None for what is not finite."""
+        return {key: value if math.isfinite(value) else None for key, value in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class BlobDistance:

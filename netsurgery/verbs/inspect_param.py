@@ -66,10 +66,6 @@ class ParamInspection(ShortRepr):
 
     def to_json(self) -> dict[str, Any]:
         """What `inspect --param --json` prints; None for what is not finite. Without the values."""
-        statistics = {
-            key: value if math.isfinite(value) else None
-            for key, value in vars(self.statistics).items()
-        }
         return {
             "weights": self.weights,
             "param": self.param,
@@ -77,7 +73,7 @@ class ParamInspection(ShortRepr):
             "index": self.index,
             "type": self.type or None,
             "shape": list(self.shape),
-            "statistics": statistics,
+            "statistics": self.statistics.to_json(),
         }
 
     def __str__(self) -> str:

@@ -50,7 +50,7 @@ class LayerReport(LayerSummary):
         if self.fields:
             record["fields"] = [_field(each) for each in self.fields]
         if self.statistics:
-            record["statistics"] = [_statistics(each) for each in self.statistics]
+            record["statistics"] = [each.to_json() for each in self.statistics]
         return record
 
 
@@ -133,7 +133,7 @@ class Inspection(ShortRepr):
             "another_net": self.another_net or None,
             "notes": list(self.notes),
             "extra_statistics": {
-                name: [_statistics(each) for each in several]
+                name: [each.to_json() for each in several]
                 for name, several in self.extra_statistics.items()
             },
             "total": {
@@ -243,13 +243,6 @@ def _field(field: ReceptiveField | None) -> dict[str, Any] | None:
         return None
     sizes = {key: list(map(float, getattr(field, key))) for key in ("size", "stride", "offset")}
     return {"input": field.input, **sizes, "whole": field.whole}
-
-
-def _statistics(statistics: BlobStatistics) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in vars(statistics).items()
-    }
 
 
 def _value(value: float) -> str:
