@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,22 @@ def test_part_of_a_name_is_no_match(text: str, hint: str) -> None:
     with pytest.raises(FormatError) as error:
         SYNSETS.find(text)
     assert str(error.value) == f"synsets.txt: no label {text!r}; {hint}"
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_what_may_be_meant_is_spelt_and_ordered_as_in_the_file(seed: str) -> None:
+    labels = Labels("l", ("n1 Kit fox, Kit Fix", "n2 KIT fax, Straße"))
+    code = f"from netsurgery.formats.labels import Labels\n{labels!r}.find('kit fex')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.endswith(
+        ": l: no label 'kit fex'; did you mean Kit fox, Kit Fix or KIT fax?\n"
+    )
+    assert labels.find("STRASSE") == labels.find("straße") == 1
 
 
 def test_lines_without_ids() -> None:

@@ -73,7 +73,11 @@ class Labels:
         Raises FormatError for none and, listing them, for several.
         """
         word = text.strip().casefold()
-        matches = [number for number in range(len(self.lines)) if word in self._words(number)]
+        matches = [
+            number
+            for number in range(len(self.lines))
+            if word in map(str.casefold, self._words(number))
+        ]
         if len(matches) == 1:
             return matches[0]
         if not matches:
@@ -86,11 +90,11 @@ class Labels:
             "give the class's number or its whole line"
         )
 
-    def _words(self, number: int) -> set[str]:
-        line = self.lines[number]
+    def _words(self, number: int) -> list[str]:
+        """What finds a class, as the file spells it: its line, its id and its names."""
         identity, names = self._parts[number]
-        words = {line, identity, *(name.strip() for name in names.split(","))}
-        return {word.casefold() for word in words} - {""}
+        words = [self.lines[number], identity, *map(str.strip, names.split(","))]
+        return [word for word in dict.fromkeys(words) if word]
 
 
 def load_labels(labels: Path | tuple[str, ...]) -> Labels:
