@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +27,14 @@ KINDS = {
     b"\xef\xbb\xbf\n<!DOCTYPE html>": "a web page",
     b"<HTML lang=en>": "a web page",
     b"\x1f\x8b\x08": "a gzip file",
+    bz2.compress(b"name"): "a bzip2 file",
+    bz2.compress(b""): "a bzip2 file",
     b"\0" * 257 + b"ustar\x0000": "a tar archive",
+    b"net".ljust(257, b"\0") + b"ustar  \0": "a tar archive",
     b"\x89PNG\r\n\x1a\n": "a PNG picture",
     b"\xff\xd8\xff\xe0": "a JPEG picture",
+    b"RIFF\x24\0\0\0WEBPVP8 ": "a WebP picture",
+    b"\x1c\0\0\0TFL3\0\0": "a TensorFlow Lite model",
     b"\x80\x02}q\0": "a Python pickle",
     varint_field(1, 7) + delimited(2, b"pytorch") + delimited(7, b""): "an ONNX model",
     delimited(1, delimited(1, b"conv1/weights") + delimited(2, b"Const")): "a TensorFlow graph",
@@ -56,6 +62,20 @@ def test_every_reader_says_what_it_is(head: bytes, reader: str, tmp_path: Path) 
     message = str(caught.value)
     assert message.startswith(f"{path}: is {KINDS[head]}")
     assert f"expected {expected}" in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name:  "WEBPNet"\n',
+        "    TFL3 { }\n",
+        "BZh9: 1AY\n",
+        f"# {'-' * 253}: ustar, the tape's\n",
+        f"# {'-' * 253}: ustar  are tapes\n",
+    ],
+)
+def test_text_is_taken_for_nothing_else(text: str) -> None:
+    assert what_it_is(text.encode()) == ""
 
 
 @pytest.mark.parametrize("reader", READERS)
