@@ -19,6 +19,7 @@ from netsurgery.io.files import OutputFile
 from netsurgery.io.reader import Reader, read_head
 from netsurgery.io.segments import FileRange, FileSource, Segment, segments_length
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.sniff import HDF5_SIGNATURE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,6 @@ __all__ = [
     "write_weights",
 ]
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 #: What protobuf, and so Caffe, reads of one file at most.
 _LARGEST_CAFFEMODEL = 2**31 - 1
 
@@ -150,7 +150,7 @@ def open_weights(path: str | Path, shared: Shared | None = None) -> WeightsFile:
 def is_hdf5(path: str | Path) -> bool:
     """Whether the file's content is HDF5; False where it cannot be read."""
     try:
-        return read_head(path, len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+        return read_head(path, len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
     except OSError:  # the real opening reports what is wrong
         return False
 

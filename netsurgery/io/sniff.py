@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["HDF5", "HEAD", "refusal", "what_it_is"]
+__all__ = ["HDF5", "HDF5_SIGNATURE", "HEAD", "refusal", "what_it_is"]
 
 #: How many of a file's first bytes are looked at.
 HEAD = 512
 #: What weights may be as well.
 HDF5 = "an HDF5 file"
+#: What a file of it begins with.
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 class _Kind(NamedTuple):
@@ -60,7 +62,7 @@ _BINARIES = (
     _Kind("a WebP picture", (b"RIFF",), pattern=rb".{8}WEBP"),
     _Kind("a TIFF picture", (b"II*\0", b"MM\0*")),
     _Kind("a PDF file", (b"%PDF-",)),
-    _Kind(HDF5, (b"\x89HDF\r\n\x1a\n",)),
+    _Kind(HDF5, (HDF5_SIGNATURE,)),
     _Kind("a NumPy array (.npy)", (b"\x93NUMPY",)),
     _Kind(
         "a Python pickle",

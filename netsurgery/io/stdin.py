@@ -10,12 +10,12 @@ from pathlib import Path
 from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim
 from netsurgery.io.scratch import scratch_folder
+from netsurgery.io.sniff import HDF5_SIGNATURE
 from netsurgery.io.terminal import STDIN
 
 __all__ = ["stdin_as_file"]
 
 _CHUNK = 1 << 20
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def stdin_as_file(name: str, most: int) -> Iterator[Path]:
                     claim.add(len(chunk))
                     file.write(chunk)
             with path.open("rb") as file:
-                hdf5 = file.read(len(_HDF5)) == _HDF5
+                hdf5 = file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
         except OSError as error:
             raise FormatError(f"{STDIN}: {error.strerror or error}") from error
         yield path.rename(path.with_name(f"{name}.h5")) if hdf5 else path
