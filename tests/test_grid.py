@@ -7,7 +7,8 @@ import pytest
 
 from netsurgery.errors import NetError
 from netsurgery.io.shape_text import shape_text
-from netsurgery.maps.drawing import heat_colors
+from netsurgery.maps import grid
+from netsurgery.maps.drawing import Colors, grey_colors, heat_colors, signed_colors
 from netsurgery.maps.grid import draw_grid, normalized
 
 MARGIN, HEAD = 32, 76
@@ -25,6 +26,25 @@ def test_the_whole_blob_is_one_scale() -> None:
 
 def test_a_constant_blob_is_not_divided_by_nothing() -> None:
     assert normalized(np.full((1, 2, 2), 3, np.float32), 3, 3).tolist() == [[[0, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize("shades", [heat_colors, signed_colors, grey_colors])
+def test_values_outside_the_scale_have_its_ends_colours(shades: Colors) -> None:
+    low, high, middle = shades(np.array([0, 1, 0.5]))
+    outside = shades(np.array([[-3, 7, 0.5, -np.inf, np.inf]]))
+    assert outside.tolist() == [[each.tolist() for each in (low, high, middle, low, high)]]
+
+
+@pytest.mark.parametrize(
+    ("height", "signed", "expected"), [(40, False, 5), (40, True, 4), (1, False, 1), (1, True, 2)]
+)
+def test_a_scale_around_zero_has_a_tick_at_it(
+    height: int, signed: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = []
+    monkeypatch.setattr(grid, "color_bar", lambda *given: ticks.append(given[4]))
+    draw_grid(np.arange(40, dtype=np.float32).reshape(1, 1, 40).repeat(height, 1), "blob", signed=signed)
+    assert ticks == [expected]
 
 
 def test_tiles_in_reading_order_with_gaps() -> None:

@@ -148,23 +148,22 @@ CLASS_COLORS: tuple[Color, ...] = (
 
 def heat_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values in 0..1 (others are clipped) as colours, any shape x 3."""
-    places = np.clip(values, 0.0, 1.0) * (len(_ANCHORS) - 1)
-    return _between(places, _ANCHORS)
+    return _between(values, _ANCHORS)
 
 
 def signed_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values in 0..1 as colours: blue below the middle, red above it, white at it."""
-    places = np.clip(values, 0.0, 1.0) * (len(_SIGNED) - 1)
-    return _between(places, _SIGNED)
+    return _between(values, _SIGNED)
 
 
 def grey_colors(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values in 0..1 as shades from black to white."""
-    return _between(np.clip(values, 0.0, 1.0), ((0, 0, 0), (255, 255, 255)))
+    return _between(values, ((0, 0, 0), (255, 255, 255)))
 
 
-def _between(places: NDArray[Any], anchors: Sequence[Color]) -> NDArray[np.uint8]:
-    """The colours at places counted in anchors, any shape x 3."""
+def _between(values: NDArray[Any], anchors: Sequence[Color]) -> NDArray[np.uint8]:
+    """The colours of values in 0..1 (others are clipped) along the anchors, any shape x 3."""
+    places = np.clip(values, 0.0, 1.0) * (len(anchors) - 1)
     channels = [
         np.interp(places, range(len(anchors)), [anchor[channel] for anchor in anchors])
         for channel in range(3)

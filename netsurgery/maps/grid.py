@@ -113,8 +113,9 @@ def _drawn(
     framed(draw, (_MARGIN, _HEAD, _MARGIN + grid.width, _HEAD + grid.height))
     if bar:
         at = (_MARGIN + grid.width + 12, _HEAD)
-        even = 4 if scale.low == -scale.high else 5
-        ticks = even if grid.height >= 120 else even // 2 if scale.low == -scale.high else 1
+        # Of a scale around 0 the middle has a tick.
+        most, few = (4, 2) if scale.low == -scale.high else (5, 1)
+        ticks = most if grid.height >= 120 else few
         color_bar(sheet, at, grid.height, (scale.low, scale.high), ticks, scale.colors)
     return sheet
 
