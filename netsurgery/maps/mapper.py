@@ -123,7 +123,7 @@ def check_model(settings: Settings) -> tuple[Path, Path]:
     """The prototxt and the weights to use. Raises SettingsError where either is missing."""
     if settings.prototxt is None or settings.weights is None:
         missing = [name for name in ("prototxt", "weights") if getattr(settings, name) is None]
-        options = " and ".join(f"--{name} FILE" for name in missing)
+        options = " and ".join(argument(f"--{name} FILE") for name in missing)
         raise SettingsError(
             f"no {' and no '.join(missing)} to use: give {options}, or run where there is a "
             f"{SETTINGS_NAME} (`netsurgery convert` writes one)"

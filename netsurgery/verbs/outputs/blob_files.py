@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import check_outputs
 from netsurgery.io.terminal import printable
+from netsurgery.io.wording import argument
 from netsurgery.verbs.outputs import OUTPUTS
 from netsurgery.verbs.outputs.files import is_folder, make_folder, stems
 
@@ -42,7 +43,7 @@ class BlobFiles:
         keys = [(name, blob) for name in names for blob in blobs]
         for kind, place in outputs.items():
             suffix = OUTPUTS[kind].suffix
-            if not is_folder(f"--{kind}", place, suffix, len(keys), "blobs"):
+            if not is_folder(argument(f"--{kind}"), place, suffix, len(keys), "blobs"):
                 self.paths[kind, names[0], blobs[0]] = place
                 continue
             self.folders.add(place)

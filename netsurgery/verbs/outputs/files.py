@@ -11,6 +11,7 @@ from pathlib import Path
 from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, check_links, check_outputs
+from netsurgery.io.wording import argument
 
 __all__ = ["MapFiles", "WrongOutput", "is_folder", "make_folder", "stems"]
 
@@ -47,7 +48,7 @@ class MapFiles:
         outputs: kind -> the ending of its files, and the name that was given. Raises OutputError,
         and WrongOutput for what contradicts itself.
         """
-        printed = [f"--{kind}" for kind, (_, name) in outputs.items() if name == STDOUT]
+        printed = [argument(f"--{kind}") for kind, (_, name) in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
         files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
@@ -58,8 +59,10 @@ class MapFiles:
 
     def _named(self, images: Sequence[str], kind: str, suffix: str, name: str) -> list[str]:
         if name == STDOUT and len(images) > 1:
-            raise WrongOutput(f"--{kind} -: several images need a folder")
-        if name == STDOUT or not is_folder(f"--{kind}", name, suffix, len(images), "images"):
+            raise WrongOutput(f"{argument(f'--{kind}')} -: several images need a folder")
+        if name == STDOUT or not is_folder(
+            argument(f"--{kind}"), name, suffix, len(images), "images"
+        ):
             return [name]
         self.folders.add(name)
         return [str(Path(name, stem + suffix)) for stem in stems(images)]
