@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from netsurgery.errors import ImageError, MeanError, NetsurgeryError, SettingsError
+from netsurgery.formats.settings import Settings
 from netsurgery.maps.image import Picture
+from netsurgery.maps.mapper import make_transformer
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
 from netsurgery.maps.transformer import Placement, Transformer, place, squeeze_note
@@ -81,10 +83,6 @@ def test_one_mean_for_all_channels() -> None:
     [
         ({"channels": 4}, ImageError, "the net's input has 4 channels; a picture gives 1 (grey) or "
          "3 (RGB)"),
-        ({"channels": 3, "mean": np.zeros(2, np.float32)}, MeanError,
-         "the mean has 2 channels, the net's input 3"),
-        ({"channels": 1, "mean": np.zeros((3, 4, 4), np.float32)}, MeanError,
-         "the mean has 3 channels, the net's input 1"),
         ({"channels": 3, "mean": np.zeros((4, 4), np.float32)}, MeanError,
          "a mean of shape (4, 4); expected C or C x H x W"),
         ({"channels": 1, "channel_swap": (2, 1, 0)}, SettingsError,
@@ -171,6 +169,21 @@ def test_the_net_is_not_handed_the_picture_itself() -> None:
     two, _ = maker.blob(picture(pixels), (6, 8))
     assert np.array_equal(blob, two)
     assert np.array_equal(pixels, RGB)
+
+
+@pytest.mark.parametrize(
+    ("channels", "mean", "said"),
+    [
+        (3, np.zeros(2), "mean 0,0: 2 channels, but the net's input has 3; --mean takes a number a "
+         "channel, one for all, or a file of 3 x height x width"),
+        (1, np.zeros((3, 4, 4)), "mean: 3 channels, but the net's input has 1; --mean takes a "
+         "number a channel, one for all, or a file of 1 x height x width"),
+    ],
+)  # fmt: skip
+def test_a_mean_of_other_channels(channels: int, mean: Any, said: str) -> None:
+    with pytest.raises(MeanError) as error:
+        make_transformer(Settings(mean=mean), channels)
+    assert str(error.value) == said
 
 
 def test_a_mean_lies_under_the_padding_too() -> None:

@@ -245,9 +245,11 @@ class Preprocess:
     """caffe.io.Transformer's steps after resizing, in its order.
 
     Pixels 0..255 become 0..1; channels are taken in the order `channel_swap`; times `raw_scale`;
-    less `mean` (C values, in the net's own order); times `input_scale`.
+    less `mean` (C values, in the net's own order); times `input_scale`. check: raises for an input
+    of a number of channels that these are not for.
     """
 
+    check: Callable[[int], None]
     channel_swap: tuple[int, ...] | None = None
     raw_scale: float = 1.0
     mean: NDArray[np.float32] | None = None
@@ -258,22 +260,15 @@ class Preprocess:
         value, channels = name, shape[1] if len(shape) == 4 else 0
         if not channels:
             raise MeanError(f"input {name} is not N x C x H x W, so pixels cannot be made ready")
+        self.check(channels)
         graph.layer = "preprocess"
         if self.channel_swap is not None:
             order = np.asarray(self.channel_swap, np.int64)
-            if len(order) != channels:
-                raise MeanError(
-                    f"channel_swap names {len(order)} channels, input {name} has {channels}"
-                )
             value = _op(graph, "Gather", value, order, axis=1)
         # The usual 255 undoes the division by 255: pixels stay as they are.
         if self.raw_scale != 255:
             value = _op(graph, "Mul", value, np.float32(self.raw_scale / 255))
         if self.mean is not None:
-            if self.mean.size not in (1, channels):
-                raise MeanError(
-                    f"the mean has {self.mean.size} channels, input {name} has {channels}"
-                )
             value = _op(graph, "Sub", value, self.mean.astype(np.float32).reshape(-1, 1, 1))
         if self.input_scale != 1:
             value = _op(graph, "Mul", value, np.float32(self.input_scale))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["check_mean", "load_mean", "load_mean_for"]
+__all__ = ["check_mean", "check_mean_count", "load_mean", "load_mean_for"]
 
 #: A file, numbers as text, numbers, or an array.
 Mean: TypeAlias = "str | Path | tuple[float, ...] | MeanPicture"
@@ -73,7 +73,7 @@ def load_mean(spec: Mean) -> NDArray[np.float32]:
 def load_mean_for(spec: Mean, channels: int) -> NDArray[np.float32]:
     """The mean that `spec` says, for an input of so many channels. Raises MeanError."""
     mean = load_mean(spec)
-    _check_count(spec, len(mean), channels)
+    check_mean_count(spec, len(mean), channels)
     return mean
 
 
@@ -82,10 +82,11 @@ def check_mean(spec: Mean, channels: int) -> None:
 
     Numbers are only counted, for which numpy is not needed.
     """
-    _check_count(spec, len(spec if isinstance(spec, tuple) else load_mean(spec)), channels)
+    check_mean_count(spec, len(spec if isinstance(spec, tuple) else load_mean(spec)), channels)
 
 
-def _check_count(spec: Mean, count: int, channels: int) -> None:
+def check_mean_count(spec: Mean, count: int, channels: int) -> None:
+    """Raise MeanError for a mean of `count` channels that is not for an input of `channels`."""
     if count in (1, channels):
         return
     name = ",".join(f"{value:g}" for value in spec) if isinstance(spec, tuple) else str(spec)

@@ -100,18 +100,8 @@ class Transformer:
             )
         if self.channel_swap is not None:
             check_channel_swap(self.channel_swap, self.channels)
-        self._check_mean()
-
-    def _check_mean(self) -> None:
-        if self.mean is None:
-            return
-        if self.mean.ndim not in (1, 3):
+        if self.mean is not None and self.mean.ndim not in (1, 3):
             raise MeanError(f"a mean of shape {self.mean.shape}; expected C or C x H x W")
-        alone = self.mean.shape == (1,)  # one value for all channels
-        if self.mean.shape[0] != self.channels and not alone:
-            raise MeanError(
-                f"the mean has {self.mean.shape[0]} channels, the net's input {self.channels}"
-            )
 
     def plain_note(self) -> str:
         """What to say where a color net is fed pixels as they are; "" for any preprocessing."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from netsurgery.errors import PrototxtError, SettingsError
-from netsurgery.formats.mean import load_mean
+from netsurgery.formats.mean import check_mean_count, load_mean
+from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.formats.settings import Settings, as_settings
 from netsurgery.io.files import Outputs
 from netsurgery.io.name_list import as_names
@@ -217,15 +218,23 @@ def _preprocess(settings: Settings) -> Preprocess:
     """The settings' steps; a mean for every pixel becomes one for every channel."""
     from netsurgery.export.onnx import Preprocess
 
-    mean = None
-    if settings.mean is not None:
-        values = load_mean(settings.mean)
-        mean = values.mean(axis=(1, 2), dtype="f8") if values.ndim == 3 else values
+    mean = None if settings.mean is None else load_mean(settings.mean)
     if settings.raw_scale == 0 or settings.input_scale == 0:
         raise SettingsError(f"{settings.path}: a scale of 0 leaves nothing of a picture")
+
+    def check(channels: int) -> None:
+        settings.check_preset(channels)
+        if settings.channel_swap is not None:
+            check_channel_swap(settings.channel_swap, channels)
+        if settings.mean is not None and mean is not None:
+            check_mean_count(settings.mean, len(mean), channels)
+
+    if mean is not None and mean.ndim == 3:
+        mean = mean.mean(axis=(1, 2), dtype="f8").astype("f4")
     return Preprocess(
+        check,
         channel_swap=settings.channel_swap,
         raw_scale=1.0 if settings.raw_scale is None else settings.raw_scale,
-        mean=None if mean is None else mean.astype("f4"),
+        mean=mean,
         input_scale=1.0 if settings.input_scale is None else settings.input_scale,
     )

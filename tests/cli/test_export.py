@@ -203,9 +203,13 @@ def test_channels_and_means_of_colour(folder: Path) -> None:
     [
         (
             "channel_swap = [2, 1, 0]",
-            "channel_swap names 3 channels, input data has 1",
+            "channel swap 2,1,0: the net's input has one channel; leave it out",
         ),
-        ("mean = [1.0, 2.0]", "the mean has 2 channels, input data has 1"),
+        (
+            "mean = [1.0, 2.0]",
+            "mean 1,2: 2 channels, but the net's input has 1; --mean takes a number a channel, "
+            "one for all, or a file of 1 x height x width",
+        ),
         ("raw_scale = 0.0", "{folder}/netsurgery.toml: a scale of 0 leaves nothing of a picture"),
     ],
 )
@@ -237,6 +241,11 @@ def test_standard_input_has_no_settings(
             "ready; give the prototxt as a file, or leave out --with-preprocess\n"
         )
         assert not os.path.exists("net.onnx")
+
+
+def test_a_preset_of_other_nets() -> None:
+    with pytest.raises(ns.SettingsError, match="preset mobilenet is of nets with a color input"):
+        ns.export_onnx(*CLASSIFIER, preprocess=ns.Settings(preprocess="mobilenet"))
 
 
 def test_an_output_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
