@@ -9,7 +9,7 @@ from golden import V2
 
 from netsurgery.engines.model_file import check_model, check_params, check_saved
 from netsurgery.errors import CaffemodelError, EngineFailed, NetsurgeryError
-from netsurgery.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 
 NAME = b"\n\x03net"
 LAYER = b"\xa2\x06\x02\n\x00"
@@ -120,7 +120,8 @@ def checked(path: Path, text: str, model: bytes = V2, name: str = "ip1", more: s
     net.write_text(text.replace("NAME", name).replace("MORE", more))
     path.write_bytes(model)
     try:
-        check_params(NetDefinition.read(net), path)
+        with NetWithWeights.open(net, path) as opened:
+            check_params(opened)
     except NetsurgeryError as error:
         return str(error).replace(str(net), "NET").replace(str(path), "MODEL")
     return ""

@@ -19,7 +19,7 @@ from netsurgery.formats.weights import is_hdf5, is_hdf5_name
 from netsurgery.io.segments import FileSource
 from netsurgery.io.wire import WireReader
 from netsurgery.io.wording import argument
-from netsurgery.net.net import NetDefinition, Shape
+from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_sources import ParamSources
 
@@ -49,34 +49,33 @@ def check_model(path: Path) -> None:
             raise CaffemodelError("this has no layers, so no weights", path=str(path))
 
 
-def check_params(net: NetDefinition, weights: Path) -> None:
+def check_params(model: NetWithWeights) -> None:
     """Raise unless the weights hold every param of the net that its fillers do not set.
 
     The index of the weights is read, no more. NetError and PrototxtError name the layer, in the
     embedded engine's words; CaffemodelError says what is wrong with the file, EngineFailed what
     Caffe does not find in HDF5. Caffemodels of V0 are left for Caffe to judge.
     """
-    with NetWithWeights(net, weights) as model:
-        try:
-            model.weights.check_unchanged()
-        except FirstGeneration:
-            return
-        try:
-            params = model.shapes.params
-        except NetsurgeryError:  # names are still compared; Caffe reports shapes
-            params = {}
-        ParamSources(model).check(params)
-        check_found_by_caffe(model)
+    try:
+        model.weights.check_unchanged()
+    except FirstGeneration:
+        return
+    try:
+        params = model.shapes.params
+    except NetsurgeryError:  # names are still compared; Caffe reports shapes
+        params = {}
+    ParamSources(model).check(params)
+    check_found_by_caffe(model)
 
 
-def check_loaded(
-    net: NetDefinition, weights: Path, params: Mapping[str, tuple[Shape, ...]]
-) -> None:
+def check_loaded(model: NetWithWeights, params: Mapping[str, tuple[Shape, ...]]) -> None:
     """Raise NetError where the weights lack a layer that has params in Caffe: see `lacking`.
 
     params: of the net as Caffe has made it, which knows of params that no definition here says.
+    Raises CaffemodelError for weights that have changed since `check_params`.
     """
-    with NetWithWeights(net, weights) as model, contextlib.suppress(FirstGeneration):
+    with contextlib.suppress(FirstGeneration):
+        model.weights.check_unchanged()
         model.refuse_lacking(params)
 
 

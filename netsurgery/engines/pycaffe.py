@@ -27,6 +27,7 @@ from netsurgery.io.unreadable import check_file
 from netsurgery.io.wording import argument
 from netsurgery.net.effects import permitted
 from netsurgery.net.net import NetDefinition
+from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 
 __all__ = [
@@ -223,27 +224,33 @@ class PycaffeEngine(Closeable):
         checked = self.permitted(net)
         if weights is not None:
             check_model(weights)
-            if not partial:
-                check_params(net, weights)
+        with NetWithWeights(net, None if partial else weights) as model:
+            if model.has_weights:
+                check_params(model)
+            loaded = self._loaded(net, load, checked)
+            try:
+                if model.has_weights:
+                    check_loaded(model, loaded.params)
+            except BaseException:
+                loaded.close()
+                raise
+        return loaded
+
+    def _loaded(self, net: NetDefinition, load: _Load, checked: Prototxt) -> CaffeNet:
+        """The net, of which Caffe is given the text `checked`. Raises RefusedToLoad."""
         claim = NetClaim(net, gpu=self._options.gpu is not None)
         confinement = self._confinement = self._confinement or self._confined(load)
         handover, limits = confinement
         number = next(self._net_ids)
         limits.expect(number, claim.bound({}))
-        with handover.prototxt(checked) as text, handover.weights(weights) as values:
+        with handover.prototxt(checked) as text, handover.weights(load.weights) as values:
             try:
                 facts = self._request("load", load.doing, net=number, **load.fields(text, values))
             except EngineFailed as failed:
-                words = str(failed).replace(str(values), str(weights)).replace(str(text), load.path)
-                raise RefusedToLoad(f"{words}{raw_hint(weights)}") from None
-        loaded = CaffeNet(self, number, load.path, facts, claim, confinement)
-        if weights is not None and not partial:
-            try:
-                check_loaded(net, weights, loaded.params)
-            except BaseException:
-                loaded.close()
-                raise
-        return loaded
+                words = str(failed).replace(str(values), str(load.weights))
+                words = words.replace(str(text), load.path)
+                raise RefusedToLoad(f"{words}{raw_hint(load.weights)}") from None
+        return CaffeNet(self, number, load.path, facts, claim, confinement)
 
     def permitted(self, net: NetDefinition) -> Prototxt:
         """The text of the net that Caffe may be given. Raises EffectRefused where there is none."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import netsurgery as ns
 from netsurgery.cli import run
+from netsurgery.engines.pycaffe import open_engine
+from netsurgery.formats.weights import WeightsFile, open_weights
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")
@@ -94,6 +97,37 @@ def test_whatever_would_fill_them(engine: str, filler: str, caffe_python: str) -
             opened.load(Path(MODEL[0]), Path(MODEL[1]))
         with opened.load(Path(WHOLE[0]), Path(WHOLE[1])) as net:
             assert net.forward({}, ["prob"])["prob"].shape == (1, 5)
+
+
+def test_one_look_at_the_weights_before_caffe_loads_and_after(
+    caffe_python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their index is read once; weights that were replaced meanwhile are not judged by it."""
+    write("conv", "value: 1")
+    indexed: list[str] = []
+
+    def counted(path: str, *more: Any) -> WeightsFile:
+        indexed.append(path)
+        return open_weights(path, *more)
+
+    monkeypatch.setattr("netsurgery.net.net_with_weights.open_weights", counted)
+    net, weights = Path(WHOLE[0]), Path(WHOLE[1])
+    with open_engine(ns.EngineOptions(caffe_python=caffe_python)) as engine:
+        engine.load(net, weights).close()
+        assert indexed == [str(weights)]
+        engine.load(net, weights, partial=True).close()
+        engine.load(net).close()
+        assert indexed == [str(weights)]
+        request = engine._request
+
+        def replaced(*words: Any, **fields: Any) -> Any:
+            facts = request(*words, **fields)
+            weights.write_bytes(weights.read_bytes() + b"\xf9\x3f12345678")
+            return facts
+
+        monkeypatch.setattr(engine, "_request", replaced)
+        with pytest.raises(ns.CaffemodelError, match="changed"):
+            engine.load(net, weights)
 
 
 PYTHON_LAYER = """
