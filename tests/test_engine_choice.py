@@ -166,14 +166,20 @@ def test_settings_keep_it(tmp_path: Path) -> None:
         ),
         (
             '[engine]  # quick\nname = "embedded"\n[user]\ntrusted = ["*"]\n',
-            None,
+            '[engine]  # quick\nname = "caffe"\n[user]\ntrusted = ["*"]\n',
         ),
+        ("[engine] # [mine]\n", '[engine] # [mine]\nname = "caffe"\n'),
+        (" [ engine ]\n\n[user]\n", ' [ engine ]\nname = "caffe"\n\n[user]\n'),
+        ('["engine"]\nname = "auto"\n', '["engine"]\nname = "caffe"\n'),
         (
             '[engine]\n# quick\n"name"="embedded"\n[user]\ntrusted = ["*"]\n',
             '[engine]\nname = "caffe"\n# quick\n[user]\ntrusted = ["*"]\n',
         ),
         ('engine.name = "embedded"\n', None),
         ('engine = { name = "embedded" }\n', None),
+        ("engine = {}\n", None),
+        ('[user]\ntrusted = ["""\n/srv\nname = x"""]\n', None),
+        ('[user]\ntrusted = ["""/srv\n[engine]\n/x"""]\n', None),
     ],
 )
 def test_use_keeps_all_other_lines(
@@ -188,7 +194,8 @@ def test_use_keeps_all_other_lines(
     out, err = capsys.readouterr()
     if after is None:
         assert code == 1
-        assert err.startswith(f"error: {path}")
+        expected = "the engine is not a line name = ... under [engine]; edit it by hand"
+        assert err == f"error: {path}: {expected}\n"
         assert path.read_text() == before
         return
     assert (code, err) == (0, "")

@@ -59,17 +59,23 @@ def set_user_engine(engine: EngineChoice | None) -> Path:
     path = user_config()
     if path is None:
         raise SettingsError("there is no home folder for the user's configuration")
-    if _read().get("name") == engine:
+    before = _read()
+    if before.get("name") == engine:
         return path
     lines = read_toml(path).splitlines() if os.path.exists(path) else []
     lines = [line for line in lines if not _NAME.match(line)]
+    after = {key: value for key, value in before.items() if key != "name"}
     if engine is not None:
-        if "[engine]" not in map(str.strip, lines):
+        after["name"] = engine
+        if not any(map(_ENGINE.fullmatch, lines)):
             lines += [*([""] if lines else []), "[engine]"]
-        lines.insert([line.strip() for line in lines].index("[engine]") + 1, f'name = "{engine}"')
+        header = next(at for at, line in enumerate(lines) if _ENGINE.fullmatch(line))
+        lines.insert(header + 1, f'name = "{engine}"')
     text = "".join(f"{line}\n" for line in lines)
-    if parse_keys(path, text, _KEYS).get("name") != engine:  # it is written in another form
-        raise SettingsError(f"{path}: the engine is not on a line of its own; edit it by hand")
+    if not _says(path, text, after):  # it is written in another form
+        raise SettingsError(
+            f"{path}: the engine is not a line name = ... under [engine]; edit it by hand"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,6 +83,14 @@ def set_user_engine(engine: EngineChoice | None) -> Path:
     with Outputs([path], force=True) as outputs:
         outputs[path].write(text.encode())
     return path
+
+
+def _says(path: Path, text: str, values: dict[str, Any]) -> bool:
+    """Whether a configuration of this text, which nobody has written yet, holds the values."""
+    try:
+        return parse_keys(path, text, _KEYS) == values
+    except SettingsError:
+        return False
 
 
 def _read() -> dict[str, Any]:
@@ -108,3 +122,5 @@ def _is_place(value: Any) -> bool:
 _KEYS: Keys = {"user": {"trusted": _places}, **ENGINE_KEYS}
 #: The line of the engine: of the keys that are known only its is called so.
 _NAME = re.compile(r"\s*[\"']?name[\"']?\s*=")
+#: The line that its section begins with.
+_ENGINE = re.compile(r"""\s*\[\s*(["']?)engine\1\s*\]\s*(#.*)?""")
