@@ -279,6 +279,28 @@ def test_large_params_that_are_set_lie_beside_the_graph(
     assert (seen[-1].folder is None) == refuse
 
 
+@pytest.mark.parametrize("name", [b"linked.caffemodel", b"\xff.caffemodel", b"\xff linked"])
+def test_large_params_beside_a_file_that_is_linked_or_oddly_named(
+    engine: EmbeddedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes
+) -> None:
+    """One is set and lies beside the graph; the other is mapped from the file, wherever it is."""
+    monkeypatch.setattr(ort_session, "LARGE", 24)
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(V2)
+    if b"linked" in name:
+        os.link(path, tmp_path / "other.caffemodel")
+    seen = forms(monkeypatch)
+    with engine.load(written(tmp_path, NET), path) as loaded:
+        before = loaded.forward({"data": row(1, 2, 3)}, ["ip1"])["ip1"]
+        loaded.set_param("ip1", 0, 10 * WEIGHT)
+        after = loaded.forward({}, ["ip1"])["ip1"]
+    np.testing.assert_array_equal(before, ip1(row(1, 2, 3)))
+    np.testing.assert_array_equal(after, [[147, 328]])
+    shapes = [(2,), (2, 3)] if seen[-1].folder is None else [(2, 3)]
+    assert sorted(array.shape for array in (seen[-1].values or {}).values()) == shapes
+    assert seen[-1].folder is None or b"\xff" not in name
+
+
 def test_a_name_that_is_no_text(engine: EmbeddedEngine, net: Path, tmp_path: Path) -> None:
     name = os.path.join(os.fsencode(tmp_path), b"\xff.caffemodel")
     Path(os.fsdecode(name)).write_bytes(V2)

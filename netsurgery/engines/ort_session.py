@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from netsurgery.io.terminal import unheard
 from netsurgery.io.wording import argument
 
 if TYPE_CHECKING:
-    from netsurgery.engines.contract import Array
+    from netsurgery.engines.contract import Array, Shape
     from netsurgery.formats.weights import WeightsFile
 
 
@@ -115,22 +115,21 @@ class Session:
             )
 
     def _created(self, graph: Graph, model: WeightsFile | None) -> ort.InferenceSession:
-        graph, arrays = _apart(graph)
-        ranges = [c for c in graph.constants.values() if isinstance(c.data, ExternalData)]
-        if model is None or len(ranges) == len(arrays):
-            return self._opened(_Form(_encoded(graph, "memory"), None, arrays))
+        slim, arrays = _apart(graph)
+        if model is None or not _ranges(graph):
+            return self._opened(_Form(_encoded(slim, "memory"), None, arrays))
         real = os.path.realpath(model.path)
         folder, name = os.path.split(real)
         try:
             real.encode("utf-8")
             watch(real, model.source.size)  # which ONNX Runtime maps
-            return self._opened(_Form(_encoded(graph, name), folder, arrays))
+            return self._opened(_Form(_encoded(slim, name), folder, arrays))
         except (EngineFailed, UnicodeEncodeError):
             # A name or a place that ONNX Runtime refuses (hard links, links inside the path,
             # names that are not UTF-8): hand it the mapped arrays instead. Trouble of the graph
             # itself comes up again.
-            mapped = {**_mapped(graph, model, arrays), **arrays}
-            return self._opened(_Form(_encoded(graph, "weights"), None, mapped))
+            mapped = {**_mapped(graph, model), **arrays}
+            return self._opened(_Form(_encoded(slim, "weights"), None, mapped))
 
     def _opened(self, form: _Form) -> ort.InferenceSession:
         settings = ort.SessionOptions()
@@ -223,16 +222,22 @@ def _apart(graph: Graph) -> tuple[Graph, dict[str, Array]]:
     return replace(graph, constants={**graph.constants, **external}), arrays
 
 
-def _mapped(graph: Graph, model: WeightsFile, apart: Collection[str]) -> dict[str, Array]:
-    """The graph's external data as views of the mapped file, but for those in `apart`."""
+def _ranges(graph: Graph) -> dict[str, tuple[Shape, ExternalData]]:
+    """The shape and the place of each constant that is in the file of weights."""
+    return {
+        name: (constant.shape, constant.data)
+        for name, constant in graph.constants.items()
+        if isinstance(constant.data, ExternalData)
+    }
+
+
+def _mapped(graph: Graph, model: WeightsFile) -> dict[str, Array]:
+    """The constants that are in the file of weights, as views of the mapped file."""
     mapped = model.source.map()
-    arrays = {}
-    for name, constant in graph.constants.items():
-        if isinstance(constant.data, ExternalData) and name not in apart:
-            count, offset = constant.data.length // 4, constant.data.offset
-            flat = np.frombuffer(mapped, "<f4", count, offset)
-            arrays[name] = flat.reshape(constant.shape)
-    return arrays
+    return {
+        name: np.frombuffer(mapped, "<f4", data.length // 4, data.offset).reshape(shape)
+        for name, (shape, data) in _ranges(graph).items()
+    }
 
 
 def _line(error: Exception) -> str:
