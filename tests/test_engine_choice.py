@@ -78,6 +78,18 @@ def test_a_file_that_is_ignored_chooses_nothing(chosen: Any) -> None:
 
 
 @pytest.mark.parametrize("name", RUNNING)
+def test_one_that_cannot_be_read_or_trusted_can_be_gone_round(name: str, chosen: Any) -> None:
+    path = Path("netsurgery.toml")
+    path.write_text('[engine]\nname = "gpu"\n')
+    assert chosen(name, "--ignore-config") == "auto"
+    path.write_text('[engine]\nname = "embedded"\n')
+    path.chmod(0o666)
+    assert chosen(name) == "auto"
+    assert chosen(name, "--ignore-config") == "auto"
+    assert chosen(name, "--trust-config") == "embedded"
+
+
+@pytest.mark.parametrize("name", RUNNING)
 def test_a_configuration_that_cannot_be_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = user_config()
     assert path is not None

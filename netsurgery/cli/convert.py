@@ -18,6 +18,7 @@ from netsurgery.cli.options import (
     output_option,
     quiet_option,
     state_options,
+    trust_option,
 )
 from netsurgery.cli.preprocess_options import preprocess_options
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_notes, echo_table
@@ -85,6 +86,7 @@ __all__ = ["command"]
 )
 @dry_run_option
 @preprocess_options
+@trust_option
 @engine_options
 @json_option
 @quiet_option
@@ -105,6 +107,7 @@ def command(
     verify: bool,
     dry_run: bool,
     preprocess: Settings,
+    trust_config: bool | None,  # of the file that names the engine
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,

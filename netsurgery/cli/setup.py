@@ -17,6 +17,7 @@ from netsurgery.cli.options import (
     output_option,
     quiet_option,
     state_options,
+    trust_option,
 )
 from netsurgery.cli.preprocess_options import LABELS, PRESET, MeanType
 from netsurgery.cli.printing import echo, echo_json, echo_notes, echo_table
@@ -103,6 +104,7 @@ def _preset_options(command: F) -> F:
 )
 @_preset_options
 @state_options
+@trust_option
 @engine_options
 @json_option
 @quiet_option
@@ -118,6 +120,7 @@ def command(
     blob: str | None,
     output_dir: Path | None,
     state: NetState,
+    trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
     quiet: bool,
@@ -143,7 +146,7 @@ def command(
     if (prototxt is None) != (weights is None):
         raise click.UsageError("give the net and its weights, or neither for netsurgery.toml's")
     if prototxt is None or weights is None:
-        prototxt, weights, folder = _configured_net()
+        prototxt, weights, folder = _configured_net(trust_config)
         output_dir = output_dir or folder
     if len(images) != len(classes):
         raise click.UsageError(f"{len(images)} --image and {len(classes)} --class; give as many")
@@ -179,11 +182,11 @@ def command(
         echo(f"wrote {result.path}")
 
 
-def _configured_net() -> tuple[Path, Path, Path]:
+def _configured_net(trust: bool | None) -> tuple[Path, Path, Path]:
     """The net and the weights of the nearest netsurgery.toml, and its folder."""
     from netsurgery.maps.mapper import check_model
 
-    settings = with_found(Settings(), Path(), keys=("prototxt", "weights"))
+    settings = with_found(Settings(), Path(), trust=trust, keys=("prototxt", "weights"))
     prototxt, weights = check_model(settings)
     assert settings.path is not None
     return prototxt, weights, settings.path.parent

@@ -94,7 +94,7 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
 )
 @state_options
 @_for_pictures(pixel_options)
-@_for_pictures(trust_option)
+@trust_option
 @engine_options
 @json_option
 @quiet_option

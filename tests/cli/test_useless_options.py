@@ -90,7 +90,6 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
                 "--raw-scale",
                 "--channel-swap",
                 "--input-scale",
-                "--trust-config",
             )
         },
     },
@@ -177,6 +176,10 @@ USEFUL = [
     ("verify", *PAIR, *PAIR, "--seed", "3"),
     ("setup", *PAIR, "--image", "x", "--class", "1", "--mean", "1,2,3"),
     ("setup", *PAIR, "--image", "x", "--class", "1", "--mean", "1", "--preprocess", "bvlc-mean"),
+    # They are of the file that names the engine, too.
+    ("verify", *PAIR, *PAIR, "--ignore-config"),
+    ("convert", *PAIR, "--ignore-config"),
+    ("setup", *PAIR, "--image", "x", "--class", "1", "--trust-config"),
     ("export", *PAIR, "-o", "o", "--ignore-config", "--with-preprocess"),
     ("diff", "a.prototxt", "b.prototxt", "--strict"),
     ("diff", "n.prototxt", "n.prototxt", "--text", "--phase", "TRAIN"),
