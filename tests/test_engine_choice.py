@@ -89,6 +89,55 @@ def test_one_that_cannot_be_read_or_trusted_can_be_gone_round(name: str, chosen:
     assert chosen(name, "--trust-config") == "embedded"
 
 
+#: Calls that need no netsurgery.toml but for the engine, and those that refuse it by themselves.
+SKIPPING = {
+    "convert": "good.prototxt good.caffemodel -o out --force --layers fc",
+    "verify": "good.prototxt good.caffemodel good.prototxt good.caffemodel",
+    "setup": "good.prototxt good.caffemodel --image grey.png --class 0 --blob prob "
+    "--preprocess scaled -o out --force",
+}
+REFUSING = ["classify-map", "features"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes of files")
+@pytest.mark.parametrize("name", [*SKIPPING, *REFUSING])
+def test_one_that_is_skipped_is_named_once(
+    name: str, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    assert set(RUNNING) == {*SKIPPING, *REFUSING}
+    words = SKIPPING.get(name) or COMMANDS[name][0].replace("NET", "good.prototxt")
+    call = [name, *words.replace("--engine embedded", "").split()]
+    path = folder / "here" / "netsurgery.toml"
+    path.write_text('[engine]\nname = "embedded"\n')
+    path.chmod(0o666)
+
+    def named(code: int, *more: str) -> list[str]:
+        assert run([*call, *more]) == code
+        return [line for line in capsys.readouterr().err.splitlines() if str(path) in line]
+
+    expected = f"{path}: not used, since it can be "
+    (line,) = named(1 if name in REFUSING else 0)
+    label = "error" if name in REFUSING else "note"
+    assert line.startswith(f"{label}: {expected}")
+    assert "--trust-config uses it, --ignore-config goes on without it" in line
+    if name in REFUSING:
+        return
+    assert named(0, "--ignore-config") == named(0, "-q") == []
+    assert named(0, "--trust-config") == named(0, "--engine", "embedded") == []
+    if name == "convert":
+        assert named(0, "--dry-run") == []
+
+
+def test_a_configuration_of_others_is_named_too(capsys: pytest.CaptureFixture[str]) -> None:
+    path = user_config()
+    assert path is not None
+    path.parent.mkdir(parents=True)
+    path.write_text('[engine]\nname = "gpu"\n')
+    path.chmod(0o666)
+    assert run(["verify", *SKIPPING["verify"].split()]) == 0
+    assert capsys.readouterr().err.startswith(f"note: {path}: not used, since ")
+
+
 @pytest.mark.parametrize("name", RUNNING)
 def test_a_configuration_that_cannot_be_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = user_config()

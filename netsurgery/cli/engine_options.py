@@ -11,7 +11,9 @@ import click
 
 from netsurgery.cli.command import ENGINE, WordType, headed, useless
 from netsurgery.cli.options import NumberType
+from netsurgery.cli.printing import echo_notes
 from netsurgery.engines.contract import EFFECTS, EngineChoice, EngineOptions
+from netsurgery.errors import UntrustedError
 
 __all__ = ["engine_hint", "engine_options"]
 
@@ -130,8 +132,9 @@ def engine_options(command: F) -> F:
         verbose: bool,
         **kwargs: Any,
     ) -> Any:
+        configured, skipped = ("auto", ()) if choice else _configured_engine()
         engine = EngineOptions(
-            choice=choice or _configured_engine(),
+            choice=choice or configured,
             caffe_python=caffe_python,
             gpu=gpu,
             timeout=timeout,
@@ -139,7 +142,13 @@ def engine_options(command: F) -> F:
             verbose=verbose,
             allow=frozenset().union(*allow),
         )
-        return command(*args, engine=engine, **kwargs)
+        try:
+            return command(*args, engine=engine, **kwargs)
+        except UntrustedError:
+            skipped = ()  # it says the same
+            raise
+        finally:
+            echo_notes(skipped, err=True)
 
     return wrapped  # type: ignore[return-value]
 
@@ -148,16 +157,16 @@ def engine_options(command: F) -> F:
 _NO_ENGINE = "netsurgery.no_engine"
 
 
-def _configured_engine() -> EngineChoice:
-    """What the files of configuration say where neither option nor variable does."""
+def _configured_engine() -> tuple[EngineChoice, tuple[str, ...]]:
+    """What the files of configuration say where neither option nor variable does, and notes."""
     context = click.get_current_context()
     if context.params.get("dry_run"):  # no engine is started
-        return "auto"
+        return "auto", ()
     from netsurgery.formats.found_settings import chosen_engine
 
-    engine = chosen_engine(Path(), context.params.get("trust_config"))
+    engine, notes = chosen_engine(Path(), context.params.get("trust_config"))
     context.meta[_NO_ENGINE] = engine is None
-    return engine or "auto"
+    return engine or "auto", () if context.params.get("quiet") else notes
 
 
 def engine_hint(description: str, what: str) -> list[str]:

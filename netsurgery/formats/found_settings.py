@@ -7,7 +7,6 @@ behind a link; git has the same rule for its own files (safe.directory).
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,21 +65,27 @@ def load_found(path: Path, trust: bool | None, keys: Collection[str] = ALL_KEYS)
     return Settings(**{key: getattr(settings, key) for key in keys}, path=path)
 
 
-def chosen_engine(start: Path, trust: bool | None = None) -> EngineChoice | None:
+def chosen_engine(
+    start: Path, trust: bool | None = None
+) -> tuple[EngineChoice | None, tuple[str, ...]]:
     """The engine that the nearest netsurgery.toml names, else the user's configuration.
 
-    One that is not trusted chooses none: whoever needs what it says of the net refuses it. Raises
-    SettingsError for either file where it cannot be read.
+    And notes: one that is not trusted chooses none, whoever needs what it says of the net refuses
+    it. Raises SettingsError for either file where it cannot be read.
     """
+    notes: list[str] = []
     path = find_settings(start) if trust is not False else None
     if path is not None:
-        with suppress(UntrustedError):
+        try:
             engine = load_found(path, trust, ["engine"]).engine
             if engine is not None:
-                return engine
-    with suppress(UntrustedError):
-        return user_engine()
-    return None
+                return engine, ()
+        except UntrustedError as error:
+            notes.append(str(error))
+    try:
+        return user_engine(), tuple(notes)
+    except UntrustedError as error:
+        return None, tuple(dict.fromkeys([*notes, str(error)]))
 
 
 def check_trusted(path: Path, settings: Path) -> None:
