@@ -42,7 +42,7 @@ def test_a_scale_around_zero_has_a_tick_at_it(
     height: int, signed: bool, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = []
-    monkeypatch.setattr(grid, "color_bar", lambda *given: ticks.append(given[4]))
+    monkeypatch.setattr(grid, "color_bar", lambda *parts: ticks.append(parts[4]))
     draw_grid(
         np.arange(40, dtype=np.float32).reshape(1, 1, 40).repeat(height, 1), "blob", signed=signed
     )

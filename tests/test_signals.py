@@ -60,7 +60,7 @@ def running(folder: Path, *words: str, before: str = "") -> subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(process, lambda: catches(process.pid, signal.SIGQUIT) is not None)
+    wait_for(process, lambda: catches(process.pid, signal.SIGIO) is not None)  # the last
     return process
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,7 +124,11 @@ def planned_outputs(
     outcome = plan_settings(plan, settings, paths.settings, paths.prototxt, paths.weights)
     files = paths.written(outcome)
     # In a folder that is still to be made nothing is in the way; only one level is made.
-    to_check = [path for path in files if path.parent.exists() or not path.parent.parent.is_dir()]
+    to_check = [
+        path
+        for path in files
+        if os.path.isdir(path.parent) or not os.path.isdir(path.parent.parent)
+    ]
     check_outputs(to_check, inputs=model.files, force=True)
     return outcome, files
 
