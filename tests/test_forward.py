@@ -140,6 +140,13 @@ def test_a_blob_that_holds_nothing_yet() -> None:
             _ = net.blobs["conv"].data
 
 
+def test_an_input_that_is_only_looked_at_leaves_the_results() -> None:
+    with opened() as net:
+        net.forward(blobs="conv")
+        assert not net.blobs["data"].data.any()
+        assert net.blobs["conv"].data[0, :, 0, 0].tolist() == [1, -2, 3]
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -90,7 +90,8 @@ class BlobStore:
         """The blob's array; zeros for an input that was given nothing. Raises BlobMissing."""
         if blob in self._inputs:
             if blob not in self.inputs:
-                self.reshape(blob, self.shape(blob))
+                # The zeros that the net ran with, had it run: what it gave stays.
+                self.inputs[blob] = self._zeros(blob, self.shape(blob))
             return self.inputs[blob]
         if blob not in self.results:
             raise BlobMissing(
@@ -110,15 +111,18 @@ class BlobStore:
         """Give inputs these shapes: all of them, or none where there is no memory."""
         present = self.present
         arrays = {
-            name: empty(shape, "f4", f"{self.path}: input {name!r} of {shape_text(shape)}")
+            name: self._zeros(name, shape)
             for name, shape in shapes.items()
             if present.get(name) != shape
         }
-        for array in arrays.values():
-            array[...] = 0
         self.inputs.update(arrays)
         if arrays:
             self.results.clear()
+
+    def _zeros(self, name: str, shape: Shape) -> Array:
+        array: Array = empty(shape, "f4", f"{self.path}: input {name!r} of {shape_text(shape)}")
+        array[...] = 0
+        return array
 
     def put(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Write arrays to inputs, which take their shapes: all of them, or none.
