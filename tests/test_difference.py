@@ -65,6 +65,8 @@ def in_layer(fields: str) -> str:
         ("n: 0x10", "n: 16"),
         ("b: true", "b: 1"),
         ("b: False", "b: false"),
+        ("b: f", "b: false"),
+        ("b: t", "b: True"),
         ("pooling_param { pool: AVE }", "pooling_param { pool: 1 }"),
         ("include { phase: TRAIN }", "include { phase: 0 }"),
         ("convolution_param { engine: CAFFE }", "convolution_param { engine: 1 }"),

@@ -30,7 +30,8 @@ __all__ = [
 Tree: TypeAlias = "dict[str, list[str | Tree]]"
 FieldValues: TypeAlias = "list[str | Tree]"
 
-_BOOLS = {"true": "true", "True": "true", "t": "true", "false": "false", "False": "false"}
+#: Text format's other words for a bool; none of them is a word of an enum.
+_BOOLS = {"True": "true", "t": "true", "False": "false", "f": "false"}
 #: The two spellings of a bool.
 _SAME = {("true", "1"), ("1", "true"), ("false", "0"), ("0", "false")}
 
