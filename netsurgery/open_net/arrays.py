@@ -64,18 +64,11 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
 class _PrivateSource(FileSource):
     """A file whose mapping can be written to: each page that is becomes the process's own."""
 
-    _private: mmap.mmap | None = None
-
     def map(self) -> mmap.mmap:
         """The whole file, copied on write; the file itself never changes."""
-        if self._private is None:
-            self._private = self._mapped(private=True)
-        return self._private
-
-    def close(self) -> None:
-        """Close the file; arrays that were handed out keep the mapping."""
-        super().close()
-        self._private = None
+        if self._map is None:
+            self._map = self._mapped(private=True)
+        return self._map
 
 
 def open_privately(model: NetWithWeights) -> NetWithWeights:

@@ -68,8 +68,7 @@ class Store:
 
         if self._private is None:
             self._private = EditSession(open_privately(self.model))
-        stored = self._private.peek_alone(layer, index)
-        return (stored if stored.flags.writeable else stored.copy()).view(ParamArray)
+        return self._private.peek_alone(layer, index).view(ParamArray)
 
     def shape(self, layer: str, index: int) -> Shape:
         """A param's shape, without its numbers where the net determines it."""
