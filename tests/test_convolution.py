@@ -387,6 +387,7 @@ def test_a_kept_inner_product_behind_holds_the_input_at_its_size() -> None:
 
 RESHAPED = "reshape_param { shape { dim: 30 dim: -1 } }"
 SCALED = "scale_param { axis: 1 bias_term: true }"
+GATED = "scale_param { axis: 0 }"
 ALLOWED = [
     layer("ReLU", "fc", "fc"),
     layer("PReLU", "fc", "fc"),
@@ -506,7 +507,7 @@ def test_layers_that_may_follow(behind: str) -> None:
             "layer 'Eltwise-p': it joins a map with 's', which does not become one",
         ),
         (
-            SMALL + fc("fc", "data") + fc("g", "data") + layer("Scale", "fc g", "p"),
+            SMALL + fc("fc", "data") + fc("g", "data") + layer("Scale", "fc g", "p", GATED),
             "layer 'Scale-p': a Scale of two bottoms may not treat every position of a map alike",
         ),
         (
@@ -516,7 +517,7 @@ def test_layers_that_may_follow(behind: str) -> None:
         (
             SMALL
             + INPUT.replace("data", "x") % "dim: 5 dim: 2"
-            + layer("Scale", "data x", "s", "scale_param { axis: 0 }")
+            + layer("Scale", "data x", "s", GATED)
             + fc("fc", "s"),
             "input 'x' has 5x2, expected N x C x H x W",
         ),
@@ -634,10 +635,8 @@ def test_params_of_the_size_of_the_input_hold_it() -> None:
 
 
 def test_a_global_pooling_that_gates_the_map_stays() -> None:
-    gate = layer("Pooling", "c", "g", GLOBAL) + layer(
-        "Scale", "c g", "s", "scale_param { axis: 0 }"
-    )
-    planned = plan(SMALL + CONV + gate + fc("fc", "s"))
+    gate = layer("Pooling", "c", "g", GLOBAL) + layer("Flatten", "g", "row")
+    planned = plan(SMALL + CONV + gate + layer("Scale", "c row", "s", GATED) + fc("fc", "s"))
     assert planned.windows == {}
     assert any("'Pooling-g' stays" in note for note in planned.notes)
 
@@ -645,7 +644,8 @@ def test_a_global_pooling_that_gates_the_map_stays() -> None:
 def test_every_gate_of_several_stays() -> None:
     gates = "".join(
         layer("Pooling", source, gate, GLOBAL)
-        + layer("Scale", f"{source} {gate}", top, "scale_param { axis: 0 }")
+        + layer("Flatten", gate, f"{gate}-row")
+        + layer("Scale", f"{source} {gate}-row", top, GATED)
         for source, gate, top in (("c", "g", "s"), ("s", "h", "t"))
     )
     planned = plan(SMALL + CONV + gates + layer("Pooling", "t", "p", GLOBAL) + fc("fc", "p"))

@@ -255,3 +255,11 @@ def test_a_field_that_nobody_knows_elsewhere_stops_nothing() -> None:
     )
     planned = plan(CONV + fc("fc", "c") + beside)
     assert [move.layer for move in planned.moves] == ["fc"]
+
+
+def test_a_gate_that_does_not_fit_a_larger_map_is_refused() -> None:
+    """A pooling over the window that the whole map was gives several cells there."""
+    gate = pool("pool: AVE kernel_h: 5 kernel_w: 6 stride_h: 5 stride_w: 6", top="g")
+    gate += layer("Flatten", "g", "row") + layer("Scale", "c row", "s", "scale_param { axis: 0 }")
+    with pytest.raises(SurgeryError, match="from axis 0 on its first bottom is 1x4, its second"):
+        plan(CONV + gate + END, map_size=(4, 4))

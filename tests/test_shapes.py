@@ -166,6 +166,32 @@ def test_bottoms_that_have_to_be_alike() -> None:
         shapes('type: "Eltwise" bottom: "z"', two("2, 3", "2, 4"))
 
 
+@pytest.mark.parametrize("kind", ["Scale", "Bias"])
+@pytest.mark.parametrize(
+    ("axis", "second", "part"),
+    [(0, "1, 16", "1x4"), (1, "1, 4", "4x5"), (-1, "6, 1", "6"), (3, "5", "6")],
+)
+def test_a_gate_has_the_shape_of_what_it_goes_with(
+    kind: str, axis: int, second: str, part: str
+) -> None:
+    layer = f'type: "{kind}" bottom: "z" {kind.lower()}_param {{ axis: {axis} }}'
+    fitting = part.replace("x", ", ")
+    assert shapes(layer, two("1, 4, 5, 6", fitting)).blobs["y"] == (1, 4, 5, 6)
+    with pytest.raises(PrototxtError) as caught:
+        shapes(layer, two("1, 4, 5, 6", second))
+    gate = second.replace(", ", "x")
+    assert caught.value.what == (
+        f"layer 'l' ({kind}): from axis {axis % 4} on its first bottom is {part}, its second "
+        f"{gate}; expected the same"
+    )
+
+
+def test_a_gate_of_one_number_goes_with_all() -> None:
+    mean = 'type: "Reduction" reduction_param { axis: 0 } }\n'
+    gated = 'layer { name: "s" type: "Scale" bottom: "x" bottom: "y" top: "s" scale_param { axis: 9'
+    assert shapes(f"{mean}{gated} }}").blobs["s"] == (1, 4, 5, 6)
+
+
 def test_a_bottom_of_too_few_axes() -> None:
     with pytest.raises(
         PrototxtError, match=r"found bottoms 3; this layer takes more, or more axes"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
@@ -100,9 +101,15 @@ def _bias(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def _operand(layer: Layer, field: str, bottoms: list[Shape]) -> list[Shape]:
     """The shape of the param that Scale multiplies by and Bias adds, unless a bottom brings it."""
-    if len(bottoms) > 1:
-        return []
     message = layer.param(field)
+    if len(bottoms) > 1:
+        # A scalar goes with every number, whatever the axis says (scale_layer.cpp, Reshape).
+        axis = axis_of(layer, message, bottoms[0], 1) if bottoms[1] else 0
+        own = bottoms[0][axis : axis + len(bottoms[1])]
+        if own != bottoms[1]:
+            what = f"from axis {axis} on its first bottom is {shape_text(own)}"
+            raise layer.error(f"{what}, its second {shape_text(bottoms[1])}; expected the same")
+        return []
     axis = axis_of(layer, message, bottoms[0], 1)
     axes = message.integer("num_axes", 1, -1)
     end = len(bottoms[0]) if axes == -1 else axis + axes
