@@ -364,3 +364,11 @@ def test_a_normalization_lets_pass_what_is_said_to_be_approximate(tmp_path: Path
         assert not new.fit.mismatches
     exact = planned(tmp_path, FIRST + conv("d", "c"), "outputs:c:drop=0:normalization=approximate")
     assert exact.notes == exact.net.notes
+
+
+def test_the_factor_of_a_batch_norm_of_one_channel_is_not_one_a_channel(tmp_path: Path) -> None:
+    plan = planned(
+        tmp_path, INPUT + conv("c", "x", 1) + layer("BatchNorm", "n", "c"), "outputs:c:add=2"
+    )
+    changes = {each.index: each.new_shape for each in plan.steps[0].params if each.layer == "n"}
+    assert changes == {0: (3,), 1: (3,)}
