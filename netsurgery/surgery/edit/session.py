@@ -203,7 +203,7 @@ class EditSession:
         """
         check_fields(self.layer(layer))
         differing = self.model.fit.mismatches.get(layer)
-        if differing is not None and layer not in self.added:
+        if differing is not None:
             reason = self.model.another_net() or "; ".join(differing.reasons())
             raise UnfitParams(str(Refusal(layer, reason)))
 
