@@ -33,6 +33,7 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
     @property
     def data(self) -> ParamArray:  # type: ignore[override]
         """The array itself: ``net.params["fc8"][0].data`` is how pycaffe has it."""
+        # It hides numpy's buffer of that name, which memoryview(array) still gives.
         return self
 
     @property
@@ -52,6 +53,7 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: Any = False) -> Any:
         """What is computed from params is a plain array, or number; only views are params."""
+        # What `+=` ends with: the param itself, which `LayerParams.__setitem__` looks for.
         if array is self:
             return self
         return array[()] if array.ndim == 0 else np.asarray(array)
@@ -76,11 +78,13 @@ def open_privately(model: NetWithWeights) -> NetWithWeights:
 
     Raises CaffemodelError where the file has changed since.
     """
+    # The file is opened by its name again, which may be another file's by now.
     model.check_unchanged()
     source = _PrivateSource(model.path)
     try:
         if isinstance(model.weights, Caffemodel):
             return NetWithWeights(model.net, Caffemodel(WireReader(source)))
+        # In HDF5 Caffe saves a shared param under its owner alone (net.cpp, ToHDF5).
         return NetWithWeights(model.net, Hdf5Weights(source, model.net.sharing.owners))
     except BaseException:
         source.close()

@@ -56,6 +56,7 @@ class BlobStore:
         sizes = {**self.present, **(inputs or {})}
         if not sizes:
             return self.declared()
+        # One set of sizes is enough: a loop over the blobs asks at the same ones each time.
         if self._inferred is None or self._inferred[0] != sizes:
             self._inferred = sizes, infer(self.net, sizes)
         return self._inferred[1]
@@ -133,6 +134,7 @@ class BlobStore:
         import numpy as np
 
         converted = {name: self._converted(name, values) for name, values in arrays.items()}
+        # Without arrays the net runs on what its inputs hold, and on zeros where that is nothing.
         for name in self._inputs if arrays else ():
             if name not in converted and name not in self.inputs:
                 raise NetError(
@@ -151,9 +153,12 @@ class BlobStore:
         """Raise NetError where the params would have other shapes at these sizes of the inputs."""
         declared, needed = self.declared().params, self.shapes(sizes).params
         for layer in self.net.layers:
+            # Not strict: at one of the two sizes the shapes may not be known, and are ().
             params = zip(declared.get(layer.name, ()), needed.get(layer.name, ()), strict=False)
             for own, shape in params:
                 if own != shape:
+                    # Caffe would abort in Reshape: "Input size incompatible with inner product
+                    # parameters", for one (inner_product_layer.cpp).
                     inputs = ", ".join(f"{n!r} of {shape_text(size)}" for n, size in sizes.items())
                     fully = types.of(layer) is types.INNER_PRODUCT
                     hint = "; ns.convert makes a net that takes any size" if fully else ""
@@ -171,6 +176,7 @@ class BlobStore:
             array = np.asarray(values)
         except ValueError as error:  # lists of several lengths
             raise NetError(f"{self.path}: input {name!r}: {error}") from None
+        # numpy would drop imaginary parts with a mere warning, and read numbers out of strings.
         if array.dtype.kind not in "biuf":
             raise NetError(
                 f"{self.path}: input {name!r}: found an array of {array.dtype}, expected numbers"
@@ -181,7 +187,9 @@ class BlobStore:
     def _check_shape(self, name: str, shape: Shape) -> None:
         """Raise NetError for other axes or channels than the prototxt declares."""
         declared = self.declared().blobs.get(name)
+        # Slices, as an input of one axis has no channels. The other sizes are free.
         if declared is None or (len(shape) == len(declared) and shape[1:2] == declared[1:2]):
+            # A blob that never held a number has no data in Caffe, which aborts (blob.cpp).
             if 0 not in shape:
                 return
             declared = declared or shape

@@ -89,7 +89,8 @@ class Net(Closeable):
         self._blobs = BlobStore(model.net)
         self._options = as_engine_options(engine)
         self._runner = Runner(model, self._store)
-        # A worker process must not outlive a net that nobody closed.
+        # A worker process must not outlive a net that nobody closed. The runner, for its part, must
+        # not refer to the net, which would never be collected then.
         self._stop = weakref.finalize(self, self._runner.close)
 
     @property
@@ -141,6 +142,7 @@ class Net(Closeable):
     def forward(
         self,
         inputs: Mapping[str, ArrayLike] | None = None,
+        # So that an input may be called `inputs`: it comes in `arrays`.
         /,
         *,
         blobs: str | Iterable[str] | None = None,
@@ -289,6 +291,7 @@ class Net(Closeable):
         changed = self._store.changed()
         self._store.insist_finite(changed)
         change = self._store.change(changed)
+        # An edit without operations: one writer for what either changes.
         plan = EditPlan(self._view, self._view, (), dict(change.layers), {}, ())
         write_edit(plan, self._model, EditPaths(Path(weights), as_path(prototxt)), force=force)
 
@@ -314,7 +317,7 @@ class Net(Closeable):
     def close(self) -> None:
         """Close the weights and end the engine; arrays that were handed out stay valid."""
         self._model.close()
-        self._stop()
+        self._stop()  # the finalizer, which runs only once: not again at the end
         if self._store is not None:
             self._store.close()
 

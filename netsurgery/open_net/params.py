@@ -61,6 +61,7 @@ class Store:
         array, shape = self.arrays[owner], self.shape(layer, index)
         if array.shape == shape:
             return array
+        # share_mode PERMISSIVE asks for as many numbers alone (net.cpp, AppendParam).
         return self._views.setdefault((layer, index), array.reshape(shape).view(type(array)))
 
     def _mapped(self, layer: str, index: int) -> ParamArray:
@@ -99,6 +100,7 @@ class Store:
         from netsurgery.surgery.edit.weights import layer_changes
 
         self.model.check_unchanged()
+        # A session of its own: `original` has to go on giving what the file says.
         work = EditSession(self.model)
         work.arrays = {**changed}
         return ModelChange(self.model.net, layer_changes(work))
@@ -108,6 +110,7 @@ class Store:
         import numpy as np
 
         for (layer, index), array in changed.items():
+            # What was NaN in the file already is the file's own affair: it may be saved again.
             was = np.isfinite(self.original.peek_alone(layer, index))
             bad = int(np.count_nonzero(was & ~np.isfinite(array)))
             if bad:
@@ -223,6 +226,7 @@ class Params(Mapping[str, LayerParams]):
     def __len__(self) -> int:
         return 0 if self._store is None else len(self._store.counts)
 
+    # Not Mapping's, which tries and catches: the error's hints may infer all shapes.
     def __contains__(self, layer: Any) -> bool:
         return self._store is not None and layer in self._store.counts
 

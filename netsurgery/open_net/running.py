@@ -93,4 +93,5 @@ class Runner(Closeable):
         if self._engine is not None:
             self._engine.close()
         self._engine = self._loaded = self._options = None
+        # A new engine begins with the file's params: whatever was changed has to go to it again.
         self._sent.clear()
