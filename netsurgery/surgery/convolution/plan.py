@@ -139,7 +139,7 @@ def plan_convolution(
     poolings = find_poolings(net, shapes)
     chosen = _chosen(net, layers, poolings)
     if not keep_global_pooling:
-        chosen = sorted([*chosen, *poolings.windows], key=lambda layer: layer.index)
+        chosen += poolings.windows
     analysis, notes = _analyzed(net, chosen, shapes, poolings, skip_refused, suffix)
     if not analysis.changed:
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
