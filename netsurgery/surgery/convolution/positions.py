@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from netsurgery.formats.textformat import Scalar
 from netsurgery.net import types
+from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer
 from netsurgery.net.shapes import Shapes
 from netsurgery.net.types.axes import axis_of
@@ -19,6 +20,7 @@ from netsurgery.net.types.record import Channels, Role, Space, Values
 __all__ = [
     "compares_with_labels",
     "cuts_maps",
+    "field_fault",
     "is_pointwise",
     "looks_at_all",
     "mixes_positions",
@@ -92,6 +94,14 @@ def _training(layer: Layer) -> bool:
     record = types.of(layer)
     # Of an unknown type only its name says so: Caffe's losses all end in Loss.
     return layer.type.endswith("Loss") if record is None else record.training
+
+
+def field_fault(layer: Layer) -> str:
+    """A field of the layer's that nobody knows the meaning of, to follow its name; "" for none."""
+    for field in unknown_fields(layer):
+        line = layer.message.source.error("", field.start).line
+        return f"has a field {field.name} (line {line}), which Caffe 1.0 does not know"
+    return ""
 
 
 def why_not_behind(layer: Layer, maps: Collection[str]) -> str:

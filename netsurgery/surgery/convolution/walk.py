@@ -7,7 +7,6 @@ from math import prod
 
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net import types
-from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
 from netsurgery.net.shapes import Shapes
@@ -18,6 +17,7 @@ from netsurgery.surgery.convolution.branches import Joins
 from netsurgery.surgery.convolution.poolings import Poolings
 from netsurgery.surgery.convolution.positions import (
     cuts_maps,
+    field_fault,
     is_pointwise,
     mixes_positions,
     reshapes,
@@ -139,7 +139,7 @@ class _Walk:
     def bar(self, layer: Layer, flattens: bool) -> None:
         """Note what bars a window from sliding after this layer, which may only flatten."""
         why = next((self.barred[b] for b in layer.bottoms if b in self.barred), "")
-        fault = unknown_field(layer)
+        fault = field_fault(layer)
         if not why and fault:
             why = f"layer {layer.name!r} ({layer.type}) {fault}"
         gathers = layer in self.gathering
@@ -174,7 +174,7 @@ class _Walk:
 
     def open_window(self, layer: Layer) -> None:
         """A global pooling to make a window of the size it had, or why it can be none."""
-        fault = unknown_field(layer)
+        fault = field_fault(layer)
         if fault:
             refusal = Refusal(layer.name, f"{fault}; so no window of it is known")
             self.analysis.refusals.append(refusal)
@@ -225,7 +225,7 @@ class _Walk:
             why = self.shapes.unknown.get(bottom, "")
             reason = f"the shape of its bottom {bottom!r} is not known"
             return Refusal(layer.name, reason, cause=why)
-        fault = unknown_field(layer)
+        fault = field_fault(layer)
         if fault:
             return Refusal(layer.name, f"{fault}, nor what it makes of a Convolution")
         axis = layer.param("inner_product_param").integer("axis", 1, -(2**31)) % max(len(shape), 1)
@@ -323,7 +323,7 @@ class _Walk:
             return None  # kept; whether the map may grow before it is found out later
         behind = any(flattened.behind for flattened in flat)
         flattens = frozenset().union(*(flattened.flattens for flattened in flat))
-        reason = unknown_field(layer) or why_not_behind(layer, set(self.analysis.flat))
+        reason = field_fault(layer) or why_not_behind(layer, set(self.analysis.flat))
         kernels = {flattened.kernel for flattened in flat}
         if not reason and len(kernels) > 1:
             if self.joins.note(layer):
@@ -385,14 +385,6 @@ def _mixes(layer: Layer) -> str:
 
 def _no_slide(layer: Layer, why: str) -> Refusal:
     return Refusal(layer.name, f"{why} before it, so no window slides over the input")
-
-
-def unknown_field(layer: Layer) -> str:
-    """A field of the layer's that nobody knows the meaning of, to follow its name; "" for none."""
-    for field in unknown_fields(layer):
-        line = layer.message.source.error("", field.start).line
-        return f"has a field {field.name} (line {line}), which Caffe 1.0 does not know"
-    return ""
 
 
 def _only_flattens(before: Shape, after: Shape) -> bool:
