@@ -39,6 +39,7 @@ class FlattenedMap:
     remove or to change for it. behind: whether a converted InnerProduct makes it.
     """
 
+    # By default what a converted InnerProduct makes: one cell at the original size.
     kernel: tuple[int, int] = (1, 1)
     flattens: frozenset[Layer] = frozenset()
     behind: bool = True
@@ -88,6 +89,7 @@ class Analysis:
     removed_flattens: list[Layer] = field(default_factory=list)
     argmaxes: list[Layer] = field(default_factory=list)
     shuffles: list[Shuffle] = field(default_factory=list)
+    #: the layers that read flat blobs, whose axis -1 is no longer the channels' in a map.
     behind: list[Layer] = field(default_factory=list)
     flat: dict[str, FlattenedMap] = field(default_factory=dict)
     roots: dict[str, frozenset[str]] = field(default_factory=dict)

@@ -64,6 +64,7 @@ class Joins:
         shapes = [self.shapes.blobs.get(bottom, ()) for bottom in layer.bottoms]
         if (
             not concat
+            # Of four axes Caffe itself refuses maps of different sizes (concat_layer.cpp).
             or any(len(shape) != 2 for shape in shapes)
             or cut_axis(layer, shapes[0]) != 1
         ):
@@ -107,6 +108,7 @@ class Joins:
         joined, reason = self.known.pop(blob), "it joins maps of different sizes"
         if reader is not None:
             reason += f", and layer {reader.name!r} reads them joined"
+        # A Flatten can be kept for the reader; what a converted InnerProduct makes stays a map.
         if joined.behind:
             self.analysis.refusals.append(Refusal(joined.layer.name, reason))
         else:
@@ -171,6 +173,7 @@ class Joins:
                 if first < between.index < layer.index
                 and not blobs.isdisjoint(between.tops)
                 and not blobs.isdisjoint(between.bottoms)
+                # A Flatten too reads and makes such blobs, and changes no number.
                 and between not in joined.flattens
             ),
             None,
@@ -193,6 +196,7 @@ def on_one_grid(
     strides = []
     for branch in split.branches:
         field = known.get(renames.get(branch.bottom, branch.bottom))
+        # Stride 0: all cells look at one place, and lie on no grid.
         if field is None or 0 in field.stride:
             why = f"the total stride of {branch.bottom!r} is not known"
             return Refusal(name, f"{why}, so its maps cannot be brought to one grid")
@@ -206,6 +210,7 @@ def on_one_grid(
         # multiple.
         whole = lcm(*(step.denominator for step in each))
         grid = lcm(*(int(step * whole) for step in each))
+        # Only where all strides meet does each map have a cell: a branch skips those between.
         steps.append([grid // int(step * whole) for step in each])
     both = zip(split.branches, zip(*steps, strict=True), strict=True)
     return replace(split, branches=tuple(replace(branch, stride=(h, w)) for branch, (h, w) in both))

@@ -25,12 +25,14 @@ def check_names(net: NetDefinition, analysis: Analysis, suffix: str) -> None:
     if not suffix:
         raise SurgeryError("the suffix is empty: Caffe would load the old params by name")
     layers = Counter(layer.name for layer in net.layers)
+    # Tops get the new names too, and Caffe takes no two blobs of one name (net.cpp, AppendTop).
     blobs = {top for layer in net.layers for top in layer.tops}
     new = [(each.layer, [each.layer.name + suffix]) for each in analysis.converted]
     for split in analysis.splits:
         new.append((split.layer, [split.layer.name + suffix, *branch_names(split, suffix)]))
     refusals = []
     for layer, names in new:
+        # Caffe loads params into the first layer of their name (net.cpp, CopyTrainedLayersFrom).
         if layers[layer.name] > 1:
             refusals.append(Refusal(layer.name, "another layer has the same name"))
         for name in names:
@@ -89,6 +91,7 @@ def ensure_same(
         if blob in joined:
             continue  # is no more
         after = new.blobs.get(renames.get(blob, blob))
+        # An InnerProduct's N x K is N x K x 1 x 1 of the Convolution.
         same = after in (before, (*before, 1, 1))
         if not same and (blob not in counted or after is None or prod(after) != prod(before)):
             would = "nothing known" if after is None else shape_text(after)
@@ -113,6 +116,7 @@ def _torn(new_net: NetDefinition, shapes: Shapes) -> list[Refusal]:
     for layer in new_net.layers:
         mine = shapes.params.get(layer.name, ())
         for index, (name, shape) in enumerate(zip(layer.param_names, mine, strict=False)):
+            # With the first of the name, the owner, Caffe compares each (net.cpp, AppendParam).
             owner, theirs = first.setdefault(name, (layer.name, shape))
             # With share_mode PERMISSIVE Caffe compares counts only.
             if layer.shares_by_count(index) and prod(theirs) == prod(shape):

@@ -145,6 +145,7 @@ def plan_convolution(
         refuse(net.prototxt.path, [] if keep_global_pooling else unknown_poolings(net, shapes))
         raise SurgeryError(f"{net.prototxt.path}: {_why_nothing(net, keep_global_pooling)}")
     check_names(net, analysis, suffix)
+    # From here on the new text itself is asked: what the analysis overlooked shows in its shapes.
     text, renames = rewrite(net.prototxt, analysis, suffix)
     new_net = NetDefinition.of(Prototxt.parse(text, net.prototxt.path), net.state)
     shapes_at = ShapesAt(new_net)
@@ -160,6 +161,7 @@ def plan_convolution(
         windows={each.layer.name: each.kernel for each in analysis.windows},
         removed=tuple(layer.name for layer in analysis.removed_flattens),
         inputs=tuple(resizes),
+        # A loss is one number, of shape (): no map.
         maps={blob: blobs[blob] for blob in new_net.outputs if blobs.get(blob)},
         renames=renames,
         notes=(
@@ -364,6 +366,7 @@ def _moves(analysis: Analysis, suffix: str, shapes: Shapes) -> Iterator[ParamMov
         outputs = old[0][1] if transpose else old[0][0]
         for branch, name in zip(split.branches, branch_names(split, suffix), strict=True):
             weight = (outputs, *(as_map(branch.columns) or ()))
+            # The branches are summed, so the bias comes in once.
             new = (weight, *old[1:]) if branch.first == 0 else (weight,)
             move = ParamMove(layer.name, name, old, new, transpose, branch.columns)
             moves.append((layer.index, replace(move, first=branch.first, stride=branch.stride)))

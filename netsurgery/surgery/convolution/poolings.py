@@ -42,8 +42,11 @@ def find_poolings(net: NetDefinition, shapes: Shapes) -> Poolings:
     for layer, size in walk.sizes.items():
         if layer not in walk.gates:
             result.windows[layer] = size
+        # A window that merely is as large as this map gives several cells of a larger one; the
+        # shapes say whether what reads them takes that.
         elif not types.is_a(layer, types.POOLING) or _says_global(layer):
             result.gates.append(layer)
+    # What reaches an output in another way as well also classifies, so it is no gate alone.
     direct = frozenset().union(*(walk.direct.get(blob, frozenset()) for blob in net.outputs))
     for layer in sorted(
         walk.gates.keys() - walk.sizes.keys() - direct, key=lambda gate: gate.index
@@ -143,4 +146,6 @@ def _pools_all(layer: Layer, shape: Shape) -> bool:
     # `size * 2` is (H, W, H, W): kernel and stride are each compared with the map.
     covers = all(a >= b for a, b in zip((*window.kernel, *window.stride), size * 2, strict=True))
     slides = window.kernel == size and window.stride == (1, 1)
+    # Padded, an AVE divides by the padding too; a second top has places in this map, not numbers
+    # (pooling_layer.cpp).
     return covers and not slides and not any(window.pad) and len(layer.tops) == 1

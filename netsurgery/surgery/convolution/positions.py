@@ -131,6 +131,7 @@ def _along_channels(layer: Layer) -> str:
     )
     if not isinstance(axis_field, Scalar):
         if message.boolean("out_max_val", False):
+            # With an axis the top has the values alone, and no numbers (argmax_layer.cpp).
             return "without an axis out_max_val gives pairs, with one it cannot"
         return ""
     # The blob had two axes, so -1 was its channels too; the rewrite makes it 1.

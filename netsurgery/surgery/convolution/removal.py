@@ -38,6 +38,7 @@ class Removal:
 
     def finish(self) -> tuple[list[Layer], list[Layer], list[Refusal]]:
         """What goes, the Reductions to be written otherwise, and why something cannot go."""
+        # A wish is given up where it would spoil a bottom; what is needed would be refused.
         wishes = [group for group in self.wishes if self.pinned.keys().isdisjoint(group)]
         overwritten = self._overwritten(
             {*self.needed, *(each for group in wishes for each in group)}
@@ -108,12 +109,15 @@ def _spoiling(root: str, blobs: Mapping[str, int], uses: _Uses) -> Callable[[Lay
         while begun < len(begin) and begin[begun][0] < writer.index:
             read.add(begin[begun][1])
             begun += 1
+        # <=: what reads it last may be the writer itself, before it writes.
         while ended < len(end) and end[ended][0] <= writer.index:
             read.discard(end[ended][1])
             ended += 1
         # Something still reads the old values of a blob that would now be the same memory.
         if not read <= written[writer]:
             return _is_read_again
+        # The next forward would start from other numbers; but a Dropout writes, in TEST, what it
+        # reads.
         if root in uses.inputs - written[writer] and types.values(writer) is not Values.PASSED:
             what = f"layer {writer.name!r} would work in place on the net's input {root!r}"
             return lambda _: what

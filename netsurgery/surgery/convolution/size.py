@@ -355,6 +355,7 @@ def _in_the_original(
     remaining = (layer for layer in net.layers if layer not in analysis.removed_flattens)
     stay = [layer for layer in remaining for _ in range(parts.get(layer, 1))]
     for old, new in zip(stay, new_net.layers, strict=True):
+        # An error names its layer in its words alone.
         if error.what.startswith(new.error("").what):
             return old.error(error.what.removeprefix(new.error("").what))
     return error

@@ -31,6 +31,7 @@ def rewrite(prototxt: Prototxt, analysis: Analysis, suffix: str) -> tuple[str, d
 def _rename_net(edits: Edits, root: Message) -> None:
     name = root.scalar("name")
     if name is not None:
+        # As Caffe's own example of net surgery does, which makes CaffeNetConv of CaffeNet.
         edits.replace(name.start, name.end, quoted(name.as_string() + "Conv", name))
 
 
@@ -121,6 +122,7 @@ class _Rewriter:
             self.replace_field(written[0], _kernel_fields(each.kernel))
             for field in written[1:]:
                 remove_field(self.edits, field)
+        # A stride of the map's size never moved the window; now it would pass over cells.
         for name in _STRIDE:
             _make_one(self.edits, message.scalar(name))
 
@@ -130,6 +132,7 @@ class _Rewriter:
         message = layer.param("reduction_param")
         if kind is None or param is None:
             raise layer.error("reduction_param is missing")
+        # A string: V1 has no Reduction.
         self.edits.replace(kind.start, kind.end, quoted(types.POOLING.name, kind))
         self.edits.replace(param.start, param.start + len(param.name), "pooling_param")
         for field in message.fields:
@@ -145,6 +148,7 @@ class _Rewriter:
 
     def give_axis(self, message: Message) -> None:
         """An ArgMax over what was one vector: over the channels."""
+        # Without an axis Caffe takes the largest of all C x H x W numbers (argmax_layer.cpp).
         param = message.message("argmax_param")
         if param is not None and param.fields:
             insert_field(self.edits, param.fields[-1], "axis: 1")
@@ -206,6 +210,7 @@ def _sides(kernel: tuple[int, int]) -> list[tuple[str, int]]:
 
 def _kernel_fields(kernel: tuple[int, int]) -> list[str]:
     height, width = kernel
+    # Either or: Caffe refuses kernel_size beside kernel_h and kernel_w (base_conv_layer.cpp).
     if height == width:
         return [f"kernel_size: {height}"]
     return [f"kernel_h: {height}", f"kernel_w: {width}"]

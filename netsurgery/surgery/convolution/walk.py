@@ -143,6 +143,7 @@ class _Walk:
         if not why and fault:
             why = f"layer {layer.name!r} ({layer.type}) {fault}"
         gathers = layer in self.gathering
+        # One bottom that grows is enough for a layer to have positions to move.
         fixed = gathers or (bool(layer.bottoms) and self.fixed.issuperset(layer.bottoms))
         moves = mixes_positions(layer) or cuts_maps(layer, self.shapes)
         if not why and not flattens and not fixed and moves:
@@ -212,6 +213,7 @@ class _Walk:
             self.analysis.converted.append(
                 ConvertedLayer(layer, kernel, None if is_natural(order) else order)
             )
+        # Refused or not, its tops count as maps: what is behind it is not to blame.
         for top in layer.tops:
             self.analysis.flat[top] = FlattenedMap()
             self.barred.pop(top, None)  # of one refusal enough has been said
@@ -261,6 +263,7 @@ class _Walk:
 
     def unconverted_before(self, layer: Layer) -> Layer | None:
         """The InnerProduct not to be converted that made what `layer` reads, if one did."""
+        # By first bottoms alone: it is for a message.
         maker: Layer | None = layer
         while maker is not None and maker.bottoms:
             maker = self.net.producer(maker, maker.bottoms[0])
@@ -284,6 +287,7 @@ class _Walk:
             return None
         if bottom in self.analysis.flat:
             flat = self.analysis.flat[bottom]
+            # What it flattens becomes a map in any case: it cannot stay.
             if flat.behind:
                 self.removal.need({layer})
             return FlattenedMap(flat.kernel, flat.flattens | {layer}, flat.behind)
@@ -373,6 +377,8 @@ class _Walk:
                 why = f"its top {blob!r} is an output, whose numbers would lie in another order"
                 self.removal.pin(flat.flattens, Refusal(writer, why))
         pinned = self.removal.pinned
+        # Where only windows are opened, a Flatten of their one cell that has to stay leaves no map
+        # to give: needed and pinned, it is refused.
         only_windows = self.chosen <= self.sizes.keys()
         self.removal.need(cell for cell in self.cells if cell not in pinned or only_windows)
         self.analysis.removed_flattens, self.analysis.averaged, refusals = self.removal.finish()

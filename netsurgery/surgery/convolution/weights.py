@@ -65,6 +65,7 @@ def match_weights(plan: ConvolutionPlan, model: NetWithWeights) -> WeightsMatch:
         if name in moved
     ]
     for move in plan.moves:
+        # Its params are stored under the name of a layer that shares them.
         if move.layer not in model.stored:
             continue
         if names.count(move.layer) > 1:
@@ -175,6 +176,7 @@ def _data(weight: WeightsBlob, move: ParamMove) -> dict[int, Chunks]:
 
 #: InnerProductParameter field -> ConvolutionParameter field: num_output, bias_term, the fillers.
 _SAME_MEANING = {1: 1, 2: 2, 3: 7, 4: 8}
+#: Fields of ConvolutionParameter (caffe.proto): for both sides, for the height, for the width.
 _KERNEL_SIZE, _KERNEL_H, _KERNEL_W = 4, 11, 12
 _STRIDE = (6, 13, 14)
 
