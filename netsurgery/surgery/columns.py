@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gathered", "taken", "to_natural", "to_order", "transposed"]
 
+#: Bytes of a piece; a single row may take more.
 _AT_ONCE = 4 << 20
 
 
@@ -58,6 +59,7 @@ def gathered(
     def chunks() -> Iterator[memoryview]:
         import numpy as np
 
+        # Asked here, so that a plan of many layers holds no index arrays.
         picked, values = columns(), blob.numpy().reshape(matrix)
         weight = values.T if turned[0] else values
         outputs = matrix[1] if turned[0] else matrix[0]
@@ -94,4 +96,5 @@ def transposed(blob: WeightsBlob, matrix: tuple[int, int]) -> Chunks:
 def _pieces_of(blob: WeightsBlob, row: int, picked: int = 0) -> Claim:
     """What a piece takes, of one row at least, and the columns that are picked."""
     what = f"{blob.reader.path}: rearranging {blob.where}"
+    # 24: where the columns lie, the argsort of that and the result, each int64.
     return Claim(3 * max(_AT_ONCE, 4 * row) + 24 * picked, what)

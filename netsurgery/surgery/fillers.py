@@ -28,6 +28,8 @@ __all__ = ["FILLERS", "VARIANCE_NORMS", "Filler", "fill", "read_filler", "stream
 FILLERS = ("bilinear", "constant", "gaussian", "msra", "positive_unitball", "uniform", "xavier")
 
 VARIANCE_NORMS = ("FAN_IN", "FAN_OUT", "AVERAGE")
+#: Values in a piece. A part of what a seed means: a sparse filler draws normal and uniform
+#: numbers by turns, piece by piece.
 _AT_ONCE = 1 << 20
 
 
@@ -80,6 +82,7 @@ def why_not(filler: Filler, shape: Shape) -> str:
         return f"filler type {filler.type!r} is none of Caffe 1.0's: {', '.join(FILLERS)}"
     if filler.sparse != -1 and filler.type != "gaussian":
         return f"sparse belongs to the filler gaussian, not to {filler.type}"
+    # Caffe draws a mask of this probability, and aborts where it is above 1 (math_functions.cpp).
     if filler.sparse < -1 or (filler.sparse >= 0 and filler.sparse > shape[0]):
         return f"sparse: {filler.sparse} of {shape[0]} outputs; expected -1 to {shape[0]}"
     if filler.type == "uniform" and not filler.min <= filler.max:
@@ -89,6 +92,7 @@ def why_not(filler: Filler, shape: Shape) -> str:
     if filler.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
         return f"bilinear fills square filters; the blob is {shape_text(shape)}"
     numbers = (filler.value, filler.min, filler.max, filler.mean, filler.std)
+    # Just below the largest float32; NaN is not below it either.
     if not all(abs(number) < 3.4e38 for number in numbers):
         return "a filler's number is not a finite float32"
     return ""
@@ -96,6 +100,7 @@ def why_not(filler: Filler, shape: Shape) -> str:
 
 def stream_key(layer: Layer, index: int) -> str:
     """What names the stream of random numbers of a param: the same for all layers that share it."""
+    # A part of what a seed means: another spelling would be another stream, and other numbers.
     names = layer.param_names
     shared = names[index] if index < len(names) else ""
     return f"shared {shared}" if shared else f"layer {layer.name}, param {index}"
@@ -143,6 +148,7 @@ def _piece(
     if filler.type == "uniform":
         return random.uniform(filler.min, filler.max, count)
     if filler.type == "xavier":
+        # Uniform numbers of [-a, a] have the variance a^2 / 3.
         limit = math.sqrt(3 / _fan(filler, shape))
         return random.uniform(-limit, limit, count)
     if filler.type == "msra":

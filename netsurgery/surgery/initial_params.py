@@ -79,11 +79,13 @@ def plan_initial_params(
                 params.append(same)
         elif types.params(layer):
             unknown.append(layer)
+        # Without bottoms it brings data, and no data layer of Caffe has params.
         elif types.params(layer) is None and layer.bottoms:
             notes.append(
                 f"layer {layer.name!r} is of type {layer.type}; params it may have are not filled"
             )
     _refuse(net, shapes, unknown, refusals)
+    # Of one axis it is a bias or a BatchNorm's mean, which begin with zeros anyway.
     zeros = [p.layer for p in params if p.index == 0 and p.filler == _ZERO and len(p.shape) > 1]
     if zeros:
         notes.append(f"weights without a filler are zeros, as in Caffe: {', '.join(zeros)}")
@@ -109,6 +111,7 @@ def _refuse(
         f"{whose}: the shape of {blob!r} is not known; {shapes.unknown.get(blob) or remedy(blob)}"
         for blob, whose in sources.items()
     ]
+    # A fork's layer that is not as its definition has it: what is wrong with it is the cause.
     behind = {blob for each in unknown for blob in (*each.bottoms, *each.tops)}
     problems += dict.fromkeys(fault.what for blob, fault in shapes.faults.items() if blob in behind)
     if unknown and not problems:
