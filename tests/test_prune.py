@@ -372,3 +372,12 @@ def test_the_factor_of_a_batch_norm_of_one_channel_is_not_one_a_channel(tmp_path
     )
     changes = {each.index: each.new_shape for each in plan.steps[0].params if each.layer == "n"}
     assert changes == {0: (3,), 1: (3,)}
+
+
+def test_a_mask_loses_the_channels_of_what_it_goes_with(tmp_path: Path) -> None:
+    pool = layer("Pooling", "p", "c", "pooling_param { kernel_size: 2 stride: 2 }", "p mask")
+    up = layer("Upsample", "u", "p mask", "upsample_param { scale: 2 }")
+    plan = planned(tmp_path, FIRST + pool + up + conv("d", "u", 3), "outputs:c:drop=1")
+    assert {(p.layer, p.index): p.new_shape for p in plan.steps[0].params} == {
+        ("c", 0): (3, 4, 1, 1), ("c", 1): (3,), ("d", 0): (3, 3, 1, 1),
+    }  # fmt: skip
