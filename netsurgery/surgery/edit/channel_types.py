@@ -51,6 +51,7 @@ class Path(Enum):
 def path_of(layer: Layer) -> Path | None:
     """What the layer does with channels; None where that is not known, or cannot be followed."""
     record = types.of(layer)
+    # Params that are not known might go by channel.
     if record is None or record.training or types.params(layer) is None:
         return None
     if is_weighted(layer):
@@ -92,6 +93,7 @@ def normalizes(shapes: Shapes, layer: Layer) -> bool:
     """Whether each channel of its top is that of its bottom, divided by something of them all."""
     if (len(layer.bottoms), len(layer.tops)) != (1, 1) or is_weighted(layer):
         return False
+    # HIDDEN: vectors of one direction become the same (SSD's Normalize).
     computed = types.values(layer) in (Values.CHANGED, Values.HIDDEN)
     bottom, top = (shapes.blobs.get(blob) for blob in (*layer.bottoms, *layer.tops))
     same = bottom is not None and bottom == top
@@ -114,6 +116,7 @@ def mixes(shapes: Shapes, layer: Layer, axis: int) -> str:
 def takes_size_from(shapes: Shapes, layer: Layer) -> int:
     """The first axis that its message says it works along; height where it says nothing."""
     written = own_message(layer).scalar("axis")
+    # Crop's default, in caffe.proto.
     axis = 2 if written is None else written.as_int(-(2**31))
     return axis if axis >= 0 else axis % len(shapes.of(layer.bottoms[0]))
 
@@ -147,6 +150,7 @@ def takes_all_behind(layer: Layer) -> bool:
 
 def inputs_first(layer: Layer) -> bool:
     """Whether the weight is inputs x outputs."""
+    # None: an Embed's table has a row for each word it reads (embed_layer.cpp).
     return types.layout(layer) in (None, WeightLayout.TURNED)
 
 
@@ -157,6 +161,7 @@ def spreads(layer: Layer) -> bool:
 
 def gate_axis(shapes: Shapes, layer: Layer) -> int:
     """The axis of the value that is a gate's first."""
+    # SENet's Axpy has no message: its gate is N x C.
     return 0 if types.message_of(layer) is None else axis_in(shapes, layer)
 
 
@@ -168,6 +173,7 @@ def axis_in(shapes: Shapes, layer: Layer) -> int:
 
 def channel_axis(shapes: Shapes, layer: Layer) -> int:
     """The axis of a weighted layer's outputs, and of its first inputs."""
+    # An Embed puts its outputs behind the axes of its bottom (embed_layer.cpp).
     if types.layout(layer) is None:
         return len(shapes.of(layer.bottoms[0]))
     return axis_in(shapes, layer)
@@ -212,6 +218,7 @@ def param_axes(follow: Follower, layer: Layer) -> dict[int, int]:
     result = {}
     for index, (param, shape) in enumerate(zip(params, shapes, strict=False)):
         axis = _channels_of(shape, cut.old)
+        # With one channel a BatchNorm's factor too has as many numbers as there are channels.
         if cut.axis == 1 and param.role is not ParamRole.FACTOR and axis is not None:
             result[index] = axis
     return result
@@ -228,6 +235,7 @@ def _axes_along(follow: Follower, layer: Layer, cut: Cut, count: int) -> dict[in
     """The params of a Scale or Bias: one for each number on `num_axes` axes from `axis` on."""
     its = cut.axis - axis_in(follow.work.shapes, layer)
     axes = own_message(layer).integer("num_axes", 1, -1)
+    # Caffe takes the second bottom's axes then, whatever num_axes says (scale_layer.cpp).
     if len(layer.bottoms) > 1:
         axes = len(follow.shape(follow.bottoms(layer)[1], layer))
     inside = its >= 0 and (axes < 0 or its < axes)

@@ -103,6 +103,7 @@ def _params(follow: Follower, layer: Layer) -> list[Array]:
     """The layer's params. Raises SurgeryError for others than the net's, and for shared ones."""
     work, name = follow.work, layer.name
     work.layer(name)
+    # The model has its params under the same name, and they would be cut along with these.
     if work.net.prototxt.layer_names[name] > 1:
         raise refusal(name, "a layer of another phase or stage has its name")
     count = work.count(name)
@@ -190,6 +191,7 @@ def _rows(follow: Follower, layer: Layer, blocks: Array) -> _Rows:
     groups = identity(group)
     if group > 1 and cut_into:
         size = sizes[left.index(cut_into[0])]
+        # `paths` has refused what is neither even nor whole.
         groups = whole_groups(cut_into[0], size) or groups
     return _Rows(left[0], left[1], old, groups)
 
@@ -206,6 +208,8 @@ def _columns(follow: Follower, layer: Layer, cut: Cut) -> Rows:
 def _by_group(layer: Layer, weight: Array, group: int) -> Array:
     """The weight as group x outputs of the group x inputs of the group x the rest."""
     blocks: Array
+    # A Deconvolution's weight is inputs x outputs of a group (base_conv_layer.cpp), so that its
+    # groups are blocks of inputs.
     if spreads(layer):
         blocks = weight.reshape(group, weight.shape[0] // group, *weight.shape[1:]).swapaxes(1, 2)
     elif inputs_first(layer):
@@ -289,6 +293,7 @@ def _set_dim(follow: Follower, layer: Layer, edits: Edits) -> None:
     if cut is None or not 0 <= cut.axis - start < len(dims):
         return
     dim = dims[cut.axis - start]
+    # 0 copies a size and -1 infers one (reshape_layer.cpp): they follow by themselves.
     if dim.as_int(-1) > 0:
         edits.replace(dim.start, dim.end, str(len(cut.rows)))
 

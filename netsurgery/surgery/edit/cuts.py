@@ -81,6 +81,7 @@ class Cut:
             return None
         if self.rows == second.rows:
             return replace(self, compared=compared)
+        # What is added or put elsewhere by one of them has no place in the other.
         if not (self.removes_only and second.removes_only):
             return None
         both = set(self.rows) & set(second.rows)
@@ -136,6 +137,7 @@ def reshaped(cut: Cut, shape: Shape, new: Shape) -> Cut | None:
 def _blocks(shape: Shape, new: Shape) -> Iterator[tuple[int, int, int, int]]:
     """Axes start to end of `shape` that are axes first to last of `new`, as few as can be."""
     start = first = 0
+    # Axes of 1 that are left at either end are in no block, and no channel of them can go.
     while start < len(shape) and first < len(new):
         end, last = start + 1, first + 1
         size, new_size = shape[start], new[first]

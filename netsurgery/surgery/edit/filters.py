@@ -184,6 +184,7 @@ def _box(height: int, width: int, options: Options) -> Kernel:
 def _identity(height: int, width: int, options: Options) -> Kernel:
     """1 in the middle; along an even side the middle two share it. The sum is 1."""
     y, x = _grid(height, width)
+    # The middle is at 0 along an odd side, at -1/2 and 1/2 along an even one.
     values: Kernel = ((abs(y) < 1) & (abs(x) < 1)).astype(float)
     values /= values.sum()
     return values

@@ -101,6 +101,7 @@ class Follower:
             raise self.refusal(
                 layer, f"reaches {blob.name!r} on another way, with other channels or another order"
             )
+        # All channels in their order ask nothing of anyone, unless their numbers are others now.
         if after == before or (before is None and after.same and not after.compared):
             return
         if not after.rows and after.axis >= 0:
@@ -110,6 +111,7 @@ class Follower:
 
     def _enqueue(self, blob: BlobChannels, layer: Layer) -> None:
         source = self._layers.get(blob.layer)
+        # An input is a field of the net, which no layer makes, or the top of an Input layer.
         if source is None or (not source.bottoms and blob.name in self._inputs):
             raise self.refusal(layer, f"would cut {blob.name!r}, an input of the net")
         if reader := other_phases_read(self.work.net, blob.name):

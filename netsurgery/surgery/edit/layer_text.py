@@ -34,6 +34,7 @@ def param_message(layer: Layer) -> Message:
 
 def give_bias(edits: Edits, layer: Layer) -> None:
     """Remove ``bias_term: false``."""
+    # Its default is true in either message (caffe.proto).
     term = param_message(layer).single("bias_term")
     if term is not None:
         remove_field(edits, term)

@@ -56,6 +56,7 @@ def relate(follow: Follower, layer: Layer) -> None:
     _check_sizes(follow, layer)
     if not _reads_values(follow, layer):
         return
+    # What an unknown field does to channels nobody could follow.
     check_fields(layer)
     path = path_of(layer)
     if path is None and normalizes(follow.work.shapes, layer):
@@ -134,6 +135,7 @@ def _same(follow: Follower, layer: Layer) -> None:
     if why := mixes(follow.work.shapes, layer, cut.axis):
         raise follow.refusal(layer, why)
     for tie in ties:
+        # The value itself, of no `axes`, has the cut on whichever axis it is.
         if 0 <= cut.axis - tie.shift < (tie.axes or cut.axis + 1):
             follow.put(tie.blob, cut.at(cut.axis - tie.shift), layer)
 
@@ -167,6 +169,7 @@ def _ties(follow: Follower, layer: Layer) -> Iterator[_Tie]:
     bottoms, shapes = follow.bottoms(layer), follow.work.shapes
     for index, blob in enumerate(bottoms):
         role = types.roles(layer)[index]
+        # A mask (SegNet's Upsample) goes number by number with the value, and loses the same ones.
         if role is Role.VALUE or (role is Role.INDEX and _alike(follow, bottoms[0], blob)):
             yield _Tie(blob)
         elif role is Role.GATE:
@@ -263,6 +266,7 @@ def _parted(
         for part, piece, size in zip(parts, pieces, sizes, strict=True):
             follow.put(part, Cut(axis, piece, size, cut.compared), layer)
     rows: list[int] = []
+    # Not strict: the last sum is where the whole ends, and no part begins.
     for part, start, size in zip(parts, accumulate([0, *sizes]), sizes, strict=False):
         its = follow.cuts[part].rows if part in follow.cuts else identity(size)
         rows += [NEW if row == NEW else start + row for row in its]
@@ -320,6 +324,7 @@ def _shared(follow: Follower, layer: Layer) -> None:
     if cut is None:
         return
     follow.put(top, replace(cut, compared=layer.name), layer)
+    # Cut further by what reads it, the top would lack shares that are still computed.
     if follow.cuts[top].rows != follow.cuts[bottom].rows:
         raise _all_compared(follow, layer)
 
@@ -332,6 +337,7 @@ def _ranked(follow: Follower, layer: Layer) -> None:
     if cut is None:
         return
     best = message.integer("top_k", 1, 1)
+    # Caffe would abort: top_k is at most the size of the axis (argmax_layer.cpp).
     if best > len(cut.rows):
         what = f"layer {layer.name!r} wants the best {best} of {len(cut.rows)} outputs"
         raise refusal(follow.seed.name, what)

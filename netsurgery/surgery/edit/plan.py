@@ -105,6 +105,7 @@ def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:
         raise SurgeryError("; ".join(refusals))
     return EditPlan(
         net=model.net,
+        # By identity `EditPlan.text` knows that the text is as it was.
         new=session.net if session.text_changed else model.net,
         steps=tuple(steps),
         changes=layer_changes(session),

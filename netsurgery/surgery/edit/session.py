@@ -234,6 +234,7 @@ class EditSession:
 
     def _present(self, param: ParamKey) -> Array | None:
         """The param as it is now, None where there is none."""
+        # A layer that is added under a removed one's name has none of its params.
         if param in self.arrays or param[0] in self.removed:
             return self.arrays.get(param)
         try:
@@ -290,6 +291,7 @@ class EditSession:
         prototxt = Prototxt.parse(text, self.net.prototxt.path)
         self.net = NetDefinition.of(prototxt, self.net.state)
         self._shapes = None
+        # The new text may share other params.
         self._copies = {}
 
     def remove(self, layer: str) -> None:
@@ -310,6 +312,7 @@ class EditSession:
         """Layer of the model -> {number of its param: its new values}."""
         changed: dict[str, dict[int, Array]] = {}
         for param, array in self.arrays.items():
+            # Caffe loads each sharer's copy over the one before, so all have to be the new one.
             for name, index in self.net.sharing.sharers(param):
                 if name in self.model.stored and name not in self.added:
                     changed.setdefault(name, {})[index] = array

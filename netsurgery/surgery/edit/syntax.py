@@ -45,6 +45,7 @@ def parse_operation(word: str, net: NetDefinition) -> Assignment | NamedOperatio
     if not word:
         raise SurgeryError("an empty operation")
     names = [layer.name for layer in net.layers]
+    # Targets first: a layer may be called as an operation is, and fold[0]=0 means the layer.
     parsed = parse_target(word, names)
     if parsed is not None:
         target, rest = parsed

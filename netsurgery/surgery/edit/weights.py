@@ -126,6 +126,7 @@ def _record(layer: WeightsLayer, fields: Mapping[int, int | None]) -> dict[int, 
         for field in reader.fields(old.body, old.end)
         if field.number not in fields
     ]
+    # Caffe reads none of it (net.cpp, CopyTrainedLayersFrom): what was left out stays so.
     if not any(old.number == number for old in layer.fields()):
         return {}
     new = [varint_field(key, value) for key, value in fields.items() if value is not None]

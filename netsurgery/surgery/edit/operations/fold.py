@@ -128,6 +128,7 @@ class _Folding:
                 target.name, f"it has {len(target.tops)} tops; only one can be folded into"
             )
         readers = work.net.readers(before, bottom)
+        # Two are enough: one of them is not `first`.
         others = [layer.name for layer in readers[:2] if layer is not first]
         if others:
             raise refusal(first.name, f"layer {others[0]!r} reads its bottom {bottom!r} too")

@@ -70,6 +70,7 @@ def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
         return channel_axis(follow.work.shapes, layer), outputs_of(follow.work.shapes, layer)
     if len(layer.tops) > 1:
         raise refusal(layer.name, f"it has {len(layer.tops)} tops; name a layer after it")
+    # Without weights of its own: the cut goes back to the layer that makes the channels.
     shape = follow.shape(follow.tops(layer)[0], layer)
     if len(shape) < 2:
         raise refusal(layer.name, "its top has no channels")

@@ -109,6 +109,7 @@ def _check(work: EditSession, layer: Layer) -> None:
     work.refuse_shared(layer.name, *indices)
     vectors = [work.peek(layer.name, index).ravel() for index in indices]
     try:
+        # For its refusals alone: what it computes is left to the two layers in Caffe.
         record.affine(layer, lambda index: vectors[index].astype(float), bottom[1])
     except SurgeryError as error:
         raise refusal(layer.name, str(error)) from None
@@ -125,6 +126,7 @@ def _by_role(work: EditSession, layer: Layer) -> Mapping[ParamRole, Array]:
 
 def _names(work: EditSession) -> set[str]:
     """The names of the layers of net and model."""
+    # The model's too: Caffe would load its layer of that name into the new Scale.
     return {*work.net.prototxt.layer_names, *(layer.name for layer in work.model.weights.layers)}
 
 

@@ -45,6 +45,7 @@ def assign(session: EditSession, target: Target, verb: str, value: str) -> None:
         raise refusal(target.layer, f"param {target.index} is empty")
     view = part_of(param, target)
     claim = Claim(_WIDE * view.size, f"layer {target.layer!r}: computing {target.text}")
+    # What overflows, or is divided by 0, is counted below and refused.
     with claim, np.errstate(all="ignore"):
         values = _new_values(Part(session, target, view), verb, value)
         new = np.asarray(values.array).astype(np.float32)
