@@ -15,6 +15,7 @@ from netsurgery.surgery.difference.records import LayerRecord
 
 __all__ = ["Candidates", "RunningMost", "passes"]
 
+#: What convert makes of an InnerProduct is the same layer still.
 _CONVOLVED = {
     types.INNER_PRODUCT.name: types.CONVOLUTION.name,
     types.CONVOLUTION.name: types.INNER_PRODUCT.name,

@@ -169,6 +169,7 @@ def _layer_difference(
                 FieldChange(path, ", ".join(old_blobs) or None, ", ".join(new_blobs) or None)
             )
     changes += _fields(old.fields, new.fields, old.type == new.type, strict)
+    # Inputs that the net itself declares have no name, so that none can have changed.
     name = new.name if old.declared else old.name
     new_name = old.name if new.declared else new.name
     return LayerDifference(name, new_name, old.type, new.type, tuple(changes), moved)
@@ -184,6 +185,7 @@ def _fields(old: Tree, new: Tree, same_type: bool, strict: bool) -> list[FieldCh
     yours = [key for key in after if key.endswith("_param") and key not in before]
     if same_type or len(mine) != 1 or len(yours) != 1:
         return field_changes(before, after)
+    # InnerProduct's and Convolution's: num_output, bias_term and the fillers are fields of both.
     before[yours[0]] = before.pop(mine[0])
     return [FieldChange(mine[0], None, None, yours[0]), *field_changes(before, after)]
 

@@ -113,6 +113,7 @@ def meaning(tree: Tree, message: str, layer: LayerView | None = None) -> Tree:
         _from_the_front(meant, message, layer)
     if message in _WINDOWS:
         _windows(meant)
+    # Without coefficients each is 1 (eltwise_layer.cpp).
     if message == "EltwiseParameter" and set(map(str, meant.get("coeff", []))) == {"1"}:
         del meant["coeff"]
     # Of a shared param Caffe asks whether a rate is written: those that are have to agree.
@@ -131,6 +132,7 @@ def _is_default(
         return False
     value = values[0]
     if isinstance(value, dict):
+        # One of several holds a place, as an empty param { } does before the bias's.
         return not value and not known.repeated
     if message == "ConvolutionParameter" and value == _REPEATED.get(name):
         return True

@@ -83,6 +83,7 @@ def layer_records(
 def _axes(net: Prototxt, state: NetState) -> dict[int, int]:
     """Where a layer starts in the text -> how many axes its first bottom has, where known."""
     try:
+        # A help to compare: of a net that has no shapes the axes are compared as written.
         definition = with_own_shapes(NetDefinition.of(net, state))
         blobs = infer(definition).blobs
     except NetsurgeryError:
@@ -118,6 +119,7 @@ def _per_param(fields: Tree) -> Tree:
         {
             SPEC_FIELDS[key]: [values[index]]
             for key, values in old.items()
+            # An empty name holds the place of a param that is not shared.
             if index < len(values) and values[index] != '""'
         }
         for index in range(max(map(len, old.values())))

@@ -216,6 +216,7 @@ def outcome(
     fits = source == target or (prod(source) == prod(target) and _same_outputs(source, target))
     order = _order(old, new) if weight else _Order.SAME
     reordered = order is _Order.DIFFERENT
+    # One shape over two windows is copied all the same: Caffe looks at shapes alone (net.cpp).
     apart = weight and _windows_differ(old, new) and (source != target or reordered)
     if order is _Order.UNKNOWN:
         return "", "param 0: the order of the columns of one of the two is not known"

@@ -251,6 +251,7 @@ class _Planner:
         if new is None:
             self._drop(old, f"{goal!r} has no params")
         elif new.shapes is None and self._same_settings(old, new):
+            # Equal settings are all that is known; Caffe holds the params against its data anyway.
             known = replace(new, shapes=old.shapes, columns=old.columns)
             self.target.layers[goal] = known
             self.assumed.append(goal)

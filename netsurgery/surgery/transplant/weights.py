@@ -50,6 +50,7 @@ def model_change(plan: TransplantPlan) -> ModelChange:
         elif stored[name]:
             changes[name] = LayerChange(data={i: _numbers(plan, t) for i, t in transfers.items()})
         else:
+            # The model names the layer and has no blobs of it: it gets them all.
             changes[name] = LayerChange(blobs=layer.blobs)
     return ModelChange(plan.target.net, changes, added)
 
