@@ -263,3 +263,17 @@ def test_a_gate_that_does_not_fit_a_larger_map_is_refused() -> None:
     gate += layer("Flatten", "g", "row") + layer("Scale", "c row", "s", "scale_param { axis: 0 }")
     with pytest.raises(SurgeryError, match="from axis 0 on its first bottom is 1x4, its second"):
         plan(CONV + gate + END, map_size=(4, 4))
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        pool("pool: AVE kernel_h: 7 kernel_w: 8 stride: 8 pad: 1"),
+        pool("kernel_h: 5 kernel_w: 6 stride: 6").replace('top: "p"', 'top: "p" top: "mask"'),
+    ],
+)
+def test_a_padded_pooling_and_one_with_a_mask_become_no_window(pooling: str) -> None:
+    """The padding counts in a mean, and a mask's numbers are places in the map as it was."""
+    planned = plan(CONV + pooling + fc("fc", "p"))
+    assert planned.windows == {}
+    assert pooling in planned.text
