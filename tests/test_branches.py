@@ -310,3 +310,13 @@ def test_every_branch_gets_its_columns(tmp_path: Path, form: str, turned: bool) 
     assert [values.tobytes() for values in stored["fc-conv_2"]] == [second.tobytes()]
     assert stored["fc-conv_2"][0].shape == (4, 3, 3, 4)
     assert "fc" not in stored
+
+
+def test_a_map_made_of_one_cell_lies_on_no_grid() -> None:
+    """All its cells look at one place, so its stride is 0."""
+    window = "convolution_param { num_output: 1 kernel_h: 3 kernel_w: 4 }"
+    cell = layer("Convolution", "d", "one", window)
+    cell += layer("Interp", "one", "e", "interp_param { height: 2 width: 1 }")
+    join = layer("Flatten", "e", "i") + layer("Concat", "g i", "h")
+    with pytest.raises(SurgeryError, match="the total stride of 'i' is not known, so its maps"):
+        plan(INPUT + CONV + layer("Flatten", "d", "g") + cell + join + fc("fc", "h"))
