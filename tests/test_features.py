@@ -17,6 +17,7 @@ from netsurgery.formats.settings import Settings
 from netsurgery.io.files import Outputs
 from netsurgery.maps.features import Extractor, Features, open_extractor
 from netsurgery.maps.image import Picture
+from netsurgery.maps.picture_options import PictureOptions
 from netsurgery.verbs.features import ImageFeatures, collection_files, find_collection
 
 #: Messages are compared as the command words them.
@@ -79,7 +80,7 @@ def test_several_blobs_of_one_forward(settings: Settings, engine: FakeEngine) ->
 
 def test_geometry(settings: Settings) -> None:
     """A cell of pool sees 4 pixels and one more on each side, which begins in the padding."""
-    with extractor(settings, "pool", fit="pad") as opened:
+    with extractor(settings, "pool", size=PictureOptions(fit="pad")) as opened:
         (pool,) = opened.extract(picture(6, 12), (24, 24))
     assert pool.geometry() == {
         "image_size": [6, 12],

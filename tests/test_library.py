@@ -481,7 +481,7 @@ def test_verify_reads_a_v0_net_for_pictures_too() -> None:
 def test_words_and_names_that_mean_nothing_are_reported() -> None:
     model = ns.Settings(prototxt=Path("digits.prototxt"), weights=Path("digits.caffemodel"))
     with pytest.raises(ns.SettingsError, match="fit 'fill': expected warp, crop, pad"):
-        ns.features("canvas.png", "conv1", model, fit="fill", engine=EMBEDDED)  # type: ignore[arg-type]
+        ns.PictureOptions(fit="fill")  # type: ignore[arg-type]
     with pytest.raises(ns.NetError, match="no blob is named"):
         ns.features("canvas.png", [], model, engine=EMBEDDED)
     with pytest.raises(ns.NetError, match="a shape is given for 'nope', expected an input"):

@@ -52,6 +52,11 @@ def taken(image: Any, size: Any) -> Any:
     return ns.features(image, "pool3", MODEL, size=size, engine="embedded")["pool3"].values
 
 
+def by_extractor_opened_so(image: Any, size: Any) -> Any:
+    with ns.open_extractor(MODEL, "embedded", ["pool3"], size=size) as extractor:
+        return extractor.extract(image)[0].values
+
+
 def by_extractor(image: Any, size: Any) -> Any:
     with ns.open_extractor(MODEL, "embedded", ["pool3"]) as extractor:
         return extractor.extract(image, size)[0].values
@@ -64,6 +69,7 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "open_mapper": by_mapper_opened_so,
     "features": taken,
     "Extractor.extract": by_extractor,
+    "open_extractor": by_extractor_opened_so,
 }
 FORMS: dict[str, Callable[[], Any]] = {
     "text": lambda: "cat.png",
@@ -94,6 +100,23 @@ def test_any_form_of_a_picture(call: str) -> None:
 def test_sizes_mean_the_same(call: str, size: Any, cells: tuple[int, int]) -> None:
     """pool3 has a cell every 8 pixels."""
     assert CALLS[call](PIXELS, size).shape[1:] == cells
+
+
+TAKING_OPTIONS = [call for call in CALLS if call not in ("Mapper.map", "Extractor.extract")]
+
+
+@pytest.mark.parametrize("call", TAKING_OPTIONS)
+def test_how_a_picture_is_fitted_goes_with_the_size(call: str) -> None:
+    options = [
+        ns.PictureOptions((32, 32)),
+        ns.PictureOptions((32, 32), "crop"),
+        ns.PictureOptions((32, 32), "pad"),
+        ns.PictureOptions((32, 32), antialias=False),
+    ]
+    by_options = [CALLS[call](PIXELS, each) for each in options]
+    np.testing.assert_array_equal(by_options[0], CALLS[call](PIXELS, (32, 32)))
+    for number, values in enumerate(by_options):
+        assert not any(np.allclose(values, earlier) for earlier in by_options[:number])
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -11,7 +11,8 @@ from pathlib import Path
 from lacking import lacking
 
 RIGHT = [
-    'ns.classify_map("p.png", "n.toml", engine="embedded", size="image", fit="crop")',
+    'ns.classify_map("p.png", "n.toml", engine="embedded", size="image")',
+    'ns.classify_map("p.png", "n.toml", size=ns.PictureOptions((451, 451), "crop"))',
     'ns.classify_map(Path("p.png"), ns.Settings(mean=[1, 2, 3]), size=(451, 451))',
     'ns.classify_map(np.zeros((4, 4), np.uint8), "n.toml", engine=ns.EngineOptions("caffe"))',
     'ns.classify_map(b"...", ns.Settings(labels=["a", "b"], channel_swap="bgr"))',
@@ -35,9 +36,11 @@ WRONG = {
     'ns.Net("n.prototxt", engine="embeded")': r"Literal\['embeded'\]",
     'ns.Net("n.prototxt").forward(engine="embeded")': r"Literal\['embeded'\]",
     'ns.open_mapper("n.toml", "embeded")': r"Literal\['embeded'\]",
+    'ns.open_mapper("n.toml", size="picture")': r"Literal\['picture'\]",
+    'ns.open_extractor("n.toml", "auto", "conv1", size="picture")': r"Literal\['picture'\]",
     'ns.EngineOptions("embeded")': r"Literal\['embeded'\]",
     'ns.classify_map("p.png", "n.toml", size="picture")': r"Literal\['picture'\]",
-    'ns.classify_map("p.png", "n.toml", fit="fill")': r"Literal\['fill'\]",
+    'ns.classify_map("p.png", "n.toml", size=ns.PictureOptions(fit="fill"))': r"Literal\['fill'\]",
     'ns.classify_map(7, "n.toml")': r'"int"',
     "ns.Settings(mean=object())": r'"object"',
     'ns.PictureOptions("net", "fill")': r"Literal\['fill'\]",

@@ -20,7 +20,7 @@ from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource
 from netsurgery.maps.mapper import Mapper, make_transformer, open_model
-from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+from netsurgery.maps.picture_options import AnyPictureOptions, InputSize, as_picture_options
 from netsurgery.maps.transformer import Placement
 from netsurgery.net.field import Cells, ReceptiveField
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -190,9 +190,7 @@ def open_extractor(
     engine: AnyEngine,
     blobs: str | Iterable[str],
     *,
-    size: InputSize = "net",
-    fit: Fit = "warp",
-    antialias: bool = True,
+    size: AnyPictureOptions = "net",
     state: NetState = TEST,
     model: NetWithWeights | None = None,
 ) -> Extractor:
@@ -212,6 +210,5 @@ def open_extractor(
     if not names:
         raise NetError("no blob is named, so there is nothing to take")
     source = MapSource.of_blobs(model or open_model(settings, state), names)
-    options = PictureOptions(size, fit, antialias)
-    transformer = make_transformer(settings, source.channels, options)
+    transformer = make_transformer(settings, source.channels, as_picture_options(size))
     return Extractor(Mapper(source, transformer, as_engine_options(engine, settings.engine)), names)

@@ -34,7 +34,12 @@ from netsurgery.maps.any_picture import as_picture
 from netsurgery.maps.classmap import ClassMap, Geometry, check_class, find_label, map_memory
 from netsurgery.maps.image import Picture, out_of_memory_named
 from netsurgery.maps.map_source import MapSource, refuse_blob
-from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+from netsurgery.maps.picture_options import (
+    AnyPictureOptions,
+    InputSize,
+    PictureOptions,
+    as_picture_options,
+)
 from netsurgery.maps.transformer import Placement, Transformer, squeeze_note
 from netsurgery.net.field import Cells
 from netsurgery.net.memory import largest_size
@@ -71,19 +76,17 @@ def open_mapper(
     engine: AnyEngine = "auto",
     *,
     blob: str | None = None,
-    size: InputSize = "net",
-    fit: Fit = "warp",
-    antialias: bool = True,
+    size: AnyPictureOptions = "net",
     drop_labels: bool = False,
     state: NetState = TEST,
     model: NetWithWeights | None = None,
 ) -> Mapper:
     """A mapper for the model and preprocessing of `settings`; no engine is started yet.
 
-    settings, engine, blob, size, fit, antialias, state: as in `classify_map`. drop_labels: leave
-    out labels that are more or fewer than the blob's classes, as those of a netsurgery.toml are
-    for any blob but the one they were meant for; else they are an error. model: an open net and
-    weights, instead of those that the settings name; the caller closes it after the mapper.
+    settings, engine, blob, size, state: as in `classify_map`. drop_labels: leave out labels that
+    are more or fewer than the blob's classes, as those of a netsurgery.toml are for any blob but
+    the one they were meant for; else they are an error. model: an open net and weights, instead of
+    those that the settings name; the caller closes it after the mapper.
 
     Raises SettingsError without prototxt or weights, and what is wrong with any of the files:
     PrototxtError, NetError, MeanError, FormatError for labels that do not fit the blob.
@@ -95,7 +98,7 @@ def open_mapper(
     """
     settings = as_settings(settings)
     source = MapSource.of_map(model or open_model(settings, state), blob)
-    transformer = make_transformer(settings, source.channels, PictureOptions(size, fit, antialias))
+    transformer = make_transformer(settings, source.channels, as_picture_options(size))
     labels = _fitting_labels(settings, source, drop_labels)
     options = as_engine_options(engine, settings.engine)
     return Mapper(source, transformer, options, window=settings.window, labels=labels)

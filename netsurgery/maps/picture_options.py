@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from netsurgery.errors import SettingsError
 from netsurgery.io.size import AnySize, as_size
 
-__all__ = ["Fit", "InputSize", "PictureOptions"]
+__all__ = ["AnyPictureOptions", "Fit", "InputSize", "PictureOptions", "as_picture_options"]
 
 #: warp: each side scaled on its own, as Caffe does. crop and pad keep the aspect ratio: crop fills
 #: the input and loses what sticks out, pad shows everything and leaves the rest of the blob 0.
@@ -51,3 +51,16 @@ class PictureOptions:
         if self.size == "net":
             return net
         return image if self.size == "image" else as_size(self.size)
+
+
+#: What a call takes as `size`: the options, or that one of them which is asked for most.
+AnyPictureOptions: TypeAlias = InputSize | PictureOptions
+
+
+def as_picture_options(size: AnyPictureOptions) -> PictureOptions:
+    """The options as they are, or those of a size alone. Raises SettingsError.
+
+    >>> as_picture_options("image") == PictureOptions("image", "warp", antialias=True)
+    True
+    """
+    return size if isinstance(size, PictureOptions) else PictureOptions(size)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.mapper import Mapper
-    from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+    from netsurgery.maps.picture_options import AnyPictureOptions, PictureOptions
     from netsurgery.net.net_with_weights import NetWithWeights
     from netsurgery.open_net.net import Net
 
@@ -39,10 +39,8 @@ def classify_map(
     settings: Settings | AnyPath | None = None,
     *,
     net: Net | None = None,
-    size: InputSize = "net",
+    size: AnyPictureOptions = "net",
     blob: str | None = None,
-    fit: Fit = "warp",
-    antialias: bool = True,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
@@ -53,14 +51,14 @@ def classify_map(
     1, 3 or 4, of uint8 or of floats 0..1. settings: a netsurgery.toml (`convert` writes one), or
     what it would say: model and preprocessing. net: an open net instead of the model that the
     settings name; its present params count. size: of the net's input, "net" (what the prototxt
-    declares), "image" (the picture's own) or (height, width) in pixels, one number for a square.
-    blob: the one that holds the map (default: the last layer's top); labels that are more or fewer
-    than its classes are dropped where a blob is named. fit: "warp", "crop" or "pad". antialias:
-    smooth before shrinking, as caffe.io does today. preprocess: a preset, such as "bvlc" (`presets`
-    has them all), in the place of the settings' own preprocessing. engine: what runs the net,
-    "auto" (the open net's own engine, or real Caffe where there is one that knows the net),
-    "caffe", "embedded" or EngineOptions. state: the phase and the shapes to read the net in; the
-    settings' stages and level win over its own.
+    declares), "image" (the picture's own) or (height, width) in pixels, one number for a square; or
+    PictureOptions, which say too how the picture is fitted to it. blob: the one that holds the map
+    (default: the last layer's top); labels that are more or fewer than its classes are dropped
+    where a blob is named. preprocess: a preset, such as "bvlc" (`presets` has them all), in the
+    place of the settings' own preprocessing. engine: what runs the net, "auto" (the open net's own
+    engine, or real Caffe where there is one that knows the net), "caffe", "embedded" or
+    EngineOptions. state: the phase and the shapes to read the net in; the settings' stages and
+    level win over its own.
 
     The map's `values` are float32 C x H x W, probabilities 0..1 where a Softmax made them.
     Raises SettingsError, ImageError (which is a TypeError too for what is not a picture),
@@ -78,8 +76,8 @@ def classify_map(
     (8, 8)
     """
     maps = classify_maps(
-        [image], settings, net=net, size=size, blob=blob, fit=fit, antialias=antialias,
-        preprocess=preprocess, engine=engine, state=state,
+        [image], settings, net=net, size=size, blob=blob, preprocess=preprocess, engine=engine,
+        state=state,
     )  # fmt: skip
     (class_map,) = maps
     return class_map
@@ -90,10 +88,8 @@ def classify_maps(
     settings: Settings | AnyPath | None = None,
     *,
     net: Net | None = None,
-    size: InputSize = "net",
+    size: AnyPictureOptions = "net",
     blob: str | None = None,
-    fit: Fit = "warp",
-    antialias: bool = True,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
@@ -101,8 +97,7 @@ def classify_maps(
     """`classify_map` of many pictures, one map after another, with the net loaded once.
 
     images: an iterable of what `classify_map` takes, read one by one, an array N x H x W x C, or
-    one picture. settings, net, size, blob, fit, antialias, preprocess, engine, state: as in
-    `classify_map`.
+    one picture. settings, net, size, blob, preprocess, engine, state: as in `classify_map`.
 
     The maps come as they are asked for. Raises what `classify_map` raises, at once for what is
     wrong with the net or the settings; the first picture that fails ends it.
@@ -119,8 +114,8 @@ def classify_maps(
     with ExitStack() as stack:
         model, engine = opened_model(stack, net, engine)
         mapper = open_mapper(
-            as_settings(settings, preprocess), engine, blob=blob, size=size, fit=fit,
-            antialias=antialias, drop_labels=blob is not None, state=state, model=model,
+            as_settings(settings, preprocess), engine, blob=blob, size=size,
+            drop_labels=blob is not None, state=state, model=model,
         )  # fmt: skip
         stack.enter_context(mapper)
         return _each_map(mapper, images, stack.pop_all())
@@ -238,9 +233,8 @@ def plan_maps(
     from netsurgery.maps.mapper import open_mapper
 
     mapper = open_mapper(
-        settings, engine, blob=blob, size=options.size, fit=options.fit,
-        antialias=options.antialias, drop_labels=drop_labels, state=state,
-    )  # fmt: skip
+        settings, engine, blob=blob, size=options, drop_labels=drop_labels, state=state
+    )
     view = view or MapView()
     mapper.check_class(view.class_)
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]

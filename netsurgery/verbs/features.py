@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.features import Extractor, Features
-    from netsurgery.maps.picture_options import Fit, InputSize, PictureOptions
+    from netsurgery.maps.picture_options import AnyPictureOptions, PictureOptions
     from netsurgery.open_net.net import Net
 
 __all__ = [
@@ -99,17 +99,15 @@ def features(
     settings: Settings | AnyPath | None = None,
     *,
     net: Net | None = None,
-    size: InputSize = "net",
-    fit: Fit = "warp",
-    antialias: bool = True,
+    size: AnyPictureOptions = "net",
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
 ) -> ImageFeatures:
     """Blob -> its values for a picture, float32 C x H x W, and where its cells lie in it.
 
-    blobs: a blob of the net, or several. image, settings, net, size, fit, antialias, preprocess,
-    engine, state: as in `classify_map`. The geometry of each, in pixels, is its `geometry()`.
+    blobs: a blob of the net, or several. image, settings, net, size, preprocess, engine, state: as
+    in `classify_map`. The geometry of each, in pixels, is its `geometry()`.
     Raises NetError for a blob that the net does not have, and what `classify_map` raises.
 
     >>> import netsurgery as ns
@@ -125,8 +123,7 @@ def features(
     with ExitStack() as stack:
         model, engine = opened_model(stack, net, engine)
         extractor = stack.enter_context(open_extractor(
-            as_settings(settings, preprocess), engine, blobs, size=size, fit=fit,
-            antialias=antialias, state=state, model=model,
+            as_settings(settings, preprocess), engine, blobs, size=size, state=state, model=model,
         ))  # fmt: skip
         picture = as_picture(image)
         return _features_of(extractor, picture.name, extractor.extract(picture))
@@ -252,10 +249,7 @@ def plan_features(
     """
     from netsurgery.maps.features import open_extractor
 
-    extractor = open_extractor(
-        settings, engine, blobs, size=options.size, fit=options.fit,
-        antialias=options.antialias, state=state,
-    )  # fmt: skip
+    extractor = open_extractor(settings, engine, blobs, size=options, state=state)
     inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
     inputs += [image for image in images if image != "-"]
     names = [one_line(name) for name in stems(images)]
