@@ -173,9 +173,7 @@ def show(result: Conversion) -> None:
         echo(f"window of a cell{of}: {shape_text(grown['window'])} pixels{every}")
     echo_notes(record["notes"])
     if result.verification is not None:
-        from netsurgery.verbs.verify_result import verified_lines
-
-        for line in verified_lines(result.verification.to_json()):
+        for line in result.verification.verified_lines():
             echo(line)
     if record["dry_run"]:
         files = [record[key] for key in ("weights", "settings", "prototxt")]

@@ -23,7 +23,6 @@ __all__ = [
     "MapDifference",
     "Unchecked",
     "Verification",
-    "verified_lines",
 ]
 
 #: Of params with the same numbers.
@@ -161,6 +160,8 @@ class Verification(ShortRepr):
     >>> result = ns.verify(net, net, engine="embedded")
     >>> result.verified, len(list(result.lines())) > 0
     (True, True)
+    >>> list(result.verified_lines())
+    ['verified: output prob agrees, to 0 relative']
     """
 
     engines: tuple[str, str]
@@ -316,6 +317,10 @@ class Verification(ShortRepr):
             yield from _reason_lines(reasons)
         yield from map(str, self.unchecked)
 
+    def verified_lines(self) -> Iterator[str]:
+        """In short, for what was verified on the way and is the same."""
+        yield from _verified_lines(self.to_json())
+
     @property
     def all_notes(self) -> list[str]:
         """The notes, those on the engines first."""
@@ -368,8 +373,7 @@ def _reason_lines(reasons: tuple[str, ...]) -> Iterator[str]:
         yield "    (there A meets the edge of its window, and the map the pixels beyond it)"
 
 
-def verified_lines(record: Mapping[str, Any]) -> Iterator[str]:
-    """In short, from `Verification.to_json`: for what was verified on the way and is the same."""
+def _verified_lines(record: Mapping[str, Any]) -> Iterator[str]:
     unseen = [each["new_blob"] for each in record["unchecked"] if each["what"] == "output"]
     for each in record["outputs"]:
         if each["new_blob"] not in unseen:
