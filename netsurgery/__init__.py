@@ -40,7 +40,10 @@ _MODULES = {
     "net.state": "NetState",
     # the verbs, and what they return
     "verbs.classify_map": "classify_map classify_maps",
-    "verbs.features": "ImageFeatures features",
+    "verbs.classify_map_result": "ClassMaps",
+    "verbs.features": "extract_features features",
+    "verbs.features_result": "ExtractedFeatures ImageFeatures",
+    "verbs.outputs.record": "MapView",
     "verbs.setup": "Setup setup",
     "verbs.check": "check",
     "verbs.check_result": "Check",

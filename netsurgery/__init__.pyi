@@ -154,6 +154,7 @@ from netsurgery.verbs.classify_map import (
 from netsurgery.verbs.classify_map import (
     classify_maps as classify_maps,
 )
+from netsurgery.verbs.classify_map_result import ClassMaps as ClassMaps
 from netsurgery.verbs.conversion import OutputPaths as OutputPaths
 from netsurgery.verbs.convert import convert as convert
 from netsurgery.verbs.convert_result import Conversion as Conversion
@@ -168,10 +169,16 @@ from netsurgery.verbs.export import (
     export_onnx as export_onnx,
 )
 from netsurgery.verbs.features import (
-    ImageFeatures as ImageFeatures,
+    extract_features as extract_features,
 )
 from netsurgery.verbs.features import (
     features as features,
+)
+from netsurgery.verbs.features_result import (
+    ExtractedFeatures as ExtractedFeatures,
+)
+from netsurgery.verbs.features_result import (
+    ImageFeatures as ImageFeatures,
 )
 from netsurgery.verbs.init import (
     Initialization as Initialization,
@@ -187,6 +194,7 @@ from netsurgery.verbs.inspect_param import (
     inspect_param as inspect_param,
 )
 from netsurgery.verbs.inspect_result import Inspection as Inspection
+from netsurgery.verbs.outputs.record import MapView as MapView
 from netsurgery.verbs.setup import (
     Setup as Setup,
 )

@@ -98,6 +98,11 @@ CALLS: dict[str, Callable[..., object]] = {
     "features": lambda net, state: netsurgery.features(
         "grey.png", ["conv"], _settings(net), engine=_EMBEDDED, state=state
     ),
+    "extract_features": lambda net, state: list(
+        netsurgery.extract_features(
+            ["grey.png"], "conv", _settings(net), engine=_EMBEDDED, state=state
+        )
+    ),
     "init": lambda net, state: netsurgery.init(net, "out.caffemodel", state=state),
     "inspect": lambda net, state: netsurgery.inspect(net, _WEIGHTS, state=state),
     "setup": lambda net, state: netsurgery.setup(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -11,9 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import netsurgery as ns
 from netsurgery.net import types
+from netsurgery.verbs import outputs
 
 PACKAGE = Path(__file__).resolve().parent.parent / "netsurgery"
+
+#: Public name -> its module.
+MODULE_OF = {name: f"netsurgery.{module}" for name, module in vars(ns)["_MODULE_OF"].items()}
 
 #: A room may import itself and those before it.
 ROOMS = [
@@ -91,6 +98,56 @@ def test_what_runs_nets_changes_none() -> None:
         for path in (PACKAGE / room).glob("*.py"):
             imported = [name for name, _ in imports(path) if name.startswith("netsurgery.surgery")]
             assert not imported, f"{path} imports {imported}"
+
+
+def is_for_commands(module: str, name: str) -> bool:
+    """Whether a command may import this name of a module of verbs/.
+
+    It may if the name is public, a type or a table of a result's module, one of the registry of
+    outputs, or the type of an argument of the module's public verb.
+    """
+    room = importlib.import_module(module)
+    value, public_name = getattr(room, name), MODULE_OF.get(name) == module
+    if public_name or module.endswith("_result"):
+        return public_name or not inspect.isfunction(value)
+    if room is outputs:
+        return name in outputs.__all__
+    verbs = [getattr(room, verb) for verb, home in MODULE_OF.items() if home == module]
+    annotations = (
+        parameter.annotation
+        for verb in filter(inspect.isfunction, verbs)
+        for parameter in inspect.signature(verb).parameters.values()
+    )
+    return any(re.search(rf"\b{name}\b", annotation) for annotation in annotations)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda p: p.stem)
+def test_commands_call_public_verbs_alone(path: Path) -> None:
+    """What a command does, a call of the library does: no command has a verb of its own."""
+    for item in ast.walk(ast.parse(path.read_text())):
+        if isinstance(item, ast.Import):
+            assert not any(alias.name.startswith("netsurgery.verbs") for alias in item.names)
+        elif isinstance(item, ast.ImportFrom) and item.module == "netsurgery":
+            assert all(alias.name != "verbs" for alias in item.names), item.lineno
+        elif isinstance(item, ast.ImportFrom) and str(item.module).startswith("netsurgery.verbs"):
+            for alias in item.names:
+                assert is_for_commands(str(item.module), alias.name), f"{item.lineno}: {alias.name}"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "allowed"),
+    [
+        ("verbs.inspect", "inspect", True),
+        ("verbs.inspect", "NewInputSize", True),
+        ("verbs.inspect", "inspect_net", False),
+        ("verbs.features_result", "FeatureResult", True),
+        ("verbs.features_result", "find_collection", False),
+        ("verbs.outputs", "OUTPUTS", True),
+        ("verbs.outputs.files", "MapFiles", False),
+    ],
+)
+def test_what_of_verbs_is_for_commands(module: str, name: str, allowed: bool) -> None:
+    assert is_for_commands(f"netsurgery.{module}", name) == allowed
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -18,7 +18,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.maps.features import Extractor, Features, open_extractor
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import PictureOptions
-from netsurgery.verbs.features import ImageFeatures, collection_files, find_collection
+from netsurgery.verbs.features_result import ImageFeatures, collection_files, find_collection
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")

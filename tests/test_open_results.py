@@ -43,6 +43,7 @@ READERS: dict[str, Callable[[ns.Net], Any]] = {
     "inspect": lambda net: ns.inspect(net, statistics=True),
     "classify_map": lambda net: ns.classify_map(PICTURE, net=net, blob="conv1"),
     "features": lambda net: ns.features(PICTURE, "conv1", net=net),
+    "extract_features": lambda net: list(ns.extract_features([PICTURE], "conv1", net=net)),
 }
 #: The surgeries that take a net's params, and what else does.
 OF_PARAMS = {

@@ -23,8 +23,8 @@ from netsurgery.maps.features import Features
 from netsurgery.maps.image import Picture
 from netsurgery.maps.transformer import place
 from netsurgery.verbs import outputs
-from netsurgery.verbs.classify_map import MapResult
-from netsurgery.verbs.features import FeatureResult, ImageFeatures
+from netsurgery.verbs.classify_map_result import MapResult
+from netsurgery.verbs.features_result import FeatureResult, ImageFeatures
 from netsurgery.verbs.outputs import COLLECTIONS, OUTPUTS, MapView, Output
 from netsurgery.verbs.outputs.blob_files import BlobFiles
 from netsurgery.verbs.outputs.files import MapFiles, WrongOutput

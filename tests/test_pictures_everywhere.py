@@ -52,6 +52,13 @@ def taken(image: Any, size: Any) -> Any:
     return ns.features(image, "pool3", MODEL, size=size, engine="embedded")["pool3"].values
 
 
+def extracted(image: Any, size: Any) -> Any:
+    options = {"size": size, "engine": "embedded"}
+    first, second = ns.extract_features([image, "cat.png"], "pool3", MODEL, **options)
+    assert second.image == "cat.png"
+    return first["pool3"].values
+
+
 def by_extractor_opened_so(image: Any, size: Any) -> Any:
     with ns.open_extractor(MODEL, "embedded", ["pool3"], size=size) as extractor:
         return extractor.extract(image)[0].values
@@ -68,6 +75,7 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "Mapper.map": by_mapper,
     "open_mapper": by_mapper_opened_so,
     "features": taken,
+    "extract_features": extracted,
     "Extractor.extract": by_extractor,
     "open_extractor": by_extractor_opened_so,
 }

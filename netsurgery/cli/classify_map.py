@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from netsurgery.maps.classmap import ClassMap
     from netsurgery.maps.map_text import TextStyle
     from netsurgery.maps.picture_options import PictureOptions
-    from netsurgery.verbs.classify_map import MapJob, MapResult
+    from netsurgery.verbs.classify_map_result import MapJob, MapResult
 
 __all__ = ["command"]
 
@@ -134,7 +134,7 @@ def command(
     weights: Path | None,
     state: NetState,
     preprocess: Settings,
-    options: PictureOptions,
+    size: PictureOptions,
     window: tuple[int, int] | None,
     blob: str | None,
     top_k: int,
@@ -158,36 +158,34 @@ def command(
       netsurgery classify-map cat.jpg --picture map.png --class tabby
     """
     _import_numpy()
-    from netsurgery.verbs.classify_map import plan_maps
+    from netsurgery.verbs.classify_map import classify_maps
 
     flags = merged(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights, window=window),
         preprocess,
     )
     settings = with_settings_file(flags, trust_config)
-    job = plan_maps(
+    view = MapView(class_, top_k, summary=summary)
+    with classify_maps(
         images,
         settings,
-        engine,
-        options,
+        size=size,
         blob=blob,
         # those of the settings file are for its own blob
         drop_labels=blob is not None and flags.labels is None,
+        engine=engine,
         state=state,
-        view=MapView(class_, top_k, summary=summary),
-        outputs=outputs,
-        force=force,
-    )
-    if not quiet:
-        echo_model(flags, settings)
-        echo_notes(job.notes, err=True)
-    check_printed(job.files.to_stdout, as_json)
-    if job.files.to_stdout:
-        check_no_terminal("what is written")
-    with job:
+    ) as maps:
+        job = maps.to_files(outputs, view, force=force)
+        if not quiet:
+            echo_model(flags, settings)
+            echo_notes(maps.notes, err=True)
+        check_printed(job.files.to_stdout, as_json)
+        if job.files.to_stdout:
+            check_no_terminal("what is written")
         _MapPrinter(job, as_json, quiet).all()
     if not quiet:
-        echo_notes(engine_hint(job.mapper.engine, "classify-map"), err=True)
+        echo_notes(engine_hint(maps.engine, "classify-map"), err=True)
 
 
 def _import_numpy() -> None:
@@ -220,7 +218,7 @@ class _MapPrinter:
         """Every result; where a picture failed the others are printed too. Exits with 1 then."""
         images = self.job.images
         progress, failed = Progress(len(images), self.quiet, show_pos=True), 0
-        results = self.job.results()
+        results = iter(self.job)
         for done, image in enumerate(images):
             progress.step_to(done, image)
             result = next(results)

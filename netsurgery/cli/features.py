@@ -40,7 +40,7 @@ from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
     from netsurgery.maps.picture_options import PictureOptions
-    from netsurgery.verbs.features import FeatureJob, FeatureResult
+    from netsurgery.verbs.features_result import FeatureJob, FeatureResult
 
 __all__ = ["command"]
 
@@ -89,7 +89,7 @@ def command(
     weights: Path | None,
     state: NetState,
     preprocess: Settings,
-    options: PictureOptions,
+    size: PictureOptions,
     trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
@@ -117,7 +117,7 @@ def command(
     Example:
       netsurgery features cat.jpg --blob ip1-conv -o features.npz --picture grid.png
     """
-    from netsurgery.verbs.features import plan_features
+    from netsurgery.verbs.features import extract_features
 
     if output is None and not outputs:
         raise click.UsageError(f"give {either(['--output', *output_flags('of_features')])}")
@@ -125,24 +125,16 @@ def command(
         replace(settings_of_state(state), prototxt=prototxt, weights=weights), preprocess
     )
     settings = with_settings_file(flags, trust_config)
-    job = plan_features(
-        images,
-        tuple(dict.fromkeys(blobs)),
-        settings,
-        engine,
-        options,
-        state=state,
-        output=output,
-        outputs=outputs,
-        force=force,
-    )
-    if not quiet:
-        echo_model(flags, settings)
-        echo_notes(job.extractor.mapper.source.net.notes, err=True)
-    with job:
+    with extract_features(
+        images, blobs, settings, size=size, engine=engine, state=state
+    ) as extracted:
+        job = extracted.to_files(output, outputs, force=force)
+        if not quiet:
+            echo_model(flags, settings)
+            echo_notes(extracted.notes, err=True)
         _FeaturePrinter(job, as_json, quiet).all()
     if not quiet:
-        echo_notes(engine_hint(job.extractor.mapper.engine, "features"), err=True)
+        echo_notes(engine_hint(extracted.engine, "features"), err=True)
 
 
 @dataclass
@@ -172,11 +164,11 @@ class _FeaturePrinter:
 
     def results(self, total: int) -> int:
         """How many pictures failed; each one is reported."""
-        from netsurgery.verbs.features import NothingTaken
+        from netsurgery.verbs.features_result import NothingTaken
 
         progress, failed = Progress(total, self.quiet, show_pos=True), 0
         # Closed on an error too, so that its outputs are dropped at once.
-        with closing(self.job.results()) as results, suppress(NothingTaken):
+        with closing(iter(self.job)) as results, suppress(NothingTaken):
             progress.step_to(0, self.job.images[0])
             for done, result in enumerate(results, 1):
                 progress.clear()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from netsurgery.cli.command import useless
 from netsurgery.cli.files import FilePathType
 from netsurgery.cli.options import output_option
-from netsurgery.verbs.outputs import OUTPUTS, Output
+from netsurgery.verbs.outputs import OUTPUTS, How, file_outputs
 
 __all__ = ["either", "output_flags", "output_options", "useless_without_output"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: The member of `Output` that makes it of a command's results.
-How = Literal["of_map", "of_features"]
 
 
 def output_options(how: How) -> Callable[[F], F]:
@@ -23,7 +21,7 @@ def output_options(how: How) -> Callable[[F], F]:
 
     The command gets `outputs`: name -> file, for the options used.
     """
-    kinds = _files(how)
+    kinds = file_outputs(how)
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
@@ -48,7 +46,7 @@ def output_options(how: How) -> Callable[[F], F]:
 
 def output_flags(*hows: How) -> list[str]:
     """Those options: --npy, --picture."""
-    return list(dict.fromkeys(f"--{kind.name}" for how in hows for kind in _files(how)))
+    return list(dict.fromkeys(f"--{kind.name}" for how in hows for kind in file_outputs(how)))
 
 
 def useless_without_output(
@@ -58,7 +56,7 @@ def useless_without_output(
 
     reading: what of `Output.reads` they are; they change every file without it.
     """
-    kinds = _files(how)
+    kinds = file_outputs(how)
     if reading:
         kinds = [kind for kind in OUTPUTS.values() if reading in kind.reads]
         kinds.sort(key=lambda kind: bool(kind.suffix))  # --json, then the files
@@ -75,7 +73,3 @@ def either(words: Iterable[str]) -> str:
     """``"a, b or c"``."""
     *most, last = words
     return f"{', '.join(most)} or {last}" if most else last
-
-
-def _files(how: How) -> list[Output]:
-    return [kind for kind in OUTPUTS.values() if kind.suffix and getattr(kind, how)]

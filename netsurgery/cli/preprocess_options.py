@@ -237,7 +237,7 @@ def model_options(command: F) -> F:
 
 @headed(PREPROCESSING)
 def picture_options(command: F) -> F:
-    """--fit, --antialias and --size: `options` of the command, PictureOptions."""
+    """--fit, --antialias and --size: `size` of the command, PictureOptions."""
     for_resizing = useless(
         "with --size image, which resizes nothing", lambda values: values["size"] == "image"
     )
@@ -277,6 +277,6 @@ def picture_options(command: F) -> F:
     def wrapped(*args: Any, size: Any, fit: Any, antialias: bool, **kwargs: Any) -> Any:
         from netsurgery.maps.picture_options import PictureOptions
 
-        return command(*args, options=PictureOptions(size, fit, antialias), **kwargs)
+        return command(*args, size=PictureOptions(size, fit, antialias), **kwargs)
 
     return fit(antialias(size(wrapped)))  # type: ignore[return-value]

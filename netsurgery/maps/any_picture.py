@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture
     )
 
-__all__ = ["NotAPicture", "as_picture", "as_pictures", "each_picture"]
+__all__ = ["NotAPicture", "as_picture", "as_pictures", "each_picture", "picture_name"]
 
 _EXPECTED = (
     "a path, a Pillow image, the bytes of a file, a binary file, or an array H x W, H x W x 1, 3 "
@@ -58,17 +58,39 @@ def as_picture(image: AnyPicture, name: str = "") -> Picture:
     """
     if isinstance(image, Picture):
         return image
+    name = picture_name(image, name)
     if isinstance(image, (str, os.PathLike)):
-        return read_picture(os.fspath(image))
+        return read_picture(name)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return decode_picture(bytes(image), name or "bytes")
+        return decode_picture(bytes(image), name)
     if isinstance(image, Image.Image):
-        return picture_of_pillow(image, name or _file_name(image, "filename", "image"))
+        return picture_of_pillow(image, name)
     if hasattr(image, "read"):
-        return _of_file(image, name or _file_name(image, "name", "file"))
+        return _of_file(image, name)
     if hasattr(image, "__array__"):
-        return Picture(name or "array", _pixels(np.asarray(image), name or "array"))
-    raise NotAPicture(f"{name or 'picture'}: found {_kind(image)}; expected {_EXPECTED}")
+        return Picture(name, _pixels(np.asarray(image), name))
+    raise NotAPicture(f"{name}: found {_kind(image)}; expected {_EXPECTED}")
+
+
+def picture_name(image: AnyPicture, name: str = "") -> str:
+    """What messages and results call a picture, which is not read for it; name: as `as_picture`.
+
+    >>> picture_name("cat.png"), picture_name(b"...")
+    ('cat.png', 'bytes')
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    if isinstance(image, Picture):
+        return image.name
+    if name:
+        return name
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return "bytes"
+    if isinstance(image, Image.Image):
+        return _file_name(image, "filename", "image")
+    if hasattr(image, "read"):
+        return _file_name(image, "name", "file")
+    return "array" if hasattr(image, "__array__") else "picture"
 
 
 def as_pictures(images: AnyPicture | Iterable[AnyPicture]) -> Iterator[Picture]:

@@ -1,37 +1,27 @@
-"""A class for every window of a picture: of one, of many with the net loaded once, or as a job.
-
-The job, `plan_maps`, is what the command runs: it names every output before any work, goes on
-where a picture fails, and gives a result for each.
-"""
+"""A class for every window of a picture: of one, or of many with the net loaded once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine
-from netsurgery.errors import NetsurgeryError
 from netsurgery.formats.settings import as_settings
-from netsurgery.io.closeable import Closeable
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
-from netsurgery.verbs.outputs import OUTPUTS, MapView
-from netsurgery.verbs.outputs.files import MapFiles
+from netsurgery.verbs.classify_map_result import ClassMaps
+from netsurgery.verbs.picture_results import only, opened_model
 
 if TYPE_CHECKING:
     from netsurgery.formats.presets import PresetName
     from netsurgery.formats.settings import Settings
     from netsurgery.maps.any_picture import AnyPicture
     from netsurgery.maps.classmap import ClassMap
-    from netsurgery.maps.mapper import Mapper
-    from netsurgery.maps.picture_options import AnyPictureOptions, PictureOptions
-    from netsurgery.net.net_with_weights import NetWithWeights
+    from netsurgery.maps.picture_options import AnyPictureOptions
     from netsurgery.open_net.net import Net
 
-__all__ = ["MapJob", "MapResult", "classify_map", "classify_maps", "plan_maps"]
+__all__ = ["classify_map", "classify_maps"]
 
 
 def classify_map(
@@ -75,11 +65,10 @@ def classify_map(
     ...     ns.classify_map("examples/digits_canvas.png", net=open_net, engine="embedded").shape
     (8, 8)
     """
-    maps = classify_maps(
-        [image], settings, net=net, size=size, blob=blob, preprocess=preprocess, engine=engine,
+    (class_map,) = classify_maps(
+        only(image), settings, net=net, size=size, blob=blob, preprocess=preprocess, engine=engine,
         state=state,
     )  # fmt: skip
-    (class_map,) = maps
     return class_map
 
 
@@ -90,17 +79,21 @@ def classify_maps(
     net: Net | None = None,
     size: AnyPictureOptions = "net",
     blob: str | None = None,
+    drop_labels: bool | None = None,
     preprocess: PresetName | None = None,
     engine: AnyEngine = "auto",
     state: NetState = TEST,
-) -> Iterator[ClassMap]:
+) -> ClassMaps:
     """`classify_map` of many pictures, one map after another, with the net loaded once.
 
     images: an iterable of what `classify_map` takes, read one by one, an array N x H x W x C, or
     one picture. settings, net, size, blob, preprocess, engine, state: as in `classify_map`.
+    drop_labels: whether labels that are more or fewer than the classes are dropped, with a note,
+    or an error; None to drop them where a blob is named.
 
-    The maps come as they are asked for. Raises what `classify_map` raises, at once for what is
-    wrong with the net or the settings; the first picture that fails ends it.
+    The maps come as they are asked for; `to_files` of what is returned writes them, and goes on
+    where a picture fails. Raises what `classify_map` raises, at once for what is wrong with the net
+    or the settings; the first picture that fails ends it.
 
     >>> import numpy as np, netsurgery as ns
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -111,136 +104,16 @@ def classify_maps(
     """
     from netsurgery.maps.mapper import open_mapper
 
+    drop = blob is not None if drop_labels is None else drop_labels
     with ExitStack() as stack:
         model, engine = opened_model(stack, net, engine)
-        mapper = open_mapper(
-            as_settings(settings, preprocess), engine, blob=blob, size=size,
-            drop_labels=blob is not None, state=state, model=model,
-        )  # fmt: skip
-        stack.enter_context(mapper)
-        return _each_map(mapper, images, stack.pop_all())
-
-
-def opened_model(
-    stack: ExitStack, net: Net | None, engine: AnyEngine
-) -> tuple[NetWithWeights | None, AnyEngine]:
-    """An open net's model as it is now, closed with the stack, and what is to run it."""
-    if net is None:
-        return None, engine
-    # The net's own engine counts only where this call asks for none.
-    own = engine == "auto" and net.engine_options.choice != "auto"
-    return stack.enter_context(net.present_model()), net.engine_options if own else engine
-
-
-def _each_map(
-    mapper: Mapper, images: AnyPicture | Iterable[AnyPicture], opened: ExitStack
-) -> Iterator[ClassMap]:
-    from netsurgery.maps.any_picture import as_pictures
-
-    with opened:
-        for picture in as_pictures(images):
-            yield mapper.map(picture)
-
-
-@dataclass(frozen=True)
-class MapResult:
-    """What became of one picture: its map, or the error that it failed with.
-
-    written: the files. printed: what standard output is to get.
-    """
-
-    image: str
-    map: ClassMap | None = None
-    error: NetsurgeryError | None = None
-    written: tuple[str, ...] = ()
-    printed: bytes | None = None
-
-    def to_json(self, top_k: int = 1) -> dict[str, Any]:
-        """The map's record, or the picture's name and the error."""
-        if self.map is not None:
-            return self.map.to_json(top_k)
-        return {"image": self.image, "error": str(self.error)}
-
-
-class MapJob(Closeable):
-    """Pictures to be mapped by one net, and where the outputs go; a context manager.
-
-    notes: what to know of the net, before any picture.
-    """
-
-    def __init__(
-        self, mapper: Mapper, images: Sequence[str], files: MapFiles, view: MapView
-    ) -> None:
-        self.mapper, self.images, self.files, self.view = mapper, images, files, view
-        self.notes: list[str] = list(mapper.source.net.notes)
-
-    def results(self) -> Iterator[MapResult]:
-        """A result for each picture, in order, as they are asked for."""
-        if len(self.images) > 1:
-            self.mapper.load()  # what is wrong with the model is not each picture's fault
-        for index, image in enumerate(self.images):
-            try:
-                yield self._result(index, image)
-            except NetsurgeryError as error:
-                yield MapResult(image, error=error)
-
-    def _result(self, index: int, image: str) -> MapResult:
-        from netsurgery.maps.classmap import HoldsNaN
-        from netsurgery.maps.image import out_of_memory_named
-
-        with out_of_memory_named(image):
-            try:
-                class_map = self.mapper.map(image)
-            except HoldsNaN as error:
-                self._write(index, "of_values", error.values)  # to see where the NaN are
-                raise
-            written, printed = self._write(index, "of_map", class_map, self.view)
-            return MapResult(image, class_map, written=written, printed=printed)
-
-    def _write(self, index: int, how: str, *what: Any) -> tuple[tuple[str, ...], bytes | None]:
-        makers: dict[str, Callable[[], bytes]] = {
-            kind: partial(make, *what)
-            for kind in self.files.paths
-            if (make := getattr(OUTPUTS[kind], how)) is not None
-        }
-        return self.files.write(index, makers)
-
-    def close(self) -> None:
-        """Close the net and the engine."""
-        self.mapper.close()
-
-
-def plan_maps(
-    images: Sequence[str],
-    settings: Settings,
-    engine: AnyEngine,
-    options: PictureOptions,
-    *,
-    blob: str | None = None,
-    drop_labels: bool = False,
-    state: NetState = TEST,
-    view: MapView | None = None,
-    outputs: Mapping[str, str] | None = None,
-    force: bool = False,
-) -> MapJob:
-    """The job of mapping the files `images`; what can be refused is, before any engine starts.
-
-    drop_labels: leave out labels that do not fit the blob, with a note. outputs: name of an output
-    that is a file -> its file, a folder for several images, or "-" for standard output; force:
-    replace files that exist. Raises what `classify_map` raises, OutputError, and WrongOutput for
-    outputs that contradict each other.
-    """
-    from netsurgery.maps.mapper import open_mapper
-
-    mapper = open_mapper(
-        settings, engine, blob=blob, size=options, drop_labels=drop_labels, state=state
-    )
-    view = view or MapView()
-    mapper.check_class(view.class_)
-    inputs = [str(path) for path in (settings.prototxt, settings.weights) if path]
-    named = {kind: (OUTPUTS[kind].suffix, name) for kind, name in (outputs or {}).items()}
-    files = MapFiles.plan(images, named, inputs=inputs, force=force)
-    job = MapJob(mapper, images, files, view)
-    if settings.labels is not None and mapper.labels is None:
-        job.notes.append(f"{settings.labels} does not fit blob {blob!r}: left out")
-    return job
+        settings = as_settings(settings, preprocess)
+        mapper = stack.enter_context(open_mapper(
+            settings, engine, blob=blob, size=size, drop_labels=drop, state=state, model=model,
+        ))  # fmt: skip
+        notes = []
+        if settings.labels is not None and mapper.labels is None:
+            named = settings.labels
+            what = "the labels do" if isinstance(named, tuple) else f"{named} does"
+            notes.append(f"{what} not fit blob {mapper.source.blob!r}: left out")
+        return ClassMaps(mapper, images, stack.pop_all(), notes)

@@ -5,10 +5,23 @@ A new output is a module here that has an `Output`, and its line in `OUTPUTS`.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from netsurgery.verbs.outputs import hdf5, json_record, npy, npz, picture, text
 from netsurgery.verbs.outputs.record import Collection, MapView, Output
 
-__all__ = ["COLLECTIONS", "OUTPUTS", "Collection", "MapView", "Output"]
+__all__ = [
+    "COLLECTIONS",
+    "OUTPUTS",
+    "Collection",
+    "How",
+    "MapView",
+    "Output",
+    "file_outputs",
+]
+
+#: The member of `Output` that makes it of a command's results.
+How = Literal["of_map", "of_features"]
 
 #: By name: a file for each picture is the option --NAME of the commands whose results it takes.
 OUTPUTS = {
@@ -21,3 +34,8 @@ COLLECTIONS: dict[str, Collection] = {
     for collection in (npy.COLLECTION, npz.COLLECTION, hdf5.COLLECTION)
     for suffix in collection.suffixes
 }
+
+
+def file_outputs(how: How) -> list[Output]:
+    """The outputs that are files, of class maps or of features."""
+    return [kind for kind in OUTPUTS.values() if kind.suffix and getattr(kind, how)]

@@ -12,8 +12,10 @@ from netsurgery.errors import OutputError
 from netsurgery.io.files import Outputs
 from netsurgery.io.targets import STDOUT, check_links, check_outputs
 from netsurgery.io.wording import argument
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.outputs import How, file_outputs
 
-__all__ = ["MapFiles", "WrongOutput", "is_folder", "make_folder", "stems"]
+__all__ = ["MapFiles", "WrongOutput", "is_folder", "make_folder", "named_files", "stems"]
 
 
 class WrongOutput(OutputError):
@@ -99,6 +101,15 @@ class MapFiles:
             for path in files:
                 outputs[path].write(content[path])
         return files, content.get(STDOUT)
+
+
+def named_files(how: How, outputs: Mapping[str, AnyPath] | None) -> dict[str, str]:
+    """Name of an output -> its file or folder, as text. Raises WrongOutput for another name."""
+    known = [output.name for output in file_outputs(how)]
+    for name in outputs or {}:
+        if name not in known:
+            raise WrongOutput(f"output {name!r}: expected {', '.join(known)}")
+    return {name: os.fspath(place) for name, place in (outputs or {}).items()}
 
 
 def is_folder(option: str, name: str, suffix: str, count: int, what: str) -> bool:

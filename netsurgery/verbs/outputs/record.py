@@ -29,6 +29,13 @@ class MapView:
     class_: the class whose values are drawn, by number or label, or "max". top_k: classes of each
     cell in JSON. pretty: JSON for people. summary: the table of classes alone. style: of text,
     None for a file's.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> picture = "examples/digits_canvas.png"
+    >>> maps = ns.classify_maps(picture, settings, blob="conv1", engine="embedded")
+    >>> [result.written for result in maps.to_files({"picture": "7.png"}, ns.MapView("7"))]
+    [('7.png',)]
     """
 
     class_: str = "max"

@@ -1,0 +1,148 @@
+"""What `classify_maps` gives: maps one after another, or a job that writes files of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from netsurgery.errors import NetsurgeryError
+from netsurgery.open_net.arguments import AnyPath
+from netsurgery.verbs.outputs import OUTPUTS, MapView
+from netsurgery.verbs.outputs.files import MapFiles, named_files
+from netsurgery.verbs.picture_results import PictureResults
+
+if TYPE_CHECKING:
+    from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.mapper import Mapper
+
+__all__ = ["ClassMaps", "MapJob", "MapResult"]
+
+
+class ClassMaps(PictureResults["ClassMap"]):
+    """The class maps of pictures, made one by one as they are asked for; a context manager.
+
+    The last one closes the net, and so does the first picture that fails. notes: what to know of
+    the net, before any picture.
+
+    >>> import netsurgery as ns
+    >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
+    >>> pictures = ["examples/digits_canvas.png", "none.png"]
+    >>> maps = ns.classify_maps(pictures, settings, blob="conv1", engine="embedded")
+    >>> for result in maps.to_files({"npy": "maps/"}):
+    ...     print(result.image, result.written or result.error)
+    examples/digits_canvas.png ('maps/digits_canvas.npy',)
+    none.png none.png: No such file or directory
+    """
+
+    def __init__(
+        self,
+        mapper: Mapper,
+        images: AnyPicture | Iterable[AnyPicture],
+        opened: ExitStack,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """opened: closes the mapper, and whatever else is open for it."""
+        super().__init__(mapper, mapper.map, images, opened, notes)
+
+    def to_files(
+        self,
+        outputs: Mapping[str, AnyPath] | None = None,
+        view: MapView | None = None,
+        *,
+        force: bool = False,
+    ) -> MapJob:
+        """The job of writing files of all maps; iterating it does that.
+
+        It gives a result for each picture, and goes on where one fails: the result has the error.
+        outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
+        or "-" for `MapResult.printed`. view: what of a map is shown. force: replace files that
+        exist. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
+        for a class that the net does not have.
+        """
+        view = view or MapView()
+        self._mapper.check_class(view.class_)
+        pictures = self._pictures()
+        named = {
+            kind: (OUTPUTS[kind].suffix, place)
+            for kind, place in named_files("of_map", outputs).items()
+        }
+        images = [image for _, image in pictures]
+        files = MapFiles.plan(images, named, inputs=self._inputs(images), force=force)
+        return MapJob(self._mapper, pictures, files, view, self._opened)
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """What became of one picture: its map, or the error that it failed with.
+
+    written: the files. printed: what standard output is to get.
+    """
+
+    image: str
+    map: ClassMap | None = None
+    error: NetsurgeryError | None = None
+    written: tuple[str, ...] = ()
+    printed: bytes | None = None
+
+    def to_json(self, top_k: int = 1) -> dict[str, Any]:
+        """The map's record, or the picture's name and the error."""
+        if self.map is not None:
+            return self.map.to_json(top_k)
+        return {"image": self.image, "error": str(self.error)}
+
+
+@dataclass(frozen=True, eq=False)
+class MapJob:
+    """Pictures to be mapped, and where the outputs go; iterating it does that.
+
+    It gives a result for each picture, in order, as they are asked for, and closes the net with
+    the last.
+    """
+
+    mapper: Mapper
+    pictures: Sequence[tuple[AnyPicture, str]]
+    files: MapFiles
+    view: MapView
+    opened: ExitStack
+
+    @cached_property
+    def images(self) -> list[str]:
+        """What the pictures are called."""
+        return [name for _, name in self.pictures]
+
+    def __iter__(self) -> Iterator[MapResult]:
+        with self.opened:
+            if len(self.pictures) > 1:
+                self.mapper.load()  # what is wrong with the model is not each picture's fault
+            for index, image in enumerate(self.images):
+                try:
+                    yield self._result(index, image)
+                except NetsurgeryError as error:
+                    yield MapResult(image, error=error)
+
+    def _result(self, index: int, name: str) -> MapResult:
+        from netsurgery.maps.any_picture import as_picture
+        from netsurgery.maps.classmap import HoldsNaN
+        from netsurgery.maps.image import out_of_memory_named
+
+        image, _ = self.pictures[index]
+        with out_of_memory_named(name):
+            try:
+                class_map = self.mapper.map(as_picture(image, name))
+            except HoldsNaN as error:
+                self._write(index, "of_values", error.values)  # to see where the NaN are
+                raise
+            written, printed = self._write(index, "of_map", class_map, self.view)
+            return MapResult(name, class_map, written=written, printed=printed)
+
+    def _write(self, index: int, how: str, *what: Any) -> tuple[tuple[str, ...], bytes | None]:
+        makers: dict[str, Callable[[], bytes]] = {
+            kind: partial(make, *what)
+            for kind in self.files.paths
+            if (make := getattr(OUTPUTS[kind], how)) is not None
+        }
+        return self.files.write(index, makers)
