@@ -35,6 +35,8 @@ class BlobIndex:
     def __init__(self, layers: Iterable[Layer]) -> None:
         versions: dict[str, _Versions] = {}
         for layer in layers:
+            # Bottoms first: a layer in place reads the version before its own. One that reads a
+            # blob twice (an Eltwise of x and x) is one reader of it.
             for bottom in dict.fromkeys(layer.bottoms):
                 versions.setdefault(bottom, _Versions()).readers[-1].append(layer)
             for top in dict.fromkeys(layer.tops):
@@ -47,6 +49,7 @@ class BlobIndex:
     def producer(self, index: int, blob: str) -> Layer | None:
         """The layer that writes `blob` last before the layer of this index; None for none."""
         places, writers, _ = self._blobs.get(blob, _UNKNOWN)
+        # Strictly before: a layer in place reads what the writer before it left.
         before = bisect_left(places, index)
         return writers[before - 1] if before else None
 

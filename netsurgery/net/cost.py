@@ -92,6 +92,7 @@ def total(net: NetDefinition, shapes: Shapes) -> Total:
     """The sums over the net; inputs that no layer makes are part of the memory."""
     layers = costs(net, shapes)
     tops = {top for layer in net.layers for top in layer.tops}
+    # An Input layer's top is counted with its layer.
     inputs = [shapes.blobs.get(blob.name) for blob in net.inputs if blob.name not in tops]
     memory = sum(cost.memory or 0 for cost in layers)
     params = distinct_params(net, shapes)
@@ -111,6 +112,7 @@ def distinct_params(net: NetDefinition, shapes: Shapes) -> int:
     for layer in net.layers:
         names = layer.param_names
         for index, shape in enumerate(shapes.params_of(layer)):
+            # A layer may have more params than `param { }`: the rest are nobody else's (net.cpp).
             name = names[index] if index < len(names) else ""
             if not name or name not in seen:
                 count += prod(shape)

@@ -15,6 +15,7 @@ def deploy_hint(path: str) -> str:
     folder, name = os.path.split(path)
     stem, suffix = os.path.splitext(name)
     base = _TRAINING.sub("", stem)
+    # BVLC's own nets show both habits: lenet_train_test beside lenet, train_val beside deploy.
     likely = [f"{base}{mark}deploy" for mark in "_-."] if base else []
     likely += ["deploy", *([base] if base not in ("", stem) else [])]
     for each in likely:

@@ -34,6 +34,7 @@ def edge_effects(net: NetDefinition, shapes: Shapes, blob: str) -> list[EdgeEffe
     """The layers up to `blob` that treat edges specially; `shapes` are one window's."""
     reached = {blob}
     effects = []
+    # One pass suffices: a blob's writers come before its readers.
     for layer in reversed(net.layers):
         if not reached.intersection(layer.tops):
             continue
@@ -49,6 +50,7 @@ def _why(layer: Layer, bottom: Shape) -> str:
     if len(bottom) != 4:
         return ""
     record = types.of(layer)
+    # An unknown field may pad, as pad_l does in forks.
     if record is None or record.edges is None or unknown_fields(layer):
         return "is not known to treat an edge as any other place"
     return record.edges(layer, bottom[2:])

@@ -81,6 +81,7 @@ def reach(layer: Layer) -> Reach | None:
 def _read_by(layer: Layer, record: LayerType | None) -> list[TextField]:
     """The fields of a layer without the messages of other types, which it does not read."""
     fields = layer.message.fields
+    # A type that is not known may read any of them.
     if record is None:
         return fields
     return [
@@ -109,6 +110,7 @@ def harmless(net: NetDefinition, blobs: Sequence[str], allow: Collection[str]) -
     """
     if not any(effects.beyond(allow) for effects in effects_of(net)):
         return net
+    # In this order: a data layer stays one where a loss reads its labels.
     return declare_inputs(only_needed(net, blobs))
 
 
@@ -121,6 +123,7 @@ def permitted(
     for one of this state. Caffe itself refuses a type that it does not have.
     """
     read = NetDefinition.of(net.prototxt, net.state, wired=False)
+    # An unknown type of V1 is a word of its enum, which a list of names does not have.
     run = types_of_caffe if net.prototxt.generation == "V2" else ()
     wrong = [
         effects

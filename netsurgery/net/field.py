@@ -138,6 +138,7 @@ def place_cells(
         return Cells(field, field.offset, field.size, False)
     height, width = Fraction(box[0]), Fraction(box[1])
     box_of_one = _one_cell(net, {name: (1, declared[1], *box)}, blob)
+    # With a box of 0 any layer counts that pads by its window's reach or more.
     if box_of_one or (window and not _enlarges(net, known, blob, (_ZERO, _ZERO))):
         return Cells(field, (_ZERO, _ZERO), (height, width), True)
     if window is None:

@@ -27,7 +27,7 @@ __all__ = [
     "whole",
 ]
 
-#: Along height and along width.
+#: Along height and along width; exact, since the strides of maps that meet are compared.
 Pair = tuple[Fraction, Fraction]
 
 _ZERO, _ONE = Fraction(0), Fraction(1)
@@ -111,6 +111,7 @@ def resampled(
     Cell j reads at r x j, r = (size - 1) / (new_size - 1): two cells, or the one that lies there.
     """
     rates = [
+        # To or from one cell there is no step: all read the same (DeepLab's interp.cpp).
         Fraction(size[i] - 1, new_size[i] - 1) if min(size[i], new_size[i]) > 1 else _ZERO
         for i in range(2)
     ]

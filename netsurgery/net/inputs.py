@@ -37,6 +37,7 @@ def declare_inputs(net: NetDefinition) -> NetDefinition:
         notes = [plan.note for plan in plans if plan.note]
         return replace(net, notes=(*net.notes, *notes)) if notes else net
     if net.prototxt.generation == "V1" and any(plan.tops for plan in plans):
+        # From the start: the plans are of the old text's layers.
         return declare_inputs(_upgraded(net))
     edits = net.prototxt.edits()
     written: set[str] = set()
@@ -93,7 +94,9 @@ def assume_input(net: NetDefinition, like: NetDefinition) -> NetDefinition:
     """
     shapes, others = infer(net), infer(like)
     unknown = [blob for blob in _sources(net) if blob in shapes.origins]
+    # Labels have a single axis, and are no picture to be as large as.
     known = {b: others.blobs[b] for b in _sources(like) if len(others.blobs.get(b, ())) > 1}
+    # With several inputs it would be a guess which is like which.
     if len(unknown) != 1 or len(known) != 1:
         return net
     ((blob, shape),) = known.items()
@@ -121,6 +124,7 @@ def _edited(
 ) -> NetDefinition:
     old = net.prototxt
     prototxt = Prototxt.parse(text, old.path)
+    # The author's text goes along: a diff is against that.
     prototxt = replace(prototxt, bom=old.bom, original=old.original or old.text)
     left = tuple(pair for pair in net.state.shapes if pair[0] not in written)
     edited = NetDefinition.of(prototxt, replace(net.state, shapes=left))
@@ -176,6 +180,7 @@ def _planned(net: NetDefinition, shapes: Shapes, layer: Layer) -> _Plan:
     idle = {
         top: reading
         for top, reading in readers.items()
+        # A Silence makes nothing of what it reads, and goes with it.
         if top in labels or not any(reader.tops for reader in reading)
     }
     removed = []
@@ -220,6 +225,7 @@ def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
     else:
         edits.replace(own.start, own.end, input_param)
     for element in message.fields:
+        # An Input reads none of them, and a mean_file left behind would count as a file it reads.
         if element.name.endswith("_param") and element is not own:
             remove_field(edits, element)
     return set(plan.tops)
@@ -228,6 +234,7 @@ def _replace_layer(edits: Edits, plan: _Plan) -> set[str]:
 def _keep_tops(edits: Edits, message: Message, plan: _Plan) -> None:
     tops = [element for element in message.all("top") if isinstance(element.value, Scalar)]
     if any(element.in_list for element in tops):
+        # No element of a list can be taken out by itself: the first list gets all, the others go.
         names = ", ".join(quoted(top) for top in plan.tops)
         for start, end in dict.fromkeys((element.start, element.end) for element in tops):
             edits.replace(start, end, f"top: [{names}]" if (start, end) == _first(tops) else "")
@@ -277,6 +284,7 @@ def _write_missing(edits: Edits, net: NetDefinition, specified: Mapping[str, Sha
     written: set[str] = set()
     for layer in net.layers:
         kind = layer.message.single("type")
+        # All tops or none: input_layer.cpp takes no shape, one, or one for each top.
         bare = layer.type == types.INPUT.name and not layer.param("input_param").messages("shape")
         if bare and kind is not None and set(layer.tops) <= set(specified):
             shapes = " ".join(_shape("shape", specified[top]) for top in layer.tops)
@@ -295,7 +303,7 @@ def _write_missing(edits: Edits, net: NetDefinition, specified: Mapping[str, Sha
     ):
         last = root.all("input")[-1]
         lines = [_shape("input_shape", specified[name]) for name in names]
-        for line in lines:
+        for line in lines:  # insertions at one place keep their order
             insert_field(edits, last, line)
         written.update(names)
     return written

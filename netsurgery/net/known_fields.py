@@ -74,6 +74,7 @@ def _unknown(layer: Layer, record: LayerType) -> Iterator[TextField]:
                 name = caffe_fields(_LAYERS[0]).get(field.name, "")
                 known = {*caffe_fields(name), *record.fields}
                 yield from _inside(field.value, name or _of_forks(field.name), known)
+        # Messages of other types protobuf reads and the layer does not: they change nothing.
         elif not any(field.name in caffe_fields(name) for name in _LAYERS) and (
             _is_params_of(field.name, record)
             or _is_misplaced(field.name, record)
@@ -103,6 +104,7 @@ def _is_word(value: Scalar, message: str, field: str) -> bool:
     if words is None:
         return True
     if value.kind == "number":
+        # protobuf's text format takes an enum's number for its word.
         return _number(value) in words.values()
     # Which of a fork's implementations is taken changes nothing that is known here.
     forks_engine = field == _ENGINE and has_word(f"{message}.Engine", value.text)
@@ -123,6 +125,7 @@ def _of_forks(field: str) -> str:
 
 def _is_misplaced(field: str, record: LayerType) -> bool:
     """Whether the message of this type has the field: ``pad``."""
+    # Left unread, a `pad` beside the message would make the net one without padding.
     own = caffe_fields(_LAYERS[0]).get(record.message or "", "")
     return field in caffe_fields(own) or field in record.fields
 

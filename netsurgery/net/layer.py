@@ -19,6 +19,7 @@ _PERMISSIVE = ("PERMISSIVE", "1")
 MAX_DIM = 2**31 - 1
 
 
+# By identity: layers are keys of dicts, and two that are written alike are two.
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One layer: ``type`` is Caffe 1.0's name for it whatever the dialect says.
@@ -50,6 +51,7 @@ class Layer:
     @cached_property
     def param_names(self) -> tuple[str, ...]:
         """The names under which the layer shares its params; "" for one it does not share."""
+        # V1 has names alone, `param: "w"`; today each is a message.
         values = [field.value for field in self.message.all("param")]
         return tuple(
             value.string("name") if isinstance(value, Message) else value.as_string()
@@ -65,6 +67,7 @@ class Layer:
 
     @cached_property
     def _share_modes(self) -> tuple[list[Message], list[Scalar]]:
+        # V1's modes are a list of their own beside that of the names.
         return self.message.messages("param"), self.message.scalars("blob_share_mode")
 
     @cached_property

@@ -119,7 +119,7 @@ def _rows(
 ) -> Iterable[Sequence[str]]:
     tops = {top for layer in layers for top in layer.tops}
     for name, shape in inputs.items():
-        if name not in tops:
+        if name not in tops:  # an Input layer has a row of its own
             yield name, "(input)", "", name, _shape(shape), "", "", "", ""
     for layer in layers:
         params = None if layer.params is None else joined(list(map(shape_text, layer.params)))

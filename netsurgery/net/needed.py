@@ -47,6 +47,7 @@ def needed(net: NetDefinition, blobs: Sequence[str]) -> tuple[list[Layer], list[
     for layer in reversed(net.layers):
         if not types.is_input(layer) and pending.intersection(layer.tops):
             layers.append(layer)
+            # In this order: a layer in place needs its own top, from the writer before it.
             pending.difference_update(layer.tops)
             pending.update(layer.bottoms)
     return layers[::-1], [blob.name for blob in net.inputs if blob.name in pending]
@@ -109,6 +110,7 @@ def _declarations(root: Message, left: Sequence[int]) -> list[object]:
 
 def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
     """The prototxt with blanks for the fields of these values, which lie at its top level."""
+    # By identity: two layers may be written alike.
     gone = {id(value) for value in dropped}
     text = prototxt.text
     lists: dict[int, list[TextField]] = {}
@@ -116,6 +118,7 @@ def without(prototxt: Prototxt, dropped: Sequence[object]) -> Prototxt:
         if field.in_list:
             lists.setdefault(field.start, []).append(field)
         elif id(field.value) in gone:
+            # Its separator too: protobuf takes no ; without a field.
             text = _blanked(text, field.start, separated(prototxt.text, field.end))
     for elements in lists.values():
         text = _thinned(text, elements, gone)
@@ -132,6 +135,7 @@ def _thinned(text: str, elements: Sequence[TextField], gone: set[int]) -> str:
         return _blanked(text, elements[0].start, separated(text, elements[0].end))
     at = elements[0].value.start
     for number, value in enumerate(remaining):
+        # The blanks take the author's commas too, so that one is written between those that stay.
         text = _blanked(text, at, value.start, "," if number else "")
         at = value.end
     return _blanked(text, at, elements[-1].value.end)

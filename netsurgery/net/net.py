@@ -91,6 +91,7 @@ class NetDefinition:
             )
         state = state.within(prototxt.root)
         layers = tuple(
+            # The index is the layer's place in the text, whatever the state leaves out.
             _read_layer(index, message, prototxt.generation)
             for index, message in enumerate(prototxt.layers)
             if state.includes(message)
@@ -135,6 +136,7 @@ class NetDefinition:
     def blobs_elsewhere(self) -> Mapping[str, str]:
         """Blob -> the name of the first layer of another state that reads or makes it."""
         elsewhere: dict[str, str] = {}
+        # By identity: layers of two states often bear one name.
         own = {id(layer.message) for layer in self.layers}
         for message in self.prototxt.layers:
             if id(message) not in own:
@@ -168,6 +170,7 @@ class NetDefinition:
     def outputs(self) -> tuple[str, ...]:
         """The blobs that no layer reads, in file order."""
         # Bottoms go before tops come: what a layer writes in place is open again.
+        # net.cpp keeps them in a std::set, so that pycaffe lists them by name.
         open_blobs: dict[str, None] = {i.name: None for i in self.inputs}
         for layer in self.layers:
             for bottom in layer.bottoms:
@@ -259,6 +262,7 @@ class NetDefinition:
         # An Input layer's tops are there from that layer on, declared inputs from the start.
         own = {top for layer in self.layers if types.is_input(layer) for top in layer.tops}
         available = {i.name for i in self.inputs if i.name not in own}
+        # upgrade_proto.cpp puts the Input layer that it makes of these before all others.
         available.update(i.name for i in _declared_inputs(self.prototxt.root) if i.dims)
         hints: dict[str, str] = {}
         for layer in self.layers:
@@ -266,6 +270,7 @@ class NetDefinition:
                 if bottom not in available:
                     what = f"its bottom {bottom!r} is made by no layer before it"
                     if bottom not in hints:
+                        # A blob that many layers read is looked for once.
                         hints[bottom] = "" if len(hints) >= _HINTS else self.blob_hint(bottom)
                     yield layer.error(what + hints[bottom])
             for top in layer.new_tops:
@@ -328,6 +333,7 @@ def _input_layers(layers: tuple[Layer, ...]) -> Iterator[NetInput]:
             raise layer.error(f"{len(shapes)} shapes for {len(layer.tops)} tops")
         for i, top in enumerate(layer.tops):
             if shapes:
+                # input_layer.cpp: a single shape is that of all tops.
                 yield _input(top, tuple(shapes[i if len(shapes) > 1 else 0].scalars("dim")))
             else:
                 yield NetInput(top, None, ())

@@ -130,6 +130,7 @@ class NetWithWeights(Closeable):
         """
         if not self.has_weights:
             return {}
+        # net.cpp copies them one after another into the one layer of the net.
         return {name: copies[-1] for name, copies in self.copies.items()}
 
     @cached_property
@@ -164,11 +165,13 @@ class NetWithWeights(Closeable):
             known = types.params(layer)
             if not shapes.why_no_params(layer):
                 expected.setdefault(layer.name, ())
+            # Their number is known without their shapes: enough to say that one is missing.
             elif known is not None and not unknown_fields(layer):
                 expected.setdefault(layer.name, (None,) * len(known))
         mismatches: dict[str, ParamMismatch] = {}
         for name, params in expected.items():
             blobs = self.stored[name].blobs if name in self.stored else None
+            # What the file lacks is no mismatch: Caffe leaves it as the fillers made it.
             wrong = None if blobs is None else mismatch(name, blobs, params)
             if wrong is not None:
                 mismatches[name] = wrong

@@ -91,6 +91,7 @@ def places(order: Order) -> NDArray[np.int64]:
     count = sum(prod(part.map) for part in order)
     what = f"the order of a blob of {count} numbers"
     start = 0
+    # Besides `positions`, which `empty` claims: a part's numbers, and their copy in order.
     with Claim(16 * count, what):
         positions: NDArray[np.int64] = empty((count,), np.int64, what)
         for part in order:
@@ -126,6 +127,7 @@ def last_orders(net: NetDefinition, shapes: Shapes) -> dict[str, Order]:
 
 def lie_alike(left: Order, right: Order) -> bool:
     """Whether the numbers of two blobs of one meaning lie in the same order."""
+    # Most often, and then no array is made.
     if is_natural(left) and is_natural(right):
         return True
     first, second = places(left), places(right)
@@ -200,6 +202,7 @@ class Orders:
         before, order = self._first(layer)
         after = self.shapes.blobs.get(top, ())
         as_it_lies = order is not None and len(order) == 1 and order[0].dims == after[1:]
+        # N x K x 1 x 1 is still the flattened map, a channel for each of its numbers.
         another = len(after) == 4 and after[2:] != (1, 1) and not as_it_lies
         if layer.in_place or before[:1] != after[:1] or another:
             return self._own(top) if len(after) == 4 else None
@@ -232,6 +235,7 @@ class Orders:
             return [self._own(top) for top in layer.tops]
         cell = prod(cut[1:])
         sizes = [prod(self.shapes.blobs.get(top, ())[1:]) for top in layer.tops]
+        # Of a flattened map a slice is some channels only if it ends between two of them.
         whole = all(size and size % cell == 0 for size in sizes)
         return [(OrderPart((size // cell, *cut[1:])),) if whole else None for size in sizes]
 

@@ -72,6 +72,7 @@ def mismatch(
         wrong = tuple(
             index
             for index, (blob, shape) in enumerate(zip(blobs, shapes, strict=True))
+            # By shape, as blob.cpp's ShapeEquals: as many numbers in another shape do not fit.
             if shape is not None and blob.shape != stored_shape(blob, shape)
         )
         if not wrong:

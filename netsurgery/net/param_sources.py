@@ -99,12 +99,14 @@ class ParamSources:
         sharers = self._sharers[name]
         if name not in self._holders:
             known = [pair for pair in sharers if pair[0].name in self._place]
+            # Caffe loads layer by layer into the one blob they share: what comes last stays.
             last = max(known, key=lambda pair: self._place[pair[0].name]) if known else sharers[0]
             self._holders[name] = last
         return *self._holders[name], sharers[0][0]
 
     def _check_own(self, layer: Layer, shapes: tuple[Shape, ...]) -> None:
         """Raise NetError where what the file has under the layer's name is not of these shapes."""
+        # What is stored under a name several layers bear goes to the first of them alone.
         if self._first[layer.name] is not layer or layer.name not in self._place:
             return
         if not shapes and layer.name not in self._stored:
@@ -160,6 +162,7 @@ def _has_params(layer: Layer) -> bool:
 def _filled(layer: Layer, index: int) -> float:
     """What the layer's own filler gives the param, if that is a constant."""
     message, fills = _filler_of(layer, index)
+    # FillerParameter's own defaults: constant, and 0.
     kind = "constant" if message is None else message.string("type", "constant")
     if kind != "constant":
         raise layer.error(

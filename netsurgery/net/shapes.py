@@ -130,6 +130,7 @@ class ShapesAt:
         new = {
             blob: shape for blob, shape in (inputs or {}).items() if own.blobs.get(blob) != shape
         }
+        # Without the shapes that change nothing: one inference serves all spellings of a size.
         key = tuple(sorted(new.items()))
         if key not in self._inferred:
             self._inferred[key] = infer(self.net, new)
@@ -193,6 +194,7 @@ def _infer_layer(layer: Layer, shapes: Shapes, specified: Mapping[str, Shape]) -
             what = f"line {error.line}: {error.what}"
             _give_up(layer, layer.tops, shapes, specified, what, error)
         return
+    # Here a rule lacks a bottom; without a rule a layer in place only hands on what it lacks.
     if rule is not None or (missing and layer.in_place):
         _pass_on(layer, missing[0], shapes, specified)
         return

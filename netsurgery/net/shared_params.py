@@ -25,6 +25,7 @@ class Sharing:
         for layer in layers:
             for index, name in enumerate(layer.param_names):
                 param = layer.name, index
+                # net.cpp: a param without a name is nobody else's.
                 if name and first.setdefault(name, param) != param:
                     self.owners[param] = first[name]
         self._groups: dict[Param, list[Param]] = {}
@@ -51,6 +52,7 @@ class Sharing:
 
     def stored_in(self, layers: Container[str]) -> set[Param]:
         """The owners that one of `layers` has, or shares."""
+        # A caffemodel has a shared param with every sharer, HDF5 with its owner alone (net.cpp).
         return {owner for param, owner in self.owners.items() if param[0] in layers} | {
             owner for owner in self._groups if owner[0] in layers
         }

@@ -52,6 +52,7 @@ def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | No
         return None
     first = net.producer(permute, permute.bottoms[0]) if _alone(permute) else None
     readers = net.readers(permute, permute.tops[0])
+    # Another reader of a blob in between would see its numbers at places that are no map's.
     if first is None or len(readers) != 1 or net.readers(first, permute.bottoms[0]) != (permute,):
         return None
     last = readers[0]
@@ -60,6 +61,7 @@ def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | No
     bottom, grouped, top = (
         shapes.blobs.get(blob, ()) for blob in (first.bottoms[0], first.tops[0], last.tops[0])
     )
+    # Height and width may be one axis between the two Reshapes (`dim: -1`), or two.
     if len(bottom) != 4 or len(grouped) < 4 or top != bottom or grouped[0] != bottom[0]:
         return None
     groups, members = grouped[1:3]

@@ -76,6 +76,7 @@ class NetState:
             raise exclude[0].error(
                 f"layer {name!r} has include and exclude rules; Caffe takes rules of one kind"
             )
+        # Every rule is read, so that a wrong one is found whichever is met.
         met = [self._meets(rule) for rule in (*include, *exclude)]
         return any(met) if include else not any(met)
 

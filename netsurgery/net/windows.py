@@ -64,6 +64,7 @@ def _per_axis(
     layer: Layer, message: Message, short: str, name: str, axes: int, default: int | None
 ) -> Shape:
     """``name`` once for all axes or once for each, or ``short_h`` and ``short_w``."""
+    # base_conv_layer.cpp refuses a kernel or a stride of 0; pooling_layer.cpp divides by it.
     low = 0 if name == "pad" else 1
     pair = [message.scalar(f"{short}_{side}") for side in "hw"] if short else [None, None]
     listed = [scalar.as_int(low, 2**31 - 1) for scalar in message.scalars(name)]
@@ -92,6 +93,7 @@ def lrn_window(layer: Layer) -> Window | None:
     if message.word("norm_region", "ACROSS_CHANNELS") not in ("WITHIN_CHANNEL", "1"):
         return None
     size = message.integer("local_size", 5, 1)
+    # lrn_layer.cpp averages with a Pooling of this window, which keeps the map's size.
     pad = (size - 1) // 2
     return Window((size, size), (1, 1), (pad, pad), (1, 1))
 
@@ -129,6 +131,7 @@ def pool_out(layer: Layer, window: Window, size: Shape) -> Shape:
     up, counts = pool_rounds_up(layer), []
     for n, k, s, p in zip(size, window.kernel, window.stride, window.pad, strict=True):
         room = n + 2 * p - k
+        # Whole numbers: Caffe rounds a float32, the same as long as a map has less than 2^24 rows.
         cells = (-(-room // s) if up else room // s) + 1
         if any(window.pad) and (cells - 1) * s >= n + p:
             cells -= 1

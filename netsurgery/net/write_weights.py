@@ -105,6 +105,8 @@ def _all_layers(model: NetWithWeights, change: ModelChange) -> Iterator[NewLayer
         source = stored.get(layer.name)
         blobs = added.get(layer.name) or (() if source is None else _blobs(model, *source))
         expected = model.fit.expected.get(layer.name)
+        # Without params a layer is written too, as Caffe's snapshots have it; not one that lacks
+        # its own, and of an unknown type only what the old file had.
         if blobs or expected == () or (expected is None and source is not None):
             yield NewLayer(layer.name, layer.type, layer.bottoms, layer.tops, blobs)
     for name, (old, new) in stored.items():

@@ -115,6 +115,7 @@ def __getattr__(name: str) -> Any:
     if name != "RECORDS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     _import_all()
+    # By identity: a record with aliases is there under each of its names.
     records = sorted({id(each): each for each in _NAMES.values()}.values(), key=lambda r: r.name)
     globals()[name] = {each.name: each for each in records}
     return globals()[name]
@@ -211,7 +212,7 @@ def roles(layer: Layer) -> tuple[Role, ...]:
     """What each of its bottoms is read for."""
     record = of(layer)
     known = ask(record.roles, layer) if record else (Role.UNKNOWN,)
-    known = known or (Role.UNKNOWN,)
+    known = known or (Role.UNKNOWN,)  # a type that should have no bottoms
     more = len(layer.bottoms) - len(known)
     return (*known, *known[-1:] * more)[: len(layer.bottoms)]
 

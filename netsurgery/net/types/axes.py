@@ -13,7 +13,7 @@ def axis_of(layer: Layer, message: Message, shape: Shape, default: int, name: st
     axis = message.integer(name, default, -(2**31))
     if not -len(shape) <= axis < len(shape):
         raise layer.error(f"{name} {axis} of a blob with {len(shape)} axes")
-    return axis % len(shape)
+    return axis % len(shape)  # as Blob::CanonicalAxisIndex: -1 is the last
 
 
 def cut_axis(layer: Layer, shape: Shape) -> int:
@@ -21,6 +21,7 @@ def cut_axis(layer: Layer, shape: Shape) -> int:
     kind = layer.type.lower()
     message, old = layer.param(f"{kind}_param"), f"{kind}_dim"
     named = old if message.scalar(old) else "axis"
+    # concat_layer.cpp and slice_layer.cpp refuse both, even if they agree.
     if message.scalar(old) and message.scalar("axis"):
         raise layer.error(f"axis and {old} are both given")
     return axis_of(layer, message, shape, 1, named)

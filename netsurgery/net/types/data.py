@@ -183,10 +183,12 @@ def _images(layer: Layer, message: Message) -> tuple[Shape | None, int | None]:
     height, width = (message.integer(f"new_{side}", 0, 0, MAX_DIM) for side in ("height", "width"))
     if (height == 0) != (width == 0):
         raise layer.error("new_height and new_width of image_data_param must both be given")
+    # Of the data layers' messages only this one has a default, 1.
     batch, crop = _batch(layer, message, default=1), _crop(layer, message)
     if height and crop > min(height, width):
         raise layer.error(f"crop_size {crop} of pictures of {shape_text((height, width))}")
     if crop:
+        # data_transformer.cpp makes a square, of pictures whose size nobody needs to say.
         height = width = crop
     if not height:
         return None, batch

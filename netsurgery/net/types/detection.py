@@ -77,6 +77,7 @@ def _detecting(
 def regions(layer: Layer) -> tuple[int, int]:
     """Rows and columns that a region is pooled to."""
     message = layer.param(_REGIONS[layer.type])
+    # The schema's default is 0, which roi_pooling_layer.cpp refuses.
     if not (message.all("pooled_h") and message.all("pooled_w")):
         raise layer.error("pooled_h or pooled_w is missing")
     return message.integer("pooled_h", 0, 1), message.integer("pooled_w", 0, 1)
@@ -117,6 +118,7 @@ def _position_sensitive(layer: Layer, bottoms: list[Shape]) -> Result:
 def _prior_box(layer: Layer, bottoms: list[Shape]) -> Result:
     """Four numbers a box, in one row the boxes and in another their variances."""
     height, width = as_image(layer, bottoms[0])[2:]
+    # The picture, of which only the size is read.
     as_image(layer, bottoms[1])
     return [(1, 2, height * width * len(priors(layer).boxes) * 4)], []
 

@@ -75,6 +75,7 @@ def no_edges(layer: Layer, size: Shape) -> str:
 
 def _prelu(layer: Layer, bottoms: list[Shape]) -> Result:
     shared = layer.param("prelu_param").boolean("channel_shared", False)
+    # prelu_layer.cpp: the shared slope is a blob without axes, not one of one number.
     return [bottoms[0]], [() if shared else (bottoms[0][1],)]
 
 
@@ -93,6 +94,8 @@ def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def _eltwise_in_place(layer: Layer) -> InPlace:
     """A product reads all of an element before it writes it, if what it writes comes early."""
+    # eltwise_layer.cpp: SUM and MAX fill the top before they read a bottom; PROD begins with the
+    # product of bottoms 0 and 1, and needs the others as they were.
     product = layer.param("eltwise_param").word("operation", "SUM") in ("PROD", "0")
     early = layer.tops and layer.tops[0] not in layer.bottoms[2:]
     return InPlace.ALLOWED if product and early else InPlace.LOSES
@@ -115,6 +118,7 @@ def _axpy_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     return geometry.gated(values, seen.known.get(gate))
 
 
+#: 0.25 is prelu_layer.cpp's own, where the text has no filler.
 _SLOPE = (ParamSpec(ParamRole.SLOPE, "filler", 0.25, linear=False),)
 
 _ELTWISE = LayerType(

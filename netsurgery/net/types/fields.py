@@ -23,7 +23,7 @@ __all__ = [
 def num_output(layer: Layer, message: Message) -> int:
     """num_output, which must be there and be positive."""
     scalar = message.scalar("num_output")
-    if scalar is None:
+    if scalar is None:  # Caffe's message has no default
         raise layer.error("num_output is missing")
     return scalar.as_int(1, 2**31 - 1)
 
@@ -64,4 +64,5 @@ def with_size(shape: Shape, axis: int, size: int) -> Shape:
 
 def per_weight(blobs: ParamSpecs, outputs: int) -> int:
     """Multiply-adds of a weight that is applied once for each cell of the tops."""
+    # Top / outputs is the number of cells; the weight's count has channels / group in it.
     return sum(prod(top) // outputs * prod(blobs.params[0]) for top in blobs.tops)

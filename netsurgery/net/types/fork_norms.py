@@ -161,6 +161,7 @@ def _nvcaffe_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
 def _nvcaffe_affine(layer: Layer, read: Read, channels: int) -> tuple[Wide, Wide]:
     """scale (x - mean) / sqrt(variance + eps) + bias; nothing is divided by the third param."""
     stored = float(read(2)[0])
+    # Caffe 1.0 has the sum of its decayed batches here, which nears 1000 in training.
     if stored != 1:
         raise SurgeryError(
             f"its param 2 is {stored:g}, expected 1: Caffe 1.0 divides the statistics by it, and "

@@ -77,6 +77,7 @@ def _deconvolution(layer: Layer, bottoms: list[Shape]) -> Result:
     outputs, group = _outputs(layer, bottoms[0], axis)
     channels = bottoms[0][axis]
     tops = [(*b[:axis], outputs, *deconv_out(window, b[axis + 1 :])) for b in bottoms]
+    # base_conv_layer.cpp, reverse_dimensions: the weight of the convolution that it undoes.
     weight = (channels, outputs // group, *window.kernel)
     return tops, [weight, *bias(message, outputs)]
 
@@ -98,6 +99,7 @@ def _im2col(layer: Layer, bottoms: list[Shape]) -> Result:
     window = conv_window(layer, len(bottoms[0]) - axis - 1)
     tops = []
     for shape in bottoms:
+        # im2col_layer.cpp: a channel for each number of the window.
         columns = shape[axis] * prod(window.kernel)
         tops.append((*shape[:axis], columns, *window.convolved(shape[axis + 1 :])))
     return tops, []
@@ -115,6 +117,7 @@ def _inner_product(layer: Layer, bottoms: list[Shape]) -> Result:
 def _embed(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("embed_param")
     outputs, words = num_output(layer, message), message.integer("input_dim", 0, 1)
+    # A row for each word: the other way round than an InnerProduct's weight.
     return [(*bottoms[0], outputs)], [(words, outputs), *bias(message, outputs)]
 
 
@@ -186,6 +189,7 @@ def _deconvolution_cost(layer: Layer, blobs: ParamSpecs) -> int:
 def _inner_product_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     shape = seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param("inner_product_param"), shape, 1)
+    # At axis 3 it makes N x C x H x outputs, which is no map of cells.
     return whole_field(seen, layer) if axis < 3 else None
 
 

@@ -50,12 +50,14 @@ _BIAS = ParamSpec(ParamRole.SHIFT, "filler", 0.0, linear=False)
 
 
 def _batch_norm(layer: Layer, bottoms: list[Shape]) -> Result:
+    # batch_norm_layer.cpp: a blob of one axis has one channel.
     channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
     return [bottoms[0]], [(channels,), (channels,), (1,)]
 
 
 def _stored(layer: Layer) -> bool:
     """Whether a BatchNorm uses its stored statistics."""
+    # batch_norm_layer.cpp: by default as the phase has it, which is asked for in TEST here.
     return layer.param("batch_norm_param").boolean("use_global_stats", True)
 
 
@@ -79,7 +81,7 @@ def normalizing(variance: Wide, eps: float) -> Wide:
     """1 / sqrt(variance + eps). Raises SurgeryError where that is not a number."""
     import numpy as np
 
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # looked at below; Caffe itself would go on with inf or nan
         factor: Wide = 1 / np.sqrt(variance + eps)
     if not np.isfinite(factor).all():
         channel = int(np.flatnonzero(~np.isfinite(factor))[0])
@@ -91,6 +93,7 @@ def _scale(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("scale_param")
     params = _operand(layer, "scale_param", bottoms)
     if message.boolean("bias_term", False):
+        # scale_layer.cpp: the bias is shaped as the factor, whichever brings that.
         params.append(params[0] if params else bottoms[1])
     return [bottoms[0]], params
 
@@ -158,6 +161,7 @@ def _mvn(layer: Layer, bottoms: list[Shape]) -> Result:
     (shape,) = bottoms[:1]
     if len(shape) > 4:
         raise layer.error(f"its bottom has {len(shape)} axes; MVN takes at most 4")
+    # mvn_layer.cpp reshapes by num(), channels(), height() and width(): to four axes always.
     return [(*shape, *[1] * (4 - len(shape)))], []
 
 

@@ -64,6 +64,7 @@ def _leaves_rest(window: Window, size: Shape) -> bool:
 
 def _spp(layer: Layer, bottoms: list[Shape]) -> Result:
     levels = layer.param("spp_param").integer("pyramid_height", 0, 1, 15)
+    # spp_layer.cpp: level l pools to 2^l x 2^l.
     bins = sum(4**level for level in range(levels))
     batch, channels = bottoms[0][:2]
     if levels == 1:
@@ -104,6 +105,7 @@ def _pooling_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first = first_field(seen, layer)
     if first is None:
         return None
+    # Without regard to a last window that hangs over the edge: it sees less, not elsewhere.
     field = geometry.slid(first, pool_window(layer, seen.size(layer.bottoms[0])))
     everything = layer.param("pooling_param").boolean("global_pooling", False)
     return replace(field, whole=first.whole or everything)

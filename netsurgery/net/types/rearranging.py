@@ -94,12 +94,14 @@ def _pad(layer: Layer, bottoms: list[Shape]) -> Result:
 def _pads_channels(layer: Layer) -> Channels:
     """The channels stay at their places unless some are put before or after them."""
     each = [size.as_int(0) for size in layer.param("pad_param").scalars("paddings")]
+    # Two numbers for each axis, those of the batch first.
     return Channels.MIXING if any(each[2:4]) else Channels.ALIKE
 
 
 def _pad_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     first, shape = first_field(seen, layer), seen.shapes[layer.bottoms[0]]
     around = paddings(layer, len(shape))
+    # Padding before is a crop of less than nothing: cell i is the bottom's cell i - before.
     return first and geometry.cropped(first, (-around[2][0], -around[3][0]))
 
 

@@ -35,6 +35,7 @@ def _exposed(layer: Layer, states: int) -> int:
 
 def _has_static(layer: Layer, states: int) -> bool:
     """Whether a third bottom is weighed once and goes into every step."""
+    # The 2 are x and the marks of where sequences go on; the exposed states come last.
     return len(layer.bottoms) > 2 + _exposed(layer, states)
 
 
@@ -51,12 +52,15 @@ def _recurrent(
 ) -> Result:
     outputs = num_output(layer, layer.param("recurrent_param"))
     steps, streams = bottoms[0][:2]
+    # recurrent_layer.cpp unrolls itself to a net and takes that net's params, in the order of its
+    # layers: of x, of the static input, of the state, and an RNN's of its output.
     params: list[Shape] = [(gates * outputs, prod(bottoms[0][2:])), (gates * outputs,)]
     if _has_static(layer, states):
         params.append((gates * outputs, prod(bottoms[2][1:])))
     params.append((gates * outputs, outputs))
     if output:
         params += [(outputs, outputs), (outputs,)]
+    # After the last step, for the next call to begin with; an LSTM's are h and c.
     hidden = [(1, streams, outputs)] * (len(layer.tops) - 1)
     return [(steps, streams, outputs), *hidden], params
 
@@ -109,6 +113,7 @@ def _cost(blobs: ParamSpecs, *, static: bool) -> int:
     """Every weight once a step and stream; a static input's once a stream."""
     steps, streams = blobs.bottoms[0][:2]
     once = prod(blobs.params[2]) if static else 0
+    # Biases are those of one axis.
     weights = sum(prod(shape) for shape in blobs.params if len(shape) == 2) - once
     return streams * (steps * weights + once)
 

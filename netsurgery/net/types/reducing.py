@@ -29,12 +29,14 @@ def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
 
 
 def _reduction(layer: Layer, bottoms: list[Shape]) -> Result:
+    # reduction_layer.cpp reduces the axis and all after it; there is no way to end before.
     return [bottoms[0][: axis_of(layer, layer.param("reduction_param"), bottoms[0], 0)]], []
 
 
 def map_mean(layer: Layer, shape: Shape) -> bool:
     """Whether a Reduction gives the mean over height and width of its bottom, of `shape`."""
     message = layer.param("reduction_param")
+    # The schema's numbers begin at 1, with SUM.
     mean = message.word("operation", "SUM") in ("MEAN", "4") and message.number("coeff", 1.0) == 1
     return mean and len(shape) == 4 and axis_of(layer, message, shape, 0) == 2
 

@@ -111,6 +111,7 @@ def gated_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
         return values
     gate, shape = layer.bottoms[1], seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param(f"{layer.type.lower()}_param"), shape, 1)
+    # It spans axes `axis` to `axis` + its own: beyond axis 1 it differs from cell to cell.
     if axis + len(seen.shapes[gate]) > 2:
         return seen.values(layer.bottoms) if seen.is_map(gate) else None
     return values and geometry.gated(values, seen.known.get(gate))

@@ -152,6 +152,7 @@ def _flatten(layer: Layer, bottoms: list[Shape]) -> Result:
     message, shape = layer.param("flatten_param"), bottoms[0]
     start = axis_of(layer, message, shape, 1)
     end = axis_of(layer, message, shape, -1, "end_axis")
+    # flatten_layer.cpp: end_axis is one of those that are flattened.
     return [(*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :])], []
 
 
@@ -261,6 +262,7 @@ def _tile_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     if len(shape) != 4 or shape[axis] != 1:
         return None
     height, width = first.stride
+    # All the new rows, or columns, look at the one there was.
     stand = (Fraction(0), width) if axis == 2 else (height, Fraction(0))
     return replace(first, stride=stand)
 

@@ -34,7 +34,7 @@ def _loss(
     shapes: ShapeRule,
     *,
     bottoms: Count = (2, 2),
-    tops: Count = (0, 1),
+    tops: Count = (0, 1),  # net.cpp adds the top that a loss lacks (AutoTopBlobs)
     roles: tuple[Role, ...] = (Role.VALUE, Role.LABEL),
     space: Space = Space.WHOLE,
     channels: Channels,
@@ -69,7 +69,7 @@ def _loss(
 
 
 def _scalar(layer: Layer, bottoms: list[Shape]) -> Result:
-    return [()] * len(layer.tops), []
+    return [()] * len(layer.tops), []  # a blob without axes, as every loss of Caffe's
 
 
 def _with_values(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -79,7 +79,7 @@ def _with_values(layer: Layer, bottoms: list[Shape]) -> Result:
 
 def _accuracy(layer: Layer, bottoms: list[Shape]) -> Result:
     axis = axis_of(layer, layer.param("accuracy_param"), bottoms[0], 1)
-    return [(), (bottoms[0][axis],)][: len(layer.tops)], []
+    return [(), (bottoms[0][axis],)][: len(layer.tops)], []  # the second is of each class by itself
 
 
 TYPES = (
