@@ -54,6 +54,7 @@ MAX_AXES = 32
 _PIECES = 100_000
 #: What is kept of a blob, beside its layer's name, and of one piece of its numbers.
 _BLOB_MEMORY, _PIECE_MEMORY = 600, 200
+#: Numbers that are converted at a time: 4 or 8 MiB of them.
 _AT_ONCE = 1 << 20
 
 
@@ -113,6 +114,7 @@ class StoredBlob:
         what = f"{self.reader.path}: an array of the numbers of {self.where}"
         values: NDArray[np.float32] = empty((self.count,), "f4", what)
         at = 0
+        # A double beyond float32 becomes inf, as in Caffe's own conversion (blob.cpp).
         with np.errstate(over="ignore"):
             for piece in self._pieces():
                 values[at : at + piece.size] = piece
@@ -130,6 +132,7 @@ class StoredBlob:
                 start = span.offset + first * span.step
                 length = (count - 1) * span.step + self.width
                 raw = self.reader.exactly(start, start + length)
+                # Where each number has a tag of its own the strides step over it.
                 piece = np.ndarray((count,), dtype=kind, buffer=raw, strides=(span.step,))
                 yield piece.astype("<f4") if self.width == 2 else piece
 
@@ -153,6 +156,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlo
     reader.claim.add(_BLOB_MEMORY + 4 * len(where))
     legacy: dict[int, int] = {}
     dims: list[int] = []
+    # A repeated field may be in several places, as after a merge: protobuf joins them.
     spans: dict[int, list[Span]] = {4: [], 8: []}
     raw: dict[int, WireField] = {}
     for entry in blob_fields(reader, start, end):
@@ -172,6 +176,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlo
             raw[entry.number] = entry
         if len(spans[4]) + len(spans[8]) > _PIECES:
             raise reader.error(f"{where}: numbers in more than {_PIECES} pieces", start)
+    # A dimension that is left out is 0, BlobProto's default.
     shape = [legacy.get(axis, 0) for axis in LEGACY] if legacy else dims
     filled = {width: [span for span in each if span.count] for width, each in spans.items()}
     width = 8 if filled[8] else 4
@@ -227,7 +232,7 @@ def _raw_type(kind: WireField | None) -> str:
 def _dims(reader: WireReader, shape: WireField, where: str) -> list[int]:
     dims = []
     for entry in reader.fields(shape.body, shape.end):
-        if entry.number != 1:
+        if entry.number != 1:  # BlobShape has `dim` alone; protobuf steps over the rest
             continue
         reader.expect(entry, Wire.VARINT, Wire.DELIMITED)
         for value in _varints(reader, entry):
@@ -314,6 +319,7 @@ def _plain(blob: StoredBlob) -> Segment:
 
 def _raw_diff(blob: StoredBlob) -> StoredBlob | None:
     """The blob with its raw gradients for numbers; None where it has none."""
+    # Of fields given twice the last counts, as in protobuf.
     fields = {raw.number: raw for raw in blob_fields(blob.reader, blob.start, blob.end)}
     if RAW_DIFF not in fields or DIFF in fields or DOUBLE_DIFF in fields:
         return None

@@ -124,6 +124,7 @@ class ModelLayer:
         for each in fields:
             self.reader.expect(each, Wire.DELIMITED)
         length = sum(each.end - each.body for each in fields)
+        # Once in pieces, and once joined.
         with Claim(2 * length, f"{self.reader.path}: field {number} of layer {self.name[:80]!r}"):
             return b"".join(self.reader.read(each.body, each.end) for each in fields)
 
@@ -170,6 +171,7 @@ class Caffemodel(Closeable):
         source = open_protobuf(path)
         try:
             return cls(WireReader(source))
+        # Whatever is raised, Ctrl-C included: nobody else has the file to close it.
         except BaseException:
             source.close()
             raise
@@ -210,6 +212,8 @@ def _model_layer(reader: WireReader, layer: WireField) -> ModelLayer:
     numbers = FIELDS[generation]
     name = kind = ""
     bottoms, tops, blobs = [], [], []
+    # The fields may come in any order, and of a scalar given twice the last counts (protobuf).
+    # The blobs wait for the name, which their errors give.
     for entry in reader.fields(layer.body, layer.end):
         if entry.number == numbers.name:
             name = _text(reader, entry)
@@ -257,6 +261,7 @@ def _type(reader: WireReader, entry: WireField, generation: str) -> str:
     if generation == "V2":
         return _text(reader, entry)
     reader.expect(entry, Wire.VARINT)
+    # A fork's number: the layer can be copied, whatever it is.
     return V1_TYPES[entry.value] if entry.value < len(V1_TYPES) else str(entry.value)
 
 

@@ -89,13 +89,14 @@ def type_field(generation: str, kind: str) -> bytes:
     number = FIELDS[generation].type
     if generation == "V2":
         return text_field(number, kind)
-    return varint_field(number, V1_TYPES.index(kind))
+    return varint_field(number, V1_TYPES.index(kind))  # V1's types are an enum
 
 
 def blob_segments(number: int, blobs: Iterable[NewBlob]) -> list[Segment]:
     """The blobs as fields `number` of a layer's message (7 in V2, 6 in V1)."""
     segments: list[Segment] = []
     for blob in blobs:
+        # Lengths go before what they are of: the shape gives them, and the numbers can wait.
         length = 4 * math.prod(blob.shape)
         head = delimited(SHAPE, packed_varints(1, blob.shape)) + header(DATA, length)
         segments.append(Bytes(header(number, len(head) + length) + head))

@@ -105,6 +105,7 @@ class _Pieces:
     def copy(self, start: int, end: int) -> None:
         last = self.segments[-1] if self.segments else None
         own = isinstance(last, FileRange) and last.source is self.source
+        # An unchanged stretch is one range, and one call to the kernel, whatever its fields.
         if isinstance(last, FileRange) and own and last.offset + last.length == start:
             start = last.offset
             self.segments.pop()
@@ -117,6 +118,7 @@ class _Pieces:
 
     def extend(self, others: _Pieces) -> None:
         for segment in others.segments:
+            # New numbers may be a range of another file.
             if isinstance(segment, FileRange) and segment.source is self.source:
                 self.copy(segment.offset, segment.offset + segment.length)
             elif isinstance(segment, Bytes):
@@ -136,6 +138,7 @@ def rewrite(
     """
     # The ranges to copy are those of the file as it was opened.
     model.check_unchanged()
+    # By place: layers that nobody changes may share a name.
     changed, removed = {}, set()
     for name, change in changes.items():
         layer = model.layer(name)
@@ -170,6 +173,7 @@ def _edited(
     missing = sorted(set(replaced) - {entry.number for entry in fields})
     placed: set[int] = set()
     for entry in fields:
+        # protobuf reads any order; its own writers go by number.
         while missing and missing[0] < entry.number:
             out.extend(replaced[missing.pop(0)])
         if entry.start in rewritten:
@@ -203,6 +207,7 @@ def _layer_body(layer: ModelLayer, change: LayerChange) -> _Pieces:
     source, numbers = layer.reader.source, FIELDS[layer.generation]
     fields = layer.fields()
     replaced = {
+        # An empty piece takes the field out.
         number: _literal(source, b"" if message is None else delimited(number, message))
         for number, message in change.messages.items()
     }
@@ -212,6 +217,7 @@ def _layer_body(layer: ModelLayer, change: LayerChange) -> _Pieces:
         replaced[numbers.blobs].segments += blob_segments(numbers.blobs, change.blobs)
     if change.type is not None:
         replaced[numbers.type] = _literal(source, _type_field(layer, change.type))
+    # The n-th field of that number is blob n: `blobs` is repeated, and never packed.
     starts = [entry.start for entry in fields if entry.number == numbers.blobs]
     rewritten = {starts[index]: blob for index, blob in _blobs(layer, change).items()}
     return _edited(source, fields, replaced, rewritten)
@@ -277,6 +283,7 @@ def _blob(blob: StoredBlob, shape: Shape | None, data: Chunks | FileRange | None
         replaced[SHAPE] = _literal(source, delimited(SHAPE, packed_varints(1, shape)))
     if data is not None:
         replaced |= {number: _Pieces(source) for number in (*NUMBERS, *RAW_FIELDS)}
+        # Doubles too become float32: it is what Caffe computes in.
         replaced[DATA].add(header(DATA, 4 * blob.count))
         replaced[DATA].segments.append(numbers_segment(NewBlob(blob.shape, data)))
     elif blob.raw:
@@ -290,6 +297,7 @@ def _blob(blob: StoredBlob, shape: Shape | None, data: Chunks | FileRange | None
 
 
 def _check_shape(blob: StoredBlob, shape: Shape) -> None:
+    # Two negative axes may come to the right count.
     if min(shape, default=0) < 0 or math.prod(shape) != blob.count:
         raise blob.reader.error(
             f"{blob.where}: {blob.count} numbers of shape {shape_text(blob.shape)} cannot be "

@@ -45,6 +45,7 @@ Shared = Mapping[tuple[str, int], tuple[str, int]]
 _DEPTH = 32
 #: What is kept of a link of the file, and how often its name is in it.
 _LINK_MEMORY, _COPIES = 2000, 8
+#: Caffe looks for the number as it prints it: no leading zeros.
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}")
 #: Zeros shrink a thousandfold at most; what claims more is not a file of weights.
 _SHRINKS = 1100
@@ -222,6 +223,7 @@ class _GroupWalk:
         """(layer, its blobs by number) for `group` and the groups in it; "" is 'data' itself."""
         import h5py
 
+        # Hard links may make a group its own part: a name does not tell, an address does.
         address = h5py.h5o.get_info(group.id).addr
         if address in self.met:
             raise self.reader.error(f"layer {layer!r}: its group is in another place too")
@@ -242,6 +244,7 @@ class _GroupWalk:
             else:
                 expected = "a param's number (0, 1, ...)" if layer else "the group of a layer"
                 raise self.reader.error(f"'data/{inside}': expected {expected}")
+        # A group of groups alone is the first part of a name with a /, and no layer.
         if layer and (blobs or not inner):
             yield layer, blobs
         for item, inside in inner:

@@ -46,6 +46,7 @@ class Labels:
     @cached_property
     def _parts(self) -> list[tuple[str, str]]:
         """(id, names) of each line; an id is "" where the file has none."""
+        # All or none: where others have no id, "4 x 4" is a name.
         matches = [_ID.fullmatch(line) for line in self.lines]
         if all(matches):
             return [(match[1], match[2]) for match in matches if match]
@@ -118,6 +119,7 @@ def read_labels(path: Path | str) -> Labels:
     claim = Claim(_LINE_MEMORY * count + _COPIES * len(text), f"{path}: the list of its labels")
     if "\0" in text:
         raise FormatError(f"{path}: not text, expected one label a line")
+    # Not splitlines, to which a form feed or U+2028 inside a label ends a line.
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", text.rstrip())]
     if lines == [""]:
         raise FormatError(f"{path}: is empty, expected one label a line")

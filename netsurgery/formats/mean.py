@@ -53,7 +53,7 @@ def load_mean(spec: Mean) -> NDArray[np.float32]:
     if isinstance(spec, MeanPicture):
         return _checked(spec.values, "the mean")
     if isinstance(spec, tuple):
-        spec = ",".join(map(repr, spec))
+        spec = ",".join(map(repr, spec))  # exact: repr keeps every bit of a float
     if isinstance(spec, str):
         values = _numbers(spec)
         if values is not None:
@@ -100,6 +100,7 @@ def check_mean_count(spec: Mean, count: int, channels: int) -> None:
 
 def _content(name: str, head: bytes, suffix: str) -> NDArray[np.generic]:
     """The array in a file that begins with `head`; `suffix` only names it in errors."""
+    # PK is how a zip begins, which an .npz is: read_npy names it.
     if head.startswith((b"\x93NUMPY", b"PK")):
         return _npy(name)
     reason = refusal(head, _EXPECTED)
@@ -157,6 +158,7 @@ def _binaryproto(name: str) -> NDArray[np.float32]:
 def _other_protobuf(reader: WireReader) -> str:
     """What the file is where it is a net or a solver's state; "" for neither."""
     kinds = {(field.number, field.wire) for field in reader.fields(0, reader.size)}
+    # A BlobProto's field 1, num, is a varint: a net's name is text, a SolverState's iter is not.
     if (NET_V2, Wire.DELIMITED) in kinds or {
         (1, Wire.DELIMITED),
         (NET_V1, Wire.DELIMITED),
@@ -194,6 +196,7 @@ def _checked(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         values: NDArray[np.float32] = empty(shape or (1,), "f4", f"{name}: its array")
         values[...] = array.reshape(values.shape)
+    # A channel at a time: isfinite makes an array as long.
     if not all(np.isfinite(part).all() for part in values):
         raise MeanError(f"{name}: holds values that are not finite float32 numbers")
     return values

@@ -65,8 +65,9 @@ def _mean_of_array(mean: Any) -> tuple[float, ...] | MeanPicture:
     array = np.asarray(mean)
     if array.dtype.kind not in "fiu":
         raise SettingsError(f"mean: an array of {array.dtype}, expected one of numbers")
-    if array.ndim == 4 and len(array) == 1:
+    if array.ndim == 4 and len(array) == 1:  # as a .binaryproto has it
         array = array[0]
+    # C x 1 x 1 is a value a channel, shaped to be broadcast.
     if array.ndim < 2 or array.shape[1:] == (1, 1):
         return tuple(map(float, array.reshape(-1)))
     return MeanPicture(array)
@@ -91,6 +92,7 @@ def parse_channel_swap(text: str) -> tuple[int, ...]:
     if sorted(word) == sorted("rgb"):
         return tuple(map("rgb".index, word))
     parts = word.split(",")
+    # isdigit takes other scripts' digits too, and int() refuses thousands in words of its own.
     digits = all(part.isascii() and part.isdigit() and len(part) <= 7 for part in parts)
     order = tuple(map(int, parts)) if digits else ()
     if not order or sorted(order) != list(range(len(order))):

@@ -64,6 +64,7 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
+            # The channel means of ilsvrc_2012_mean.npy, 104.007, 116.669 and 122.679, rounded.
             "bvlc", 3, 255.0, _BGR, (104.0, 117.0, 123.0), None,
             "CaffeNet, AlexNet, GoogLeNet, VGG, SqueezeNet, FCN and most others for ImageNet",
         ),

@@ -80,6 +80,7 @@ class Prototxt:
             reason = f"is binary data, expected {_EXPECTED}; {_EXCHANGED}"
         if reason:
             raise FormatError(f"{name}: {reason}")
+        # Bytes that are no UTF-8, in old comments, survive: the text is written back.
         prototxt = cls.parse(data.decode("utf-8", "surrogateescape"), name)
         check_is_net(prototxt.root, name, known=known)
         return prototxt
@@ -129,6 +130,7 @@ class Prototxt:
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed before we began
         raise FormatError(f"{STDIN}: is closed")
+    # One byte more tells what is too long from what just fits.
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise FormatError(f"{STDIN}: more than {MAX_BYTES} bytes, expected a prototxt")
@@ -137,6 +139,7 @@ def _standard_input() -> bytes:
 
 def _content(path: Path) -> bytes:
     size = path.stat().st_size
+    # Before it is read: a caffemodel given by mistake has hundreds of MiB.
     if path.is_file() and size > MAX_BYTES:
         what = refusal(read_head(path, HEAD), _EXPECTED)
         too_long = f"{size} bytes, expected a prototxt of at most {MAX_BYTES}; {_EXCHANGED}"
@@ -155,6 +158,7 @@ def _layers(root: Message) -> tuple[tuple[Message, ...], str]:
     if new:
         return tuple(root.messages("layer")), "V2"
     layers = tuple(root.messages("layers"))
+    # As upgrade_proto.cpp: a single layer of V0 makes the net one of V0.
     nested = any(layer.all("layer") for layer in layers)
     return layers, ("V0" if nested else "V1" if layers else "V2")
 
@@ -177,6 +181,7 @@ def insert_field(edits: Edits, after: TextField, text: str) -> None:
     if end is None:
         edits.insert(after.end, " " + text)
         return
+    # At the end of the file the line may have no end; the one before it does.
     newline = "\r\n" if source.startswith("\r\n", end) or source.endswith("\r\n", 0, line) else "\n"
     edits.insert(end, newline + indent + text)
 
@@ -207,6 +212,7 @@ def _own_line(source: str, field: TextField) -> tuple[int, str, int | None]:
     behind = source[field.end : end].strip(" \t\r;,")
     if before.strip() or (behind and not behind.startswith("#")):
         return line, before, None
+    # The \r is part of the line's end.
     return line, before, end - 1 if source.endswith("\r", 0, end) else end
 
 

@@ -226,6 +226,7 @@ def as_settings(
     if preprocess is None:
         return settings
     mean = settings.mean if find_preset(preprocess).mean_file else None
+    # None of what the settings say may stay: a preset only fills what is None.
     rest = dict.fromkeys(PIXEL_KEYS) | {"mean": mean, "preprocess": preprocess}
     return replace(settings, **rest)
 

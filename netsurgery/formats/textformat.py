@@ -30,6 +30,8 @@ MAX_DEPTH = 100
 #: So many fields are claimed at once.
 _FIELDS = 256
 
+#: Blanks are taken a thousand at a time: re needs memory for each repeat of a group. A sign is a
+#: token by itself, after which protobuf takes blanks.
 _TOKEN = re.compile(
     rf"""
     (?P<space>(?:[ \t\r\n\f\v]+|\#[^\n]*){{1,1000}})
@@ -73,6 +75,7 @@ class _Parser:
             return
         self.kind, self.end = match.lastgroup or "", match.end()
         if self.kind == "number" and text[self.end : self.end + 1].isidentifier():
+            # protobuf's tokenizer refuses `3x` too.
             raise self.source.error("letters right after a number; put a space between", self.end)
 
     def _stray(self, char: str, at: int) -> PrototxtError:
@@ -83,6 +86,7 @@ class _Parser:
             return self.source.error(f"a string that {what}", at)
         if char == "\ufeff":
             return self.source.error("a byte order mark in the middle of the text", at)
+        # What surrogateescape made of a byte that is no UTF-8.
         if "\udc80" <= char <= "\udcff":
             return self.source.error(f"the byte 0x{ord(char) - 0xDC00:02x} outside a string", at)
         return self.source.error(f"a stray {char!r}; expected a field name or a value", at)
@@ -116,7 +120,7 @@ class _Parser:
         else:
             into.fields.append(TextField(name, start, 0, self.value(name, bool(colon), depth)))
             into.fields[-1].end = into.fields[-1].value.end
-        self.accept(";,")
+        self.accept(";,")  # protobuf takes one separator, or none
 
     def elements(self, into: Message, name: str, start: int, colon: bool, depth: int) -> None:
         first = len(into.fields)
@@ -127,6 +131,7 @@ class _Parser:
             into.fields.append(
                 TextField(name, start, 0, self.value(name, colon, depth), in_list=True)
             )
+        # Only now is the end of the list known, which is that of each of its elements.
         for element in into.fields[first:]:
             element.end = self.last
         if len(into.fields) == first:
@@ -147,7 +152,7 @@ class _Parser:
             if kind not in ("number", "word"):
                 raise self.fail("a number after -")
         elif kind == "string":
-            while self.kind == "string":
+            while self.kind == "string":  # adjacent strings are one, as in C
                 self.advance()
             return Scalar(self.source, kind, start, self.last)
         elif kind not in ("number", "word"):

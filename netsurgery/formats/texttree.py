@@ -57,6 +57,7 @@ _PLAIN = dict(zip(b"abfnrtv?'\"\\", b"\a\b\f\n\r\t\v?'\"\\", strict=True))
 #: What a field and its value take, and what a net makes of them: about 250 and 100 bytes.
 FIELD_MEMORY = 400
 
+#: What protobuf's text format takes for a bool.
 _TRUE = frozenset({"true", "True", "t", "1"})
 _FALSE = frozenset({"false", "False", "f", "0"})
 
@@ -90,6 +91,7 @@ class SourceText:
             path=self.path,
             line=line,
             column=at - start + 1,
+            # A tab is shown as one blank: the caret counts characters.
             source=self.text[start : min(end, start + 400)].rstrip("\r").expandtabs(1),
         )
 
@@ -140,7 +142,7 @@ class Scalar:
 
         def byte(match: re.Match[bytes]) -> bytes:
             if match["octal"]:
-                return bytes([int(match["octal"], 8) & 0xFF])
+                return bytes([int(match["octal"], 8) & 0xFF])  # \400 to \777 lose a bit, as in C++
             if match["hex"]:
                 return bytes([int(match["hex"], 16)])
             code = match["u4"] or match["u8"]
@@ -160,6 +162,7 @@ class Scalar:
         digits = self.text.replace(" ", "")
         sign, digits = (-1, digits[1:].strip()) if digits.startswith("-") else (1, digits)
         try:
+            # As in C, and in protobuf's tokenizer: 010 is 8.
             base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[:1] == "0" else 10
             value = sign * int(digits, base)
         except ValueError:
@@ -175,6 +178,7 @@ class Scalar:
         try:
             if self.kind == "string":
                 raise ValueError
+            # A whole number as C has it, where float would take 010 for ten.
             if bare.startswith("0x") or (bare.isdigit() and bare.startswith("0")):
                 return float(self.as_int())
             if self.kind == "word" and bare not in ("inf", "infinity", "nan", "inff", "nanf"):
@@ -329,6 +333,7 @@ def respelled(root: Message, spellings: Mapping[Scalar, str]) -> Message:
     source = SourceText(root.source.path, "".join([*pieces, text[at:]]))
 
     def moved(offset: int) -> int:
+        # Fields begin and end at tokens, so that no offset is inside of a scalar.
         return offset + shifts[bisect_right(ends, offset) - 1]
 
     def copied(message: Message) -> Message:

@@ -63,6 +63,7 @@ def set_user_engine(engine: EngineChoice | None) -> Path:
     if before.get("name") == engine:
         return path
     lines = read_toml(path).splitlines() if os.path.exists(path) else []
+    # Line by line, so that the user's comments stay; `_says` checks what came of it.
     lines = [line for line in lines if not _NAME.match(line)]
     after = {key: value for key, value in before.items() if key != "name"}
     if engine is not None:

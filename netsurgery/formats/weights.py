@@ -82,6 +82,7 @@ def stored_shape(blob: WeightsBlob, shape: Shape) -> Shape:
 
     A legacy blob has four axes whatever the param has; Caffe puts ones in front.
     """
+    # As blob.cpp compares them: ShapeEquals, by LegacyShape.
     return (1,) * (4 - len(shape)) + shape if blob.legacy else shape
 
 
@@ -168,6 +169,7 @@ def numbers(blob: WeightsBlob) -> FileRange | Chunks:
     def chunks() -> Iterator[memoryview]:
         import numpy as np
 
+        # Made when it is written, and one blob at a time: a file's numbers may not fit together.
         yield np.ascontiguousarray(blob.numpy(), dtype="<f4").reshape(-1).data.cast("B")
 
     return chunks

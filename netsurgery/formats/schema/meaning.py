@@ -46,6 +46,7 @@ def known_fields(message: str) -> Mapping[str, Known]:
     for key in (CAFFE, *(fork.key for fork in forks() if message in fork.fields)):
         of = descriptor(message, key)
         for each in of.fields if of is not None else ():
+            # What a fork made of one of Caffe's own fields does not change how Caffe reads it.
             if key != CAFFE and each.name in caffe_fields(message):
                 continue
             known = _known(each)
@@ -71,7 +72,7 @@ def _known(of: FieldDescriptor) -> Known:
     default = of.default_value if of.has_default_value else None
     if of.enum_type is not None:
         words = {value.number: value.name for value in of.enum_type.values}
-        default = None if default is None else words[default]
+        default = None if default is None else words[default]  # protobuf gives an enum's number
     return Known(
         repeated=is_repeated(of),
         message=message_name(of.message_type) if of.message_type is not None else "",

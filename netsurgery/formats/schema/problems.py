@@ -101,6 +101,7 @@ def _problems(message: Message, schemas: tuple[_Schema, ...], path: str) -> Iter
 def _elsewhere(schema: _Schema, field: str) -> tuple[_Schema, ...]:
     """The schemas of forks that have `field` in this message."""
     name = message_name(schema.message)
+    # By the index first: the schemas of the forks that lack it are not loaded.
     with_it = [fork.key for fork in forks() if field in fork.fields.get(name, ())]
     return tuple(_Schema(key, of) for key in with_it if (of := descriptor(name, key)))
 
@@ -157,6 +158,7 @@ def _hint(message: Message, name: str, schemas: Sequence[_Schema]) -> str:
     ]
     types = [field.value.text for field in message.all("type") if isinstance(field.value, Scalar)]
     own = [each for each in inside if types and _folded(each) == _folded(types[0])]
+    # Of several messages with the field the one that is called as the type is meant.
     inside = own or inside
     return f"; it belongs in {inside[0]} {{ }}" if len(inside) == 1 else ""
 
@@ -183,6 +185,7 @@ def _value(
 ) -> Iterator[Problem]:
     """What is wrong with a field that all of `schemas` have."""
     faults = [_wrong(message, field, each, again) for each in schemas]
+    # What is inside is held against these alone: one fork has to take all of it.
     taking = tuple(each for each, wrong in zip(schemas, faults, strict=True) if wrong is None)
     if taking:
         inner = tuple(

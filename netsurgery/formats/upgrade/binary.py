@@ -31,6 +31,7 @@ from netsurgery.io.wire import Wire, WireField, WireReader, delimited, packed_va
 __all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
 
 _INPUT, _INPUT_DIM, _STATE, _DEBUG, _INPUT_SHAPE = 3, 4, 6, 7, 8
+#: What upgrade_proto.cpp does not carry over from a net of V0.
 _NOT_IN_V0 = {_STATE: "state", _DEBUG: "debug_info"}
 _SHAPE_DIM, _INPUT_PARAM_SHAPE = 1, 1
 _DIMS = 4
@@ -73,6 +74,7 @@ class _Net:
         self.reader = WireReader(source)
         self.fields = self.reader.listed(self.reader.fields(0, source.size))
         for field in self.fields[:1]:
+            # A mean's num and a SolverState's iter are numbers in field 1.
             if field.number == NET_NAME and field.wire != Wire.DELIMITED:
                 raise self.reader.error("a number where a net has its name; no net", field.start)
         self.old, self.new = self.all(NET_V1), self.all(NET_V2)
@@ -132,6 +134,7 @@ def plan_binary_upgrade(source: FileSource) -> BinaryUpgrade:
     steps = [change for layer in layers.values() for change in layer.changes] + changes
     outlines = [layer.outline for layer in layers.values() if layer.outline is not None]
     if input_layer:
+        # Where `_written` puts it.
         outlines.insert(0, Outline("input", "Input", (), tuple(net.texts(_INPUT)), ()))
     segments: list[Segment] = [FileRange(source, 0, source.size)]
     if steps:
@@ -224,12 +227,14 @@ def _rates(reader: WireReader, fields: list[WireField]) -> dict[int, bytes]:
     specs = [field for field in fields if field.number == V2_NUMBERS["param"]]
     rates = {number: _ZERO for key, number in SPEC_NUMBERS.items() if key.endswith("_mult")}
     zero = b"".join(tag(number, Wire.FIXED32) + data for number, data in rates.items())
+    # upgrade_proto.cpp sees to layers with three `param { }`, and to no others.
     if len(specs) != 3:
         return {}
     specs_now, changed = {}, False
     for field in specs:
         reader.expect(field, Wire.DELIMITED)
         inside = reader.listed(reader.fields(field.body, field.end))
+        # Of a field given twice the last counts, as in protobuf.
         values = {each.number: reader.read(each.body, each.end) for each in inside}
         changed = changed or any(values.get(number) != _ZERO for number in rates)
         rest = [each for each in inside if each.number not in rates]
@@ -244,6 +249,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
     if not names:
         return b"", []
     at = net.all(_INPUT)[0].start
+    # upgrade_proto.cpp copies `input` and `input_dim` of V0, and no input_shape.
     if shapes and generation == "V0":
         raise net.reader.error("input_shape in a V0 net, where Caffe does not read it", at)
     if shapes and len(shapes) < len(names):
@@ -253,6 +259,7 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
         raise net.reader.error(what, at)
     listed = ", ".join(map(repr, names))
     if not shapes and not dims:
+        # A caffemodel that named its inputs alone: upgrade_proto.cpp takes the names out.
         return b"", [without_shape(listed)]
     body = delimited(V2_NUMBERS["name"], b"input") + delimited(V2_NUMBERS["type"], b"Input")
     for name in names:
@@ -269,7 +276,7 @@ def _shapes(net: _Net, shapes: list[WireField], dims: list[int], count: int) -> 
     for index in range(count):
         if shapes:
             net.reader.expect(shapes[index], Wire.DELIMITED)
-            yield net.reader.read(shapes[index].body, shapes[index].end)
+            yield net.reader.read(shapes[index].body, shapes[index].end)  # both are a BlobShape
         else:
             own = dims[_DIMS * index : _DIMS * (index + 1)]
             yield packed_varints(_SHAPE_DIM, tuple(own))

@@ -96,6 +96,7 @@ class _InputLayer:
         anchor = self.layers[0] if ahead else first
         indent = indent_of(self.source, anchor.start)
         if own_line(self.source, anchor.start, anchor.end) is None:
+            # Where fields share a line the layer is one line too.
             self.flat, self.newline, self.step, indent = True, " ", "", ""
         text = self.text(indent)
         if ahead:
@@ -150,6 +151,7 @@ def input_steps(listed: str, names: int, shapes: int, dims: int) -> list[Upgrade
     """The steps of that many inputs, input_shape and input_dim, with what Caffe does not read."""
     field = "input_shape" if shapes else "input_dim"
     what = f"input {listed} becomes a layer Input"
+    # upgrade_proto.cpp reads as many shapes as there are inputs, and input_shape before input_dim.
     steps = [UpgradeStep(None, what, ("input", field), listed, "Input")]
     if shapes and dims:
         what = "input_dim beside input_shape is left out, as Caffe leaves it out"
@@ -235,7 +237,7 @@ def _fill(edits: Edits, field: TextField, lines: list[str], names: set[str]) -> 
     if isinstance(field.value, Scalar):
         raise field.value.error(f"found {field.value.text}, expected transform_param {{ ... }}")
     message, source = field.value, edits.source.text
-    for name in names:
+    for name in names:  # what the macro of upgrade_proto.cpp overwrites
         for start, end in message.places(name):
             cut(edits, start, end)
     if not lines:

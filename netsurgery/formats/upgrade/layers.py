@@ -84,6 +84,7 @@ class OldLayer:
     def transforms(self) -> bool:
         """Whether this is a data layer of V1 with its transformation among its own fields."""
         param = DATA_PARAMS.get(self.type or "")
+        # A V0 layer's have come to transform_param already (`home`).
         if param is None or self.kind is not None:
             return False
         numbers = {PARAM_NUMBERS[param][key] for key in TRANSFORM}
@@ -110,6 +111,7 @@ class OldLayer:
         if self.pad is not None and self.kind in PARAMS:
             param = PARAMS[self.kind]
             pad = varint_field(PARAM_NUMBERS[param]["pad"], self.pad)
+            # Two messages of one field are merged: this adds the pad to what the layer has.
             own.append(WirePart(param, Wire.DELIMITED, pad))
         if transform and self.type in DATA_PARAMS:
             data = DATA_PARAMS[self.type]
@@ -236,6 +238,7 @@ def _specs(own: Sequence[WirePart]) -> list[bytes]:
         else:
             floats = fixed32s(fields)
             lists[new] = [encoded(number, WirePart(new, Wire.FIXED32, value)) for value in floats]
+    # As upgrade_proto.cpp: the longest list decides, what the others lack keeps its default.
     count = max(map(len, lists.values()))
     return [
         b"".join(values[index] for values in lists.values() if index < len(values))

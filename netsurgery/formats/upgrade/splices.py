@@ -66,7 +66,7 @@ def line_end(source: str) -> str:
 def separated(source: str, end: int) -> int:
     """Where a field ends with the separator after it, if there is one."""
     at, match = end, _BETWEEN.match(source, end)
-    while match and match.end() > at:
+    while match and match.end() > at:  # the pattern ends after a thousand comments
         at, match = match.end(), _BETWEEN.match(source, match.end())
     return at + 1 if source[at : at + 1] in (";", ",") else end
 

@@ -90,6 +90,7 @@ def part(reader: WireReader, field: WireField, name: str) -> WirePart:
     reader.expect(field, *_wires(name))
     reader.claim.add(FIELD_MEMORY)
     if name == "blobs":
+        # The name of its layer may come later in the file.
         raw = raw_blob(reader, field.body, field.end, "a blob")
         plain = None if raw is None else tuple(plain_blob(raw))
         return WirePart(name, field.wire, None, field.body, field.end, plain)
@@ -151,6 +152,7 @@ def encoded(number: int, each: WirePart) -> bytes:
 
 def fixed32s(fields: Iterable[WirePart]) -> list[bytes]:
     """The values, four bytes each, of a repeated float, packed or not."""
+    # A packed list is its numbers one after another, and so is a number by itself.
     data = b"".join(each.bytes for each in fields)
     return [data[at : at + 4] for at in range(0, len(data), 4)]
 
