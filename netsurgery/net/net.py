@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 from netsurgery.errors import NetError, PrototxtError
@@ -279,6 +280,24 @@ class NetDefinition:
                         f"its top {top!r} is made by a layer before it too{self.stage_hint}"
                     )
             available.update(layer.tops)
+
+    def refused_in_place(self) -> Iterator[PrototxtError]:
+        """Every top that is a bottom of its layer, where Caffe does not take that for in place.
+
+        Caffe takes a bottom of the top's own number, which no layer reads besides.
+        """
+        for layer in self.layers:
+            for top, bottom in zip_longest(layer.tops, layer.bottoms):
+                if top not in layer.bottoms:
+                    continue
+                maker = self.producer(layer, top)
+                readers = self.readers(maker, top) if maker else self._blobs.readers(-1, top)
+                # insert_splits.cpp calls each reader's copy otherwise, and the top stays as it is.
+                if top != bottom or layer.bottoms.count(top) > 1 or readers != (layer,):
+                    yield layer.error(
+                        f"its top {top!r} is its bottom too, and not in place: Caffe takes that of "
+                        "the same number, if nothing else reads it; give the top a name of its own"
+                    )
 
 
 def _read_layer(index: int, message: Message, generation: str) -> Layer:

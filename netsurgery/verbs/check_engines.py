@@ -70,7 +70,9 @@ def stock_report(
         if finding.level == "error" and finding.kind in ("structure", "shapes")
     ]
     net = model.net
-    return _report([*schema, *wrong, *_rates(net), *_sources(net), *_weights(model)], fits)
+    in_place = map(str, net.refused_in_place())
+    reasons = [*in_place, *_rates(net), *_surplus(net), *_sources(net), *_weights(model)]
+    return _report([*schema, *wrong, *reasons], fits)
 
 
 def _rates(net: NetDefinition) -> Iterator[str]:
@@ -85,6 +87,14 @@ def _rates(net: NetDefinition) -> Iterator[str]:
         specs = layer.message.messages("param") if statistics else []
         if len(specs) != 3 and any(spec.number("lr_mult", 1.0) for spec in specs):
             yield str(layer.error("a lr_mult other than 0 for its statistics, which Caffe refuses"))
+
+
+def _surplus(net: NetDefinition) -> Iterator[str]:
+    """Layers with more ``param { }`` than params."""
+    for layer in net.layers:
+        specs, params = layer.message.all("param"), types.params(layer)
+        if types.is_stock(layer) and params is not None and len(specs) > len(params):
+            yield str(layer.error(f"{len(specs)} param for its {len(params)} params"))
 
 
 def _sources(net: NetDefinition) -> Iterator[str]:

@@ -58,6 +58,8 @@ CHANGES = [
     ("LAYER", "permute_param { }"),
     ("LAYER", "relu_param { negative_slope: 0.1 }"),
     ("LAYER", "param { lr_mult: 1 lr_mult: 2 }"),
+    ("LAYER", "param { } param { }"),
+    ("LAYER", "param { } param { } param { }"),
     ("LAYER", 'bottom: "nowhere"'),
     ("LAYER", 'bottom: "data"'),
     ("LAYER", 'top: "more"'),
@@ -91,6 +93,19 @@ CHANGES = [
     ("POOL", "global_pooling: true"),
     ("POOL", "round_mode: FLOOR"),
 ]
+
+#: The data of `wired`, a layer's blobs, and what is beside them.
+WIRED = [
+    ("a a", "a", ""),
+    ("a b", "b", "eltwise_param { operation: PROD }"),
+    ("b a", "b", "eltwise_param { operation: PROD }"),
+    ("a b b", "b", "eltwise_param { operation: PROD }"),
+    ("b b", "b", "eltwise_param { operation: PROD }"),
+    ("b a", "c", 'param { name: "w" }'),
+]
+
+#: A layer that reads 'b' before the one that is in place on it, none, and one that reads it after.
+OTHERS = [("e", "b", ""), ("", "", ""), ("", "", "b")]
 
 LOADING = """
 import json, os, sys
@@ -154,6 +169,29 @@ def test_rates_of_a_batch_norms_statistics(
         for place in ("TOP", "LAYER", "CONV", "POOL"):
             net = net.replace(f" {place}", "")
         paths[-1].write_text(net)
+    real = loaded(run_in_caffe, paths, tmp_path)
+    assert [said(path) for path in paths] == real
+    assert {True, False} <= set(real)
+
+
+def power(bottom: str, top: str) -> str:
+    """A layer; none without a bottom."""
+    name = f"of {bottom} to {top}"
+    fields = f'name: "{name}" type: "Power" bottom: "{bottom}" top: "{top}"'
+    return f"layer {{ {fields} }}\n" if bottom else ""
+
+
+def test_layers_in_place(run_in_caffe: Callable[..., str], tmp_path: Path) -> None:
+    """Caffe goes by the number of the bottom, and by who else reads it."""
+    paths: list[Path] = []
+    data = 'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: [2, 3] } } }\n'
+    for bottoms, top, fields in WIRED:
+        for before, read, after in OTHERS:
+            reads = " ".join(f'bottom: "{bottom}"' for bottom in bottoms.split())
+            tried = f'layer {{ name: "tried" type: "Eltwise" {reads} top: "{top}" {fields} }}\n'
+            paths.append(tmp_path / f"{len(paths)}.prototxt")
+            around = power("a", "b") + power(read, before) + tried + power(after, "f")
+            paths[-1].write_text(data + around)
     real = loaded(run_in_caffe, paths, tmp_path)
     assert [said(path) for path in paths] == real
     assert {True, False} <= set(real)
