@@ -181,11 +181,17 @@ def test_what_a_layer_only_takes_the_size_of_is_no_part_of_the_field() -> None:
 
 
 def test_a_layer_of_several_bottoms_and_tops_keeps_them_apart() -> None:
+    wide = layer("Convolution", "convolution_param { kernel_size: 3 pad: 1 num_output: 2 }")
     twice = layer("Convolution", 'bottom: "x" top: "b" convolution_param { kernel_size: 1 '
                   "num_output: 1 }", "y", "a")  # fmt: skip
-    placed = of(CONV + twice)
-    assert along_height(placed["a"]) == [3, 2, 0]
+    placed = of(wide + twice)
+    assert along_height(placed["a"]) == [3, 1, -1]
     assert along_height(placed["b"]) == [1, 1, 0]
+
+
+def test_windows_over_other_axes_are_of_no_map() -> None:
+    over_channels = "axis: 0 num_output: 1 kernel_size: [1, 3, 3]"
+    assert "y" not in of(layer("Convolution", f"convolution_param {{ {over_channels} }}"))
 
 
 def test_unpooling_puts_values_back_where_its_pooling_took_them() -> None:
@@ -256,7 +262,9 @@ def test_branches_join_as_their_hull_if_their_strides_agree() -> None:
 @pytest.mark.parametrize("kind", ["Permute", "Reshape", "LSTM", "Mystery"])
 def test_what_no_window_describes_is_left_out(kind: str) -> None:
     param = "reshape_param { shape { dim: [1, -1, 2, 2] } }" if kind == "Reshape" else ""
+    marks = ""
     if kind == "LSTM":
-        param = "recurrent_param { num_output: 3 }"
-    assert "y" not in of(layer(kind, param))
-    assert "y" not in of(layer("ReLU") + layer(kind, param, bottom="y"))
+        param = 'bottom: "z" recurrent_param { num_output: 3 }'
+        marks = 'input: "z" input_shape { dim: [1, 2] }\n'
+    assert "y" not in of(marks + layer(kind, param))
+    assert "y" not in of(marks + layer("ReLU") + layer(kind, param, bottom="y"))

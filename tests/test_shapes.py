@@ -62,7 +62,6 @@ FOUND = [
         [(1, 4, 2, 3)],
         [],
     ),
-    ('type: "BatchNorm"', "dim: 7", [(7,)], [(1,), (1,), (1,)]),
     (
         'type: "Scale" scale_param { num_axes: -1 bias_term: true }',
         "dim: [1, 4, 5, 6]",
@@ -106,9 +105,10 @@ FOUND = [
     ),
     (
         # The third bottom goes in at every step, the fourth is the state before.
-        'type: "RNN" bottom: "z" bottom: "z" bottom: "h" top: "t" '
+        'type: "RNN" bottom: "z" bottom: "s" bottom: "h" top: "t" '
         "recurrent_param { num_output: 3 expose_hidden: true }",
-        two("5, 2, 7", "5, 2") + '} input: "h" input_shape { dim: [1, 2, 3]',
+        two("5, 2, 7", "5, 2") + '} input: "s" input_shape { dim: [2, 2] } input: "h" '
+        "input_shape { dim: [1, 2, 3]",
         [(5, 2, 3), (1, 2, 3)],
         [(3, 7), (3,), (3, 2), (3, 3), (3, 3), (3,)],
     ),
@@ -263,6 +263,31 @@ def test_a_bottom_of_too_few_axes() -> None:
         (
             'type: "Pooling" pooling_param { kernel_size: 7 stride: 2 }',
             "its top 'y' would be 1x4x-1x1: the input is too small",
+        ),
+        (
+            'type: "Pooling" pooling_param { kernel_size: 2 pad_h: 2 pad_w: 1 }',
+            "pad 2x1 of windows of 2x2; expected less than those",
+        ),
+        (
+            'type: "Pooling" pooling_param { kernel_size: 2 pad_h: 1 }',
+            "pad_h and pad_w must both be given",
+        ),
+        (
+            'type: "Pooling" pooling_param { kernel_size: 2 pad: 1 pool: STOCHASTIC }',
+            "pool STOCHASTIC takes no pad",
+        ),
+        (
+            'type: "SPP" spp_param { pyramid_height: 4 }',
+            "5x6 is too small for a pyramid_height of 4",
+        ),
+        (
+            'type: "Flatten" flatten_param { axis: 3 end_axis: 1 }',
+            "end_axis 1 is before axis 3",
+        ),
+        (
+            'type: "DummyData" top: "z" top: "w" dummy_data_param { num: 2 num: 3 channels: 4 '
+            "height: 5 width: 6 }",
+            "2 num for 3 tops",
         ),
     ],
 )

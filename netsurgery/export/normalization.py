@@ -6,7 +6,6 @@ import numpy as np
 
 from netsurgery.export.layer_context import Converter, LayerContext
 from netsurgery.export.pooling import average
-from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.fork_norms import face_norm_type, learns, nvcaffe_eps
@@ -23,8 +22,6 @@ def _lrn(ctx: LayerContext) -> list[str]:
     message = ctx.layer.param("lrn_param")
     size = message.integer("local_size", 5, 1)
     alpha, beta = message.number("alpha", 1.0), message.number("beta", 0.75)
-    if size % 2 == 0:
-        raise ctx.layer.error(f"local_size {size}; LRN takes odd sizes")
     window = lrn_window(ctx.layer)
     if window is None:
         return [_lrn_across(ctx, size, alpha, beta, message.number("k", 1.0))]
@@ -135,10 +132,6 @@ def _operand(ctx: LayerContext, field: str) -> tuple[str, Shape]:
     shape = ctx.shapes[1]
     # Caffe takes axis 0 for a scalar, whatever the field says.
     axis = axis_of(ctx.layer, ctx.layer.param(field), ctx.shape, 1) if shape else 0
-    if ctx.shape[axis : axis + len(shape)] != shape:
-        raise ctx.layer.error(
-            f"bottoms {shape_text(ctx.shape)} and {shape_text(shape)} differ from axis {axis} on"
-        )
     aligned = _aligned(shape, axis, axes)
     value = ctx.bottoms[1]
     if aligned != shape:

@@ -92,11 +92,7 @@ def _eltwise(ctx: LayerContext) -> list[str]:
     message = ctx.layer.param("eltwise_param")
     operation = message.word("operation", "SUM")
     coefficients = [s.as_float() for s in message.scalars("coeff")]
-    if coefficients and len(coefficients) != len(ctx.bottoms):
-        raise ctx.layer.error(f"{len(coefficients)} coeff for {len(ctx.bottoms)} bottoms")
     if operation in ("PROD", "0"):
-        if coefficients:
-            raise ctx.layer.error("coeff is for SUM only")
         return [_folded(ctx, "Mul", ctx.bottoms)]
     if operation in ("MAX", "2"):
         return [ctx.op("Max", *ctx.bottoms)]
@@ -146,8 +142,6 @@ def _argmax(ctx: LayerContext) -> list[str]:
     axis = axis_of(ctx.layer, message, ctx.shape, 0) if by_axis else 1
     value = ctx.bottom if by_axis else ctx.op("Flatten", ctx.bottom, axis=1)
     count = ctx.shape[axis] if by_axis else int(np.prod(ctx.shape[1:]))
-    if top_k > count:
-        raise ctx.layer.error(f"top_k {top_k} of {count} elements")
     backwards = ctx.op("Gather", value, ctx.ints(range(count - 1, -1, -1)), axis=axis)
     best, places = ctx.several("TopK", [backwards, ctx.ints([top_k])], 2, axis=axis)
     forwards = ctx.op("Sub", ctx.ints(count - 1), places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netsurgery.formats.textformat import Message
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.layer import Layer, Shape
 
 __all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_rounds_up", "pool_window"]
@@ -113,7 +114,21 @@ def pool_window(layer: Layer, size: Shape) -> Window:
     # By identity: a kernel that merely equals the map is no global pooling.
     if kernel is size and (stride, pad) != ((1, 1), (0, 0)):
         raise layer.error("global_pooling takes no pad but 0 and no stride but 1")
+    _check_pad(layer, message, kernel, pad)
     return Window(kernel, stride, pad, (1, 1))
+
+
+def _check_pad(layer: Layer, message: Message, kernel: Shape, pad: Shape) -> None:
+    """Raise PrototxtError for a padding that pooling_layer.cpp refuses."""
+    # A convolution takes one of them, and 0 for the other.
+    if bool(message.scalar("pad_h")) != bool(message.scalar("pad_w")):
+        raise layer.error("pad_h and pad_w must both be given")
+    if any(pad) and message.word("pool", "MAX") in ("STOCHASTIC", "2"):
+        raise layer.error("pool STOCHASTIC takes no pad")
+    if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+        raise layer.error(
+            f"pad {shape_text(pad)} of windows of {shape_text(kernel)}; expected less than those"
+        )
 
 
 def pool_rounds_up(layer: Layer) -> bool:

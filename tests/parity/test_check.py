@@ -107,6 +107,64 @@ WIRED = [
 #: A layer that reads 'b' before the one that is in place on it, none, and one that reads it after.
 OTHERS = [("e", "b", ""), ("", "", ""), ("", "", "b")]
 
+#: Type, fields, and the shapes of its bottoms, of layers at the edge of what Caffe takes.
+IMAGE = (2, 4, 8, 9)
+STATE = "recurrent_param { num_output: 3 }"
+EXPOSED = 'top: "z" recurrent_param { num_output: 3 expose_hidden: true }'
+TWICE = 'top: "z" convolution_param { num_output: 2 kernel_size: 3 }'
+LAYERS = [
+    ("ArgMax", "argmax_param { axis: 1 top_k: 4 }", IMAGE),
+    ("ArgMax", "argmax_param { axis: 1 top_k: 5 }", IMAGE),
+    ("ArgMax", "argmax_param { top_k: 288 }", IMAGE),
+    ("ArgMax", "argmax_param { top_k: 289 }", IMAGE),
+    ("BatchNorm", "", (2, 4)),
+    ("BatchNorm", "", (2,)),
+    ("Bias", "", IMAGE, (4, 8)),
+    ("Bias", "", IMAGE, (4, 9)),
+    ("Bias", "", IMAGE, ()),
+    ("Concat", "concat_param { axis: -1 }", IMAGE, IMAGE),
+    ("Concat", "concat_param { concat_dim: -1 }", IMAGE, IMAGE),
+    ("Convolution", TWICE, IMAGE, IMAGE),
+    ("Convolution", TWICE, IMAGE, (2, 4, 8, 8)),
+    ("Deconvolution", TWICE, IMAGE, IMAGE),
+    ("Deconvolution", TWICE, IMAGE, (1, 4, 8, 9)),
+    ("DummyData", 'top: "z" dummy_data_param { num: [2, 3] channels: 4 height: 5 width: 6 }'),
+    ("DummyData", 'top: "z" dummy_data_param { num: [2, 3, 4] channels: 4 height: 5 width: 6 }'),
+    ("DummyData", "dummy_data_param { num: 2 channels: 4 height: 5 }"),
+    ("Eltwise", "eltwise_param { coeff: [1, 2] }", IMAGE, IMAGE),
+    ("Eltwise", "eltwise_param { coeff: 1 }", IMAGE, IMAGE),
+    ("Eltwise", "eltwise_param { coeff: [1, 2] operation: MAX }", IMAGE, IMAGE),
+    ("Eltwise", "eltwise_param { coeff: [1, 2] operation: PROD }", IMAGE, IMAGE),
+    ("Flatten", "flatten_param { axis: 3 end_axis: 2 }", IMAGE),
+    ("Flatten", "flatten_param { axis: 3 end_axis: 1 }", IMAGE),
+    ("LRN", "lrn_param { local_size: 3 }", IMAGE),
+    ("LRN", "lrn_param { local_size: 4 }", IMAGE),
+    ("LRN", "lrn_param { local_size: 4 norm_region: WITHIN_CHANNEL }", IMAGE),
+    ("LRN", "", (2, 4)),
+    ("LSTM", STATE, (5, 2, 7), (5, 2)),
+    ("LSTM", STATE, (5, 2, 7), (5, 3)),
+    ("LSTM", STATE, (5, 2, 7), (5, 2, 1)),
+    ("LSTM", STATE, (5, 2, 7), (5, 2), (2, 3)),
+    ("LSTM", STATE, (5, 2, 7), (5, 2), (1, 3)),
+    ("RNN", EXPOSED, (5, 2, 7), (5, 2), (1, 2, 3)),
+    ("RNN", EXPOSED, (5, 2, 7), (5, 2), (2, 1, 3)),
+    ("Pooling", "pooling_param { kernel_size: 3 pad: 2 stride: 2 }", IMAGE),
+    ("Pooling", "pooling_param { kernel_size: 2 pad: 2 stride: 2 }", IMAGE),
+    ("Pooling", "pooling_param { kernel_h: 3 kernel_w: 2 pad_h: 1 pad_w: 2 }", IMAGE),
+    ("Pooling", "pooling_param { kernel_size: 3 pad_h: 1 pad_w: 0 }", IMAGE),
+    ("Pooling", "pooling_param { kernel_size: 3 pad_h: 1 }", IMAGE),
+    ("Pooling", "pooling_param { kernel_size: 3 pool: STOCHASTIC }", IMAGE),
+    ("Pooling", "pooling_param { kernel_size: 3 pool: STOCHASTIC pad: 1 }", IMAGE),
+    ("Scale", "scale_param { axis: 0 }", IMAGE, (2,)),
+    ("Scale", "scale_param { axis: 0 }", IMAGE, (4,)),
+    ("Scale", "scale_param { axis: 3 }", IMAGE, (9, 1)),
+    *(("SPP", f"spp_param {{ pyramid_height: {levels} }}", IMAGE) for levels in range(1, 6)),
+    *(
+        ("SPP", f"spp_param {{ pyramid_height: {levels} }}", (1, 1, 7, 24))
+        for levels in range(1, 6)
+    ),
+]
+
 LOADING = """
 import json, os, sys
 import caffe
@@ -195,6 +253,24 @@ def test_layers_in_place(run_in_caffe: Callable[..., str], tmp_path: Path) -> No
     real = loaded(run_in_caffe, paths, tmp_path)
     assert [said(path) for path in paths] == real
     assert {True, False} <= set(real)
+
+
+def test_layers_at_the_edge(run_in_caffe: Callable[..., str], tmp_path: Path) -> None:
+    paths: list[Path] = []
+    for kind, fields, *shapes in LAYERS:
+        text = bottoms = ""
+        for name, shape in zip("abc", shapes, strict=False):
+            dims = f"input_param {{ shape {{ dim: {list(shape)} }} }}"
+            text += f'layer {{ name: "{name}" type: "Input" top: "{name}" {dims} }}\n'
+            bottoms += f'bottom: "{name}" '
+        paths.append(tmp_path / f"{len(paths)}.prototxt")
+        paths[-1].write_text(
+            f'{text}layer {{ name: "y" type: "{kind}" {bottoms}top: "y" {fields} }}\n'
+        )
+    real = loaded(run_in_caffe, paths, tmp_path)
+    wrong = [layer for layer, path, it in zip(LAYERS, paths, real, strict=True) if said(path) != it]
+    assert wrong == []
+    assert sum(real) > 20 < len(real) - sum(real)
 
 
 MODELS = {

@@ -24,4 +24,6 @@ def cut_axis(layer: Layer, shape: Shape) -> int:
     # concat_layer.cpp and slice_layer.cpp refuse both, even if they agree.
     if message.scalar(old) and message.scalar("axis"):
         raise layer.error(f"axis and {old} are both given")
+    if named == old:
+        message.integer(old, 1)  # the old field does not count from the end
     return axis_of(layer, message, shape, 1, named)

@@ -104,13 +104,23 @@ def _dummy_data(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("dummy_data_param")
     shapes = [tuple(d.as_int(0) for d in m.scalars("dim")) for m in message.messages("shape")]
     if not shapes:
-        columns = [[s.as_int(0) for s in message.scalars(k)] for k in _LEGACY_DIMS]
-        shapes = list(zip(*columns, strict=False))
+        shapes = _legacy_shapes(layer, message)
     if len(shapes) == 1:
         shapes *= len(layer.tops)
     if len(shapes) != len(layer.tops):
         raise layer.error(f"{len(shapes)} shapes for {len(layer.tops)} tops")
     return shapes, []
+
+
+def _legacy_shapes(layer: Layer, message: Message) -> list[Shape]:
+    """The tops' shapes by num, channels, height and width: each is given once, or once for each."""
+    columns = []
+    for name in _LEGACY_DIMS:
+        column = [scalar.as_int(0) for scalar in message.scalars(name)]
+        if len(column) not in (1, len(layer.tops)):
+            raise layer.error(f"{len(column)} {name} for {len(layer.tops)} tops")
+        columns.append(column * len(layer.tops) if len(column) == 1 else column)
+    return list(zip(*columns, strict=True))
 
 
 def _nothing(layer: Layer, bottoms: list[Shape]) -> Result:

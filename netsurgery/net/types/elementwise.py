@@ -89,6 +89,12 @@ def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
     for shape in bottoms[1:]:
         if shape != bottoms[0]:
             raise layer.error(f"its bottoms differ in shape: {bottoms[0]} and {shape}")
+    message = layer.param("eltwise_param")
+    factors = len(message.scalars("coeff"))
+    if factors and factors != len(bottoms):
+        raise layer.error(f"{factors} coeff for {len(bottoms)} bottoms")
+    if factors and message.word("operation", "SUM") in ("PROD", "0"):
+        raise layer.error("coeff is for SUM only")
     return [bottoms[0]], []
 
 

@@ -47,11 +47,11 @@ def _convolution(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("convolution_param")
     axis = axis_of(layer, message, bottoms[0], 1)
     window = conv_window(layer, len(bottoms[0]) - axis - 1)
-    outputs, group = _outputs(layer, bottoms[0], axis)
+    outputs, group = _outputs(layer, bottoms, axis)
     channels = bottoms[0][axis]
-    tops = [(*b[:axis], outputs, *window.convolved(b[axis + 1 :])) for b in bottoms]
+    top = (*bottoms[0][:axis], outputs, *window.convolved(bottoms[0][axis + 1 :]))
     weight = (outputs, channels // group, *window.kernel)
-    return tops, [weight, *bias(message, outputs)]
+    return [top] * len(bottoms), [weight, *bias(message, outputs)]
 
 
 def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
@@ -74,17 +74,20 @@ def _deconvolution(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("convolution_param")
     axis = axis_of(layer, message, bottoms[0], 1)
     window = conv_window(layer, len(bottoms[0]) - axis - 1)
-    outputs, group = _outputs(layer, bottoms[0], axis)
+    outputs, group = _outputs(layer, bottoms, axis)
     channels = bottoms[0][axis]
-    tops = [(*b[:axis], outputs, *deconv_out(window, b[axis + 1 :])) for b in bottoms]
+    top = (*bottoms[0][:axis], outputs, *deconv_out(window, bottoms[0][axis + 1 :]))
     # base_conv_layer.cpp, reverse_dimensions: the weight of the convolution that it undoes.
     weight = (channels, outputs // group, *window.kernel)
-    return tops, [weight, *bias(message, outputs)]
+    return [top] * len(bottoms), [weight, *bias(message, outputs)]
 
 
-def _outputs(layer: Layer, bottom: Shape, axis: int) -> tuple[int, int]:
+def _outputs(layer: Layer, bottoms: list[Shape], axis: int) -> tuple[int, int]:
     """num_output and group, which must divide it and the channels."""
-    message, channels = layer.param("convolution_param"), bottom[axis]
+    message, channels = layer.param("convolution_param"), bottoms[0][axis]
+    for shape in bottoms[1:]:
+        if shape != bottoms[0]:
+            raise layer.error(f"its bottoms differ in shape: {bottoms[0]} and {shape}")
     outputs, group = num_output(layer, message), message.integer("group", 1, 1)
     if channels % group or outputs % group:
         raise layer.error(
@@ -205,7 +208,8 @@ def _windowed(
     seen: Seen, layer: Layer, act: Callable[[ReceptiveField, Window], ReceptiveField]
 ) -> Made:
     """Every top is of the bottom at its place."""
-    if axis_of(layer, layer.param("convolution_param"), seen.shapes[layer.bottoms[0]], 1) > 1:
+    # Along other axes than 2 and 3 its windows have other numbers.
+    if axis_of(layer, layer.param("convolution_param"), seen.shapes[layer.bottoms[0]], 1) != 1:
         return None
     window = conv_window(layer, 2) if seen.is_map(layer.bottoms[0]) else None
     known = [seen.known.get(bottom) for bottom in layer.bottoms]

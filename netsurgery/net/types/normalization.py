@@ -50,8 +50,8 @@ _BIAS = ParamSpec(ParamRole.SHIFT, "filler", 0.0, linear=False)
 
 
 def _batch_norm(layer: Layer, bottoms: list[Shape]) -> Result:
-    # batch_norm_layer.cpp: a blob of one axis has one channel.
-    channels = bottoms[0][1] if len(bottoms[0]) > 1 else 1
+    # batch_norm_layer.cpp counts one channel in a blob of one axis, and then looks for axis 1.
+    channels = bottoms[0][1]
     return [bottoms[0]], [(channels,), (channels,), (1,)]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
-from netsurgery.net.types.fields import free, same
+from netsurgery.net.types.fields import free, images, same
 from netsurgery.net.types.linear import padded
 from netsurgery.net.types.record import (
     NO_EFFECTS,
@@ -66,11 +67,23 @@ def _spp(layer: Layer, bottoms: list[Shape]) -> Result:
     levels = layer.param("spp_param").integer("pyramid_height", 0, 1, 15)
     # spp_layer.cpp: level l pools to 2^l x 2^l.
     bins = sum(4**level for level in range(levels))
-    batch, channels = bottoms[0][:2]
+    batch, channels, *size = bottoms[0]
+    for side in size:
+        # spp_layer.cpp brings the map to whole bins by padding that a Pooling has to take.
+        extent = -(-side // 2 ** (levels - 1))
+        if (extent * 2 ** (levels - 1) - side + 1) // 2 >= extent:
+            raise layer.error(f"{shape_text(size)} is too small for a pyramid_height of {levels}")
     if levels == 1:
         # One level is a Pooling and no more: nothing is flattened.
         return [(batch, channels, 1, 1)], []
     return [(batch, channels * bins)], []
+
+
+def _lrn(layer: Layer, bottoms: list[Shape]) -> Result:
+    size = layer.param("lrn_param").integer("local_size", 5, 1)
+    if size % 2 == 0:
+        raise layer.error(f"local_size {size}; LRN takes odd sizes")
+    return same(layer, [images(layer, bottoms[0])])
 
 
 def _within(layer: Layer) -> bool:
@@ -176,7 +189,7 @@ _LRN = LayerType(
     origin="Caffe 1.0",
     message="lrn_param",
     fields=(),
-    shapes=same,
+    shapes=_lrn,
     bottoms=(1, 1),
     tops=(1, 1),
     roles=(Role.VALUE,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from netsurgery.io.shape_text import shape_text
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, num_output
@@ -52,17 +53,26 @@ def _recurrent(
 ) -> Result:
     outputs = num_output(layer, layer.param("recurrent_param"))
     steps, streams = bottoms[0][:2]
+    static = bottoms[2:3] if _has_static(layer, states) else []
+    # Of the last step, for the next call to begin with; an LSTM's are h and c.
+    hidden = (1, streams, outputs)
+    if bottoms[1] != (steps, streams):
+        marks, expected = shape_text(bottoms[1]), shape_text((steps, streams))
+        raise layer.error(f"its second bottom is {marks}; expected {expected}, steps x streams")
+    for shape in static:
+        if shape[:1] != (streams,):
+            raise layer.error(f"a static bottom of {shape_text(shape)} for {streams} streams")
+    for shape in bottoms[2 + len(static) :]:
+        if shape != hidden:
+            raise layer.error(f"a state of {shape_text(shape)}; expected {shape_text(hidden)}")
     # recurrent_layer.cpp unrolls itself to a net and takes that net's params, in the order of its
     # layers: of x, of the static input, of the state, and an RNN's of its output.
     params: list[Shape] = [(gates * outputs, prod(bottoms[0][2:])), (gates * outputs,)]
-    if _has_static(layer, states):
-        params.append((gates * outputs, prod(bottoms[2][1:])))
+    params += [(gates * outputs, prod(shape[1:])) for shape in static]
     params.append((gates * outputs, outputs))
     if output:
         params += [(outputs, outputs), (outputs,)]
-    # After the last step, for the next call to begin with; an LSTM's are h and c.
-    hidden = [(1, streams, outputs)] * (len(layer.tops) - 1)
-    return [(steps, streams, outputs), *hidden], params
+    return [(steps, streams, outputs), *[hidden] * (len(layer.tops) - 1)], params
 
 
 def _lstm_unit(layer: Layer, bottoms: list[Shape]) -> Result:

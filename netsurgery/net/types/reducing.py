@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -17,8 +19,12 @@ __all__ = ["ARGMAX", "REDUCTION", "TYPES", "map_mean"]
 def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
     message, shape = layer.param("argmax_param"), bottoms[0]
     top_k, with_value = message.integer("top_k", 1, 1), message.boolean("out_max_val", False)
-    if message.scalar("axis"):
-        return [with_size(shape, axis_of(layer, message, shape, 0), top_k)], []
+    axis = axis_of(layer, message, shape, 0) if message.scalar("axis") else None
+    count = prod(shape[1:]) if axis is None else shape[axis]
+    if top_k > count:
+        raise layer.error(f"top_k {top_k} of {count} elements")
+    if axis is not None:
+        return [with_size(shape, axis, top_k)], []
     # Without an axis Caffe gives N x 1 x top_k, or N x 2 x top_k with the values.
     axes = max(len(shape), 3)
     top = [1] * axes

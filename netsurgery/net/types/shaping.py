@@ -152,6 +152,9 @@ def _flatten(layer: Layer, bottoms: list[Shape]) -> Result:
     message, shape = layer.param("flatten_param"), bottoms[0]
     start = axis_of(layer, message, shape, 1)
     end = axis_of(layer, message, shape, -1, "end_axis")
+    # Ending just before its axis it puts in one of 1; blob.hpp refuses to count backwards.
+    if end < start - 1:
+        raise layer.error(f"end_axis {end} is before axis {start}")
     # flatten_layer.cpp: end_axis is one of those that are flattened.
     return [(*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :])], []
 
