@@ -532,7 +532,7 @@ MODELS: Table = [
     (
         "layers of two generations",
         MODEL + delimited(2, delimited(4, b"old") + varint_field(5, 18)),
-        "bad.caffemodel: byte 578: holds layers of two generations (fields 2 and 100); Caffe would drop the weights of those in field 100",
+        "bad.caffemodel: byte 578: holds layers of two generations (fields 2 and 100); Caffe reads only files of one kind",
     ),
     (
         "V0 layers in a binary",

@@ -199,8 +199,8 @@ def test_params_in_several_pieces_are_one(tmp_path: Path) -> None:
         ),
         (
             V1 + V2[3:],
-            "byte 79: holds layers of two generations (fields 2 and 100); Caffe would drop the "
-            "weights of those in field 100",
+            "byte 79: holds layers of two generations (fields 2 and 100); Caffe reads only "
+            "files of one kind",
         ),
         (b"\xa0\x06\x01", "byte 0: field 100 has wire type 0 instead of 2"),
         (V2[:-1], "byte 99: field 100 has 19 bytes, 18 are left: the file is cut short"),

@@ -399,7 +399,7 @@ def test_fields_that_v1_does_not_have_are_reported(tmp_path: Path) -> None:
 
 REFUSED_BINARY = {
     "layers { type: RELU } layer { }": "byte 4: holds layers of two generations (fields 2 and "
-    "100); Caffe would drop the weights of those in field 100",
+    "100); Caffe reads only files of one kind",
     'name: "n"': "holds no layers, so it is not a caffemodel",
     'input: "a" input: "b" input_shape { dim: 3 } layer { }': "byte 0: 1 input_shape for 2 inputs",
     'input: "a" input_dim: 3 layer { }': "byte 0: 1 input_dim for 1 inputs; each takes four",

@@ -70,6 +70,10 @@ _MANY_PARTS = 1_000_000
 #: its characters.
 _LAYER_MEMORY, _NAME_MEMORY = 1500, 150
 _GENERATIONS = {NET_V1: "V1", NET_V2: "V2"}
+#: As upgrade_proto.cpp refuses it.
+TWO_GENERATIONS = (
+    "holds layers of two generations (fields 2 and 100); Caffe reads only files of one kind"
+)
 
 
 class PartCount:
@@ -149,11 +153,7 @@ class Caffemodel(Closeable):
                 last = layers[-1]
                 count.add(len(last.bottoms) + len(last.tops) + len(last.blobs), entry.start)
                 if layers[0].generation != layers[-1].generation:
-                    raise reader.error(
-                        "holds layers of two generations (fields 2 and 100); Caffe would drop "
-                        "the weights of those in field 100",
-                        entry.start,
-                    )
+                    raise reader.error(TWO_GENERATIONS, entry.start)
         if not layers:
             raise reader.error("holds no layers, so it is not a caffemodel")
         self.layers = tuple(layers)

@@ -63,6 +63,13 @@ MODELS = {
         f"{CHECK}target_blobs.size() == source_layer.blobs_size() (2 vs. 1) Incompatible number "
         "of blobs for layer fc (net.cpp:752)"
     ),
+    FINE + delimited(2, delimited(4, b"old")): (
+        "Caffe gave up loading NET with MODEL: Refusing to upgrade inconsistent NetParameter "
+        "input; the definition includes both 'layer' and 'layers' fields. The current format "
+        "defines 'layer' fields with string type like layer { type: 'Layer' ... } and not layers "
+        "{ type: LAYER ... }. Manually switch the definition to 'layer' format to continue. "
+        "(upgrade_proto.cpp:671)"
+    ),
     b"\xa2\x06\x05\x0a\x7fabc": UNREAD,
     delimited(1, b"small"): "MODEL: this has no layers, so no weights",
     FINE[:-1]: (

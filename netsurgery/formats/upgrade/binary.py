@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netsurgery.errors import CaffemodelError, OutputError
-from netsurgery.formats.caffemodel import NET_NAME, NET_V1, NET_V2, PartCount, open_protobuf
+from netsurgery.formats.caffemodel import (
+    NET_NAME,
+    NET_V1,
+    NET_V2,
+    TWO_GENERATIONS,
+    PartCount,
+    open_protobuf,
+)
 from netsurgery.formats.upgrade.inputs import input_steps, without_shape
 from netsurgery.formats.upgrade.layers import SPEC_NUMBERS, V2_NUMBERS, OldLayer, read_old_layer
 from netsurgery.formats.upgrade.splices import UpgradeStep, not_in_v0
@@ -79,11 +86,8 @@ class _Net:
                 raise self.reader.error("a number where a net has its name; no net", field.start)
         self.old, self.new = self.all(NET_V1), self.all(NET_V2)
         if self.old and self.new:
-            raise self.reader.error(
-                "holds layers of two generations (fields 2 and 100); Caffe would drop the "
-                "weights of those in field 100",
-                max(self.old[0].start, self.new[0].start),
-            )
+            second = max(self.old[0].start, self.new[0].start)
+            raise self.reader.error(TWO_GENERATIONS, second)
         if not self.old and not self.new:
             raise self.reader.error("holds no layers, so it is not a caffemodel")
 
