@@ -187,6 +187,10 @@ def check_blobs(layer: Layer) -> None:
     _check_counts(layer)
     bottoms = set(layer.bottoms)
     both = [top for top in layer.tops if top in bottoms]
+    if both and types.in_place(layer) is InPlace.REFUSED:
+        raise layer.error(
+            f"its top {both[0]!r} is its bottom too, which Caffe refuses of this type"
+        )
     if both and types.in_place(layer) is InPlace.LOSES:
         raise layer.error(
             f"its top {both[0]!r} is its bottom too; Caffe would write into it before it has read "

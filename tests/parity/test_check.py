@@ -104,6 +104,9 @@ WIRED = [
     ("b a", "c", 'param { name: "w" }'),
 ]
 
+#: Types that are in place on what a layer makes, of a map.
+IN_PLACE = ["AbsVal", "Flatten", "PReLU", "ReLU", "Reshape", "Split", "TanH"]
+
 #: A layer that reads 'b' before the one that is in place on it, none, and one that reads it after.
 OTHERS = [("e", "b", ""), ("", "", ""), ("", "", "b")]
 
@@ -271,6 +274,19 @@ def test_layers_at_the_edge(run_in_caffe: Callable[..., str], tmp_path: Path) ->
     wrong = [layer for layer, path, it in zip(LAYERS, paths, real, strict=True) if said(path) != it]
     assert wrong == []
     assert sum(real) > 20 < len(real) - sum(real)
+
+
+def test_types_in_place(run_in_caffe: Callable[..., str], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{kind}.prototxt" for kind in IN_PLACE]
+    for path in paths:
+        net = NET.replace('name: "pool"', 'name: "tried"')
+        for place in ("TOP", "LAYER", "CONV", "POOL"):
+            net = net.replace(f" {place}", "")
+        tried = f'layer {{ name: "t" type: "{path.stem}" bottom: "pool" top: "pool" }}\n'
+        path.write_text(net + tried)
+    real = loaded(run_in_caffe, paths, tmp_path)
+    assert [said(path) for path in paths] == real
+    assert {True, False} <= set(real)
 
 
 MODELS = {

@@ -37,6 +37,7 @@ def _elementwise(
     origin: str = "Caffe 1.0",
     fields: tuple[str, ...] = (),
     shapes: ShapeRule = same,
+    in_place: InPlace = InPlace.ALLOWED,
     channels: Channels = Channels.ALIKE,
     params: KnownParams = NO_PARAMS,
 ) -> LayerType:
@@ -50,7 +51,7 @@ def _elementwise(
         bottoms=(1, 1),
         tops=(1, 1),
         roles=(Role.VALUE,),
-        in_place=InPlace.ALLOWED,
+        in_place=in_place,
         space=Space.POINTWISE,
         window=None,
         field=first_field,
@@ -182,7 +183,7 @@ _AXPY = LayerType(
 )
 
 TYPES = (
-    _elementwise("AbsVal", None, Values.HIDDEN),
+    _elementwise("AbsVal", None, Values.HIDDEN, in_place=InPlace.REFUSED),
     _elementwise("BNLL", None, Values.CHANGED),
     _elementwise("Clip", "clip_param", Values.HIDDEN),
     _elementwise("Dropout", "dropout_param", Values.PASSED),

@@ -107,6 +107,7 @@ class InPlace(Enum):
 
     ALLOWED = "yes"
     LOSES = "loses values"  #: Caffe takes it, and writes what it has yet to read
+    REFUSED = "no"  #: Caffe refuses it
     UNKNOWN = "not known"
 
 
