@@ -223,7 +223,7 @@ class _GroupWalk:
         """(layer, its blobs by number) for `group` and the groups in it; "" is 'data' itself."""
         import h5py
 
-        # Hard links may make a group its own part: a name does not tell, an address does.
+        # Hard links may make a group its own part: only the address is one object's.
         address = h5py.h5o.get_info(group.id).addr
         if address in self.met:
             raise self.reader.error(f"layer {layer!r}: its group is in another place too")

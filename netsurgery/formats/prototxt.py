@@ -130,7 +130,7 @@ class Prototxt:
 def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed before we began
         raise FormatError(f"{STDIN}: is closed")
-    # One byte more tells what is too long from what just fits.
+    # One byte more, to know what is too long from what just fits.
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise FormatError(f"{STDIN}: more than {MAX_BYTES} bytes, expected a prototxt")

@@ -94,7 +94,7 @@ def assume_input(net: NetDefinition, like: NetDefinition) -> NetDefinition:
     """
     shapes, others = infer(net), infer(like)
     unknown = [blob for blob in _sources(net) if blob in shapes.origins]
-    # Labels have a single axis, and are no picture to be as large as.
+    # Labels have a single axis: they are not a picture whose size could be taken.
     known = {b: others.blobs[b] for b in _sources(like) if len(others.blobs.get(b, ())) > 1}
     # With several inputs it would be a guess which is like which.
     if len(unknown) != 1 or len(known) != 1:

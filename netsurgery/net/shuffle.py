@@ -52,7 +52,7 @@ def _shuffle(net: NetDefinition, permute: Layer, shapes: Shapes) -> Shuffle | No
         return None
     first = net.producer(permute, permute.bottoms[0]) if _alone(permute) else None
     readers = net.readers(permute, permute.tops[0])
-    # Another reader of a blob in between would see its numbers at places that are no map's.
+    # Another reader of a blob in between would see its numbers in an order that no map has.
     if first is None or len(readers) != 1 or net.readers(first, permute.bottoms[0]) != (permute,):
         return None
     last = readers[0]

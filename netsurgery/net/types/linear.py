@@ -192,7 +192,7 @@ def _deconvolution_cost(layer: Layer, blobs: ParamSpecs) -> int:
 def _inner_product_field(seen: Seen, layer: Layer) -> ReceptiveField | None:
     shape = seen.shapes[layer.bottoms[0]]
     axis = axis_of(layer, layer.param("inner_product_param"), shape, 1)
-    # At axis 3 it makes N x C x H x outputs, which is no map of cells.
+    # At axis 3 it makes N x C x H x outputs, whose last axis is not of cells.
     return whole_field(seen, layer) if axis < 3 else None
 
 
