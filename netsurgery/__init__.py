@@ -16,7 +16,8 @@ The verbs of the command line, as functions on files and open nets:
 
 Files may be named by text or by a path. Shapes are tuples, N x C x H x W for images; sizes are
 (height, width) in pixels; arrays are float32. Whatever is refused, for the caller's sake or the
-file's, is a `NetsurgeryError` whose text is one line; nothing was written then.
+file's, is a `NetsurgeryError` whose text is one line; nothing was written then. An argument of a
+type that is not its own is a TypeError of one line.
 
 Importing netsurgery imports nothing but this: each name is imported when it is first used, with
 numpy, Pillow and the engines. What each name is, type checkers read in ``__init__.pyi``.

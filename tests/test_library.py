@@ -602,7 +602,7 @@ def test_a_net_of_stages() -> None:
             assert net.blobs["fc"].shape == (1, 4)
             assert [move.layer for move in ns.convert(net).plan.moves] == ["fc"]
     with pytest.raises(ns.NetError, match="found the phase 'TSET', expected TEST or TRAIN"):
-        ns.Net("staged.prototxt", phase="tset")
+        ns.Net("staged.prototxt", phase="tset")  # type: ignore[arg-type]
 
 
 def test_verbs_say_what_they_take() -> None:

@@ -7,6 +7,7 @@ import pytest
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.net import NetDefinition, NetState
+from netsurgery.net.state import Phase
 
 CHAIN = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }
@@ -18,7 +19,7 @@ layer { name: "side" type: "Power" bottom: "data" top: "side" }
 """
 
 
-def net(text: str, phase: str = "TEST") -> NetDefinition:
+def net(text: str, phase: Phase = "TEST") -> NetDefinition:
     return NetDefinition.of(Prototxt.parse(text, "n.prototxt"), NetState(phase))
 
 

@@ -80,7 +80,7 @@ def test_paths_and_stages_as_text() -> None:
         ({"channel_swap": 2}, "channel_swap: 'int' object is not iterable"),
         ({"labels": [1, 2]}, "labels [1, 2]: expected a file, or one text a class"),
         ({"labels": 7}, "labels 7: expected a file, or one text a class"),
-        ({"raw_scale": "big"}, "raw_scale 'big': expected a finite number"),
+        ({"raw_scale": np.nan}, "raw_scale nan: expected a finite number"),
         ({"input_scale": np.inf}, "input_scale inf: expected a finite number"),
     ],
 )

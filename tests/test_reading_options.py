@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from every_command import CALLS, COMMANDS, GOOD, make_good
@@ -139,7 +140,10 @@ def test_it_is_one_decorator() -> None:
 
 @pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
 def test_diff_counts_axes_in_the_state(
-    phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    phase: Literal["TEST", "TRAIN"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, axis in (("a", -1), ("b", 3)):

@@ -93,7 +93,7 @@ def test_a_state_that_caffe_refuses() -> None:
 
 def test_no_such_phase_and_no_such_level() -> None:
     with pytest.raises(NetError, match="found the phase 'TSET', expected TEST or TRAIN"):
-        NetState("TSET")
+        NetState("TSET")  # type: ignore[arg-type]
     with pytest.raises(NetError, match="found the level 2147483648, expected one from"):
         NetState(level=2**31)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from lacking import lacking
 
 RIGHT = [
+    'ns.Net("n.prototxt", phase="TRAIN").shapes({"data": (1, 3, 4, 4)})',
+    'ns.NetState("TRAIN", 1).at({"data": (1, 3, 4, 4)})',
     'ns.classify_map("p.png", "n.toml", engine="embedded", size="image")',
     'ns.classify_map("p.png", "n.toml", size=ns.PictureOptions((451, 451), "crop"))',
     'ns.classify_map(Path("p.png"), ns.Settings(mean=[1, 2, 3]), size=(451, 451))',
@@ -45,6 +47,11 @@ WRONG = {
     'ns.classify_map("p.png", "n.toml", size="picture")': r"Literal\['picture'\]",
     'ns.classify_map("p.png", "n.toml", size=ns.PictureOptions(fit="fill"))': r"Literal\['fill'\]",
     'ns.classify_map(7, "n.toml")': r'"int"',
+    'ns.NetState("TSET")': r"Literal\['TSET'\]",
+    'ns.NetState("test")': r"Literal\['test'\]",
+    'ns.Net("n.prototxt", phase="test")': r"Literal\['test'\]",
+    'ns.PictureOptions(antialias="no")': r'"str"',
+    'ns.EngineOptions(verbose="no")': r'"str"',
     "ns.Settings(mean=object())": r'"object"',
     'ns.PictureOptions("net", "fill")': r"Literal\['fill'\]",
 }

@@ -146,9 +146,9 @@ def _words(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def test_phases_in_any_case_and_seeds_that_are_none() -> None:
-    assert ns.NetState("train") == ns.NetState("TRAIN")
-    assert ns.Net(NET, phase="test").view.state.phase == "TEST"
-    for seed in (1.5, "a", -1, None):
-        with pytest.raises(ns.SurgeryError, match="expected a whole number from 0"):
-            ns.init(NET, seed=seed)  # type: ignore[arg-type]
+def test_phases_in_any_case_and_a_seed_below_0() -> None:
+    train: Any = "train"
+    assert ns.NetState(train) == ns.NetState("TRAIN")
+    assert ns.Net(NET, phase=train).view.state.phase == "TRAIN"
+    with pytest.raises(ns.SurgeryError, match=r"^seed -1: expected a whole number from 0$"):
+        ns.init(NET, seed=-1)

@@ -113,7 +113,7 @@ def _nets(ctx: click.Context) -> list[NetDefinition]:
     if not paths:
         path = _settings(ctx, ["prototxt"]).prototxt
         paths = [] if path is None else [path]
-    state = NetState(str(ctx.params.get("phase") or "TEST").upper())
+    state = NetState(ctx.params.get("phase") or "TEST")
     return [NetDefinition.of(Prototxt.read(path), state, wired=False) for path in paths]
 
 

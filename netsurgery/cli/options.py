@@ -11,7 +11,7 @@ import click
 
 from netsurgery.cli.command import NET, OTHER, OUTPUT, WordType, headed, of_net, useless
 from netsurgery.io.size import parse_size
-from netsurgery.net.state import NetState
+from netsurgery.net.state import NetState, Phase
 
 if TYPE_CHECKING:
     from netsurgery.formats.settings import Settings
@@ -143,14 +143,14 @@ def state_options(command: F) -> F:
     @functools.wraps(command)
     def wrapped(
         *args: Any,
-        phase: str,
+        phase: Phase,
         stages: tuple[str, ...],
         level: int | None,
         input_shapes: tuple[tuple[str, Shape], ...],
         **kwargs: Any,
     ) -> Any:
         shapes = tuple(dict(input_shapes).items())
-        state = NetState(phase.upper(), level or 0, stages, shapes)
+        state = NetState(phase, level or 0, stages, shapes)
         return command(*args, state=state, **kwargs)
 
     return wrapped  # type: ignore[return-value]

@@ -16,6 +16,7 @@ from netsurgery.engines.contract import Shape, check_array, check_shape
 from netsurgery.engines.model_file import check_saved
 from netsurgery.engines.worker_process import wire_path
 from netsurgery.errors import EngineError, EngineFailed
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.shape_text import shape_text
@@ -97,6 +98,7 @@ class CaffeNet(Closeable):
         """Bytes that running the net at these inputs takes at most, handing `blobs` back."""
         return self._claim.running({**self.inputs, **inputs}, blobs)
 
+    @checks_arguments()
     def check_memory(
         self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
     ) -> None:
@@ -146,6 +148,7 @@ class CaffeNet(Closeable):
             ((shape, offset),) = result["blobs"]
             return claim_for(self._worker.take(shape_of(shape), *shape_of([offset])), claim)
 
+    @checks_arguments()
     def set_param(self, layer: str, index: int, array: Array) -> None:
         """Set param `index` of `layer` to `array`, float32 and of exactly its shape."""
         import numpy as np

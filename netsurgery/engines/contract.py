@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 from netsurgery.errors import EngineError
 from netsurgery.formats.engine_choice import EngineChoice
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import NetDefinition
@@ -46,6 +47,7 @@ Shape = tuple[int, ...]
 EFFECTS = tuple(effect.value for effect in Effect)
 
 
+@checks_arguments()
 @dataclass(frozen=True)
 class EngineOptions:
     """How the user wants nets to be run.

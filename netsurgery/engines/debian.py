@@ -35,6 +35,7 @@ from netsurgery.engines.apt import (
 from netsurgery.engines.probing import NotUsable, guest_environment, probe
 from netsurgery.engines.unpacking import unpack
 from netsurgery.errors import InstallError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.children import run
 from netsurgery.io.cleanup import Undo, step
 from netsurgery.io.locks import lock
@@ -133,6 +134,7 @@ def _unreported(line: str) -> None:
     """Nothing reported."""
 
 
+@checks_arguments()
 def install_caffe(
     prefix: Path | None = None,
     mirror: str | None = None,

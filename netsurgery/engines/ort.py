@@ -19,6 +19,7 @@ from netsurgery.engines.contract import EngineOptions, Shape, check_array, check
 from netsurgery.engines.ort_session import VERSION, Session, find_cuda, providers
 from netsurgery.errors import EngineError, MemoryLimitError, PrototxtError
 from netsurgery.export.layers import NetParams, check_types, write_net
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.memory import Claim
 from netsurgery.io.nearest import did_you_mean
@@ -171,6 +172,7 @@ class EmbeddedNet(Closeable):
             return 0  # the memory is the GPU's
         return embedded_memory(self._net, self._shapes_at(inputs), blobs, self._copied)
 
+    @checks_arguments()
     def check_memory(
         self, inputs: Mapping[str, Shape], blobs: Sequence[str], more: int = 0
     ) -> None:
@@ -219,6 +221,7 @@ class EmbeddedNet(Closeable):
         arrays = session.run(feed)
         return dict(zip(names, arrays, strict=True))
 
+    @checks_arguments()
     def set_param(self, layer: str, index: int, array: Array) -> None:
         """Have the net run with a copy of `array`, float32 and of exactly the param's shape.
 

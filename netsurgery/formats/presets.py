@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from netsurgery.errors import SettingsError
+from netsurgery.io.argument_types import checks_arguments
 
 __all__ = ["PRESETS", "Preset", "PresetName", "find_preset", "presets"]
 
@@ -40,6 +41,7 @@ class Preset:
     nets: str = field(repr=False)
     mean_file: bool = field(default=False, repr=False)
 
+    @checks_arguments()
     def check_channels(self, channels: int) -> None:
         """Raise SettingsError for a net whose input has another number of channels."""
         if channels != self.channels:

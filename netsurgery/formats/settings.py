@@ -37,7 +37,7 @@ from netsurgery.formats.engine_choice import ENGINE_KEYS, EngineChoice, as_engin
 from netsurgery.formats.preprocess_values import MeanPicture, as_channel_swap, as_labels, as_mean
 from netsurgery.formats.presets import PresetName, find_preset
 from netsurgery.formats.toml import Keys, quoted_value, read_keys, toml_string
-from netsurgery.io.name_list import as_names
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.names import name_in_text, name_of_file
 from netsurgery.io.ownership import exposure
 from netsurgery.io.size import AnySize, as_size
@@ -61,6 +61,7 @@ SETTINGS_NAME = "netsurgery.toml"
 PIXEL_KEYS = ("mean", "raw_scale", "channel_swap", "input_scale")
 
 
+@checks_arguments()
 @dataclass(frozen=True, init=False)
 class Settings:
     """What a netsurgery.toml says; None where it says nothing.
@@ -76,7 +77,7 @@ class Settings:
 
     Whatever is given, the members hold one form of it: paths as Path, a mean as a Path, a tuple of
     floats or a MeanPicture, the channel swap as a tuple of ints, labels as a Path or a tuple.
-    Raises SettingsError for a value of another kind.
+    Raises SettingsError for a value of another kind, TypeError for a number that is none.
 
     >>> settings = Settings(mean=[104, 117, 123], channel_swap="bgr", raw_scale=255)
     >>> settings.mean, settings.channel_swap
@@ -141,6 +142,7 @@ class Settings:
         for name, value in members.items():
             object.__setattr__(self, name, value)
 
+    @checks_arguments()
     def check_preset(self, channels: int) -> None:
         """Raise SettingsError where the preset is not for an input of so many channels.
 
@@ -202,13 +204,9 @@ def _as_engine(engine: EngineChoice | None) -> EngineChoice | None:
 def _as_scale(name: str, scale: float | None) -> float | None:
     if scale is None:
         return None
-    try:
-        value = float(scale)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(scale):
         raise SettingsError(f"{name} {scale!r}: expected a finite number")
-    return value
+    return scale
 
 
 def as_settings(

@@ -24,6 +24,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netsurgery.errors import MemoryLimitError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.wording import argument
 
@@ -172,6 +173,7 @@ def empty(shape: tuple[int, ...], kind: DTypeLike, what: str) -> NDArray[Any]:
     return claim_for(np.empty(shape, kind), claim)
 
 
+@checks_arguments()
 def set_max_memory(limit: int | str | None) -> None:
     """Let what inputs ask for take `limit` bytes at most, or a size such as "4GiB".
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from netsurgery.errors import NetError
 from netsurgery.formats.labels import Labels
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
@@ -86,6 +87,7 @@ class Geometry:
         )
         return cls(stride, window, placement, start)
 
+    @checks_arguments()
     def windows(self, rows: int, columns: int) -> Boxes | None:
         """Each cell's window, rows x columns x 4: [x0, y0, x1, y1] in pixels of the picture.
 
@@ -96,6 +98,7 @@ class Geometry:
             return None
         return self._boxes(rows, columns, self.start, self.window)
 
+    @checks_arguments()
     def tiles(self, rows: int, columns: int) -> Boxes | None:
         """Like `windows`, but each cell's share of the picture: a stride wide, about the window's
         centre. Tiles do not overlap."""
@@ -211,6 +214,7 @@ class ClassMap:
         numbers: Numbers = self.values.argmax(axis=0)
         return numbers
 
+    @checks_arguments()
     def top(self, count: int) -> Numbers:
         """The `count` likeliest classes of each cell, likeliest first, count x H x W."""
         if count == 1:  # a sort of a large map takes seconds
@@ -219,6 +223,7 @@ class ClassMap:
         ordered: Numbers = np.argsort(-self.values, axis=0, kind="stable")
         return ordered[:count]
 
+    @checks_arguments()
     def label(self, number: int) -> str:
         """The class's line of the labels, or "" without labels."""
         return "" if self.labels is None else self.labels[number]
@@ -251,6 +256,7 @@ class ClassMap:
         ]
         return sorted(counts, key=lambda row: (-row.cells, -row.best, row.number))
 
+    @checks_arguments()
     def to_picture(self, number: int | str | None = None) -> Image.Image:
         """The picture, the map as heat, and the map on the picture, side by side; a Pillow image.
 
@@ -261,6 +267,7 @@ class ClassMap:
 
         return draw_map(self, None if number is None else self.find_class(str(number)))
 
+    @checks_arguments()
     def to_json(self, top_k: int = 1) -> dict[str, Any]:
         """What `classify-map --json` prints of this map; docs/json.md says what is in it.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import NetError
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.name_list import as_names
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
 from netsurgery.io.terminal import STDIN
@@ -185,6 +185,7 @@ class Extractor(Closeable):
         self.mapper.close()
 
 
+@checks_arguments()
 def open_extractor(
     settings: Settings | str | Path,
     engine: AnyEngine,

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from netsurgery.errors import ImageError, NetsurgeryError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HEAD, refusal, what_it_is
@@ -120,6 +121,7 @@ class Picture:
         """The pixel value that stands for 1.0."""
         return 1.0 if self.pixels.dtype.kind == "f" else float(np.iinfo(self.pixels.dtype).max)
 
+    @checks_arguments()
     def channels(self, count: int) -> tuple[Pixels, float]:
         """The pixels as H x W x `count` (1 or 3), and the value that stands for 1.0 in them.
 

@@ -26,6 +26,7 @@ from netsurgery.errors import (
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.mean import load_mean_for
 from netsurgery.formats.settings import SETTINGS_NAME, Settings, as_settings
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.unreadable import check_file
@@ -71,6 +72,7 @@ Size = tuple[int, int]
 _INPUT = 12
 
 
+@checks_arguments()
 def open_mapper(
     settings: Settings | str | Path,
     engine: AnyEngine = "auto",
@@ -253,6 +255,7 @@ class Mapper(Closeable):
             self._cells[size] = self.source.cells(size, self.window)
         return self._cells[size]
 
+    @checks_arguments()
     def prepare(
         self,
         picture: Picture,

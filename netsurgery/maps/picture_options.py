@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from netsurgery.errors import SettingsError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.size import AnySize, as_size
 
 __all__ = ["AnyPictureOptions", "Fit", "InputSize", "PictureOptions", "as_picture_options"]
@@ -18,6 +19,7 @@ Fit: TypeAlias = Literal["warp", "crop", "pad"]
 InputSize: TypeAlias = Literal["net", "image"] | AnySize
 
 
+@checks_arguments()
 @dataclass(frozen=True)
 class PictureOptions:
     """How a picture becomes an input.

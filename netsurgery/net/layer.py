@@ -7,6 +7,7 @@ from functools import cached_property
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.textformat import Message, Scalar
+from netsurgery.io.argument_types import checks_arguments
 
 __all__ = ["MAX_DIM", "Layer", "Shape"]
 
@@ -58,6 +59,7 @@ class Layer:
             for value in values
         )
 
+    @checks_arguments()
     def shares_by_count(self, index: int) -> bool:
         """Whether param `index`, if shared, only has to be as many numbers (PERMISSIVE)."""
         params, modes = self._share_modes

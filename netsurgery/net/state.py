@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
 
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.wording import argument
 
-__all__ = ["TEST", "NetState"]
+__all__ = ["TEST", "NetState", "Phase"]
+
+#: What a call says; at run time any case is taken, as on the command line.
+Phase: TypeAlias = Literal["TEST", "TRAIN"]
 
 #: A phase may be written as its number.
 _PHASES = {"TRAIN": "TRAIN", "0": "TRAIN", "TEST": "TEST", "1": "TEST"}
@@ -21,6 +26,7 @@ _FIELDS = ("phase", "min_level", "max_level", "stage", "not_stage")
 _INT32 = (-(2**31), 2**31 - 1)
 
 
+@checks_arguments()
 @dataclass(frozen=True)
 class NetState:
     """What decides which layers count: a phase, a level (an int32) and any number of stages.
@@ -34,14 +40,14 @@ class NetState:
     ('TRAIN', (('data', (1, 3, 9, 9)),))
     """
 
-    phase: str = "TEST"
+    phase: Phase = "TEST"
     level: int = 0
     stages: tuple[str, ...] = ()
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "phase", str(self.phase).upper())  # any case, as in the command
-        if self.phase not in ("TEST", "TRAIN"):
+        object.__setattr__(self, "phase", str(self.phase).upper())
+        if self.phase not in get_args(Phase):
             raise NetError(f"found the phase {self.phase!r}, expected TEST or TRAIN")
         if not _INT32[0] <= self.level <= _INT32[1]:
             raise NetError(f"found the level {self.level}, expected one from -2^31 to 2^31 - 1")
@@ -102,7 +108,7 @@ class NetState:
         Each with the option that leads there, and what it is for.
         """
         rules = [*layer.messages("include"), *layer.messages("exclude")]
-        phase = "TRAIN" if self.phase == "TEST" else "TEST"
+        phase: Phase = "TRAIN" if self.phase == "TEST" else "TEST"
         what = "training (phase TRAIN)" if phase == "TRAIN" else "the phase TEST"
         yield argument(f"--phase {phase.lower()}"), what, replace(self, phase=phase)
         for key in ("min_level", "max_level"):

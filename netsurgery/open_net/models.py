@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from netsurgery.io.argument_types import shown
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -43,13 +44,13 @@ def is_net(value: object) -> TypeIs[Net]:
 def check_net(net: object) -> None:
     """Raise TypeError for what is neither a prototxt nor an open net."""
     if not isinstance(net, (str, Path)) and not is_net(net):
-        raise TypeError(f"found {net!r}, expected a prototxt or an open net")
+        raise TypeError(f"found {shown(net)}, expected a prototxt or an open net")
 
 
 def check_model(model: object) -> None:
     """Raise TypeError for what is no `AnyModel`."""
     if not (isinstance(model, tuple) and len(model) == 2) and not is_net(model):
-        raise TypeError(f"found {model!r}, expected (prototxt, weights) or an open net")
+        raise TypeError(f"found {shown(model)}, expected (prototxt, weights) or an open net")
 
 
 def open_model(stack: ExitStack, model: AnyModel, state: NetState) -> NetWithWeights:

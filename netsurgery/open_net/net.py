@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine, EngineOptions, as_engine_options
 from netsurgery.errors import NetError
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.closeable import Closeable
-from netsurgery.io.name_list import as_names
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.short_repr import short_repr
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import changed_model
 from netsurgery.net.shapes import Shapes
-from netsurgery.net.state import NetState
+from netsurgery.net.state import NetState, Phase
 from netsurgery.open_net.arguments import AnyPath, as_path
 from netsurgery.open_net.blobs import Blobs, BlobStore
 from netsurgery.open_net.params import Params, Store
@@ -62,12 +62,13 @@ class Net(Closeable):
     ((1, 16, 28, 28), (16, 1, 5, 5))
     """
 
+    @checks_arguments()
     def __init__(
         self,
         prototxt: AnyPath,
         weights: AnyPath | None = None,
         *,
-        phase: str = "TEST",
+        phase: Phase = "TEST",
         stages: str | Iterable[str] = (),
         level: int = 0,
         input_shapes: Mapping[str, Shape] | None = None,
@@ -265,6 +266,7 @@ class Net(Closeable):
         changed = {layer for layer, _ in self._store.changed()} if self._store else set()
         return [layer.name for layer in self.layers if layer.name in changed]
 
+    @checks_arguments()
     def save(
         self, weights: AnyPath, prototxt: AnyPath | None = None, *, force: bool = False
     ) -> None:
@@ -295,6 +297,7 @@ class Net(Closeable):
         plan = EditPlan(self._view, self._view, (), dict(change.layers), {}, ())
         write_edit(plan, self._model, EditPaths(Path(weights), as_path(prototxt)), force=force)
 
+    @checks_arguments()
     @contextmanager
     def present_model(self, *, finite: bool = False) -> Iterator[NetWithWeights]:
         """The net with its present params, for what reads weights from a file.

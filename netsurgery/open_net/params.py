@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, overload
 
 from netsurgery.errors import NetError, ParamMissing, PrototxtError, SurgeryError
+from netsurgery.io.argument_types import shown
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import Shape
@@ -183,8 +184,9 @@ class LayerParams(Sequence["ParamArray"]):
         return f"<params of {self._layer!r}: {', '.join(map(shape_text, self.shapes))}>"
 
     def _number(self, index: int) -> int:
-        if not hasattr(index, "__index__"):
-            raise TypeError(f"params have numbers, 0 the weights and 1 the bias; found {index!r}")
+        if isinstance(index, bool) or not hasattr(index, "__index__"):
+            what = "params have numbers, 0 the weights and 1 the bias"
+            raise TypeError(f"{what}; found {shown(index)}")
         index, count = operator.index(index), len(self)
         if not -count <= index < count:
             raise ParamMissing(f"layer {self._layer!r}: there is no param {index}; it has {count}")

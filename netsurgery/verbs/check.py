@@ -15,6 +15,7 @@ from netsurgery.formats.labels import load_labels
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.settings import Settings, find_settings
 from netsurgery.formats.upgrade.text import TextUpgrade, plan_upgrade
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.net.effects import effects_of, option
 from netsurgery.net.known_fields import check_blobs
 from netsurgery.net.net import NetDefinition, Shape
@@ -29,6 +30,7 @@ from netsurgery.verbs.check_schema import deprecated_findings, schema_findings
 __all__ = ["check", "settings_findings", "settings_of"]
 
 
+@checks_arguments()
 def check(
     path: AnyPath,
     weights: AnyPath | None = None,

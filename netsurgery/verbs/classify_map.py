@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine
 from netsurgery.formats.settings import as_settings
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.classify_map_result import ClassMaps
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["classify_map", "classify_maps"]
 
 
+@checks_arguments()
 def classify_map(
     image: AnyPicture,
     settings: Settings | AnyPath | None = None,
@@ -72,6 +74,7 @@ def classify_map(
     return class_map
 
 
+@checks_arguments()
 def classify_maps(
     images: AnyPicture | Iterable[AnyPicture],
     settings: Settings | AnyPath | None = None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import AnyEngine, as_engine_options
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.settings import Settings, as_settings
-from netsurgery.io.name_list import as_names
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.size import AnySize, as_size
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["convert"]
 
 
+@checks_arguments()
 def convert(
     net: Net | AnyPath,
     weights: AnyPath | None = None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.engines.contract import EngineOptions, engine_record
 from netsurgery.errors import OutputError
 from netsurgery.formats.settings import Settings
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.io.wording import argument
@@ -151,6 +152,7 @@ class Conversion(OpenResult):
             self.verification = verify_conversion(self._model, new, self._engine)
         return self.verification
 
+    @checks_arguments()
     def save(
         self,
         folder: AnyPath | None = None,

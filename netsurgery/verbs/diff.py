@@ -16,6 +16,7 @@ from netsurgery.formats.hdf5 import Shared
 from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
@@ -35,6 +36,7 @@ PrototxtPair = tuple[Prototxt, Prototxt]
 AnySide: TypeAlias = "Net | AnyPath | tuple[AnyPath, AnyPath]"
 
 
+@checks_arguments("diff((prototxt, weights), (prototxt, weights))")
 def diff(
     old: AnySide,
     new: AnySide,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import SurgeryError
-from netsurgery.io.name_list import as_names
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath, as_path
@@ -76,6 +76,7 @@ class Edit(OpenResult):
         self.check_open()
         return Net.of_model(changed_model(self._model, self.plan.change))
 
+    @checks_arguments()
     def save(
         self,
         weights_out: AnyPath | None = None,
@@ -157,6 +158,7 @@ class Edit(OpenResult):
         return f"<p>{html.escape(str(self))}</p>\n{table.html()}\n{notes}"
 
 
+@checks_arguments()
 def edit(
     net: Net | AnyPath,
     weights: AnyPath | None = None,

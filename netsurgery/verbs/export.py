@@ -15,8 +15,8 @@ from netsurgery.errors import PrototxtError, SettingsError
 from netsurgery.formats.mean import check_mean_count, load_mean
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.files import Outputs
-from netsurgery.io.name_list import as_names
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT
 from netsurgery.net.inputs import declare_inputs, why_no_input
@@ -87,6 +87,7 @@ class OnnxExport(OpenResult):
         """What the user should know."""
         return self._model.net.notes
 
+    @checks_arguments()
     def save(
         self,
         output: AnyPath,
@@ -145,6 +146,7 @@ class OnnxExport(OpenResult):
         return self.table().html()
 
 
+@checks_arguments()
 def export_onnx(
     net: Net | AnyPath,
     weights: AnyPath | None = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.engines.contract import AnyEngine
 from netsurgery.formats.settings import as_settings
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.features_result import ExtractedFeatures, ImageFeatures
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["extract_features", "features"]
 
 
+@checks_arguments()
 def features(
     image: AnyPicture,
     blobs: str | Iterable[str],
@@ -54,6 +56,7 @@ def features(
     return of_image
 
 
+@checks_arguments()
 def extract_features(
     images: AnyPicture | Iterable[AnyPicture],
     blobs: str | Iterable[str],

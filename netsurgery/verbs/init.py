@@ -16,6 +16,7 @@ from netsurgery.errors import NetError, SurgeryError
 from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, numbers, write_weights
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
@@ -86,6 +87,7 @@ class Initialization(OpenResult):
         self.check_open()
         return Net.of_model(ScratchModel(self.plan.net, self._write))
 
+    @checks_arguments()
     def save(
         self, weights: AnyPath, *, force: bool = False, progress: OnBytes | None = None
     ) -> tuple[str, ...]:
@@ -194,6 +196,7 @@ class Initialization(OpenResult):
         return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
 
 
+@checks_arguments()
 def init(
     net: Net | AnyPath,
     weights_out: AnyPath | None = None,
@@ -230,8 +233,8 @@ def init(
     PrototxtError, NetError (for a model of another net, and for a shape of a blob that takes none),
     CaffemodelError for a model that cannot be read, OutputError; nothing is written then.
     """
-    if not isinstance(seed, int) or seed < 0:
-        raise SurgeryError(f"seed {seed!r}: expected a whole number from 0")
+    if seed < 0:
+        raise SurgeryError(f"seed {seed}: expected a whole number from 0")
     check_net(net)
     read = NetDefinition.read(net, state) if isinstance(net, (str, Path)) else net.view
     definition = read.at(input_shapes)

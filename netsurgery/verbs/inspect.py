@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.weights import WeightsFile, WeightsLayer, open_weights
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import AnySize, as_size
 from netsurgery.net.cost import NUMBER_BYTES, Total, total
@@ -43,6 +44,7 @@ class NewInputSize:
     dims: Shape
 
 
+@checks_arguments()
 def inspect(
     net: Net | AnyPath,
     weights: AnyPath | None = None,

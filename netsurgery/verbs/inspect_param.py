@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetError, SurgeryError
 from netsurgery.formats.weights import WeightsLayer, open_weights
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.npy import npy_bytes
@@ -90,6 +91,7 @@ class ParamInspection(ShortRepr):
         kind = f" of {self.type} {self.layer}" if self.type else ""
         return f"{self.param}{kind}: {shape_text(self.shape)}, {', '.join(values)}"
 
+    @checks_arguments()
     def numbers(self, width: int = 80) -> str:
         """The values as numpy prints them; of many those at the edges, in about 40 lines."""
         import numpy as np
@@ -124,6 +126,7 @@ class ParamInspection(ShortRepr):
             f'<img src="data:image/png;base64,{picture}" alt="{html.escape(self.param)}">'
         )
 
+    @checks_arguments()
     def save(
         self,
         npy: AnyPath | None = None,

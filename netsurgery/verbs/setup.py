@@ -16,6 +16,7 @@ from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.preprocess_values import as_mean
 from netsurgery.formats.presets import PRESETS, PresetName, find_preset
 from netsurgery.formats.settings import SETTINGS_NAME, Settings
+from netsurgery.io.argument_types import checked_argument, checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.short_repr import ShortRepr
@@ -94,6 +95,7 @@ class Setup(ShortRepr):
             },
         }
 
+    @checks_arguments()
     def label(self, number: int) -> str:
         """The label of a class, "" without labels."""
         return "" if self.labels is None else self.labels[number]
@@ -124,6 +126,7 @@ class Setup(ShortRepr):
         return f"<p>{html.escape(self.verdict)}</p>{self.table().html()}"
 
 
+@checks_arguments()
 def setup(
     prototxt: AnyPath,
     weights: AnyPath,
@@ -212,17 +215,18 @@ def _numbers(
     if labels is not None and source.classes is not None:
         labels.check(source.classes, source.blob)
     numbers = []
-    for text in [classes] if isinstance(classes, (int, str)) else classes:
-        if str(text).isdigit():
+    for each in [classes] if isinstance(classes, (int, str)) else classes:
+        text = str(checked_argument("classes", each, "int | str"))
+        if text.isdigit():
             number = int(text)
         elif labels is None:
             what = (
                 "expected a number from 0, or a label, for which there is no file "
                 f"({argument('--labels FILE')})"
             )
-            raise NetError(f"class {str(text)!r}: {what}")
+            raise NetError(f"class {text!r}: {what}")
         else:
-            number = labels.find(str(text))
+            number = labels.find(text)
         if source.classes is not None:
             check_class(number, source.classes, source.blob)
         numbers.append(number)

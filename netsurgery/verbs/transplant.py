@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
@@ -89,6 +90,7 @@ class Transplantation(OpenResult):
         self.check_open()
         return Net.of_model(changed_model(self.plan.target.model, model_change(self.plan)))
 
+    @checks_arguments()
     def save(
         self,
         weights_out: AnyPath | None = None,
@@ -180,6 +182,7 @@ def _cells(param: ParamKey | None, shape: Shape | None) -> tuple[str, str]:
     )
 
 
+@checks_arguments("transplant((prototxt, weights), (prototxt, weights), weights_out)")
 def transplant(
     source: AnyModel,
     target: AnyModel,

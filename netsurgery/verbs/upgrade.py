@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from netsurgery.errors import NetError
 from netsurgery.formats.caffemodel import open_protobuf
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.reader import Reader
 from netsurgery.io.table import Column, Table
@@ -103,6 +104,7 @@ class Upgrade(OpenResult):
         self.check_open()
         return Net.of_model(NetWithWeights(NetDefinition.of(self._planned_text.result, TEST)))
 
+    @checks_arguments()
     def save(
         self,
         output: AnyPath,
@@ -185,6 +187,7 @@ class Upgrade(OpenResult):
         return f"<p>{html.escape(str(self))}</p>\n{self.table().html()}"
 
 
+@checks_arguments()
 def upgrade(
     path: AnyPath,
     output: AnyPath | None = None,

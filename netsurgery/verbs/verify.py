@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from netsurgery.engines.contract import AnyEngine, Engine, EngineOptions, as_engine_options
 from netsurgery.engines.registry import open_engine
 from netsurgery.formats.settings import Settings, as_settings
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.net.effects import harmless
 from netsurgery.net.inputs import declare_inputs, split_shapes
 from netsurgery.net.net import NetDefinition
@@ -34,6 +35,7 @@ __all__ = ["TOLERANCE", "verify", "verify_models"]
 TOLERANCE = 1e-5
 
 
+@checks_arguments("verify((prototxt, weights), (prototxt, weights))")
 def verify(
     old: AnyModel,
     new: AnyModel,

@@ -1,0 +1,145 @@
+"""What callers of the library give is of the types that parameters take, or a TypeError.
+
+Python takes any object for a flag: antialias="no" would be true. Booleans and numbers are therefore
+checked at run time, by the annotations of their parameters.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import numbers
+import operator
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from netsurgery.io.terminal import cell
+
+__all__ = ["as_names", "checked_argument", "checks_arguments", "shown"]
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+#: What an annotation's words are in a message.
+_EXPECTED = {
+    "bool": "True or False",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "None": "None",
+}
+#: One of them is in an annotation that is checked.
+_NUMBERS = {"bool", "int", "float"}
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_MOST = 60
+
+
+def checks_arguments(call: str = "") -> Callable[[T], T]:
+    """Decorate a public function, or a class of options, whose arguments must be of their types.
+
+    An argument of another type is a TypeError: "seed: found True, expected a whole number". numpy's
+    booleans and numbers are taken and become Python's. Each further argument by position is a
+    TypeError that ends with `call`: how to give what the caller may have meant.
+
+    >>> @checks_arguments()
+    ... def fill(seed: int | None = None) -> None:
+    ...     pass
+    >>> fill(seed=True)
+    Traceback (most recent call last):
+    TypeError: seed: found True, expected a whole number or None
+    """
+
+    def decorate(called: T) -> T:
+        if not isinstance(called, type):
+            return _checking(called, call)
+        init = called.__dict__["__init__"]
+        setattr(called, "__init__", _checking(init, call))  # noqa: B010
+        return called
+
+    return decorate
+
+
+def shown(value: object) -> str:
+    """A value in a message: its `repr`, on one line and not endless.
+
+    >>> shown([1, 2] * 20)
+    '[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, ...1, 2, 1, 2, 1, 2]'
+    """
+    return cell(repr(value), _MOST)
+
+
+def as_names(names: str | Iterable[str], what: str) -> list[str]:
+    """The names in order, of any iterable; text is a single name.
+
+    what: the argument's name. Raises TypeError for anything else.
+    """
+    if isinstance(names, str):
+        return [names]
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    for name in listed:
+        if not isinstance(name, str):
+            raise TypeError(f"{what}: found {shown(name)}, expected text")
+    return listed
+
+
+def checked_argument(name: str, value: Any, annotation: str) -> Any:
+    """The value as a type of Python's that the annotation names; as it is for an annotation with
+    other words. Raises TypeError, which begins with `name`, where it is of none.
+
+    >>> checked_argument("classes", "kit fox", "int | str")
+    'kit fox'
+    """
+    words = _words(annotation)
+    if not words or (value is None and "None" in words):
+        return value
+    if isinstance(value, str) and "str" in words:
+        return value
+    if _is_bool(value):
+        if "bool" in words:
+            return bool(value)
+    elif "int" in words and hasattr(value, "__index__") and not getattr(value, "ndim", 0):
+        return operator.index(value)
+    elif "float" in words and isinstance(value, numbers.Real):
+        return float(value)
+    *first, last = (_EXPECTED[word] for word in words)
+    expected = f"{', '.join(first)} or {last}" if first else last
+    raise TypeError(f"{name}: found {shown(value)}, expected {expected}")
+
+
+def _checking(function: T, call: str) -> T:
+    parameters = inspect.signature(function).parameters
+    types = {key: str(each.annotation) for key, each in parameters.items()}
+    positional = [key for key, each in parameters.items() if each.kind in _BY_POSITION]
+    own = positional[:1] == ["self"]
+    where = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > len(positional):
+            taken = ", ".join(positional[own:]) or "none"
+            how = call and f"; call it as {call}"
+            raise TypeError(
+                f"{where}: found {len(args) - own} arguments by position, expected {taken}{how}"
+            )
+        first = [
+            checked_argument(key, value, types[key])
+            for key, value in zip(positional, args, strict=False)
+        ]
+        named = {
+            key: checked_argument(key, value, types.get(key, "")) for key, value in kwargs.items()
+        }
+        return function(*first, **named)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _words(annotation: str) -> tuple[str, ...]:
+    """The words of an annotation that is checked, () for all others."""
+    words = tuple(annotation.split(" | "))
+    checked = not _NUMBERS.isdisjoint(words) and set(words) <= _EXPECTED.keys()
+    return words if checked else ()
+
+
+def _is_bool(value: object) -> bool:
+    numpy = sys.modules.get("numpy")  # without it nothing is numpy's
+    return isinstance(value, bool) or (numpy is not None and isinstance(value, numpy.bool_))

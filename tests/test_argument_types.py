@@ -1,0 +1,187 @@
+"""Booleans and numbers of the wrong type are one TypeError in whatever public function."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import netsurgery as ns
+from netsurgery.engines.caffe_net import CaffeNet
+from netsurgery.engines.ort import EmbeddedNet
+from netsurgery.io.argument_types import checked_argument, checks_arguments
+
+#: Classes that callers make themselves; all others are what functions return.
+MADE_BY_CALLERS = {"EngineOptions", "Net", "NetState", "PictureOptions", "Settings"}
+RETURNED = {
+    "Caffe", "Check", "ClassMap", "Initialization", "Layer", "ParamInspection", "Preset",
+    "ReceptiveField", "Verification",
+}  # fmt: skip
+#: What stands for the protocol that callers know them by.
+ENGINES = {"LoadedNet": (CaffeNet, EmbeddedNet)}
+
+#: Checked where it is used; see test_a_wrong_classes_argument_of_setup.
+OTHERS = {"setup(classes)"}
+
+#: Of each type, values that are none.
+WRONG: dict[str, list[Any]] = {
+    "bool": ["no", 0, 1, 1.0, np.int64(1), [True], np.array([True])],
+    "int": [True, np.True_, "1", 1.0, np.float32(1), [1], np.array([1])],
+    "float": [True, np.True_, "0.1", [0.1], np.array([0.1])],
+    "int | str": [True, 1.5, ["1"], np.True_],
+}
+RIGHT: dict[str, list[Any]] = {
+    "bool": [True, np.False_],
+    "int": [3, np.int64(3), np.uint8(3)],
+    "float": [0.5, 2, np.float32(0.5), np.int64(2)],
+    "int | str": [3, "kit fox", np.int16(3)],
+}
+
+
+def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every public function, method and constructor for callers."""
+    for name in ns.__all__:
+        public = getattr(ns, name)
+        if inspect.isfunction(public):
+            yield name, public
+        elif inspect.isclass(public) and not issubclass(public, BaseException):
+            for kind in ENGINES.get(name, (public,)):
+                for member in vars(public):
+                    method = getattr(kind, member)
+                    own = member == "__init__" and name in MADE_BY_CALLERS
+                    if inspect.isfunction(method) and (own or not member.startswith("_")):
+                        yield f"{kind.__name__}.{member}", method
+
+
+def cases() -> Iterator[tuple[str, Callable[..., Any], str, str]]:
+    """A function, a parameter that is a boolean or a number, and its annotation."""
+    for name, function in functions():
+        for key, parameter in inspect.signature(function).parameters.items():
+            annotation = str(parameter.annotation)
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                continue  # a shape, which is checked as a whole
+            if kind_of(annotation) in WRONG:
+                yield f"{name}({key})", function, key, annotation
+            elif not {"bool", "int", "float"}.isdisjoint(annotation.split(" | ")):
+                assert f"{name}({key})" in OTHERS, "no values to try it with"
+
+
+def kind_of(annotation: str) -> str:
+    return annotation.removesuffix(" | None")
+
+
+CASES = {case[0]: case[1:] for case in cases()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_value_of_the_wrong_type_is_refused_by_name(name: str) -> None:
+    function, key, annotation = CASES[name]
+    wrong = WRONG[kind_of(annotation)]
+    for value in [*wrong, *([] if annotation.endswith(" | None") else [None])]:
+        with pytest.raises(TypeError) as caught:
+            call(function, key, value)
+        error = str(caught.value)
+        assert re.fullmatch(rf"{key}: found .*, expected [a-z TF]+(, text)?( or .*)?", error), error
+
+
+def call(function: Callable[..., Any], key: str, value: Any) -> None:
+    """Call it with this argument, and for all others with None, which none gets to see."""
+    parameters = inspect.signature(function).parameters
+    needed = {
+        name: None
+        for name, each in parameters.items()
+        if each.default is inspect.Parameter.empty and str(each.annotation) not in WRONG
+    }
+    function(**{**needed, key: value})
+
+
+def test_all_of_the_public_functions_are_looked_at() -> None:
+    assert {
+        "classify_map(antialias)", "classify_maps(antialias)", "convert(verify)", "edit(dry_run)",
+        "convert(dry_run)", "init(seed)", "transplant(strict)", "verify(tolerance)", "diff(text)",
+        "PictureOptions.__init__(antialias)", "EngineOptions.__init__(gpu)", "Net.save(force)",
+        "EngineOptions.__init__(timeout)", "Settings.__init__(level)", "NetState.__init__(level)",
+        "Net.__init__(level)", "ClassMap.to_picture(number)",
+        "EmbeddedNet.set_param(index)", "CaffeNet.set_param(index)", "set_max_memory(limit)",
+        "open_mapper(drop_labels)", "install_caffe(keep_downloads)", "check(trust_config)",
+    } <= set(CASES)  # fmt: skip
+
+
+def test_which_classes_callers_make() -> None:
+    """A class with a flag or a number is of one list or the other."""
+    classes = {name for name in ns.__all__ if dataclasses.is_dataclass(getattr(ns, name))}
+    classes |= MADE_BY_CALLERS | RETURNED
+    numbered = {
+        name
+        for name in classes
+        if any(
+            {"bool", "int", "float"} & set(str(each.annotation).split(" | "))
+            for each in inspect.signature(getattr(ns, name)).parameters.values()
+        )
+    }
+    assert numbered == MADE_BY_CALLERS | RETURNED
+
+
+@pytest.mark.parametrize("annotation", RIGHT)
+def test_numpys_booleans_and_numbers_become_pythons(annotation: str) -> None:
+    for value in RIGHT[annotation]:
+        taken = checked_argument("it", value, annotation)
+        assert taken == value
+        assert type(taken) in (bool, int, float, str)
+    assert checked_argument("it", None, f"{annotation} | None") is None
+
+
+def test_options_hold_pythons_own() -> None:
+    options = ns.PictureOptions(antialias=np.False_)  # type: ignore[arg-type]
+    assert options.antialias is False
+    assert type(ns.NetState(level=np.int64(2)).level) is int
+    assert ns.EngineOptions(timeout=2) == ns.EngineOptions(timeout=2.0)
+
+
+def test_a_long_value_is_one_short_line() -> None:
+    with pytest.raises(TypeError) as caught:
+        ns.PictureOptions(antialias=np.eye(30))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 120
+
+
+def test_a_wrong_classes_argument_of_setup() -> None:
+    net = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+    blank = np.zeros((32, 32), np.uint8)
+    for wrong in (True, [True], [1.5]):
+        with pytest.raises(TypeError, match=r"^classes: found .*, expected a whole number or text"):
+            ns.setup(*net, blank, wrong, engine="embedded")  # type: ignore[arg-type]
+
+
+FILES = ("a.prototxt", "a.caffemodel", "b.prototxt", "b.caffemodel")
+PAIRS = r"\(prototxt, weights\), \(prototxt, weights\)"
+
+
+@pytest.mark.parametrize("name", ["verify", "diff", "transplant"])
+def test_files_by_position_as_in_a_command(name: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(ns, name)(*FILES)
+    assert re.fullmatch(
+        rf"{name}: found 4 arguments by position, expected [a-z_, ]+; call it as {name}\({PAIRS}.*",
+        str(caught.value),
+    )
+
+
+def test_too_many_of_any_decorated_function() -> None:
+    @checks_arguments()
+    def plain(flag: bool, *, seed: int = 0) -> int:
+        return seed
+
+    assert plain(True, seed=3) == 3
+    untyped: Any = plain
+    with pytest.raises(TypeError, match=r"plain: found 2 arguments by position, expected flag$"):
+        untyped(True, 3)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'flag'"):
+        untyped()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'three'"):
+        untyped(True, three=3)
