@@ -67,7 +67,7 @@ def other_net(
     Path("other").write_text(net(*OTHERS[request.param]))
     assert run(["init", "net", "-o", "right", "-q"]) == 0
     assert run(["init", "other", "-o", "wrong", "-q"]) == 0
-    Image.new("L", (12, 12)).save("grey.png")
+    Image.linear_gradient("L").resize((12, 12)).save("grey.png")
     return str(request.param)
 
 

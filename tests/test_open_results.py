@@ -261,7 +261,7 @@ def results() -> list[Any]:
         ns.classify_map(PICTURE, settings, blob="conv1", engine="embedded"),
         features,
         features["conv1"],
-        ns.setup(*pair, np.zeros((32, 32), np.uint8), 10, engine="embedded"),
+        ns.setup(*pair, np.eye(32), 10, engine="embedded"),
         opened(),
         ns.presets()[1],
     ]

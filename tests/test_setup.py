@@ -35,8 +35,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("labels.txt").write_text(LABELS)
     for name, color in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
-        Image.new("RGB", (8, 8), color).save(f"{name}.png")
+        halved(color).save(f"{name}.png")
     return tmp_path
+
+
+def halved(color: tuple[int, int, int]) -> Image.Image:
+    """A picture of this red and blue, half of it with green; the net looks at no green."""
+    picture = Image.new("RGB", (8, 8), color)
+    picture.paste((color[0], 255, color[2]), (4, 0, 8, 8))
+    return picture
 
 
 def net_with(threshold: float, channels: int = 3) -> None:
@@ -173,6 +180,49 @@ def test_nothing_is_written_where_it_is_not_sure(
     assert try_out(capsys, "--image", "red.png", "--class", "0", "--preprocess", "rgb01")[0] == 0
 
 
+SQUEEZENET = ("SqueezeNet_deploy.prototxt", "squeezenet.caffemodel")
+DARK = np.random.default_rng(0).integers(0, 4, (60, 80, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "spread"),
+    [
+        pytest.param(DARK, "[01](\\.\\d+)?", id="near-black"),
+        pytest.param(np.full((60, 80, 3), 128, np.uint8), "0", id="grey"),
+        pytest.param(np.full((60, 80, 3), (0, 0, 255), np.uint8), "0", id="blue"),
+    ],
+)
+def test_a_picture_of_one_colour_says_nothing(
+    pixels: Any, spread: str, shared_data: Path, folder: Path
+) -> None:
+    """Whatever class it is said to be of: with that of the net's own answer a preset would fit."""
+    net, weights = (shared_data / "models" / "squeezenet" / name for name in SQUEEZENET)
+    before = sorted(folder.iterdir())
+    for number in (0, 107):  # 107, jellyfish, is what the net makes of blue
+        with pytest.raises(
+            ns.ImageError,
+            match=rf"^array: nearly of one color, which .* of {spread} of 255, expected 5 or",
+        ):
+            ns.setup(net, weights, pixels, number, folder=".", engine="embedded")
+    cat = shared_data / "bvlc" / "cat.jpg"
+    with pytest.raises(ns.ImageError, match=r"^array 1: nearly of one color"):
+        ns.setup(net, weights, [cat, pixels], [278, 107], folder=".", engine="embedded")
+    assert sorted(folder.iterdir()) == before
+    # but for a preset that is asked for
+    options: Any = {"preprocess": "bvlc", "folder": ".", "engine": "embedded"}
+    assert ns.setup(net, weights, pixels, 107, **options).chosen == "bvlc"
+
+
+def test_one_colour_in_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    net_with(50)
+    Image.new("RGB", (8, 8), (0, 0, 255)).save("plain.png")
+    code, out, err = try_out(capsys, "--image", "plain.png", "--class", "0")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: plain.png: nearly of one color")
+    assert err.endswith("give another picture, or --preprocess NAME writes a preset unchecked\n")
+    assert not Path("netsurgery.toml").exists()
+
+
 def test_a_mean_is_tried_in_the_place_of_bvlc(capsys: pytest.CaptureFixture[str]) -> None:
     net_with(50)
     np.save("mean.npy", np.full((3, 4, 4), 100, "f4"))
@@ -258,7 +308,7 @@ def test_a_grey_net_and_a_converted_one(capsys: pytest.CaptureFixture[str]) -> N
     words = ["net.prototxt", "net.caffemodel", "-o", "out", "--map-size", "1"]
     assert run(["convert", *words, "--engine", "embedded", "-q"]) == 0
     Path("out/netsurgery.toml").unlink()
-    Image.new("L", (8, 8), 255).save("white.png")
+    Image.linear_gradient("L").save("white.png")
     result = ns.setup(
         "out/net_full_conv.prototxt", "out/net_full_conv.caffemodel", "white.png", 0,
         engine="embedded",
@@ -302,7 +352,7 @@ def test_what_is_wrong_is_one_line(
 
 def test_equal_scores_put_no_class_first(capsys: pytest.CaptureFixture[str]) -> None:
     net_with(0)
-    Image.new("RGB", (8, 8)).save("black.png")  # RGB of 0..1 gives both classes 0
+    halved((0, 0, 0)).save("black.png")  # RGB of 0..1 gives both classes 0
     code, out, _ = try_out(capsys, "--image", "black.png", "--class", "0", "--json")
     assert code == 1
     places = {trial["preset"]: trial["images"][0]["rank"] for trial in json.loads(out)["trials"]}
@@ -324,8 +374,7 @@ def test_probabilities_of_classes(values: Any, is_probability: bool, expected: l
 
 
 def test_a_real_net(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = shared_data / "models" / "squeezenet"
-    files = [str(model / "SqueezeNet_deploy.prototxt"), str(model / "squeezenet.caffemodel")]
+    files = [str(shared_data / "models" / "squeezenet" / name) for name in SQUEEZENET]
     bvlc = shared_data / "bvlc"
     words = [
         "--image",

@@ -45,7 +45,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path) -> P
     Path("other").write_text(re.sub(r'"ip2"', '"another_name"', text))
     for seed, (net, weights) in enumerate((("net", "model"), ("net", "weights"))):
         assert run(["init", net, "-o", weights, "--seed", str(seed), "-q"]) == 0
-    Image.new("L", (40, 40)).save("grey.png")
+    Image.linear_gradient("L").resize((40, 40)).save("grey.png")
     labels = (f"n{i} class {i} of a rather long name {i * 'x'}\n" for i in range(32))
     Path("names").write_text("".join(labels))
     return tmp_path

@@ -131,7 +131,8 @@ def command(
     Tries the presets for the net's number of channels on the images (`netsurgery presets` lists
     them). The preset that puts the right class first in most images is written to netsurgery.toml.
     If none does for any image, two do equally often, or the best is hardly better than chance or
-    than the next, nothing is written: give more images, or choose by --preprocess. Without NET and
+    than the next, nothing is written: give more images, or choose by --preprocess. An image that is
+    nearly of one color is refused, since it fits no preset better than another. Without NET and
     MODEL, uses those of the nearest netsurgery.toml. The net may be a classifier or converted; of a
     map the mean over all cells counts. --force replaces an existing netsurgery.toml; what it says
     of the same net, such as labels, is kept.

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from netsurgery.maps.image import Picture
     from netsurgery.maps.picture_options import InputSize
 
-__all__ = ["Answer", "Trial", "class_probabilities", "try_presets"]
+__all__ = ["Answer", "Trial", "class_probabilities", "pixel_spread", "try_presets"]
 
+#: Noise that is finer than this, in pixels a side, no net sees.
+_LARGEST = 256
 #: Stands for a probability of 0 where its logarithm is taken.
 _TINY = 1e-30
 #: As sure as float32 can be; the odds of 1 are without end.
@@ -100,6 +102,19 @@ def try_presets(
         )
         trials.append(Trial(name, answers, counts[0]))
     return sorted(trials, key=lambda trial: (-trial.right, -trial.likelihood))
+
+
+def pixel_spread(picture: Picture, channels: int, size: tuple[int, int]) -> float:
+    """How far the picture is from one colour, as a net with an input of `size` sees it.
+
+    The standard deviation of pixels of 0..255, in the channel where it is largest.
+    """
+    from netsurgery.maps.image import Picture
+
+    height, width = (min(side, _LARGEST) for side in size)
+    pixels, _ = picture.channels(channels)
+    small = np.asarray(Picture(picture.name, pixels).thumbnail((height, width)))
+    return float(small.std(axis=(0, 1)).max())
 
 
 def _answer(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import AnyEngine, as_engine_options, engine_record
-from netsurgery.errors import FormatError, NetError, SettingsError
+from netsurgery.errors import FormatError, ImageError, NetError, SettingsError
 from netsurgery.formats.found_settings import load_found, merged
 from netsurgery.formats.labels import Labels, load_labels
 from netsurgery.formats.preprocess_values import as_mean
@@ -28,11 +28,16 @@ from netsurgery.open_net.arguments import AnyPath
 if TYPE_CHECKING:
     from netsurgery.formats.preprocess_values import AnyMean
     from netsurgery.maps.any_picture import AnyPicture
+    from netsurgery.maps.image import Picture
     from netsurgery.maps.mapper import Mapper
     from netsurgery.maps.preset_trials import Answer, Trial
 
 __all__ = ["Setup", "setup"]
 
+#: The standard deviation, of pixels of 0..255, that a picture must have for presets to be compared
+#: by it. Caffe's own pictures, made paler or darker than that, are lost on SqueezeNet by any
+#: preset; and blue alone is "jellyfish" to it, with probability 0.5, by one preset.
+_LEAST_SPREAD = 5
 #: How many times those of chance the odds of the right class are at least, in the mean of the
 #: pictures, and how many times those by any other preset, in all.
 _OVER_CHANCE, _OVER_NEXT = 10, 3
@@ -46,11 +51,12 @@ class Setup(ShortRepr):
     not decide. verdict: why, in a line. settings: what the file at `path` says; both are None where
     none was written. engine: what ran the net, and engine_note why it was not another.
 
-    >>> import numpy as np, netsurgery as ns
+    >>> import netsurgery as ns
+    >>> from PIL import Image
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
-    >>> blank = np.zeros((32, 32), np.uint8)
-    >>> result = ns.setup(net, model, blank, 10, folder=".", engine="embedded", force=True)
-    >>> result.chosen, result.label(10)
+    >>> nine = Image.open("examples/digits_canvas.png").crop((104, 72, 136, 104))
+    >>> result = ns.setup(net, model, nine, 9, folder=".", engine="embedded", force=True)
+    >>> result.chosen, result.label(9)
     ('scaled', '')
     """
 
@@ -147,19 +153,23 @@ def setup(
     images: pictures as `classify_map` takes them, one or several, and in classes what is in each, a
     number or a label of the file `labels`. A preset fits if more pictures have their class first
     than by any other, with a probability well above chance and above the other presets'; else
-    nothing is written. mean: try "bvlc-mean" with it in the place of "bvlc". preprocess: write this
-    preset, whatever fits. blob: the classes' scores, or a map of them, of which the mean over its
-    cells counts (default: the last layer's top). folder: where the file goes (default: the net's
-    own). force: replace one that is there; what it says of the same net, its window, state and
-    labels, is used and kept. engine, state: as in `classify_map`.
+    nothing is written. A picture that is nearly of one colour is refused: what a net says of it
+    depends on the net alone. mean: try "bvlc-mean" with it in the place of "bvlc". preprocess:
+    write this preset, whatever fits and whatever is in the pictures. blob: the classes' scores, or
+    a map of them, of which the mean over its cells counts (default: the last layer's top). folder:
+    where the file goes (default: the net's own). force: replace one that is there; what it says of
+    the same net, its window, state and labels, is used and kept. engine, state: as in
+    `classify_map`.
 
     Raises NetError where the net has no such class, FormatError for labels that do not fit,
-    SettingsError for a mean that no preset in question takes, and what `classify_map` raises.
+    ImageError for a picture of one colour, SettingsError for a mean that no preset in question
+    takes, and what `classify_map` raises.
 
-    >>> import numpy as np, netsurgery as ns
+    >>> import netsurgery as ns
+    >>> from PIL import Image
     >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
-    >>> picture = np.zeros((32, 32), np.uint8)  # nothing but background, class 10
-    >>> result = ns.setup(net, model, picture, 10, folder=".", engine="embedded", force=True)
+    >>> nine = Image.open("examples/digits_canvas.png").crop((104, 72, 136, 104))
+    >>> result = ns.setup(net, model, nine, 9, folder=".", engine="embedded", force=True)
     >>> result.chosen, result.settings.raw_scale
     ('scaled', 255.0)
     """
@@ -183,6 +193,8 @@ def setup(
         candidates = _candidates(base, mean, preprocess, mapper.source.channels)
         texts = {name: each.to_toml(path.parent) for name, each in candidates.items()}
         # At the size of the old input a converted net is the classifier.
+        if preprocess is None:
+            _check_spread(pictures, mapper.source.channels, base.window or mapper.source.size)
         trials = try_presets(mapper, candidates, pictures, expected, base.window)
         ran, note = mapper.engine, mapper.note
     chosen, verdict = (preprocess, f"{preprocess} was asked for") if preprocess else _choose(trials)
@@ -204,6 +216,21 @@ def _open_mapper(
     source = MapSource.of_classes(open_model(settings, state), blob)
     transformer = make_transformer(Settings(), source.channels)
     return Mapper(source, transformer, as_engine_options(engine, settings.engine))
+
+
+def _check_spread(pictures: Sequence[Picture], channels: int, size: tuple[int, int]) -> None:
+    """Raise ImageError for a picture that is nearly of one colour: no net knows what is in it."""
+    from netsurgery.maps.preset_trials import pixel_spread
+
+    for picture in pictures:
+        spread = pixel_spread(picture, channels, size)
+        if spread < _LEAST_SPREAD:
+            raise ImageError(
+                f"{picture.shown}: nearly of one color, which says nothing about the "
+                f"preprocessing: its pixels have a standard deviation of {spread:.2g} of 255, "
+                f"expected {_LEAST_SPREAD} or more; give another picture, or "
+                f"{argument('--preprocess NAME')} writes a preset unchecked"
+            )
 
 
 def _numbers(
