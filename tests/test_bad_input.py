@@ -275,7 +275,7 @@ TEXTS: Table = [
     (
         "three input_dim",
         b"input: 'd' input_dim: [1, 2, 3]",
-        "bad.prototxt:1:24: 3 input_dim for 1 inputs; each takes four",
+        "bad.prototxt:1:24: 3 input_dim for 1 input; each takes four",
     ),
     (
         "input_shape and input_dim",
@@ -310,7 +310,7 @@ TEXTS: Table = [
     (
         "groups that do not divide",
         IN + CONV + b"num_output: 3 kernel_size: 3 group: 2 } }",
-        "bad.prototxt:2:7: layer 'c' (Convolution): group 2 does not divide both its 1 channels and its 3 outputs",
+        "bad.prototxt:2:7: layer 'c' (Convolution): group 2 does not divide both its 1 channel and its 3 outputs",
     ),
     (
         "an axis that is not there",
@@ -338,7 +338,7 @@ TEXTS: Table = [
     (
         "a slice of nothing",
         IN + b"layer { name: 's' type: 'Slice' bottom: 'd' top: 'a' top: 'b' }",
-        "bad.prototxt:2:7: layer 's' (Slice): 1 channels do not fall into 2 equal tops",
+        "bad.prototxt:2:7: layer 's' (Slice): 1 channel cannot be divided into 2 equal tops",
     ),
     (
         "a bool that is none",

@@ -190,7 +190,7 @@ def test_diffs_are_stepped_over(folder: Path) -> None:
         ),
         (
             [shape(2), varint_field(10, 1), delimited(12, b"1234")],
-            "layer 'x', blob 0: 1 numbers for shape 2, which takes 2",
+            "layer 'x', blob 0: 1 number for shape 2, which takes 2",
         ),
         (
             [shape(2), varint_field(10, 0), delimited(12, bytes(24))],
@@ -234,7 +234,7 @@ def test_as_many_axes_as_caffe_knows(folder: Path) -> None:
 
 
 def test_too_few_floats_beside_raw_numbers(folder: Path) -> None:
-    what = "layer 'x', blob 0: 1 numbers for shape 2, which takes 2"
+    what = "layer 'x', blob 0: 1 number for shape 2, which takes 2"
     assert refused(folder, shape(2), data(1), delimited(10, b"ab")).endswith(what)
 
 

@@ -284,7 +284,7 @@ def test_what_was_written_otherwise_than_planned(tmp_path: Path) -> None:
     for wrong in (facts[:1], [*facts, facts[1]]):
         with pytest.raises(OutputError) as caught:
             check_written(path, wrong)
-        assert str(caught.value) == f"{path}: 2 layers were written instead of {len(wrong)}"
+        assert str(caught.value) == f"{path}: written with 2 layers, expected {len(wrong)}"
     with pytest.raises(OutputError) as caught:
         check_written(path, [facts[0]._replace(shapes=((3, 2), (2,))), facts[1]])
     assert str(caught.value) == f"{path}: layer 0, 'ip1', was written otherwise than planned"

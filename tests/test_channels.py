@@ -238,7 +238,7 @@ def test_who_reads_a_size_stops_nothing(tmp_path: Path, behind: str, word: str) 
 @pytest.mark.parametrize(
     ("text", "word", "what"),
     [
-        (GREY, "rgb-to-grey", "the net's input 'x' has 1 channels, expected 3"),
+        (GREY, "rgb-to-grey", "the net's input 'x' has 1 channel, expected 3"),
         (PLAIN, "grey-to-rgb", "the net's input 'x' has 3 channels, expected 1"),
         (PLAIN, "rgb-to-grey:c", "found 'c' after the colon, expected nothing"),
         (GREY, "grey-to-rgb:gbr", "found 'gbr', expected bgr, rgb, mean or three numbers"),
@@ -357,7 +357,7 @@ def test_only_num_output_changes_in_the_text(tmp_path: Path) -> None:
         (
             CLASSIFIER + layer("ArgMax", "m", "p", "argmax_param { top_k: 2 }"),
             "outputs:fc:keep=0",
-            "layer 'fc': layer 'm' wants the best 2 of 1 outputs",
+            "layer 'fc': layer 'm' wants the best 2 of 1 output",
         ),
         (
             CLASSIFIER + layer("Accuracy", "acc", "fc x", "include { phase: TRAIN }"),

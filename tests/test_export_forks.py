@@ -227,7 +227,7 @@ def test_ceil_mode(tmp_path: Path, up: bool, method: str) -> None:
          "pad_beg and pad_end leave nothing of 4x4"),
         ("'Upsample'", "expected scale alone, or a second bottom that says where values go"),
         ("'ShuffleChannel' shuffle_channel_param { group: 2 }",
-         "3 channels do not fall into 2 groups"),
+         "3 channels cannot be divided into 2 groups"),
         ("'Axpy'", "1 bottom; it takes 3"),
     ],
 )  # fmt: skip

@@ -108,11 +108,11 @@ def test_phase_rules(rules: str, trains: bool, tests: bool) -> None:
         ),
         (
             'input: "x" input_dim: 1',
-            "n.prototxt:1:23: 1 input_dim for 1 inputs; each takes four",
+            "n.prototxt:1:23: 1 input_dim for 1 input; each takes four",
         ),
         (
             'input: "x" input_shape { } input_shape { }',
-            "n.prototxt:1:24: 2 input_shape for 1 inputs",
+            "n.prototxt:1:24: 2 input_shape for 1 input",
         ),
         (
             'input: "x" input_shape { } input_dim: 1',

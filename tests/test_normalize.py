@@ -73,5 +73,5 @@ def test_a_param_for_one_that_has_none_is_refused(capsys: pytest.CaptureFixture[
     start, end = text.index("  norm_param"), text.index('layer { name: "ip2"')
     Path("bare.prototxt").write_text(text[:start] + "}\n" + text[end:])
     assert run(["verify", "net.prototxt", "net.caffemodel", "bare.prototxt", "net.caffemodel"]) == 2
-    error = "layer 'norm' (Normalize): net.caffemodel has 1 params for it, expected 0"
+    error = "layer 'norm' (Normalize): net.caffemodel has 1 param for it, expected 0"
     assert error in capsys.readouterr().err

@@ -254,7 +254,7 @@ def test_what_is_said(tmp_path: Path) -> None:
         ],
     ]
     assert plan.notes == (
-        "all 2 outputs of 'c' stay as they are",
+        "every output of 'c' stays as it is",
         "the classes of 'd' have changed; a file of labels has to follow",
     )
 

@@ -237,10 +237,10 @@ def test_a_bottom_of_too_few_axes() -> None:
             'type: "Slice" top: "z" slice_param { slice_point: 4 }',
             "slice points [4] do not cut 4 into 2 tops",
         ),
-        ('type: "Slice" top: "z" top: "w"', "4 channels do not fall into 3 equal tops"),
+        ('type: "Slice" top: "z" top: "w"', "4 channels cannot be divided into 3 equal tops"),
         (
             'type: "Reshape" reshape_param { shape { dim: [0, -1, 7] } }',
-            "120 elements do not fall into 7",
+            "120 elements cannot be divided into 7",
         ),
         ('type: "Reshape" reshape_param { shape { dim: [-1, -1] } }', "dim -1 is given twice"),
         (
@@ -254,7 +254,7 @@ def test_a_bottom_of_too_few_axes() -> None:
         (
             'type: "Convolution" convolution_param { kernel_h: 1 kernel_w: 1 num_output: 3 '
             "axis: 2 }",
-            "kernel_h and kernel_w with 1 spatial axes",
+            "kernel_h and kernel_w with 1 spatial axis",
         ),
         (
             'type: "InnerProduct" inner_product_param { num_output: 1 axis: -5 }',

@@ -267,7 +267,7 @@ def test_dropped_and_left(lenet: tuple[Path, Path], tmp_path: Path, out: Path) -
         ("dropped", "fc[1]", ""),
     ]
     absent, nowhere = "absent: Caffe fills it", "the target has no such layer"
-    reasons = ["", absent, absent, "'c' has 1 params", nowhere, nowhere]
+    reasons = ["", absent, absent, "'c' has 1 param", nowhere, nowhere]
     assert [t.reason for t in plan.transfers] == reasons
     assert plan.absent == ("new",)
     assert_held(out, {"c": held(lenet[1])["c"][:1]})
@@ -495,7 +495,7 @@ def test_weights_that_are_not_of_their_net(
     misfit = model(tmp_path / "other.caffemodel", wrong)
     what = (
         f"layer 'c': param 1 is 6 in {misfit}, expected 5; "
-        f"layer 'fc': {misfit} has 1 params for it, expected 2"
+        f"layer 'fc': {misfit} has 1 param for it, expected 2"
     )
     assert refused((lenet[0], misfit), (lenet[0], None), out) == what
     assert refused(lenet, (lenet[0], misfit), out) == what

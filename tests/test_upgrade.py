@@ -267,8 +267,8 @@ REFUSED = {
     "layers { blob_share_mode: SOME }": "1:27: found SOME, expected STRICT or PERMISSIVE",
     "layers { param { lr_mult: 3 } }": "1:16: found a message, expected a value for param",
     'input: "a" input: "b" input_shape { dim: 3 } layer { }': "1:35: 1 input_shape for 2 inputs",
-    'input: "a" input_dim: 3 layer { }': "1:12: 1 input_dim for 1 inputs; each takes four",
-    'input: "a"\nlayers { layer { } }\ninput_dim: 3': "3:1: 1 input_dim for 1 inputs; each "
+    'input: "a" input_dim: 3 layer { }': "1:12: 1 input_dim for 1 input; each takes four",
+    'input: "a"\nlayers { layer { } }\ninput_dim: 3': "3:1: 1 input_dim for 1 input; each "
     "takes four",
     'input: "a" input_shape { dim: 3 } layers { layer { } }': "1:12: found input_shape in a V0 "
     "net, where Caffe does not read it; expected input_dim",
@@ -402,7 +402,7 @@ REFUSED_BINARY = {
     "100); Caffe reads only files of one kind",
     'name: "n"': "holds no layers, so it is not a caffemodel",
     'input: "a" input: "b" input_shape { dim: 3 } layer { }': "byte 0: 1 input_shape for 2 inputs",
-    'input: "a" input_dim: 3 layer { }': "byte 0: 1 input_dim for 1 inputs; each takes four",
+    'input: "a" input_dim: 3 layer { }': "byte 0: 1 input_dim for 1 input; each takes four",
     'input: "a" input_shape { dim: 3 } layers { layer { } }': "byte 4: input_shape in a V0 net, "
     "where Caffe does not read it",
     'layers { layer { name: "p" type: "relu" } bottom: "z" }': "byte 0: layer 'p': its bottom "

@@ -13,7 +13,7 @@ import pytest
 
 import netsurgery as ns
 from netsurgery.cli import run
-from netsurgery.io.wording import argument, naming_options
+from netsurgery.io.wording import argument, counted, naming_options, plural
 
 NET, MODEL, PICTURE = "net.prototxt", "net.caffemodel", "canvas.png"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -152,3 +152,99 @@ def test_phases_in_any_case_and_a_seed_below_0() -> None:
     assert ns.Net(NET, phase=train).view.state.phase == "TRAIN"
     with pytest.raises(ns.SurgeryError, match=r"^seed -1: expected a whole number from 0$"):
         ns.init(NET, seed=-1)
+
+
+#: Functions whose results are text.
+TEXTS = {
+    "argument", "cell", "counted", "joined", "shape_text", "shown", "size_text", "stride_text",
+}  # fmt: skip
+#: Words in "s" after a value that are no plurals.
+SINGULAR = set(
+    "agrees allows alone axis becomes chooses compares converts copies declares does exists fills "
+    "fits gives has holds is leaves looks names needs puts replaces requires runs selects sends "
+    "takes was writes".split()
+)
+#: One word or two, of which the last may be a plural.
+PLURAL = re.compile(r" ((?!(?:for|from|in|of|on|with) )(?:[a-z]+ )??[a-z]+[a-rt-z]s)\b")
+#: Where it is no count, or one that is never 1.
+NO_COUNT = {
+    "cli/engine_options.py: times times",  # about 5 times faster
+    "io/wording.py: nouns",  # the helper
+    "maps/image.py: 2 * (limit or 0) pixels",  # Pillow's bound
+    "maps/layout.py: factor times",
+    "maps/mapper.py: shown pixels",  # a shape
+    "maps/transformer.py: times times",
+    "net/effects.py: files files",  # reads and writes files
+    "verbs/verify_map.py: every pixels",  # a stride, as 8 x 8
+    "verbs/verify_map.py: on pixels",
+}
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (1, "label", "1 label"),
+        (0, "label", "0 labels"),
+        (2, "class", "2 classes"),
+        (1, "more class", "1 more class"),
+        (3, "spatial axis", "3 spatial axes"),
+        (2, "index", "2 indices"),
+    ],
+)
+def test_a_count_and_its_noun(count: int, noun: str, text: str) -> None:
+    assert counted(count, noun) == text
+    assert text.endswith(plural(noun, count))
+
+
+def test_every_count_in_a_message_is_by_the_helper() -> None:
+    package = Path(ns.__file__).parent
+    met = {
+        f"{path.relative_to(package).as_posix()}: {each}"
+        for path in sorted(package.rglob("*.py"))
+        for each in counts_by_hand(path.read_text())
+    }
+    assert met == NO_COUNT
+
+
+def counts_by_hand(source: str) -> list[str]:
+    """The values that f-strings put before a plural, each with the words up to it."""
+    counts = []
+    for node in ast.walk(ast.parse(source)):
+        for value, after in _pairs(node):
+            words = re.match(
+                r" ((?!(?:for|from|in|of|on|with) )(?:[a-z]+ )??[a-z]+[a-rt-z]s)\b", after
+            )
+            if words and not SINGULAR.intersection(words[1].split()) and _may_be_a_count(value):
+                counts.append(f"{ast.unparse(value.value)} {words[1]}")
+            elif after == "s" or re.match(r"s\b", after):
+                counts.append(f"{ast.unparse(value.value)}s")
+    return counts
+
+
+def _pairs(node: ast.AST) -> list[tuple[ast.FormattedValue, str]]:
+    """What an f-string formats, each with the text behind it."""
+    if not isinstance(node, ast.JoinedStr):
+        return []
+    return [
+        (value, text.value)
+        for value, text in zip(node.values, node.values[1:], strict=False)
+        if isinstance(value, ast.FormattedValue)
+        and isinstance(text, ast.Constant)
+        and isinstance(text.value, str)
+    ]
+
+
+def _may_be_a_count(formatted: ast.FormattedValue) -> bool:
+    """Not where it is a text by its look, or a bound, which is never 1."""
+    value = formatted.value
+    if isinstance(value, ast.Call):
+        return not (isinstance(value.func, ast.Name) and value.func.id in TEXTS)
+    return formatted.conversion == -1 and not ast.unparse(value).lstrip("_").isupper()
+
+
+def test_counts_by_hand_are_seen() -> None:
+    assert counts_by_hand("""
+f"{len(a)} layers", f"{n:,} more classes", f"{x} axes of", f"one {n} of each", f"layer{'s' * n}s"
+f"{counted(n, 'layer')} of them", f"{name!r} layers", f"{LIMIT} bytes", f"{path} exists"
+f"{shape_text(shape)} pixels"
+""") == ["len(a) layers", "n more classes", "x axes", "'s' * ns"]

@@ -50,6 +50,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.terminal import check_no_terminal, print_bytes
+from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 
@@ -227,7 +228,7 @@ class _MapPrinter:
             self.show_result(result)
             del result  # or its map would be there beside the next one
         if failed and len(images) > 1:
-            echo(f"{failed} of {len(images)} images failed", err=True)
+            echo(f"{failed} of {counted(len(images), 'image')} failed", err=True)
         if failed:
             raise click.exceptions.Exit(1)
 

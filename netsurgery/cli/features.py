@@ -36,6 +36,7 @@ from netsurgery.formats.found_settings import merged
 from netsurgery.formats.settings import Settings
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class _FeaturePrinter:
         total = len(self.job.images)
         failed = self.results(total)
         if failed and total > 1:
-            echo(f"{failed} of {total} images failed", err=True)
+            echo(f"{failed} of {counted(total, 'image')} failed", err=True)
         if self.as_json:
             echo_json(self.job.to_json(self.records))
         elif not self.quiet and failed < total:

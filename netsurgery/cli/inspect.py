@@ -28,6 +28,7 @@ from netsurgery.cli.printing import (
     terminal_width,
 )
 from netsurgery.formats.prototxt import is_prototxt
+from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -228,8 +229,8 @@ def prototxt_and_weights(files: tuple[Path, ...]) -> tuple[Path | None, Path | N
     models = [path for path in files if path not in prototxts]
     if len(files) > 2 or len(prototxts) > 1 or len(models) > 1:
         raise click.UsageError(
-            f"expected one prototxt, one caffemodel or one of each; found {len(prototxts)} "
-            f"prototxts and {len(models)} caffemodels"
+            f"expected one prototxt, one caffemodel or one of each; found "
+            f"{counted(len(prototxts), 'prototxt')} and {counted(len(models), 'caffemodel')}"
         )
     return next(iter(prototxts), None), next(iter(models), None)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netsurgery.export.layer_context import Converter, LayerContext, only_caffe
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.types.axes import axis_of
 from netsurgery.net.types.record import Space
@@ -28,8 +29,9 @@ def _window(ctx: LayerContext) -> Window:
         stock = ctx.layer.type != "DepthwiseConvolution"
         alternative = f"; {only_caffe('takes others')}" if stock else ""
         raise ctx.layer.error(
-            f"{len(ctx.shape) - axis - 1} spatial axes after axis {axis} of a blob with "
-            f"{len(ctx.shape)} axes; expected N x C x H x W{alternative}"
+            f"{counted(len(ctx.shape) - axis - 1, 'spatial axis')} after axis "
+            f"{axis} of a blob with {counted(len(ctx.shape), 'axis')}; expected "
+            f"N x C x H x W{alternative}"
         )
     return conv_window(ctx.layer, 2)
 

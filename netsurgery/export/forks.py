@@ -11,6 +11,7 @@ import numpy as np
 
 from netsurgery.export.convolution import CONVERTERS as CONVOLUTIONS
 from netsurgery.export.layer_context import Converter, LayerContext
+from netsurgery.io.wording import counted
 from netsurgery.net.types.detection import regions
 from netsurgery.net.types.fields import as_image
 from netsurgery.net.types.prior_boxes import priors
@@ -38,7 +39,9 @@ def _normalize(ctx: LayerContext) -> list[str]:
     """x / sqrt(sum of x^2 + eps) over the blob of one picture, or over its channels only."""
     message, count = ctx.layer.param("norm_param"), len(ctx.shape)
     if not 2 <= count <= 4:
-        raise ctx.layer.error(f"its bottom has {count} axes; expected N x C, and at most H x W")
+        raise ctx.layer.error(
+            f"its bottom has {counted(count, 'axis')}; expected N x C, and at most H x W"
+        )
     axes = range(1, count) if message.boolean("across_spatial", True) else [1]
     square = ctx.op("ReduceSumSquare", ctx.bottom, ctx.ints(axes))
     norm = ctx.op("Sqrt", ctx.op("Add", square, ctx.floats(message.number("eps", 1e-10))))

@@ -25,7 +25,7 @@ from netsurgery.export.protobuf import ExternalData
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.segments import Bytes, FileRange, Segment, segments_length
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net.memory import graph_memory
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -77,7 +77,8 @@ class Export:
         size = segments_length(segments)
         if size > LARGEST:
             raise OutputError(
-                f"the model would be {size} bytes, and ONNX takes at most {LARGEST} in one file; "
+                f"the model would be {counted(size, 'byte')}, and ONNX takes at most "
+                f"{LARGEST} in one file; "
                 f"{argument('--weights-storage linked')} leaves the weights in the caffemodel"
             )
         return segments

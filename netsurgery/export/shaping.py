@@ -6,6 +6,7 @@ import numpy as np
 
 from netsurgery.export.layer_context import Converter, LayerContext, only_caffe
 from netsurgery.formats.textformat import Message
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Layer
 from netsurgery.net.types.axes import axis_of, cut_axis
 from netsurgery.net.types.resampling import crop_offsets
@@ -175,7 +176,7 @@ def _dummy_data(ctx: LayerContext) -> list[str]:
     message = ctx.layer.param("dummy_data_param")
     fillers = message.messages("data_filler")
     if len(fillers) not in (0, 1, len(ctx.tops)):
-        raise ctx.layer.error(f"{len(fillers)} data_filler for {len(ctx.tops)} tops")
+        raise ctx.layer.error(f"{len(fillers)} data_filler for {counted(len(ctx.tops), 'top')}")
     values = [_constant(ctx.layer, filler) for filler in fillers] or [0.0]
     values = values * len(ctx.tops) if len(values) == 1 else values
     return [ctx.floats(np.full(top, value)) for top, value in zip(ctx.tops, values, strict=True)]

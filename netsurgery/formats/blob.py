@@ -19,6 +19,7 @@ from netsurgery.io.memory import empty
 from netsurgery.io.segments import Computed, FileRange, Segment
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import Wire, WireField, WireReader
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,7 +199,7 @@ def read_blob(reader: WireReader, start: int, end: int, where: str) -> StoredBlo
     count = sum(span.count for span in blob.spans)
     if count != blob.count:
         raise reader.error(
-            f"{where}: {count} numbers for shape {shape_text(blob.shape)}, "
+            f"{where}: {counted(count, 'number')} for shape {shape_text(blob.shape)}, "
             f"which takes {blob.count}",
             start,
         )
@@ -273,7 +274,8 @@ def _span(reader: WireReader, entry: WireField, width: int, where: str) -> Span:
         return Span(entry.body, (entry.end - entry.start) // step, step)
     if (entry.end - entry.body) % width:
         raise reader.error(
-            f"{where}: {entry.end - entry.body} bytes of numbers of {width} bytes each",
+            f"{where}: {counted(entry.end - entry.body, 'byte')} of numbers "
+            f"of {counted(width, 'byte')} each",
             entry.start,
         )
     return Span(entry.body, (entry.end - entry.body) // width, width)
@@ -327,8 +329,8 @@ def _raw_diff(blob: StoredBlob) -> StoredBlob | None:
     width = raw_width(blob.reader, fields.get(RAW_DIFF_TYPE), raw, blob.where)
     if raw.end - raw.body != blob.count * width:
         raise blob.reader.error(
-            f"{blob.where}: {raw.end - raw.body} bytes of raw_diff for {blob.count} numbers of "
-            f"{width} bytes each",
+            f"{blob.where}: {counted(raw.end - raw.body, 'byte')} of raw_diff for "
+            f"{counted(blob.count, 'number')} of {counted(width, 'byte')} each",
             raw.start,
         )
     return replace(blob, width=width, spans=(Span(raw.body, blob.count, width),))

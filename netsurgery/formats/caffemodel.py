@@ -22,6 +22,7 @@ from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import FileSource
 from netsurgery.io.sniff import HEAD, refusal
 from netsurgery.io.wire import Wire, WireField, WireReader
+from netsurgery.io.wording import counted
 
 __all__ = [
     "FIELDS",
@@ -181,7 +182,7 @@ class Caffemodel(Closeable):
         matches = self._named.get(name, [])
         if len(matches) != 1:
             if matches:
-                raise self.reader.error(f"{len(matches)} layers are named {name!r}")
+                raise self.reader.error(f"{counted(len(matches), 'layer')} are named {name!r}")
             hint = did_you_mean(name, self._named, "layers")
             raise self.reader.error(f"no layer is named {name!r}{hint}")
         return matches[0]

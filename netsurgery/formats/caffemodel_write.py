@@ -43,6 +43,7 @@ from netsurgery.formats.caffemodel_new import (
 from netsurgery.io.segments import Bytes, FileRange, FileSource, Segment, segments_length
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import WireField, delimited, header, packed_varints, text_field
+from netsurgery.io.wording import counted
 
 __all__ = [
     "Chunks",
@@ -300,7 +301,8 @@ def _check_shape(blob: StoredBlob, shape: Shape) -> None:
     # Two negative axes may come to the right count.
     if min(shape, default=0) < 0 or math.prod(shape) != blob.count:
         raise blob.reader.error(
-            f"{blob.where}: {blob.count} numbers of shape {shape_text(blob.shape)} cannot be "
+            f"{blob.where}: {counted(blob.count, 'number')} of shape "
+            f"{shape_text(blob.shape)} cannot be "
             f"{shape_text(shape)}",
             blob.start,
         )
@@ -337,7 +339,9 @@ def check_written(path: str | Path, expected: Sequence[ExpectedLayer]) -> None:
     except CaffemodelError as error:
         raise OutputError(f"what was written cannot be read back: {error}") from error
     if len(written) != len(expected):
-        raise OutputError(f"{path}: {len(written)} layers were written instead of {len(expected)}")
+        raise OutputError(
+            f"{path}: written with {counted(len(written), 'layer')}, expected {len(expected)}"
+        )
     for index, (layer, plan) in enumerate(zip(written, expected, strict=True)):
         if layer != plan:
             raise OutputError(

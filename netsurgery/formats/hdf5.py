@@ -32,6 +32,7 @@ from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import Reader, open_source
 from netsurgery.io.segments import Bytes, FileSource, Segment
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -280,7 +281,9 @@ def _packed(reader: Hdf5Reader, where: str, dataset: Any) -> tuple[int, int] | N
     length, stored = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
     shrinks = _SHRINKS if layout == h5py.h5d.CHUNKED and properties.get_nfilters() else 1
     if stored * shrinks < length:
-        raise reader.error(f"{where}: {length} bytes of numbers, of which the file has {stored}")
+        raise reader.error(
+            f"{where}: {counted(length, 'byte')} of numbers, of which the file has {stored}"
+        )
     offset = dataset.id.get_offset()
     if layout != h5py.h5d.CONTIGUOUS or offset is None:
         return None

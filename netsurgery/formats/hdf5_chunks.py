@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from netsurgery.io.reader import Reader
+from netsurgery.io.wording import counted
 
 __all__ = ["check_chunks"]
 
@@ -39,7 +40,7 @@ def check_chunks(reader: Reader, where: str, dataset: Any) -> int:
         return size
     packing = [index for index, kind in enumerate(filters) if kind not in _EXACT]
     if len(packing) > 1:
-        raise reader.error(f"{where}: numbers that are compressed {len(packing)} times")
+        raise reader.error(f"{where}: numbers that are compressed {counted(len(packing), 'time')}")
     deflate = filters.index(_DEFLATE) if _DEFLATE in filters else None
     if deflate is not None and set(filters[deflate + 1 :]) - {_FLETCHER32}:
         raise reader.error(f"{where}: numbers that are rearranged after they are compressed")
@@ -77,6 +78,7 @@ def _check_deflated(reader: Reader, where: str, stored: tuple[int, int], size: i
                 return
             if unpacked > size:
                 raise reader.error(
-                    f"{where}: a chunk that unpacks to more than its {size} bytes", offset
+                    f"{where}: a chunk that unpacks to more than its {counted(size, 'byte')}",
+                    offset,
                 )
             data = unpacker.unconsumed_tail

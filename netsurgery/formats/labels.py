@@ -16,6 +16,7 @@ from netsurgery.errors import FormatError
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import read_text
+from netsurgery.io.wording import counted
 
 __all__ = ["Labels", "load_labels", "read_labels"]
 
@@ -63,9 +64,9 @@ class Labels:
     def check(self, classes: int, blob: str) -> None:
         """Raise FormatError unless there is a label for each of the blob's classes."""
         if len(self.lines) != classes:
-            several = "class" if classes == 1 else "classes"
             raise FormatError(
-                f"{self.path}: {len(self.lines)} labels, but blob {blob!r} has {classes} {several}"
+                f"{self.path}: {counted(len(self.lines), 'label')}, but blob {blob!r} "
+                f"has {counted(classes, 'class')}"
             )
 
     def find(self, text: str) -> int:
@@ -87,7 +88,7 @@ class Labels:
             raise FormatError(f"{self.path}: no label {text!r}{hint}")
         listed = "; ".join(f"{number} {self.lines[number]}" for number in matches)
         raise FormatError(
-            f"{self.path}: {len(matches)} labels match {text!r}: {listed}; "
+            f"{self.path}: {counted(len(matches), 'label')} match {text!r}: {listed}; "
             "give the class's number or its whole line"
         )
 

@@ -17,7 +17,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import refusal
 from netsurgery.io.unreadable import unreadable
 from netsurgery.io.wire import Wire, WireReader
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,7 @@ def check_mean_count(spec: Mean, count: int, channels: int) -> None:
     name = ",".join(f"{value:g}" for value in spec) if isinstance(spec, tuple) else str(spec)
     shown = "mean" if isinstance(spec, MeanPicture) else f"mean {name}"
     raise MeanError(
-        f"{shown}: {count} channels, but the net's input has {channels}; "
+        f"{shown}: {counted(count, 'channel')}, but the net's input has {channels}; "
         f"{argument('--mean')} takes a number a channel, one for "
         f"all, or a file of {channels} x height x width"
     )
@@ -176,7 +176,9 @@ def _checked(array: NDArray[np.generic], name: str) -> NDArray[np.float32]:
     shape = array.shape
     if len(shape) == 4:
         if shape[0] != 1:
-            raise MeanError(f"{name}: {shape_text(shape)}: {shape[0]} means, expected one")
+            raise MeanError(
+                f"{name}: {shape_text(shape)}: {counted(shape[0], 'mean')}, expected one"
+            )
         shape = shape[1:]
     if len(shape) == 2:
         shape = (1, *shape)

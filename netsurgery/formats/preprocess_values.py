@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from netsurgery.errors import SettingsError
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,7 @@ def check_channel_swap(swap: tuple[int, ...], channels: int) -> None:
         return
     has = "one channel; leave it out"
     if channels > 1:
-        has = f"{channels} channels; expected each of 0..{channels - 1} once"
+        has = f"{counted(channels, 'channel')}; expected each of 0..{channels - 1} once"
     raise SettingsError(f"channel swap {','.join(map(str, swap))}: the net's input has {has}")
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from netsurgery.errors import SettingsError
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.wording import counted
 
 __all__ = ["PRESETS", "Preset", "PresetName", "find_preset", "presets"]
 
@@ -47,8 +48,8 @@ class Preset:
         if channels != self.channels:
             of = {1: "grey", 3: "color"}[self.channels]
             raise SettingsError(
-                f"preset {self.name} is of nets with a {of} input, of {self.channels} "
-                f"channel{'s' * (self.channels > 1)}; this net's has {channels}; "
+                f"preset {self.name} is of nets with a {of} input, of "
+                f"{counted(self.channels, 'channel')}; this net's has {channels}; "
                 "`netsurgery presets` lists the others"
             )
 

@@ -28,6 +28,7 @@ from netsurgery.io.reader import Reader, open_source, read_head, read_whole
 from netsurgery.io.sniff import HDF5, HEAD, refusal, what_it_is
 from netsurgery.io.terminal import STDIN
 from netsurgery.io.unreadable import unreadable
+from netsurgery.io.wording import counted
 
 __all__ = [
     "Prototxt",
@@ -142,7 +143,9 @@ def _content(path: Path) -> bytes:
     # Before it is read: a caffemodel given by mistake has hundreds of MiB.
     if path.is_file() and size > MAX_BYTES:
         what = refusal(read_head(path, HEAD), _EXPECTED)
-        too_long = f"{size} bytes, expected a prototxt of at most {MAX_BYTES}; {_EXCHANGED}"
+        too_long = (
+            f"{counted(size, 'byte')}, expected a prototxt of at most {MAX_BYTES}; {_EXCHANGED}"
+        )
         raise FormatError(f"{path}: {what or too_long}")
     return read_whole(path, MAX_BYTES)
 

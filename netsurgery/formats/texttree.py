@@ -15,6 +15,7 @@ from functools import cached_property
 
 from netsurgery.errors import PrototxtError
 from netsurgery.io.memory import Claim
+from netsurgery.io.wording import counted
 
 __all__ = [
     "FIELD_MEMORY",
@@ -64,7 +65,7 @@ _FALSE = frozenset({"false", "False", "f", "0"})
 
 def shortened(text: str) -> str:
     """`text`, or its beginning and its length where it is long."""
-    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+    return text if len(text) <= 80 else f"{text[:60]}... ({counted(len(text), 'character')})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from netsurgery.io.reader import Reader, read_head
 from netsurgery.io.segments import FileRange, FileSource, Segment, segments_length
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.sniff import HDF5_SIGNATURE
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -214,7 +215,8 @@ def check_size(segments: Sequence[Segment], path: str | Path) -> None:
     length = segments_length(segments)
     if length > _LARGEST_CAFFEMODEL:
         raise OutputError(
-            f"{path}: would have {length} bytes; Caffe reads at most {_LARGEST_CAFFEMODEL} of a "
+            f"{path}: would have {counted(length, 'byte')}; Caffe reads at most "
+            f"{_LARGEST_CAFFEMODEL} of a "
             "caffemodel. Give it a name that ends in .h5 to write HDF5"
         )
 

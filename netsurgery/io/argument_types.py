@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from netsurgery.io.terminal import cell
+from netsurgery.io.wording import counted
 
 __all__ = ["as_names", "checked_argument", "checks_arguments", "shown"]
 
@@ -119,7 +120,8 @@ def _checking(function: T, call: str) -> T:
             taken = ", ".join(positional[own:]) or "none"
             how = call and f"; call it as {call}"
             raise TypeError(
-                f"{where}: found {len(args) - own} arguments by position, expected {taken}{how}"
+                f"{where}: found {counted(len(args) - own, 'argument')} by "
+                f"position, expected {taken}{how}"
             )
         first = [
             checked_argument(key, value, types[key])

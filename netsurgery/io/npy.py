@@ -13,6 +13,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.segments import FileSource
 from netsurgery.io.sniff import HEAD, refusal
 from netsurgery.io.unreadable import unreadable
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,9 @@ def read_npy(path: str | Path) -> NDArray[np.generic]:
             length = math.prod(shape) * kind.itemsize
             if length > file.size - offset:
                 left = max(0, file.size - offset)
-                raise FormatError(f"{path}: {_NOT} (they take {length} bytes, the file has {left})")
+                raise FormatError(
+                    f"{path}: {_NOT} (they take {counted(length, 'byte')}, the file has {left})"
+                )
             if math.prod(axis or 1 for axis in shape) > _LARGEST:
                 raise FormatError(f"{path}: a shape that is more than Caffe can count")
             if not length:
@@ -72,7 +75,8 @@ def _header(path: str | Path, file: FileSource) -> tuple[tuple[int, ...], bool, 
     length = int.from_bytes(head[8:start], "little")
     if length > _LONGEST:
         raise FormatError(
-            f"{path}: {_NOT} (its header is {length} bytes long, where at most {_LONGEST} "
+            f"{path}: {_NOT} (its header is {counted(length, 'byte')} long, "
+            f"where at most {_LONGEST} "
             "make sense)"
         )
     try:
@@ -112,7 +116,7 @@ def npy_bytes(array: NDArray[np.float32]) -> bytes:
     """The content of a .npy file that holds `array`."""
     import numpy as np
 
-    with Claim(3 * array.nbytes, f"a .npy file of {array.size} numbers"):
+    with Claim(3 * array.nbytes, f"a .npy file of {counted(array.size, 'number')}"):
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         return buffer.getvalue()

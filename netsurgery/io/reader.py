@@ -12,6 +12,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.segments import FileSource
 from netsurgery.io.sniff import HEAD, refusal
 from netsurgery.io.unreadable import unreadable
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,9 @@ def read_whole(path: Path | str, limit: int) -> bytes:
     """
     with FileSource(path) as source:
         if source.size > limit:
-            raise OSError(errno.EFBIG, f"{source.size} bytes, where at most {limit} make sense")
+            raise OSError(
+                errno.EFBIG, f"{counted(source.size, 'byte')}, where at most {limit} make sense"
+            )
         # Refused before it is read; whoever keeps it claims it.
         with Claim(source.size, f"{path}: reading it"):
             data = source.pread(source.size, 0)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import OutputError
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.mapping import watch
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import mmap
@@ -253,7 +254,7 @@ class _Writer:
             self.write(chunk)
         if written != segment.length:
             more = "more than " if written > segment.length else f"{written} instead of "
-            raise OutputError(f"a computed param gave {more}{segment.length} bytes")
+            raise OutputError(f"a computed param gave {more}{counted(segment.length, 'byte')}")
 
     def copy(self, segment: FileRange) -> None:
         offset, left = segment.offset, segment.length
@@ -266,7 +267,7 @@ class _Writer:
                 done = self.copy_by_buffer(segment.source, offset, left)
             if not done:
                 raise OutputError(
-                    f"{segment.source.path}: ends {left} bytes short, at byte {offset}; "
+                    f"{segment.source.path}: ends {counted(left, 'byte')} short, at byte {offset}; "
                     "it changed while it was being read"
                 )
             offset, left = offset + done, left - done

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from netsurgery.io.memory import Claim
 from netsurgery.io.reader import Reader
 from netsurgery.io.segments import FileSource
+from netsurgery.io.wording import counted
 
 __all__ = [
     "FIELD_MEMORY",
@@ -86,7 +87,9 @@ class WireReader(Reader):
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` to `end`, at most 1 MiB of them."""
         if end - start > _SMALL:
-            raise self.error(f"{end - start} bytes where at most {_SMALL} make sense", start)
+            raise self.error(
+                f"{counted(end - start, 'byte')} where at most {_SMALL} make sense", start
+            )
         return self.exactly(start, end)
 
     def _byte(self, offset: int) -> int:
@@ -134,7 +137,8 @@ class WireReader(Reader):
             raise self.error(f"field {number} has wire type {wire}, which nothing begins", offset)
         if stop > end:
             raise self.error(
-                f"field {number} has {stop - body} bytes, {end - body} are left{self._cut(end)}",
+                f"field {number} has {counted(stop - body, 'byte')}, {end - body} "
+                f"are left{self._cut(end)}",
                 offset,
             )
         return WireField(number, wire, offset, body, stop, value)

@@ -1,4 +1,4 @@
-"""How messages name what the caller can give: an option of the command, an argument in Python."""
+"""How messages name what the caller can give, an option or an argument in Python, and counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-__all__ = ["argument", "naming_options"]
+__all__ = ["argument", "counted", "naming_options", "plural"]
 
 #: Where the argument's name is not the option's. Of an engine they are those of EngineOptions.
 _NAMES = {
@@ -17,6 +17,8 @@ _NAMES = {
     "--max-memory": "set_max_memory",
 }
 _FLAGS = {"--as-caffe", "--force", "--verify"}
+#: Endings of nouns that take more than an "s".
+_PLURALS = {"axis": "axes", "index": "indices", "ss": "sses"}
 #: Whose values are several.
 _LISTS = {"--allow", "--stage"}
 _SIZE = re.compile(r"(\d+)x(\d+)")
@@ -60,3 +62,26 @@ def argument(option: str) -> str:
     if flag in _LISTS:
         return f"{name}={value.split(',')}"
     return f"{name}={value if value.isdecimal() else repr(value)}"
+
+
+def counted(count: int, noun: str, form: str = "") -> str:
+    """So many things, by the noun for one of them; form: the number's format.
+
+    >>> counted(1, "label"), counted(0, "class"), counted(1200, "spatial axis", ",")
+    ('1 label', '0 classes', '1,200 spatial axes')
+    """
+    return f"{count:{form}} {plural(noun, count)}"
+
+
+def plural(noun: str, count: int) -> str:
+    """The noun as it stands for so many.
+
+    >>> plural("layer", 1), plural("layer", 2), plural("index", 2)
+    ('layer', 'layers', 'indices')
+    """
+    if count == 1:
+        return noun
+    for ending, several in _PLURALS.items():
+        if noun.endswith(ending):
+            return noun.removesuffix(ending) + several
+    return f"{noun}s"

@@ -19,7 +19,7 @@ from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.maps.transformer import Placement
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ class ClassMap:
         bad = np.isnan(self.values).any(axis=0)
         if bad.any():
             raise HoldsNaN(
-                f"{self.image}: blob {self.blob!r} holds NaN in {int(bad.sum())} of {bad.size} "
-                "cells; check the weights and the preprocessing",
+                f"{self.image}: blob {self.blob!r} holds NaN in {int(bad.sum())} of "
+                f"{counted(bad.size, 'cell')}; check the weights and the preprocessing",
                 self.values,
             )
         if self.labels is not None:
@@ -284,8 +284,8 @@ class ClassMap:
 
     def __repr__(self) -> str:
         rows, columns = self.shape
-        cells = f"{shape_text((rows, columns))} cells of {self.blob!r}, {self.classes} classes"
-        return short_repr(f"ClassMap of {self.image}: {cells}")
+        cells = f"{shape_text((rows, columns))} cells of {self.blob!r}"
+        return short_repr(f"ClassMap of {self.image}: {cells}, {counted(self.classes, 'class')}")
 
     def _repr_png_(self) -> bytes | None:
         from netsurgery.maps.heatmap import draw_png
@@ -301,7 +301,9 @@ class ClassMap:
 def check_class(number: int, classes: int, blob: str) -> int:
     """`number`, where the blob has that class. Raises NetError."""
     if number >= classes:
-        known = "one class, 0" if classes == 1 else f"{classes} classes, 0 to {classes - 1}"
+        known = (
+            "one class, 0" if classes == 1 else f"{counted(classes, 'class')}, 0 to {classes - 1}"
+        )
         raise NetError(f"class {number}: blob {blob!r} has {known}")
     return number
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw
 
+from netsurgery.io.wording import counted
 from netsurgery.maps.classmap import ClassCount, ClassMap
 from netsurgery.maps.drawing import BAND, INK, PALE, class_color, cut, load_font
 
@@ -38,14 +39,16 @@ def entries(class_map: ClassMap, classes: Sequence[ClassCount], number: int | No
         Entry(
             row.number,
             row.label,
-            f"{row.cells} of {cells} cells, best {row.best:.3g}",
+            f"{row.cells} of {counted(cells, 'cell')}, best {row.best:.3g}",
             class_color(rank) if number is None else None,
             row.number == number,
         )
         for rank, row in enumerate(classes)
     ]
     if number is not None and not any(entry.drawn for entry in lines):
-        share = f"0 of {cells} cells, highest {float(class_map.values[number].max()):.3g}"
+        share = (
+            f"0 of {counted(cells, 'cell')}, highest {float(class_map.values[number].max()):.3g}"
+        )
         lines.append(Entry(number, class_map.label(number), share, None, True))
     return sorted(lines, key=lambda entry: not entry.drawn)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netsurgery.engines.contract import engine_record
+from netsurgery.io.wording import counted
 from netsurgery.maps.map_text import class_table
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def map_html(class_map: ClassMap, png: bytes | None) -> str:
     """The map's picture, where it can be drawn, and the classes of most cells."""
     rows = class_map.summary()
     table = class_table(class_map, rows[:_ROWS]).html()
-    more = f"<p>and {len(rows) - _ROWS} more classes</p>" if len(rows) > _ROWS else ""
+    more = f"<p>and {counted(len(rows) - _ROWS, 'more class')}</p>" if len(rows) > _ROWS else ""
     image = ""
     if png is not None:
         data = base64.b64encode(png).decode("ascii")

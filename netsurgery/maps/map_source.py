@@ -8,7 +8,7 @@ from functools import cached_property
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.field import Cells, place_cells
 from netsurgery.net.inputs import declare_inputs, why_no_input
@@ -172,7 +172,7 @@ def _image_input(net: NetDefinition) -> tuple[NetInput, Shape]:
         )
     if len(net.inputs) > 1:
         raise NetError(
-            f"{path}: the net has {len(net.inputs)} inputs, {_named(net.inputs)}; "
+            f"{path}: the net has {counted(len(net.inputs), 'input')}, {_named(net.inputs)}; "
             "a picture can be fed to one only"
         )
     image = net.inputs[0]

@@ -11,6 +11,7 @@ import numpy as np
 
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def map_text(class_map: ClassMap, style: TextStyle = PLAIN) -> str:
     step = -(-numbers.shape[1] // style.columns)
     shown = ranks[_sampled(numbers, step)]
     text = _blocks(shown, style) if style.colored else _letters(shown, table, style)
-    return text if step == 1 else f"{text}\n(step: {step} cells)"
+    return text if step == 1 else f"{text}\n(step: {counted(step, 'cell')})"
 
 
 def _sampled(numbers: NDArray[np.intp], step: int) -> NDArray[np.intp]:
@@ -94,7 +95,7 @@ def _letters(ranks: NDArray[np.intp], table: list[ClassCount], style: TextStyle)
     lines = ["".join(signs[min(rank, last)] for rank in row) for row in ranks.tolist()]
     legend = [f"{sign} {row.number}" for sign, row in zip(_SIGNS, table, strict=False)]
     if len(table) > last:
-        legend.append(f"{_RARE} {len(table) - last} more classes")
+        legend.append(f"{_RARE} {counted(len(table) - last, 'more class')}")
     return "\n".join([*lines, "", *_filled(legend, style.columns or 80)])
 
 
@@ -127,7 +128,12 @@ def table_text(class_map: ClassMap, style: TextStyle = PLAIN, most: int | None =
     )
     more = len(rows) - len(table.rows)
     return "\n".join(
-        [style.bold(head), *rule, *painted, *([f"and {more} more classes"] if more else [])]
+        [
+            style.bold(head),
+            *rule,
+            *painted,
+            *([f"and {counted(more, 'more class')}"] if more else []),
+        ]
     )
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from netsurgery.errors import ImageError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,7 +61,7 @@ _OFFSETS = (273, 324)  # the tags of a TIFF that list its strips and its tiles
 def check_file(file: BinaryIO, size: int) -> None:
     """Raise ImageError where the content of `file`, of `size` bytes, breaks one of the limits."""
     if size > FILE_LIMIT:
-        raise ImageError(f"{size} bytes; a picture's file may have {FILE_LIMIT}")
+        raise ImageError(f"{counted(size, 'byte')}; a picture's file may have {FILE_LIMIT}")
     file.seek(0)
     start = file.read(4)
     if start[:2] == b"\xff\xd8":
@@ -159,7 +160,9 @@ def _check_tiff(file: BinaryIO, order: str, big: bool) -> None:
     for place in range(0, len(directory) - length + 1, length):
         tag, _, many = struct.unpack_from(entry, directory, place)
         if tag in _OFFSETS and many > STRIP_LIMIT:
-            raise ImageError(f"a TIFF of {many} strips or tiles; at most {STRIP_LIMIT} are taken")
+            raise ImageError(
+                f"a TIFF whose strips or tiles are {many}; at most {STRIP_LIMIT} are taken"
+            )
 
 
 def _check_plain(file: BinaryIO) -> None:

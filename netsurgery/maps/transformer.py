@@ -19,7 +19,7 @@ from netsurgery.errors import ImageError, MeanError
 from netsurgery.formats.preprocess_values import check_channel_swap
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.maps.image import Picture
 from netsurgery.maps.picture_options import Fit, PictureOptions
 from netsurgery.maps.resize import resize
@@ -96,7 +96,8 @@ class Transformer:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
             raise ImageError(
-                f"the net's input has {self.channels} channels; a picture gives 1 (grey) or 3 (RGB)"
+                f"the net's input has {counted(self.channels, 'channel')}; a picture "
+                "gives 1 (grey) or 3 (RGB)"
             )
         if self.channel_swap is not None:
             check_channel_swap(self.channel_swap, self.channels)

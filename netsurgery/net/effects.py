@@ -16,7 +16,7 @@ from netsurgery.errors import EffectRefused
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import TextField
 from netsurgery.formats.texttree import shortened
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.needed import only_needed, without
@@ -147,7 +147,11 @@ def _refusal(wrong: Sequence[Reach], allow: Collection[str]) -> EffectRefused:
     needed = {effect.value for reach in wrong for effect in reach.effects} | set(allow)
     layer, does = wrong[0].layer, wrong[0].does
     place = layer.message.error("")
-    many = f", one of {len(wrong)} layers that reach out of the net" if len(wrong) > 1 else ""
+    many = (
+        f", one of {counted(len(wrong), 'layer')} that reach out of the net"
+        if len(wrong) > 1
+        else ""
+    )
     return EffectRefused(
         f"{place.path}:{place.line}:{place.column}: layer {layer.name!r} ({layer.type}) {does}"
         f"{many}: real Caffe runs such a net only with {option(needed)}"

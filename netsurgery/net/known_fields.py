@@ -21,6 +21,7 @@ from netsurgery.formats.schema.index import (
     has_word,
 )
 from netsurgery.formats.textformat import Message, Scalar, TextField
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import MANY, InPlace, LayerType
@@ -209,4 +210,4 @@ def _check_counts(layer: Layer) -> None:
         if not low <= count <= high:
             most = f"to {high}" if high < MANY else "or more"
             expected = str(low) if low == high else f"{low} {most}"
-            raise layer.error(f"{count} {what}{'s' * (count != 1)}; it takes {expected}")
+            raise layer.error(f"{counted(count, what)}; it takes {expected}")

@@ -17,7 +17,7 @@ from netsurgery.formats.generations import layer_type
 from netsurgery.formats.prototxt import Prototxt, quoted
 from netsurgery.formats.textformat import Message, Scalar
 from netsurgery.io.nearest import did_you_mean
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted, plural
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
 from netsurgery.net.deploy_net import deploy_hint
@@ -108,7 +108,7 @@ class NetDefinition:
         """The layer of this name. Raises NetError for none or several."""
         matches = self.named(name)
         if len(matches) != 1:
-            many = "no layer" if not matches else f"{len(matches)} layers"
+            many = "no layer" if not matches else counted(len(matches), "layer")
             hint = self.stage_hint if matches else self.name_hint(name)
             raise NetError(f"{self.prototxt.path}: {many} named {name!r}{hint}")
         return matches[0]
@@ -188,7 +188,7 @@ class NetDefinition:
         named = self.state.untried(self.prototxt.layers)
         if not named:
             return ""
-        stages = f"stage{'s' if len(named) > 1 else ''} {', '.join(map(repr, named))}"
+        stages = f"{plural('stage', len(named))} {', '.join(map(repr, named))}"
         return (
             f"; its layers have rules for the {stages}: try "
             f"{argument(f'--stage {named[0]}')}, or state "
@@ -349,7 +349,9 @@ def _input_layers(layers: tuple[Layer, ...]) -> Iterator[NetInput]:
             continue
         shapes = layer.param("input_param").messages("shape")
         if len(shapes) not in (0, 1, len(layer.tops)):
-            raise layer.error(f"{len(shapes)} shapes for {len(layer.tops)} tops")
+            raise layer.error(
+                f"{counted(len(shapes), 'shape')} for {counted(len(layer.tops), 'top')}"
+            )
         for i, top in enumerate(layer.tops):
             if shapes:
                 # input_layer.cpp: a single shape is that of all tops.
@@ -365,9 +367,11 @@ def _declared_inputs(root: Message) -> Iterator[NetInput]:
     if shapes and dims:
         raise shapes[0].error("input_shape and input_dim are both given; Caffe takes one of them")
     if shapes and len(shapes) != len(names):
-        raise shapes[0].error(f"{len(shapes)} input_shape for {len(names)} inputs")
+        raise shapes[0].error(f"{len(shapes)} input_shape for {counted(len(names), 'input')}")
     if dims and len(dims) != 4 * len(names):
-        raise dims[0].error(f"{len(dims)} input_dim for {len(names)} inputs; each takes four")
+        raise dims[0].error(
+            f"{len(dims)} input_dim for {counted(len(names), 'input')}; each takes four"
+        )
     for i, name in enumerate(names):
         own = shapes[i].scalars("dim") if shapes else dims[4 * i : 4 * i + 4]
         yield _input(name, tuple(own)) if own else NetInput(name, None, ())

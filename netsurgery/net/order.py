@@ -13,6 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -89,7 +90,7 @@ def places(order: Order) -> NDArray[np.int64]:
     import numpy as np
 
     count = sum(prod(part.map) for part in order)
-    what = f"the order of a blob of {count} numbers"
+    what = f"the order of a blob of {counted(count, 'number')}"
     start = 0
     # Besides `positions`, which `empty` claims: a part's numbers, and their copy in order.
     with Claim(16 * count, what):

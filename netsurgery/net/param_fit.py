@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from netsurgery.errors import NetError
 from netsurgery.formats.weights import WeightsBlob, WeightsLayer, stored_shape
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted, plural
 from netsurgery.net.net import NetDefinition, Shape
 
 #: The shapes of a layer's params in order, None for one that is not known.
@@ -47,7 +48,7 @@ class ParamMismatch:
         """What is wrong: the number of params, or else each that has another shape."""
         if len(self.net) != len(self.model):
             has, expected = len(self.model), len(self.net)
-            return [f"{where} has {has} params for it, expected {expected}"]
+            return [f"{where} has {counted(has, 'param')} for it, expected {expected}"]
         return [
             other_shape(index, self.model[index], self.net[index], where) for index in self.wrong
         ]
@@ -114,7 +115,7 @@ def refuse_lacking(
     layers = lacking(net, _counts(expected), stored)
     if layers:
         raise NetError(
-            f"{weights}: no params for layer{'s' if len(layers) > 1 else ''} "
+            f"{weights}: no params for {plural('layer', len(layers))} "
             f"{_listed([repr(name) for name in layers], _NAMED)} of {net.prototxt.path}; "
             "netsurgery init --missing fills them on purpose"
         )
@@ -147,9 +148,9 @@ def another_net(
         if name in unfit or name not in expected
     ]
     return (
-        f"{weights} is of another net: of the {count} layers with params of {net.prototxt.path} it "
-        f"fits {count - len(unfit)}; instead of {_listed(ours, _SHOWN)} it has "
-        f"{_listed(theirs, _SHOWN) or 'no params'}"
+        f"{weights} is of another net: of the {counted(count, 'layer')} with params of "
+        f"{net.prototxt.path} it fits {count - len(unfit)}; instead of "
+        f"{_listed(ours, _SHOWN)} it has {_listed(theirs, _SHOWN) or 'no params'}"
     )
 
 

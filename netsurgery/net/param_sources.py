@@ -10,7 +10,7 @@ from math import prod
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.formats.textformat import Message
 from netsurgery.formats.weights import WeightsBlob, stored_shape
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -131,7 +131,7 @@ class ParamSources:
             return _filled(owner, index)
         path, blobs = self._model.path, self._model.layer(layer.name).blobs
         if len(blobs) <= index:
-            what = f"{path} has {len(blobs)} params for it, expected {count}"
+            what = f"{path} has {counted(len(blobs), 'param')} for it, expected {count}"
             raise self._unfit(layer, what)
         blob = blobs[index]
         fits = blob.shape == stored_shape(blob, shape)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from netsurgery.formats.textformat import Message
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 
 __all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_rounds_up", "pool_window"]
@@ -73,7 +74,7 @@ def _per_axis(
         if listed:
             raise layer.error(f"{name} and {short}_h or {short}_w are both given")
         if axes != 2:
-            raise layer.error(f"{short}_h and {short}_w with {axes} spatial axes")
+            raise layer.error(f"{short}_h and {short}_w with {counted(axes, 'spatial axis')}")
         sides = [0 if s is None else s.as_int(0, 2**31 - 1) for s in pair]
         if min(sides) < low:
             # Caffe's defaults are 0 for each; a kernel or stride needs both sides.
@@ -84,7 +85,7 @@ def _per_axis(
             raise layer.error(f"{name} is missing")
         return (default,) * axes
     if len(listed) not in (1, axes):
-        raise layer.error(f"{len(listed)} {name} for {axes} spatial axes")
+        raise layer.error(f"{len(listed)} {name} for {counted(axes, 'spatial axis')}")
     return tuple(listed * axes if len(listed) == 1 else listed)
 
 

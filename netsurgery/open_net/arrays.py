@@ -12,6 +12,7 @@ from netsurgery.formats.hdf5 import Hdf5Weights
 from netsurgery.io.segments import FileSource
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wire import WireReader
+from netsurgery.io.wording import counted
 from netsurgery.net.net_with_weights import NetWithWeights
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class ParamArray(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
         array = np.asarray(values)
         if array.ndim and array.size != self.size:
             raise SurgeryError(
-                f"{array.size} numbers for a param of {self.size} ({shape_text(self.shape)}); "
+                f"{counted(array.size, 'number')} for a param of {self.size} "
+                f"({shape_text(self.shape)}); "
                 "nothing is repeated or left out"
             )
         self[...] = array.reshape(self.shape) if array.ndim else array

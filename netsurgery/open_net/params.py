@@ -11,6 +11,7 @@ from netsurgery.errors import NetError, ParamMissing, PrototxtError, SurgeryErro
 from netsurgery.io.argument_types import shown
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.write_weights import ModelChange
@@ -116,7 +117,7 @@ class Store:
             bad = int(np.count_nonzero(was & ~np.isfinite(array)))
             if bad:
                 raise NetError(
-                    f"layer {layer!r}, param {index}: {bad} value{'s' * (bad != 1)} that became "
+                    f"layer {layer!r}, param {index}: {counted(bad, 'value')} that became "
                     "NaN or infinite; nothing is saved"
                 )
 

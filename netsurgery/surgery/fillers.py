@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from netsurgery.formats.textformat import Message
 from netsurgery.io.memory import Claim
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Layer, Shape
 
 if TYPE_CHECKING:
@@ -84,7 +85,9 @@ def why_not(filler: Filler, shape: Shape) -> str:
         return f"sparse belongs to the filler gaussian, not to {filler.type}"
     # Caffe draws a mask of this probability, and aborts where it is above 1 (math_functions.cpp).
     if filler.sparse < -1 or (filler.sparse >= 0 and filler.sparse > shape[0]):
-        return f"sparse: {filler.sparse} of {shape[0]} outputs; expected -1 to {shape[0]}"
+        return (
+            f"sparse: {filler.sparse} of {counted(shape[0], 'output')}; expected -1 to {shape[0]}"
+        )
     if filler.type == "uniform" and not filler.min <= filler.max:
         return f"uniform from {filler.min:g} to {filler.max:g}; expected min <= max"
     if filler.type == "gaussian" and not filler.std > 0:
@@ -118,7 +121,7 @@ def fill(filler: Filler, shape: Shape, seed: int, key: str) -> Iterator[NDArray[
     count = math.prod(shape)
     if filler.type == "positive_unitball":
         row = max(_AT_ONCE, math.prod(shape[1:]))
-        with Claim(24 * row, f"{key}: a row of {math.prod(shape[1:])} values"):
+        with Claim(24 * row, f"{key}: a row of {counted(math.prod(shape[1:]), 'value')}"):
             yield from _unit_rows(random, shape)
     elif filler.type == "bilinear":
         from netsurgery.surgery.edit.filters import bilinear

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.formats.blob import StoredBlob
 from netsurgery.formats.weights import WeightsBlob
+from netsurgery.io.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,7 @@ def distance(first: WeightsBlob, second: WeightsBlob) -> BlobDistance | None:
     The shapes may differ, the counts must not. Raises CaffemodelError where a file has changed.
     """
     if first.count != second.count:
-        raise ValueError(f"{first.count} numbers against {second.count}")
+        raise ValueError(f"{counted(first.count, 'number')} against {second.count}")
     import numpy as np
 
     squares, most, unlike = 0.0, 0.0, 0

@@ -9,6 +9,7 @@ from typing import Any
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Shape
 from netsurgery.net.state import NetState
 
@@ -109,7 +110,7 @@ class Check(ShortRepr):
 
     def __str__(self) -> str:
         counts = [(level, self.count(level)) for level in LEVELS]
-        parts = [f"{count} {level}{'s' * (count > 1)}" for level, count in counts if count]
+        parts = [counted(count, level) for level, count in counts if count]
         if self.ok:
             parts.insert(0, "no error")
         fits = {None: "", True: "; the weights fit", False: "; the weights do not fit"}

@@ -12,6 +12,7 @@ from netsurgery.formats.blob import Shape
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 from netsurgery.surgery.difference.compare import LayerDifference, NetDifference
 from netsurgery.surgery.difference.fields import FieldChange
 
@@ -128,8 +129,8 @@ class Comparison(ShortRepr):
     def __str__(self) -> str:
         net = self.net
         if self.same:
-            params = f"; {len(self.params)} params equal" if self.params else ""
-            return f"no difference: {len(net.matched)} layers{params}"
+            params = f"; {counted(len(self.params), 'param')} equal" if self.params else ""
+            return f"no difference: {counted(len(net.matched), 'layer')}{params}"
         counts = {
             "added": len(net.added),
             "removed": len(net.removed),

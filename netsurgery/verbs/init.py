@@ -21,6 +21,7 @@ from netsurgery.io.files import OutputFile, Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT, check_outputs
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shared_params import Param
@@ -177,8 +178,7 @@ class Initialization(OpenResult):
     def __str__(self) -> str:
         count, layers = len(self.params), len({param.layer for param in self.params})
         text = (
-            f"{count} param{'s' * (count != 1)} of {layers} layer{'s' * (layers != 1)} filled "
-            f"with seed {self.seed}"
+            f"{counted(count, 'param')} of {counted(layers, 'layer')} filled with seed {self.seed}"
         )
         return f"{text}; wrote {self.written[0]}" if self.written else text
 

@@ -14,6 +14,7 @@ from netsurgery.formats.weights import WeightsFile, WeightsLayer, open_weights
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.size import AnySize, as_size
+from netsurgery.io.wording import counted
 from netsurgery.net.cost import NUMBER_BYTES, Total, total
 from netsurgery.net.field import fields
 from netsurgery.net.layer_table import LayerSummary, summarize
@@ -258,7 +259,8 @@ def _sized_input(net: NetDefinition, size: NewInputSize) -> NetInput:
     candidates = images if len(size.dims) <= 2 and images else list(net.inputs)
     if len(candidates) > 1:
         raise NetError(
-            f"{net.prototxt.path}: the net has {len(net.inputs)} inputs, {names}; say whose size "
+            f"{net.prototxt.path}: the net has {counted(len(net.inputs), 'input')}, "
+            f"{names}; say whose size "
             f"it is, as in {candidates[0].name}={shape_text(size.dims)}"
         )
     return candidates[0]

@@ -12,6 +12,7 @@ from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
 from netsurgery.io.terminal import joined
+from netsurgery.io.wording import counted, plural
 from netsurgery.net.cost import Total
 from netsurgery.net.field import ReceptiveField
 from netsurgery.net.layer_table import LayerSummary, layer_table
@@ -162,8 +163,8 @@ class Inspection(ShortRepr):
         some = any(layer.params is None for layer in self.layers)
         count = len(self.layers)
         parts = [
-            f"{count} layer{'s' * (count != 1)}",
-            f"{'at least ' * some}{self.total.params:,} params "
+            counted(count, "layer"),
+            f"{'at least ' * some}{counted(self.total.params, 'param', ',')} "
             f"({size_text(self.total.param_memory)})",
         ]
         if self.prototxt is not None:
@@ -197,7 +198,7 @@ class Inspection(ShortRepr):
         for each in self.unknown:
             yield f"no shape of {joined([repr(blob) for blob in each.blobs])}: {each.reason}"
         missing, extra = (
-            f"layer{'s' * (len(names) > 1)} {joined([repr(name) for name in names])}"
+            f"{plural('layer', len(names))} {joined([repr(name) for name in names])}"
             for names in (self.missing, self.extra)
         )
         if self.missing:
@@ -208,7 +209,7 @@ class Inspection(ShortRepr):
             net, model = (_shapes(shapes) for shapes in (mismatch.net, mismatch.model))
             yield f"params of layer {mismatch.layer!r}: {net} in the net, {model} in the model"
         if len(self.differing) > _SHOWN:
-            yield f"params of {len(self.differing) - _SHOWN} more layers differ"
+            yield f"params of {counted(len(self.differing) - _SHOWN, 'more layer')} differ"
 
 
 #: How many of the layers whose params differ are described.

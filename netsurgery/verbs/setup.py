@@ -21,7 +21,7 @@ from netsurgery.io.files import Outputs
 from netsurgery.io.folders import check_output_folder, output_folders
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net.state import TEST, NetState
 from netsurgery.open_net.arguments import AnyPath
 
@@ -189,7 +189,10 @@ def setup(
         names = None if base.labels is None else load_labels(base.labels)
         expected = _numbers(classes, names, mapper)
         if not pictures or len(pictures) != len(expected):
-            raise NetError(f"{len(pictures)} pictures of {len(expected)} classes; give as many")
+            raise NetError(
+                f"{counted(len(pictures), 'picture')} of "
+                f"{counted(len(expected), 'class')}; give as many"
+            )
         candidates = _candidates(base, mean, preprocess, mapper.source.channels)
         texts = {name: each.to_toml(path.parent) for name, each in candidates.items()}
         # At the size of the old input a converted net is the classifier.
@@ -322,7 +325,7 @@ def _standing(trial: Trial) -> str:
     """How far a preset has the classes first."""
     count = len(trial.answers)
     if count > 1:
-        return f"the class is first in {trial.right} of {count} pictures"
+        return f"the class is first in {trial.right} of {counted(count, 'picture')}"
     answer = trial.answers[0]
     place = "first" if answer.rank == 1 else f"at place {answer.rank}"
     return f"the class is {place} (probability {answer.probability:.2g})"

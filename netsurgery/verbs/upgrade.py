@@ -21,6 +21,7 @@ from netsurgery.io.reader import Reader
 from netsurgery.io.table import Column, Table
 from netsurgery.io.targets import STDOUT, check_outputs
 from netsurgery.io.terminal import print_text
+from netsurgery.io.wording import counted
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.open_result import OpenResult
 
@@ -170,7 +171,7 @@ class Upgrade(OpenResult):
 
     def __str__(self) -> str:
         count = len(self.steps)
-        done = f"{count} step{'s' * (count != 1)}" if count else "already up to date"
+        done = counted(count, "step") if count else "already up to date"
         text = f"{self.kind} of {self.generation}: {done}"
         return f"{text}; wrote {self.written[0]}" if self.written else text
 

@@ -16,6 +16,7 @@ from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.settings import Settings
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs, why_no_input, with_own_shapes
 from netsurgery.net.net import Layer, NetDefinition, NetInput, Shape
@@ -102,7 +103,7 @@ def make_samples(
     several = _several(images)
     count = int(not several) if random is None else random
     if count < 0 or not (several or count):
-        raise NetError(f"{count} times random numbers: expected 1 or more, or a picture")
+        raise NetError(f"{counted(count, 'time')} random numbers: expected 1 or more, or a picture")
     if not several:
         return Samples(random=count, seed=seed)
     from netsurgery.maps.any_picture import as_picture
@@ -129,7 +130,8 @@ def _several(images: AnyPicture | Iterable[AnyPicture]) -> list[tuple[AnyPicture
 def _picture_input(net: NetDefinition, shapes: Mapping[str, Shape]) -> tuple[str, Shape]:
     if len(shapes) != 1:
         raise NetError(
-            f"{net.prototxt.path}: the net has {len(shapes)} inputs, {', '.join(shapes)}; "
+            f"{net.prototxt.path}: the net has "
+            f"{counted(len(shapes), 'input')}, {', '.join(shapes)}; "
             "a picture can be fed to one only; compare with random numbers"
         )
     return next(iter(shapes.items()))
@@ -201,7 +203,7 @@ def _alike(a: Shape, b: Shape) -> bool:
 
 
 def _counted(net: NetDefinition) -> str:
-    return f"{len(net.inputs)} input{'' if len(net.inputs) == 1 else 's'}"
+    return counted(len(net.inputs), "input")
 
 
 _MOVING = (Values.KEPT, Values.PASSED, Values.MOVED)

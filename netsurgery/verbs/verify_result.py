@@ -13,6 +13,7 @@ from netsurgery.engines.contract import engine_record
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import ShortRepr
 from netsurgery.io.table import Column, Table
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Shape
 from netsurgery.verbs.array_difference import Difference
 from netsurgery.verbs.diff_result import ParamDifference
@@ -280,7 +281,7 @@ class Verification(ShortRepr):
 
     def _samples(self) -> str:
         kinds = (self.pictures, "picture"), (self.random, "random input")
-        return " and ".join(f"{count} {kind}{'s' * (count > 1)}" for count, kind in kinds if count)
+        return " and ".join(counted(count, kind) for count, kind in kinds if count)
 
     @property
     def conditions(self) -> str:
@@ -381,7 +382,8 @@ def _verified_lines(record: Mapping[str, Any]) -> Iterator[str]:
     for each in record["maps"]:
         reasons, name = each["inexact_because"], each["new_blob"]
         agree = (
-            f"has each window's top class in {each['top_class_agrees']} of {each['cells']} cells"
+            f"has each window's top class in {each['top_class_agrees']} of "
+            f"{counted(each['cells'], 'cell')}"
         )
         if reasons:
             yield f"not verified: map {name} {agree} (not meant to be equal: {reasons[0]})"

@@ -184,8 +184,8 @@ def test_a_faulty_layer_of_a_fork_is_reported_once_with_the_reason(
     Path("n.prototxt").write_text(NET.split("\n")[1] + fork + "".join(behind))
     assert init() == 1
     assert capsys.readouterr().err == (
-        "error: n.prototxt: layer 's' (ShuffleChannel): 3 channels do not fall into 2 groups; "
-        "layer 'n' (Normalize): norm_param has a field wrong, which is not known and "
+        "error: n.prototxt: layer 's' (ShuffleChannel): 3 channels cannot be divided into 2 "
+        "groups; layer 'n' (Normalize): norm_param has a field wrong, which is not known and "
         "may change everything after it; remove it if it changes nothing\n"
     )
 

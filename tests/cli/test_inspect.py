@@ -376,7 +376,7 @@ def test_usage(capsys: pytest.CaptureFixture[str], digits: tuple[str, str], writ
     both = "error: expected one prototxt, one caffemodel or one of each; found"
     two = f"{both} 2 prototxts and 0 caffemodels{tip}"
     assert refused(capsys, digits[0], digits[0], code=2) == two
-    two = f"{both} 1 prototxts and 2 caffemodels{tip}"
+    two = f"{both} 1 prototxt and 2 caffemodels{tip}"
     assert refused(capsys, *digits, digits[1], code=2) == two
     useless = "does nothing without a"
     for words in (["--field"], ["--size", "3"], ["--phase", "TEST"], ["--param", "a", "--level=1"]):

@@ -217,7 +217,7 @@ def test_params_for_a_layer_that_has_none_are_refused_as_by_caffe(
     model.write_bytes(weights + delimited(100, delimited(1, b"r") + slope))
     with pytest.raises(EngineFailed, match=r"Incompatible number of blobs for layer r "):
         caffe_engine.load(prototxt, model, partial=True)
-    message = f"layer 'r' (ReLU): {model} has 1 params for it, expected 0"
+    message = f"layer 'r' (ReLU): {model} has 1 param for it, expected 0"
     with pytest.raises(NetError) as caught:
         open_engine(EngineOptions()).load(prototxt, model)
     assert str(caught.value) == message

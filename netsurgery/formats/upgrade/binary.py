@@ -34,6 +34,7 @@ from netsurgery.formats.upgrade.wire_fields import (
 )
 from netsurgery.io.segments import FileRange, FileSource, Segment
 from netsurgery.io.wire import Wire, WireField, WireReader, delimited, packed_varints, tag
+from netsurgery.io.wording import counted
 
 __all__ = ["BinaryUpgrade", "Outline", "check_upgraded", "plan_binary_upgrade"]
 
@@ -257,9 +258,9 @@ def _input_layer(net: _Net, generation: str) -> tuple[bytes, list[UpgradeStep]]:
     if shapes and generation == "V0":
         raise net.reader.error("input_shape in a V0 net, where Caffe does not read it", at)
     if shapes and len(shapes) < len(names):
-        raise net.reader.error(f"{len(shapes)} input_shape for {len(names)} inputs", at)
+        raise net.reader.error(f"{len(shapes)} input_shape for {counted(len(names), 'input')}", at)
     if dims and not shapes and len(dims) < _DIMS * len(names):
-        what = f"{len(dims)} input_dim for {len(names)} inputs; each takes four"
+        what = f"{len(dims)} input_dim for {counted(len(names), 'input')}; each takes four"
         raise net.reader.error(what, at)
     listed = ", ".join(map(repr, names))
     if not shapes and not dims:

@@ -24,6 +24,7 @@ from netsurgery.formats.upgrade.splices import (
     trailing,
 )
 from netsurgery.formats.upgrade.v1 import v1_type
+from netsurgery.io.wording import counted
 
 __all__ = [
     "DATA_PARAMS",
@@ -46,10 +47,11 @@ def check_inputs(root: Message) -> None:
     for name in names:
         name.as_string()
     if shapes and len(shapes) < len(names):
-        raise shapes[0].error(f"{len(shapes)} input_shape for {len(names)} inputs")
+        raise shapes[0].error(f"{len(shapes)} input_shape for {counted(len(names), 'input')}")
     if names and dims and not shapes and len(dims) < _DIMS * len(names):
         raise root.source.error(
-            f"{len(dims)} input_dim for {len(names)} inputs; each takes four", dims[0].start
+            f"{len(dims)} input_dim for {counted(len(names), 'input')}; each takes four",
+            dims[0].start,
         )
     for dim in root.scalars("input_dim"):
         dim.as_int(-(2**31), 2**31 - 1)
@@ -157,7 +159,7 @@ def input_steps(listed: str, names: int, shapes: int, dims: int) -> list[Upgrade
         what = "input_dim beside input_shape is left out, as Caffe leaves it out"
         steps.append(UpgradeStep(None, what, ("input_dim",)))
     elif shapes > names or dims > _DIMS * names:
-        what = f"shapes beyond those of the {names} inputs are left out"
+        what = f"shapes beyond those of the {counted(names, 'input')} are left out"
         steps.append(UpgradeStep(None, what, (field,)))
     return steps
 

@@ -15,6 +15,7 @@ from netsurgery.formats.caffemodel_write import plain_blob
 from netsurgery.formats.upgrade.splices import UpgradeStep
 from netsurgery.io.segments import Bytes, FileRange, FileSource, Segment, segments_length
 from netsurgery.io.wire import FIELD_MEMORY, Wire, WireField, WireReader, header, tag
+from netsurgery.io.wording import counted
 
 __all__ = [
     "COUNTED",
@@ -117,7 +118,7 @@ def plain_step(layer: str, fields: Iterable[WirePart]) -> list[UpgradeStep]:
     count = sum(each.plain is not None for each in fields)
     if not count:
         return []
-    what = f"raw_data of {count} blob{'s' * (count > 1)} (NVIDIA's Caffe) becomes data"
+    what = f"raw_data of {counted(count, 'blob')} (NVIDIA's Caffe) becomes data"
     return [UpgradeStep(layer, what, ("raw_data",), "raw_data", "data")]
 
 

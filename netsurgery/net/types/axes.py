@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.formats.textformat import Message
+from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 
 __all__ = ["axis_of", "cut_axis"]
@@ -12,7 +13,7 @@ def axis_of(layer: Layer, message: Message, shape: Shape, default: int, name: st
     """The axis that `message` names, counted from the front; raises where there is none."""
     axis = message.integer(name, default, -(2**31))
     if not -len(shape) <= axis < len(shape):
-        raise layer.error(f"{name} {axis} of a blob with {len(shape)} axes")
+        raise layer.error(f"{name} {axis} of a blob with {counted(len(shape), 'axis')}")
     return axis % len(shape)  # as Blob::CanonicalAxisIndex: -1 is the last
 
 

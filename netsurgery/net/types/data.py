@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from netsurgery.formats.textformat import Message
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
@@ -108,7 +109,7 @@ def _dummy_data(layer: Layer, bottoms: list[Shape]) -> Result:
     if len(shapes) == 1:
         shapes *= len(layer.tops)
     if len(shapes) != len(layer.tops):
-        raise layer.error(f"{len(shapes)} shapes for {len(layer.tops)} tops")
+        raise layer.error(f"{counted(len(shapes), 'shape')} for {counted(len(layer.tops), 'top')}")
     return shapes, []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import as_image, free, images
@@ -110,7 +111,8 @@ def _position_sensitive(layer: Layer, bottoms: list[Shape]) -> Result:
     channels = images(layer, bottoms[0])[1]
     if channels != outputs * size**2:
         raise layer.error(
-            f"{channels} channels; expected {outputs * size**2}, output_dim x group_size^2"
+            f"{counted(channels, 'channel')}; expected {outputs * size**2}, "
+            "output_dim x group_size^2"
         )
     return [(_count(layer, bottoms[1]), outputs, size, size)], []
 

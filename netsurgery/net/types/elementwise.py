@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -110,7 +111,9 @@ def _eltwise_in_place(layer: Layer) -> InPlace:
 
 def _axpy(layer: Layer, bottoms: list[Shape]) -> Result:
     if len(bottoms) != 3:
-        raise layer.error(f"{len(bottoms)} bottoms; expected a factor for each channel, x and y")
+        raise layer.error(
+            f"{counted(len(bottoms), 'bottom')}; expected a factor for each channel, x and y"
+        )
     factor, x, y = bottoms
     if x != y or factor[:2] != x[:2] or any(dim != 1 for dim in factor[2:]):
         raise layer.error(f"bottoms of {factor}, {x} and {y}; expected N x C, and two alike")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from netsurgery.formats.textformat import Message
+from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.record import ParamSpecs, Result
 
@@ -46,14 +47,16 @@ def free(layer: Layer, blobs: ParamSpecs) -> int:
 def images(layer: Layer, shape: Shape) -> Shape:
     """`shape`, which must be N x C x H x W."""
     if len(shape) != 4:
-        raise layer.error(f"its bottom has {len(shape)} axes; expected N x C x H x W")
+        raise layer.error(f"its bottom has {counted(len(shape), 'axis')}; expected N x C x H x W")
     return shape
 
 
 def as_image(layer: Layer, shape: Shape) -> Shape:
     """`shape` with ones after it, N x C x H x W, as a Blob's num() ... width() have it."""
     if not 2 <= len(shape) <= 4:
-        raise layer.error(f"its bottom has {len(shape)} axes; expected N x C, and at most H x W")
+        raise layer.error(
+            f"its bottom has {counted(len(shape), 'axis')}; expected N x C, and at most H x W"
+        )
     return (*shape, *[1] * (4 - len(shape)))
 
 

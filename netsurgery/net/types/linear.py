@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -60,7 +61,9 @@ def _depthwise(layer: Layer, bottoms: list[Shape]) -> Result:
     for name in ("group", "num_output"):
         count = message.integer(name, channels, 1)
         if count != channels:
-            raise layer.error(f"{name} {count}; a depthwise one of {channels} channels has as many")
+            raise layer.error(
+                f"{name} {count}; a depthwise one of {counted(channels, 'channel')} has as many"
+            )
     window = conv_window(layer, 2)
     tops = [(*b[:2], *window.convolved(b[2:])) for b in bottoms]
     return tops, [(channels, 1, *window.kernel), *bias(message, channels)]
@@ -91,7 +94,8 @@ def _outputs(layer: Layer, bottoms: list[Shape], axis: int) -> tuple[int, int]:
     outputs, group = num_output(layer, message), message.integer("group", 1, 1)
     if channels % group or outputs % group:
         raise layer.error(
-            f"group {group} does not divide both its {channels} channels and its {outputs} outputs"
+            f"group {group} does not divide both its {counted(channels, 'channel')} and "
+            f"its {counted(outputs, 'output')}"
         )
     return outputs, group
 

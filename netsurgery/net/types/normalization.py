@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of
@@ -117,7 +118,7 @@ def _operand(layer: Layer, field: str, bottoms: list[Shape]) -> list[Shape]:
     axes = message.integer("num_axes", 1, -1)
     end = len(bottoms[0]) if axes == -1 else axis + axes
     if end > len(bottoms[0]):
-        raise layer.error(f"num_axes {axes} from axis {axis} of {len(bottoms[0])} axes")
+        raise layer.error(f"num_axes {axes} from axis {axis} of {counted(len(bottoms[0]), 'axis')}")
     return [bottoms[0][axis:end]]
 
 
@@ -160,7 +161,7 @@ def _one_axis(layer: Layer, field: str) -> None:
 def _mvn(layer: Layer, bottoms: list[Shape]) -> Result:
     (shape,) = bottoms[:1]
     if len(shape) > 4:
-        raise layer.error(f"its bottom has {len(shape)} axes; MVN takes at most 4")
+        raise layer.error(f"its bottom has {counted(len(shape), 'axis')}; MVN takes at most 4")
     # mvn_layer.cpp reshapes by num(), channels(), height() and width(): to four axes always.
     return [(*shape, *[1] * (4 - len(shape)))], []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -33,7 +34,9 @@ __all__ = ["POOLING", "TYPES"]
 def _pooling(layer: Layer, bottoms: list[Shape]) -> Result:
     (shape,) = bottoms[:1]
     if len(shape) != 4:
-        raise layer.error(f"its bottom has {len(shape)} axes; pooling takes N x C x H x W")
+        raise layer.error(
+            f"its bottom has {counted(len(shape), 'axis')}; pooling takes N x C x H x W"
+        )
     window = pool_window(layer, shape[2:])
     return [(*shape[:2], *pool_out(layer, window, shape[2:]))] * len(layer.tops), []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -26,7 +27,8 @@ def _reorg(layer: Layer, bottoms: list[Shape]) -> Result:
     (batch, channels, height, width), (stride, back) = images(layer, bottoms[0]), reorg(layer)
     if channels % stride**2:
         raise layer.error(
-            f"{channels} channels do not fall into {shape_text((stride, stride))} parts"
+            f"{counted(channels, 'channel')} cannot be divided into "
+            f"{shape_text((stride, stride))} parts"
         )
     if back:
         return [(batch, channels // stride**2, height * stride, width * stride)], []
@@ -81,7 +83,9 @@ def paddings(layer: Layer, axes: int) -> list[tuple[int, int]]:
     """What Pad puts before and after each axis."""
     each = [size.as_int(0) for size in layer.param("pad_param").scalars("paddings")]
     if len(each) != 2 * axes:
-        raise layer.error(f"{len(each)} paddings for {axes} axes; expected two for each")
+        raise layer.error(
+            f"{counted(len(each), 'padding')} for {counted(axes, 'axis')}; expected two for each"
+        )
     return list(zip(each[::2], each[1::2], strict=True))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -83,7 +84,7 @@ def _crop(layer: Layer, bottoms: list[Shape]) -> Result:
     shape, like = bottoms
     axis = axis_of(layer, layer.param("crop_param"), shape, 2)
     if len(like) < len(shape):
-        raise layer.error(f"its bottoms have {len(shape)} and {len(like)} axes")
+        raise layer.error(f"its bottoms have {len(shape)} and {counted(len(like), 'axis')}")
     for index, start in enumerate(crop_offsets(layer, axis, len(shape)), axis):
         end = start + like[index]
         if end > shape[index]:
@@ -95,7 +96,10 @@ def crop_offsets(layer: Layer, axis: int, axes: int) -> list[int]:
     """Where each of the axes cropped, of `axis` and those after it, begins."""
     offsets = [offset.as_int(0) for offset in layer.param("crop_param").scalars("offset")] or [0]
     if len(offsets) not in (1, axes - axis):
-        raise layer.error(f"{len(offsets)} offsets for {axes - axis} axes from axis {axis} on")
+        raise layer.error(
+            f"{counted(len(offsets), 'offset')} for "
+            f"{counted(axes - axis, 'axis')} from axis {axis} on"
+        )
     return offsets * (axes - axis) if len(offsets) == 1 else offsets
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import prod
 
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -138,13 +139,16 @@ def _slice(layer: Layer, bottoms: list[Shape]) -> Result:
     count = len(layer.tops)
     if not points:
         if not count or shape[axis] % count:
-            what = "channels" if axis == 1 else f"numbers on axis {axis}"
-            raise layer.error(f"{shape[axis]} {what} do not fall into {count} equal tops")
+            noun = "channel" if axis == 1 else "number"
+            what = counted(shape[axis], noun) + ("" if axis == 1 else f" on axis {axis}")
+            raise layer.error(f"{what} cannot be divided into {counted(count, 'equal top')}")
         points = [shape[axis] // count * i for i in range(1, count)]
     edges = [0, *points, shape[axis]]
     sizes = [b - a for a, b in pairwise(edges)]
     if len(sizes) != count or min(sizes) <= 0:
-        raise layer.error(f"slice points {points} do not cut {shape[axis]} into {count} tops")
+        raise layer.error(
+            f"slice points {points} do not cut {shape[axis]} into {counted(count, 'top')}"
+        )
     return [with_size(shape, axis, size) for size in sizes], []
 
 
@@ -168,7 +172,7 @@ def _reshape(layer: Layer, bottoms: list[Shape]) -> Result:
     axes = message.integer("num_axes", -1, -1)
     end = len(shape) if axes == -1 else start + axes
     if not 0 <= start <= end <= len(shape):
-        raise layer.error(f"axes {start} to {end} of a blob with {len(shape)} axes")
+        raise layer.error(f"axes {start} to {end} of a blob with {counted(len(shape), 'axis')}")
     target = [dim.as_int(-1, 2**31 - 1) for dim in dims]
     for i, dim in enumerate(target):
         if dim == 0:
@@ -181,10 +185,12 @@ def _reshape(layer: Layer, bottoms: list[Shape]) -> Result:
     if -1 in target:
         known = prod(dim for dim in target if dim != -1)
         if not known or rest % known:
-            raise layer.error(f"{rest} elements do not fall into {known}")
+            raise layer.error(f"{counted(rest, 'element')} cannot be divided into {known}")
         target[target.index(-1)] = rest // known
     if prod(target) != rest:
-        raise layer.error(f"{prod(shape)} elements cannot become {(*shape[:start], *target)}")
+        raise layer.error(
+            f"{counted(prod(shape), 'element')} cannot become {(*shape[:start], *target)}"
+        )
     return [(*shape[:start], *target, *shape[end:])], []
 
 
@@ -216,7 +222,7 @@ def transposition(layer: Layer, axes: int) -> tuple[int, ...]:
     """The axes of the bottom in their new order: CTPN names all of them."""
     named = [dim.as_int(0, axes - 1) for dim in layer.param("transpose_param").scalars("dim")]
     if sorted(named) != list(range(axes)):
-        raise layer.error(f"dim {named}; expected each of the {axes} axes once")
+        raise layer.error(f"dim {named}; expected each axis from 0 to {axes - 1} once")
     return tuple(named)
 
 
@@ -229,7 +235,9 @@ def _shuffle(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("shuffle_channel_param")
     group, channels = message.integer("group", 1, 1), images(layer, bottoms[0])[1]
     if channels % group:
-        raise layer.error(f"{channels} channels do not fall into {group} groups")
+        raise layer.error(
+            f"{counted(channels, 'channel')} cannot be divided into {counted(group, 'group')}"
+        )
     return [bottoms[0]], []
 
 

@@ -8,7 +8,7 @@ from math import prod
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, ShapesAt, has_rule
@@ -62,7 +62,8 @@ def fork_layers(net: NetDefinition) -> list[str]:
             continue
         notes.append(
             f"layer {layer.name!r} is {record.origin}'s {layer.type}, with "
-            f"{len(types.params(layer) or ())} params, which {own.origin} does not load: it is "
+            f"{counted(len(types.params(layer) or ()), 'param')}, which "
+            f"{own.origin} does not load: it is "
             "kept as it is"
         )
     return notes

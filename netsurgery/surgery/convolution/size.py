@@ -12,7 +12,7 @@ from math import ceil, prod
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.field import fields
 from netsurgery.net.net import MAX_DIM, Layer, NetDefinition, NetInput, Shape
@@ -126,7 +126,7 @@ def _note_unresized(net: NetDefinition, layer: Layer, target: TargetSize) -> lis
 
 def _too_many(net: NetDefinition, driving: list[NetInput], target: TargetSize) -> list[str]:
     """What to say where more inputs lead to what is converted than sizes are worked out for."""
-    many = f"{len(driving)} inputs lead to what is converted"
+    many = f"{counted(len(driving), 'input')} lead to what is converted"
     most = f"sizes are worked out for at most {_MOST_INPUTS}"
     if target != TargetSize():
         raise SurgeryError(

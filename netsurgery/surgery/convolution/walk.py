@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.order import Order, Orders, as_map, is_natural, is_permuted
@@ -32,10 +33,7 @@ __all__ = ["analyze"]
 def analyze(
     net: NetDefinition, chosen: Sequence[Layer], shapes: Shapes, poolings: Poolings
 ) -> Analysis:
-    """Walk the net.
-
-    chosen: the InnerProduct layers to convert, and the global poolings to make windows.
-    """
+    """Walk the net. chosen: InnerProduct layers to convert, global poolings to make windows."""
     analysis = Analysis(gates=poolings.gates, products=poolings.products)
     for declared in net.inputs:
         analysis.roots[declared.name] = frozenset({declared.name})
@@ -220,7 +218,7 @@ class _Walk:
 
     def why_no_kernel(self, layer: Layer) -> Refusal | None:
         if len(layer.bottoms) != 1:
-            return Refusal(layer.name, f"{len(layer.bottoms)} bottoms, expected one")
+            return Refusal(layer.name, f"{counted(len(layer.bottoms), 'bottom')}, expected one")
         (bottom,) = layer.bottoms
         shape = self.shapes.blobs.get(bottom)
         if shape is None:

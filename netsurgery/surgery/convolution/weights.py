@@ -15,7 +15,7 @@ from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, WeightsLayer, numbers
 from netsurgery.io.wire import Wire, delimited, varint_field
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.param_fit import ParamMismatch
@@ -69,7 +69,7 @@ def match_weights(plan: ConvolutionPlan, model: NetWithWeights) -> WeightsMatch:
         if move.layer not in model.stored:
             continue
         if names.count(move.layer) > 1:
-            many = f"the model has {names.count(move.layer)} layers of that name"
+            many = f"the model has {counted(names.count(move.layer), 'layer')} of that name"
             refusals.append(Refusal(move.layer, many))
         elif move.layer in fit.mismatches:
             reasons = fit.mismatches[move.layer].reasons()

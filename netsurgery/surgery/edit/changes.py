@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.surgery.difference.fields import FieldChange, field_changes, field_tree
 
@@ -58,7 +59,7 @@ class ParamChange:
         elif self.changed is None:
             change = f"{shape_text(self.shape)} -> {shape_text(self.new_shape)}"
         else:
-            change = f"{self.changed} of {prod(self.shape)} values change"
+            change = f"{self.changed} of {counted(prod(self.shape), 'value')} change"
         return f"{self.layer}[{self.index}]", f"{change}{f' ({self.what})' if self.what else ''}"
 
     def to_json(self) -> dict[str, Any]:

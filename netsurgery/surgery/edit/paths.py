@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer
@@ -232,8 +233,9 @@ def _grouped(follow: Follower, layer: Layer, inputs: Cut | None, outputs: Cut | 
         if groups is None:
             raise follow.refusal(
                 layer,
-                f"has {group} groups of {size} {('inputs', 'outputs')[side]}, which would neither "
-                "stay equal in size nor go whole",
+                f"has {counted(group, 'group')} of "
+                f"{counted(size, ('input', 'output')[side])}, "
+                "which would neither stay equal in size nor go whole",
             )
         for blob in blobs[1 - side]:
             follow.put(blob, Cut(axis, expand(groups, opposite // group), opposite), layer)
@@ -313,7 +315,7 @@ def _shuffled(follow: Follower, layer: Layer) -> None:
             rows = reorder(cut.rows, cut.old, group) if cut.axis == 1 else None
             if rows is None:
                 left = f"{len(cut.rows)} of {cut.old}"
-                raise follow.refusal(layer, f"shuffles {group} groups; {left} are left")
+                raise follow.refusal(layer, f"shuffles {counted(group, 'group')}; {left} are left")
             follow.put(end, replace(cut, rows=rows), layer)
 
 
@@ -339,7 +341,7 @@ def _ranked(follow: Follower, layer: Layer) -> None:
     best = message.integer("top_k", 1, 1)
     # Caffe would abort: top_k is at most the size of the axis (argmax_layer.cpp).
     if best > len(cut.rows):
-        what = f"layer {layer.name!r} wants the best {best} of {len(cut.rows)} outputs"
+        what = f"layer {layer.name!r} wants the best {best} of {counted(len(cut.rows), 'output')}"
         raise refusal(follow.seed.name, what)
     follow.put(follow.tops(layer)[0], Cut(-1, (), 0, layer.name), layer)
 

@@ -14,6 +14,7 @@ from netsurgery.errors import CaffemodelError, FormatError, NetError, SurgeryErr
 from netsurgery.formats.caffemodel_new import NewLayer
 from netsurgery.formats.caffemodel_write import LayerChange
 from netsurgery.io.short_repr import ShortRepr
+from netsurgery.io.wording import counted
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.write_weights import ModelChange
@@ -69,9 +70,9 @@ class EditPlan(ShortRepr):
             "field": len({(at, f.path) for step in self.steps for at, f in step.fields}),
             "layer": len({event.layer for step in self.steps for event in step.layers}),
         }
-        things = [f"{n} {word}{'s' * (n != 1)}" for word, n in counts.items() if n]
+        things = [counted(n, word) for word, n in counts.items() if n]
         count = len(self.steps)
-        return f"{count} operation{'s' * (count != 1)}: {', '.join(things) or 'nothing'} changed"
+        return f"{counted(count, 'operation')}: {', '.join(things) or 'nothing'} changed"
 
 
 def plan_edit(model: NetWithWeights, operations: Sequence[str]) -> EditPlan:

@@ -16,6 +16,7 @@ from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.textformat import Edits
 from netsurgery.formats.weights import WeightsLayer, stored_shape
 from netsurgery.io.memory import Claim, empty
+from netsurgery.io.wording import counted
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -159,7 +160,7 @@ class EditSession:
         """The layer's params in the model. Raises SurgeryError where it has none, or twice."""
         copies = self.model.copies.get(name, ())
         if len(copies) != 1:
-            count = f"the model has {len(copies)} layers of that name"
+            count = f"the model has {counted(len(copies), 'layer')} of that name"
             lacking = self.model.another_net() or "the model has no params for it"
             raise refusal(name, count if copies else lacking)
         return copies[0]
@@ -225,7 +226,9 @@ class EditSession:
                 array = _copied(layer, index, values)
             bad = int(array.size - np.count_nonzero(np.isfinite(array)))
             if bad:
-                raise refusal(layer, f"{bad} values of its param {index} would be NaN or infinite")
+                raise refusal(
+                    layer, f"{counted(bad, 'value')} of its param {index} would be NaN or infinite"
+                )
             new[layer, index] = array
         for (_, index), array in new.items():
             owner = self.net.sharing.owner((layer, index))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Shape
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _spelled_out(group: Index, sizes: list[int]) -> list[int | slice]:
         raise SurgeryError("two ... in one pair of brackets")
     missing = len(sizes) - len(items)
     if missing < 0:
-        raise SurgeryError(f"{len(items)} indices for {len(sizes)} axes")
+        raise SurgeryError(f"{counted(len(items), 'index')} for {counted(len(sizes), 'axis')}")
     at = group.index(...) if dots else len(items)
     return [*items[:at], *[slice(None)] * missing, *items[at:]]
 

@@ -21,7 +21,7 @@ from math import prod
 from netsurgery.formats.textformat import Scalar
 from netsurgery.formats.weights import WeightsBlob
 from netsurgery.io.shape_text import shape_text
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_field, unknown_fields
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -115,7 +115,7 @@ def _doubles(model: NetWithWeights) -> Iterator[Refusal]:
 def _more_than_one(names: Sequence[str], path: str) -> Iterator[Refusal]:
     for name, count in Counter(names).items():
         if count > 1:
-            yield Refusal(name, f"{path} has {count} layers of that name")
+            yield Refusal(name, f"{path} has {counted(count, 'layer')} of that name")
 
 
 def _layer_params(

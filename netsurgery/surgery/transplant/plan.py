@@ -18,7 +18,7 @@ from typing import Any
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.short_repr import ShortRepr
-from netsurgery.io.wording import argument
+from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
 from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
@@ -289,7 +289,7 @@ class _Planner:
                 hint = "" if bare == reason or self.hinted else slice_hint()
                 self.hinted = self.hinted or bool(hint)
                 self._refuse(new.name, Refusal(old.name, f"{bare} (in {new.name!r})", hint))
-        self._drop(old, f"{new.name!r} has {len(new.shapes)} params", start=both)
+        self._drop(old, f"{new.name!r} has {counted(len(new.shapes), 'param')}", start=both)
 
     def share(self) -> None:
         """Give all layers that share a param what is copied to the first of them."""

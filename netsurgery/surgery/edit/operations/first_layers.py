@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer, NetInput, Shape
@@ -91,7 +92,7 @@ def swap_input_channels(work: EditSession, name: str) -> None:
             raise refusal(layer.name, f"it is of type {layer.type}, expected {expected}")
         channels = image_bottom(work, layer)[1]
         if channels != 3:
-            count = f"{channels} channel{'s' * (channels != 1)}"
+            count = counted(channels, "channel")
             raise refusal(layer.name, f"its input has {count}, expected 3")
         if group_of(work.shapes, layer) != 1:
             raise refusal(layer.name, "its channels are in groups, each with filters of its own")

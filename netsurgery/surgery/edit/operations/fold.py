@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import PrototxtError, SurgeryError
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields
 from netsurgery.net.net import Layer
@@ -112,7 +113,9 @@ class _Folding:
         """The layer to fold into. Raises SurgeryError, saying what stands between."""
         work = self.work
         if len(first.bottoms) != 1 or len(first.tops) != 1:
-            raise refusal(first.name, f"it has {len(first.bottoms)} bottoms, expected one")
+            raise refusal(
+                first.name, f"it has {counted(len(first.bottoms), 'bottom')}, expected one"
+            )
         bottom = first.bottoms[0]
         before = work.net.producer(first, bottom)
         # After a layer that was folded this is what took it up, since the text still has both.
@@ -125,7 +128,8 @@ class _Folding:
             )
         if len(target.tops) != 1 or len(target.bottoms) != 1:
             raise refusal(
-                target.name, f"it has {len(target.tops)} tops; only one can be folded into"
+                target.name,
+                f"it has {counted(len(target.tops), 'top')}; only one can be folded into",
             )
         readers = work.net.readers(before, bottom)
         # Two are enough: one of them is not `first`.
@@ -255,7 +259,9 @@ def _vector(work: EditSession, layer: Layer, index: int, size: int) -> Wide:
 
     values = work.peek(layer.name, index)
     if values.size != size:
-        raise refusal(layer.name, f"its param {index} has {values.size} values, expected {size}")
+        raise refusal(
+            layer.name, f"its param {index} has {counted(values.size, 'value')}, expected {size}"
+        )
     return values.reshape(size).astype(np.float64)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.wording import counted
 from netsurgery.surgery.edit.channel_types import group_of
 from netsurgery.surgery.edit.cut_params import edit_as_expected
 from netsurgery.surgery.edit.layer_text import other_phases_read
@@ -119,7 +120,9 @@ def _change(
     image = image_of(work)
     count = image.shape[1] if image.shape is not None else 0
     if count != old:
-        raise SurgeryError(f"the net's input {image.name!r} has {count} channels, expected {old}")
+        raise SurgeryError(
+            f"the net's input {image.name!r} has {counted(count, 'channel')}, expected {old}"
+        )
     for layer in first_layers(work, passing, "the number of its channels"):
         if group_of(work.shapes, layer) != 1:
             raise refusal(layer.name, "its channels are in groups, each with filters of its own")

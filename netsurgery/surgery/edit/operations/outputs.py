@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 
 from netsurgery.errors import SurgeryError
+from netsurgery.io.wording import counted
 from netsurgery.net.net import Layer
 from netsurgery.surgery.edit.channel_types import channel_axis, is_weighted, outputs_of
 from netsurgery.surgery.edit.cut_params import apply_cuts
@@ -49,7 +50,7 @@ def change_outputs(work: EditSession, argument: str) -> None:
     axis, old = _channels(follow, layer)
     cut = Cut(axis, _rows(argument[len(name) + 1 :], old), old)
     if cut.same:
-        work.notes.append(f"all {old} outputs of {name!r} stay as they are")
+        work.notes.append(f"every output of {name!r} stays as it is")
         return
     follow.follow(cut)
     results = set(work.net.outputs)  # before the cut: the net is another one after it
@@ -69,7 +70,9 @@ def _channels(follow: Follower, layer: Layer) -> tuple[int, int]:
     if is_weighted(layer):
         return channel_axis(follow.work.shapes, layer), outputs_of(follow.work.shapes, layer)
     if len(layer.tops) > 1:
-        raise refusal(layer.name, f"it has {len(layer.tops)} tops; name a layer after it")
+        raise refusal(
+            layer.name, f"it has {counted(len(layer.tops), 'top')}; name a layer after it"
+        )
     # Without weights of its own: the cut goes back to the layer that makes the channels.
     shape = follow.shape(follow.tops(layer)[0], layer)
     if len(shape) < 2:

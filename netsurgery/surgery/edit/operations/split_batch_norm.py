@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt, insert_field, quoted, remove_field
 from netsurgery.formats.textformat import Edits, Message, TextField
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.layer import Layer
 from netsurgery.net.types.record import ParamRole
@@ -101,7 +102,9 @@ def _check(work: EditSession, layer: Layer) -> None:
     if work.net.prototxt.layer_names[layer.name] > 1:
         raise refusal(layer.name, "a layer of another phase or stage has its name")
     if len(layer.bottoms) != 1 or len(layer.tops) != 1:
-        raise refusal(layer.name, f"{len(layer.tops)} tops; expected one bottom and one top")
+        raise refusal(
+            layer.name, f"{counted(len(layer.tops), 'top')}; expected one bottom and one top"
+        )
     bottom, top = (work.shapes.blobs.get(blob) for blob in (layer.bottoms[0], layer.tops[0]))
     if bottom != top or bottom is None:
         raise refusal(layer.name, "its top and bottom differ in shape, or that is not known")

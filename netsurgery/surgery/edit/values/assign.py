@@ -15,6 +15,7 @@ from netsurgery.io.memory import Claim
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.npy import read_npy
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.surgery.edit.changes import ParamChange
 from netsurgery.surgery.edit.session import EditSession, refusal
 from netsurgery.surgery.edit.targets import Target, part_of
@@ -51,7 +52,9 @@ def assign(session: EditSession, target: Target, verb: str, value: str) -> None:
         new = np.asarray(values.array).astype(np.float32)
     bad = int(new.size - np.count_nonzero(np.isfinite(new)))
     if bad:
-        raise refusal(target.layer, f"{bad} values of {target.text} would be NaN or infinite")
+        raise refusal(
+            target.layer, f"{counted(bad, 'value')} of {target.text} would be NaN or infinite"
+        )
     # Counted before the view, which is the param itself, gets the new values.
     changed = int(np.count_nonzero(new != view))
     view[...] = new
