@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,58 @@ def test_a_wrong_classes_argument_of_setup() -> None:
             ns.setup(*net, blank, wrong, engine="embedded")  # type: ignore[arg-type]
 
 
+DIGITS = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+
+
+def _by_engine(shape: Any) -> Any:
+    with ns.open_engine("embedded") as engine, engine.load(*map(Path, DIGITS)) as net:
+        net.reshape({"data": shape})
+        return net.inputs["data"]
+
+
+def _by_blob(shape: Any) -> Any:
+    net = ns.Net(*DIGITS)
+    net.blobs["data"].reshape(*shape)
+    return net.blobs["data"].shape
+
+
+def _by_net(shape: Any) -> Any:
+    net = ns.Net(*DIGITS)
+    net.reshape(data=shape)
+    return net.blobs["data"].shape
+
+
+SHAPED: dict[str, Callable[[Any], Any]] = {
+    "reshape of an engine": _by_engine,
+    "reshape of a blob": _by_blob,
+    "reshape of a net": _by_net,
+    "input_shapes of Net": (
+        lambda shape: ns.Net(*DIGITS, input_shapes={"data": shape}).blobs["data"].shape
+    ),
+    "input_shapes of inspect": (
+        lambda shape: ns.inspect(DIGITS[0], input_shapes={"data": shape}).inputs["data"]
+    ),
+    "sizes of inspect": lambda shape: ns.inspect(DIGITS[0], sizes={"data": shape}).inputs["data"],
+    "NetState": lambda shape: ns.NetState(shapes=(("data", shape),)).shapes[0][1],
+    "NetState.at": lambda shape: ns.NetState().at({"data": shape}).shapes[0][1],
+    "Net.shapes": lambda shape: ns.Net(*DIGITS).shapes({"data": shape}).blobs["data"],
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_shapes_are_of_whole_numbers(
+    name: str, repo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo_root)
+    for shape in ((2, 1, 32, 32), [2, 1, 32, np.int64(32)], np.array([2, 1, 32, 32])):
+        result = SHAPED[name](shape)
+        assert result == (2, 1, 32, 32)
+        assert {type(size) for size in result} == {int}
+    for wrong in ((True, 1, 32, 32), (1, 1, 32.0, 32), ("1", 1, 32, 32), (np.True_, 1, 32, 32)):
+        with pytest.raises((ns.NetError, ns.EngineError), match=r"the shape \([^\n]*$"):
+            SHAPED[name](wrong)
+
+
 FILES = ("a.prototxt", "a.caffemodel", "b.prototxt", "b.caffemodel")
 PAIRS = r"\(prototxt, weights\), \(prototxt, weights\)"
 
@@ -170,6 +223,12 @@ def test_files_by_position_as_in_a_command(name: str) -> None:
         rf"{name}: found 4 arguments by position, expected [a-z_, ]+; call it as {name}\({PAIRS}.*",
         str(caught.value),
     )
+
+
+def test_pictures_by_position_as_in_a_command() -> None:
+    several: Any = ns.classify_map
+    with pytest.raises(TypeError, match=r"as classify_maps\(\[image, \.\.\.\], settings\)$"):
+        several("a.png", "b.png", "c.png")
 
 
 def test_too_many_of_any_decorated_function() -> None:

@@ -82,9 +82,9 @@ class CaffeNet(Closeable):
         or a shape that cannot be, EngineFailed when a layer refuses the shape: Caffe aborts
         then, and the engine is gone.
         """
-        for name, shape in shapes.items():
+        for name in shapes:
             self._check_input(name)
-            check_shape(name, shape)
+        shapes = {name: check_shape(name, shape) for name, shape in shapes.items()}
         self._check_open()
         self._limits.expect(self.number, self._claim.bound({**self.inputs, **shapes}))
         targets = ", ".join(f"{name} to {shape_text(shape)}" for name, shape in shapes.items())

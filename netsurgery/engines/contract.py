@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 from netsurgery.errors import EngineError
 from netsurgery.formats.engine_choice import EngineChoice
-from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.argument_types import checks_arguments, whole_numbers
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
 from netsurgery.net.net import NetDefinition
@@ -206,10 +206,12 @@ class Engine(Closeable, Protocol):
         """Release the engine and every net it loaded."""
 
 
-def check_shape(name: str, shape: Shape) -> None:
-    """Raise EngineError for a shape that the input `name` cannot have."""
-    if not all(isinstance(size, int) and size > 0 for size in shape):
+def check_shape(name: str, shape: Shape) -> Shape:
+    """The shape of the input `name`. Raises EngineError for one that it cannot have."""
+    sizes = whole_numbers(shape)
+    if sizes is None or min(sizes, default=1) < 1:
         raise EngineError(f"input {name} cannot have the shape {shape!r}")
+    return sizes
 
 
 def check_array(what: str, array: Array, shape: Shape) -> None:

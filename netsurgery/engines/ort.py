@@ -161,8 +161,7 @@ class EmbeddedNet(Closeable):
         present = {blob.name: self._shapes.blobs.get(blob.name) for blob in self._net.inputs}
         for name, shape in shapes.items():
             self._check_input(name)
-            check_shape(name, shape)
-            present[name] = tuple(shape)
+            present[name] = check_shape(name, shape)
         known = {name: shape for name, shape in present.items() if shape is not None}
         return infer(self._net, known)
 

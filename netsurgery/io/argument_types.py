@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from netsurgery.io.terminal import cell
 from netsurgery.io.wording import counted
 
-__all__ = ["as_names", "checked_argument", "checks_arguments", "shown"]
+__all__ = ["as_names", "checked_argument", "checks_arguments", "shown", "whole_numbers"]
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -98,7 +98,7 @@ def checked_argument(name: str, value: Any, annotation: str) -> Any:
     if _is_bool(value):
         if "bool" in words:
             return bool(value)
-    elif "int" in words and hasattr(value, "__index__") and not getattr(value, "ndim", 0):
+    elif "int" in words and _is_int(value):
         return operator.index(value)
     elif "float" in words and isinstance(value, numbers.Real):
         return float(value)
@@ -140,6 +140,20 @@ def _words(annotation: str) -> tuple[str, ...]:
     words = tuple(annotation.split(" | "))
     checked = not _NUMBERS.isdisjoint(words) and set(words) <= _EXPECTED.keys()
     return words if checked else ()
+
+
+def whole_numbers(values: Iterable[Any]) -> tuple[int, ...] | None:
+    """The values as Python's whole numbers; None where one of them is none.
+
+    >>> whole_numbers([1, 3]), whole_numbers([1, True]), whole_numbers([1, 3.0])
+    ((1, 3), None, None)
+    """
+    listed = tuple(values)
+    return tuple(map(operator.index, listed)) if all(map(_is_int, listed)) else None
+
+
+def _is_int(value: object) -> bool:
+    return hasattr(value, "__index__") and not getattr(value, "ndim", 0) and not _is_bool(value)
 
 
 def _is_bool(value: object) -> bool:

@@ -1,13 +1,14 @@
-"""A height and a width, in every form that a call or an option takes one."""
+"""A height and a width, in every form that a call or an option takes one; and whole shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from netsurgery.errors import SettingsError
+from netsurgery.errors import NetError, SettingsError
+from netsurgery.io.argument_types import shown, whole_numbers
 
-__all__ = ["AnySize", "as_size", "parse_size"]
+__all__ = ["AnySize", "as_shape", "as_size", "parse_size"]
 
 #: (height, width), or one number for a square; text as on the command line is taken too.
 AnySize: TypeAlias = int | Sequence[int]
@@ -37,6 +38,20 @@ def as_size(size: Any, name: str = "size", words: str = "") -> tuple[int, int]:
             f"to {_MOST}"
         )
     return height, width
+
+
+def as_shape(shape: Any, where: str) -> tuple[int, ...]:
+    """The shape of a blob, as a call gives it; numpy's numbers become Python's.
+
+    Raises NetError, which begins with `where`, for anything but whole numbers.
+
+    >>> as_shape([1, 3, 8, 8], "input 'data'")
+    (1, 3, 8, 8)
+    """
+    sizes = whole_numbers(shape) if isinstance(shape, Iterable) else None
+    if sizes is None:
+        raise NetError(f"{where}: found the shape {shown(shape)}, expected sizes")
+    return sizes
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.size import as_shape
 from netsurgery.io.wording import argument
 from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
@@ -87,7 +88,9 @@ def infer(net: NetDefinition, inputs: Mapping[str, Shape] | None = None) -> Shap
     as every layer of Caffe does. Raises PrototxtError, naming the layer, where shapes contradict
     each other, and NetError for a shape in the net's state that fits no blob.
     """
-    specified = {**dict(net.state.shapes), **{k: tuple(v) for k, v in (inputs or {}).items()}}
+    specified = dict(net.state.shapes)
+    for name, each in (inputs or {}).items():
+        specified[name] = as_shape(each, f"input {name!r}")
     for blob, shape in specified.items():
         if prod(shape) > MAX_DIM:
             raise NetError(f"input {blob!r} of {shape_text(shape)}: more than Caffe counts")

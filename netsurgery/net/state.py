@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, get_args
 from netsurgery.errors import NetError
 from netsurgery.formats.textformat import Message
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.size import as_shape
 from netsurgery.io.wording import argument
 
 __all__ = ["TEST", "NetState", "Phase"]
@@ -52,9 +53,12 @@ class NetState:
         if not _INT32[0] <= self.level <= _INT32[1]:
             raise NetError(f"found the level {self.level}, expected one from -2^31 to 2^31 - 1")
 
+        shapes = tuple((name, as_shape(each, f"blob {name!r}")) for name, each in self.shapes)
+        object.__setattr__(self, "shapes", shapes)
+
     def at(self, shapes: Mapping[str, tuple[int, ...]] | None) -> NetState:
         """The same state with these shapes of blobs besides those given before."""
-        merged = {**dict(self.shapes), **{k: tuple(v) for k, v in (shapes or {}).items()}}
+        merged = {**dict(self.shapes), **(shapes or {})}
         return replace(self, shapes=tuple(merged.items()))
 
     def within(self, root: Message) -> NetState:

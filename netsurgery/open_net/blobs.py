@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import BlobMissing, NetError
 from netsurgery.io.memory import empty
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.size import as_shape
 from netsurgery.net import types
 from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, infer
@@ -101,12 +102,13 @@ class BlobStore:
             )
         return self.results[blob]
 
-    def reshape(self, name: str, shape: Shape) -> None:
+    def reshape(self, name: str, shape: Sequence[int]) -> None:
         """Give an input another shape: it holds zeros then, and the results are gone."""
         self.check_input(name)
-        if not all(isinstance(size, int) and size > 0 for size in shape):
-            raise NetError(f"{self.path}: input {name!r}: found the shape {shape}, expected sizes")
-        self._reshape({name: shape})
+        sizes = as_shape(shape, f"{self.path}: input {name!r}")
+        if min(sizes, default=1) < 1:
+            raise NetError(f"{self.path}: input {name!r}: found the shape {sizes}, expected sizes")
+        self._reshape({name: sizes})
 
     def _reshape(self, shapes: Mapping[str, Shape]) -> None:
         """Give inputs these shapes: all of them, or none where there is no memory."""

@@ -14,6 +14,7 @@ from netsurgery.io.argument_types import as_names, checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.short_repr import short_repr
+from netsurgery.io.size import as_shape
 from netsurgery.net.net import Layer, NetDefinition, Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.scratch_model import changed_model
@@ -202,7 +203,7 @@ class Net(Closeable):
         (3, 11)
         """
         for name, shape in shapes.items():
-            self._blobs.reshape(name, tuple(shape))
+            self._blobs.reshape(name, shape)
 
     @property
     def engine(self) -> str:
@@ -334,7 +335,7 @@ class Net(Closeable):
                 raise NetError(
                     f"{self._view.prototxt.path}: no input {name!r}{hint}{self._view.stage_hint}"
                 )
-        return {name: tuple(shape) for name, shape in (inputs or {}).items()}
+        return {name: as_shape(each, f"input {name!r}") for name, each in (inputs or {}).items()}
 
     def _repr_html_(self) -> str:
         """The table of layers, for notebooks; shapes are the present ones."""

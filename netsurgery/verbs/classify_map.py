@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["classify_map", "classify_maps"]
 
 
-@checks_arguments()
+@checks_arguments("classify_maps([image, ...], settings)")
 def classify_map(
     image: AnyPicture,
     settings: Settings | AnyPath | None = None,

@@ -205,8 +205,8 @@ def _unknown(shapes: Shapes) -> tuple[UnknownShapes, ...]:
 
 
 def _dims(name: str, size: Any) -> Shape:
-    """A whole shape, or height and width, as it is; a square or a text as height and width."""
-    whole = hasattr(size, "__len__") and not isinstance(size, str)
+    """A whole shape as it is; all else as height and width."""
+    whole = hasattr(size, "__len__") and not isinstance(size, str) and len(size) != 2
     return tuple(size) if whole else as_size(size, f"size of {name!r}:")
 
 
