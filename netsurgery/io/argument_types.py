@@ -108,14 +108,18 @@ def checked_argument(name: str, value: Any, annotation: str) -> Any:
 
 
 def _checking(function: T, call: str) -> T:
-    parameters = inspect.signature(function).parameters
-    types = {key: str(each.annotation) for key, each in parameters.items()}
-    positional = [key for key, each in parameters.items() if each.kind in _BY_POSITION]
-    own = positional[:1] == ["self"]
     where = function.__qualname__.removesuffix(".__init__")
+
+    @functools.cache  # at the first call, for many functions are imported that are never called
+    def expected() -> tuple[dict[str, str], list[str]]:
+        parameters = inspect.signature(function).parameters
+        types = {key: str(each.annotation) for key, each in parameters.items()}
+        return types, [key for key, each in parameters.items() if each.kind in _BY_POSITION]
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        types, positional = expected()
+        own = positional[:1] == ["self"]
         if len(args) > len(positional):
             taken = ", ".join(positional[own:]) or "none"
             how = call and f"; call it as {call}"

@@ -13,6 +13,7 @@ from netsurgery.formats.caffemodel import FIELDS, Caffemodel
 from netsurgery.formats.schema.descriptors import why_not_parsed
 from netsurgery.formats.weights import is_hdf5_name
 from netsurgery.io.memory import Claim
+from netsurgery.io.wording import counted
 from netsurgery.net import types
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.net import NetDefinition
@@ -94,7 +95,7 @@ def _surplus(net: NetDefinition) -> Iterator[str]:
     for layer in net.layers:
         specs, params = layer.message.all("param"), types.params(layer)
         if types.is_stock(layer) and params is not None and len(specs) > len(params):
-            yield str(layer.error(f"{len(specs)} param for its {len(params)} params"))
+            yield str(layer.error(f"{len(specs)} param for its {counted(len(params), 'param')}"))
 
 
 def _sources(net: NetDefinition) -> Iterator[str]:

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetsurgeryError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles, named_files
@@ -48,6 +49,7 @@ class ClassMaps(PictureResults["ClassMap"]):
         """opened: closes the mapper, and whatever else is open for it."""
         super().__init__(mapper, mapper.map, images, opened, notes)
 
+    @checks_arguments()
     def to_files(
         self,
         outputs: Mapping[str, AnyPath] | None = None,

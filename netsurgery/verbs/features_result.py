@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.engines.contract import engine_record
 from netsurgery.errors import NetsurgeryError, OutputError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.files import Outputs
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.short_repr import short_repr
@@ -117,6 +118,7 @@ class ExtractedFeatures(PictureResults[ImageFeatures]):
         super().__init__(extractor.mapper, partial(features_of, extractor), images, opened)
         self._extractor = extractor
 
+    @checks_arguments()
     def to_files(
         self,
         output: AnyPath | None = None,

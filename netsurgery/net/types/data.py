@@ -119,7 +119,7 @@ def _legacy_shapes(layer: Layer, message: Message) -> list[Shape]:
     for name in _LEGACY_DIMS:
         column = [scalar.as_int(0) for scalar in message.scalars(name)]
         if len(column) not in (1, len(layer.tops)):
-            raise layer.error(f"{len(column)} {name} for {len(layer.tops)} tops")
+            raise layer.error(f"{len(column)} {name} for {counted(len(layer.tops), 'top')}")
         columns.append(column * len(layer.tops) if len(column) == 1 else column)
     return list(zip(*columns, strict=True))
 

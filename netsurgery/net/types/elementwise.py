@@ -94,7 +94,7 @@ def _eltwise(layer: Layer, bottoms: list[Shape]) -> Result:
     message = layer.param("eltwise_param")
     factors = len(message.scalars("coeff"))
     if factors and factors != len(bottoms):
-        raise layer.error(f"{factors} coeff for {len(bottoms)} bottoms")
+        raise layer.error(f"{factors} coeff for {counted(len(bottoms), 'bottom')}")
     if factors and message.word("operation", "SUM") in ("PROD", "0"):
         raise layer.error("coeff is for SUM only")
     return [bottoms[0]], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from netsurgery.io.shape_text import shape_text
+from netsurgery.io.wording import counted
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free, num_output
@@ -61,7 +62,8 @@ def _recurrent(
         raise layer.error(f"its second bottom is {marks}; expected {expected}, steps x streams")
     for shape in static:
         if shape[:1] != (streams,):
-            raise layer.error(f"a static bottom of {shape_text(shape)} for {streams} streams")
+            static = f"a static bottom of {shape_text(shape)}"
+            raise layer.error(f"{static} for {counted(streams, 'stream')}")
     for shape in bottoms[2 + len(static) :]:
         if shape != hidden:
             raise layer.error(f"a state of {shape_text(shape)}; expected {shape_text(hidden)}")

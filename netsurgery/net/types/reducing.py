@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
+from netsurgery.io.wording import counted
 from netsurgery.net import geometry
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
@@ -22,7 +23,7 @@ def _argmax(layer: Layer, bottoms: list[Shape]) -> Result:
     axis = axis_of(layer, message, shape, 0) if message.scalar("axis") else None
     count = prod(shape[1:]) if axis is None else shape[axis]
     if top_k > count:
-        raise layer.error(f"top_k {top_k} of {count} elements")
+        raise layer.error(f"top_k {top_k} of {counted(count, 'element')}")
     if axis is not None:
         return [with_size(shape, axis, top_k)], []
     # Without an axis Caffe gives N x 1 x top_k, or N x 2 x top_k with the values.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from netsurgery.errors import OutputError
+from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "FeatureFile", "MapView", "Output", "trouble_named"]
 
 
+@checks_arguments()
 @dataclass(frozen=True)
 class MapView:
     """What of a map is shown.
