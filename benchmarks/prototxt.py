@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 __all__ = ["main", "net_text"]

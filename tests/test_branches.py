@@ -13,7 +13,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import open_weights
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 from netsurgery.verbs.convert import convert

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
 from netsurgery.net.field import Cells, fields, place_cells
+from netsurgery.net.net import NetDefinition
 
 
 def net_of(text: str, size: tuple[int, int] = (24, 24)) -> NetDefinition:

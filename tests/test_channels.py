@@ -11,7 +11,7 @@ from filling import initialize
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel import Caffemodel
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 

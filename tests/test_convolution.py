@@ -9,7 +9,7 @@ import pytest
 
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import ShapesAt, infer
 from netsurgery.net.state import NetState
 from netsurgery.surgery.convolution.analysis import Analysis, FlattenedMap

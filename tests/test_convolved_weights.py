@@ -16,7 +16,7 @@ from netsurgery.formats.weights import open_weights
 from netsurgery.io.files import Outputs
 from netsurgery.io.segments import write_segments
 from netsurgery.io.wire import delimited, packed_varints, text_field, varint_field
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.write_weights import ModelChange, write_model
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution

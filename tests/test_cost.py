@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
 from netsurgery.net.cost import Cost, Total, costs, total
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 

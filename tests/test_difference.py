@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from others_data import bound
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.convolution.plan import plan_convolution
 from netsurgery.surgery.difference.compare import NetDifference, compare_nets
 from netsurgery.surgery.difference.fields import FieldChange

@@ -15,7 +15,7 @@ from netsurgery.errors import SurgeryError
 from netsurgery.formats.caffemodel_new import NewBlob, NewLayer, new_caffemodel
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.io.segments import write_segments
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.filters import kernel
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit

@@ -12,8 +12,10 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import EffectRefused, EngineError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.descriptors import descriptor, schema_keys
-from netsurgery.net import NetDefinition, NetState, types
+from netsurgery.net import types
 from netsurgery.net.effects import effects_of, harmless, permitted
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.state import NetState
 from netsurgery.net.types.naming import HARMLESS, NAMING
 from netsurgery.net.types.record import Effect
 

@@ -21,8 +21,8 @@ from netsurgery.export import protobuf
 from netsurgery.export.graph import Graph
 from netsurgery.export.layers import CONVERTERS, NetParams, write_net
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
 from netsurgery.net.needed import needed
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
 from netsurgery.net.field import ReceptiveField, fields
+from netsurgery.net.net import NetDefinition
 
 CAFFENET = {
     "conv1": (11, 4, 0),

@@ -10,7 +10,7 @@ from caffe_schema import caffe_messages
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit

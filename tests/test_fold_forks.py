@@ -12,7 +12,7 @@ from small_models import model_layer, write_model
 from netsurgery.cli import run
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 Array = NDArray[np.float32]

@@ -12,8 +12,9 @@ from netsurgery.engines.ort import open_engine
 from netsurgery.errors import NetError, PrototxtError, SurgeryError
 from netsurgery.export.layers import check_types
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Layer, NetDefinition, types
+from netsurgery.net import types
 from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.shapes import infer
 
 pytestmark = pytest.mark.usefixtures("option_names")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition, types
+from netsurgery.net import types
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.types.record import ParamRole
 from netsurgery.surgery.initial_params import plan_initial_params
 

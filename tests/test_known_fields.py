@@ -11,8 +11,9 @@ from netsurgery.errors import PrototxtError
 from netsurgery.export.layers import CONVERTERS, check_types
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.index import caffe_fields, fields_of_forks, forks
-from netsurgery.net import NetDefinition, types
+from netsurgery.net import types
 from netsurgery.net.known_fields import check_fields, unknown_fields
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 #: Messages are compared as the command words them.

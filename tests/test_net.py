@@ -6,8 +6,8 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition, NetState
-from netsurgery.net.state import Phase
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.state import NetState, Phase
 
 CHAIN = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 } } }

@@ -14,7 +14,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import open_weights
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.order import OrderPart, Orders, as_map, bottom_orders, is_natural, places
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution

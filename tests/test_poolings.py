@@ -8,7 +8,7 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.convolution.plan import ConvolutionPlan, plan_convolution
 
 INPUT = 'input: "data" input_shape { dim: [1, 2, 12, 14] }\n'

@@ -12,7 +12,7 @@ from small_models import model_layer, write_model
 
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit

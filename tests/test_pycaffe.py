@@ -39,8 +39,9 @@ from netsurgery.errors import (
     NetsurgeryError,
     SurgeryError,
 )
-from netsurgery.net import NetDefinition, NetState
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.state import NetState
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")

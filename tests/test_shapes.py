@@ -6,8 +6,7 @@ import pytest
 
 from netsurgery.errors import NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
-from netsurgery.net.net import Shape
+from netsurgery.net.net import NetDefinition, Shape
 from netsurgery.net.shapes import Shapes, infer
 
 #: Messages are compared as the command words them.

@@ -15,8 +15,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
 from netsurgery.net.field import fields
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.net.shuffle import channel_shuffles, of_any_size
 from netsurgery.surgery.convolution.plan import plan_convolution

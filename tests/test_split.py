@@ -16,7 +16,8 @@ from netsurgery.engines.ort import open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.weights import open_weights
-from netsurgery.net import NetDefinition, types
+from netsurgery.net import types
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import EditPlan, plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit

@@ -9,7 +9,8 @@ import pytest
 from netsurgery.cli import run
 from netsurgery.errors import NetError, NetsurgeryError, PrototxtError
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition, NetState
+from netsurgery.net.net import NetDefinition
+from netsurgery.net.state import NetState
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")

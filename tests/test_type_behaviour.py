@@ -27,7 +27,8 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.errors import SurgeryError
 from netsurgery.formats.schema.index import caffe_fields, fields_of_forks
-from netsurgery.net import Layer, NetDefinition, types
+from netsurgery.net import types
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.shapes import infer
 from netsurgery.net.types.record import (
     Channels,

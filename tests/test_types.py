@@ -18,11 +18,12 @@ from parity.fork_configurations import FORK_TRIALS
 from netsurgery.errors import NetsurgeryError
 from netsurgery.export.layers import CONVERTERS
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import Layer, NetDefinition, types
+from netsurgery.net import types
 from netsurgery.net.cost import costs
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import fields
 from netsurgery.net.known_fields import unknown_fields
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.order import bottom_orders, last_orders
 from netsurgery.net.shapes import infer
 from netsurgery.net.types.record import Channels, InPlace, LayerType, Role, Space, Values

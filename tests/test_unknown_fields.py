@@ -12,10 +12,10 @@ from PIL import Image
 import netsurgery
 from netsurgery.cli import run
 from netsurgery.formats.prototxt import Prototxt
-from netsurgery.net import NetDefinition
 from netsurgery.net.cost import costs
 from netsurgery.net.edges import edge_effects
 from netsurgery.net.field import fields
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.order import last_orders
 from netsurgery.net.shapes import infer
 

@@ -23,7 +23,7 @@ from netsurgery.formats.weights import (
 )
 from netsurgery.io.files import Outputs
 from netsurgery.io.segments import Computed, FileRange
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 
 #: Layer -> the numbers of its params; what golden.V2 holds.
 GOLDEN = {"ip1": [[1, 2, 3, 4, 5, 6], [7, 8]], "relu": []}

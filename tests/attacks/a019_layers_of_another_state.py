@@ -12,8 +12,8 @@ from __future__ import annotations
 from attacks.arena import Arena
 from attacks.reaching import NET, Victims
 
-from netsurgery.net import NetDefinition
 from netsurgery.net.effects import permitted
+from netsurgery.net.net import NetDefinition
 
 NEEDS_CAFFE = True
 SLOW = True

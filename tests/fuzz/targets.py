@@ -28,9 +28,9 @@ def _file(name: str, data: bytes) -> Iterator[Path]:
 def prototxt(data: bytes) -> None:
     """The text comes back byte for byte; what it means can be asked."""
     from netsurgery.formats.prototxt import Prototxt
-    from netsurgery.net import NetDefinition
     from netsurgery.net.cost import costs
     from netsurgery.net.field import fields
+    from netsurgery.net.net import NetDefinition
     from netsurgery.net.shapes import infer
     from netsurgery.surgery.convolution.plan import plan_convolution
 

@@ -30,7 +30,8 @@ from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.engines.pycaffe import open_engine as opened_caffe
 from netsurgery.errors import NetsurgeryError
-from netsurgery.net import NetDefinition, types
+from netsurgery.net import types
+from netsurgery.net.net import NetDefinition
 
 __all__ = [
     "Engines",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netsurgery.formats.textformat import Message
-from netsurgery.net import Layer
+from netsurgery.net.net import Layer
 
 __all__ = ["PARAMS", "REFERENCES"]
 

@@ -22,7 +22,7 @@ from small_models import model_layer, write_model
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import open_engine
 from netsurgery.errors import NetsurgeryError, SurgeryError
-from netsurgery.net import Layer, NetDefinition
+from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.net.shapes import infer
 from netsurgery.surgery.edit.channel_types import is_weighted

@@ -14,7 +14,7 @@ from netsurgery.engines import limits, pycaffe
 from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import EngineFailed
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 
 BLOB = """
 layer { name: "b" type: "DummyData" top: "b" dummy_data_param { shape { dim: 1 dim: 3 } } }

@@ -12,7 +12,7 @@ import netsurgery
 from netsurgery.engines.contract import EngineChoice
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.errors import NetsurgeryError
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 pytestmark = pytest.mark.caffe

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit

@@ -22,7 +22,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.weights import open_weights
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 
 pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
 

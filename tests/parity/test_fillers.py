@@ -11,7 +11,7 @@ from filling import initialize
 from numpy.typing import NDArray
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 
 pytestmark = pytest.mark.caffe
 

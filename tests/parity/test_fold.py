@@ -12,7 +12,7 @@ from random_weights import fill_randomly
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit

@@ -14,7 +14,7 @@ from netsurgery.engines.contract import EngineChoice, EngineOptions
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import EngineFailed
 from netsurgery.formats.weights import WeightsFile, open_weights
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.surgery.transplant.plan import NameRule
 from netsurgery.verbs.conversion import OutputPaths
 from netsurgery.verbs.convert import convert

@@ -10,7 +10,7 @@ import pytest
 
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.net import Shape
+from netsurgery.net.net import Shape
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.verbs.inspect import NewInputSize, inspect_net, inspect_weights
 from netsurgery.verbs.inspect_result import Inspection

@@ -19,7 +19,7 @@ from netsurgery.engines.contract import EngineOptions
 from netsurgery.engines.ort import EmbeddedEngine, open_engine
 from netsurgery.engines.pycaffe import PycaffeEngine
 from netsurgery.formats.weights import open_weights
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
 from netsurgery.surgery.edit.plan import plan_edit
 from netsurgery.surgery.edit.write import EditPaths, write_edit

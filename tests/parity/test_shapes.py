@@ -8,7 +8,7 @@ import pytest
 from others_data import bound
 
 from netsurgery.engines.pycaffe import PycaffeEngine
-from netsurgery.net import NetDefinition
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.shapes import infer
 
 pytestmark = pytest.mark.caffe

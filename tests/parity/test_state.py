@@ -14,8 +14,9 @@ from random_weights import fill_randomly
 from netsurgery.cli import run
 from netsurgery.engines.pycaffe import CaffeNet, PycaffeEngine
 from netsurgery.errors import NetsurgeryError, PrototxtError
-from netsurgery.net import NetDefinition, NetState
+from netsurgery.net.net import NetDefinition
 from netsurgery.net.net_with_weights import NetWithWeights
+from netsurgery.net.state import NetState
 from netsurgery.verbs.inspect import inspect_net
 
 pytestmark = [pytest.mark.caffe, pytest.mark.usefixtures("option_names")]
