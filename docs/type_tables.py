@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.net import types
+from netsurgery.net.effect import Effect
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
-from netsurgery.net.types.record import MANY, Effect, LayerType, ParamSpec
+from netsurgery.net.types.record import MANY, LayerType, ParamSpec
 
 __all__ = ["PATH", "current", "tables"]
 

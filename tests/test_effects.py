@@ -13,11 +13,11 @@ from netsurgery.errors import EffectRefused, EngineError
 from netsurgery.formats.prototxt import Prototxt
 from netsurgery.formats.schema.descriptors import descriptor, schema_keys
 from netsurgery.net import types
+from netsurgery.net.effect import Effect
 from netsurgery.net.effects import effects_of, harmless, permitted
 from netsurgery.net.net import NetDefinition
 from netsurgery.net.state import NetState
 from netsurgery.net.types.naming import HARMLESS, NAMING
-from netsurgery.net.types.record import Effect
 
 #: Messages are compared as the command words them.
 pytestmark = pytest.mark.usefixtures("option_names")

@@ -17,13 +17,14 @@ from netsurgery.formats.engine_choice import EngineChoice
 from netsurgery.io.argument_types import checks_arguments, whole_numbers
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.shape_text import shape_text
-from netsurgery.net.net import NetDefinition
+from netsurgery.net.effect import Effect
 from netsurgery.net.state import TEST, NetState
-from netsurgery.net.types.record import Effect
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from netsurgery.net.net import NetDefinition
 
     Array = NDArray[np.float32]
 

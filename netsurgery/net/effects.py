@@ -18,11 +18,12 @@ from netsurgery.formats.textformat import TextField
 from netsurgery.formats.texttree import shortened
 from netsurgery.io.wording import argument, counted
 from netsurgery.net import types
+from netsurgery.net.effect import Effect
 from netsurgery.net.inputs import declare_inputs
 from netsurgery.net.needed import only_needed, without
 from netsurgery.net.net import Layer, NetDefinition
 from netsurgery.net.types.naming import ALL, named
-from netsurgery.net.types.record import Effect, Effects, LayerType, ask
+from netsurgery.net.types.record import Effects, LayerType, ask
 
 __all__ = ["Reach", "effects_of", "harmless", "option", "permitted", "reach"]
 

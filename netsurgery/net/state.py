@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from netsurgery.errors import NetError
-from netsurgery.formats.textformat import Message
 from netsurgery.io.argument_types import checks_arguments
 from netsurgery.io.size import as_shape
 from netsurgery.io.wording import argument
+
+if TYPE_CHECKING:
+    from netsurgery.formats.textformat import Message
 
 __all__ = ["TEST", "NetState", "Phase"]
 

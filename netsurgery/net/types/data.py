@@ -14,6 +14,7 @@ from collections.abc import Callable
 from netsurgery.formats.textformat import Message
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
+from netsurgery.net.effect import Effect
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.types.elementwise import no_edges
 from netsurgery.net.types.fields import free
@@ -24,7 +25,6 @@ from netsurgery.net.types.record import (
     NO_PARAMS,
     Channels,
     Count,
-    Effect,
     Effects,
     InPlace,
     InputSource,

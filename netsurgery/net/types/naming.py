@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from netsurgery.formats.textformat import Message, TextField
+from netsurgery.net.effect import Effect
 from netsurgery.net.layer import Layer
-from netsurgery.net.types.record import Effect, Effects
+from netsurgery.net.types.record import Effects
 
 __all__ = ["ALL", "HARMLESS", "NAMING", "Named", "by_text", "named"]
 

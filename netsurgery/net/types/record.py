@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from netsurgery.net.effect import Effect
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.seen import FieldRule
 from netsurgery.net.windows import Window
@@ -31,7 +32,6 @@ __all__ = [
     "CostRule",
     "Count",
     "EdgeRule",
-    "Effect",
     "Effects",
     "InPlace",
     "InputSource",
@@ -133,15 +133,7 @@ class InputSource(Enum):
     UNKNOWN = "not known"
 
 
-class Effect(Enum):
-    """What a layer does outside the net, by itself, when Caffe loads or runs it."""
-
-    READS = "reads"  #: files: pictures, databases, lists of their names
-    WRITES = "writes"  #: files, or removes them
-    IMPORTS = "python"  #: code, which can do anything
-
-
-#: Those of a layer, whatever its text says.
+#: What a layer does outside the net, whatever its text says.
 Effects: TypeAlias = tuple[Effect, ...]
 NO_EFFECTS: Effects = ()
 

@@ -10,6 +10,7 @@ from math import prod
 
 from netsurgery.io.wording import counted
 from netsurgery.net import geometry
+from netsurgery.net.effect import Effect
 from netsurgery.net.geometry import ReceptiveField
 from netsurgery.net.layer import Layer, Shape
 from netsurgery.net.types.axes import axis_of, cut_axis
@@ -22,7 +23,6 @@ from netsurgery.net.types.record import (
     Channels,
     Count,
     EdgeRule,
-    Effect,
     Effects,
     InPlace,
     InputSource,
