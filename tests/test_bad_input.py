@@ -994,7 +994,7 @@ def test_upgrade_counts_layers_and_their_parts(
 def test_a_prototxt_without_end_on_standard_input(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netsurgery.formats.prototxt.MAX_BYTES", 100)
+    monkeypatch.setattr("netsurgery.formats.prototxt.MAX_PROTOTXT", 100)
     monkeypatch.setattr(files.PROTOTXT, "most", 100)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"#" * 1000)))
     line = refusal(capsys, "init", "-", "-o", "out.caffemodel")

@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netsurgery import __version__
-from netsurgery.cli.printing import echo_labelled
 from netsurgery.cli.streams import STDOUT, give_up, name_streams
 from netsurgery.errors import NetsurgeryError
-from netsurgery.io.terminal import own_standard_error
+from netsurgery.io.terminal import cell, own_standard_error, say
 from netsurgery.io.wording import naming_options
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ def report(error: NetsurgeryError, words: Sequence[str]) -> int:
     try:
         from netsurgery.cli import failure
     except (ImportError, MemoryError, OSError):  # no descriptor is left to open it, perhaps
-        echo_labelled("error", str(error), err=True)
+        say(f"error: {cell(str(error))}\n")
         return getattr(error, "exit_code", 1)
     return failure.report(error, words)
 

@@ -13,7 +13,6 @@ from netsurgery.cli.options import json_option, quiet_option
 from netsurgery.cli.printing import echo, echo_json
 from netsurgery.cli.progress import Progress
 from netsurgery.formats.engine_choice import EngineChoice
-from netsurgery.formats.user_config import set_user_engine, user_engine
 from netsurgery.io.cleanup import Undo
 from netsurgery.io.terminal import say
 
@@ -147,6 +146,7 @@ def info(ctx: click.Context, caffe_python: str | None, as_json: bool, quiet: boo
       netsurgery caffe info --json
     """
     from netsurgery.engines.discovery import chosen, probe_all
+    from netsurgery.formats.user_config import user_engine
 
     findings = probe_all(caffe_python)
     used = chosen(findings)
@@ -179,6 +179,8 @@ def use(engine: EngineChoice, quiet: bool) -> None:
     Example:
       netsurgery caffe use embedded
     """
+    from netsurgery.formats.user_config import set_user_engine
+
     path = set_user_engine(engine)
     if not quiet:
         echo(f"nets are run by --engine {engine} from now on (in {path})")
@@ -193,6 +195,8 @@ def forget(quiet: bool) -> None:
     Example:
       netsurgery caffe forget
     """
+    from netsurgery.formats.user_config import set_user_engine
+
     path = set_user_engine(None)
     if not quiet:
         echo(f"nothing is chosen in {path} now: --engine auto is the default")

@@ -12,7 +12,7 @@ import click
 from netsurgery.cli.command import useless
 from netsurgery.cli.printing import show_as
 from netsurgery.errors import NetsurgeryError
-from netsurgery.formats import prototxt
+from netsurgery.formats.limits import MAX_PROTOTXT
 from netsurgery.io.terminal import STDIN
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class ImageFile(FilePathType):
         return super().convert(value, param, ctx)
 
 
-PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=prototxt.MAX_BYTES)
+PROTOTXT = InputFile("net.prototxt", ".prototxt", ".pbtxt", most=MAX_PROTOTXT)
 WEIGHTS = InputFile("model.caffemodel", ".caffemodel", ".h5")
 NET_OR_WEIGHTS = InputFile("net.prototxt", *PROTOTXT.endings, *WEIGHTS.endings)
 ARRAY = InputFile("array.npy", ".npy")
@@ -139,8 +139,10 @@ def refuse_stdin(*named: object) -> None:
 
 def _all(paths: Iterable[Path], *, prototxts: bool) -> bool:
     """Whether all files are prototxts, or all are weights; False where one cannot be read."""
+    from netsurgery.formats.prototxt import is_prototxt
+
     try:
-        return all(prototxt.is_prototxt(path) == prototxts for path in paths)
+        return all(is_prototxt(path) == prototxts for path in paths)
     except NetsurgeryError:
         return False
 

@@ -17,7 +17,7 @@ from netsurgery.cli.files import PROTOTXT, WEIGHTS, InputFile
 from netsurgery.cli.options import NumberType
 from netsurgery.cli.printing import echo
 from netsurgery.errors import SettingsError
-from netsurgery.formats import labels
+from netsurgery.formats.limits import MAX_LABELS
 from netsurgery.formats.preprocess_values import parse_channel_swap
 from netsurgery.formats.presets import PRESETS, Preset, find_preset
 from netsurgery.formats.settings import PIXEL_KEYS, Settings
@@ -36,7 +36,7 @@ __all__ = [
     "with_settings_file",
 ]
 
-LABELS = InputFile("labels.txt", ".txt", most=labels.MAX_BYTES)
+LABELS = InputFile("labels.txt", ".txt", most=MAX_LABELS)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

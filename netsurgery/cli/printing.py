@@ -41,7 +41,7 @@ _LABELS = {"error": BAD, "warning": DOUBTFUL, "note": PLACE}
 
 #: To the start of the line, and the rest of it wiped.
 _WIPE = "\r\x1b[K"
-_COLOR = re.compile(r"(\x1b\[[\d;]*m)")
+_COLOR = r"(\x1b\[[\d;]*m)"
 
 
 #: Path -> what is printed in its place.
@@ -102,7 +102,7 @@ def echo_text(text: str, *, err: bool = False) -> None:
 
 def echo_colored(text: str) -> None:
     """The same where colours are in it: names in `text` must have been through `cell`."""
-    parts = _COLOR.split(text)
+    parts = re.split(_COLOR, text)
     _write("".join(p if i % 2 else printable(p) for i, p in enumerate(parts)) + "\n", False)
 
 

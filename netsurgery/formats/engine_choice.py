@@ -6,9 +6,10 @@ name = "embedded"                 # or "caffe"; "auto" is Caffe where there is o
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from netsurgery.formats.toml import Keys, quoted_value
+if TYPE_CHECKING:
+    from netsurgery.formats.toml import Keys
 
 __all__ = ["ENGINE_KEYS", "EngineChoice", "as_engine_choice"]
 
@@ -20,6 +21,8 @@ def as_engine_choice(value: Any) -> EngineChoice:
     """The value, where it is an engine's name. Raises ValueError."""
     choices: dict[str, EngineChoice] = {choice: choice for choice in get_args(EngineChoice)}
     if not isinstance(value, str) or value not in choices:
+        from netsurgery.formats.toml import quoted_value
+
         raise ValueError(f"found {quoted_value(value)}, expected {', '.join(choices)}")
     return choices[value]
 

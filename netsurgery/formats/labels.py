@@ -13,15 +13,13 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import FormatError
+from netsurgery.formats.limits import MAX_LABELS
 from netsurgery.io.memory import Claim, claim_for
 from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.reader import read_text
 from netsurgery.io.wording import counted
 
 __all__ = ["Labels", "load_labels", "read_labels"]
-
-#: ImageNet's 21,841 labels have 1.6 MB.
-MAX_BYTES = 64 << 20
 
 _LABEL_FORMS = "; expected a whole line, its id, or one of its names"
 
@@ -115,7 +113,7 @@ def read_labels(path: Path | str) -> Labels:
     Raises FormatError: no such file, not text, longer than 64 MiB, no labels, an empty line
     between others.
     """
-    text = read_text(path, MAX_BYTES, FormatError, "one label a line")
+    text = read_text(path, MAX_LABELS, FormatError, "one label a line")
     count = text.count("\n") + text.count("\r") + 1
     claim = Claim(_LINE_MEMORY * count + _COPIES * len(text), f"{path}: the list of its labels")
     if "\0" in text:

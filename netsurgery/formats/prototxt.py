@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 
 from netsurgery.errors import FormatError, PrototxtError
+from netsurgery.formats.limits import MAX_PROTOTXT
 from netsurgery.formats.schema.index import caffe_fields
 from netsurgery.formats.textformat import Edits, Message, Scalar, TextField, parse
 from netsurgery.formats.texttree import respelled
@@ -38,9 +39,6 @@ __all__ = [
     "quoted",
     "remove_field",
 ]
-
-#: A prototxt longer than this is not a prototxt; the largest nets in use have 2 MiB.
-MAX_BYTES = 16 << 20
 
 _EXPECTED = "a prototxt"
 _EXCHANGED = "are the prototxt and the caffemodel exchanged?"
@@ -132,22 +130,22 @@ def _standard_input() -> bytes:
     if sys.stdin is None:  # it was closed before we began
         raise FormatError(f"{STDIN}: is closed")
     # One byte more, to know what is too long from what just fits.
-    data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise FormatError(f"{STDIN}: more than {MAX_BYTES} bytes, expected a prototxt")
+    data = sys.stdin.buffer.read(MAX_PROTOTXT + 1)
+    if len(data) > MAX_PROTOTXT:
+        raise FormatError(f"{STDIN}: more than {MAX_PROTOTXT} bytes, expected a prototxt")
     return data
 
 
 def _content(path: Path) -> bytes:
     size = path.stat().st_size
     # Before it is read: a caffemodel given by mistake has hundreds of MiB.
-    if path.is_file() and size > MAX_BYTES:
+    if path.is_file() and size > MAX_PROTOTXT:
         what = refusal(read_head(path, HEAD), _EXPECTED)
         too_long = (
-            f"{counted(size, 'byte')}, expected a prototxt of at most {MAX_BYTES}; {_EXCHANGED}"
+            f"{counted(size, 'byte')}, expected a prototxt of at most {MAX_PROTOTXT}; {_EXCHANGED}"
         )
         raise FormatError(f"{path}: {what or too_long}")
-    return read_whole(path, MAX_BYTES)
+    return read_whole(path, MAX_PROTOTXT)
 
 
 def _layers(root: Message) -> tuple[tuple[Message, ...], str]:

@@ -39,19 +39,16 @@ STRING = rf"""(?P<string>
   )"""
 
 #: The strings of one value, and the comments between them.
-_PIECES = re.compile(rf"{STRING}|\#[^\n]*", re.VERBOSE)
+_PIECES = rf"{STRING}|\#[^\n]*"
 
-_ESCAPE = re.compile(
-    rb"""\\(?:
+_ESCAPE = rb"""\\(?:
         (?P<octal>[0-7]{1,3})
       | [xX](?P<hex>[0-9a-fA-F]{1,2})
       | u(?P<u4>[0-9a-fA-F]{4})
       | U(?P<u8>[0-9a-fA-F]{8})
       | (?P<plain>[abfnrtv?'"\\])
       | (?P<bad>[\s\S])
-    )""",
-    re.VERBOSE,
-)
+    )"""
 
 _PLAIN = dict(zip(b"abfnrtv?'\"\\", b"\a\b\f\n\r\t\v?'\"\\", strict=True))
 
@@ -130,8 +127,11 @@ class Scalar:
         """The string's value; raises PrototxtError for a number or a word."""
         if self.kind != "string":
             raise self.error(f"found {self.shown}, expected a quoted string")
+        text = self.text
+        if "\\" not in text and text.find(text[0], 1) == len(text) - 1:  # as nearly all are
+            return text[1:-1]
         raw = bytearray()
-        for match in _PIECES.finditer(self.text):
+        for match in re.finditer(_PIECES, text, re.VERBOSE):
             if match["string"]:
                 raw += self._unescape(match)
         return raw.decode("utf-8", "surrogateescape")
@@ -156,7 +156,7 @@ class Scalar:
                 self.start + piece.start() + 1 + match.start(),
             )
 
-        return _ESCAPE.sub(byte, body)
+        return re.sub(_ESCAPE, byte, body, flags=re.VERBOSE)
 
     def as_int(self, low: int = -(2**63), high: int = 2**63 - 1) -> int:
         """The whole number, hexadecimal and octal included, if `low` <= it <= `high`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from netsurgery.errors import SettingsError
+from netsurgery.formats.limits import MAX_TOML
 from netsurgery.io.reader import read_text
 
 __all__ = ["Keys", "parse_keys", "quoted_value", "read_keys", "read_toml", "toml_string"]
@@ -17,7 +18,6 @@ __all__ = ["Keys", "parse_keys", "quoted_value", "read_keys", "read_toml", "toml
 #: Section -> key -> what makes its value of the TOML's; raises ValueError.
 Keys = Mapping[str, Mapping[str, Callable[[Any], Any]]]
 
-MAX_BYTES = 1 << 16
 #: The parser's time and memory grow with the square of a key's parts: 60 KB took 3.5 GB.
 MAX_DOTS = 200
 
@@ -32,7 +32,7 @@ def read_keys(path: Path, known: Keys) -> dict[str, Any]:
 
 def read_toml(path: Path) -> str:
     """The text of a TOML file. Raises SettingsError."""
-    return read_text(path, MAX_BYTES, SettingsError, "settings as TOML")
+    return read_text(path, MAX_TOML, SettingsError, "settings as TOML")
 
 
 def parse_keys(path: Path, text: str, known: Keys) -> dict[str, Any]:

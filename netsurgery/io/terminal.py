@@ -42,7 +42,7 @@ _MARKS = 4
 #: Bytes shown of what a library printed.
 _SHOWN = 1 << 18
 #: What libraries put around their own words.
-_COLOR = re.compile(r"\x1b\[[\d;]*m")
+_COLOR = r"\x1b\[[\d;]*m"
 
 #: Whether descriptor 2 is ours: it is in the command, in a program of others it is not.
 _owned = False
@@ -180,6 +180,6 @@ def _led_away(shown: bool) -> Iterator[None]:
 
 def _show(printed: bytes) -> None:
     if printed and sys.stderr is not None:
-        text = _COLOR.sub("", printed.decode("utf-8", "surrogateescape"))
+        text = re.sub(_COLOR, "", printed.decode("utf-8", "surrogateescape"))
         sys.stderr.write(printable(text))
         sys.stderr.flush()

@@ -21,9 +21,9 @@ _FLAGS = {"--as-caffe", "--force", "--verify"}
 _PLURALS = {"axis": "axes", "index": "indices", "ss": "sses"}
 #: Whose values are several.
 _LISTS = {"--allow", "--stage"}
-_SIZE = re.compile(r"(\d+)x(\d+)")
+_SIZE = r"(\d+)x(\d+)"
 #: A blob and its shape, or a layer and nothing.
-_MAPPING = re.compile(r"(?s)'?(.+?)=(NxCxHxW)?'?")
+_MAPPING = r"(?s)'?(.+?)=(NxCxHxW)?'?"
 
 _options = False
 
@@ -55,9 +55,9 @@ def argument(option: str) -> str:
         return f"{name}=True"
     if not value or value.isupper():
         return name
-    if match := _SIZE.fullmatch(value):
+    if match := re.fullmatch(_SIZE, value):
         return f"{name}=({match[1]}, {match[2]})"
-    if match := _MAPPING.fullmatch(value):
+    if match := re.fullmatch(_MAPPING, value):
         return f"{name}={{{match[1]!r}: {'(N, C, H, W)' if match[2] else repr('')}}}"
     if flag in _LISTS:
         return f"{name}={value.split(',')}"
