@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsurgery.errors import OutputError
 from netsurgery.formats.blob import DATA, SHAPE, Shape
@@ -33,8 +33,7 @@ __all__ = [
 Chunks = Callable[[], Iterable[bytes | bytearray | memoryview]]
 
 
-@dataclass(frozen=True)
-class NewBlob:
+class NewBlob(NamedTuple):
     """A blob to write: its shape, and its numbers.
 
     data: a range of another file, or what gives the numbers when asked (once per writing).
@@ -44,8 +43,7 @@ class NewBlob:
     data: Chunks | FileRange
 
 
-@dataclass(frozen=True)
-class NewLayer:
+class NewLayer(NamedTuple):
     """A layer to write; the type by its name of today."""
 
     name: str

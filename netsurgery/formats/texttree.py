@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError
 from netsurgery.io.memory import Claim
@@ -219,8 +220,7 @@ class TextField:
     in_list: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyList:
+class EmptyList(NamedTuple):
     """``name: []``: no field to whoever reads, but text that an edit may have to take out."""
 
     name: str

@@ -12,9 +12,8 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.errors import OutputError
 from netsurgery.io.closeable import Closeable
@@ -129,8 +128,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@dataclass(frozen=True)
-class Bytes:
+class Bytes(NamedTuple):
     """Bytes to write as they are."""
 
     data: bytes
@@ -141,8 +139,7 @@ class Bytes:
         return len(self.data)
 
 
-@dataclass(frozen=True)
-class FileRange:
+class FileRange(NamedTuple):
     """`length` bytes at `offset` of another file."""
 
     source: FileSource
@@ -150,8 +147,7 @@ class FileRange:
     length: int
 
 
-@dataclass(frozen=True)
-class Computed:
+class Computed(NamedTuple):
     """`length` bytes that `chunks` gives, in order, when called; called once per writing."""
 
     length: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from netsurgery.io.terminal import cell, printable, shortened
 
@@ -21,8 +22,7 @@ _GAP = "  "
 CellPaint = Callable[[str, int, int], str]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column: its title, whether its cells are numbers, and when it goes.
 
     rank: where a table is too wide, columns of the highest rank are dropped first; those of rank 0

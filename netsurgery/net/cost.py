@@ -14,8 +14,8 @@ elementwise layers. They cost 0; a layer whose shapes are not known costs None.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from netsurgery.net import types
 from netsurgery.net.net import Layer, NetDefinition, Shape
@@ -29,8 +29,7 @@ __all__ = ["NUMBER_BYTES", "Cost", "Total", "costs", "distinct_params", "multipl
 NUMBER_BYTES = 4
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What one layer costs; None where its shapes are not known.
 
     memory: bytes of the tops' numbers (float32), 0 for tops in place and for those that share
@@ -42,8 +41,7 @@ class Cost:
     memory: int | None
 
 
-@dataclass(frozen=True)
-class Total:
+class Total(NamedTuple):
     """What a whole net costs.
 
     params: numbers in params, those shared by name counted once; param_memory: their bytes.

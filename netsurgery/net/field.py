@@ -12,8 +12,8 @@ to have more cells, so that the first lies outside of the picture.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError
 from netsurgery.net import types
@@ -95,8 +95,7 @@ def _step(layer: Layer, seen: Seen) -> None:
 _ZERO = Fraction(0)
 
 
-@dataclass(frozen=True)
-class Cells:
+class Cells(NamedTuple):
     """Boxes of cells along height and width, in input pixels.
 
     field: what a cell depends on. start: of the box of cell (0, 0); size: of every box.

@@ -20,7 +20,6 @@ from netsurgery.io.nearest import did_you_mean
 from netsurgery.io.wording import argument, counted, plural
 from netsurgery.net import types
 from netsurgery.net.blob_index import BlobIndex
-from netsurgery.net.deploy_net import deploy_hint
 from netsurgery.net.layer import MAX_DIM, Layer, Shape
 from netsurgery.net.shared_params import Sharing
 from netsurgery.net.state import TEST, NetState
@@ -207,6 +206,8 @@ class NetDefinition:
     @cached_property
     def deploy_hint(self) -> str:
         """What to add to an error about a layer of training: the deploy net beside this one."""
+        from netsurgery.net.deploy_net import deploy_hint
+
         return deploy_hint(self.prototxt.path)
 
     def hint(self, brings: Callable[[Layer], bool]) -> str:

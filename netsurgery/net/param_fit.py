@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsurgery.errors import NetError
 from netsurgery.formats.weights import WeightsBlob, WeightsLayer, stored_shape
@@ -31,8 +31,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ParamMismatch:
+class ParamMismatch(NamedTuple):
     """A layer whose params in the weights are not those of the net.
 
     net, model: their shapes in order, None for one that the net leaves open. wrong: which have
@@ -170,8 +169,7 @@ def _listed(names: Sequence[str], most: int) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
-@dataclass(frozen=True)
-class ParamFit:
+class ParamFit(NamedTuple):
     """How the weights of a model fit its net.
 
     expected: layer -> the shapes of its params, () for none; a layer whose

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from math import prod
 
 from netsurgery.errors import NetError, PrototxtError
@@ -122,7 +121,7 @@ class ParamSources:
             with suppress(PrototxtError):  # shapes that contradict each other at the declared size
                 if reason := self._whole.another_net():
                     raise NetError(reason)
-            raise self._unfit(layer, *replace(misfit, wrong=wrong).reasons(self._model.path))
+            raise self._unfit(layer, *misfit._replace(wrong=wrong).reasons(self._model.path))
 
     def _source(
         self, layer: Layer, index: int, owner: Layer, shape: Shape, count: int

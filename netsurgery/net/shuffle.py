@@ -7,8 +7,8 @@ from position to position, all three together do not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import Prototxt
@@ -21,8 +21,7 @@ from netsurgery.net.types.record import Space, Values
 __all__ = ["Shuffle", "channel_shuffles", "of_any_size", "write_for_any_size"]
 
 
-@dataclass(frozen=True)
-class Shuffle:
+class Shuffle(NamedTuple):
     """One channel shuffle.
 
     layers: what groups the channels, what exchanges, and what joins them again. groups: how many,

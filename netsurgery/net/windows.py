@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsurgery.formats.textformat import Message
 from netsurgery.io.shape_text import shape_text
@@ -12,8 +12,7 @@ from netsurgery.net.layer import Layer, Shape
 __all__ = ["Window", "conv_window", "deconv_out", "pool_out", "pool_rounds_up", "pool_window"]
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A sliding window; each field has one number for each spatial axis (H, W for images)."""
 
     kernel: Shape

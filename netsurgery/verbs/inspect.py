@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,7 @@ def _total(of_net: Total, layers: Sequence[LayerSummary], shapes: Shapes) -> Tot
     """The net's total, with the params that only the weights say anything of."""
     more = sum(layer.count for layer in layers if layer.name not in shapes.params)
     params = of_net.params + more
-    return replace(of_net, params=params, param_memory=params * NUMBER_BYTES)
+    return of_net._replace(params=params, param_memory=params * NUMBER_BYTES)
 
 
 def _layers(

@@ -9,10 +9,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Fields",
@@ -35,8 +34,7 @@ _HERE = Path(__file__).parent
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Fork:
+class Fork(NamedTuple):
     """What a fork adds to Caffe 1.0.
 
     key: the name of its descriptors. fields: message -> its fields. words: enum ->

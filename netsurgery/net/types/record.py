@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from netsurgery.net.effect import Effect
 from netsurgery.net.layer import Layer, Shape
@@ -161,8 +161,7 @@ class WeightLayout(Enum):
     TURNED = "inputs x outputs"  #: InnerProduct of transpose: true
 
 
-@dataclass(frozen=True)
-class ParamSpec:
+class ParamSpec(NamedTuple):
     """One param.
 
     filler: the field of the layer's message that says how to fill it, "" for none. fills: the
@@ -181,8 +180,7 @@ KnownParams: TypeAlias = "tuple[ParamSpec, ...] | None"
 NO_PARAMS: tuple[ParamSpec, ...] = ()
 
 
-@dataclass(frozen=True)
-class ParamSpecs:
+class ParamSpecs(NamedTuple):
     """The shapes of a layer's bottoms, tops and params, all known."""
 
     bottoms: tuple[Shape, ...]

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from netsurgery.errors import PrototxtError
 from netsurgery.formats.prototxt import quoted
@@ -36,8 +35,7 @@ _BOOLS = {"True": "true", "t": "true", "False": "false", "f": "false"}
 _SAME = {("true", "1"), ("1", "true"), ("false", "0"), ("0", "false")}
 
 
-@dataclass(frozen=True)
-class FieldChange:
+class FieldChange(NamedTuple):
     """One field that differs: ``convolution_param.kernel_size``, "1", "3".
 
     A value is as text format writes it, None where the field is not there. renamed_to: the other

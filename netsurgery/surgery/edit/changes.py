@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsurgery.io.shape_text import shape_text
 from netsurgery.io.wording import counted
@@ -75,8 +75,7 @@ class ParamChange:
         }
 
 
-@dataclass(frozen=True)
-class LayerEvent:
+class LayerEvent(NamedTuple):
     """A layer that is "removed" from the net, or "added" to it; what: why, or as what."""
 
     layer: str
@@ -120,8 +119,7 @@ class SavedParam:
         }
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One operation, as it was written, and what it changes.
 
     name: "fold", "outputs", ... or, of an assignment to a param, "=", "+=", ... fields: the layer

@@ -7,9 +7,8 @@ the new text before anything is written.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.errors import PrototxtError, SurgeryError
 from netsurgery.formats.prototxt import insert_field
@@ -132,8 +131,7 @@ def _left(rows: Rows, old: int, what: str) -> str:
     return f"{len(old_rows)} of {old} {what} kept{order}{added}"
 
 
-@dataclass(frozen=True)
-class _Rows:
+class _Rows(NamedTuple):
     """A weight's rows and columns: what is left of `old`; `groups` of them, each an old one."""
 
     outputs: Rows

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.net.net import Shape
 
@@ -45,8 +44,7 @@ Rows = tuple[int, ...]
 NEW = -1
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """`rows` are left of the `old` channels on `axis` of a blob.
 
     compared: the layer before it that compared all channels with each other (a Softmax), "" for
@@ -72,7 +70,7 @@ class Cut:
 
     def at(self, axis: int) -> Cut:
         """The same on another axis."""
-        return replace(self, axis=axis)
+        return self._replace(axis=axis)
 
     def met(self, second: Cut) -> Cut | None:
         """The cut that leaves what both leave; None where they do not go together."""
@@ -80,12 +78,12 @@ class Cut:
         if (self.axis, self.old) != (second.axis, second.old):
             return None
         if self.rows == second.rows:
-            return replace(self, compared=compared)
+            return self._replace(compared=compared)
         # What is added or put elsewhere by one of them has no place in the other.
         if not (self.removes_only and second.removes_only):
             return None
         both = set(self.rows) & set(second.rows)
-        return replace(self, rows=tuple(sorted(both)), compared=compared)
+        return self._replace(rows=tuple(sorted(both)), compared=compared)
 
 
 def identity(size: int) -> Rows:
@@ -102,7 +100,7 @@ def merged(cut: Cut, shape: Shape, start: int, end: int) -> Cut:
         for row in cut.rows
         for place in range(inner)
     )
-    return replace(cut, axis=start, rows=rows, old=outer * cut.old * inner)
+    return cut._replace(axis=start, rows=rows, old=outer * cut.old * inner)
 
 
 def unmerged(cut: Cut, shape: Shape, axis: int, end: int) -> Cut | None:
@@ -113,7 +111,7 @@ def unmerged(cut: Cut, shape: Shape, axis: int, end: int) -> Cut | None:
     # One row of each block of the first outer part stands for all, if the cut is regular.
     blocks = cut.rows[: count * inner : inner]
     rows = tuple(NEW if row == NEW else row // inner for row in blocks)
-    result = replace(cut, axis=axis, rows=rows, old=size)
+    result = cut._replace(axis=axis, rows=rows, old=size)
     # Merged again it must be the cut itself; else it cuts through an axis.
     return result if merged(result, shape, start, end) == cut else None
 

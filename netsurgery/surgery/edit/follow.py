@@ -9,7 +9,6 @@ by two paths keeps what both keep.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from netsurgery.errors import NetError, PrototxtError
@@ -34,8 +33,7 @@ class BlobChannels(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True)
-class Wiring:
+class Wiring(NamedTuple):
     """Which blob, of several of one name, each layer reads and makes."""
 
     bottoms: dict[int, tuple[BlobChannels, ...]]

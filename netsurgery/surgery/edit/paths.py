@@ -7,7 +7,6 @@ backwards. A type without a rule is refused by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -316,7 +315,7 @@ def _shuffled(follow: Follower, layer: Layer) -> None:
             if rows is None:
                 left = f"{len(cut.rows)} of {cut.old}"
                 raise follow.refusal(layer, f"shuffles {counted(group, 'group')}; {left} are left")
-            follow.put(end, replace(cut, rows=rows), layer)
+            follow.put(end, cut._replace(rows=rows), layer)
 
 
 def _shared(follow: Follower, layer: Layer) -> None:
@@ -325,7 +324,7 @@ def _shared(follow: Follower, layer: Layer) -> None:
     cut = _compared(follow, layer, layer.param("softmax_param").integer("axis", 1, -(2**31)))
     if cut is None:
         return
-    follow.put(top, replace(cut, compared=layer.name), layer)
+    follow.put(top, cut._replace(compared=layer.name), layer)
     # Cut further by what reads it, the top would lack shares that are still computed.
     if follow.cuts[top].rows != follow.cuts[bottom].rows:
         raise _all_compared(follow, layer)

@@ -104,7 +104,7 @@ class EditSession:
         fields: tuple[tuple[str | None, FieldChange], ...] = ()
         if self.net is not before:
             events = tuple(
-                replace(event, what=self._whats.get((event.layer, None), ""))
+                event._replace(what=self._whats.get((event.layer, None), ""))
                 for event in layer_events(before, self.net)
             )
             fields = tuple(layer_fields(before, self.net))

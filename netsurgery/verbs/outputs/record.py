@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from netsurgery.errors import OutputError
 from netsurgery.io.argument_types import checks_arguments
@@ -47,8 +47,7 @@ class MapView:
     style: TextStyle | None = None
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One thing that can be made of a result.
 
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
@@ -74,8 +73,7 @@ class FeatureFile(Closeable, Protocol):
         """Write one blob of one picture, called `name`. Raises OutputError."""
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(NamedTuple):
     """A file of all blobs of all pictures.
 
     suffixes: its endings. open: what writes it, to the outputs of `files`, the first of them the

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ class Form(NamedTuple):
     help: str
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """``NAME`` or ``NAME:ARGUMENT``.
 
     apply: (session, argument) -> None; raises SurgeryError, FormatError or NetError where it

@@ -67,8 +67,7 @@ class NewValues(NamedTuple):
     seed: int | None = None
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """``NAME`` or ``NAME:OPTIONS`` after ``=``.
 
     compute: (part, options) -> the new values; raises SurgeryError where it cannot. forms: how it
