@@ -128,7 +128,7 @@ def test_folding_its_own_result_changes_nothing(tmp_path: Path) -> None:
     with NetWithWeights.open(first.prototxt, first.weights) as model:
         plan = plan_edit(model, ["fold"])
         step = plan.steps[0]
-        assert not (step.params or step.layers or step.fields)
+        assert (step.params, step.layers, step.fields) == ((), (), ())
         assert plan.text is None
         write_edit(plan, model, again)
     assert again.weights.read_bytes() == first.weights.read_bytes()

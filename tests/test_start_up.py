@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+from netsurgery.cli import COMMANDS
+
 NET = "prototxt/digits_deploy.prototxt"
 MODEL = "models/digits/digits.caffemodel"
 
@@ -33,11 +35,17 @@ class Start(NamedTuple):
     never: tuple[str, ...] = ()
 
 
-VERBS = ("netsurgery.verbs", "netsurgery.surgery", "netsurgery.open_net", "netsurgery.export")
+#: What reads nets and works on them: no help needs it.
+WORK = (
+    *("netsurgery.formats.prototxt", "netsurgery.net.net", "netsurgery.net.types"),
+    *("netsurgery.verbs", "netsurgery.surgery", "netsurgery.open_net", "netsurgery.export"),
+)
 STARTS = {
-    "version": Start(["--version"], 9, never=VERBS),
-    "help": Start(["--help"], 9, never=VERBS),
-    "help of convert": Start(["convert", "--help"], 70, never=VERBS),
+    "version": Start(["--version"], 9, never=WORK),
+    "help": Start(["--help"], 9, never=WORK),
+    "presets": Start(["presets"], 22, never=WORK),
+    "caffe use": Start(["caffe", "use", "--help"], 25, never=WORK),
+    "help of convert": Start(["convert", "--help"], 44, never=WORK),
     "convert": Start(
         ["convert", NET, MODEL, "--dry-run", "--engine", "embedded"],
         118,
@@ -78,6 +86,25 @@ def imported(words: list[str], folder: Path) -> set[str]:
     code, *modules = json.loads(done.stderr.splitlines()[-1])
     assert code == 0, done.stderr
     return set(modules)
+
+
+#: Of it, what the help of a command lists: the operations of edit, the outputs of maps.
+LISTED = {
+    "edit": ("netsurgery.formats.prototxt", "netsurgery.net", "netsurgery.surgery"),
+    "classify-map": ("netsurgery.verbs.outputs",),
+    "features": ("netsurgery.verbs.outputs",),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_imports_nothing_that_works_on_nets(name: str, repo_root: Path) -> None:
+    modules = imported([name, "--help"], repo_root)
+    barred = tuple(f"{module}." for module in WORK)
+    listed = tuple(f"{module}." for module in LISTED.get(name, ()))
+    work = {f"{module}." for module in modules if f"{module}.".startswith(barred)}
+    packages = {module for module in work if any(each.startswith(module) for each in listed)}
+    assert {module for module in work - packages if not module.startswith(listed)} == set()
+    assert not modules & HEAVY
 
 
 @pytest.mark.parametrize("name", STARTS)

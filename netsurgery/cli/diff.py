@@ -15,7 +15,6 @@ from netsurgery.cli.files import NET_OR_WEIGHTS, for_nets
 from netsurgery.cli.options import json_option, quiet_option, state_options
 from netsurgery.cli.printing import echo, echo_diff, echo_json, echo_table
 from netsurgery.errors import NetsurgeryError
-from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.net.state import NetState
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def pairs_by_kind(files: tuple[Path, ...]) -> tuple[PathPair | None, PathPair | 
 
     Raises UsageError for any other number of either.
     """
+    from netsurgery.formats.prototxt import is_prototxt
+
     kinds = [(path, is_prototxt(path)) for path in files]
     prototxts = [path for path, text in kinds if text]
     models = [path for path, text in kinds if not text]

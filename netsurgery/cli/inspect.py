@@ -27,7 +27,6 @@ from netsurgery.cli.printing import (
     echo_text,
     terminal_width,
 )
-from netsurgery.formats.prototxt import is_prototxt
 from netsurgery.io.wording import counted
 from netsurgery.net.state import NetState
 
@@ -225,6 +224,8 @@ def show_param(
 
 def prototxt_and_weights(files: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
     """(prototxt, caffemodel) of one or two files; raises UsageError for two of a kind."""
+    from netsurgery.formats.prototxt import is_prototxt
+
     prototxts = [path for path in files if is_prototxt(path)]
     models = [path for path in files if path not in prototxts]
     if len(files) > 2 or len(prototxts) > 1 or len(models) > 1:
