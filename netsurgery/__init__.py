@@ -25,8 +25,6 @@ numpy, Pillow and the engines. What each name is, type checkers read in ``__init
 
 from __future__ import annotations
 
-from typing import Any
-
 __version__ = "0.2.0"
 
 #: Module -> the public names it has. ``__init__.pyi`` imports the same; a test compares the two.
@@ -96,7 +94,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = sorted([*_MODULE_OF, "__version__"])
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'netsurgery' has no attribute {name!r}")
     import importlib

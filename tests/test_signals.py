@@ -120,6 +120,41 @@ def test_a_net_that_runs_is_not_waited_for(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["one.png", "slow.caffemodel", "slow.prototxt"]
 
 
+#: What an installed `netsurgery` does, in which Ctrl-C comes as the n-th module is imported.
+INTERRUPTED = """
+import os, sys
+from netsurgery.__main__ import main
+left = int(sys.argv.pop(1))
+def interrupt(event, args):
+    global left
+    if event == "import":
+        left -= 1
+        if left == -1:
+            os.kill(os.getpid(), 2)
+sys.addaudithook(interrupt)
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, *range(4, 60, 7)])
+def test_an_interrupted_import_is_silent(number: int) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(number), "--version"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30)
+    assert done.returncode in (130, -signal.SIGINT)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_nothing_is_imported_before_interrupts_are_seen_to() -> None:
+    """There Python itself prints the traceback of an interrupt, in the middle of an import."""
+    code = (
+        "import sys; before = set(sys.modules); import netsurgery.__main__;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["__future__", "netsurgery", "netsurgery.__main__"]
+
+
 def test_the_library_installs_no_handlers(tmp_path: Path) -> None:
     code = f"""
 import signal
