@@ -28,6 +28,7 @@ __all__ = [
     "WordType",
     "headed",
     "of_net",
+    "split_list",
     "useless",
 ]
 
@@ -54,11 +55,18 @@ _COLUMN = 30
 class WordType(click.ParamType[T]):
     """A word that `parse` reads, raising ValueError for others; `name` is its form in the help.
 
-    words: those that shells complete.
+    words: those that shells complete. listed: whether there may be several, with commas between.
     """
 
-    def __init__(self, name: str, parse: Callable[[str], T], words: Iterable[str] = ()) -> None:
-        self.name, self.parse, self.words = name, parse, tuple(words)
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[str], T],
+        words: Iterable[str] = (),
+        *,
+        listed: bool = False,
+    ) -> None:
+        self.name, self.parse, self.words, self.listed = name, parse, tuple(words), listed
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return self.name  # click would make it upper case, and the words to type are not
@@ -76,7 +84,15 @@ class WordType(click.ParamType[T]):
     ) -> list[CompletionItem[str]]:
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+        before, last = split_list(incomplete) if self.listed else ("", incomplete)
+        words = [word for word in self.words if word not in before.split(",")]
+        return [CompletionItem(f"{before}{word}") for word in words if word.startswith(last)]
+
+
+def split_list(incomplete: str) -> tuple[str, str]:
+    """What of a list is complete, with its last comma, and what is not."""
+    before, comma, last = incomplete.rpartition(",")
+    return before + comma, last
 
 
 def headed(heading: str) -> Callable[[Callable[[F], F]], Callable[[F], F]]:

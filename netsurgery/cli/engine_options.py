@@ -111,7 +111,7 @@ def engine_options(command: F) -> F:
     @_for_caffe(
         click.option(
             "--allow",
-            type=WordType(f"[{','.join(EFFECTS)}]", _effects),
+            type=WordType(f"[{','.join(EFFECTS)}]", _effects, EFFECTS, listed=True),
             multiple=True,
             help="Side effects that layers may have in Caffe: read or write files that the net "
             "names, import Python modules  [default: nothing]",

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from netsurgery.cli.command import split_list
 from netsurgery.cli.files import InputFile
 from netsurgery.formats.found_settings import with_found
 from netsurgery.formats.prototxt import Prototxt, is_prototxt
@@ -32,6 +35,8 @@ __all__ = [
 
 Items = list[CompletionItem[str]]
 
+COMMANDLINE = ParameterSource.COMMANDLINE
+
 
 def complete_blob(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """The blobs of the net, those of its last layers first."""
@@ -45,10 +50,11 @@ def complete_input_shape(ctx: click.Context, _: click.Parameter, incomplete: str
 
 def complete_layers(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """Of a list with commas between, the layers that `convert` may take."""
-    before, comma, last = incomplete.rpartition(",")
+    before, last = split_list(incomplete)
+    listed = set(before.split(","))
     layers = [layer for layer in _net(ctx).layers if types.is_a(layer, types.INNER_PRODUCT)]
-    items = _items((each.name for each in layers if each.name not in before.split(",")), last)
-    return [CompletionItem(f"{before}{comma}{item.value}") for item in items]
+    items = _items((each.name for each in layers if each.name not in listed), last)
+    return [CompletionItem(f"{before}{item.value}") for item in items]
 
 
 def complete_param(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
@@ -73,12 +79,11 @@ def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) 
 
 def complete_pair(ctx: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """``LAYER=LAYER``, of the first net and of the second."""
-    first, second = _nets(ctx)[:2]
     layer, equals, goal = incomplete.partition("=")
     if equals:
-        items = _items((each.name for each in second.layers), goal)
+        items = _items((each.name for each in _net(ctx, 1).layers), goal)
         return [CompletionItem(f"{layer}={item.value}") for item in items]
-    return _items((f"{each.name}=" for each in first.layers), layer)
+    return _items((f"{each.name}=" for each in _net(ctx).layers), layer)
 
 
 def complete_class(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
@@ -98,33 +103,44 @@ def _items(words: Iterable[str], incomplete: str) -> Items:
     return [CompletionItem(word) for word in dict.fromkeys(matches)]
 
 
+def _parts(ctx: click.Context) -> tuple[click.Context, click.Context]:
+    """The line as click read it up to the word that is completed, and the words after that."""
+    after = list(ctx.obj or ())
+    name, parent = ctx.info_name, ctx.parent
+    return ctx, ctx.command.make_context(name, after, parent, resilient_parsing=True)
+
+
+def _option(ctx: click.Context, name: str) -> Any:
+    """The value of an option, wherever on the line it stands."""
+    parts = _parts(ctx)
+    typed = [part for part in parts if part.get_parameter_source(name) is COMMANDLINE]
+    return (*parts, *typed)[-1].params.get(name)
+
+
 def _inputs(ctx: click.Context) -> Iterator[Path]:
     """The input files on the command line; those after an option without its value are words."""
-    for param in ctx.command.params:
-        if isinstance(param.type, InputFile) and param.name is not None:
-            value = ctx.params.get(param.name)
-            values = value if isinstance(value, tuple) else (value,)
-            yield from (path for path in values if isinstance(path, Path))
-    yield from map(Path, ctx.args)
+    for part in _parts(ctx):
+        for param in part.command.params:
+            if isinstance(param.type, InputFile) and param.name is not None:
+                value = part.params.get(param.name)
+                values = value if isinstance(value, tuple) else (value,)
+                yield from (path for path in values if isinstance(path, Path))
+        yield from map(Path, part.args)
 
 
-def _nets(ctx: click.Context) -> list[NetDefinition]:
+def _net(ctx: click.Context, number: int = 0) -> NetDefinition:
+    """The net of that number on the line, without the shapes and the wiring of its blobs."""
     paths = [path for path in _inputs(ctx) if path.is_file() and is_prototxt(path)]
-    if not paths:
-        path = _settings(ctx, ["prototxt"]).prototxt
-        paths = [] if path is None else [path]
-    state = NetState(ctx.params.get("phase") or "TEST")
-    return [NetDefinition.of(Prototxt.read(path), state, wired=False) for path in paths]
-
-
-def _net(ctx: click.Context) -> NetDefinition:
-    return _nets(ctx)[0]
+    paths = paths or list(filter(None, [_settings(ctx, ["prototxt"]).prototxt]))
+    phase, level = _option(ctx, "phase") or "TEST", _option(ctx, "level") or 0
+    state = NetState(phase.upper(), level, _option(ctx, "stages") or ())
+    return NetDefinition.of(Prototxt.read(paths[number]), state, wired=False)
 
 
 def _settings(ctx: click.Context, keys: list[str]) -> Settings:
     """What options say, and else the nearest netsurgery.toml, if it is to be trusted."""
-    options = Settings(**{key: ctx.params.get(key) for key in keys})
-    return with_found(options, Path(), trust=ctx.params.get("trust_config"), keys=keys)
+    options = Settings(**{key: _option(ctx, key) for key in keys})
+    return with_found(options, Path(), trust=_option(ctx, "trust_config"), keys=keys)
 
 
 def _params(ctx: click.Context) -> Iterator[str]:

@@ -89,7 +89,7 @@ _for_pictures = useless("without --image", lambda values: not values["images"])
 )
 @click.option(
     "--engines",
-    type=WordType("A,B", two_engines),
+    type=WordType("A,B", two_engines, get_args(EngineChoice), listed=True),
     help="Run A in one engine and B in another, as in caffe,embedded; overrides --engine.",
 )
 @state_options

@@ -16,6 +16,8 @@ from netsurgery.cli import COMPLETE, cli, run
 from netsurgery.cli.completion import SHELLS
 
 NET, MODEL = "digits.prototxt", "digits.caffemodel"
+CONVOLUTIONS = ["conv3", "conv2", "conv1"]
+BLOBS = ["prob", "ip2", "ip1", "pool3", "conv3", "pool2", "conv2", "pool1", "conv1", "data"]
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +30,9 @@ def folder(tmp_path: Path, repo_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-def offered(*words: str) -> list[str]:
-    """What completes the last of the words."""
-    shell = SHELLS["zsh"](cli, {}, "netsurgery", COMPLETE)
+def offered(*words: str, after: str = "") -> list[str]:
+    """What completes the last of the words, before others on the line."""
+    shell = SHELLS["zsh"](cli, {"obj": after.split()}, "netsurgery", COMPLETE)
     return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
 
 
@@ -65,14 +67,57 @@ def test_files_by_their_endings(words: list[str], endings: list[str]) -> None:
 def test_names_of_the_net_at_hand() -> None:
     assert offered("convert", NET, MODEL, "--layers", "") == ["ip1", "ip2"]
     assert offered("convert", NET, MODEL, "--layers", "ip1,") == ["ip1,ip2"]
-    blobs = ["data", "conv1", "pool1", "conv2", "pool2", "conv3", "pool3", "ip1", "ip2", "prob"]
-    assert offered("export", NET, MODEL, "--blob", "") == blobs[::-1]
+    assert offered("export", NET, MODEL, "--blob", "") == BLOBS
     assert offered("features", "a.png", "--prototxt", NET, "--blob", "conv") == [
         "conv3",
         "conv2",
         "conv1",
     ]
     assert offered("convert", NET, MODEL, "--input-shape", "d") == ["data="]
+
+
+def test_names_of_the_net_after_the_word() -> None:
+    """Before the picture or after it, as an argument or as an option."""
+    line, net = ["classify-map", "--blob", "ip"], f"--prototxt {NET} --weights {MODEL}"
+    for after in (f"{net} a.png", f"a.png {net}", f"{net} --blob", f"--size net {net}"):
+        assert offered(*line, after=after) == ["ip2", "ip1"], after
+    assert offered("export", "--blob", "ip", after=f"{NET} {MODEL}") == ["ip2", "ip1"]
+    assert offered("inspect", "--param", "ip1", after=MODEL) == ["ip1[0]", "ip1[1]"]
+    assert offered("edit", NET, MODEL, "ip1[", after="conv1[0]=0 -q") == ["ip1[0]", "ip1[1]"]
+    words = ["classify-map", "--class", "ti"]
+    assert offered(*words, after="a.png --labels labels.txt") == ["tiger cat"]
+    pair = ["transplant", "--map", "ip1=o"]
+    Path("other.prototxt").write_text(Path(NET).read_text().replace('"ip1"', '"other"'))
+    assert offered(*pair, after=f"{NET} {MODEL} other.prototxt") == ["ip1=other"]
+
+
+def test_names_of_the_net_in_its_state() -> None:
+    Path("stages.prototxt").write_text(
+        'layer { name: "a" type: "Input" top: "a" include { stage: "one" } }\n'
+        'layer { name: "b" type: "Input" top: "b" include { phase: TRAIN } }\n'
+        'layer { name: "c" type: "Input" top: "c" include { min_level: 2 } }\n'
+    )
+    line = ["export", "stages.prototxt", MODEL]
+    assert offered(*line, "--stage", "one", "--blob", "") == ["a"]
+    assert offered(*line, "--blob", "", after="--phase train") == ["b"]
+    assert offered(*line, "--level", "2", "--blob", "") == ["c"]
+
+
+def test_lists_with_commas() -> None:
+    assert offered("verify", "--engines", "") == ["auto", "caffe", "embedded"]
+    assert offered("verify", "--engines", "caffe,em") == ["caffe,embedded"]
+    assert offered("features", "a.png", "--allow", "reads,w") == ["reads,writes"]
+
+
+def test_names_alone_are_read() -> None:
+    """Not the shapes, which cannot be inferred here."""
+    slices = " ".join(f'top: "part{number}"' for number in range(3))
+    Path("unfit.prototxt").write_text(
+        'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: 1 dim: 2 } } }\n'
+        f'layer {{ name: "s" type: "Slice" bottom: "nothing" {slices} }}\n'
+    )
+    expected = ["part2", "part1", "part0"]
+    assert offered("export", "unfit.prototxt", MODEL, "--blob", "p") == expected
 
 
 def test_params_and_operations() -> None:
@@ -169,6 +214,10 @@ def command(tmp_path: Path) -> dict[str, str]:
     ("line", "words"),
     [
         ("netsurgery conv", ["convert"]),
+        ("netsurgery verify --engines caffe,em", ["caffe,embedded"]),
+        (f"netsurgery classify-map --blob con| a.png --prototxt {NET}", CONVOLUTIONS),
+        (f"netsurgery classify-map --blob con|v2 --prototxt {NET} a.png", CONVOLUTIONS),
+        (f"netsurgery export --blob con| {NET} {MODEL}", CONVOLUTIONS),
         ("netsurgery convert dig", [NET]),
         ("netsurgery classify-map my", ["my photo.png"]),
         (f"netsurgery edit {NET} {MODEL} conv1[", ["conv1[0]", "conv1[1]"]),
@@ -178,13 +227,14 @@ def command(tmp_path: Path) -> dict[str, str]:
     ],
 )
 def test_bash(line: str, words: list[str], command: dict[str, str]) -> None:
-    """Its words are divided at = and :, as readline does it."""
+    """Its words are divided at = and :, as readline does it; the cursor is at |, or the end."""
     needs("bash")
+    before, _, after = line.partition("|")
     script = f"""
         compopt() {{ :; }}
         source <(netsurgery completion bash)
-        COMP_LINE={shell_word(line)} COMP_POINT={len(line)}
-        read -ra COMP_WORDS <<< "$(sed 's/[=:]/ & /g' <<< {shell_word(line)})"
+        COMP_LINE={shell_word(before + after)} COMP_POINT={len(before)}
+        read -ra COMP_WORDS <<< "$(sed 's/[=:]/ & /g' <<< {shell_word(before)})"
         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMP_WORDBREAKS=$' =:'
         _netsurgery_completion netsurgery
         printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -224,6 +274,25 @@ def test_fish(command: dict[str, str]) -> None:
     assert complete(f"netsurgery edit {NET} {MODEL} outputs:ip") == ["outputs:ip1", "outputs:ip2"]
 
 
+def test_fish_with_words_after_the_cursor(command: dict[str, str]) -> None:
+    """Where no terminal is, its own `commandline` knows no cursor but the end."""
+    needs("fish")
+    before = "netsurgery classify-map --blob con"
+    script = f"""
+        netsurgery completion fish | source
+        function commandline
+            switch "$argv"
+                case -cp; echo '{before}'
+                case -t; echo con
+                case -p; echo '{before} --prototxt {NET} a.png'
+            end
+        end
+        _netsurgery_completion
+    """
+    done = subprocess.run(["fish", "-c", script], env=command, capture_output=True, text=True)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == CONVOLUTIONS
+
+
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
@@ -231,11 +300,14 @@ def test_fish(command: dict[str, str]) -> None:
         (f"edit {NET} {MODEL} conv1[", ["conv1[0]", "conv1[1]"]),
         (f"edit {NET} {MODEL} outputs:ip", ["outputs:ip1", "outputs:ip2"]),
         ("convert dig", ["files *(.prototxt|.pbtxt)(-.)"]),
+        (f"classify-map --blob con| --prototxt {NET} a.png", CONVOLUTIONS),
+        (f"classify-map --blob | --prototxt {NET} a.png", BLOBS),
     ],
 )
 def test_zsh(words: str, offered: list[str], command: dict[str, str]) -> None:
     """By its script, whose calls of zsh's own completion print what they are given."""
     needs("zsh")
+    before, _, after = words.partition("|")
     script = f"""
         autoload -U compinit && compinit -u -D
         eval "$(netsurgery completion zsh)"
@@ -243,7 +315,8 @@ def test_zsh(words: str, offered: list[str], command: dict[str, str]) -> None:
         compadd() {{ print -l -- $completions }}
         _describe() {{ print -l -- ${{completions_with_descriptions%%:*}} }}
         _files() {{ print "files $2" }}
-        words=(netsurgery {shlex.join(words.split())}) CURRENT=$#words
+        words=(netsurgery {shlex.join(before.split(" "))} {shlex.join(after.split())})
+        CURRENT={1 + len(before.split(" "))}
         _netsurgery_completion
     """
     done = subprocess.run(["zsh", "-f", "-c", script], env=command, capture_output=True, text=True)
