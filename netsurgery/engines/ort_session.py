@@ -9,8 +9,8 @@ import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -86,8 +86,7 @@ def find_cuda(verbose: bool) -> None:
             ort.preload_dlls()
 
 
-@dataclass(frozen=True)
-class _Form:
+class _Form(NamedTuple):
     """A graph as bytes, and where its external data are."""
 
     model: bytes

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from netsurgery.net.net import Shape
 __all__ = ["Constant", "Graph", "Node"]
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A node of an ONNX graph, and the layer it is part of.
 
     ``name`` is its first output's original name, before that was renamed after a blob: it contains
@@ -96,7 +95,7 @@ class Graph:
             return tuple(names.get(name, name) for name in old)
 
         self.nodes = [
-            replace(o, inputs=renamed(o.inputs), outputs=renamed(o.outputs)) for o in self.nodes
+            o._replace(inputs=renamed(o.inputs), outputs=renamed(o.outputs)) for o in self.nodes
         ]
         self.constants = {names.get(k, k): v for k, v in self.constants.items()}
         self.outputs = {names.get(k, k): v for k, v in self.outputs.items()}

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from netsurgery.io.wire import Wire, delimited, header, packed_varints, tag, varint_field
 
@@ -42,8 +41,7 @@ FLOAT, INT64 = 1, 7
 OPSET, IR_VERSION = 21, 10
 
 
-@dataclass(frozen=True)
-class ExternalData:
+class ExternalData(NamedTuple):
     """Bytes [offset, offset + length) of the file the weights are in."""
 
     offset: int

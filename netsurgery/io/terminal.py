@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from netsurgery.errors import OutputError
 
@@ -163,9 +163,7 @@ def unheard(*, shown: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _led_away(shown: bool) -> Iterator[None]:
-    import tempfile
-
-    with tempfile.TemporaryFile() if shown else open(os.devnull, "w+b") as file:
+    with _sink(shown) as file:
         _moved.append(os.dup(2))
         try:
             os.dup2(file.fileno(), 2)
@@ -176,6 +174,15 @@ def _led_away(shown: bool) -> Iterator[None]:
             if shown:
                 file.seek(max(0, file.tell() - _SHOWN))
                 _show(file.read())
+
+
+def _sink(shown: bool) -> IO[bytes]:
+    """Where to lead it: a file to read again, or nowhere."""
+    if not shown:
+        return open(os.devnull, "w+b")
+    import tempfile
+
+    return tempfile.TemporaryFile()
 
 
 def _show(printed: bytes) -> None:

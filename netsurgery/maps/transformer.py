@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,7 @@ Size = tuple[int, int]
 _COPIES = 3
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """Where a picture lies in a net's input; sizes are (height, width) in pixels.
 
     The picture of size `image` is scaled to `resized` and put at (top, left) = `offset` of the

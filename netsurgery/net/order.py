@@ -8,9 +8,8 @@ of an InnerProduct's weight that reads them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from netsurgery.io.memory import Claim, empty
 from netsurgery.io.wording import counted
@@ -42,8 +41,7 @@ __all__ = [
 _NATURAL = (0, 1, 2)
 
 
-@dataclass(frozen=True)
-class OrderPart:
+class OrderPart(NamedTuple):
     """A map, C x H x W, that lies with its axes in `order`: (1, 2, 0) is H, W, C."""
 
     map: Shape

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netsurgery.net.layer import Layer
 
 __all__ = ["Priors", "priors"]
 
 
-@dataclass(frozen=True)
-class Priors:
+class Priors(NamedTuple):
     """The boxes of one cell, and where cells lie.
 
     boxes: width and height in pixels, in order. variances: one, or one for each corner's number.
