@@ -17,6 +17,7 @@ from netsurgery.cli import COMMANDS
 
 NET = "prototxt/digits_deploy.prototxt"
 MODEL = "models/digits/digits.caffemodel"
+IMAGE = "examples/digits_canvas.png"
 
 #: Libraries that cost more than all of netsurgery.
 HEAVY = {"numpy", "PIL", "onnxruntime", "onnx", "h5py", "google.protobuf"}
@@ -70,7 +71,14 @@ STARTS = {
         frozenset({"google.protobuf"}),
         ("netsurgery.surgery.edit", "netsurgery.verbs.blob_statistics", "netsurgery.open_net.net"),
     ),
-    "upgrade": Start(["upgrade", NET, "--dry-run"], 78, never=("netsurgery.open_net.net",)),
+    "classify-map": Start(
+        f"classify-map {IMAGE} --prototxt {NET} --weights {MODEL} --blob pool1 "
+        "--engine embedded".split(),
+        146,
+        frozenset({"numpy", "PIL", "onnxruntime"}),
+        ("netsurgery.surgery", "netsurgery.open_net.net", "netsurgery.maps.grid"),
+    ),
+    "upgrade": Start(["upgrade", NET, "--dry-run"], 60, never=("netsurgery.open_net.net",)),
 }
 
 
