@@ -21,7 +21,7 @@ from netsurgery.formats.prototxt import Prototxt, is_prototxt
 from netsurgery.formats.settings import Settings
 from netsurgery.net import types
 from netsurgery.net.net import NetDefinition
-from netsurgery.net.state import NetState
+from netsurgery.net.state import NetState, Phase
 
 __all__ = [
     "complete_blob",
@@ -132,8 +132,8 @@ def _net(ctx: click.Context, number: int = 0) -> NetDefinition:
     """The net of that number on the line, without the shapes and the wiring of its blobs."""
     paths = [path for path in _inputs(ctx) if path.is_file() and is_prototxt(path)]
     paths = paths or list(filter(None, [_settings(ctx, ["prototxt"]).prototxt]))
-    phase, level = _option(ctx, "phase") or "TEST", _option(ctx, "level") or 0
-    state = NetState(phase.upper(), level, _option(ctx, "stages") or ())
+    phase: Phase = _option(ctx, "phase") or "TEST"
+    state = NetState(phase, _option(ctx, "level") or 0, _option(ctx, "stages") or ())
     return NetDefinition.of(Prototxt.read(paths[number]), state, wired=False)
 
 

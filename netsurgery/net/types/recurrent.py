@@ -62,8 +62,8 @@ def _recurrent(
         raise layer.error(f"its second bottom is {marks}; expected {expected}, steps x streams")
     for shape in static:
         if shape[:1] != (streams,):
-            static = f"a static bottom of {shape_text(shape)}"
-            raise layer.error(f"{static} for {counted(streams, 'stream')}")
+            bottom = f"a static bottom of {shape_text(shape)}"
+            raise layer.error(f"{bottom} for {counted(streams, 'stream')}")
     for shape in bottoms[2 + len(static) :]:
         if shape != hidden:
             raise layer.error(f"a state of {shape_text(shape)}; expected {shape_text(hidden)}")
