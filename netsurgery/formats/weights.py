@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from netsurgery.errors import CaffemodelError, OutputError
 from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.caffemodel_new import Chunks, NewBlob, NewLayer, new_caffemodel
 from netsurgery.io.closeable import Closeable
 from netsurgery.io.files import OutputFile
 from netsurgery.io.reader import Reader, read_head
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from netsurgery.formats.caffemodel_new import Chunks, NewLayer
     from netsurgery.formats.hdf5 import Shared
 
 __all__ = [
@@ -178,6 +178,8 @@ def numbers(blob: WeightsBlob) -> FileRange | Chunks:
 
 def kept_layer(layer: WeightsLayer) -> NewLayer:
     """A layer of a file, unchanged, to be written to another."""
+    from netsurgery.formats.caffemodel_new import NewBlob, NewLayer
+
     blobs = tuple(NewBlob(blob.shape, numbers(blob)) for blob in layer.blobs)
     return NewLayer(layer.name, layer.type, tuple(layer.bottoms), tuple(layer.tops), blobs)
 
@@ -199,6 +201,8 @@ def write_weights(
 
         segments = hdf5_segments(output.by_descriptor, layers, output.path)
     else:
+        from netsurgery.formats.caffemodel_new import new_caffemodel
+
         segments = new_caffemodel(net_name, layers)
         check_size(segments, output.path)
     written = output.write_segments(segments, progress)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from netsurgery.errors import NetError, NetsurgeryError
 from netsurgery.formats.blob import Shape
 from netsurgery.formats.caffemodel import Caffemodel
-from netsurgery.formats.hdf5 import Shared
 from netsurgery.formats.prototxt import Prototxt, is_prototxt, quoted
 from netsurgery.formats.upgrade.text import to_v1
 from netsurgery.formats.weights import WeightsBlob, WeightsFile, open_weights
@@ -27,6 +26,7 @@ from netsurgery.surgery.difference.records import model_records
 from netsurgery.verbs.diff_result import Comparison, ParamDifference
 
 if TYPE_CHECKING:
+    from netsurgery.formats.hdf5 import Shared
     from netsurgery.open_net.net import Net
     from netsurgery.verbs.blob_statistics import BlobDistance
 
