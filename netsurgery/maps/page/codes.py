@@ -1,0 +1,156 @@
+"""Kept values as whole numbers of a decimal step, and these as compressed text.
+
+A value is shown as the nearest multiple of the step, so what the page says of a map is what the map
+says, rounded; no value is off by more than half a step. The step is the finest of 1, 2 or 5 times a
+power of ten whose text has at most 1.2 bytes for each value kept, base64 included.
+
+The text is base64 of a zlib stream of five arrays of whole numbers, each as planes of bytes (the
+lowest bytes of all its numbers first): the order of each cell's likeliest classes (2 bytes); how
+many cells each class is kept of that is not shared (4), and which (4, each as its distance from the
+one before, the first of a class from -1); the codes of the shared classes (2), and of the others
+(2). Codes are written as differences from the one before, in zigzag.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netsurgery.maps.drawing import finite_range
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.page.kept import Kept
+
+    Codes = NDArray[np.uint16]
+
+__all__ = ["BUDGET", "OVERHEAD", "Coded", "Step", "encode"]
+
+#: Bytes of text for each value kept, at most; and for the stream itself.
+BUDGET, OVERHEAD = 1.2, 1024
+
+#: The finest step has no more multiples between the lowest and the highest value.
+_FINEST = 10_000
+#: Code 0 is -inf; the one above the highest value's is inf.
+_MINUS_INFINITY = 0
+_LEVEL = 9
+
+
+@dataclass(frozen=True)
+class Step:
+    """Values as multiples of mantissa x 10^exponent (mantissa 1, 2 or 5), from `low` x step on.
+
+    The code of the multiple m is m - low + 1; `last` is that of the highest value.
+    """
+
+    mantissa: int
+    exponent: int
+    low: int
+    last: int
+
+    @classmethod
+    def finest(cls, low: float, high: float) -> Step:
+        """The finest for values between `low` and `high`."""
+        # Of values all alike, four digits.
+        span = max(high - low, abs(low) / 1000, abs(high) / 1000, 1e-36)
+        return cls._of(math.ceil(round(math.log10(span / _FINEST), 9)) * 3, low, high)
+
+    @classmethod
+    def _of(cls, number: int, low: float, high: float) -> Step:
+        """Steps are numbered by size: 1, 2, 5, 10, 20 ... are 0, 1, 2, 3, 4 ..."""
+        mantissa, exponent = (1, 2, 5)[number % 3], number // 3
+        step = cls(mantissa, exponent, 0, 0)
+        first, last = (int(np.rint(step.multiples(np.float64(v)))) for v in (low, high))
+        return cls(mantissa, exponent, first, last - first + 1)
+
+    def coarser(self, bits: float, low: float, high: float) -> Step:
+        """A step with about `bits` fewer bits a value, at least the next one."""
+        number = self.exponent * 3 + (1, 2, 5).index(self.mantissa)
+        return self._of(number + max(1, round(bits * 3 * math.log10(2))), low, high)
+
+    def multiples(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values as multiples of the step, not rounded."""
+        power = 10.0 ** abs(self.exponent)
+        scaled = values * power if self.exponent < 0 else values / power
+        return scaled / self.mantissa
+
+    def value(self, code: int) -> float:
+        """The value that a code stands for; -inf and inf are those beyond the first and last."""
+        if not 1 <= code <= self.last:
+            return math.inf if code else -math.inf
+        multiple = (code - 1 + self.low) * self.mantissa
+        power = float(10 ** abs(self.exponent))
+        return multiple / power if self.exponent < 0 else multiple * power
+
+    def codes(self, values: NDArray[np.float32]) -> Codes:
+        """The codes of values, none of them NaN."""
+        multiples = np.rint(self.multiples(values.astype(np.float64))) - self.low + 1
+        multiples[values == -np.inf] = _MINUS_INFINITY
+        multiples[values == np.inf] = self.last + 1
+        return multiples.astype(np.uint16)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The text, and the step of the values in it."""
+
+    step: Step
+    text: str
+
+
+def encode(class_map: ClassMap, kept: Kept) -> Coded:
+    """The text of the values kept, at most BUDGET bytes for each and OVERHEAD for all.
+
+    Raises MemoryLimitError.
+    """
+    values = class_map.values.reshape(class_map.classes, -1)
+    low, high = (0.0, 1.0) if class_map.is_probability else finite_range(values)
+    room = BUDGET * kept.size + OVERHEAD
+    packer = zlib.compressobj(_LEVEL)
+    head = b"".join(map(packer.compress, _where(kept)))
+    step = Step.finest(low, high)
+    while True:
+        rest = packer.copy()
+        body = b"".join(map(rest.compress, _codes(values, kept, step)))
+        text = base64.b64encode(head + body + rest.flush()).decode("ascii")
+        if len(text) <= room or step.last == 1:
+            return Coded(step, text)
+        step = step.coarser((len(text) - room) * 6 / kept.size, low, high)
+
+
+def _where(kept: Kept) -> Iterator[bytes]:
+    """The order of the likeliest classes, and the places of those kept of some cells."""
+    yield from _planes(kept.order.astype(np.uint16))
+    yield from _planes(kept.counts.astype(np.uint32))
+    steps = np.diff(kept.places, prepend=-1)
+    firsts = (np.cumsum(kept.counts) - kept.counts)[kept.counts > 0]
+    steps[firsts] = kept.places[firsts] + 1
+    yield from _planes(steps.astype(np.uint32))
+
+
+def _codes(values: NDArray[np.float32], kept: Kept, step: Step) -> Iterator[bytes]:
+    """The codes of the shared classes, then those of the others."""
+    yield from _planes(_zigzag(step.codes(values[kept.classes[: kept.shared]].reshape(-1))))
+    owner = np.repeat(kept.classes[kept.shared :], kept.counts)
+    yield from _planes(_zigzag(step.codes(values[owner, kept.places])))
+
+
+def _zigzag(codes: Codes) -> Codes:
+    """Each code as its difference from the one before: 0, -1, 1, -2, 2 ... are 0, 1, 2, 3, 4 ..."""
+    steps = np.diff(codes.view(np.int16), prepend=np.int16(0))
+    return (steps << 1 ^ steps >> 15).view(np.uint16)
+
+
+def _planes(numbers: NDArray[Any]) -> Iterator[bytes]:
+    """The lowest bytes of all numbers, then the next."""
+    width = numbers.dtype.itemsize
+    little = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False).reshape(-1)
+    yield from np.ascontiguousarray(little.view(np.uint8).reshape(-1, width).T)

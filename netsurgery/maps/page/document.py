@@ -1,0 +1,99 @@
+"""The page as one file: markup, style, script and the parts of its maps.
+
+A Content-Security-Policy in it allows the style and the script of this file by their hashes,
+pictures that are in the file or made by the script, and nothing else: no request, no eval, no
+script that a label could bring along.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from netsurgery.maps.drawing import CLASS_COLORS, heat_colors
+from netsurgery.maps.page.kept import FIRST, MOST
+from netsurgery.maps.page.record import as_script_text
+
+__all__ = ["SCRIPTS", "page", "script", "style"]
+
+_HERE = Path(__file__).parent
+#: The files that make the script, in the order in which they stand in it.
+SCRIPTS = ("data", "colors", "view", "cell", "classes", "controls", "export", "main")
+#: Colours of the scale of heat, between which the page interpolates.
+_HEATS = 11
+
+
+def page(parts: Sequence[bytes], title: str) -> bytes:
+    """The file, ASCII. parts: of each picture, as `map_part` makes it; title: its name."""
+    fields = {
+        "policy": _policy(),
+        "title": html.escape(title),
+        "style": style(),
+        "script": script(),
+        "settings": as_script_text(_settings()).decode("ascii"),
+        "maps": "\n".join(_element(part) for part in parts),
+    }
+    text = _read("page.html")
+    for name, value in fields.items():
+        before, mark, after = text.partition(f"{{{{{name}}}}}")
+        assert mark, name
+        # What is put in is never searched: its own braces are text.
+        text = after
+        fields[name] = before + value
+    whole = "".join([*fields.values(), text])
+    return whole.encode("ascii", "xmlcharrefreplace")
+
+
+def _element(part: bytes) -> str:
+    return f'<script type="application/json" class="map">{part.decode("ascii")}</script>'
+
+
+def _settings() -> dict[str, object]:
+    """What the script shares with the pictures that Python draws."""
+    return {
+        "first": FIRST,
+        "most": MOST,
+        "classColors": [list(color) for color in CLASS_COLORS],
+        "heat": heat_colors(np.linspace(0.0, 1.0, _HEATS)).tolist(),
+    }
+
+
+@cache
+def style() -> str:
+    """The page's CSS."""
+    return _read("page.css")
+
+
+@cache
+def script() -> str:
+    """The page's JavaScript."""
+    body = "\n".join(_read(f"script/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{body}}})();\n'
+
+
+@cache
+def _policy() -> str:
+    allowed = {
+        "default-src": "'none'",
+        "img-src": "data: blob:",
+        "style-src": _hash(style()),
+        "script-src": _hash(script()),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in allowed.items())
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest())
+    return f"'sha256-{digest.decode('ascii')}'"
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")

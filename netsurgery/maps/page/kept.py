@@ -1,0 +1,119 @@
+"""Which classes of which cells a page keeps.
+
+Of every cell the likeliest, `MOST`; and of every cell the classes that matter most to the picture,
+`SHARED` of them, so that their heat is whole. Everything is ordered as the map orders it: the
+higher value first, of equals the lower number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from netsurgery.maps.classmap import ClassMap
+
+    Array = NDArray[np.float32]
+    Numbers = NDArray[np.intp]
+
+__all__ = ["FIRST", "MOST", "SHARED", "Kept", "keep"]
+
+#: The likeliest classes of a cell whose values are kept, and those whose order is kept too.
+MOST, FIRST = 20, 5
+#: Classes that are kept of every cell.
+SHARED = 50
+
+#: Values whose order is worked out at a time.
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What is kept of a map whose cells are numbered row by row.
+
+    classes: the kept classes' numbers; the first `shared` of them are kept of every cell. cells:
+    of each cell the class is the likeliest of, how many, in the order of `classes`; best: its
+    highest value. order: FIRST (or all) x cells, the likeliest classes as places in `classes`.
+    counts: for each class after the first `shared`, of how many cells it is kept; places: those
+    cells, ascending for each class, one class after another.
+    """
+
+    classes: Numbers
+    shared: int
+    cells: Numbers
+    best: Array
+    order: Numbers
+    counts: Numbers
+    places: Numbers
+
+    @property
+    def size(self) -> int:
+        """How many values are kept."""
+        return self.shared * self.order.shape[1] + len(self.places)
+
+
+def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None = None) -> Kept:
+    """What a page keeps of a map.
+
+    all_classes: every class of every cell. number: a class that is kept of every cell in any case.
+    """
+    values = class_map.values.reshape(class_map.classes, -1)
+    top = _likeliest(values, min(MOST, len(values)))
+    cells = np.bincount(top[0], minlength=len(values))
+    best = values.max(axis=1)
+    # np.lexsort sorts by its last key first.
+    ranked = np.lexsort((np.arange(len(values)), -best, -cells))
+    if number is not None:
+        ranked = np.concatenate([[number], ranked[ranked != number]])
+    shared = ranked if all_classes else ranked[:SHARED]
+    places_of = np.full(len(values), -1)
+    places_of[shared] = np.arange(len(shared))
+    sparse = np.zeros(len(values), bool)
+    sparse[top] = True
+    sparse[shared] = False
+    rest = ranked[sparse[ranked]]
+    places_of[rest] = np.arange(len(shared), len(shared) + len(rest))
+    found = places_of[top]
+    rank, place = np.nonzero(found >= len(shared))
+    owner = found[rank, place]
+    by_class = np.lexsort((place, owner))
+    classes = np.concatenate([shared, rest])
+    return Kept(
+        classes=classes,
+        shared=len(shared),
+        cells=cells[classes],
+        best=best[classes],
+        order=found[:FIRST],
+        counts=np.bincount(owner - len(shared), minlength=len(rest)),
+        places=place[by_class],
+    )
+
+
+def _likeliest(values: Array, count: int) -> Numbers:
+    """The `count` likeliest classes of each cell, likeliest first: count x cells.
+
+    The same as `ClassMap.top`, without sorting all classes.
+    """
+    classes, cells = values.shape
+    top = np.empty((count, cells), np.intp)
+    step = max(1, _BLOCK // classes)
+    turned = np.arange(classes, dtype=np.uint64)[::-1]  # of equals the lower number is greater
+    for start in range(0, cells, step):
+        # One whole number for a value and its class: no two are equal.
+        keys = _ordered(values[:, start : start + step].T) << np.uint64(32) | turned
+        kept = np.partition(keys, classes - count, axis=1)[:, classes - count :]
+        kept.sort(axis=1)
+        low = kept[:, ::-1] & np.uint64(0xFFFFFFFF)
+        top[:, start : start + step] = classes - 1 - low.T.astype(np.intp)
+    return top
+
+
+def _ordered(values: Array) -> NDArray[np.uint64]:
+    """Whole numbers below 2^32 in the order of the values; there are no NaN."""
+    bits = np.ascontiguousarray(values + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
+    negative = bits >> 31 == 1
+    return np.where(negative, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)

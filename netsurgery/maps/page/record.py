@@ -1,0 +1,141 @@
+"""What the page is told of one map, as JSON: names, places, classes, the values' text, the picture.
+
+Nothing in it is markup: it is ASCII, and <, > and & are escaped, so that no label or name ends the
+element that holds it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from netsurgery.errors import NetError
+from netsurgery.maps.page.codes import encode
+from netsurgery.maps.page.kept import Kept, keep
+
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassMap
+    from netsurgery.maps.image import Picture
+
+__all__ = ["as_script_text", "map_part"]
+
+#: The longer side of the picture in the page, and of the one to choose it by, in pixels.
+_SIDE, _SMALL = 2048, 144
+_QUALITY = 88
+#: Bytes that a kept value takes while it becomes text.
+_VALUE = 40
+
+_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"}
+
+
+def map_part(
+    class_map: ClassMap,
+    *,
+    number: int | None = None,
+    all_classes: bool = False,
+    side: int = _SIDE,
+) -> bytes:
+    """A map's part of a page, ASCII.
+
+    number: the class that is shown first, None for each cell's likeliest. all_classes: keep every
+    class of every cell. side: the longer side of the picture, at most, in pixels.
+
+    Raises NetError where the cells' places are not known, MemoryLimitError.
+    """
+    places = _places(class_map)
+    cells = math.prod(class_map.shape)
+    count = cells * (class_map.classes if all_classes else min(class_map.classes, 70))
+    class_map.claim.at_least(_VALUE * count, f"{class_map.image}: its map as HTML")
+    kept = keep(class_map, all_classes=all_classes, number=number)
+    coded = encode(class_map, kept)
+    step = coded.step
+    record = {
+        "name": class_map.picture.shown,
+        "size": list(class_map.picture.size),
+        "input": list(class_map.geometry.placement.input),
+        "map": list(class_map.shape),
+        "blob": class_map.blob,
+        "engine": class_map.engine,
+        "notes": [note for kind, note in class_map.notes.items() if kind != "engine"],
+        "scored": class_map.scored,
+        "places": places,
+        "classCount": class_map.classes,
+        "labels": class_map.labels is not None,
+        "classes": _classes(class_map, kept),
+        "shared": kept.shared,
+        "background": _background(kept, cells),
+        "shown": None if number is None else 0,
+        "step": [step.mantissa, step.exponent, step.low, step.last],
+        "values": coded.text,
+        "picture": _data_uri(class_map.picture, side),
+        "small": _data_uri(class_map.picture, _SMALL),
+    }
+    return as_script_text(record)
+
+
+def as_script_text(value: Any) -> bytes:
+    """JSON that can stand in a script element."""
+    return json.dumps(value, separators=(",", ":")).translate(_ESCAPES).encode("ascii")
+
+
+def _places(class_map: ClassMap) -> dict[str, list[float]]:
+    """The first cell's window and share of the picture, and how far it is to the next cell's.
+
+    In pixels of the picture, each (down, across).
+    """
+    windows, tiles = class_map.geometry.windows(2, 2), class_map.geometry.tiles(2, 2)
+    if windows is None or tiles is None:
+        raise NetError(
+            f"blob {class_map.blob!r}: the net does not say its total stride, so its cells cannot "
+            "be placed on the picture"
+        )
+    x0, y0, x1, y1 = windows[0, 0].tolist()
+    left, top, right, bottom = tiles[0, 0].tolist()
+    return {
+        "window": [y0, x0],
+        "windowSize": [y1 - y0, x1 - x0],
+        "tile": [top, left],
+        "tileSize": [bottom - top, right - left],
+        "stride": [float(windows[1, 0, 1]) - y0, float(windows[0, 1, 0]) - x0],
+    }
+
+
+def _classes(class_map: ClassMap, kept: Kept) -> list[list[Any]]:
+    """Of each kept class: its number, label, in how many cells it is likeliest, its best value."""
+    return [
+        [int(number), class_map.label(number), int(cells), _finite(float(best))]
+        for number, cells, best in zip(kept.classes, kept.cells, kept.best, strict=True)
+    ]
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinities."""
+    return value if math.isfinite(value) else None
+
+
+def _background(kept: Kept, cells: int) -> int | None:
+    """The place of the class that more than half of the cells show, None where there is none."""
+    most = int(kept.cells.argmax())
+    return most if 2 * int(kept.cells[most]) > cells else None
+
+
+def _data_uri(picture: Picture, side: int) -> str:
+    """The picture, its longer side at most `side`, as PNG or as JPEG, whichever is smaller."""
+    scale = min(1.0, side / max(picture.size))
+    height, width = (max(1, round(length * scale)) for length in picture.size)
+    image = picture.thumbnail((height, width))
+    files = {kind: _file(image, kind) for kind in ("PNG", "JPEG")}
+    kind = min(files, key=lambda kind: len(files[kind]))
+    text = base64.b64encode(files[kind]).decode("ascii")
+    return f"data:image/{kind.lower()};base64,{text}"
+
+
+def _file(image: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, quality=_QUALITY, optimize=kind == "JPEG")
+    return file.getvalue()
