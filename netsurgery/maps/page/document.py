@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -35,19 +36,14 @@ def page(parts: Sequence[bytes], title: str) -> bytes:
         "policy": _policy(),
         "title": html.escape(title),
         "style": style(),
-        "script": script(),
+        "maps": "\n".join(map(_element, parts)),
         "settings": as_script_text(_settings()).decode("ascii"),
-        "maps": "\n".join(_element(part) for part in parts),
+        "script": script(),
     }
-    text = _read("page.html")
-    for name, value in fields.items():
-        before, mark, after = text.partition(f"{{{{{name}}}}}")
-        assert mark, name
-        # What is put in is never searched: its own braces are text.
-        text = after
-        fields[name] = before + value
-    whole = "".join([*fields.values(), text])
-    return whole.encode("ascii", "xmlcharrefreplace")
+    # What is put in is never searched: braces in a name are text.
+    pieces = re.split(r"{{(\w+)}}", _read("page.html"))
+    pieces[1::2] = [fields[name] for name in pieces[1::2]]
+    return "".join(pieces).encode("ascii", "xmlcharrefreplace")
 
 
 def _element(part: bytes) -> str:

@@ -106,9 +106,15 @@ def _places(class_map: ClassMap) -> dict[str, list[float]]:
 
 
 def _classes(class_map: ClassMap, kept: Kept) -> list[list[Any]]:
-    """Of each kept class: its number, label, in how many cells it is likeliest, its best value."""
+    """Of each kept class: number, id, names, in how many cells it is likeliest, its best value."""
+    labels = class_map.labels
     return [
-        [int(number), class_map.label(number), int(cells), _finite(float(best))]
+        [
+            int(number),
+            *(("", "") if labels is None else labels.split(number)),
+            int(cells),
+            _finite(float(best)),
+        ]
         for number, cells, best in zip(kept.classes, kept.cells, kept.best, strict=True)
     ]
 

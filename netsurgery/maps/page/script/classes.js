@@ -1,0 +1,80 @@
+// The list of classes: what was found first, most cells first, then what else is kept.
+
+/** More lines than this are not made: the search finds the others. */
+const LINES = 300;
+
+function fillClasses() {
+  const { map } = state;
+  const words = byId("search").value.toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  const fits = ({ number, id, names }) => {
+    const text = `${number} ${id} ${names}`.toLocaleLowerCase();
+    return words.every((word) => text.includes(word));
+  };
+  const matching = [...map.classes].sort(foundFirst).filter(fits);
+  const lines = matching.slice(0, LINES).map(({ index }) => classLine(index));
+  if (!words.length) lines.unshift(classLine(null));
+  byId("classes").replaceChildren(...lines);
+  byId("no-class").textContent = classNote(matching.length, words.length > 0);
+  const found = map.ranked.length;
+  byId("class-count").textContent = `${found} of ${map.record.classCount} found`;
+}
+
+function classNote(count, searched) {
+  const { map } = state;
+  if (count > LINES) return `and ${count - LINES} more: search for them`;
+  const left = map.record.classCount - map.classes.length;
+  if (left && (searched || count === map.classes.length)) {
+    return `${searched ? `${count} of the kept classes match; ` : ""}${left} classes are among the `
+      + `${settings.most} likeliest of no cell (--all-classes keeps them)`;
+  }
+  return searched ? `${count} match` : "";
+}
+
+/** A line to choose a class by; null is the likeliest class of each cell. */
+function classLine(index) {
+  const { map } = state;
+  const input = element("input", { type: "radio", name: "class", value: index ?? "" });
+  input.checked = state.shown === index;
+  const line = element("label", { className: "class" });
+  line.append(input);
+  if (index === null) {
+    line.append(element("span", { className: "chip all" }), element("span", { textContent: "Likeliest of each cell" }));
+    return line;
+  }
+  const each = map.classes[index];
+  const chip = element("span", { className: "chip" });
+  chip.style.background = css(classColor(each.rank));
+  const name = element("bdi", { textContent: map.named(index), className: "name" });
+  const best = each.best === null ? "" : map.text(map.codeNear(each.best));
+  const share = element("span", {
+    className: "pale",
+    textContent: each.cells ? `${each.cells} ${each.cells > 1 ? "cells" : "cell"}` : `best ${best}`,
+  });
+  line.title = [`class ${each.number}`, each.id, each.names, best && `best ${best}`].filter(Boolean).join(", ");
+  line.append(chip, name, share);
+  return line;
+}
+
+function watchClasses() {
+  byId("search").addEventListener("input", fillClasses);
+  byId("search").addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && byId("search").value) {
+      event.preventDefault();
+      byId("search").value = "";
+      fillClasses();
+    } else if (event.key === "Enter" && byId("search").value) {
+      byId("classes").querySelector("input")?.click();
+    }
+  });
+  byId("classes").addEventListener("change", ({ target }) => {
+    state.shown = target.value === "" ? null : Number(target.value);
+    changed();
+  });
+}
+
+/** The choice, where it was made elsewhere. */
+function drawClasses() {
+  for (const input of byId("classes").querySelectorAll("input")) {
+    input.checked = input.value === String(state.shown ?? "");
+  }
+}

@@ -1,0 +1,195 @@
+// The maps in this page: what is said of each, and its values once they are unpacked.
+// codes.py says how values become text.
+
+const byId = (id) => document.getElementById(id);
+const settings = JSON.parse(byId("settings").textContent);
+const parts = [...document.querySelectorAll("script.map")];
+
+/** A map of the page, ready to be asked. */
+class ClassMap {
+  constructor(record, bytes) {
+    this.record = record;
+    [this.rows, this.columns] = record.map;
+    this.cells = this.rows * this.columns;
+    this.classes = record.classes.map(([number, id, names, cells, best], index) =>
+      ({ index, number, id, names, cells, best, rank: -1 }));
+    const [mantissa, exponent, low, last] = record.step;
+    Object.assign(this, { mantissa, exponent, low, last });
+    this.first = Math.min(settings.first, record.classCount);
+    this.readArrays(new Reader(bytes));
+    this.ranked = this.classes.filter((each) => each.cells).sort(foundFirst);
+    this.ranked.forEach((each, rank) => { each.rank = rank; });
+    this.topCodes = Int32Array.from({ length: this.cells },
+      (_, cell) => this.code(this.order[cell], cell));
+  }
+
+  readArrays(reader) {
+    const others = this.classes.length - this.record.shared;
+    this.order = reader.numbers(Uint16Array, this.first * this.cells);
+    const counts = reader.numbers(Uint32Array, others);
+    this.starts = new Uint32Array(others + 1);
+    counts.forEach((count, index) => { this.starts[index + 1] = this.starts[index] + count; });
+    const total = this.starts[others];
+    this.places = reader.numbers(Uint32Array, total);
+    for (let index = 0; index < others; index++) {
+      let place = -1;
+      for (let at = this.starts[index]; at < this.starts[index + 1]; at++) {
+        place += this.places[at];
+        this.places[at] = place;
+      }
+    }
+    this.sharedCodes = reader.codes(this.record.shared * this.cells);
+    this.otherCodes = reader.codes(total);
+  }
+
+  /** The code of a class's value in a cell, -1 where it is not kept. */
+  code(index, cell) {
+    const { shared } = this.record;
+    if (index < shared) return this.sharedCodes[index * this.cells + cell];
+    let low = this.starts[index - shared];
+    let high = this.starts[index - shared + 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.places[middle] < cell) low = middle + 1;
+      else high = middle;
+    }
+    const found = low < this.starts[index - shared + 1] && this.places[low] === cell;
+    return found ? this.otherCodes[low] : -1;
+  }
+
+  /** The codes of a class in every cell. */
+  codesOf(index) {
+    const { shared } = this.record;
+    if (index < shared) {
+      return this.sharedCodes.subarray(index * this.cells, (index + 1) * this.cells);
+    }
+    const codes = new Int32Array(this.cells).fill(-1);
+    for (let at = this.starts[index - shared]; at < this.starts[index - shared + 1]; at++) {
+      codes[this.places[at]] = this.otherCodes[at];
+    }
+    return codes;
+  }
+
+  /** The likeliest classes of a cell, likeliest first: [index, code]. */
+  likeliest(cell) {
+    return Array.from({ length: this.first }, (_, rank) => {
+      const index = this.order[rank * this.cells + cell];
+      return [index, this.code(index, cell)];
+    });
+  }
+
+  /** All classes kept of a cell, likeliest first: [index, code]. */
+  kept(cell) {
+    const first = this.likeliest(cell);
+    const known = new Set(first.map(([index]) => index));
+    const rest = this.classes
+      .filter(({ index }) => !known.has(index))
+      .map(({ index }) => [index, this.code(index, cell)])
+      .filter(([, code]) => code >= 0)
+      .sort((one, other) => other[1] - one[1]
+        || this.classes[one[0]].number - this.classes[other[0]].number);
+    return [...first, ...rest];
+  }
+
+  /** The value that a code stands for. */
+  value(code) {
+    if (code < 1) return -Infinity;
+    if (code > this.last) return Infinity;
+    const multiple = (code - 1 + this.low) * this.mantissa;
+    const power = 10 ** Math.abs(this.exponent);
+    return this.exponent < 0 ? multiple / power : multiple * power;
+  }
+
+  /** The code of the step next to a value. */
+  codeNear(value) {
+    const multiple = Math.round(value / (this.value(2) - this.value(1))) - this.low + 1;
+    return Math.max(0, Math.min(this.last, multiple));
+  }
+
+  /** A code's value from 0 for the lowest to 1 for the highest. */
+  share(code) {
+    if (this.last < 2) return 1;
+    return Math.max(0, Math.min(1, (code - 1) / (this.last - 1)));
+  }
+
+  /** The value as text, with the digits that the step has. */
+  text(code) {
+    const small = code === 1 && this.record.scored === "probability";
+    return small ? `< ${this.digits(2)}` : this.digits(code);
+  }
+
+  digits(code) {
+    const value = this.value(code);
+    if (!Number.isFinite(value)) return value < 0 ? "\u2212\u221e" : "\u221e";
+    const plain = this.exponent >= -9 && this.exponent <= 6;
+    const text = plain ? value.toFixed(Math.max(0, -this.exponent)) : value.toPrecision(4);
+    return text.replace("-", "\u2212");
+  }
+
+  /** What a class is called. */
+  named(index) {
+    const { names, number } = this.classes[index];
+    return names || `class ${number}`;
+  }
+
+  row(cell) { return Math.floor(cell / this.columns); }
+
+  column(cell) { return cell % this.columns; }
+
+  /** A cell's window, or its tile, in pixels of the picture: x, y, width, height. */
+  box(cell, kind) {
+    const { stride, [kind]: [top, left], [`${kind}Size`]: [height, width] } = this.record.places;
+    return [left + stride[1] * this.column(cell), top + stride[0] * this.row(cell), width, height];
+  }
+
+  /** The cell whose tile a place in the picture lies in, -1 for none. */
+  cellAt(x, y) {
+    const { tile, tileSize } = this.record.places;
+    const column = Math.floor((x - tile[1]) / tileSize[1]);
+    const row = Math.floor((y - tile[0]) / tileSize[0]);
+    const inside = row >= 0 && row < this.rows && column >= 0 && column < this.columns;
+    return inside ? row * this.columns + column : -1;
+  }
+}
+
+/** Most cells first, then the best value, as in the table of classes. */
+function foundFirst(one, other) {
+  const best = ({ best }) => (best === null ? Infinity : best);
+  return other.cells - one.cells || best(other) - best(one) || one.number - other.number;
+}
+
+/** Arrays of whole numbers, each as planes of bytes, lowest first. */
+class Reader {
+  constructor(bytes) { this.bytes = bytes; this.at = 0; }
+
+  numbers(Kind, count) {
+    const numbers = new Kind(count);
+    for (let shift = 0; shift < 8 * Kind.BYTES_PER_ELEMENT; shift += 8) {
+      for (let index = 0; index < count; index++) {
+        numbers[index] |= this.bytes[this.at++] << shift;
+      }
+    }
+    return numbers;
+  }
+
+  codes(count) {
+    const codes = this.numbers(Uint16Array, count);
+    let code = 0;
+    for (let index = 0; index < count; index++) {
+      const step = codes[index];
+      code += (step >> 1) ^ -(step & 1);
+      codes[index] = code;
+    }
+    return codes;
+  }
+}
+
+/** The map of that place in the page. */
+async function readMap(place) {
+  const record = JSON.parse(parts[place].textContent);
+  const text = atob(record.values);
+  const packed = Uint8Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  delete record.values;
+  return new ClassMap(record, new Uint8Array(await new Response(stream).arrayBuffer()));
+}
