@@ -127,10 +127,10 @@ def new_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], click.Command
 @pytest.mark.parametrize(
     ("option", "outputs"),
     [
-        ("--force", "--npy, --picture or --svg"),
-        ("--class 1", "--picture or --svg"),
+        ("--force", "--npy, --picture, --html or --svg"),
+        ("--class 1", "--picture, --html or --svg"),
         ("--top-k 3", "--json or --svg"),
-        ("--window 5", "--json, --picture or --svg"),
+        ("--window 5", "--json, --picture, --html or --svg"),
     ],
 )
 def test_a_new_output_is_known_to_the_options_that_need_one(
@@ -169,15 +169,25 @@ def test_where_it_goes(
     monkeypatch.chdir(tmp_path)
     kind, suffix = output.name, output.suffix
 
+    joined = [kind] if output.join else []
+
     def plan(images: list[str], name: str) -> list[str]:
-        return MapFiles.plan(images, {kind: (suffix, name)}).paths[kind]
+        return MapFiles.plan(images, {kind: (suffix, name)}, joined=joined).paths[kind]
 
     assert plan(["cat.jpg"], f"m{suffix}") == [f"m{suffix}"]
-    assert plan(["cat.jpg", "dog.jpg"], "out") == [f"out/cat{suffix}", f"out/dog{suffix}"]
     with pytest.raises(WrongOutput, match=f"expected a name ending in {suffix}"):
         plan(["cat.jpg"], "m.txt")
-    with pytest.raises(WrongOutput, match="several images need a folder"):
-        plan(["cat.jpg", "dog.jpg"], f"m{suffix}")
+    if output.join:
+        assert plan(["cat.jpg", "dog.jpg"], f"m{suffix}") == [f"m{suffix}"]
+        assert plan(["cat.jpg", "dog.jpg"], "-") == ["-"]
+        Path("folder").mkdir()
+        for name in ("folder", "new/"):
+            with pytest.raises(WrongOutput, match="is a folder; expected a file"):
+                plan(["cat.jpg", "dog.jpg"], name)
+    else:
+        assert plan(["cat.jpg", "dog.jpg"], "out") == [f"out/cat{suffix}", f"out/dog{suffix}"]
+        with pytest.raises(WrongOutput, match="several images need a folder"):
+            plan(["cat.jpg", "dog.jpg"], f"m{suffix}")
     Path(f"m{suffix}").touch()
     with pytest.raises(OutputError, match="exists already"):
         plan(["cat.jpg"], f"m{suffix}")

@@ -120,8 +120,16 @@ __all__ = ["command"]
         show_default=True,
         envvar="NETSURGERY_CLASS",
         shell_complete=of_net("complete_class"),
-        help="Class to show as heat in --picture, by number or label; max is the likeliest class "
-        "of each cell.",
+        help="Class to show as heat in --picture, and at first in --html, by number or label; max is "
+        "the likeliest class of each cell.",
+    )
+)
+@useless_without_output("of_map", "all_classes")(
+    click.option(
+        "--all-classes",
+        is_flag=True,
+        help="With --html: keep every class of every cell, not only the 20 likeliest of each and "
+        "the 50 classes that matter most to the image.",
     )
 )
 @trust_option
@@ -142,6 +150,7 @@ def command(
     summary: bool,
     outputs: dict[str, str],
     class_: str,
+    all_classes: bool,
     trust_config: bool | None,
     engine: EngineOptions,
     as_json: bool,
@@ -166,7 +175,7 @@ def command(
         preprocess,
     )
     settings = with_settings_file(flags, trust_config)
-    view = MapView(class_, top_k, summary=summary)
+    view = MapView(class_, top_k, all_classes, summary=summary)
     with classify_maps(
         images,
         settings,
@@ -227,6 +236,8 @@ class _MapPrinter:
             failed += result.map is None
             self.show_result(result)
             del result  # or its map would be there beside the next one
+        next(results, None)  # the files that hold all pictures are written behind the last
+        self.show_files(*self.job.of_all)
         if failed and len(images) > 1:
             echo(f"{failed} of {counted(len(images), 'image')} failed", err=True)
         if failed:
@@ -239,7 +250,7 @@ class _MapPrinter:
             return
         self.notes(result.map)
         if result.printed is not None:
-            print_bytes(io.BytesIO(result.printed))
+            self.show_files(result.written, result.printed)
         elif not self.job.files.to_stdout:
             self.show_map(result.map, result.written)
 
@@ -277,6 +288,13 @@ class _MapPrinter:
                 echo()
             self.printed += 1
             echo_colored(_rendered("text", class_map, replace(view, style=_style())).rstrip("\n"))
+            self.show_files(written)
+
+    def show_files(self, written: tuple[str, ...], printed: bytes | None = None) -> None:
+        """Which files were written, and the one that standard output is to get."""
+        if printed is not None:
+            print_bytes(io.BytesIO(printed))
+        elif not (self.quiet or self.as_json or self.job.files.to_stdout):
             for path in written:
                 echo(f"wrote {path}")
 

@@ -149,7 +149,7 @@ class ClassMap:
     input: the name of the net's input. geometry: where the cells lie. engine: what ran the net.
     notes: what to know of this map, by kind. Raises HoldsNaN for values that hold NaN.
 
-    As text it is a short summary; in a notebook it is drawn.
+    As text it is a short summary; in a notebook it is a page to explore.
 
     >>> import netsurgery as ns
     >>> paths = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
@@ -266,6 +266,29 @@ class ClassMap:
         from netsurgery.maps.heatmap import draw_map
 
         return draw_map(self, None if number is None else self.find_class(str(number)))
+
+    def to_html(self, number: int | str | None = None, *, all_classes: bool = False) -> str:
+        """A page for a browser to explore the map: one file of text, which needs no network.
+
+        number: the class shown first, by its number or label; None for each cell's likeliest.
+        all_classes: keep every class of every cell, not only the 20 likeliest of each and the 50
+        classes that matter most to the picture. Values are rounded to a decimal step, which the page
+        names; ASCII, at most 1.2 bytes for each value kept. Raises NetError where the cells' places
+        are not known or there is no such class, MemoryLimitError.
+
+        >>> import netsurgery as ns
+        >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"
+        >>> with ns.open_mapper(ns.Settings(net, model), "embedded", blob="conv1") as mapper:
+        ...     class_map = mapper.map("examples/digits_canvas.png")
+        >>> with open("map.html", "w") as file:
+        ...     file.write(class_map.to_html()) < 200_000
+        True
+        """
+        from netsurgery.maps.page.document import page
+        from netsurgery.maps.page.record import map_part
+
+        found = None if number is None else self.find_class(str(number))
+        return page([map_part(self, number=found, all_classes=all_classes)]).decode("ascii")
 
     @checks_arguments()
     def to_json(self, top_k: int = 1) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["map_html", "map_record"]
 _NUMBERS = 400
 #: Rows of the table in HTML.
 _ROWS = 8
+#: A page in a notebook: the longer side of its picture in pixels, and its bytes, at most.
+_FRAME_SIDE, _FRAME_MOST = 1024, 2 << 20
 
 
 def map_record(class_map: ClassMap, top_k: int) -> dict[str, Any]:
@@ -84,7 +87,10 @@ def _windows(class_map: ClassMap) -> dict[str, list[float]] | None:
 
 
 def map_html(class_map: ClassMap, png: bytes | None) -> str:
-    """The map's picture, where it can be drawn, and the classes of most cells."""
+    """The map as a page in a frame, its picture where it can be drawn, the classes of most cells.
+
+    The picture is under a heading to open, for where frames are not shown.
+    """
     rows = class_map.summary()
     table = class_table(class_map, rows[:_ROWS]).html()
     more = f"<p>and {counted(len(rows) - _ROWS, 'more class')}</p>" if len(rows) > _ROWS else ""
@@ -92,4 +98,21 @@ def map_html(class_map: ClassMap, png: bytes | None) -> str:
     if png is not None:
         data = base64.b64encode(png).decode("ascii")
         image = f"<img alt='class map' src='data:image/png;base64,{data}'>"
+        if frame := _frame(class_map):
+            image = f"{frame}<details><summary>as a picture</summary>{image}</details>"
     return f"{image}{table}{more}"
+
+
+def _frame(class_map: ClassMap) -> str:
+    """The page in a frame that can reach nothing around it; "" where it is too large."""
+    from netsurgery.maps.page.document import page
+    from netsurgery.maps.page.record import map_part
+
+    content = page([map_part(class_map, side=_FRAME_SIDE)])
+    if len(content) > _FRAME_MOST:
+        return ""
+    name, text = html.escape(class_map.picture.shown), html.escape(content.decode("ascii"))
+    return (
+        f'<iframe title="class map of {name}" sandbox="allow-scripts allow-downloads" '
+        f'style="width: 100%; height: 680px; border: 0" srcdoc="{text}"></iframe>'
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netsurgery.errors import NetsurgeryError
 from netsurgery.io.argument_types import checks_arguments
+from netsurgery.io.memory import Claim
 from netsurgery.open_net.arguments import AnyPath
 from netsurgery.verbs.outputs import OUTPUTS, MapView
 from netsurgery.verbs.outputs.files import MapFiles, named_files
@@ -61,8 +62,8 @@ class ClassMaps(PictureResults["ClassMap"]):
 
         It gives a result for each picture, and goes on where one fails: the result has the error.
         outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
-        or "-" for `MapResult.printed`. view: what of a map is shown. force: replace files that
-        exist. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
+        or "-" for `MapResult.printed`; "html" is one file for all pictures, written behind the
+        last. view: what of a map is shown. force: replace files that exist. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
         for a class that the net does not have.
         """
         view = view or MapView()
@@ -73,7 +74,10 @@ class ClassMaps(PictureResults["ClassMap"]):
             for kind, place in named_files("of_map", outputs).items()
         }
         images = [image for _, image in pictures]
-        files = MapFiles.plan(images, named, inputs=self._inputs(images), force=force)
+        joined = [kind for kind in named if OUTPUTS[kind].join is not None]
+        files = MapFiles.plan(
+            images, named, joined=joined, inputs=self._inputs(images), force=force
+        )
         return MapJob(self._mapper, pictures, files, view, self._opened)
 
 
@@ -97,12 +101,13 @@ class MapResult:
         return {"image": self.image, "error": str(self.error)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class MapJob:
     """Pictures to be mapped, and where the outputs go; iterating it does that.
 
-    It gives a result for each picture, in order, as they are asked for, and closes the net with
-    the last.
+    It gives a result for each picture, in order, as they are asked for; behind the last it writes
+    the files that hold all pictures, but those that failed, and closes the net. of_all: these
+    files, and what standard output is to get of them.
     """
 
     mapper: Mapper
@@ -110,6 +115,7 @@ class MapJob:
     files: MapFiles
     view: MapView
     opened: ExitStack
+    of_all: tuple[tuple[str, ...], bytes | None] = ((), None)
 
     @cached_property
     def images(self) -> list[str]:
@@ -125,6 +131,16 @@ class MapJob:
                     yield self._result(index, image)
                 except NetsurgeryError as error:
                     yield MapResult(image, error=error)
+            self.of_all = self._joined()
+
+    @cached_property
+    def _parts(self) -> dict[str, list[bytes]]:
+        """What there is already of the files that hold all pictures, by kind."""
+        return {kind: [] for kind in self.files.paths if OUTPUTS[kind].join is not None}
+
+    @cached_property
+    def _claim(self) -> Claim:
+        return Claim(0, "what is to be written of all images")
 
     def _result(self, index: int, name: str) -> MapResult:
         from netsurgery.maps.any_picture import as_picture
@@ -147,4 +163,17 @@ class MapJob:
             for kind in self.files.paths
             if (make := getattr(OUTPUTS[kind], how)) is not None
         }
-        return self.files.write(index, makers)
+        parts = {kind: makers.pop(kind)() for kind in self._parts if kind in makers}
+        self._claim.add(2 * sum(map(len, parts.values())))  # the file is as large again
+        done = self.files.write(index, makers)
+        for kind, part in parts.items():
+            self._parts[kind].append(part)
+        return done
+
+    def _joined(self) -> tuple[tuple[str, ...], bytes | None]:
+        makers: dict[str, Callable[[], bytes]] = {
+            kind: partial(join, parts)
+            for kind, parts in self._parts.items()
+            if parts and (join := OUTPUTS[kind].join) is not None
+        }
+        return self.files.write(0, makers) if makers else ((), None)

@@ -49,9 +49,10 @@ USELESS: dict[str, dict[str, dict[str, str]]] = {
     "classify-map": {
         "--top-k": {"": "without --json"},
         "--summary": {"--json": "with --json, which has the table", "-q": "with -q, which"},
-        "--class": {"": "without --picture"},
-        "--window": {"": "without --json or --picture"},
-        "--force": {"": "without --npy or --picture"},
+        "--class": {"": "without --picture or --html"},
+        "--all-classes": {"": "without --html"},
+        "--window": {"": "without --json, --picture or --html"},
+        "--force": {"": "without --npy, --picture or --html"},
     },
     "inspect": {
         "--force": {"a.caffemodel --param conv1[0]": "without --npy or --picture"},
@@ -143,7 +144,7 @@ VALUES = {
 #: or a setting makes of them is not known before it is read. A command is named where the option
 #: depends on another one elsewhere.
 ALWAYS = """
-    --as-caffe --blob --dry-run --engines --image --input-shape --input-size --json
+    --as-caffe --blob --dry-run --engines --html --image --input-shape --input-size --json
     --keep-downloads --keep-global-pooling --labels --layers --level --map --map-size --max-memory
     --mean --mirror --missing --npy --on-refusal --output --output-dir --phase --picture
     --prefix --preprocess --prototxt --prototxt-out --quiet --random --raw-scale --channel-swap
@@ -168,6 +169,7 @@ USEFUL = [
     ("classify-map", "x.png", "--top-k", "3", "--json"),
     ("classify-map", "x.png", "--size", "8x8", "--fit", "crop"),
     ("classify-map", "x.png", "--class", "3", "--picture", "o.png"),
+    ("classify-map", "x.png", "--class", "3", "--all-classes", "--html", "o.html"),
     ("classify-map", "x.png", "--window", "5", "--json"),
     ("classify-map", "x.png", "--npy", "o.npy", "--force"),
     ("verify", *PAIR, *PAIR, "--caffe-python", "p", "--engines", "caffe,embedded"),

@@ -8,7 +8,9 @@ The text is base64 of a zlib stream of five arrays of whole numbers, each as pla
 lowest bytes of all its numbers first): the order of each cell's likeliest classes (2 bytes); how
 many cells each class is kept of that is not shared (4), and which (4, each as its distance from the
 one before, the first of a class from -1); the codes of the shared classes (2), and of the others
-(2). Codes are written as differences from the one before, in zigzag.
+(2). Codes are written as differences in zigzag: for a shared class from the code of the cell above,
+and of these differences from the one to the left (windows overlap, so its map is smooth); for
+another class from the code before. All are modulo 2^16.
 """
 
 from __future__ import annotations
@@ -111,15 +113,14 @@ def encode(class_map: ClassMap, kept: Kept) -> Coded:
 
     Raises MemoryLimitError.
     """
-    values = class_map.values.reshape(class_map.classes, -1)
-    low, high = (0.0, 1.0) if class_map.is_probability else finite_range(values)
+    low, high = (0.0, 1.0) if class_map.is_probability else finite_range(class_map.values)
     room = BUDGET * kept.size + OVERHEAD
     packer = zlib.compressobj(_LEVEL)
     head = b"".join(map(packer.compress, _where(kept)))
     step = Step.finest(low, high)
     while True:
         rest = packer.copy()
-        body = b"".join(map(rest.compress, _codes(values, kept, step)))
+        body = b"".join(map(rest.compress, _codes(class_map, kept, step)))
         text = base64.b64encode(head + body + rest.flush()).decode("ascii")
         if len(text) <= room or step.last == 1:
             return Coded(step, text)
@@ -136,16 +137,21 @@ def _where(kept: Kept) -> Iterator[bytes]:
     yield from _planes(steps.astype(np.uint32))
 
 
-def _codes(values: NDArray[np.float32], kept: Kept, step: Step) -> Iterator[bytes]:
+def _codes(class_map: ClassMap, kept: Kept, step: Step) -> Iterator[bytes]:
     """The codes of the shared classes, then those of the others."""
-    yield from _planes(_zigzag(step.codes(values[kept.classes[: kept.shared]].reshape(-1))))
+    values = class_map.values
+    flat = values.reshape(len(values), -1)
+    shared = step.codes(values[kept.classes[: kept.shared]]).view(np.int16)
+    for axis in (1, 2):
+        shared = np.diff(shared, axis=axis, prepend=np.int16(0))
+    yield from _planes(_zigzag(shared))
     owner = np.repeat(kept.classes[kept.shared :], kept.counts)
-    yield from _planes(_zigzag(step.codes(values[owner, kept.places])))
+    others = step.codes(flat[owner, kept.places]).view(np.int16)
+    yield from _planes(_zigzag(np.diff(others, prepend=np.int16(0))))
 
 
-def _zigzag(codes: Codes) -> Codes:
-    """Each code as its difference from the one before: 0, -1, 1, -2, 2 ... are 0, 1, 2, 3, 4 ..."""
-    steps = np.diff(codes.view(np.int16), prepend=np.int16(0))
+def _zigzag(steps: NDArray[np.int16]) -> Codes:
+    """0, -1, 1, -2, 2 ... as 0, 1, 2, 3, 4 ..."""
     return (steps << 1 ^ steps >> 15).view(np.uint16)
 
 

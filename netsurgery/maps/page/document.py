@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -30,11 +29,10 @@ SCRIPTS = ("data", "colors", "view", "cell", "classes", "controls", "export", "m
 _HEATS = 11
 
 
-def page(parts: Sequence[bytes], title: str) -> bytes:
-    """The file, ASCII. parts: of each picture, as `map_part` makes it; title: its name."""
+def page(parts: Sequence[bytes]) -> bytes:
+    """The file, ASCII. parts: of each picture, as `map_part` makes it."""
     fields = {
         "policy": _policy(),
-        "title": html.escape(title),
         "style": style(),
         "maps": "\n".join(map(_element, parts)),
         "settings": as_script_text(_settings()).decode("ascii"),

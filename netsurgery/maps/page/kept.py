@@ -36,8 +36,8 @@ class Kept:
     """What is kept of a map whose cells are numbered row by row.
 
     classes: the kept classes' numbers; the first `shared` of them are kept of every cell. cells:
-    of each cell the class is the likeliest of, how many, in the order of `classes`; best: its
-    highest value. order: FIRST (or all) x cells, the likeliest classes as places in `classes`.
+    of how many cells each is the likeliest, in the order of `classes`; best: its highest value in
+    these, or in all where there are none. order: FIRST (or all) x cells, the likeliest classes as places in `classes`.
     counts: for each class after the first `shared`, of how many cells it is kept; places: those
     cells, ascending for each class, one class after another.
     """
@@ -65,6 +65,9 @@ def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None =
     top = _likeliest(values, min(MOST, len(values)))
     cells = np.bincount(top[0], minlength=len(values))
     best = values.max(axis=1)
+    found = np.full(len(values), -np.inf, np.float32)
+    np.maximum.at(found, top[0], values[top[0], np.arange(len(top[0]))])
+    best = np.where(cells > 0, found, best)
     # np.lexsort sorts by its last key first.
     ranked = np.lexsort((np.arange(len(values)), -best, -cells))
     if number is not None:
@@ -77,9 +80,9 @@ def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None =
     sparse[shared] = False
     rest = ranked[sparse[ranked]]
     places_of[rest] = np.arange(len(shared), len(shared) + len(rest))
-    found = places_of[top]
-    rank, place = np.nonzero(found >= len(shared))
-    owner = found[rank, place]
+    order = places_of[top]
+    rank, place = np.nonzero(order >= len(shared))
+    owner = order[rank, place]
     by_class = np.lexsort((place, owner))
     classes = np.concatenate([shared, rest])
     return Kept(
@@ -87,7 +90,7 @@ def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None =
         shared=len(shared),
         cells=cells[classes],
         best=best[classes],
-        order=found[:FIRST],
+        order=order[:FIRST],
         counts=np.bincount(owner - len(shared), minlength=len(rest)),
         places=place[by_class],
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from netsurgery.verbs.outputs import hdf5, json_record, npy, npz, picture, text
+from netsurgery.verbs.outputs import hdf5, html_page, json_record, npy, npz, picture, text
 from netsurgery.verbs.outputs.record import Collection, MapView, Output
 
 __all__ = [
@@ -25,7 +25,14 @@ How = Literal["of_map", "of_features"]
 
 #: By name: a file for each picture is the option --NAME of the commands whose results it takes.
 OUTPUTS = {
-    output.name: output for output in (npy.OUTPUT, picture.OUTPUT, json_record.OUTPUT, text.OUTPUT)
+    output.name: output
+    for output in (
+        npy.OUTPUT,
+        picture.OUTPUT,
+        html_page.OUTPUT,
+        json_record.OUTPUT,
+        text.OUTPUT,
+    )
 }
 
 #: The ending of `features -o FILE` -> what writes all blobs of all pictures into one file.

@@ -1,10 +1,13 @@
-"""Where the outputs of several pictures go: a file for one, a folder for several."""
+"""Where the outputs of several pictures go: a file for one, a folder for several.
+
+Where an output is one file for all pictures, it is a file in any case.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +31,8 @@ class WrongOutput(OutputError):
 class MapFiles:
     """The outputs of each picture, by kind ("npy", "picture"); "-" is standard output.
 
-    inputs: files that no output may replace.
+    Of a kind that is one file for all pictures there is one. inputs: files that no output may
+    replace.
     """
 
     paths: dict[str, list[str]]
@@ -42,20 +46,24 @@ class MapFiles:
         images: Sequence[str],
         outputs: Mapping[str, tuple[str, str]],
         *,
+        joined: Collection[str] = (),
         inputs: Iterable[str] = (),
         force: bool = False,
     ) -> MapFiles:
         """Name every output and refuse, before any work, those that must not be written.
 
-        outputs: kind -> the ending of its files, and the name that was given. Raises OutputError,
-        and WrongOutput for what contradicts itself.
+        outputs: kind -> the ending of its files, and the name that was given. joined: kinds of which
+        one file holds all pictures. Raises OutputError, and WrongOutput for what contradicts itself.
         """
         printed = [argument(f"--{kind}") for kind, (_, name) in outputs.items() if name == STDOUT]
         if len(printed) > 1:
             raise WrongOutput(f"{' and '.join(printed)} cannot both go to standard output")
         files = cls({}, [*inputs, *(image for image in images if image != "-")], force)
         for kind, (suffix, name) in outputs.items():
-            files.paths[kind] = files._named(images, kind, suffix, name)
+            of = images[:1] if kind in joined else images
+            if kind in joined and (os.path.isdir(name) or name.endswith(("/", os.sep))):
+                raise WrongOutput(f"{argument(f'--{kind}')} {name}: is a folder; expected a file")
+            files.paths[kind] = files._named(of, kind, suffix, name)
         files._check()
         return files
 

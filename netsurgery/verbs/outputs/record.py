@@ -29,7 +29,7 @@ class MapView:
     """What of a map is shown.
 
     class_: the class whose values are drawn, by number or label, or "max". top_k: classes of each
-    cell in JSON. pretty: JSON for people. summary: the table of classes alone. style: of text,
+    cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for people. summary: the table of classes alone. style: of text,
     None for a file's.
 
     >>> import netsurgery as ns
@@ -42,6 +42,7 @@ class MapView:
 
     class_: str = "max"
     top_k: int = 1
+    all_classes: bool = False
     pretty: bool = False
     summary: bool = False
     style: TextStyle | None = None
@@ -51,7 +52,8 @@ class Output(NamedTuple):
     """One thing that can be made of a result.
 
     suffix: the ending of its files; "" for what is only printed. help: of the option --NAME.
-    of_map: its bytes for a class map. of_features: its bytes for one blob of a picture. None
+    of_map: its bytes for a class map; where there is a `join`, a part of the one file that it makes
+    of the parts of all pictures. of_features: its bytes for one blob of a picture. None
     where a command does not have it. of_values: its bytes for the values of a map that holds NaN,
     which is not a class map, where it can show them. reads: what it shows of a map differently as
     the user says: members of `MapView`, and "window".
@@ -61,6 +63,7 @@ class Output(NamedTuple):
     suffix: str = ""
     help: str = ""
     of_map: Callable[[ClassMap, MapView], bytes] | None = None
+    join: Callable[[Sequence[bytes]], bytes] | None = None
     of_features: Callable[[Features], bytes] | None = None
     of_values: Callable[[NDArray[np.float32]], bytes] | None = None
     reads: tuple[str, ...] = ()

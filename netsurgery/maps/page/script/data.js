@@ -38,8 +38,10 @@ class ClassMap {
         this.places[at] = place;
       }
     }
-    this.sharedCodes = reader.codes(this.record.shared * this.cells);
-    this.otherCodes = reader.codes(total);
+    const planes = reader.steps(this.record.shared * this.cells);
+    this.sharedCodes = summed(planes, this.record.shared, this.rows, this.columns);
+    this.otherCodes = reader.steps(total);
+    this.otherCodes.forEach((step, at, codes) => { codes[at] = step + (at && codes[at - 1]); });
   }
 
   /** The code of a class's value in a cell, -1 where it is not kept. */
@@ -172,16 +174,23 @@ class Reader {
     return numbers;
   }
 
-  codes(count) {
-    const codes = this.numbers(Uint16Array, count);
-    let code = 0;
-    for (let index = 0; index < count; index++) {
-      const step = codes[index];
-      code += (step >> 1) ^ -(step & 1);
-      codes[index] = code;
-    }
-    return codes;
+  /** Differences out of zigzag, modulo 2^16. */
+  steps(count) {
+    return this.numbers(Uint16Array, count).map((step) => (step >> 1) ^ -(step & 1));
   }
+}
+
+/** The codes whose differences from above, and of these from the left, fill the planes. */
+function summed(codes, planes, rows, columns) {
+  for (let start = 0; start < planes * rows * columns; start += columns) {
+    const first = start % (rows * columns) === 0;
+    let across = 0;
+    for (let at = start; at < start + columns; at++) {
+      across += codes[at];
+      codes[at] = across + (first ? 0 : codes[at - columns]);
+    }
+  }
+  return codes;
 }
 
 /** The map of that place in the page. */

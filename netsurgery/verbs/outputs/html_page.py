@@ -1,0 +1,37 @@
+"""Maps in a browser: one page for all pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netsurgery.verbs.outputs.record import MapView, Output
+
+if TYPE_CHECKING:
+    from netsurgery.maps.classmap import ClassMap
+
+__all__ = ["OUTPUT"]
+
+
+def _of_map(class_map: ClassMap, view: MapView) -> bytes:
+    from netsurgery.maps.page.record import map_part
+
+    number = class_map.find_class(view.class_)
+    return map_part(class_map, number=number, all_classes=view.all_classes)
+
+
+def _join(parts: Sequence[bytes]) -> bytes:
+    from netsurgery.maps.page.document import page
+
+    return page(parts)
+
+
+OUTPUT = Output(
+    "html",
+    ".html",
+    "Write a page for a browser to explore the result: one file that needs no network, for several "
+    "images too.",
+    of_map=_of_map,
+    join=_join,
+    reads=("class_", "all_classes", "window"),
+)

@@ -1,0 +1,317 @@
+"""The page of a map, as text; tests/browser/ has what a browser makes of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeEngine
+from pages import HOSTILE, Values, made_map, page_of, records, softmax
+from PIL import Image
+
+from netsurgery.cli import run
+from netsurgery.errors import MemoryLimitError, NetError
+from netsurgery.io.memory import set_max_memory
+from netsurgery.maps.classmap import ClassMap, Geometry
+from netsurgery.maps.page import document
+from netsurgery.maps.page.codes import BUDGET, OVERHEAD
+from netsurgery.maps.transformer import place
+
+PAGE = Path(document.__file__).parent
+RANDOM = np.random.default_rng(7)
+
+
+def smooth(classes: int, rows: int, columns: int) -> Any:
+    """Scores that change little from cell to cell, as those of a net do."""
+    coarse = RANDOM.normal(size=(classes, rows // 4 + 2, columns // 4 + 2)) * 3
+    fine = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    blurred = sum(np.roll(fine, shift, axis) for axis in (1, 2) for shift in range(4)) / 8
+    return blurred[:, :rows, :columns]
+
+
+MAPS = {
+    "one class": made_map(smooth(1, 20, 30)),
+    "two, even": made_map(np.zeros((2, 9, 9)), probability=True),
+    "all alike": made_map(np.full((3, 9, 9), -7.25)),
+    "few": made_map(softmax(smooth(11, 21, 33) * 9), probability=True),
+    "scores": made_map(smooth(1000, 24, 30)),
+    "probabilities": made_map(softmax(smooth(1000, 24, 30) * 3), probability=True),
+    "noise of one": made_map(RANDOM.random((1, 40, 40)), probability=True),
+    "noise of two": made_map(RANDOM.random((2, 40, 40)), probability=True),
+    "noise of six": made_map(RANDOM.normal(size=(6, 40, 40)) * 1e6),
+    "noise of 51": made_map(RANDOM.normal(size=(51, 20, 20)) * 1e-6),
+    "noise of 1000": made_map(RANDOM.normal(size=(1000, 20, 20))),
+    "saturated": made_map(RANDOM.random((30, 12, 12)) < 0.1, probability=True),
+    "one cell": made_map(RANDOM.normal(size=(70, 1, 1))),
+}
+
+
+@pytest.fixture(params=MAPS)
+def any_map(request: pytest.FixtureRequest) -> ClassMap:
+    return MAPS[request.param]
+
+
+@pytest.mark.parametrize("all_classes", [False, True])
+def test_a_value_is_the_map_s_rounded_to_the_step(any_map: ClassMap, all_classes: bool) -> None:
+    (record,) = records(page_of(any_map, all_classes=all_classes))
+    values = Values(record)
+    expected = any_map.values.reshape(any_map.classes, -1).astype(np.float64)
+    kept = np.isfinite(values.values)
+    off = np.abs(values.values - expected)[kept]
+    assert off.max() <= values.step * (0.5 + 1e-6)
+    top = any_map.top(20).reshape(-1, expected.shape[1])
+    assert kept[top, np.arange(expected.shape[1])].all()
+    assert kept.all(axis=1).sum() >= min(any_map.classes, 50)
+    assert kept.all() or not all_classes
+
+
+def test_the_likeliest_classes_are_the_map_s_in_its_order(any_map: ClassMap) -> None:
+    (record,) = records(page_of(any_map))
+    order = Values(record).order
+    assert (order == any_map.top(len(order)).reshape(order.shape)).all()
+    table = any_map.summary()
+    found = [row for row in record["classes"] if row[3]]
+    found.sort(key=lambda row: (-row[3], -row[4], row[0]))
+    assert [(row[0], row[3], row[4]) for row in found] == [
+        (row.number, row.cells, row.best) for row in table
+    ]
+
+
+@pytest.mark.parametrize("all_classes", [False, True])
+def test_the_text_is_within_its_bound(any_map: ClassMap, all_classes: bool) -> None:
+    """Even of noise, whose step is coarser then."""
+    (record,) = records(page_of(any_map, all_classes=all_classes))
+    assert len(record["values"]) <= BUDGET * Values(record).kept + OVERHEAD
+    assert (BUDGET, OVERHEAD) == (1.2, 1024)
+
+
+def test_the_step_of_a_smooth_map_is_fine() -> None:
+    steps = {name: Values(records(page_of(MAPS[name]))[0]).step for name in MAPS}
+    assert steps["few"] == steps["probabilities"] == 0.0001
+    assert steps["scores"] <= np.ptp(MAPS["scores"].values) / 400
+    assert steps["noise of 1000"] <= np.ptp(MAPS["noise of 1000"].values) / 8
+
+
+def test_infinite_scores_have_codes_of_their_own() -> None:
+    values = RANDOM.normal(size=(3, 6, 6))
+    values[0, 0, 0], values[1, 0, 1] = np.inf, -np.inf
+    (record,) = records(page_of(made_map(values)))
+    read = Values(record)
+    low, last = record["step"][2:]
+    codes = np.rint(read.values / read.step) - low + 1
+    assert codes[0, 0] == last + 1
+    assert codes[1, 1] == 0
+    assert [row[4] for row in record["classes"] if row[0] == 0] == [None]
+
+
+def test_the_class_asked_for_is_kept_of_every_cell() -> None:
+    shown = MAPS["scores"]
+    rare = int(shown.values.max(axis=(1, 2)).argmin())
+    (record,) = records(page_of(shown, number=rare))
+    assert record["classes"][record["shown"]][0] == rare
+    assert np.isfinite(Values(record).values[rare]).all()
+    assert records(page_of(shown))[0]["shown"] is None
+
+
+def test_the_background_is_what_most_cells_show() -> None:
+    values = np.zeros((3, 2, 3))
+    values[2, 0] = values[1, 1] = 1
+    assert records(page_of(made_map(values)))[0]["background"] is None
+    values[2, 1, 0] = 2
+    (record,) = records(page_of(made_map(values)))
+    assert record["classes"][record["background"]][0] == 2
+
+
+def test_the_picture_is_bounded() -> None:
+    large = made_map(RANDOM.random((2, 300, 20)), stride=10.0)
+    (record,) = records(page_of(large))
+    assert record["size"] == [3014, 214]
+    for name, side in (("picture", 2048), ("small", 144)):
+        head, _, text = record[name].partition(";base64,")
+        image = Image.open(BytesIO(base64.b64decode(text)))
+        assert max(image.size) == side
+        assert head == f"data:image/{str(image.format).lower()}"
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and the text of its scripts and style."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.raw: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.names.append(tag)
+        self.raw[tag] = ""
+        for name, value in attrs:
+            assert not name.startswith("on"), (tag, name)
+            assert name != "style", tag
+            if name in ("src", "href", "action", "data"):
+                assert str(value).startswith("data:"), (tag, value)
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag in ("script", "style"):
+            self.raw[self.lasttag] += data
+
+
+def hostile_map() -> ClassMap:
+    values = RANDOM.random((len(HOSTILE), 4, 5))
+    return made_map(values, labels=HOSTILE, name=f"folder/{HOSTILE[1]}.png")
+
+
+def test_names_are_text() -> None:
+    plain, hostile = Elements(), Elements()
+    plain.feed(page_of(made_map(RANDOM.random((len(HOSTILE), 4, 5)))))
+    text = page_of(hostile_map())
+    hostile.feed(text)
+    assert plain.names == hostile.names
+    assert plain.raw["style"] == hostile.raw["style"]
+    assert plain.raw["script"] == hostile.raw["script"]
+    (record,) = records(text)
+    assert {row[2] for row in record["classes"]} == set(HOSTILE)
+    assert record["name"] == f"folder/{HOSTILE[1]}.png"
+
+
+def test_the_policy_names_the_script_and_the_style_by_their_hashes() -> None:
+    text = page_of(hostile_map())
+    found = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert found is not None
+    policy = dict(part.split(" ", 1) for part in found[1].split("; "))
+    elements = Elements()
+    elements.feed(text)
+    for kind in ("style", "script"):
+        digest = hashlib.sha256(elements.raw[kind].encode()).digest()
+        assert policy[f"{kind}-src"] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    assert policy["img-src"] == "data: blob:"
+    assert "unsafe" not in found[1]
+
+
+def test_script_and_style_are_small_and_ascii() -> None:
+    assert len(document.script()) + len(document.style()) < 60 * 1024
+    for path in [*PAGE.glob("page.*"), *PAGE.glob("script/*.js")]:
+        text = path.read_bytes()
+        assert text.isascii(), path
+        assert b"\r" not in text, path
+    assert sorted(path.stem for path in PAGE.glob("script/*.js")) == sorted(document.SCRIPTS)
+
+
+@pytest.mark.parametrize("path", sorted(PAGE.glob("script/*.js")), ids=lambda path: path.name)
+def test_a_script_makes_no_code_and_no_markup_of_data(path: Path) -> None:
+    text = path.read_text()
+    sinks = (
+        r"eval|Function|innerHTML|outerHTML|insertAdjacentHTML|document\.write|setTimeout\([\"'`]"
+    )
+    requests = r"\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import\(|https?:"
+    found = re.search(rf"(?<!\w)({sinks}|{requests}|srcdoc|DOMParser|javascript:|cssText)", text)
+    assert found is None, found
+    assert len(text.splitlines()) <= 350
+
+
+def test_every_element_that_the_script_names_is_there() -> None:
+    markup = (PAGE / "page.html").read_text()
+    named = set(re.findall(r'byId\("([\w-]+)"\)', document.script()))
+    there = re.findall(r'\bid="([\w-]+)"', markup)
+    assert len(there) == len(set(there))
+    assert named <= set(there)
+
+
+def test_cells_without_places_are_refused() -> None:
+    unplaced = made_map(RANDOM.random((2, 3, 3)))
+    geometry = Geometry(None, None, place((9, 9), (9, 9)))
+    object.__setattr__(unplaced, "geometry", geometry)
+    with pytest.raises(NetError, match="does not say its total stride"):
+        unplaced.to_html()
+
+
+def test_its_memory_is_claimed(fresh_budget: None) -> None:
+    large = made_map(np.zeros((400, 60, 60)))
+    set_max_memory(20 << 20)
+    with pytest.raises(MemoryLimitError, match="its map as HTML needs"):
+        large.to_html(all_classes=True)
+
+
+def test_in_python_and_in_a_notebook() -> None:
+    shown = made_map(RANDOM.random((3, 4, 5)), labels=("a", "b", "<c>"))
+    assert shown.to_html("b") == page_of(shown, number=1)
+    assert shown.to_html(all_classes=True) == page_of(shown, all_classes=True)
+    text = shown._repr_html_()
+    frame = re.search(r'<iframe title="class map of ([^"]*)" sandbox="([^"]*)"', text)
+    assert frame is not None
+    assert frame[1] == "folder/cat.png"
+    assert "allow-same-origin" not in frame[2]
+    assert "<details><summary>as a picture</summary><img" in text
+    noise = made_map(RANDOM.normal(size=(300, 180, 180)))
+    assert "<iframe" not in noise._repr_html_()
+    assert "<img" in noise._repr_html_()
+
+
+PROTOTXT = """\
+input: "data"
+input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool"
+  pooling_param { pool: AVE kernel_size: 4 stride: 4 } }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a model, three pictures and one that is none."""
+
+    def pooled(inputs: dict[str, Any]) -> dict[str, Any]:
+        data = inputs["data"]
+        count, channels, height, width = data.shape
+        blocks = data.reshape(count, channels, height // 4, 4, width // 4, 4)
+        return {"pool": blocks.mean(axis=(3, 5))}
+
+    engine = FakeEngine(pooled, {"data": (1, 3, 8, 8)})
+    monkeypatch.setattr("netsurgery.maps.mapper.open_engine", engine.open)
+    monkeypatch.chdir(tmp_path)
+    Path("deploy.prototxt").write_text(PROTOTXT)
+    Path("model.caffemodel").write_bytes(b"\x0a\x01a")
+    Path("netsurgery.toml").write_text(
+        '[model]\nprototxt = "deploy.prototxt"\nweights = "model.caffemodel"\n'
+    )
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(RANDOM.integers(0, 255, (8, 8, 3), np.uint8)).save(name)
+    Path("bad.png").write_text("no picture")
+    return tmp_path
+
+
+def test_one_file_for_all_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "a.png", "b.png", "c.png", "--html", "map.html"]) == 0
+    assert capsys.readouterr().out.endswith("\nwrote map.html\n")
+    text = (folder / "map.html").read_text()
+    assert [record["name"] for record in records(text)] == ["a.png", "b.png", "c.png"]
+    assert run(["classify-map", "a.png", "--html", "map.html"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run(["classify-map", "a.png", "--html", "map.html", "--force", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_what_fails_is_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["classify-map", "a.png", "bad.png", "--html", "map.html", "--json"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert ["error" in json.loads(line) for line in lines] == [False, True]
+    assert [each["name"] for each in records((folder / "map.html").read_text())] == ["a.png"]
+    for images in (["bad.png"], ["bad.png", "bad.png"]):
+        assert run(["classify-map", *images, "--html", "none.html"]) == 1
+        assert not (folder / "none.html").exists()
+
+
+def test_on_standard_output(folder: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(["classify-map", "a.png", "b.png", "--html", "-", "--class", "2"]) == 0
+    found = records(capfdbinary.readouterr().out.decode())
+    assert [(each["name"], each["shown"], each["classes"][0][0]) for each in found] == [
+        ("a.png", 0, 2),
+        ("b.png", 0, 2),
+    ]
