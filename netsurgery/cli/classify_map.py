@@ -120,8 +120,8 @@ __all__ = ["command"]
         show_default=True,
         envvar="NETSURGERY_CLASS",
         shell_complete=of_net("complete_class"),
-        help="Class to show as heat in --picture, and at first in --html, by number or label; max is "
-        "the likeliest class of each cell.",
+        help="Class to show as heat in --picture, and at first in --html, by number or label; max "
+        "is the likeliest class of each cell.",
     )
 )
 @useless_without_output("of_map", "all_classes")(

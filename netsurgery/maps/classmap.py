@@ -272,9 +272,9 @@ class ClassMap:
 
         number: the class shown first, by its number or label; None for each cell's likeliest.
         all_classes: keep every class of every cell, not only the 20 likeliest of each and the 50
-        classes that matter most to the picture. Values are rounded to a decimal step, which the page
-        names; ASCII, at most 1.2 bytes for each value kept. Raises NetError where the cells' places
-        are not known or there is no such class, MemoryLimitError.
+        classes that matter most to the picture. The text is ASCII; a value kept takes at most 1.2
+        bytes of it, rounded to a decimal step, which the page names. Raises NetError where the
+        cells' places are not known or there is no such class, MemoryLimitError.
 
         >>> import netsurgery as ns
         >>> net, model = "prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel"

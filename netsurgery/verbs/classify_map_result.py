@@ -63,8 +63,9 @@ class ClassMaps(PictureResults["ClassMap"]):
         It gives a result for each picture, and goes on where one fails: the result has the error.
         outputs: name of an output, "npy" or "picture" -> its file, a folder for several pictures,
         or "-" for `MapResult.printed`; "html" is one file for all pictures, written behind the
-        last. view: what of a map is shown. force: replace files that exist. Whatever can be refused is before any engine starts. Raises OutputError, and NetError
-        for a class that the net does not have.
+        last. view: what of a map is shown. force: replace files that exist. Whatever can be refused
+        is before any engine starts. Raises OutputError, and NetError for a class that the net does
+        not have.
         """
         view = view or MapView()
         self._mapper.check_class(view.class_)

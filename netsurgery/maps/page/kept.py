@@ -37,9 +37,9 @@ class Kept:
 
     classes: the kept classes' numbers; the first `shared` of them are kept of every cell. cells:
     of how many cells each is the likeliest, in the order of `classes`; best: its highest value in
-    these, or in all where there are none. order: FIRST (or all) x cells, the likeliest classes as places in `classes`.
-    counts: for each class after the first `shared`, of how many cells it is kept; places: those
-    cells, ascending for each class, one class after another.
+    these, or in all where there are none. order: FIRST (or all) x cells, the likeliest classes as
+    places in `classes`. counts: for each class after the first `shared`, of how many cells it is
+    kept; places: those cells, ascending for each class, one class after another.
     """
 
     classes: Numbers
@@ -53,7 +53,7 @@ class Kept:
     @property
     def size(self) -> int:
         """How many values are kept."""
-        return self.shared * self.order.shape[1] + len(self.places)
+        return self.shared * int(self.order.shape[1]) + len(self.places)
 
 
 def keep(class_map: ClassMap, *, all_classes: bool = False, number: int | None = None) -> Kept:

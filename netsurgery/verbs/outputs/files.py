@@ -52,8 +52,9 @@ class MapFiles:
     ) -> MapFiles:
         """Name every output and refuse, before any work, those that must not be written.
 
-        outputs: kind -> the ending of its files, and the name that was given. joined: kinds of which
-        one file holds all pictures. Raises OutputError, and WrongOutput for what contradicts itself.
+        outputs: kind -> the ending of its files, and the name that was given. joined: kinds of
+        which one file holds all pictures. Raises OutputError, and WrongOutput for what contradicts
+        itself.
         """
         printed = [argument(f"--{kind}") for kind, (_, name) in outputs.items() if name == STDOUT]
         if len(printed) > 1:

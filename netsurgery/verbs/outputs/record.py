@@ -29,8 +29,8 @@ class MapView:
     """What of a map is shown.
 
     class_: the class whose values are drawn, by number or label, or "max". top_k: classes of each
-    cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for people. summary: the table of classes alone. style: of text,
-    None for a file's.
+    cell in JSON. all_classes: whether HTML has every class of every cell. pretty: JSON for people.
+    summary: the table of classes alone. style: of text, None for a file's.
 
     >>> import netsurgery as ns
     >>> settings = ns.Settings("prototxt/digits_deploy.prototxt", "models/digits/digits.caffemodel")
