@@ -68,6 +68,7 @@ function cellCenter(cell) {
 }
 
 function bringIntoView(cell) {
+  if (isFitted()) return;
   const [x, y] = cellCenter(cell);
   const over = (at, room) => at - Math.max(KEPT, Math.min(room - KEPT, at));
   const [right, down] = [over(x, stage.clientWidth), over(y, stage.clientHeight)];

@@ -1,0 +1,449 @@
+"""What the page of a map does in real Chromium: its numbers, pointing, keys, controls, exports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browsing import Shown
+from pages import HOSTILE, Values, made_map, page_of, records, softmax
+from PIL import Image
+
+from netsurgery.maps.classmap import ClassMap
+
+RANDOM = np.random.default_rng(3)
+LABELS = tuple(f"n{number:08d} thing {number}, other name" for number in range(200))
+
+
+def blurred(classes: int, rows: int, columns: int) -> Any:
+    coarse = RANDOM.normal(size=(classes, rows // 3 + 2, columns // 3 + 2)) * 6
+    fine = coarse.repeat(3, axis=1).repeat(3, axis=2)
+    return ((fine + np.roll(fine, 1, 1) + np.roll(fine, 1, 2)) / 3)[:, :rows, :columns]
+
+
+MAP = made_map(softmax(blurred(200, 24, 30)), labels=LABELS, probability=True)
+SCORES = made_map(blurred(80, 12, 16), name="other/dog.png")
+#: Most cells show class 2.
+GROUND = made_map(np.eye(3)[RANDOM.choice(3, (9, 9), p=[0.1, 0.1, 0.8])].transpose(2, 0, 1) * 0.9)
+
+
+def middle(shown: ClassMap, row: int, column: int) -> tuple[float, float]:
+    """The middle of a cell's tile, in pixels of the picture."""
+    tiles = shown.geometry.tiles(*shown.shape)
+    assert tiles is not None
+    x0, y0, x1, y1 = tiles[row, column]
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def name_of(shown: ClassMap, number: int) -> str:
+    return f"class {number}" if shown.labels is None else shown.labels.split(number)[1]
+
+
+def as_text(value: float, step: list[int]) -> str:
+    """The value rounded to the step, with the step's digits."""
+    mantissa, exponent = step[:2]
+    size = mantissa * 10.0**exponent
+    text = f"{round(value / size) * size:.{max(0, -exponent)}f}"
+    return text.replace("-", "\u2212")
+
+
+def transform(shown: Shown) -> Any:
+    return shown.page.evaluate("() => document.getElementById('world').getBoundingClientRect()")
+
+
+@pytest.mark.parametrize("shown_map", [MAP, SCORES], ids=["probabilities", "scores"])
+def test_pointing_shows_the_map_s_numbers(visit: Any, shown_map: ClassMap) -> None:
+    """For cells all over the map: the likeliest five in order, their values, and the window."""
+    shown = visit(shown_map)
+    (record,) = records(page_of(shown_map))
+    top, windows = shown_map.top(5), shown_map.windows()
+    assert windows is not None
+    rows, columns = shown_map.shape
+    for cell in RANDOM.choice(rows * columns, 40, replace=False):
+        row, column = divmod(int(cell), columns)
+        shown.point(*middle(shown_map, row, column))
+        numbers = top[:, row, column]
+        expected = [
+            (
+                name_of(shown_map, number),
+                as_text(shown_map.values[number, row, column], record["step"]),
+            )
+            for number in numbers
+        ]
+        zero = as_text(0, record["step"])
+        least = f"< {as_text(record['step'][0] * 10.0 ** record['step'][1], record['step'])}"
+        if shown_map.is_probability:
+            expected = [(name, least if text == zero else text) for name, text in expected]
+        assert shown.scores() == expected
+        x0, y0, x1, y1 = windows[row, column]
+        corners = (*shown.at(x0, y0), *shown.at(x1, y1))
+        left, upper, width, height = shown.box("#window")
+        assert np.allclose(corners, (left, upper, left + width, upper + height), atol=1)
+        place = (
+            f"Row {row}, column {column} \u00b7 x {x0:.0f}\u2013{x1:.0f}, y {y0:.0f}\u2013{y1:.0f}"
+        )
+        assert shown.text("#cell-place") == place
+
+
+def test_a_click_pins_a_cell(visit: Any) -> None:
+    shown = visit(MAP)
+    assert shown.one("#pin").is_disabled()
+    shown.point(*middle(MAP, 3, 4))
+    shown.page.mouse.click(*shown.at(*middle(MAP, 3, 4)))
+    shown.point(*middle(MAP, 9, 9))
+    assert shown.text("#cell-place").startswith("Row 3, column 4 ")
+    assert shown.one("#pin").get_attribute("aria-pressed") == "true"
+    shown.page.mouse.click(*shown.at(*middle(MAP, 10, 12)))
+    assert shown.text("#cell-place").startswith("Row 10, column 12 ")
+    shown.page.mouse.click(*shown.at(*middle(MAP, 10, 12)))
+    shown.point(*middle(MAP, 9, 9))
+    assert shown.text("#cell-place").startswith("Row 9, column 9 ")
+    shown.one("#pin").click()
+    assert shown.text("#pin") == "Unpin"
+
+
+def test_the_cells_are_painted_by_class_threshold_and_background(visit: Any) -> None:
+    shown = visit(MAP)
+    best = MAP.values.max(axis=0).reshape(-1)
+    assert all(shown.painted())
+    (record,) = records(page_of(MAP))
+    values = Values(record)
+    code = values.last // 2
+    shown.slide("#threshold", code)
+    level = (code - 1) * values.step
+    assert shown.text("#threshold-value") == as_text(level, record["step"])
+    assert (np.array(shown.painted()) > 0).tolist() == (best >= level - values.step / 2).tolist()
+    shown.slide("#threshold", 0)
+    found = MAP.summary()[0]
+    shown.one("#classes input").nth(1).check(force=True)
+    assert shown.text("#shown") == f"probability of {name_of(MAP, found.number)}"
+    assert shown.one("#background").is_disabled()
+    assert all(shown.painted())
+    rare = record["classes"][-1][0]
+    shown.one("#search").fill(f"n{rare:08d}")
+    shown.page.keyboard.press("Enter")
+    kept = np.isfinite(values.values[rare])
+    assert ((np.array(shown.painted()) > 0) == kept).all()
+    assert 0 < kept.sum() < kept.size
+
+
+def test_the_background_is_left_free(visit: Any) -> None:
+    shown = visit(GROUND)
+    assert shown.one("#background option:checked").inner_text() == "class 2"
+    background = (GROUND.argmax() == 2).reshape(-1)
+    assert ((np.array(shown.painted()) == 0) == background).all()
+    shown.one("#background").select_option(label="none")
+    assert all(shown.painted())
+
+
+def test_opacity_scale_and_smoothness(visit: Any) -> None:
+    shown = visit(MAP)
+    shown.slide("#opacity", 35)
+    style = "() => getComputedStyle(document.getElementById('heat'))"
+    assert shown.page.evaluate(f"{style}") is not None
+    assert shown.page.evaluate(f"({style})().opacity") == "0.35"
+    assert shown.page.evaluate(f"({style})().imageRendering") == "pixelated"
+    shown.one("#smooth").select_option(label="smooth")
+    shown.settled()
+    assert shown.page.evaluate(f"({style})().imageRendering") == "auto"
+    assert shown.one("#scale-bar").is_hidden()
+    shown.one("#classes input").nth(2).check(force=True)
+    shots = set()
+    for scale in shown.one("#scale option").all_inner_texts():
+        shown.one("#scale").select_option(label=scale)
+        shown.settled()
+        assert shown.one("#scale-bar").is_visible()
+        shots.add(shown.one("#stage").screenshot())
+    assert len(shots) == 4
+
+
+def test_classes_are_sorted_by_what_was_found_and_searched(visit: Any) -> None:
+    shown = visit(MAP)
+    found = [name_of(MAP, row.number) for row in MAP.summary()]
+    assert shown.lines()[: len(found)] == found
+    assert shown.text("#class-count") == f"{len(found)} of 200 found"
+    shown.one("#search").fill("THING 1 n0000001")
+    kept = [row for row in records(page_of(MAP))[0]["classes"] if row[1].startswith("n0000001")]
+    assert sorted(shown.lines()) == sorted(row[2] for row in kept)
+    shown.one("#search").fill("no such class")
+    assert (shown.lines(), shown.text("#no-class")) == ([], "0 match")
+    shown.page.keyboard.press("Escape")
+    assert len(shown.lines()) > len(found)
+    few = visit(made_map(RANDOM.random((300, 2, 2))))
+    left = 300 - len(few.lines())
+    assert few.text("#no-class").startswith(f"{left} classes are among the 20 likeliest of no cell")
+
+
+def test_the_wheel_zooms_about_the_pointer(visit: Any) -> None:
+    shown = visit(MAP)
+    start = transform(shown)
+    before = (600, 250)
+    place = shown.under(*before)
+    shown.page.mouse.move(*before)
+    shown.page.mouse.wheel(0, -600)
+    shown.settled()
+    assert transform(shown)["width"] > 2 * start["width"]
+    assert np.allclose(shown.at(*place), before, atol=1)
+    shown.page.mouse.down()
+    shown.page.mouse.move(before[0] + 90, before[1] + 40, steps=4)
+    shown.page.mouse.up()
+    shown.settled()
+    assert np.allclose(shown.at(*place), (before[0] + 90, before[1] + 40), atol=1)
+    assert shown.text("#pin") == "Pin"  # it was dragged, not clicked
+    shown.page.mouse.wheel(0, 100_000)
+    shown.settled()
+    assert transform(shown)["width"] == pytest.approx(start["width"] / 2, abs=1)
+    shown.one("#zoom-fit").click()
+    shown.settled()
+    assert transform(shown) == start
+
+
+def test_zooming_by_buttons_keeps_the_cell_in_view(visit: Any) -> None:
+    shown = visit(MAP)
+    shown.page.mouse.click(*shown.at(*middle(MAP, 0, 29)))
+    for _ in range(8):
+        shown.one("#zoom-in").click()
+    shown.settled()
+    left, top, width, height = shown.box("#stage")
+    x, y = shown.at(*middle(MAP, 0, 29))
+    assert left < x < left + width
+    assert top < y < top + height
+    for _ in range(8):
+        shown.one("#zoom-out").click()
+    shown.settled()
+    assert transform(shown)["width"] <= width
+
+
+def test_two_fingers_zoom_and_a_tap_pins(visit: Any) -> None:
+    shown = visit(MAP, viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
+    start = transform(shown)
+    shown.page.touchscreen.tap(*shown.at(*middle(MAP, 5, 6)))
+    shown.settled()
+    assert shown.text("#cell-place").startswith("Row 5, column 6 ")
+    assert shown.text("#pin") == "Unpin"
+    fingers = shown.page.context.new_cdp_session(shown.page)
+    x, y = start["left"] + start["width"] / 2, start["top"] + start["height"] / 2
+
+    def touch(kind: str, *apart: float) -> None:
+        points = [{"x": x + side, "y": y, "id": at} for at, side in enumerate(apart)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", -30)
+    touch("touchStart", -30, 30)
+    for step in range(1, 7):
+        touch("touchMove", -30 - 10 * step, 30 + 10 * step)
+    touch("touchEnd")
+    shown.settled()
+    assert transform(shown)["width"] == pytest.approx(3 * start["width"], rel=0.05)
+    assert shown.text("#cell-place").startswith("Row 5, column 6 ")
+
+
+def test_keys_do_all_that_a_pointer_does(visit: Any) -> None:
+    shown = visit(MAP, SCORES)
+
+    def place() -> str:
+        return shown.text("#cell-place").partition(" \u00b7")[0]
+
+    shown.press("ArrowDown")
+    assert place() == "Row 11, column 14"
+    shown.press("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp", "ArrowLeft")
+    assert place() == "Row 10, column 15"
+    said = shown.text("#said")
+    assert said.startswith("Row 10, column 15: ")
+    assert name_of(MAP, MAP.argmax()[10, 15]) in said
+    for key, where in (("Home", "Row 10, column 0"), ("PageUp", "Row 0, column 0"),
+                       ("End", "Row 0, column 29"), ("PageDown", "Row 23, column 29")):  # fmt: skip
+        shown.press(key)
+        assert place() == where
+    shown.press("ArrowRight", "Enter")
+    assert (place(), shown.text("#pin")) == ("Row 23, column 29", "Unpin")
+    shown.press("Escape")
+    assert shown.one("#window").is_hidden()
+    start = transform(shown)
+    shown.press("+", "+")
+    zoomed = transform(shown)
+    assert zoomed["width"] == pytest.approx(2.25 * start["width"], rel=1e-3)
+    shown.press("Shift+ArrowRight", "Shift+ArrowDown")
+    moved = transform(shown)
+    assert (moved["left"], moved["top"]) == (zoomed["left"] - 60, zoomed["top"] - 60)
+    shown.press("-", "0")
+    assert transform(shown) == start
+    shown.press("n")
+    shown.titled("dog.png")
+    shown.press("p")
+    shown.titled("cat.png")
+    shown.press("/")
+    assert shown.page.evaluate("document.activeElement.id") == "search"
+
+
+def test_a_link_restores_the_view(visit: Any) -> None:
+    shown = visit(MAP, SCORES)
+    shown.one("#pictures button").nth(1).click()
+    shown.titled("dog.png")
+    shown.one("#classes input").nth(3).check(force=True)
+    shown.slide("#opacity", 41)
+    shown.slide("#threshold", 700)
+    shown.one("#scale").select_option("ice")
+    shown.one("#smooth").select_option(label="smooth")
+    left, top, width, height = shown.box("#stage")
+    shown.page.mouse.move(left + width / 3, top + height / 3)
+    shown.page.mouse.wheel(0, -500)
+    shown.settled()
+    shown.page.mouse.click(left + width / 2, top + height / 2)
+    link = shown.link()
+
+    def state(page: Shown) -> Any:
+        page.settled()
+        ids = ("opacity", "threshold", "scale", "smooth", "background")
+        controls = [page.one(f"#{name}").input_value() for name in ids]
+        chosen = page.page.evaluate("document.querySelector('#classes :checked').value")
+        return [*controls, chosen, page.text("#shown"), page.text("#cell-place"), page.text("h1")]
+
+    path = Path(link.partition("#")[0].removeprefix("file://"))
+    again = visit(path, fragment="#" + link.partition("#")[2])
+    assert state(again) == state(shown)
+    assert "Unpin" in (shown.text("#pin"), again.text("#pin"))
+    for one, other in zip(transform(shown).values(), transform(again).values(), strict=True):
+        assert one == pytest.approx(other, abs=1.5)
+    first = visit(path)
+    first.page.evaluate("hash => { location.hash = hash; }", link.partition("#")[2])
+    first.titled("dog.png")
+    assert state(first) == state(shown)
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#picture=9&class=999999&cell=-1,7&opacity=x&threshold=&scale=__proto__&background=foo",
+        "#picture=-1&cell=1e9,1&view=0,0,0&opacity=1e99&threshold=-1e99&class=<script>",
+        "#view=NaN,1,1&cell=1&%E0%A4%A&=&&",
+    ],
+)
+def test_a_wrong_link_is_harmless(visit: Any, fragment: str) -> None:
+    shown = visit(MAP, fragment=fragment)
+    assert shown.text("h1") == "cat.png"
+    assert shown.text("#shown") == "likeliest class of each cell"
+    shown.point(*middle(MAP, 3, 4))
+    assert len(shown.scores()) == 5
+
+
+def test_the_view_is_saved_as_png(visit: Any, tmp_path: Path) -> None:
+    shown = visit(MAP)
+    shown.point(*middle(MAP, 12, 12))
+    with shown.page.expect_download() as download:
+        shown.one("#save-view").click()
+    assert download.value.suggested_filename == "cat_map.png"
+    download.value.save_as(tmp_path / "view.png")
+    saved = Image.open(tmp_path / "view.png").convert("RGB")
+    _, _, width, height = shown.box("#stage")
+    assert saved.size == (round(2 * width), round(2 * (height + 30)))
+    screen = tmp_path / "screen.png"
+    shown.one("#stage").screenshot(path=screen)
+    seen = np.asarray(Image.open(screen).convert("RGB"), float)
+    part = saved.crop((0, 0, round(2 * width), round(2 * height)))
+    exported = np.asarray(part.resize(seen.shape[1::-1], Image.Resampling.BOX), float)
+    assert np.abs(seen - exported).mean() < 4
+
+
+def test_a_cell_is_saved_as_json(visit: Any) -> None:
+    shown = visit(MAP)
+    shown.page.mouse.click(*shown.at(*middle(MAP, 7, 8)))
+    with shown.page.expect_download() as download:
+        shown.one("#save-cell").click()
+    assert download.value.suggested_filename == "cat_7_8.json"
+    record = json.loads(download.value.path().read_text())
+    windows = MAP.windows()
+    assert windows is not None
+    assert record["window"] == pytest.approx(windows[7, 8].tolist())
+    assert (record["image"], record["blob"], record["step"]) == ("folder/cat.png", "prob", 0.0001)
+    numbers = [each["class"] for each in record["classes"]]
+    assert numbers[:5] == MAP.top(5)[:, 7, 8].tolist()
+    assert set(numbers) >= set(MAP.top(20)[:, 7, 8].tolist())
+    for each in record["classes"]:
+        value = MAP.values[each["class"], 7, 8]
+        assert each["score"] == pytest.approx(value, abs=0.5001 * record["step"])
+        assert each["label"] == LABELS[each["class"]]
+
+
+def test_several_pictures_have_thumbnails(visit: Any) -> None:
+    alone = visit(MAP)
+    assert alone.one("#pictures").is_hidden()
+    shown = visit(MAP, SCORES, GROUND)
+    buttons = shown.one("#pictures button")
+    assert buttons.all_inner_texts() == ["cat.png", "dog.png", "cat.png"]
+    buttons.nth(1).click()
+    shown.titled("dog.png")
+    shown.settled()
+    current = [button.get_attribute("aria-current") for button in buttons.all()]
+    assert current == ["false", "true", "false"]
+    assert shown.text("#facts").startswith("12 \u00d7 16 cells")
+
+
+def test_hostile_names_are_text(visit: Any) -> None:
+    values = np.tile(np.arange(len(HOSTILE))[::-1, None, None], (1, 4, 5)) / 10
+    # Strings with a lone surrogate reach the screen with a replacement character.
+    names = [name.replace("\udc80", "\ufffd") for name in HOSTILE]
+    shown = visit(made_map(values, labels=HOSTILE, name=f"folder/{HOSTILE[0]}.png"))
+    shown.point(*middle(made_map(values), 2, 2))
+    texts = shown.one("#cell-classes .score:visible bdi").all_text_contents()
+    assert [text.replace("\udc80", "\ufffd") for text in texts] == names[:5]
+    listed = shown.one("#classes .name").all_text_contents()
+    assert {text.replace("\udc80", "\ufffd") for text in listed} == set(names)
+    assert shown.one("h1").text_content() == "script>.png"
+    assert shown.page.evaluate("window.broken") is None
+    assert shown.page.evaluate("document.images.length") == 1
+    assert shown.page.evaluate("document.scripts.length") == 3
+
+
+def test_the_policy_forbids_what_a_label_could_do(visit: Any) -> None:
+    """Even where markup got into the page, nothing of it would run or be fetched."""
+    shown = visit(MAP)
+    shown.page.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.broken = 1";
+          document.body.append(script);
+          const image = new Image();
+          image.src = "file:///etc/hostname";
+          document.body.append(image);
+          const button = document.createElement("button");
+          button.setAttribute("onclick", "window.broken = 2");
+          document.body.append(button);
+          button.click();
+        }"""
+    )
+    shown.page.wait_for_timeout(200)
+    assert shown.page.evaluate("window.broken") is None
+    assert shown.page.evaluate("document.images[1].naturalWidth") == 0
+    assert sum("Content Security Policy" in line for line in shown.problems) == 3
+    assert shown.problems.pop() == "request: file:///etc/hostname"  # which was not carried out
+    assert len(shown.problems) == 3
+    shown.problems.clear()
+
+
+def test_infinite_scores_are_shown(visit: Any) -> None:
+    values = blurred(6, 6, 6)
+    values[3, 2, 2], values[4, 2, 2] = np.inf, -np.inf
+    infinite = made_map(values)
+    shown = visit(infinite)
+    shown.page.mouse.click(*shown.at(*middle(infinite, 2, 2)))
+    shown.settled()
+    assert shown.scores()[0] == ("class 3", "\u221e")
+
+
+def test_the_page_in_a_notebook(visit: Any, tmp_path: Path) -> None:
+    path = tmp_path / "notebook.html"
+    text = MAP._repr_html_()
+    path.write_text(f"<!doctype html><html data-ready='true'><body>{text}</body></html>")
+    shown = visit(path)
+    frame = shown.page.frame_locator("iframe")
+    frame.locator("html[data-ready]").wait_for()
+    assert frame.locator("h1").inner_text() == "cat.png"
+    assert frame.locator("#copy-link").is_hidden()
+    frame.locator("#stage").click()
+    assert frame.locator("#pin").inner_text() == "Unpin"
+    frame.locator("#opacity").fill("20")
+    shown.page.wait_for_timeout(500)
