@@ -2,6 +2,7 @@
 #              (by the embedded engine; ENGINE=caffe gets real Caffe and has it do both)
 # make test    the whole test suite, against real Caffe where the machine can have it
 # make bench   speed and memory against real Caffe, about five minutes; into docs/performance.md
+# make bench-page  the page of a large map in Chromium: time between frames, work a frame
 # make fuzz    every reader and whole command lines on mutated files, for SECONDS=60
 # make torture conversions of 1 GiB killed at a hundred moments
 # make attacks every idea of tests/attacks, with its verdict
@@ -27,7 +28,7 @@ SECONDS ?= 60
 MUTANTS ?= 60
 FUZZ_ARGS ?=
 
-.PHONY: demo test bench docs schema reference types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe programs clean
+.PHONY: demo test bench bench-page docs schema reference types-table conformance mutants fuzz torture signals attacks check lock audit dist lint types caffe programs clean
 
 # setuptools warns of every editable installation.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --disable-pip-version-check
@@ -55,11 +56,11 @@ caffe: $(RUNTIME)
 demo: $(if $(filter caffe auto,$(ENGINE)),caffe,$(RUNTIME))
 	@NETSURGERY_ENGINE=$(ENGINE) $(BIN)/python examples/demo.py
 
-# Shells and readers of manuals that tests run; without them those tests say so.
+# Shells, readers of manuals and the browser that tests run; without them those tests say so.
 programs:
-	@missing=$$(for name in bash fish zsh man mandoc; do command -v $$name >/dev/null || echo $$name; done); \
+	@missing=$$(for name in bash fish zsh man mandoc chromium; do command -v $$name >/dev/null || echo $$name; done); \
 	  test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -q \
-	  && apt-get install -q -y --no-install-recommends bash fish zsh man-db mandoc; } \
+	  && apt-get install -q -y --no-install-recommends bash fish zsh man-db mandoc chromium; } \
 	  || echo going on without $$missing
 
 test: $(STAMP) caffe programs
@@ -67,6 +68,9 @@ test: $(STAMP) caffe programs
 
 bench: $(STAMP) caffe
 	$(BIN)/python -m benchmarks.bench --write docs/performance.md
+
+bench-page: $(STAMP) programs
+	$(BIN)/python -m benchmarks.page
 
 # The table of docs/conformance.md: every layer type, 200 drawn configurations, against real Caffe.
 conformance: $(STAMP) caffe

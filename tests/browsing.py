@@ -17,6 +17,7 @@ __all__ = ["Shown", "chromium", "opened"]
 
 #: Milliseconds in which a page must be ready, and that one waits until the address has the view.
 _READY, _SAVED = 20_000, 500
+_DRAWN = "html[data-ready]"
 
 
 @contextmanager
@@ -132,10 +133,13 @@ class Shown:
 
 
 @contextmanager
-def opened(browser: Browser, path: Path, fragment: str = "", **options: Any) -> Iterator[Shown]:
+def opened(
+    browser: Browser, path: Path, fragment: str = "", ready: str = _DRAWN, **options: Any
+) -> Iterator[Shown]:
     """A page of this file; nothing may go wrong in it until it is closed.
 
-    options: of the browser's context, such as viewport, color_scheme and has_touch.
+    ready: what must be there before it is asked anything. options: of the browser's context, such
+    as viewport, color_scheme and has_touch.
     """
     options.setdefault("viewport", {"width": 1280, "height": 800})
     context = browser.new_context(**options)
@@ -152,7 +156,7 @@ def opened(browser: Browser, path: Path, fragment: str = "", **options: Any) -> 
     page.on("request", lambda request: requested(request.url))
     page.goto(f"{address}{fragment}")
     if options.get("java_script_enabled", True):
-        page.wait_for_selector("html[data-ready]", timeout=_READY)
+        page.wait_for_selector(ready, timeout=_READY)
         shown.settled()
     yield shown
     context.close()

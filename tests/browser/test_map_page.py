@@ -245,7 +245,8 @@ def test_keys_do_all_that_a_pointer_does(visit: Any) -> None:
     shown = visit(MAP, SCORES)
 
     def place() -> str:
-        return shown.text("#cell-place").partition(" \u00b7")[0]
+        text: str = shown.text("#cell-place")
+        return text.partition(" \u00b7")[0]
 
     shown.press("ArrowDown")
     assert place() == "Row 11, column 14"
